@@ -47,7 +47,7 @@ def curves_html(
     paths = "".join(
         f'<path class="mark" d="M{x(at):.1f} 0V{HEIGHT:g}"/>' for at in dict.fromkeys(marks)
     )
-    told = []
+    labels = []
     for each in curves:
         points = (
             f"{x(at):.2f} {HEIGHT * (1 - min(value / most, 1.0)):.2f}"
@@ -55,13 +55,13 @@ def curves_html(
         )
         paths += f'<path class="{each.style}" d="M{"L".join(points)}"/>' if each.values else ""
         ends = f"{each.values[-1]:,.4g}{unit}" if each.values else "none"
-        told.append(f"{each.name} {ends}".strip())
+        labels.append(f"{each.name} {ends}".strip())
     legend = "".join(
         f'<li class="{each.style}">{escape(text)}</li>'
-        for each, text in zip(curves, told, strict=True)
+        for each, text in zip(curves, labels, strict=True)
     )
     return (
-        f'<figure class="mt-curves" aria-label="{escape(f"{title}: " + "; ".join(told))}">'
+        f'<figure class="mt-curves" aria-label="{escape(f"{title}: " + "; ".join(labels))}">'
         f"<figcaption>{escape(title)}</figcaption>"
         f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" aria-hidden="true">'
         f"{paths}</svg><footer><span>0</span><span>up to {most:,.4g}{unit}</span>"

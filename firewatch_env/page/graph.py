@@ -72,15 +72,15 @@ def _node(
 ) -> str:
     status = str(view["status"])
     errors = 100 * float(str(view["http_server_error_rate"]))
-    told = f"{name}: {status}, own errors {errors:.0f} %"
+    label = f"{name}: {status}, own errors {errors:.0f} %"
     shown = f"{errors:.0f} % own errors" if errors >= 1 else status
     more = f"{' at' if chosen else ''}{' root' if root else ''}"
     if root:
-        told, shown = f"{told}; the cause was here", "the cause"
+        label, shown = f"{label}; the cause was here", "the cause"
     return (
         f'<button type="button" class="fw-node {escape(status)}{more}" '
         f'data-mt="pick" data-value="{escape(name)}" data-key="node {escape(name)}" '
-        f'style="left:{100 * at[0]:.1f}%;top:{100 * at[1]:.1f}%" aria-label="{escape(told)}">'
+        f'style="left:{100 * at[0]:.1f}%;top:{100 * at[1]:.1f}%" aria-label="{escape(label)}">'
         f"<b>{STATUSES.get(status, '')} {escape(name)}</b><small>{escape(shown)}</small></button>"
     )
 

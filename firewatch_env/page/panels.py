@@ -83,10 +83,10 @@ def _service_row(story: Story, name: str, choose: bool) -> list[str]:
 
 
 def _cell(story: Story, name: str, column: Column) -> str:
-    told = story.series(name, column.key)
+    values = story.series(name, column.key)
     most = column.top or max(max(story.series(each, column.key)) for each in story.services)
-    now = f"{told[-1] * column.factor:,.{column.decimals}f}"
-    return f"{_spark(told, most)}<span>{now}</span>"
+    now = f"{values[-1] * column.factor:,.{column.decimals}f}"
+    return f"{_spark(values, most)}<span>{now}</span>"
 
 
 def _spark(values: Sequence[float], most: float) -> str:

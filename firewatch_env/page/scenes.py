@@ -52,43 +52,43 @@ class FirewatchScenes(Scenes):
     def picture_html(
         self, frames: Frames, reset: Mapping[str, Any], place: str = "", rows: Sequence[Row] = ()
     ) -> str:
-        told = story(frames, place)
-        if told is None:
+        play = story(frames, place)
+        if play is None:
             return ""
-        found = courses_of(reset, told)
+        found = courses_of(reset, play)
         harm = harm_html(found, "this play") if found else ""
-        graph = f"<div>{graph_html(told, found.roots if found else ())}</div>"
-        return f'{panels.headline_html(told)}<div class="fw-picture">{graph}{harm}</div>'
+        graph = f"<div>{graph_html(play, found.roots if found else ())}</div>"
+        return f'{panels.headline_html(play)}<div class="fw-picture">{graph}{harm}</div>'
 
     def below_html(self, visitor: Visitor) -> str:
-        told = story(visitor.frames, visitor.place)
-        if told is None:
+        play = story(visitor.frames, visitor.place)
+        if play is None:
             return ""
         chosen = ""
-        if told.chosen:
-            chosen = heading(told.chosen) + metrics_html(told) + panels.logs_html(told)
+        if play.chosen:
+            chosen = heading(play.chosen) + metrics_html(play) + panels.logs_html(play)
         return (
             chosen
             + heading("Alerts")
-            + panels.alerts_html(told)
+            + panels.alerts_html(play)
             + heading("Services")
-            + panels.services_html(told, choose=True)
+            + panels.services_html(play, choose=True)
         )
 
     def headline(self, frames: Frames) -> str:
-        told = story(frames)
+        play = story(frames)
         score = float(frames[-1].observation.get("reward") or 0.0)
-        if told is None or not over(told):
+        if play is None or not over(play):
             return f"Not declared over: {score:.2f}"
-        resolved = told.now["score_parts"]["resolved"] == 1
+        resolved = play.now["score_parts"]["resolved"] == 1
         return f"{'Mended and declared' if resolved else 'Not mended'}: {score:.2f}"
 
     def story_html(self, frames: Frames, reset: Mapping[str, Any]) -> str:
-        told = story(frames)
-        if told is None or not over(told):
+        play = story(frames)
+        if play is None or not over(play):
             return note(str(frames[-1].observation.get("message") or ""))
-        score = parts_html(score_html(told, courses_of(reset, told), "this play"))
-        parts = told.now["score_parts"]
+        score = parts_html(score_html(play, courses_of(reset, play), "this play"))
+        parts = play.now["score_parts"]
         resolved = parts["resolved"] == 1
         unneeded = parts["unneeded"]
         said = "The incident was over when you said so." if resolved else "It was not over."
@@ -103,8 +103,8 @@ class FirewatchScenes(Scenes):
         return f"{note(said, 'bad')}{mended}{score}"
 
     def ask(self, visitor: Visitor) -> Ask | None:
-        told = story(visitor.frames, visitor.place)
-        if visitor.over or told is None:
+        play = story(visitor.frames, visitor.place)
+        if visitor.over or play is None:
             return None
         groups: dict[str, list[Call]] = {}
         for group, names in GROUPS.items():
@@ -113,36 +113,36 @@ class FirewatchScenes(Scenes):
                 tool = CATALOGUE.find(name)
                 needs = list(tool.parameters.get("required", ()))
                 if TARGET in tool.parameters["properties"]:
-                    if told.chosen and needs == [TARGET]:
-                        calls.append(Call(words(name), name, {TARGET: told.chosen}))
+                    if play.chosen and needs == [TARGET]:
+                        calls.append(Call(words(name), name, {TARGET: play.chosen}))
                 elif not needs:
                     calls.append(Call(words(name), name))
             groups[TITLES[group]] = calls
-        suggested = {TARGET: [told.service, *told.services]}
-        if not told.chosen:
+        suggested = {TARGET: [play.service, *play.services]}
+        if not play.chosen:
             return Ask("Click a service to act on it", groups, "", suggested)
-        view = told.now["services"][told.chosen]
+        view = play.now["services"][play.chosen]
         known = f"<p>It is {escape(view['status'])}. Tools with settings are at the bottom.</p>"
-        return Ask(told.chosen, groups, known, suggested)
+        return Ask(play.chosen, groups, known, suggested)
 
     def next_move(self, visitor: Visitor) -> Move:
-        told = story(visitor.frames, visitor.place)
-        if told is None:
+        play = story(visitor.frames, visitor.place)
+        if play is None:
             return Move(str(visitor.reply.get("message") or ""))
         changed = any(
-            each.group in ("mitigate", "repair") and not each.refused for each in told.moves
+            each.group in ("mitigate", "repair") and not each.refused for each in play.moves
         )
-        if changed and not told.now["user_impact_active"]:
+        if changed and not play.now["user_impact_active"]:
             text = "Customers are well again. Will it last? Then declare it over."
             return Move(text, "Declare it over", "ask", json.dumps([DECLARE, {}]))
-        unwell = [n for n in told.services if told.now["services"][n]["status"] != "healthy"]
-        if not told.chosen:
-            first = (unwell or told.services)[0]
+        unwell = [n for n in play.services if play.now["services"][n]["status"] != "healthy"]
+        if not play.chosen:
+            first = (unwell or play.services)[0]
             return Move("Something fails. Look at it first.", f"Look at {first}", "pick", first)
         looked = {frame.action.get(TARGET) for frame in visitor.frames}
-        if told.chosen not in looked:
-            text = f"What do the logs of {told.chosen} say? Each action lets a tick pass."
-            value = json.dumps(["fetch_logs", {TARGET: told.chosen}])
+        if play.chosen not in looked:
+            text = f"What do the logs of {play.chosen} say? Each action lets a tick pass."
+            value = json.dumps(["fetch_logs", {TARGET: play.chosen}])
             return Move(text, "Read its logs", "ask", value)
         text = "Follow the calls downwards to where it begins; then mend that."
         for each in unwell:
@@ -154,13 +154,13 @@ class FirewatchScenes(Scenes):
         return action_text(action)
 
     def answer_html(self, observation: Mapping[str, Any]) -> str:
-        return f'<p class="fw-told">{escape(str(observation.get("message") or ""))}</p>'
+        return f'<p class="fw-message">{escape(str(observation.get("message") or ""))}</p>'
 
 
 def story(frames: Frames, place: str = "") -> Story | None:
     """A play as its replies have told it; None where nothing was told of any service."""
     found = TICKS.search(str(frames[0].observation.get("message") or ""))
-    told = Story(frames, int(found[1]) if found else max(len(frames), 1), place)
-    if not told.seen:
+    play = Story(frames, int(found[1]) if found else max(len(frames), 1), place)
+    if not play.seen:
         return None
-    return told if place in told.graph or not place else replace(told, chosen="")
+    return play if place in play.graph or not place else replace(play, chosen="")

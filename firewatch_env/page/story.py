@@ -29,7 +29,6 @@ class Move:
     tick: int
     text: str
     group: str
-    told: str
     refused: bool
 
 
@@ -120,16 +119,15 @@ class Story:
     @cached_property
     def moves(self) -> list[Move]:
         """What was done, oldest first."""
-        told = [f for f in self.frames if f.observation.get("services") and f.action]
+        acted = [f for f in self.frames if f.observation.get("services") and f.action]
         return [
             Move(
                 frame.observation["sim_tick"],
                 action_text(frame.action),
                 GROUP_OF.get(str(frame.action.get("action_type")), ""),
-                str(frame.observation.get("message", "")),
                 frame.observation.get("status") == "error",
             )
-            for frame in told
+            for frame in acted
         ]
 
     @cached_property

@@ -40,7 +40,7 @@ def build(page: Page) -> None:
         with gr.Row(equal_height=False, elem_classes="mt-room"):
             with gr.Column(min_width=320, scale=5):
                 page.add_view("picture", picture_html)
-            with gr.Column(min_width=320, scale=3, elem_classes="mt-beside"):
+            with gr.Column(min_width=320, scale=3, elem_classes="mt-asked"):
                 page.add_view("ask", lambda s, v: ask_html(s.ask(v)) if v.started else "")
                 page.add_view("answer", answer_html)
         page.add_view("report", report_html)
@@ -129,7 +129,7 @@ def answer_html(scenes: Scenes, visitor: Visitor) -> str:
     action, seen = visitor.frames[-1].action, visitor.reply
     shown = scenes.answer_html(seen) or note(str(seen.get("message") or ""))
     return (
-        f'<section class="mt-told" aria-label="Answer"><h2>{escape(scenes.describe(action))}</h2>'
+        f'<section class="mt-answer" aria-label="Answer"><h2>{escape(scenes.describe(action))}</h2>'
         f"{offers_html(scenes, visitor)}{shown}"
         f"{json_html(answer_of(scenes.environment, seen))}</section>"
     )

@@ -240,9 +240,9 @@ def test_no_view_holds_an_answer_before_the_end_unless_in_debug(
         effects = [repr(cause.effect) for cause in made_again(visitor.reset).episode.draw.causes]
         if submits:
             visitor.step(report_of(scenes, visitor).action([]))
-        told = shown(whole_page(scenes), visitor)
-        assert ("was expected and not reported" in told) is submits
-        assert [effect in told for effect in effects] == [debug] * len(effects)
+        page = shown(whole_page(scenes), visitor)
+        assert ("was expected and not reported" in page) is submits
+        assert [effect in page for effect in effects] == [debug] * len(effects)
 
 
 def test_every_count_is_told_after_the_end_and_not_before(scenes: Scenes) -> None:
