@@ -84,32 +84,31 @@ def funnel_html(seen: Seen, day: int) -> str:
 def hours_html(seen: Seen, day: int, stage: str) -> str:
     """Counts by the hour, above the median hour where every day was told."""
     column = seen.funnel.counts.index(stage)
-    by_hour = {at: seen.hours[day, at][column] for at in range(HOURS) if (day, at) in seen.hours}
-    if not by_hour:
+    hourly = {at: seen.hours[day, at][column] for at in range(HOURS) if (day, at) in seen.hours}
+    if not hourly:
         return hint(ASK.format("a look at the hours"))
     usual = []
     if len(seen.hours) == HOURS * len(seen.dates):
         days = range(len(seen.dates))
         usual = [median(seen.hours[each, at][column] for each in days) for at in range(HOURS)]
-    most = max([*by_hour.values(), *usual]) or 1
+    most = max([*hourly.values(), *usual]) or 1
     step = WIDTH / HOURS
     bars = "".join(
         f"M{at * step + 1:.0f} {HEIGHT}V{HEIGHT * (1 - count / most):.1f}h{step - 2:.0f}V{HEIGHT}Z"
-        for at, count in by_hour.items()
+        for at, count in hourly.items()
     )
     line = "".join(
         f"M{at * step:.0f} {HEIGHT * (1 - each / most):.1f}h{step:.0f}"
         for at, each in enumerate(usual)
     )
-    busiest = max(by_hour, key=lambda at: by_hour[at])
+    busiest = max(hourly, key=lambda at: hourly[at])
     name = (
-        f"{words(stage)} by the hour: at most {by_hour[busiest]:,}, at {busiest}:00"
+        f"{words(stage)} by the hour: at most {hourly[busiest]:,}, at {busiest}:00"
         f"{'; the line marks the median hour' if usual else ''}"
     )
     return (
         f'<figure class="mt-hours" aria-label="{escape(name)}"><svg viewBox="0 0 {WIDTH:g} '
         f'{HEIGHT:g}" preserveAspectRatio="none" aria-hidden="true"><path class="bars" d="{bars}"/>'
         f'<path class="usual" d="{line}"/></svg><footer><span>0:00</span>'
-        f"<span>at most {by_hour[busiest]:,} events an hour</span><span>23:00</span></footer>"
-        "</figure>"
+        f"<span>up to {hourly[busiest]:,} events an hour</span><span>23:00</span></footer></figure>"
     )
