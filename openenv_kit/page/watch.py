@@ -32,7 +32,7 @@ RECORDING = (
     f'<details id="mt-recording" data-file-bytes="{MAX_FILE_BYTES}" '
     f'data-run-bytes="{MAX_RUN}" data-moves="{MAX_FRAMES}"><summary>Open recorded runs</summary>'
     + hint(
-        "Files that `inference.py --record` or “Save as JSONL” wrote, or a folder of them. They "
+        "Files that inference.py --record or “Save as JSONL” wrote, or a folder of them. They "
         "are read in your browser; only the run you look at is sent here, played again and "
         "compared with the recording, and not kept. An address after ?run= opens one from "
         "elsewhere."
