@@ -51,7 +51,7 @@ def picture_html(
         ]
     lines = [_line(seen, segment, marked) for segment in _drawn(seen, [m[1] for m in marked])]
     heads = _heads(seen)
-    known = sum(bool(cell.told) for line in lines for cell in line.cells)
+    known = sum(bool(cell.known) for line in lines for cell in line.cells)
     lead = "Largest change of each segment in each week, in percent of the usual."
     lead += "" if over else f" {known} of {len(lines) * len(heads)} cells known."
     signs = [(style_of(kind), GLYPHS[kind], kind) for kind in dict.fromkeys(k for k, _ in judged)]

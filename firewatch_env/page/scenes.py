@@ -122,7 +122,7 @@ class FirewatchScenes(Scenes):
         if not play.chosen:
             return Ask("Click a service to act on it", groups, "", suggested)
         view = play.now["services"][play.chosen]
-        known = f"<p>{escape(view['status'])}. Tools with settings are at the bottom.</p>"
+        known = f"<p>It is {escape(view['status'])}. Tools with settings are at the bottom.</p>"
         return Ask(play.chosen, groups, known, suggested)
 
     def next_move(self, visitor: Visitor) -> Move:
@@ -148,13 +148,13 @@ class FirewatchScenes(Scenes):
         for each in unwell:
             if each not in looked:
                 return Move(text, f"Look at {each}", "pick", each)
-        return Move(text, "Go to the repairs", "go", "#mt-ask")
+        return Move(text, "Go to the repairs", "go", "#mt-ask ul:nth-of-type(3)")
 
     def describe(self, action: Mapping[str, Any]) -> str:
         return action_text(action)
 
     def answer_html(self, observation: Mapping[str, Any]) -> str:
-        return f'<p class="fw-reply">{escape(str(observation.get("message") or ""))}</p>'
+        return f'<p class="fw-message">{escape(str(observation.get("message") or ""))}</p>'
 
 
 def story(frames: Frames, place: str = "") -> Story | None:

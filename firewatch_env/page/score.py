@@ -95,7 +95,7 @@ def score_html(story: Story, found: Courses | None, player: str) -> str:
         return ""
     parts, score = story.now["score_parts"], story.now["episode_score"]
     ended, spared = RESOLVED * parts["resolved"], IMPACT * parts["impact"]
-    rows: Sequence[tuple[str, float, tuple[str, str]]] = (
+    factors: Sequence[tuple[str, float, tuple[str, str]]] = (
         ("resolved", ended, _resolved(story, parts)),
         ("impact", spared, _impact(found, player)),
         ("precision", score - ended - spared, _precision(story, parts)),
@@ -105,10 +105,10 @@ def score_html(story: Story, found: Courses | None, player: str) -> str:
         f"+ {IMPACT} × impact {parts['impact']:.4g}",
         f"× precision {parts['precision']:.4g}",
     )  # fmt: skip
-    steps = [Part(name, by, said) for name, (_, by, (said, _)) in zip(names, rows, strict=True)]
+    steps = [Part(name, by, said) for name, (_, by, (said, _)) in zip(names, factors, strict=True)]
     blocks = "".join(
         f'<section class="fw-factor"><h3>{name}</h3>{numbers}</section>'
-        for name, _, (_, numbers) in rows
+        for name, _, (_, numbers) in factors
     )
     perfect = " perfect" if score >= 1.0 else ""
     formula = f"precision × ({RESOLVED} resolved + {IMPACT} impact)"

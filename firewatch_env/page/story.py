@@ -119,7 +119,7 @@ class Story:
     @cached_property
     def moves(self) -> list[Move]:
         """What was done, oldest first."""
-        answered = [f for f in self.frames if f.observation.get("services") and f.action]
+        acted = [f for f in self.frames if f.observation.get("services") and f.action]
         return [
             Move(
                 frame.observation["sim_tick"],
@@ -127,7 +127,7 @@ class Story:
                 GROUP_OF.get(str(frame.action.get("action_type")), ""),
                 frame.observation.get("status") == "error",
             )
-            for frame in answered
+            for frame in acted
         ]
 
     @cached_property

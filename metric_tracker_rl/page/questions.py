@@ -46,8 +46,8 @@ def selected(seen: Seen, place: str) -> tuple[int, str] | None:
 
 def offered_in(frames: Frames) -> set[str]:
     """Names of the methods of the episode."""
-    told = frames[0].observation.get("available_methods") or ()
-    return {each["name"] if isinstance(each, Mapping) else str(each) for each in told}
+    methods = frames[0].observation.get("available_methods") or ()
+    return {each["name"] if isinstance(each, Mapping) else str(each) for each in methods}
 
 
 def ask(seen: Seen, frames: Frames, place: str) -> Ask:

@@ -71,7 +71,7 @@ class FunnelReport(Report):
     def offer_text(self, row: Row) -> str:
         name, anomaly = (words(str(row[each])) for each in ("entity_name", "anomaly_type"))
         values = (with_unit(each, row[each], row) for each in ("observed_value", "baseline_value"))
-        return f"{day_name(str(row['date']))}, {name}: {anomaly}, {' beside '.join(values)}"
+        return f"{day_name(str(row['date']))}, {name}: {anomaly}, {' against '.join(values)}"
 
     def filled_in(self, row: Row) -> Row:
         seen, names = self.seen, self.seen.funnel.entity_names

@@ -93,8 +93,8 @@ class MetricScenes(Scenes):
         last = frames[-1].observation
         got, score = last.get("reward_breakdown"), float(last.get("reward") or 0.0)
         if not got:
-            told = "No report was handed in" if explained(frames) else "The score"
-            return f"{told}: {score:.2f}"
+            outcome = "No report was handed in" if explained(frames) else "The score"
+            return f"{outcome}: {score:.2f}"
         if not got["expected_rows"]:
             return f"There was nothing to find: {score:.2f}"
         return f"{got['matched_rows']} of {got['expected_rows']} found: {score:.2f}"
@@ -179,5 +179,5 @@ def _numbers_html(visitor: Visitor) -> str:
         ]
         for at, date in enumerate(episode.dates)
     ]
-    told = table(["day", *names], lines, "Counts and rates", numbers=range(1, len(names) + 1))
-    return f"<details><summary>Every count of the episode</summary>{told}</details>"
+    counts = table(["day", *names], lines, "Counts and rates", numbers=range(1, len(names) + 1))
+    return f"<details><summary>Every count of the episode</summary>{counts}</details>"

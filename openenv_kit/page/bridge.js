@@ -10,7 +10,6 @@ const HERE = {
   go: (place) => goTo(place),
   replay: (last) => replay(Number(last)),
   play: () => play(),
-  next_error: () => nextError(),
   open_number: (number) => chooseRun(Number(number)),
   run_by: (by) => chooseRun(recording?.run.number + Number(by)),
 };
@@ -147,16 +146,16 @@ function doors() {
 }
 let address = '', kept = '', lastStep = '', opened = false, ended = true;
 whenever(() => {
-  const told = document.querySelector('.mt-status');
+  const status = document.querySelector('.mt-status');
   const scene = document.querySelector('#mt-scene [data-step]');
-  if (!told || !mainTabs().length) return;
+  if (!status || !mainTabs().length) return;
   const step = scene ? scene.dataset.step : '';
-  if (told.dataset.kept && told.dataset.kept !== kept) {
-    kept = told.dataset.kept;
+  if (status.dataset.kept && status.dataset.kept !== kept) {
+    kept = status.dataset.kept;
     remember('sessionStorage', keptAt(location.pathname), kept);
   }
-  if (told.dataset.address !== address) {
-    address = told.dataset.address;
+  if (status.dataset.address !== address) {
+    address = status.dataset.address;
     write(JSON.parse(address), 'replaceState');
   }
   if (step !== lastStep) write({ step: lastStep = step }, 'replaceState');
@@ -218,8 +217,8 @@ const cellOf = ({ target }) => target.closest('.mt-map tbody td');
 const headOf = (cell) => cell.closest('table').tHead.rows[0].cells[cell.cellIndex];
 const rowOf = (cell) => cell.parentElement.cells[0].textContent;
 function describeCell(cell) {
-  const told = `${headOf(cell).getAttribute('aria-label')}, ${rowOf(cell)}: ${cell.dataset.t || 'not asked yet'}.`;
-  const words = [told, cell.dataset.say].filter(Boolean).join(' ');
+  const known = `${headOf(cell).getAttribute('aria-label')}, ${rowOf(cell)}: ${cell.dataset.t || 'not asked yet'}.`;
+  const words = [known, cell.dataset.say].filter(Boolean).join(' ');
   cell.setAttribute('aria-label', words);
   cell.closest('.mt-hero').querySelector('.mt-say').textContent = words;
 }
@@ -237,8 +236,7 @@ function pickPlace(place) {
   document.querySelectorAll(`#mt-picture [data-value="${CSS.escape(place)}"]`).forEach((each) => each.classList.add('at'));
   trigger('pick', { value: place });
 }
-document.addEventListener('mouseover', (event) => { if (cellOf(event)) describeCell(cellOf(event)); });
-document.addEventListener('focusin', (event) => { if (cellOf(event)) describeCell(cellOf(event)); });
+['mouseover', 'focusin'].forEach((kind) => document.addEventListener(kind, (event) => { if (cellOf(event)) describeCell(cellOf(event)); }));
 document.addEventListener('click', (event) => {
   const cell = cellOf(event);
   if (!cell) return;

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from html import escape
@@ -38,12 +37,10 @@ def schemas_of(scenes: Scenes) -> dict[str, dict[str, Any]]:
         "split": {"enum": list(splits.names()), "description": f"tasks: {sizes}"},
         "index": {"type": "integer", "description": "of its task, from 0"},
     }
-    names = ", ".join(name for name in environment.reset_arguments if name != "episode_id")
     other = {
         **(drawn if sizes else {}),
         **{name: {"enum": list(some)} for name, some in scenes.reset_choices.items()},
         "seed": seed,
-        "more": {"type": "object", "description": f"further arguments, as JSON: {names}"},
     }
     named = {"task": {"enum": list(environment.tasks)}, "seed": seed}
     return {"named": {"properties": named, "required": ["task"]}, "other": {"properties": other}}
@@ -51,7 +48,7 @@ def schemas_of(scenes: Scenes) -> dict[str, dict[str, Any]]:
 
 def forms_html(scenes: Scenes) -> str:
     """The forms; that of a named task stands open."""
-    titles = {"named": "A named task", "other": "One of a split, or of your own making"}
+    titles = {"named": "A named task", "other": "From a split, or your own"}
     return "".join(
         f"<details{' open' if name == 'named' else ''}><summary>{titles[name]}</summary>"
         f"{form_html(name, 'start', 'Start', schema)}</details>"
@@ -63,23 +60,20 @@ def reset_of(scenes: Scenes, form: str, values: Mapping[str, Any]) -> dict[str, 
     """Arguments of the reset that a form asks for.
 
     Raises:
-        InvalidValueError: no such form, a seed or an index that is no number, or further
-            arguments that are no JSON object.
+        InvalidValueError: no such form, or a seed or an index that is no number.
         ConfigurationError: no such task.
     """
     schemas = schemas_of(scenes)
     if form not in schemas:
         raise InvalidValueError("form", form, ", ".join(schemas))
     given = arguments_of(schemas[form], values)
-    task, split, index, more = (given.pop(n, None) for n in ("task", "split", "index", "more"))
-    if not isinstance(more, dict | None):
-        raise InvalidValueError("further arguments", json.dumps(more), "a JSON object")
+    task, split, index = (given.pop(name, None) for name in ("task", "split", "index"))
     chosen: Mapping[str, Any] = {}
     if task:
         chosen = reset_of_task(scenes.environment, str(task))
     elif split:
         chosen = scenes.environment.splits.task(str(split), index or 0).reset_arguments()
-    return {**chosen, **given, **(more or {})}
+    return {**chosen, **given}
 
 
 def _start(scenes: Scenes, visitor: Visitor, form: object) -> None:
@@ -97,7 +91,7 @@ def _card_html(scenes: Scenes, visitor: Visitor) -> str:
         f'<section class="mt-card" id="mt-card">{note(visitor.problem, "bad")}'
         f'<p class="mt-eyebrow">You play {escape(visitor.task_id)}</p>'
         f"<blockquote>{escape(str(opening.get('message') or ''))}</blockquote>"
-        f"<details><summary>All that the opening tells</summary>{result_html(fields)}</details>"
-        "<details><summary>What a model is told first</summary><blockquote>"
+        f"<details><summary>Everything in the opening</summary>{result_html(fields)}</details>"
+        "<details><summary>The brief that every model gets</summary><blockquote>"
         f"{escape(scenes.environment.brief(opening))}</blockquote></details></section>"
     )

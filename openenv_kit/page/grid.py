@@ -12,7 +12,7 @@ from html import escape
 
 MATCHED, WRONG, ECHO, EXTRA, MISSING = ("matched", "wrong field", "echo", "extra", "missing")
 GLYPHS = {MATCHED: "✓", WRONG: "≠", ECHO: "↩", EXTRA: "×", MISSING: "?"}
-"""How a verdict is drawn, beside its colour."""
+"""How a verdict is drawn, in addition to its colour."""
 
 
 @dataclass(frozen=True)
@@ -23,15 +23,15 @@ class Cell:
         style: class of its colour: `a0`, `a1` for small, `u2` to `u5` up, `d2` to `d5` down, `k`
             for a value without a colour; empty for what is not known.
         shown: what stands in it.
-        told: what it says.
+        known: what is known of it, in words.
         say: what else it says.
         mark: a verdict, or `+` for a row of the report.
-        now: whether the last call told it.
+        now: whether it is known from the last call.
     """
 
     style: str = ""
     shown: str = ""
-    told: str = ""
+    known: str = ""
     say: str = ""
     mark: str = ""
     now: bool = False
@@ -121,7 +121,7 @@ def _line_html(line: Line, heads: Sequence[Head], place: str, *, first: bool) ->
         )
         more = f' class="{style}"' if style else ""
         more += ' tabindex="0"' if here or (first and at == 0 and not place) else ""
-        more += f' data-t="{escape(each.told)}"' if each.told else ""
+        more += f' data-t="{escape(each.known)}"' if each.known else ""
         more += f' data-say="{escape(each.say)}"' if each.say else ""
         mark = ""
         if each.mark in GLYPHS:

@@ -52,12 +52,13 @@ def button(
         event: of the page's bridge, as which a click is passed on.
         value: of the event.
         label: what stands on it.
-        style: `primary`, `link`, or empty.
+        style: `primary`, `link`, empty, or `off` for one that would do nothing now.
         hint: its name where the label alone does not tell; empty for none.
         key: by which it gets the keyboard back when it was drawn anew; empty for none.
     """
     more = f' title="{escape(hint)}" aria-label="{escape(hint)}"' if hint else ""
     more += f' data-key="{escape(key)}"' if key else ""
+    more += ' aria-disabled="true"' if style == "off" else ""
     return (
         f'<button type="button" class="mt-btn {style}" data-mt="{event}" '
         f'data-value="{escape(str(value))}"{more}>{escape(label)}</button>'

@@ -92,7 +92,6 @@ def add_page(
 
     with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as page:
         build_page(scenes, page, doors_of(scenes, served), connect)
-    limits = {"max_visitors": chosen.max_visitors, "grace_s": chosen.visitor_grace_s}
     # An event that was being handled while its session was forgotten makes a state again.
     page.state_session_capacity = 2 * chosen.max_visitors
     gr.mount_gradio_app(
@@ -107,7 +106,12 @@ def add_page(
             "middleware": [
                 Middleware(GZipMiddleware),
                 Middleware(PageOnly, own=own_tags(scenes), where=where),
-                Middleware(VisitorGate, blocks=page, **limits),
+                Middleware(
+                    VisitorGate,
+                    blocks=page,
+                    max_visitors=chosen.max_visitors,
+                    grace_s=chosen.visitor_grace_s,
+                ),
             ]
         },
     )

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from anyio import CapacityLimiter, to_thread
 
 from openenv_kit.errors import KitError
-from openenv_kit.page.state import Question, Visitor
+from openenv_kit.page.state import Unsure, Visitor
 
 if TYPE_CHECKING:
     from openenv_kit.page.scenes import Scenes
@@ -26,18 +27,12 @@ QUIET: dict[str, Any] = {
     "concurrency_limit": None,
 }
 """Options of a private event: not in the API, no wait shown, never queued."""
+THREADS = CapacityLimiter(40)
+"""Visitors for whom something is done at once; as many as Gradio has threads."""
 FORGOTTEN = (
     "This page was left alone for too long, or the server was restarted. Reload it: the browser "
     "kept your episode, and it goes on where you were."
 )
-
-
-class Unsure(Exception):
-    """Raised by an act that would throw something away: the visitor is asked first."""
-
-    def __init__(self, text: str, label: str, act: Callable[[Visitor], Any]) -> None:
-        super().__init__(text)
-        self.question = Question(text, label, act)
 
 
 def ask_first(visitor: Visitor, doing: str, act: Callable[[Visitor], Any]) -> None:
@@ -97,8 +92,8 @@ class Page:
     def on_load(self, trigger: Callable[..., Any], act: Act, source: Any, js: str) -> None:
         """When the page is loaded, let `act` make its visitor from what the script `js` told."""
 
-        def handle(visitor: Visitor, value: Any) -> list[Any]:
-            return self._handled(visitor, act, value, self.views)
+        async def handle(visitor: Visitor, value: Any) -> list[Any]:
+            return await in_turn(visitor, self._handled, act, value, self.views)
 
         self._listen(trigger, handle, [source], self.views, {"js": js})
 
@@ -118,26 +113,25 @@ class Page:
         `trigger_mode` says otherwise; Gradio alone would drop all but the first.
         """
 
-        def handle(visitor: Visitor, event: gr.EventData) -> list[Any]:
+        async def handle(visitor: Visitor, event: gr.EventData) -> list[Any]:
             expect_visitor(visitor)
             try:
                 value = event.value
             except (AttributeError, TypeError):  # not a click, but a call past the page
                 value = None
-            return self._handled(visitor, act, value, show)
+            return await in_turn(visitor, self._handled, act, value, show)
 
         self._listen(trigger, handle, (), show, {"trigger_mode": "always_last", **options})
 
     def _handled(self, visitor: Visitor, act: Act, value: Any, show: Collection[str]) -> list[Any]:
-        with visitor.lock:
-            try:
-                visitor.problem = ""
-                act(visitor, value)
-            except Unsure as asked:
-                visitor.question = asked.question
-            except KitError as problem:
-                visitor.problem = str(problem)
-            return [visitor, *(self.views[name].show(self.scenes, visitor) for name in show)]
+        try:
+            visitor.problem = ""
+            act(visitor, value)
+        except Unsure as asked:
+            visitor.question = asked.with_traceback(None)
+        except KitError as problem:
+            visitor.problem = str(problem)
+        return [visitor, *(self.views[name].show(self.scenes, visitor) for name in show)]
 
     def _listen(
         self,
@@ -155,6 +149,18 @@ class Page:
             trigger(handle, [self.state, *inputs], [self.state, *changed], **settings)
 
         self.events.append(listen)
+
+
+async def in_turn(visitor: Visitor, work: Callable[..., list[Any]], *more: Any) -> list[Any]:
+    """Call `work` in a thread: a visitor's calls one after the other, none for one who left.
+
+    Raises:
+        gr.Error: the visitor left before it was begun.
+    """
+    async with visitor.turn:
+        if visitor.away:
+            raise gr.Error("Nobody is there to read the answer.", print_exception=False)
+        return await to_thread.run_sync(work, visitor, *more, limiter=THREADS)
 
 
 def expect_visitor(visitor: Visitor) -> None:
@@ -184,5 +190,10 @@ SAVE = """([name, text]) => {
 def saves(button: gr.Button, state: gr.State, make: Callable[[Any], list[str]]) -> None:
     """Let a button save a file that is made on demand; `make` returns its name and its text."""
     file = gr.JSON(visible=False)
-    made = button.click(make, state, file, **QUIET)
+
+    async def save(visitor: Visitor) -> list[Any]:
+        expect_visitor(visitor)
+        return await in_turn(visitor, make)
+
+    made = button.click(save, state, file, **QUIET)
     made.then(None, file, js=SAVE, api_visibility="private")

@@ -7,23 +7,23 @@ let recording = null;
 const panelOf = () => document.getElementById('mt-recording');
 const limit = (name) => Number(panelOf().dataset[name]);
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
-function say(told, bad = false) {
+function say(text, bad = false) {
   panelOf().open = true;
   const place = panelOf().querySelector('[role=status]');
-  place.textContent = told;
+  place.textContent = text;
   place.classList.toggle('bad', bad);
 }
 
 // One line of a recording; returns what is wrong with it, if anything. Whether a step is one that
 // the environment understands is the server's to say.
-function addLine(runs, told, line) {
-  if (!told.trim()) return '';
+function addLine(runs, text, line) {
+  if (!text.trim()) return '';
   let event;
   try {
-    event = JSON.parse(told);
+    event = JSON.parse(text);
   } catch {
     // Numbers as Python writes them.
-    try { event = JSON.parse(told.replace(/-?\b(NaN|Infinity)\b/g, 'null')); } catch { return 'not JSON.'; }
+    try { event = JSON.parse(text.replace(/-?\b(NaN|Infinity)\b/g, 'null')); } catch { return 'not JSON.'; }
   }
   if (typeof event !== 'object' || event === null || Array.isArray(event)) return 'not a JSON object.';
   if (event.event === 'start') {
@@ -36,8 +36,8 @@ function addLine(runs, told, line) {
   if (event.event === 'step') run.moves += 1;
   if (event.event === 'end') run.score = Number(event.score).toFixed(2);
   // Of a run that is too long, what fits is shown.
-  run.size += told.length + 1;
-  if (run.moves <= limit('moves') && run.size <= limit('runBytes')) run.lines.push(told);
+  run.size += text.length + 1;
+  if (run.moves <= limit('moves') && run.size <= limit('runBytes')) run.lines.push(text);
   return '';
 }
 
@@ -81,8 +81,8 @@ function choose(number) {
   const run = runs[number - 1] || runs[0];
   recording.run = run;
   const cut = run.lines.length <= run.moves ? ` Of its ${run.moves.toLocaleString('en')} steps the first ${run.lines.length - 1} are shown.` : '';
-  const told = `Run ${run.number} of ${runs.length.toLocaleString('en')}.${cut}`;
-  say(broken ? `${told} ${broken} What stands before it is shown.` : told, Boolean(broken));
+  const said = `Run ${run.number} of ${runs.length.toLocaleString('en')}.${cut}`;
+  say(broken ? `${said} ${broken} What stands before it is shown.` : said, Boolean(broken));
   listRuns();
   // Empty lines take the place of those before, so that the server counts lines as the file does.
   trigger('open_run', { value: '\n'.repeat(run.line - 1) + run.lines.join('\n') });

@@ -30,8 +30,6 @@ def result_html(result: Mapping[str, Any], cell: Cell = lambda _, value, __: tex
             html += f"<p>{escape(words(name))}</p>{result_html(value, cell)}"
         elif _is_rows(value):
             html += _rows_table(value, name, cell)
-        elif isinstance(value, list | tuple) and len(value) > 6:
-            html += table([name], [[text(each)] for each in value[:MAX_TABLE_ROWS]])
         else:
             plain[name] = value
     shown = facts(plain, lambda name, value: cell(name, value, plain)) if plain else ""

@@ -16,10 +16,10 @@ from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.arrival import next_reset
 from openenv_kit.page.forms import arguments_of, form_html, sent
 from openenv_kit.page.markup import button, heading, hint, json_html, note, words
-from openenv_kit.page.page import Page, Unsure, ask_first
+from openenv_kit.page.page import Page, ask_first
 from openenv_kit.page.rows import edited, editor_html
 from openenv_kit.page.scenes import Ask, Move, Report, Scenes, answer_of
-from openenv_kit.page.state import Visitor
+from openenv_kit.page.state import Unsure, Visitor
 from openenv_kit.page.trace import ending_html
 from openenv_kit.tool import Tool
 
@@ -40,7 +40,7 @@ def build(page: Page) -> None:
         with gr.Row(equal_height=False, elem_classes="mt-room"):
             with gr.Column(min_width=320, scale=5):
                 page.add_view("picture", picture_html)
-            with gr.Column(min_width=320, scale=3, elem_classes="mt-beside"):
+            with gr.Column(min_width=320, scale=3, elem_classes="mt-asked"):
                 page.add_view("ask", lambda s, v: ask_html(s.ask(v)) if v.started else "")
                 page.add_view("answer", answer_html)
         page.add_view("report", report_html)
@@ -48,8 +48,7 @@ def build(page: Page) -> None:
         page.add_view("bench", bench_html, "mt-every")
         page.add_view("steps", steps_html)
     bridge = page.bridge
-    # Every click counts, and one after the other, so that the last answer shows them all.
-    each = {"trigger_mode": "multiple", "concurrency_limit": 1}
+    each = {"trigger_mode": "multiple"}  # every click counts
     page.on_bridge(bridge.replay, _replay, ["opening"])
     page.on_bridge(bridge.pick, _pick, PLACE)
     page.on_bridge(bridge.choose_tool, _choose, ["bench"])
@@ -74,9 +73,8 @@ def next_move(scenes: Scenes, visitor: Visitor) -> Move:
     if report is None or not visitor.rows:
         return scenes.next_move(visitor)
     count = f"{len(visitor.rows)} row{'' if len(visitor.rows) == 1 else 's'}"
-    unfinished = _unfinished(report)
-    text = unfinished or f"Your report has {count}. Add what is missing, or submit it."
-    return Move(text, f"Submit {count}", "submit")
+    finished = f"Your report has {count}. Add what is missing, or submit it."
+    return Move(_unfinished(report) or finished, f"Submit {count}", "submit")
 
 
 def opening_html(scenes: Scenes, visitor: Visitor) -> str:
@@ -88,7 +86,7 @@ def opening_html(scenes: Scenes, visitor: Visitor) -> str:
     links += button("watch_play", "", "Step by step", style="link")
     return (
         '<section class="mt-opening"><div class="mt-pitch">'
-        '<p class="mt-eyebrow">An example, played to its end</p>'
+        '<p class="mt-eyebrow">An example, played to its end; score 0 to 1</p>'
         f"<h2>{escape(scenes.headline(demo.frames))}</h2><p>{escape(scenes.mission)}</p><div>"
         f"{button('next_episode', '', 'Play one yourself', style='primary')}{links}</div></div>"
         f'<div class="mt-picture">{scenes.picture_html(demo.so_far, demo.reset)}</div></section>'
@@ -131,7 +129,7 @@ def answer_html(scenes: Scenes, visitor: Visitor) -> str:
     action, seen = visitor.frames[-1].action, visitor.reply
     shown = scenes.answer_html(seen) or note(str(seen.get("message") or ""))
     return (
-        f'<section class="mt-told" aria-label="Answer"><h2>{escape(scenes.describe(action))}</h2>'
+        f'<section class="mt-answer" aria-label="Answer"><h2>{escape(scenes.describe(action))}</h2>'
         f"{offers_html(scenes, visitor)}{shown}"
         f"{json_html(answer_of(scenes.environment, seen))}</section>"
     )
@@ -156,7 +154,7 @@ def report_html(scenes: Scenes, visitor: Visitor) -> str:
     if not visitor.started or visitor.over or report is None:
         return ""
     table = editor_html(EDIT, report.columns, visitor.rows, "Your report")
-    empty = "" if visitor.rows else hint("No rows yet: they come from answers, or fill one in.")
+    empty = "" if visitor.rows else hint("No rows yet: add one from an answer, or fill one in.")
     bare = button("submit", "", "Nothing was wrong: submit it empty", style="link")
     return f"{heading('Your report')}{empty}{table}{'' if visitor.rows else bare}"
 

@@ -60,7 +60,7 @@ def editor_html(event: str, columns: Sequence[Column], rows: Sequence[Row], capt
     name = escape(caption)
     return (
         f'<div class="mt-scroll" tabindex="0" role="region" aria-label="{name}">'
-        f'<table class="mt-table mt-editor"><caption>{name}</caption>'
+        f'<table class="mt-table mt-editor">'
         f'<thead><tr><th scope="col"><span class="mt-unseen">delete</span></th>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>{_button(event, len(rows), 'add', 'Add a row')}"
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ REPLAY_S = 10.0
 """Longest time for which an episode that the browser kept is played again, in seconds."""
 
 
-@dataclass(frozen=True)
-class Question:
-    """What is asked before something is thrown away.
+@dataclass(eq=False)
+class Unsure(Exception):
+    """Raised by an act that would throw something away: the visitor is asked first.
 
     Attributes:
         text: what would be lost.
@@ -47,6 +47,8 @@ class Visitor:
         connect: opens the session that the episode is played in; None for one in process.
 
     Attributes:
+        turn: held by whatever is done for this visitor, one after the other.
+        away: whether no connection of theirs is open any more, since one was.
         arrived: whether the page was loaded for this visitor; not so for a forgotten one.
         reset: arguments of the running episode's reset.
         frames: its replies, the reset's first, each with what was done; empty before the first.
@@ -61,12 +63,15 @@ class Visitor:
         playback: whom they watch, if anybody.
     """
 
+    away = False
+    playback: Playback | None = None
+
     def __init__(
         self, environment: Environment | None = None, connect: Callable[[], Link] | None = None
     ) -> None:
         self.environment = environment or get_environment()
         self.connect = connect or (lambda: InProcess(self.environment))
-        self.lock = threading.RLock()
+        self.turn = asyncio.Lock()
         self._link: Link | None = None
         self.clear()
 
@@ -79,13 +84,13 @@ class Visitor:
         if self._link is not None:
             self._link.close()
         self._link = None
-        if playback := getattr(self, "playback", None):
-            playback.finished = True  # one that is being played again stops
+        if self.playback is not None:
+            self.playback.finished = True  # one that is being played again stops
         self.arrived = False
-        self.playback: Playback | None = None
+        self.playback = None
         self.demo: Playback | None = None
         self.problem = ""
-        self.question: Question | None = None
+        self.question: Unsure | None = None
         self.finished: list[str] = []
         self.reset: dict[str, Any] = {}
         self.frames: list[Frame] = []
@@ -206,7 +211,7 @@ class Visitor:
             return False
         deadline = time.monotonic() + REPLAY_S
         for action in actions:
-            if self.over or time.monotonic() > deadline:
+            if self.over or self.away or time.monotonic() > deadline:
                 break
             self.step(action)
         self.place, self.rows, self.problem = place, rows, ""

@@ -24,17 +24,16 @@ PAPER = (
 """What Gradio's theme gives the page's style sheet, for a file of its own."""
 
 
-TRANSPORT = "".join(
-    button(event, value, label)
-    for event, value, label in (
-        ("pick_frame", "back", "← Back"),
-        ("pick_frame", "on", "Step →"),
-        ("play", "", "Play"),
-        ("pick_frame", "end", "To the end"),
-        ("next_error", "", "Next error"),
+def _transport_html(playback: Playback) -> str:
+    """Buttons that go to another step; `back` and `play` are done by the page's script."""
+    over = playback.finished and playback.at == len(playback.frames) - 1
+    buttons = (
+        ("pick_frame", "back", "← Back", playback.at == 0),
+        ("pick_frame", "on", "Step →", over),
+        ("play", "", "Play", over),
+        ("pick_frame", "end", "To the end", over),
     )
-)
-"""`back`, `play` and `next_error` are done by the page's script, by way of the others."""
+    return "".join(button(*each, style="off" if off else "") for *each, off in buttons)
 
 
 def scene_html(scenes: Scenes, playback: Playback) -> str:
@@ -42,8 +41,8 @@ def scene_html(scenes: Scenes, playback: Playback) -> str:
     last, waits = len(playback.frames) - 1, not playback.finished
     top = f"{playback.player} · step {playback.at} of {last}{'+' if waits else ''}"
     return (
-        f'<section class="mt-card" data-step="{playback.at}"><div class="mt-transport">{TRANSPORT}'
-        f'</div><p class="mt-eyebrow">{escape(top)}</p>'
+        f'<section class="mt-card" data-step="{playback.at}"><div class="mt-transport">'
+        f'{_transport_html(playback)}</div><p class="mt-eyebrow">{escape(top)}</p>'
         f"{step_html(scenes, playback, playback.at)}</section>"
     )
 
@@ -55,8 +54,8 @@ def step_html(scenes: Scenes, playback: Playback, at: int) -> str:
     took = f"took {1000 * frame.elapsed_s:.1f} ms" if frame.elapsed_s else ""
     top = f'<h3><code>{escape(describe(scenes, frame))}</code></h3><p class="mt-took">{took}</p>'
     if frame.same is not None:
-        verb = "is" if frame.same else "differs from"
-        top += note(f"The answer {verb} the recorded one.", "good" if frame.same else "bad")
+        same = note("The same answer as in the recording.", "good")
+        top += same if frame.same else note("In the recording the answer is another one.", "bad")
     answer = scenes.answer_html(seen) or f"<p>{text(str(seen.get('message', '')))}</p>"
     # A tag of its own: of one of the same tag Gradio would change the text, and leave it scrolled.
     tag, place = f"mt-reply-{at}", 'tabindex="0" role="region" aria-label="Answer"'
@@ -77,10 +76,10 @@ def ending_html(scenes: Scenes, frames: Frames, reset: Mapping[str, Any]) -> str
     if not last.get("done"):
         return ""
     read = (last.get("metadata") or {}).get(GROUNDED)
-    no_guess = "" if read is None else note(f"Of what is right, {read:.0%} had been read before.")
+    looked_up = "" if read is None else note(f"{read:.0%} of what is right was looked up first.")
     return (
         f'<section class="mt-outcome">{heading(scenes.headline(frames))}'
-        f"{scenes.story_html(frames, reset)}{no_guess}</section>"
+        f"{scenes.story_html(frames, reset)}{looked_up}</section>"
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,7 +34,6 @@ MAX_UNREAD = 192
 """Answers of all visitors that wait to be read, or are being made."""
 READ_TIMEOUT_S = 60.0
 """A visitor who takes longer to receive one answer is not there any more."""
-RETRY_AFTER_S = "10"
 
 
 @dataclass(eq=False)
@@ -56,7 +55,7 @@ class Refusal(HTTPException):
     """A request that is answered here; `detail` says why. Busy ones may be tried again."""
 
     def __init__(self, status: int, detail: str) -> None:
-        later = {"retry-after": RETRY_AFTER_S} if status in (429, 503) else None
+        later = {"retry-after": "10"} if status in (429, 503) else None
         super().__init__(status, detail, later)
 
 
@@ -90,13 +89,15 @@ class VisitorGate:
             serve = self._connect
         try:
             await serve(scope, receive, send)
+        except ClientDisconnect:
+            return
         except Refusal as refusal:
             answer = JSONResponse({"detail": refusal.detail}, refusal.status_code, refusal.headers)
             await answer(scope, receive, send)
 
     async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a visitor ask for one more answer."""
-        body = await _read(receive)
+        body = await Request(scope, receive).body()
         session = _session_of(body)
         async with self._joining:  # what waits is counted once Gradio has taken it
             await self._make_room(session)
@@ -108,17 +109,11 @@ class VisitorGate:
         if len(unread.get(session, ())) >= MAX_UNREAD_EACH:
             raise Refusal(429, f"{MAX_UNREAD_EACH} of your answers wait to be read.")
         while sum(map(len, unread.values())) >= MAX_UNREAD:
-            silent = next(
-                (
-                    name
-                    for name, seat in self._seats.items()
-                    if unread.get(name) and not seat.streams and name != session
-                ),
-                None,
-            )
-            if silent is None:
+            silent = (n for n, seat in self._seats.items() if unread.get(n) and not seat.streams)
+            longest = next((name for name in silent if name != session), None)
+            if longest is None:
                 raise Refusal(503, "The page has too much to do; try again in some seconds.")
-            await self._forget(silent)
+            await self._forget(longest)
         await self._seat(session)
 
     async def _seat(self, session: str) -> Seat:
@@ -130,6 +125,7 @@ class VisitorGate:
             await self._forget(gone)
         seat = self._seats.setdefault(session, Seat())
         self._seats.move_to_end(session)
+        self._mark(session, away=False)
         return seat
 
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -159,9 +155,16 @@ class VisitorGate:
             seat.open -= 1
             seat.streams -= streams
             if not seat.open and self._seats.get(session) is seat:
+                self._mark(session, away=True)
                 # Unless they come back.
                 loop = asyncio.get_running_loop()
                 seat.leaving = loop.call_later(self._grace_s, self._forget_later, session)
+
+    def _mark(self, session: str, *, away: bool) -> None:
+        """Let a session's visitor know that they left, so that nothing more is done for them."""
+        state = self._blocks.state_holder.session_data.get(session)
+        for visitor in state.state_data.values() if state else ():
+            visitor.away = away
 
     def _forget_later(self, session: str) -> None:
         task = asyncio.get_running_loop().create_task(self._forget(session))
@@ -183,16 +186,6 @@ class VisitorGate:
             holder.delete_state(session)
             holder.session_data.pop(session, None)
             holder.time_last_used.pop(session, None)
-
-
-async def _read(receive: Receive) -> bytes:
-    """A body; the gate in front bounds its length."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            return bytes(body)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

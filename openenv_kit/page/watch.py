@@ -13,7 +13,7 @@ from openenv_kit.errors import require_name
 from openenv_kit.page.arrival import reset_of_task
 from openenv_kit.page.forms import arguments_of, form_html, sent
 from openenv_kit.page.markup import heading, hint, note
-from openenv_kit.page.page import Page, expect_visitor, html, saves
+from openenv_kit.page.page import Page, html, saves
 from openenv_kit.page.scenes import Scenes
 from openenv_kit.page.state import Visitor
 from openenv_kit.page.trace import as_html, as_jsonl, frames_html, scene_html
@@ -32,7 +32,7 @@ RECORDING = (
     f'<details id="mt-recording" data-file-bytes="{MAX_FILE_BYTES}" '
     f'data-run-bytes="{MAX_RUN}" data-moves="{MAX_FRAMES}"><summary>Open recorded runs</summary>'
     + hint(
-        "Files that `inference.py --record` or “Save as JSONL” wrote, or a folder of them. They "
+        "Files that inference.py --record or “Save as JSONL” wrote, or a folder of them. They "
         "are read in your browser; only the run you look at is sent here, played again and "
         "compared with the recording, and not kept. An address after ?run= opens one from "
         "elsewhere."
@@ -71,7 +71,7 @@ def build(page: Page) -> None:
     page.on_bridge(page.bridge.watch_play, _watch_play, WATCH)
     page.on_bridge(page.bridge.open_run, _load, WATCH)
     # Each counts: a second click on Step is a second step.
-    page.on_bridge(page.bridge.pick_frame, _go, WATCH, trigger_mode="multiple", concurrency_limit=1)
+    page.on_bridge(page.bridge.pick_frame, _go, WATCH, trigger_mode="multiple")
     saves(jsonl, page.state, partial(_file, "jsonl", as_jsonl))
     saves(whole, page.state, partial(_file, "html", partial(as_html, page.scenes)))
 
@@ -101,12 +101,12 @@ def _watch_policy(visitor: Visitor, form: object) -> None:
 
 def _watch_play(visitor: Visitor, _: object) -> None:
     """Look at the example that the page opens on, or at the visitor's own play so far."""
-    demo = visitor.demo
-    frames, reset = (demo.frames, demo.reset) if demo else (visitor.frames, visitor.reset)
-    if frames:
-        player = demo.player if demo else "you"
-        visitor.playback = Playback(player, iter(frames), reset, visitor.environment)
-        visitor.playback.run_to_end()
+    seen = visitor.demo
+    if seen is None and visitor.frames:
+        seen = Playback("you", iter(visitor.frames), visitor.reset, visitor.environment)
+    if seen is not None:
+        seen.run_to_end()
+        visitor.playback = seen.again()
         visitor.playback.go(0)
 
 
@@ -124,11 +124,9 @@ def _load(visitor: Visitor, text: object) -> None:
 
 def _file(kind: str, make: Callable[[Playback], str], visitor: Visitor) -> list[str]:
     """Name and text of a file with the play that is watched."""
-    expect_visitor(visitor)
-    with visitor.lock:
-        if visitor.playback is None:
-            raise gr.Error("Nobody is playing yet.", print_exception=False)
-        return [f"{visitor.playback.task_id}.{kind}", make(visitor.playback)]
+    if visitor.playback is None:
+        raise gr.Error("Nobody is playing yet.", print_exception=False)
+    return [f"{visitor.playback.task_id}.{kind}", make(visitor.playback)]
 
 
 def _shown(draw: Callable[[Scenes, Playback], str]) -> Callable[[Scenes, Visitor], str]:

@@ -135,7 +135,8 @@ def scripted(
     Raises:
         ConfigurationError: the reset makes no episode.
     """
-    session, opening = open_session(reset, environment)
+    chosen = environment or get_environment()
+    session, opening = open_session(reset, chosen)
 
     def frames() -> Iterator[Frame]:
         yield Frame({}, seen_of(opening))
@@ -144,7 +145,7 @@ def scripted(
             yield Frame(action, seen_of(reply), elapsed_s=time.perf_counter() - began)
             began = time.perf_counter()
 
-    return Playback(policy.name, frames(), reset, environment or get_environment())
+    return Playback(policy.name, frames(), reset, chosen)
 
 
 def recorded(run: RecordedRun, environment: Environment | None = None) -> Playback:
@@ -204,17 +205,14 @@ def run_of(text: str) -> tuple[RecordedRun, str]:
     return runs[0], f"{broken} What stands before it is shown." if broken else ""
 
 
-def open_session(
-    reset: Mapping[str, Any], environment: Environment | None = None
-) -> tuple[Session, Reply]:
+def open_session(reset: Mapping[str, Any], environment: Environment) -> tuple[Session, Reply]:
     """A session of its own and its opening; never in debug, so that no player sees the answers.
 
     Raises:
         ConfigurationError: the reset makes no episode, or one beyond this server's limits.
     """
-    chosen = environment or get_environment()
-    session = chosen.session()
-    reply = begin(chosen, session, reset, settings())
+    session = environment.session()
+    reply = begin(environment, session, reset, settings())
     if reply.status == ERROR:
         raise ConfigurationError(reply.message)
     return session, reply

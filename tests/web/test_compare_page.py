@@ -41,12 +41,12 @@ def test_it_loads_nothing_and_fits(browser: BrowserContext, tmp_path: Path, widt
     write_page(compared(players, "validation", firewatch), path)
     page = browser.new_page()
     page.set_viewport_size({"width": width, "height": 900})
-    told: list[str] = []
-    page.on("console", lambda message: told.append(message.text))
-    page.on("pageerror", lambda problem: told.append(str(problem)))
-    page.on("request", lambda asked: told.append(asked.url))
+    events: list[str] = []
+    page.on("console", lambda message: events.append(message.text))
+    page.on("pageerror", lambda problem: events.append(str(problem)))
+    page.on("request", lambda asked: events.append(asked.url))
     page.goto(path.as_uri())
-    assert [each for each in told if not each.startswith(("file:", "data:"))] == []
+    assert [each for each in events if not each.startswith(("file:", "data:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("#players tbody tr").count() == 2
     assert page.locator("#episodes tbody tr").count() == len(players[0].plays)

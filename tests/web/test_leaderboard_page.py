@@ -28,10 +28,10 @@ def test_it_asks_no_other_host_fits_and_leads_to_its_boards(
 ) -> None:
     page = browser.new_page()
     page.set_viewport_size({"width": width, "height": 900})
-    told: list[str] = []
-    page.on("console", lambda message: told.append(message.text))
-    page.on("pageerror", lambda problem: told.append(str(problem)))
-    page.on("request", lambda asked: told.append(asked.url))
+    events: list[str] = []
+    page.on("console", lambda message: events.append(message.text))
+    page.on("pageerror", lambda problem: events.append(str(problem)))
+    page.on("request", lambda asked: events.append(asked.url))
     page.goto(index.as_uri())
     assert page.locator(".board tbody tr").count() == 2
     assert page.locator(".board .scripted").count() == 2
@@ -44,5 +44,5 @@ def test_it_asks_no_other_host_fits_and_leads_to_its_boards(
     assert page.locator("#episodes tbody tr").count() > 0
     page.get_by_text("All boards").click()
     assert page.locator(".board").count() == 1
-    assert [each for each in told if not each.startswith(("file:", "data:"))] == []
+    assert [each for each in events if not each.startswith(("file:", "data:"))] == []
     page.close()

@@ -70,8 +70,11 @@ class Door:
     def __init__(self, most: int = 3, grace_s: float = 0.0) -> None:
         self.page = Page()
         self.forgotten: list[str] = []
+        self.visitor = SimpleNamespace(away=False)
         self.holder = SimpleNamespace(
-            delete_state=self.forgotten.append, session_data={}, time_last_used={}
+            delete_state=self.forgotten.append,
+            session_data={"me": SimpleNamespace(state_data={0: self.visitor})},
+            time_last_used={},
         )
         blocks = SimpleNamespace(_queue=self.page, state_holder=self.holder)
         self.gate = VisitorGate(self.page, blocks, most, grace_s)
@@ -173,7 +176,9 @@ async def test_who_left_is_forgotten_after_the_grace_and_who_came_back_is_not(
     await patient.leave()
     leaving = patient.gate._seats["me"].leaving
     assert leaving is not None
+    assert patient.visitor.away, "nothing more is done for them"
     await patient.connect("me")
+    assert not patient.visitor.away
     assert leaving.cancelled()
     assert patient.forgotten == []
     await patient.leave()

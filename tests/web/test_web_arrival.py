@@ -10,16 +10,15 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.page.scenes import FIRST_VISIT
 from openenv_kit.environment import get_environment
 from openenv_kit.page.arrival import address_of, arrive
-from openenv_kit.page.page import Unsure
 from openenv_kit.page.scenes import scenes_of
-from openenv_kit.page.state import Visitor
+from openenv_kit.page.state import Unsure, Visitor
 from openenv_kit.page.watching import recorded
 from openenv_kit.play.recording import RecordingError, read_runs
 
 SCENES = scenes_of(ENVIRONMENT)
 
 
-def told(query: dict[str, str] | None = None, kept: str = "") -> str:
+def sent(query: dict[str, str] | None = None, kept: str = "") -> str:
     return json.dumps({"query": query or {}, "kept": kept})
 
 
@@ -31,12 +30,12 @@ def arrived(text: object) -> Visitor:
 
 
 def test_a_link_leads_to_its_episode_and_place() -> None:
-    visitor = arrived(told({"task": "medium_mixed_pair", "seed": "7", "__theme": "dark"}))
+    visitor = arrived(sent({"task": "medium_mixed_pair", "seed": "7", "__theme": "dark"}))
     assert visitor.reset == {**ENVIRONMENT.tasks["medium_mixed_pair"], "seed": 7}
     address = address_of(ENVIRONMENT.name, visitor.reset)
-    again = arrived(told({**address, "place": "0/2022-05-20"}))
+    again = arrived(sent({**address, "place": "0/2022-05-20"}))
     assert (again.reset, again.place) == (visitor.reset, "0/2022-05-20")
-    custom = arrived(told({"reset": '{"difficulty":"hard","anomaly_count":2}'}))
+    custom = arrived(sent({"reset": '{"difficulty":"hard","anomaly_count":2}'}))
     assert custom.reset == {"difficulty": "hard", "anomaly_count": 2}
     assert address_of("x", custom.reset)["reset"] == '{"difficulty":"hard","anomaly_count":2}'
 
@@ -44,9 +43,9 @@ def test_a_link_leads_to_its_episode_and_place() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *(None, "", "[", "3", "[]", "{}", '{"query": 3, "kept": 4}', told({"place": "x"})),
-        *(told({"reset": "{{{"}), told({"step": "9" * 99}), told(kept="nothing")),
-        *(told({"reset": '{"self": 1}'}), told({"task": "hard_mixed_mutli"})),
+        *(None, "", "[", "3", "[]", "{}", '{"query": 3, "kept": 4}', sent({"place": "x"})),
+        *(sent({"reset": "{{{"}), sent({"step": "9" * 99}), sent(kept="nothing")),
+        *(sent({"reset": '{"self": 1}'}), sent({"task": "hard_mixed_mutli"})),
     ],
 )
 def test_whatever_the_page_is_told_there_is_the_opening(text: object) -> None:
@@ -57,16 +56,16 @@ def test_whatever_the_page_is_told_there_is_the_opening(text: object) -> None:
 
 
 def test_a_link_to_another_episode_is_a_question_while_one_runs() -> None:
-    one = arrived(told({"task": "hard_mixed_multi"}))
+    one = arrived(sent({"task": "hard_mixed_multi"}))
     one.call("list_dates", {})
     here = address_of(ENVIRONMENT.name, one.reset)
-    two = arrived(told(here, one.kept()))
+    two = arrived(sent(here, one.kept()))
     assert (two.steps, two.question) == (1, None)
     other = Visitor(ENVIRONMENT)
     with pytest.raises(Unsure) as asked:
-        arrive(SCENES, other, told({"task": "medium_mixed_pair"}, one.kept()))
+        arrive(SCENES, other, sent({"task": "medium_mixed_pair"}, one.kept()))
     assert (other.steps, other.task_id) == (1, "hard_mixed_multi")
-    asked.value.question.act(other)
+    asked.value.act(other)
     assert (other.steps, other.task_id) == (0, "medium_mixed_pair")
 
 

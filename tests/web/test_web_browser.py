@@ -61,8 +61,8 @@ def test_the_opening_tells_the_game_above_the_fold_and_replays(
     visit: OpenVisit, name: str, width: int
 ) -> None:
     mine = visit(width=width, path=PATHS[name])
-    for told in ("#mt-opening h2", PLAY, ".mt-picture :is(tbody tr:nth-child(9), .fw-node)"):
-        assert mine.page.evaluate(IN_SIGHT, [told]), told
+    for place in ("#mt-opening h2", PLAY, ".mt-picture :is(tbody tr:nth-child(9), .fw-node)"):
+        assert mine.page.evaluate(IN_SIGHT, [place]), place
     assert mine.page.locator("input:visible, select:visible, textarea:visible").count() == 0
     assert mine.page.locator(".mt-door").count() == 3
     assert mine.page.evaluate(CUT_OFF) == []
@@ -178,9 +178,9 @@ def test_an_incident_is_mended_on_its_graph(visit: OpenVisit, keyboard: bool) ->
     page, mine.keyboard = mine.page, keyboard
     play(mine)
     environment = get_environment("firewatch")
-    told = scripted(environment.policies["reference"], next_reset("firewatch"), environment)
-    told.run_to_end()
-    for number, frame in enumerate(told.frames[1:], start=1):
+    reference = scripted(environment.policies["reference"], next_reset("firewatch"), environment)
+    reference.run_to_end()
+    for number, frame in enumerate(reference.frames[1:], start=1):
         name, arguments = environment.tools.called(frame.action)
         if service := arguments.get("target_service"):
             mine.click(f"#mt-picture .fw-node[data-value='{service}']")
@@ -268,7 +268,7 @@ def test_a_recording_is_opened_by_its_address_at_its_step_and_walked_by_arrows(
     assert reply.evaluate("each => each.scrollTop") == 0
     mine.page.keyboard.press("ArrowLeft")
     mine.sees("#mt-scene", "step 2 of")
-    mine.sees("#mt-scene", "The answer is the recorded one.")
+    mine.sees("#mt-scene", "The same answer as in the recording.")
     mine.page.click("#mt-recording td >> text=unfinished")
     mine.sees("#mt-recording", "Run 2 of 2.")
     mine.sees("#mt-recording", "not JSON. What stands before it is shown.")

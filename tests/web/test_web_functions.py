@@ -19,10 +19,10 @@ START = json.dumps(["named", {"task": DEFAULT_TASK_ID}])
 """Starts an episode where a form would; nothing that any other event takes."""
 
 
-def everything_told(server: WebServer) -> tuple[str, list[int]]:
+def every_answer(server: WebServer) -> tuple[str, list[int]]:
     """Text of all answers to a visitor who calls each function by its index; who got none."""
     api = f"{server.url}/web/gradio_api/queue"
-    told, unanswered = [], []
+    answers, unanswered = [], []
     with httpx.Client(timeout=60) as client:
         config = client.get(f"{server.url}/web/config").json()
         first = {each["id"]: each["props"].get("value") for each in config["components"]}
@@ -47,8 +47,8 @@ def everything_told(server: WebServer) -> tuple[str, list[int]]:
                 answer = list(lines.iter_lines())  # to its end: who hangs up early is forgotten
             if not any('"msg":"process_completed"' in line for line in answer):
                 unanswered.append(function["id"])
-            told += answer
-    return plain(json.dumps(told)), unanswered
+            answers += answer
+    return plain(json.dumps(answers)), unanswered
 
 
 def plain(text: str) -> str:
@@ -70,13 +70,13 @@ def secrets() -> list[str]:
 
 
 def test_no_function_called_by_its_index_tells_the_answer(web: WebServer) -> None:
-    told, unanswered = everything_told(web)
+    answers, unanswered = every_answer(web)
     assert unanswered == []
-    assert "&quot;reset&quot;" in told  # an episode runs, or there would be nothing to tell
-    assert [secret for secret in secrets() if secret in told] == []
+    assert "&quot;reset&quot;" in answers  # an episode runs, or there would be nothing to tell
+    assert [secret for secret in secrets() if secret in answers] == []
 
 
 def test_in_debug_the_same_calls_do_tell_it(small: WebServer) -> None:
-    told, unanswered = everything_told(small)
+    answers, unanswered = every_answer(small)
     assert unanswered == []
-    assert [secret for secret in secrets() if secret not in told] == []
+    assert [secret for secret in secrets() if secret not in answers] == []

@@ -61,13 +61,9 @@ def test_a_reset_is_read_from_the_form(tiny: Tiny) -> None:
         return generic.reset_of(scenes, form, values)
 
     assert read("named", task="seven", seed="") == {"task_id": "seven", "number": 7}
-    drawn = {"task_id": "train-2", "number": 2, "max_steps": 5}
-    assert read("other", split="train", index="2", more='{"max_steps": 5}') == drawn
-    assert read("other", more='{"number": 9}', index="3") == {"number": 9}
-    with pytest.raises(InvalidValueError, match="allowed: a JSON object"):
-        read("other", more="[1]")
-    with pytest.raises(ToolArgumentError, match="allowed: JSON"):
-        read("other", more="[")
+    drawn = {"task_id": "train-2", "number": 2}
+    assert read("other", split="train", index="2") == drawn
+    assert read("other", seed="9", index="3") == {"seed": 9}
     with pytest.raises(InvalidValueError, match="index is 10"):
         read("other", split="train", index="10")
     with pytest.raises(InvalidValueError, match="seed is 'x'; allowed: a number"):

@@ -153,10 +153,10 @@ def answers(episode: Episode, visitor: Visitor, calls: list[tuple[str, dict[str,
         visitor.frames.append(Frame(action, seen_of(session.step(action))))
 
 
-def other_days(episode: Episode, told: list[int]) -> Episode:
+def other_days(episode: Episode, days: list[int]) -> Episode:
     """Another episode that has the same counts on a few days."""
     hourly = episode.draw.hourly * 3
-    hourly[told] = episode.draw.hourly[told]
+    hourly[days] = episode.draw.hourly[days]
     series = DailySeries(hourly, episode.config.funnel_spec, episode.config.level)
     return dataclasses.replace(
         episode,
@@ -171,11 +171,11 @@ def test_two_episodes_that_answer_alike_are_drawn_alike(reset: dict[str, Any]) -
     """Only days that were asked for are alike; the medians, the other days and the roots differ."""
     visitor, other = started(**reset), started(**reset)
     episode = episode_of(visitor)
-    told = [*(row.date for row in episode.expected_rows[:2]), episode.dates[1]]
-    calls = [("rows_for_date", {"date": date}) for date in told]
-    different = other_days(episode, [episode.day_of[date] for date in told])
+    read = [*(row.date for row in episode.expected_rows[:2]), episode.dates[1]]
+    calls = [("rows_for_date", {"date": date}) for date in read]
+    different = other_days(episode, [episode.day_of[date] for date in read])
     assert different.series.median_row != episode.series.median_row
-    for day in (told[0], episode.dates[2]):
+    for day in (read[0], episode.dates[2]):
         for each, made in ((visitor, episode), (other, different)):
             answers(made, each, calls)
             each.place = f"0/{day}"
@@ -249,9 +249,9 @@ def test_an_echo_names_the_root_above_it_where_the_day_has_two() -> None:
     )
     both = dataclasses.replace(episode, expected_rows=(first, later))
     flagged = [each.row for each in candidates(episode) if each.row.date == first.date]
-    told = {v.row.entity_name: v.said for v in verdicts([r.as_dict() for r in flagged], both)}
-    assert "Echo of app opens" in told["menu_opens"]
-    assert "Echo of orders placed from product" in told["payment_successful"]
+    said = {v.row.entity_name: v.said for v in verdicts([r.as_dict() for r in flagged], both)}
+    assert "Echo of app opens" in said["menu_opens"]
+    assert "Echo of orders placed from product" in said["payment_successful"]
     assert date in episode.dates
 
 

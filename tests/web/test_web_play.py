@@ -28,9 +28,9 @@ from openenv_kit.errors import KitError, ServerError
 from openenv_kit.page import arrival, builder, is_on, room, watch
 from openenv_kit.page.arrival import next_reset
 from openenv_kit.page.link import InProcess
-from openenv_kit.page.page import Page, Unsure
+from openenv_kit.page.page import Page
 from openenv_kit.page.scenes import Report, Scenes, scenes_of
-from openenv_kit.page.state import Visitor
+from openenv_kit.page.state import Unsure, Visitor
 from openenv_kit.page.trace import as_jsonl
 from openenv_kit.page.watching import recorded, run_of
 
@@ -120,7 +120,7 @@ def test_a_report_that_is_not_finished_is_handed_in_only_by_who_says_so_twice(
     with pytest.raises(Unsure, match="Row 1: ") as asked:
         room._submit(scenes, visitor, None)
     assert not visitor.over
-    asked.value.question.act(visitor)
+    asked.value.act(visitor)
     assert visitor.over
 
 
@@ -139,7 +139,7 @@ def test_a_call_that_ends_the_episode_is_asked_about_and_what_would_have_helped_
     with pytest.raises(Unsure, match="this ends the episode") as asked:
         room._ask(scenes, visitor, '["declare_resolved", {}]')
     assert not visitor.over
-    asked.value.question.act(visitor)
+    asked.value.act(visitor)
     assert visitor.over
     assert "What would have mended it" in scenes.story_html(visitor.frames, visitor.reset)
 
@@ -240,9 +240,9 @@ def test_no_view_holds_an_answer_before_the_end_unless_in_debug(
         effects = [repr(cause.effect) for cause in made_again(visitor.reset).episode.draw.causes]
         if submits:
             visitor.step(report_of(scenes, visitor).action([]))
-        told = shown(whole_page(scenes), visitor)
-        assert ("was expected and not reported" in told) is submits
-        assert [effect in told for effect in effects] == [debug] * len(effects)
+        page = shown(whole_page(scenes), visitor)
+        assert ("was expected and not reported" in page) is submits
+        assert [effect in page for effect in effects] == [debug] * len(effects)
 
 
 def test_every_count_is_told_after_the_end_and_not_before(scenes: Scenes) -> None:
@@ -283,7 +283,7 @@ VALUES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without_a_question(
+async def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without_a_question(
     name: str,
 ) -> None:
     """Walks over the handlers of the page, often with what it would send, and with reloads.
@@ -319,7 +319,7 @@ def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without_a_que
                 event, value = move.event, move.value
             before, steps, asked = visitor.frames, visitor.steps, visitor.question
             had = bool(steps or visitor.rows) and not visitor.over
-            acts[event](visitor, gr.EventData(None, {"value": value}))
+            await acts[event](visitor, gr.EventData(None, {"value": value}))
             assert not visitor.problem.startswith("The server")
             if had and visitor.frames[:1] != before[:1]:
                 assert event == "yes", f"{event} lost an episode"

@@ -70,7 +70,7 @@ def test_a_table_of_rows_changes_by_what_the_page_may_send_and_by_nothing_else()
     assert edited(rows, columns, '[0, "date", " y "]') == ([{"date": "y"}, {}], 0)
     assert edited(rows, columns, '[2, "", "add"]') == ([{"date": "x"}, {}, {}], 2)
     assert edited(rows, columns, '[0, "", "drop"]') == ([{}], 0)
-    for told in (
+    for change in (
         None,
         "",
         "3",
@@ -83,7 +83,7 @@ def test_a_table_of_rows_changes_by_what_the_page_may_send_and_by_nothing_else()
         '[5, "", "drop"]',
         "[" * 100_000,
     ):
-        assert edited(rows, columns, told) == (rows, -1), told
+        assert edited(rows, columns, change) == (rows, -1), change
     full = [{} for _ in range(MAX_ROWS)]
     assert edited(full, columns, f'[{MAX_ROWS}, "", "add"]') == (full, -1)
     html = editor_html("e", [Column("date", "date", [("Monday", "x")])], rows, "Rows")

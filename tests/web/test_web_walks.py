@@ -165,11 +165,11 @@ def test_a_wanderer_breaks_nothing_and_loses_no_episode_without_a_question(
         did = kind if kind == "other" else here.move(rng, kind)
         done.append(f"{path} {did}"[:90])
         now = here.look()
-        told = "\n".join(done)
-        assert not lost(here.kept.get(here.path(), {}), now["kept"]) or did.startswith("yes"), told
-        assert now["primaries"] <= 1, told
-        assert now["toasts"] == [], told
-        assert here.visit.problems == [], told
+        walk = "\n".join(done)
+        assert not lost(here.kept.get(here.path(), {}), now["kept"]) or did.startswith("yes"), walk
+        assert now["primaries"] <= 1, walk
+        assert now["toasts"] == [], walk
+        assert here.visit.problems == [], walk
     for each in tabs:
         each.stop()
         each.page.close()

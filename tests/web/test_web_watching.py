@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from metric_tracker_rl.policies import get_policy
+from openenv_kit.page.page import in_turn
 from openenv_kit.page.scenes import scenes_of
 from openenv_kit.page.state import Visitor
 from openenv_kit.page.trace import as_html, as_jsonl, scene_html
@@ -100,11 +103,38 @@ def test_a_play_that_is_made_again_stops_when_its_visitor_leaves() -> None:
     assert who.playback is None
 
 
+async def test_a_visitor_takes_one_thread_and_none_after_leaving() -> None:
+    busy, done = list[int](), list[int]()
+
+    def work(who: Visitor, number: int) -> list[Any]:
+        busy.append(number)
+        time.sleep(0.01 * (5 - number))
+        done.append(number)
+        who.away = number == 3
+        assert busy.pop() == number
+        return [len(busy)]
+
+    who = visitor()
+    asked = (in_turn(who, work, number) for number in range(5))
+    *answers, late = await asyncio.gather(*asked, return_exceptions=True)
+    assert (answers, done) == ([[0]] * 4, [0, 1, 2, 3])
+    assert isinstance(late, gr.Error)
+
+
 def test_a_click_leads_on_back_and_to_the_end_and_nothing_else_does() -> None:
     played = scripted(get_policy("null"), {})
     for at, now in (("on", 1), ("0", 0), ("end", 1), ("9" * 99, 1), ("-1", 1), (None, 1), ({}, 1)):
         played.look(at)
         assert played.at == now, at
+
+
+@pytest.mark.parametrize(("at", "off"), [(0, ["← Back"]), (1, ["Step →", "Play", "To the end"])])
+def test_a_button_that_would_do_nothing_says_so(at: int, off: list[str]) -> None:
+    played = scripted(get_policy("null"), {})
+    played.run_to_end()
+    played.go(at)
+    shown = scene_html(scenes_of(), played)
+    assert re.findall(r'aria-disabled="true">(.*?)</button>', shown) == off
 
 
 def test_a_saved_page_loads_nothing_and_holds_every_step() -> None:

@@ -31,7 +31,7 @@ class TinyObservation(Observation):
     status: str = ""
     message: str = ""
     story: str = ""
-    told: Any = None
+    found: Any = None
     grade: dict[str, float] | None = None
 
 
@@ -75,15 +75,15 @@ class Numbers(Arguments):
 @TOOLS.tool(Look)
 def look(play: TinySession, at: Look) -> Reply:
     """Compare."""
-    told = play.number < at.digit if at.side == "below" else play.number > at.digit
-    return Reply("told", "look done.", content={"told": told})
+    holds = play.number < at.digit if at.side == "below" else play.number > at.digit
+    return Reply("found", "look done.", content={"found": holds})
 
 
 @TOOLS.tool(Numbers)
 def list_numbers(_: TinySession, arguments: Numbers) -> Reply:
     """List numbers."""
-    told = [{"number": each, "even": each % 2 == 0} for each in range(arguments.most)]
-    return Reply("told", "list_numbers done.", content={"told": told})
+    numbers = [{"number": each, "even": each % 2 == 0} for each in range(arguments.most)]
+    return Reply("found", "list_numbers done.", content={"found": numbers})
 
 
 @TOOLS.tool(Answer, reads_only=False, finishes=True)
@@ -93,15 +93,15 @@ def answer(play: TinySession, arguments: Answer) -> Reply:
     return Reply("over", "Graded.", right, True, {"grade": {"right": right}})
 
 
-def told_of(seen: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("status", "message", "told", "grade")
+def answer_of(seen: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("status", "message", "found", "grade")
     return {name: seen[name] for name in names if seen.get(name) is not None}
 
 
 def reference(_: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for digit in range(10):
         seen = yield {"tool": "look", "arguments": {"side": "below", "digit": digit}}
-        if seen["told"]:
+        if seen["found"]:
             yield {"tool": "answer", "arguments": {"digit": digit - 1}}
 
 
@@ -138,7 +138,7 @@ class Tiny(kit.Environment):
     versions: Mapping[str, str] = {"rules": "1"}
     models = WireModels(TinyAction, TinyObservation, TinyState)
     tools = Catalogue(
-        tuple(TOOLS.values()), told_of, introduction=lambda opening: str(opening["story"])
+        tuple(TOOLS.values()), answer_of, introduction=lambda opening: str(opening["story"])
     )
     reset_arguments = ("episode_id", "task_id", "number", "max_steps")
     rules = Rules(max_steps=9)

@@ -52,7 +52,7 @@ def _facts(seen: Seen, day: int) -> str:
         rows.append(
             [
                 escape(line.label),
-                *("–" if each is None else line.told(each) for each in (value, usual)),
+                *("–" if each is None else line.shown(each) for each in (value, usual)),
                 "–" if change is None else signed(100 * change) + points,
                 *([chip] if judged else []),
             ]
@@ -72,10 +72,10 @@ def funnel_html(seen: Seen, day: int) -> str:
     for name, count, middle in zip(seen.funnel.counts, counts, usual, strict=True):
         bar = "" if count is None else f'<b style="width:{100 * count / most:.1f}%"></b>'
         mark = "" if middle is None else f'<u style="left:{100 * middle / most:.1f}%"></u>'
-        told = "–" if count is None else text(int(count))
+        shown = "–" if count is None else text(int(count))
         lines += (
             f'<li><span>{escape(words(name))}</span><i aria-hidden="true">{bar}{mark}</i>'
-            f"<em>{told}</em></li>"
+            f"<em>{shown}</em></li>"
         )
     name = "Events by stage; the line marks the median"
     return f'<ul class="mt-stages" aria-label="{name}">{lines}</ul>'
@@ -84,31 +84,31 @@ def funnel_html(seen: Seen, day: int) -> str:
 def hours_html(seen: Seen, day: int, stage: str) -> str:
     """Counts by the hour, above the median hour where every day was told."""
     column = seen.funnel.counts.index(stage)
-    told = {at: seen.hours[day, at][column] for at in range(HOURS) if (day, at) in seen.hours}
-    if not told:
+    hourly = {at: seen.hours[day, at][column] for at in range(HOURS) if (day, at) in seen.hours}
+    if not hourly:
         return hint(ASK.format("a look at the hours"))
     usual = []
     if len(seen.hours) == HOURS * len(seen.dates):
         days = range(len(seen.dates))
         usual = [median(seen.hours[each, at][column] for each in days) for at in range(HOURS)]
-    most = max([*told.values(), *usual]) or 1
+    most = max([*hourly.values(), *usual]) or 1
     step = WIDTH / HOURS
     bars = "".join(
         f"M{at * step + 1:.0f} {HEIGHT}V{HEIGHT * (1 - count / most):.1f}h{step - 2:.0f}V{HEIGHT}Z"
-        for at, count in told.items()
+        for at, count in hourly.items()
     )
     line = "".join(
         f"M{at * step:.0f} {HEIGHT * (1 - each / most):.1f}h{step:.0f}"
         for at, each in enumerate(usual)
     )
-    busiest = max(told, key=lambda at: told[at])
+    busiest = max(hourly, key=lambda at: hourly[at])
     name = (
-        f"{words(stage)} by the hour: at most {told[busiest]:,}, at {busiest}:00"
+        f"{words(stage)} by the hour: at most {hourly[busiest]:,}, at {busiest}:00"
         f"{'; the line marks the median hour' if usual else ''}"
     )
     return (
         f'<figure class="mt-hours" aria-label="{escape(name)}"><svg viewBox="0 0 {WIDTH:g} '
         f'{HEIGHT:g}" preserveAspectRatio="none" aria-hidden="true"><path class="bars" d="{bars}"/>'
         f'<path class="usual" d="{line}"/></svg><footer><span>0:00</span>'
-        f"<span>at most {told[busiest]:,} events an hour</span><span>23:00</span></footer></figure>"
+        f"<span>up to {hourly[busiest]:,} events an hour</span><span>23:00</span></footer></figure>"
     )

@@ -12,7 +12,7 @@ from metric_tracker_rl.engine.rules import FULL_FEEDBACK, EpisodeView
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.page.hero.lines import Line, line_at, lines_of, signed
 from metric_tracker_rl.page.hero.seen import Seen
-from metric_tracker_rl.page.hero.verdicts import TOLD, Verdict, verdicts
+from metric_tracker_rl.page.hero.verdicts import MEANING, Verdict, verdicts
 from openenv_kit.page import grid
 from openenv_kit.page.grid import ECHO, EXTRA, GLYPHS, Cell, Head, level, style_of
 from openenv_kit.page.markup import day_name
@@ -45,8 +45,8 @@ def seen_in(frames: Frames) -> Seen:
 
 def explained(frames: Frames) -> bool:
     """Whether a play is over and may be shown: one that tells its score alone may not."""
-    told = frames[0].observation["config"].get("feedback", FULL_FEEDBACK)
-    return bool(frames[-1].observation.get("done")) and told == FULL_FEEDBACK
+    feedback = frames[0].observation["config"].get("feedback", FULL_FEEDBACK)
+    return bool(frames[-1].observation.get("done")) and feedback == FULL_FEEDBACK
 
 
 def made_again(reset: Mapping[str, Any]) -> EpisodeView:
@@ -73,9 +73,9 @@ def submitted_rows(view: EpisodeView, frame: Frame) -> Sequence[Any]:
     """Rows that a player's last action handed in, in full; none where nothing was graded."""
     if not frame.observation.get("reward_breakdown"):
         return ()
-    told = frame.observation.get("submitted_rows")
-    if told is not None:
-        return list(told)
+    submitted = frame.observation.get("submitted_rows")
+    if submitted is not None:
+        return list(submitted)
     asked: Mapping[str, Any] = frame.action.get("analysis_args") or {}
     found = candidates(view.episode)
     named = [found[number - 1].row.as_dict() for number in asked.get("ids") or ()]
@@ -155,22 +155,22 @@ def _suspicion(seen: Seen) -> grid.Line:
     cells = []
     for day in range(len(seen.dates)):
         score = seen.suspicion.get(day)
-        told = "" if score is None else f"{score:.1f} × threshold, of some metric"
+        known = "" if score is None else f"{score:.1f} × threshold, of some metric"
         shown = "" if score is None else f"{score:.1f}"
-        cells.append(Cell(level(score or 0.0, STEPS) if told else "", shown, told))
+        cells.append(Cell(level(score or 0.0, STEPS) if known else "", shown, known))
     return grid.Line(WHOLE_DAY, SUSPICION, cells)
 
 
 def _cell(
     seen: Seen, line: Line, at: int, day: int, judged: Verdicts, marked: set[tuple[int, int]]
 ) -> Cell:
-    style, shown, told = cell(seen, line, day)
+    style, shown, known = cell(seen, line, day)
     now = any((day, column) in seen.latest for column in line.columns)
     if said := judged.get((at, day)):
         sentences = " ".join(f"{each.kind.capitalize()}: {each.said}" for each in said)
-        return Cell(style, shown, told, sentences, said[0].kind, now)
+        return Cell(style, shown, known, sentences, said[0].kind, now)
     inside = (at, day) in marked
-    return Cell(style, shown, told, "In the report." if inside else "", "+" if inside else "", now)
+    return Cell(style, shown, known, "In the report." if inside else "", "+" if inside else "", now)
 
 
 def cell(seen: Seen, line: Line, day: int) -> tuple[str, str, str]:
@@ -179,32 +179,32 @@ def cell(seen: Seen, line: Line, day: int) -> tuple[str, str, str]:
     if line.counts_events(seen):
         if value is None:
             return "", "", ""
-        return ("u4" if value else "a0"), f"{value:,.0f}", line.told(value)
+        return ("u4" if value else "a0"), f"{value:,.0f}", line.shown(value)
     column = line.columns[0]
     change, multiple = seen.change(day, column), seen.multiple(day, column)
     usual = line.usual(seen, day)
-    beside = "" if value is None else line.told(value)
-    if beside and usual is not None:
-        beside += f" beside a median of {line.told(usual)}"
+    figures = "" if value is None else line.shown(value)
+    if figures and usual is not None:
+        figures += f" against a median of {line.shown(usual)}"
     if change is None:
-        return ("k", "•", f"{beside}; its median was not told") if beside else ("", "", "")
+        return ("k", "•", f"{figures}; its median is not known yet") if figures else ("", "", "")
     if multiple is not None:
-        said = _said(f"{signed(multiple)} × threshold", beside)
+        said = _said(f"{signed(multiple)} × threshold", figures)
         return level(multiple, STEPS), signed(multiple), said
     percent = f"{signed(100 * change, 0)} {'points' if column == seen.share else '%'}"
-    return level(change, RAW_STEPS), signed(100 * change, 0), _said(percent, beside)
+    return level(change, RAW_STEPS), signed(100 * change, 0), _said(percent, figures)
 
 
-def _said(deviation: str, beside: str) -> str:
-    return f"{deviation}; {beside}" if beside else deviation
+def _said(deviation: str, figures: str) -> str:
+    return f"{deviation}; {figures}" if figures else deviation
 
 
 def _legend(seen: Seen, judged: Sequence[Verdict]) -> str:
     raw = seen.thresholds is None
     steps = [f"{100 * step:g}" for step in RAW_STEPS] if raw else [f"{step:g}" for step in STEPS]
-    signs = [("now", "", "told by the last call")] if seen.latest else []
+    signs = [("now", "", "from the last call")] if seen.latest else []
     kinds = dict.fromkeys(each.kind for each in judged)
-    signs += [(style_of(each), GLYPHS[each], f"{each}: {TOLD[each]}") for each in kinds]
+    signs += [(style_of(each), GLYPHS[each], f"{each}: {MEANING[each]}") for each in kinds]
     return grid.legend_html(steps, "%" if raw else "× threshold", signs)
 
 

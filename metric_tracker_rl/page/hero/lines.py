@@ -33,8 +33,8 @@ class Line:
     def value(self, seen: Seen, day: int) -> float | None:
         """What was told of a day."""
         known = [seen.values.get((day, column)) for column in self.columns]
-        told = [each for each in known if each is not None]
-        return sum(told) if told else None
+        parts = [each for each in known if each is not None]
+        return sum(parts) if parts else None
 
     def usual(self, seen: Seen, day: int) -> float | None:
         """What a day is held against, if it was told; None for impossible counts."""
@@ -44,7 +44,7 @@ class Line:
         """Whether its values are impossible events, of which any is one too many."""
         return self.columns[0] > seen.share
 
-    def told(self, value: float) -> str:
+    def shown(self, value: float) -> str:
         """A value with its unit, as tools show it."""
         return f"{text(round(value, 4))}{self.unit}"
 

@@ -75,7 +75,7 @@ def _panel(seen: Seen, line: Line, said: Sequence[tuple[int, Verdict]]) -> str:
     )
     first, last = (day_name(seen.dates[end])[4:] for end in (0, -1))
     return (
-        f'<figure data-column="{line.columns[0]}" aria-label="{escape(_told(seen, line, values))}">'
+        f'<figure data-column="{line.columns[0]}" aria-label="{escape(_name(seen, line, values))}">'
         f"<figcaption>{escape(line.label)}<small>{escape(line.unit)}</small></figcaption>"
         f'<div class="plot"><svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" '
         f'aria-hidden="true">{shapes}</svg><i></i>{marks}</div>'
@@ -120,10 +120,10 @@ def _far(seen: Seen, line: Line, day: int, left: float, top: float) -> str:
     return f"M{left:.1f} {top:.1f}h0" if reached else ""
 
 
-def _told(seen: Seen, line: Line, values: dict[int, float]) -> str:
+def _name(seen: Seen, line: Line, values: dict[int, float]) -> str:
     """What a panel shows, in a sentence."""
     ends = " to ".join(line.about(end(values.values())) for end in (min, max))
-    said = f"{line.label}: {len(values)} of {len(seen.dates)} days told, {ends}{line.unit}"
+    said = f"{line.label}: {len(values)} of {len(seen.dates)} days known, {ends}{line.unit}"
     if seen.thresholds is None or line.counts_events(seen):
         return f"{said}."
     far = sum(abs(seen.multiple(day, line.columns[0]) or 0.0) >= 1.0 for day in values)

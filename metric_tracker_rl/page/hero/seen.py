@@ -242,7 +242,7 @@ def _number(fact: Mapping[str, Any], *names: str) -> float | None:
 
 def _limits(config: Mapping[str, Any], funnel: Funnel) -> list[float]:
     """Reporting threshold of each column up to the share, as the opening told them."""
-    told = config["thresholds"]
+    thresholds = config["thresholds"]
     counts, rates = len(funnel.counts), len(funnel.rates)
     kinds = [EVENT_COUNT] * counts + [CONVERSION_RATE] * rates + [HOURLY_MIX]
-    return [told[THRESHOLD_NAMES[kind]] for kind in kinds]
+    return [thresholds[THRESHOLD_NAMES[kind]] for kind in kinds]

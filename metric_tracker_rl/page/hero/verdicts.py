@@ -15,7 +15,7 @@ from openenv_kit.errors import ReportError
 from openenv_kit.page.grid import ECHO, EXTRA, MATCHED, MISSING, WRONG
 from openenv_kit.page.markup import words
 
-TOLD = {
+MEANING = {
     MATCHED: "an expected row, every field right",
     WRONG: "an expected row with a wrong field",
     ECHO: "follows from a root of the same day",
@@ -30,7 +30,7 @@ class Verdict:
     """What became of one place of a report.
 
     Attributes:
-        kind: a key of `TOLD`.
+        kind: a key of `MEANING`.
         row: as submitted; of a missing one, as expected.
         day: place of its date.
         column: of the daily series.
@@ -55,14 +55,14 @@ def verdicts(rows: Sequence[Any], episode: Episode) -> list[Verdict]:
     """
     right = {row.key: row for row in episode.expected_rows}
     try:
-        told = {row.key: row for row in reversed(read_report(list(rows), episode).rows)}
+        handed = {row.key: row for row in reversed(read_report(list(rows), episode).rows)}
     except ReportError:
-        told = {}
-    found = [_verdict(row, right.get(key), episode) for key, row in told.items()]
+        handed = {}
+    found = [_verdict(row, right.get(key), episode) for key, row in handed.items()]
     found += [
         _made(MISSING, row, "This row was expected and not reported.", episode)
         for key, row in right.items()
-        if key not in told
+        if key not in handed
     ]
     return sorted(found, key=lambda each: (each.day, each.column))
 
