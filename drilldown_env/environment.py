@@ -32,7 +32,7 @@ def in_force(episode: Mapping[str, Any]) -> Sequence[Tool]:
     All of them where several levels are meant, as by a whole split.
     """
     named = (episode.get("config") or episode).get("difficulty")
-    if named not in EVERY_LEVEL:
+    if not isinstance(named, str) or named not in EVERY_LEVEL:
         if episode.get("split") is not None and episode.get("index") is None:
             return list(TOOLS.values())
         try:
