@@ -84,7 +84,7 @@ def measured(case: Case, *, tokens: bool = True) -> list[Line]:
             for number in range(GROUP):
                 made = player(environment, reset, strength, str(number))
                 for reward, paid in rewards(environment, made, reset).items():
-                    play = Play("", {**reset, "reward": reward}, paid, "", 0, tokens=read)
+                    play = Play("", {**reset, "reward": reward}, paid, 0, tokens=read)
                     found.setdefault((strength.name, reward), []).append(play)
     players = [
         Player(strength, "", environment.versions, plays) for (strength, _), plays in found.items()

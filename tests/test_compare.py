@@ -51,7 +51,7 @@ def run(*arguments: str | Path) -> Result:
 
 def play(score: float | None, **others: Any) -> Play:
     named = {"task_id": "easy_single_spike"}
-    told = {"task": "a", "reset": named, "status": "", "tool_calls": 1, **others}
+    told = {"task": "a", "reset": named, "tool_calls": 1, **others}
     return Play(score=score, **told)
 
 
@@ -122,7 +122,7 @@ def test_the_standard_error_is_that_of_the_mean_over_episodes() -> None:
 def test_a_play_that_ended_by_an_error_is_counted_and_is_no_zero(tmp_path: Path) -> None:
     plays = [
         play(1.0),
-        play(None, status="failed"),
+        play(None),
         play(0.5, reset={"task_id": "hard_mixed_multi"}),
     ]
     told = summary(player("some", *plays))
@@ -290,5 +290,5 @@ def test_tasks_of_splits_are_grouped() -> None:
 
 def test_a_recording_that_broke_off_has_no_score_rather_than_zero() -> None:
     broken = play_of(RecordedRun("a", {"seed": 1}, {}, "", score=None))
-    assert (broken.score, broken.status) == (None, "interrupted")
+    assert broken.score is None
     assert summary(player("a", play(1.0), broken)).mean == 1.0

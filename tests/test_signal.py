@@ -48,7 +48,7 @@ def test_a_task_played_less_often_than_a_group_says_nothing() -> None:
 
 def plays(scores: list[float], index: int, tokens: int | None = 500, **reset: str) -> list[Play]:
     made = {"split": "test", "index": index, **reset}
-    return [Play("a", made, score, "evaluated", 3, tokens=tokens) for score in scores]
+    return [Play("a", made, score, 3, tokens=tokens) for score in scores]
 
 
 def test_lines_are_by_level_and_mode_and_count_what_a_thousand_tokens_buy() -> None:

@@ -6,7 +6,7 @@ One line per event. A file may hold several runs, one after the other:
 {"event": "start", "format": "run/2", "player": …, "reset": {…}, "versions": {…},
  "digest": …}
 {"event": "step", "n": 1, "action": {…}, "status": …, "reward": 0.0, "done": false,
- "digest": …, "bytes": 812, "elapsed_s": 0.004}
+ "digest": …, "elapsed_s": 0.004}
 {"event": "end", "score": 1.0, "steps": 9}
 ```
 
@@ -68,7 +68,6 @@ class RecordedStep:
     reward: float
     done: bool
     digest: str
-    bytes: int = 0
     elapsed_s: float = 0.0
 
 
@@ -138,7 +137,6 @@ class RunRecorder:
             reward=observation.get("reward") or 0.0,
             done=bool(observation.get("done")),
             digest=digest_of(observation),
-            bytes=len(canonical(observation).encode()),
             elapsed_s=round(elapsed_s, 6),
         )
 

@@ -33,7 +33,6 @@ class Play:
         task: what people call the task.
         reset: arguments that make the episode; plays with the same are of the same episode.
         score: in [0, 1]; None where the play ended by an error.
-        status: how it ended.
         tool_calls: steps, the last one included.
         tokens, cost: of the model, in tokens and US dollars; None where nobody counted.
         seconds: wall time; None where it was not measured.
@@ -43,7 +42,6 @@ class Play:
     task: str
     reset: Mapping[str, Any]
     score: float | None
-    status: str
     tool_calls: int
     tokens: int | None = None
     cost: float | None = None
@@ -206,7 +204,6 @@ def _of_task(found: Mapping[str, Any]) -> Play:
         task=found["task_id"],
         reset=found["reset"],
         score=found["score"] if ran else None,
-        status=found["status"],
         tool_calls=found["steps"],
         tokens=tokens,
         cost=found["cost_usd"],
@@ -221,7 +218,6 @@ def play_of(run: RecordedRun) -> Play:
         task=run.task,
         reset=run.reset,
         score=run.score,
-        status="interrupted" if run.score is None else EVALUATED,
         tool_calls=len(run.steps),
         seconds=sum(step.elapsed_s for step in run.steps),
         grounded=run.grounded,

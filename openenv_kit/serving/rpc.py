@@ -8,7 +8,7 @@ JSON, which the transport allows; there is nothing to stream.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from starlette.requests import HTTPConnection, Request
@@ -114,20 +114,14 @@ class McpEndpoint:
             return await self._episodes.step(await self._episodes.player(session), data)
 
         async def played() -> dict[str, Any]:
-            if header:
-                return await self._progress(header)
-            with suppress(EpisodeGoneError):
+            with nullcontext() if header else suppress(EpisodeGoneError):
                 if isinstance(session, str) and session:
-                    return await self._progress(session)
+                    return await self._episodes.state(await self._episodes.player(session))
             return {}
 
         if header and method not in ("initialize", "tools/call"):
             await played()  # answers 404 where the session is gone
         return await mcp_tools.dispatcher(self._episodes.environment, step, played)(method, params)
-
-    async def _progress(self, player_id: str) -> dict[str, Any]:
-        """Public progress of the episode of a player."""
-        return await self._episodes.state(await self._episodes.player(player_id))
 
     async def _open(self, request: Request) -> str:
         """A session for a client: on a trainer's episode, or on one that nobody played before."""

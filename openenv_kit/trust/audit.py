@@ -130,10 +130,6 @@ class Audit:
         """Episodes that an exploit may learn from: none of those that are played."""
         return ()
 
-    def floor(self, policy: str, setting: str) -> float:
-        """Least mean score of a policy: all of it for the reference."""
-        return 1.0 if policy == REFERENCE else 0.0
-
     def expected(self, reset: Mapping[str, Any]) -> int | None:
         """Size of an episode's right answer; None where it is not known."""
         return None
@@ -229,7 +225,7 @@ class Audit:
             reply_bytes=fmean(each.reply_bytes for each in played),
             max_mean=most,
             max_perfect=often,
-            min_mean=self.floor(policy, setting),
+            min_mean=float(policy == REFERENCE),
             by_interval=ceiling.by_interval,
         )
 
