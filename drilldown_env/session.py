@@ -104,7 +104,7 @@ class DrillSession(Session):
         said = f"{left} calls left." if counted else "This took no call."
         return Reply(ANSWERED, said, content={"result": result, "calls_left": left})
 
-    def told(self) -> Mapping[str, Any]:
+    def state_fields(self) -> Mapping[str, Any]:
         return {"difficulty": None if self.episode is None else self.episode.config.difficulty}
 
     def refused(self, problem: str) -> Reply:

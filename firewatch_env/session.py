@@ -85,7 +85,7 @@ class FirewatchSession(Session):
         reset = {**self.play.task.arguments, **({"reward": EXACT} if self._reward == EXACT else {})}
         return {"version": VERSION, "reset": reset}
 
-    def told(self) -> Mapping[str, Any]:
+    def state_fields(self) -> Mapping[str, Any]:
         return {"difficulty": None if self.play is None else self.play.task.difficulty}
 
     def refused(self, problem: str) -> Reply:

@@ -86,7 +86,7 @@ class Session:
         """What makes the episode: configuration and rules of play, JSON-ready. Never shown."""
         raise NotImplementedError
 
-    def told(self) -> Mapping[str, Any]:
+    def state_fields(self) -> Mapping[str, Any]:
         """Further fields of `state`: never a label, a seed or a score in the making."""
         return {}
 
@@ -154,5 +154,5 @@ class Session:
             task_id=self.task_id,
             max_steps=self.max_steps,
             status=COMPLETED if self.done else "running",
-            **self.told(),
+            **self.state_fields(),
         )

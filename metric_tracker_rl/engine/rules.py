@@ -128,8 +128,8 @@ class PlayRules:
         return self.disclosure == RAW
 
     @cached_property
-    def told(self) -> dict[str, Any]:
-        """The rules by name; a mode is told of where it is not the usual one."""
+    def by_name(self) -> dict[str, Any]:
+        """The rules by name; a mode of play only where it is not the usual one."""
         rules = {name: getattr(self, name) for name in RULES}
         return {name: rule for name, rule in rules.items() if MODES.get(name) != rule}
 
@@ -204,7 +204,7 @@ class EpisodeView:
             **({"policy": config.policy} if self.varied else {}),
             **self.terms,
             **({"calendar": True} if config.level.decoys else {}),
-            **self.rules.told,
+            **self.rules.by_name,
             "generator_version": GENERATOR_VERSION,
             "policy_version": config.level.policy_version,
             "grader_version": GRADER_VERSION,

@@ -116,7 +116,7 @@ class EpisodeSession(Session):
             raise ReportError("No episode is running: call reset first.")
         return self.view
 
-    def told(self) -> Mapping[str, Any]:
+    def state_fields(self) -> Mapping[str, Any]:
         rules = self.playing.rules
         return {
             "submissions": self.submissions,
@@ -135,7 +135,7 @@ class EpisodeSession(Session):
             "episode": config.identity,
             "anomalies": [asdict(anomaly) for anomaly in config.anomalies],
             "only_custom": config.only_custom,
-            **self.view.rules.told,
+            **self.view.rules.by_name,
         }
 
     def act(self, action: Mapping[str, Any]) -> Reply:
