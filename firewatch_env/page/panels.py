@@ -44,15 +44,16 @@ COLUMNS = (
 def headline_html(story: Story) -> str:
     """Where the incident stands, in six numbers."""
     now = story.now
+    burning = now["current_slo_burn_rate"] > 0
     tiles = {
         "tick": f"{now['sim_tick']} of {story.max_ticks}",
-        "customers": "let down" if now["user_impact_active"] else "well",
+        "customers": "let down" if burning else "well",
         "budget left": f"{now['slo_budget_remaining_pct']:.1f} %",
         "burn rate": f"{now['current_slo_burn_rate']:.1f} ×",
         "bad customer-minutes": text(round(now["bad_customer_minutes"], 1)),
         "alerts": str(len(now["active_alerts"])),
     }
-    bad = {"customers": now["user_impact_active"], "burn rate": now["current_slo_burn_rate"] > 0}
+    bad = {"customers": burning, "burn rate": burning}
     cells = "".join(
         f'<div class="{"bad" if bad.get(name) else ""}"><dt>{name}</dt><dd>{value}</dd></div>'
         for name, value in tiles.items()
