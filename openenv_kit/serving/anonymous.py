@@ -27,11 +27,13 @@ def add_named_callers(app: FastAPI) -> None:
     app.router.routes.insert(0, Mount("/as/{caller}", routes=routes))
 
 
-async def anonymous_id(request: Request, episodes: Episodes) -> str:
-    """The caller's own episode, where the environment has anonymous episodes.
+async def anonymous_id(request: Request, episodes: Episodes) -> str | None:
+    """The caller's own episode; None where the environment has no anonymous episodes.
 
     It cannot be guessed without the store's secret, and is the same on all workers.
     """
+    if not episodes.environment.rules.anonymous:
+        return None
     name = request.path_params.get("caller")
     caller = f"name {name}" if name else f"client {client_key(request.scope.get('client'))}"
     secret = (await episodes.store.secret()).encode()

@@ -112,10 +112,6 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
     """POST /reset, POST /step and GET /state over a store of episodes."""
     record: Any = episodes.record_model
-    anonymous = episodes.environment.rules.anonymous
-
-    async def own(request: Request) -> str | None:
-        return await anonymous_id(request, episodes) if anonymous else None
 
     @app.post(
         "/reset",
@@ -129,7 +125,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
     ) -> Response:
         """Start an episode and get its id; with the id of a running one, start that one over."""
         arguments = body.model_dump(exclude_unset=True)
-        if arguments.get("episode_id") is None and (named := await own(request)):
+        if arguments.get("episode_id") is None and (named := await anonymous_id(request, episodes)):
             arguments["episode_id"] = named
         frames.check_shape(arguments)
         started = await episodes.reset(arguments)
@@ -149,7 +145,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         """Take one step of the episode of that id or of that player, on whichever worker."""
         if body.player_id is not None:
             handle = await episodes.player(body.player_id)
-        elif named := body.episode_id or await own(request):
+        elif named := body.episode_id or await anonymous_id(request, episodes):
             if request.state.role == PLAYER:
                 raise HTTPException(403, "With the player's token send a player_id, no episode_id.")
             handle = Handle(named)
@@ -176,7 +172,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         request: Request, episode_id: str | None = Query(None, max_length=MAX_ID)
     ) -> Any:
         """Progress of the episode of that id, and its outcome after the end; idle without one."""
-        named = episode_id or await own(request)
+        named = episode_id or await anonymous_id(request, episodes)
         if named is None:
             return record()
         _note(request, named)
