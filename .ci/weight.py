@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
-    "openenv_kit": 99_500,  # the issue asks for 98,000
+    "openenv_kit": 98_000,
     "metric_tracker_rl": 68_000,
     "drilldown_env": 48_000,
     "firewatch_env": 50_000,
@@ -52,21 +52,21 @@ def docstrings(tree: ast.AST) -> dict[tuple[int, int], int]:
             continue
         first = node.body[0] if node.body else None
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-            told = first.value
-            if isinstance(told.value, str):
-                lines = (told.end_lineno or told.lineno) - told.lineno + 1
-                found[told.lineno, told.col_offset] = lines
+            text = first.value
+            if isinstance(text.value, str):
+                lines = (text.end_lineno or text.lineno) - text.lineno + 1
+                found[text.lineno, text.col_offset] = lines
     return found
 
 
 def weigh(source: str) -> tuple[int, int, int]:
     """Tokens, lines, and lines that are docstrings."""
-    told = docstrings(ast.parse(source))
+    lines = docstrings(ast.parse(source))
     tokens = sum(
-        each.type not in LAYOUT and each.start not in told
+        each.type not in LAYOUT and each.start not in lines
         for each in tokenize.generate_tokens(io.StringIO(source).readline)
     )
-    return tokens, source.count("\n"), sum(told.values())
+    return tokens, source.count("\n"), sum(lines.values())
 
 
 def main() -> int:
@@ -78,17 +78,20 @@ def main() -> int:
     def most(what: str, measured: float, limit: float) -> None:
         rows.append((what, measured, limit, measured <= limit))
 
-    total, lines, told, data = 0, 0, 0, 0
+    total, lines, documented, data = 0, 0, 0, 0
     for package, limit in PACKAGES.items():
         files = [ROOT / name for name in tracked if name.startswith(f"{package}/")]
         weighed = [weigh(each.read_text("utf-8")) for each in files if each.suffix == ".py"]
         tokens = sum(each[0] for each in weighed)
-        lines, told = lines + sum(e[1] for e in weighed), told + sum(e[2] for e in weighed)
+        lines, documented = (
+            lines + sum(e[1] for e in weighed),
+            documented + sum(e[2] for e in weighed),
+        )
         data += sum(each.stat().st_size for each in files if each.suffix not in CODE)
         total += tokens
         most(f"tokens of {package}", tokens, limit)
     most("tokens in the wheel", total, TOGETHER)
-    share = told / lines
+    share = documented / lines
     rows.append(("docstrings, least share", share, LEAST_DOCSTRINGS, share >= LEAST_DOCSTRINGS))
     most("bytes of data", data, MOST_DATA)
     bench = [name for name in tracked if name.startswith(BENCH) and name.endswith(".py")]
