@@ -117,14 +117,14 @@ def test_seed_control() -> None:
 
 
 def test_episode_determinism() -> None:
-    told = []
+    plays = []
     for _ in range(2):
         env, opening = environment(task_id="medium_mixed_pair", episode_id="one")
         seen = raw(env)
         end = step(env, {"payload_generators": [{"method_name": "median_filter"}]})
         assert end["done"]
-        told.append((opening, seen, end))
-    assert told[0] == told[1]
+        plays.append((opening, seen, end))
+    assert plays[0] == plays[1]
 
 
 def test_episode_isolation() -> None:

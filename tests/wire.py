@@ -85,10 +85,10 @@ class Conversation:
         if content is not None:
             sent.setdefault("content-type", "application/json")
         answer = self.client.request(method, path, content=content, headers=sent)
-        told = {name: value for name, value in answer.headers.items() if name != "content-length"}
+        kept = {name: value for name, value in answer.headers.items() if name != "content-length"}
         got = {
             "status": answer.status_code,
-            "headers": told,
+            "headers": kept,
             "body": parsed(self._named(answer.text)),
         }
         self._add(f"{route} {content or ''}", got)
