@@ -326,7 +326,7 @@ def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch
         opened.append(given[1].episode)
         return true_open(self, *given)
 
-    def telling(report: Report) -> Any:
+    def leaking(report: Report) -> Any:
         shown = true_preview(report)
         keys = {row.key for row in opened[-1].expected_rows}
         shown.normalized_rows = [
@@ -337,7 +337,7 @@ def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch
 
     assert earned("preview_oracle", "easy") == 0.0
     monkeypatch.setattr(EpisodeSession, "open", opening)
-    monkeypatch.setattr(lookup, "preview", telling)
+    monkeypatch.setattr(lookup, "preview", leaking)
     assert earned("preview_oracle", "easy") > 0.5
 
 

@@ -146,7 +146,7 @@ class Socket:
         self._all._add(f"{self._path} {sent}", got.get("text") or dict(got))
         return json.loads(got["text"]) if "text" in got else got
 
-    def tell(self, message: Any) -> None:
+    def notify(self, message: Any) -> None:
         """Send a message that gets no reply."""
         self._opened.send_text(json.dumps(message))
 
