@@ -114,8 +114,8 @@ def test_the_figures_are_those_of_a_second_computation(
 def test_the_standard_error_is_that_of_the_mean_over_episodes() -> None:
     again = [play(0.0), play(1.0)]  # two plays of one episode count once
     other = play(0.1, reset={"task_id": "hard_mixed_multi"})
-    row = summary(player("some", *again, other))
-    assert (row.tasks, row.plays, row.error) == (2, 3, pytest.approx(0.2))
+    some = summary(player("some", *again, other))
+    assert (some.tasks, some.plays, some.error) == (2, 3, pytest.approx(0.2))
     assert summary(player("some", *again)).error is None
 
 
@@ -125,8 +125,8 @@ def test_a_play_that_ended_by_an_error_is_counted_and_is_no_zero(tmp_path: Path)
         play(None),
         play(0.5, reset={"task_id": "hard_mixed_multi"}),
     ]
-    row = summary(player("some", *plays))
-    assert (row.plays, row.errors, row.tasks, row.mean) == (2, 1, 2, 0.75)
+    some = summary(player("some", *plays))
+    assert (some.plays, some.errors, some.tasks, some.mean) == (2, 1, 2, 0.75)
     none = summary(player("none", play(None)))
     assert (none.plays, none.errors, none.mean, none.interval) == (0, 1, None, None)
     comparison = compared([player("some", *plays), player("none", play(None))], NAMED, FUNNEL)
@@ -138,10 +138,10 @@ def test_a_play_that_ended_by_an_error_is_counted_and_is_no_zero(tmp_path: Path)
 def test_plays_of_one_episode_stay_together() -> None:
     feedback = {"task_id": "easy_single_spike", "feedback": "score"}
     plays = [play(1.0), play(1.0), play(1.0, reset=feedback), play(0.0)]
-    row = summary(player("some", *plays, play(0.0, reset={"task_id": "hard_mixed_multi"})))
-    assert row.tasks == 2
-    assert row.mean == pytest.approx(0.375)
-    assert dict(row.passes) == {1: pytest.approx(0.375), 4: 0.0, 8: None}
+    some = summary(player("some", *plays, play(0.0, reset={"task_id": "hard_mixed_multi"})))
+    assert some.tasks == 2
+    assert some.mean == pytest.approx(0.375)
+    assert dict(some.passes) == {1: pytest.approx(0.375), 4: 0.0, 8: None}
     assert summary(player("one", *plays)).interval is None
 
 
@@ -152,9 +152,9 @@ def test_the_same_plays_give_the_same_interval_whatever_came_before() -> None:
 
 
 def test_what_only_some_plays_tell_has_no_mean() -> None:
-    row = summary(player("some", play(1.0, tokens=100, cost=0.1), play(1.0, cost=0.3)))
-    assert row.tokens is None
-    assert row.cost == pytest.approx(0.2)
+    some = summary(player("some", play(1.0, tokens=100, cost=0.1), play(1.0, cost=0.3)))
+    assert some.tokens is None
+    assert some.cost == pytest.approx(0.2)
 
 
 def results(**changed: Any) -> dict[str, Any]:
