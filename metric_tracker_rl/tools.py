@@ -105,7 +105,7 @@ BRIEFS = {
 
 _FRAME = ("start_date", "end_date", "days", "max_steps", "max_submissions")
 _GRADE = ("reward_breakdown", "submission_issues")
-_TOLD_ELSEWHERE = ("instruction", "dates", "entities", "available_methods")
+_KNOWN_ALREADY = ("instruction", "dates", "entities", "available_methods")
 """Of an overview: what a model has read in the opening or among its tools, or can ask for alone."""
 
 
@@ -150,7 +150,7 @@ def answer(observation: Mapping[str, Any]) -> dict[str, Any]:
         reply["result"] = analysis["result"]
         if analysis["method"] == OVERVIEW and not analysis["arguments"].get("details"):
             result = analysis["result"].items()
-            reply["result"] = {name: of for name, of in result if name not in _TOLD_ELSEWHERE}
+            reply["result"] = {name: of for name, of in result if name not in _KNOWN_ALREADY}
     reply.update({name: observation[name] for name in _GRADE if observation.get(name)})
     return reply
 

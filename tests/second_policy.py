@@ -69,7 +69,7 @@ DETECTED_BY = {
 }
 
 
-def told_by(config: Mapping[str, Any]) -> Policy:
+def policy_of(config: Mapping[str, Any]) -> Policy:
     """The policy that an opening tells, as the fields of its configuration."""
     limits = config["thresholds"]
     return Policy(

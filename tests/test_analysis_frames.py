@@ -80,14 +80,14 @@ def test_nobody_can_change_the_frames_that_all_players_share() -> None:
 def test_a_repeated_question_gets_an_equal_answer_that_nobody_has_changed() -> None:
     played, episode = session()
     first = asked(played, "rows_for_date", date=episode.dates[2])
-    told = json.dumps(first)
+    before = json.dumps(first)
     first["daily_metrics"].clear()
     for _ in range(2):
         again = asked(played, "rows_for_date", date=episode.dates[2])
-        assert json.dumps(again) == told
+        assert json.dumps(again) == before
         again["daily_metrics"].clear()
     assert len(episode.answers) == 1
-    assert json.dumps(asked(played, "rows_for_date", date=episode.dates[3])) != told
+    assert json.dumps(asked(played, "rows_for_date", date=episode.dates[3])) != before
 
 
 def test_an_answer_is_kept_apart_for_each_kind_of_play() -> None:

@@ -33,11 +33,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RecordedRun:
     return found
 
 
-def check(told: dict[str, Any]) -> None:
-    assert set(told) <= FIELDS[""]
-    assert set(told["agent"]) <= FIELDS["agent"]
-    assert [each["step_id"] for each in told["steps"]] == list(range(1, len(told["steps"]) + 1))
-    for each in told["steps"]:
+def check(atif: dict[str, Any]) -> None:
+    assert set(atif) <= FIELDS[""]
+    assert set(atif["agent"]) <= FIELDS["agent"]
+    assert [each["step_id"] for each in atif["steps"]] == list(range(1, len(atif["steps"]) + 1))
+    for each in atif["steps"]:
         assert set(each) <= FIELDS["step"]
         calls = [call["tool_call_id"] for call in each.get("tool_calls", ())]
         results = each.get("observation", {"results": []})["results"]
@@ -46,12 +46,12 @@ def check(told: dict[str, Any]) -> None:
 
 
 def test_a_run_becomes_a_trajectory_with_its_replies(run: RecordedRun) -> None:
-    told = trajectory(run, FUNNEL)
-    check(json.loads(json.dumps(told)))
-    system, user, *steps = told["steps"]
+    atif = trajectory(run, FUNNEL)
+    check(json.loads(json.dumps(atif)))
+    system, user, *steps = atif["steps"]
     assert (system["source"], user["source"]) == ("system", "user")
     assert [each["extra"]["reward"] for each in steps] == [step.reward for step in run.steps]
-    assert told["final_metrics"] == {
+    assert atif["final_metrics"] == {
         "total_steps": len(run.steps) + 2,
         "extra": {"score": run.score},
     }
@@ -61,15 +61,15 @@ def test_a_run_becomes_a_trajectory_with_its_replies(run: RecordedRun) -> None:
         (result,) = each["observation"]["results"]
         assert json.loads(result["content"])["status"] == recorded.status
         assert each["llm_call_count"] == 0
-    offered = {each["function"]["name"] for each in told["agent"]["tool_definitions"]}
+    offered = {each["function"]["name"] for each in atif["agent"]["tool_definitions"]}
     assert {each["tool_calls"][0]["function_name"] for each in steps} <= offered
 
 
 def test_a_models_run_says_nothing_of_its_answers(run: RecordedRun) -> None:
-    told = trajectory(replace(run, player="some-model"), FUNNEL)
-    check(told)
-    assert told["agent"]["model_name"] == "some-model"
-    assert "llm_call_count" not in told["steps"][2]
+    atif = trajectory(replace(run, player="some-model"), FUNNEL)
+    check(atif)
+    assert atif["agent"]["model_name"] == "some-model"
+    assert "llm_call_count" not in atif["steps"][2]
 
 
 def test_a_run_that_plays_otherwise_is_refused(run: RecordedRun) -> None:

@@ -190,8 +190,8 @@ def test_two_steps_have_two_names():
 def test_a_server_that_stays_away_is_an_error_and_no_score_of_zero(monkeypatch):
     monkeypatch.setattr(backends, "PATIENCE_S", 0.0)
     opening = {"status": "ready", "instruction": "", "expected_row_count": 0, "config": FRAME}
-    told = {**OPENING, "body": {**OPENING["body"], "observation": opening}}
-    with StubServer(told, HANG_UP, STEPPED) as stub:
+    response = {**OPENING, "body": {**OPENING["body"], "observation": opening}}
+    with StubServer(response, HANG_UP, STEPPED) as stub:
         monkeypatch.setenv(BASE_URL_VARIABLE, stub.url)
         environment = environment_class()()
         environment.reset()

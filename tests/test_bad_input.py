@@ -39,8 +39,8 @@ def playing(game: Game) -> Iterator[Session]:
 def refused(reply: Any) -> str:
     """The message of an error that told nothing else."""
     assert (reply.status, reply.reward or 0.0, reply.done) == ("error", 0.0, False)
-    told = ("analysis_result", "tool_result", "reward_breakdown", "score_parts")
-    assert not any(reply.content.get(name) for name in told)
+    fields = ("analysis_result", "tool_result", "reward_breakdown", "score_parts")
+    assert not any(reply.content.get(name) for name in fields)
     return str(reply.message)
 
 
@@ -93,15 +93,15 @@ BAD_RESETS = {
 
 
 @pytest.mark.parametrize(
-    ("game", "bad", "told"),
+    ("game", "bad", "expected"),
     [(GAMES[name], *row) for name, rows in BAD_RESETS.items() for row in rows],
     ids=lambda value: value.name if isinstance(value, Game) else str(value)[:40],
 )
 def test_a_reset_that_cannot_be_made_says_what_can(
-    playing: Session, game: Game, bad: dict[str, Any], told: str
+    playing: Session, game: Game, bad: dict[str, Any], expected: str
 ) -> None:
     before = playing.state()
-    assert told in refused(playing.reset(**bad))
+    assert expected in refused(playing.reset(**bad))
     assert playing.state() == before
 
 
@@ -112,7 +112,7 @@ SERVICE = min(FIREWATCH.environment.session().reset(**FIREWATCH.solved[0]).conte
 
 
 @pytest.mark.parametrize(
-    ("game", "action", "told"),
+    ("game", "action", "expected"),
     [
         *(
             (game, raw, f"action is {raw!r}; allowed: an object.")
@@ -138,9 +138,9 @@ SERVICE = min(FIREWATCH.environment.session().reset(**FIREWATCH.solved[0]).conte
     ids=lambda value: value.name if isinstance(value, Game) else str(value)[:40],
 )
 def test_an_action_that_cannot_be_read_says_what_can(
-    playing: Session, game: Game, action: Any, told: str
+    playing: Session, game: Game, action: Any, expected: str
 ) -> None:
-    assert told in refused(playing.step(action))
+    assert expected in refused(playing.step(action))
 
 
 SHOUT = "x" * 100_000
@@ -183,7 +183,7 @@ def test_no_reply_is_a_megaphone(playing: Session, game: Game) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "told"),
+    ("method", "expected"),
     [
         ("list_date", "Unknown analysis_method 'list_date'. Did you mean 'list_dates'?"),
         ("LIST_DATES", "Did you mean 'list_dates'?"),
@@ -192,15 +192,15 @@ def test_no_reply_is_a_megaphone(playing: Session, game: Game) -> None:
     ],
 )
 def test_an_unknown_method_is_told_the_nearest(
-    session: EpisodeSession, method: Any, told: str
+    session: EpisodeSession, method: Any, expected: str
 ) -> None:
     message = refused(analyse(session, method))
-    assert told in message
+    assert expected in message
     assert "task_overview" in message
 
 
 @pytest.mark.parametrize(
-    ("method", "name", "told"),
+    ("method", "name", "expected"),
     [
         ("compare_rate_to_median", "app_open_to_menu", "Did you mean 'app_open_to_menu_open'?"),
         ("compare_rate_to_median", "app_opens", "Allowed: app_open_to_menu_open, menu_open_to"),
@@ -209,10 +209,10 @@ def test_an_unknown_method_is_told_the_nearest(
     ],
 )
 def test_an_unknown_entity_is_told_the_nearest(
-    session: EpisodeSession, method: str, name: str, told: str
+    session: EpisodeSession, method: str, name: str, expected: str
 ) -> None:
     date = running_episode(session).dates[0]
-    assert told in refused(analyse(session, method, date=date, entity_name=name))
+    assert expected in refused(analyse(session, method, date=date, entity_name=name))
 
 
 def test_an_unknown_metric_is_told_the_nearest(session: EpisodeSession) -> None:
@@ -268,7 +268,7 @@ def test_a_date_among_dates_is_checked_too(session: EpisodeSession) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "argument", "value", "told"),
+    ("method", "argument", "value", "expected"),
     [
         ("list_suspicious_dates", "limit", -1, "limit is -1; allowed: an integer from 1 to 1000."),
         ("list_suspicious_dates", "limit", 0, "limit is 0; allowed: an integer from 1 to 1000."),
@@ -305,13 +305,13 @@ def test_a_date_among_dates_is_checked_too(session: EpisodeSession) -> None:
     ],
 )
 def test_a_number_outside_its_range_is_told_the_range(
-    session: EpisodeSession, method: str, argument: str, value: Any, told: str
+    session: EpisodeSession, method: str, argument: str, value: Any, expected: str
 ) -> None:
-    assert told in refused(analyse(session, method, **{argument: value}))
+    assert expected in refused(analyse(session, method, **{argument: value}))
 
 
 @pytest.mark.parametrize(
-    ("multiplier", "told"),
+    ("multiplier", "expected"),
     [
         (True, "threshold_multiplier is True: a boolean is not a number."),
         (NAN, "threshold_multiplier is nan; allowed: a number from 0 to 100."),
@@ -320,15 +320,15 @@ def test_a_number_outside_its_range_is_told_the_range(
     ],
 )
 def test_a_payloads_multiplier_is_checked_before_anything_is_graded(
-    session: EpisodeSession, multiplier: Any, told: str
+    session: EpisodeSession, multiplier: Any, expected: str
 ) -> None:
     method = {"method_name": "median_filter", "threshold_multiplier": multiplier}
-    assert told in refused(session.step({"payload_generators": [method]}))
+    assert expected in refused(session.step({"payload_generators": [method]}))
     assert session.submissions == 0
 
 
 @pytest.mark.parametrize(
-    ("method", "told"),
+    ("method", "expected"),
     [
         ("median_filter", " is 'median_filter'; allowed: an object."),
         ({}, "method_name' is required"),
@@ -341,11 +341,11 @@ def test_a_payloads_multiplier_is_checked_before_anything_is_graded(
     ],
 )
 def test_a_payloads_method_that_cannot_be_read_says_why(
-    session: EpisodeSession, method: Any, told: str
+    session: EpisodeSession, method: Any, expected: str
 ) -> None:
-    assert told in refused(session.step({"payload_generators": [method]}))
+    assert expected in refused(session.step({"payload_generators": [method]}))
     tool = analyse(session, "payload_generator", generator_methods=[method])
-    assert told in refused(tool)
+    assert expected in refused(tool)
 
 
 def test_a_boolean_multiplier_is_no_number_in_the_tool_either(session: EpisodeSession) -> None:
@@ -421,7 +421,7 @@ def test_a_thousand_rows_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"observed_value": NAN}, "observed_value is nan; allowed: a finite number."),
         ({"delta_value": INFINITY}, "delta_value is inf; allowed: a finite number."),
@@ -444,13 +444,13 @@ def test_a_thousand_rows_are_read() -> None:
     ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
 )
 def test_a_bad_row_is_invalid_with_its_reason_and_the_others_still_count(
-    change: dict[str, Any], told: str
+    change: dict[str, Any], expected: str
 ) -> None:
     session = started()
     rows = perfect_report(session)
     reply = submit(session, [*rows, {**rows[0], **change}])
     [issue] = [i for i in reply.content["submission_issues"] if i.issue_type == "invalid_row"]
-    assert told in issue.message
+    assert expected in issue.message
     assert reply.content["reward_breakdown"].invalid_rows == 1
     assert reply.reward == pytest.approx(0.95)
 

@@ -201,14 +201,14 @@ def test_the_calendar_is_public_told_by_the_policy_and_empty_on_other_levels() -
     opening = session.reset(difficulty="expert", anomaly_count=3, scenario_family="mixed")
     assert "list_calendar" in opening.content["instruction"]
     assert opening.content["config"]["policy_version"] == "1+calendar"
-    told = session.step({"analysis_method": "list_calendar"}).content["analysis_result"]["result"]
-    assert len(told["events"]) == 5
-    assert set(told["events"][0]) == {"date", "kind", "title", "explains"}
+    listed = session.step({"analysis_method": "list_calendar"}).content["analysis_result"]["result"]
+    assert len(listed["events"]) == 5
+    assert set(listed["events"][0]) == {"date", "kind", "title", "explains"}
     plain = session.reset(task_id="hard_mixed_multi")
     assert "list_calendar" not in plain.content["instruction"]
     assert plain.content["config"]["policy_version"] == "1"
-    told = session.step({"analysis_method": "list_calendar"}).content["analysis_result"]["result"]
-    assert told == {"events": []}
+    listed = session.step({"analysis_method": "list_calendar"}).content["analysis_result"]["result"]
+    assert listed == {"events": []}
 
 
 @pytest.mark.slow

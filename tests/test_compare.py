@@ -51,8 +51,8 @@ def run(*arguments: str | Path) -> Result:
 
 def play(score: float | None, **others: Any) -> Play:
     named = {"task_id": "easy_single_spike"}
-    told = {"task": "a", "reset": named, "tool_calls": 1, **others}
-    return Play(score=score, **told)
+    fields = {"task": "a", "reset": named, "tool_calls": 1, **others}
+    return Play(score=score, **fields)
 
 
 def player(name: str, *plays: Play) -> Player:
@@ -86,9 +86,9 @@ def test_the_figures_are_those_of_a_second_computation(
     out, page = tmp_path / "figures.json", tmp_path / "page.html"
     done = run(*recordings, "--environment", FUNNEL.name, "--out", out, "--page", page)
     assert done.exit_code == 0, done.output
-    told = json.loads(out.read_text())
+    figures = json.loads(out.read_text())
     scores = [scores_of(path) for path in recordings]
-    for mine, one, path in zip(told["players"], scores, recordings, strict=True):
+    for mine, one, path in zip(figures["players"], scores, recordings, strict=True):
         assert (mine["name"], mine["plays"], mine["errors"]) == (path.stem, EPISODES, 0)
         assert mine["mean"] == pytest.approx(sum(one) / EPISODES)
         assert dict(mine["passes"])[1] == pytest.approx(one.count(1.0) / EPISODES)
@@ -99,23 +99,23 @@ def test_the_figures_are_those_of_a_second_computation(
         assert f"{mine['error']:.4f}" in page.read_text()
         assert f"{mine['mean']:.4f}" in done.output
         assert f"{mine['mean']:.4f}" in page.read_text()
-    (paired,) = told["paired"]
-    apart = [a - b for a, b in zip(*scores, strict=True)]
-    low, high = normal_interval(apart)
-    assert paired["mean"] == pytest.approx(statistics.fmean(apart))
+    (paired,) = figures["paired"]
+    differences = [a - b for a, b in zip(*scores, strict=True)]
+    low, high = normal_interval(differences)
+    assert paired["mean"] == pytest.approx(statistics.fmean(differences))
     assert paired["interval"] == pytest.approx([low, high], abs=0.1 * (high - low))
     for kind in ("level", "family"):
         for number in (0, 1):
-            groups = [each[number] for each in told["groups"][kind].values()]
+            groups = [each[number] for each in figures["groups"][kind].values()]
             weighted = sum(each["mean"] * each["tasks"] for each in groups)
-            assert weighted / EPISODES == pytest.approx(told["players"][number]["mean"])
+            assert weighted / EPISODES == pytest.approx(figures["players"][number]["mean"])
 
 
 def test_the_standard_error_is_that_of_the_mean_over_episodes() -> None:
     again = [play(0.0), play(1.0)]  # two plays of one episode count once
     other = play(0.1, reset={"task_id": "hard_mixed_multi"})
-    told = summary(player("some", *again, other))
-    assert (told.tasks, told.plays, told.error) == (2, 3, pytest.approx(0.2))
+    some = summary(player("some", *again, other))
+    assert (some.tasks, some.plays, some.error) == (2, 3, pytest.approx(0.2))
     assert summary(player("some", *again)).error is None
 
 
@@ -125,12 +125,12 @@ def test_a_play_that_ended_by_an_error_is_counted_and_is_no_zero(tmp_path: Path)
         play(None),
         play(0.5, reset={"task_id": "hard_mixed_multi"}),
     ]
-    told = summary(player("some", *plays))
-    assert (told.plays, told.errors, told.tasks, told.mean) == (2, 1, 2, 0.75)
+    some = summary(player("some", *plays))
+    assert (some.plays, some.errors, some.tasks, some.mean) == (2, 1, 2, 0.75)
     none = summary(player("none", play(None)))
     assert (none.plays, none.errors, none.mean, none.interval) == (0, 1, None, None)
-    told = compared([player("some", *plays), player("none", play(None))], NAMED, FUNNEL)
-    write_page(told, tmp_path / "page.html")
+    comparison = compared([player("some", *plays), player("none", play(None))], NAMED, FUNNEL)
+    write_page(comparison, tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "1 error" in html
 
@@ -138,10 +138,10 @@ def test_a_play_that_ended_by_an_error_is_counted_and_is_no_zero(tmp_path: Path)
 def test_plays_of_one_episode_stay_together() -> None:
     feedback = {"task_id": "easy_single_spike", "feedback": "score"}
     plays = [play(1.0), play(1.0), play(1.0, reset=feedback), play(0.0)]
-    told = summary(player("some", *plays, play(0.0, reset={"task_id": "hard_mixed_multi"})))
-    assert told.tasks == 2
-    assert told.mean == pytest.approx(0.375)
-    assert dict(told.passes) == {1: pytest.approx(0.375), 4: 0.0, 8: None}
+    some = summary(player("some", *plays, play(0.0, reset={"task_id": "hard_mixed_multi"})))
+    assert some.tasks == 2
+    assert some.mean == pytest.approx(0.375)
+    assert dict(some.passes) == {1: pytest.approx(0.375), 4: 0.0, 8: None}
     assert summary(player("one", *plays)).interval is None
 
 
@@ -152,9 +152,9 @@ def test_the_same_plays_give_the_same_interval_whatever_came_before() -> None:
 
 
 def test_what_only_some_plays_tell_has_no_mean() -> None:
-    told = summary(player("some", play(1.0, tokens=100, cost=0.1), play(1.0, cost=0.3)))
-    assert told.tokens is None
-    assert told.cost == pytest.approx(0.2)
+    some = summary(player("some", play(1.0, tokens=100, cost=0.1), play(1.0, cost=0.3)))
+    assert some.tokens is None
+    assert some.cost == pytest.approx(0.2)
 
 
 def results(**changed: Any) -> dict[str, Any]:
@@ -183,8 +183,8 @@ def results(**changed: Any) -> dict[str, Any]:
     }
 
 
-def written(path: Path, told: dict[str, Any]) -> Path:
-    path.write_text(json.dumps(told, indent=2))
+def written(path: Path, content: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(content, indent=2))
     return path
 
 
@@ -202,7 +202,7 @@ def test_results_and_recordings_are_read_and_renamed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("others", "told"),
+    ("others", "expected"),
     [
         ({"versions": {**FUNNEL.versions, "generator": "1"}}, "generator version '1'"),
         ({"versions": {"tasks": "2"}}, "tasks version '2'"),
@@ -210,23 +210,23 @@ def test_results_and_recordings_are_read_and_renamed(tmp_path: Path) -> None:
     ],
 )
 def test_other_versions_and_environments_are_refused_by_name(
-    tmp_path: Path, others: dict[str, Any], told: str
+    tmp_path: Path, others: dict[str, Any], expected: str
 ) -> None:
     right = written(tmp_path / "right.json", results())
     wrong = written(tmp_path / "wrong.json", results(player="other", **others))
     done = run(right, wrong, "--environment", FUNNEL.name)
     assert done.exit_code == 2
     said = " ".join(done.output.replace("│", " ").split())
-    assert told in said
+    assert expected in said
     assert "wrong.json" in said.replace(" ", "")
 
 
 def test_plays_of_an_older_release_are_compared_but_not_grouped(tmp_path: Path) -> None:
     old = {**FUNNEL.versions, "generator": "1"}
     path = written(tmp_path / "old.json", results(versions=old))
-    told = compared(read_players([("", path), ("again", path)], FUNNEL), NAMED, FUNNEL)
-    assert told.versions == old
-    assert told.groups == {}
+    comparison = compared(read_players([("", path), ("again", path)], FUNNEL), NAMED, FUNNEL)
+    assert comparison.versions == old
+    assert comparison.groups == {}
 
 
 def test_splits_are_not_mixed() -> None:
@@ -243,19 +243,19 @@ def test_splits_are_not_mixed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("{}", "not a line of a recorded run"),
         ("", "holds no play"),
         ('{"event": "start", "format": "other/1"}', "other/1"),
     ],
 )
-def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "other.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"other\.json") as problem:
         read_players([("", path)], FUNNEL)
-    assert told in str(problem.value) or "unknown event" in str(problem.value)
+    assert expected in str(problem.value) or "unknown event" in str(problem.value)
 
 
 def test_a_path_that_does_not_exist_is_named() -> None:

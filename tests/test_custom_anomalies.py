@@ -138,7 +138,7 @@ def test_a_rate_never_exceeds_a_hundred_percent_and_a_count_never_falls_below_ze
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "expected"),
     [
         ({"metric_name": "app_open"}, "Unknown metric 'app_open'. Did you mean 'app_opens'?"),
         ({"metric_name": "app_opens", "direction": "upp"}, "Did you mean 'up'?"),
@@ -154,11 +154,13 @@ def test_a_rate_never_exceeds_a_hundred_percent_and_a_count_never_falls_below_ze
         ({}, "metric_name / metric_names is []; allowed: at least one name as text."),
     ],
 )
-def test_a_custom_anomaly_that_cannot_be_read_says_why(fields: dict[str, Any], told: str) -> None:
+def test_a_custom_anomaly_that_cannot_be_read_says_why(
+    fields: dict[str, Any], expected: str
+) -> None:
     date = running_episode(started()).dates[0]
     reply = EpisodeSession().reset(anomalies=[{"date": date, **fields}])
     assert reply.status == "error"
-    assert told in reply.message
+    assert expected in reply.message
 
 
 def test_a_date_outside_the_episode_names_the_range_and_a_date_inside_it_then_works() -> None:

@@ -167,7 +167,7 @@ def test_two_environments_that_bring_a_server_install_side_by_side(
     packages = only(tmp_path / "env" / "lib", "python*/site-packages")
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
 
-    def told(*command: str | Path) -> str:
+    def output_of(*command: str | Path) -> str:
         return subprocess.run(
             command,
             cwd=tmp_path,
@@ -178,11 +178,11 @@ def test_two_environments_that_bring_a_server_install_side_by_side(
         ).stdout
 
     whose = "import inference, server.app as s; print(inference.OWNER, s.OWNER)"
-    assert told(python, "-c", whose) == "neighbour neighbour\n"
+    assert output_of(python, "-c", whose) == "neighbour neighbour\n"
     app = "import openenv_kit.serving.app as a; print(a.__file__, type(a.app).__name__)"
-    assert told(python, "-c", app) == f"{packages}/openenv_kit/serving/app.py FastAPI\n"
+    assert output_of(python, "-c", app) == f"{packages}/openenv_kit/serving/app.py FastAPI\n"
     for program in ("server", "metric-tracker-inference", "metric-tracker"):
-        assert "--help" in told(python.with_name(program), "--help")
+        assert "--help" in output_of(python.with_name(program), "--help")
 
 
 @pytest.fixture(scope="module")

@@ -125,8 +125,8 @@ def test_an_example_that_no_longer_shows_its_rule_is_an_error() -> None:
 
 def test_the_examples_cover_all_six_rules_of_the_policy() -> None:
     page = (ROOT / "docs" / "reporting-policy.md").read_text()
-    worked = re.findall(r"^### Rule (\d)", page, re.M)
-    assert sorted(set(worked)) == ["1", "2", "3", "4", "5", "6"]
+    rules = re.findall(r"^### Rule (\d)", page, re.M)
+    assert sorted(set(rules)) == ["1", "2", "3", "4", "5", "6"]
     assert set(EXAMPLES) <= set(MARKER.findall(page))
 
 

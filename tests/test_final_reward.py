@@ -187,8 +187,8 @@ def test_a_server_that_forgets_a_finished_episode_takes_no_reward_away() -> None
     environment.reset(seed=SEED)
     environment._episode.call(*CALLS["submit everything"])
     environment._episode._backend = Gone()  # type: ignore[assignment]
-    told = json.loads(environment._episode.call(*CALLS["look"]))
-    assert told["status"] == "completed"
+    answer = json.loads(environment._episode.call(*CALLS["look"]))
+    assert answer["status"] == "completed"
     assert environment.get_reward() == 1.0
 
 

@@ -22,7 +22,7 @@ from openenv_kit.errors import InvalidValueError, UnknownNameError
 STAGES = ["app_opens", "menu_opens", "product_added_to_cart", "orders_placed", "payment_successful"]
 
 
-def told(method: str, **arguments: Any) -> dict[str, Any]:
+def analysis_result(method: str, **arguments: Any) -> dict[str, Any]:
     session = EpisodeSession()
     session.reset(task_id="easy_single_spike")
     reply = session.step(analyse(method, **arguments))
@@ -33,7 +33,7 @@ def told(method: str, **arguments: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", list(TOOLS))
 def test_the_result_of_every_method_is_a_frame(name: str) -> None:
-    result = told(name, **_arguments()[name])
+    result = analysis_result(name, **_arguments()[name])
     frame = result_frame(result)
     assert isinstance(frame, pd.DataFrame)
     assert frame.equals(result_frame(result["result"]))
@@ -48,12 +48,12 @@ def test_generated_rows_can_be_submitted_from_their_frame_and_keep_their_columns
     assert not frame.empty
     end = session.step({"classifications": frame.to_dict("records")})
     assert end.content["reward_breakdown"].invalid_rows == 0
-    empty = result_frame(told("get_funnel_break_rows", threshold_multiplier=50.0))
+    empty = result_frame(analysis_result("get_funnel_break_rows", threshold_multiplier=50.0))
     assert (len(empty), tuple(empty.columns)) == (0, tuple(ROW_FIELDS))
 
 
 def test_matches_within_an_entry_are_rows_beside_its_name() -> None:
-    result = told("get_rows_with_abs_diff_from_median_gt", threshold=1000.0)
+    result = analysis_result("get_rows_with_abs_diff_from_median_gt", threshold=1000.0)
     frame = result_frame(result)
     counts = {each["metric_name"]: each["match_count"] for each in result["result"]["results"]}
     assert frame["metric_name"].value_counts().to_dict() == {k: n for k, n in counts.items() if n}
@@ -61,7 +61,7 @@ def test_matches_within_an_entry_are_rows_beside_its_name() -> None:
 
 
 def test_a_wrong_table_or_no_result_at_all_is_told() -> None:
-    result = told("get_funnel_break_rows", threshold_multiplier=2.0)
+    result = analysis_result("get_funnel_break_rows", threshold_multiplier=2.0)
     with pytest.raises(UnknownNameError, match="Did you mean 'details'"):
         result_frame(result, "detail")
     with pytest.raises(InvalidValueError, match="analysis_result"):

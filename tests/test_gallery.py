@@ -46,8 +46,8 @@ def test_every_family_has_its_words_and_its_page() -> None:
 def test_pages_lead_to_their_files_and_show_solved_tasks_that_anybody_may_see(
     tmp_path: Path,
 ) -> None:
-    made = {Path(path).name: told for path, told in gallery([PAGES[name] for name in SAMPLE])}
-    texts = {name: str(told) for name, told in made.items() if name.endswith(".md")}
+    made = {Path(path).name: content for path, content in gallery([PAGES[name] for name in SAMPLE])}
+    texts = {name: str(content) for name, content in made.items() if name.endswith(".md")}
     linked = set(re.findall(r"\]\(([\w-]+\.\w+)", "".join(texts.values())))
     assert set(made) == linked
     splits = set()

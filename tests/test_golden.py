@@ -52,13 +52,13 @@ def test_no_two_golden_episodes_are_the_same() -> None:
 def test_one_changed_digest_is_told_with_its_configuration(part: str) -> None:
     changed = copy.deepcopy(GOLDEN)
     changed["episodes"][11][part] = "0" * 64
-    [told] = differences(changed)
-    assert told.startswith(f"{part} differ: EpisodeConfig(seed=105")
+    [difference] = differences(changed)
+    assert difference.startswith(f"{part} differ: EpisodeConfig(seed=105")
 
 
 def test_another_generator_version_is_told() -> None:
-    [told] = differences({**GOLDEN, "generator_version": "0", "episodes": []})
-    assert "generator_version is '0' in the file" in told
+    [difference] = differences({**GOLDEN, "generator_version": "0", "episodes": []})
+    assert "generator_version is '0' in the file" in difference
 
 
 def test_one_event_more_in_one_hour_changes_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_one_event_more_in_one_hour_changes_the_digest(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(digests, "generate", one_more)
     first = {**GOLDEN, "episodes": GOLDEN["episodes"][:1]}
-    assert [told.split(":")[0] for told in differences(first)] == ["data differ"]
+    assert [difference.split(":")[0] for difference in differences(first)] == ["data differ"]
 
 
 @pytest.mark.slow
@@ -97,10 +97,10 @@ def test_the_check_fails_on_a_file_that_differs(tmp_path: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.network
 def test_the_golden_file_holds_on_the_oldest_numpy_allowed() -> None:
-    told = in_oldest_environment(
+    output = in_oldest_environment(
         "-m", "metric_tracker_rl.engine.generation.digests", str(GOLDEN_FILE), packages=("numpy",)
     )
-    assert re.fullmatch(rf"numpy 1\.26\.\d+: {EPISODES} episodes, 0 differences\n", told)
+    assert re.fullmatch(rf"numpy 1\.26\.\d+: {EPISODES} episodes, 0 differences\n", output)
     assert not np.__version__.startswith("1.26"), "the locked numpy is another one"
 
 
@@ -115,7 +115,7 @@ from metric_tracker_rl.engine.session import EpisodeSession
 def digest_of(seen):
     return sha256(canonical(seen).encode()).hexdigest()
 
-told = []
+results = []
 for task in ("easy_single_spike", "medium_mixed_pair", "hard_mixed_multi"):
     for name in ("reference", "report_all"):
         session = EpisodeSession()
@@ -123,14 +123,14 @@ for task in ("easy_single_spike", "medium_mixed_pair", "hard_mixed_multi"):
         moves = POLICIES[name].play(seen)
         action = next(moves)
         while not seen["done"]:
-            told.append(digest_of(seen))
+            results.append(digest_of(seen))
             seen = observed(session.step(action))
             if not seen["done"]:
                 action = moves.send(seen)
-        told.append([digest_of(seen), seen["reward"]])
+        results.append([digest_of(seen), seen["reward"]])
 frame = session.episode.daily
-told.append(int(frame.to_numpy().sum()))
-print(json.dumps(told))
+results.append(int(frame.to_numpy().sum()))
+print(json.dumps(results))
 """
 
 

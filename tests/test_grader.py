@@ -356,9 +356,9 @@ def test_issues_name_what_is_wrong_and_never_what_is_right() -> None:
     kinds = sorted(issue.issue_type for issue in graded.issues)
     assert kinds == ["duplicate_row", "extra_row", "invalid_row", "missing_row", "wrong_severity"]
     assert all(issue.expected_row is None for issue in graded.issues)
-    told = " ".join(issue.model_dump_json() for issue in graded.issues)
+    text = " ".join(issue.model_dump_json() for issue in graded.issues)
     for missing in right()[2:]:
-        assert "|".join(missing.key) not in told
+        assert "|".join(missing.key) not in text
 
 
 def test_debug_shows_the_rows_that_were_expected() -> None:

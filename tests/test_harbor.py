@@ -44,9 +44,9 @@ def server_of(task: Path) -> dict[str, Any]:
 def served(task: Path, outcome: Path, **changed: Any) -> TestClient:
     """The server of a folder, as its compose file starts it."""
     server, limits = server_of(task), load_settings({"HOST": "0.0.0.0"})
-    told = json.loads(server["command"][3].replace("$$", "$")) | changed
+    task_file = json.loads(server["command"][3].replace("$$", "$")) | changed
     environment = get_environment(server["environment"]["ENVIRONMENT"])
-    return TestClient(OneTask(environment, told, outcome, limits).app(limits))
+    return TestClient(OneTask(environment, task_file, outcome, limits).app(limits))
 
 
 def asked(client: TestClient, method: str, **params: Any) -> dict[str, Any]:
@@ -90,8 +90,8 @@ def test_an_agent_can_only_play(task: Path, tmp_path: Path) -> None:
             assert client.get(path).status_code == client.post(path, json={}).status_code == 404
         assert client.delete("/mcp").status_code == 405
         assert client.post("/mcp", content=b"{").json()["error"]["message"] == "Parse error"
-        told = {"jsonrpc": "2.0", "method": "notifications/initialized"}
-        assert client.post("/mcp", json=told).status_code == 202
+        notification = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+        assert client.post("/mcp", json=notification).status_code == 202
 
 
 def test_a_task_of_other_versions_or_of_no_episode_is_not_served(
@@ -138,6 +138,6 @@ def test_the_command_writes_folders_and_refuses_what_does_not_fit(tmp_path: Path
     assert run("--layout", "harbor", "--image", "mine:2")[0] == 0
     assert server_of(tmp_path / "out/test-0")["image"] == "mine:2"
     assert "docker build -t mine:2 ." in (tmp_path / "out/README.md").read_text()
-    code, told = run("--image", "mine:2")
+    code, output = run("--image", "mine:2")
     assert code == 2
-    assert "rows have none" in told
+    assert "rows have none" in output

@@ -255,11 +255,11 @@ def test_a_file_fits_a_reader() -> None:
 
 
 FUNCTION = ("name", "description", "parameters")
-Told = tuple[str, str | None, list[dict[str, Any]]]
+Prompt = tuple[str, str | None, list[dict[str, Any]]]
 """System prompt, first user message and tools, as a model gets them."""
 
 
-def told_by_inference(server_url: str) -> Told:
+def prompt_of_inference(server_url: str) -> Prompt:
     """What a local OpenAI-compatible endpoint is sent by a whole run of inference.py."""
     with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
         patch.syspath_prepend(str(ROOT / "tests" / "agent"))
@@ -278,7 +278,7 @@ def told_by_inference(server_url: str) -> Told:
     return system, user, [tool["function"] for tool in request["tools"]]
 
 
-def told_by_mcp(server_url: str) -> Told:
+def prompt_of_mcp(server_url: str) -> Prompt:
     """Tools and instructions over plain JSON-RPC; there, the reset stays with the trainer."""
 
     def ask(method: str) -> Any:
@@ -292,7 +292,7 @@ def told_by_mcp(server_url: str) -> Told:
     return ask("initialize")["instructions"], None, as_functions(offered)
 
 
-def told_by_harness(_: str) -> Told:
+def prompt_of_harness(_: str) -> Prompt:
     from openenv_kit.trainers.openenv_harness import ToolSessionFactory
 
     session = ToolSessionFactory().create("easy_single_spike")
@@ -301,7 +301,7 @@ def told_by_harness(_: str) -> Told:
     return system, user, as_functions(offered)
 
 
-def told_by_trl(_: str) -> Told:
+def prompt_of_trl(_: str) -> Prompt:
     """TRL's dataset, which brings the brief, needs a library; its check compares that."""
     from openenv_kit.trainers.trl import environment_class
 
@@ -320,7 +320,7 @@ def told_by_trl(_: str) -> Told:
     return ENVIRONMENT.brief(), user, as_functions(offered)
 
 
-def told_by_nemo_gym(_: str) -> Told:
+def prompt_of_nemo_gym(_: str) -> Prompt:
     """The example data in this repository; the task is another one, so no user message."""
     path = ROOT / "examples" / "nemo_gym" / "metric_tracker" / "data" / "example.jsonl"
     given = json.loads(path.read_text().partition("\n")[0])["responses_create_params"]
@@ -332,15 +332,15 @@ def as_functions(offered: Iterable[tuple[str, str, Any]]) -> list[dict[str, Any]
     return [dict(zip(FUNCTION, each, strict=True)) for each in offered]
 
 
-DOORS = (told_by_inference, told_by_mcp, told_by_harness, told_by_trl, told_by_nemo_gym)
+DOORS = (prompt_of_inference, prompt_of_mcp, prompt_of_harness, prompt_of_trl, prompt_of_nemo_gym)
 """verifiers, Inspect AI and SkyRL are held to the same in tests/integrations."""
 
 
-@pytest.mark.parametrize("told_by", DOORS)
+@pytest.mark.parametrize("prompt_of", DOORS)
 def test_every_door_gives_a_model_the_same_words_and_tools(
-    told_by: Callable[[str], Told], server_url: str
+    prompt_of: Callable[[str], Prompt], server_url: str
 ) -> None:
-    system, user, tools = told_by(server_url)
+    system, user, tools = prompt_of(server_url)
     opening = observed(ENVIRONMENT.session().reset(task_id="easy_single_spike"))
     assert system == ENVIRONMENT.brief(opening)
     assert user in (ENVIRONMENT.tools.introduction(opening), None)

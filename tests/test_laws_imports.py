@@ -26,9 +26,9 @@ CLIENTS = ("metric_tracker_rl.client", "firewatch_env.client")
 
 def loaded(code: str) -> set[str]:
     """Heavy packages that are loaded once a program has run, in a process of its own."""
-    told = f"{code}\nimport sys\nprint(*(each for each in {HEAVY} if each in sys.modules))"
+    program = f"{code}\nimport sys\nprint(*(each for each in {HEAVY} if each in sys.modules))"
     done = subprocess.run(
-        [sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return set(done.stdout.split())
 
@@ -75,5 +75,5 @@ def test_every_dependency_is_imported_by_what_is_shipped_and_has_its_sentence() 
     imported = set(re.findall(r"^ *(?:import|from) (\w+)", code, re.MULTILINE))
     assert len(wanted) > 10
     assert {n for n in wanted if IMPORTED_AS.get(n, n.replace("-", "_")) not in imported} == set()
-    told = (ROOT / "CONTRIBUTING.md").read_text().partition("## What is installed")[2]
-    assert set(re.findall(r"^\| `([\w-]+)` \| \S", told.partition("\n## ")[0], re.M)) == wanted
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition("## What is installed")[2]
+    assert set(re.findall(r"^\| `([\w-]+)` \| \S", section.partition("\n## ")[0], re.M)) == wanted

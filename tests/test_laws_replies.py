@@ -55,8 +55,8 @@ def as_the_environment_says(game: Game, calls: Calls) -> list[str]:
             said.append(compact({"status": ERROR, "message": str(problem)}))
         else:
             observation = observation_of(environment, reply, session.task_id)
-            told = {**observation, "reward": reply.reward, "done": reply.done}
-            said.append(compact(tools.answer(told)))
+            payload = {**observation, "reward": reply.reward, "done": reply.done}
+            said.append(compact(tools.answer(payload)))
     return said
 
 

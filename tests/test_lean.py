@@ -68,7 +68,7 @@ def ids_of(session: EpisodeSession) -> list[list[Any]]:
     return [[date, *each] for date, found in rows for each in found]
 
 
-def told(session: EpisodeSession, method: str, **arguments: Any) -> Any:
+def result_of(session: EpisodeSession, method: str, **arguments: Any) -> Any:
     reply = analyse(session, method, **arguments)
     assert reply.status == "analyzed", reply.message
     return reply.content["analysis_result"]["result"]
@@ -114,7 +114,7 @@ def test_no_reply_is_longer_than_eight_kilobytes() -> None:
     for running in (started(**mixed, **LEAN), started(seed=11, anomalies=EVERYWHERE, **LEAN)):
         dates = list(running_episode(running).dates)
         sizes = [
-            len(compact(told(running, *call[:1], **call[1])))
+            len(compact(result_of(running, *call[:1], **call[1])))
             for call in (
                 ("overview", {"details": True}),
                 ("scan", {}),
@@ -135,12 +135,12 @@ def test_scan_goes_on_where_a_page_ended_and_every_id_can_be_submitted(
     monkeypatch.setattr("metric_tracker_rl.analysis_tools.lean.PAGE", 60)
     session = started(seed=11, anomalies=EVERYWHERE, **LEAN)
     running_episode(session).answers.clear()  # kept from longer pages
-    first = told(session, "scan")
+    first = result_of(session, "scan")
     assert sum(len(rows) for _, rows in first["rows"]) == 60
     assert first["next"] == 61
     unseen = analyse(session, "submit", ids=[61])
     assert "no scan has shown the id 61" in unseen.message
-    rest = told(session, "scan", first=first["next"])
+    rest = result_of(session, "scan", first=first["next"])
     assert "next" not in rest
     last = rest["rows"][-1][1][-1][0]
     ids = [each[0] for page in (first, rest) for _, rows in page["rows"] for each in rows]
@@ -156,9 +156,9 @@ def test_scan_goes_on_even_for_a_single_candidate(
     every = len(candidates(running_episode(session)))
     monkeypatch.setattr("metric_tracker_rl.analysis_tools.lean.PAGE", every - left)
     running_episode(session).answers.clear()  # kept from other pages
-    first = told(session, "scan")
+    first = result_of(session, "scan")
     assert first.get("next") == (every if left else None)
-    rest = told(session, "scan", first=every)
+    rest = result_of(session, "scan", first=every)
     assert [each[0] for _, rows in rest["rows"] for each in rows] == [every]
     assert "next" not in rest
 
@@ -220,7 +220,7 @@ def test_a_report_may_be_given_by_row_or_by_both_or_be_empty() -> None:
 
 def test_overview_repeats_the_policy_only_where_details_are_asked_for() -> None:
     session = started(task_id="hard_mixed_multi", **LEAN)
-    short, whole = told(session, "overview"), told(session, "overview", details=True)
+    short, whole = result_of(session, "overview"), result_of(session, "overview", details=True)
     assert "policy" not in short
     assert whole["policy"] == session.view.policy  # type: ignore[union-attr]
     assert {name: whole[name] for name in short} == short

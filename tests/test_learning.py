@@ -232,8 +232,11 @@ def test_the_command_writes_the_curve_as_a_picture_and_as_numbers(tmp_path):
     arguments = ["--seeds", "2", "--updates", "4", "--arm", "shuffled", "--workers", "1"]
     result = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    told = json.loads((tmp_path / "learning-curve.json").read_text())
-    assert [(run["arm"], run["seed"]) for run in told["runs"]] == [("shuffled", 0), ("shuffled", 1)]
+    figures = json.loads((tmp_path / "learning-curve.json").read_text())
+    assert [(run["arm"], run["seed"]) for run in figures["runs"]] == [
+        ("shuffled", 0),
+        ("shuffled", 1),
+    ]
     with Image.open(tmp_path / "learning-curve.png") as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20)}
     assert near(colours, (220, 38, 38)), "the shuffled arm's own line is there"

@@ -129,7 +129,7 @@ def test_the_chart_draws_both_arms_and_where_they_began(tmp_path):
     assert {(37, 99, 235), (220, 38, 38)} <= colours
 
 
-def told(result):
+def output_of(result):
     return " ".join(result.output.replace("│", " ").split())
 
 
@@ -137,8 +137,8 @@ def test_the_command_names_all_that_is_missing_and_the_group(tmp_path, monkeypat
     monkeypatch.setattr(common, "find_spec", lambda package: None if package != "torch" else True)
     result = CliRunner().invoke(app, [str(tmp_path / "out")])
     assert result.exit_code == 2
-    assert "not installed: transformers, trl, matplotlib;" in told(result)
-    assert "uv sync --group learn-lm" in told(result)
+    assert "not installed: transformers, trl, matplotlib;" in output_of(result)
+    assert "uv sync --group learn-lm" in output_of(result)
     assert not (tmp_path / "out").exists()
 
 
@@ -152,7 +152,7 @@ def test_a_folder_is_not_continued_with_other_settings(tmp_path, monkeypatch):
     assert run("--seeds", "1").exit_code == run("--seeds", "2").exit_code == 1
     refused = run("--lessons", "7")
     assert refused.exit_code == 2
-    assert f"lessons.steps is 7; allowed: {Lessons.steps}, as" in told(refused)
+    assert f"lessons.steps is 7; allowed: {Lessons.steps}, as" in output_of(refused)
 
 
 def pairs(tokeniser, tokens):
@@ -193,11 +193,11 @@ def test_a_tiny_run_makes_every_player_and_the_same_command_makes_none_again(tmp
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 1, result.output  # so little practice adds nothing
     assert "GRPO added" in result.output
-    told = json.loads((tmp_path / "learn-lm.json").read_text())
-    assert [each["player"] for each in told["players"]] == [
+    figures = json.loads((tmp_path / "learn-lm.json").read_text())
+    assert [each["player"] for each in figures["players"]] == [
         *("untrained", "supervised", "grpo", "shuffled")
     ]
-    (curve,) = (each["points"] for each in told["curves"] if each["player"] == "grpo")
+    (curve,) = (each["points"] for each in figures["curves"] if each["player"] == "grpo")
     assert [point["steps"] for point in curve] == [0, 2]
     files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*/model.safetensors")}
     assert len(files) == 3

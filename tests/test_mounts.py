@@ -62,9 +62,9 @@ def test_every_door_of_each_environment_is_below_its_name(
     body = {"episode_id": episode["episode_id"], "action": STEPS[name]}
     assert client.post(f"{at}/step", json=body).json()["observation"]["status"] != "error"
     with client.websocket_connect(f"{at}/ws") as socket:
-        told = ask(socket, "reset", opening)["observation"]
-        assert told == client.post(f"{at}/reset", json=opening).json()["observation"] | {
-            "metadata": told["metadata"]
+        observation = ask(socket, "reset", opening)["observation"]
+        assert observation == client.post(f"{at}/reset", json=opening).json()["observation"] | {
+            "metadata": observation["metadata"]
         }
     with client.websocket_connect(f"{at}/mcp") as socket:
         socket.send_json({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
@@ -86,8 +86,8 @@ def test_no_handle_of_one_environment_opens_anything_of_another(
     named = {"episode_id": started["episode_id"]}
     assert client.get(f"{there}/state", params=named).status_code == 404
     with client.websocket_connect(f"{there}/ws") as socket:
-        told = ask(socket, "reset", {**named, "resume": True})["observation"]["message"]
-        assert "the id is unknown" in told
+        message = ask(socket, "reset", {**named, "resume": True})["observation"]["message"]
+        assert "the id is unknown" in message
     with client.websocket_connect(f"{there}/ws?session_id={started['player_id']}") as socket:
         assert "the id is unknown" in socket.receive_json()["data"]["message"]
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
@@ -115,8 +115,8 @@ def test_a_name_of_one_s_own_stands_for_an_episode_in_each_environment(
         # Taking the other one over did not end this connection.
         assert ask(socket, "step", STEPS[FUNNEL])["observation"]["status"] == "analyzed"
     for name, steps in ((FUNNEL, 2), (FIREWATCH, 1)):
-        told = client.get(f"{prefixes[name]}/state", params=named).json()
-        assert (told["step_count"], told["timeline"]) == (steps, 1)
+        state = client.get(f"{prefixes[name]}/state", params=named).json()
+        assert (state["step_count"], state["timeline"]) == (steps, 1)
 
 
 def test_a_client_without_an_id_plays_below_the_name_too(
@@ -132,7 +132,7 @@ def test_a_client_without_an_id_plays_below_the_name_too(
         client.post(f"{at}{caller}/step", json={"action": STEPS[FIREWATCH]}).json()
         for caller in ("", "/as/alice", "/as/bob")
     ]
-    assert [told["observation"]["sim_tick"] for told in ticks] == [1, 2, 1]
+    assert [reply["observation"]["sim_tick"] for reply in ticks] == [1, 2, 1]
     assert client.get(f"{at}/as/alice/health").status_code == 200
     assert client.post(f"{prefixes[FUNNEL]}/as/alice/reset", json={}).status_code == 404
 
@@ -172,8 +172,8 @@ def test_slots_and_the_longest_body_are_limits_of_all_environments_together() ->
         with client.websocket_connect("/ws") as first:
             ask(first, "state")
             with client.websocket_connect("/firewatch/ws") as second:
-                told = second.receive_json()["data"]
-                assert (told["active_sessions"], told["max_sessions"]) == (1, 1)
+                error = second.receive_json()["data"]
+                assert (error["active_sessions"], error["max_sessions"]) == (1, 1)
         with client.websocket_connect("/firewatch/ws") as third:
             assert ask(third, "state")["status"] == "idle"
 
@@ -237,11 +237,11 @@ def test_an_address_below_an_unknown_name_is_told_what_is_served(
     root, *others = prefixes
     answer = client.post(f"/firewach/{path}", json={})
     assert answer.status_code == 404
-    told = answer.json()["detail"]
-    assert "Unknown environment 'firewach'." in told
-    assert f"{root} is served at the root" in told
-    assert all(name in told for name in others)
-    assert ("Did you mean 'firewatch'?" in told) == (FIREWATCH in others)
+    detail = answer.json()["detail"]
+    assert "Unknown environment 'firewach'." in detail
+    assert f"{root} is served at the root" in detail
+    assert all(name in detail for name in others)
+    assert ("Did you mean 'firewatch'?" in detail) == (FIREWATCH in others)
 
 
 def test_a_split_that_one_of_them_lacks_is_refused() -> None:
@@ -269,15 +269,15 @@ def test_every_first_segment_of_the_root_s_paths_is_taken(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["--help"], "below its name"),
         (["--also", "firewach"], "Did you mean 'firewatch'"),
         (["--environment", "firewach"], "Did you mean 'firewatch'"),
     ],
 )
-def test_the_command_tells_what_can_be_served(arguments: list[str], told: str) -> None:
+def test_the_command_tells_what_can_be_served(arguments: list[str], expected: str) -> None:
     command = [sys.executable, "-m", "server.app", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert told in " ".join((done.stdout + done.stderr).split())
+    assert expected in " ".join((done.stdout + done.stderr).split())
     assert done.returncode == (0 if "--help" in arguments else 2)

@@ -38,8 +38,8 @@ MIB = 1 << 20
 
 def test_no_id_is_longer_than_64_characters() -> None:
     with TestClient(build_app(Settings(episode_store="memory"))) as client:
-        told = client.post("/reset", json={"episode_id": LONG}).json()["observation"]["message"]
-        assert "1 to 64 characters" in told
+        message = client.post("/reset", json={"episode_id": LONG}).json()["observation"]["message"]
+        assert "1 to 64 characters" in message
         assert client.post("/reset", json={"episode_id": LONG[1:]}).json()["episode_id"]
         for name in ("episode_id", "player_id", "request_id"):
             body = {**({} if name != "request_id" else {"episode_id": LONG[1:]}), name: LONG}
@@ -135,8 +135,8 @@ def test_a_range_of_tasks_is_told_by_pages() -> None:
 
         def asked(**bounds: int) -> list[Any]:
             body = {"split": "train", **bounds}
-            told = client.post("/metric_tracker_rl/task_range", json=body).json()
-            return list(told if isinstance(told, list) else told["tasks"])
+            reply = client.post("/metric_tracker_rl/task_range", json=body).json()
+            return list(reply if isinstance(reply, list) else reply["tasks"])
 
         whole, second = asked(), asked(start=100)
         assert [len(whole), len(second)] == [100, 100]

@@ -50,9 +50,9 @@ def test_what_looks_like_a_handle_is_never_a_name(trainer: TestClient, game: Gam
     started = trainer.post("/reset", json=game.short).json()
     handle = started["player_id"]
     for name in (handle, handle.upper(), f" {handle}", f"pl-{'0' * 32}", "pl-mine"):
-        told = trainer.post("/reset", json={**game.short, "episode_id": name}).json()
-        assert told["episode_id"] is None
-        assert told["player_id"] is None
+        refused = trainer.post("/reset", json={**game.short, "episode_id": name}).json()
+        assert refused["episode_id"] is None
+        assert refused["player_id"] is None
         with trainer.websocket_connect("/ws") as socket:
             said = str(reset_on(socket, {**game.short, "episode_id": name}))
             assert "pl-" in said
@@ -106,8 +106,8 @@ def test_sessions_without_an_episode_play_what_no_trainer_resets(
     with TestClient(app) as client:
         for _ in range(5):
             session = {"session_id": rpc(client, "initialize").headers["mcp-session-id"]}
-            told = rpc(client, "tools/call", **session, **game.look.params).json()["result"]
-            assert told["content"]
+            result = rpc(client, "tools/call", **session, **game.look.params).json()["result"]
+            assert result["content"]
         with client.websocket_connect("/mcp") as socket:
             socket.send_json({**CALL, "params": game.look.params})
             assert socket.receive_json()["result"]["content"]
@@ -128,14 +128,14 @@ def test_a_session_without_an_episode_is_told_the_score_only(game: Game, split: 
             socket.send_json({**CALL, "params": call})
             again = socket.receive_json()["result"]
     for result in (final, again):
-        told = result["structuredContent"]
+        content = result["structuredContent"]
         assert result["_meta"]["done"] is True
         assert not result["_meta"].get("info")
-        assert told["message"].startswith("Score 0.")
-        assert "submission_issues" not in told
-        assert "submitted_rows" not in told
-        assert "expected_row_count" not in told
-        assert set(told["reward_breakdown"].values()) <= {0, None}
+        assert content["message"].startswith("Score 0.")
+        assert "submission_issues" not in content
+        assert "submitted_rows" not in content
+        assert "expected_row_count" not in content
+        assert set(content["reward_breakdown"].values()) <= {0, None}
 
 
 @pytest.mark.slow

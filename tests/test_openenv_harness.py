@@ -63,9 +63,9 @@ def test_where_no_server_is_rollouts_and_collections_say_how_to_start_one(tmp_pa
 
 def episodes_served(server_url):
     with urllib.request.urlopen(f"{server_url}/metrics") as answer:
-        told = answer.read().decode()
+        metrics = answer.read().decode()
     name = 'openenv_kit_reset_seconds_count{transport="http"}'
-    return sum(int(float(count)) for count in re.findall(rf"^{name} (\S+)$", told, re.MULTILINE))
+    return sum(int(float(count)) for count in re.findall(rf"^{name} (\S+)$", metrics, re.MULTILINE))
 
 
 def test_a_model_that_submits_nothing_is_rewarded_nothing():
@@ -88,8 +88,8 @@ def test_a_session_speaks_the_frameworks_mcp_bridge():
 
     tools = ask("tools/list")["result"]["tools"]
     assert [tool["name"] for tool in tools] == TOOLS.names
-    told = ask("tools/call", name="list_dates", arguments={})["result"]
-    assert len(json.loads(told["data"])["result"]["dates"]) == 28
+    answer = ask("tools/call", name="list_dates", arguments={})["result"]
+    assert len(json.loads(answer["data"])["result"]["dates"]) == 28
     wrong = ask("tools/call", name="list_date", arguments={})["result"]
     assert "Did you mean 'list_dates'" in wrong["data"]
 
@@ -211,9 +211,9 @@ def test_a_folder_of_other_episodes_is_refused_and_stays_as_it_is(tmp_path, othe
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     refused = CliRunner().invoke(app, [*usual, *other])
     assert refused.exit_code == 2, refused.output
-    told = " ".join(refused.output.replace("│", " ").split())
-    assert said in told
-    assert "name another folder" in told
+    output = " ".join(refused.output.replace("│", " ").split())
+    assert said in output
+    assert "name another folder" in output
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     again = CliRunner().invoke(app, [*usual[:-1], "3"])
     assert "1 episodes collected, 2 were already there" in " ".join(again.output.split())

@@ -118,11 +118,11 @@ def test_the_default_tasks_are_exactly_the_named_three() -> None:
         "hard_mixed_multi",
     ]
     assert metric_tracker_rl.DEFAULT_TASK_ID == "easy_single_spike"
-    told = [
+    settings = [
         (t.difficulty, t.seed, t.scenario_family, t.anomaly_density, t.anomaly_count)
         for t in (tasks[name] for name in metric_tracker_rl.DEFAULT_TASK_ORDER)
     ]
-    assert told == [
+    assert settings == [
         ("easy", 11, "rate_spike_from_median", "low", 2),
         ("medium", 23, "mixed", "medium", 3),
         ("hard", 37, "mixed", "high", 4),

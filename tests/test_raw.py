@@ -143,13 +143,13 @@ def test_what_is_flagged_changes_no_reply(profile: str) -> None:
 
 def test_what_is_flagged_changes_guided_replies() -> None:
     episode = build_episode(SHIFTS)
-    told = []
+    guided = []
     for each in (episode, other_thresholds(episode)):
         session = EpisodeSession()
         session.open("task", EpisodeView(each))
         date = episode.expected_rows[0].date
-        told.append(analyse(session, "hourly_rows_for_date", date=date))
-    assert told[0] != told[1]
+        guided.append(analyse(session, "hourly_rows_for_date", date=date))
+    assert guided[0] != guided[1]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -167,12 +167,12 @@ def test_family_density_and_count_are_hidden_of_every_episode(profile: str) -> N
     anomalies = [{"metric_name": "app_opens", "date": "2022-05-13", "stddev_factor": 20.0}]
     for reset in ({"task_id": "hard_mixed_multi"}, {"seed": 11, "anomalies": anomalies}):
         opening = EpisodeSession().reset(**reset, **RAW, profile=profile)
-        told = opening.content
+        content = opening.content
         names = ("scenario_family", "anomaly_density", "anomaly_count")
-        assert {told["config"][name] for name in names} == {"hidden"}
-        assert told["config"]["disclosure"] == "raw"
-        assert told["expected_row_count"] is None
-        assert not {"available_tasks", "applied_synthetic_generators"} & set(told)
+        assert {content["config"][name] for name in names} == {"hidden"}
+        assert content["config"]["disclosure"] == "raw"
+        assert content["expected_row_count"] is None
+        assert not {"available_tasks", "applied_synthetic_generators"} & set(content)
     session = started(task_id="hard_mixed_multi", **RAW, max_submissions=2)
     rows = perfect_report(session)
     practice = submit(session, rows[:1])
@@ -238,8 +238,8 @@ def test_the_catalogue_and_the_brief_follow_it(profile: str) -> None:
     arguments = {"profile": profile, **RAW}
     state = started(**arguments).state().model_dump()
     opening = observation_of(ENVIRONMENT, EpisodeSession().reset(**arguments), "custom")
-    told = {"instruction": ENVIRONMENT.tools.introduction(opening)}
-    for episode in (arguments, {"split": "train", **arguments}, state, opening, told):
+    introduction = {"instruction": ENVIRONMENT.tools.introduction(opening)}
+    for episode in (arguments, {"split": "train", **arguments}, state, opening, introduction):
         assert ENVIRONMENT.tools.offered(episode).names == NAMES[profile]
         assert ENVIRONMENT.brief(episode) == BRIEFS[profile, "raw"]
     wrong = {"profile": ["lean"], "disclosure": {}}

@@ -82,9 +82,9 @@ def test_replay_takes_a_folder_for_its_recordings(tmp_path: Path, recorded: Path
     (folder / "one.jsonl").write_bytes(recorded.read_bytes())
     (folder / "two.jsonl.gz").write_bytes(gzip.compress(recorded.read_bytes()))
     (folder / "notes.txt").write_text("no recording")
-    told = CliRunner().invoke(app, ["replay", str(folder)])
-    assert told.exit_code == 0, told.output
-    assert "2 runs, 0 that differ from their recording." in told.output
+    done = CliRunner().invoke(app, ["replay", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert "2 runs, 0 that differ from their recording." in done.output
 
 
 def test_a_run_with_score_feedback_replays_and_is_of_the_same_episode(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_recording_of_the_first_format_names_the_release_that_replays_it(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("nonsense", "line 1: not JSON."),
         ("[]", "line 1: not a JSON object."),
@@ -205,8 +205,10 @@ def test_a_recording_of_the_first_format_names_the_release_that_replays_it(
         ('{"event": "start", "format": "other/1"}', "line 1: format 'other/1'; allowed: "),
     ],
 )
-def test_a_file_that_is_no_recording_names_its_line(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_is_no_recording_names_its_line(
+    tmp_path: Path, text: str, expected: str
+) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text(text + "\n")
-    with pytest.raises(RecordingError, match=told.replace(".", r"\.")):
+    with pytest.raises(RecordingError, match=expected.replace(".", r"\.")):
         read_runs(path)

@@ -57,7 +57,7 @@ def test_a_preview_counts_and_shows_normalised_rows() -> None:
     session = started()
     row = perfect_report(session)[0]
     spelled = {**row, "observed_value": str(row["observed_value"])}
-    told = preview(read_report([spelled, row, 3], running_episode(session)))
-    assert told.normalized_rows == [MetricSubmissionRow(**row)] * 2
-    assert (told.valid_rows, told.duplicate_rows, told.invalid_rows) == (2, 1, 1)
-    assert [issue.issue_type for issue in told.issues] == ["invalid_row", "duplicate_row"]
+    previewed = preview(read_report([spelled, row, 3], running_episode(session)))
+    assert previewed.normalized_rows == [MetricSubmissionRow(**row)] * 2
+    assert (previewed.valid_rows, previewed.duplicate_rows, previewed.invalid_rows) == (2, 1, 1)
+    assert [issue.issue_type for issue in previewed.issues] == ["invalid_row", "duplicate_row"]

@@ -34,15 +34,15 @@ def last_of(name: str, strength: int, seed: str, **reset: Any) -> Reply:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_reward_is_paid_as_the_components_say_whichever_is_chosen(name: str) -> None:
-    told = []
+    rewards = []
     for strength, seed in ((1, "0"), (2, "0"), (2, "1"), (3, "1")):
         graded, exact = (last_of(name, strength, seed, reward=each) for each in ("graded", "exact"))
         parts = (graded.info or {})["reward_components"]
         assert (exact.info or {})["reward_components"] == parts
         assert (graded.reward, exact.reward) == (parts["graded"], parts["exact"])
         assert exact.reward in (0.0, 1.0)
-        told.append((graded.reward, exact.reward))
-    assert any(one != other for one, other in told), "some play is right in part"
+        rewards.append((graded.reward, exact.reward))
+    assert any(one != other for one, other in rewards), "some play is right in part"
 
 
 @pytest.mark.parametrize("name", NAMES)

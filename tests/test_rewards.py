@@ -184,18 +184,18 @@ def test_a_wrong_reward_is_refused(reset: dict[str, Any], said: str) -> None:
 
 
 def test_components_come_with_every_final_reply_and_are_the_same_under_every_reward() -> None:
-    told = []
+    components = []
     for reward in ("graded", "exact", "key_f1"):
         session = started(**TASK, reward=reward)
         reply = submit(session, perfect_report(session)[:3])
         assert reply.info is not None
-        told.append(reply.info["reward_components"])
-        assert reply.reward == told[-1][reward]
+        components.append(reply.info["reward_components"])
+        assert reply.reward == components[-1][reward]
         config = EpisodeSession().reset(**TASK, reward=reward).content["config"]
         assert config.get("reward", "graded") == reward
-    assert told[0] == told[1] == told[2]
-    assert set(told[0]) == NAMES
-    assert all(0.0 <= value <= 1.0 for value in told[0].values())
+    assert components[0] == components[1] == components[2]
+    assert set(components[0]) == NAMES
+    assert all(0.0 <= value <= 1.0 for value in components[0].values())
     empty = Report((), ())
     assert set(reward_components(empty, grade(empty, ()), episode(0))) == NAMES
 
@@ -348,7 +348,7 @@ def test_ids_of_a_date_stand_in_an_order_that_says_nothing() -> None:
 
 
 def test_a_reply_is_as_long_as_before_where_no_mode_is_asked_for() -> None:
-    told = analyse(started(**TASK), "task_overview").content["analysis_result"]["result"]
-    assert not {"profile", "reward"} & set(told["config"])
+    overview = analyse(started(**TASK), "task_overview").content["analysis_result"]["result"]
+    assert not {"profile", "reward"} & set(overview["config"])
     assert running_episode(started(**TASK)).config.identity
     assert "reward" not in json.dumps(started(**TASK).identity())

@@ -45,8 +45,8 @@ def attached(client: TestClient, query: str) -> dict[str, str]:
 
 
 def call(client: TestClient, session: dict[str, str], made: Call) -> Any:
-    told = rpc(client, "tools/call", session, **made.params)
-    return told.json()["result"]
+    response = rpc(client, "tools/call", session, **made.params)
+    return response.json()["result"]
 
 
 TOKENS = {role: f"the {role}'s token, long enough" for role in ("trainer", "player")}
@@ -85,8 +85,8 @@ def test_a_players_handle_neither_resets_nor_resumes_nor_reads_the_record(
     player, episode_id = started["player_id"], started["episode_id"]
     assert client.get("/state", params={"episode_id": player}).status_code == 404
     with client.websocket_connect("/ws") as socket:
-        told = ask(socket, "reset", {"episode_id": player, "resume": True})["observation"]
-        assert told["status"] == "error"
+        observation = ask(socket, "reset", {"episode_id": player, "resume": True})["observation"]
+        assert observation["status"] == "error"
     client.post("/reset", json={**game.solved[0], "episode_id": player})
     client.post("/step", json={"player_id": player, "action": game.look.action})
     assert record(client, episode_id)["step_count"] == 1
@@ -292,8 +292,8 @@ def test_a_split_that_is_used_up_is_not_started_again(
     monkeypatch.setattr(type(game.environment.splits), "size", lambda *_: 1)
     attached(client, "")
     for method in ("initialize", "openenv/session/create"):
-        told = rpc(client, method).json()["error"]["message"]
-        assert "OPENENV_KIT_MCP_SPLIT" in told
+        message = rpc(client, method).json()["error"]["message"]
+        assert "OPENENV_KIT_MCP_SPLIT" in message
     with client.websocket_connect("/mcp") as socket:
         request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
         socket.send_json({**request, "params": game.look.params})
@@ -314,8 +314,8 @@ def test_the_players_token_opens_only_what_a_player_may_do(game: Game, tmp_path:
         with player.websocket_connect("/ws") as socket:
             assert "player_id" in socket.receive_json()["data"]["message"]
         with player.websocket_connect(f"/ws?session_id={started['player_id']}") as socket:
-            told = ask(socket, "step", game.look.action)["observation"]
-            assert told["status"] == game.looked
+            observation = ask(socket, "step", game.look.action)["observation"]
+            assert observation["status"] == game.looked
         for handle, status in (("episode_id", 403), ("player_id", 200)):
             body = {handle: started[handle], "action": game.look.action}
             assert player.post("/step", json=body).status_code == status
@@ -354,8 +354,8 @@ def test_half_of_a_surrogate_pair_is_refused_in_every_id(client: TestClient, gam
     assert "well-formed" in post("/mcp", message).json()["error"]["message"]
     for method in ("tools/call", "openenv/session/close"):
         params = {"session_id": HALF, **game.look.params}
-        told = post("/mcp", {**message, "id": 1, "method": method, "params": params}).json()
-        assert told["error"]["code"] == -32602
+        reply = post("/mcp", {**message, "id": 1, "method": method, "params": params}).json()
+        assert reply["error"]["code"] == -32602
     with client.websocket_connect("/ws") as socket:
         for data in ({"episode_id": HALF}, {"episode_id": HALF, "resume": True}):
             socket.send_text(json.dumps({"type": "reset", "data": data}))

@@ -69,11 +69,11 @@ def test_each_rung_is_harder_than_the_one_before() -> None:
 
 def test_the_policy_tells_every_rungs_thresholds_as_they_are() -> None:
     for level in EVERY_LEVEL.values():
-        told = policy_text(EpisodeConfig(1).funnel_spec, level)
+        text = policy_text(EpisodeConfig(1).funnel_spec, level)
         for limit in (level.count_threshold, level.rate_threshold, level.break_threshold):
             assert f"{limit:.0%}" == f"{limit * 100:g}%"
-            assert f"{limit:.0%}" in told
-        assert f"daytime share {level.mix_threshold:g};" in told
+            assert f"{limit:.0%}" in text
+        assert f"daytime share {level.mix_threshold:g};" in text
 
 
 @pytest.mark.slow
@@ -102,13 +102,13 @@ def test_a_reset_by_number_plays_the_nearest_rung_with_its_anomalies(
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "expected"),
     [(1.5, "from 0 to 1"), (-1, "from 0 to 1"), (True, "True"), ("rung_11", "rung_1")],
 )
-def test_a_difficulty_that_is_none_is_told_with_what_is_allowed(wrong: Any, told: str) -> None:
+def test_a_difficulty_that_is_none_is_told_with_what_is_allowed(wrong: Any, expected: str) -> None:
     reply = EpisodeSession().reset(difficulty=wrong)
     assert reply.status == "error"
-    assert told in reply.message
+    assert expected in reply.message
 
 
 def test_a_curriculum_goes_up_and_down_with_the_success_rate() -> None:

@@ -41,16 +41,16 @@ def differences(episode: Episode) -> list[str]:
     for entry in episode.draw.calendar:
         known.setdefault(episode.dates[entry.day], set()).update(entry.explains)
     days = dict(zip(episode.dates, hourly, strict=True))
-    told = [row.as_dict() for row in episode.expected_rows]
+    first = [row.as_dict() for row in episode.expected_rows]
     policy = second_policy.POLICIES[episode.config.difficulty]
     if episode.config.policy == "varied":
-        policy = second_policy.told_by(EpisodeView(episode).config)
+        policy = second_policy.policy_of(EpisodeView(episode).config)
     second = second_policy.report(days, policy, known)
-    if len(told) != len(second):
-        return [f"{len(told)} rows and {len(second)}: {told} and {second}"]
+    if len(first) != len(second):
+        return [f"{len(first)} rows and {len(second)}: {first} and {second}"]
     return [
         f"{name}: {one[name]} and {two[name]} in {one}"
-        for one, two in zip(told, second, strict=True)
+        for one, two in zip(first, second, strict=True)
         for name in one
         if (
             one[name] != pytest.approx(two[name], abs=LAST_DIGITS)

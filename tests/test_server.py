@@ -100,14 +100,14 @@ def test_catalogues_are_full_on_reset_and_empty_on_later_steps(talk: Talk) -> No
 
 def test_every_status_has_its_moment(talk: Talk) -> None:
     assert talk.analyse("list_dates")["observation"]["status"] == "error"
-    told = [talk.send("reset", {"max_submissions": 2})]
-    told += [talk.analyse("list_dates"), talk.step(), talk.step(classifications=FULL_MARKS)]
-    told += [talk.step()]
-    assert [each["observation"]["status"] for each in told] == [
+    replies = [talk.send("reset", {"max_submissions": 2})]
+    replies += [talk.analyse("list_dates"), talk.step(), talk.step(classifications=FULL_MARKS)]
+    replies += [talk.step()]
+    assert [each["observation"]["status"] for each in replies] == [
         *("ready", "analyzed", "in_progress", "evaluated", "completed")
     ]
-    assert [each["reward"] for each in told] == [0.0, 0.0, 0.0, 0.9, 0.0]
-    assert [each["done"] for each in told] == [False, False, False, True, True]
+    assert [each["reward"] for each in replies] == [0.0, 0.0, 0.0, 0.9, 0.0]
+    assert [each["done"] for each in replies] == [False, False, False, True, True]
 
 
 def test_a_graded_report_has_the_contracts_breakdown(talk: Talk) -> None:
@@ -193,7 +193,7 @@ def test_no_message_of_a_seeded_episode_tells_the_seed(talk: Talk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "told"),
+    ("action", "expected"),
     [
         ({"analysis_method": "list_date"}, "Did you mean 'list_dates'?"),
         ({"analysis_method": "rows_for_date", "analysis_args": {"date": "2001-01-01"}}, "Allowed"),
@@ -219,20 +219,20 @@ def test_no_message_of_a_seeded_episode_tells_the_seed(talk: Talk) -> None:
     ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
 )
 def test_a_bad_action_is_an_error_observation_and_the_session_goes_on(
-    talk: Talk, action: dict[str, Any], told: str
+    talk: Talk, action: dict[str, Any], expected: str
 ) -> None:
     talk.send("reset", {})
     answer = talk.step(**action)
     assert (answer["reward"], answer["done"]) == (0.0, False)
     assert answer["observation"]["status"] == "error"
-    assert told in answer["observation"]["message"]
+    assert expected in answer["observation"]["message"]
     assert answer["observation"]["reward_breakdown"] is None
     assert talk.send("state")["step_count"] == 1
     assert talk.step(classifications=FULL_MARKS)["reward"] == 1.0
 
 
 @pytest.mark.parametrize(
-    ("reset", "told"),
+    ("reset", "expected"),
     [
         ({"task_id": "easy_spike"}, "Did you mean 'easy_single_spike'?"),
         ({"difficulty": "Hard"}, "Did you mean 'hard'?"),
@@ -244,12 +244,12 @@ def test_a_bad_action_is_an_error_observation_and_the_session_goes_on(
     ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
 )
 def test_a_bad_reset_is_an_error_observation_and_the_episode_goes_on(
-    talk: Talk, reset: dict[str, Any], told: str
+    talk: Talk, reset: dict[str, Any], expected: str
 ) -> None:
     talk.send("reset", {"episode_id": "kept"})
     answer = talk.send("reset", reset)
     assert answer["observation"]["status"] == "error"
-    assert told in answer["observation"]["message"]
+    assert expected in answer["observation"]["message"]
     assert talk.send("state")["episode_id"] == "kept"
     assert talk.step(classifications=FULL_MARKS)["reward"] == 1.0
 
@@ -288,10 +288,10 @@ def test_rubrics_show_each_components_last_score() -> None:
     assert made is not None
     assert environment.rubric.last_score == observation.reward == made.total_score
     assert set(scores) >= {"precision", "recall", "penalties", "penalties.invalid_row_penalty"}
-    for name, told in scores.items():
+    for name, score in scores.items():
         component = name.rpartition(".")[2]
         if component in RewardBreakdown.model_fields:
-            assert told == made[component], name
+            assert score == made[component], name
     assert scores["penalties"] == scores["penalties.invalid_row_penalty"] == 0.05
     environment.reset()
     assert {each.last_score for _, each in environment.rubric.named_rubrics()} == {None}

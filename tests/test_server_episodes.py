@@ -166,9 +166,9 @@ def test_an_unknown_episode_is_a_404_that_says_why(client: TestClient) -> None:
 def test_a_step_without_an_id_is_an_error_that_says_how_to_get_one(client: TestClient) -> None:
     answer = client.post("/step", json={"action": LIST})
     assert answer.status_code == 200
-    told = answer.json()["observation"]
-    assert told["status"] == "error"
-    assert "episode_id" in told["message"]
+    observation = answer.json()["observation"]
+    assert observation["status"] == "error"
+    assert "episode_id" in observation["message"]
 
 
 def test_a_reset_that_fails_has_no_id_and_leaves_the_old_episode(client: TestClient) -> None:

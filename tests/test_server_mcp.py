@@ -177,8 +177,8 @@ def test_the_cap_on_sessions_tells_how_many_and_when_to_retry(client: TestClient
 
 def test_the_framework_s_dialect_and_a_websocket_share_a_session(client: TestClient) -> None:
     session = rpc(client, "openenv/session/create").json()["result"]["session_id"]
-    told = rpc(client, "tools/call", session_id=session, name="list_dates").json()["result"]
-    assert told["structuredContent"]["status"] == "analyzed"
+    result = rpc(client, "tools/call", session_id=session, name="list_dates").json()["result"]
+    assert result["structuredContent"]["status"] == "analyzed"
     with client.websocket_connect(f"/ws?session_id={session}") as socket:
         socket.send_json({"type": "step", "data": {"analysis_method": "list_dates"}})
         assert socket.receive_json()["data"]["observation"]["status"] == "analyzed"

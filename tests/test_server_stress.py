@@ -165,8 +165,8 @@ class HttpPlayer:
         self.steps = 0
 
     def ask(self, path: str, body: Any) -> dict[str, Any]:
-        told = json.loads(json.dumps(body, default=dict))
-        answer = self.client.post(f"{self.served.at}{path}", json=told)
+        plain = json.loads(json.dumps(body, default=dict))
+        answer = self.client.post(f"{self.served.at}{path}", json=plain)
         answer.raise_for_status()
         return dict(answer.json())
 
@@ -319,10 +319,10 @@ def test_two_workers_share_episodes_and_add_up_their_figures(pair: ServerProcess
     assert {each["observation"]["status"] for each in answers} == {"analyzed"}
     state = httpx.get(f"{pair.url}/state", params={"episode_id": episode_id}).json()
     assert state["step_count"] == 40
-    told = figures(pair)
-    assert told['openenv_kit_step_seconds_count{method="list_dates"}'] == 40
-    assert told["openenv_kit_session_limit"] == 2 * 1024
-    assert told["openenv_kit_workers"] == 2
+    totals = figures(pair)
+    assert totals['openenv_kit_step_seconds_count{method="list_dates"}'] == 40
+    assert totals["openenv_kit_session_limit"] == 2 * 1024
+    assert totals["openenv_kit_workers"] == 2
     assert len(pair.pids()) > 2
 
 

@@ -95,15 +95,15 @@ def test_every_reply_is_what_the_framework_would_have_sent(client: TestClient) -
     assert kinds == {"ready", "analyzed", "error", "in_progress", "evaluated", "completed"}
     for ours, observation in zip(got, expected, strict=True):
         theirs = WSObservationResponse(data=serialize_observation(observation))
-        told = json.loads(theirs.model_dump_json())
+        their_reply = json.loads(theirs.model_dump_json())
         if "reward_components" in observation.metadata:
-            told["data"]["observation"]["metadata"] = {}  # the server tells them once
-        assert ours == told
+            their_reply["data"]["observation"]["metadata"] = {}  # the server tells them once
+        assert ours == their_reply
 
 
 def test_values_that_one_writer_cannot_write_are_written_by_the_other() -> None:
-    told = {"big": 10**30, "half": "\ud800", "none": None}
-    assert json.loads(frames.dumps(told)) == told
+    values = {"big": 10**30, "half": "\ud800", "none": None}
+    assert json.loads(frames.dumps(values)) == values
     with pytest.raises(TypeError):
         frames.dumps({"what": object()})
 
@@ -134,8 +134,8 @@ def test_a_message_that_cannot_be_read_is_told_so_and_the_session_goes_on(
 ) -> None:
     with client.websocket_connect("/ws") as socket:
         ask(socket, START)
-        told = ask(socket, message)
-        assert (told["type"], told["data"]["code"]) == ("error", code)
+        reply = ask(socket, message)
+        assert (reply["type"], reply["data"]["code"]) == ("error", code)
         assert ask(socket, {"type": "state"})["data"]["step_count"] == 0
 
 
@@ -157,11 +157,11 @@ def test_a_failure_of_ours_tells_a_reference_and_nothing_else(
         monkeypatch.setattr(EpisodeSession, "step", broken)
         ask(socket, START)
         with caplog.at_level("ERROR", logger="openenv_kit.ws"):
-            told = ask(socket, {"type": "step", "data": {}})
-        assert told["data"]["code"] == "EXECUTION_ERROR"
-        assert "secret" not in json.dumps(told)
-        assert "/etc" not in json.dumps(told)
-        reference = told["data"]["message"].rsplit(" ", 1)[1].rstrip(".")
+            reply = ask(socket, {"type": "step", "data": {}})
+        assert reply["data"]["code"] == "EXECUTION_ERROR"
+        assert "secret" not in json.dumps(reply)
+        assert "/etc" not in json.dumps(reply)
+        reference = reply["data"]["message"].rsplit(" ", 1)[1].rstrip(".")
         assert reference in [record.reference for record in caplog.records]  # type: ignore[attr-defined]
         monkeypatch.undo()
         ask(socket, START)
@@ -175,10 +175,10 @@ def test_at_capacity_a_client_is_told_how_many_and_when_to_retry(client: TestCli
         for _ in range(3):
             stack.enter_context(client.websocket_connect("/ws"))
         with client.websocket_connect("/ws") as refused:
-            told = refused.receive_json()["data"]
-            assert told["code"] == "CAPACITY_REACHED"
-            assert (told["active_sessions"], told["max_sessions"]) == (3, 3)
-            assert told["retry_after_s"] > 0
+            error = refused.receive_json()["data"]
+            assert error["code"] == "CAPACITY_REACHED"
+            assert (error["active_sessions"], error["max_sessions"]) == (3, 3)
+            assert error["retry_after_s"] > 0
             assert refused.receive()["code"] == 1013
     with client.websocket_connect("/ws") as socket:
         assert ask(socket, START)["type"] == "observation"
@@ -207,9 +207,9 @@ def test_a_session_that_said_goodbye_cannot_be_resumed(client: TestClient) -> No
         socket.send_json({"type": "close"})
         assert socket.receive()["type"] == "websocket.close"
     with client.websocket_connect("/ws") as again:
-        told = ask(again, {"type": "reset", "data": {"episode_id": episode_id, "resume": True}})
-        assert told["data"]["observation"]["status"] == "error"
-        assert episode_id in told["data"]["observation"]["message"]
+        reply = ask(again, {"type": "reset", "data": {"episode_id": episode_id, "resume": True}})
+        assert reply["data"]["observation"]["status"] == "error"
+        assert episode_id in reply["data"]["observation"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def test_a_resume_that_names_no_episode_says_what_to_send(
     client: TestClient, data: dict[str, Any]
 ) -> None:
     with client.websocket_connect("/ws") as socket:
-        told = ask(socket, {"type": "reset", "data": data})["data"]["observation"]
-        assert told["status"] == "error"
-        assert "resume" in told["message"]
+        observation = ask(socket, {"type": "reset", "data": data})["data"]["observation"]
+        assert observation["status"] == "error"
+        assert "resume" in observation["message"]
 
 
 @pytest.mark.slow

@@ -140,9 +140,9 @@ def test_over_http_a_reset_tells_no_reward_and_a_step_its_info(client: TestClien
     assert (opening["reward"], opening["done"]) == (None, False)
     assert opening["observation"]["hint"] == "1 to 9"
     assert "info" not in opening
-    told = client.post("/step", json={"episode_id": "mine", "action": {"guess": 3}}).json()
-    assert told["info"] == {"error": None, "guess": 3}
-    assert told["metadata"] == {"episode_id": "mine"}
+    reply = client.post("/step", json={"episode_id": "mine", "action": {"guess": 3}}).json()
+    assert reply["info"] == {"error": None, "guess": 3}
+    assert reply["metadata"] == {"episode_id": "mine"}
     ended = client.post("/step", json={"episode_id": "mine", "action": {"guess": 7}}).json()
     assert (ended["reward"], ended["done"]) == (1.0, True)
     state = client.get("/state", params={"episode_id": "mine"}).json()
@@ -152,8 +152,8 @@ def test_over_http_a_reset_tells_no_reward_and_a_step_its_info(client: TestClien
 
 
 def test_without_an_episode_the_environment_s_own_answer_is_given(client: TestClient) -> None:
-    told = client.post("/step", json={"action": {"guess": 3}}).json()
-    assert told["info"] == {"error": "No episode is running: call reset first."}
+    reply = client.post("/step", json={"action": {"guess": 3}}).json()
+    assert reply["info"] == {"error": "No episode is running: call reset first."}
 
 
 def test_on_a_websocket_info_travels_as_metadata(client: TestClient) -> None:
@@ -161,9 +161,9 @@ def test_on_a_websocket_info_travels_as_metadata(client: TestClient) -> None:
         opening = ask(socket, "reset", {})
         assert opening["reward"] is None
         assert set(opening["metadata"]) == {"episode_id", "player_id"}
-        told = ask(socket, "step", {"guess": 9})
-        assert told["metadata"] == {"error": None, "guess": 9}
-        assert "info" not in told
+        reply = ask(socket, "step", {"guess": 9})
+        assert reply["metadata"] == {"error": None, "guess": 9}
+        assert "info" not in reply
         assert ask(socket, "state")["step_count"] == 1
 
 
@@ -171,8 +171,11 @@ def test_a_reset_takes_the_environment_s_arguments_and_the_server_s_limits(
     client: TestClient,
 ) -> None:
     with client.websocket_connect("/ws") as socket:
-        for wrong, told in (({"seed": 1}, "reset argument"), ({"max_steps": 3}, "1 to 2 on this")):
-            assert told in ask(socket, "reset", wrong)["observation"]["message"]
+        for wrong, expected in (
+            ({"seed": 1}, "reset argument"),
+            ({"max_steps": 3}, "1 to 2 on this"),
+        ):
+            assert expected in ask(socket, "reset", wrong)["observation"]["message"]
             assert ask(socket, "state")["status"] == "idle"
         ask(socket, "reset", {})
         assert ask(socket, "state")["max_steps"] == 2
@@ -186,9 +189,9 @@ def test_mcp_lists_the_catalogue_gives_the_brief_and_plays(client: TestClient) -
     session: dict[str, str] = {}
     opened = rpc("initialize")
     session["mcp-session-id"] = opened.headers["mcp-session-id"]
-    told = opened.json()["result"]
-    assert told["serverInfo"] == {"name": "guessing", "version": "1.2.3"}
-    assert told["instructions"] == "Guess well."
+    result = opened.json()["result"]
+    assert result["serverInfo"] == {"name": "guessing", "version": "1.2.3"}
+    assert result["instructions"] == "Guess well."
     assert rpc("tools/list").json()["result"]["tools"] == [GUESS.as_mcp_tool()]
     wrong = rpc("tools/call", name="guess", arguments={"number": "x"}).json()["error"]
     assert wrong["code"] == -32602
@@ -200,8 +203,8 @@ def test_mcp_lists_the_catalogue_gives_the_brief_and_plays(client: TestClient) -
     assert right["isError"] is False
     assert right["structuredContent"] == {"hint": "right"}
     assert json.loads(right["content"][0]["text"]) == right["structuredContent"]
-    beside = {"reward": 1.0, "done": True, "info": {"error": None, "guess": 7}}
-    assert right["_meta"] == beside
+    meta = {"reward": 1.0, "done": True, "info": {"error": None, "guess": 7}}
+    assert right["_meta"] == meta
 
 
 def test_the_framework_s_routes_tell_about_the_environment(client: TestClient) -> None:
@@ -219,7 +222,7 @@ def test_every_way_to_the_first_environment_s_tools_is_its_catalogue() -> None:
             socket.send_json(body)
             over_socket = socket.receive_json()["result"]
             socket.send_json({**body, "method": "initialize"})
-            told = socket.receive_json()["result"]
+            initialized = socket.receive_json()["result"]
     expected = {"tools": [tool.as_mcp_tool() for tool in environment.tools.offered().tools]}
     assert over_http == over_socket == json.loads(json.dumps(expected))
-    assert told["instructions"] == environment.brief()
+    assert initialized["instructions"] == environment.brief()

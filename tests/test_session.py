@@ -70,8 +70,8 @@ def test_reset_starts_over() -> None:
 def test_score_feedback_tells_the_score_and_nothing_of_the_rows() -> None:
     full, short = started(seed=5), started(seed=5, feedback="score")
     rows = [*half_right(full), {"date": "x"}]
-    told, kept = submit(full, rows), submit(short, rows)
-    assert kept.reward == told.reward
+    detailed, kept = submit(full, rows), submit(short, rows)
+    assert kept.reward == detailed.reward
     assert 0.0 < kept.reward < 1.0
     assert (kept.status, kept.done) == ("evaluated", True)
     assert kept.message == f"Score {kept.reward:.4f}."
@@ -80,7 +80,7 @@ def test_score_feedback_tells_the_score_and_nothing_of_the_rows() -> None:
         "total_score": kept.reward
     }
     assert {"submission_issues", "submission_preview", "submitted_rows", "correct_row_count"} <= (
-        told.content.keys() - kept.content.keys()
+        detailed.content.keys() - kept.content.keys()
     )
 
 
@@ -112,10 +112,10 @@ def test_practice_is_told_counts_and_nothing_else() -> None:
     session = started(max_submissions=3)
     reply = submit(session, [*half_right(session), {"date": "x"}])
     assert (reply.status, reply.reward, reply.done) == ("in_progress", 0.0, False)
-    told = reply.content["reward_breakdown"].model_dump()
-    counts = {name: value for name, value in told.items() if name.endswith("_rows")}
+    breakdown = reply.content["reward_breakdown"].model_dump()
+    counts = {name: value for name, value in breakdown.items() if name.endswith("_rows")}
     assert (counts["matched_rows"], counts["missing_rows"], counts["invalid_rows"]) == (1, 1, 1)
-    assert not any(value for name, value in told.items() if not name.endswith("_rows"))
+    assert not any(value for name, value in breakdown.items() if not name.endswith("_rows"))
     assert set(reply.content) == {"reward_breakdown", "correct_row_count", "expected_row_count"}
 
 

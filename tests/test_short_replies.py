@@ -52,13 +52,13 @@ def arguments_of(name: str, date: str) -> dict[str, Any]:
     return given.get(name, {**own, **({"threshold_multiplier": 0} if name in GENERATING else {})})
 
 
-def told_of(session: EpisodeSession, name: str, **arguments: Any) -> dict[str, Any]:
+def answer_to(session: EpisodeSession, name: str, **arguments: Any) -> dict[str, Any]:
     date = running_date(session)
     reply = analyse(session, name, **{**arguments_of(name, date), **arguments})
     assert reply.status == "analyzed", reply.message
-    told = ENVIRONMENT.tools.answer(observation_of(ENVIRONMENT, reply, session.task_id))
-    assert len(compact(told)) > 50
-    return told
+    answer = ENVIRONMENT.tools.answer(observation_of(ENVIRONMENT, reply, session.task_id))
+    assert len(compact(answer)) > 50
+    return answer
 
 
 def running_date(session: EpisodeSession) -> str:
@@ -70,15 +70,15 @@ def running_date(session: EpisodeSession) -> str:
 def test_no_reply_is_over_8_kb_where_no_number_of_rows_is_asked_for(
     flagged: EpisodeSession, name: str
 ) -> None:
-    assert len(compact(told_of(flagged, name))) <= MOST_BYTES
+    assert len(compact(answer_to(flagged, name))) <= MOST_BYTES
 
 
 @pytest.mark.parametrize("name", BY_LIMIT)
 def test_a_page_is_the_first_rows_and_the_count_is_of_all_of_them(
     flagged: EpisodeSession, name: str
 ) -> None:
-    page = told_of(flagged, name)["result"]
-    whole = told_of(flagged, name, limit=1000)["result"]
+    page = answer_to(flagged, name)["result"]
+    whole = answer_to(flagged, name, limit=1000)["result"]
     count = page.get("match_count", page.get("generated_row_count"))
     assert len(page["generated_rows"]) == ROWS_A_PAGE < count == len(whole["generated_rows"])
     assert whole["generated_rows"][:ROWS_A_PAGE] == page["generated_rows"]
@@ -88,7 +88,7 @@ def test_a_page_of_differences_is_filled_metric_by_metric_and_counts_all(
     flagged: EpisodeSession,
 ) -> None:
     name = "get_rows_with_abs_diff_from_median_gt"
-    page, whole = (told_of(flagged, name, limit=most)["result"] for most in (70, 1000))
+    page, whole = (answer_to(flagged, name, limit=most)["result"] for most in (70, 1000))
     counts = [each["match_count"] for each in whole["results"]]
     assert counts == [len(each["rows"]) for each in whole["results"]]
     assert counts == [each["match_count"] for each in page["results"]]
@@ -98,25 +98,25 @@ def test_a_page_of_differences_is_filled_metric_by_metric_and_counts_all(
 
 @pytest.mark.parametrize("name", [*GENERATING, "payload_generator"])
 def test_details_are_told_on_request(flagged: EpisodeSession, name: str) -> None:
-    assert told_of(flagged, name)["result"]["details"] == []
-    assert told_of(flagged, name, details=True)["result"]["details"]
+    assert answer_to(flagged, name)["result"]["details"] == []
+    assert answer_to(flagged, name, details=True)["result"]["details"]
 
 
 def test_suspicious_dates_go_on_where_the_page_before_ended(flagged: EpisodeSession) -> None:
     name = "list_suspicious_dates"
-    whole = told_of(flagged, name, limit=1000)["result"]["dates"]
-    assert told_of(flagged, name)["result"]["dates"] == whole[:10]
-    assert told_of(flagged, name, limit=5, offset=50)["result"]["dates"] == whole[50:55]
-    assert told_of(flagged, name, offset=len(whole))["result"]["dates"] == []
+    whole = answer_to(flagged, name, limit=1000)["result"]["dates"]
+    assert answer_to(flagged, name)["result"]["dates"] == whole[:10]
+    assert answer_to(flagged, name, limit=5, offset=50)["result"]["dates"] == whole[50:55]
+    assert answer_to(flagged, name, offset=len(whole))["result"]["dates"] == []
 
 
 def test_a_model_is_not_told_again_what_the_overview_repeats(flagged: EpisodeSession) -> None:
     observation = observation_of(ENVIRONMENT, analyse(flagged, "task_overview"), flagged.task_id)
     seen = observation["analysis_result"]["result"]
-    told = told_of(flagged, "task_overview")["result"]
-    assert set(seen) - set(told) == {"instruction", "dates", "entities", "available_methods"}
-    assert told == {name: seen[name] for name in told}
-    assert set(told_of(flagged, "task_overview", details=True)["result"]) > set(seen)
+    result = answer_to(flagged, "task_overview")["result"]
+    assert set(seen) - set(result) == {"instruction", "dates", "entities", "available_methods"}
+    assert result == {name: seen[name] for name in result}
+    assert set(answer_to(flagged, "task_overview", details=True)["result"]) > set(seen)
 
 
 @pytest.mark.slow

@@ -77,12 +77,12 @@ def test_the_command_measures_results_and_says_what_smaller_groups_would(tmp_pat
         "steps": 3, "model_calls": 2, "prompt_tokens": 900, "completion_tokens": 100,
         "uncounted_calls": 0, "cost_usd": None, "seconds": 1.0,
     }  # fmt: skip
-    told = {
+    results = {
         "format": "metric-tracker-results/1", "environment": FUNNEL.name, "player": "some",
         "versions": dict(FUNNEL.versions), "tasks": [{**task, "score": s} for s in (0.25, 0.5)],
     }  # fmt: skip
     path = tmp_path / "results.json"
-    path.write_text(json.dumps(told))
+    path.write_text(json.dumps(results))
 
     def run(*more: str) -> str:
         done = CliRunner().invoke(app, ["signal", str(path), "--environment", FUNNEL.name, *more])
@@ -100,10 +100,10 @@ def test_recordings_of_another_environment_are_refused_by_name(tmp_path: Path) -
     }  # fmt: skip
     path = tmp_path / "run.jsonl"
     path.write_text(json.dumps(start) + "\n")
-    told = ["signal", str(path), "--environment"]
-    done = CliRunner().invoke(app, [*told, "drilldown"])
+    command = ["signal", str(path), "--environment"]
+    done = CliRunner().invoke(app, [*command, "drilldown"])
     assert (done.exit_code, "'drilldown' does not have" in done.output) == (2, True), done.output
-    assert CliRunner().invoke(app, [*told, FUNNEL.name]).exit_code == 0
+    assert CliRunner().invoke(app, [*command, FUNNEL.name]).exit_code == 0
 
 
 # The ladder of players

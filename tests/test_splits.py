@@ -155,12 +155,12 @@ def test_a_sealed_episode_is_told_its_score_and_nothing_else(salted: None) -> No
     opening = session.reset(split=SEALED, index=index)
     assert opening.content["config"]["feedback"] == "score"
     assert str(SPLITS.task(SEALED, index).config.seed) not in repr(opening)
-    told = sealed_end(session)
-    score = told["reward_breakdown"].total_score
+    content = sealed_end(session)
+    score = content["reward_breakdown"].total_score
     assert 0.0 < score < 1.0
-    assert told["reward_breakdown"] == RewardBreakdown(total_score=score)
-    assert told["expected_row_count"] is None
-    assert set(told) == {"reward_breakdown", "expected_row_count"}
+    assert content["reward_breakdown"] == RewardBreakdown(total_score=score)
+    assert content["expected_row_count"] is None
+    assert set(content) == {"reward_breakdown", "expected_row_count"}
     # The same end on a public split tells which rows were wrong.
     public = EpisodeSession()
     public.reset(split="test", index=_with_rows("test"))
@@ -184,9 +184,9 @@ def test_no_task_of_a_split_tells_its_family_or_count_before_the_end(
     for index in range(0, 60, 5):
         task = SPLITS.task(split, index)
         opening = env.reset(**task.reset_arguments(), **practice).model_dump()
-        told = {**opening["config"], "start_date": "", "end_date": ""}
-        assert told == configs.setdefault(task.config.difficulty, told)
-        assert told["scenario_family"] == told["anomaly_density"] == "hidden"
+        config = {**opening["config"], "start_date": "", "end_date": ""}
+        assert config == configs.setdefault(task.config.difficulty, config)
+        assert config["scenario_family"] == config["anomaly_density"] == "hidden"
         replies = [opening, _said(env, {"analysis_method": "task_overview"})]
         assert replies[1]["analysis_result"]["result"]["config"] == opening["config"]
         if practice:
@@ -240,11 +240,11 @@ def test_the_task_api_serves_the_splits_and_the_manifest_declares_their_counts(
 def test_no_task_descriptor_tells_a_seed_or_a_family(salted: None) -> None:
     env = FrameworkEnvironment()
     for split in (*PUBLIC, SEALED):
-        told = env.get_task(split, 5)
-        assert "seed" not in told
-        assert str(SPLITS.task(split, 5).config.seed) not in repr(told)
-        assert set(told) == {"id", "split", "index", "difficulty", "reset"}
-        assert env.reset(**told["reset"]).status == "ready"
+        task = env.get_task(split, 5)
+        assert "seed" not in task
+        assert str(SPLITS.task(split, 5).config.seed) not in repr(task)
+        assert set(task) == {"id", "split", "index", "difficulty", "reset"}
+        assert env.reset(**task["reset"]).status == "ready"
 
 
 def test_the_modules_of_splits_read_no_clock_and_draw_nothing() -> None:

@@ -134,9 +134,9 @@ def test_a_websocket_is_told_that_the_store_is_unavailable_and_goes_on(
             with monkeypatch.context() as patched:
                 patched.setattr(SqliteStore, "_run", broken)
                 socket.send_json(step)
-                told = socket.receive_json()
-                assert told["type"] == "error"
-                assert told["data"]["retry_after_s"] == 5
+                error = socket.receive_json()
+                assert error["type"] == "error"
+                assert error["data"]["retry_after_s"] == 5
                 assert client.get("/ready").status_code == 503
                 # Whoever comes now, or leaves with an episode to keep, is served all the same.
                 with client.websocket_connect(f"/ws?session_id={player_id}") as late:

@@ -39,9 +39,9 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A submission of a scripted policy, three tasks of the validation split."""
     folder = tmp_path_factory.mktemp("submissions")
     record(folder / "runs.jsonl", "scripted:upstream_first", range(2, 5))
-    told = run("submit", folder / "runs.jsonl", "--out", folder / "mine", "--by", "us")
-    assert told.exit_code == 0, told.output
-    assert "3 runs of scripted:upstream_first on validation, tasks 2 to 4, 1 of each" in told.output
+    done = run("submit", folder / "runs.jsonl", "--out", folder / "mine", "--by", "us")
+    assert done.exit_code == 0, done.output
+    assert "3 runs of scripted:upstream_first on validation, tasks 2 to 4, 1 of each" in done.output
     return folder / "mine"
 
 
@@ -52,8 +52,8 @@ def events_of(folder: Path) -> Events:
 def other(packed: Path, folder: Path, events: Events, **card: Any) -> list[str]:
     """What is wrong with a submission that was changed."""
     folder.mkdir()
-    told = yaml.safe_load((packed / CARD).read_text())
-    (folder / CARD).write_text(yaml.safe_dump({**told, **card}))
+    fields = yaml.safe_load((packed / CARD).read_text())
+    (folder / CARD).write_text(yaml.safe_dump({**fields, **card}))
     text = "".join(f"{json.dumps(each)}\n" for each in events)
     (folder / RUNS).write_bytes(gzip.compress(text.encode()))
     return list(problems_of(read_submission(folder)))
@@ -105,7 +105,7 @@ def a_copy(events: Events) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         (an_action, "Run 2, validation-3: the reply to step 2 is not the recorded one."),
         (a_score, "Run 3, validation-4: its score is 0.97; played again it is"),
@@ -119,12 +119,12 @@ def a_copy(events: Events) -> None:
     ],
 )
 def test_a_record_that_was_tampered_with_is_refused_by_name(
-    packed: Path, tmp_path: Path, change: Callable[[Events], None], told: str
+    packed: Path, tmp_path: Path, change: Callable[[Events], None], expected: str
 ) -> None:
     events = events_of(packed)
     change(events)
     problems = other(packed, tmp_path / "changed", events)
-    assert any(each.startswith(told) for each in problems), problems
+    assert any(each.startswith(expected) for each in problems), problems
     twice = change is a_task_twice
     assert len(problems) == (2 if twice else 1), problems  # validation-4 comes twice as well
 
@@ -138,7 +138,7 @@ def test_a_copied_play_is_no_second_try(packed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("card", "told"),
+    ("card", "expected"),
     [
         ({"tries": 2}, "Plays of validation-2: 1; the card says 2."),
         ({"count": 4}, "Plays of validation-5: 0; the card says 1."),
@@ -155,21 +155,21 @@ def test_a_copied_play_is_no_second_try(packed: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_card_that_says_something_else_is_refused(
-    packed: Path, tmp_path: Path, card: dict[str, Any], told: str
+    packed: Path, tmp_path: Path, card: dict[str, Any], expected: str
 ) -> None:
     problems = other(packed, tmp_path / "other", events_of(packed), **card)
-    assert problems[0].startswith(told)
+    assert problems[0].startswith(expected)
 
 
 def test_a_folder_that_is_no_submission_is_refused_in_words(packed: Path, tmp_path: Path) -> None:
-    for text, told in (
+    for text, expected in (
         ("player: [", "is not YAML"),
         ("player: someone", "environment: Field required"),
         ("- 1", "the card: Input should be"),
     ):
         (tmp_path / CARD).write_text(text)
         (tmp_path / RUNS).write_bytes(b"")
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=expected):
             read_submission(tmp_path)
     (tmp_path / CARD).write_text((packed / CARD).read_text())
     (tmp_path / RUNS).write_bytes(b"no gzip")
@@ -188,11 +188,11 @@ def test_a_sealed_split_is_checked_against_its_commitment(
     made = FUNNEL.splits.commitment()
     nothing = "Plays of sealed-0: 0; the card says 1."
     assert other(packed, tmp_path / "right", [], **sealed, commitment=made) == [nothing]
-    (told, _) = other(packed, tmp_path / "wrong", [], **sealed, commitment="ab")
-    assert told == f"The card's commitment to sealed is ab; that of this salt is {made}."
+    (problem, _) = other(packed, tmp_path / "wrong", [], **sealed, commitment="ab")
+    assert problem == f"The card's commitment to sealed is ab; that of this salt is {made}."
     monkeypatch.delenv(SALT_VARIABLE)
-    (told, _) = other(packed, tmp_path / "none", [], **sealed, commitment=made)
-    assert told.startswith(f"sealed cannot be played again: {SALT_VARIABLE} is None")
+    (problem, _) = other(packed, tmp_path / "none", [], **sealed, commitment=made)
+    assert problem.startswith(f"sealed cannot be played again: {SALT_VARIABLE} is None")
 
 
 @pytest.mark.slow
@@ -224,14 +224,14 @@ def test_the_command_lists_what_holds_and_refuses_the_rest(packed: Path, tmp_pat
 
 def test_only_runs_of_one_kind_are_packed(packed: Path, tmp_path: Path) -> None:
     runs = read_submission(packed).runs
-    told = {"by": "", "notes": "", "commitment": ""}
-    assert card_of(runs, FUNNEL, **told).count == 3
+    fields = {"by": "", "notes": "", "commitment": ""}
+    assert card_of(runs, FUNNEL, **fields).count == 3
     with pytest.raises(ValueError, match="Task validation-3 has 0 runs and others have 1"):
-        card_of([runs[0], runs[2]], FUNNEL, **told)
+        card_of([runs[0], runs[2]], FUNNEL, **fields)
     record(tmp_path / "other.jsonl", "null", [5])
     (other_run,) = read_runs(tmp_path / "other.jsonl")
     with pytest.raises(ValueError, match="not of one player: 'scripted:upstream_first' and 'null'"):
-        card_of([*runs, other_run], FUNNEL, **told)
+        card_of([*runs, other_run], FUNNEL, **fields)
     with pytest.raises(ValueError, match="holds a submission already"):
         write_submission(packed, read_submission(packed).card, "")
 

@@ -48,9 +48,9 @@ def test_rows_are_read_by_pandas_and_start_their_episodes(exported: Path) -> Non
         assert row["prompt"][1]["content"] == FUNNEL.tools.introduction(opening)
         assert row["tags"] == [FUNNEL.name, f"level:{row['level']}"]
         assert reset_arguments(row, FUNNEL.name) == row["reset"]  # as trainers' adapters read it
-        told = json.dumps(row)
+        text = json.dumps(row)
         config = FUNNEL.splits.task("test", row["index"]).config
-        assert str(config.seed) not in told
+        assert str(config.seed) not in text
         assert config.scenario_family not in json.dumps([row["group"], row["tags"]])
 
 
@@ -116,7 +116,7 @@ def test_every_environment_has_a_panel(game: Game) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "expected"),
     [
         (("--split", "tset"), "Did you mean 'test'"),
         (("--split", "sealed"), "sealed is sealed: its tasks stay on their server"),
@@ -124,11 +124,11 @@ def test_every_environment_has_a_panel(game: Game) -> None:
     ],
 )
 def test_what_cannot_be_exported_is_refused(
-    tmp_path: Path, asked: tuple[str, ...], told: str
+    tmp_path: Path, asked: tuple[str, ...], expected: str
 ) -> None:
     done = run(tmp_path / "set", *asked, "--environment", FUNNEL.name)
     assert done.exit_code == 2
-    assert told in " ".join(done.output.replace("│", " ").split())
+    assert expected in " ".join(done.output.replace("│", " ").split())
     assert not list((tmp_path / "set").glob("*"))
 
 

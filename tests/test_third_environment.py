@@ -86,8 +86,8 @@ def test_a_websocket_plays_it(url: str, pipe: Environment) -> None:
             return json.loads(socket.recv())["data"]
 
         assert ask("reset", TASK)["observation"]["status"] == "ready"
-        told = ask("step", call("gauge", 99))
-        assert "segment is 99" in told["observation"]["message"]
+        reply = ask("step", call("gauge", 99))
+        assert "segment is 99" in reply["observation"]["message"]
         assert ask("state")["step_count"] == 1
         last = ask("step", call("report", leak_of(pipe)))
     assert (last["reward"], last["done"]) == (1.0, True)
@@ -118,8 +118,8 @@ def test_mcp_lists_its_tools_and_plays_it(url: str) -> None:
         tools = [tool["name"] for tool in ask("tools/list").json()["result"]["tools"]]
         assert tools == ["gauge", "listen", "report"]
         arguments = {"segment": 5}
-        told = ask("tools/call", name="gauge", arguments=arguments).json()["result"]
-        assert told["structuredContent"]["message"].endswith(" bar at 5.")
+        result = ask("tools/call", name="gauge", arguments=arguments).json()["result"]
+        assert result["structuredContent"]["message"].endswith(" bar at 5.")
 
 
 def test_the_model_player_plays_it_through_a_chat_endpoint(url: str, tmp_path: Path) -> None:

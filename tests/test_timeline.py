@@ -75,9 +75,9 @@ def test_an_episode_resumed_and_graded_stays_graded(
     for worker in workers:
         with worker.websocket_connect("/ws") as socket:
             resume(socket, episode_id)
-            told = game.parts(ask(socket, "step", {}))
+            parts = game.parts(ask(socket, "step", {}))
             # Over and over the same, or nothing.
-            assert told in (None, game.parts(final))
+            assert parts in (None, game.parts(final))
     assert record(first, episode_id)["step_count"] == 1
 
 
@@ -124,8 +124,8 @@ def test_a_resume_takes_the_episode_from_a_connection_of_another_worker(
         resume(before, episode_id)
         ask(before, "step", game.look.action)
         assert "resumed after 1 step" in resume(after, episode_id)["message"]
-        told = ask(before, "step", game.final.action)
-        assert (told["code"], "resumed by another" in told["message"]) == ("SESSION_ERROR", True)
+        error = ask(before, "step", game.final.action)
+        assert (error["code"], "resumed by another" in error["message"]) == ("SESSION_ERROR", True)
         assert before.receive()["code"] == 4408
         assert ask(after, "state")["step_count"] == 1
         assert ask(after, "step", game.final.action)["done"] is True
@@ -272,8 +272,8 @@ def test_a_resumed_episode_has_room_for_as_much_as_any_stored_one(
         with client.websocket_connect("/ws") as socket:
             resume(socket, episode_id)
             ask(socket, "step", game.look.action)
-            told = ask(socket, "step", {**game.look.action, "note": "x" * 3000})
-            assert "2000 bytes" in told["message"]
+            error = ask(socket, "step", {**game.look.action, "note": "x" * 3000})
+            assert "2000 bytes" in error["message"]
             assert ask(socket, "step", game.look.action)["observation"]["status"] == game.looked
         assert record(client, episode_id)["step_count"] == 2
 

@@ -63,7 +63,7 @@ def workers_of_game(game: Game, tmp_path: Path) -> Iterator[Workers]:
 
 
 @dataclass
-class Told:
+class Reply:
     """What a reply says of the play."""
 
     status: str
@@ -73,8 +73,8 @@ class Told:
     breakdown: Any
 
 
-def told(game: Game, observation: Any, reward: Any = None, done: Any = None) -> Told:
-    return Told(
+def reply_of(game: Game, observation: Any, reward: Any = None, done: Any = None) -> Reply:
+    return Reply(
         observation.get("status", ""),
         observation.get("message", ""),
         float(observation.get("reward", reward) or 0.0),
@@ -83,12 +83,12 @@ def told(game: Game, observation: Any, reward: Any = None, done: Any = None) -> 
     )
 
 
-def told_over_mcp(game: Game, result: Any) -> Told:
-    beside = result["_meta"]
-    return told(game, result["structuredContent"], beside["reward"], beside["done"])
+def reply_over_mcp(game: Game, result: Any) -> Reply:
+    meta = result["_meta"]
+    return reply_of(game, result["structuredContent"], meta["reward"], meta["done"])
 
 
-def as_told_over_mcp(game: Game, expected: Told) -> Told:
+def as_over_mcp(game: Game, expected: Reply) -> Reply:
     """The same reply as a model is told it, perhaps without status or what makes the score."""
     if not game.models_see_parts:
         expected = replace(expected, breakdown=None)
@@ -116,19 +116,19 @@ class Timeline:
     closed: bool = False
     memory: Connection | None = None
     owner: Connection | None = None
-    answers: dict[str, tuple[Told, int]] = field(default_factory=dict)
+    answers: dict[str, tuple[Reply, int]] = field(default_factory=dict)
     submission: int = 0
 
     @property
     def stored(self) -> bool:
         return self.alive and self.memory is None
 
-    def play(self, action: dict[str, Any], request: str = "") -> Told:
+    def play(self, action: dict[str, Any], request: str = "") -> Reply:
         if request in self.answers:
             expected, self.submission = self.answers[request]
             return expected
         over = self.session.done
-        expected = told(self.game, plain(self.game, observed(self.session.step(action))))
+        expected = reply_of(self.game, plain(self.game, observed(self.session.step(action))))
         self.submission = getattr(self.session.state(), "submissions", 0)
         if request and not over:
             self.answers[request] = expected, self.submission
@@ -263,7 +263,7 @@ class EveryWayToPlay(RuleBasedStateMachine):
             return False
         return bool(connection.player_id) or connection in (timeline.owner, timeline.memory)
 
-    def check(self, timeline: Timeline, found: Told, expected: Told) -> None:
+    def check(self, timeline: Timeline, found: Reply, expected: Reply) -> None:
         """A reply is the one there can be, and tells no score that was told differently."""
         note(f"{timeline.episode_id}: {found}")
         assert found == expected
@@ -377,15 +377,15 @@ class EveryWayToPlay(RuleBasedStateMachine):
             return
         data = answer["data"]
         if rpc:
-            found = told_over_mcp(self.game, data["result"])
+            found = reply_over_mcp(self.game, data["result"])
         else:
-            found = told(self.game, data["observation"], data["reward"], data["done"])
+            found = reply_of(self.game, data["observation"], data["reward"], data["done"])
         if connection.timeline is None:
             assert found.status == "error"
         else:
             expected = connection.timeline.play(action)
             if rpc:
-                expected = as_told_over_mcp(self.game, expected)
+                expected = as_over_mcp(self.game, expected)
             self.check(connection.timeline, found, expected)
 
     @anything_started
@@ -425,7 +425,7 @@ class EveryWayToPlay(RuleBasedStateMachine):
             assert status == 409
         else:
             assert status == 200, answer
-            found = told(self.game, answer["observation"], answer["reward"], answer["done"])
+            found = reply_of(self.game, answer["observation"], answer["reward"], answer["done"])
             self.check(timeline, found, timeline.play(action, request))
 
     @anything_started
@@ -438,8 +438,8 @@ class EveryWayToPlay(RuleBasedStateMachine):
         if not timeline.stored or timeline.closed:
             assert status == 404
             return
-        found = told_over_mcp(self.game, answer["result"])
-        expected = as_told_over_mcp(self.game, timeline.play(call.action))
+        found = reply_over_mcp(self.game, answer["result"])
+        expected = as_over_mcp(self.game, timeline.play(call.action))
         self.check(timeline, found, expected)
 
     @precondition(lambda self: len(self.old_players) > 1)

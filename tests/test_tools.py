@@ -227,29 +227,29 @@ def test_the_schema_takes_what_the_method_takes_and_refuses_what_it_refuses(
 def test_task_overview_tells_policy_thresholds_and_severity_bands(
     session: EpisodeSession, episode: Episode
 ) -> None:
-    short, told = result(session, "task_overview"), result(session, "task_overview", details=True)
+    short, whole = result(session, "task_overview"), result(session, "task_overview", details=True)
     level = episode.config.level
     assert {name: short["config"][name] for name in ("thresholds", "severity_bands")} == {
-        name: told[name] for name in ("thresholds", "severity_bands")
+        name: whole[name] for name in ("thresholds", "severity_bands")
     }
-    assert told["reporting_policy"] in told["instruction"]
-    assert told["instruction"].startswith(short["instruction"])
+    assert whole["reporting_policy"] in whole["instruction"]
+    assert whole["instruction"].startswith(short["instruction"])
     assert "Report the root" not in json.dumps(short), "the opening has told the policy"
-    assert set(told["payload_schema"]) - set(short["payload_schema"]) == {"allowed"}
-    assert told["thresholds"] == {
+    assert set(whole["payload_schema"]) - set(short["payload_schema"]) == {"allowed"}
+    assert whole["thresholds"] == {
         "count_relative": level.count_threshold,
         "rate_relative": level.rate_threshold,
         "funnel_break_relative_drop": 0.35,
         "daytime_share_absolute": level.mix_threshold,
     }
-    assert told["severity_bands"]["event_count"] == [0.25, 0.35, 0.5]
+    assert whole["severity_bands"]["event_count"] == [0.25, 0.35, 0.5]
     for words in ("Report the root", f"counts {level.count_threshold:.0%}, rates", "35%"):
-        assert words in told["reporting_policy"]
-        assert words in told["instruction"]
-    assert (told["date_count"], told["dates"]) == (28, list(episode.dates))
-    assert told["payload_schema"]["fields"] == ROW_KEYS.split()
-    assert set(told["available_methods"]) == set(TOOLS)
-    assert len(told["entities"]) == 20
+        assert words in whole["reporting_policy"]
+        assert words in whole["instruction"]
+    assert (whole["date_count"], whole["dates"]) == (28, list(episode.dates))
+    assert whole["payload_schema"]["fields"] == ROW_KEYS.split()
+    assert set(whole["available_methods"]) == set(TOOLS)
+    assert len(whole["entities"]) == 20
 
 
 def test_dates_and_entities_are_the_episodes(session: EpisodeSession, episode: Episode) -> None:
@@ -540,11 +540,11 @@ def test_a_preview_tells_form_and_never_right_or_wrong(session: EpisodeSession) 
     [right, *_] = perfect_report(session)
     wrong = {**right, "severity": "low", "observed_value": 1.0}
     for row in (right, wrong):
-        told = result(session, "preview_submission", rows=[row])
-        assert (told["valid_rows"], told["invalid_rows"], told["issues"]) == (1, 0, [])
-    told = result(session, "preview_submission", rows=[right, right, {"date": "x"}])
-    assert (told["valid_rows"], told["duplicate_rows"], told["unique_keys"]) == (2, 1, 1)
-    assert (told["invalid_rows"], len(told["issues"])) == (1, 2)
+        preview = result(session, "preview_submission", rows=[row])
+        assert (preview["valid_rows"], preview["invalid_rows"], preview["issues"]) == (1, 0, [])
+    preview = result(session, "preview_submission", rows=[right, right, {"date": "x"}])
+    assert (preview["valid_rows"], preview["duplicate_rows"], preview["unique_keys"]) == (2, 1, 1)
+    assert (preview["invalid_rows"], len(preview["issues"])) == (1, 2)
 
 
 def test_analysis_changes_nothing(session: EpisodeSession, episode: Episode) -> None:

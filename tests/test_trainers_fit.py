@@ -92,9 +92,9 @@ async def test_firewatch_s_client_on_a_funnel_server_says_that_it_is_another(
 def answering(*further: dict[str, Any]) -> StubServer:
     """A server of one funnel episode, whose first call it answers."""
     opening = {"status": "ready", "instruction": "", "expected_row_count": 0, "config": FRAME}
-    told = {**OPENING, "body": {**OPENING["body"], "observation": opening}}
+    response = {**OPENING, "body": {**OPENING["body"], "observation": opening}}
     seen = {"observation": {"status": "analyzed", "message": ""}, "reward": 0.0, "done": False}
-    return StubServer(told, {"status": 200, "body": seen}, *further)
+    return StubServer(response, {"status": 200, "body": seen}, *further)
 
 
 @pytest.mark.parametrize("loss", [HANG_UP, {"status": 404, "body": {"detail": "Gone."}}])

@@ -117,14 +117,14 @@ def test_seed_control() -> None:
 
 
 def test_episode_determinism() -> None:
-    told = []
+    plays = []
     for _ in range(2):
         env, opening = environment(task_id="medium_mixed_pair", episode_id="one")
         seen = raw(env)
         end = step(env, {"payload_generators": [{"method_name": "median_filter"}]})
         assert end["done"]
-        told.append((opening, seen, end))
-    assert told[0] == told[1]
+        plays.append((opening, seen, end))
+    assert plays[0] == plays[1]
 
 
 def test_episode_isolation() -> None:
@@ -326,7 +326,7 @@ def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch
         opened.append(given[1].episode)
         return true_open(self, *given)
 
-    def telling(report: Report) -> Any:
+    def leaking(report: Report) -> Any:
         shown = true_preview(report)
         keys = {row.key for row in opened[-1].expected_rows}
         shown.normalized_rows = [
@@ -337,7 +337,7 @@ def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch
 
     assert earned("preview_oracle", "easy") == 0.0
     monkeypatch.setattr(EpisodeSession, "open", opening)
-    monkeypatch.setattr(lookup, "preview", telling)
+    monkeypatch.setattr(lookup, "preview", leaking)
     assert earned("preview_oracle", "easy") > 0.5
 
 

@@ -77,11 +77,11 @@ def test_every_parameter_is_drawn_and_every_value_of_it_met() -> None:
         assert {each.break_threshold for each in levels} == {*variants.BREAK_THRESHOLDS}
         assert {each.baseline for each in levels} == {*BASELINES}
         assert {each.leak_reports for each in levels} == {*LEAK_REPORTS}
-        apart = ("count_threshold", "rate_threshold", "mix_threshold", "break_threshold")
-        for parameter in apart:
+        thresholds = ("count_threshold", "rate_threshold", "mix_threshold", "break_threshold")
+        for parameter in thresholds:
             assert getattr(usual, parameter) in {getattr(each, parameter) for each in levels}
         kept = {field.name for field in dataclasses.fields(Level)} - {
-            *(*apart, "bands", "baseline", "leak_reports", "wording", "varied"),
+            *(*thresholds, "bands", "baseline", "leak_reports", "wording", "varied"),
         }
         assert all(getattr(each, one) == getattr(usual, one) for each in levels for one in kept)
     configs = drawn()
@@ -128,8 +128,8 @@ def test_the_baseline_of_a_weekday_is_the_median_of_its_days_and_tools_tell_it()
         same = [float(values[each, column]) for each in range(day % 7, len(values), 7)]
         assert usual[day, column] == median(same)
     session = started(**arguments_of(config))
-    told = analyse(session, "get_metric_median", metric_name="app_opens")
-    [found] = told.content["analysis_result"]["result"]["results"]
+    reply = analyse(session, "get_metric_median", metric_name="app_opens")
+    [found] = reply.content["analysis_result"]["result"]["results"]
     assert next(iter(found["weekday_medians"])) == "Monday"
     first = running_episode(session).dates[0]
     opening = EpisodeSession().reset(**arguments_of(config)).content["config"]
@@ -238,22 +238,22 @@ def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:
 def test_the_opening_tells_every_parameter_in_words_and_numbers() -> None:
     for config in drawn()[:24]:
         level, opening = config.level, EpisodeSession().reset(**arguments_of(config)).content
-        told, text = opening["config"], opening["instruction"]
+        stated, text = opening["config"], opening["instruction"]
         start, stop = config.funnel_spec.daytime
         assert "Reporting policy of this episode, which may differ from that of others:" in text
         assert f"hours {start} to {stop - 1}" in text
         assert all(f"{each:.0%}" in text for each in (level.count_threshold, level.rate_threshold))
         assert f"drops by {level.break_threshold:.0%} or more" in text
         assert f"{level.mix_threshold:.2f}" in text
-        assert ("weekday" in text) == (level.baseline == WEEKLY) == ("first_weekday" in told)
+        assert ("weekday" in text) == (level.baseline == WEEKLY) == ("first_weekday" in stated)
         words = {"shortest_composite": "fewest", "longest_composite": "most"}
         assert f"the {words[level.leak_reports]} stages" in text
         for kind, bounds in level.severity_bounds.items():
             assert ", ".join(f"{bound:g}" for bound in bounds) in text
-            assert told["severity_bands"][kind] == list(bounds)
-        assert told["policy"] == "varied"
-        assert told["policy_version"].endswith("+varied1")
-        assert (told["baseline"], told["leak_reports"]) == (level.baseline, level.leak_reports)
+            assert stated["severity_bands"][kind] == list(bounds)
+        assert stated["policy"] == "varied"
+        assert stated["policy_version"].endswith("+varied1")
+        assert (stated["baseline"], stated["leak_reports"]) == (level.baseline, level.leak_reports)
 
 
 def test_no_tool_s_description_tells_what_another_policy_says() -> None:
@@ -264,7 +264,7 @@ def test_no_tool_s_description_tells_what_another_policy_says() -> None:
     assert usual.keys() == drawn_there.keys()
     changed = {name for name in usual if usual[name] != drawn_there[name]}
     assert changed == {"hourly_rows_for_date"}
-    assert not any("hours 8" in told for told in drawn_there.values())
+    assert not any("hours 8" in description for description in drawn_there.values())
     opening = observation_of(ENVIRONMENT, EpisodeSession().reset(**VARIED), "custom")
     listed = {each["name"]: each["description"] for each in opening["available_methods"]}
     assert listed.items() <= drawn_there.items()

@@ -85,10 +85,10 @@ class Conversation:
         if content is not None:
             sent.setdefault("content-type", "application/json")
         answer = self.client.request(method, path, content=content, headers=sent)
-        told = {name: value for name, value in answer.headers.items() if name != "content-length"}
+        kept = {name: value for name, value in answer.headers.items() if name != "content-length"}
         got = {
             "status": answer.status_code,
-            "headers": told,
+            "headers": kept,
             "body": parsed(self._named(answer.text)),
         }
         self._add(f"{route} {content or ''}", got)
@@ -146,7 +146,7 @@ class Socket:
         self._all._add(f"{self._path} {sent}", got.get("text") or dict(got))
         return json.loads(got["text"]) if "text" in got else got
 
-    def tell(self, message: Any) -> None:
+    def notify(self, message: Any) -> None:
         """Send a message that gets no reply."""
         self._opened.send_text(json.dumps(message))
 

@@ -104,9 +104,9 @@ def group_empty(value: Any) -> Any:
         return [group_empty(each) for each in value]
     if not isinstance(value, dict):
         return value
-    told = {name: group_empty(each) for name, each in value.items() if each}
+    filled = {name: group_empty(each) for name, each in value.items() if each}
     empty = {name: each for name, each in value.items() if not each}
-    return {**told, EMPTY: empty} if len(empty) > 2 else {**told, **empty}
+    return {**filled, EMPTY: empty} if len(empty) > 2 else {**filled, **empty}
 
 
 def count(value: Any, counts: Counter[str]) -> None:

@@ -225,7 +225,7 @@ def mcp_over_sockets(wire: Conversation) -> None:
         socket.ask(rpc("tools/list"))
         for text in BAD_RPC:
             socket.ask(text)
-        socket.tell({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        socket.notify({"jsonrpc": "2.0", "method": "notifications/initialized"})
         for params in BAD_TOOL_CALLS:
             socket.ask(rpc("tools/call", **params))
         socket.ask(json.dumps(rpc("tools/call", name="list_dates")).encode())

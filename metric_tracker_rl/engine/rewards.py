@@ -59,8 +59,8 @@ def key_f1(report: Report, episode: Episode) -> float:
         f1 = 2.0 * matched / (report.submitted + len(right))
         echoes = {key for key, explained in flagged.items() if not explained} - right
         reported = len(keys & echoes) / len(echoes) if echoes else 0.0
-        apart = max(0.0, matched / len(right) - reported)
-        worth = f1 * (EVERYTHING_FLAGGED + (1.0 - EVERYTHING_FLAGGED) * apart)
+        informedness = max(0.0, matched / len(right) - reported)
+        worth = f1 * (EVERYTHING_FLAGGED + (1.0 - EVERYTHING_FLAGGED) * informedness)
     else:
         worth = EVERYTHING_FLAGGED / report.submitted if report.submitted else 1.0
     unflagged = len(keys - flagged.keys())

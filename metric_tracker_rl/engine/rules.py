@@ -58,7 +58,7 @@ MODES = {"profile": STANDARD, "disclosure": GUIDED, "reward": GRADED}
 """Reset arguments that choose a mode of play, with the usual one; see `PlayRules`."""
 RULES = ("max_steps", "max_submissions", "feedback", *MODES)
 """Reset arguments that choose the rules of play."""
-BESIDE_A_SPLIT = f"nothing beside split and index but policy, {', '.join(RULES)}"
+ALLOWED_WITH_SPLIT = f"nothing beside split and index but policy, {', '.join(RULES)}"
 """What may be chosen where a split names the episode."""
 
 OBJECTIVE = (

@@ -141,7 +141,7 @@ class EpisodeSession(Session):
     def act(self, action: Mapping[str, Any]) -> Reply:
         """One step; `action` has the fields of `MetricTrackerRlAction`."""
         reply = self._carry_out(self.playing, read_action(action))
-        reply.content["expected_row_count"] = self._told_count(self.playing, done=reply.done)
+        reply.content["expected_row_count"] = self._visible_count(self.playing, done=reply.done)
         return reply
 
     def refused(self, problem: str) -> Reply:
@@ -152,11 +152,11 @@ class EpisodeSession(Session):
 
     def _counted(self, reply: Reply) -> Reply:
         if self.view is not None:
-            count = self._told_count(self.view, done=reply.done)
+            count = self._visible_count(self.view, done=reply.done)
             reply.content["expected_row_count"] = count
         return reply
 
-    def _told_count(self, view: EpisodeView, *, done: bool = False) -> int | None:
+    def _visible_count(self, view: EpisodeView, *, done: bool = False) -> int | None:
         """Number of expected rows; None while it is hidden."""
         shown = not view.hidden or (done and view.rules.feedback == FULL_FEEDBACK)
         return len(view.episode.expected_rows) if shown else None
@@ -226,7 +226,7 @@ class EpisodeSession(Session):
             "instruction": view.instruction,
             "config": view.config,
             "available_methods": list(catalogue(tools, funnel.name)),
-            "expected_row_count": self._told_count(view),
+            "expected_row_count": self._visible_count(view),
         }
         if not view.rules.lean:
             content["conversion_metric_definitions"] = rate_definitions(funnel)

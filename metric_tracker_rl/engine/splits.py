@@ -9,7 +9,7 @@ from typing import Any
 
 from metric_tracker_rl.engine.config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.rules import BESIDE_A_SPLIT
+from metric_tracker_rl.engine.rules import ALLOWED_WITH_SPLIT
 from metric_tracker_rl.engine.tasks import resolve_config
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.trust.splits import SEALED as SEALED  # part of this module's interface
@@ -79,7 +79,7 @@ def config_of_reset(reset: Mapping[str, Any]) -> tuple[str, EpisodeConfig]:
         return resolve_config(**chosen)
     for name, value in chosen.items():
         if value is not None and name != "policy":
-            raise InvalidValueError(name, value, BESIDE_A_SPLIT)
+            raise InvalidValueError(name, value, ALLOWED_WITH_SPLIT)
     task = SPLITS.task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
     policy = chosen["policy"]
     return task.task_id, replace(task.config, policy=policy) if policy else task.config

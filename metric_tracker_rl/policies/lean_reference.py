@@ -100,8 +100,8 @@ def roots(
         zip(STAGES, STAGES[1:], STAGES[2:], strict=False), pairwise(steps), strict=True
     ):
         alone = stage in flagged and above not in flagged and below not in flagged
-        beside = into in flagged and out_of in flagged
-        if alone and beside and flagged[into][1] * flagged[out_of][1] < 0:
+        both_steps = into in flagged and out_of in flagged
+        if alone and both_steps and flagged[into][1] * flagged[out_of][1] < 0:
             found.append(stage)
             echoes |= {into, out_of}
     moved = [step for step in steps if step in flagged]

@@ -72,14 +72,14 @@ def card(
     try:
         audits = [json.loads(file.read_text(encoding="utf-8")) for file in audit or ()]
         lines = [line for file in certificates or () for line in file.read_text().splitlines()]
-        told = [json.loads(each) for each in lines if each]
-        funnel = _current(audits, told)
+        proofs = [json.loads(each) for each in lines if each]
+        funnel = _current(audits, proofs)
     except (json.JSONDecodeError, KeyError, TypeError) as problem:
         raise typer.BadParameter(f"not results of audit and certify: {problem!r}") from None
-    if len(funnel[0]) < len(audits) or len(funnel[1]) < len(told):
+    if len(funnel[0]) < len(audits) or len(funnel[1]) < len(proofs):
         known = dict(ENVIRONMENT.versions)
         raise typer.BadParameter(f"results of other versions than {known}; measure again")
-    (in_modes, drawn), funnel = _apart(funnel)
+    (in_modes, drawn), funnel = _by_part(funnel)
     if len({bool(results) for results in (in_modes, drawn, modes, rungs)}) > 1:
         raise typer.BadParameter(
             "the part about modes needs results of audit, modes, rungs and certify --reset "
@@ -98,10 +98,10 @@ def card(
         middle = modes_part.section(found, ladder, in_modes, solved, drawn_policies(varied))
     parts = [first.strip(), *([MODES_PART, middle.strip()] if middle else [])]
     out.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
-    typer.echo(f"{out} written from {len(audits)} audits and {len(told)} certificates")
+    typer.echo(f"{out} written from {len(audits)} audits and {len(proofs)} certificates")
 
 
-def _apart(results: Results) -> tuple[Results, Results]:
+def _by_part(results: Results) -> tuple[Results, Results]:
     """Lines in modes of play and certificates of varied policies, and the results without them."""
     audits, proofs = results
     drawn: list[Line] = []

@@ -47,7 +47,7 @@ class Examiner(TrainerCallback):
     __name__ = "examiner"  # TRL logs rewards by name
 
     def __init__(self, examined: Callable[[Exam], None]) -> None:
-        self._told = examined
+        self._examined = examined
         self._plays: list[tuple[str, float, int]] = []
 
     def __call__(
@@ -70,7 +70,7 @@ class Examiner(TrainerCallback):
         graded: dict[str, list[float]] = {}
         for name, score, _tokens in plays:
             graded.setdefault(name, []).append(score)
-        self._told(
+        self._examined(
             Exam(
                 steps=state.global_step,
                 graded=graded,

@@ -104,8 +104,8 @@ def texts_of(chats: Iterable[Chat]) -> Iterator[tuple[str, str]]:
             yield f"{role} {message.get('name', '')}", (message["content"] or "") + own
             for call in message.get("tool_calls") or ():
                 function = call["function"]
-                told = {"name": function["name"], "arguments": function["arguments"]}
-                yield function["name"], json.dumps(told, separators=(",", ":"))
+                tool_call = {"name": function["name"], "arguments": function["arguments"]}
+                yield function["name"], json.dumps(tool_call, separators=(",", ":"))
 
 
 def make_tokeniser(chats: Sequence[Chat], size: int = 1024) -> Any:

@@ -146,8 +146,8 @@ def results_by_call(request: Json) -> dict[str, Any]:
             function = call["function"]
             asked[call["id"]] = key(function["name"], json.loads(function["arguments"]))
         if message["role"] == "tool":
-            told = json.loads(message["content"])
-            found[asked[message["tool_call_id"]]] = told.get("result", told)
+            content = json.loads(message["content"])
+            found[asked[message["tool_call_id"]]] = content.get("result", content)
     return found
 
 

@@ -263,18 +263,18 @@ def test_prompts_state_the_policy_and_no_label_or_seed(play: Play, model: FakeMo
     from metric_tracker_rl.engine.session import EpisodeSession
 
     play(*ONE, model="generator", server=model)
-    told = json.dumps(model.requests[0]["messages"])
-    assert "Reporting policy: Report the root of each anomaly, not its echoes." in told
+    prompt = json.dumps(model.requests[0]["messages"])
+    assert "Reporting policy: Report the root of each anomaly, not its echoes." in prompt
     session = EpisodeSession()
     session.reset(task_id="easy_single_spike")
     assert session.episode is not None
     for row in session.episode.expected_rows:
-        assert str(row.observed_value) not in told
-        assert row.date not in told.replace(session.episode.dates[0], "").replace(
+        assert str(row.observed_value) not in prompt
+        assert row.date not in prompt.replace(session.episode.dates[0], "").replace(
             session.episode.dates[-1], ""
         )
-    assert '"seed"' not in told
-    assert "precision" not in told
+    assert '"seed"' not in prompt
+    assert "precision" not in prompt
 
 
 def test_cost_follows_the_prices_given(

@@ -32,8 +32,8 @@ def kept() -> list[dict[str, Any]]:
 
 def rows(ran: Ran) -> list[dict[str, Any]]:
     """The results of each episode, without what the clock and the network had a part in."""
-    apart = ("seconds", "reconnects")
-    return [{name: each[name] for name in each if name not in apart} for each in ran.tasks]
+    ignored = ("seconds", "reconnects")
+    return [{name: each[name] for name in each if name not in ignored} for each in ran.tasks]
 
 
 def wait_for_lines(count: int) -> None:
@@ -133,11 +133,11 @@ def test_a_file_of_another_run_is_refused_by_line(play: Play) -> None:
         f"[]\n{json.dumps(line)}": "line 1: '[]' is not one episode",
         f'{{"torn\n{json.dumps(line)}': "line 1: '{\"torn' is not one episode",
     }
-    for text, told in cases.items():
+    for text, expected in cases.items():
         KEPT.write_text(f"{text}\n")
         ran = play(*asked)
         assert ran.code == 2, text
-        assert told in " ".join(ran.err.split())
+        assert expected in " ".join(ran.err.split())
         assert KEPT.read_text() == f"{text}\n"
 
 

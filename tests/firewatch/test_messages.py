@@ -55,9 +55,9 @@ def test_a_share_of_failures_is_the_same_wherever_it_is_told(plays: list[Play]) 
             assert all(f"{how} {share:.0%}" in detail for how, share in statuses.items())
             whole = sum(statuses.values())
             line = re.search(rf"{service.name} \w+ \(([^)]*)\)", play.message)
-            if not service.masks and line and (told_of := re.findall(_FAILS, line[1])):
+            if not service.masks and line and (shares := re.findall(_FAILS, line[1])):
                 compared += 1
-                assert sum(map(int, told_of)) / 100 == pytest.approx(whole, abs=0.025)
+                assert sum(map(int, shares)) / 100 == pytest.approx(whole, abs=0.025)
                 assert now.own * (1 - service.now.lost) <= whole + 0.01
             for call in service.calls:
                 assert sum(ways(call).values()) == pytest.approx(call.fail, abs=1e-6)
@@ -86,13 +86,13 @@ def test_how_bad_a_service_is_agrees_with_its_alerts_and_is_told_with_a_figure(
     assert seen == {"down", "critical", "warning"}
 
 
-def told_of(world: World) -> str:
+def situation_of(world: World) -> str:
     return situation(world, read_all(world), {s.name: s.now.memory for s in world.services}, 90, 20)
 
 
 def test_a_service_without_enough_pods_is_listed_though_nothing_fails() -> None:
     world, _ = with_lever("order-api", "environment", 0.5)
-    assert re.search(r"order-api warning \(\d/\d+ pods ready", told_of(world))
+    assert re.search(r"order-api warning \(\d/\d+ pods ready", situation_of(world))
 
 
 def test_memory_near_its_limit_is_alerted_first_and_whoever_owns_the_service() -> None:
@@ -263,7 +263,7 @@ def test_a_proxy_that_passes_failures_on_is_listed_with_their_share() -> None:
     world, _ = with_lever("order-api", "errors.bulk", 0.9)
     mesh = world.by_name["service-mesh"]
     share = by_status(mesh)["callees' errors"]
-    assert f"service-mesh warning (passed on from callees {share:.0%}" in told_of(world)
+    assert f"service-mesh warning (passed on from callees {share:.0%}" in situation_of(world)
 
 
 def test_what_callers_give_up_on_shows_at_the_callee() -> None:

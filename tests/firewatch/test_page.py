@@ -14,9 +14,8 @@ from firewatch_env.actions import ACTIONS
 from firewatch_env.environment import ENVIRONMENT
 from firewatch_env.grade import impact
 from firewatch_env.page import graph, panels, score
-from firewatch_env.page import story as told_in
 from firewatch_env.page.scenes import FirewatchScenes, story
-from firewatch_env.page.story import Story, action_text
+from firewatch_env.page.story import GROUP_OF, Story, action_text
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.task import AFTER
 from firewatch_env.tools import GROUPS, RUNBOOK
@@ -63,8 +62,8 @@ def played(policy: str, task: str) -> Story:
 
 
 def test_every_action_is_in_one_group_by_what_it_does() -> None:
-    assert set(told_in.GROUP_OF) == set(ACTIONS)
-    assert set(told_in.GROUP_OF.values()) == set(GROUPS)
+    assert set(GROUP_OF) == set(ACTIONS)
+    assert set(GROUP_OF.values()) == set(GROUPS)
 
 
 @pytest.mark.parametrize("task", [*default_tasks(ENVIRONMENT), "task_hard_metastable_failure"])

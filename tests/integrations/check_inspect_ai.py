@@ -32,8 +32,8 @@ def scripted(policy, environment=None):
     def answer(messages, tools, tool_choice, config):
         seen_tools.append(tools)
         answers = [message.text for message in messages if message.role == "tool"]
-        told = "\n".join(message.text for message in messages if message.role == "user")
-        call = next_call(policy, answers, environment, told) if policy else None
+        prompt = "\n".join(message.text for message in messages if message.role == "user")
+        call = next_call(policy, answers, environment, prompt) if policy else None
         if call is None:
             output = ModelOutput.from_content("mockllm/model", "Done.")
         else:
@@ -130,12 +130,12 @@ def test_a_model_that_calls_no_tool_gets_nothing(tmp_path):
 
 def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tmp_path):
     log = run(scripted("report_all"), tmp_path, count=6)
-    session, told = EpisodeSession(), []
+    session, expected = EpisodeSession(), []
     for sample in log.samples:
         opening = session.reset(**sample.metadata["reset"])
-        told.append(play(session, get_policy("report_all"), opening).score)
-    assert scores(log) == told
-    assert min(told) < 1.0
+        expected.append(play(session, get_policy("report_all"), opening).score)
+    assert scores(log) == expected
+    assert min(expected) < 1.0
 
 
 def test_the_model_is_offered_the_registrys_schemas(tmp_path):

@@ -52,8 +52,8 @@ def web_application(**settings):
 def play(client, policy, row):
     """What NeMo Gym's simple agent does with a row: seed, call tools, verify."""
     assert client.post("/seed_session", json=row).status_code == 200
-    told, answers = row["responses_create_params"]["input"][-1]["content"], []
-    while (call := next_call(policy, answers, row["environment"], told)) is not None:
+    prompt, answers = row["responses_create_params"]["input"][-1]["content"], []
+    while (call := next_call(policy, answers, row["environment"], prompt)) is not None:
         name, arguments = call
         answers.append(client.post(f"/{name}", json=arguments).text)
     reply = client.post("/verify", json={**row, "response": RESPONSE})
@@ -130,10 +130,10 @@ def test_sessions_do_not_share_their_episodes(client):
         client.post("/seed_session", json=row)
         seen.append((dict(client.cookies), client.post("/show_raw_data", json={}).text))
     assert seen[0][1] != seen[1][1]
-    for cookies, told in seen:
+    for cookies, text in seen:
         client.cookies.clear()
         client.cookies.update(cookies)
-        assert client.post("/show_raw_data", json={}).text == told
+        assert client.post("/show_raw_data", json={}).text == text
 
 
 def test_the_reference_policys_score_comes_from_a_server_too():

@@ -32,10 +32,10 @@ def play(policy, row, base_url=None, **extras):
     extra = {name: value for name, value in row.items() if name not in ("prompt", "env_class")}
     env = skyrl_gym.make(row["env_class"], env_config=config, extras={**extra, **extras})
     prompt, _ = env.init(row["prompt"])
-    told = prompt[-1]["content"]
+    opening = prompt[-1]["content"]
     answers, rewards, done = [], [], False
     while not done:
-        output = env.step(say(next_call(policy, answers, row["env_class"], told)))
+        output = env.step(say(next_call(policy, answers, row["env_class"], opening)))
         rewards.append(output["reward"])
         done = output["done"]
         for message in output["observations"]:

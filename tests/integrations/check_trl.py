@@ -52,8 +52,8 @@ class ScriptedTransformer(Qwen3ForCausalLM):
         said = []
         for row in input_ids:
             text = self.tokenizer.decode(row, skip_special_tokens=False)
-            answers, told = ANSWER.findall(text), "\n".join(OPENING.findall(text))
-            call = next_call(self.policy, answers, self.environment, told)
+            answers, opening = ANSWER.findall(text), "\n".join(OPENING.findall(text))
+            call = next_call(self.policy, answers, self.environment, opening)
             words = "Done." if call is None else _as_text(call)
             said.append(self.tokenizer.encode(words + "<|im_end|>", add_special_tokens=False))
         longest = max(map(len, said))
@@ -169,8 +169,8 @@ def test_one_step_on_the_easiest_level_of_each_environment(environment, tokenize
     trainer, log, _ = one_update(tokenizer, "reference", tmp_path, environment, level=level)
     assert trainer.state.global_step == 1
     assert (log["reward"], log["rewards/exact/mean"]) == (1.0, 1.0)
-    told = [each.info["grounded"] or 0.0 for each in trainer.environments]
-    assert log["rewards/grounded/mean"] == sum(told) / 2
+    grounded = [each.info["grounded"] or 0.0 for each in trainer.environments]
+    assert log["rewards/grounded/mean"] == sum(grounded) / 2
     assert log["tools/failure_frequency"] == 0.0
 
 
