@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import wire_plays as plays
 from starlette.testclient import TestClient
 from wire import Conversation, digest
@@ -53,19 +54,19 @@ def converse(name: str) -> list[list[Any]]:
     from openenv_kit.serving.settings import Settings
     from openenv_kit.serving.sqlite_store import SqliteStore
 
-    # The test client's connections never end by themselves, so waiting for one takes the whole
-    # time; here every episode that changes hands is in the store already.
-    sockets.HANDOVER_S = 0.05
-
     async def secret(_: SqliteStore) -> str:
         """Which tasks sessions without an episode get is a secret of each store."""
         return "0" * 64
 
-    SqliteStore.secret = secret  # type: ignore[method-assign]
     play, settings = PLAYS[name]
-    with TestClient(build_app(Settings(episode_store="memory", **settings))) as client:
-        conversation = Conversation(client)
-        play(conversation)
+    with pytest.MonkeyPatch.context() as patch:
+        # The test client's connections never end by themselves, so waiting for one takes the whole
+        # time; here every episode that changes hands is in the store already.
+        patch.setattr(sockets, "HANDOVER_S", 0.05)
+        patch.setattr(SqliteStore, "secret", secret)
+        with TestClient(build_app(Settings(episode_store="memory", **settings))) as client:
+            conversation = Conversation(client)
+            play(conversation)
     return conversation.log
 
 
