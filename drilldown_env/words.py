@@ -47,8 +47,8 @@ GRADING = (
 
 
 BUDGET = (
-    "Each answer of slice, compare or sql takes one of the budget's calls; change_log and calls "
-    "that are refused take none, and calls that are left earn nothing."
+    "Each table of counts, and each answer to a query, takes one of the budget's calls. Calls that "
+    "are refused take none, nor does change_log where it is a tool; calls left earn nothing."
 )
 
 BRIEF = f"{TASK}\n\n{DEFINITION}\n{CHANGE}\n\n{BUDGET}\n\n{GRADING}"
