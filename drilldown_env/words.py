@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TASK = (
     "You are the analyst who is asked about an alert. Eight weeks of daily counts of a product's "
-    "funnel are at hand, split by attributes of people. The alert names the most visible change; "
+    "funnel are at hand, split by attributes of people. The alert names one thing that stood out; "
     "it may be noise. Find everything behind what changed, anywhere in the eight weeks: every root "
     "cause, as who, when, which step, what kind, and which entry of the change log is to blame. "
     "Then hand in one report; it ends the episode. If nothing happened, hand in an empty one."
