@@ -86,9 +86,9 @@ class Wanderer:
             then(asked)
 
     def settle(self) -> None:
-        """Wait until every answer is in."""
+        """Wait until every answer is in: a busy browser pauses between asking and listening."""
         quiet = 0
-        while quiet < 2:
+        while quiet < 6:
             self.page.wait_for_timeout(25)
             quiet = 0 if self.waiting else quiet + 1
 
