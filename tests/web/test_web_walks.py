@@ -86,11 +86,14 @@ class Wanderer:
             then(asked)
 
     def settle(self) -> None:
-        """Wait until every answer is in: a busy browser pauses between asking and listening."""
-        quiet = 0
-        while quiet < 6:
+        """Wait until every answer is in: a busy browser pauses between asking and listening.
+
+        Not for ever: a play that goes on by itself asks again and again.
+        """
+        quiet, waits = 0, PATIENCE_MS // 25
+        while quiet < 6 and waits:
             self.page.wait_for_timeout(25)
-            quiet = 0 if self.waiting else quiet + 1
+            quiet, waits = 0 if self.waiting else quiet + 1, waits - 1
 
     def arrive(self, go: Callable[[], Any]) -> None:
         """Load a page; what was on its way to the one before is no error."""
