@@ -29,8 +29,19 @@ if sys.dont_write_bytecode:
 
 from full_disk import Disk, small_disk
 from games import GAMES, Game
+from hypothesis import HealthCheck, settings
 from live_server import served
 from warm_python import share_nursery
+
+# The same examples in every run, whichever files are chosen, and none fails for being slow.
+settings.register_profile(
+    "suite",
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:

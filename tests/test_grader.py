@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metric_tracker_rl.engine.config import EpisodeConfig
@@ -25,9 +25,6 @@ from metric_tracker_rl.engine.report import Report, invalid_row, read_report
 from metric_tracker_rl.engine.reporting_policy import ReportRow
 from metric_tracker_rl.engine.vocabulary import ANOMALY_TYPES, DETECTION_METHODS, SEVERITIES
 from metric_tracker_rl.rows import RewardBreakdown
-
-settings.register_profile("suite", max_examples=60, deadline=None, derandomize=True)
-settings.load_profile("suite")
 
 INVALID = invalid_row("?", "unreadable", {})
 

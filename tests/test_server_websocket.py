@@ -194,7 +194,7 @@ def test_a_dropped_session_is_resumed_by_its_id_and_ends_with_the_same_score(
         resumed = ask(again, {"type": "reset", "data": {"episode_id": episode_id, "resume": True}})[
             "data"
         ]
-        assert "resumed after 1 step" in resumed["observation"]["message"]
+        assert "resumed at step 1 of" in resumed["observation"]["message"]
         assert resumed["observation"]["available_methods"]
         state = ask(again, {"type": "state"})["data"]
         assert (state["episode_id"], state["step_count"]) == (episode_id, 1)

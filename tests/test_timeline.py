@@ -123,7 +123,7 @@ def test_a_resume_takes_the_episode_from_a_connection_of_another_worker(
     ):
         resume(before, episode_id)
         ask(before, "step", game.look.action)
-        assert "resumed after 1 step" in resume(after, episode_id)["message"]
+        assert "resumed at step 1 of" in resume(after, episode_id)["message"]
         error = ask(before, "step", game.final.action)
         assert (error["code"], "resumed by another" in error["message"]) == ("SESSION_ERROR", True)
         assert before.receive()["code"] == 4408

@@ -346,7 +346,7 @@ class EveryWayToPlay(RuleBasedStateMachine):
             return
         self.forsake(connection)
         known = timeline.session.state()
-        progress = f"resumed after {known.step_count} step(s) of {known.max_steps}"
+        progress = f"resumed at step {known.step_count} of {known.max_steps}"
         assert progress in observation["message"]
         assert answer["metadata"]["player_id"] == timeline.player_id
         timeline.owner, connection.timeline = connection, timeline

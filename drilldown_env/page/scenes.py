@@ -72,7 +72,9 @@ class DrillScenes(Scenes):
         parts, score = last.get("score_parts"), float(last.get("reward") or 0.0)
         if not parts:
             return f"No report was handed in: {score:.2f}"
-        return f"{parts['exact_rows']} of {parts['roots']} found: {score:.2f}"
+        if not parts["roots"]:
+            return f"There was nothing to find: {score:.2f}"
+        return f"{parts['exact_rows']} of {parts['roots']} exactly right: {score:.2f}"
 
     def story_html(self, frames: Frames, reset: Mapping[str, Any]) -> str:
         judged = explained(frames, reset)[1]

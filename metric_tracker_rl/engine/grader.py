@@ -170,7 +170,7 @@ def _issues(
             )
     missing = [row for key, row in right.items() if key not in by_key]
     if missing and not debug:
-        message = f"{len(missing)} expected row(s) were not reported."
+        message = f"Expected rows that were not reported: {len(missing)}."
         return [*issues, SubmissionIssue(row_key="", issue_type="missing_row", message=message)]
     return issues + [
         SubmissionIssue(

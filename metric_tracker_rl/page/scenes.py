@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from metric_tracker_rl.analysis_tools.lean import SUBMIT
 from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
 from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.grader import WEIGHTS
 from metric_tracker_rl.engine.levels import DENSITIES, LEVELS
 from metric_tracker_rl.engine.vocabulary import DISCLOSURES, PROFILES
 from metric_tracker_rl.page import questions
@@ -97,7 +98,12 @@ class MetricScenes(Scenes):
             return f"{outcome}: {score:.2f}"
         if not got["expected_rows"]:
             return f"There was nothing to find: {score:.2f}"
-        return f"{got['matched_rows']} of {got['expected_rows']} found: {score:.2f}"
+        parts = [f"{got['matched_rows']} of {got['expected_rows']} found"]
+        if got["extra_rows"]:
+            parts.append(f"{got['extra_rows']} too many")
+        if any(got[name] < got["recall"] for name in WEIGHTS):
+            parts.append("some fields wrong")
+        return f"{', '.join(parts)}: {score:.2f}"
 
     def story_html(self, frames: Frames, reset: Mapping[str, Any]) -> str:
         last = frames[-1].observation

@@ -38,8 +38,8 @@ def _parts(got: RewardBreakdown) -> Iterator[Part]:
     yield Part(
         "× precision",
         earned * got.precision - earned,
-        f"{got.matched_rows} of the {unique} distinct row(s) submitted are expected ones: what was "
-        f"earned is multiplied by {got.precision:.4g}."
+        f"Of {unique} different rows submitted {got.matched_rows} were expected: what was earned "
+        f"is multiplied by {got.precision:.4g}."
         if unique
         else "No row was submitted that could be read.",
     )
@@ -51,8 +51,8 @@ def _parts(got: RewardBreakdown) -> Iterator[Part]:
 def _share(name: str, weight: int, got: RewardBreakdown) -> str:
     if name == "recall":
         return (
-            f"{got.matched_rows} of {got.expected_rows} expected row(s) found, "
-            f"{got.missing_rows} missing: {weight / 100:g} × {got.recall:.4g}."
+            f"Of {got.expected_rows} expected rows {got.matched_rows} were found: "
+            f"{weight / 100:g} × {got.recall:.4g}."
         )
     what = words(name.removesuffix("_accuracy"))
     verb = "are" if name.startswith("value") else "is"
@@ -79,4 +79,4 @@ def _penalty(name: str, got: RewardBreakdown) -> str:
         "duplicate_penalty": "repeated",
         "invalid_row_penalty": "not readable",
     }[name]
-    return f"{count} row(s) {what}: {each:g} each, {most:g} at most."
+    return f"Rows {what}: {count}. {each:g} each, {most:g} at most."

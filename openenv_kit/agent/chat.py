@@ -183,7 +183,8 @@ class Endpoint:
 
     @property
     def _tries(self) -> str:
-        return f"tried {self._settings.model_retries + 1} time(s)"
+        most = self._settings.model_retries + 1
+        return f"attempt {most} of {most}"
 
     def _adapts(self, said: str) -> bool:
         """Learn from a refusal which options the model accepts; whether to ask again."""

@@ -196,7 +196,7 @@ def print_table(result: RunResult, console: Console, clean: Clean) -> None:
         console.print(f"Cost: {result.cost:.4f} US dollars.", highlight=False)
     unplayed = result.planned - len(result.episodes)
     if unplayed:
-        console.print(f"{unplayed} episode(s) were not started.", highlight=False)
+        console.print(f"Episodes not started: {unplayed}.", highlight=False)
     for each in [each for each in result.episodes if each.error][:MAX_TABLE_ROWS]:
         text = clean(f"{each.planned.label}: {each.error}")
         console.print(text, markup=False, highlight=False, soft_wrap=True)

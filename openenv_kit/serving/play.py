@@ -141,7 +141,7 @@ class Play:
         for text in actions:
             self.follow(text)
         state, last = self.state(), self.final or opening
-        message = f"Episode resumed after {state['step_count']} step(s) of {state['max_steps']}."
+        message = f"Episode resumed at step {state['step_count']} of {state['max_steps']}."
         return replace(
             opening, status=last.status, reward=last.reward, done=last.done, message=message
         )

@@ -168,7 +168,7 @@ def test_the_guide_of_the_drill_down_leads_to_a_row_of_the_report(
     mine.put("#mt-report [data-field=segment]", segment)
     mine.sees(GUIDE, "Submit 1 row")
     mine.click(PRIMARY)
-    mine.sees("#mt-story h2", "1 of 1 found: 1.00")
+    mine.sees("#mt-story h2", "1 of 1 exactly right: 1.00")
     mine.sees("#mt-below", "guilty" if right.change != "unattributed" else "chg-01")
 
 

@@ -50,8 +50,20 @@ def test_the_guide_leads_from_an_alert_to_its_root(product: str, seed: int) -> N
     whole = {"kind": root.kind, "change": root.change, "segment": text_of(root.segment)}
     visitor.rows = [{**offer, **whole}]
     room._submit(SCENES, visitor, None)
-    assert SCENES.headline(visitor.frames) == "1 of 1 found: 1.00"
+    assert SCENES.headline(visitor.frames) == "1 of 1 exactly right: 1.00"
     assert "Every row was right." in SCENES.story_html(visitor.frames, visitor.reset)
+
+
+def test_the_headline_of_an_episode_without_roots_says_so() -> None:
+    empty = next(
+        seed
+        for seed in range(60)
+        if not episode_of({"difficulty": "drill_easy", "seed": seed}).expected_rows
+    )
+    visitor = Visitor(ENVIRONMENT)
+    visitor.start(difficulty="drill_easy", seed=empty)
+    visitor.call("submit_report", {"rows": []})
+    assert SCENES.headline(visitor.frames) == "There was nothing to find: 1.00"
 
 
 def test_counts_rates_and_changes_by_week_and_day_agree() -> None:

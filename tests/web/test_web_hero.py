@@ -269,7 +269,8 @@ def test_after_grading_all_is_drawn_with_verdicts_and_the_call_that_shows_what_w
         WRONG: 1,
         MISSING: 1,
     }
-    assert SCENES.headline(visitor.frames).startswith(f"{len(ROWS) - 1} of {len(ROWS)} found: 0.")
+    headline = SCENES.headline(visitor.frames)
+    assert headline.startswith(f"{len(ROWS) - 1} of {len(ROWS)} found, some fields wrong: 0.")
     story = unescape(SCENES.story_html(visitor.frames, visitor.reset))
     assert f"{ROWS[1]['detection_method']}(date='{ROWS[1]['date']}'" in story
     assert "This row was expected and not reported." in story

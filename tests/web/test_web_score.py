@@ -47,7 +47,7 @@ def test_the_bars_of_a_score_add_up_to_it(wrong: int, missing: int) -> None:
     *steps, total = changes(html)
     assert total == pytest.approx(visitor.reply["reward"], abs=1e-4)
     assert sum(steps) == pytest.approx(total, abs=5e-4)
-    assert f"{got.matched_rows} of {got.expected_rows} expected row(s) found" in html
+    assert f"Of {got.expected_rows} expected rows {got.matched_rows} were found" in html
     assert ("that nobody asked for" in html) is bool(wrong)
 
 
