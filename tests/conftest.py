@@ -29,25 +29,30 @@ if sys.dont_write_bytecode:
 
 from full_disk import Disk, small_disk
 from games import GAMES, Game
-from hypothesis import HealthCheck, settings
 from live_server import served
 from warm_python import share_nursery
 
-# The same examples in every run, whichever files are chosen, and none fails for being slow.
-settings.register_profile(
-    "suite",
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("suite")
-
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One process for all workers to fork servers from: its imports take seconds."""
     if getattr(config.option, "numprocesses", None):
+        # One process for all workers to fork servers from: its imports take seconds.
         config.add_cleanup(share_nursery().close)
+    if config.pluginmanager.hasplugin("hypothesispytest"):  # trainers' environments lack it
+        _the_same_examples_in_every_run()
+
+
+def _the_same_examples_in_every_run() -> None:
+    """Whichever files are chosen; and none fails for being slow."""
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile(
+        "suite",
+        max_examples=60,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("suite")
 
 
 def pytest_collection() -> None:
