@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,16 +28,25 @@ if sys.dont_write_bytecode:
     sys.pycache_prefix = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "bytecode")
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
+import warm_python
 from full_disk import Disk, small_disk
 from games import GAMES, Game
 from live_server import served
-from warm_python import share_nursery
+
+IMPORTED_BY_TESTS = (
+    "docs.generate.hook",
+    "fakeredis",
+    "hypothesis",
+    "openenv_kit.cli",
+    "openenv_kit.trainers.openenv_harness",
+)
+"""What takes longest to import of what every worker needs and no server does."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if getattr(config.option, "numprocesses", None):
-        # One process for all workers to fork servers from: its imports take seconds.
-        config.add_cleanup(share_nursery().close)
+        # One process to fork the workers and all their servers from: its imports take seconds.
+        config.add_cleanup(warm_python.share_nursery(*IMPORTED_BY_TESTS).close)
     if config.pluginmanager.hasplugin("hypothesispytest"):  # trainers' environments lack it
         _the_same_examples_in_every_run()
 
@@ -53,6 +63,13 @@ def _the_same_examples_in_every_run() -> None:
         suppress_health_check=[HealthCheck.too_slow],
     )
     settings.load_profile("suite")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Workers are forked from it, by what stands for their interpreter."""
+    for spec in specs:
+        spec.python = shlex.join([sys.executable, warm_python.__file__])
 
 
 def pytest_collection() -> None:

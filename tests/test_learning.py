@@ -55,11 +55,15 @@ def learner():
     return trained(SHORT)
 
 
+@pytest.fixture(scope="module")
+def scores():
+    return baselines(Plan(held_out_tasks=72))
+
+
 @pytest.mark.slow
 def test_the_held_out_score_climbs_from_the_floor_to_far_above_the_best_blind_policy(
-    learner, examination
+    learner, examination, scores
 ):
-    scores = baselines(Plan(held_out_tasks=72))
     blind = max(scores[name] for name in LABEL_BLIND)
     assert examination.exploring(RowPolicy.untrained()).mean() < blind
     assert examination.exploring(learner).mean() > 2 * blind
@@ -222,8 +226,8 @@ def near(colours, wanted):
 
 @pytest.fixture
 def brief(monkeypatch):
-    """The command's runs are measured on a quarter of the held-out tasks."""
-    monkeypatch.setattr("research.learning.__main__.Plan", partial(Plan, held_out_tasks=72))
+    """The command's runs are measured on few of the held-out tasks."""
+    monkeypatch.setattr("research.learning.__main__.Plan", partial(Plan, held_out_tasks=24))
 
 
 @pytest.mark.slow
@@ -254,8 +258,7 @@ def test_the_command_fails_when_a_run_did_not_learn(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_baselines_hold_the_half_policies_with_and_without_practice():
-    scores = baselines(Plan(held_out_tasks=96))
+def test_the_baselines_hold_the_half_policies_with_and_without_practice(scores):
     blind = max(scores[name] for name in LABEL_BLIND)
     assert blind < scores["upstream_first"] < scores["upstream_first_practice"] < 1.0
     assert scores["reference"] == 1.0

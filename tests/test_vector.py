@@ -16,10 +16,10 @@ from openenv_kit.play.vector import VectorSession
 
 @pytest.mark.slow
 def test_episodes_side_by_side_give_every_reply_that_single_ones_give():
-    count = 1000 if os.environ.get("METRIC_TRACKER_FULL") else 300
+    count = 1000 if os.environ.get("METRIC_TRACKER_FULL") else 100
     resets, policy = split_resets(ENVIRONMENT, 0, count), get_policy("reference")
     alone = single(ENVIRONMENT, resets, policy)
-    together = side_by_side(VectorSession(192, ENVIRONMENT), resets, policy)
+    together = side_by_side(VectorSession(64, ENVIRONMENT), resets, policy)
     assert len({tuple(digests) for digests in alone}) == count, "every episode is another one"
     assert together == alone
 

@@ -44,6 +44,17 @@ def test_it_has_the_arguments_variables_and_streams_of_a_fresh_one(tmp_path: Pat
     assert (tmp_path / "err").read_bytes() == fresh.stderr == b"words\n"
 
 
+def test_as_an_interpreter_it_runs_code_as_python_does() -> None:
+    command = ["-u", "-c", PROGRAM, "one"]
+    fresh, warm = (
+        subprocess.run([*python, *command], input=b"words", capture_output=True)
+        for python in ([sys.executable], [sys.executable, ROOT / "tests" / "warm_python.py"])
+    )
+    assert warm.returncode == fresh.returncode == 7
+    assert json.loads(warm.stdout) == json.loads(fresh.stdout)
+    assert warm.stderr == fresh.stderr == b"words\n"
+
+
 def test_its_end_is_seen_as_that_of_a_child() -> None:
     program = warm_python("-m", "http.server", "0", "--bind", "127.0.0.1")
     assert program.poll() is None

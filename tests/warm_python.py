@@ -2,15 +2,18 @@
 
 `warm_python` stands for `subprocess.Popen([sys.executable, *arguments])` where a test is not about
 how a program starts; the framework's imports take seconds each time. The program runs by the same
-`-m MODULE` or path, with its own arguments, variables and standard streams. What it cannot be given
-is another interpreter, and variables that are read by an import: with such it is started plainly.
+`-m MODULE`, path or `-c CODE`, with its own arguments, variables and standard streams. What it
+cannot be given is another interpreter, and variables that are read by an import: with such it is
+started plainly.
 
-Run as a program, this is the process that they are forked from.
+Run as a program, this is the process that they are forked from; with `-c CODE` it stands for such
+a program, as an interpreter that others can start.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import importlib
@@ -93,9 +96,12 @@ class Nursery:
     """The process that programs are forked from, with the socket at which it is asked for them.
 
     It ends, and kills what it still runs, when this process is gone, however that ended.
+
+    Args:
+        modules: imported there besides what every server needs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *modules: str) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self.address = f"{self._folder.name}/nursery"
         mine, theirs = os.pipe()
@@ -103,7 +109,7 @@ class Nursery:
             listener.bind(self.address)
             listener.listen()
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(listener.fileno()), str(mine)],
+                [sys.executable, __file__, str(listener.fileno()), str(mine), *modules],
                 cwd=ROOT,
                 pass_fds=[listener.fileno(), mine],
                 start_new_session=True,  # a Ctrl-C is for the tests, which then end their programs
@@ -137,9 +143,9 @@ class Asking:
         return json.loads(answer)
 
 
-def share_nursery() -> Nursery:
+def share_nursery(*modules: str) -> Nursery:
     """Start a nursery that the processes that this one starts from now on use as well."""
-    nursery = Nursery()
+    nursery = Nursery(*modules)
     os.environ[SHARED] = nursery.address
     return nursery
 
@@ -237,7 +243,8 @@ def _serve(listener: socket.socket, owner: int) -> dict[str, Any] | None:
                 pid, status = os.waitpid(question["ended"], os.WNOHANG)
                 running[asked].discard(pid)
                 answer = os.waitstatus_to_exitcode(status) if pid else None
-            asked.send(json.dumps(answer).encode())
+            with contextlib.suppress(BrokenPipeError):  # who asked is gone: read as such next
+                asked.send(json.dumps(answer).encode())
 
 
 def _run(arguments: Sequence[str], folder: str, variables: Mapping[str, str]) -> None:
@@ -245,7 +252,11 @@ def _run(arguments: Sequence[str], folder: str, variables: Mapping[str, str]) ->
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
-    if arguments[0] == "-m":
+    if arguments[0] == "-c":
+        sys.argv = ["-c", *arguments[2:]]
+        sys.path[0] = ""
+        exec(arguments[1], {"__name__": "__main__"})
+    elif arguments[0] == "-m":
         sys.argv = list(arguments[1:])
         sys.path[0] = folder
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
@@ -255,15 +266,26 @@ def _run(arguments: Sequence[str], folder: str, variables: Mapping[str, str]) ->
         runpy.run_path(arguments[0], run_name="__main__")
 
 
+def _stand_in(*arguments: str) -> int:
+    """Start a program with this process's streams, and pass a Ctrl-C on to it; its exit code."""
+    program = warm_python(*arguments, cwd=Path.cwd(), stdin=0, stdout=1, stderr=2)
+    signal.signal(signal.SIGINT, lambda *_: os.kill(program.pid, signal.SIGINT))
+    select.select([os.pidfd_open(program.pid)], [], [])
+    return program.wait()
+
+
 if __name__ == "__main__":
+    if "-c" in sys.argv:
+        sys.exit(_stand_in(*sys.argv[sys.argv.index("-c") :]))
     gc.disable()  # nothing that an import makes is garbage
-    for module in IMPORTED:
+    asked_at, owned_by, *more = sys.argv[1:]
+    for module in (*IMPORTED, *more):
         importlib.import_module(module)
     if threading.active_count() > 1:  # whatever another one holds would be held for good in a fork
         raise RuntimeError(f"an import started a thread: {threading.enumerate()}")
     gc.collect()
     gc.enable()
     gc.freeze()  # a fork that collects would go through, and copy, all of this
-    asked_at, owned_by = map(int, sys.argv[1:])
-    if (start := _serve(socket.socket(fileno=asked_at), owned_by)) is not None:
+    listening = socket.socket(fileno=int(asked_at))
+    if (start := _serve(listening, int(owned_by))) is not None:
         _run(start["start"], start["folder"], start["variables"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -188,9 +189,10 @@ def test_what_is_to_blame_could_have_moved_the_root_so(domain: Domain) -> None:
             cell = stream.pick(np.flatnonzero(limited_to(domain, AUDIENCES[WHOM[kind]])).tolist())
             roots.append(Root(stage, day, day, cell, kind, kind != LOSS and stream.below(2) > 0))
         log = draw_log(domain, roots, stream)
+        due = [(root, change_of(cube, domain, root, log)) for root in roots]
         for each in log:
             work = work_of(domain, each)
-            blames = [root for root in roots if change_of(cube, domain, root, log) == each.id]
+            blames = [root for root, change in due if change == each.id]
             assert work.suits(roles_of(domain, each.cell), [root.rises for root in blames])
             assert not (work.final and each.undoes)
             if each.component == TRACKING:
@@ -200,10 +202,17 @@ def test_what_is_to_blame_could_have_moved_the_root_so(domain: Domain) -> None:
 
 def work_of(domain: Domain, entry: Entry) -> Work:
     """The line of the catalogue that an entry was written by."""
-    patterns = {
-        w: re.escape(w.words).replace(r"\{\}", ".+") for w in domain.work_on(entry.component)
+    patterns = patterns_of(domain, entry.component)
+    return next(work for work, words in patterns.items() if words.fullmatch(entry.work))
+
+
+@cache
+def patterns_of(domain: Domain, component: str) -> dict[Work, re.Pattern[str]]:
+    """What is done to a component, each line of the catalogue with what it looks like in a log."""
+    return {
+        work: re.compile(re.escape(work.words).replace(r"\{\}", ".+"))
+        for work in domain.work_on(component)
     }
-    return next(work for work, words in patterns.items() if re.fullmatch(words, entry.work))
 
 
 def test_a_mix_shift_is_due_to_what_moves_people_both_ways() -> None:
@@ -239,6 +248,7 @@ NEVER = {TRAFFIC: {RELEASE}, MIX: {RELEASE}, LOSS: {SOURCE, PEOPLE, PAGE}}
 """What attributes are never about for whom such a cause is."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [FAINT, HARD, WIDE])
 def test_causes_are_for_people_to_whom_they_can_happen(config: DrillConfig) -> None:
     for seed in range(4):
