@@ -17,6 +17,7 @@ from firewatch_env.evidence.meters import (
     RECENT,
     by_status,
     failing,
+    idle,
     in_zones,
     latency_ratio,
     pods,
@@ -57,15 +58,14 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
         _shares({how: share for how, share in statuses.items() if (how in FROM_CALLEES) is callees})
         for callees in (False, True)
     )
-    said = [f"{service.name}: own failures: {own or 'none'}{passed and '; '}{passed}."]
+    seen = [call for call in service.callers if timed_out(call) >= 0.01]
+    own = own or ("none, callers give up first" if seen else "none")
+    own += ", of hardly any requests" if idle(service) else ""
+    said = [f"{service.name}: own failures: {own}{passed and '; '}{passed}."]
     for name, shares in split(service).items():
         if max(shares.values(), default=0) >= 0.005:
             said.append(f"By {name} (own failures of each): {_shares(worst_first(shares))}.")
-    said += [
-        f"Seen by {call.caller.name}: {failing(call)}."
-        for call in service.callers
-        if timed_out(call) >= 0.01
-    ]
+    said += [f"Seen by {call.caller.name}: {failing(call)}." for call in seen]
     extra = ""
     if service.kind == "cache":
         extra = f", cache hits {service.hits:.0%} (usual {USUAL_HITS:.0%})"

@@ -26,7 +26,7 @@ def roll(service: Service) -> None:
 
 @action("restart_service", "repair")
 def restart_service(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Restart the pods in place, a quarter at a time: fresh memory, threads and back-off."""
+    """Restart the pods in place, a quarter at a time: fresh memory, threads, scratch volume."""
     roll(service)
     for name in _FRESH:
         world.ease(service, name, LEVERS[name].usual)

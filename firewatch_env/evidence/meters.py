@@ -21,13 +21,14 @@ MISSES = ("hits", "cold_cache", "small_cache")
 
 # From which value on a meter is unusual.
 ERRORS, SLOW, HIGH_CPU, HIGH_MEMORY = 0.05, 0.5, 0.95, 0.7
-# From which value on it is critical.
-MOST_FAIL, VERY_SLOW, NEARLY_FULL = 0.5, 2.0, 0.9
+# From which value on it is critical; the first is the least that is printed as 50 %.
+MOST_FAIL, VERY_SLOW, NEARLY_FULL = 0.495, 2.0, 0.9
 POOR_HITS = 0.8
 WAITING = 60
 """Seconds of the usual load that wait in a pipeline before it is called degraded."""
 FROM_CALLEES = TIMEOUTS, BELOW = "callees' timeouts", "callees' errors"
 """How requests end badly for what callees did; all other ways are failures of its own."""
+_IDLE = 0.05  # of the usual load; what is less is printed as none
 WINDOW = 10  # ticks: alerts on a rate look at five minutes
 RECENT = 20
 """Ticks for which it is mentioned that pods ran out of memory."""
@@ -82,6 +83,11 @@ def read(service: Service) -> Meters:
             memory if memory < 1 else 1.0, int(busy + 0.5), status,
         )
     )  # fmt: skip
+
+
+def idle(service: Service) -> bool:
+    """Whether so few requests arrive that shares of them say little."""
+    return service.load < _IDLE * service.usual_load
 
 
 def pods(service: Service) -> tuple[int, int]:
@@ -181,9 +187,10 @@ def split(service: Service) -> dict[str, dict[str, float]]:
         zones = {"a": 1 - everywhere * (1 - a)}
         if b_asked:
             zones["b"] = 1 - everywhere * in_b * newer * (1 - b)
-    by_client = {}
+    by_client = {call.caller.name: service.now.seen for call in service.callers}
     if no_customers(service):
-        by_client = {stranger(service): 1.0, "all others": service.now.seen}
+        name, failing_share = stranger(service)
+        by_client[name] = failing_share
     failing = {name: 1 - ok for name, ok in features.items()}
     return {"version": versions, "zone": zones, "feature": failing, "client": by_client}
 
