@@ -125,7 +125,7 @@ def releases(service: Service) -> Iterator[tuple[str, Release]]:
 def by_status(service: Service) -> dict[str, float]:
     """Share of all requests sent to a service that end badly, by how."""
     now = service.now
-    spoilt = add_up(part.weight * part.err for part in service.parts)  # by a zone's pods
+    spoilt = add_up([part.weight * part.err for part in service.parts])  # by a zone's pods
     own = 1 - (1 - service.err) * (1 - spoilt) * (1 - service.levers.get("meter", 0.0))
     refused = 1 - (1 - now.refused) * (1 - service.levers.get("bots", 0.0))
     # In this order: what one thing ends does not reach the next.
@@ -208,10 +208,10 @@ def since(world: World, service: Service) -> int | None:
 
     Such an alert looks once a minute, at the end of it; before the history began all was well.
     """
-    at, history, fired = world.services.index(service), world.history or [], None
+    at, fired = world.services.index(service), None
+    history = [shares[at] for shares in world.history or ()]
     for end in range(len(history) - 1 - world.tick % 2, 0, -2):
-        window = history[max(end - WINDOW, 0) : end]
-        if add_up(shares[at] for shares in window) < ERRORS * WINDOW:
+        if add_up(history[max(end - WINDOW, 0) : end]) < ERRORS * WINDOW:
             break
         fired = world.first + end
     return fired
