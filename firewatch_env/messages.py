@@ -118,9 +118,11 @@ def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
         said.append(f"{ready}/{whole} pods ready")
     if now.p99 >= SLOW:
         said.append(f"p99 {now.p99:.1f} s")
-    if now.cpu >= HIGH_CPU:
+    if ready and now.cpu >= HIGH_CPU:
         said.append(f"CPU {now.cpu:.0%}")
-    if now.memory >= memory + _RISE:
+    if not ready:  # what their meters showed last is old
+        pass
+    elif now.memory >= memory + _RISE:
         said.append(f"memory {memory:.0%} → {now.memory:.0%}")
     elif now.memory >= HIGH_MEMORY:
         said.append(f"memory {now.memory:.0%}")

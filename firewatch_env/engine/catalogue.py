@@ -136,9 +136,10 @@ _ORDERS = (
 )
 _FEATURES = {
     "session-api session-cache auth-api identity-db token-cache key-service secrets-store "
-    "quota-api quota-cache": "password logins,single sign-on,guest sessions,app tokens,"
-    "partner tokens,password resets,login codes,social logins,staff logins,new accounts,"
-    "linked devices,address changes,token renewals,log-outs",
+    "quota-api quota-cache profile-api profile-db audit-api audit-store": "password logins,"
+    "single sign-on,guest sessions,app tokens,partner tokens,password resets,login codes,"
+    "social logins,staff logins,new accounts,linked devices,address changes,token renewals,"
+    "log-outs",
     "payment-api payment-proxy bank-adapter bank-db fraud-api scoring-api ledger-api "
     "ledger-db": "credit cards,debit cards,direct debits,invoices,instalments,refunds,gift cards,"
     "chargebacks,bank transfers,wallets,subscriptions,pre-authorisations,partner payouts,"

@@ -162,7 +162,7 @@ def split(service: Service) -> dict[str, dict[str, float]]:
         if head == "limit":
             value = max(1 - value / service.features.get(channel, 1.0), 0.0)
         elif head == "quota":
-            value = 1 - value
+            value = service.now.limited
         part = service.features.get(channel, 0.0) if channel else 1.0
         reach = zone_share(service, service.clock) if sign.zone_b else 1.0
         for feature in features:

@@ -55,7 +55,7 @@ stale_instances lost WARN connection refused: registered instance 10.0.3.7 is go
 proxies lost ERROR stream reset: protocol error between sidecars 1.8 and 1.9{r}
 slots_switch lost WARN connection refused: no instance up in the blue slot{r}
 zone_lost lost@b WARN connection timed out: zone b unreachable
-neighbour -@b WARN slow request: CPU steal by another tenant of node b-2
+neighbour -@b WARN CPU steal by another tenant of node b-2
 cpu - WARN slow request: most CPU time in {F}Handler.java:142{r}
 logging - DEBUG request body follows (4 kB){r}
 queries - WARN slow request: one query for each item{r}

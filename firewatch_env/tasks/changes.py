@@ -76,7 +76,7 @@ COSMETIC = {
     "metrics of {f}: every 60 s → 30 s; trace sampling of {f}: 1% → 2%; "
     "log format of {f}: text → JSON; usage report of {f}: weekly → daily",
     "revision data": "log retention for {f}: 7 → 14 days; slow-query log of {f}: 1 s → 800 ms; "
-    "metrics of {f}: every 60 s → 30 s; backup of {f}: daily → every 12 h; "
+    "metrics of {f}: every 60 s → 30 s; snapshot of {f}: daily → every 12 h; "
     "log format of {f}: text → JSON; size report of {f}: weekly → daily",
 }
 """What moves nothing, by the same."""
