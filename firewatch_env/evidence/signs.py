@@ -61,7 +61,7 @@ logging - DEBUG request body follows (4 kB){r}
 queries - WARN slow request: one query for each item{r}
 cpu_limit - WARN throttled by the container's CPU limit{r}
 slots - WARN connection pool for {f} is full, timed out after 3000 ms{r}
-blocked - WARN threads blocked at LockManager.java:77
+blocked - WARN threads blocked at LockManager.java:77: lock file on the scratch volume
 streams - WARN HTTP/2: limit of concurrent streams reached, none closed
 reconnects - WARN accept queue full: clients reconnect all at once
 pods - WARN pod not ready: warm-up of {f} still running{r}
