@@ -172,9 +172,9 @@ def _off(service: Service, families: tuple[str, ...]) -> list[str]:
     return said
 
 
-def _found(look: str, service: Service, said: list[str]) -> Outcome:
+def _found(name: str, service: Service, said: list[str]) -> Outcome:
     """What a look found, or that it found nothing and where."""
-    nothing = f"{service.name}: nothing unusual. Looked at: {ACTIONS[look].summary}"
+    nothing = f"{service.name}: nothing unusual. Looked at: {ACTIONS[name].summary}"
     return Outcome("; ".join(said) or nothing, None)
 
 

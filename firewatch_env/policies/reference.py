@@ -212,7 +212,7 @@ class Engineer:
         return (yield from self._mend(found[0], service, **found[1]))
 
     def _memory(self, service: str, text: str) -> Script:
-        """What fills a heap: a change, stuck threads, or simply all that it has to hold."""
+        """What fills a heap: a change, a spool file, or the data of a tenant."""
         for what in re.findall(r"([\w -]+?) \+\d+ MB", text.partition("above usual: ")[2]):
             if what.strip() == LEAKED:
                 return (yield from self._mend("restart_service", service))
