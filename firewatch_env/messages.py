@@ -118,14 +118,11 @@ def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
         said.append(f"{ready}/{whole} pods ready")
     if now.p99 >= SLOW:
         said.append(f"p99 {now.p99:.1f} s")
-    if ready and now.cpu >= HIGH_CPU:
+    if ready and now.cpu >= HIGH_CPU:  # of dead pods, meters show what they showed last
         said.append(f"CPU {now.cpu:.0%}")
-    if not ready:  # what their meters showed last is old
-        pass
-    elif now.memory >= memory + _RISE:
-        said.append(f"memory {memory:.0%} → {now.memory:.0%}")
-    elif now.memory >= HIGH_MEMORY:
-        said.append(f"memory {now.memory:.0%}")
+    risen = now.memory >= memory + _RISE
+    if ready and (risen or now.memory >= HIGH_MEMORY):
+        said.append(f"memory {f'{memory:.0%} → ' * risen}{now.memory:.0%}")
     if service.killed is not None and world.tick - service.killed < RECENT:
         said.append(f"out of memory at {world.clock(service.killed)}")
     if service.backlog > WAITING * service.usual_load:
