@@ -30,6 +30,7 @@ from firewatch_env.evidence.meters import (
 )
 
 _STEP, _POINTS = 16, 4  # ticks between points of a series, and how many
+_LEAF = "It calls no other service."
 _SLOWER = 1.45  # times the usual latency from which on both are told
 
 
@@ -130,7 +131,7 @@ def trace_dependencies(world: World, service: Service, parameters: Mapping[str, 
     if fine:
         said.append(f"Fine: {', '.join(fine)}.")
     if not calls:
-        said.append("It calls no other service.")
+        said.append(_LEAF)
     said += [_caller(call) for call in service.callers]
     return Outcome("\n".join(said), None)
 
@@ -195,7 +196,8 @@ def trace_distributed_request(
             break
         way.append(f"{call.callee.name} ({text.split(',')[0]})")
         here = call.callee
-    return Outcome(" > ".join(way) or "every call goes as usual", None)
+    fine = "Every call goes as usual." if service.calls else _LEAF
+    return Outcome(" > ".join(way) or fine, None)
 
 
 @look("inspect_commit_diff")

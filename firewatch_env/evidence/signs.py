@@ -79,7 +79,7 @@ orphans - WARN response dropped: client closed the connection
 hits - INFO cache: entries of {f} expire before they are read{r}
 cold_cache - INFO cache: cold after a restart, few keys loaded
 small_cache - INFO cache: memory full, evicting keys still in use{r}
-pipeline - WARN job stalled: no item finished in 5 min
+pipeline - WARN job stalled: most workers hang
 fallback - WARN circuit breaker open: answering without {f}
 timeout - WARN call to {f} timed out: deadline exceeded{r}
 calls - INFO call to {f}: batch of 1{r}
