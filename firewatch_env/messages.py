@@ -22,6 +22,7 @@ from firewatch_env.evidence.meters import (
     WAITING,
     Meters,
     by_status,
+    idle,
     pods,
 )
 from firewatch_env.evidence.signs import LOST
@@ -55,7 +56,7 @@ Score, 0 to 1: precision × (0.55 if it is over for good and declared + 0.45 × 
 spared customers of what the reference player spares them). Each change without which customers \
 would have been no worse off costs a quarter, and so does a runbook that finds nothing to put \
 right; setting what is set already is free. The error budget is the harm that the month still \
-allows: ten ticks with every customer let down use it up, and nothing else happens then."""
+allows: ten ticks with every customer let down use it up. Harm counts on after that."""
 _NAMED = 5  # unneeded changes, at most
 _RISE = 0.05  # of memory since tick 0
 
@@ -90,9 +91,10 @@ def situation(
         if (text := _unwell(world, service, meters[service.name], memory[service.name]))
     ]
     customers = f"{world.let_down:.1%} are let down" if world.harm else "all well"
+    left = f"{budget:.0f}%" if budget or not world.harm else "used up, harm counts on"
     return (
         f"{world.clock(world.tick)}, tick {world.tick} of {of}. Customers: {customers}, budget "
-        f"{budget:.0f}%. Unwell: {'; '.join(unwell) or 'none'}."
+        f"{left}. Unwell: {'; '.join(unwell) or 'none'}."
     )
 
 
@@ -109,17 +111,18 @@ def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
     if service.masks and (passed := shares.get(TIMEOUTS, 0.0) + shares.get(BELOW, 0.0)) >= ERRORS:
         failing["passed on from callees"] = passed
     said = [f"{how} {share:.0%}" for how, share in failing.items()]
+    if failing and idle(service):
+        said, failing = [f"hardly any requests, {max(failing.values()):.0%} fail"], {}
     ready, whole = pods(service)
     if ready < whole:
         said.append(f"{ready}/{whole} pods ready")
     if now.p99 >= SLOW:
         said.append(f"p99 {now.p99:.1f} s")
-    if now.cpu >= HIGH_CPU:
+    if ready and now.cpu >= HIGH_CPU:  # of dead pods, meters show what they showed last
         said.append(f"CPU {now.cpu:.0%}")
-    if now.memory >= memory + _RISE:
-        said.append(f"memory {memory:.0%} → {now.memory:.0%}")
-    elif now.memory >= HIGH_MEMORY:
-        said.append(f"memory {now.memory:.0%}")
+    risen = now.memory >= memory + _RISE
+    if ready and (risen or now.memory >= HIGH_MEMORY):
+        said.append(f"memory {f'{memory:.0%} → ' * risen}{now.memory:.0%}")
     if service.killed is not None and world.tick - service.killed < RECENT:
         said.append(f"out of memory at {world.clock(service.killed)}")
     if service.backlog > WAITING * service.usual_load:

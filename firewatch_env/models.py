@@ -31,7 +31,7 @@ class FirewatchObservation(Observation):
     status: str = Field("running", description="running, completed or error")
     message: str = Field("", description="the action's feedback, or what was wrong with it")
     services: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="nine keys for each service"
+        default_factory=dict, description="nine keys each; `status`: what outside probes find"
     )
     active_alerts: list[dict[str, Any]] = Field(default_factory=list, description="worst first")
     dependency_graph: dict[str, list[str]] = Field(

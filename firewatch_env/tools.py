@@ -105,7 +105,8 @@ MORE = {
     "scale_replicas": " Pods are lent; a higher memory limit lasts.",
     "traffic_shift": " Ends after 10 minutes.",
     "circuit_break": " A part of the answers without it count as bad.",
-    "rollback_deploy": " Ends all that the build brought.",
+    "rollback_deploy": " Ends all that the build brought; scratch volumes stay.",
+    "disable_retries": " Ordinary retries are spaced and add no load.",
 }
 
 

@@ -10,17 +10,17 @@ from math import ceil
 from typing import Any
 
 from firewatch_env.actions.looks import canary, worst_first
-from firewatch_env.actions.registry import Outcome, look, minutes
+from firewatch_env.actions.registry import ACTIONS, Outcome, look, minutes
 from firewatch_env.engine.levers import LEVERS, family, felt
 from firewatch_env.engine.motion import drained_at
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.tick import cpu_of_request
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.meters import MISSES, UNREADY, latency_ratio, pods
-from firewatch_env.evidence.signs import ALL, describe, fills_up
+from firewatch_env.evidence.signs import TENANT, describe, fills_up
 
 MOST_MEMORY = 2.5  # to the usual limit
-LEAKED = "leaked buffers"
+LEAKED = "replayed spool file"
 _HELD = ("blocked", "streams", "reconnects")  # what takes threads and connections out of use
 _WORKERS = 200  # worker threads of a pod on an ordinary day, ten times what it needs
 
@@ -69,21 +69,26 @@ look("inspect_thread_pool")(_threads)
 @look("check_gc_pressure")
 def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """The heap: how full, what fills it, how fast it grows, and its limit."""
-    used, limit = service.now.memory, service.memory_limit
-    fill, held = used * limit - service.memory - service.heap, dict[str, float]()
+    limit, usual = service.memory_limit, memory_mb(service)
+    used, held = min(service.now.memory, 1) * limit, dict[str, float]()
+    above = max(used - service.memory, 0.0)
+    steady = min(service.heap, above)
     for name in sorted(service.levers):
-        if family(name) in ("grow", "fill", "heap", "leak"):
-            what = name.partition(".")[2] or {"leak": LEAKED}.get(name, ALL)
-            more = fill
-            if family(name) == "heap":
-                more = felt(service, name) * service.features.get(what, 1.0)
-            held[what] = held.get(what, 0.0) + more / limit
+        if (head := family(name)) in ("grow", "fill", "heap", "leak"):
+            what = name.partition(".")[2] or {"leak": LEAKED, "fill": TENANT}[head]
+            share = felt(service, name) * service.features.get(what, 1.0)
+            if head == "heap":
+                share *= steady / (service.heap or 1)
+            else:  # what has grown is of all that grow, each as fast as it does
+                share *= (above - steady) / (service.grow or 1) / (5 if head == "fill" else 1)
+            held[what] = held.get(what, 0.0) + share
     fills = ", ".join(
-        f"{what} {share:+.0%}" for what, share in worst_first(held).items() if share > 0.01
+        f"{what} {share * usual:+.0f} MB"
+        for what, share in worst_first(held).items()
+        if share / limit >= 0.015
     )
-    usual = memory_mb(service)
     return Outcome(
-        f"heap {min(used, 1):.0%} of {limit * usual:.0f} MB, {_growth(service)}; "
+        f"heap {used / limit:.0%} of {limit * usual:.0f} MB, {_growth(service)}; "
         f"above usual: {fills or ('nothing yet' if service.grow else 'nothing')}; "
         f"limit can be raised to {MOST_MEMORY * usual:.0f} MB",
         None,
@@ -99,7 +104,8 @@ def _growth(service: Service) -> str:
         return "full"
     if grows == 0 or max(part.fill for part in service.parts) >= service.grow_cap - 1e-9:
         return "steady"
-    end = "stops before it is full"
+    most = service.memory + service.heap + service.grow_cap
+    end = f"bounded at {most / service.memory_limit:.0%}"
     if fills_up(service):
         end = f"full in about {minutes(ceil(room / grows + 1))}"
     return f"{2 * grows:+.1%} a minute, {end}"
@@ -166,13 +172,18 @@ def _off(service: Service, families: tuple[str, ...]) -> list[str]:
     return said
 
 
+def _found(name: str, service: Service, said: list[str]) -> Outcome:
+    """What a look found, or that it found nothing and where."""
+    nothing = f"{service.name}: nothing unusual. Looked at: {ACTIONS[name].summary}"
+    return Outcome("; ".join(said) or nothing, None)
+
+
 def _object_look(name: str, summary: str, families: tuple[str, ...]) -> None:
     def do(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
         said = _off(service, families)
         if service.kind == "job" and "pipeline" in families:
             said.append(f"{service.backlog:.0f} items wait")
-        nothing = f"{service.name}: nothing unusual. Looked at: {summary}"
-        return Outcome("; ".join(said) or nothing, None)
+        return _found(name, service, said)
 
     do.__doc__ = summary
     look(name)(do)
@@ -190,7 +201,8 @@ def inspect_cluster_topology(
 ) -> Outcome:
     """Pods and why some are not ready, zones, versions side by side, the busiest pod, nodes."""
     ready, whole = pods(service)
-    said = [f"pods {ready}/{whole} ready", *_off(service, _PODS)]
+    said = [f"pods {ready}/{whole} ready"] if ready < whole else []
+    said += _off(service, _PODS)
     if service.kind == "job":
         said.append(f"{service.backlog:.0f} items wait")
     if (hot := _busiest(service)) < 1:
@@ -205,4 +217,4 @@ def inspect_cluster_topology(
     if drained := drained_at(service, world.tick):
         said.append(f"zone b drained by {drained:.0%}")
     said += _off(service, ("zone_lost", "zone_fails", "neighbour", "minority", "zone_lag"))
-    return Outcome("; ".join(said), None)
+    return _found("inspect_cluster_topology", service, said)

@@ -17,6 +17,7 @@ from firewatch_env.evidence.meters import (
     RECENT,
     by_status,
     failing,
+    idle,
     in_zones,
     latency_ratio,
     pods,
@@ -29,6 +30,7 @@ from firewatch_env.evidence.meters import (
 )
 
 _STEP, _POINTS = 16, 4  # ticks between points of a series, and how many
+_LEAF = "It calls no other service."
 _SLOWER = 1.45  # times the usual latency from which on both are told
 
 
@@ -57,15 +59,14 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
         _shares({how: share for how, share in statuses.items() if (how in FROM_CALLEES) is callees})
         for callees in (False, True)
     )
-    said = [f"{service.name}: own failures: {own or 'none'}{passed and '; '}{passed}."]
+    seen = [call for call in service.callers if timed_out(call) >= 0.01]
+    own = own or ("none, callers give up first" if seen else "none")
+    own += ", of hardly any requests" if idle(service) else ""
+    said = [f"{service.name}: own failures: {own}{passed and '; '}{passed}."]
     for name, shares in split(service).items():
         if max(shares.values(), default=0) >= 0.005:
             said.append(f"By {name} (own failures of each): {_shares(worst_first(shares))}.")
-    said += [
-        f"Seen by {call.caller.name}: {failing(call)}."
-        for call in service.callers
-        if timed_out(call) >= 0.01
-    ]
+    said += [f"Seen by {call.caller.name}: {failing(call)}." for call in seen]
     extra = ""
     if service.kind == "cache":
         extra = f", cache hits {service.hits:.0%} (usual {USUAL_HITS:.0%})"
@@ -130,7 +131,7 @@ def trace_dependencies(world: World, service: Service, parameters: Mapping[str, 
     if fine:
         said.append(f"Fine: {', '.join(fine)}.")
     if not calls:
-        said.append("It calls no other service.")
+        said.append(_LEAF)
     said += [_caller(call) for call in service.callers]
     return Outcome("\n".join(said), None)
 
@@ -195,7 +196,8 @@ def trace_distributed_request(
             break
         way.append(f"{call.callee.name} ({text.split(',')[0]})")
         here = call.callee
-    return Outcome(" > ".join(way) or "every call goes as usual", None)
+    fine = "Every call goes as usual." if service.calls else _LEAF
+    return Outcome(" > ".join(way) or fine, None)
 
 
 @look("inspect_commit_diff")

@@ -122,10 +122,12 @@ def _retries(name: str, attribute: str, said: str, summary: str) -> None:
         calls = service.calls + service.callers
         if all(getattr(call, attribute) for call in calls):
             return as_asked(service, said)
+        unspaced = any(not call.pace for call in calls)
         for call in calls:
             setattr(call, attribute, True)
             derive(call.caller, world.tick)
-        return Outcome(f"{service.name}: {said}")
+        relief = "" if unspaced else "; retries were spaced already and added no load"
+        return Outcome(f"{service.name}: {said}{relief}")
 
     do.__doc__ = summary
     action(name, "mitigate")(do)

@@ -11,7 +11,7 @@ from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Release, Service, Setting
 from firewatch_env.engine.world import DAY, World
 
-# What pods carry only as long as they live.
+# What a restart clears; kills and rollouts do not: most of it lies on the scratch volume.
 _FRESH = ("blocked", "backoff", "bad_process", "reconnects", "leak")
 _WORD = {"build": "build", "revision": "config"}  # as change logs say
 _OLD_FAILS = 0.08  # of requests, once a build or revision older than a day is taken back
@@ -26,7 +26,7 @@ def roll(service: Service) -> None:
 
 @action("restart_service", "repair")
 def restart_service(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Restart the pods in place, a quarter at a time: fresh memory, threads and back-off."""
+    """Restart the pods in place, a quarter at a time: fresh memory, threads, scratch volume."""
     roll(service)
     for name in _FRESH:
         world.ease(service, name, LEVERS[name].usual)

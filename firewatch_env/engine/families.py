@@ -119,7 +119,7 @@ def _grow(e: Effect, s: Service, channel: str, value: float) -> None:
 
 @lever("leak")
 def _leak(e: Effect, s: Service, channel: str, value: float) -> None:
-    """Memory that stuck threads hold and go on taking until the pods are replaced."""
+    """Memory that goes on growing until the service is restarted."""
     e.grow += value
 
 

@@ -39,7 +39,7 @@ _ROUTINE: dict[str, tuple[str, ...]] = {
 
 def lines(world: World, service: Service) -> tuple[str, ...]:
     """The service's last log lines, the most telling ones last."""
-    said = sorted([*_own(world, service), *_resources(world, service), *_callees(service)])[-6:]
+    said = sorted([*_own(world, service), *_resources(service), *_callees(service)])[-6:]
     texts = [text for _, text in said]
     if service.name in world.advice:
         texts.insert(max(len(texts) - 1, 0), f"WARN  {world.advice[service.name]}")
@@ -49,9 +49,16 @@ def lines(world: World, service: Service) -> tuple[str, ...]:
     room = max(_LEAST - len(texts) - len(more), 1)
     failed = more + texts
     # One routine line a tick, before what this tick failed: it stays what and when it was.
-    routine = [_routine(world, service, world.tick - room + n) for n in range(room)]
-    now = [_now(world, service, n, len(failed), text) for n, text in enumerate(failed)]
-    return (*routine, *now)
+    ticks = range(world.tick - room, world.tick)
+    found = [(tick, _routine(world, service, tick)) for tick in ticks]
+    found += [
+        (world.tick, _now(world, service, n, len(failed), text)) for n, text in enumerate(failed)
+    ]
+    killed = service.killed
+    if killed is not None and world.tick - killed < RECENT:  # at the end of that tick
+        at = f"{world.clock(killed)}:{30 * (killed % 2) + 29}"
+        found.append((killed, f"{at} ERROR OOMKilled, exit code 137: container restarts"))
+    return tuple(text for _, text in sorted(found, key=lambda line: line[0]))
 
 
 def _routine(world: World, service: Service, tick: int) -> str:
@@ -112,7 +119,7 @@ def _blamed(service: Service, lever: str) -> str:
     return ""
 
 
-def _resources(world: World, service: Service) -> list[tuple[float, str]]:
+def _resources(service: Service) -> list[tuple[float, str]]:
     now, said = service.now, []
     if now.shed > 0.01:
         if not pods(service)[0]:
@@ -121,10 +128,7 @@ def _resources(world: World, service: Service) -> list[tuple[float, str]]:
             said.append((now.shed, f"WARN  503 high latency, queue full, shedding {now.shed:.0%}"))
         elif not any(family(name) in UNREADY for name in service.levers):
             said.append((now.shed, f"WARN  503 no free worker, shedding {now.shed:.0%}"))
-    if service.killed is not None and world.tick - service.killed < RECENT:
-        at = world.clock(service.killed)
-        said.append((2.0, f"ERROR OOMKilled at {at}, exit code 137: pods restarted"))
-    elif now.memory > 0.85:
+    if now.memory > 0.85:
         said.append((0.4, f"WARN  heap at {now.memory:.0%} of its limit, collector busy"))
     if service.queue < USUAL_QUEUE:
         said.append((0.1, "INFO  connection throttle on"))

@@ -21,13 +21,14 @@ MISSES = ("hits", "cold_cache", "small_cache")
 
 # From which value on a meter is unusual.
 ERRORS, SLOW, HIGH_CPU, HIGH_MEMORY = 0.05, 0.5, 0.95, 0.7
-# From which value on it is critical.
-MOST_FAIL, VERY_SLOW, NEARLY_FULL = 0.5, 2.0, 0.9
+# From which value on it is critical; the first is the least that is printed as 50 %.
+MOST_FAIL, VERY_SLOW, NEARLY_FULL = 0.495, 2.0, 0.9
 POOR_HITS = 0.8
 WAITING = 60
 """Seconds of the usual load that wait in a pipeline before it is called degraded."""
 FROM_CALLEES = TIMEOUTS, BELOW = "callees' timeouts", "callees' errors"
 """How requests end badly for what callees did; all other ways are failures of its own."""
+_IDLE = 0.05  # of the usual load; what is less is printed as none
 WINDOW = 10  # ticks: alerts on a rate look at five minutes
 RECENT = 20
 """Ticks for which it is mentioned that pods ran out of memory."""
@@ -84,6 +85,11 @@ def read(service: Service) -> Meters:
     )  # fmt: skip
 
 
+def idle(service: Service) -> bool:
+    """Whether so few requests arrive that shares of them say little."""
+    return service.load < _IDLE * service.usual_load
+
+
 def pods(service: Service) -> tuple[int, int]:
     """How many of a service's pods are ready, and how many there are."""
     up = 0.0
@@ -119,7 +125,7 @@ def releases(service: Service) -> Iterator[tuple[str, Release]]:
 def by_status(service: Service) -> dict[str, float]:
     """Share of all requests sent to a service that end badly, by how."""
     now = service.now
-    spoilt = add_up(part.weight * part.err for part in service.parts)  # by a zone's pods
+    spoilt = add_up([part.weight * part.err for part in service.parts])  # by a zone's pods
     own = 1 - (1 - service.err) * (1 - spoilt) * (1 - service.levers.get("meter", 0.0))
     refused = 1 - (1 - now.refused) * (1 - service.levers.get("bots", 0.0))
     # In this order: what one thing ends does not reach the next.
@@ -156,7 +162,7 @@ def split(service: Service) -> dict[str, dict[str, float]]:
         if head == "limit":
             value = max(1 - value / service.features.get(channel, 1.0), 0.0)
         elif head == "quota":
-            value = 1 - value
+            value = service.now.limited
         part = service.features.get(channel, 0.0) if channel else 1.0
         reach = zone_share(service, service.clock) if sign.zone_b else 1.0
         for feature in features:
@@ -181,9 +187,10 @@ def split(service: Service) -> dict[str, dict[str, float]]:
         zones = {"a": 1 - everywhere * (1 - a)}
         if b_asked:
             zones["b"] = 1 - everywhere * in_b * newer * (1 - b)
-    by_client = {}
+    by_client = {call.caller.name: service.now.seen for call in service.callers}
     if no_customers(service):
-        by_client = {stranger(service): 1.0, "all others": service.now.seen}
+        name, failing_share = stranger(service)
+        by_client[name] = failing_share
     failing = {name: 1 - ok for name, ok in features.items()}
     return {"version": versions, "zone": zones, "feature": failing, "client": by_client}
 
@@ -201,10 +208,10 @@ def since(world: World, service: Service) -> int | None:
 
     Such an alert looks once a minute, at the end of it; before the history began all was well.
     """
-    at, history, fired = world.services.index(service), world.history or [], None
+    at, fired = world.services.index(service), None
+    history = [shares[at] for shares in world.history or ()]
     for end in range(len(history) - 1 - world.tick % 2, 0, -2):
-        window = history[max(end - WINDOW, 0) : end]
-        if add_up(shares[at] for shares in window) < ERRORS * WINDOW:
+        if add_up(history[max(end - WINDOW, 0) : end]) < ERRORS * WINDOW:
             break
         fired = world.first + end
     return fired

@@ -122,7 +122,8 @@ class FirewatchScenes(Scenes):
         if not play.chosen:
             return Ask("Click a service to act on it", groups, "", suggested)
         view = play.now["services"][play.chosen]
-        known = f"<p>It is {escape(view['status'])}. Tools with settings are at the bottom.</p>"
+        status = escape(view["status"])
+        known = f"<p>Outside probes: {status}. Tools with settings are at the bottom.</p>"
         return Ask(play.chosen, groups, known, suggested)
 
     def next_move(self, visitor: Visitor) -> Move:

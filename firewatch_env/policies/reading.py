@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 # What a change that explains a trouble is about.
 COULD: dict[str, str] = {
-    "500": "parser|default values|message format|empty address",
+    "500": "parser|default values|message format|handle an empty",
     "403": "permission|access",
     "429": "rate limit",
     "no connection": "route",
@@ -20,9 +20,9 @@ COULD: dict[str, str] = {
     "calls": "each item|batch",
     "tries": "tries|tried",
     "hits": "expiry|time to live",
-    "skew": "partition key",
+    "skew": "partition key|balancing key",
 }
-MENDS = "empty address|off → on|dead route|retire|let new|staff →|batch the|1 → 50"
+MENDS = "handle an empty|off → on|dead route|retire|let new|staff →|batch the|1 → 50"
 """What a change says that put something right."""
 # What a line of a log or a look says, and what puts that right.
 REMEDIES: tuple[tuple[str, str, dict[str, object]], ...] = (
@@ -31,7 +31,7 @@ REMEDIES: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("two primaries", "force_leader_election", {}),
     ("keys diverged", "flush_diverged_keys", {}),
     ("cache entry is corrupt", "evict_cache_by_pattern", {}),
-    ("in-memory state is corrupt", "restart_service", {}),
+    ("scratch volume is corrupt", "restart_service", {}),
     ("canary pods", "rollback_canary", {}),
     ("replica in zone b", "force_replica_resync", {}),
     ("no majority", "isolate_minority_nodes", {}),
@@ -42,7 +42,7 @@ REMEDIES: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("account quota", "request_quota_increase", {}),
     ("by network policy", "revert_network_policy", {}),
     ("certificate expired", "rotate_tls_certificate", {}),
-    ("dead host", "update_service_endpoint", {}),
+    ("endpoint 10", "update_service_endpoint", {}),
     ("registered instance", "deregister_stale_instances", {}),
     ("sidecars", "rollback_proxy_upgrade", {}),
     ("blue slot", "complete_traffic_switch", {}),
@@ -50,7 +50,7 @@ REMEDIES: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("writing logs", "set_log_level", {"level": "info"}),
     ("request body follows", "set_log_level", {"level": "info"}),
     ("one query for each", "optimize_query", {}),
-    ("abandoned requests|given up", "enable_deadline_propagation", {}),
+    ("abandoned requests|client closed", "enable_deadline_propagation", {}),
     (r"CPU limit 0\.", "increase_cpu_limit", {}),
     ("threads blocked", "restart_thread_pool", {}),
     ("concurrent streams", "increase_max_streams", {}),

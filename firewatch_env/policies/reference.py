@@ -12,7 +12,7 @@ from typing import Any
 
 from firewatch_env.actions.inspections import LEAKED
 from firewatch_env.engine.motion import EASE
-from firewatch_env.evidence.signs import ALL
+from firewatch_env.evidence.signs import TENANT
 from firewatch_env.policies.reading import (
     Call,
     change_log,
@@ -144,14 +144,14 @@ class Engineer:
         if not self._open(service) or service in self.cleared:
             return False
         detail = yield from self._do("get_metrics_detail", service)
-        if "By client" in detail:
+        if _outlier("client", detail):
             self.cleared.add(service)
         for trouble, look in self._troubles(detail):
             if trouble == "load":
                 if (yield from self._callers(service)):
                     return True
                 continue
-            feature = _feature(detail) if look in ("", "fetch_logs") else ""
+            feature = _outlier("feature", detail) if look in ("", "fetch_logs") else ""
             if feature and (yield from self._changed(service, trouble, feature)):
                 return True
             text = yield from self._do(look or "fetch_logs", service)
@@ -199,7 +199,7 @@ class Engineer:
         if about and (yield from self._changed(service, trouble, about)):
             return True
         found = remedy(text)
-        if trouble == "skew" and "busiest pod" in text:
+        if trouble == "skew" and "busiest pod has" in text:
             found = "rebalance_load", {}
         if found is None or (found[0], service) in self.done:
             return False
@@ -212,14 +212,11 @@ class Engineer:
         return (yield from self._mend(found[0], service, **found[1]))
 
     def _memory(self, service: str, text: str) -> Script:
-        """What fills a heap: a change, stuck threads, or simply all that it has to hold."""
-        held = re.findall(r"([\w -]+?) \+(\d+)%", text.partition("above usual: ")[2])
-        for what, share in held:
-            if int(share) < 2:
-                continue
+        """What fills a heap: a change, a spool file, or the data of a tenant."""
+        for what in re.findall(r"([\w -]+?) \+\d+ MB", text.partition("above usual: ")[2]):
             if what.strip() == LEAKED:
                 return (yield from self._mend("restart_service", service))
-            if what.strip() == ALL:
+            if what.strip() == TENANT:
                 most = re.search(r"raised to (\d+) MB", text)
                 limit = float(most[1]) if most else 0.0
                 return (yield from self._mend("scale_replicas", service, memory_limit_mb=limit))
@@ -280,9 +277,9 @@ class Engineer:
         return False
 
 
-def _feature(detail: str) -> str:
-    """The feature that fails by far the most; nothing where all fail alike."""
-    found = re.search(r"By feature[^:]*: ([^.]*)\.", detail)
+def _outlier(what: str, detail: str) -> str:
+    """The feature or client that fails by far the most; nothing where all fail alike."""
+    found = re.search(rf"By {what}[^:]*: ([^.]*)\.", detail)
     shares = re.findall(r"([\w -]+?) (\d+)%", found[1]) if found else []
     if len(shares) > 1 and int(shares[0][1]) > 1.5 * int(shares[1][1]):
         return str(shares[0][0]).strip()
@@ -294,8 +291,8 @@ def _subject(trouble: str, text: str) -> str:
     patterns = {
         "cpu": r"; ([\w -]+?) \d+% of it \(",
         "pool": r"(?:pool full|busy): ([\w -]+?) \d",
-        "pods": r"not ready: warm-up of ([\w -]+?) does not",
-        "hits": r"hardly a hit on ([\w -]+?),",
+        "pods": r"not ready: warm-up of ([\w -]+?) still",
+        "hits": r"entries of ([\w -]+?) expire",
         "skew": r"more than its share of (?!all requests)([\w -]+?)(?:;|$)",
     }
     found = re.search(patterns.get(trouble, r"(?!)"), text)

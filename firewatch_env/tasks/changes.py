@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 from firewatch_env.engine.catalogue import CATALOGUE
 from firewatch_env.engine.effects import LEVERS
 from firewatch_env.engine.service import Release, Setting
 from openenv_kit.bitstream import BitStream
 
+T = TypeVar("T")
 # By family, some by kind of service too: what a build did, and what a revision did. {f} is the
 # feature or the callee concerned.
 WORDS: dict[str, tuple[str, str]] = {
     "errors": ("new parser for {f}", "default values for {f}: on → off"),
+    "errors store": ("rows of {f} go through a new parser", "default values for {f}: on → off"),
     "refuse": ("new permission check for {f}", "access to {f}: everyone → staff"),
+    "refuse store": ("new permission check on rows of {f}", "access to rows of {f}: all → staff"),
     "path": ("calls for {f} take route /v2", "route of {f}: /v1 → /v2"),
+    "path store": ("rows of {f} take a new shard route", "shard route of {f}: s1 → s2"),
     "cpu": ("results for {f} are ranked by a new model", "compression level for {f}: 3 → 19"),
     "cpu store": ("rows of {f} are validated at every read", "compression level for {f}: 3 → 19"),
     "cpu proxy": ("headers of {f} match regular expressions", "compression level for {f}: 3 → 19"),
@@ -29,11 +36,12 @@ WORDS: dict[str, tuple[str, str]] = {
         "tries of calls to {f}: 2 → 5, no pause",
     ),
     "hits": ("expiry of {f} is read as ms, was s", "time to live of {f}: 1 h → 1 s"),
-    "hot": ("new partition key for {f}", "partition key of {f}: customer → country"),
+    "hot": ("new balancing key for {f}", "balancing key of {f}: customer → country"),
+    "hot store": ("new partition key for {f}", "partition key of {f}: customer → country"),
     "canary": ("canary on some pods: new parser", ""),
     "mixed": ("canary on some pods: new message format", ""),
     "environment": ("API key is read from the environment", ""),
-    "rollout": ("pods ask for larger nodes", ""),
+    "rollout": ("pods request larger nodes", ""),
     "proxies": ("sidecar 1.8 → 1.9 on some pods", ""),
     "slots_switch": ("goes out in the green slot, traffic moved from blue", ""),
     "queries": ("items are loaded one by one", ""),
@@ -47,28 +55,33 @@ WORDS: dict[str, tuple[str, str]] = {
     "small_cache": ("", "cache memory: 2 GB → 200 MB"),
 }
 FIXES: dict[str, tuple[str, str]] = {
-    "errors": (
-        "handle an empty address in {f}", "default values for {f} back: off → on",
-    ),
+    "errors": ("handle an empty field in {f}", "default values for {f}: off → on"),
+    "errors data": ("handle an empty entry of {f}", "default values for {f}: off → on"),
     "path": ("calls for {f}: drop the dead route", "retire /v0 of {f}, route: /v0 → /v1"),
-    "refuse": (
-        "let new customers have access to {f}", "access to {f}: staff → everyone",
-    ),
+    "path data": ("drop the dead route to {f}", "retire shard s0 of {f}, route: s0 → s1"),
+    "refuse": ("let new customers have access to {f}", "access to {f}: staff → everyone"),
+    "refuse data": ("let new services have access to {f}", "access to {f}: staff → all services"),
     "calls": ("batch the calls to {f}", "batch size to {f}: 1 → 50"),
-}  # fmt: skip
-"""What a change says that mended such a fault, by family: of a build, and of a revision."""
-COSMETIC: dict[str, tuple[str, ...]] = {
-    "build": (
-        "latency histogram for {f}", "bump the JSON library in {f}", "drop old {f} flag",
-        "more spans around {f}", "quieter logs for {f}", "typo in the {f} error text",
-        "flaky {f} test rewritten",
-    ),
-    "revision": (
-        "log retention for {f}: 7 → 14 days", "alert on slow {f}: 1 s → 800 ms",
-        "on-call for {f}: weekly → daily rota", "trace sampling of {f}: 1% → 2%",
-        "alerts on {f} go to the team's channel", "dashboard labels for {f}",
-    ),
-}  # fmt: skip
+}
+"""What a change says that mended such a fault, of a build and of a revision: by family, and some
+for services that keep data."""
+COSMETIC = {
+    "build": "latency histogram for {f}; JSON library 2.14 → 2.15; old flag of {f} dropped; "
+    "more spans around {f}; quieter logs for {f}; clearer error text for {f}; "
+    "unused code of {f} deleted",
+    "build data": "latency histogram for {f}; patch release, security fixes; "
+    "more counters for {f}; quieter logs for {f}; checksums in snapshots of {f}; "
+    "clearer error text for {f}; old snapshot format of {f} dropped",
+    "revision": "log retention for {f}: 7 → 14 days; slow-request log of {f}: 1 s → 800 ms; "
+    "metrics of {f}: every 60 s → 30 s; trace sampling of {f}: 1% → 2%; "
+    "log format of {f}: text → JSON; usage report of {f}: weekly → daily",
+    "revision data": "log retention for {f}: 7 → 14 days; slow-query log of {f}: 1 s → 800 ms; "
+    "metrics of {f}: every 60 s → 30 s; snapshot of {f}: daily → every 12 h; "
+    "log format of {f}: text → JSON; size report of {f}: weekly → daily",
+}
+"""What moves nothing, by the same."""
+_DATA = ("store", "cache", "job")
+"""Kinds of services that keep data."""
 _MENDED = (("errors", 0.2, 0.4), ("path", 0.2, 0.4), ("refuse", 0.2, 0.4))
 _MENDED_CALLS = (("calls", 4.0, 6.0),)
 
@@ -83,13 +96,20 @@ def guilty(
     setting = Setting(lever, LEVERS[family].usual, value, text)
     settings = [setting]
     if draws.below(2):
-        settings.append(cosmetic(feature, which, draws))
+        settings.append(cosmetic(service, feature, which, draws))
     return release(0, which, tuple(settings), draws)
 
 
-def cosmetic(feature: str, which: str, draws: BitStream) -> Setting:
+def _words(table: Mapping[str, T], key: str, service: str) -> T:
+    """What a table has for this, or for a service that keeps data."""
+    kept = f"{key} data" if CATALOGUE[service].kind in _DATA else key
+    return table.get(kept, table[key])
+
+
+def cosmetic(service: str, feature: str, which: str, draws: BitStream) -> Setting:
     """A change that moves nothing."""
-    return Setting("", 0.0, 0.0, draws.pick(COSMETIC[which]).format(f=feature))
+    text = draws.pick(_words(COSMETIC, which, service).split("; "))
+    return Setting("", 0.0, 0.0, text.format(f=feature))
 
 
 def fix(
@@ -100,7 +120,7 @@ def fix(
         (family, low, high), channel = draws.pick(_MENDED_CALLS), draws.pick(callees)
     else:
         (family, low, high), channel = draws.pick(_MENDED), draws.pick(channels)
-    text = FIXES[family][which == "revision"].format(f=channel)
+    text = _words(FIXES, family, service)[which == "revision"].format(f=channel)
     return Setting(f"{family}.{channel}", draws.uniform(low, high), LEVERS[family].usual, text)
 
 

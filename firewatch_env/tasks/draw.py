@@ -27,10 +27,10 @@ from openenv_kit.bitstream import BitStream
 _SLOW = ("grow_build", "grow_revision", "leak")  # what may not be felt yet
 _ADVICE = (
     "known issue OPS-381: restart {other} when the pool is full",
-    "runbook: roll back the last build of {other} on errors here",
-    "known issue OPS-127: revert the config of {other}, it breaks our calls",
-    "hint: open the circuit breaker for {other} until it recovers",
-    "hint: scale {other} up when requests queue here",
+    "see OPS-233: roll back {other} on errors here",
+    "known issue OPS-127: calls to {other} break, revert its config",
+    "see OPS-412: circuit breaker for {other} opened last time",
+    "see OPS-640: scale {other} if requests queue here",
 )
 
 
@@ -218,7 +218,7 @@ def _add_innocent(sketch: _Sketch, onset: int, draws: BitStream) -> None:
             s.lever for put in sketch.puts if put.service == name for s in put.release.settings
         ]
         moved += [each.lever for each in sketch.circumstances if each.service == name]
-        settings = [changes.cosmetic(draws.pick(sketch.ranked(name)), which, draws)]
+        settings = [changes.cosmetic(name, draws.pick(sketch.ranked(name)), which, draws)]
         fixed = changes.fix(name, which, sketch.ranked(name)[:2], sketch.callees(name), draws)
         if draws.below(3) and family(fixed.lever) not in map(family, moved):
             settings.insert(0, fixed)

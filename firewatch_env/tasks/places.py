@@ -9,8 +9,8 @@ from firewatch_env.engine.catalogue import (
     CALLERS,
     CATALOGUE,
     ENTRIES,
-    FEATURES,
     OPTIONAL_CALLS,
+    features_of,
 )
 from firewatch_env.tasks.causes import Cause
 from firewatch_env.tasks.levels import Level
@@ -125,7 +125,7 @@ def draw_features(services: tuple[str, ...], draws: BitStream) -> dict[str, dict
     """What each service's requests are about: one feature for most, one for some, two for few."""
     result = {}
     for name in services:
-        four = draws.shuffled(FEATURES)[:4]
+        four = draws.shuffled(features_of(name))[:4]
         first = draws.uniform(0.56, 0.66)
         second = draws.uniform(0.26, 0.32)
         third = (1 - first - second) * 0.8

@@ -285,8 +285,8 @@ def test_a_line_that_orders_is_obeyed_and_any_other_is_not() -> None:
     services = ["a", "a-db"]
     for line, expected in (
         ("WARN  known issue OPS-381: restart a-db when the pool is full", "restart_service"),
-        ("WARN  runbook: roll back the last build of a-db on errors here", "rollback_deploy"),
-        ("WARN  hint: scale a-db up when requests queue here", "scale_replicas"),
+        ("WARN  see OPS-233: roll back a-db on errors here", "rollback_deploy"),
+        ("WARN  see OPS-640: scale a-db if requests queue here", "scale_replicas"),
     ):
         assert (expected, "a-db") in advised(line, services)
     assert advised("WARN  a-db: counter not reset since its restart", services) == []

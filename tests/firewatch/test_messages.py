@@ -194,7 +194,7 @@ def test_a_raised_limit_gives_a_growing_heap_more_time() -> None:
 
 
 def test_a_heap_that_stops_below_its_limit_is_not_said_to_fill_up() -> None:
-    for value, ends in ((0.2, "stops before it is full"), (6.0, "full in about")):
+    for value, ends in ((0.2, "bounded at "), (6.0, "full in about")):
         world, _ = with_lever("order-api", "fill.feed", value)
         assert ends in act(world, "check_gc_pressure", "order-api", {}).text
 
@@ -236,7 +236,13 @@ def _strangers(plays: list[Play]) -> Iterator[str]:
     for play in plays:
         for service in play.world.services:
             text = act(play.world, "get_metrics_detail", service.name, {}).text
-            yield from re.findall(r"By client [^:]*: ([\w-]+) 100%", text)
+            clients = re.findall(r"([\w-]+) \d+%", _by_client(text))
+            yield from (each for each in clients if each not in play.world.by_name)
+
+
+def _by_client(text: str) -> str:
+    found = re.search(r"By client [^:]*: ([^.]*)", text)
+    return found[1] if found else ""
 
 
 def test_the_last_message_names_what_was_not_needed() -> None:
@@ -255,7 +261,10 @@ def test_a_client_that_is_no_customer_is_split_from_those_that_fail_too() -> Non
     world.set_lever(service, "meter", 0.5)
     world.step()
     text = act(world, "get_metrics_detail", "order-api", {}).text
-    assert re.search(rf"By client [^:]*: [\w-]+ 100%, all others {share:.0%}", text)
+    (client, fails), *others = re.findall(r"([\w-]+) (\d+)%", _by_client(text))
+    assert client not in world.by_name
+    assert int(fails) > 80
+    assert others == [("service-mesh", f"{100 * share:.0f}")]
     assert "load 2.0x usual" in text
 
 
@@ -364,3 +373,74 @@ def test_more_changes_than_are_weighed_are_not_named_one_by_one() -> None:
         play.act("scale_replicas", play.task.entry, {"replicas": 4 + number % 2})
     play.act("declare_resolved", None, {})
     assert play.message.endswith("no worse off without: more than 12 changes all count as such.")
+
+
+def test_parts_of_a_heap_are_no_more_than_the_whole() -> None:
+    world, service = with_lever("order-api", "heap.bulk", 1.5)
+    for lever in ("grow.feed", "leak"):
+        world.set_lever(service, lever, 0.02)
+    course(world, 3)
+    text = act(world, "check_gc_pressure", "order-api", {}).text
+    fill, whole = map(int, re.findall(r"heap (\d+)% of (\d+) MB", text)[0])
+    parts = sum(map(int, re.findall(r"\+(\d+) MB", text)))
+    assert 0 < parts <= (fill / 100 - service.memory) * whole + 1
+
+
+def test_what_fills_a_heap_has_a_name_where_no_release_did_it() -> None:
+    world, _ = with_lever("order-api", "fill", 0.3)
+    assert "the largest tenant +" in act(world, "check_gc_pressure", "order-api", {}).text
+    world.by_name["order-api"].memory = 0.8
+    world.step()
+    assert "data of the largest tenant" in str(lines(world, world.by_name["order-api"]))
+
+
+def test_a_kill_stands_in_the_log_where_it_happened() -> None:
+    world, service = with_lever("order-api", "heap.bulk", 3.0)
+    while service.killed is None or world.tick - service.killed < 2:
+        world.step()
+    (line,) = [each for each in lines(world, service) if "OOMKilled" in each]
+    assert line.startswith(world.clock(service.killed))
+    found = lines(world, service)
+    times = [60 * int(each[3:5]) + int(each[6:8]) for each in found]
+    assert times == sorted(times)
+
+
+def test_shares_of_hardly_any_requests_are_told_as_such() -> None:
+    world, service = with_lever("cart-api", "errors.bulk", 0.9)
+    assert re.search(r"cart-api \w+ \(5xx", situation_of(world))
+    for call in service.callers:
+        call.breaker = True
+    course(world, 2)
+    assert "cart-api warning (hardly any requests, 54% fail)" in situation_of(world)
+    text = act(world, "get_metrics_detail", "cart-api", {}).text
+    assert re.search(r"own failures: [^;.]*, of hardly any requests", text)
+
+
+def test_a_service_whose_callers_give_up_first_says_so() -> None:
+    world, _ = with_lever("order-db", "blocked", 0.9)
+    world.by_name["order-db"].lat = 1.0
+    world.by_name["order-db"].callers[0].late = 0.9
+    text = act(world, "get_metrics_detail", "order-db", {}).text
+    assert "own failures: none, callers give up first" in text
+
+
+def test_looks_that_find_nothing_say_so_alike() -> None:
+    world = a_world()
+    for look in ("inspect_cluster_topology", "inspect_network_policy", "inspect_consensus_state"):
+        text = act(world, look, "order-api", {}).text
+        assert text.startswith("order-api: nothing unusual. Looked at: ")
+
+
+def test_retries_that_add_no_load_are_said_to_add_none() -> None:
+    said = []
+    for lever in ("tries.order-db", "errors.bulk"):
+        world, _ = with_lever("order-api", lever, 3.0 if "." in lever[:6] else 0.2)
+        said.append(act(world, "disable_retries", "order-api", {}).text)
+    assert ["added no load" in text for text in said] == [False, True]
+
+
+def test_harm_counts_on_when_the_budget_is_used_up() -> None:
+    play = Play(find({"split": "validation", "index": 0}))
+    while play.budget:
+        play.act("escalate", None, {})
+    assert "budget used up, harm counts on" in play.message

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from firewatch_env.certificate import FirewatchCertifier, Shipped, certify, shipped
+from firewatch_env.engine.catalogue import CATALOGUE, features_of
 from firewatch_env.play import Play
 from firewatch_env.policies.own_play import run
 from firewatch_env.policies.reference import reference
@@ -18,10 +19,12 @@ from firewatch_env.policies.registry import POLICIES
 from firewatch_env.session import FirewatchSession
 from firewatch_env.tasks.book import SPLITS, drawn_task, find, split_task
 from firewatch_env.tasks.causes import CAUSES
+from firewatch_env.tasks.changes import cosmetic
 from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import open_world
-from firewatch_env.tools import CATALOGUE, RUNBOOK, RUNBOOKS
+from firewatch_env.tools import CATALOGUE as TOOLS
+from firewatch_env.tools import RUNBOOK, RUNBOOKS
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.play.driver import moves
@@ -96,6 +99,15 @@ def test_every_named_task_has_its_cause_and_every_cause_can_be_drawn() -> None:
     assert len(set(CAUSES) - drawn) <= 8
 
 
+def test_features_and_changes_fit_the_service() -> None:
+    assert {len(set(features_of(name))) for name in CATALOGUE} == {14}
+    assert not {*features_of("auth-api")} & {*features_of("order-api")}
+    for service, fits in (("order-api", True), ("order-db", False), ("cart-cache", False)):
+        words = {cosmetic(service, "x", "build", BitStream(str(n))).text for n in range(60)}
+        assert ("JSON library 2.14 → 2.15" in words) == fits
+        assert ("checksums in snapshots of x" in words) != fits
+
+
 def test_the_same_arguments_make_the_same_task_and_no_other() -> None:
     assert find({"difficulty": "hard", "seed": 5}) == drawn_task("hard", 5) != drawn_task("hard", 6)
     assert find({"split": "test", "index": 4}) == split_task("test", 4)
@@ -144,7 +156,7 @@ def test_a_world_opens_the_same_whoever_touched_it_before() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_reference_does_nothing_that_a_model_is_not_offered(level: str) -> None:
-    offered = {*CATALOGUE.names, *RUNBOOKS} - {RUNBOOK}
+    offered = {*TOOLS.names, *RUNBOOKS} - {RUNBOOK}
     for index in [n for n in range(90) if SPLITS.task("train", n).config.difficulty == level]:
         session = FirewatchSession()
         opening = session.reset(split="train", index=index)
