@@ -102,24 +102,20 @@ def channels_of(
         robust: see `Channel`.
     """
     bases, rates = [baseline.traffic, *stages[:-1]], [None, *baseline.rates]
-    weighted = np.empty((CHANNELS, 2, *stages.shape[1:]))
-    for each in zip(bases, stages, rates, weighted, strict=True):
-        _weighted(*each)
-    sums = cube.sums(weighted.reshape(2 * CHANNELS, *stages.shape[1:]))
-    everybody = [sums[0], *people]
-    return [
-        Channel(
-            cube,
-            number,
-            stages[number],
-            bases[number],
-            rates[number],
-            (sums[2 * number], sums[2 * number + 1]),
-            everybody[number],
-            robust=robust,
+    weighted = np.empty((2, *stages.shape[1:]))
+    found = []
+    for number, (base, observed, rate) in enumerate(zip(bases, stages, rates, strict=True)):
+        _weighted(base, observed, rate, weighted)
+        weight, surplus = cube.sums(weighted)
+        entering = people[number - 1] if number else weight
+        found.append(
+            Channel(
+                *(cube, number, observed, base, rate),
+                *((weight, surplus), entering),
+                robust=robust,
+            )
         )
-        for number in range(CHANNELS)
-    ]
+    return found
 
 
 class Channel:
@@ -183,8 +179,9 @@ class Channel:
             people: who enter the step, the same shape.
         """
         near = np.abs(surplus) >= (0.7 * self.tau) * weight
-        cells, days = np.nonzero(near & self.judged(weight, people, 0.5 * PEOPLE))
-        weight, surplus, people = (each[cells, days] for each in (weight, surplus, people))
+        places = np.flatnonzero(near & self.judged(weight, people, 0.5 * PEOPLE))
+        cells, days = np.divmod(places, weight.shape[1])
+        weight, surplus, people = (each.take(places) for each in (weight, surplus, people))
         spread = variance(weight, self.floor2)
         if self.seen2 is not None:
             spread = np.maximum(spread, self.seen2[cells, 0] * weight * weight)

@@ -83,12 +83,11 @@ class Cube:
         rows, _, columns = leaves.shape
         tables = {tuple(range(len(self.shape))): leaves.reshape(rows, *self.shape, columns)}
         out = np.empty((rows, self.cells, columns), dtype=leaves.dtype)
-        for kept, wider, place in self._steps:
+        for kept, wider, slabs in self._steps:
             table = tables[wider]
-            before: tuple[slice | int, ...] = (slice(None),) * (place + 1)
-            total = np.add(table[(*before, 0)], table[(*before, 1)])
-            for value in range(2, table.shape[place + 1]):
-                total += table[(*before, value)]
+            total = np.add(table[slabs[0]], table[slabs[1]])
+            for slab in slabs[2:]:
+                total += table[slab]
             tables[kept] = total
             if len(kept) <= MOST_FIXED:
                 out[:, self.tables[kept]] = total.reshape(rows, -1, columns)
@@ -107,14 +106,17 @@ class Cube:
         return {axis: value for axis, value in enumerate(self.values[cell].tolist()) if value >= 0}
 
 
-def _steps(shape: Sequence[int]) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
-    """Dimensions that a table keeps, those of the smallest table it is a sum of, and which goes."""
+def _steps(
+    shape: Sequence[int],
+) -> list[tuple[tuple[int, ...], tuple[int, ...], list[tuple[slice | int, ...]]]]:
+    """Dimensions that a table keeps, those of the smallest table it is a sum of, and its slabs."""
     axes, steps = range(len(shape)), []
     for size in range(len(shape) - 1, -1, -1):
         for kept in combinations(axes, size):
             missing = min((axis for axis in axes if axis not in kept), key=lambda a: shape[a])
             wider = tuple(sorted((*kept, missing)))
-            steps.append((kept, wider, wider.index(missing)))
+            before = (slice(None),) * (wider.index(missing) + 1)
+            steps.append((kept, wider, [(*before, value) for value in range(shape[missing])]))
     return steps
 
 
