@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from drilldown_env.cube import EVERYBODY, MOST_FIXED, Bools, Floats
+from drilldown_env.cube import EVERYBODY, MOST_FIXED, Bools, Floats, slabs_of
 from drilldown_env.policies.desk import LEAST, Asking, Desk, Flag, Inside
 from openenv_kit.adding import add_up
 
@@ -160,8 +160,9 @@ class Search:
         moved = [range(days.start + s, days.stop + s) for s in shifts]
         whole = [d for d in moved if d.start >= 0 and d.stop <= len(self.names.dates)]
         busy = [0.0] * (len(self.names.dates) // 7)
+        disjoint = self.cube.disjoint[cell].tolist()
         for flag in self.all_flags:
-            if flag.channel == channel and not self.cube.disjoint[cell, flag.cell]:
+            if flag.channel == channel and not disjoint[flag.cell]:
                 busy[flag.week] += flag.gain
         trouble = {d: add_up(busy[d.start // 7 : (d.stop - 1) // 7 + 1]) for d in whole}
         calm = [d for d in whole if not trouble[d]]
@@ -278,10 +279,10 @@ def best_inside(
 def _total(tables: Floats, gone: Sequence[int]) -> Floats:
     """Sums of tables over some axes, in order, so that every machine rounds alike."""
     for axis in reversed(gone):
-        before = (slice(None),) * (axis + 1)
-        total = tables[(*before, 0)].copy()
-        for value in range(1, tables.shape[axis + 1]):
-            total += tables[(*before, value)]
+        first, *others = slabs_of(axis + 1, tables.shape[axis + 1])
+        total = tables[first].copy()
+        for slab in others:
+            total += tables[slab]
         tables = total
     return tables
 
