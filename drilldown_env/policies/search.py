@@ -71,15 +71,15 @@ class Search:
 
     def run(self) -> Asking[list[dict[str, Any]]]:
         """The rows of the report."""
-        self.flags = self.all_flags = yield from self.desk.flags()
+        self.all_flags = yield from self.desk.flags()
+        self.flags = sorted(self.all_flags, key=lambda flag: (flag.channel, -flag.gain))
         for _ in range(MOST_LOOKS):
             if not self.flags:
                 break
-            channel = min(flag.channel for flag in self.flags)
-            flag = max((f for f in self.flags if f.channel == channel), key=lambda f: f.gain)
+            flag = self.flags[0]
             found = yield from self.look(flag)
             if found is None:
-                self.dismiss(channel, flag.cell, {flag.week})
+                self.dismiss(flag.channel, flag.cell, {flag.week})
                 continue
             if all(found.place != other.place for other in self.findings):
                 self.findings.append(found)
