@@ -106,15 +106,9 @@ def channels_of(
     found = []
     for number, (base, observed, rate) in enumerate(zip(bases, stages, rates, strict=True)):
         _weighted(base, observed, rate, weighted)
-        weight, surplus = cube.sums(weighted)
-        entering = people[number - 1] if number else weight
-        found.append(
-            Channel(
-                *(cube, number, observed, base, rate),
-                *((weight, surplus), entering),
-                robust=robust,
-            )
-        )
+        sums = cube.sums(weighted)
+        entering = people[number - 1] if number else sums[0]
+        found.append(Channel(cube, number, observed, base, rate, sums, entering, robust=robust))
     return found
 
 
@@ -127,7 +121,7 @@ class Channel:
         observed: counts of leaves, shape (leaves, days).
         base: people who enter the step, or the usual traffic; the same shape.
         rate: usual rate; None for traffic.
-        sums: W and U of every cell, each of shape (cells, days).
+        sums: W and U of every cell, shape (2, cells, days).
         people: people who enter the step by cell and day.
         robust: take a cell to be at least as noisy as it was seen to be, by the median absolute
             deviation of its own calm days. A second opinion only: so few misjudge some cell.
@@ -140,7 +134,7 @@ class Channel:
         observed: Floats,
         base: Floats,
         rate: Floats | None,
-        sums: tuple[Floats, Floats],
+        sums: Floats,
         people: Floats,
         *,
         robust: bool = False,
