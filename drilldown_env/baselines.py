@@ -74,13 +74,11 @@ def pooled(stages: Floats, touched: Bools | None = None) -> Baseline:
     """
     weeks = stages.reshape(*stages.shape[:2], WEEKS, -1)
     keep = np.ones(weeks.shape) if touched is None else 1.0 - touched.reshape(weeks.shape)
-    own, days = weeks[0] * keep[0], keep[0]
-    traffic = (_total(own) - own) / np.maximum(_total(days) - days, 1.0)
-    into, out_of = weeks[1:] * keep[1:], weeks[:-1] * keep[1:]
-    people = _total(out_of) - out_of
-    rates = (_total(into) - into) / np.maximum(people, 1.0)
-    flat = stages.shape[1:]
-    return Baseline(traffic.reshape(flat), _clipped(rates.reshape(len(rates), *flat)))
+    means = [
+        _of_others(into * kept) / np.maximum(_of_others(out_of * kept), 1.0)
+        for into, out_of, kept in zip(weeks, [1.0, *weeks], keep, strict=False)
+    ]
+    return _split(np.stack(means).reshape(stages.shape))
 
 
 def sorted_weeks(values: Floats) -> list[Floats]:
@@ -106,16 +104,12 @@ def _of_weekdays(values: Floats) -> Baseline:
 
 
 def _split(values: Floats) -> Baseline:
-    return Baseline(values[0], _clipped(values[1:]))
+    return Baseline(values[0], np.clip(values[1:], LOWEST_RATE, HIGHEST_RATE))
 
 
-def _clipped(rates: Floats) -> Floats:
-    return np.minimum(np.maximum(rates, LOWEST_RATE), HIGHEST_RATE)
-
-
-def _total(weeks: Floats) -> Floats:
-    """Sum over the weeks, shape (…, 1, weekdays), in order."""
-    total = weeks[..., 0, :].copy()
+def _of_others(weeks: Floats) -> Floats:
+    """Sum over the other weeks, in order; shape (leaves, weeks, weekdays) as what is summed."""
+    total = weeks[:, 0].copy()
     for week in range(1, WEEKS):
-        total += weeks[..., week, :]
-    return total[..., None, :]
+        total += weeks[:, week]
+    return total[:, None] - weeks

@@ -183,7 +183,7 @@ def draw_log(domain: Domain, roots: Sequence[Root], stream: BitStream) -> tuple[
         if stream.uniform() < DOCUMENTED:
             add(component_of(domain, root), root.cell, root.first, root.last + 1)
     while len(drawn) < length - undone:
-        cell = stream.pick(cube.fixing(weighted(stream, SIZES)))
+        cell = stream.pick(cube.fixing[weighted(stream, SIZES)])
         component = stream.pick(components)
         roles = roles_of(domain, cell)
         if any(work.suits(roles) for work in domain.work_on(component)):

@@ -102,24 +102,14 @@ def channels_of(
         robust: see `Channel`.
     """
     bases, rates = [baseline.traffic, *stages[:-1]], [None, *baseline.rates]
-    weighted = np.empty((CHANNELS, 2, *stages.shape[1:]))
-    for each in zip(bases, stages, rates, weighted, strict=True):
-        _weighted(*each)
-    sums = cube.sums(weighted.reshape(2 * CHANNELS, *stages.shape[1:]))
-    everybody = [sums[0], *people]
-    return [
-        Channel(
-            cube,
-            number,
-            stages[number],
-            bases[number],
-            rates[number],
-            (sums[2 * number], sums[2 * number + 1]),
-            everybody[number],
-            robust=robust,
-        )
-        for number in range(CHANNELS)
-    ]
+    weighted = np.empty((2, *stages.shape[1:]))
+    found = []
+    for number, (base, observed, rate) in enumerate(zip(bases, stages, rates, strict=True)):
+        _weighted(base, observed, rate, weighted)
+        sums = cube.sums(weighted)
+        entering = people[number - 1] if number else sums[0]
+        found.append(Channel(cube, number, observed, base, rate, sums, entering, robust=robust))
+    return found
 
 
 class Channel:
@@ -131,7 +121,7 @@ class Channel:
         observed: counts of leaves, shape (leaves, days).
         base: people who enter the step, or the usual traffic; the same shape.
         rate: usual rate; None for traffic.
-        sums: W and U of every cell, each of shape (cells, days).
+        sums: W and U of every cell, shape (2, cells, days).
         people: people who enter the step by cell and day.
         robust: take a cell to be at least as noisy as it was seen to be, by the median absolute
             deviation of its own calm days. A second opinion only: so few misjudge some cell.
@@ -144,7 +134,7 @@ class Channel:
         observed: Floats,
         base: Floats,
         rate: Floats | None,
-        sums: tuple[Floats, Floats],
+        sums: Floats,
         people: Floats,
         *,
         robust: bool = False,
@@ -183,8 +173,9 @@ class Channel:
             people: who enter the step, the same shape.
         """
         near = np.abs(surplus) >= (0.7 * self.tau) * weight
-        cells, days = np.nonzero(near & self.judged(weight, people, 0.5 * PEOPLE))
-        weight, surplus, people = (each[cells, days] for each in (weight, surplus, people))
+        places = np.flatnonzero(near & self.judged(weight, people, 0.5 * PEOPLE))
+        cells, days = np.divmod(places, weight.shape[1])
+        weight, surplus, people = (each.take(places) for each in (weight, surplus, people))
         spread = variance(weight, self.floor2)
         if self.seen2 is not None:
             spread = np.maximum(spread, self.seen2[cells, 0] * weight * weight)

@@ -7,9 +7,9 @@ are taken slab by slab, in index order, so that every machine rounds alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from drilldown_env.domain import Domain
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Slab = tuple[slice | int, ...]
 MOST_FIXED = 3
 """Most values that a segment fixes."""
 EVERYBODY = 0
@@ -37,6 +38,7 @@ class Cube:
         singles: each value that a cell fixes, as a cell, else everybody; shape (cells, dimensions).
         fixed: how many values each cell fixes, in rising order.
         tables: cells that fix these dimensions, in the order of their values.
+        fixing: the cells that fix 0, 1, 2 and 3 values.
         simple: how many cells fix at most one value; they come first.
         member: which leaves each cell holds; shape (cells, leaves).
         disjoint: whether two cells hold no leaf in common; shape (cells, cells).
@@ -65,6 +67,8 @@ class Cube:
         self.singles = np.where(self.values >= 0, self.values + starts, EVERYBODY)
         self.fixed = (self.values >= 0).sum(axis=1)
         self.simple = int((self.fixed <= 1).sum())
+        ends = np.searchsorted(self.fixed, range(MOST_FIXED + 2)).tolist()
+        self.fixing = [range(*each) for each in pairwise(ends)]
         own = self.values[:, None, :]
         self.member: Bools = np.all((own < 0) | (own == self.leaf_values[None]), axis=2)
         other = self.values[None, :, :]
@@ -83,20 +87,15 @@ class Cube:
         rows, _, columns = leaves.shape
         tables = {tuple(range(len(self.shape))): leaves.reshape(rows, *self.shape, columns)}
         out = np.empty((rows, self.cells, columns), dtype=leaves.dtype)
-        for kept, wider, place in self._steps:
+        for kept, wider, slabs in self._steps:
             table = tables[wider]
-            before: tuple[slice | int, ...] = (slice(None),) * (place + 1)
-            total = np.add(table[(*before, 0)], table[(*before, 1)])
-            for value in range(2, table.shape[place + 1]):
-                total += table[(*before, value)]
+            total = np.add(table[slabs[0]], table[slabs[1]])
+            for slab in slabs[2:]:
+                total += table[slab]
             tables[kept] = total
             if len(kept) <= MOST_FIXED:
                 out[:, self.tables[kept]] = total.reshape(rows, -1, columns)
         return out
-
-    def fixing(self, number: int) -> range:
-        """The cells that fix so many values."""
-        return range(*np.searchsorted(self.fixed, (number, number + 1)).tolist())
 
     def cell_of(self, fixed: Mapping[int, int]) -> int:
         """Number of the cell that fixes these values, by dimension."""
@@ -107,14 +106,21 @@ class Cube:
         return {axis: value for axis, value in enumerate(self.values[cell].tolist()) if value >= 0}
 
 
-def _steps(shape: Sequence[int]) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
-    """Dimensions that a table keeps, those of the smallest table it is a sum of, and which goes."""
+def slabs_of(axis: int, length: int) -> list[Slab]:
+    """The slabs of a table along an axis, in order."""
+    before: Slab = (slice(None),) * axis
+    return [(*before, place) for place in range(length)]
+
+
+def _steps(shape: Sequence[int]) -> list[tuple[tuple[int, ...], tuple[int, ...], list[Slab]]]:
+    """Dimensions that a table keeps, those of the smallest table it is a sum of, and its slabs."""
     axes, steps = range(len(shape)), []
     for size in range(len(shape) - 1, -1, -1):
         for kept in combinations(axes, size):
             missing = min((axis for axis in axes if axis not in kept), key=lambda a: shape[a])
             wider = tuple(sorted((*kept, missing)))
-            steps.append((kept, wider, wider.index(missing)))
+            slabs = slabs_of(wider.index(missing) + 1, shape[missing])
+            steps.append((kept, wider, slabs))
     return steps
 
 
@@ -137,9 +143,9 @@ def roles_of(domain: Domain, cell: int) -> list[str]:
     return [domain.dims[axis].role for axis in cube_of(domain.shape).fixed_by(cell)]
 
 
-def limited_to(domain: Domain, roles: Sequence[str]) -> Bools:
+def limited_to(domain: Domain, roles: Collection[str]) -> Bools:
     """Which cells fix only attributes that are about these."""
-    others = np.array([dim.role not in (*roles, "") for dim in domain.dims])
+    others = np.array([dim.role not in roles for dim in domain.dims])
     return ~np.any((cube_of(domain.shape).values >= 0) & others, axis=1)
 
 

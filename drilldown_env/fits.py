@@ -102,7 +102,7 @@ class Expected:
     @cached_property
     def pair_by_week(self) -> Floats:
         """Least noise by week of a cell's pairs of values."""
-        pairs = self.cube.fixed == 2
+        pairs = slice(self.cube.simple, self.cube.fixing[2].stop)
         held = self.cube.within[:, pairs]
         return np.asarray(np.where(held, self.by_week[pairs], np.inf).min(axis=1))
 
@@ -132,7 +132,7 @@ class Fits:
         self.need = np.maximum(own, LOW.get(kind, LOW[usual]))
         self.high = np.full(self.need.shape, HIGH.get(kind, HIGH[usual]))
         if usual == "rate" and kind != LOSS:
-            self.high[:, cube.fixed == 3] = OF_THREE
+            self.high[:, cube.fixing[3].start :] = OF_THREE
         if kind != MIX:
             self._show(within, faint=faint)
         else:  # everybody else moves as well, which every single value shows
@@ -152,7 +152,7 @@ class Fits:
         most = np.minimum(FAINT_BY_DAY * by_day, FAINT[min(expected.channel, 1)] * by_week)
         self.high = np.minimum(self.high, most)
         self.need = np.maximum(self.need, IN_PAIRS * expected.pair_by_week / within)
-        self.high[:, self.cube.fixed < 2] = 0.0
+        self.high[:, : self.cube.simple] = 0.0
 
     def low(self, first: int, cell: int) -> float:
         """Least size at which no other segment could take this one's place on its weakest day.

@@ -182,7 +182,7 @@ def shows(channels: Sequence[Channel], cause: Cause) -> bool:
     for effect in cause.effects:
         channel, cube = channels[effect.channel], channels[effect.channel].cube
         weeks = range(effect.first // 7, (effect.stop - 1) // 7 + 1)
-        small = slice(0, int((cube.fixed <= 2).sum()) if cause.faint else cube.simple)
+        small = slice(0, cube.fixing[2].stop if cause.faint else cube.simple)
         z = np.stack([np.abs(channel.shown(slice(7 * w, 7 * w + 7), small)) for w in weeks])
         held = cube.within[effect.cell][small]
         if not cause.faint:

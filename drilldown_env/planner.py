@@ -13,7 +13,6 @@ from functools import partial, reduce
 from itertools import accumulate
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from drilldown_env.causes import Cause, Effect
 from drilldown_env.channel import CHANNELS
@@ -181,14 +180,14 @@ class Planner:
         if announced:
             able &= np.arange(DAYS) % 7 + length <= 7
         free = np.all(self.free[list(channels)], axis=0)
-        free = np.all(sliding_window_view(free, length), axis=1)
-        firsts = np.flatnonzero(able[: free.size] & free).tolist()
+        for day in range(length):
+            able[: DAYS - day] &= free[day:]
+        firsts = np.flatnonzero(able[: DAYS - length + 1]).tolist()
         if not firsts:
             return ()
         first = self.stream.pick(firsts)
         stop, weekday = first + length, first % 7
         cell = int(self.stream.pick(np.flatnonzero(allowed[weekday]).tolist()))
-        low = max(each.low(weekday, cell) for each in fits)
         high = min(float(each.high[weekday, cell]) for each in fits)
         if kind == LOSS:  # the step after it rises by more than this one falls
             after = float(fits[1].high[weekday, cell])
@@ -196,8 +195,11 @@ class Planner:
         falls = kind == LOSS or self.stream.uniform() < DOWN
         if kind == MIX and falls:
             high = min(high, 0.65)
-        if low > high:
-            return ()
+        low = 0.0
+        for each in fits:
+            low = max(low, each.low(weekday, cell))
+            if low > high:
+                return ()
         size = low + (high - low) * self.stream.uniform()
         factor = 1.0 - size if falls else 1.0 + size
         swing = self._swing(channel, length)

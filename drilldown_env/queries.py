@@ -204,10 +204,15 @@ def _measured(counts: Counts, measure: str) -> Counts:
         return _rates(counts)
     values = _divided(counts)
     lanes = values.reshape(*values.shape[:2], WEEKS, -1)
-    ordered = np.sort(lanes, axis=2)
-    usual = (ordered[:, :, 3] + ordered[:, :, 4]) / 2.0
+    usual = middle(lanes.swapaxes(2, 3))
     change = lanes / np.maximum(usual, 1e-9)[:, :, None] - 1.0
     return _per_mille(change).reshape(counts.shape)
+
+
+def middle(weeks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median of the eight weeks in the last axis."""
+    ordered = np.sort(weeks, axis=-1)
+    return np.asarray((ordered[..., 3] + ordered[..., 4]) / 2.0)
 
 
 def _rates(counts: Counts) -> Counts:

@@ -14,11 +14,11 @@ ROLES = ("place", "device", "release", "source", "people", "plan", "page")
 """What an attribute of people can be about; a plan is what they have bought."""
 PLACE, DEVICE, RELEASE, SOURCE, PEOPLE, PLAN, PAGE = ROLES
 AUDIENCES = {
-    "anyone": ROLES,
-    "advertised": (PLACE, DEVICE, SOURCE, PEOPLE, PLAN, PAGE),
-    "written": (PLACE, PEOPLE, PLAN),
-    "offered": (PLACE, SOURCE, PEOPLE, PLAN, PAGE),
-    "built": (PLACE, DEVICE, RELEASE, PLAN),
+    "anyone": {"", *ROLES},
+    "advertised": {"", PLACE, DEVICE, SOURCE, PEOPLE, PLAN, PAGE},
+    "written": {"", PLACE, PEOPLE, PLAN},
+    "offered": {"", PLACE, SOURCE, PEOPLE, PLAN, PAGE},
+    "built": {"", PLACE, DEVICE, RELEASE, PLAN},
 }
 """Whom work can be limited to, by the attributes: whom advertising reaches, mailings are written
 to, prices and conditions are for, software and the events that it sends are rolled out to."""
@@ -52,7 +52,7 @@ class Work:
             directions: of what it is to blame for.
         """
         able = self.rises is None or all(rises == self.rises for rises in directions)
-        return able and all(role in AUDIENCES[self.audience] for role in roles if role)
+        return able and AUDIENCES[self.audience].issuperset(roles)
 
 
 def _works(catalogue: str) -> tuple[tuple[Work, ...], ...]:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from drilldown_env.cube import EVERYBODY, MOST_FIXED, Cube, Floats, cube_of
+from drilldown_env.queries import middle
 from openenv_kit.play.policies import Action, Observed
 
 T = TypeVar("T")
@@ -273,9 +274,9 @@ def usual_of(counts: Floats) -> tuple[Floats, Floats]:
     """Changes and usual weights of counts, shape (stages, cells, weeks)."""
     values = counts.copy()
     values[1:] /= np.maximum(counts[:-1], 1.0)
-    usual = np.median(values, axis=2)
+    usual, people = middle(values), middle(counts)
     weights = usual.copy()
-    weights[1:] = np.median(counts, axis=2)[:-1] * usual[1:] / (1.0 - usual[1:])
+    weights[1:] = people[:-1] * usual[1:] / (1.0 - usual[1:])
     return values / np.maximum(usual, 1e-9)[:, :, None] - 1.0, np.maximum(weights, 1.0)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from drilldown_env.cube import EVERYBODY, MOST_FIXED, Bools, Floats, over_days
+from drilldown_env.cube import EVERYBODY, MOST_FIXED, Bools, Floats, slabs_of
 from drilldown_env.policies.desk import LEAST, Asking, Desk, Flag, Inside
 from openenv_kit.adding import add_up
 
@@ -71,15 +71,15 @@ class Search:
 
     def run(self) -> Asking[list[dict[str, Any]]]:
         """The rows of the report."""
-        self.flags = self.all_flags = yield from self.desk.flags()
+        self.all_flags = yield from self.desk.flags()
+        self.flags = sorted(self.all_flags, key=lambda flag: (flag.channel, -flag.gain))
         for _ in range(MOST_LOOKS):
             if not self.flags:
                 break
-            channel = min(flag.channel for flag in self.flags)
-            flag = max((f for f in self.flags if f.channel == channel), key=lambda f: f.gain)
+            flag = self.flags[0]
             found = yield from self.look(flag)
             if found is None:
-                self.dismiss(channel, flag.cell, {flag.week})
+                self.dismiss(flag.channel, flag.cell, {flag.week})
                 continue
             if all(found.place != other.place for other in self.findings):
                 self.findings.append(found)
@@ -91,11 +91,9 @@ class Search:
 
     def dismiss(self, channel: int, cell: int, weeks: set[int]) -> None:
         """Drop what is suspicious about people of a cell in some weeks."""
-        disjoint = self.cube.disjoint[cell]
+        disjoint = self.cube.disjoint[cell].tolist()
         self.flags = [
-            f
-            for f in self.flags
-            if f.channel != channel or f.week not in weeks or bool(disjoint[f.cell])
+            f for f in self.flags if f.channel != channel or f.week not in weeks or disjoint[f.cell]
         ]
 
     def look(self, flag: Flag) -> Asking[Finding | None]:
@@ -162,8 +160,9 @@ class Search:
         moved = [range(days.start + s, days.stop + s) for s in shifts]
         whole = [d for d in moved if d.start >= 0 and d.stop <= len(self.names.dates)]
         busy = [0.0] * (len(self.names.dates) // 7)
+        disjoint = self.cube.disjoint[cell].tolist()
         for flag in self.all_flags:
-            if flag.channel == channel and not self.cube.disjoint[cell, flag.cell]:
+            if flag.channel == channel and not disjoint[flag.cell]:
                 busy[flag.week] += flag.gain
         trouble = {d: add_up(busy[d.start // 7 : (d.stop - 1) // 7 + 1]) for d in whole}
         calm = [d for d in whole if not trouble[d]]
@@ -254,15 +253,14 @@ def best_inside(
     else:
         expected, scale = inside.then[0] / inside.repeats, np.ones(inside.then[0].shape)
         people = expected
-    weight, surplus = scale * expected, scale * (inside.now[1] - expected)
+    sums = np.stack([scale * expected, scale * (inside.now[1] - expected), people])
     spare = 1.0 + 1.0 / inside.repeats
     floor = LEAST[min(channel, 1)]
     found: tuple[float, int, float, float] | None = None
     fixed = search.cube.fixed_by(start)
     for more in range(MOST_FIXED - len(fixed) + 1):
         for axes in combinations(range(len(inside.axes)), min(more, len(inside.axes))):
-            gone = tuple(a for a in range(len(inside.axes)) if a not in axes)
-            w, u, p = (_total(each, gone) for each in (weight, surplus, people))
+            w, u, p = _total(sums, [a for a in range(len(inside.axes)) if a not in axes])
             gain = np.where(p >= PEOPLE * length, u * u / np.maximum(w, 1.0), -1.0)
             place = int(np.argmax(gain))
             if found is None or float(gain.flat[place]) > found[0]:
@@ -278,11 +276,15 @@ def best_inside(
     return found[1], found[2]
 
 
-def _total(values: Floats, gone: Sequence[int]) -> Floats:
-    """Sum over some axes, in order, so that every machine rounds alike."""
-    for axis in sorted(gone, reverse=True):
-        values = over_days(np.moveaxis(values, axis, -1))
-    return values
+def _total(tables: Floats, gone: Sequence[int]) -> Floats:
+    """Sums of tables over some axes, in order, so that every machine rounds alike."""
+    for axis in reversed(gone):
+        first, *others = slabs_of(axis + 1, tables.shape[axis + 1])
+        total = tables[first].copy()
+        for slab in others:
+            total += tables[slab]
+        tables = total
+    return tables
 
 
 def place_in(search: Search, cell: int, inside: Inside) -> tuple[int | slice, ...]:

@@ -20,6 +20,7 @@ from drilldown_env.policies.desk import (
     suspicious_of,
     usual_of,
 )
+from drilldown_env.queries import middle
 from drilldown_env.sql import MOST_ROWS
 
 
@@ -58,7 +59,7 @@ class SqlDesk(Desk):
             value = counts[channel]
             if channel:
                 value = value / np.maximum(counts[channel - 1], 1.0)
-            usual = np.median(value.reshape(-1, 7), axis=0)
+            usual = middle(value.reshape(-1, 7).T)
             found.append(value / np.tile(np.maximum(usual, 1e-9), len(value) // 7) - 1.0)
         return np.array(found)
 
