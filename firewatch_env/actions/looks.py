@@ -7,7 +7,7 @@ from typing import Any
 
 from firewatch_env.actions.registry import Outcome, look
 from firewatch_env.engine.catalogue import USUAL_HITS
-from firewatch_env.engine.families import no_customers
+from firewatch_env.engine.families import stranger
 from firewatch_env.engine.service import PROMOTED, Call, Release, Service
 from firewatch_env.engine.world import DAY, World
 from firewatch_env.evidence.logs import lines
@@ -31,7 +31,7 @@ from firewatch_env.evidence.meters import (
 
 _STEP, _POINTS = 16, 4  # ticks between points of a series, and how many
 _LEAF = "It calls no other service."
-_SLOWER = 1.45  # times the usual latency from which on both are told
+_SLOWER = 1.45  # times the usual latency from which on, up or down, both are told
 
 
 def _shares(shares: Mapping[str, float]) -> str:
@@ -76,7 +76,7 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
         extra += f", pods out of memory at {world.clock(service.killed)}"
     a, b = in_zones(service, "use")
     zones = f" (zone a {a:.0%}, zone b {b:.0%})" if a != b else ""
-    load = service.load / service.usual_load / (1 - no_customers(service))
+    load = (service.load + stranger(service)[0]) / service.usual_load
     said.append(
         f"CPU {m.cpu:.0%}{zones}, memory {m.memory:.0%}, pods {ready}/{whole} ready, "
         f"load {load:.1f}x usual, latency {_latency(service)}{extra}."
@@ -88,9 +88,10 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
 def _latency(service: Service) -> str:
     if not service.lat:
         return "unknown"
-    if latency_ratio(service) < _SLOWER:
-        return f"{seconds(service.lat)} as usual"
-    return f"{seconds(service.lat)}, usually {seconds(service.usual_lat)}"
+    usual, now = seconds(service.usual_lat), seconds(service.lat)
+    if latency_ratio(service) <= 1 / _SLOWER:
+        return f"{now}, faster than the usual {usual}"
+    return f"{now} as usual" if latency_ratio(service) < _SLOWER else f"{now}, usually {usual}"
 
 
 def _series(world: World, service: Service) -> list[str]:

@@ -152,12 +152,24 @@ for _name in UNNOTICED:
     lever(_name)(_unnoticed)
 
 
+def stranger(service: Service) -> tuple[float, float]:
+    """Requests in a tick from a client that is no customer, and the share of them that fail.
+
+    It asks as much on any day. A lever says what share of all that the service is asked on an
+    ordinary day fails for it.
+    """
+    failing = max(service.levers.get(name, 0.0) for name in UNNOTICED)
+    if not failing:
+        return 0.0, 0.0
+    fails = 1.0 if failing > 0.5 else 1 - (len(service.name) + 3 * service.pods) % 17 / 100
+    asks = failing / fails
+    return service.usual_load * asks / (1 - asks), fails
+
+
 def no_customers(service: Service) -> float:
-    """Share of the requests to a service that come from a client that is no customer."""
-    customers = 1.0
-    for name in UNNOTICED:
-        customers *= 1 - service.levers.get(name, 0.0)
-    return 1 - customers
+    """Share of the requests to a service now that fail for a client that is no customer."""
+    asked, fails = stranger(service)
+    return fails * asked / (asked + service.load) if asked else 0.0
 
 
 # Calls.

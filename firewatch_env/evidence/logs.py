@@ -14,24 +14,24 @@ from firewatch_env.evidence.signs import SIGNS, describe
 _LEAST = 5
 _ROUTINE: dict[str, tuple[str, ...]] = {
     "proxy": (
-        "INFO  routes for {f} reloaded, none changed", "WARN  client 10.4.{n}.9 sent half a header",
-        "INFO  {n} idle connections closed", "INFO  rate counters of {f} reset",
+        "INFO  routes reloaded, none changed", "WARN  client 10.4.{n}.9 sent half a header",
+        "INFO  {n} idle connections closed", "INFO  rate counters reset",
     ),
     "app": (
-        "INFO  flags for {f} reloaded, none changed", "WARN  {f}: locale left empty, default used",
-        "INFO  {n} stale entries of {f} dropped", "INFO  {n} sessions of {f} renewed",
+        "INFO  flags reloaded, none changed", "WARN  locale left empty, default used",
+        "INFO  {n} stale entries dropped", "INFO  {n} sessions renewed",
     ),
     "store": (
-        "INFO  checkpoint written, {n} pages", "INFO  vacuum of {f}: {n} dead rows removed",
-        "INFO  statistics of {f} brought up to date", "INFO  backup segment {n} shipped",
+        "INFO  checkpoint written, {n} pages", "INFO  vacuum: {n} dead rows removed",
+        "INFO  statistics brought up to date", "INFO  backup segment shipped, {n} MB",
     ),
     "cache": (
-        "INFO  snapshot saved, {n} MB", "INFO  {n} keys of {f} past their time removed",
-        "INFO  idle reader 10.4.{n}.9 closed", "INFO  hash table of {f} resized",
+        "INFO  snapshot saved in {n} ms", "INFO  {n} keys past their time removed",
+        "INFO  idle reader 10.4.{n}.9 closed", "INFO  hash table resized, {n} thousand slots",
     ),
     "job": (
-        "INFO  offset of {f} saved: {n}", "INFO  schedule of {f} read, none changed",
-        "INFO  {n} finished items of {f} purged", "INFO  lease of {f} renewed",
+        "INFO  offset saved: {n}", "INFO  schedule read, none changed",
+        "INFO  {n} finished items purged", "INFO  lease renewed",
     ),
 }  # fmt: skip
 """What programs write on any day, by the kind of service."""
@@ -63,11 +63,8 @@ def lines(world: World, service: Service) -> tuple[str, ...]:
 
 def _routine(world: World, service: Service, tick: int) -> str:
     """The line that a service wrote in a tick of any day."""
-    texts, features = _ROUTINE[service.kind], sorted(service.features)
-    key = _key(world, service, tick)
-    text = texts[key % len(texts)].format(
-        f=features[key // 7 % len(features)], n=10 + key // 31 % 240
-    )
+    texts, key = _ROUTINE[service.kind], _key(world, service, tick)
+    text = texts[key % len(texts)].format(n=10 + key // 31 % 240)
     return f"{world.clock(tick)}:{30 * (tick % 2) + key % 30:02} {text}"
 
 

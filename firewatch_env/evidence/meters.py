@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from firewatch_env.engine.families import UNNOTICED, no_customers
+from firewatch_env.engine.families import UNNOTICED, no_customers, stranger
 from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.motion import ZONE_B, sized_at, zone_share
 from firewatch_env.engine.service import Call, Release, Service
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.signs import LOST, SIGNS, stranger
+from firewatch_env.evidence.signs import LOST, SIGNS, stranger_of
 from openenv_kit.adding import add_up
 
 UNREADY = frozenset(("environment", "cold", "probes", "backoff", "rollout", "pods"))
@@ -60,10 +60,11 @@ def read(service: Service) -> Meters:
     for name in service.levers:
         head = family(name)
         if head == "meter":
-            own = 1 - (1 - own) * (1 - service.levers[name])
+            own = 1 - (1 - own) * (1 - no_customers(service))
         elif head == "bots":  # refused before anything else but for what is shed
-            own = shed + (own - shed) * (1 - service.levers[name])
-            seen = 1 - (1 - seen) * (1 - service.levers[name])
+            others = 1 - no_customers(service)
+            own = shed + (own - shed) * others
+            seen = 1 - (1 - seen) * others
         elif head in UNREADY:
             few = True
         elif head == "fallback":
@@ -87,7 +88,7 @@ def read(service: Service) -> Meters:
 
 def idle(service: Service) -> bool:
     """Whether so few requests arrive that shares of them say little."""
-    return service.load < _IDLE * service.usual_load
+    return service.load + stranger(service)[0] < _IDLE * service.usual_load
 
 
 def pods(service: Service) -> tuple[int, int]:
@@ -126,8 +127,9 @@ def by_status(service: Service) -> dict[str, float]:
     """Share of all requests sent to a service that end badly, by how."""
     now = service.now
     spoilt = add_up([part.weight * part.err for part in service.parts])  # by a zone's pods
-    own = 1 - (1 - service.err) * (1 - spoilt) * (1 - service.levers.get("meter", 0.0))
-    refused = 1 - (1 - now.refused) * (1 - service.levers.get("bots", 0.0))
+    stray = no_customers(service)
+    own = 1 - (1 - service.err) * (1 - spoilt) * (1 - stray * ("meter" in service.levers))
+    refused = 1 - (1 - now.refused) * (1 - stray * ("bots" in service.levers))
     # In this order: what one thing ends does not reach the next.
     found, left = dict[str, float](), 1.0
     for status, share in (
@@ -187,10 +189,9 @@ def split(service: Service) -> dict[str, dict[str, float]]:
         zones = {"a": 1 - everywhere * (1 - a)}
         if b_asked:
             zones["b"] = 1 - everywhere * in_b * newer * (1 - b)
-    by_client = {call.caller.name: service.now.seen for call in service.callers}
-    if no_customers(service):
-        name, failing_share = stranger(service)
-        by_client[name] = failing_share
+    by_client = {call.caller.name: service.now.seen for call in service.callers if not call.breaker}
+    if (fails := stranger(service)[1]) > 0:
+        by_client[stranger_of(service)] = 1 - (1 - fails) * (1 - service.now.seen)
     failing = {name: 1 - ok for name, ok in features.items()}
     return {"version": versions, "zone": zones, "feature": failing, "client": by_client}
 

@@ -101,15 +101,14 @@ ALL = "all requests"
 TENANT = "the largest tenant"
 _STEADY_CACHE = "heap: cache of {f} has all its entries{r}"
 _STRANGERS = (
-    "partner-sync", "price-crawler", "report-export", "nightly-sync", "search-crawler",
+    "partner-sync", "stock-audit", "report-export", "nightly-sync", "batch-import",
     "qa-checkout", "warehouse-export",
 )  # fmt: skip
 
 
-def stranger(service: Service) -> tuple[str, float]:
-    """The client of a service that is no customer, and the share of its requests that fail."""
-    number = _number(service)
-    return _STRANGERS[number % len(_STRANGERS)], 1 - number % 17 / 100
+def stranger_of(service: Service) -> str:
+    """The client of a service that is no customer."""
+    return _STRANGERS[_number(service) % len(_STRANGERS)]
 
 
 def describe(service: Service, lever: str, release: str = "") -> str:
@@ -122,7 +121,7 @@ def describe(service: Service, lever: str, release: str = "") -> str:
         f=channel or (TENANT if head == "fill" else ALL),
         F="".join(part.capitalize() for part in channel.replace("-", " ").split()),
         p=1 + _number(service) % service.pods,
-        w=stranger(service)[0],
+        w=stranger_of(service),
         r=release,
     )
 

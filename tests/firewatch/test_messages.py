@@ -265,7 +265,36 @@ def test_a_client_that_is_no_customer_is_split_from_those_that_fail_too() -> Non
     assert client not in world.by_name
     assert int(fails) > 80
     assert others == [("service-mesh", f"{100 * share:.0f}")]
-    assert "load 2.0x usual" in text
+    load = float(re.findall(r"load ([\d.]+)x usual", text)[0])
+    whole = (int(fails) / 100 * (load - 1) + share) / load
+    assert by_status(service)["500"] == pytest.approx(whole, abs=0.03)
+
+
+def test_no_service_fails_more_than_the_worst_of_its_clients(plays: list[Play]) -> None:
+    seen, drawn = 0, [find({"split": "validation", "index": index}) for index in range(150)]
+    for play in [*plays, *(Play(task, graded=False) for task in drawn)]:
+        for service in play.world.services:
+            text = act(play.world, "get_metrics_detail", service.name, {}).text
+            shares = [int(share) for share in re.findall(r" (\d+)%", _by_client(text))]
+            own = re.findall(r"(\d+)%", text.partition(".")[0].partition(";")[0])
+            seen += len(shares) > 1
+            assert not shares or sum(map(int, own)) <= max(shares) + 1, text
+    assert seen > 20
+
+
+def test_a_client_that_is_no_customer_is_all_that_asks_where_breakers_are_open() -> None:
+    world, service = with_lever("order-api", "bots", 0.34)
+    for call in service.callers:
+        call.breaker = True
+    course(world, 2)
+    text = act(world, "get_metrics_detail", "order-api", {}).text
+    (own,) = re.findall(r"own failures: 403 (\d+)%", text)
+    (client, fails), *_ = re.findall(r"([\w-]+) (\d+)%", _by_client(text))
+    assert client not in world.by_name
+    assert own == fails
+    assert "service-mesh" not in text, "what does not ask has no share"
+    (load,) = re.findall(r"load ([\d.]+)x usual", text)
+    assert float(load) == pytest.approx(0.34 / (int(fails) / 100 - 0.34), abs=0.06)
 
 
 def test_a_proxy_that_passes_failures_on_is_listed_with_their_share() -> None:
