@@ -25,6 +25,7 @@ from openenv_kit.serving.store import (
     MEMORY,
     NEW_EPISODES_SHARE,
     PAGE,
+    NewEpisode,
     StoredEpisode,
     StoreFullError,
     StoreLimits,
@@ -117,17 +118,7 @@ class SqliteStore:
         self._one(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     @_transaction
-    def create(
-        self,
-        episode_id: str,
-        source: str,
-        start: bytes,
-        actions: Sequence[bytes] = (),
-        *,
-        client: str = "",
-        player: str = "",
-        over: bool = True,
-    ) -> str:
+    def create(self, episode_id: str, new: NewEpisode, *, over: bool = True) -> str:
         now = time.time()
         expired = "SELECT id FROM episodes WHERE (ended = '') IN (0, 1) AND expires <= ? LIMIT 8"
         self._one(f"DELETE FROM episodes WHERE id IN ({expired})", now)
@@ -135,17 +126,20 @@ class SqliteStore:
         timeline = self._one(query, episode_id, now) or 0
         if timeline and not over:
             return ""
-        generation, indexed = secrets.token_hex(8), ((player,), (client,), (source,), ())
-        rows = ((client, player, start), *indexed, *((action,) for action in actions))
+        generation, indexed = (
+            secrets.token_hex(8),
+            ((new.player,), (new.client,), (new.source,), ()),
+        )
+        rows = ((new.client, new.player, new.start), *indexed, *zip(new.actions))
         size = sum(_row(episode_id, *row) for row in rows)
         self._one("DELETE FROM episodes WHERE id = ?", episode_id)
-        self._make_room(client, size, new=True)
+        self._make_room(new.client, size, new=True)
         self._one(
             "INSERT INTO episodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)",
-            *(episode_id, generation, source, client, player, timeline + 1, start, size),
-            *(len(actions), now + self._limits.ttl_s),
+            *(episode_id, generation, new.source, new.client, new.player, timeline + 1),
+            *(new.start, size, len(new.actions), now + self._limits.ttl_s),
         )
-        for n, action in enumerate(actions):
+        for n, action in enumerate(new.actions):
             self._one("INSERT INTO actions VALUES (?, ?, ?, '')", episode_id, n, action)
         return generation
 
