@@ -240,11 +240,7 @@ class Episodes:
 
     async def _load(self, handle: Handle, held: Held, *, closed: bool = False) -> Play:
         """Bring what this worker holds up to date with the store."""
-        try:
-            stored = await self._stored(handle, closed=closed)
-        except UnknownEpisodeError:
-            self._held.pop(handle.episode_id, None)
-            raise
+        stored = await self._stored(handle, closed=closed)
         play = held.play
         if play is None or held.generation != stored.generation:
             return (await self._restored(handle, held, stored))[0]
