@@ -25,9 +25,8 @@ def signal(
     environment: EnvironmentName = None,
 ) -> None:
     """Measure in how many groups of plays of one task the rewards differ, by level and mode."""
-    from openenv_kit.results.plays import read_players
+    from openenv_kit.results.plays import read_players, scores_by_episode
     from openenv_kit.results.signal import lines
-    from openenv_kit.results.statistics import scores_by_episode
 
     chosen = get_environment(environment)
     players = read_players([named_file(each) for each in results], chosen)

@@ -93,6 +93,15 @@ class Player:
         return [play for play in self.plays if play.score is not None]
 
 
+def scores_by_episode(plays: Iterable[Play]) -> dict[str, list[float]]:
+    """Scores of each episode, in the order played; plays without one are left out."""
+    found: dict[str, list[float]] = {}
+    for play in plays:
+        if play.score is not None:
+            found.setdefault(play.episode, []).append(play.score)
+    return found
+
+
 def episode_of(reset: Mapping[str, Any]) -> str:
     """Which episode a reset makes: its arguments, without those that make no difference.
 

@@ -27,7 +27,6 @@ from openenv.core.harness.collect import (
     RESULTS_FILENAME,
     CollectResult,
     CollectRunner,
-    EpisodeRecord,
     RolloutSerializer,
 )
 from openenv.core.llm_client import LLMResponse, ToolCall
@@ -176,8 +175,6 @@ def collect(
     *,
     player: str = "reference",
     base_url: str | None = None,
-    keep: Callable[[EpisodeRecord], bool] | None = None,
-    limits: HarnessRunLimits | None = None,
     environment: str | None = None,
 ) -> CollectResult:
     """Play each row's episode and append it to `out`; a second call resumes the first.
@@ -189,8 +186,6 @@ def collect(
             behind an endpoint; None for the scripted policy that `player` names.
         player: name of who plays, for the metadata.
         base_url: server to play on; None plays in this process.
-        keep: which episodes to write; None for all.
-        limits: turns and tool calls of an episode; None for `limits_for` the environment.
         environment: name of what is played.
 
     Raises:
@@ -215,9 +210,9 @@ def collect(
         harness_adapter=MCPHarnessAdapter(),
         serializer=serializer,
         tasks=rows,
-        limits=limits or limits_for(environment),
+        limits=limits_for(environment),
     )
-    return runner.run(model_step=model_step, num_episodes=len(rows), should_keep=keep)
+    return runner.run(model_step=model_step, num_episodes=len(rows))
 
 
 def _require_same(serializer: RolloutSerializer, made: dict[str, Any]) -> None:
