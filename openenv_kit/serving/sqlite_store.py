@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from openenv_kit.serving import metrics
 from openenv_kit.serving.store import (
@@ -47,16 +47,13 @@ APPLICATION_ID = 0x4F454B53
 SCHEMA = Path(__file__).with_name("store.sql").read_text(encoding="utf-8").split("\n\n")
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
 
-def _transaction(
-    work: Callable[Concatenate[SqliteStore, P], T],
-) -> Callable[Concatenate[SqliteStore, P], Coroutine[Any, Any, T]]:
+def _transaction(work: Callable[..., T]) -> Callable[..., Coroutine[Any, Any, T]]:
     """Make an async method of what is done in one transaction."""
 
     @wraps(work)
-    async def method(store: SqliteStore, /, *given: P.args, **named: P.kwargs) -> T:
+    async def method(store: SqliteStore, *given: Any, **named: Any) -> T:
         loop, done = asyncio.get_running_loop(), partial(work, store, *given, **named)
         return await loop.run_in_executor(store._thread, store._run, work.__name__, done)
 

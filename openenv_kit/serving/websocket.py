@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -89,9 +88,6 @@ class EnvironmentSocket(SocketEndpoint):
 class PlayerConversation(Conversation):
     """A connection that plays a stored episode through its player's handle, and never resets."""
 
-    step_now: Callable[..., dict[str, Any]] | None = None
-    """One step without anything to wait for; None where there is."""
-
     def __init__(self, episodes: Episodes, handle: Handle | None = None) -> None:
         self._episodes = episodes
         self._handle = handle
@@ -100,10 +96,6 @@ class PlayerConversation(Conversation):
         """Reply to one message; whatever goes wrong is a reply too."""
         try:
             kind, data = read_message(text)
-            if kind == "step":
-                # Nearly every message is one, and few have anything to wait for.
-                now = self.step_now
-                return frames.observation(now(data) if now else await self.step(data))
             answer = await self._act(kind, data)
             session.episode_id = self.episode_id
             return answer
@@ -125,6 +117,8 @@ class PlayerConversation(Conversation):
             return _refusal("internal", text, WSErrorCode.EXECUTION_ERROR)
 
     async def _act(self, kind: str, data: dict[str, Any]) -> str:
+        if kind == "step":
+            return frames.observation(await self.step(data))
         if kind == "reset":
             return frames.observation(await self.reset(data))
         if kind == "state":
@@ -173,7 +167,6 @@ class TrainerConversation(PlayerConversation):
         self._slots = slots
         self._play = episodes.play("ws", stored=False)
         self._task = asyncio.current_task()
-        self.step_now = self._play.step
 
     @property
     def episode_id(self) -> str | None:
@@ -193,8 +186,6 @@ class TrainerConversation(PlayerConversation):
         if reply.status == ERROR:
             return self._play.data(reply)
         self._handle = None
-        long = self._play.environment.tools.slow
-        self.step_now = None if long else self._play.step
         return self._play.data(reply, self._play.names)
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -216,7 +207,7 @@ class TrainerConversation(PlayerConversation):
 
     def _go_on(self, started: Started) -> None:
         """Continue with a stored episode."""
-        self._handle, self.step_now = started.handle, None
+        self._handle = started.handle
         self._play = self._episodes.play("ws", stored=False)
 
     async def _resume(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -263,12 +254,11 @@ def read_message(text: str | bytes) -> tuple[str, dict[str, Any]]:
     """Type and data of a message; a RefusedError or ValidationError says what is wrong with it."""
     try:
         message = frames.loads(text)
+        if not isinstance(message, dict):
+            raise ValueError(f"a message is an object; this one is {type(message).__name__}")
     except ValueError as error:
         problem = f"Invalid JSON: {error}"
         raise RefusedError("invalid_json", WSErrorCode.INVALID_JSON, problem) from None
-    if not isinstance(message, dict):
-        problem = f"A message is a JSON object; this one is {type(message).__name__}."
-        raise RefusedError("invalid_json", WSErrorCode.INVALID_JSON, problem)
     kind = message.get("type", "")
     if not isinstance(kind, str) or kind not in MESSAGES:
         problem = unknown_name_message("message type:", kind, MESSAGES)
