@@ -37,7 +37,4 @@ class Registry(dict[str, Entry]):
 
     def find(self, name: object) -> Entry:
         """The entry of that name; raises UnknownNameError, which names the nearest."""
-        try:
-            return self[name]  # type: ignore[index]
-        except (KeyError, TypeError):
-            return self[require_name(self.kind, name, self)]
+        return self[require_name(self.kind, name, self)]

@@ -100,7 +100,7 @@ def _initialize(
 def _read_request(message: Any) -> tuple[str, dict[str, Any], Any]:
     """Method, parameters and id of a JSON-RPC message; the id is None for a notification."""
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
-        raise RpcError(INVALID_REQUEST, 'A request is an object with "jsonrpc": "2.0".')
+        raise RpcError(INVALID_REQUEST, 'A request is one object with "jsonrpc": "2.0".')
     method, params, request_id = message.get("method"), message.get("params"), message.get("id")
     if not isinstance(method, str):
         raise RpcError(INVALID_REQUEST, f"method is {echo(method)}; allowed: text.")

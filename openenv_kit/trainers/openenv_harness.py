@@ -171,7 +171,6 @@ def scripted_model_step(policy: str = "reference", environment: str | None = Non
 def collect(
     out: Path | str,
     rows: Sequence[Mapping[str, Any]],
-    model_step: ModelStep | None = None,
     *,
     player: str = "reference",
     base_url: str | None = None,
@@ -182,9 +181,7 @@ def collect(
     Args:
         out: folder for `results.jsonl` and `metadata.json`.
         rows: one episode each.
-        model_step: samples one turn, as the framework's `build_model_step` does for any model
-            behind an endpoint; None for the scripted policy that `player` names.
-        player: name of who plays, for the metadata.
+        player: the scripted policy that plays.
         base_url: server to play on; None plays in this process.
         environment: name of what is played.
 
@@ -192,13 +189,12 @@ def collect(
         InvalidValueError: `out` holds episodes of other rows, another player, another environment
             or other versions.
     """
-    if model_step is None:
-        model_step, player = scripted_model_step(player, environment), f"scripted:{player}"
+    model_step = scripted_model_step(player, environment)
     serializer = RolloutSerializer(out)
     found = get_environment(environment)
     made: dict[str, Any] = {
         "environment": found.name,
-        "player": player,
+        "player": f"scripted:{player}",
         "versions": dict(found.versions),
         "resets": [reset_arguments(row_of(row), environment) for row in rows],
     }
