@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Protocol, TypeVar
 
 from openenv_kit.errors import require_name
@@ -13,6 +14,11 @@ class Named(Protocol):
     @property
     def name(self) -> str:
         """What commands call it."""
+
+
+def first_line(declared: object) -> str:
+    """First line of a docstring, which describes what is declared; empty where there is none."""
+    return (inspect.getdoc(declared) or "").split("\n", 1)[0]
 
 
 Entry = TypeVar("Entry", bound=Named)

@@ -13,6 +13,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -33,16 +34,16 @@ def connect(address: str) -> Any:
     )
 
 
+@dataclass
 class Reporting:
     """A client whose errors are ours: out of memory, out of reach, too slow, loading, read-only."""
 
-    def __init__(self, redis: Any) -> None:
-        self._redis = redis
+    redis: Any
 
     def __getattr__(self, name: str) -> Any:
         async def reported(*given: Any, **options: Any) -> Any:
             try:
-                return await getattr(self._redis, name)(*given, **options)
+                return await getattr(self.redis, name)(*given, **options)
             except RedisError as problem:
                 raise unavailable(problem) from problem
 
@@ -72,8 +73,7 @@ class RedisStore:
                 batch.zrem(_key("living", found["source"]), episode_id)
                 batch.zrem(_key("client", found["client"]), episode_id)
                 batch.delete(key)
-            timeline = int(found.get("timeline", 0)) + 1
-            batch.hset(key, mapping={**fields, "timeline": timeline})
+            batch.hset(key, mapping={**fields, "timeline": int(found.get("timeline", 0)) + 1})
             self._prolong(batch, episode_id, fields)
             return generation
 
@@ -149,8 +149,9 @@ class RedisStore:
             await self._redis.zrem(drawn, task)
 
     async def count(self, source: str) -> int:
-        await self._redis.zremrangebyscore(_key("living", source), "-inf", time.time())
-        return int(await self._redis.zcard(_key("living", source)))
+        living = _key("living", source)
+        await self._redis.zremrangebyscore(living, "-inf", time.time())
+        return int(await self._redis.zcard(living))
 
     async def check(self) -> None:
         await self._redis.set(f"{PREFIX}heartbeat", "", ex=self._ttl)
@@ -172,9 +173,7 @@ class RedisStore:
             await redis.zrem(held, name)
             await redis.delete(_key("episode", name))
 
-    async def _change(
-        self, episode_id: str, work: Callable[..., Any], generation: str | None = None
-    ) -> Any:
+    async def _change(self, episode_id: str, work: Callable[..., Any], generation: str = "") -> Any:
         """Do work on an episode, again where somebody else changes it meanwhile.
 
         With a generation it is done only while that is the episode's, and it is not closed.
