@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Protocol, TypeVar
 
-from openenv_kit.errors import require_name
+from openenv_kit.errors import UnknownNameError
 
 
 class Named(Protocol):
@@ -43,4 +43,6 @@ class Registry(dict[str, Entry]):
 
     def find(self, name: object) -> Entry:
         """The entry of that name; raises UnknownNameError, which names the nearest."""
-        return self[require_name(self.kind, name, self)]
+        if isinstance(name, str) and name in self:
+            return self[name]
+        raise UnknownNameError(self.kind, name, self)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -88,6 +89,9 @@ class EnvironmentSocket(SocketEndpoint):
 class PlayerConversation(Conversation):
     """A connection that plays a stored episode through its player's handle, and never resets."""
 
+    step_now: Callable[..., dict[str, Any]] | None = None
+    """One step without anything to wait for; None where there is."""
+
     def __init__(self, episodes: Episodes, handle: Handle | None = None) -> None:
         self._episodes = episodes
         self._handle = handle
@@ -96,6 +100,10 @@ class PlayerConversation(Conversation):
         """Reply to one message; whatever goes wrong is a reply too."""
         try:
             kind, data = read_message(text)
+            if kind == "step":
+                # Nearly every message is one, and few have anything to wait for.
+                now = self.step_now
+                return frames.observation(now(data) if now else await self.step(data))
             answer = await self._act(kind, data)
             session.episode_id = self.episode_id
             return answer
@@ -117,8 +125,6 @@ class PlayerConversation(Conversation):
             return _refusal("internal", text, WSErrorCode.EXECUTION_ERROR)
 
     async def _act(self, kind: str, data: dict[str, Any]) -> str:
-        if kind == "step":
-            return frames.observation(await self.step(data))
         if kind == "reset":
             return frames.observation(await self.reset(data))
         if kind == "state":
@@ -167,6 +173,7 @@ class TrainerConversation(PlayerConversation):
         self._slots = slots
         self._play = episodes.play("ws", stored=False)
         self._task = asyncio.current_task()
+        self.step_now = self._play.step
 
     @property
     def episode_id(self) -> str | None:
@@ -186,6 +193,7 @@ class TrainerConversation(PlayerConversation):
         if reply.status == ERROR:
             return self._play.data(reply)
         self._handle = None
+        self.step_now = None if self._play.environment.tools.slow else self._play.step
         return self._play.data(reply, self._play.names)
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -207,7 +215,7 @@ class TrainerConversation(PlayerConversation):
 
     def _go_on(self, started: Started) -> None:
         """Continue with a stored episode."""
-        self._handle = started.handle
+        self._handle, self.step_now = started.handle, None
         self._play = self._episodes.play("ws", stored=False)
 
     async def _resume(self, data: dict[str, Any]) -> dict[str, Any]:
