@@ -121,7 +121,7 @@ def start_text(
 
 def readable(environment: Environment, stored: StoredEpisode) -> bool:
     """Whether playing the record again here gives the episode that was played."""
-    return bool(frames.loads(stored.start)["versions"] == dict(environment.versions))
+    return bool(frames.loads(stored.start).get("versions") == dict(environment.versions))
 
 
 class Outcome(BaseModel):

@@ -7,8 +7,8 @@ through, an action is stored before it is played, in the place of the next one a
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
@@ -73,7 +73,7 @@ class Episodes:
         self.store = store or open_store(settings)
         self._settings = settings
         self.mcp_split = settings.mcp_split
-        self._hold = lru_cache(PLAYS_KEPT)(lambda episode_id: Held())  # noqa: ARG005
+        self._held: OrderedDict[str, Held] = OrderedDict()  # the last used one last
 
     def play(self, transport: str, *, stored: bool = True, drawn: Drawn | None = None) -> Play:
         """A new play of this server's environment; what is not stored may have fewer actions."""
@@ -225,15 +225,26 @@ class Episodes:
 
     async def close(self) -> None:
         await self.store.close()
-        self._hold.cache_clear()
+        self._held.clear()
 
     def _key(self, episode_id: str) -> str:
         """Name of an episode in the store, which the environments of a server share."""
         return f"{self.environment.name}/{episode_id}"
 
+    def _hold(self, episode_id: str) -> Held:
+        held = self._held.setdefault(episode_id, Held())
+        self._held.move_to_end(episode_id)
+        if len(self._held) > PLAYS_KEPT:
+            self._held.popitem(last=False)
+        return held
+
     async def _load(self, handle: Handle, held: Held, *, closed: bool = False) -> Play:
         """Bring what this worker holds up to date with the store."""
-        stored = await self._stored(handle, closed=closed)
+        try:
+            stored = await self._stored(handle, closed=closed)
+        except UnknownEpisodeError:
+            self._held.pop(handle.episode_id, None)  # unknown names must not push others out
+            raise
         play = held.play
         if play is None or held.generation != stored.generation:
             return (await self._restored(handle, held, stored))[0]

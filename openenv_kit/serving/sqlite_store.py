@@ -123,10 +123,8 @@ class SqliteStore:
         timeline = self._one(query, episode_id, now) or 0
         if timeline and not over:
             return ""
-        generation, indexed = (
-            secrets.token_hex(8),
-            ((new.player,), (new.client,), (new.source,), ()),
-        )
+        generation = secrets.token_hex(8)
+        indexed = ((new.player,), (new.client,), (new.source,), ())
         rows = ((new.client, new.player, new.start), *indexed, *zip(new.actions))
         size = sum(_row(episode_id, *row) for row in rows)
         self._one("DELETE FROM episodes WHERE id = ?", episode_id)
