@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
-    "openenv_kit": 98_000,
+    "openenv_kit": 95_000,
     "metric_tracker_rl": 68_000,
     "drilldown_env": 48_000,
     "firewatch_env": 50_000,

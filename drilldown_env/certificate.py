@@ -66,22 +66,8 @@ class Certificate:
         return within and self.unique and caused and not self.dissent
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready; `certificate_from` reads it again."""
+        """JSON-ready."""
         return asdict(self)
-
-
-def certificate_from(values: dict[str, Any]) -> Certificate:
-    """A certificate from its JSON form.
-
-    Raises:
-        KeyError, TypeError: it is not one.
-    """
-    found = {
-        **values,
-        "dissent": tuple(values["dissent"]),
-        "config": DrillConfig(**values["config"]),
-    }
-    return Certificate(**found)
 
 
 def certify_one(config: DrillConfig) -> Certificate:

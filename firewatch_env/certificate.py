@@ -41,10 +41,6 @@ class Shipped:
     number: int
 
     @property
-    def identity(self) -> str:
-        return f"{self.difficulty}-{self.number}"
-
-    @property
     def task(self) -> Task:
         return find(shipped()[self.difficulty][self.number])
 
@@ -97,10 +93,6 @@ class FirewatchCertifier:
     def certify_one(self, config: Shipped) -> Certificate:
         """The certificate of a shipped task."""
         return certify(config.task, config)
-
-    def certificate_from(self, fields: dict[str, Any]) -> Certificate:
-        """A certificate from its JSON form."""
-        return Certificate(**{**fields, "config": Shipped(**fields["config"])})
 
     def table(
         self, certificates: Sequence[Certificate]

@@ -174,16 +174,6 @@ def observation_of(environment: Environment, reply: Reply, task_id: str) -> dict
     }
 
 
-def limits_of(environment: Environment) -> dict[str, int]:
-    """Limits of a play that a reset may set, with their defaults."""
-    found = {}
-    for name in ("max_steps", "max_submissions"):
-        usual = getattr(environment.rules, name)
-        if usual is not None and name in environment.reset_arguments:
-            found[name] = usual
-    return found
-
-
 def default_tasks(environment: Environment) -> list[str]:
     """Named tasks of a run that names none."""
     return list(environment.tasks)[:DEFAULT_TASKS]

@@ -5,7 +5,6 @@ KitError
 │   ├── UnknownNameError        a task, family, difficulty, method or entity that does not exist
 │   ├── InvalidValueError       a number, date or list outside what is allowed
 │   │   └── RefusedResetError   a session did not take the arguments of a reset
-│   ├── RenamedVariableError    a variable is set under the name it had before
 │   └── GenerationError         no draw of this configuration satisfied the reporting policy
 ├── ToolArgumentError (a ValueError)   an analysis method was called with wrong arguments
 ├── ReportError (a ValueError)         a report that cannot even be read row by row
@@ -23,8 +22,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-PREFIX, OLD_PREFIX = "OPENENV_KIT_", "METRIC_TRACKER_"
-"""How the kit's variables begin, and how they began before."""
+PREFIX = "OPENENV_KIT_"
+"""How the kit's variables begin."""
 
 MAX_ECHO = 80
 """Longest echo of a caller's own value inside a message, in characters."""
@@ -57,10 +56,6 @@ class RefusedResetError(InvalidValueError):
 
     def __init__(self, reset: Mapping[str, Any], why: str) -> None:
         super().__init__("reset", dict(reset), f"what a reset takes ({why})")
-
-
-class RenamedVariableError(ConfigurationError):
-    """An environment variable that is set under the name it had before."""
 
 
 class GenerationError(ConfigurationError):
@@ -130,19 +125,3 @@ def require_integer(name: str, value: object, low: int, high: int) -> int:
     if type(value) is int and low <= value <= high:
         return value
     raise InvalidValueError(name, value, f"an integer from {low} to {high}")
-
-
-def refuse_old_names(environ: Mapping[str, str], variables: Iterable[str]) -> None:
-    """Refuse variables that are set under the name they had before.
-
-    Args:
-        environ: what is set.
-        variables: today's names of those that the caller reads.
-
-    Raises:
-        RenamedVariableError: one has its old name; says both, and not what it holds.
-    """
-    for name in variables:
-        old = f"{OLD_PREFIX}{name.removeprefix(PREFIX)}"
-        if name.startswith(PREFIX) and environ.get(old):
-            raise RenamedVariableError(f"{old} is called {name} now; set that one instead.")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Protocol, TypeVar
 
-from openenv_kit.errors import require_name
+from openenv_kit.errors import UnknownNameError
 
 
 class Named(Protocol):
@@ -13,6 +14,11 @@ class Named(Protocol):
     @property
     def name(self) -> str:
         """What commands call it."""
+
+
+def first_line(declared: object) -> str:
+    """First line of a docstring, which describes what is declared; empty where there is none."""
+    return (inspect.getdoc(declared) or "").split("\n", 1)[0]
 
 
 Entry = TypeVar("Entry", bound=Named)
@@ -37,7 +43,6 @@ class Registry(dict[str, Entry]):
 
     def find(self, name: object) -> Entry:
         """The entry of that name; raises UnknownNameError, which names the nearest."""
-        try:
-            return self[name]  # type: ignore[index]
-        except (KeyError, TypeError):
-            return self[require_name(self.kind, name, self)]
+        if isinstance(name, str) and name in self:
+            return self[name]
+        raise UnknownNameError(self.kind, name, self)

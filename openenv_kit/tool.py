@@ -14,7 +14,6 @@ describes a tool in words of its own.
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from openenv_kit.errors import ToolArgumentError, echo, unknown_name_message
-from openenv_kit.registry import Registry
+from openenv_kit.registry import Registry, first_line
 from openenv_kit.schema import describe_problems, json_schema
 
 Action = dict[str, Any]
@@ -138,10 +137,9 @@ class Tools(Registry[Tool]):
         """
 
         def declare(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-            description = (inspect.getdoc(function) or "").split("\n", 1)[0]
             name = options.pop("name", function.__name__)
             given = {"vocabulary": self.vocabulary, **options}
-            self.add(Tool(name, description, arguments, function, **given))
+            self.add(Tool(name, first_line(function), arguments, function, **given))
             return function
 
         return declare

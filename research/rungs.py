@@ -68,7 +68,7 @@ def _paid(reset: Mapping[str, Any], share: float) -> dict[str, float]:
     """What one play of a noisy reference earns under each reward."""
     session = EpisodeSession()
     seed = f"{reset['seed']}|{share}"
-    player = Policy.of("noisy", partial(noisy_reference, share=share, seed=seed))
+    player = Policy("noisy", "", partial(noisy_reference, share=share, seed=seed))
     *_, (_, last) = moves(session, player, session.reset(**reset, max_steps=128))
     components: dict[str, float] = (last.info or {})[COMPONENTS]
     return components

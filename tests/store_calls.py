@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from openenv_kit.serving.sqlite_store import SqliteStore
-from openenv_kit.serving.store import EpisodeStore, StoreLimits
+from openenv_kit.serving.store import EpisodeStore, NewEpisode, StoreLimits
 
 
 class Calls:
@@ -20,6 +20,10 @@ class Calls:
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
         return lambda *given, **options: self._loop.run_until_complete(method(*given, **options))
+
+    def create(self, episode_id: str, *given: Any, over: bool = True, **named: Any) -> str:
+        new = NewEpisode(*given, **named)
+        return self._loop.run_until_complete(self._store.create(episode_id, new, over=over))
 
     def close(self) -> None:
         self._loop.run_until_complete(self._store.close())

@@ -20,8 +20,9 @@ from store_calls import sqlite_store
 from test_server_attacks import PATIENCE_S, Server, is_closed, running, say, shake_hands
 
 from openenv_kit.environment import get_environment
-from openenv_kit.serving import clients, play
+from openenv_kit.serving import play
 from openenv_kit.serving.app import build_app
+from openenv_kit.serving.handles import UnknownEpisodeError
 from openenv_kit.serving.http_episodes import Episodes
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store import (
@@ -116,17 +117,6 @@ def test_the_refusal_is_a_503_with_retry_after(
             assert socket.receive_json()["data"]["retry_after_s"] == 5
 
 
-async def test_work_for_a_connection_that_is_gone_is_dropped() -> None:
-    token = clients.GONE.set(lambda: True)
-    try:
-        with pytest.raises(BusyError, match="gone"):
-            await play.in_turn(
-                get_environment("pipe_leak"), lambda: pytest.fail("an episode was made")
-            )
-    finally:
-        clients.GONE.reset(token)
-
-
 # Doors.
 
 
@@ -219,3 +209,14 @@ def test_bad_trailers_leave_no_traceback_in_the_log(tmp_path: Path) -> None:
                         assert is_closed(connection)
         assert server.ask("GET /health HTTP/1.1\nHost: localhost")[0] == 200
     assert not [line for line in server.lines() if "exception" in line]
+
+
+async def test_unknown_names_push_no_episode_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openenv_kit.serving.http_episodes.PLAYS_KEPT", 2)
+    episodes = Episodes(Settings(episode_store="memory"))
+    started = await episodes.reset({"seed": 1})
+    for name in ("one", "another", "a third"):
+        with pytest.raises(UnknownEpisodeError):
+            await episodes.record(name)
+    assert list(episodes._held) == [started.episode_id]
+    await episodes.close()

@@ -148,7 +148,7 @@ def test_collection_goes_on_where_it_stopped(tmp_path):
 
 
 def test_low_scores_stay_out_of_sft_data_but_in_the_collection(tmp_path):
-    collect(tmp_path, ROWS[:1], scripted_model_step("report_all"), player="report_all")
+    collect(tmp_path, ROWS[:1], player="report_all")
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 1
     assert list(sft_examples(tmp_path)) == []
     assert len(list(sft_examples(tmp_path, minimum_reward=0.0))) == 1

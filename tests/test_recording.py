@@ -187,14 +187,6 @@ def test_a_recording_outlives_new_wording(recorded: Path, monkeypatch: pytest.Mo
     assert all(same for _, _, same in replay(run))
 
 
-def test_a_recording_of_the_first_format_names_the_release_that_replays_it(
-    recorded: Path,
-) -> None:
-    rewritten(recorded, 0, format="metric-tracker-run/1")
-    with pytest.raises(RecordingError, match=r"line 1: .*allowed: 'run/2'\. .*tagged v0\.1\.0"):
-        read_runs(recorded)
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

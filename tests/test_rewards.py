@@ -245,7 +245,7 @@ def test_adapters_hold_them_once_the_episode_is_over() -> None:
 
 def noisy(share: float, seed: str, **reset: Any) -> Outcome:
     session = EpisodeSession()
-    policy = Policy.of("noisy", lambda opening: noisy_reference(opening, share=share, seed=seed))
+    policy = Policy("noisy", "", lambda opening: noisy_reference(opening, share=share, seed=seed))
     return play(session, policy, session.reset(profile="lean", **reset))
 
 

@@ -381,7 +381,7 @@ def test_a_batch_is_refused_and_nothing_of_it_is_played(client: TestClient, game
         )
         error = answer.json()["error"]
         assert (answer.status_code, error["code"]) == (200, -32600)
-        assert "one message at a time" in error["message"]
+        assert "one object" in error["message"]
     with client.websocket_connect(f"/ws?session_id={session['mcp-session-id']}") as socket:
         socket.send_json({"type": "state"})
         assert socket.receive_json()["data"]["step_count"] == 0

@@ -20,7 +20,7 @@ from openenv_kit.serving.http_episodes import Episodes
 from openenv_kit.serving.play import Play
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.sqlite_store import SqliteStore
-from openenv_kit.serving.store import StoreLimits, StoreUnavailableError
+from openenv_kit.serving.store import NewEpisode, StoreLimits, StoreUnavailableError
 
 pytestmark = pytest.mark.slow
 
@@ -222,7 +222,7 @@ def test_the_store_s_default_size_fits_the_volume_that_the_image_is_checked_with
 async def test_a_store_is_closed_after_what_it_is_still_doing() -> None:
     store, held = SqliteStore("memory", StoreLimits()), threading.Event()
     store._thread.submit(held.wait)
-    making = asyncio.create_task(store.create("mine", "http", b"{}"))
+    making = asyncio.create_task(store.create("mine", NewEpisode("http", b"{}")))
     closing = asyncio.create_task(store.close())
     await asyncio.sleep(0)
     held.set()

@@ -28,8 +28,8 @@ LEAN = {"profile": "lean"}
     [
         ({"environment": "firewatch"}, FUNNEL, ("metric_tracker_rl", "firewatch")),
         ({}, FIREWATCH, ("firewatch", "metric_tracker_rl")),
-        ({}, {**FUNNEL, **LEAN}, ("'profile': 'lean'", "with no arguments", "list_dates", "scan")),
-        ({"reset": LEAN}, FUNNEL, ("with {'profile': 'lean'}", "list_dates", "scan")),
+        ({}, {**FUNNEL, **LEAN}, ("'profile': 'lean'", "list_dates", "scan")),
+        ({"reset": LEAN}, FUNNEL, ("{'split': 'train', 'index': 0}", "list_dates", "scan")),
     ],
     ids=["environment", "the other", "profile", "the other profile"],
 )

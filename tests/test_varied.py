@@ -36,7 +36,7 @@ from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RecordingError, RunRecorder, read_runs
 from openenv_kit.play.replaying import replayed
 from openenv_kit.play.split_rows import split_rows
-from openenv_kit.results.plays import episode_of
+from openenv_kit.results.plays import Play
 from openenv_kit.trainers.openenv_harness import collect
 from openenv_kit.trainers.tool_calls import ToolEpisode
 
@@ -365,7 +365,8 @@ def test_a_recorded_run_replays_and_is_refused_under_other_variants(
     assert run.versions["variants"] == "1"
     again = replayed(run)
     assert (again.score, again.same) == (1.0, True)
-    assert episode_of(reset) != episode_of({**reset, "policy": "standard"})
+    one, other = Play("", reset, None, 0), Play("", {**reset, "policy": "standard"}, None, 0)
+    assert one.episode != other.episode
     monkeypatch.setitem(VERSIONS, "variants", "2")
     with pytest.raises(RecordingError, match="variants version '1'; this is '2'"):
         replayed(run)

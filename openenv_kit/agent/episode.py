@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import traceback
 from collections.abc import Mapping
@@ -17,7 +16,6 @@ from openenv_kit.agent.players import Player
 from openenv_kit.agent.results import (
     EVALUATED,
     FAILED,
-    INTERRUPTED,
     NOT_SUBMITTED,
     EpisodeResult,
 )
@@ -78,9 +76,6 @@ class EpisodePlayer:
                     await self.player.play(table)
                 finally:
                     _fill(result, table)
-        except asyncio.CancelledError:
-            result.status, result.error = INTERRUPTED, "Interrupted."
-            raise
         except KitError as problem:
             result.status, result.error = FAILED, str(problem)
             result.hopeless = isinstance(problem, ModelError) and problem.hopeless

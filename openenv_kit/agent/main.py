@@ -77,7 +77,7 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
             known = file.results(planned, say)
         live = options.concurrency == 1 and options.engine == THIS_MACHINE
         lines = Lines(lines_to, live=live, epsilon=settings.score_epsilon, clean=clean)
-        run = Run(planned, options.concurrency, console, say, known, file)
+        run = Run(planned, options.concurrency, say, known, file)
         engine: Engine
         if options.engine == RAY:
             from openenv_kit.agent.ray_engine import ray_engine

@@ -141,7 +141,7 @@ class _Conversation:
             reply = compact({"status": ERROR, "message": said})
         else:
             observation = await self.table.act(action)
-            reply = shortened(tools.answer(observation), tools.find(call.name))
+            reply = shortened(tools.answer(observation))
         self.messages.append({"role": "tool", "tool_call_id": call.id, "content": reply})
 
     def _make_room(self) -> bool:

@@ -6,22 +6,12 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
-from openenv_kit.tool import Catalogue, Tool, compact
+from openenv_kit.tool import Catalogue, compact
 
 MAX_REPLY = 14_000
 """Longest reply to one tool call, in characters; longer ones are shortened."""
 LEFT_OUT = "[left out to save room; call the tool again if you need it]"
-_LESS = {
-    "offset": "a higher offset",
-    "limit": "a smaller limit",
-    "dates": "only a few dates",
-    "metric_names": "fewer metric_names",
-    "threshold_multiplier": "a higher threshold_multiplier",
-    "generator_methods": "fewer generator_methods",
-    "threshold": "a higher threshold",
-    "rows": "fewer rows",
-}
-"""Arguments that make a reply smaller, in any environment whose tools have them."""
+ADVICE = "Call it again for less at a time."
 
 
 def reminder(tools: Catalogue) -> str:
@@ -41,14 +31,11 @@ def last_round(tools: Catalogue) -> str:
     )
 
 
-def shortened(answer: Mapping[str, Any], tool: Tool, limit: int = MAX_REPLY) -> str:
+def shortened(answer: Mapping[str, Any], limit: int = MAX_REPLY) -> str:
     """An answer as JSON; if it is too long, the longest list of its result is shortened."""
     text = compact(answer)
     if len(text) <= limit:
         return text
-    known = tool.parameters.get("properties", {})
-    ways = " or ".join(words for argument, words in _LESS.items() if argument in known)
-    advice = f"Call it again for less at a time: {ways}." if ways else ""
     found = answer.get("result")
     result = found if isinstance(found, Mapping) else {}
     lists = {name: value for name, value in result.items() if isinstance(value, list)}
@@ -58,14 +45,14 @@ def shortened(answer: Mapping[str, Any], tool: Tool, limit: int = MAX_REPLY) -> 
 
         def first(count: int) -> str:
             note = f"{name}: {count} of {len(items)} shown; the whole reply has {len(text)} "
-            note += f"characters. {advice}"
+            note += f"characters. {ADVICE}"
             cut = {**result, name: items[:count]}
-            return compact({"truncated": note.strip(), **answer, "result": cut})
+            return compact({"truncated": note, **answer, "result": cut})
 
         fits = bisect_right(range(len(items)), limit, key=lambda count: len(first(count))) - 1
         if fits > 0:
             return first(fits)
-    note = f" … [cut at {limit} of {len(text)} characters. {advice}]"
+    note = f" … [cut at {limit} of {len(text)} characters. {ADVICE}]"
     return text[: limit - len(note)] + note
 
 

@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from rich.console import Console
-from rich.progress import Progress
-
 from openenv_kit.agent.episode_file import EpisodeFile
 from openenv_kit.agent.plan import PlannedEpisode
 from openenv_kit.agent.results import INTERRUPTED, EpisodeResult, RunResult
@@ -35,12 +32,11 @@ class Run:
     Attributes:
         results: of the episodes that were started, those of an earlier run included.
         file: where each result is kept as soon as it is there; None for nowhere.
-        console: standard error, where `say` prints a line free of secrets.
+        say: told about each episode.
     """
 
     planned: Sequence[PlannedEpisode]
     concurrency: int
-    console: Console
     say: Say
     results: list[EpisodeResult] = field(default_factory=list)
     file: EpisodeFile | None = None
@@ -75,36 +71,24 @@ class Run:
         known = {each.planned.label for each in self.results}
         waiting = iter([each for each in self.planned if each.label not in known])
         played = len(known)
-        progress = Progress(
-            *Progress.get_default_columns(),
-            "{task.fields[mean]}",
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
-        with progress:
-            bar = progress.add_task("Playing", total=len(self.planned), completed=played, mean="")
 
-            async def worker() -> None:
-                nonlocal played
-                for planned in waiting:
-                    if self._hopeless:
-                        return
-                    result = await self._play(engine, planned)
-                    self._hopeless |= result.hopeless
-                    played += 1
-                    if not self.console.is_terminal:
-                        self.say(
-                            f"{planned.label}: {result.status}, score {result.score:.4f}, "
-                            f"{result.steps} steps, {result.seconds:.2f} s "
-                            f"({played} of {len(self.planned)})"
-                        )
-                    mean = sum(each.score for each in self.results) / len(self.results)
-                    progress.update(bar, advance=1, mean=f"mean score {mean:.3f}")
+        async def worker() -> None:
+            nonlocal played
+            for planned in waiting:
+                if self._hopeless:
+                    return
+                result = await self._play(engine, planned)
+                self._hopeless |= result.hopeless
+                played += 1
+                self.say(
+                    f"{planned.label}: {result.status}, score {result.score:.4f}, "
+                    f"{result.steps} steps, {result.seconds:.2f} s "
+                    f"({played} of {len(self.planned)})"
+                )
 
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(min(self.concurrency, len(self.planned))):
-                    workers.create_task(worker())
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(self.concurrency, len(self.planned))):
+                workers.create_task(worker())
 
     async def _play(self, engine: Engine, planned: PlannedEpisode) -> EpisodeResult:
         result = EpisodeResult(planned)

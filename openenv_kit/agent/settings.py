@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from openenv_kit.errors import InvalidValueError, refuse_old_names
+from openenv_kit.errors import InvalidValueError
 from openenv_kit.schema import allowed, json_schema
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
@@ -103,13 +103,11 @@ def load_settings(environ: Mapping[str, str] | None = None, benchmark: str = "")
 
     Raises:
         InvalidValueError: a variable holds a value that is not allowed; names it.
-        RenamedVariableError: one is set under the name it had before; names both.
     """
     from dotenv import dotenv_values  # not installed where a trainer reads TOKEN_VARIABLE
 
     source = {**dotenv_values(ENV_FILE), **(os.environ if environ is None else environ)}
     given = {name: text.strip() for name, text in source.items() if text and text.strip()}
-    refuse_old_names(given, (TOKEN_VARIABLE, SALT_VARIABLE))
     # Fields are also known by their own names, which are no variables.
     known = {name: text for name, text in given.items() if name in FIELDS}
     try:

@@ -58,8 +58,6 @@ def audit(
     console.print(_table(lines))
     over = [line for line in lines if not line.holds]
     console.print(f"{len(lines)} lines, {len(over)} outside their limits.")
-    for line in over:
-        console.print(f"outside: {line.policy} on {line.difficulty}, {line.setting}: {line}")
     raise typer.Exit(1 if over else 0)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
-import time
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,14 +21,7 @@ from openenv_kit.cli.common import (
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, require_name
 from openenv_kit.play.split_rows import assignment
-from openenv_kit.trust.certify import (
-    BATCH,
-    ENGINES,
-    PROCESSES,
-    CertificateFile,
-    certified,
-    certifier_of,
-)
+from openenv_kit.trust.certify import ENGINES, PROCESSES, certified, certifier_of
 
 
 def certify(
@@ -41,7 +33,7 @@ def certify(
     engine: Annotated[str, typer.Option(help="processes, or ray (the `ray` extra).")] = PROCESSES,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write one JSON line per episode; an existing file is resumed."),
+        typer.Option(help="Write one JSON line per episode."),
     ] = None,
     environment: EnvironmentName = None,
 ) -> None:
@@ -51,33 +43,22 @@ def certify(
     require_name("engine", engine, ENGINES)
     usual = getattr(certifier, "usual_levels", certifier.levels)
     levels = [require_name("difficulty", n, certifier.levels) for n in difficulty or usual]
-    file = CertificateFile(out, chosen) if out else None
-    known = file.known() if file else {}
     further: dict[str, Any] = {"reset": dict(map(assignment, reset))} if reset else {}
     if further and "reset" not in inspect.signature(certifier.grid).parameters:
         raise ConfigurationError(f"certificates of {chosen.name} take no --reset.")
     units = list(certifier.grid(range(first, first + seeds), difficulties=levels, **further))
-    missing = [unit for unit in units if unit.identity not in known]
-    batches = [missing[at : at + BATCH] for at in range(0, len(missing), BATCH)]
-    cores = workers or os.cpu_count() or 1
-    started = time.perf_counter()
-    done = certified(chosen.name, batches, cores, engine)
-    status = Console(stderr=True)
-    made = chain.from_iterable(track(done, "Certifying", len(batches), console=status))
-    for each in file.written(made) if file else made:
-        known[each.config.identity] = each
-    elapsed = time.perf_counter() - started
-    certificates = [known[unit.identity] for unit in units]
+    made = certified(chosen.name, units, workers or os.cpu_count() or 1, engine)
+    certificates = list(track(made, "Certifying", len(units), console=Console(stderr=True)))
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        found = ({**each.as_dict(), "versions": dict(chosen.versions)} for each in certificates)
+        out.write_text("".join(json.dumps(each) + "\n" for each in found), encoding="utf-8")
     console = Console(width=110)
     title = "Every episode: solved by the reference policy through the tools"
     console.print(table_of(title, *certifier.table(certificates), names=2))
     failed = [each for each in certificates if not each.holds]
-    rate = len(missing) / elapsed if missing else 0.0
-    console.print(
-        f"{len(certificates)} episodes ({len(certificates) - len(missing)} from the file), "
-        f"{len(failed)} failed; {certifier.summary(certificates)}; {rate:.1f} episodes/s, "
-        f"{rate / cores:.1f} per process."
-    )
+    summary = certifier.summary(certificates)
+    console.print(f"{len(certificates)} episodes, {len(failed)} failed; {summary}.")
     for each in failed[:10]:
         console.print(f"failed: {each}")
     raise typer.Exit(1 if failed else 0)

@@ -14,9 +14,6 @@ from openenv_kit.cli.common import EnvironmentName
 from openenv_kit.cli.compare import WIDTH, summary_table
 from openenv_kit.environment import get_environment
 
-MAX_PROBLEMS = 10
-"""Problems of a submission that are listed one by one."""
-
 
 def leaderboard(
     folder: Annotated[
@@ -62,10 +59,8 @@ def leaderboard(
         console.print(summary_table(title, named))
     for name, problems in refused.items():
         console.print(f"{name} is refused:", style="red", highlight=False)
-        for each in problems[:MAX_PROBLEMS]:
+        for each in problems:
             console.print(f"  {each}", markup=False, highlight=False, soft_wrap=True)
-        if len(problems) > MAX_PROBLEMS:
-            console.print(f"  … and {len(problems) - MAX_PROBLEMS} more", highlight=False)
     console.print(f"{len(held)} submissions hold, {len(refused)} are refused.", highlight=False)
     if site is not None:
         console.print(f"Site: {write_site(boards, site)}")

@@ -15,8 +15,6 @@ from openenv_kit.environment import get_environment
 from openenv_kit.play.recording import read_runs, recordings
 from openenv_kit.play.replaying import Replayed, replayed
 
-MAX_LISTED = 40
-
 
 def replay(
     files: Annotated[
@@ -32,10 +30,7 @@ def replay(
     if not done:
         raise typer.BadParameter("these files hold no run")
     changed = [each for each in done if not each.same]
-    listed = sorted(done, key=lambda each: each.same)[:MAX_LISTED]  # those that differ come first
-    rows = [_row(each) for each in listed]
-    if len(done) > MAX_LISTED:
-        rows.append([f"… and {len(done) - MAX_LISTED} more"])
+    rows = [_row(each) for each in changed or done]
     console = Console(width=WIDTH)
     titles = ("player", "reset", "replies", "recorded score", "score")
     console.print(table_of("Recorded runs, played again", titles, rows, names=3))

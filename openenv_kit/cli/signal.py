@@ -10,8 +10,7 @@ from rich.console import Console
 from openenv_kit.cli.common import EnvironmentName, table_of
 from openenv_kit.cli.compare import WIDTH, Group, named_file
 from openenv_kit.environment import get_environment
-from openenv_kit.play.curriculum import DIFFERENCE
-from openenv_kit.results.signal import GROUP
+from openenv_kit.results.signal import DIFFERENCE, GROUP
 
 
 def signal(
@@ -25,9 +24,8 @@ def signal(
     environment: EnvironmentName = None,
 ) -> None:
     """Measure in how many groups of plays of one task the rewards differ, by level and mode."""
-    from openenv_kit.results.plays import read_players
+    from openenv_kit.results.plays import read_players, scores_by_episode
     from openenv_kit.results.signal import lines
-    from openenv_kit.results.statistics import scores_by_episode
 
     chosen = get_environment(environment)
     players = read_players([named_file(each) for each in results], chosen)

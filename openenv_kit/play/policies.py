@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from openenv_kit.registry import Registry
+from openenv_kit.registry import Registry, first_line
 
 Action = dict[str, Any]
 Observed = Mapping[str, Any]
@@ -32,14 +31,6 @@ class Policy:
     submissions: int = 1
     panel: bool = False
 
-    @classmethod
-    def of(
-        cls, name: str, play: Callable[..., Play], submissions: int = 1, *, panel: bool = False
-    ) -> Policy:
-        """The policy of a generator function; its docstring's first line describes it."""
-        line = (inspect.getdoc(play) or "").split("\n", 1)[0]
-        return cls(name, line, play, submissions, panel)
-
 
 class Policies(Registry[Policy]):
     """The scripted policies of an environment."""
@@ -53,7 +44,7 @@ class Policies(Registry[Policy]):
         """Decorator: add a generator function as the policy of that name."""
 
         def add(play: PlayFunction) -> PlayFunction:
-            self.add(Policy.of(name, play, submissions, panel=panel))
+            self.add(Policy(name, first_line(play), play, submissions, panel))
             return play
 
         return add

@@ -30,8 +30,6 @@ from openenv_kit.errors import ConfigurationError
 from openenv_kit.session import GROUNDED
 
 FORMAT = "run/2"
-OLDER_FORMATS = {"metric-tracker-run/1": "v0.1.0"}
-"""Formats that are no longer read, each with the tag of the last release that replays it."""
 MOST_BYTES = 1 << 30
 """Largest recording that is read, uncompressed: a small file can hold a large one."""
 _UNSTABLE = ("task_id", "metadata")  # of one play, not of its episode
@@ -215,37 +213,31 @@ def read_runs(path: Path | str) -> list[RecordedRun]:
     Raises:
         RecordingError: not a recording, or one of another format; names the line.
     """
-    runs, broken = readable_runs(path)
+    runs, broken = runs_in(text_of(Path(path)))
     if broken is not None:
         raise broken
     return runs
 
 
-def readable_runs(path: Path | str) -> tuple[list[RecordedRun], RecordingError | None]:
-    """All runs of a file up to its first broken line, and what is wrong with that one, if any."""
-    return runs_in(text_of(Path(path)))
-
-
 def runs_in(text: str) -> tuple[list[RecordedRun], RecordingError | None]:
-    """As `readable_runs`, of text."""
+    """All runs of a text up to its first broken line, and what is wrong with that one, if any."""
     runs: list[RecordedRun] = []
-    broken = None
-    lines = text.split("\n")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         try:
             if line.strip():
                 _read_line(runs, line)
         except json.JSONDecodeError:
-            broken = RecordingError(f"line {number}: not JSON.")
+            problem = "not JSON."
         except AttributeError:
-            broken = RecordingError(f"line {number}: not a JSON object.")
+            problem = "not a JSON object."
         except (KeyError, IndexError, TypeError):
-            broken = RecordingError(f"line {number}: not a line of a recorded run.")
-        except RecordingError as problem:
-            broken = RecordingError(f"line {number}: {problem}")
-        if broken is not None:
-            break
-    return runs, broken
+            problem = "not a line of a recorded run."
+        except RecordingError as wrong:
+            problem = str(wrong)
+        else:
+            continue
+        return runs, RecordingError(f"line {number}: {problem}")
+    return runs, None
 
 
 def _read_line(runs: list[RecordedRun], line: str) -> None:
@@ -254,7 +246,7 @@ def _read_line(runs: list[RecordedRun], line: str) -> None:
     kind = event.get("event")
     if kind == "start":
         if event["format"] != FORMAT:
-            raise RecordingError(_other_format(event["format"]))
+            raise RecordingError(f"format {event['format']!r}; allowed: {FORMAT!r}.")
         made_of = ("player", "reset", "versions", "digest")
         runs.append(RecordedRun(*(event[name] for name in made_of)))
     elif kind == "step":
@@ -264,13 +256,6 @@ def _read_line(runs: list[RecordedRun], line: str) -> None:
         runs[-1] = replace(runs[-1], score=event["score"], grounded=event.get(GROUNDED))
     else:
         raise RecordingError(f"unknown event {kind!r}.")
-
-
-def _other_format(found: object) -> str:
-    problem = f"format {found!r}; allowed: {FORMAT!r}."
-    if release := OLDER_FORMATS.get(str(found)):
-        problem += f" Replay it with the release that is tagged {release}: git checkout {release}."
-    return problem
 
 
 def plain(value: Any) -> Any:

@@ -4,8 +4,7 @@
 vector = VectorSession(256)
 vector.reset([{"seed": seed} for seed in range(256)])
 batch = vector.step([{"analysis_method": "list_dates"}] * 256)
-batch.rewards, batch.dones  # arrays of shape (256,)
-vector.scores  # shape (256,): the score of each lane whose episode is over
+batch.rewards, batch.dones  # arrays of shape (256,); the last reward of an episode is its score
 ```
 
 Every lane is a session, so its replies are what a session of its own would give. What sessions
@@ -61,9 +60,6 @@ class VectorSession:
         made = environment or get_environment()
         count = require_integer("lanes", lanes, 1, MAX_LANES)
         self.sessions = tuple(made.session() for _ in range(count))
-        self._started = [False] * lanes
-        self._scored = np.zeros(lanes, dtype=bool)
-        self._scores = np.zeros(lanes)
 
     def __len__(self) -> int:
         return len(self.sessions)
@@ -71,16 +67,7 @@ class VectorSession:
     @property
     def dones(self) -> NDArray[np.bool_]:
         """Which lanes have no running episode, shape (lanes,)."""
-        lanes = zip(self.sessions, self._started, strict=True)
-        return np.array([session.done or not started for session, started in lanes])
-
-    @property
-    def scores(self) -> NDArray[np.float64]:
-        """Score of each lane's finished episode, shape (lanes,); 0.0 while it is running.
-
-        It is kept until the lane is reset: stepping past the end of an episode changes nothing.
-        """
-        return self._scores.copy()
+        return np.array([each.done or not each.task_id for each in self.sessions])
 
     def reset(self, resets: Sequence[Reset | None]) -> Batch:
         """Start an episode in every lane that is given arguments; None leaves a lane alone.
@@ -89,12 +76,10 @@ class VectorSession:
         playing. Raises InvalidValueError where there is not one entry for each lane.
         """
         self._check_length("resets", resets)
-        replies: list[Reply | None] = [None] * len(resets)
-        for lane, arguments in enumerate(resets):
-            if arguments is not None:
-                reply = replies[lane] = self.sessions[lane].reset(**arguments)
-                self._started[lane] |= reply.status != ERROR
-        return self._gather(replies)
+        return self._gather(
+            None if arguments is None else session.reset(**arguments)
+            for session, arguments in zip(self.sessions, resets, strict=True)
+        )
 
     def step(self, actions: Sequence[Action | None]) -> Batch:
         """One step in every lane that is given an action; None leaves it alone."""
@@ -110,15 +95,11 @@ class VectorSession:
         Outcomes are in the order of `resets`. Raises RefusedResetError where a reset is refused.
         """
         outcomes = []
-        for lane, reset in zip(cycle(range(len(self))), resets, strict=False):
-            session = self.sessions[lane]
+        for session, reset in zip(cycle(self.sessions), resets, strict=False):
             opening = session.reset(**reset)
             if opening.status == ERROR:
                 raise RefusedResetError(reset, opening.message)
-            outcome = play(session, policy, opening)
-            outcomes.append(outcome)
-            self._started[lane], self._scored[lane] = True, session.done
-            self._scores[lane] = outcome.score if session.done else 0.0
+            outcomes.append(play(session, policy, opening))
         return outcomes
 
     def _check_length(self, name: str, given: Sequence[Any]) -> None:
@@ -129,7 +110,4 @@ class VectorSession:
     def _gather(self, answers: Iterable[Reply | None]) -> Batch:
         replies = tuple(answers)
         rewards = np.array([reply.reward or 0.0 if reply else 0.0 for reply in replies])
-        dones = self.dones
-        self._scores = np.where(dones, np.where(self._scored, self._scores, rewards), 0.0)
-        self._scored = dones
-        return Batch(replies, rewards, dones)
+        return Batch(replies, rewards, self.dones)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from openenv_kit.environment import Environment
 from openenv_kit.play.recording import RecordedRun, read_runs, recordings, text_of
-from openenv_kit.results.submissions import SCRIPTED, Card, SubmissionError, further_of
+from openenv_kit.results.submissions import Card, SubmissionError, further_of
 
 
 def recorded(paths: Iterable[Path]) -> tuple[list[RecordedRun], str]:
@@ -57,7 +57,6 @@ def card_of(
             )
     return Card(
         player=first.player,
-        kind=SCRIPTED if first.player.startswith("scripted:") else "model",
         environment=environment.name,
         split=first.reset["split"],
         first=start,

@@ -55,8 +55,12 @@ class Play:
 
     @property
     def episode(self) -> str:
-        """The same for plays of the same episode, and different for others."""
-        return episode_of(self.reset)
+        """The same for plays of the same episode, and different for others.
+
+        Feedback comes after the play, so runs with and without it are of the same episode.
+        """
+        without = ("episode_id", "feedback")
+        return repr(sorted((k, repr(v)) for k, v in self.reset.items() if k not in without))
 
 
 @dataclass(frozen=True)
@@ -93,13 +97,13 @@ class Player:
         return [play for play in self.plays if play.score is not None]
 
 
-def episode_of(reset: Mapping[str, Any]) -> str:
-    """Which episode a reset makes: its arguments, without those that make no difference.
-
-    Feedback comes after the play, so runs with and without it are of the same episode.
-    """
-    without = ("episode_id", "feedback")
-    return repr(sorted((k, repr(v)) for k, v in reset.items() if k not in without))
+def scores_by_episode(plays: Iterable[Play]) -> dict[str, list[float]]:
+    """Scores of each episode, in the order played; plays without one are left out."""
+    found: dict[str, list[float]] = {}
+    for play in plays:
+        if play.score is not None:
+            found.setdefault(play.episode, []).append(play.score)
+    return found
 
 
 def read_players(files: Iterable[tuple[str, Path]], environment: Environment) -> list[Player]:

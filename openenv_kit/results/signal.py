@@ -13,9 +13,10 @@ from statistics import fmean, stdev
 from typing import Any
 
 from openenv_kit.environment import Environment
-from openenv_kit.play.curriculum import DIFFERENCE
-from openenv_kit.results.plays import Play, Player
+from openenv_kit.results.plays import Play, Player, scores_by_episode
 
+DIFFERENCE = 0.01
+"""Rewards that differ by no more than this count as alike."""
 GROUP = 8
 """Plays of a group."""
 CHOOSING = ("episode_id", "task_id", "seed", "split", "index", "difficulty")
@@ -101,10 +102,7 @@ def lines(
 
 
 def _measured(line: Line, plays: Sequence[Play]) -> Line:
-    rewards: dict[str, list[float]] = {}
-    for play in plays:
-        rewards.setdefault(play.episode, []).append(play.score or 0.0)
-    each = signals(rewards.values(), line.group)
+    each = signals(scores_by_episode(plays).values(), line.group)
     tokens = [play.tokens for play in plays if play.tokens is not None]
     return replace(
         line,

@@ -13,7 +13,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from openenv_kit.results.plays import Play, Player
+from openenv_kit.results.plays import Play, Player, scores_by_episode
 from openenv_kit.results.signal import GROUP, signal
 
 RESAMPLES = 10_000
@@ -131,15 +131,6 @@ def pass_rates(episodes: Iterable[Sequence[bool]]) -> tuple[tuple[int, float | N
         known = [p for runs in found if (p := pass_hat_k(runs, k)) is not None]
         rates.append((k, fmean(known) if known else None))
     return tuple(rates)
-
-
-def scores_by_episode(plays: Iterable[Play]) -> dict[str, list[float]]:
-    """Scores of each episode, in the order played."""
-    found: dict[str, list[float]] = {}
-    for play in plays:
-        if play.score is not None:
-            found.setdefault(play.episode, []).append(play.score)
-    return found
 
 
 def interval(values: Sequence[float]) -> Interval | None:

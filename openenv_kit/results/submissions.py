@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -29,7 +29,6 @@ from openenv_kit.session import GROUNDED
 from openenv_kit.trust.splits import SEALED, HashedSplits
 
 CARD, RUNS = "card.yaml", "runs.jsonl.gz"
-SCRIPTED: Final = "scripted"
 OWN_ARGUMENTS = ("episode_id", "split", "index")
 """Reset arguments that name a task; the others are the card's `reset`."""
 
@@ -43,7 +42,6 @@ class Card(BaseModel):
 
     Attributes:
         player: who played, as in the recordings.
-        kind: `model`, or `scripted` for a policy that comes with the environment.
         environment: its name.
         split: what was played.
         first, count: which of its tasks, from `first` on.
@@ -57,7 +55,6 @@ class Card(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     player: str = Field(min_length=1, max_length=120)
-    kind: Literal["model", "scripted"] = "model"
     environment: str
     split: str
     first: int = Field(0, ge=0)
@@ -68,6 +65,11 @@ class Card(BaseModel):
     commitment: str = ""
     by: str = Field("", max_length=120)
     notes: str = Field("", max_length=2000)
+
+    @property
+    def scripted(self) -> bool:
+        """Whether a policy played that comes with the environment, and no model."""
+        return self.player.startswith("scripted:")
 
     @property
     def board(self) -> tuple[str, str, int, int, str]:
@@ -146,8 +148,6 @@ def problems_of(submission: Submission) -> Iterator[str]:
     if card.first + card.count > size:
         yield f"The card asks for tasks {card.first} to {card.first + card.count - 1} of {size}."
         return
-    if (card.kind == SCRIPTED) != card.player.startswith("scripted:"):
-        yield f"The card's kind is {card.kind!r}, and its player {card.player!r}."
     broken = [*_seal_of(card, environment), *_versions_of(submission, environment)]
     yield from broken
     yield from _tries_of(submission)

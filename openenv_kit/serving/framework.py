@@ -16,7 +16,6 @@ from openenv_kit.environment import (
     Reply,
     Session,
     get_environment,
-    limits_of,
     observation_of,
 )
 from openenv_kit.errors import (
@@ -31,6 +30,8 @@ from openenv_kit.trust.sealing import SEALED
 
 T = TypeVar("T")
 
+LIMITS = ("max_steps", "max_submissions")
+"""Reset arguments whose most the server's settings say."""
 PAGE = 100
 """Tasks of a split that are told at a time; each is drawn anew."""
 
@@ -153,7 +154,7 @@ def begin(
         arguments: of the reset, as they arrived; `episode_id` is checked and left to the caller.
         limits: the server's settings; its rules of play may be lower than the environment's.
     """
-    allowed = environment.reset_arguments
+    allowed, rules = environment.reset_arguments, environment.rules
     try:
         for name in arguments:
             if name not in allowed:
@@ -161,8 +162,10 @@ def begin(
         if arguments.get("episode_id") is not None:
             check_episode_id(arguments["episode_id"])
         given = {name: value for name, value in arguments.items() if name != "episode_id"}
-        for name, usual in limits_of(environment).items():
-            most, asked = getattr(limits, name), given.get(name)
+        for name in LIMITS:
+            most, usual, asked = getattr(limits, name), getattr(rules, name), given.get(name)
+            if usual is None or name not in allowed:
+                continue
             if isinstance(asked, int) and asked > most:
                 raise InvalidValueError(name, asked, f"an integer from 1 to {most} on this server")
             if asked is None and most < usual:

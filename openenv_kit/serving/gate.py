@@ -18,7 +18,6 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -83,8 +82,6 @@ class Gate:
             return
         # None where another server runs the app.
         connection: Connection | None = scope.setdefault("state", {}).get(STATE_KEY)
-        if connection is not None:
-            clients.GONE.set(connection.gone)
         if self._has_shares:
             clients.CLIENT.set(partial(clients.client_key, scope.get("client")))
         served = self._behind if scope["type"] == "websocket" else self._logged
@@ -126,7 +123,9 @@ class Gate:
             if denial is None:
                 await self._app(scope, receive, send)
             else:
-                await _deny_websocket(WebSocket(scope, receive, send), denial)
+                websocket = WebSocket(scope, receive, send)
+                await websocket.receive()
+                await websocket.send_denial_response(denial)
             return
         limit = self._max_bytes
         if denial is None:
@@ -184,15 +183,6 @@ def route_path(scope: Scope) -> str:
 
 def _too_big(limit: int) -> BodyError:
     return BodyError("too_big", 413, f"A request body may have {limit} bytes.")
-
-
-async def _deny_websocket(websocket: WebSocket, denial: Response) -> None:
-    """Refuse a handshake with the same answer, where the server can carry one."""
-    await websocket.receive()
-    if "websocket.http.response" in websocket.scope.get("extensions", {}):
-        await websocket.send_denial_response(denial)
-    else:
-        await websocket.close(1008)
 
 
 def _request_id(headers: Headers) -> str:

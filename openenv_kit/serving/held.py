@@ -21,8 +21,6 @@ from openenv_kit.serving.play import Drawn, Play
 from openenv_kit.serving.store import CLOSED, EpisodeStore, StoredEpisode
 from openenv_kit.trust.sealing import SEALED, sealed_salt
 
-FORMAT = 2
-"""Of what is stored; an episode of another one is unknown."""
 NOT_YOURS = (
     "episode_id is {!r}, a name that this server gives out itself, and no episode of that name is "
     "stored; allowed: a name of your own, the id of a stored episode, or none for a new one."
@@ -117,16 +115,13 @@ def start_text(
     environment: Environment, arguments: Mapping[str, Any], drawn: Drawn | None = None
 ) -> bytes:
     """What is stored of a reset."""
-    start = {"format": FORMAT, "reset": dict(arguments), "versions": dict(environment.versions)}
+    start = {"reset": dict(arguments), "versions": dict(environment.versions)}
     return frames.dumps({**start, "drawn": drawn} if drawn else start)
 
 
 def readable(environment: Environment, stored: StoredEpisode) -> bool:
     """Whether playing the record again here gives the episode that was played."""
-    start = frames.loads(stored.start)
-    if start.get("format") != FORMAT:
-        return False
-    return bool(start["versions"] == dict(environment.versions))
+    return bool(frames.loads(stored.start).get("versions") == dict(environment.versions))
 
 
 class Outcome(BaseModel):

@@ -38,6 +38,7 @@ from openenv_kit.serving.store import (
     CLOSED,
     COMPLETED,
     EpisodeStore,
+    NewEpisode,
     StoredEpisode,
     StoreError,
     open_store,
@@ -242,7 +243,7 @@ class Episodes:
         try:
             stored = await self._stored(handle, closed=closed)
         except UnknownEpisodeError:
-            self._held.pop(handle.episode_id, None)
+            self._held.pop(handle.episode_id, None)  # unknown names must not push others out
             raise
         play = held.play
         if play is None or held.generation != stored.generation:
@@ -296,15 +297,10 @@ class Episodes:
 
     async def _create(self, play: Play, episode_id: str, *, over: bool = True) -> str:
         """Store a play on the account of the client that is being served."""
-        return await self.store.create(
-            self._key(episode_id),
-            play.transport,
-            start_text(self.environment, play.arguments, play.drawn),
-            play.actions,
-            client=clients.CLIENT.get()(),
-            player=play.player_id,
-            over=over,
-        )
+        start = start_text(self.environment, play.arguments, play.drawn)
+        client = clients.CLIENT.get()()
+        new = NewEpisode(play.transport, start, play.actions, client, play.player_id)
+        return await self.store.create(self._key(episode_id), new, over=over)
 
     async def _complete(self, episode_id: str, generation: str) -> None:
         """Let an episode that is over make room for others; its reply goes out in any case."""

@@ -22,11 +22,6 @@ PROTOCOL_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
 INVALID_PARAMS, SERVER_ERROR = -32602, -32000
 
-BATCH = (
-    "A batch of messages was sent; allowed: one message at a time. MCP has had no batches since "
-    "its version 2025-06-18."
-)
-
 META = ("reward", "done", "info")
 """Of a step's reply, what travels beside the tool's answer."""
 
@@ -104,10 +99,8 @@ def _initialize(
 
 def _read_request(message: Any) -> tuple[str, dict[str, Any], Any]:
     """Method, parameters and id of a JSON-RPC message; the id is None for a notification."""
-    if isinstance(message, list):
-        raise RpcError(INVALID_REQUEST, BATCH)
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
-        raise RpcError(INVALID_REQUEST, 'A request is an object with "jsonrpc": "2.0".')
+        raise RpcError(INVALID_REQUEST, 'A request is one object with "jsonrpc": "2.0".')
     method, params, request_id = message.get("method"), message.get("params"), message.get("id")
     if not isinstance(method, str):
         raise RpcError(INVALID_REQUEST, f"method is {echo(method)}; allowed: text.")

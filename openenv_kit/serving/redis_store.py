@@ -12,19 +12,17 @@ import json
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from openenv_kit.serving.store import CLOSED, StoredEpisode, StoreLimits, unavailable
+from openenv_kit.serving.store import CLOSED, NewEpisode, StoredEpisode, StoreLimits, unavailable
 
 PREFIX = "openenv-kit:5:"
 """The number changes with the shape of what is kept; keys of another expire by themselves."""
-HEAD = ("generation", "source", "client", "player", "timeline", "ended", "steps")
-"""Fields of an episode besides its start and its actions, which are called by their number."""
 ANSWER_S = 5.0
 """Longest wait for an answer: a Redis that hangs must not hang the steps of everybody."""
 
@@ -36,120 +34,104 @@ def connect(address: str) -> Any:
     )
 
 
-@asynccontextmanager
-async def _reported() -> AsyncIterator[None]:
-    """Errors of Redis as ours: out of memory, not reachable, too slow, still loading, read-only."""
-    try:
-        yield
-    except RedisError as problem:
-        raise unavailable(problem) from problem
+@dataclass
+class Reporting:
+    """A client whose errors are ours: out of memory, out of reach, too slow, loading, read-only."""
+
+    redis: Any
+
+    def __getattr__(self, name: str) -> Any:
+        async def reported(*given: Any, **options: Any) -> Any:
+            try:
+                return await getattr(self.redis, name)(*given, **options)
+            except RedisError as problem:
+                raise unavailable(problem) from problem
+
+        return reported
 
 
 class RedisStore:
     """Episodes in one Redis database, through a client that decodes responses."""
 
     def __init__(self, redis: Any, limits: StoreLimits) -> None:
-        self._redis = redis
+        self._redis = Reporting(redis)
         self._limits = limits
         self._ttl = max(1, round(limits.ttl_s))
 
-    @_reported()
-    async def create(
-        self,
-        episode_id: str,
-        source: str,
-        start: bytes,
-        actions: Sequence[bytes] = (),
-        *,
-        client: str = "",
-        player: str = "",
-        over: bool = True,
-    ) -> str:
-        generation, key = secrets.token_hex(8), _key("episode", episode_id)
-        fields = {"generation": generation, "source": source, "client": client, "player": player}
-        fields |= {"ended": "", "steps": str(len(actions)), "start": start.decode()}
-        fields |= {str(n): _entry("", action) for n, action in enumerate(actions)}
+    async def create(self, episode_id: str, new: NewEpisode, *, over: bool = True) -> str:
+        generation = secrets.token_hex(8)
+        fields: dict[str, Any] = {
+            **{"generation": generation, "source": new.source, "client": new.client, "ended": ""},
+            **{"player": new.player, "start": new.start, "steps": len(new.actions)},
+            **{str(n): f'""\n{action.decode()}' for n, action in enumerate(new.actions)},
+        }
 
-        def work(batch: Any, before: Mapping[str, Any]) -> str:
-            if before["source"] is not None:
-                if not over:
-                    return ""
-                batch.zrem(_key("living", before["source"]), episode_id)
-                batch.zrem(_key("client", before["client"]), episode_id)
+        def start(batch: Any, key: str, found: Mapping[str, Any]) -> str:
+            if found and not over:
+                return ""
+            if found:
+                batch.zrem(_key("living", found["source"]), episode_id)
+                batch.zrem(_key("client", found["client"]), episode_id)
                 batch.delete(key)
-            timeline = int(before["timeline"] or 0) + 1
-            batch.hset(key, mapping={**fields, "timeline": timeline})
+            batch.hset(key, mapping={**fields, "timeline": int(found.get("timeline", 0)) + 1})
             self._prolong(batch, episode_id, fields)
             return generation
 
-        if client:
-            await self._make_room(client, episode_id)
-        return str(await self._change(episode_id, work))
+        if new.client:
+            await self._make_room(new.client, episode_id)
+        return str(await self._change(episode_id, start))
 
-    @_reported()
     async def find(self, player: str) -> str | None:
-        found: str | None = await self._redis.get(_key("player", player)) if player else None
+        found: str | None = await self._redis.get(_key("player", player))
         return found
 
-    @_reported()
     async def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
         taken = secrets.token_hex(8) if take else ""
 
-        def work(batch: Any, found: Mapping[str, Any]) -> StoredEpisode | None:
+        def read(batch: Any, key: str, found: Mapping[str, Any]) -> StoredEpisode | None:
             if not found:
                 return None
             if taken:
-                batch.hset(_key("episode", episode_id), "generation", taken)
+                batch.hset(key, "generation", taken)
             self._prolong(batch, episode_id, found)
             entries = [found[str(n)].split("\n", 1) for n in range(int(found["steps"]))]
-            return StoredEpisode(
-                taken or found["generation"],
-                found["start"].encode(),
-                tuple(action.encode() for _, action in entries),
-                tuple(json.loads(request_id) for request_id, _ in entries),
-                found["player"],
-                int(found["timeline"]),
-                found["ended"],
-            )
+            actions = tuple(action.encode() for _, action in entries)
+            requests = tuple(json.loads(request_id) for request_id, _ in entries)
+            generation, start = taken or found["generation"], found["start"].encode()
+            player, timeline, ended = found["player"], int(found["timeline"]), found["ended"]
+            return StoredEpisode(generation, start, actions, requests, player, timeline, ended)
 
-        found: StoredEpisode | None = await self._change(episode_id, work, whole=True)
-        return found
+        loaded: StoredEpisode | None = await self._change(episode_id, read)
+        return loaded
 
-    @_reported()
     async def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str = ""
     ) -> bool:
-        def work(batch: Any, head: Mapping[str, Any]) -> bool:
-            current = (head["generation"], head["steps"]) == (generation, str(index))
-            if not current or head["ended"] == CLOSED:
+        def add(batch: Any, key: str, found: Mapping[str, Any]) -> bool:
+            if found["steps"] != str(index):
                 return False
-            entry = {str(index): _entry(request_id, action), "steps": str(index + 1)}
-            batch.hset(_key("episode", episode_id), mapping=entry)
-            self._prolong(batch, episode_id, head)
+            entry = f"{json.dumps(request_id)}\n{action.decode()}"  # JSON holds no line break
+            batch.hset(key, mapping={str(index): entry, "steps": index + 1})
+            self._prolong(batch, episode_id, found)
             return True
 
-        return bool(await self._change(episode_id, work))
+        return bool(await self._change(episode_id, add, generation))
 
-    @_reported()
     async def finish(self, episode_id: str, generation: str, ended: str) -> bool:
-        def work(batch: Any, head: Mapping[str, Any]) -> bool:
-            if head["generation"] != generation or head["ended"] == CLOSED:
-                return False
-            batch.hset(_key("episode", episode_id), "ended", ended)
+        def end(batch: Any, key: str, found: Mapping[str, Any]) -> bool:
+            batch.hset(key, "ended", ended)
             if ended == CLOSED:
-                batch.zrem(_key("living", head["source"]), episode_id)
+                batch.zrem(_key("living", found["source"]), episode_id)
             # Before every running one, in the order in which they ended.
-            batch.zadd(_key("client", head["client"]), {episode_id: -1 / time.time()}, xx=True)
+            batch.zadd(_key("client", found["client"]), {episode_id: -1 / time.time()}, xx=True)
             return True
 
-        return bool(await self._change(episode_id, work))
+        return bool(await self._change(episode_id, end, generation))
 
-    @_reported()
     async def secret(self) -> str:
         await self._redis.set(f"{PREFIX}secret", secrets.token_hex(32), nx=True)
         return str(await self._redis.get(f"{PREFIX}secret"))
 
-    @_reported()
     async def draw(self, split: str, order: Sequence[int]) -> int | None:
         drawn, now = _key("drawn", split), time.time()
         await self._redis.zremrangebyscore(drawn, "-inf", now)
@@ -159,7 +141,6 @@ class RedisStore:
                 return task
         return None
 
-    @_reported()
     async def settle(self, split: str, task: int, *, played: bool) -> None:
         drawn = _key("drawn", split)
         if played:
@@ -167,14 +148,13 @@ class RedisStore:
         elif await self._redis.zscore(drawn, task) not in (None, math.inf):
             await self._redis.zrem(drawn, task)
 
-    @_reported()
     async def count(self, source: str) -> int:
-        await self._redis.zremrangebyscore(_key("living", source), "-inf", time.time())
-        return int(await self._redis.zcard(_key("living", source)))
+        living = _key("living", source)
+        await self._redis.zremrangebyscore(living, "-inf", time.time())
+        return int(await self._redis.zcard(living))
 
-    @_reported()
     async def check(self) -> None:
-        await self._redis.set(f"{PREFIX}heartbeat", time.time(), ex=self._ttl)
+        await self._redis.set(f"{PREFIX}heartbeat", "", ex=self._ttl)
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -193,45 +173,33 @@ class RedisStore:
             await redis.zrem(held, name)
             await redis.delete(_key("episode", name))
 
-    async def _change(
-        self, episode_id: str, work: Callable[[Any, dict[str, Any]], Any], *, whole: bool = False
-    ) -> Any:
-        """Do work on an episode, again where somebody else changes the episode meanwhile.
+    async def _change(self, episode_id: str, work: Callable[..., Any], generation: str = "") -> Any:
+        """Do work on an episode, again where somebody else changes it meanwhile.
 
-        Args:
-            episode_id: which one.
-            work: takes the transaction to write to and the fields `HEAD`, None where there is no
-                such episode.
-            whole: whether it takes all fields, and none where there is no such episode.
+        With a generation it is done only while that is the episode's, and it is not closed.
         """
         key = _key("episode", episode_id)
 
         async def change(batch: Any) -> Any:
-            if whole:
-                found = await batch.hgetall(key)
-            else:
-                found = dict(zip(HEAD, await batch.hmget(key, *HEAD), strict=True))
+            found = await batch.hgetall(key)
             batch.multi()
-            return work(batch, found)
+            if generation and (found.get("generation") != generation or found["ended"] == CLOSED):
+                return None
+            return work(batch, key, found)
 
         return await self._redis.transaction(change, key, value_from_callable=True)
 
-    def _prolong(self, batch: Any, episode_id: str, head: Mapping[str, Any]) -> None:
-        expires, client = {episode_id: time.time() + self._ttl}, _key("client", head["client"])
+    def _prolong(self, batch: Any, episode_id: str, found: Mapping[str, Any]) -> None:
+        expires, client = {episode_id: time.time() + self._ttl}, _key("client", found["client"])
         batch.expire(_key("episode", episode_id), self._ttl)
-        if head["player"]:
-            batch.set(_key("player", head["player"]), episode_id, ex=self._ttl)
-        if head["ended"] != CLOSED:
-            batch.zadd(_key("living", head["source"]), expires)
-        if head["client"]:
-            if not head["ended"]:
-                batch.zadd(client, expires)
-            batch.expire(client, self._ttl)
+        if found["player"]:
+            batch.set(_key("player", found["player"]), episode_id, ex=self._ttl)
+        if found["ended"] != CLOSED:
+            batch.zadd(_key("living", found["source"]), expires)
+        if found["client"] and not found["ended"]:
+            batch.zadd(client, expires)
+        batch.expire(client, self._ttl)
 
 
 def _key(kind: str, name: str) -> str:
     return f"{PREFIX}{kind}:{name}"
-
-
-def _entry(request_id: str, action: bytes) -> str:
-    return f"{json.dumps(request_id)}\n{action.decode()}"  # JSON text holds no line break

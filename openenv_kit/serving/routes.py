@@ -99,13 +99,16 @@ class Problem(BaseModel):
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "Not JSON, or nested too deeply"},
-    403: {"model": Problem, "description": "Not for a player"},
-    404: {"model": Problem, "description": "Unknown or expired episode"},
-    409: {"model": Problem, "description": "The episode was closed"},
-    413: {"model": Problem, "description": "Body too long, or episode too long"},
-    429: {"model": Problem, "description": "This client's share of the episode store is used up"},
-    503: {"model": Problem, "description": "The episode store is full, or cannot be written"},
+    status: {"model": Problem, "description": description}
+    for status, description in (
+        (400, "Not JSON, or nested too deeply"),
+        (403, "Not for a player"),
+        (404, "Unknown or expired episode"),
+        (409, "The episode was closed"),
+        (413, "Body too long, or episode too long"),
+        (429, "This client's share of the episode store is used up"),
+        (503, "The episode store is full, or cannot be written"),
+    )
 }
 
 

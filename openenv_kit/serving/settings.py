@@ -24,12 +24,13 @@ from pydantic import (
     field_validator,
 )
 
-from openenv_kit.errors import PREFIX, InvalidValueError, refuse_old_names
+from openenv_kit.errors import PREFIX, ConfigurationError, InvalidValueError
 from openenv_kit.schema import allowed as in_words
 from openenv_kit.schema import json_schema
-from openenv_kit.trust.sealing import SALT_VARIABLE
 from openenv_kit.trust.splits import SESSIONS
 
+OLD_PREFIX = "METRIC_TRACKER_"
+"""How the kit's variables began in release 0.1.0."""
 MIN_TOKEN = 16
 """Shortest bearer token, in characters; a shorter one could be found by trying."""
 
@@ -175,11 +176,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
     Raises:
         InvalidValueError: a variable holds something else than it may; names it.
-        RenamedVariableError: one is set under the name it had before; names both.
+        ConfigurationError: one is set under the name it had before; names both.
     """
     given = os.environ if environ is None else environ
     variables = [str(each.validation_alias) for each in Settings.model_fields.values()]
-    refuse_old_names(given, (*variables, SALT_VARIABLE))
+    for name in variables:
+        old = name.replace(PREFIX, OLD_PREFIX)
+        if old != name and given.get(old):  # a token that is not read would leave a door open
+            raise ConfigurationError(f"{old} is called {name} now; set that one instead.")
     try:
         return Settings.model_validate(
             {name: given[name] for name in variables if given.get(name, "").strip()}

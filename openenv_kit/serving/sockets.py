@@ -108,18 +108,18 @@ class SessionSlots:
             self._live.remove(session)
             metrics.SESSIONS.dec()
 
-    def end_idle(self, now: float) -> int:
-        """End every session that has been silent for too long; returns how many.
+    def end_idle(self, now: float) -> None:
+        """End every session that has been silent for too long.
 
         Slots are freed at once: a peer that is gone would never answer the closing handshake.
         """
         longest = self.idle_timeout_s or float("inf")
-        idle = [each for each in self if now - each.last_active > longest]
-        for session in idle:
-            self.free(session)
-            session.end("idle")
-            logger.info("session ended", extra={"reason": "idle", "episode_id": session.episode_id})
-        return len(idle)
+        for session in self:
+            if now - session.last_active > longest:
+                self.free(session)
+                session.end("idle")
+                fields = {"reason": "idle", "episode_id": session.episode_id}
+                logger.info("session ended", extra=fields)
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from openenv_kit.serving import metrics
 from openenv_kit.serving.store import (
@@ -25,6 +25,7 @@ from openenv_kit.serving.store import (
     MEMORY,
     NEW_EPISODES_SHARE,
     PAGE,
+    NewEpisode,
     StoredEpisode,
     StoreFullError,
     StoreLimits,
@@ -46,16 +47,13 @@ APPLICATION_ID = 0x4F454B53
 SCHEMA = Path(__file__).with_name("store.sql").read_text(encoding="utf-8").split("\n\n")
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
 
-def _transaction(
-    work: Callable[Concatenate[SqliteStore, P], T],
-) -> Callable[Concatenate[SqliteStore, P], Coroutine[Any, Any, T]]:
+def _transaction(work: Callable[..., T]) -> Callable[..., Coroutine[Any, Any, T]]:
     """Make an async method of what is done in one transaction."""
 
     @wraps(work)
-    async def method(store: SqliteStore, /, *given: P.args, **named: P.kwargs) -> T:
+    async def method(store: SqliteStore, *given: Any, **named: Any) -> T:
         loop, done = asyncio.get_running_loop(), partial(work, store, *given, **named)
         return await loop.run_in_executor(store._thread, store._run, work.__name__, done)
 
@@ -117,17 +115,7 @@ class SqliteStore:
         self._one(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     @_transaction
-    def create(
-        self,
-        episode_id: str,
-        source: str,
-        start: bytes,
-        actions: Sequence[bytes] = (),
-        *,
-        client: str = "",
-        player: str = "",
-        over: bool = True,
-    ) -> str:
+    def create(self, episode_id: str, new: NewEpisode, *, over: bool = True) -> str:
         now = time.time()
         expired = "SELECT id FROM episodes WHERE (ended = '') IN (0, 1) AND expires <= ? LIMIT 8"
         self._one(f"DELETE FROM episodes WHERE id IN ({expired})", now)
@@ -135,17 +123,18 @@ class SqliteStore:
         timeline = self._one(query, episode_id, now) or 0
         if timeline and not over:
             return ""
-        generation, indexed = secrets.token_hex(8), ((player,), (client,), (source,), ())
-        rows = ((client, player, start), *indexed, *((action,) for action in actions))
+        generation = secrets.token_hex(8)
+        indexed = ((new.player,), (new.client,), (new.source,), ())
+        rows = ((new.client, new.player, new.start), *indexed, *zip(new.actions))
         size = sum(_row(episode_id, *row) for row in rows)
         self._one("DELETE FROM episodes WHERE id = ?", episode_id)
-        self._make_room(client, size, new=True)
+        self._make_room(new.client, size, new=True)
         self._one(
             "INSERT INTO episodes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?)",
-            *(episode_id, generation, source, client, player, timeline + 1, start, size),
-            *(len(actions), now + self._limits.ttl_s),
+            *(episode_id, generation, new.source, new.client, new.player, timeline + 1),
+            *(new.start, size, len(new.actions), now + self._limits.ttl_s),
         )
-        for n, action in enumerate(actions):
+        for n, action in enumerate(new.actions):
             self._one("INSERT INTO actions VALUES (?, ?, ?, '')", episode_id, n, action)
         return generation
 

@@ -171,27 +171,33 @@ class StoredEpisode:
     ended: str = ""
 
 
+@dataclass(frozen=True)
+class NewEpisode:
+    """One episode as it is given to a store.
+
+    Attributes:
+        source: the transport that opened it.
+        start, actions, player: as in `StoredEpisode`.
+        client: whose share it counts against; empty for a caller without a bound.
+    """
+
+    source: str
+    start: bytes
+    actions: Sequence[bytes] = ()
+    client: str = ""
+    player: str = ""
+
+
 class EpisodeStore(Protocol):
     """An episode store, which other processes may use at the same time.
 
     Every method may raise `StoreUnavailableError`.
     """
 
-    async def create(
-        self,
-        episode_id: str,
-        source: str,
-        start: bytes,
-        actions: Sequence[bytes] = (),
-        *,
-        client: str = "",
-        player: str = "",
-        over: bool = True,
-    ) -> str:
+    async def create(self, episode_id: str, new: NewEpisode, *, over: bool = True) -> str:
         """Start an episode; returns its generation, or nothing where `over` is False and it exists.
 
-        `source` is the transport that opened it, and `client` the one whose share it counts
-        against, empty for a caller without a bound. A StoreFullError says that there is no room.
+        A StoreFullError says that there is no room.
         """
 
     async def find(self, player: str) -> str | None:

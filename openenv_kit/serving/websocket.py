@@ -193,8 +193,7 @@ class TrainerConversation(PlayerConversation):
         if reply.status == ERROR:
             return self._play.data(reply)
         self._handle = None
-        long = self._play.environment.tools.slow
-        self.step_now = None if long else self._play.step
+        self.step_now = None if self._play.environment.tools.slow else self._play.step
         return self._play.data(reply, self._play.names)
 
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -263,12 +262,11 @@ def read_message(text: str | bytes) -> tuple[str, dict[str, Any]]:
     """Type and data of a message; a RefusedError or ValidationError says what is wrong with it."""
     try:
         message = frames.loads(text)
+        if not isinstance(message, dict):
+            raise ValueError(f"a message is an object; this one is {type(message).__name__}")
     except ValueError as error:
         problem = f"Invalid JSON: {error}"
         raise RefusedError("invalid_json", WSErrorCode.INVALID_JSON, problem) from None
-    if not isinstance(message, dict):
-        problem = f"A message is a JSON object; this one is {type(message).__name__}."
-        raise RefusedError("invalid_json", WSErrorCode.INVALID_JSON, problem)
     kind = message.get("type", "")
     if not isinstance(kind, str) or kind not in MESSAGES:
         problem = unknown_name_message("message type:", kind, MESSAGES)

@@ -16,7 +16,7 @@ from typing import Any
 
 from openenv_kit.agent.settings import TOKEN_VARIABLE, address
 from openenv_kit.environment import ERROR, Environment
-from openenv_kit.errors import InvalidValueError, ServerError, echo, refuse_old_names
+from openenv_kit.errors import InvalidValueError, ServerError, echo
 from openenv_kit.play.driver import observed
 from openenv_kit.play.policies import Action, Observed
 
@@ -74,10 +74,9 @@ class Remote:
         self._prefix = parts.path.rstrip("/")
         self._address = f"{scheme}://{parts.netloc.rpartition('@')[2]}{self._prefix}"
         self._headers = {"content-type": "application/json"}
-        refuse_old_names(os.environ, (TOKEN_VARIABLE,))
         if token := os.environ.get(TOKEN_VARIABLE):
             self._headers["authorization"] = f"Bearer {token}"
-        self._title, self._serves = environment.title, environment.name
+        self._environment = environment
         self._reached = self._checked = False
         self._episode_id, self._steps = "", 0
 
@@ -88,7 +87,7 @@ class Remote:
             ServerError: there is no server, it serves something else, or it wants a token.
         """
         self._check_served()
-        status, reply = self._post("/reset", dict(arguments))
+        status, reply = self._send("/reset", arguments)
         opening = self._observation("/reset", status, reply)
         if opening["status"] != ERROR:  # a refused reset leaves the running episode as it is
             self._episode_id, self._steps = reply.get("episode_id") or "", 0
@@ -103,7 +102,7 @@ class Remote:
         self._steps += 1
         # The same name on every try: a step whose answer was lost is not made twice.
         asked = {"episode_id": self._episode_id, "request_id": str(self._steps)}
-        status, reply = self._post("/step", {**asked, "action": action})
+        status, reply = self._send("/step", {**asked, "action": action})
         if status in REFUSED_REQUEST:
             refused = {"status": ERROR, "message": _detail(reply)}
             return {**refused, "reward": 0.0, "done": False}
@@ -122,22 +121,20 @@ class Remote:
             return
         status, reply = self._send("/metadata")
         served = reply.get("name") if status == 200 else None
-        if served not in (None, self._serves):
+        if served not in (None, self._environment.name):
             self.close()
             raise ServerError(
-                f"{self._address} serves {echo(served)}, and {self._serves!r} is to be played: "
-                "name the address of a server that serves it, or play what is served."
+                f"{self._address} serves {echo(served)}, and {self._environment.name!r} is to be "
+                "played: name the address of a server that serves it, or play what is served."
             )
         self._checked = True
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        return self._send(path, json.dumps(body).encode())
-
-    def _send(self, path: str, data: bytes | None = None) -> tuple[int, dict[str, Any]]:
-        """Status and body of the answer to a POST or, without data, to a GET.
+    def _send(self, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """Status and body of the answer to a POST or, without a body, to a GET.
 
         A server that has answered before is tried again.
         """
+        data = None if body is None else json.dumps(body).encode()
         deadline = time.monotonic() + (PATIENCE_S if self._reached else 0.0)
         pause = 0.0  # an idle connection has often just been closed
         while True:
@@ -186,7 +183,7 @@ class Remote:
         if status in (401, 403):
             detail += f" Set {TOKEN_VARIABLE} to the server's token."
         elif (status == 404 and path == "/reset") or not detail:
-            detail = f"it is not a {self._title} server."
+            detail = f"it is not a {self._environment.title} server."
         raise ServerError(said + detail)
 
 

@@ -88,7 +88,7 @@ class EpisodeServer(SimpleResourcesServer):
         row = body.model_dump()
         offered = (row.get("responses_create_params") or {}).get("tools") or ()
         try:
-            episode.reset(row, [tool["name"] for tool in offered], " in this row")
+            episode.reset(row, [tool["name"] for tool in offered])
         except ServerError as problem:
             raise HTTPException(502, str(problem)) from None
         except ConfigurationError as problem:

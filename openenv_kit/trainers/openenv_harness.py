@@ -27,7 +27,6 @@ from openenv.core.harness.collect import (
     RESULTS_FILENAME,
     CollectResult,
     CollectRunner,
-    EpisodeRecord,
     RolloutSerializer,
 )
 from openenv.core.llm_client import LLMResponse, ToolCall
@@ -172,12 +171,9 @@ def scripted_model_step(policy: str = "reference", environment: str | None = Non
 def collect(
     out: Path | str,
     rows: Sequence[Mapping[str, Any]],
-    model_step: ModelStep | None = None,
     *,
     player: str = "reference",
     base_url: str | None = None,
-    keep: Callable[[EpisodeRecord], bool] | None = None,
-    limits: HarnessRunLimits | None = None,
     environment: str | None = None,
 ) -> CollectResult:
     """Play each row's episode and append it to `out`; a second call resumes the first.
@@ -185,25 +181,20 @@ def collect(
     Args:
         out: folder for `results.jsonl` and `metadata.json`.
         rows: one episode each.
-        model_step: samples one turn, as the framework's `build_model_step` does for any model
-            behind an endpoint; None for the scripted policy that `player` names.
-        player: name of who plays, for the metadata.
+        player: the scripted policy that plays.
         base_url: server to play on; None plays in this process.
-        keep: which episodes to write; None for all.
-        limits: turns and tool calls of an episode; None for `limits_for` the environment.
         environment: name of what is played.
 
     Raises:
         InvalidValueError: `out` holds episodes of other rows, another player, another environment
             or other versions.
     """
-    if model_step is None:
-        model_step, player = scripted_model_step(player, environment), f"scripted:{player}"
+    model_step = scripted_model_step(player, environment)
     serializer = RolloutSerializer(out)
     found = get_environment(environment)
     made: dict[str, Any] = {
         "environment": found.name,
-        "player": player,
+        "player": f"scripted:{player}",
         "versions": dict(found.versions),
         "resets": [reset_arguments(row_of(row), environment) for row in rows],
     }
@@ -215,9 +206,9 @@ def collect(
         harness_adapter=MCPHarnessAdapter(),
         serializer=serializer,
         tasks=rows,
-        limits=limits or limits_for(environment),
+        limits=limits_for(environment),
     )
-    return runner.run(model_step=model_step, num_episodes=len(rows), should_keep=keep)
+    return runner.run(model_step=model_step, num_episodes=len(rows))
 
 
 def _require_same(serializer: RolloutSerializer, made: dict[str, Any]) -> None:

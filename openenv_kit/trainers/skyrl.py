@@ -69,7 +69,7 @@ class TextEpisode(BaseTextEnv):
         offered_text = _TOOLS.search(prompt[0]["content"])
         tools = [json.loads(line) for line in offered_text[1].splitlines()] if offered_text else []
         offered = [tool["function"]["name"] for tool in tools]
-        opening = self._episode.reset(self._reset, offered, " in this prompt")
+        opening = self._episode.reset(self._reset, offered)
         self._over = False
         last = {**prompt[-1], "content": prompt[-1]["content"] + opening}
         return [*prompt[:-1], last], {}

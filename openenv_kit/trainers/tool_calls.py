@@ -81,9 +81,7 @@ class ToolEpisode:
         paid[GROUNDED] = self.info.get(GROUNDED) or 0.0
         return {"tool_calls": self.calls, "submitted": self.done, **paid}
 
-    def reset(
-        self, row: Mapping[str, Any], offered: Sequence[str] = (), offered_for: str = ""
-    ) -> str:
+    def reset(self, row: Mapping[str, Any], offered: Sequence[str] = ()) -> str:
         """Start the episode of a dataset row; returns the first user message.
 
         Columns of the row that are empty, or not arguments of a reset, are ignored.
@@ -92,7 +90,6 @@ class ToolEpisode:
             row: the dataset row.
             offered: names of the tools that the player was offered beforehand; empty where they
                 are taken from the episode.
-            offered_for: what they were made for, in words for the error.
 
         Raises:
             InvalidValueError: the reset was refused, or the row is of another environment, or
@@ -116,7 +113,7 @@ class ToolEpisode:
                 raise InvalidValueError(
                     "reset",
                     arguments,
-                    f"an episode with the tools that the player was offered{offered_for}: "
+                    "an episode with the tools that the player was offered: "
                     f"{', '.join(offered)}. This one has {', '.join(tools.names)}",
                 )
             self.brief, self.tools = self.environment.brief(opening), tools

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from openenv_kit.environment import get_environment
-from openenv_kit.errors import refuse_old_names, require_name
+from openenv_kit.errors import require_name
 from openenv_kit.play.split_rows import Row, split_rows
 from openenv_kit.session import COMPONENTS
 from openenv_kit.tool import Tool
@@ -36,12 +36,9 @@ class ToolEnvironment:
     """Name of what is played."""
     _offered: Sequence[str]
     """Names of the tools, which are the class's methods."""
-    _made_for: str
-    """The reset arguments that they were made for, in words."""
 
     def __init__(self, base_url: str | None = None) -> None:
         """TRL calls this without arguments: OPENENV_KIT_BASE_URL may name the server."""
-        refuse_old_names(os.environ, (BASE_URL_VARIABLE,))
         self._episode = ToolEpisode(base_url or os.environ.get(BASE_URL_VARIABLE), self.environment)
 
     def reset(self, **row: Any) -> str:
@@ -51,7 +48,7 @@ class ToolEnvironment:
             InvalidValueError: the row asks for an episode that does not exist, or for one of
                 another environment or with other tools than the class has.
         """
-        return self._episode.reset(row, self._offered, self._made_for)
+        return self._episode.reset(row, self._offered)
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -85,10 +82,7 @@ def environment_class(
     tools = found.tools.offered(asked)
     members: dict[str, Any] = {tool.name: _method(tool) for tool in tools.tools}
     title = "".join(word.title() for word in found.name.split("_"))
-    words = (
-        f" by {title}Environment, which was made for {found.name} with {asked or 'no arguments'}"
-    )
-    members |= {"environment": found.name, "_offered": tools.names, "_made_for": words}
+    members |= {"environment": found.name, "_offered": tools.names}
     members |= {"__doc__": found.description, "__module__": __name__}
     return type(f"{title}Environment", (ToolEnvironment,), members)
 

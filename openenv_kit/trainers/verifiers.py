@@ -72,7 +72,7 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
         # Raised here, it would end this process, and verifiers would wait minutes for its port.
         self._lost = ""
         try:
-            self._episode.reset(task.reset, self._offered.names, " by this toolset")
+            self._episode.reset(task.reset, self._offered.names)
         except (ConfigurationError, ServerError) as problem:
             self._lost = str(problem)
 

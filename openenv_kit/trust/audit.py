@@ -25,6 +25,8 @@ REFERENCE, IDLE = "reference", "null"
 """The policy that must earn everything, and the one that must earn nothing."""
 LEAK_SHARE = 10
 """One in so many episodes is played outside the main setting by what must earn nothing."""
+BATCH = 50
+"""Most episodes of one unit of work."""
 SPLIT = "split:"
 """Prefix of the settings that are splits."""
 Z = 1.96
@@ -140,7 +142,6 @@ class Audit:
         policies: Sequence[str] | None = None,
         levels: Sequence[str] | None = None,
         settings: Sequence[str] | None = None,
-        batch: int = 50,
     ) -> list[Job]:
         """The audit as units of work.
 
@@ -151,7 +152,6 @@ class Audit:
             settings: names, or None for the main one. In those that are not `in_full`, baselines
                 and exploits that ask for it are played in full, those that must earn nothing in
                 part, and the rest not at all.
-            batch: most episodes of one unit.
 
         Raises:
             UnknownNameError: there is no such policy, level or setting; names the nearest.
@@ -162,8 +162,8 @@ class Audit:
         work = []
         for setting, level, name in product(chosen, on, players):
             stop = self.episodes_of(name, setting, min(episodes, self.size(setting, level)))
-            for first in range(0, stop, batch):
-                last = min(first + batch, stop)
+            for first in range(0, stop, BATCH):
+                last = min(first + BATCH, stop)
                 work.append(Job(name, level, first, last, setting, self.environment.name))
         return work
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from openenv_kit.errors import InvalidValueError, refuse_old_names
+from openenv_kit.errors import InvalidValueError
 
 SEALED = "sealed"
 """Name of the split."""
@@ -19,8 +19,7 @@ MIN_SALT = 32
 
 
 def has_salt() -> bool:
-    """Whether any salt is set; a RenamedVariableError where it is under its old name."""
-    refuse_old_names(os.environ, (SALT_VARIABLE,))
+    """Whether any salt is set."""
     return bool(os.environ.get(SALT_VARIABLE))
 
 

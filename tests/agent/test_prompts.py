@@ -8,16 +8,6 @@ from typing import Any
 import pytest
 
 from openenv_kit.agent.prompts import MAX_REPLY, shortened
-from openenv_kit.tool import Arguments, Tool
-
-
-class RowsArguments(Arguments):
-    """How many rows."""
-
-    limit: int = 5
-
-
-TOOL = Tool("rows", "Many rows.", RowsArguments)
 
 
 def reply(rows: list[Any]) -> dict[str, Any]:
@@ -25,23 +15,23 @@ def reply(rows: list[Any]) -> dict[str, Any]:
 
 
 def test_a_reply_that_fits_is_whole() -> None:
-    assert json.loads(shortened(reply([1, 2]), TOOL)) == reply([1, 2])
+    assert json.loads(shortened(reply([1, 2]))) == reply([1, 2])
 
 
 @pytest.mark.parametrize("limit", range(260, 1500, 31))
 def test_the_longest_list_is_shortened_to_as_much_as_fits(limit: int) -> None:
     rows = [{"number": number} for number in range(1000)]
-    text = shortened(reply(rows), TOOL, limit)
+    text = shortened(reply(rows), limit)
     kept = json.loads(text)["result"]["rows"]
     assert kept == rows[: len(kept)]
     assert limit - len(',{"number":100}') - 2 < len(text) <= limit
     said = f"rows: {len(kept)} of 1000 shown"
     assert json.loads(text)["truncated"].startswith(said)
-    assert json.loads(text)["truncated"].endswith("a smaller limit.")
+    assert json.loads(text)["truncated"].endswith("Call it again for less at a time.")
     assert json.loads(text)["result"]["names"] == ["a"]
 
 
 def test_a_reply_without_a_list_to_shorten_is_cut_and_says_so() -> None:
-    text = shortened(reply(["x" * 2 * MAX_REPLY]), TOOL)
+    text = shortened(reply(["x" * 2 * MAX_REPLY]))
     assert len(text) == MAX_REPLY
-    assert "Call it again for less at a time: a smaller limit." in text
+    assert "Call it again for less at a time." in text

@@ -159,7 +159,7 @@ def test_a_row_that_offers_other_tools_than_its_reset_has_is_refused_and_masked(
     for wrong in ({"reset": {**row["reset"], "profile": "lean"}}, {"environment": "firewatch"}):
         reply = client.post("/seed_session", json={**row, **wrong})
         assert reply.status_code == 422
-        assert re.search("in this row: .*list_dates.*scan|'firewatch'", reply.json()["detail"])
+        assert re.search("was offered: .*list_dates.*scan|'firewatch'", reply.json()["detail"])
         verified = client.post("/verify", json={**row, "response": RESPONSE}).json()
         assert (verified["reward"], verified["mask_sample"]) == (0.0, True)
 

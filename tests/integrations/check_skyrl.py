@@ -174,7 +174,7 @@ def test_where_no_server_is_the_episode_does_not_begin_and_says_how_to_start_one
 def test_a_prompt_that_offers_other_tools_than_its_reset_has_is_refused():
     (row,) = dataset_rows("validation", count=1)
     lean = json.dumps({**json.loads(row["reset"]), "profile": "lean"})
-    with pytest.raises(ConfigurationError, match=r"in this prompt: .*list_dates.*scan"):
+    with pytest.raises(ConfigurationError, match=r"was offered: .*list_dates.*scan"):
         play("reference", {**row, "reset": lean})
 
 

@@ -111,7 +111,7 @@ def test_a_toolset_that_does_not_fit_its_task_scores_nothing_not_even_zero():
         return toolset.stored
 
     state = asyncio.run(play())
-    assert "by this toolset: " in state.lost
+    assert "was offered: " in state.lost
     assert not state.submitted
 
 
