@@ -16,6 +16,7 @@ from firewatch_env.tasks.book import SPLITS, find
 from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import SETTLE, Task, open_world
+from openenv_kit.errors import ConfigurationError
 
 PUBLIC = ("train", "validation", "test")
 
@@ -83,8 +84,16 @@ class FirewatchCertifier:
 
     levels: Sequence[str] = tuple(LEVELS)
 
-    def grid(self, seeds: range, *, difficulties: Sequence[str]) -> Iterable[Shipped]:
-        """Shipped tasks by their place among those of their level."""
+    def grid(
+        self, seeds: range, *, difficulties: Sequence[str], reset: Mapping[str, Any] | None = None
+    ) -> Iterable[Shipped]:
+        """Shipped tasks by their place among those of their level.
+
+        Raises:
+            ConfigurationError: `reset` holds something: shipped tasks are as they are.
+        """
+        if reset:
+            raise ConfigurationError(f"Shipped tasks take no --reset; given: {', '.join(reset)}.")
         for level in difficulties:
             for number in seeds:
                 if number < len(shipped()[level]):

@@ -183,8 +183,7 @@ class Endpoint:
 
     @property
     def _tries(self) -> str:
-        most = self._settings.model_retries + 1
-        return f"attempt {most} of {most}"
+        return f"attempt {self._settings.model_retries + 1}, the last"
 
     def _adapts(self, said: str) -> bool:
         """Learn from a refusal which options the model accepts; whether to ask again."""

@@ -18,7 +18,7 @@ EXCLUSIVE = (("require_llm", "policy"), ("policy", "model"), ("embedded", "base_
 
 
 def _positive(text: str) -> int:
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= 100_000:
+    if text.isdecimal() and 1 <= int(text) <= 100_000:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 to 100000")
 

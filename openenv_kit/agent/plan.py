@@ -76,10 +76,7 @@ def plan(
                 twice = f"--tasks has {each.task_id!r} twice"
                 raise ConfigurationError(f"{twice}; use --episodes to repeat it.")
             planned[each.label] = replace(each, reset={**each.reset, **further})
-    if len(planned) > MAX_EPISODES:
-        raise ConfigurationError(
-            f"--tasks asks for {len(planned)} episodes; allowed: {MAX_EPISODES}."
-        )
+    require_integer("number of episodes of --tasks", len(planned), 0, MAX_EPISODES)
     if further:
         _try_reset(environment, next(iter(planned.values())).reset)
     return list(planned.values())

@@ -194,12 +194,11 @@ def print_table(result: RunResult, console: Console, clean: Clean) -> None:
     console.print(shown)
     if result.cost is not None:
         console.print(f"Cost: {result.cost:.4f} US dollars.", highlight=False)
-    unplayed = result.planned - len(result.episodes)
-    if unplayed:
+    if unplayed := result.planned - len(result.episodes):
         console.print(f"Episodes not started: {unplayed}.", highlight=False)
-    for each in [each for each in result.episodes if each.error][:MAX_TABLE_ROWS]:
-        text = clean(f"{each.planned.label}: {each.error}")
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    errors = [f"{each.planned.label}: {each.error}" for each in result.episodes if each.error]
+    for text in errors[:MAX_TABLE_ROWS]:
+        console.print(clean(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def _row(name: str, group: Sequence[EpisodeResult]) -> list[str]:

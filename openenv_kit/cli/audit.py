@@ -40,19 +40,15 @@ def audit(
     """Print what each exploit earns on every level, family and split."""
     chosen = get_environment(environment)
     audited = chosen.audit
-    settings = setting or audited.settings
-    work = audited.jobs(episodes, policy, difficulty, settings)
+    work = audited.jobs(episodes, policy, difficulty, setting or audited.settings)
     with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
         running = [pool.submit(run_job, job) for job in work]
-        status = Console(stderr=True)
-        done = track(as_completed(running), "Auditing", len(running), console=status)
+        ended = as_completed(running)
+        done = track(ended, "Auditing", len(running), console=Console(stderr=True))
         lines = audited.lines(job.result() for job in done)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        found = {
-            "versions": dict(chosen.versions),
-            "lines": [line.as_dict() for line in lines],
-        }
+        found = {"versions": dict(chosen.versions), "lines": [each.as_dict() for each in lines]}
         out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     console = Console(width=152)
     console.print(_table(lines))

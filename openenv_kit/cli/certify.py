@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,7 +19,7 @@ from openenv_kit.cli.common import (
     table_of,
 )
 from openenv_kit.environment import get_environment
-from openenv_kit.errors import ConfigurationError, require_name
+from openenv_kit.errors import require_name
 from openenv_kit.play.split_rows import assignment
 from openenv_kit.trust.certify import ENGINES, PROCESSES, certified, certifier_of
 
@@ -33,7 +33,7 @@ def certify(
     engine: Annotated[str, typer.Option(help="processes, or ray (the `ray` extra).")] = PROCESSES,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write one JSON line per episode."),
+        typer.Option(help="Write one JSON line per episode, as soon as it is certified."),
     ] = None,
     environment: EnvironmentName = None,
 ) -> None:
@@ -43,22 +43,23 @@ def certify(
     require_name("engine", engine, ENGINES)
     usual = getattr(certifier, "usual_levels", certifier.levels)
     levels = [require_name("difficulty", n, certifier.levels) for n in difficulty or usual]
-    further: dict[str, Any] = {"reset": dict(map(assignment, reset))} if reset else {}
-    if further and "reset" not in inspect.signature(certifier.grid).parameters:
-        raise ConfigurationError(f"certificates of {chosen.name} take no --reset.")
-    units = list(certifier.grid(range(first, first + seeds), difficulties=levels, **further))
+    further = dict(map(assignment, reset or ()))
+    chosen_seeds = range(first, first + seeds)
+    units = list(certifier.grid(chosen_seeds, difficulties=levels, reset=further))
     made = certified(chosen.name, units, workers or os.cpu_count() or 1, engine)
-    certificates = list(track(made, "Certifying", len(units), console=Console(stderr=True)))
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        found = ({**each.as_dict(), "versions": dict(chosen.versions)} for each in certificates)
-        out.write_text("".join(json.dumps(each) + "\n" for each in found), encoding="utf-8")
+    proofs = []
+    with out.open("w", encoding="utf-8") if out else nullcontext() as file:
+        for each in track(made, "Certifying", len(units), console=Console(stderr=True)):
+            proofs.append(each)
+            if file:
+                line = {**each.as_dict(), "versions": dict(chosen.versions)}
+                print(json.dumps(line), file=file, flush=True)
     console = Console(width=110)
-    title = "Every episode: solved by the reference policy through the tools"
-    console.print(table_of(title, *certifier.table(certificates), names=2))
-    failed = [each for each in certificates if not each.holds]
-    summary = certifier.summary(certificates)
-    console.print(f"{len(certificates)} episodes, {len(failed)} failed; {summary}.")
+    console.print(table_of("Solved by the reference", *certifier.table(proofs), names=2))
+    failed = [each for each in proofs if not each.holds]
+    console.print(f"{len(proofs)} episodes, {len(failed)} failed; {certifier.summary(proofs)}.")
     for each in failed[:10]:
         console.print(f"failed: {each}")
     raise typer.Exit(1 if failed else 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -52,11 +51,7 @@ def leaderboard(
     for board in boards:
         card = board.card
         title = f"{card.environment}, {card.split}, {card.count} tasks from {card.first} on"
-        named = [
-            replace(each, name=f"{submission.name}: {submission.card.player}")
-            for submission, each in board.entries
-        ]
-        console.print(summary_table(title, named))
+        console.print(summary_table(title, [each for _, each in board.entries]))
     for name, problems in refused.items():
         console.print(f"{name} is refused:", style="red", highlight=False)
         for each in problems:

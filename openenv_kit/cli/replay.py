@@ -25,8 +25,8 @@ def replay(
     """Replay recorded runs in this process; fails if a reply or a score is not the recorded one."""
     chosen = get_environment(environment)
     runs = [run for file in recordings(files) for run in read_runs(file)]
-    status = Console(stderr=True)
-    done = [replayed(run, chosen) for run in track(runs, "Replaying", console=status)]
+    shown = track(runs, "Replaying", console=Console(stderr=True))
+    done = [replayed(run, chosen) for run in shown]
     if not done:
         raise typer.BadParameter("these files hold no run")
     changed = [each for each in done if not each.same]

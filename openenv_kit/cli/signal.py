@@ -10,7 +10,8 @@ from rich.console import Console
 from openenv_kit.cli.common import EnvironmentName, table_of
 from openenv_kit.cli.compare import WIDTH, Group, named_file
 from openenv_kit.environment import get_environment
-from openenv_kit.results.signal import DIFFERENCE, GROUP
+from openenv_kit.play.curriculum import DIFFERENCE
+from openenv_kit.results.signal import GROUP
 
 
 def signal(

@@ -18,6 +18,8 @@ from typing import Any
 
 from openenv_kit.errors import InvalidValueError, require_integer
 
+DIFFERENCE = 0.01
+"""Rewards that differ by no more than this count as alike."""
 RUNGS = tuple(f"rung_{number}" for number in range(1, 11))
 """Names of the rungs of an environment that has levels by number, from the easiest on."""
 
@@ -52,6 +54,7 @@ class Curriculum:
 
     Attributes:
         stage: index of the running stage.
+        groups: of each stage, how many groups were played and how many of them had signal.
 
     Raises:
         InvalidValueError: one of these is out of its range.
@@ -73,6 +76,7 @@ class Curriculum:
             raise InvalidValueError("down and up", (down, up), "0 <= down < up <= 1")
         self.stages = [dict(each) for each in stages]
         self.stage = 0
+        self.groups = [[0, 0] for _ in self.stages]
         self._up, self._down, self._success = up, down, success
         self._results: deque[bool] = deque(maxlen=require_integer("window", window, 1, 10**6))
         self._seed = seed
@@ -105,12 +109,24 @@ class Curriculum:
             self.stage += moved
             self._results.clear()
 
+    def record_group(self, rewards: Sequence[float], stage: int | None = None) -> bool:
+        """Take note of a group of plays of one task; whether they differ enough to learn from."""
+        at = self.stage if stage is None else stage
+        differ = max(rewards) - min(rewards) > DIFFERENCE + 1e-9
+        self.groups[at][0] += 1
+        self.groups[at][1] += differ
+        for reward in rewards:
+            self.record(reward, at)
+        return differ
+
     def state_dict(self) -> dict[str, Any]:
         """How far it is, JSON-ready."""
-        return {"stage": self.stage, "seed": self._seed, "results": list(self._results)}
+        state = {"stage": self.stage, "seed": self._seed, "results": list(self._results)}
+        return {**state, "groups": self.groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave, with the same stages."""
         self.stage, self._seed = state["stage"], state["seed"]
         self._results.clear()
         self._results.extend(state["results"])
+        self.groups = [list(each) for each in state["groups"]]

@@ -13,10 +13,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from openenv_kit.environment import Environment
+from openenv_kit.play.curriculum import DIFFERENCE
 from openenv_kit.results.plays import Play, Player, scores_by_episode
 
-DIFFERENCE = 0.01
-"""Rewards that differ by no more than this count as alike."""
 GROUP = 8
 """Plays of a group."""
 CHOOSING = ("episode_id", "task_id", "seed", "split", "index", "difficulty")

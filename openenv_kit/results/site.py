@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +35,7 @@ class Board:
     def powers(self) -> list[int]:
         """Values of k for which some player has a pass rate."""
         rates = [rate for _, each in self.entries for rate in each.passes]
-        return sorted({k for k, value in rates if value is not None} | {1})
+        return sorted({1, *(k for k, value in rates if value is not None)})
 
 
 def boards_of(submissions: Sequence[Submission]) -> list[Board]:
@@ -61,10 +60,9 @@ def write_site(boards: Sequence[Board], folder: Path) -> Path:
 def _board(group: Sequence[Submission], number: int) -> Board:
     card = group[0].card
     environment = get_environment(card.environment)
-    names = _names(group)
     players = [
         Player(
-            names[each.name],
+            f"{each.card.player} ({each.name})",
             each.name,
             each.card.versions,
             [play_of(run) for run in each.runs],
@@ -74,14 +72,3 @@ def _board(group: Sequence[Submission], number: int) -> Board:
     entries = zip(group, map(summary, players), strict=True)
     best_first = sorted(entries, key=lambda each: -(each[1].mean or 0.0))
     return Board(card, f"board-{number}.html", environment, players, best_first)
-
-
-def _names(group: Sequence[Submission]) -> Mapping[str, str]:
-    """What each submission is shown as: its player, with its own name where two have the same."""
-    times = Counter(each.card.player for each in group)
-    return {
-        each.name: f"{each.card.player} ({each.name})"
-        if times[each.card.player] > 1
-        else each.card.player
-        for each in group
-    }

@@ -5,7 +5,7 @@ What one certificate proves is up to the environment; see `Certifier`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any, Protocol
@@ -24,15 +24,17 @@ class Certifier(Protocol):
 
     A certificate has the attribute `holds` (whether the episode is proven fair) and a method
     `as_dict`, JSON-ready. Where some levels are certified only when they are asked for,
-    `usual_levels` names the others. Where episodes differ by more than seed and level, `grid` takes
-    `reset`, a mapping of further arguments of every reset, and refuses those that it does not know.
+    `usual_levels` names the others. `reset` holds further arguments of every reset; `grid` refuses
+    those that it does not know.
     """
 
     @property
     def levels(self) -> Sequence[str]:
         """Names of levels."""
 
-    def grid(self, seeds: range, *, difficulties: Sequence[str]) -> Iterable[Any]:
+    def grid(
+        self, seeds: range, *, difficulties: Sequence[str], reset: Mapping[str, Any]
+    ) -> Iterable[Any]:
         """Units of work, picklable: one for each episode to be certified."""
 
     def certify_one(self, config: Any) -> Any:
