@@ -111,7 +111,7 @@ def test_the_small_audit_holds_and_tells_every_policy(tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     lines = json.loads(out.read_text())["lines"]
     assert [line["policy"] for line in lines] == names
-    assert all(line["holds"] and line["calls"] >= 1 and line["reply_bytes"] > 0 for line in lines)
+    assert all(line["holds"] and line["calls"] >= 1 for line in lines)
 
 
 @pytest.mark.slow

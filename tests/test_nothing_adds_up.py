@@ -20,7 +20,7 @@ from store_calls import sqlite_store
 from test_server_attacks import PATIENCE_S, Server, is_closed, running, say, shake_hands
 
 from openenv_kit.environment import get_environment
-from openenv_kit.serving import play
+from openenv_kit.serving import clients, play
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.handles import UnknownEpisodeError
 from openenv_kit.serving.http_episodes import Episodes
@@ -115,6 +115,17 @@ def test_the_refusal_is_a_503_with_retry_after(
         with client.websocket_connect("/ws") as socket:
             socket.send_json({"type": "reset", "data": {}})
             assert socket.receive_json()["data"]["retry_after_s"] == 5
+
+
+async def test_work_for_a_connection_that_is_gone_is_dropped() -> None:
+    token = clients.GONE.set(lambda: True)
+    try:
+        with pytest.raises(BusyError, match="gone"):
+            await play.in_turn(
+                get_environment("pipe_leak"), lambda: pytest.fail("an episode was made")
+            )
+    finally:
+        clients.GONE.reset(token)
 
 
 # Doors.

@@ -59,7 +59,7 @@ def audit(
 
 def _table(lines: Sequence[Line]) -> Table:
     names = ("setting", "level", "policy")
-    figures = ("mean", "95 %", "max", "perfect", "max ", "calls", "kB", "holds")
+    figures = ("mean", "95 %", "max", "perfect", "max ", "calls", "holds")
     rows = [
         [
             *(line.setting, line.difficulty, line.policy),
@@ -69,7 +69,6 @@ def _table(lines: Sequence[Line]) -> Table:
             f"{line.perfect:.1%}",
             "" if line.max_perfect is None else f"{line.max_perfect:.0%}",
             f"{line.calls:.1f}",
-            f"{line.reply_bytes / 1000:.0f}",
             "yes" if line.holds else "no",
         ]
         for line in lines

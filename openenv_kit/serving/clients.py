@@ -14,6 +14,9 @@ from typing import Any
 UNKNOWN = "unknown"
 """All callers without an address, such as those of a Unix socket."""
 
+GONE: ContextVar[Callable[[], bool] | None] = ContextVar("gone", default=None)
+"""Tells whether the connection that is being served is closed; None where nothing can."""
+
 CLIENT: ContextVar[Callable[[], str]] = ContextVar("client", default=str)
 """Names the client that is being served; empty on a server that asks for a token, where whoever
 calls was let in and has no share."""

@@ -82,6 +82,8 @@ class Gate:
             return
         # None where another server runs the app.
         connection: Connection | None = scope.setdefault("state", {}).get(STATE_KEY)
+        if connection is not None:
+            clients.GONE.set(connection.gone)
         if self._has_shares:
             clients.CLIENT.set(partial(clients.client_key, scope.get("client")))
         served = self._behind if scope["type"] == "websocket" else self._logged

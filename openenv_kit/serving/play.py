@@ -22,7 +22,7 @@ from openenv_kit.environment import (
     observation_of,
 )
 from openenv_kit.play.driver import observed
-from openenv_kit.serving import frames, metrics
+from openenv_kit.serving import clients, frames, metrics
 from openenv_kit.serving.framework import begin
 from openenv_kit.serving.handles import new_episode_id, new_player_id
 from openenv_kit.serving.settings import Settings, settings
@@ -198,16 +198,23 @@ async def in_turn(
     """Do a reset: in a thread, in its turn, where the environment has slow tools.
 
     Raises:
-        BusyError: too many wait already.
+        BusyError: too many wait already, or whoever asked is gone.
     """
     global _waiting
-    if not environment.tools.slow:
+    gone = clients.GONE.get()
+
+    def unless_gone() -> T:
+        if gone is not None and gone():
+            raise BusyError("The connection is gone.")
         return reset(*given, **named)
+
+    if not environment.tools.slow:
+        return unless_gone()
     if _waiting >= MOST_WAITING:
         raise BusyError(f"{_waiting} episodes wait to be made. Retry in {RETRY_AFTER_S} s.")
     _waiting += 1
     try:
-        return await in_thread(environment, reset, *given, **named)
+        return await in_thread(environment, unless_gone)
     finally:
         _waiting -= 1
 

@@ -27,6 +27,7 @@ from pydantic import (
 from openenv_kit.errors import PREFIX, ConfigurationError, InvalidValueError
 from openenv_kit.schema import allowed as in_words
 from openenv_kit.schema import json_schema
+from openenv_kit.trust.sealing import SALT_VARIABLE
 from openenv_kit.trust.splits import SESSIONS
 
 OLD_PREFIX = "METRIC_TRACKER_"
@@ -180,7 +181,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """
     given = os.environ if environ is None else environ
     variables = [str(each.validation_alias) for each in Settings.model_fields.values()]
-    for name in variables:
+    for name in (*variables, SALT_VARIABLE):
         old = name.replace(PREFIX, OLD_PREFIX)
         if old != name and given.get(old):  # a token that is not read would leave a door open
             raise ConfigurationError(f"{old} is called {name} now; set that one instead.")

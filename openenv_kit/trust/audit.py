@@ -52,7 +52,7 @@ class Line:
     Attributes:
         mean, low, high: mean score and its 95 % interval.
         perfect: share of episodes with a score of 1.0.
-        calls, reply_bytes: mean cost of an episode.
+        calls: mean cost of an episode.
         max_mean, max_perfect: ceiling; None where there is none.
         min_mean: floor, for the reference policy.
         by_interval: whether the interval's lower end, not the mean, is held to the ceiling.
@@ -66,7 +66,6 @@ class Line:
     high: float
     perfect: float
     calls: float
-    reply_bytes: float
     max_mean: float | None
     max_perfect: float | None
     min_mean: float = 0.0
@@ -222,7 +221,6 @@ class Audit:
             high=high,
             perfect=fmean(score >= 1.0 for score in scores),
             calls=fmean(each.calls for each in played),
-            reply_bytes=fmean(each.reply_bytes for each in played),
             max_mean=most,
             max_perfect=often,
             min_mean=float(policy == REFERENCE),

@@ -155,7 +155,7 @@ def _page(lines: Sequence[Line], proofs: Sequence[Certificate], repeats: Sequenc
         ),
         "best": _levels(_best(every, free), "setting", None, "{mean:.3f} [{max_mean:.2f}]"),
         "looks": _levels(_looks(every), "setting", None, "{means}"),
-        "costs": _levels(mixed, "policy", [*BASELINES, *exploits], "{calls:.1f} / {kb:.0f}"),
+        "costs": _levels(mixed, "policy", [*BASELINES, *exploits], "{calls:.1f}"),
         "repeats": _repeats(repeats),
         "certificates": _certificates(proofs),
     }

@@ -81,20 +81,20 @@ def _exploits(plt: Any, lines: Sequence[Line]) -> Any:
 
 
 def _cost(plt: Any, lines: Sequence[Line]) -> Any:
-    """Score against what was read, one point for each policy and level."""
+    """Score against calls, one point for each policy and level."""
     levels, _ = _names(lines)
     figure, axes = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
     for number, level in enumerate(levels):
         found = [x for x in lines if x["difficulty"] == level]
-        kilobytes = [x["reply_bytes"] / 1000 for x in found]
-        axes.scatter(kilobytes, [x["mean"] for x in found], s=16, color=COLOURS[number % 4])
+        calls = [x["calls"] for x in found]
+        axes.scatter(calls, [x["mean"] for x in found], s=16, color=COLOURS[number % 4])
         axes.scatter([], [], s=16, color=COLOURS[number % 4], label=level)
     for line in lines:
         if line["difficulty"] == levels[-1] and line["mean"] > 0.03:
-            place = (line["reply_bytes"] / 1000, line["mean"])
+            place = (line["calls"], line["mean"])
             axes.annotate(f" {line['policy'].replace('_', ' ')}", place, fontsize=7, color=INK)
     axes.set_xscale("log")
-    axes.set_xlabel("kB of replies per episode")
+    axes.set_xlabel("calls per episode")
     axes.set_ylabel("mean score")
     axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.14))
     return figure

@@ -18,10 +18,7 @@ def pivot(
 ) -> str:
     """A table with a row for each name (None: all there are) and a column for each level."""
     records = lines.to_dict("records")
-    cells = {
-        (line[by], line["difficulty"]): cell.format(kb=line.get("reply_bytes", 0) / 1000, **line)
-        for line in records
-    }
+    cells = {(line[by], line["difficulty"]): cell.format(**line) for line in records}
     shown = [level for level in levels if level in set(lines["difficulty"])]
     kept = names or list(lines[by].unique())
     rows = ([name, *(cells[name, level] for level in shown)] for name in kept)
