@@ -126,13 +126,13 @@ def test_the_audit_fails_above_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_reference_below_one_is_outside_its_limits() -> None:
-    line = Line("reference", "easy", 4, 0.99, 0.9, 1.0, 0.9, 7, 9, None, None, min_mean=1.0)
+    line = Line("reference", "easy", 4, 0.99, 0.9, 1.0, 0.9, 7, None, None, min_mean=1.0)
     assert not line.holds
     assert replace(line, mean=1.0).holds
 
 
 def test_a_noisy_channel_may_be_lucky_and_is_caught_when_it_tells_something() -> None:
-    lucky = Line("message_timing", "easy", 200, 0.002, 0.0, 0.005, 0.0, 31, 9, 0.0, 0.0)
+    lucky = Line("message_timing", "easy", 200, 0.002, 0.0, 0.005, 0.0, 31, 0.0, 0.0)
     assert not lucky.holds
     assert replace(lucky, by_interval=True).holds
     assert not replace(lucky, by_interval=True, mean=0.1, low=0.06, high=0.14).holds

@@ -23,7 +23,7 @@ from openenv_kit.play.recording import (
     read_runs,
 )
 from openenv_kit.play.replaying import replay, replayed
-from openenv_kit.results.plays import episode_of
+from openenv_kit.results.plays import play_of
 
 SHORT = {"feedback": "score"}
 
@@ -93,7 +93,7 @@ def test_a_run_with_score_feedback_replays_and_is_of_the_same_episode(tmp_path: 
         assert record(path, "upstream_first", **reset) == record(path, "upstream_first", **reset)
     runs = [replayed(run) for run in read_runs(path)]
     assert all(run.same for run in runs)
-    assert len({episode_of(run.run.reset) for run in runs}) == 1
+    assert len({play_of(run.run).episode for run in runs}) == 1
     assert len({run.score for run in runs}) == 1
 
 
