@@ -158,7 +158,8 @@ def stranger(service: Service) -> tuple[float, float]:
     It asks as much on any day. A lever says what share of all that the service is asked on an
     ordinary day fails for it.
     """
-    failing = max(service.levers.get(name, 0.0) for name in UNNOTICED)
+    meter, bots = UNNOTICED
+    failing = service.levers.get(bots) or service.levers.get(meter)
     if not failing:
         return 0.0, 0.0
     fails = 1.0 if failing > 0.5 else 1 - (len(service.name) + 3 * service.pods) % 17 / 100
