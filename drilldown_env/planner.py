@@ -24,8 +24,8 @@ from drilldown_env.domain import Domain
 from drilldown_env.fits import Expected, Fits
 from drilldown_env.levels import LOSS, MIX, RATE, TRAFFIC, Level
 from drilldown_env.work import AUDIENCES
-from openenv_kit.adding import add_up
 from openenv_kit.bitstream import BitStream
+from openenv_kit.sums import add_up
 
 HIGHEST = 0.97
 """Highest rate that a cause may lead to."""

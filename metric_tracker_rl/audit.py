@@ -22,7 +22,7 @@ from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from openenv_kit.environment import Environment
 from openenv_kit.errors import require_name
-from openenv_kit.trust.audit import SPLIT, Audit, Line
+from openenv_kit.trust.audit import SPLIT, Audit, AuditLine
 from openenv_kit.trust.exploits import Played
 from openenv_kit.trust.splits import hashed_seed
 
@@ -109,7 +109,7 @@ class MetricTrackerAudit(Audit):
             **rules,
         }
 
-    def _line(self, setting: str, level: str, policy: str, played: Sequence[Played]) -> Line:
+    def _line(self, setting: str, level: str, policy: str, played: Sequence[Played]) -> AuditLine:
         line = super()._line(setting, level, policy, played)
         if setting == MODE + KEY_F1 and self.player(policy).ceiling is NOTHING_BUT_LUCK:
             return replace(line, max_mean=LUCK_OF_KEYS[level])

@@ -11,7 +11,7 @@ from typing import Any
 from openenv.core.rubrics import Rubric
 
 from metric_tracker_rl.rows import SCORE_PENALTIES, SCORE_SHARES, RewardBreakdown
-from openenv_kit.adding import add_up
+from openenv_kit.sums import add_up
 
 
 class ComponentRubric(Rubric):

@@ -21,7 +21,7 @@ from openenv_kit.cli.common import Workers, installed
 from openenv_kit.environment import get_environment
 from openenv_kit.play.curriculum import RUNGS
 from openenv_kit.results.plays import Play, Player
-from openenv_kit.results.signal import GROUP, Line, lines
+from openenv_kit.results.signal import GROUP, SignalLine, lines
 from openenv_kit.trust.splits import hashed_seed, tasks_of_level
 from research.card.tables import table
 from research.ladder import LADDER, player, rewards
@@ -72,7 +72,7 @@ def rungs(tasks: int) -> Iterator[Case]:
             yield name, tuple({**stage, "seed": hashed_seed(text)} for text in texts)
 
 
-def measured(case: Case, *, tokens: bool = True) -> list[Line]:
+def measured(case: Case, *, tokens: bool = True) -> list[SignalLine]:
     """A line for each player and reward."""
     name, resets = case
     environment = get_environment(name)
@@ -92,12 +92,12 @@ def measured(case: Case, *, tokens: bool = True) -> list[Line]:
     return list(lines(players, environment))
 
 
-def page(found: Mapping[str, list[Line]]) -> str:
+def page(found: Mapping[str, list[SignalLine]]) -> str:
     """The tables, in Markdown: a row for each level and mode, a column for each player."""
     titles = ["level", *(each.name for each in LADDER), "per 1,000 tokens"]
     parts = []
     for name, measured in found.items():
-        rows: dict[str, dict[str, list[Line]]] = {}
+        rows: dict[str, dict[str, list[SignalLine]]] = {}
         for line in measured:
             words = [word for word in (line.level, line.mode.get("profile")) if word]
             rows.setdefault(", ".join(words), {}).setdefault(line.player, []).append(line)
@@ -115,7 +115,7 @@ def page(found: Mapping[str, list[Line]]) -> str:
     return "\n\n".join(parts)
 
 
-def ladder(found: Mapping[str, list[Line]]) -> str:
+def ladder(found: Mapping[str, list[SignalLine]]) -> str:
     """The rungs' table: graded signal of the weakest and the half-right player."""
     titles = [get_environment(name).title for name in found]
     rows = []
@@ -138,7 +138,7 @@ def signal(
     installed("bpe_openai", needed_for="counting tokens")
     parts = []
     for every, count, shown in ((cases, True, page), (rungs, False, ladder)):
-        found: dict[str, list[Line]] = {}
+        found: dict[str, list[SignalLine]] = {}
         work = list(every(tasks))
         with ProcessPoolExecutor(workers or None) as pool:
             made = pool.map(partial(measured, tokens=count), work)

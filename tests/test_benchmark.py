@@ -27,7 +27,7 @@ from metric_tracker_rl.policies.base import submit
 from openenv_kit.cli import app
 from openenv_kit.errors import UnknownNameError
 from openenv_kit.results.statistics import pass_hat_k
-from openenv_kit.trust.audit import Line, interval
+from openenv_kit.trust.audit import AuditLine, interval
 from research.card import second_play
 from research.card.__main__ import app as card_app
 
@@ -126,13 +126,13 @@ def test_the_audit_fails_above_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_reference_below_one_is_outside_its_limits() -> None:
-    line = Line("reference", "easy", 4, 0.99, 0.9, 1.0, 0.9, 7, None, None, min_mean=1.0)
+    line = AuditLine("reference", "easy", 4, 0.99, 0.9, 1.0, 0.9, 7, None, None, min_mean=1.0)
     assert not line.holds
     assert replace(line, mean=1.0).holds
 
 
 def test_a_noisy_channel_may_be_lucky_and_is_caught_when_it_tells_something() -> None:
-    lucky = Line("message_timing", "easy", 200, 0.002, 0.0, 0.005, 0.0, 31, 0.0, 0.0)
+    lucky = AuditLine("message_timing", "easy", 200, 0.002, 0.0, 0.005, 0.0, 31, 0.0, 0.0)
     assert not lucky.holds
     assert replace(lucky, by_interval=True).holds
     assert not replace(lucky, by_interval=True, mean=0.1, low=0.06, high=0.14).holds

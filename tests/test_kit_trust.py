@@ -44,8 +44,8 @@ def after_the_end(opening: Observed) -> Play:
 def reads_the_state(_: Observed) -> Play:
     """Asks the state and a second session for the leak."""
     state = yield {"state": True}
-    yield {"elsewhere": {"reset": {"split": "train", "index": 0}}}
-    reply = yield {"elsewhere": {"action": {"tool": "gauge", "arguments": {"segment": 1}}}}
+    yield {"second_session": {"reset": {"split": "train", "index": 0}}}
+    reply = yield {"second_session": {"action": {"tool": "gauge", "arguments": {"segment": 1}}}}
     leak = state.get("leak", reply.get("leak", 0))
     yield {"tool": "report", "arguments": {"segment": leak}}
 

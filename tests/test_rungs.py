@@ -14,8 +14,8 @@ import pytest
 from drilldown_env.building import build_episode
 from drilldown_env.levels import LOSS
 from drilldown_env.levels import STAGES as DRILL_STAGES
-from drilldown_env.policies.desk import Names
 from drilldown_env.policies.exploits import read_alert
+from drilldown_env.policies.reader import Names
 from drilldown_env.session import config_of
 from drilldown_env.tools import overview
 from firewatch_env.tasks.book import find

@@ -43,7 +43,7 @@ STATE = {
 FULL_MARKS = [row.as_dict() for row in started().view.episode.expected_rows]  # type: ignore[union-attr]
 
 
-class Talk:
+class Conversation:
     """One WebSocket session, frame by frame."""
 
     def __init__(self, socket: ClientConnection) -> None:
@@ -67,25 +67,25 @@ class Talk:
 
 
 @contextmanager
-def talking(url: str) -> Iterator[Talk]:
+def talking(url: str) -> Iterator[Conversation]:
     with connect(url.replace("http", "ws") + "/ws", max_size=2**24) as socket:
-        yield Talk(socket)
+        yield Conversation(socket)
 
 
 @pytest.fixture
-def talk(server_url: str) -> Iterator[Talk]:
+def talk(server_url: str) -> Iterator[Conversation]:
     with talking(server_url) as session:
         yield session
 
 
-def test_an_observation_has_the_contracts_fields(talk: Talk) -> None:
+def test_an_observation_has_the_contracts_fields(talk: Conversation) -> None:
     opening = talk.send("reset", {"task_id": "easy_single_spike"})
     assert set(OBSERVATION.split()) <= set(opening["observation"])
     assert (opening["reward"], opening["done"]) == (0.0, False)
     assert opening["observation"]["status"] == "ready"
 
 
-def test_catalogues_are_full_on_reset_and_empty_on_later_steps(talk: Talk) -> None:
+def test_catalogues_are_full_on_reset_and_empty_on_later_steps(talk: Conversation) -> None:
     opening = talk.send("reset", {})["observation"]
     later = talk.analyse("list_dates")["observation"]
     for name in CATALOGUES.split():
@@ -98,7 +98,7 @@ def test_catalogues_are_full_on_reset_and_empty_on_later_steps(talk: Talk) -> No
     assert later["analysis_result"]["method"] == "list_dates"
 
 
-def test_every_status_has_its_moment(talk: Talk) -> None:
+def test_every_status_has_its_moment(talk: Conversation) -> None:
     assert talk.analyse("list_dates")["observation"]["status"] == "error"
     replies = [talk.send("reset", {"max_submissions": 2})]
     replies += [talk.analyse("list_dates"), talk.step(), talk.step(classifications=FULL_MARKS)]
@@ -110,7 +110,7 @@ def test_every_status_has_its_moment(talk: Talk) -> None:
     assert [each["done"] for each in replies] == [False, False, False, True, True]
 
 
-def test_a_graded_report_has_the_contracts_breakdown(talk: Talk) -> None:
+def test_a_graded_report_has_the_contracts_breakdown(talk: Conversation) -> None:
     talk.send("reset", {})
     graded = talk.step(classifications=FULL_MARKS)
     made = graded["observation"]["reward_breakdown"]
@@ -119,7 +119,7 @@ def test_a_graded_report_has_the_contracts_breakdown(talk: Talk) -> None:
     assert graded["observation"]["submission_preview"]["valid_rows"] == 2
 
 
-def test_a_days_rows_fit_into_a_kilobyte_and_a_half_on_the_wire(talk: Talk) -> None:
+def test_a_days_rows_fit_into_a_kilobyte_and_a_half_on_the_wire(talk: Conversation) -> None:
     opening = talk.send("reset", {})["observation"]
     talk.analyse("rows_for_date", date=opening["config"]["start_date"])
     assert len(talk.raw.encode()) <= 1536, len(talk.raw.encode())
@@ -161,7 +161,7 @@ def test_many_sessions_play_at_once(server_url: str) -> None:
         assert start == started(seed=seed).view.episode.dates[0]  # type: ignore[union-attr]
 
 
-def test_state_holds_the_requested_id_and_public_progress_only(talk: Talk) -> None:
+def test_state_holds_the_requested_id_and_public_progress_only(talk: Conversation) -> None:
     assert talk.send("state")["status"] == "idle"
     talk.send("reset", {"seed": 424242424242, "episode_id": "my-episode"})
     talk.analyse("list_dates")
@@ -171,7 +171,7 @@ def test_state_holds_the_requested_id_and_public_progress_only(talk: Talk) -> No
     assert "424242424242" not in talk.raw
 
 
-def test_an_episode_without_a_requested_id_has_a_fresh_one(talk: Talk) -> None:
+def test_an_episode_without_a_requested_id_has_a_fresh_one(talk: Conversation) -> None:
     talk.send("reset", {})
     first = talk.send("state")["episode_id"]
     talk.send("reset", {})
@@ -179,7 +179,7 @@ def test_an_episode_without_a_requested_id_has_a_fresh_one(talk: Talk) -> None:
     assert talk.send("state")["episode_id"] != first
 
 
-def test_no_message_of_a_seeded_episode_tells_the_seed(talk: Talk) -> None:
+def test_no_message_of_a_seeded_episode_tells_the_seed(talk: Conversation) -> None:
     talk.send("reset", {"seed": 31337313373133, "task_id": "hard_mixed_multi"})
     assert "31337313373133" not in talk.raw
     for method in ("task_overview", "list_suspicious_dates", "no_such"):
@@ -219,7 +219,7 @@ def test_no_message_of_a_seeded_episode_tells_the_seed(talk: Talk) -> None:
     ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
 )
 def test_a_bad_action_is_an_error_observation_and_the_session_goes_on(
-    talk: Talk, action: dict[str, Any], expected: str
+    talk: Conversation, action: dict[str, Any], expected: str
 ) -> None:
     talk.send("reset", {})
     answer = talk.step(**action)
@@ -244,7 +244,7 @@ def test_a_bad_action_is_an_error_observation_and_the_session_goes_on(
     ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
 )
 def test_a_bad_reset_is_an_error_observation_and_the_episode_goes_on(
-    talk: Talk, reset: dict[str, Any], expected: str
+    talk: Conversation, reset: dict[str, Any], expected: str
 ) -> None:
     talk.send("reset", {"episode_id": "kept"})
     answer = talk.send("reset", reset)
@@ -254,7 +254,7 @@ def test_a_bad_reset_is_an_error_observation_and_the_episode_goes_on(
     assert talk.step(classifications=FULL_MARKS)["reward"] == 1.0
 
 
-def test_steps_before_reset_and_after_the_end_are_answered(talk: Talk) -> None:
+def test_steps_before_reset_and_after_the_end_are_answered(talk: Conversation) -> None:
     early = talk.step(classifications=FULL_MARKS)
     assert (early["reward"], early["observation"]["status"]) == (0.0, "error")
     assert "call reset first" in early["observation"]["message"]
@@ -265,7 +265,7 @@ def test_steps_before_reset_and_after_the_end_are_answered(talk: Talk) -> None:
     assert late["observation"]["status"] == "completed"
 
 
-def test_a_bad_row_is_shown_safely_when_the_episode_is_over(talk: Talk) -> None:
+def test_a_bad_row_is_shown_safely_when_the_episode_is_over(talk: Conversation) -> None:
     talk.send("reset", {})
     bad = {**FULL_MARKS[0], "observed_value": float("nan"), "severity": "x" * 5000}
     graded = talk.step(classifications=[*FULL_MARKS, bad])
@@ -325,7 +325,9 @@ def test_the_published_schema_lists_the_actions_fields(server_url: str) -> None:
     assert set(OBSERVATION.split()) <= set(schema["observation"]["properties"])
 
 
-def test_the_log_of_the_server_tells_no_label_and_no_seed(talk: Talk, server_log: Path) -> None:
+def test_the_log_of_the_server_tells_no_label_and_no_seed(
+    talk: Conversation, server_log: Path
+) -> None:
     talk.send("reset", {"seed": 616161616161})
     talk.analyse("rows_for_date", date="nonsense")
     talk.step(classifications=[{"date": "x"}])

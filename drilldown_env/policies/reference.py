@@ -7,9 +7,9 @@ from typing import Any
 
 from drilldown_env.change_log import log_entries
 from drilldown_env.episode import Episode
-from drilldown_env.policies.desk import Desk, Names, SliceDesk
+from drilldown_env.policies.reader import Names, Reader, SliceReader
 from drilldown_env.policies.search import Search
-from drilldown_env.policies.sql_desk import CountsDesk, SqlDesk
+from drilldown_env.policies.sql_reader import CountsReader, SqlReader
 from drilldown_env.report import Row, read_report
 from drilldown_env.tools import COUNTED, TOOLS, overview
 from openenv_kit.play.policies import Action, Observed
@@ -17,18 +17,20 @@ from openenv_kit.play.policies import Action, Observed
 EASY = "drill_easy"
 
 
-def desk_of(opening: Observed) -> Desk:
-    """The desk for the tools of an episode."""
+def reader_of(opening: Observed) -> Reader:
+    """The reader for the tools of an episode."""
     config = opening["config"]
     names = Names(config)
     return (
-        SqlDesk(names) if "sql" in config else SliceDesk(names, pairs=config["difficulty"] != EASY)
+        SqlReader(names)
+        if "sql" in config
+        else SliceReader(names, pairs=config["difficulty"] != EASY)
     )
 
 
 def search(opening: Observed) -> Generator[Action, Observed, list[dict[str, Any]]]:
     """Ask until everything suspicious is looked into; returns the rows of the report."""
-    return (yield from Search(desk_of(opening)).run())
+    return (yield from Search(reader_of(opening)).run())
 
 
 def reference(opening: Observed) -> Generator[Action, Observed, None]:
@@ -47,14 +49,14 @@ def solves(episode: Episode) -> bool:
 def played(episode: Episode) -> tuple[list[Row], int]:
     """The reference's report on an episode, and the calls that it takes.
 
-    Where counts are read by SQL no query is run; see `CountsDesk`.
+    Where counts are read by SQL no query is run; see `CountsReader`.
     """
     config, calls = overview(episode), 0
-    desk = desk_of({"config": config})
+    reader = reader_of({"config": config})
     if episode.config.level.sql:
         log = log_entries(episode.domain, episode.dates, episode.log)
-        desk = CountsDesk(desk.names, episode.counts, log)
-    player = Search(desk).run()
+        reader = CountsReader(reader.names, episode.counts, log)
+    player = Search(reader).run()
     try:
         action = next(player)
         while True:
@@ -63,6 +65,6 @@ def played(episode: Episode) -> tuple[list[Row], int]:
             result = tool.call(episode, action["arguments"])
             action = player.send({"result": result})
     except StopIteration as end:
-        if isinstance(desk, CountsDesk):
-            calls = desk.calls
+        if isinstance(reader, CountsReader):
+            calls = reader.calls
         return [Row(**row) for row in end.value], calls

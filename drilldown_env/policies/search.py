@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from drilldown_env.cube import EVERYBODY, MOST_FIXED, Bools, Floats, slabs_of
-from drilldown_env.policies.desk import LEAST, Asking, Desk, Flag, Inside
-from openenv_kit.adding import add_up
+from drilldown_env.policies.reader import LEAST, Asking, Flag, Inside, Reader
+from openenv_kit.sums import add_up
 
 LONGEST = 7
 SURE = 5.5
@@ -60,18 +60,18 @@ class Search:
     """Works through what is suspicious until nothing is left.
 
     Args:
-        desk: answers questions.
+        reader: answers questions.
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk, self.names, self.cube = desk, desk.names, desk.names.cube
+    def __init__(self, reader: Reader) -> None:
+        self.reader, self.names, self.cube = reader, reader.names, reader.names.cube
         self.findings: list[Finding] = []
         self.flags: list[Flag] = []
         self.all_flags: list[Flag] = []
 
     def run(self) -> Asking[list[dict[str, Any]]]:
         """The rows of the report."""
-        self.all_flags = yield from self.desk.flags()
+        self.all_flags = yield from self.reader.flags()
         self.flags = sorted(self.all_flags, key=lambda flag: (flag.channel, -flag.gain))
         for _ in range(MOST_LOOKS):
             if not self.flags:
@@ -86,7 +86,7 @@ class Search:
             weeks = {day // 7 for day in found.days} | {flag.week}
             for each in found.channels:
                 self.dismiss(each, found.moved, weeks)
-        log = yield from self.desk.log()
+        log = yield from self.reader.log()
         return list(self.rows(log))
 
     def dismiss(self, channel: int, cell: int, weeks: set[int]) -> None:
@@ -100,13 +100,13 @@ class Search:
         """What happened behind a suspicious week, or None for nothing."""
         channel, start = flag.channel, flag.cell
         channels = [channel] + ([channel + 1] if 0 < channel < len(self.names.stages) - 1 else [])
-        changes = yield from self.desk.daily(start, channels, flag.week)
+        changes = yield from self.reader.daily(start, channels, flag.week)
         open_days = np.where(self.explained(channel, start), 0.0, changes[0])
         days = best_run(open_days, flag.week, noise_of(channel, flag.weight / 7.0))
         cell, daily, change = start, changes, 0.0
         for _ in range(3):
             others = self.others(channel, days, start)
-            inside = yield from self.desk.inside(start, channel, days, others)
+            inside = yield from self.reader.inside(start, channel, days, others)
             best = best_inside(self, start, inside, channel, len(days))
             if best is None:
                 return None
@@ -115,7 +115,7 @@ class Search:
                 cell = found
                 daily = changes
                 if cell != start:
-                    daily = yield from self.desk.daily(cell, channels, flag.week)
+                    daily = yield from self.reader.daily(cell, channels, flag.week)
             if self.explained(channel, cell)[days.start : days.stop].any():
                 return None
             settled = edges(daily[0], days, change)
@@ -146,7 +146,7 @@ class Search:
             return False
         axis, value = next(iter(fixed.items()))
         others = self.others(0, days, EVERYBODY)
-        [visits] = yield from self.desk.compared([axis], 0, days, others, EVERYBODY)
+        [visits] = yield from self.reader.compared([axis], 0, days, others, EVERYBODY)
         now, then = visits.T
         own = float(inside.then[0][place_in(self, cell, inside)].sum())
         share = min(own / float(then.sum()), 0.9)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from metric_tracker_rl.engine.report import NUMBER_FIELDS, Report, duplicate_issue
 from metric_tracker_rl.engine.reporting_policy import ReportRow
 from metric_tracker_rl.rows import RewardBreakdown, SubmissionIssue
-from openenv_kit.adding import add_up
+from openenv_kit.sums import add_up
 
 WEIGHTS: dict[str, int] = {
     "recall": 60,

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from openenv_kit.cli.common import EnvironmentName, Workers, table_of
 from openenv_kit.environment import get_environment
-from openenv_kit.trust.audit import Line, run_job
+from openenv_kit.trust.audit import AuditLine, run_job
 
 
 def audit(
@@ -57,7 +57,7 @@ def audit(
     raise typer.Exit(1 if over else 0)
 
 
-def _table(lines: Sequence[Line]) -> Table:
+def _table(lines: Sequence[AuditLine]) -> Table:
     names = ("setting", "level", "policy")
     figures = ("mean", "95 %", "max", "perfect", "max ", "calls", "holds")
     rows = [

@@ -53,7 +53,7 @@ def _differ(rewards: Sequence[float], group: int) -> float:
 
 
 @dataclass(frozen=True)
-class Line:
+class SignalLine:
     """What a player's plays of one level, played in one way, have for a trainer.
 
     Attributes:
@@ -85,22 +85,22 @@ class Line:
 
 def lines(
     players: Iterable[Player], environment: Environment, group: int = GROUP
-) -> Iterator[Line]:
+) -> Iterator[SignalLine]:
     """A line for each player, level and mode of play, in the order played."""
     for player in players:
-        found: dict[str, tuple[Line, list[Play]]] = {}
+        found: dict[str, tuple[SignalLine, list[Play]]] = {}
         current = dict(player.versions) == dict(environment.versions)
         for play in player.scored:
             # Which level an episode had is known only of this release's own versions.
             level = environment.groups(play.reset).get("level", "") if current else ""
             mode = {name: value for name, value in play.reset.items() if name not in CHOOSING}
-            line = Line(player.name, level, mode, group=group)
+            line = SignalLine(player.name, level, mode, group=group)
             found.setdefault(repr(line), (line, []))[1].append(play)
         for line, plays in found.values():
             yield _measured(line, plays)
 
 
-def _measured(line: Line, plays: Sequence[Play]) -> Line:
+def _measured(line: SignalLine, plays: Sequence[Play]) -> SignalLine:
     each = signals(scores_by_episode(plays).values(), line.group)
     tokens = [play.tokens for play in plays if play.tokens is not None]
     return replace(

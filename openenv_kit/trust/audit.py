@@ -46,7 +46,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Line:
+class AuditLine:
     """One line of the table: a policy in a setting on a level.
 
     Attributes:
@@ -185,7 +185,7 @@ class Audit:
         ceiling = NOTHING if name == IDLE else UNLIMITED
         return Exploit(self.environment.policies[name], ceiling, everywhere=True)
 
-    def lines(self, results: Iterable[tuple[Job, list[Played]]]) -> list[Line]:
+    def lines(self, results: Iterable[tuple[Job, list[Played]]]) -> list[AuditLine]:
         """The table's lines, from the results in any order."""
         groups: dict[tuple[str, str, str], list[Played]] = {}
         for job, played in results:
@@ -201,7 +201,7 @@ class Audit:
         # Any leak shows in a few episodes: what must earn nothing has no mean to be estimated.
         return max(size // LEAK_SHARE, 1) if exploit.ceiling is NOTHING else 0
 
-    def _line(self, setting: str, level: str, policy: str, played: Sequence[Played]) -> Line:
+    def _line(self, setting: str, level: str, policy: str, played: Sequence[Played]) -> AuditLine:
         scores = [each.score for each in played]
         mean, low, high = interval(scores)
         ceiling = self.player(policy).ceiling
@@ -211,7 +211,7 @@ class Audit:
         if ceiling is NOTHING:
             # Where nothing is to be found, the empty answer is right, and no exploit for being so.
             most = often = fmean(each.expected == 0 for each in played)
-        return Line(
+        return AuditLine(
             policy=policy,
             difficulty=level,
             setting=setting,

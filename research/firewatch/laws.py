@@ -17,7 +17,7 @@ from firewatch_env.tasks.book import SPLITS, find, named_task, split_task
 from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Task, open_world
-from openenv_kit.adding import add_up
+from openenv_kit.sums import add_up
 from openenv_kit.trust.splits import tasks_of_level
 from research.firewatch.players import STOPGAPS, drive, half_right, late, score
 

@@ -33,8 +33,8 @@ from drilldown_env.environment import ENVIRONMENT
 from drilldown_env.generator import attempt_draw
 from drilldown_env.levels import LEVELS, LOSS, MIX, RATE, TRAFFIC, Level
 from drilldown_env.planner import WHOM, draw_wanted
-from drilldown_env.policies.desk import Names
 from drilldown_env.policies.exploits import read_alert
+from drilldown_env.policies.reader import Names
 from drilldown_env.tasks import SPLITS
 from drilldown_env.tools import overview
 from drilldown_env.work import AUDIENCES, PAGE, PEOPLE, RELEASE, SOURCE, Work

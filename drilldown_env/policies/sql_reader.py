@@ -1,4 +1,4 @@
-"""The desk of whoever reads counts by SQL: the search's questions, written as queries."""
+"""The reader of counts by SQL: the search's questions, written as queries."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from drilldown_env.cube import Floats
-from drilldown_env.policies.desk import (
+from drilldown_env.policies.reader import (
     SUSPICIOUS,
     Asking,
-    Desk,
     Flag,
     Names,
+    Reader,
     ask,
     floor2,
     suspicious_of,
@@ -24,8 +24,8 @@ from drilldown_env.queries import middle
 from drilldown_env.sql import MOST_ROWS
 
 
-class SqlDesk(Desk):
-    """The desk with `sql`."""
+class SqlReader(Reader):
+    """The reader with `sql`."""
 
     def flags(self) -> Asking[list[Flag]]:
         """One query for all single values, and one for every two pairs of attributes."""
@@ -140,11 +140,11 @@ class SqlDesk(Desk):
         return f" WHERE {' AND '.join(parts)}" if parts else ""
 
 
-class CountsDesk(SqlDesk):
+class CountsReader(SqlReader):
     """The same questions, answered from the counts themselves without a database.
 
     Acceptance asks so, because an episode's bytes must not depend on a database; what is answered
-    is what `SqlDesk` is answered, digit by digit.
+    is what `SqlReader` is answered, digit by digit.
 
     Args:
         names: of the episode.

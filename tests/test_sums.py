@@ -17,7 +17,7 @@ from metric_tracker_rl.engine.episode import build_episode
 from metric_tracker_rl.engine.generation import digests
 from metric_tracker_rl.engine.grader import grade
 from metric_tracker_rl.engine.report import read_report
-from openenv_kit.adding import add_up
+from openenv_kit.sums import add_up
 from research.firewatch.digests import digest
 
 HERE = Path(__file__).parent

@@ -1,4 +1,4 @@
-"""An analyst's desk: asks the tools, reads their answers, and knows nothing else.
+"""What reads for the analyst: asks the tools, reads their answers, and knows nothing else.
 
 Methods that ask are generators: they yield actions and are resumed with what a player sees.
 """
@@ -151,7 +151,7 @@ class Names:
         return [self.dates[days.start], self.dates[days.stop - 1]]
 
 
-class Desk(ABC):
+class Reader(ABC):
     """What the search asks, whatever tools there are.
 
     Args:
@@ -197,8 +197,8 @@ class Desk(ABC):
         return Inside(tuple(axes), now, then, len(others))
 
 
-class SliceDesk(Desk):
-    """The desk with `slice` and `compare`.
+class SliceReader(Reader):
+    """The reader with `slice` and `compare`.
 
     Args:
         names: of the episode.
