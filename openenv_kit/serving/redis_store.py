@@ -1,9 +1,8 @@
 """Episodes in Redis, for several machines behind one address (the `redis` extra).
 
-An episode is one hash, so it expires, or is displaced, as a whole. The bound on bytes is Redis' own
-`maxmemory`: with the policy `volatile-ttl` the longest unused episodes make room, with `noeviction`
-writes are refused until others have expired. A client's share is a share of
-OPENENV_KIT_MAX_STORED_EPISODES.
+An episode is one hash, so it expires or is displaced as a whole. Redis' own `maxmemory` bounds the
+bytes: under `volatile-ttl` the longest unused episodes make room, under `noeviction` writes are
+refused until others have expired. A client's share is one of OPENENV_KIT_MAX_STORED_EPISODES.
 """
 
 from __future__ import annotations
@@ -149,9 +148,8 @@ class RedisStore:
             await self._redis.zrem(drawn, task)
 
     async def count(self, source: str) -> int:
-        living = _key("living", source)
-        await self._redis.zremrangebyscore(living, "-inf", time.time())
-        return int(await self._redis.zcard(living))
+        await self._redis.zremrangebyscore(_key("living", source), "-inf", time.time())
+        return int(await self._redis.zcard(_key("living", source)))
 
     async def check(self) -> None:
         await self._redis.set(f"{PREFIX}heartbeat", "", ex=self._ttl)
@@ -174,10 +172,7 @@ class RedisStore:
             await redis.delete(_key("episode", name))
 
     async def _change(self, episode_id: str, work: Callable[..., Any], generation: str = "") -> Any:
-        """Do work on an episode, again where somebody else changes it meanwhile.
-
-        With a generation it is done only while that is the episode's, and it is not closed.
-        """
+        """Work on an episode, again if it changes meanwhile; for a generation, while it is open."""
         key = _key("episode", episode_id)
 
         async def change(batch: Any) -> Any:
