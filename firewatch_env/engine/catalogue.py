@@ -131,31 +131,57 @@ BEHIND = {
 }
 USUAL_HITS = 0.92
 _ORDERS = (
-    "gift cards,vouchers,bulk orders,subscriptions,returns,pre-orders,gift wrapping,"
-    "guest checkout,express delivery,store pickup,bundles,reviews,wish lists,price alerts"
-)
-_FEATURES = {
-    "session-api session-cache auth-api identity-db token-cache key-service secrets-store "
-    "quota-api quota-cache profile-api profile-db audit-api audit-store": "password logins,"
-    "single sign-on,guest sessions,app tokens,partner tokens,password resets,login codes,"
-    "social logins,staff logins,new accounts,linked devices,address changes,token renewals,"
-    "log-outs",
-    "payment-api payment-proxy bank-adapter bank-db fraud-api scoring-api ledger-api "
-    "ledger-db": "credit cards,debit cards,direct debits,invoices,instalments,refunds,gift cards,"
-    "chargebacks,bank transfers,wallets,subscriptions,pre-authorisations,partner payouts,"
-    "currency exchange",
-    "inventory-api inventory-cache stock-proxy stock-db warehouse-api warehouse-db pricing-api "
-    "price-cache price-db promo-api promo-db catalog-api catalog-cache catalog-db media-api "
-    "media-store search-api index-proxy search-index recommend-api feature-store model-cache "
-    "banner-api": "books,shoes,toys,groceries,garden tools,furniture,laptops,phones,cosmetics,"
-    "jewellery,sportswear,spare parts,bundles,second-hand goods",
-}
+    "gift cards", "vouchers", "bulk orders", "subscriptions", "returns", "pre-orders",
+    "gift wrapping", "guest checkout", "express delivery", "store pickup", "bundles", "reviews",
+    "wish lists", "price alerts",
+)  # fmt: skip
+_IDENTITY = (
+    "password logins", "single sign-on", "guest sessions", "app tokens", "partner tokens",
+    "password resets", "login codes", "social logins", "staff logins", "new accounts",
+    "linked devices", "address changes", "token renewals", "log-outs",
+)  # fmt: skip
+_PAYMENTS = (
+    "credit cards", "debit cards", "direct debits", "invoices", "instalments", "refunds",
+    "gift cards", "chargebacks", "bank transfers", "wallets", "subscriptions", "pre-authorisations",
+    "partner payouts", "currency exchange",
+)  # fmt: skip
+_PRODUCTS = (
+    "books", "shoes", "toys", "groceries", "garden tools", "furniture", "laptops", "phones",
+    "cosmetics", "jewellery", "sportswear", "spare parts", "bundles", "second-hand goods",
+)  # fmt: skip
+_FEATURES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        (
+            "session-api", "session-cache", "auth-api", "identity-db", "token-cache",
+            "key-service", "secrets-store", "quota-api", "quota-cache", "profile-api",
+            "profile-db", "audit-api", "audit-store",
+        ),
+        _IDENTITY,
+    ),
+    **dict.fromkeys(
+        (
+            "payment-api", "payment-proxy", "bank-adapter", "bank-db", "fraud-api",
+            "scoring-api", "ledger-api", "ledger-db",
+        ),
+        _PAYMENTS,
+    ),
+    **dict.fromkeys(
+        (
+            "inventory-api", "inventory-cache", "stock-proxy", "stock-db", "warehouse-api",
+            "warehouse-db", "pricing-api", "price-cache", "price-db", "promo-api", "promo-db",
+            "catalog-api", "catalog-cache", "catalog-db", "media-api", "media-store",
+            "search-api", "index-proxy", "search-index", "recommend-api", "feature-store",
+            "model-cache", "banner-api",
+        ),
+        _PRODUCTS,
+    ),
+}  # fmt: skip
+"""By service; those that are not named deal with orders."""
 
 
-def features_of(service: str) -> list[str]:
+def features_of(service: str) -> tuple[str, ...]:
     """What a request to a service can be about, always as many; it deals with four of these."""
-    found = (about for names, about in _FEATURES.items() if service in names.split())
-    return next(found, _ORDERS).split(",")
+    return _FEATURES.get(service, _ORDERS)
 
 
 def ordered(names: set[str]) -> list[str]:
