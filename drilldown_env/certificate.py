@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
 from drilldown_env.baselines import by_stage
 from drilldown_env.building import generate
-from drilldown_env.causes import Cause, counted, roots_of_causes
+from drilldown_env.causes import roots_of_causes
 from drilldown_env.config import DrillConfig
 from drilldown_env.cube import cube_of
-from drilldown_env.definition import dissent, explaining, people_of, settle
+from drilldown_env.definition import dissent, explaining
 from drilldown_env.domains import DOMAINS
-from drilldown_env.generator import Draw
+from drilldown_env.generator import Draw, taken_back
 from drilldown_env.levels import LEVELS
 from drilldown_env.policies.players import POLICIES
 from drilldown_env.products import products_of
@@ -77,7 +78,8 @@ def certify_one(config: DrillConfig) -> Certificate:
     session = DrillSession()
     outcome = play(session, POLICIES["reference"], session.open("certificate", episode))
     planned = roots_of_causes(draw.causes)
-    quiet = _undone(config, draw, draw.causes)
+    undone = partial(taken_back, cube, draw.clean, draw.causes)
+    quiet = undone(draw.causes)
     single = len(draw.causes) == 1
     return Certificate(
         config=config,
@@ -87,7 +89,7 @@ def certify_one(config: DrillConfig) -> Certificate:
         draws=draws,
         roots=len(planned),
         unique=is_unique(draw),
-        caused=quiet if single else sum(_undone(config, draw, [each]) for each in draw.causes),
+        caused=quiet if single else sum(undone([each]) for each in draw.causes),
         causes=len(draw.causes),
         quiet=quiet,
         dissent=tuple(dissent(cube, stages, planned)),
@@ -101,15 +103,6 @@ def is_unique(draw: Draw) -> bool:
         explaining(channels[run.channel], run) == (list(run.cells) if len(run.cells) == 1 else [])
         for run in draw.answer.runs
     )
-
-
-def _undone(config: DrillConfig, draw: Draw, taken: Sequence[Cause]) -> bool:
-    """Whether the counts without some causes have exactly the roots of the others."""
-    cube = cube_of(config.domain.shape)
-    others = [cause for cause in draw.causes if cause not in taken]
-    stages = by_stage(counted(cube, draw.clean, others))
-    answer = settle(cube, stages, people_of(cube, stages))
-    return answer is not None and answer.roots == roots_of_causes(others)
 
 
 def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequence[str]]]:

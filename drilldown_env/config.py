@@ -15,8 +15,10 @@ DAYS = 56
 WEEKS = DAYS // 7
 MAX_SEED = 2**64 - 1
 
-GENERATOR_VERSION = "12"
+GENERATOR_VERSION = "13"
 """Bytes of an episode: domains, clean model, planning, acceptance, alert and change log."""
+STREAMS = "12"
+"""The generator's version when all episodes were last drawn anew; some may have changed since."""
 DEFINITION_VERSION = "2"
 """Labels: which roots the definition finds in given counts."""
 GRADER_VERSION = "2"
@@ -71,7 +73,7 @@ class DrillConfig:
         """Canonical text of what decides all that is drawn."""
         parts = {
             "environment": "drilldown",
-            "generator": GENERATOR_VERSION,
+            "generator": STREAMS,
             "seed": self.seed,
             "difficulty": self.difficulty,
             "product": self.product,

@@ -63,18 +63,6 @@ class Answer:
     runs: tuple[Explained, ...]
     channels: tuple[Channel, ...]
 
-    @property
-    def quiet(self) -> float:
-        """Largest |z| outside all runs."""
-        found = 0.0
-        for channel in self.channels:
-            calm = np.ones(DAYS, dtype=bool)
-            for run in self.runs:
-                if run.channel == channel.number:
-                    calm[run.first : run.stop] = False
-            found = max(found, channel.near.largest(calm))
-        return found
-
 
 Detector = Callable[[Cube, Floats, Floats], "Answer | None"]
 
@@ -83,8 +71,12 @@ def answer_under(
     cube: Cube, stages: Floats, people: Floats, baseline: Baseline, *, robust: bool = False
 ) -> Answer | None:
     """The answer under one baseline, or None where some run has no explanation."""
+    return answer_of(channels_of(cube, stages, people, baseline, robust=robust))
+
+
+def answer_of(channels: Sequence[Channel]) -> Answer | None:
+    """The answer that all channels of some counts give, or None as above."""
     runs = []
-    channels = channels_of(cube, stages, people, baseline, robust=robust)
     for channel in channels:
         for first, stop in runs_of(channel.moved_on()):
             found = channel.explain(first, stop) if stop - first <= LONGEST_RUN else None

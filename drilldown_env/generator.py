@@ -22,11 +22,11 @@ from drilldown_env.alert import draw_alert
 from drilldown_env.baselines import Weekdays, by_stage, pooled
 from drilldown_env.causes import Cause, counted, roots_of_causes
 from drilldown_env.change_log import Entry, Event, draw_log
-from drilldown_env.channel import PEOPLE, Channel, Explained
+from drilldown_env.channel import PEOPLE, Channel, Explained, channels_of
 from drilldown_env.clean import Clean, draw_clean
 from drilldown_env.config import DAYS, DrillConfig
-from drilldown_env.cube import Cube, cube_of
-from drilldown_env.definition import Answer, Root, answer_under, people_of, touched_by
+from drilldown_env.cube import Bools, Cube, cube_of
+from drilldown_env.definition import Answer, Root, answer_of, people_of, settle, touched_by
 from drilldown_env.levels import MIX
 from drilldown_env.planner import Planner, draw_wanted
 from openenv_kit.bitstream import BitStream
@@ -104,6 +104,9 @@ def attempt_draw(config: DrillConfig, attempt: int) -> tuple[Draw, Draw] | str:
         if isinstance(answers, str):
             return answers
         usual, last = answers
+        mixes = (cause for cause in kept if cause.kind == MIX and len(kept) > 1)
+        if not all(taken_back(cube, clean, kept, [mix]) for mix in mixes):  # it touches everybody
+            return "a cause hides another root"
         events = events_of(kept)
         roots = tuple(r for r in last.roots if not any(event.explains(r) for event in events))
         log = draw_log(domain, roots, stream)
@@ -120,23 +123,36 @@ def answers_to(
     stages = by_stage(counts)
     people, weekdays = people_of(cube, stages), Weekdays(stages)
     planned = roots_of_causes(causes)
-    usual = answer_under(cube, stages, people, weekdays.median())
-    if reason := rejected(usual, planned):
-        return reason
-    assert usual is not None
-    if not all(shows(usual.channels, cause) for cause in causes):
-        return "a root shows too much or too little"
+    touched = touched_by(cube, planned)
+    calm: Bools = ~np.any(touched, axis=1)
+    baselines = [weekdays.median, weekdays.median_of_others]
+    if any(not cause.announced for cause in causes):  # else the others see less than these
+        baselines += [weekdays.midmean, lambda: pooled(stages, touched)]
+    answers: list[Answer] = []
+    for baseline in baselines:  # what is soonest known comes first: most draws fail on it
+        channels = channels_of(cube, stages, people, baseline())
+        if max(each.near.largest(calm[each.number]) for each in channels) > CALM:
+            return "something nearly moved"
+        if not answers and not all(shows(channels, cause) for cause in causes):
+            return "a root shows too much or too little"
+        answer = answer_of(channels)
+        if answer is None or answer.roots != planned:
+            return "not the plan"
+        if reason := rejected(answer):
+            return reason
+        answers.append(answer)
+    usual, last = answers[0], answers[-1]
     if not all(seen(usual.channels[run.channel], run) for run in usual.runs):
         return "a root is hardly sure"
-    baselines = [weekdays.median_of_others]
-    if any(not cause.announced for cause in causes):  # else the others see less than this one
-        baselines += [weekdays.midmean, lambda: pooled(stages, touched_by(cube, planned))]
-    for baseline in baselines:
-        last = answer_under(cube, stages, people, baseline())
-        if reason := rejected(last, planned):
-            return reason
-    assert last is not None
     return usual, last
+
+
+def taken_back(cube: Cube, clean: Clean, causes: Sequence[Cause], taken: Sequence[Cause]) -> bool:
+    """Whether the counts without some causes have exactly the roots of the others."""
+    others = [cause for cause in causes if cause not in taken]
+    stages = by_stage(counted(cube, clean, others))
+    answer = settle(cube, stages, people_of(cube, stages))
+    return answer is not None and answer.roots == roots_of_causes(others)
 
 
 def events_of(causes: Sequence[Cause]) -> tuple[Event, ...]:
@@ -148,13 +164,9 @@ def events_of(causes: Sequence[Cause]) -> tuple[Event, ...]:
     )
 
 
-def rejected(answer: Answer | None, planned: tuple[Root, ...]) -> str | None:
+def rejected(answer: Answer) -> str | None:
     """Why an answer under one baseline is not accepted, or None where it is."""
-    if answer is None:
-        return "no explanation"
-    if answer.roots != planned:
-        return "not the plan"
-    if max([answer.quiet, *(run.left for run in answer.runs)]) > CALM:
+    if max((run.left for run in answer.runs), default=0.0) > CALM:
         return "something nearly moved"
     for run in answer.runs:
         if run.weakest[0] < SURE or run.weakest[1] < SURE_TAU:
