@@ -29,12 +29,16 @@ SUSPICIOUS = 4.5
 
 
 def ask(tool: str, **arguments: Any) -> Asking[Any]:
-    """The result of one tool call, which is made again where the server was busy."""
+    """The result of one tool call, which is made again where the server was busy.
+
+    Raises:
+        RuntimeError: it always was, or the call was refused.
+    """
     for _ in range(ATTEMPTS):
         seen = yield {"tool": tool, "arguments": arguments}
         if seen.get("result") is not None:
-            break
-    return seen["result"]
+            return seen["result"]
+    raise RuntimeError(f"{tool} had no result in {ATTEMPTS} attempts: {seen.get('message')}")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from functools import cache
 import pytest
 
 from drilldown_env import sql
+from drilldown_env.policies.reader import ATTEMPTS, ask
 from drilldown_env.sql import UnavailableError, read_query, run_query
 from openenv_kit.errors import ToolArgumentError
 
@@ -124,6 +125,15 @@ def test_a_query_stopped_by_the_clock_has_no_answer_and_the_next_has(
 
 
 @pytest.mark.slow
+def test_a_scripted_player_whose_queries_are_always_stopped_says_so() -> None:
+    asking = ask("sql", query="SELECT 1")
+    next(asking)
+    for _ in range(ATTEMPTS - 1):
+        asking.send({"message": "stopped"})
+    with pytest.raises(RuntimeError, match="sql had no result in 4 attempts: stopped"):
+        asking.send({"message": "stopped"})
+
+
 def test_a_query_is_answered_where_more_files_are_open_than_select_can_name() -> None:
     most, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 2048), hard))
