@@ -125,6 +125,9 @@ def minutes(ticks: float) -> str:
     return f"{ticks * SECONDS / 60:.3g} min"
 
 
+STEPS = f"a quarter every {SECONDS} s"  # until `EASE` ticks have passed
+
+
 def flag(parameters: Mapping[str, Any], name: str) -> bool:
     """Whether a parameter is true, or the text "true"."""
     return str(parameters.get(name, "")).strip().lower() == "true"
