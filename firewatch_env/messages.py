@@ -57,7 +57,6 @@ would have been no worse off costs a quarter, and so does a runbook that finds n
 right; setting what is set already is free. The budget is what \
 the error budget had left at the page: ten ticks with every customer let down use it up. Harm \
 counts on after that."""
-_PAGED = 4  # services, at most
 _NAMED = 5  # unneeded changes, at most
 _RISE = 0.05  # of memory since tick 0
 
@@ -71,7 +70,7 @@ def opening(
         name, text = each["service_name"], each["description"]
         more = f"{rang[name]}, {text.partition(': ')[2]}" if name in rang else ""
         rang[name] = more or f"{each['severity'].upper()} {text}"
-    paged = "; ".join(list(rang.values())[:_PAGED]) or "No alert"
+    paged = "; ".join(list(rang.values())[:4]) or "No alert"
     calls = "; ".join(
         f"{caller} → {', '.join(callees)}" for caller, callees in graph.items() if callees
     )

@@ -54,7 +54,7 @@ def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> O
         said = [f"{where}{_WORKERS} of {_WORKERS} busy, requests wait"]
     elif not said:
         said = [f"{min(need + held * _WORKERS, _WORKERS):.0f} of {_WORKERS} busy"]
-    said += _off(world, service, _HELD) or ["none blocked"]
+    said += _off(world, service, (*_HELD, "pipeline")) or ["none blocked"]
     return Outcome("; ".join(said + _off(world, service, ("bad_process", "leak"))), None)
 
 

@@ -29,7 +29,7 @@ from firewatch_env.evidence.meters import (
     split,
     timed_out,
 )
-from firewatch_env.evidence.signs import began, squeezed
+from firewatch_env.evidence.signs import SPELL, began, event
 
 _STEP, _POINTS = 16, 4  # ticks between points of a series, and how many
 _LEAF = "It calls no other service."
@@ -112,7 +112,8 @@ def _series(world: World, service: Service) -> list[str]:
     for which, release in releases(service):
         if release.tick >= ticks[0]:
             points.append((release.tick, f"[{_named(which, release)}]"))
-    points += [(tick, f"[{text}]") for tick, text in squeezed(world, service)]
+    if spell := event(world, service, SPELL):
+        points.append((spell[0], f"[{spell[1]}]"))
     # Within a minute a change stands before what it may have done.
     points.sort(key=lambda point: (point[0] // 2, point[1][0] != "["))
     text = ", ".join(f"{world.clock(tick)} {text}" for tick, text in points)
@@ -201,7 +202,7 @@ def trace_distributed_request(
         text = _call(world, call)
         if hurts(call) < 0.006 or not text:
             break
-        way.append(f"{call.callee.name} ({text.split(',')[0]})")
+        way.append(f"{call.callee.name}: {text.split(',')[0]}")
         here = call.callee
     fine = "Every call goes as usual." if service.calls else _LEAF
     return Outcome(" > ".join(way) or fine, None)

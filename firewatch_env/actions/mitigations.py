@@ -171,5 +171,5 @@ def extend_timeout(world: World, service: Service, parameters: Mapping[str, Any]
     derive(service, world.tick)
     times = ", ".join(f"{call.callee.name} {call.timeout:.3g}s" for call in service.calls)
     return Outcome(
-        f"{service.name}: its calls wait four times as long at once: {times or 'no calls'}"
+        f"{service.name}: its calls wait four times as long from now on: {times or 'no calls'}"
     )

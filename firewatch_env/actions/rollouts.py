@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import STEPS, Outcome, action, as_asked, flag
+from firewatch_env.actions.registry import STEPS, Outcome, action, as_asked, flag, minutes
 from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Release, Service, Setting
@@ -30,7 +30,9 @@ def restart_service(world: World, service: Service, parameters: Mapping[str, Any
     roll(service)
     for name in _FRESH:
         world.ease(service, name, LEVERS[name].usual)
-    return Outcome(f"{service.name}: {service.pods} pods restart in place, {STEPS}")
+    return Outcome(
+        f"{service.name}: {service.pods} pods restart in place by quarters within {minutes(EASE)}"
+    )
 
 
 def _moving(release: Release) -> tuple[Setting, ...]:

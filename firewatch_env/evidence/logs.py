@@ -19,9 +19,9 @@ from firewatch_env.evidence.meters import (
     reason,
     releases,
 )
-from firewatch_env.evidence.signs import SIGNS, began, describe, squeezed
+from firewatch_env.evidence.signs import SIGNS, SPELL, describe, event
 
-_MOST = 5
+_MOST, _NONE = 5, ("no line in the last two minutes",)
 _Said = tuple[float, str, float]  # what a line matters, its text, how often a second it is written
 _ROUTINE: dict[str, tuple[str, ...]] = {
     "proxy": (
@@ -69,10 +69,11 @@ def lines(world: World, service: Service) -> tuple[str, ...]:
     if killed is not None and world.tick - killed < RECENT:  # at the end of that tick
         at = f"{world.clock(killed)}:{30 * (killed % 2) + 29}"
         found.append((killed, f"{at} ERROR OOMKilled, exit code 137: container restarts"))
-    for tick, text in squeezed(world, service):
-        found.append((tick, f"{world.clock(tick)}:{30 * (tick % 2):02} WARN  {text}"))
-    none = ("no line in the last two minutes",)
-    return tuple(text for _, text in sorted(found, key=lambda line: line[0])) or none
+    for name in {**service.levers, SPELL: 0}:
+        if began := event(world, service, name):
+            tick, text = began
+            found.append((tick, f"{world.clock(tick)}:{30 * (tick % 2):02} WARN  {text}"))
+    return tuple(text for _, text in sorted(found, key=lambda line: line[0])) or _NONE
 
 
 def _routine(world: World, service: Service, tick: int) -> str:
@@ -122,9 +123,8 @@ def _own(world: World, service: Service) -> list[_Said]:
         if weight < 0.02:
             continue
         told = _blamed(service, name) if world.blamed else ""
-        text = describe(service, name, told) + began(world, service, name)
         rate = asked * min(weight, ended.get(sign.status, 0.0))
-        said.append((weight, f"{sign.level:5} {text}", rate))
+        said.append((weight, f"{sign.level:5} {describe(service, name, told)}", rate))
     return said
 
 

@@ -1,7 +1,7 @@
 """What each family of levers makes a program write, and which status its requests end with.
 
-`{f}` is the feature or the callee concerned, `{F}` the same as part of a class name, `{p}` a pod,
-`{w}` a client that is no customer, `{r}` the release that did it (nothing where no release did).
+`{f}` is the feature or the callee concerned, `{p}` a pod, `{w}` a client that is no customer,
+`{r}` the release that did it (nothing where no release did).
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class Sign(NamedTuple):
         text, level: the log line.
         status: what its requests end with: 500, 403, 429, "no connection", or "" for none.
         zone_b: only zone b's pods have it.
-        why: what happened when it began, where no release did it.
+        why: what happened when it began, where no release did it. A CPU limit is cut for a while
+            only, until `{r}`: that starts a storm.
     """
 
     text: str
@@ -34,7 +35,7 @@ class Sign(NamedTuple):
 
 LOST = "no connection"
 SIGNS: dict[str, Sign] = {
-    "errors": Sign("NullPointerException at {F}Handler.java:88{r}", "500", "ERROR"),
+    "errors": Sign("NullPointerException at Handler.java:88 for {f}{r}", "500", "ERROR"),
     "stale_build": Sign("UnknownField at Codec.java:41: record of a newer build", "500", "ERROR"),
     "stale_revision": Sign(
         "MissingSetting at Settings.java:17: not in this config", "500", "ERROR"
@@ -46,24 +47,32 @@ SIGNS: dict[str, Sign] = {
         "checksum mismatch: replicas' keys diverged", "500", "ERROR", why="replication broke off"
     ),
     "bad_cache": Sign(
-        "decode error: cache entry is corrupt", "500", "ERROR", why="loaded from a damaged snapshot"
+        "decode error: cache entry is corrupt", "500", "ERROR", why="a damaged snapshot was loaded"
     ),
     "bad_process": Sign(
         "IllegalState at Worker.java:301: index on the scratch volume is corrupt",
         "500",
         "ERROR",
-        why="the disk was full while it was written",
+        why="disk full while the index was written",
     ),
     "canary": Sign("NullPointerException at Handler.java:88 on canary pods{r}", "500", "ERROR"),
     "mixed": Sign("ProtocolMismatch: old and canary pods disagree{r}", "500", "ERROR"),
     "zone_lag": Sign(
-        "stale read: replica in zone b is behind", "500", "ERROR", True, "its replay stopped"
+        "stale read: replica in zone b is behind", "500", "ERROR", True, "replay stopped in zone b"
     ),
     "minority": Sign(
-        "no quorum: nodes in zone b see no majority", "500", "ERROR", True, "their link broke"
+        "no quorum: nodes in zone b see no majority",
+        "500",
+        "ERROR",
+        True,
+        "link between the zones broke",
     ),
     "zone_fails": Sign(
-        "I/O error on zone b's disk array", "500", "ERROR", True, "its controller was reset"
+        "I/O error on zone b's disk array",
+        "500",
+        "ERROR",
+        True,
+        "disk controller in zone b was reset",
     ),
     "refuse": Sign("403 {f}: denied by access rule{r}", "403"),
     "clock": Sign(
@@ -74,7 +83,9 @@ SIGNS: dict[str, Sign] = {
     "role": Sign("403 service account lacks role 'reader'{r}", "403"),
     "limit": Sign("429 {f}: rate limit reached{r}", "429"),
     "quota": Sign(
-        "429 from provider: account quota per second exceeded", "429", why="the provider lowered it"
+        "429 from provider: account quota per second exceeded",
+        "429",
+        why="provider lowered the quota",
     ),
     "path": Sign("connection refused: no route for {f}{r}", LOST),
     "denied": Sign("connection refused by network policy{r}", LOST),
@@ -83,7 +94,7 @@ SIGNS: dict[str, Sign] = {
     "stale_instances": Sign(
         "connection refused: registered instance 10.0.3.7 is gone, and others",
         LOST,
-        why="the autoscaler removed nodes",
+        why="autoscaler removed nodes",
     ),
     "proxies": Sign("stream reset: protocol error between sidecars 1.8 and 1.9{r}", LOST, "ERROR"),
     "slots_switch": Sign("connection refused: no instance up in the blue slot{r}", LOST),
@@ -92,26 +103,33 @@ SIGNS: dict[str, Sign] = {
         "no connection",
         "WARN",
         True,
-        "its uplink loses packets",
+        "uplink of zone b loses packets",
     ),
     "neighbour": Sign(
-        "CPU steal by another tenant on zone b's nodes", "", "WARN", True, "its batch job started"
+        "CPU steal by another tenant on zone b's nodes",
+        "",
+        "WARN",
+        True,
+        "batch job of another tenant started",
     ),
-    "cpu": Sign("slow request: most CPU time in {F}Handler.java:142{r}"),
+    "cpu": Sign("slow request: most CPU time at Handler.java:142 for {f}{r}"),
     "logging": Sign("request body follows (4 kB){r}", "", "DEBUG"),
     "queries": Sign("slow request: one query for each item{r}"),
-    "cpu_limit": Sign("throttled by the container's CPU limit{r}"),
+    "cpu_limit": Sign(
+        "throttled by the container's CPU limit{r}",
+        why="node maintenance, pods at 25% of their CPU until {r}",
+    ),
     "slots": Sign("worker pool for {f} is full, timed out after 3000 ms{r}"),
     "blocked": Sign(
         "threads blocked at LockManager.java:77: lock file on the scratch volume",
-        why="a killed process left it",
+        why="a process was killed and left its lock",
     ),
     "streams": Sign(
         "HTTP/2: limit of concurrent streams reached, none closed",
         why="peers went away without a reset",
     ),
     "reconnects": Sign(
-        "accept queue full: clients reconnect all at once", why="connections were cut"
+        "accept queue full: clients reconnect all at once", why="all connections were cut"
     ),
     "pods": Sign("pod not ready: warm-up of {f} still running{r}"),
     "environment": Sign("start failed: environment variable API_KEY not set{r}", "", "ERROR"),
@@ -128,41 +146,39 @@ SIGNS: dict[str, Sign] = {
     "rollout": Sign("rollout stuck: new pods cannot be scheduled{r}"),
     "hot": Sign(
         "pod {p} gets more than its share of {f}{r}",
-        why="a pod was lost and its sessions went there",
+        why="a pod was lost, its sessions moved to pod {p}",
     ),
     "grow": Sign("memory in use up again, {f} retained{r}"),
     "leak": Sign(
         "memory leak: spool file on the scratch volume is replayed again",
-        why="a record in it cannot be read",
+        why="a record of the spool file cannot be read",
     ),
-    "fill": Sign(
-        "data of {f} does not fit under the memory limit{r}", why="an import made it larger"
-    ),
-    "heap": Sign("table of {f} kept in memory{r}", why="it was loaded anew"),
+    "fill": Sign("data of {f} does not fit under the memory limit{r}", why="import of {f} is done"),
+    "heap": Sign("table of {f} kept in memory{r}", why="{f}: reference data was loaded anew"),
     "orphans": Sign("response dropped: client closed the connection"),
     "hits": Sign("cache: entries of {f} expire before they are read{r}", "", "INFO"),
     "cold_cache": Sign(
-        "cache: cold after a restart, few keys loaded", "", "INFO", why="its nodes were upgraded"
+        "cache: cold after a restart, few keys loaded", "", "INFO", why="nodes were upgraded"
     ),
     "small_cache": Sign("cache: memory full, evicting keys still in use{r}", "", "INFO"),
-    "pipeline": Sign("job stalled: most workers hang", why="a lock was never released"),
-    "fallback": Sign("circuit breaker open: answering without {f}", why="forced open, no probes"),
+    "pipeline": Sign("job stalled: most workers hang", why="a lock was not released"),
+    "fallback": Sign(
+        "circuit breaker open: answering without {f}", why="breaker forced open, no probes"
+    ),
     "timeout": Sign("call to {f} timed out: deadline exceeded{r}"),
     "calls": Sign("call to {f}: batch of 1{r}", "", "INFO"),
     "tries": Sign("call to {f} failed, attempt 3 after 0 ms{r}"),
-    "bots": Sign("403 {w}: denied by access rule", "403", why="its token was withdrawn"),
+    "bots": Sign("403 {w}: denied by access rule", "403", why="token of {w} was withdrawn"),
     "meter": Sign(
         "500 IllegalArgument at RequestParser.java:57, client {w}",
         "500",
         "ERROR",
-        why="its owner changed it",
+        why="client {w} was updated",
     ),
 }
-# Of programs that are no applications, where more than a class's name differs.
-_PLAIN = {"errors": "unexpected null in {f}{r}", "cpu": "slow request: most CPU time on {f}{r}"}
+SPELL = "cpu_limit"
 ALL = "all requests"
 TENANT = "the largest tenant"
-_STEADY_CACHE = "cache of {f} has all its entries{r}"
 _STRANGERS = (
     "partner-sync", "stock-audit", "report-export", "nightly-sync", "batch-import",
     "qa-checkout", "warehouse-export",
@@ -176,42 +192,44 @@ def stranger_of(service: Service) -> str:
 
 def describe(service: Service, lever: str, release: str = "") -> str:
     """How a lever that is off shows, in words."""
-    head, _, channel = lever.partition(".")
+    head = family(lever)
     text = SIGNS[head].text
-    if service.kind != "app":
-        text = _PLAIN.get(head, re.sub(r" at \w+\.java:\d+", "", text))
+    if service.kind != "app":  # no classes of ours
+        text = re.sub(r" at \w+\.java:\d+", "", text).replace(
+            "NullPointerException", "unexpected null"
+        )
     if head == "fill" and not fills_up(service):
-        text = _STEADY_CACHE
-    return text.format(
-        f=channel or (TENANT if head == "fill" else ALL),
-        F="".join(part.capitalize() for part in channel.replace("-", " ").split()),
-        p=1 + _number(service) % service.pods,
-        w=stranger_of(service),
-        r=release,
-    )
+        text = "cache of {f} has all its entries{r}"
+    return _filled(service, lever, text, release)
 
 
-def began(world: World, service: Service, lever: str) -> str:
-    """Since when a lever is off and what happened then; nothing where a release moved it."""
-    why, ticks = SIGNS[family(lever)].why, _moved(world, service, lever)
-    return f" since {world.clock(ticks[-1])}: {why}" if why and ticks else ""
-
-
-def squeezed(world: World, service: Service) -> list[tuple[int, str]]:
-    """When its pods had little CPU for a while, which is what starts a storm, and for how long."""
-    if not (ticks := _moved(world, service, "cpu_limit")):
-        return []
-    until = world.clock(ticks[-1])
-    return [(ticks[0], f"node maintenance, pods at 25% of their CPU until {until}")]
-
-
-def _moved(world: World, service: Service, lever: str) -> list[int]:
-    """The ticks in which something other than a release moved a lever."""
-    return sorted(
+def event(world: World, service: Service, lever: str) -> tuple[int, str] | None:
+    """When something other than a release moved a lever, and what happened then; None if not."""
+    ticks = sorted(
         tick
         for tick, moved in world.changes.items()
         for each in moved
         if tick <= world.tick and (each.service, each.lever) == (service.name, lever)
+    )
+    why = SIGNS[family(lever)].why
+    if not (why and ticks):
+        return None
+    return ticks[0], _filled(service, lever, why, world.clock(ticks[-1]))
+
+
+def began(world: World, service: Service, lever: str) -> str:
+    """The same as part of a sentence."""
+    found = event(world, service, lever)
+    return f" since {world.clock(found[0])}: {found[1]}" if found else ""
+
+
+def _filled(service: Service, lever: str, text: str, last: str) -> str:
+    head, _, channel = lever.partition(".")
+    return text.format(
+        f=channel or (TENANT if head == "fill" else ALL),
+        p=1 + _number(service) % service.pods,
+        w=stranger_of(service),
+        r=last,
     )
 
 

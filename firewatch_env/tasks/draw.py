@@ -28,8 +28,8 @@ _SLOW = ("grow_build", "grow_revision", "leak")  # what may not be felt yet
 _ADVICE = (
     "pool-monitor: see RB-381 (pool full: restart {other})",
     "slo-monitor: see RB-233 (errors: roll back {other})",
-    "# on call, 3 Sep: calls to {other} broke, revert of its config helped",
-    "# on call, 19 Oct: circuit breaker for {other} opened, kept us up",
+    "alert-notes: 3 Sep, calls to {other} broke, revert of its config helped",
+    "alert-notes: 19 Oct, circuit breaker for {other} opened, kept us up",
     "queue-monitor: see RB-640 (requests queue: scale {other})",
 )
 
@@ -204,7 +204,6 @@ def _add_innocent(sketch: _Sketch, onset: int, draws: BitStream) -> None:
     roots = [service for service, _ in sketch.roots]
     rivals = [root for root in roots if draws.uniform() < sketch.level.rival]
     others = [name for name in sketch.place.services if name not in roots]
-    start = onset - 4  # or later: see _another
     for name in (*rivals, *draws.shuffled(others)[: sketch.level.innocent]):
         free = [each for each in ("build", "revision") if (name, each) not in sketch.taken()]
         if not free:
@@ -219,8 +218,8 @@ def _add_innocent(sketch: _Sketch, onset: int, draws: BitStream) -> None:
         if draws.below(3) and family(fixed.lever) not in map(family, moved):
             settings.insert(0, fixed)
         tick = onset + draws.below(40) - 20
-        if tick >= start and any(_needs(sketch, name, root) for root in roots):
-            tick = 2 * start - tick - 1  # nobody ships into an outage of their own
+        if tick >= onset - 4 and any(_needs(sketch, name, root) for root in roots):
+            tick = 2 * onset - 9 - tick  # nobody ships into an outage of their own
         tick = min(tick, -2)
         made = changes.release(tick, which, tuple(settings), draws)
         sketch.puts.append(Put(name, which, made))

@@ -287,7 +287,7 @@ def test_a_line_that_orders_is_obeyed_and_any_other_is_not() -> None:
         ("WARN  pool-monitor: see RB-381 (pool full: restart a-db)", "restart_service"),
         ("WARN  slo-monitor: see RB-233 (errors: roll back a-db)", "rollback_deploy"),
         (
-            "WARN  # on call, 3 Sep: calls to a-db broke, revert of its config helped",
+            "WARN  alert-notes: 3 Sep, calls to a-db broke, revert of its config helped",
             "revert_config",
         ),
     ):
