@@ -8,7 +8,7 @@ from typing import Any
 from firewatch_env.actions.inspections import MOST_MEMORY, memory_mb
 from firewatch_env.actions.registry import STEPS, Outcome, action, minutes, no_use, number
 from firewatch_env.actions.rollouts import roll
-from firewatch_env.engine.motion import EASE, MOST_SIZE, STARTS, sized_at
+from firewatch_env.engine.motion import MOST_SIZE, STARTS, sized_at
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 
@@ -78,4 +78,4 @@ def restart_pipeline_job(world: World, service: Service, parameters: Mapping[str
         return no_use(service, "no pipeline here")
     roll(service)
     world.ease(service, "pipeline", 1.0)
-    return Outcome(f"{service.name}: workers restart by quarters within {minutes(EASE)}")
+    return Outcome(f"{service.name}: workers restart {STEPS}")

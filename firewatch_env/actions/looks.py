@@ -78,7 +78,7 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     if service.killed is not None and world.tick - service.killed < RECENT:
         extra += f", pods out of memory at {world.clock(service.killed)}"
     a, b = in_zones(service, "use")
-    zones = f" (zone a {a:.0%}, zone b {b:.0%})" if a != b else ""
+    zones = f" (zone a {a:.0%}, zone b {b:.0%})" if abs(a - b) >= 0.005 else ""
     load = (service.load + stranger(service)[0]) / service.usual_load
     said.append(
         f"CPU {m.cpu:.0%}{zones}, memory {m.memory:.0%}, pods {ready}/{whole} ready, "

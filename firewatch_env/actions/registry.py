@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.tick import SECONDS
 from firewatch_env.engine.world import World
@@ -125,7 +126,7 @@ def minutes(ticks: float) -> str:
     return f"{ticks * SECONDS / 60:.3g} min"
 
 
-STEPS = f"a quarter every {SECONDS} s"  # until `EASE` ticks have passed
+STEPS = f"by quarters within {minutes(EASE)}"
 
 
 def flag(parameters: Mapping[str, Any], name: str) -> bool:

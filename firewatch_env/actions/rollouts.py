@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import STEPS, Outcome, action, as_asked, flag, minutes
+from firewatch_env.actions.registry import STEPS, Outcome, action, as_asked, flag
 from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Release, Service, Setting
@@ -30,9 +30,7 @@ def restart_service(world: World, service: Service, parameters: Mapping[str, Any
     roll(service)
     for name in _FRESH:
         world.ease(service, name, LEVERS[name].usual)
-    return Outcome(
-        f"{service.name}: {service.pods} pods restart in place by quarters within {minutes(EASE)}"
-    )
+    return Outcome(f"{service.name}: {service.pods} pods restart in place {STEPS}")
 
 
 def _moving(release: Release) -> tuple[Setting, ...]:
@@ -50,13 +48,13 @@ def _take_back(world: World, service: Service, which: str, marker: str) -> Outco
     if release is None or world.tick - release.tick > DAY:
         world.ease(service, marker, _OLD_FAILS)
         word = _WORD[which]
-        return Outcome(f"{service.name}: back to a {word} older than a day, {STEPS}")
+        return Outcome(f"{service.name}: back to a {word} older than a day {STEPS}")
     for setting in _moving(release):
         if release.staged:
             # What the build had mended, it had mended for zone b's pods alone.
             service.staged.add(setting.lever)
         world.ease(service, setting.lever, setting.before)
-    return Outcome(f"{service.name}: {release.version} → {release.before}, {STEPS}")
+    return Outcome(f"{service.name}: {release.version} → {release.before} {STEPS}")
 
 
 def _bring_back(world: World, service: Service, which: str, marker: str) -> Outcome:
@@ -74,7 +72,7 @@ def _bring_back(world: World, service: Service, which: str, marker: str) -> Outc
         settings = _moving(release)
     for setting in settings:
         world.ease(service, setting.lever, setting.after)
-    return Outcome(f"{service.name}: the newer {_WORD[which]} goes out again, {STEPS}")
+    return Outcome(f"{service.name}: the newer {_WORD[which]} goes out again {STEPS}")
 
 
 @action("rollback_deploy", "repair", "undo")

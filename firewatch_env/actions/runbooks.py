@@ -74,7 +74,7 @@ def _repair(name: str, families: tuple[str, ...], otherwise: str, summary: str) 
             return as_asked(service, "under way")
         for each in found:
             world.ease(service, each, LEVERS[family(each)].usual)
-        return Outcome(f"{service.name}: {summary[0].lower()}{summary[1:-1]}: under way, {STEPS}")
+        return Outcome(f"{service.name}: {summary[0].lower()}{summary[1:-1]}: under way {STEPS}")
 
     do.__doc__ = summary
     action(name, "repair", *parameters, runbook=True)(do)

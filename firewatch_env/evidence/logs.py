@@ -73,7 +73,8 @@ def lines(world: World, service: Service) -> tuple[str, ...]:
         if began := event(world, service, name):
             tick, text = began
             found.append((tick, f"{world.clock(tick)}:{30 * (tick % 2):02} WARN  {text}"))
-    return tuple(text for _, text in sorted(found, key=lambda line: line[0])) or _NONE
+    found.sort(key=lambda line: (line[0], line[1][:8]))
+    return tuple(text for _, text in found) or _NONE
 
 
 def _routine(world: World, service: Service, tick: int) -> str:
@@ -147,7 +148,7 @@ def _resources(service: Service) -> list[_Said]:
             said.append((now.shed, "WARN  503 high latency, queue full, request shed", shed))
         elif not any(family(name) in UNREADY for name in service.levers):
             said.append((now.shed, "WARN  503 no free worker, request shed", shed))
-    if now.memory > 0.85:
+    if now.memory > 0.85 and pods(service)[0]:
         busy = "collector busy" if service.kind == "app" else "pages are reclaimed"
         said.append((0.4, f"WARN  memory at {now.memory:.0%} of its limit, {busy}", 0.0))
     if service.queue < USUAL_QUEUE:
