@@ -66,11 +66,11 @@ def opening(
 ) -> str:
     """The page that wakes the engineer: alerts, where customers come in, and who calls whom."""
     rang = dict[str, str]()  # by service, after the severity of its worst alert
-    for each in alerts:
+    for each in alerts[:5]:
         name, text = each["service_name"], each["description"]
         more = f"{rang[name]}, {text.partition(': ')[2]}" if name in rang else ""
         rang[name] = more or f"{each['severity'].upper()} {text}"
-    paged = "; ".join(list(rang.values())[:4]) or "No alert"
+    paged = "; ".join(rang.values()) or "No alert"
     calls = "; ".join(
         f"{caller} → {', '.join(callees)}" for caller, callees in graph.items() if callees
     )

@@ -32,6 +32,8 @@ def memory_mb(service: Service) -> float:
 
 def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Worker threads and connections: busy, blocked, and each feature's pool."""
+    if not pods(service)[0]:
+        return Outcome("no pod is ready to be asked", None)
     sheds = service.now.shed > 0
     need = _WORKERS / 10 * service.load / service.usual_load
     held = max((felt(service, name) for name in service.levers if name in _HELD), default=0.0)
@@ -89,7 +91,7 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
         if share / limit >= 0.015
     )
     return Outcome(
-        f"heap {used / limit:.0%} of {limit * usual:.0f} MB, {_growth(service)}; "
+        f"memory {used / limit:.0%} of {limit * usual:.0f} MB, {_growth(service)}; "
         f"above usual: {fills or ('nothing yet' if service.grow else 'nothing')}; "
         f"limit can be raised to {MOST_MEMORY * usual:.0f} MB",
         None,
@@ -194,6 +196,9 @@ for _name, (_summary, _families) in OBJECTS.items():
     _object_look(_name, _summary, _families)
 
 
+_UNEVEN = ("hot", "zone_lost", "zone_fails", "neighbour", "minority", "zone_lag")
+
+
 @look("inspect_cluster_topology")
 def inspect_cluster_topology(
     world: World, service: Service, parameters: Mapping[str, Any]
@@ -207,7 +212,6 @@ def inspect_cluster_topology(
     if (hot := _busiest(service)) < 1:
         shares = f"{hot:.0%} of the requests, each other {(1 - hot) / (service.pods - 1):.0%}"
         said.append(f"busiest pod has {shares}")
-        said += _off(world, service, ("hot",))
     if build := service.build:
         if build.staged and "build" not in service.rolled:
             said.append(f"zone a runs {build.before}, zone b {build.version}")
@@ -215,5 +219,5 @@ def inspect_cluster_topology(
             said.append(standing)
     if drained := drained_at(service, world.tick):
         said.append(f"zone b drained by {drained:.0%}")
-    said += _off(world, service, ("zone_lost", "zone_fails", "neighbour", "minority", "zone_lag"))
+    said += _off(world, service, _UNEVEN)
     return _found("inspect_cluster_topology", service, said)

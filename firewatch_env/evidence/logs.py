@@ -72,7 +72,7 @@ def lines(world: World, service: Service) -> tuple[str, ...]:
     for name in {**service.levers, SPELL: 0}:
         if began := event(world, service, name):
             tick, text = began
-            found.append((tick, f"{world.clock(tick)}:{30 * (tick % 2):02} WARN  {text}"))
+            found.append((tick, f"{world.clock(tick)}:{30 * (tick % 2):02} INFO  {text}"))
     found.sort(key=lambda line: (line[0], line[1][:8]))
     return tuple(text for _, text in found) or _NONE
 
@@ -124,8 +124,8 @@ def _own(world: World, service: Service) -> list[_Said]:
         if weight < 0.02:
             continue
         told = _blamed(service, name) if world.blamed else ""
-        rate = asked * min(weight, ended.get(sign.status, 0.0))
-        said.append((weight, f"{sign.level:5} {describe(service, name, told)}", rate))
+        text = f"{sign.level:5} {describe(service, name, told)}"
+        said.append((weight, text, asked * min(weight, ended.get(sign.status, 0.0))))
     return said
 
 

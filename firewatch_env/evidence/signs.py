@@ -212,9 +212,9 @@ def event(world: World, service: Service, lever: str) -> tuple[int, str] | None:
         if tick <= world.tick and (each.service, each.lever) == (service.name, lever)
     )
     why = SIGNS[family(lever)].why
-    if not (why and ticks):
-        return None
-    return ticks[0], _filled(service, lever, why, world.clock(ticks[-1]))
+    if why and ticks:
+        return ticks[0], _filled(service, lever, why, world.clock(ticks[-1]))
+    return None
 
 
 def began(world: World, service: Service, lever: str) -> str:

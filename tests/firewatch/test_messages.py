@@ -174,7 +174,7 @@ def test_what_no_release_did_has_a_time_and_a_circumstance(plays: list[Play]) ->
             assert found[0] == max(each.tick, play.world.first) or each.value == 1
             at = play.world.clock(found[0])
             log = "\n".join(lines(play.world, service))
-            assert re.search(rf"^{at}:\d\d WARN  {found[1]}$", log, re.M)
+            assert re.search(rf"^{at}:\d\d INFO  {found[1]}$", log, re.M)
             seen.add(each.lever)
             if each.lever == TRIGGER:
                 told = act(play.world, "get_metrics_detail", each.service, {}).text
@@ -406,7 +406,7 @@ def test_parts_of_a_heap_are_no_more_than_the_whole() -> None:
         world.set_lever(service, lever, 0.02)
     course(world, 3)
     text = act(world, "check_gc_pressure", "order-api", {}).text
-    fill, whole = map(int, re.findall(r"heap (\d+)% of (\d+) MB", text)[0])
+    fill, whole = map(int, re.findall(r"memory (\d+)% of (\d+) MB", text)[0])
     parts = sum(map(int, re.findall(r"\+(\d+) MB", text)))
     assert 0 < parts <= (fill / 100 - service.memory) * whole + 1
 
