@@ -196,9 +196,6 @@ for _name, (_summary, _families) in OBJECTS.items():
     _object_look(_name, _summary, _families)
 
 
-_UNEVEN = ("hot", "zone_lost", "zone_fails", "neighbour", "minority", "zone_lag")
-
-
 @look("inspect_cluster_topology")
 def inspect_cluster_topology(
     world: World, service: Service, parameters: Mapping[str, Any]
@@ -219,5 +216,7 @@ def inspect_cluster_topology(
             said.append(standing)
     if drained := drained_at(service, world.tick):
         said.append(f"zone b drained by {drained:.0%}")
-    said += _off(world, service, _UNEVEN)
+    said += _off(
+        world, service, ("hot", "zone_lost", "zone_fails", "neighbour", "minority", "zone_lag")
+    )
     return _found("inspect_cluster_topology", service, said)

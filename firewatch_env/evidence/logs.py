@@ -18,6 +18,7 @@ from firewatch_env.evidence.meters import (
     pods,
     reason,
     releases,
+    ways,
 )
 from firewatch_env.evidence.signs import SIGNS, SPELL, describe, event
 
@@ -101,7 +102,7 @@ def _key(world: World, service: Service, number: int) -> int:
 
 
 def _own(world: World, service: Service) -> list[_Said]:
-    said = list[_Said]()
+    said = []
     ended, asked = by_status(service), service.load + stranger(service)[0]
     for name in service.levers:
         head = family(name)
@@ -139,7 +140,7 @@ def _blamed(service: Service, lever: str) -> str:
 
 
 def _resources(service: Service) -> list[_Said]:
-    now, said = service.now, list[_Said]()
+    now, said = service.now, []
     if now.shed > 0.01:
         shed = service.load * now.shed
         if not pods(service)[0]:
@@ -164,7 +165,8 @@ def _callees(service: Service) -> list[_Said]:
             text = f"WARN  circuit breaker open for {name}, answering without it"
             said.append((0.3, text, 0.0))
         elif call.fail > 0.02 and f"timeout.{name}" not in service.levers:
-            text = f"WARN  call to {name} failed: {reason(call)}"
-            rate = service.load * service.passing * call.calls * call.fail
+            how = reason(call)
+            text = f"WARN  call to {name} failed: {how}"
+            rate = service.load * service.passing * call.calls * ways(call)[how]
             said.append((0.8 * call.fail * min(call.calls, 1.0), text, rate))
     return said

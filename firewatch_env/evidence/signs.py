@@ -163,7 +163,7 @@ SIGNS: dict[str, Sign] = {
     "small_cache": Sign("cache: memory full, evicting keys still in use{r}", "", "INFO"),
     "pipeline": Sign("job stalled: most workers hang", why="a lock was not released"),
     "fallback": Sign(
-        "circuit breaker open: answering without {f}", why="breaker forced open, no probes"
+        "circuit breaker open: answering without {f}", why="circuit to {f} forced open, no probes"
     ),
     "timeout": Sign("call to {f} timed out: deadline exceeded{r}"),
     "calls": Sign("call to {f}: batch of 1{r}", "", "INFO"),

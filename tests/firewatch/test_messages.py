@@ -186,7 +186,10 @@ def test_a_breaker_that_is_stuck_says_since_when() -> None:
     play = Play(find({"task_id": "task_medium_circuit_breaker_masking"}), graded=False)
     (each,) = play.task.circumstances[: play.task.faults[1]]
     text = act(play.world, "trace_dependencies", each.service, {}).text
-    assert f"breaker open since {play.world.clock(each.tick)}: breaker forced open" in text
+    assert (
+        f"breaker open since {play.world.clock(each.tick)}: circuit to {each.lever[9:]} forced"
+        in text
+    )
 
 
 def test_a_class_is_named_by_applications_alone_and_nobody_ships_into_an_outage() -> None:
