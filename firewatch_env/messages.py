@@ -96,8 +96,9 @@ def situation(
         if (text := _unwell(world, service, meters[service.name], memory[service.name]))
     ]
     customers = f"{world.let_down:.1%} are let down" if world.harm else "all well"
-    used = world.harm and not budget
-    left = "used up, harm counts on" if used else f"{budget:.0f}% of that at the page"
+    left = f"{budget:.0f}% of that at the page"
+    if world.harm and not budget:
+        left = "used up, harm counts on"
     return (
         f"{world.clock(world.tick)}, tick {world.tick} of {of}. Customers: {customers}, budget "
         f"{left}. Unwell: {'; '.join(unwell) or 'none'}."
@@ -139,8 +140,8 @@ def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
         said.append("breaker open")
     if not said:
         return ""
-    bad = severity(now, add_up(failing.values()), ready / whole)
-    return f"{service.name} {bad} ({', '.join(said)})"
+    fail = add_up(failing.values())
+    return f"{service.name} {severity(now, fail, ready / whole)} ({', '.join(said)})"
 
 
 def verdict(grade: Grade) -> str:

@@ -159,8 +159,8 @@ def _odd(call: Call) -> float:
 def _call(world: World, call: Call) -> str:
     """What is unusual about a call; nothing where it goes as usual."""
     if call.breaker:
-        stuck = began(world, call.caller, f"fallback.{call.callee.name}")
-        return f"breaker open{stuck}, not called; {call.weight:.0%} of answers without it are bad"
+        at = began(world, call.caller, f"fallback.{call.callee.name}")
+        return f"breaker open{at}, not called; {call.weight:.0%} of answers without it are bad"
     said = []
     if call.fail >= 0.005:
         said.append(failing(call))

@@ -22,7 +22,7 @@ from firewatch_env.evidence.meters import (
 )
 from firewatch_env.evidence.signs import SIGNS, SPELL, describe, event
 
-_MOST, _NONE = 5, ("no line in the last two minutes",)
+_MOST = 5
 _Said = tuple[float, str, float]  # what a line matters, its text, how often a second it is written
 _ROUTINE: dict[str, tuple[str, ...]] = {
     "proxy": (
@@ -56,7 +56,7 @@ def lines(world: World, service: Service) -> tuple[str, ...]:
     """
     said = sorted([*_own(world, service), *_resources(service), *_callees(service)])[-6:]
     if service.name in world.advice:
-        said.insert(max(len(said) - 1, 0), (0.0, f"WARN  {world.advice[service.name]}", 0.0))
+        said.insert(-1, (0.0, f"WARN  {world.advice[service.name]}", 0.0))
     # Routine lines, one a tick at most, the more often the more requests there are.
     ticks = range(world.tick - max(_MOST - len(said), 1), world.tick)
     often = min(service.load, 100) if pods(service)[0] else 0
@@ -68,14 +68,14 @@ def lines(world: World, service: Service) -> tuple[str, ...]:
     found += [(world.tick, _now(world, service, n, len(said), said[n])) for n in range(len(said))]
     killed = service.killed
     if killed is not None and world.tick - killed < RECENT:  # at the end of that tick
-        at = f"{world.clock(killed)}:{30 * (killed % 2) + 29}"
-        found.append((killed, f"{at} ERROR OOMKilled, exit code 137: container restarts"))
+        text = "ERROR OOMKilled, exit code 137: container restarts"
+        found.append((killed, f"{world.clock(killed)}:{30 * (killed % 2) + 29} {text}"))
     for name in {**service.levers, SPELL: 0}:
         if began := event(world, service, name):
             tick, text = began
             found.append((tick, f"{world.clock(tick)}:{30 * (tick % 2):02} INFO  {text}"))
     found.sort(key=lambda line: (line[0], line[1][:8]))
-    return tuple(text for _, text in found) or _NONE
+    return tuple(text for _, text in found) or ("no line in the last two minutes",)
 
 
 def _routine(world: World, service: Service, tick: int) -> str:
@@ -125,7 +125,8 @@ def _own(world: World, service: Service) -> list[_Said]:
         if weight < 0.02:
             continue
         told = _blamed(service, name) if world.blamed else ""
-        text = f"{sign.level:5} {describe(service, name, told)}"
+        level = sign.level or ("ERROR" if sign.status == "500" else "WARN")
+        text = f"{level:5} {describe(service, name, told)}"
         said.append((weight, text, asked * min(weight, ended.get(sign.status, 0.0))))
     return said
 
@@ -162,11 +163,10 @@ def _callees(service: Service) -> list[_Said]:
     for call in service.calls:
         name = call.callee.name
         if call.breaker and f"fallback.{name}" not in service.levers:
-            text = f"WARN  circuit breaker open for {name}, answering without it"
-            said.append((0.3, text, 0.0))
+            said.append((0.3, f"WARN  circuit breaker open for {name}, answering without it", 0.0))
         elif call.fail > 0.02 and f"timeout.{name}" not in service.levers:
             how = reason(call)
-            text = f"WARN  call to {name} failed: {how}"
             rate = service.load * service.passing * call.calls * ways(call)[how]
-            said.append((0.8 * call.fail * min(call.calls, 1.0), text, rate))
+            weight = 0.8 * call.fail * min(call.calls, 1.0)
+            said.append((weight, f"WARN  call to {name} failed: {how}", rate))
     return said

@@ -19,7 +19,7 @@ class Sign(NamedTuple):
     """How a lever that is off shows.
 
     Attributes:
-        text, level: the log line.
+        text, level: the log line; unless it says so, ERROR for a 500, else WARN.
         status: what its requests end with: 500, 403, 429, "no connection", or "" for none.
         zone_b: only zone b's pods have it.
         why: what happened when it began, where no release did it. A CPU limit is cut for a while
@@ -28,51 +28,40 @@ class Sign(NamedTuple):
 
     text: str
     status: str = ""
-    level: str = "WARN"
     zone_b: bool = False
     why: str = ""
+    level: str = ""
 
 
 LOST = "no connection"
 SIGNS: dict[str, Sign] = {
-    "errors": Sign("NullPointerException at Handler.java:88 for {f}{r}", "500", "ERROR"),
-    "stale_build": Sign("UnknownField at Codec.java:41: record of a newer build", "500", "ERROR"),
-    "stale_revision": Sign(
-        "MissingSetting at Settings.java:17: not in this config", "500", "ERROR"
-    ),
+    "errors": Sign("NullPointerException at Handler.java:88 for {f}{r}", "500"),
+    "stale_build": Sign("UnknownField at Codec.java:41: record of a newer build", "500"),
+    "stale_revision": Sign("MissingSetting at Settings.java:17: not in this config", "500"),
     "leaders": Sign(
-        "write conflict: two primaries take writes", "500", "ERROR", why="failover did not finish"
+        "write conflict: two primaries take writes", "500", why="failover did not finish"
     ),
     "bad_keys": Sign(
-        "checksum mismatch: replicas' keys diverged", "500", "ERROR", why="replication broke off"
+        "checksum mismatch: replicas' keys diverged", "500", why="replication broke off"
     ),
     "bad_cache": Sign(
-        "decode error: cache entry is corrupt", "500", "ERROR", why="a damaged snapshot was loaded"
+        "decode error: cache entry is corrupt", "500", why="a damaged snapshot was loaded"
     ),
     "bad_process": Sign(
         "IllegalState at Worker.java:301: index on the scratch volume is corrupt",
         "500",
-        "ERROR",
         why="disk full while the index was written",
     ),
-    "canary": Sign("NullPointerException at Handler.java:88 on canary pods{r}", "500", "ERROR"),
-    "mixed": Sign("ProtocolMismatch: old and canary pods disagree{r}", "500", "ERROR"),
+    "canary": Sign("NullPointerException at Handler.java:88 on canary pods{r}", "500"),
+    "mixed": Sign("ProtocolMismatch: old and canary pods disagree{r}", "500"),
     "zone_lag": Sign(
-        "stale read: replica in zone b is behind", "500", "ERROR", True, "replay stopped in zone b"
+        "stale read: replica in zone b is behind", "500", True, "replay stopped in zone b"
     ),
     "minority": Sign(
-        "no quorum: nodes in zone b see no majority",
-        "500",
-        "ERROR",
-        True,
-        "link between the zones broke",
+        "no quorum: nodes in zone b see no majority", "500", True, "link between the zones broke"
     ),
     "zone_fails": Sign(
-        "I/O error on zone b's disk array",
-        "500",
-        "ERROR",
-        True,
-        "disk controller in zone b was reset",
+        "I/O error on zone b's disk array", "500", True, "disk controller in zone b was reset"
     ),
     "refuse": Sign("403 {f}: denied by access rule{r}", "403"),
     "clock": Sign(
@@ -89,31 +78,30 @@ SIGNS: dict[str, Sign] = {
     ),
     "path": Sign("connection refused: no route for {f}{r}", LOST),
     "denied": Sign("connection refused by network policy{r}", LOST),
-    "certificate": Sign("TLS handshake failed: intermediate certificate expired{r}", LOST, "ERROR"),
-    "endpoint": Sign("connection refused: endpoint 10.0.7.12 is not up{r}", LOST, "ERROR"),
+    "certificate": Sign(
+        "TLS handshake failed: intermediate certificate expired{r}", LOST, level="ERROR"
+    ),
+    "endpoint": Sign("connection refused: endpoint 10.0.7.12 is not up{r}", LOST, level="ERROR"),
     "stale_instances": Sign(
         "connection refused: registered instance 10.0.3.7 is gone, and others",
         LOST,
         why="autoscaler removed nodes",
     ),
-    "proxies": Sign("stream reset: protocol error between sidecars 1.8 and 1.9{r}", LOST, "ERROR"),
+    "proxies": Sign(
+        "stream reset: protocol error between sidecars 1.8 and 1.9{r}", LOST, level="ERROR"
+    ),
     "slots_switch": Sign("connection refused: no instance up in the blue slot{r}", LOST),
     "zone_lost": Sign(
-        "connection timed out: zone b unreachable",
-        "no connection",
-        "WARN",
-        True,
-        "uplink of zone b loses packets",
+        "connection timed out: zone b unreachable", LOST, True, "uplink of zone b loses packets"
     ),
     "neighbour": Sign(
         "CPU steal by another tenant on zone b's nodes",
         "",
-        "WARN",
         True,
         "batch job of another tenant started",
     ),
     "cpu": Sign("slow request: most CPU time at Handler.java:142 for {f}{r}"),
-    "logging": Sign("request body follows (4 kB){r}", "", "DEBUG"),
+    "logging": Sign("request body follows (4 kB){r}", level="DEBUG"),
     "queries": Sign("slow request: one query for each item{r}"),
     "cpu_limit": Sign(
         "throttled by the container's CPU limit{r}",
@@ -132,16 +120,15 @@ SIGNS: dict[str, Sign] = {
         "accept queue full: clients reconnect all at once", why="all connections were cut"
     ),
     "pods": Sign("pod not ready: warm-up of {f} still running{r}"),
-    "environment": Sign("start failed: environment variable API_KEY not set{r}", "", "ERROR"),
+    "environment": Sign("start failed: environment variable API_KEY not set{r}", level="ERROR"),
     "cold": Sign(
         "pod not ready: data still loading, stalled at 3 %", why="pods were moved to new nodes"
     ),
     "probes": Sign("pod not ready: readiness probe timed out after 5 ms{r}"),
     "backoff": Sign(
         "CrashLoopBackOff: exit code 1, stale lock on scratch volume, retry in 5 min",
-        "",
-        "ERROR",
         why="pods were killed at start",
+        level="ERROR",
     ),
     "rollout": Sign("rollout stuck: new pods cannot be scheduled{r}"),
     "hot": Sign(
@@ -156,23 +143,22 @@ SIGNS: dict[str, Sign] = {
     "fill": Sign("data of {f} does not fit under the memory limit{r}", why="import of {f} is done"),
     "heap": Sign("table of {f} kept in memory{r}", why="{f}: reference data was loaded anew"),
     "orphans": Sign("response dropped: client closed the connection"),
-    "hits": Sign("cache: entries of {f} expire before they are read{r}", "", "INFO"),
+    "hits": Sign("cache: entries of {f} expire before they are read{r}", level="INFO"),
     "cold_cache": Sign(
-        "cache: cold after a restart, few keys loaded", "", "INFO", why="nodes were upgraded"
+        "cache: cold after a restart, few keys loaded", why="nodes were upgraded", level="INFO"
     ),
-    "small_cache": Sign("cache: memory full, evicting keys still in use{r}", "", "INFO"),
+    "small_cache": Sign("cache: memory full, evicting keys still in use{r}", level="INFO"),
     "pipeline": Sign("job stalled: most workers hang", why="a lock was not released"),
     "fallback": Sign(
         "circuit breaker open: answering without {f}", why="circuit to {f} forced open, no probes"
     ),
     "timeout": Sign("call to {f} timed out: deadline exceeded{r}"),
-    "calls": Sign("call to {f}: batch of 1{r}", "", "INFO"),
+    "calls": Sign("call to {f}: batch of 1{r}", level="INFO"),
     "tries": Sign("call to {f} failed, attempt 3 after 0 ms{r}"),
     "bots": Sign("403 {w}: denied by access rule", "403", why="token of {w} was withdrawn"),
     "meter": Sign(
         "500 IllegalArgument at RequestParser.java:57, client {w}",
         "500",
-        "ERROR",
         why="client {w} was updated",
     ),
 }
