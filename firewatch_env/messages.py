@@ -12,26 +12,24 @@ from firewatch_env.evidence.meters import (
     ERRORS,
     HIGH_CPU,
     HIGH_MEMORY,
-    MOST_FAIL,
-    NEARLY_FULL,
     POOR_HITS,
     RECENT,
     SLOW,
     TIMEOUTS,
-    VERY_SLOW,
     WAITING,
     Meters,
     by_status,
     idle,
     pods,
+    severity,
 )
 from firewatch_env.evidence.signs import LOST
 from firewatch_env.grade import MOST_CHANGES, Grade
 from openenv_kit.sums import add_up
 
 BRIEF = """\
-You are on call for an online shop. Customers are let down by errors, slow or incomplete answers, \
-and every call of a tool takes 30 seconds (one tick), a mistyped one too. End the incident: find \
+You are on call for an online shop. Customers are let down by errors, slow or incomplete answers; \
+every call of a tool takes 30 seconds (one tick). End the incident: find \
 what is broken, repair it, declare it resolved.
 
 Looking costs time only. Start where customers come in and follow the calls that fail \
@@ -46,8 +44,9 @@ included. A proxy passes its callees' failures on; they are not in its 5xx.
 
 More pods or CPU, a drained zone, an open breaker, a throttle or a longer timeout buy time; when \
 the incident ends they are taken back. A repair lasts: undoing the build or the setting that did \
-it, restarting what is stuck, a runbook. Repairs reach the pods within two minutes. Undoing a good \
-change brings back what it had fixed, and a release older than a day cannot be undone safely.
+it, restarting what is stuck, a runbook. Repairs go out by quarters in two minutes; the first may \
+be enough. Undoing a good change brings back what it had fixed, and a release older than a day \
+cannot be undone safely.
 
 One fault may hide another. When customers are well, look once more: something may still be \
 filling up. Alerts may be false: if customers are well and stay well, declare without a change.
@@ -55,8 +54,9 @@ filling up. Alerts may be false: if customers are well and stay well, declare wi
 Score, 0 to 1: precision × (0.55 if it is over for good and declared + 0.45 × the share that you \
 spared customers of what the reference player spares them). Each change without which customers \
 would have been no worse off costs a quarter, and so does a runbook that finds nothing to put \
-right; setting what is set already is free. The error budget is the harm that the month still \
-allows: ten ticks with every customer let down use it up. Harm counts on after that."""
+right; setting what is set already is free. The budget is what \
+the error budget had left at the page: ten ticks with every customer let down use it up. Harm \
+counts on after that."""
 _NAMED = 5  # unneeded changes, at most
 _RISE = 0.05  # of memory since tick 0
 
@@ -65,12 +65,17 @@ def opening(
     world: World, alerts: Sequence[Mapping[str, Any]], graph: Mapping[str, Sequence[str]]
 ) -> str:
     """The page that wakes the engineer: alerts, where customers come in, and who calls whom."""
-    rang = "; ".join(f"{each['severity'].upper()} {each['description']}" for each in alerts[:4])
+    rang = dict[str, str]()  # by service, after the severity of its worst alert
+    for each in alerts[:5]:
+        name, text = each["service_name"], each["description"]
+        more = f"{rang[name]}, {text.partition(': ')[2]}" if name in rang else ""
+        rang[name] = more or f"{each['severity'].upper()} {text}"
+    paged = "; ".join(rang.values()) or "No alert"
     calls = "; ".join(
         f"{caller} → {', '.join(callees)}" for caller, callees in graph.items() if callees
     )
     entries = ", ".join(service.name for service in world.entries)
-    return f"{rang or 'No alert'}. Customers come in at {entries}. Calls: {calls}."
+    return f"{paged}. Customers come in at {entries}. Calls: {calls}."
 
 
 def situation(
@@ -91,7 +96,9 @@ def situation(
         if (text := _unwell(world, service, meters[service.name], memory[service.name]))
     ]
     customers = f"{world.let_down:.1%} are let down" if world.harm else "all well"
-    left = f"{budget:.0f}%" if budget or not world.harm else "used up, harm counts on"
+    left = f"{budget:.0f}% of that at the page"
+    if world.harm and not budget:
+        left = "used up, harm counts on"
     return (
         f"{world.clock(world.tick)}, tick {world.tick} of {of}. Customers: {customers}, budget "
         f"{left}. Unwell: {'; '.join(unwell) or 'none'}."
@@ -112,7 +119,7 @@ def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
         failing["passed on from callees"] = passed
     said = [f"{how} {share:.0%}" for how, share in failing.items()]
     if failing and idle(service):
-        said, failing = [f"hardly any requests, {max(failing.values()):.0%} fail"], {}
+        said = [f"hardly any requests, {max(failing.values()):.0%} fail"]
     ready, whole = pods(service)
     if ready < whole:
         said.append(f"{ready}/{whole} pods ready")
@@ -133,9 +140,8 @@ def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
         said.append("breaker open")
     if not said:
         return ""
-    bad = add_up(failing.values()) >= MOST_FAIL or now.p99 >= VERY_SLOW or now.memory >= NEARLY_FULL
-    severity = "down" if now.status == "down" else "critical" if bad else "warning"
-    return f"{service.name} {severity} ({', '.join(said)})"
+    fail = add_up(failing.values())
+    return f"{service.name} {severity(now, fail, ready / whole)} ({', '.join(said)})"
 
 
 def verdict(grade: Grade) -> str:

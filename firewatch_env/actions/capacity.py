@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from firewatch_env.actions.inspections import MOST_MEMORY, memory_mb
-from firewatch_env.actions.registry import Outcome, action, minutes, no_use, number
+from firewatch_env.actions.registry import STEPS, Outcome, action, minutes, no_use, number
 from firewatch_env.actions.rollouts import roll
 from firewatch_env.engine.motion import MOST_SIZE, STARTS, sized_at
 from firewatch_env.engine.service import Service
@@ -29,7 +29,7 @@ def scale_replicas(world: World, service: Service, parameters: Mapping[str, Any]
         to = min(max(memory / memory_mb(service), 0.25), MOST_MEMORY)
         service.memory_limit = to
         roll(service)
-        said.append(f"memory limit {to * memory_mb(service):.0f} MB, pods roll")
+        said.append(f"memory limit {to * memory_mb(service):.0f} MB at once, pods roll")
     if replicas is not None or memory is None:
         size = service.size * 1.5 if replicas is None else replicas / service.pods
         _resize(world, service, max(size, 1 / service.pods))
@@ -47,7 +47,7 @@ def increase_cpu_limit(world: World, service: Service, parameters: Mapping[str, 
     now = service.levers.get("cpu_limit", 1.0)
     to = min(max(1.0, now * 1.5), MOST_SIZE)
     world.ease(service, "cpu_limit", to)
-    return Outcome(f"{service.name}: CPU limit {now:.2f}→{to:.2f} of the usual")
+    return Outcome(f"{service.name}: CPU limit {now:.2f} → {to:.2f} of the usual, {STEPS}")
 
 
 @action("scale_pipeline_workers", "repair", runbook=True)
@@ -68,7 +68,7 @@ def flush_pipeline_stage(world: World, service: Service, parameters: Mapping[str
     if service.kind != "job" or service.backlog <= 0:
         return no_use(service, "no items wait here")
     items, service.backlog = service.backlog, 0.0
-    return Outcome(f"{service.name}: {items:.0f} waiting items moved aside")
+    return Outcome(f"{service.name}: {items:.0f} waiting items moved aside at once")
 
 
 @action("restart_pipeline_job", "repair", runbook=True)
@@ -78,4 +78,4 @@ def restart_pipeline_job(world: World, service: Service, parameters: Mapping[str
         return no_use(service, "no pipeline here")
     roll(service)
     world.ease(service, "pipeline", 1.0)
-    return Outcome(f"{service.name}: workers restart, a quarter away for {minutes(2)}")
+    return Outcome(f"{service.name}: workers restart {STEPS}")

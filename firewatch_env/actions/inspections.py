@@ -5,7 +5,7 @@ They state figures at the end of the tick and change nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import ceil
 from typing import Any
 
@@ -16,8 +16,8 @@ from firewatch_env.engine.motion import drained_at
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.tick import cpu_of_request
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.meters import MISSES, UNREADY, latency_ratio, pods
-from firewatch_env.evidence.signs import TENANT, describe, fills_up
+from firewatch_env.evidence.meters import MISSES, UNREADY, by_zone, in_zones, latency_ratio, pods
+from firewatch_env.evidence.signs import TENANT, began, describe, fills_up
 
 MOST_MEMORY = 2.5  # to the usual limit
 LEAKED = "replayed spool file"
@@ -32,6 +32,8 @@ def memory_mb(service: Service) -> float:
 
 def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """Worker threads and connections: busy, blocked, and each feature's pool."""
+    if not pods(service)[0]:
+        return Outcome("no pod is ready to be asked", None)
     sheds = service.now.shed > 0
     need = _WORKERS / 10 * service.load / service.usual_load
     held = max((felt(service, name) for name in service.levers if name in _HELD), default=0.0)
@@ -49,12 +51,13 @@ def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> O
     if most:
         said.append(f"{_WORKERS} of {_WORKERS} busy: {', '.join(most)}")
     if not said and sheds:
-        where = "in the busiest pod " if _busiest(service) < 1 else ""
+        a, b = in_zones(service, "shed")
+        where = "in the busiest pod " if _busiest(service) < 1 else "in zone b " if a < b else ""
         said = [f"{where}{_WORKERS} of {_WORKERS} busy, requests wait"]
     elif not said:
         said = [f"{min(need + held * _WORKERS, _WORKERS):.0f} of {_WORKERS} busy"]
-    said += _off(service, _HELD) or ["none blocked"]
-    return Outcome("; ".join(said + _off(service, ("bad_process", "leak"))), None)
+    said += _off(world, service, (*_HELD, "pipeline")) or ["none blocked"]
+    return Outcome("; ".join(said + _off(world, service, ("bad_process", "leak"))), None)
 
 
 def _busiest(service: Service) -> float:
@@ -88,7 +91,7 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
         if share / limit >= 0.015
     )
     return Outcome(
-        f"heap {used / limit:.0%} of {limit * usual:.0f} MB, {_growth(service)}; "
+        f"memory {used / limit:.0%} of {limit * usual:.0f} MB, {_growth(service)}; "
         f"above usual: {fills or ('nothing yet' if service.grow else 'nothing')}; "
         f"limit can be raised to {MOST_MEMORY * usual:.0f} MB",
         None,
@@ -125,7 +128,7 @@ def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outco
         whole += each
     most = max(spent, key=lambda feature: spent[feature] / service.features[feature])
     ratio = cpu_of_request(service) / service.work
-    said = [f"CPU per request {ratio:.1f}x usual"]
+    said = [f"CPU per request {ratio:.1f}x usual{by_zone(service, 'cpu.', ratio, '{:.1f}x')}"]
     if spent[most] / service.features[most] > 1.5:
         said.append(
             f"{most} {spent[most] / whole:.0%} of it ({service.features[most]:.0%} of requests)"
@@ -160,15 +163,15 @@ OBJECTS: dict[str, tuple[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-def _off(service: Service, families: tuple[str, ...]) -> list[str]:
-    """What is off, and how much: the share concerned, or what is left of the usual."""
+def _off(world: World, service: Service, families: Collection[str]) -> list[str]:
+    """What is off, how much (the share concerned, or what is left of the usual), and since when."""
     said = []
     for name in sorted(service.levers):
         head, value = family(name), felt(service, name)
         if head in families:
             left = " of usual" if LEVERS[head].usual else ""
             much = "" if head in ("hot", "leak", *UNREADY) else f" ({value:.0%}{left})"
-            said.append(f"{describe(service, name)}{much}")
+            said.append(f"{describe(service, name)}{much}{began(world, service, name)}")
     return said
 
 
@@ -180,7 +183,7 @@ def _found(name: str, service: Service, said: list[str]) -> Outcome:
 
 def _object_look(name: str, summary: str, families: tuple[str, ...]) -> None:
     def do(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-        said = _off(service, families)
+        said = _off(world, service, families)
         if service.kind == "job" and "pipeline" in families:
             said.append(f"{service.backlog:.0f} items wait")
         return _found(name, service, said)
@@ -192,8 +195,6 @@ def _object_look(name: str, summary: str, families: tuple[str, ...]) -> None:
 for _name, (_summary, _families) in OBJECTS.items():
     _object_look(_name, _summary, _families)
 
-_PODS = ("environment", "cold", "probes", "backoff", "rollout", "pods", "pipeline")
-
 
 @look("inspect_cluster_topology")
 def inspect_cluster_topology(
@@ -202,13 +203,12 @@ def inspect_cluster_topology(
     """Pods and why some are not ready, zones, versions side by side, the busiest pod, nodes."""
     ready, whole = pods(service)
     said = [f"pods {ready}/{whole} ready"] if ready < whole else []
-    said += _off(service, _PODS)
+    said += _off(world, service, {*UNREADY, "pipeline"})
     if service.kind == "job":
         said.append(f"{service.backlog:.0f} items wait")
     if (hot := _busiest(service)) < 1:
         shares = f"{hot:.0%} of the requests, each other {(1 - hot) / (service.pods - 1):.0%}"
         said.append(f"busiest pod has {shares}")
-        said += _off(service, ("hot",))
     if build := service.build:
         if build.staged and "build" not in service.rolled:
             said.append(f"zone a runs {build.before}, zone b {build.version}")
@@ -216,5 +216,7 @@ def inspect_cluster_topology(
             said.append(standing)
     if drained := drained_at(service, world.tick):
         said.append(f"zone b drained by {drained:.0%}")
-    said += _off(service, ("zone_lost", "zone_fails", "neighbour", "minority", "zone_lag"))
+    said += _off(
+        world, service, ("hot", "zone_lost", "zone_fails", "neighbour", "minority", "zone_lag")
+    )
     return _found("inspect_cluster_topology", service, said)

@@ -16,6 +16,7 @@ from firewatch_env.evidence.meters import (
     FROM_CALLEES,
     RECENT,
     by_status,
+    by_zone,
     failing,
     idle,
     in_zones,
@@ -28,6 +29,7 @@ from firewatch_env.evidence.meters import (
     split,
     timed_out,
 )
+from firewatch_env.evidence.signs import SPELL, began, event
 
 _STEP, _POINTS = 16, 4  # ticks between points of a series, and how many
 _LEAF = "It calls no other service."
@@ -69,13 +71,14 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     said += [f"Seen by {call.caller.name}: {failing(call)}." for call in seen]
     extra = ""
     if service.kind == "cache":
-        extra = f", cache hits {service.hits:.0%} (usual {USUAL_HITS:.0%})"
+        zones = by_zone(service, "hits.", service.hits, "{:.0%}")
+        extra = f", cache hits {service.hits:.0%}{zones} (usual {USUAL_HITS:.0%})"
     elif service.kind == "job":
         extra = f", {service.backlog:.0f} items wait"
     if service.killed is not None and world.tick - service.killed < RECENT:
         extra += f", pods out of memory at {world.clock(service.killed)}"
     a, b = in_zones(service, "use")
-    zones = f" (zone a {a:.0%}, zone b {b:.0%})" if a != b else ""
+    zones = f" (zone a {a:.0%}, zone b {b:.0%})" if abs(a - b) >= 0.005 else ""
     load = (service.load + stranger(service)[0]) / service.usual_load
     said.append(
         f"CPU {m.cpu:.0%}{zones}, memory {m.memory:.0%}, pods {ready}/{whole} ready, "
@@ -109,6 +112,8 @@ def _series(world: World, service: Service) -> list[str]:
     for which, release in releases(service):
         if release.tick >= ticks[0]:
             points.append((release.tick, f"[{_named(which, release)}]"))
+    if spell := event(world, service, SPELL):
+        points.append((spell[0], f"[{spell[1]}]"))
     # Within a minute a change stands before what it may have done.
     points.sort(key=lambda point: (point[0] // 2, point[1][0] != "["))
     text = ", ".join(f"{world.clock(tick)} {text}" for tick, text in points)
@@ -126,7 +131,7 @@ def _named(which: str, release: Release) -> str:
 def trace_dependencies(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
     """How its calls to each callee go, the worst first, and how those to it go."""
     calls = sorted(service.calls, key=lambda call: (-hurts(call), call.callee.name))
-    described = [(call, _call(call)) for call in calls]
+    described = [(call, _call(world, call)) for call in calls]
     said = [f"{call.callee.name}: {text}." for call, text in described if text]
     fine = [call.callee.name for call, text in described if not text]
     if fine:
@@ -151,10 +156,11 @@ def _odd(call: Call) -> float:
     return max(1.0, latency_ratio(call.callee) / 2, call.calls / call.usual_calls)
 
 
-def _call(call: Call) -> str:
+def _call(world: World, call: Call) -> str:
     """What is unusual about a call; nothing where it goes as usual."""
     if call.breaker:
-        return f"breaker open, not called; {call.weight:.0%} of the answers without it are bad"
+        at = began(world, call.caller, f"fallback.{call.callee.name}")
+        return f"breaker open{at}, not called; {call.weight:.0%} of answers without it are bad"
     said = []
     if call.fail >= 0.005:
         said.append(failing(call))
@@ -167,8 +173,9 @@ def _call(call: Call) -> str:
         )
     elif call.late > 0.02:
         said.append(f"answers in {seconds(call.callee.lat)} as usual")
-    if call.calls / call.usual_calls >= 1.5:
-        said.append(f"{call.calls / call.usual_calls:.1f}x the usual calls per request")
+    if (times := call.calls / call.usual_calls) >= 1.5:
+        zones = by_zone(call.caller, f"calls.{call.callee.name}", times, "{:.1f}x")
+        said.append(f"{times:.1f}x the usual calls per request{zones}")
     if call.attempts >= 1.5:
         said.append(f"each tried {call.attempts:.1f} times")
     if said and call.optional:
@@ -192,10 +199,10 @@ def trace_distributed_request(
     way, here = [], service
     while here.calls:
         call = min(here.calls, key=lambda call: (-hurts(call), call.callee.name))
-        text = _call(call)
+        text = _call(world, call)
         if hurts(call) < 0.006 or not text:
             break
-        way.append(f"{call.callee.name} ({text.split(',')[0]})")
+        way.append(f"{call.callee.name}: {text.split(',')[0]}")
         here = call.callee
     fine = "Every call goes as usual." if service.calls else _LEAF
     return Outcome(" > ".join(way) or fine, None)

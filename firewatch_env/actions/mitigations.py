@@ -102,7 +102,7 @@ def circuit_break(world: World, service: Service, parameters: Mapping[str, Any])
         if not to:
             call.caller.levers.pop(f"fallback.{service.name}", None)
     names = ", ".join(call.caller.name for call in service.callers)
-    return Outcome(f"{service.name}: breakers {word} in {names}")
+    return Outcome(f"{service.name}: breakers {word} at once in {names}")
 
 
 @action("disable_fallback_mode", "repair", runbook=True)
@@ -114,7 +114,9 @@ def disable_fallback_mode(world: World, service: Service, parameters: Mapping[st
     for call in stuck:
         call.breaker = False
         world.set_lever(service, f"fallback.{call.callee.name}", 0.0)
-    return Outcome(f"{service.name}: asks {', '.join(call.callee.name for call in stuck)} again")
+    return Outcome(
+        f"{service.name}: asks {', '.join(call.callee.name for call in stuck)} again, at once"
+    )
 
 
 def _retries(name: str, attribute: str, said: str, summary: str) -> None:
@@ -127,7 +129,7 @@ def _retries(name: str, attribute: str, said: str, summary: str) -> None:
             setattr(call, attribute, True)
             derive(call.caller, world.tick)
         relief = "" if unspaced else "; retries were spaced already and added no load"
-        return Outcome(f"{service.name}: {said}{relief}")
+        return Outcome(f"{service.name}: {said}, at once{relief}")
 
     do.__doc__ = summary
     action(name, "mitigate")(do)
@@ -155,7 +157,7 @@ def enable_connection_throttle(
     if service.queue == _THROTTLED:
         return as_asked(service, "throttled")
     service.queue = _THROTTLED
-    return Outcome(f"{service.name}: sheds requests beyond {_THROTTLED} s of queue")
+    return Outcome(f"{service.name}: sheds requests beyond {_THROTTLED} s of queue, at once")
 
 
 @action("extend_timeout", "mitigate")
@@ -168,4 +170,6 @@ def extend_timeout(world: World, service: Service, parameters: Mapping[str, Any]
         call.usual_timeout *= LONGER
     derive(service, world.tick)
     times = ", ".join(f"{call.callee.name} {call.timeout:.3g}s" for call in service.calls)
-    return Outcome(f"{service.name}: its calls wait four times as long: {times or 'no calls'}")
+    return Outcome(
+        f"{service.name}: its calls wait four times as long from now on: {times or 'no calls'}"
+    )

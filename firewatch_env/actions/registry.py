@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.tick import SECONDS
 from firewatch_env.engine.world import World
@@ -123,6 +124,9 @@ def number(parameters: Mapping[str, Any], name: str) -> float | None:
 def minutes(ticks: float) -> str:
     """How long so many ticks take."""
     return f"{ticks * SECONDS / 60:.3g} min"
+
+
+STEPS = f"by quarters within {minutes(EASE)}"
 
 
 def flag(parameters: Mapping[str, Any], name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, action, as_asked, flag, minutes
+from firewatch_env.actions.registry import STEPS, Outcome, action, as_asked, flag
 from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Release, Service, Setting
@@ -26,14 +26,11 @@ def roll(service: Service) -> None:
 
 @action("restart_service", "repair")
 def restart_service(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Restart the pods in place, a quarter at a time: fresh memory, threads, scratch volume."""
+    """Restart the pods in place, by quarters: fresh memory, threads, scratch volume."""
     roll(service)
     for name in _FRESH:
         world.ease(service, name, LEVERS[name].usual)
-    return Outcome(
-        f"{service.name}: {service.pods} pods restart in place, a quarter at a time, "
-        f"within {minutes(EASE)}"
-    )
+    return Outcome(f"{service.name}: {service.pods} pods restart in place {STEPS}")
 
 
 def _moving(release: Release) -> tuple[Setting, ...]:
@@ -51,15 +48,13 @@ def _take_back(world: World, service: Service, which: str, marker: str) -> Outco
     if release is None or world.tick - release.tick > DAY:
         world.ease(service, marker, _OLD_FAILS)
         word = _WORD[which]
-        return Outcome(f"{service.name}: back to a {word} older than a day within {minutes(EASE)}")
+        return Outcome(f"{service.name}: back to a {word} older than a day {STEPS}")
     for setting in _moving(release):
         if release.staged:
             # What the build had mended, it had mended for zone b's pods alone.
             service.staged.add(setting.lever)
         world.ease(service, setting.lever, setting.before)
-    return Outcome(
-        f"{service.name}: back to {release.before} from {release.version} within {minutes(EASE)}"
-    )
+    return Outcome(f"{service.name}: {release.version} → {release.before} {STEPS}")
 
 
 def _bring_back(world: World, service: Service, which: str, marker: str) -> Outcome:
@@ -77,20 +72,18 @@ def _bring_back(world: World, service: Service, which: str, marker: str) -> Outc
         settings = _moving(release)
     for setting in settings:
         world.ease(service, setting.lever, setting.after)
-    return Outcome(
-        f"{service.name}: the newer {_WORD[which]} goes out again within {minutes(EASE)}"
-    )
+    return Outcome(f"{service.name}: the newer {_WORD[which]} goes out again {STEPS}")
 
 
 @action("rollback_deploy", "repair", "undo")
 def rollback_deploy(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Go back to the build before, pod by pod; or (`undo` true) to the newer one again."""
+    """Go back to the build before, by quarters; or (`undo` true) to the newer one again."""
     do = _bring_back if flag(parameters, "undo") else _take_back
     return do(world, service, "build", "stale_build")
 
 
 @action("revert_config", "repair", "undo")
 def revert_config(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Go back to the configuration before, pod by pod; or (`undo` true) to the newer one again."""
+    """Go back to the configuration before, by quarters; or (`undo` true) to the newer one again."""
     do = _bring_back if flag(parameters, "undo") else _take_back
     return do(world, service, "revision", "stale_revision")

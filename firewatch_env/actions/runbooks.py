@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from firewatch_env.actions.registry import Outcome, action, as_asked, minutes, no_use
+from firewatch_env.actions.registry import STEPS, Outcome, action, as_asked, no_use
 from firewatch_env.engine.catalogue import USUAL_HITS
 from firewatch_env.engine.levers import LEVERS, family
-from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import PROMOTED, Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.meters import MISSES
@@ -75,10 +74,7 @@ def _repair(name: str, families: tuple[str, ...], otherwise: str, summary: str) 
             return as_asked(service, "under way")
         for each in found:
             world.ease(service, each, LEVERS[family(each)].usual)
-        return Outcome(
-            f"{service.name}: {summary[0].lower()}{summary[1:-1]}; full effect within "
-            f"{minutes(EASE)}"
-        )
+        return Outcome(f"{service.name}: {summary[0].lower()}{summary[1:-1]}: under way {STEPS}")
 
     do.__doc__ = summary
     action(name, "repair", *parameters, runbook=True)(do)
@@ -97,7 +93,7 @@ def promote_canary(world: World, service: Service, parameters: Mapping[str, Any]
     service.moved.add(PROMOTED)
     if "canary" in service.levers:
         world.set_lever(service, "canary", min(service.levers["canary"] * 4, 0.95))
-    return Outcome(f"{service.name}: the canary's build gets all requests")
+    return Outcome(f"{service.name}: the canary's build gets all requests at once")
 
 
 @action("enable_cache_warming", "repair", runbook=True)
@@ -109,7 +105,7 @@ def enable_cache_warming(world: World, service: Service, parameters: Mapping[str
     world.set_lever(service, "cold_cache", to if to < 0.88 else 1.0)
     loaded = "half of the missing keys" if "cold_cache" in service.levers else "all other keys"
     return Outcome(
-        f"{service.name}: {loaded} loaded, hits {service.hits:.0%} (usual {USUAL_HITS:.0%})"
+        f"{service.name}: {loaded} loaded at once, hits {service.hits:.0%} (usual {USUAL_HITS:.0%})"
     )
 
 
@@ -122,6 +118,6 @@ def rate_limit_cache_misses(
         return no_use(service, "hits as usual here")
     world.ease(service, "miss_cap", 2.0)
     return Outcome(
-        f"{service.name}: within {minutes(EASE)}, at most twice the usual misses go on to the "
-        "store; half of the others fail, so this is a stopgap"
+        f"{service.name}: at most twice the usual misses go on to the store, {STEPS}; half of the "
+        "others fail, so this is a stopgap"
     )

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from zlib import crc32
 
+from firewatch_env.engine.families import stranger
 from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.motion import zone_share
 from firewatch_env.engine.service import USUAL_QUEUE, Service
+from firewatch_env.engine.tick import SECONDS
 from firewatch_env.engine.world import World
-from firewatch_env.evidence.meters import MISSES, RECENT, UNREADY, pods, reason, releases
-from firewatch_env.evidence.signs import SIGNS, describe
+from firewatch_env.evidence.meters import (
+    MISSES,
+    RECENT,
+    UNREADY,
+    by_status,
+    pods,
+    reason,
+    releases,
+    ways,
+)
+from firewatch_env.evidence.signs import SIGNS, SPELL, describe, event
 
-_LEAST = 5
+_MOST = 5
+_Said = tuple[float, str, float]  # what a line matters, its text, how often a second it is written
 _ROUTINE: dict[str, tuple[str, ...]] = {
     "proxy": (
         "INFO  routes reloaded, none changed", "WARN  client 10.4.{n}.9 sent half a header",
@@ -19,7 +31,7 @@ _ROUTINE: dict[str, tuple[str, ...]] = {
     ),
     "app": (
         "INFO  flags reloaded, none changed", "WARN  locale left empty, default used",
-        "INFO  {n} stale entries dropped", "INFO  {n} sessions renewed",
+        "INFO  {n} stale entries dropped", "INFO  {n} idle threads ended",
     ),
     "store": (
         "INFO  checkpoint written, {n} pages", "INFO  vacuum: {n} dead rows removed",
@@ -38,27 +50,32 @@ _ROUTINE: dict[str, tuple[str, ...]] = {
 
 
 def lines(world: World, service: Service) -> tuple[str, ...]:
-    """The service's last log lines, the most telling ones last."""
+    """The service's last log lines, the most telling ones last.
+
+    What repeats stands once, with how often; a service that is asked little says little.
+    """
     said = sorted([*_own(world, service), *_resources(service), *_callees(service)])[-6:]
-    texts = [text for _, text in said]
     if service.name in world.advice:
-        texts.insert(max(len(texts) - 1, 0), f"WARN  {world.advice[service.name]}")
-    # A failure fills as much of a log as of the requests.
-    more = [text for share, text in said if share <= 1 for _ in range(round(share * _LEAST) - 1)]
-    more = more[max(len(more) + len(texts) + 1 - _LEAST, 0) :]
-    room = max(_LEAST - len(texts) - len(more), 1)
-    failed = more + texts
-    # One routine line a tick, before what this tick failed: it stays what and when it was.
-    ticks = range(world.tick - room, world.tick)
-    found = [(tick, _routine(world, service, tick)) for tick in ticks]
-    found += [
-        (world.tick, _now(world, service, n, len(failed), text)) for n, text in enumerate(failed)
+        said.insert(-1, (0.0, f"WARN  {world.advice[service.name]}", 0.0))
+    # Routine lines, one a tick at most, the more often the more requests there are.
+    ticks = range(world.tick - max(_MOST - len(said), 1), world.tick)
+    often = min(service.load, 100) if pods(service)[0] else 0
+    found = [
+        (tick, _routine(world, service, tick))
+        for tick in ticks
+        if _key(world, service, tick) // 7 % 100 < often
     ]
+    found += [(world.tick, _now(world, service, n, len(said), said[n])) for n in range(len(said))]
     killed = service.killed
     if killed is not None and world.tick - killed < RECENT:  # at the end of that tick
-        at = f"{world.clock(killed)}:{30 * (killed % 2) + 29}"
-        found.append((killed, f"{at} ERROR OOMKilled, exit code 137: container restarts"))
-    return tuple(text for _, text in sorted(found, key=lambda line: line[0]))
+        text = "ERROR OOMKilled, exit code 137: container restarts"
+        found.append((killed, f"{world.clock(killed)}:{30 * (killed % 2) + 29} {text}"))
+    for name in {**service.levers, SPELL: 0}:
+        if began := event(world, service, name):
+            tick, text = began
+            found.append((tick, f"{world.clock(tick)}:{30 * (tick % 2):02} INFO  {text}"))
+    found.sort(key=lambda line: (line[0], line[1][:8]))
+    return tuple(text for _, text in found) or ("no line in the last two minutes",)
 
 
 def _routine(world: World, service: Service, tick: int) -> str:
@@ -68,20 +85,25 @@ def _routine(world: World, service: Service, tick: int) -> str:
     return f"{world.clock(tick)}:{30 * (tick % 2) + key % 30:02} {text}"
 
 
-def _now(world: World, service: Service, number: int, of: int, text: str) -> str:
+def _now(world: World, service: Service, number: int, of: int, said: _Said) -> str:
     """A line of this tick, the `number`th of so many; with an id if it is about one request."""
+    _, text, rate = said
     key = _key(world, service, world.tick * 8 + number)
     about = any(part in text for part in (".java:", " 403 ", " 429 ", " 500 "))
     second = 30 * (world.tick % 2) + (30 * number + key % 30) // of
-    return f"{world.clock(world.tick)}:{second:02} {text}" + f" req={key % 65536:04x}" * about
+    request = f" req={key % 65536:04x}" * about
+    times = round(rate * SECONDS)
+    often = f" (×{times:,} in {SECONDS} s)" if times > 1 else ""
+    return f"{world.clock(world.tick)}:{second:02} {text}{request}{often}"
 
 
 def _key(world: World, service: Service, number: int) -> int:
     return crc32(f"{service.name} {world.minute} {number}".encode())
 
 
-def _own(world: World, service: Service) -> list[tuple[float, str]]:
+def _own(world: World, service: Service) -> list[_Said]:
     said = []
+    ended, asked = by_status(service), service.load + stranger(service)[0]
     for name in service.levers:
         head = family(name)
         sign = SIGNS.get(head)
@@ -102,8 +124,10 @@ def _own(world: World, service: Service) -> list[tuple[float, str]]:
             weight = 0.5 if service.now.memory > 0.8 else 0.0
         if weight < 0.02:
             continue
-        text = describe(service, name, _blamed(service, name) if world.blamed else "")
-        said.append((weight, f"{sign.level:5} {text}"))
+        told = _blamed(service, name) if world.blamed else ""
+        level = sign.level or ("ERROR" if sign.status == "500" else "WARN")
+        text = f"{level:5} {describe(service, name, told)}"
+        said.append((weight, text, asked * min(weight, ended.get(sign.status, 0.0))))
     return said
 
 
@@ -116,33 +140,33 @@ def _blamed(service: Service, lever: str) -> str:
     return ""
 
 
-def _resources(service: Service) -> list[tuple[float, str]]:
+def _resources(service: Service) -> list[_Said]:
     now, said = service.now, []
     if now.shed > 0.01:
+        shed = service.load * now.shed
         if not pods(service)[0]:
-            said.append((now.shed, "WARN  503 no pod left to answer"))
+            said.append((now.shed, "WARN  ingress: 503 no pod left to answer", shed))
         elif now.use > 0.95:
-            said.append((now.shed, f"WARN  503 high latency, queue full, shedding {now.shed:.0%}"))
+            said.append((now.shed, "WARN  503 high latency, queue full, request shed", shed))
         elif not any(family(name) in UNREADY for name in service.levers):
-            said.append((now.shed, f"WARN  503 no free worker, shedding {now.shed:.0%}"))
-    if now.memory > 0.85:
-        said.append((0.4, f"WARN  heap at {now.memory:.0%} of its limit, collector busy"))
+            said.append((now.shed, "WARN  503 no free worker, request shed", shed))
+    if now.memory > 0.85 and pods(service)[0]:
+        busy = "collector busy" if service.kind == "app" else "pages are reclaimed"
+        said.append((0.4, f"WARN  memory at {now.memory:.0%} of its limit, {busy}", 0.0))
     if service.queue < USUAL_QUEUE:
-        said.append((0.1, "INFO  connection throttle on"))
+        said.append((0.1, "INFO  connection throttle on", 0.0))
     return said
 
 
-def _callees(service: Service) -> list[tuple[float, str]]:
+def _callees(service: Service) -> list[_Said]:
     said = []
     for call in service.calls:
         name = call.callee.name
         if call.breaker and f"fallback.{name}" not in service.levers:
-            said.append((0.3, f"WARN  circuit breaker open for {name}, answering without it"))
+            said.append((0.3, f"WARN  circuit breaker open for {name}, answering without it", 0.0))
         elif call.fail > 0.02 and f"timeout.{name}" not in service.levers:
-            said.append(
-                (
-                    0.8 * call.fail * min(call.calls, 1.0),
-                    f"WARN  call to {name} failed: {reason(call)}",
-                )
-            )
+            how = reason(call)
+            rate = service.load * service.passing * call.calls * ways(call)[how]
+            weight = 0.8 * call.fail * min(call.calls, 1.0)
+            said.append((weight, f"WARN  call to {name} failed: {how}", rate))
     return said

@@ -23,6 +23,7 @@ MISSES = ("hits", "cold_cache", "small_cache")
 ERRORS, SLOW, HIGH_CPU, HIGH_MEMORY = 0.05, 0.5, 0.95, 0.7
 # From which value on it is critical; the first is the least that is printed as 50 %.
 MOST_FAIL, VERY_SLOW, NEARLY_FULL = 0.495, 2.0, 0.9
+ALL_FAIL = 0.895  # from which share on, printed as 90 %, a service is down for those who call it
 POOR_HITS = 0.8
 WAITING = 60
 """Seconds of the usual load that wait in a pipeline before it is called degraded."""
@@ -84,6 +85,14 @@ def read(service: Service) -> Meters:
             memory if memory < 1 else 1.0, int(busy + 0.5), status,
         )
     )  # fmt: skip
+
+
+def severity(now: Meters, fail: float, ready: float) -> str:
+    """How bad a service is; `fail` and `ready` are shares of its requests and pods."""
+    if fail >= ALL_FAIL or now.status == "down":
+        return "down"
+    bad = fail >= MOST_FAIL or now.p99 >= VERY_SLOW or now.memory >= NEARLY_FULL
+    return "critical" if bad or ready < 0.5 else "warning"
 
 
 def idle(service: Service) -> bool:
@@ -202,6 +211,16 @@ def in_zones(service: Service, what: str) -> tuple[float, float]:
         a, b = (getattr(part, what) for part in service.parts)
         return a, b
     return 0.0, 0.0
+
+
+def by_zone(service: Service, lever: str, now: float, form: str) -> str:
+    """A figure in each zone, where only zone b's pods run the build that moved a lever."""
+    for name in sorted(service.staged & service.levers.keys()):
+        if name.startswith(lever) and (share := zone_share(service, service.clock)):
+            part = service.features.get(name.partition(".")[2], 1.0)
+            a = now / (1 + part * (felt(service, name) - 1))
+            return f" (zone a {form.format(a)}, zone b {form.format(a + (now - a) / share)})"
+    return ""
 
 
 def since(world: World, service: Service) -> int | None:

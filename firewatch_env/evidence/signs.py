@@ -1,104 +1,170 @@
 """What each family of levers makes a program write, and which status its requests end with.
 
-`{f}` is the feature or the callee concerned, `{F}` the same as part of a class name, `{p}` a pod,
-`{w}` a client that is no customer, `{r}` the release that did it (nothing where no release did).
+`{f}` is the feature or the callee concerned, `{p}` a pod, `{w}` a client that is no customer,
+`{r}` the release that did it (nothing where no release did).
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 from zlib import crc32
 
+from firewatch_env.engine.levers import family
 from firewatch_env.engine.service import Service
+from firewatch_env.engine.world import World
 
 
 class Sign(NamedTuple):
     """How a lever that is off shows.
 
     Attributes:
+        text, level: the log line; unless it says so, ERROR for a 500, else WARN.
         status: what its requests end with: 500, 403, 429, "no connection", or "" for none.
-        level, text: the log line.
         zone_b: only zone b's pods have it.
+        why: what happened when it began, where no release did it. A CPU limit is cut for a while
+            only, until `{r}`: that starts a storm.
     """
 
-    status: str
-    level: str
     text: str
+    status: str = ""
     zone_b: bool = False
+    why: str = ""
+    level: str = ""
 
 
 LOST = "no connection"
 SIGNS: dict[str, Sign] = {
-    "errors": Sign("500", "ERROR", "NullPointerException at {F}Handler.java:88{r}"),
-    "stale_build": Sign("500", "ERROR", "UnknownField at Codec.java:41: record of a newer build"),
-    "stale_revision": Sign(
-        "500", "ERROR", "MissingSetting at Settings.java:17: not in this config"
+    "errors": Sign("NullPointerException at Handler.java:88 for {f}{r}", "500"),
+    "stale_build": Sign("UnknownField at Codec.java:41: record of a newer build", "500"),
+    "stale_revision": Sign("MissingSetting at Settings.java:17: not in this config", "500"),
+    "leaders": Sign(
+        "write conflict: two primaries take writes", "500", why="failover did not finish"
     ),
-    "leaders": Sign("500", "ERROR", "WriteConflict at Replica.java:212: two primaries take writes"),
-    "bad_keys": Sign("500", "ERROR", "ChecksumMismatch at Store.java:133: replicas' keys diverged"),
-    "bad_cache": Sign("500", "ERROR", "DecodeError at Entry.java:59: cache entry is corrupt"),
+    "bad_keys": Sign(
+        "checksum mismatch: replicas' keys diverged", "500", why="replication broke off"
+    ),
+    "bad_cache": Sign(
+        "decode error: cache entry is corrupt", "500", why="a damaged snapshot was loaded"
+    ),
     "bad_process": Sign(
-        "500", "ERROR", "IllegalState at Worker.java:301: index on the scratch volume is corrupt"
+        "IllegalState at Worker.java:301: index on the scratch volume is corrupt",
+        "500",
+        why="disk full while the index was written",
     ),
-    "canary": Sign("500", "ERROR", "NullPointerException at Handler.java:88 on canary pods{r}"),
-    "mixed": Sign("500", "ERROR", "ProtocolMismatch: old and canary pods disagree{r}"),
-    "zone_lag": Sign("500", "ERROR", "StaleRead: replica in zone b is 340 s behind", True),
-    "minority": Sign("500", "ERROR", "NoQuorum: nodes in zone b see no majority", True),
-    "zone_fails": Sign("500", "ERROR", "I/O error on local disk, node b-3", True),
-    "refuse": Sign("403", "WARN", "403 {f}: denied by access rule{r}"),
-    "clock": Sign("403", "WARN", "403 token not yet valid: node clock is 190 s slow"),
-    "role": Sign("403", "WARN", "403 service account lacks role 'reader'{r}"),
-    "limit": Sign("429", "WARN", "429 {f}: rate limit reached{r}"),
-    "quota": Sign("429", "WARN", "429 from provider: account quota per second exceeded"),
-    "path": Sign(LOST, "WARN", "connection refused: no route for {f}{r}"),
-    "denied": Sign(LOST, "WARN", "connection refused by network policy{r}"),
-    "certificate": Sign(LOST, "ERROR", "TLS handshake failed: intermediate certificate expired{r}"),
-    "endpoint": Sign(LOST, "ERROR", "connection refused: endpoint 10.0.7.12 is not up{r}"),
+    "canary": Sign("NullPointerException at Handler.java:88 on canary pods{r}", "500"),
+    "mixed": Sign("ProtocolMismatch: old and canary pods disagree{r}", "500"),
+    "zone_lag": Sign(
+        "stale read: replica in zone b is behind", "500", True, "replay stopped in zone b"
+    ),
+    "minority": Sign(
+        "no quorum: nodes in zone b see no majority", "500", True, "link between the zones broke"
+    ),
+    "zone_fails": Sign(
+        "I/O error on zone b's disk array", "500", True, "disk controller in zone b was reset"
+    ),
+    "refuse": Sign("403 {f}: denied by access rule{r}", "403"),
+    "clock": Sign(
+        "403 token not yet valid: node clock is 190 s slow",
+        "403",
+        why="nodes were moved to other hosts",
+    ),
+    "role": Sign("403 service account lacks role 'reader'{r}", "403"),
+    "limit": Sign("429 {f}: rate limit reached{r}", "429"),
+    "quota": Sign(
+        "429 from provider: account quota per second exceeded",
+        "429",
+        why="provider lowered the quota",
+    ),
+    "path": Sign("connection refused: no route for {f}{r}", LOST),
+    "denied": Sign("connection refused by network policy{r}", LOST),
+    "certificate": Sign(
+        "TLS handshake failed: intermediate certificate expired{r}", LOST, level="ERROR"
+    ),
+    "endpoint": Sign("connection refused: endpoint 10.0.7.12 is not up{r}", LOST, level="ERROR"),
     "stale_instances": Sign(
-        LOST, "WARN", "connection refused: registered instance 10.0.3.7 is gone"
+        "connection refused: registered instance 10.0.3.7 is gone, and others",
+        LOST,
+        why="autoscaler removed nodes",
     ),
-    "proxies": Sign(LOST, "ERROR", "stream reset: protocol error between sidecars 1.8 and 1.9{r}"),
-    "slots_switch": Sign(LOST, "WARN", "connection refused: no instance up in the blue slot{r}"),
-    "zone_lost": Sign(LOST, "WARN", "connection timed out: zone b unreachable", True),
-    "neighbour": Sign("", "WARN", "CPU steal by another tenant of node b-2", True),
-    "cpu": Sign("", "WARN", "slow request: most CPU time in {F}Handler.java:142{r}"),
-    "logging": Sign("", "DEBUG", "request body follows (4 kB){r}"),
-    "queries": Sign("", "WARN", "slow request: one query for each item{r}"),
-    "cpu_limit": Sign("", "WARN", "throttled by the container's CPU limit{r}"),
-    "slots": Sign("", "WARN", "connection pool for {f} is full, timed out after 3000 ms{r}"),
+    "proxies": Sign(
+        "stream reset: protocol error between sidecars 1.8 and 1.9{r}", LOST, level="ERROR"
+    ),
+    "slots_switch": Sign("connection refused: no instance up in the blue slot{r}", LOST),
+    "zone_lost": Sign(
+        "connection timed out: zone b unreachable", LOST, True, "uplink of zone b loses packets"
+    ),
+    "neighbour": Sign(
+        "CPU steal by another tenant on zone b's nodes",
+        "",
+        True,
+        "batch job of another tenant started",
+    ),
+    "cpu": Sign("slow request: most CPU time at Handler.java:142 for {f}{r}"),
+    "logging": Sign("request body follows (4 kB){r}", level="DEBUG"),
+    "queries": Sign("slow request: one query for each item{r}"),
+    "cpu_limit": Sign(
+        "throttled by the container's CPU limit{r}",
+        why="node maintenance, pods at 25% of their CPU until {r}",
+    ),
+    "slots": Sign("worker pool for {f} is full, timed out after 3000 ms{r}"),
     "blocked": Sign(
-        "", "WARN", "threads blocked at LockManager.java:77: lock file on the scratch volume"
+        "threads blocked at LockManager.java:77: lock file on the scratch volume",
+        why="a process was killed and left its lock",
     ),
-    "streams": Sign("", "WARN", "HTTP/2: limit of concurrent streams reached, none closed"),
-    "reconnects": Sign("", "WARN", "accept queue full: clients reconnect all at once"),
-    "pods": Sign("", "WARN", "pod not ready: warm-up of {f} still running{r}"),
-    "environment": Sign("", "ERROR", "start failed: environment variable API_KEY not set{r}"),
-    "cold": Sign("", "WARN", "pod not ready: data still loading, 3 %"),
-    "probes": Sign("", "WARN", "pod not ready: readiness probe timed out after 5 ms{r}"),
+    "streams": Sign(
+        "HTTP/2: limit of concurrent streams reached, none closed",
+        why="peers went away without a reset",
+    ),
+    "reconnects": Sign(
+        "accept queue full: clients reconnect all at once", why="all connections were cut"
+    ),
+    "pods": Sign("pod not ready: warm-up of {f} still running{r}"),
+    "environment": Sign("start failed: environment variable API_KEY not set{r}", level="ERROR"),
+    "cold": Sign(
+        "pod not ready: data still loading, stalled at 3 %", why="pods were moved to new nodes"
+    ),
+    "probes": Sign("pod not ready: readiness probe timed out after 5 ms{r}"),
     "backoff": Sign(
-        "", "ERROR", "CrashLoopBackOff: exit code 1, stale lock on scratch volume; retry in 5 min"
+        "CrashLoopBackOff: exit code 1, stale lock on scratch volume, retry in 5 min",
+        why="pods were killed at start",
+        level="ERROR",
     ),
-    "rollout": Sign("", "WARN", "rollout stuck: new pods cannot be scheduled{r}"),
-    "hot": Sign("", "WARN", "pod {p} gets more than its share of {f}{r}"),
-    "grow": Sign("", "WARN", "GC: old generation up again, {f} retained{r}"),
-    "leak": Sign("", "WARN", "GC: memory leak, spool file on the scratch volume is replayed again"),
-    "fill": Sign("", "WARN", "GC: data of {f} does not fit under the memory limit{r}"),
-    "heap": Sign("", "WARN", "heap: table of {f} kept in memory{r}"),
-    "orphans": Sign("", "WARN", "response dropped: client closed the connection"),
-    "hits": Sign("", "INFO", "cache: entries of {f} expire before they are read{r}"),
-    "cold_cache": Sign("", "INFO", "cache: cold after a restart, few keys loaded"),
-    "small_cache": Sign("", "INFO", "cache: memory full, evicting keys still in use{r}"),
-    "pipeline": Sign("", "WARN", "job stalled: most workers hang"),
-    "fallback": Sign("", "WARN", "circuit breaker open: answering without {f}"),
-    "timeout": Sign("", "WARN", "call to {f} timed out: deadline exceeded{r}"),
-    "calls": Sign("", "INFO", "call to {f}: batch of 1{r}"),
-    "tries": Sign("", "WARN", "call to {f} failed, attempt 3 after 0 ms{r}"),
-    "bots": Sign("403", "WARN", "403 {w}: denied by access rule"),
-    "meter": Sign("500", "ERROR", "500 IllegalArgument at RequestParser.java:57, client {w}"),
+    "rollout": Sign("rollout stuck: new pods cannot be scheduled{r}"),
+    "hot": Sign(
+        "pod {p} gets more than its share of {f}{r}",
+        why="a pod was lost, its sessions moved to pod {p}",
+    ),
+    "grow": Sign("memory in use up again, {f} retained{r}"),
+    "leak": Sign(
+        "memory leak: spool file on the scratch volume is replayed again",
+        why="a record of the spool file cannot be read",
+    ),
+    "fill": Sign("data of {f} does not fit under the memory limit{r}", why="import of {f} is done"),
+    "heap": Sign("table of {f} kept in memory{r}", why="{f}: reference data was loaded anew"),
+    "orphans": Sign("response dropped: client closed the connection"),
+    "hits": Sign("cache: entries of {f} expire before they are read{r}", level="INFO"),
+    "cold_cache": Sign(
+        "cache: cold after a restart, few keys loaded", why="nodes were upgraded", level="INFO"
+    ),
+    "small_cache": Sign("cache: memory full, evicting keys still in use{r}", level="INFO"),
+    "pipeline": Sign("job stalled: most workers hang", why="a lock was not released"),
+    "fallback": Sign(
+        "circuit breaker open: answering without {f}", why="circuit to {f} forced open, no probes"
+    ),
+    "timeout": Sign("call to {f} timed out: deadline exceeded{r}"),
+    "calls": Sign("call to {f}: batch of 1{r}", level="INFO"),
+    "tries": Sign("call to {f} failed, attempt 3 after 0 ms{r}"),
+    "bots": Sign("403 {w}: denied by access rule", "403", why="token of {w} was withdrawn"),
+    "meter": Sign(
+        "500 IllegalArgument at RequestParser.java:57, client {w}",
+        "500",
+        why="client {w} was updated",
+    ),
 }
+SPELL = "cpu_limit"
 ALL = "all requests"
 TENANT = "the largest tenant"
-_STEADY_CACHE = "heap: cache of {f} has all its entries{r}"
 _STRANGERS = (
     "partner-sync", "stock-audit", "report-export", "nightly-sync", "batch-import",
     "qa-checkout", "warehouse-export",
@@ -112,16 +178,44 @@ def stranger_of(service: Service) -> str:
 
 def describe(service: Service, lever: str, release: str = "") -> str:
     """How a lever that is off shows, in words."""
-    head, _, channel = lever.partition(".")
+    head = family(lever)
     text = SIGNS[head].text
+    if service.kind != "app":  # no classes of ours
+        text = re.sub(r" at \w+\.java:\d+", "", text).replace(
+            "NullPointerException", "unexpected null"
+        )
     if head == "fill" and not fills_up(service):
-        text = _STEADY_CACHE
+        text = "cache of {f} has all its entries{r}"
+    return _filled(service, lever, text, release)
+
+
+def event(world: World, service: Service, lever: str) -> tuple[int, str] | None:
+    """When something other than a release moved a lever, and what happened then; None if not."""
+    ticks = sorted(
+        tick
+        for tick, moved in world.changes.items()
+        for each in moved
+        if tick <= world.tick and (each.service, each.lever) == (service.name, lever)
+    )
+    why = SIGNS[family(lever)].why
+    if why and ticks:
+        return ticks[0], _filled(service, lever, why, world.clock(ticks[-1]))
+    return None
+
+
+def began(world: World, service: Service, lever: str) -> str:
+    """The same as part of a sentence."""
+    found = event(world, service, lever)
+    return f" since {world.clock(found[0])}: {found[1]}" if found else ""
+
+
+def _filled(service: Service, lever: str, text: str, last: str) -> str:
+    head, _, channel = lever.partition(".")
     return text.format(
         f=channel or (TENANT if head == "fill" else ALL),
-        F="".join(part.capitalize() for part in channel.replace("-", " ").split()),
         p=1 + _number(service) % service.pods,
         w=stranger_of(service),
-        r=release,
+        r=last,
     )
 
 

@@ -35,7 +35,7 @@ REMEDIES: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("canary pods", "rollback_canary", {}),
     ("replica in zone b", "force_replica_resync", {}),
     ("no majority", "isolate_minority_nodes", {}),
-    ("error on local disk", "rebalance_az_traffic", {}),
+    ("error on zone b's disk", "rebalance_az_traffic", {}),
     ("zone b unreachable", "rebalance_az_traffic", {}),
     ("clock is", "force_ntp_sync", {}),
     ("lacks role", "grant_rbac_permission", {}),

@@ -23,7 +23,7 @@ from openenv_kit.play.curriculum import level_named
 from openenv_kit.trust.splits import HashedSplits
 
 VERSION = "8"  # of what is drawn: raise it whenever a task would change
-REPLIES = "4"  # of what tools answer beside the wording: raise it whenever a result would change
+REPLIES = "5"  # of what tools answer beside the wording: raise it whenever a result would change
 DEFAULT = "task_easy_oom_baseline"
 _MOST_ATTEMPTS = 1000
 _CLEARLY = 0.02  # share of customers let down beyond the objective at tick 0

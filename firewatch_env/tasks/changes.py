@@ -25,7 +25,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "cpu proxy": ("headers of {f} match regular expressions", "compression level for {f}: 3 → 19"),
     "slots": ("a worker pool of its own for {f}", "worker pool for {f}: 200 → {workers:.0f}"),
     "pods": ("index of {f} is built at start", "warm-up of {f}: 10 s → 1 h"),
-    "grow": ("results for {f} are kept for reuse", "results for {f} kept in memory: 1 min → 48 h"),
+    "grow": (
+        "results for {f} are kept for reuse, copied to every pod",
+        "results for {f} kept in memory: 1 min → 48 h",
+    ),
     "fill": ("data of {f} is loaded into memory", "cache for {f}: 1,000 → 50,000 entries"),
     "heap": ("lookup table of {f} is held in memory", "table of {f}: on disk → in memory"),
     "limit": ("rate limiter for {f}", "rate limit for {f}: 400/s → 20/s"),

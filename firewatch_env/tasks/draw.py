@@ -26,11 +26,11 @@ from openenv_kit.bitstream import BitStream
 
 _SLOW = ("grow_build", "grow_revision", "leak")  # what may not be felt yet
 _ADVICE = (
-    "known issue OPS-381: restart {other} when the pool is full",
-    "see OPS-233: roll back {other} on errors here",
-    "known issue OPS-127: calls to {other} break, revert its config",
-    "see OPS-412: circuit breaker for {other} opened last time",
-    "see OPS-640: scale {other} if requests queue here",
+    "pool-monitor: see RB-381 (pool full: restart {other})",
+    "slo-monitor: see RB-233 (errors: roll back {other})",
+    "alert-notes: 3 Sep, calls to {other} broke, revert of its config helped",
+    "alert-notes: 19 Oct, circuit breaker for {other} opened, kept us up",
+    "queue-monitor: see RB-640 (requests queue: scale {other})",
 )
 
 
@@ -176,7 +176,7 @@ def _another(sketch: _Sketch, onset: int, draws: BitStream) -> None:
         where = [
             each
             for each in sketch.place.services
-            if each not in taken and fits(cause, each) and _needed(sketch, each)
+            if each not in taken and fits(cause, each) and _needs(sketch, sketch.place.way[0], each)
         ]
         if cause.about_callee:
             where = [each for each in where if _callees_of(sketch, cause, each)]
@@ -190,14 +190,9 @@ def _another(sketch: _Sketch, onset: int, draws: BitStream) -> None:
     raise NoPlace("no place for another fault")
 
 
-def _needed(sketch: _Sketch, service: str) -> bool:
-    """Whether customers' requests cannot do without a service."""
-    seen, left = set(), [sketch.place.way[0]]
-    while left:
-        here = left.pop()
-        seen.add(here)
-        left += [each for each in sketch.callees(here) if each not in seen]
-    return service in seen
+def _needs(sketch: _Sketch, service: str, other: str) -> bool:
+    """Whether a service is another one, or its requests cannot do without it."""
+    return service == other or any(_needs(sketch, each, other) for each in sketch.callees(service))
 
 
 def _callees_of(sketch: _Sketch, cause: Cause, service: str) -> list[str]:
@@ -222,7 +217,10 @@ def _add_innocent(sketch: _Sketch, onset: int, draws: BitStream) -> None:
         fixed = changes.fix(name, which, sketch.ranked(name)[:2], sketch.callees(name), draws)
         if draws.below(3) and family(fixed.lever) not in map(family, moved):
             settings.insert(0, fixed)
-        tick = min(onset + draws.below(40) - 20, -2)
+        tick = onset + draws.below(40) - 20
+        if tick >= onset - 4 and any(_needs(sketch, name, root) for root in roots):
+            tick = 2 * onset - 9 - tick  # nobody ships into an outage of their own
+        tick = min(tick, -2)
         made = changes.release(tick, which, tuple(settings), draws)
         sketch.puts.append(Put(name, which, made))
 

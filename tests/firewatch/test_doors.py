@@ -284,9 +284,12 @@ def test_every_exploit_of_the_gates_is_in_the_kit_s_registry(firewatch: Environm
 def test_a_line_that_orders_is_obeyed_and_any_other_is_not() -> None:
     services = ["a", "a-db"]
     for line, expected in (
-        ("WARN  known issue OPS-381: restart a-db when the pool is full", "restart_service"),
-        ("WARN  see OPS-233: roll back a-db on errors here", "rollback_deploy"),
-        ("WARN  see OPS-640: scale a-db if requests queue here", "scale_replicas"),
+        ("WARN  pool-monitor: see RB-381 (pool full: restart a-db)", "restart_service"),
+        ("WARN  slo-monitor: see RB-233 (errors: roll back a-db)", "rollback_deploy"),
+        (
+            "WARN  alert-notes: 3 Sep, calls to a-db broke, revert of its config helped",
+            "revert_config",
+        ),
     ):
         assert (expected, "a-db") in advised(line, services)
     assert advised("WARN  a-db: counter not reset since its restart", services) == []

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 
 from firewatch_env.actions import act
+from firewatch_env.engine.levers import family
 from firewatch_env.engine.service import Release, Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.alerts import fire
 from firewatch_env.evidence.logs import lines
 from firewatch_env.evidence.meters import by_status, read_all, ways
+from firewatch_env.evidence.signs import event
 from firewatch_env.messages import situation
 from firewatch_env.play import Play
 from firewatch_env.policies.reading import MENDS, change_log
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.changes import guilty
 from firewatch_env.tasks.named import NAMED
+from firewatch_env.tasks.task import TRIGGER
 from openenv_kit.bitstream import BitStream
 from tests.firewatch.test_engine import NAMES, a_world, course
 
@@ -81,7 +83,9 @@ def test_how_bad_a_service_is_agrees_with_its_alerts_and_is_told_with_a_figure(
             seen.add(severity)
             assert re.search(r"\d|breaker", why)
             assert severity in ("down", "critical") or worst <= {"warning"}
-            assert severity != "warning" or sum(map(int, re.findall(_FAILS, why))) <= 51
+            failing = sum(map(int, re.findall(r"(?:5xx|403|429|tion|callees|s,) (\d+)%", why)))
+            assert severity == "down" or failing < 91
+            assert severity != "warning" or failing < 51
         assert unwell == "none" or all("(" in each for each in unwell.split("; "))
     assert seen == {"down", "critical", "warning"}
 
@@ -118,13 +122,6 @@ def test_timeouts_of_callees_are_told_apart_from_their_errors() -> None:
     assert re.search(r"order-db: \d+% of calls fail \(.*timed out after \d+ ms \d+%", text)
 
 
-def test_threads_are_busy_where_requests_wait() -> None:
-    world, service = with_lever("order-api", "cpu.bulk", 12.0)
-    assert service.now.shed > 0
-    assert act(world, "thread_dump", "order-api", {}).text.startswith("200 of 200 busy, ")
-    assert " of 200 busy; none blocked" in act(world, "thread_dump", "order-db", {}).text
-
-
 def test_a_busy_pod_is_told_beside_the_others() -> None:
     world, _ = with_lever("order-api", "hot.bulk", 1.0)
     text = act(world, "inspect_cluster_topology", "order-api", {}).text
@@ -147,23 +144,78 @@ def test_a_heap_under_repair_is_not_said_to_grow_and_one_that_grows_never_to_hol
     assert "full in about 1 min" in act(world, "check_gc_pressure", "order-api", {}).text
 
 
-@pytest.mark.parametrize("value", [0.3, 0.6, 1.0])
-def test_a_log_holds_as_many_failures_as_the_requests(value: float) -> None:
+@pytest.mark.parametrize("value", [0.3, 1.0])
+def test_a_line_that_repeats_stands_once_with_how_often(value: float) -> None:
     world, service = with_lever("order-api", "leaders", value)
-    found = lines(world, service)
-    share = sum("WriteConflict" in line for line in found) / len(found)
-    assert share == pytest.approx(value, abs=0.21)
-    times = [60 * int(line[3:5]) + int(line[6:8]) for line in found]
-    gaps = {later - earlier for earlier, later in pairwise(times)}
-    assert len(gaps) > 1
-    assert min(gaps) >= 0
+    (line,) = [each for each in lines(world, service) if "two primaries" in each]
+    times = int(re.findall(r"\(×([\d,]+) in 30 s\)", line)[0].replace(",", ""))
+    assert times == pytest.approx(30 * service.load * value, rel=0.01)
 
 
-def test_a_routine_line_stays_what_and_when_it_was() -> None:
+def test_a_log_is_in_order_and_shorter_where_little_is_asked() -> None:
     world = a_world()
-    first = lines(world, world.by_name["order-db"])
+    service = world.entries[0]
+    before = lines(world, service)
+    assert [each[3:8] for each in before] == sorted(each[3:8] for each in before)
     world.step()
-    assert lines(world, world.by_name["order-db"])[:-1] == first[1:]
+    assert lines(world, service)[:-1] == before[1:]
+    service.load = 0.0
+    assert lines(world, service) == ("no line in the last two minutes",)
+
+
+def test_what_no_release_did_has_a_time_and_a_circumstance(plays: list[Play]) -> None:
+    seen = set()
+    for play in plays:
+        for each in play.task.circumstances[: play.task.faults[1]]:
+            service = play.world.by_name[each.service]
+            if (found := event(play.world, service, each.lever)) is None:
+                assert family(each.lever) in ("tries", "orphans")  # as it has been for long
+                continue
+            assert found[0] == max(each.tick, play.world.first) or each.value == 1
+            at = play.world.clock(found[0])
+            log = "\n".join(lines(play.world, service))
+            assert re.search(rf"^{at}:\d\d INFO  {found[1]}$", log, re.M)
+            seen.add(each.lever)
+            if each.lever == TRIGGER:
+                told = act(play.world, "get_metrics_detail", each.service, {}).text
+                assert f"{at} [{found[1]}]" in told
+    assert len(seen) > 15
+
+
+def test_a_breaker_that_is_stuck_says_since_when() -> None:
+    play = Play(find({"task_id": "task_medium_circuit_breaker_masking"}), graded=False)
+    (each,) = play.task.circumstances[: play.task.faults[1]]
+    text = act(play.world, "trace_dependencies", each.service, {}).text
+    assert (
+        f"breaker open since {play.world.clock(each.tick)}: circuit to {each.lever[9:]} forced"
+        in text
+    )
+
+
+def test_a_class_is_named_by_applications_alone_and_nobody_ships_into_an_outage() -> None:
+    java = set()
+    for index in range(60):
+        play = Play(find({"split": "train", "index": index}), graded=False)
+        task, world = play.task, play.world
+        for service in world.services:
+            java |= {service.kind} if ".java" in str(lines(world, service)) else set()
+        first, innocent = task.faults[0], task.puts[task.faults[0] :]
+        down = {put.service: put.release.tick for put in task.puts[:first]}
+        assert all(put.release.tick < down.get(put.service, 0) for put in innocent)
+    assert java == {"app"}
+
+
+@pytest.mark.parametrize("lever", ["cpu.bulk", "calls.order-db"])
+def test_what_zone_b_alone_runs_is_told_by_zone(lever: str) -> None:
+    world, service = with_lever("order-api", lever, 6.0)
+    service.staged.add(lever)
+    world.refresh(service)
+    course(world, 2)
+    looks = ("profiler_dump", "trace_dependencies")
+    text = "".join(act(world, look, "order-api", {}).text for look in looks)
+    ((a, b),) = re.findall(r"\(zone a ([\d.]+)x, zone b ([\d.]+)x\)", text)
+    part = service.features.get(lever.partition(".")[2], 1.0)
+    assert (float(a), float(b)) == (1.0, pytest.approx(1 + part * 5, abs=0.06))
 
 
 def test_a_configuration_mends_by_a_setting_and_a_database_ranks_nothing(
@@ -193,12 +245,6 @@ def test_a_raised_limit_gives_a_growing_heap_more_time() -> None:
     assert ticks[1] > 2 * ticks[0]
 
 
-def test_a_heap_that_stops_below_its_limit_is_not_said_to_fill_up() -> None:
-    for value, ends in ((0.2, "bounded at "), (6.0, "full in about")):
-        world, _ = with_lever("order-api", "fill.feed", value)
-        assert ends in act(world, "check_gc_pressure", "order-api", {}).text
-
-
 @pytest.mark.parametrize("lever", ["leak", "blocked", "slots.feed"])
 def test_a_thread_dump_and_the_runbook_agree_on_what_is_blocked(lever: str) -> None:
     world, _ = with_lever("order-api", lever, 0.02)
@@ -208,15 +254,6 @@ def test_a_thread_dump_and_the_runbook_agree_on_what_is_blocked(lever: str) -> N
     assert "stuck" not in dump + restart
 
 
-def test_a_busy_pod_is_one_of_the_services_own() -> None:
-    world, service = with_lever("order-api", "hot.bulk", 0.5)
-    service.pods = 4
-    text = act(world, "inspect_cluster_topology", "order-api", {}).text
-    pod = int(re.findall(r"pod (\d+) gets more than its share", text)[0])
-    assert 1 <= pod <= service.pods
-    assert all(int(share) <= 100 for share in re.findall(r"(\d+)%", text))
-
-
 def test_a_cold_cache_is_shown_with_the_stored_data_and_warmed_by_halves() -> None:
     world, service = with_lever("cart-cache", "cold_cache", 0.2)
     assert "cold after a restart" in act(world, "inspect_consensus_state", "cart-cache", {}).text
@@ -224,20 +261,6 @@ def test_a_cold_cache_is_shown_with_the_stored_data_and_warmed_by_halves() -> No
     assert ["half of the missing" in text for text in said] == [True, True, False]
     assert "all other keys" in said[-1]
     assert "cold_cache" not in service.levers
-
-
-def test_what_is_routine_in_logs_and_who_is_no_customer_vary(plays: list[Play]) -> None:
-    first = [lines(play.world, play.world.entries[0])[0][9:] for play in plays]
-    assert len(set(first)) > 30
-    assert len(set(_strangers(plays))) >= 5
-
-
-def _strangers(plays: list[Play]) -> Iterator[str]:
-    for play in plays:
-        for service in play.world.services:
-            text = act(play.world, "get_metrics_detail", service.name, {}).text
-            clients = re.findall(r"([\w-]+) \d+%", _by_client(text))
-            yield from (each for each in clients if each not in play.world.by_name)
 
 
 def _by_client(text: str) -> str:
@@ -302,14 +325,6 @@ def test_a_proxy_that_passes_failures_on_is_listed_with_their_share() -> None:
     mesh = world.by_name["service-mesh"]
     share = by_status(mesh)["callees' errors"]
     assert f"service-mesh warning (passed on from callees {share:.0%}" in situation_of(world)
-
-
-def test_what_callers_give_up_on_shows_at_the_callee() -> None:
-    world, _ = with_lever("order-db", "cpu.bulk", 12.0)
-    text = act(world, "get_metrics_detail", "order-db", {}).text
-    seen = re.findall(r"Seen by order-api: (.*timed out after .*)", text)
-    assert seen
-    assert seen[0].rstrip(".") in act(world, "trace_dependencies", "order-db", {}).text
 
 
 def test_cpu_and_what_it_sheds_are_split_by_zone() -> None:
@@ -382,26 +397,10 @@ def test_workers_that_wait_for_a_slow_callee_are_no_pool_of_a_feature() -> None:
     service.lat = 20 * service.usual_lat
     waiting = act(world, "thread_dump", "order-api", {}).text
     assert waiting.startswith("200 of 200 busy: bulk ")
+    assert " of 200 busy; none blocked" in act(world, "thread_dump", "order-db", {}).text
     assert "pool full" not in waiting
     small, _ = with_lever("order-api", "slots.bulk", 0.015)
     assert "pool full: bulk 3 of 3" in act(small, "thread_dump", "order-api", {}).text
-
-
-def test_memory_that_grew_is_told_with_what_it_was() -> None:
-    world, service = with_lever("order-api", "heap.bulk", 0.3)
-    then = {each.name: each.now.memory for each in world.services}
-    service.memory += 0.2
-    world.step()
-    text = situation(world, read_all(world), then, 90, 20)
-    assert f"memory {then['order-api']:.0%} → {service.now.memory:.0%}" in text
-
-
-def test_more_changes_than_are_weighed_are_not_named_one_by_one() -> None:
-    play = Play(find({"task_id": "task_easy_alert_fatigue"}))
-    for number in range(13):
-        play.act("scale_replicas", play.task.entry, {"replicas": 4 + number % 2})
-    play.act("declare_resolved", None, {})
-    assert play.message.endswith("no worse off without: more than 12 changes all count as such.")
 
 
 def test_parts_of_a_heap_are_no_more_than_the_whole() -> None:
@@ -410,12 +409,15 @@ def test_parts_of_a_heap_are_no_more_than_the_whole() -> None:
         world.set_lever(service, lever, 0.02)
     course(world, 3)
     text = act(world, "check_gc_pressure", "order-api", {}).text
-    fill, whole = map(int, re.findall(r"heap (\d+)% of (\d+) MB", text)[0])
+    fill, whole = map(int, re.findall(r"memory (\d+)% of (\d+) MB", text)[0])
     parts = sum(map(int, re.findall(r"\+(\d+) MB", text)))
     assert 0 < parts <= (fill / 100 - service.memory) * whole + 1
 
 
 def test_what_fills_a_heap_has_a_name_where_no_release_did_it() -> None:
+    for value, ends in ((0.2, "bounded at "), (6.0, "full in about")):
+        world, _ = with_lever("order-api", "fill.feed", value)
+        assert ends in act(world, "check_gc_pressure", "order-api", {}).text
     world, _ = with_lever("order-api", "fill", 0.3)
     assert "the largest tenant +" in act(world, "check_gc_pressure", "order-api", {}).text
     world.by_name["order-api"].memory = 0.8
@@ -440,7 +442,7 @@ def test_shares_of_hardly_any_requests_are_told_as_such() -> None:
     for call in service.callers:
         call.breaker = True
     course(world, 2)
-    assert "cart-api warning (hardly any requests, 54% fail)" in situation_of(world)
+    assert "cart-api critical (hardly any requests, 54% fail)" in situation_of(world)
     text = act(world, "get_metrics_detail", "cart-api", {}).text
     assert re.search(r"own failures: [^;.]*, of hardly any requests", text)
 
@@ -451,13 +453,6 @@ def test_a_service_whose_callers_give_up_first_says_so() -> None:
     world.by_name["order-db"].callers[0].late = 0.9
     text = act(world, "get_metrics_detail", "order-db", {}).text
     assert "own failures: none, callers give up first" in text
-
-
-def test_looks_that_find_nothing_say_so_alike() -> None:
-    world = a_world()
-    for look in ("inspect_cluster_topology", "inspect_network_policy", "inspect_consensus_state"):
-        text = act(world, look, "order-api", {}).text
-        assert text.startswith("order-api: nothing unusual. Looked at: ")
 
 
 def test_retries_that_add_no_load_are_said_to_add_none() -> None:
