@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from firewatch_env.engine.families import UNNOTICED, no_customers, stranger
+from firewatch_env.engine.families import UNNOTICED, no_customers
 from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.motion import ZONE_B, sized_at, zone_share
 from firewatch_env.engine.service import Call, Release, Service
@@ -88,7 +88,7 @@ def read(service: Service) -> Meters:
 
 def idle(service: Service) -> bool:
     """Whether so few requests arrive that shares of them say little."""
-    return service.load + stranger(service)[0] < _IDLE * service.usual_load
+    return service.load + service.stranger[0] < _IDLE * service.usual_load
 
 
 def pods(service: Service) -> tuple[int, int]:
@@ -190,7 +190,7 @@ def split(service: Service) -> dict[str, dict[str, float]]:
         if b_asked:
             zones["b"] = 1 - everywhere * in_b * newer * (1 - b)
     by_client = {call.caller.name: service.now.seen for call in service.callers if not call.breaker}
-    if (fails := stranger(service)[1]) > 0:
+    if (fails := service.stranger[1]) > 0:
         by_client[stranger_of(service)] = 1 - (1 - fails) * (1 - service.now.seen)
     failing = {name: 1 - ok for name, ok in features.items()}
     return {"version": versions, "zone": zones, "feature": failing, "client": by_client}
