@@ -70,7 +70,8 @@ def read(service: Service) -> Meters:
         elif head == "fallback":
             poor = True
     p99 = 2.2 * lat if 2.2 * lat > 1.6 * tail else 1.6 * tail
-    if seen >= 0.9 or (few and pods(service)[0] == 0) or all(part.down for part in service.parts):
+    dead = service.parts[0].down and all(part.down for part in service.parts)
+    if seen >= 0.9 or dead or (few and pods(service)[0] == 0):
         status = "down"
     elif seen >= 0.5 or p99 >= 2:
         status = "critical"
@@ -131,7 +132,8 @@ def by_status(service: Service) -> dict[str, float]:
     own = 1 - (1 - service.err) * (1 - spoilt) * (1 - stray * ("meter" in service.levers))
     refused = 1 - (1 - now.refused) * (1 - stray * ("bots" in service.levers))
     # In this order: what one thing ends does not reach the next.
-    found, left = dict[str, float](), 1.0
+    found: dict[str, float] = {}
+    left = 1.0
     for status, share in (
         (LOST, now.lost), ("503", now.shed), ("403", refused), ("429", now.limited), ("500", own),
     ):  # fmt: skip
