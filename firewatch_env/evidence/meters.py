@@ -70,6 +70,7 @@ def read(service: Service) -> Meters:
         elif head == "fallback":
             poor = True
     p99 = 2.2 * lat if 2.2 * lat > 1.6 * tail else 1.6 * tail
+    # Most are up, and a generator takes longer than all the rest.
     dead = service.parts[0].down and all(part.down for part in service.parts)
     if seen >= 0.9 or dead or (few and pods(service)[0] == 0):
         status = "down"

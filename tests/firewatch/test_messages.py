@@ -95,6 +95,25 @@ def test_a_service_without_enough_pods_is_listed_though_nothing_fails() -> None:
     assert re.search(r"order-api warning \(\d/\d+ pods ready", situation_of(world))
 
 
+def test_an_alert_tells_since_when_it_has_fired_without_a_break() -> None:
+    world, service = with_lever("cart-api", "errors", 0.3)
+    since: dict[str, int] = {}
+
+    def fired() -> list[int]:
+        course(world, 1)
+        alerts = fire(world, since, read_all(world))
+        mine = [a for a in alerts if a["alert_id"] == "HighErrorRate-cart-api-own"]
+        return [alert["fired_at_tick"] for alert in mine]
+
+    (first,) = fired()
+    assert first == world.tick
+    assert fired() == [first]
+    world.set_lever(service, "errors", 0.0)
+    assert fired() == []
+    world.set_lever(service, "errors", 0.3)
+    assert fired() == [world.tick] != [first]
+
+
 def test_memory_near_its_limit_is_alerted_first_and_whoever_owns_the_service() -> None:
     world, service = with_lever("order-api", "heap.bulk", 0.3)
     steady = world.by_name["cart-api"]
