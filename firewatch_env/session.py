@@ -155,6 +155,5 @@ def _understand(action: Any, play: Play) -> tuple[str, str | None, Mapping[str, 
         parameters |= given
     if not known.needs_target:
         return known.name, None, parameters
-    services = sorted(play.world.by_name)
-    target = require_name("target_service", action.get("target_service"), services)
+    target = require_name("target_service", action.get("target_service"), play.graph)
     return known.name, target, parameters

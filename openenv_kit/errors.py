@@ -19,7 +19,7 @@ the nearest match. They never hold a label, a seed, a path or a stack trace.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 PREFIX = "OPENENV_KIT_"
@@ -112,12 +112,11 @@ def unknown_name_message(kind: str, value: Any, allowed: Iterable[str]) -> str:
     return f"Unknown {kind} {echo(value)}.{hint} Allowed: {', '.join(names)}."
 
 
-def require_name(kind: str, value: object, allowed: Iterable[str]) -> str:
+def require_name(kind: str, value: object, allowed: Collection[str]) -> str:
     """The value if it is an allowed name; otherwise an UnknownNameError, with the nearest one."""
-    names = tuple(allowed)
-    if isinstance(value, str) and value in names:
+    if isinstance(value, str) and value in allowed:
         return value
-    raise UnknownNameError(kind, value, names)
+    raise UnknownNameError(kind, value, allowed)
 
 
 def require_integer(name: str, value: object, low: int, high: int) -> int:

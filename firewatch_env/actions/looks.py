@@ -7,7 +7,6 @@ from typing import Any
 
 from firewatch_env.actions.registry import Outcome, look
 from firewatch_env.engine.catalogue import USUAL_HITS
-from firewatch_env.engine.families import stranger
 from firewatch_env.engine.service import PROMOTED, Call, Release, Service
 from firewatch_env.engine.world import DAY, World
 from firewatch_env.evidence.logs import lines
@@ -79,7 +78,7 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
         extra += f", pods out of memory at {world.clock(service.killed)}"
     a, b = in_zones(service, "use")
     zones = f" (zone a {a:.0%}, zone b {b:.0%})" if abs(a - b) >= 0.005 else ""
-    load = (service.load + stranger(service)[0]) / service.usual_load
+    load = (service.load + service.stranger[0]) / service.usual_load
     said.append(
         f"CPU {m.cpu:.0%}{zones}, memory {m.memory:.0%}, pods {ready}/{whole} ready, "
         f"load {load:.1f}x usual, latency {_latency(service)}{extra}."

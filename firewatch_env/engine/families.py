@@ -169,7 +169,7 @@ def stranger(service: Service) -> tuple[float, float]:
 
 def no_customers(service: Service) -> float:
     """Share of the requests to a service now that fail for a client that is no customer."""
-    asked, fails = stranger(service)
+    asked, fails = service.stranger
     return fails * asked / (asked + service.load) if asked else 0.0
 
 

@@ -93,6 +93,7 @@ def _follow(service: Service, e: Effect) -> None:
     service.slots = service.usual_slots * e.slots * e.ready * size
     service.grow, service.grow_cap, service.heap = e.grow, e.grow_cap, e.heap
     service.orphans, service.hits, service.stalled = e.orphans, e.hits, e.stalled
+    service.stranger = families.stranger(service)
 
 
 def _derive_call(call: Call, e: Effect) -> None:

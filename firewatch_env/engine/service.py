@@ -163,7 +163,7 @@ class Service:
         "killed", "kind", "lat", "levers", "limit", "load", "masks", "memory", "memory_limit",
         "memory_mb", "moved", "name", "now", "orphans", "parts", "passing", "path", "pods",
         "queue", "refuse", "revision", "rolled", "size", "sizing", "slots", "slow_after", "soft",
-        "special", "staged", "stalled",
+        "special", "staged", "stalled", "stranger",
         "usual_cores", "usual_lat", "usual_load", "usual_slots", "work", "zoned",
     )  # fmt: skip
 
@@ -208,6 +208,7 @@ class Service:
         self.grow_cap = 9.0
         self.hits = 0.0
         self.stalled = 1.0
+        self.stranger = 0.0, 0.0  # see families.py
         # State.
         self.load = 0.0
         self.passing = 1.0

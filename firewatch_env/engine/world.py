@@ -97,7 +97,7 @@ class World:
         tick(self)
         if self.history is not None:
             self.history.append(
-                tuple(1 - (1 - s.now.seen) * (1 - no_customers(s)) for s in self.services)
+                tuple([1 - (1 - s.now.seen) * (1 - no_customers(s)) for s in self.services])
             )
 
     def set_lever(self, service: Service, name: str, value: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from operator import attrgetter, ge
+from operator import attrgetter
 from typing import Any
 
 from firewatch_env.engine.world import World
@@ -50,7 +50,6 @@ _RULES = (
     _Rule("HighCPU", "cpu", HIGH_CPU, _NEVER, lambda v: f"CPU at {v:.0%} of its limit"),
 )
 _watched = attrgetter(*(rule.meter for rule in _RULES))
-_THRESHOLDS = tuple(rule.threshold for rule in _RULES)
 CUSTOMERS = 0.02
 _LET_DOWN = _Rule(
     "HighErrorRate",
@@ -75,21 +74,18 @@ def fire(world: World, since: dict[str, int], meters: Mapping[str, Meters]) -> l
         if service.entry and world.let_down >= CUSTOMERS:
             found.append(_fired(_LET_DOWN, service.name, world.let_down))
         if service.alerted:
-            values = _watched(now)
-            if any(map(ge, values, _THRESHOLDS)):
-                for rule, value in zip(_RULES, values, strict=True):
-                    if value >= rule.threshold:
-                        found.append(_fired(rule, service.name, float(value)))
+            for rule, value in zip(_RULES, _watched(now), strict=True):
+                if value >= rule.threshold:
+                    found.append(_fired(rule, service.name, float(value)))
         elif now.memory >= NEARLY_FULL:
             # Pods about to be killed are the cluster's alert, whoever owns them.
             found.append(_fired(_MEMORY, service.name, now.memory))
     found.sort()  # by rank, how far over, and id, which no two share
-    alerts = [alert for _, _, _, alert in found]
-    for gone in since.keys() - {alert["alert_id"] for alert in alerts}:
-        del since[gone]
-    for alert in alerts:
-        alert["fired_at_tick"] = since.setdefault(alert["alert_id"], world.tick)
-    return alerts
+    before = since.copy()
+    since.clear()
+    for _, _, alert_id, alert in found:
+        alert["fired_at_tick"] = since[alert_id] = before.get(alert_id, world.tick)
+    return [alert for _, _, _, alert in found]
 
 
 def _fired(rule: _Rule, service: str, value: float) -> tuple[int, float, str, dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from firewatch_env.engine.families import stranger
 from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.motion import zone_share
 from firewatch_env.engine.service import USUAL_QUEUE, Service
@@ -103,7 +102,7 @@ def _key(world: World, service: Service, number: int) -> int:
 
 def _own(world: World, service: Service) -> list[_Said]:
     said = []
-    ended, asked = by_status(service), service.load + stranger(service)[0]
+    ended, asked = by_status(service), service.load + service.stranger[0]
     for name in service.levers:
         head = family(name)
         sign = SIGNS.get(head)

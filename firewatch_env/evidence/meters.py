@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from firewatch_env.engine.families import UNNOTICED, no_customers, stranger
+from firewatch_env.engine.families import UNNOTICED, no_customers
 from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.motion import ZONE_B, sized_at, zone_share
 from firewatch_env.engine.service import Call, Release, Service
@@ -71,7 +71,9 @@ def read(service: Service) -> Meters:
         elif head == "fallback":
             poor = True
     p99 = 2.2 * lat if 2.2 * lat > 1.6 * tail else 1.6 * tail
-    if seen >= 0.9 or (few and pods(service)[0] == 0) or all(part.down for part in service.parts):
+    # Most are up, and a generator takes longer than all the rest.
+    dead = service.parts[0].down and all(part.down for part in service.parts)
+    if seen >= 0.9 or dead or (few and pods(service)[0] == 0):
         status = "down"
     elif seen >= 0.5 or p99 >= 2:
         status = "critical"
@@ -97,7 +99,7 @@ def severity(now: Meters, fail: float, ready: float) -> str:
 
 def idle(service: Service) -> bool:
     """Whether so few requests arrive that shares of them say little."""
-    return service.load + stranger(service)[0] < _IDLE * service.usual_load
+    return service.load + service.stranger[0] < _IDLE * service.usual_load
 
 
 def pods(service: Service) -> tuple[int, int]:
@@ -140,7 +142,8 @@ def by_status(service: Service) -> dict[str, float]:
     own = 1 - (1 - service.err) * (1 - spoilt) * (1 - stray * ("meter" in service.levers))
     refused = 1 - (1 - now.refused) * (1 - stray * ("bots" in service.levers))
     # In this order: what one thing ends does not reach the next.
-    found, left = dict[str, float](), 1.0
+    found: dict[str, float] = {}
+    left = 1.0
     for status, share in (
         (LOST, now.lost), ("503", now.shed), ("403", refused), ("429", now.limited), ("500", own),
     ):  # fmt: skip
@@ -199,7 +202,7 @@ def split(service: Service) -> dict[str, dict[str, float]]:
         if b_asked:
             zones["b"] = 1 - everywhere * in_b * newer * (1 - b)
     by_client = {call.caller.name: service.now.seen for call in service.callers if not call.breaker}
-    if (fails := stranger(service)[1]) > 0:
+    if (fails := service.stranger[1]) > 0:
         by_client[stranger_of(service)] = 1 - (1 - fails) * (1 - service.now.seen)
     failing = {name: 1 - ok for name, ok in features.items()}
     return {"version": versions, "zone": zones, "feature": failing, "client": by_client}

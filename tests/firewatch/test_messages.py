@@ -21,6 +21,7 @@ from firewatch_env.tasks.changes import guilty
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import TRIGGER
 from openenv_kit.bitstream import BitStream
+from tests.firewatch.test_engine import course
 from tests.firewatch.test_looks import by_client, situation_of, with_lever
 
 
@@ -84,6 +85,25 @@ def test_how_bad_a_service_is_agrees_with_its_alerts_and_is_told_with_a_figure(
 def test_a_service_without_enough_pods_is_listed_though_nothing_fails() -> None:
     world, _ = with_lever("order-api", "environment", 0.5)
     assert re.search(r"order-api warning \(\d/\d+ pods ready", situation_of(world))
+
+
+def test_an_alert_tells_since_when_it_has_fired_without_a_break() -> None:
+    world, service = with_lever("cart-api", "errors", 0.3)
+    since: dict[str, int] = {}
+
+    def fired() -> list[int]:
+        course(world, 1)
+        alerts = fire(world, since, read_all(world))
+        mine = [a for a in alerts if a["alert_id"] == "HighErrorRate-cart-api-own"]
+        return [alert["fired_at_tick"] for alert in mine]
+
+    (first,) = fired()
+    assert first == world.tick
+    assert fired() == [first]
+    world.set_lever(service, "errors", 0.0)
+    assert fired() == []
+    world.set_lever(service, "errors", 0.3)
+    assert fired() == [world.tick] != [first]
 
 
 def test_memory_near_its_limit_is_alerted_first_and_whoever_owns_the_service() -> None:
