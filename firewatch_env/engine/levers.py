@@ -12,6 +12,8 @@ from firewatch_env.engine.service import Call, Service
 
 __all__ = ["LEVERS", "derive", "families", "family", "felt", "forget", "moves"]
 
+_LONGER = 4.0  # times the usual timeout, where it is extended
+
 
 def felt(service: Service, name: str) -> float:
     """A lever's value as the whole service feels it.
@@ -105,6 +107,8 @@ def _derive_call(call: Call, e: Effect) -> None:
 
 
 def _follow_calls(service: Service, e: Effect) -> None:
+    if "timeout" in service.moved:  # whatever a release has set
+        e.timeouts = {call.callee.name: _LONGER for call in service.calls}
     usual = not (e.calls or e.timeouts or e.tries or e.breakers)
     for call in service.calls:
         if usual:

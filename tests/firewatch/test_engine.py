@@ -122,6 +122,16 @@ def test_memory_that_grows_gets_pods_killed_again_and_again() -> None:
     assert sum(b and not a for a, b in itertools.pairwise(down)) >= 2
 
 
+def test_a_timeout_that_a_release_has_cut_is_long_enough_while_it_is_extended() -> None:
+    world = a_world()
+    world.set_lever(world.by_name["order-api"], "timeout.order-db", 0.004)
+    assert course(world, 3)[-1] > 0.01
+    act(world, "extend_timeout", "order-api", {})
+    assert course(world, 3)[-1] == 0.0
+    world.take_back()
+    assert course(world, 3)[-1] > 0.01
+
+
 def test_what_is_lent_is_taken_back_and_what_is_mended_stays() -> None:
     world = a_world()
     before = course(world.copy(), 12)
