@@ -93,7 +93,7 @@ def _follow(service: Service, e: Effect) -> None:
     size = sized_at(service, service.clock)
     service.cores = service.usual_cores * e.cores * e.ready * size
     service.slots = service.usual_slots * e.slots * e.ready * size
-    service.grow, service.grow_cap, service.heap = e.grow, e.grow_cap, e.heap
+    service.grow, service.grow_cap, service.heap = e.grow / size, e.grow_cap, e.heap
     service.orphans, service.hits, service.stalled = e.orphans, e.hits, e.stalled
 
 
