@@ -12,7 +12,7 @@ from typing import Any
 from firewatch_env.actions.looks import canary, worst_first
 from firewatch_env.actions.registry import ACTIONS, Outcome, look, minutes
 from firewatch_env.engine.levers import LEVERS, family, felt
-from firewatch_env.engine.motion import drained_at
+from firewatch_env.engine.motion import drained_at, sized_at
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.tick import cpu_of_request
 from firewatch_env.engine.world import World
@@ -83,7 +83,8 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
             if head == "heap":
                 share *= steady / (service.heap or 1)
             else:  # what has grown is of all that grow, each as fast as it does
-                share *= (above - steady) / (service.grow or 1) / (5 if head == "fill" else 1)
+                grows = service.grow * sized_at(service, world.tick)
+                share *= (above - steady) / (grows or 1) / (5 if head == "fill" else 1)
             held[what] = held.get(what, 0.0) + share
     fills = ", ".join(
         f"{what} {share * usual:+.0f} MB"

@@ -12,7 +12,7 @@ from firewatch_env.actions.registry import Outcome, action, as_asked, minutes, n
 from firewatch_env.engine.levers import derive
 from firewatch_env.engine.motion import LASTS, SHIFT, drained_at
 from firewatch_env.engine.service import Service
-from firewatch_env.engine.world import LONGER, World
+from firewatch_env.engine.world import World
 
 _THROTTLED = 0.5  # seconds that requests may wait behind a throttle
 _ZONE_LEVERS = ("zone_lost", "zone_fails", "zone_lag", "minority", "neighbour")
@@ -162,14 +162,12 @@ def enable_connection_throttle(
 
 @action("extend_timeout", "mitigate")
 def extend_timeout(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Let this service wait four times as long for those it calls."""
+    """Let this service wait four times as long as usual for those it calls."""
     if "timeout" in service.moved:
         return as_asked(service, "timeouts extended")
     service.moved.add("timeout")
-    for call in service.calls:
-        call.usual_timeout *= LONGER
     derive(service, world.tick)
     times = ", ".join(f"{call.callee.name} {call.timeout:.3g}s" for call in service.calls)
     return Outcome(
-        f"{service.name}: its calls wait four times as long from now on: {times or 'no calls'}"
+        f"{service.name}: its calls wait four times the usual from now on: {times or 'no calls'}"
     )

@@ -12,6 +12,8 @@ from firewatch_env.engine.service import Call, Service
 
 __all__ = ["LEVERS", "derive", "families", "family", "felt", "forget", "moves"]
 
+_LONGER = 4.0  # times the usual timeout, where it is extended
+
 
 def felt(service: Service, name: str) -> float:
     """A lever's value as the whole service feels it.
@@ -91,7 +93,7 @@ def _follow(service: Service, e: Effect) -> None:
     size = sized_at(service, service.clock)
     service.cores = service.usual_cores * e.cores * e.ready * size
     service.slots = service.usual_slots * e.slots * e.ready * size
-    service.grow, service.grow_cap, service.heap = e.grow, e.grow_cap, e.heap
+    service.grow, service.grow_cap, service.heap = e.grow / size, e.grow_cap, e.heap
     service.orphans, service.hits, service.stalled = e.orphans, e.hits, e.stalled
     service.stranger = families.stranger(service)
 
@@ -106,6 +108,8 @@ def _derive_call(call: Call, e: Effect) -> None:
 
 
 def _follow_calls(service: Service, e: Effect) -> None:
+    if "timeout" in service.moved:  # whatever a release has set
+        e.timeouts = {call.callee.name: _LONGER for call in service.calls}
     usual = not (e.calls or e.timeouts or e.tries or e.breakers)
     for call in service.calls:
         if usual:

@@ -16,7 +16,6 @@ from openenv_kit.bitstream import BitStream
 DAY = 2880  # ticks
 _SLOTS = 10.0  # slots on an ordinary day, to those in use
 _CUSTOMERS = 240.0
-LONGER = 4  # times the usual timeout, where it is extended
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +163,9 @@ class World:
             to, _ = service.easing.get("cpu_limit", (service.levers.get("cpu_limit", 1.0), 0))
             if to > 1:
                 forget(service, "cpu_limit")
-            longer = "timeout" in service.moved
             service.moved.discard("timeout")
             for call in service.calls:
                 call.breaker = False
-                if longer:
-                    call.usual_timeout /= LONGER
         for service in self.services:
             self.refresh(service)
 

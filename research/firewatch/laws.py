@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import product
+from operator import itemgetter
 from typing import Any
 
 from firewatch_env.exploits import FOUND, Program, obey
@@ -19,10 +19,11 @@ from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Task, open_world
 from openenv_kit.sums import add_up
 from openenv_kit.trust.splits import tasks_of_level
-from research.firewatch.players import STOPGAPS, drive, half_right, late, score
+from research.firewatch.players import drive, half_right, late, score, stopgaps
 
 DELAYS = (0, 2, 4, 6, 10)
 PLAYS = 8  # of a group
+LIKELY = 4  # stopgaps that are played, of those that spare most
 
 
 def tasks_of(split: str, level: str, most: int) -> list[Task]:
@@ -74,35 +75,44 @@ def differ(task: Task) -> bool:
 def mitigated(task: Task, ticks: int = 10) -> tuple[float, float]:
     """Law 7: scores of the late repair alone, and after the best of a few measures.
 
-    The measures are those that spare most, one for each of up to two services at fault, from tick
-    4 on; each has to spare more than the grade asks of what is put back. Breakers are closed again
-    when the repair has reached the pods, where there is time.
+    Of the stopgaps at tick 4 that spare most, the best is taken even if it costs; at tick 5
+    another, if that earns more still. Each has to spare more than the grade asks of what is put
+    back. Breakers are closed again when the repair has reached the pods, where there is time.
     """
     alone = late(task, ticks)
     changes = [step.change for step in alone.steps]
-    targets = list(dict.fromkeys(change.target for change in changes))[:2]
     start, done = open_world(task), changes[-1].tick + 5
-    untouched = replay(start, (), task.horizon).total
-    best: list[Change] = []
-    spared = replay(start, changes, task.horizon, ends=done).total
-    repairs = {(change.action, change.target) for change in changes}
-    for moves in product((None, *STOPGAPS), repeat=len(targets)):
-        chosen = [
-            Change(4 + at, move[0], target, move[1])
-            for at, (move, target) in enumerate(zip(moves, targets, strict=True))
-            if move is not None and (move[0], target) not in repairs
+    clearly = 0.03 * replay(start, (), task.horizon).total
+
+    def harm(measures: Sequence[Change], most: float = float("inf")) -> float:
+        return replay(start, [*measures, *changes], task.horizon, most, done).total
+
+    def earns(measures: Sequence[Change]) -> float:
+        opened = [each.target for each in measures if each.action == "circuit_break"]
+        closed = [
+            Change(done + at, "circuit_break", target, {"state": "closed"})
+            for at, target in enumerate(opened)
+            if done + at < task.max_ticks
         ]
-        harm = replay(start, [*chosen, *changes], task.horizon, ends=done).total
-        harm += 0.03 * untouched * len(chosen)
-        if harm < spared:
-            best, spared = chosen, harm
-    opened = [each.target for each in best if each.action == "circuit_break"]
-    best += [
-        Change(done + at, "circuit_break", target, {"state": "closed"})
-        for at, target in enumerate(opened)
-        if done + at < task.max_ticks
-    ]
-    return score(alone), score(late(task, ticks, best) if best else alone)
+        return score(late(task, ticks, [*measures, *closed]))
+
+    best: list[Change] = []
+    earned = score(alone)
+    for tick in (4, 5):
+        done_to = {(each.action, each.target) for each in (*changes, *best)}
+        before, found = harm(best), []
+        for each, times in stopgaps(tick, start.services):
+            if (each.action, each.target) not in done_to:
+                most = before - clearly * times
+                if (left := harm([*best, each], most)) <= most:
+                    found.append((left, each))
+        found.sort(key=itemgetter(0))
+        plays = [(earns([*best, each]), each) for _, each in found[:LIKELY]]
+        gained, chosen = max(plays, key=itemgetter(0), default=(0.0, None))
+        if chosen is None or (best and gained <= earned):
+            break
+        best, earned = [*best, chosen], gained
+    return score(alone), earned
 
 
 def keyword_mean() -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from firewatch_env.engine.service import Service
 from firewatch_env.exploits import Move, advised
 from firewatch_env.play import Play
 from firewatch_env.policies.own_play import reference_changes, run
@@ -95,11 +96,23 @@ def half_right(task: Task, seed: int) -> float:
 
 # Players that mitigate, and one that obeys.
 
-STOPGAPS: tuple[Move, ...] = (
-    ("traffic_shift", {}), ("scale_replicas", {}), ("circuit_break", {}),
-    ("increase_cpu_limit", {}), ("enable_connection_throttle", {}), ("disable_retries", {}),
+_STOPGAPS = (
+    "traffic_shift", "scale_replicas", "increase_cpu_limit", "circuit_break",
+    "enable_connection_throttle", "disable_retries", "configure_retry_backoff", "extend_timeout",
 )  # fmt: skip
-"""What an engineer may do before the cause is known."""
+
+
+def stopgaps(tick: int, services: Iterable[Service]) -> Iterator[tuple[Change, int]]:
+    """What an engineer may do before the cause is known: all lent, but for changed retries.
+
+    With each, how many times as much as others it has to spare: nobody asks for pods that idle.
+    """
+    for service in services:
+        for name in _STOPGAPS:
+            yield Change(tick, name, service.name, {}), 1
+        for times in (2, 3):
+            pods = {"replicas": times * service.pods}
+            yield Change(tick, "scale_replicas", service.name, pods), times
 
 
 def obeyed(task: Task) -> list[Change]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,32 @@ def test_memory_that_grows_gets_pods_killed_again_and_again() -> None:
         world.step()
         down.append(any(part.down for part in service.parts))
     assert sum(b and not a for a, b in itertools.pairwise(down)) >= 2
+
+
+def test_a_pod_fills_half_as_fast_where_twice_as_many_share_the_requests() -> None:
+    fills = []
+    for times in (1, 2):
+        world = a_world()
+        service = world.by_name["order-api"]
+        act(world, "scale_replicas", "order-api", {"replicas": times * service.pods})
+        course(world, 8)
+        world.set_lever(service, "leak", 0.02)
+        course(world, 5)
+        fills.append(service.parts[0].fill)
+        held = re.search(r"\+(\d+) MB", act(world, "check_gc_pressure", "order-api", {}).text)
+        assert held
+        assert 0 < int(held[1]) <= 2 * service.memory_mb * fills[-1]
+    assert fills[0] == pytest.approx(2 * fills[1])
+
+
+def test_a_timeout_that_a_release_has_cut_is_long_enough_while_it_is_extended() -> None:
+    world = a_world()
+    world.set_lever(world.by_name["order-api"], "timeout.order-db", 0.004)
+    assert course(world, 3)[-1] > 0.01
+    act(world, "extend_timeout", "order-api", {})
+    assert course(world, 3)[-1] == 0.0
+    world.take_back()
+    assert course(world, 3)[-1] > 0.01
 
 
 def test_what_is_lent_is_taken_back_and_what_is_mended_stays() -> None:

@@ -68,17 +68,15 @@ def test_law_6_plays_that_are_half_right_differ(level: str) -> None:
 def test_law_7_mitigating_before_a_late_repair_costs_nothing_and_gains_something(
     level: str,
 ) -> None:
-    """Over every shipped task with METRIC_TRACKER_FULL=1.
-
-    That half of the hard tasks gain .05 is not reached; `python -m research.firewatch laws` prints
-    the share.
-    """
+    """Over every shipped task with METRIC_TRACKER_FULL=1, of which half of the hard ones gain."""
     splits = ("validation", "named", "test", "train") if FULL else ("validation",)
     tasks = [task for split in splits for task in tasks_of(split, level, SIZE)]
     plays = [mitigated(task) for task in tasks if not task.calm]
     gains = [after - alone for alone, after in plays]
     assert min(gains) >= -NOTHING
     assert mean(gains) > 0
+    if FULL and level == "hard":
+        assert mean([float(gain >= 0.05) for gain in gains]) >= 0.5
 
 
 def test_law_8_obeying_a_log_line_pays_nothing(level: str) -> None:
