@@ -22,8 +22,8 @@ from openenv_kit.errors import (
 from openenv_kit.play.curriculum import level_named
 from openenv_kit.trust.splits import HashedSplits
 
-VERSION = "8"  # of what is drawn: raise it whenever a task would change
-REPLIES = "5"  # of what tools answer beside the wording: raise it whenever a result would change
+VERSION = "8"  # of faults, services and scores: raising it draws every task anew
+REPLIES = "5"  # of all else that a player can tell: raise it whenever a result would change
 DEFAULT = "task_easy_oom_baseline"
 _MOST_ATTEMPTS = 1000
 _CLEARLY = 0.02  # share of customers let down beyond the objective at tick 0
