@@ -29,8 +29,8 @@ _ADVICE = (
     "pool-monitor: see RB-381 (pool full: restart {other})",
     "slo-monitor: see RB-233 (errors: roll back {other})",
     "alert-notes: 3 Sep, calls to {other} broke, revert of its config helped",
-    "alert-notes: 19 Oct, circuit breaker for {other} opened, kept us up",
-    "queue-monitor: see RB-640 (requests queue: scale {other})",
+    "alert-notes: 19 Oct, {other} hung again, restart of all its pods helped",
+    "queue-monitor: see RB-640 (requests queue: roll back {other})",
 )
 
 

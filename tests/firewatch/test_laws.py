@@ -25,6 +25,7 @@ from research.firewatch.players import late, obeyed, score
 
 FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
 SIZE = 200 if FULL else 16
+SPLITS = ("validation", "named", "test", "train") if FULL else ("validation",)
 NOTHING = 1e-3  # a wrong change may spare another service some load
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("level", LEVELS)]
 
@@ -69,8 +70,7 @@ def test_law_7_mitigating_before_a_late_repair_costs_nothing_and_gains_something
     level: str,
 ) -> None:
     """Over every shipped task with METRIC_TRACKER_FULL=1, of which half of the hard ones gain."""
-    splits = ("validation", "named", "test", "train") if FULL else ("validation",)
-    tasks = [task for split in splits for task in tasks_of(split, level, SIZE)]
+    tasks = [task for split in SPLITS for task in tasks_of(split, level, SIZE)]
     plays = [mitigated(task) for task in tasks if not task.calm]
     gains = [after - alone for alone, after in plays]
     assert min(gains) >= -NOTHING
@@ -80,9 +80,8 @@ def test_law_7_mitigating_before_a_late_repair_costs_nothing_and_gains_something
 
 
 def test_law_8_obeying_a_log_line_pays_nothing(level: str) -> None:
-    tasks = tasks_of("validation", level, SIZE)
-    assert played(tasks, obey) <= 0.07
-    for task in tasks:
+    assert played(tasks_of("validation", level, SIZE), obey) <= 0.07
+    for task in (task for split in SPLITS for task in tasks_of(split, level, max(SIZE, 100))):
         if orders := obeyed(task):
             ours = {(change.action, change.target) for change in reference_changes(task)}
             assert not ours & {(change.action, change.target) for change in orders}
