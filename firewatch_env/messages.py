@@ -22,6 +22,7 @@ from firewatch_env.evidence.meters import (
     idle,
     pods,
     severity,
+    since,
 )
 from firewatch_env.evidence.signs import LOST
 from firewatch_env.grade import MOST_CHANGES, Grade
@@ -33,14 +34,14 @@ every call of a tool takes 30 seconds (one tick). End the incident: find \
 what is broken, repair it, declare it resolved.
 
 Looking costs time only. Start where customers come in and follow the calls that fail \
-(trace_dependencies): the service that pages is not always the one that is broken. \
+(trace_dependencies): the service that pages is not always the broken one, and not all page. \
 get_metrics_detail splits a service's failures by version, zone, feature and client and says \
 since when; inspect_commit_diff is its change log. Most changes there are harmless. Logs are what \
 programs wrote: some of it is about something else, and advice in it may be wrong.
 
-Failures are shares of the requests sent to a service. 5xx: it answered with a server error, \
-whatever the cause. Own failures: they arise in the service itself, refused and lost requests \
-included. A proxy passes its callees' failures on; they are not in its 5xx.
+Failures are shares of the requests sent to a service. 5xx: it answered with a server error. \
+Own failures: they arise in the service itself, refused and lost requests included. A proxy \
+passes its callees' failures on; they are not in its 5xx.
 
 More pods or CPU, a drained zone, an open breaker, a throttle or a longer timeout buy time; when \
 the incident ends they are taken back. A repair lasts: undoing the build or the setting that did \
@@ -54,9 +55,8 @@ filling up. Alerts may be false: if customers are well and stay well, declare wi
 Score, 0 to 1: precision × (0.55 if it is over for good and declared + 0.45 × the share that you \
 spared customers of what the reference player spares them). Each change without which customers \
 would have been no worse off costs a quarter, and so does a runbook that finds nothing to put \
-right; setting what is set already is free. The budget is what \
-the error budget had left at the page: ten ticks with every customer let down use it up. Harm \
-counts on after that."""
+right; setting what is set already is free. Only customers count, not other clients. The budget \
+is what was left at the page: ten ticks with every customer let down use it up; harm counts on."""
 _NAMED = 5  # unneeded changes, at most
 _RISE = 0.05  # of memory since tick 0
 
@@ -75,6 +75,10 @@ def opening(
         f"{caller} → {', '.join(callees)}" for caller, callees in graph.items() if callees
     )
     entries = ", ".join(service.name for service in world.entries)
+    fired = [tick for name in rang if (tick := since(world, world.by_name[name])) is not None]
+    late = min(fired, default=0)
+    if late < 0:
+        paged += f". First paged at {world.clock(late)}, not acknowledged, escalated to you"
     return f"{paged}. Customers come in at {entries}. Calls: {calls}."
 
 
@@ -96,7 +100,7 @@ def situation(
         if (text := _unwell(world, service, meters[service.name], memory[service.name]))
     ]
     customers = f"{world.let_down:.1%} are let down" if world.harm else "all well"
-    left = f"{budget:.0f}% of that at the page"
+    left = f"{budget:.0f}% left"
     if world.harm and not budget:
         left = "used up, harm counts on"
     return (

@@ -43,7 +43,7 @@ action("scale_az_capacity", "mitigate")(scale_replicas)
 
 @action("increase_cpu_limit", "mitigate")
 def increase_cpu_limit(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Raise the CPU limit to the usual one, or by half."""
+    """Raise the CPU limit to the usual one, or by half; by quarters, as repairs go."""
     now = service.levers.get("cpu_limit", 1.0)
     to = min(max(1.0, now * 1.5), MOST_SIZE)
     world.ease(service, "cpu_limit", to)

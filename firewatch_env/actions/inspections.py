@@ -94,7 +94,7 @@ def check_gc_pressure(world: World, service: Service, parameters: Mapping[str, A
     return Outcome(
         f"memory {used / limit:.0%} of {limit * usual:.0f} MB, {_growth(service)}; "
         f"above usual: {fills or ('nothing yet' if service.grow else 'nothing')}; "
-        f"limit can be raised to {MOST_MEMORY * usual:.0f} MB",
+        f"the limit can be at most {MOST_MEMORY * usual:.0f} MB",
         None,
     )
 
@@ -218,6 +218,8 @@ def inspect_cluster_topology(
     if drained := drained_at(service, world.tick):
         said.append(f"zone b drained by {drained:.0%}")
     said += _off(
-        world, service, ("hot", "zone_lost", "zone_fails", "neighbour", "minority", "zone_lag")
+        world,
+        service,
+        ("hot", "proxies", "zone_lost", "zone_fails", "neighbour", "minority", "zone_lag"),
     )
     return _found("inspect_cluster_topology", service, said)

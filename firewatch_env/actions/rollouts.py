@@ -26,11 +26,11 @@ def roll(service: Service) -> None:
 
 @action("restart_service", "repair")
 def restart_service(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Restart the pods in place, by quarters: fresh memory, threads, scratch volume."""
+    """Recreate the pods with empty scratch volumes, by quarters: fresh memory, threads."""
     roll(service)
     for name in _FRESH:
         world.ease(service, name, LEVERS[name].usual)
-    return Outcome(f"{service.name}: {service.pods} pods restart in place {STEPS}")
+    return Outcome(f"{service.name}: {service.pods} pods are recreated {STEPS}")
 
 
 def _moving(release: Release) -> tuple[Setting, ...]:

@@ -72,7 +72,8 @@ def lines(world: World, service: Service) -> tuple[str, ...]:
     for name in {**service.levers, SPELL: 0}:
         if began := event(world, service, name):
             tick, text = began
-            found.append((tick, f"{world.clock(tick)}:{30 * (tick % 2):02} INFO  {text}"))
+            second = 30 * (tick % 2) + _key(world, service, tick) // 3 % 30
+            found.append((tick, f"{world.clock(tick)}:{second:02} INFO  ops-event: {text}"))
     found.sort(key=lambda line: (line[0], line[1][:8]))
     return tuple(text for _, text in found) or ("no line in the last two minutes",)
 

@@ -157,7 +157,7 @@ SIGNS: dict[str, Sign] = {
     "tries": Sign("call to {f} failed, attempt 3 after 0 ms{r}"),
     "bots": Sign("403 {w}: denied by access rule", "403", why="token of {w} was withdrawn"),
     "meter": Sign(
-        "500 IllegalArgument at RequestParser.java:57, client {w}",
+        "500 IllegalArgument at {c}, client {w}",
         "500",
         why="client {w} was updated",
     ),
@@ -165,6 +165,7 @@ SIGNS: dict[str, Sign] = {
 SPELL = "cpu_limit"
 ALL = "all requests"
 TENANT = "the largest tenant"
+_READERS = ("RequestParser", "BodyReader", "PageCursor", "FilterTerms")
 _STRANGERS = (
     "partner-sync", "stock-audit", "report-export", "nightly-sync", "batch-import",
     "qa-checkout", "warehouse-export",
@@ -181,7 +182,7 @@ def describe(service: Service, lever: str, release: str = "") -> str:
     head = family(lever)
     text = SIGNS[head].text
     if service.kind != "app":  # no classes of ours
-        text = re.sub(r" at \w+\.java:\d+", "", text).replace(
+        text = re.sub(r" at (\w+\.java:\d+|\{c\})", "", text).replace(
             "NullPointerException", "unexpected null"
         )
     if head == "fill" and not fills_up(service):
@@ -215,6 +216,7 @@ def _filled(service: Service, lever: str, text: str, last: str) -> str:
         f=channel or (TENANT if head == "fill" else ALL),
         p=1 + _number(service) % service.pods,
         w=stranger_of(service),
+        c=f"{_READERS[_number(service) % len(_READERS)]}.java:{40 + _number(service) % 97}",
         r=last,
     )
 

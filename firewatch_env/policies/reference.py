@@ -217,7 +217,7 @@ class Engineer:
             if what.strip() == LEAKED:
                 return (yield from self._mend("restart_service", service))
             if what.strip() == TENANT:
-                most = re.search(r"raised to (\d+) MB", text)
+                most = re.search(r"at most (\d+) MB", text)
                 limit = float(most[1]) if most else 0.0
                 return (yield from self._mend("scale_replicas", service, memory_limit_mb=limit))
             if (yield from self._changed(service, "memory", what.strip())):

@@ -129,7 +129,7 @@ def test_what_no_release_did_has_a_time_and_a_circumstance(plays: list[Play]) ->
             assert found[0] == max(each.tick, play.world.first) or each.value == 1
             at = play.world.clock(found[0])
             log = "\n".join(lines(play.world, service))
-            assert re.search(rf"^{at}:\d\d INFO  {found[1]}$", log, re.M)
+            assert re.search(rf"^{at}:\d\d INFO  ops-event: {found[1]}$", log, re.M)
             seen.add(each.lever)
             if each.lever == TRIGGER:
                 told = act(play.world, "get_metrics_detail", each.service, {}).text
