@@ -56,7 +56,8 @@ Score, 0 to 1: precision × (0.55 if it is over for good and declared + 0.45 × 
 spared customers of what the reference player spares them). Each change without which customers \
 would have been no worse off costs a quarter, and so does a runbook that finds nothing to put \
 right; setting what is set already is free. Only customers count, not other clients. The budget \
-is what was left at the page: ten ticks with every customer let down use it up; harm counts on."""
+is what was left when you came: ten ticks with every customer let down use it up; harm \
+counts on."""
 _NAMED = 5  # unneeded changes, at most
 _RISE = 0.05  # of memory since tick 0
 

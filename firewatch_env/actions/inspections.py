@@ -141,7 +141,9 @@ def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outco
     limit = service.levers.get("cpu_limit", 1.0)
     said.append(f"CPU limit {limit:.2f}x usual")
     if "neighbour" in service.levers:
-        said.append(f"{felt(service, 'neighbour'):.0%} of zone b's CPU stolen by another tenant")
+        said.append(
+            f"{felt(service, 'neighbour'):.0%} of its CPU in zone b taken by another team's pods"
+        )
     return Outcome("; ".join(said), None)
 
 

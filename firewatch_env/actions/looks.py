@@ -65,7 +65,10 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     own += ", of hardly any requests" if idle(service) else ""
     said = [f"{service.name}: own failures: {own}{passed and '; '}{passed}."]
     for name, shares in split(service).items():
-        if max(shares.values(), default=0) >= 0.005:
+        most = max(shares.values(), default=0)
+        if len(shares) > 1 and 0.005 <= most < min(shares.values()) + 0.005:
+            said.append(f"By {name}: no difference.")
+        elif most >= 0.005:
             said.append(f"By {name} (own failures of each): {_shares(worst_first(shares))}.")
     said += [f"Seen by {call.caller.name}: {failing(call)}." for call in seen]
     extra = ""
@@ -90,10 +93,16 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
 def _latency(service: Service) -> str:
     if not service.lat:
         return "unknown"
-    usual, now = seconds(service.usual_lat), seconds(service.lat)
+    usual, now = seconds(service.usual_lat), _answers_in(service)
     if latency_ratio(service) <= 1 / _SLOWER:
         return f"{now}, faster than the usual {usual}"
     return f"{now} as usual" if latency_ratio(service) < _SLOWER else f"{now}, usually {usual}"
+
+
+def _answers_in(service: Service) -> str:
+    """How long a request takes; the average, told so, where one zone or pod is slower."""
+    slow = len({lat for _, lat in service.answers}) > 1
+    return f"{seconds(service.lat)} on average" if slow else seconds(service.lat)
 
 
 def _series(world: World, service: Service) -> list[str]:
@@ -168,7 +177,7 @@ def _call(world: World, call: Call) -> str:
     slow = latency_ratio(call.callee)
     if slow >= 2:
         said.append(
-            f"answers in {seconds(call.callee.lat)}, usually {seconds(call.callee.usual_lat)}"
+            f"answers in {_answers_in(call.callee)}, usually {seconds(call.callee.usual_lat)}"
         )
     elif call.late > 0.02:
         said.append(f"answers in {seconds(call.callee.lat)} as usual")

@@ -15,23 +15,20 @@ from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
 
 _THROTTLED = 0.5  # seconds that requests may wait behind a throttle
-_ZONE_LEVERS = ("zone_lost", "zone_fails", "zone_lag", "minority", "neighbour")
 
 
-def _drain(world: World, service: Service, share: float, *, for_good: bool = False) -> Outcome:
+def _drain(world: World, service: Service, share: float) -> Outcome:
     before = drained_at(service, world.tick)
     _, to, _, ends = service.drain or (0.0, 0.0, 0, None)
     if ends is not None and world.tick > ends:  # it has ended by itself
         to = 0.0
-    if to == share and (ends is None or not for_good):
+    if to == share:
         return as_asked(service, f"zone b at {1 - share:.0%} of its usual traffic")
-    ends = None if for_good or not share else world.tick + LASTS
+    ends = world.tick + LASTS if share else None
     service.drain = (before, share, world.tick, ends)
     service.zoned = True
     world.refresh(service)
-    until = f", for {minutes(LASTS)}" if ends else ", for good" if share else ""
-    if before == share:
-        return Outcome(f"{service.name}: zone b stays at {1 - share:.0%} of its traffic{until}")
+    until = f", for {minutes(LASTS)}" if ends else ""
     return Outcome(
         f"{service.name}: zone b's traffic {1 - before:.0%} → {1 - share:.0%} of its usual within "
         f"{minutes(SHIFT)}{until}; connections that move are cut"
@@ -46,46 +43,6 @@ def traffic_shift(world: World, service: Service, parameters: Mapping[str, Any])
 
 
 action("drain_availability_zone", "mitigate", "drain_percentage")(traffic_shift)
-
-
-def _drains(name: str, levers: tuple[str, ...], nothing: str, summary: str) -> None:
-    """An action that drains zone b, but only where one of these levers is off."""
-
-    def do(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-        if not any(lever in service.levers for lever in levers):
-            if name == "rebalance_az_traffic" and service.drained:
-                return _drain(world, service, 0.0)
-            return no_use(service, nothing)
-        return _drain(world, service, 1.0, for_good=True)
-
-    do.__doc__ = summary
-    action(name, "repair", runbook=True)(do)
-
-
-_drains(
-    "rebalance_az_traffic",
-    _ZONE_LEVERS,
-    "zones are even",
-    "Leave zone b for good, where its machines, network, replicas or nodes are at fault.",
-)
-_drains(
-    "redirect_reads_to_primary",
-    ("zone_lag",),
-    "replicas are level",
-    "Read from the primary in zone a for good, where zone b's replicas lag.",
-)
-_drains(
-    "isolate_minority_nodes",
-    ("minority",),
-    "no node is in a minority",
-    "Keep requests from zone b's nodes for good, where they are without quorum.",
-)
-_drains(
-    "redirect_config_reads_to_majority",
-    ("minority",),
-    "no node is in a minority",
-    "Read from the nodes of zone a for good, where those of zone b are without quorum.",
-)
 
 
 @action("circuit_break", "mitigate", "state")

@@ -14,7 +14,20 @@ from firewatch_env.evidence.meters import MISSES
 
 # action: (families of levers that it puts right, what the target has otherwise, a summary)
 _REPAIRS: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "force_replica_resync": (("zone_lag",), "replicas are level", "Copy the primary anew."),
+    "rebalance_az_traffic": (
+        ("zone_lost", "zone_fails", "zone_lag", "minority", "neighbour"), "zones are even",
+        "Move its pods in zone b to other nodes.",
+    ),
+    "redirect_reads_to_primary": (
+        ("zone_lag",), "replicas are level", "Read from the primary while replicas catch up.",
+    ),
+    "isolate_minority_nodes": (
+        ("minority",), "no node is in a minority", "Fence the minority, let it join again.",
+    ),
+    "redirect_config_reads_to_majority": (
+        ("minority",), "no node is in a minority", "Read from the majority, let the rest rejoin.",
+    ),
+    "force_replica_resync": (("zone_lag",), "replicas are level", "Re-seed lagging replicas."),
     "force_leader_election": (("leaders",), "one leader", "Elect one leader."),
     "force_cluster_resync": (("leaders",), "one leader", "Make the nodes agree again."),
     "flush_diverged_keys": (("bad_keys", "bad_cache"), "keys agree", "Drop diverged keys."),
@@ -25,7 +38,7 @@ _REPAIRS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "adjust_probe_timing": (("probes",), "probes pass", "Give pods longer to answer probes."),
     "inject_missing_env_var": (("environment",), "no variable missing", "Set what pods miss."),
     "pre_warm_service": (("cold",), "pods are warm", "Warm cold pods up."),
-    "rollback_canary": (("canary", "mixed"), "no canary", "Take the canary away."),
+    "rollback_canary": (("canary", "mixed"), "no canary", "Remove the canary."),
     "rollback_deployment_rollout": (("rollout",), "no rollout under way", "Undo a rollout."),
     "rotate_tls_certificate": (("certificate",), "handshakes succeed", "Issue a certificate."),
     "force_cert_rotation": (("certificate",), "handshakes succeed", "Rotate certificates now."),

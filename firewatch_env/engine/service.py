@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 from firewatch_env.engine.motion import ZONE_B
 
 T = TypeVar("T")
+# Share of a service's requests and seconds that they take, for each of its parts.
+Answers = tuple[tuple[float, float], ...]
 USUAL_QUEUE = 3.0  # seconds that requests may wait before they are shed
 PROMOTED = "canary"  # in `Service.moved`: its canary has become the build of all pods
 BREAKER_COST = {"store": 0.8, "cache": 0.3}
@@ -158,13 +160,13 @@ class Service:
     """
 
     __slots__ = (
-        "alerted", "backlog", "base", "build", "callers", "calls", "clock", "cores", "cpu", "deg",
-        "drain", "easing", "entry", "err", "features", "grow", "grow_cap", "hard", "heap", "hits",
-        "killed", "kind", "lat", "levers", "limit", "load", "masks", "memory", "memory_limit",
-        "memory_mb", "moved", "name", "now", "orphans", "parts", "passing", "path", "pods",
-        "queue", "refuse", "revision", "rolled", "size", "sizing", "slots", "slow_after", "soft",
-        "special", "staged", "stalled", "stranger",
-        "usual_cores", "usual_lat", "usual_load", "usual_slots", "work", "zoned",
+        "alerted", "answers", "backlog", "base", "build", "callers", "calls", "clock", "cores",
+        "cpu", "deg", "drain", "easing", "entry", "err", "features", "grow", "grow_cap", "hard",
+        "heap", "hits", "killed", "kind", "lat", "levers", "limit", "load", "masks", "memory",
+        "memory_limit", "memory_mb", "moved", "name", "now", "orphans", "parts", "passing", "path",
+        "pods", "queue", "refuse", "revision", "rolled", "size", "sizing", "slots", "slow_after",
+        "soft", "special", "staged", "stalled", "stranger", "usual_cores", "usual_lat",
+        "usual_load", "usual_slots", "work", "zoned",
     )  # fmt: skip
 
     def __init__(self, name: str, kind: str) -> None:
@@ -213,6 +215,7 @@ class Service:
         self.load = 0.0
         self.passing = 1.0
         self.soft = self.hard = self.lat = self.deg = 0.0
+        self.answers: Answers = ()  # where parts differ
         self.backlog = 0.0
         self.killed: int | None = None  # last tick in which its pods ran out of memory
         self.now = Reading()

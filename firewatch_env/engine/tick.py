@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from firewatch_env.engine.service import Reading, Service
+from firewatch_env.engine.service import Answers, Reading, Service
 
 if TYPE_CHECKING:
     from firewatch_env.engine.world import World
@@ -43,17 +43,39 @@ def tick(world: World) -> None:
             _answer(service, world)
     bad = whole = 0.0
     for service in world.entries:
-        x = service.lat / service.slow_after
-        x *= x
-        x *= x
-        x *= x
-        slow = x / (1 + x)
+        slow = 0.0
+        for share, lat in service.answers or ((1.0, service.lat),):
+            x = lat / service.slow_after
+            slow += share * _beyond(x * x)
         fine = (1 - service.soft - service.hard) * (1 - slow) * service.deg
         bad += service.load * (1 - fine)
         whole += service.load
     share = bad / whole - ALLOWED
     world.harm = share if share > 0 else 0.0
     world.customers = whole
+
+
+def _beyond(times: float) -> float:
+    """Share of requests that take longer than a limit; `times`: their mean to that limit."""
+    times *= times
+    times *= times
+    return times / (1 + times)
+
+
+def _waited(lat: float, timeout: float) -> tuple[float, float]:
+    """Share of calls that run out of time, and seconds waited for one."""
+    late = _beyond(lat / timeout)
+    return late, lat + (timeout - lat) * late if lat < timeout else timeout
+
+
+def _by_part(answers: Answers, timeout: float) -> tuple[float, float]:
+    """The same where parts differ: a slow zone or pod makes its own requests late, no others."""
+    late = spent = 0.0
+    for share, lat in answers:
+        there, waited = _waited(lat, timeout)
+        late += share * there
+        spent += share * waited
+    return late, spent
 
 
 def _ask(service: Service) -> tuple[float, float, float]:
@@ -67,11 +89,10 @@ def _ask(service: Service) -> tuple[float, float, float]:
             good *= 1 - many * call.weight
             call.attempts, call.fail, call.late = 1.0, 0.0, 0.0
             continue
-        lat = callee.lat
-        x = lat / call.timeout
-        x *= x
-        x *= x
-        late = x / (1 + x)
+        if callee.answers:
+            late, spent = _by_part(callee.answers, call.timeout)
+        else:
+            late, spent = _waited(callee.lat, call.timeout)
         # What can be mended by trying again, unlike an exception or a refusal.
         again = callee.soft + (1 - callee.soft - callee.hard) * late
         fail = callee.hard + again
@@ -81,7 +102,6 @@ def _ask(service: Service) -> tuple[float, float, float]:
                 attempts = 1 + again * attempts
                 fail = callee.hard + again * fail
         call.fail, call.late = fail, late
-        spent = lat + (call.timeout - lat) * late if lat < call.timeout else call.timeout
         wait += call.calls * attempts * spent
         call.attempts = 1.0 if call.pace else attempts
         share = call.calls * fail
@@ -124,7 +144,7 @@ def _answer_as_usual(service: Service) -> bool:
     busy = load * hold
     if busy > _ROOMY * service.slots:
         return False
-    service.soft, service.passing = 0.0, 1.0
+    service.soft, service.passing, service.answers = 0.0, 1.0, ()
     service.deg, service.lat = good, hold
     well = 1 - err
     service.hard = 1 - well * fine
@@ -141,6 +161,7 @@ def _answer(service: Service, world: World) -> None:
     limited = 1 - service.limit / load if service.limit and load > service.limit else 0.0
     lost = service.path
     admitted = load * (1 - lost) * (1 - limited)
+    answers: Answers = ()
     passed = err = lat = tail = use = memory = busy = shed = 0.0
     parts = service.parts
     if len(parts) == 1:
@@ -202,6 +223,7 @@ def _answer(service: Service, world: World) -> None:
             hold += queued
         busy += taken
         lat += weight * hold
+        answers += ((weight, hold),)
         if hold > tail:
             tail = hold
         if part.err:
@@ -227,6 +249,7 @@ def _answer(service: Service, world: World) -> None:
     service.hard = (1 - soft) * (1 - kept * (1 - own) * fine)
     service.deg = good
     service.lat = lat
+    service.answers = answers if len(answers) > 1 else ()
     # What full slots shed has asked callees already: were it not counted, a slow callee would
     # be left alone in every other tick.
     service.passing = (1 - service.path) * kept * passed
@@ -256,6 +279,4 @@ def _keep_up(service: Service, arriving: float) -> float:
     if service.backlog < 0:
         service.backlog = 0.0
     lag = service.backlog / (service.usual_load + 1e-9) / 240
-    lag *= lag
-    lag *= lag
-    return 1 - 0.8 * lag / (1 + lag)
+    return 1 - 0.8 * _beyond(lag)

@@ -56,6 +56,7 @@ class World:
         self.history: list[tuple[float, ...]] | None = None
         self.minute = 0  # of the day, at tick 0
         self.advice: dict[str, str] = {}  # what a service's log tells its reader to do
+        self.logs: dict[str, list[tuple[int, str]]] = {}  # lines that were read, by service
         self.blamed = False  # log lines name the release that wrote them
         self._join()
 
@@ -79,7 +80,7 @@ class World:
         """The same world with a future of its own."""
         other = World.__new__(World)
         other.__dict__.update(self.__dict__)
-        other.history = None
+        other.history, other.logs = None, {}
         other.services = [service.copy() for service in self.services]
         other._join()
         copied: dict[Call, Call] = {}
@@ -158,8 +159,7 @@ class World:
         """
         for service in self.services:
             service.size, service.sizing, service.queue = 1.0, None, USUAL_QUEUE
-            if service.drain is not None and service.drain[3] is not None:
-                service.drain = None
+            service.drain = None
             to, _ = service.easing.get("cpu_limit", (service.levers.get("cpu_limit", 1.0), 0))
             if to > 1:
                 forget(service, "cpu_limit")

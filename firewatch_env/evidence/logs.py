@@ -5,7 +5,7 @@ from __future__ import annotations
 from zlib import crc32
 
 from firewatch_env.engine.levers import family, felt
-from firewatch_env.engine.motion import zone_share
+from firewatch_env.engine.motion import cut, zone_share
 from firewatch_env.engine.service import USUAL_QUEUE, Service
 from firewatch_env.engine.tick import SECONDS
 from firewatch_env.engine.world import World
@@ -19,26 +19,27 @@ from firewatch_env.evidence.meters import (
     releases,
     ways,
 )
-from firewatch_env.evidence.signs import SIGNS, SPELL, describe, event
+from firewatch_env.evidence.signs import SIGNS, describe, event
 
 _MOST = 5
+_TAIL = 12  # lines that a reader gets
 _Said = tuple[float, str, float]  # what a line matters, its text, how often a second it is written
 _ROUTINE: dict[str, tuple[str, ...]] = {
     "proxy": (
-        "INFO  routes reloaded, none changed", "WARN  client 10.4.{n}.9 sent half a header",
+        "INFO  routes reloaded, none changed", "WARN  incomplete header from client 10.4.{n}.9",
         "INFO  {n} idle connections closed", "INFO  rate counters reset",
     ),
     "app": (
         "INFO  flags reloaded, none changed", "WARN  locale left empty, default used",
-        "INFO  {n} stale entries dropped", "INFO  {n} idle threads ended",
+        "INFO  {n} stale entries dropped", "INFO  {n} idle threads stopped",
     ),
     "store": (
         "INFO  checkpoint written, {n} pages", "INFO  vacuum: {n} dead rows removed",
-        "INFO  statistics brought up to date", "INFO  backup segment shipped, {n} MB",
+        "INFO  statistics updated", "INFO  backup segment shipped, {n} MB",
     ),
     "cache": (
-        "INFO  snapshot saved in {n} ms", "INFO  {n} keys past their time removed",
-        "INFO  idle reader 10.4.{n}.9 closed", "INFO  hash table resized, {n} thousand slots",
+        "INFO  snapshot saved in {n} ms", "INFO  {n} expired keys removed",
+        "INFO  idle client 10.4.{n}.9 closed", "INFO  hash table resized, {n} thousand slots",
     ),
     "job": (
         "INFO  offset saved: {n}", "INFO  schedule read, none changed",
@@ -54,10 +55,12 @@ def lines(world: World, service: Service) -> tuple[str, ...]:
     What repeats stands once, with how often; a service that is asked little says little.
     """
     said = sorted([*_own(world, service), *_resources(service), *_callees(service)])[-6:]
-    if service.name in world.advice:
+    if said and service.name in world.advice:  # monitors warn while something is wrong
         said.insert(-1, (0.0, f"WARN  {world.advice[service.name]}", 0.0))
     # Routine lines, one a tick at most, the more often the more requests there are.
-    ticks = range(world.tick - max(_MOST - len(said), 1), world.tick)
+    read = world.logs.setdefault(service.name, [])
+    since = max((tick for tick, _ in read), default=world.first)
+    ticks = range(max(since + 1, world.tick - max(_MOST - len(said), 1)), world.tick)
     often = min(service.load, 100) if pods(service)[0] else 0
     found = [
         (tick, _routine(world, service, tick))
@@ -69,13 +72,16 @@ def lines(world: World, service: Service) -> tuple[str, ...]:
     if killed is not None and world.tick - killed < RECENT:  # at the end of that tick
         text = "ERROR OOMKilled, exit code 137: container restarts"
         found.append((killed, f"{world.clock(killed)}:{30 * (killed % 2) + 29} {text}"))
-    for name in {**service.levers, SPELL: 0}:
+    moved = [each for tick in world.changes for each in world.changes[tick]]
+    for name in dict.fromkeys(each.lever for each in moved if each.service == service.name):
         if began := event(world, service, name):
             tick, text = began
             second = 30 * (tick % 2) + _key(world, service, tick) // 3 % 30
             found.append((tick, f"{world.clock(tick)}:{second:02} INFO  ops-event: {text}"))
-    found.sort(key=lambda line: (line[0], line[1][:8]))
-    return tuple(text for _, text in found) or ("no line in the last two minutes",)
+    # What was read stays: a log is only ever added to.
+    found = sorted({*found, *read}, key=lambda line: (line[0], line[1]))
+    world.logs[service.name] = found
+    return tuple(text for _, text in found[-_TAIL:]) or ("no line in the last two minutes",)
 
 
 def _routine(world: World, service: Service, tick: int) -> str:
@@ -153,6 +159,8 @@ def _resources(service: Service) -> list[_Said]:
     if now.memory > 0.85 and pods(service)[0]:
         busy = "collector busy" if service.kind == "app" else "pages are reclaimed"
         said.append((0.4, f"WARN  memory at {now.memory:.0%} of its limit, {busy}", 0.0))
+    if (moving := cut(service, service.clock)) > 0.01:
+        said.append((moving, "ERROR 500 connection reset, zone b drains", service.load * moving))
     if service.queue < USUAL_QUEUE:
         said.append((0.1, "INFO  connection throttle on", 0.0))
     return said

@@ -280,7 +280,9 @@ def failing(call: Call) -> str:
     found = sorted(ways(call).items(), key=lambda way: -way[1])
     said = [f"{way} {share:.0%}" for way, share in found if share >= 0.01]
     how = " + ".join(said) if len(said) > 1 else found[0][0]
-    return f"{call.fail:.0%} of calls fail ({how})"
+    again = call.tries > 1 and _tried(call)[1] >= 0.01
+    tried = f" after {call.tries} tries" if again else ""
+    return f"{call.fail:.0%} of calls fail{tried} ({how})"
 
 
 def reason(call: Call) -> str:

@@ -55,13 +55,13 @@ SIGNS: dict[str, Sign] = {
     "canary": Sign("NullPointerException at Handler.java:88 on canary pods{r}", "500"),
     "mixed": Sign("ProtocolMismatch: old and canary pods disagree{r}", "500"),
     "zone_lag": Sign(
-        "stale read: replica in zone b is behind", "500", True, "replay stopped in zone b"
+        "read refused: replica in zone b lags by minutes", "500", True, "replay stopped in zone b"
     ),
     "minority": Sign(
         "no quorum: nodes in zone b see no majority", "500", True, "link between the zones broke"
     ),
     "zone_fails": Sign(
-        "I/O error on zone b's disk array", "500", True, "disk controller in zone b was reset"
+        "I/O error on disks of its nodes in zone b", "500", True, "their disk controller was reset"
     ),
     "refuse": Sign("403 {f}: denied by access rule{r}", "403"),
     "clock": Sign(
@@ -76,7 +76,7 @@ SIGNS: dict[str, Sign] = {
         "429",
         why="provider lowered the quota",
     ),
-    "path": Sign("connection refused: no route for {f}{r}", LOST),
+    "path": Sign("connect failed: no host behind the route of {f}{r}", LOST),
     "denied": Sign("connection refused by network policy{r}", LOST),
     "certificate": Sign(
         "TLS handshake failed: intermediate certificate expired{r}", LOST, level="ERROR"
@@ -92,13 +92,16 @@ SIGNS: dict[str, Sign] = {
     ),
     "slots_switch": Sign("connection refused: no instance up in the blue slot{r}", LOST),
     "zone_lost": Sign(
-        "connection timed out: zone b unreachable", LOST, True, "uplink of zone b loses packets"
+        "connection timed out: pods in zone b unreachable",
+        LOST,
+        True,
+        "switch of its nodes in zone b drops packets",
     ),
     "neighbour": Sign(
-        "CPU steal by another tenant on zone b's nodes",
+        "CPU taken by another team's pods on its nodes in zone b",
         "",
         True,
-        "batch job of another tenant started",
+        "batch job of another team started",
     ),
     "cpu": Sign("slow request: most CPU time at Handler.java:142 for {f}{r}"),
     "logging": Sign("request body follows (4 kB){r}", level="DEBUG"),
@@ -155,7 +158,7 @@ SIGNS: dict[str, Sign] = {
     "timeout": Sign("call to {f} timed out: deadline exceeded{r}"),
     "calls": Sign("call to {f}: batch of 1{r}", level="INFO"),
     "tries": Sign("call to {f} failed, attempt 3 after 0 ms{r}"),
-    "bots": Sign("403 {w}: denied by access rule", "403", why="token of {w} was withdrawn"),
+    "bots": Sign("403 {w}: denied by access rule", "403", why="access rule for {w} was tightened"),
     "meter": Sign(
         "500 IllegalArgument at {c}, client {w}",
         "500",

@@ -12,7 +12,7 @@ COULD: dict[str, str] = {
     "403": "permission|access",
     "429": "rate limit",
     "no connection": "route",
-    "cpu": "ranked|compression|validated|regular expressions",
+    "cpu": "scored|compression|validated|regular expressions",
     "pool": "worker pool",
     "pods": "built at start|warm-up",
     "memory": "kept|memory|cache for",
@@ -22,7 +22,7 @@ COULD: dict[str, str] = {
     "hits": "expiry|time to live",
     "skew": "partition key|balancing key",
 }
-MENDS = "handle an empty|off → on|dead route|retire|let new|staff →|batch the|1 → 50"
+MENDS = "handle an empty|off → on|dead route|retire|grant new|staff →|batch the|1 → 50"
 """What a change says that put something right."""
 # What a line of a log or a look says, and what puts that right.
 REMEDIES: tuple[tuple[str, str, dict[str, object]], ...] = (
@@ -35,8 +35,8 @@ REMEDIES: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("canary pods", "rollback_canary", {}),
     ("replica in zone b", "force_replica_resync", {}),
     ("no majority", "isolate_minority_nodes", {}),
-    ("error on zone b's disk", "rebalance_az_traffic", {}),
-    ("zone b unreachable", "rebalance_az_traffic", {}),
+    ("error on disks", "rebalance_az_traffic", {}),
+    ("in zone b unreachable", "rebalance_az_traffic", {}),
     ("clock is", "force_ntp_sync", {}),
     ("lacks role", "grant_rbac_permission", {}),
     ("account quota", "request_quota_increase", {}),
@@ -46,7 +46,7 @@ REMEDIES: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("registered instance", "deregister_stale_instances", {}),
     ("sidecars", "rollback_proxy_upgrade", {}),
     ("blue slot", "complete_traffic_switch", {}),
-    ("another tenant", "evict_noisy_pod", {}),
+    ("another team", "evict_noisy_pod", {}),
     ("writing logs", "set_log_level", {"level": "info"}),
     ("request body follows", "set_log_level", {"level": "info"}),
     ("one query for each", "optimize_query", {}),

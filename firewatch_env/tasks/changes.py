@@ -18,9 +18,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "errors store": ("rows of {f} go through a new parser", "default values for {f}: on → off"),
     "refuse": ("new permission check for {f}", "access to {f}: everyone → staff"),
     "refuse store": ("new permission check on rows of {f}", "access to rows of {f}: all → staff"),
-    "path": ("calls for {f} take route /v2", "route of {f}: /v1 → /v2"),
+    "path": ("requests for {f} are routed to /v2", "route of {f}: /v1 → /v2"),
     "path store": ("rows of {f} take a new shard route", "shard route of {f}: s1 → s2"),
-    "cpu": ("results for {f} are ranked by a new model", "compression level for {f}: 3 → 19"),
+    "cpu": ("requests for {f} are scored by a new model", "compression level for {f}: 3 → 19"),
     "cpu store": ("rows of {f} are validated at every read", "compression level for {f}: 3 → 19"),
     "cpu proxy": ("headers of {f} match regular expressions", "compression level for {f}: 3 → 19"),
     "slots": ("a worker pool of its own for {f}", "worker pool for {f}: 200 → {workers:.0f}"),
@@ -60,10 +60,10 @@ WORDS: dict[str, tuple[str, str]] = {
 FIXES: dict[str, tuple[str, str]] = {
     "errors": ("handle an empty field in {f}", "default values for {f}: off → on"),
     "errors data": ("handle an empty entry of {f}", "default values for {f}: off → on"),
-    "path": ("calls for {f}: drop the dead route", "retire /v0 of {f}, route: /v0 → /v1"),
+    "path": ("requests for {f}: drop the dead route", "retire /v0 of {f}, route: /v0 → /v1"),
     "path data": ("drop the dead route to {f}", "retire shard s0 of {f}, route: s0 → s1"),
-    "refuse": ("let new customers have access to {f}", "access to {f}: staff → everyone"),
-    "refuse data": ("let new services have access to {f}", "access to {f}: staff → all services"),
+    "refuse": ("grant new customers access to {f}", "access to {f}: staff → everyone"),
+    "refuse data": ("grant new services access to {f}", "access to {f}: staff → all services"),
     "calls": ("batch the calls to {f}", "batch size to {f}: 1 → 50"),
 }
 """What a change says that mended such a fault, of a build and of a revision: by family, and some

@@ -12,6 +12,7 @@ import pytest
 import firewatch_env
 from firewatch_env.actions import act
 from firewatch_env.engine.levers import LEVERS
+from firewatch_env.engine.motion import ZONE_B
 from firewatch_env.engine.world import World, build
 from openenv_kit.bitstream import BitStream
 
@@ -137,6 +138,16 @@ def test_a_pod_fills_half_as_fast_where_twice_as_many_share_the_requests() -> No
         assert held
         assert 0 < int(held[1]) <= 2 * service.memory_mb * fills[-1]
     assert fills[0] == pytest.approx(2 * fills[1])
+
+
+def test_a_slow_zone_makes_its_own_requests_late_and_no_others() -> None:
+    world = a_world()
+    service = world.by_name["order-db"]
+    world.set_lever(service, "neighbour", 0.9)
+    course(world)
+    (call,) = service.callers
+    assert service.lat > 2 * call.timeout
+    assert ZONE_B * 0.9 < call.late < ZONE_B * 1.01
 
 
 def test_a_timeout_that_a_release_has_cut_is_long_enough_while_it_is_extended() -> None:

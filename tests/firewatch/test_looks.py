@@ -7,6 +7,7 @@ import re
 import pytest
 
 from firewatch_env.actions import act
+from firewatch_env.engine.motion import EASE
 from firewatch_env.engine.service import Release, Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.logs import lines
@@ -41,7 +42,8 @@ def test_timeouts_of_callees_are_told_apart_from_their_errors() -> None:
     course(world, 2)
     assert set(by_status(service)) == {"callees' timeouts", "callees' errors"}
     text = act(world, "trace_dependencies", "order-api", {}).text
-    assert re.search(r"order-db: \d+% of calls fail \(.*timed out after \d+ ms \d+%", text)
+    failed = r"order-db: \d+% of calls fail after 2 tries \(.*timed out after \d+ ms \d+%"
+    assert re.search(failed, text)
 
 
 def test_a_busy_pod_is_told_beside_the_others() -> None:
@@ -74,15 +76,38 @@ def test_a_line_that_repeats_stands_once_with_how_often(value: float) -> None:
     assert times == pytest.approx(30 * service.load * value, rel=0.01)
 
 
-def test_a_log_is_in_order_and_shorter_where_little_is_asked() -> None:
+def test_a_log_is_in_order_and_only_ever_added_to() -> None:
     world = a_world()
     service = world.entries[0]
     before = lines(world, service)
     assert [each[3:8] for each in before] == sorted(each[3:8] for each in before)
     world.step()
-    assert lines(world, service)[:-1] == before[1:]
+    after = lines(world, service)
+    assert after[: len(before)] == before
+    assert len(after) == len(before) + 1
+
+
+def test_a_service_that_nobody_asks_logs_nothing() -> None:
+    world = a_world()
+    service = world.entries[0]
     service.load = 0.0
     assert lines(world, service) == ("no line in the last two minutes",)
+
+
+def test_a_log_still_tells_of_what_has_been_mended() -> None:
+    world = Play(find({"task_id": "task_easy_thread_deadlock"}), graded=False).world
+    service = world.by_name["catalog-db"]
+    failed = {line for line in lines(world, service) if "lock" in line}
+    act(world, "restart_service", "catalog-db", {})
+    course(world, EASE + 1)
+    assert "blocked" not in service.levers
+    assert len(failed) > 1
+    assert failed <= set(lines(world, service))
+
+
+def test_a_split_in_which_all_fail_alike_says_so() -> None:
+    world, _ = with_lever("order-api", "leaders", 0.4)
+    assert "By feature: no difference." in act(world, "get_metrics_detail", "order-api", {}).text
 
 
 def test_a_breaker_that_is_stuck_says_since_when() -> None:
@@ -185,7 +210,7 @@ def test_shares_of_a_zone_that_gets_no_requests_are_not_told() -> None:
     assert re.search(
         r"By version [^:]*: 2 \d+%", act(world, "get_metrics_detail", "order-api", {}).text
     )
-    act(world, "rebalance_az_traffic", "order-api", {})
+    act(world, "traffic_shift", "order-api", {})
     course(world, 3)
     text = act(world, "get_metrics_detail", "order-api", {}).text
     assert "403" in text
@@ -193,7 +218,7 @@ def test_shares_of_a_zone_that_gets_no_requests_are_not_told() -> None:
 
 
 def test_a_canary_that_is_taken_away_is_shown_wherever_it_was() -> None:
-    play = Play(find({"split": "train", "index": 117}))
+    play = Play(find({"split": "train", "index": 305}))
     (name,) = [service for service, cause in play.task.roots if cause == "canary"]
     for look in ("inspect_commit_diff", "inspect_cluster_topology"):
         assert "canary pods run" in act(play.world, look, name, {}).text

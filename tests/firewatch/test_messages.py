@@ -150,7 +150,7 @@ def test_a_class_is_named_by_applications_alone_and_nobody_ships_into_an_outage(
     assert java == {"app"}
 
 
-def test_a_configuration_mends_by_a_setting_and_a_database_ranks_nothing(
+def test_a_configuration_mends_by_a_setting_and_a_database_scores_nothing(
     plays: list[Play],
 ) -> None:
     fixes = set()
@@ -161,9 +161,9 @@ def test_a_configuration_mends_by_a_setting_and_a_database_ranks_nothing(
                 fixed = [each for each in entry.texts if re.search(MENDS, each)]
                 fixes |= {(entry.which, "→" in each) for each in fixed}
     assert fixes == {("rollback_deploy", False), ("revert_config", True)}
-    for service, ranks in (("order-api", True), ("order-db", False), ("edge-mesh", False)):
+    for service, scores in (("order-api", True), ("order-db", False), ("edge-mesh", False)):
         made = guilty(service, "cpu.bulk", 8.0, "build", BitStream("words"), "feed")
-        assert ("ranked" in made.settings[0].text) == ranks
+        assert ("scored" in made.settings[0].text) == scores
 
 
 def test_the_last_message_names_what_was_not_needed() -> None:
