@@ -101,7 +101,7 @@ def _latency(service: Service) -> str:
 
 def _answers_in(service: Service) -> str:
     """How long a request takes; the average, told so, where one zone or pod is slower."""
-    slow = len({lat for _, lat in service.answers}) > 1
+    slow = any(lat > _SLOWER * service.usual_lat for _, lat in service.answers)
     return f"{seconds(service.lat)} on average" if slow else seconds(service.lat)
 
 

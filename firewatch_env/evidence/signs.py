@@ -58,7 +58,10 @@ SIGNS: dict[str, Sign] = {
         "read refused: replica in zone b lags by minutes", "500", True, "replay stopped in zone b"
     ),
     "minority": Sign(
-        "no quorum: nodes in zone b see no majority", "500", True, "link between the zones broke"
+        "no quorum: nodes in zone b see no majority",
+        "500",
+        True,
+        "its nodes in zone b lost their link",
     ),
     "zone_fails": Sign(
         "I/O error on disks of its nodes in zone b", "500", True, "their disk controller was reset"

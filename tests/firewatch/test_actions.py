@@ -134,7 +134,7 @@ def test_moving_traffic_cuts_connections_each_way_and_ends_by_itself() -> None:
     assert hurt == [0, 1, LASTS, LASTS + 1]
 
 
-def test_only_a_zone_at_fault_is_left_for_good() -> None:
+def test_only_pods_of_a_zone_at_fault_are_moved() -> None:
     world = a_world()
     assert act(world, "rebalance_az_traffic", "order-db", {}).changed is False
     world.set_lever(world.by_name["order-db"], "zone_lost", 0.8)
