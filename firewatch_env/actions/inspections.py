@@ -6,7 +6,6 @@ They state figures at the end of the tick and change nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from math import ceil
 from typing import Any
 
 from firewatch_env.actions.looks import canary, worst_first
@@ -47,7 +46,7 @@ def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> O
         if size == _WORKERS:  # it has no pool of its own, and alone would fill the common one
             most.append(f"{feature} {part:.0%}")
         else:
-            said.append(f"pool full: {feature} {size:.0f} of {size:.0f} busy (usual {_WORKERS})")
+            said.append(f"pool full: {feature} {size:.0f} of {size:.0f} busy")
     if most:
         said.append(f"{_WORKERS} of {_WORKERS} busy: {', '.join(most)}")
     if not said and sheds:
@@ -111,7 +110,7 @@ def _growth(service: Service) -> str:
     most = service.memory + service.heap + service.grow_cap
     end = f"bounded at {most / service.memory_limit:.0%}"
     if fills_up(service):
-        end = f"full in about {minutes(ceil(room / grows + 1))}"
+        end = f"full in about {minutes(max(int(room / grows), 1))}"
     return f"{2 * grows:+.1%} a minute, {end}"
 
 

@@ -187,7 +187,7 @@ def split(service: Service) -> dict[str, dict[str, float]]:
         elif name in service.staged:
             newer *= 1 - part * service.levers[name]
         elif head in ("canary", "mixed"):
-            newer *= 1 - min(value * 5, 1.0)
+            newer *= 1 - min(service.levers[name] * 5, 1.0)
         else:
             everywhere *= 1 - part * value
     versions, zones = {}, {}

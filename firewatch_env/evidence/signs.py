@@ -35,9 +35,9 @@ class Sign(NamedTuple):
 
 LOST = "no connection"
 SIGNS: dict[str, Sign] = {
-    "errors": Sign("NullPointerException at Handler.java:88 for {f}{r}", "500"),
-    "stale_build": Sign("UnknownField at Codec.java:41: record of a newer build", "500"),
-    "stale_revision": Sign("MissingSetting at Settings.java:17: not in this config", "500"),
+    "errors": Sign("NullPointerException at Handler.java:{n} for {f}{r}", "500"),
+    "stale_build": Sign("UnknownField at Codec.java:{n}: record of a newer build", "500"),
+    "stale_revision": Sign("MissingSetting at Settings.java:{n}: not in this config", "500"),
     "leaders": Sign(
         "write conflict: two primaries take writes", "500", why="failover did not finish"
     ),
@@ -48,11 +48,11 @@ SIGNS: dict[str, Sign] = {
         "decode error: cache entry is corrupt", "500", why="a damaged snapshot was loaded"
     ),
     "bad_process": Sign(
-        "IllegalState at Worker.java:301: index on the scratch volume is corrupt",
+        "IllegalState at Worker.java:{n}: index on the scratch volume is corrupt",
         "500",
         why="disk full while the index was written",
     ),
-    "canary": Sign("NullPointerException at Handler.java:88 on canary pods{r}", "500"),
+    "canary": Sign("NullPointerException at Handler.java:{n} on canary pods{r}", "500"),
     "mixed": Sign("ProtocolMismatch: old and canary pods disagree{r}", "500"),
     "zone_lag": Sign(
         "read refused: replica in zone b lags by minutes", "500", True, "replay stopped in zone b"
@@ -106,7 +106,7 @@ SIGNS: dict[str, Sign] = {
         True,
         "batch job of another team started",
     ),
-    "cpu": Sign("slow request: most CPU time at Handler.java:142 for {f}{r}"),
+    "cpu": Sign("slow request: most CPU time at Handler.java:{n} for {f}{r}"),
     "logging": Sign("request body follows (4 kB){r}", level="DEBUG"),
     "queries": Sign("slow request: one query for each item{r}"),
     "cpu_limit": Sign(
@@ -115,7 +115,7 @@ SIGNS: dict[str, Sign] = {
     ),
     "slots": Sign("worker pool for {f} is full, timed out after 3000 ms{r}"),
     "blocked": Sign(
-        "threads blocked at LockManager.java:77: lock file on the scratch volume",
+        "threads blocked at LockManager.java:{n}: lock file on the scratch volume",
         why="a process was killed and left its lock",
     ),
     "streams": Sign(
@@ -163,7 +163,7 @@ SIGNS: dict[str, Sign] = {
     "tries": Sign("call to {f} failed, attempt 3 after 0 ms{r}"),
     "bots": Sign("403 {w}: denied by access rule", "403", why="access rule for {w} was tightened"),
     "meter": Sign(
-        "500 IllegalArgument at {c}, client {w}",
+        "500 IllegalArgument at {c}.java:{n}, client {w}",
         "500",
         why="client {w} was updated",
     ),
@@ -188,7 +188,7 @@ def describe(service: Service, lever: str, release: str = "") -> str:
     head = family(lever)
     text = SIGNS[head].text
     if service.kind != "app":  # no classes of ours
-        text = re.sub(r" at (\w+\.java:\d+|\{c\})", "", text).replace(
+        text = re.sub(r" at [\w{}]+\.java:\{n\}", "", text).replace(
             "NullPointerException", "unexpected null"
         )
     if head == "fill" and not fills_up(service):
@@ -222,7 +222,8 @@ def _filled(service: Service, lever: str, text: str, last: str) -> str:
         f=channel or (TENANT if head == "fill" else ALL),
         p=1 + _number(service) % service.pods,
         w=stranger_of(service),
-        c=f"{_READERS[_number(service) % len(_READERS)]}.java:{40 + _number(service) % 97}",
+        c=_READERS[_number(service) % len(_READERS)],
+        n=40 + (_number(service) + 7 * len(head)) % 197,
         r=last,
     )
 

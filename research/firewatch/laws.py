@@ -77,7 +77,8 @@ def mitigated(task: Task, ticks: int = 10) -> tuple[float, float]:
 
     Of the stopgaps at tick 4 that spare most, the best is taken even if it costs; at tick 5
     another, if that earns more still. Each has to spare more than the grade asks of what is put
-    back. Breakers are closed again when the repair has reached the pods, where there is time.
+    back; pods that idle are no measure. Breakers are closed again when the repair has reached the
+    pods, where there is time.
     """
     alone = late(task, ticks)
     changes = [step.change for step in alone.steps]
@@ -87,28 +88,32 @@ def mitigated(task: Task, ticks: int = 10) -> tuple[float, float]:
     def harm(measures: Sequence[Change], most: float = float("inf")) -> float:
         return replay(start, [*measures, *changes], task.horizon, most, done).total
 
-    def earns(measures: Sequence[Change]) -> float:
+    def earns(measures: Sequence[Change]) -> float | None:
         opened = [each.target for each in measures if each.action == "circuit_break"]
         closed = [
             Change(done + at, "circuit_break", target, {"state": "closed"})
             for at, target in enumerate(opened)
             if done + at < task.max_ticks
         ]
-        return score(late(task, ticks, [*measures, *closed]))
+        play = late(task, ticks, [*measures, *closed])
+        new = measures[-1]
+        idle = f"{new.action} {new.target} (tick {new.tick})" in play.grade.needless
+        return None if idle and "replicas" in new.parameters else score(play)
 
     best: list[Change] = []
     earned = score(alone)
     for tick in (4, 5):
         done_to = {(each.action, each.target) for each in (*changes, *best)}
         before, found = harm(best), []
-        for each, times in stopgaps(tick, start.services):
+        for each in stopgaps(tick, start.services):
             if (each.action, each.target) not in done_to:
-                most = before - clearly * times
+                most = before - clearly
                 if (left := harm([*best, each], most)) <= most:
                     found.append((left, each))
         found.sort(key=itemgetter(0))
         plays = [(earns([*best, each]), each) for _, each in found[:LIKELY]]
-        gained, chosen = max(plays, key=itemgetter(0), default=(0.0, None))
+        scored = [(score, each) for score, each in plays if score is not None]
+        gained, chosen = max(scored, key=itemgetter(0), default=(0.0, None))
         if chosen is None or (best and gained <= earned):
             break
         best, earned = [*best, chosen], gained

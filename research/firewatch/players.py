@@ -102,17 +102,13 @@ _STOPGAPS = (
 )  # fmt: skip
 
 
-def stopgaps(tick: int, services: Iterable[Service]) -> Iterator[tuple[Change, int]]:
-    """What an engineer may do before the cause is known: all lent, but for changed retries.
-
-    With each, how many times as much as others it has to spare: nobody asks for pods that idle.
-    """
+def stopgaps(tick: int, services: Iterable[Service]) -> Iterator[Change]:
+    """What an engineer may do before the cause is known: all lent, but for changed retries."""
     for service in services:
         for name in _STOPGAPS:
-            yield Change(tick, name, service.name, {}), 1
+            yield Change(tick, name, service.name, {})
         for times in (2, 3):
-            pods = {"replicas": times * service.pods}
-            yield Change(tick, "scale_replicas", service.name, pods), times
+            yield Change(tick, "scale_replicas", service.name, {"replicas": times * service.pods})
 
 
 def obeyed(task: Task) -> list[Change]:
