@@ -30,7 +30,7 @@ def memory_mb(service: Service) -> float:
 
 
 def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> Outcome:
-    """Worker threads and connections: busy, blocked, and each feature's pool."""
+    """Worker threads and connections: how many are busy, and what blocks them."""
     if not pods(service)[0]:
         return Outcome("no pod is ready to be asked", None)
     sheds = service.now.shed > 0
@@ -38,23 +38,15 @@ def _threads(world: World, service: Service, parameters: Mapping[str, Any]) -> O
     held = max((felt(service, name) for name in service.levers if name in _HELD), default=0.0)
     if not sheds:
         need *= max(latency_ratio(service), 1.0)
-    said, most = list[str](), list[str]()
-    for feature, part in service.features.items():
-        size = _WORKERS * service.levers.get(f"slots.{feature}", 1.0)
-        if need * part <= 0.95 * size:
-            continue
-        if size == _WORKERS:  # it has no pool of its own, and alone would fill the common one
-            most.append(f"{feature} {part:.0%}")
-        else:
-            said.append(f"pool full: {feature} {size:.0f} of {size:.0f} busy")
-    if most:
-        said.append(f"{_WORKERS} of {_WORKERS} busy: {', '.join(most)}")
-    if not said and sheds:
+    size = _WORKERS * (felt(service, "slots") if "slots" in service.levers else 1.0)
+    if size < _WORKERS and need > 0.95 * size:
+        said = [f"worker pool is full: {size:.0f} of {size:.0f} busy"]
+    elif sheds or need > 0.95 * _WORKERS:
         a, b = in_zones(service, "shed")
         where = "in the busiest pod " if _busiest(service) < 1 else "in zone b " if a < b else ""
         said = [f"{where}{_WORKERS} of {_WORKERS} busy, requests wait"]
-    elif not said:
-        said = [f"{min(need + held * _WORKERS, _WORKERS):.0f} of {_WORKERS} busy"]
+    else:
+        said = [f"{min(need + held * _WORKERS, size):.0f} of {size:.0f} busy"]
     said += _off(world, service, (*_HELD, "pipeline")) or ["none blocked"]
     return Outcome("; ".join(said + _off(world, service, ("bad_process", "leak"))), None)
 

@@ -91,9 +91,8 @@ def _cpu_limit(e: Effect, s: Service, channel: str, value: float) -> None:
 
 @lever("slots", 1.0)
 def _slots(e: Effect, s: Service, channel: str, value: float) -> None:
-    """Size of a feature's pool to its usual size; a pool binds as its feature is used."""
-    room = value / share(s, channel) if share(s, channel) > 0 else 9.0
-    e.slots = room if room < e.slots else e.slots
+    """Worker threads to the usual number."""
+    e.slots = value if value < e.slots else e.slots
 
 
 def _holds(e: Effect, s: Service, channel: str, value: float) -> None:

@@ -113,7 +113,7 @@ SIGNS: dict[str, Sign] = {
         "throttled by the container's CPU limit{r}",
         why="node maintenance, pods at 25% of their CPU until {r}",
     ),
-    "slots": Sign("worker pool for {f} is full, timed out after 3000 ms{r}"),
+    "slots": Sign("worker pool is full, timed out after 3000 ms{r}"),
     "blocked": Sign(
         "threads blocked at LockManager.java:{n}: lock file on the scratch volume",
         why="a process was killed and left its lock",

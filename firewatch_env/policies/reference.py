@@ -290,7 +290,7 @@ def _subject(trouble: str, text: str) -> str:
     """The feature that a look is about."""
     patterns = {
         "cpu": r"; ([\w -]+?) \d+% of it \(",
-        "pool": r"(?:pool full|busy): ([\w -]+?) \d",
+        "pool": r"(worker pool) is full",
         "pods": r"not ready: warm-up of ([\w -]+?) still",
         "hits": r"entries of ([\w -]+?) expire",
         "skew": r"more than its share of (?!all requests)([\w -]+?)(?:;|$)",

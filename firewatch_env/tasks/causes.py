@@ -52,7 +52,7 @@ def _released(
     high: float,
     kinds: tuple[str, ...],
     *,
-    channel: Literal["feature", "callee"] = "feature",
+    channel: Literal["feature", "callee", "none"] = "feature",
     suffix: str = "",
     trigger: bool = False,
 ) -> list[Cause]:
@@ -95,7 +95,7 @@ _LIST: list[Cause] = [
     _comes("cpu", "logging", "revision", 2.2, 3.5, _SERVING),
     _happens("cpu", "neighbour", 0.75, 0.9, _SERVING),
     _comes("cpu", "cpu_limit", "revision", 0.2, 0.3, _SERVING),
-    *_released("slots", "slots", 0.012, 0.018, _SERVING),
+    *_released("slots", "slots", 0.03, 0.06, _SERVING, channel="none"),
     _happens("slots", "blocked", 0.93, 0.96, _SERVING),
     _happens("slots", "streams", 0.93, 0.96, _ALL),
     _happens("slots", "reconnects", 0.93, 0.96, ("store",)),

@@ -23,7 +23,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "cpu": ("requests for {f} are scored by a new model", "compression level for {f}: 3 → 19"),
     "cpu store": ("rows of {f} are validated at every read", "compression level for {f}: 3 → 19"),
     "cpu proxy": ("headers of {f} match regular expressions", "compression level for {f}: 3 → 19"),
-    "slots": ("a worker pool of its own for {f}", "worker pool for {f}: 200 → {workers:.0f}"),
+    "slots": ("worker pool sized by the pod's CPUs", "worker pool: 200 → {workers:.0f} threads"),
     "pods": ("index of {f} is built at start", "warm-up of {f}: 10 s → 1 h"),
     "grow": (
         "results for {f} are kept for reuse, copied to every pod",

@@ -41,7 +41,7 @@ def test_a_narrow_repair_puts_its_lever_right_and_acts_nowhere_else(
     world = a_world()
     service = world.by_name["order-api"]
     assert act(world, action, "order-api", {}).changed is False
-    name = f"{lever}.bulk" if lever in ("slots", "hot") else lever
+    name = f"{lever}.bulk" if lever == "hot" else lever
     off = 0.2 if LEVERS[lever].usual else 0.4
     world.set_lever(service, name, off if lever != "queries" else 6.0)
     assert act(world, action, "order-db", {}).changed is False

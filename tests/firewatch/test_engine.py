@@ -75,7 +75,7 @@ def test_a_lever_matters_as_much_as_its_feature_is_used() -> None:
     [
         ("order-api", "errors.bulk", 0.8),
         ("order-api", "cpu.bulk", 9.0),
-        ("order-api", "slots.bulk", 0.01),
+        ("order-api", "slots", 0.02),
         ("order-api", "refuse.bulk", 0.8),
         ("order-api", "limit.bulk", 0.1),
         ("order-api", "path.bulk", 0.8),
