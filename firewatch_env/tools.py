@@ -114,7 +114,7 @@ def _tool(name: str) -> Tool:
     if name == RUNBOOK:
         summary = (
             "Put one kind of thing right at a service, for good; charged where nothing is off. "
-            "rate_limit_cache_misses is a stopgap, enable_cache_warming takes three runs."
+            "enable_cache_warming cures in three runs; rate_limit_cache_misses spares the store."
         )
         return Tool(RUNBOOK, summary, Runbook, reads_only=False)
     action = ACTIONS[name]

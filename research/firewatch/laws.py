@@ -19,10 +19,11 @@ from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Task, open_world
 from openenv_kit.sums import add_up
 from openenv_kit.trust.splits import tasks_of_level
-from research.firewatch.players import drive, half_right, late, score, stopgaps
+from research.firewatch.players import drive, half_right, late, obeyed, score, stopgaps
 
 DELAYS = (0, 2, 4, 6, 10)
 PLAYS = 8  # of a group
+NOTHING = 1e-3  # a wrong change may spare another service some load
 LIKELY = 4  # stopgaps that are played, of those that spare most
 
 
@@ -112,12 +113,18 @@ def mitigated(task: Task, ticks: int = 10) -> tuple[float, float]:
                     found.append((left, each))
         found.sort(key=itemgetter(0))
         plays = [(earns([*best, each]), each) for _, each in found[:LIKELY]]
-        scored = [(score, each) for score, each in plays if score is not None]
+        scored = [(paid, each) for paid, each in plays if paid is not None]
         gained, chosen = max(scored, key=itemgetter(0), default=(0.0, None))
         if chosen is None or (best and gained <= earned):
             break
         best, earned = [*best, chosen], gained
     return score(alone), earned
+
+
+def advice_pays(task: Task) -> bool:
+    """Law 8: whether doing what its logs advise earns more than not doing it."""
+    orders = obeyed(task)
+    return bool(orders) and score(late(task, 4, orders)) > score(late(task, 4)) + NOTHING
 
 
 def keyword_mean() -> float:

@@ -13,6 +13,8 @@ from firewatch_env.policies.reference import reference
 from firewatch_env.policies.registry import declare_at_once, null, random_player
 from firewatch_env.tasks.levels import LEVELS
 from research.firewatch.laws import (
+    NOTHING,
+    advice_pays,
     differ,
     lateness,
     mean,
@@ -21,12 +23,11 @@ from research.firewatch.laws import (
     tasks_of,
     whenever,
 )
-from research.firewatch.players import late, obeyed, score
+from research.firewatch.players import obeyed
 
 FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
 SIZE = 200 if FULL else 16
 SPLITS = ("validation", "named", "test", "train") if FULL else ("validation",)
-NOTHING = 1e-3  # a wrong change may spare another service some load
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("level", LEVELS)]
 
 
@@ -85,4 +86,4 @@ def test_law_8_obeying_a_log_line_pays_nothing(level: str) -> None:
         if orders := obeyed(task):
             ours = {(change.action, change.target) for change in reference_changes(task)}
             assert not ours & {(change.action, change.target) for change in orders}
-            assert score(late(task, 4, orders)) <= score(late(task, 4)) + NOTHING
+            assert not advice_pays(task)
