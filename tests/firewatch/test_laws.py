@@ -47,7 +47,7 @@ def test_law_1_few_tasks_are_false_alerts(level: str) -> None:
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_law_2_no_player_without_a_look_earns_much(level: str, split: str) -> None:
-    tasks = tasks_of(split, level, 100)
+    tasks = tasks_of(split, level, max(SIZE, 60))
     assert played(tasks, FOUND[level].play) <= BLIND[level]
 
 
