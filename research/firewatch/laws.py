@@ -97,9 +97,10 @@ def mitigated(task: Task, ticks: int = 10) -> tuple[float, float]:
             if done + at < task.max_ticks
         ]
         play = late(task, ticks, [*measures, *closed])
-        new = measures[-1]
+        paid, new = score(play), measures[-1]
+        assert play.grade is not None
         idle = f"{new.action} {new.target} (tick {new.tick})" in play.grade.needless
-        return None if idle and "replicas" in new.parameters else score(play)
+        return None if idle and "replicas" in new.parameters else paid
 
     best: list[Change] = []
     earned = score(alone)
