@@ -30,34 +30,33 @@ from openenv_kit.sums import add_up
 
 BRIEF = """\
 You are on call for an online shop. Customers are let down by errors, slow or incomplete answers; \
-every call of a tool takes 30 seconds (one tick). End the incident: find \
-what is broken, repair it, declare it resolved.
+every tool call takes 30 seconds (one tick). End the incident: find what is broken, repair it, \
+declare it resolved.
 
 Looking costs time only. Start where customers come in and follow the calls that fail \
 (trace_dependencies): the service that pages is not always the broken one, and not all page. \
 get_metrics_detail splits a service's failures by version, zone, feature and client and says \
-since when; inspect_commit_diff is its change log. Most changes there are harmless. Logs are what \
-programs wrote: some of it is about something else, and advice in it may be wrong.
+since when; inspect_commit_diff is its change log. Most of it is harmless. Logs are what programs \
+wrote: some is about something else, and advice may be wrong.
 
-Failures are shares of the requests sent to a service. 5xx: it answered with a server error. \
-Own failures: they arise in the service itself, refused and lost requests included. A proxy \
-passes its callees' failures on; they are not in its 5xx.
+Failures are shares of the requests sent to a service. 5xx: it answered with a server error. Own \
+failures: they arise in the service itself, refused and lost requests included. A proxy passes \
+its callees' failures on; they are not in its 5xx.
 
 More pods or CPU, a drained zone, an open breaker, a throttle or a longer timeout buy time; when \
 the incident ends they are taken back. A repair lasts: undoing the build or the setting that did \
-it, restarting what is stuck, a runbook. Repairs go out by quarters in two minutes; the first may \
-be enough. Undoing a good change brings back what it had fixed, and a release older than a day \
-cannot be undone safely.
+it, restarting what is stuck, a runbook. Repairs go out by quarters in two minutes; as healthy \
+pods take the load, the first may be enough. Undoing a good change brings back what it fixed, and \
+a release older than a day cannot be undone safely.
 
 One fault may hide another. When customers are well, look once more: something may still be \
 filling up. Alerts may be false: if customers are well and stay well, declare without a change.
 
 Score, 0 to 1: precision × (0.55 if it is over for good and declared + 0.45 × the share that you \
 spared customers of what the reference player spares them). Each change without which customers \
-would have been no worse off costs a quarter, and so does a runbook that finds nothing to put \
-right; setting what is set already is free. Only customers count, not other clients. The budget \
-is what was left when you came: ten ticks with every customer let down use it up; harm \
-counts on."""
+would have been no worse off costs a quarter, as does a runbook that finds nothing to put right; \
+setting what is set already is free. Only customers count, not other clients. The budget is what \
+was left when you came: ten ticks with every customer let down use it up; harm counts on."""
 _NAMED = 5  # unneeded changes, at most
 _RISE = 0.05  # of memory since tick 0
 
