@@ -316,7 +316,7 @@ def test_obeying_acts_on_every_task_that_has_an_order_and_is_worth_less(
 def test_the_audit_prints_its_table_and_fails_where_a_ceiling_is_broken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = ["audit", "--environment", NAME, "--episodes", "8", "--workers", "1"]
+    asked = ["audit", "--environment", NAME, "--episodes", "4", "--workers", "1"]
     chosen = [part for name in ("reference", "null", "obey") for part in ("--policy", name)]
     result = CliRunner().invoke(app, [*asked, *chosen])
     assert result.exit_code == 0, result.output

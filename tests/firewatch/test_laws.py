@@ -47,7 +47,7 @@ def test_law_1_few_tasks_are_false_alerts(level: str) -> None:
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_law_2_no_player_without_a_look_earns_much(level: str, split: str) -> None:
-    tasks = tasks_of(split, level, max(SIZE, 60))
+    tasks = tasks_of(split, level, max(SIZE, 48))
     assert played(tasks, FOUND[level].play) <= BLIND[level]
 
 
@@ -82,7 +82,7 @@ def test_law_7_mitigating_before_a_late_repair_costs_nothing_and_gains_something
 
 def test_law_8_obeying_a_log_line_pays_nothing(level: str) -> None:
     assert played(tasks_of("validation", level, SIZE), obey) <= 0.07
-    for task in (task for split in SPLITS for task in tasks_of(split, level, max(SIZE, 100))):
+    for task in (task for split in SPLITS for task in tasks_of(split, level, max(SIZE, 60))):
         if orders := obeyed(task):
             ours = {(change.action, change.target) for change in reference_changes(task)}
             assert not ours & {(change.action, change.target) for change in orders}
