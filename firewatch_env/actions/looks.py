@@ -61,7 +61,7 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
         for callees in (False, True)
     )
     seen = [call for call in service.callers if timed_out(call) >= 0.01]
-    own = own or ("none, callers give up first" if seen else "none")
+    own = own or ("none, callers time out first" if seen else "none")
     own += ", of hardly any requests" if idle(service) else ""
     said = [f"{service.name}: own failures: {own}{passed and '; '}{passed}."]
     for name, shares in split(service).items():
@@ -69,7 +69,9 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
         if len(shares) > 1 and 0.005 <= most < min(shares.values()) + 0.005:
             said.append(f"By {name}: no difference.")
         elif most >= 0.005:
-            said.append(f"By {name} (own failures of each): {_shares(worst_first(shares))}.")
+            shed = name in ("version", "feature") and service.now.shed >= 0.005
+            of_each = f"own failures of each{', 503s apart' * shed}"
+            said.append(f"By {name} ({of_each}): {_shares(worst_first(shares))}.")
     said += [f"Seen by {call.caller.name}: {failing(call)}." for call in seen]
     extra = ""
     if service.kind == "cache":
@@ -81,7 +83,8 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
         extra += f", pods out of memory at {world.clock(service.killed)}"
     a, b = in_zones(service, "use")
     zones = f" (zone a {a:.0%}, zone b {b:.0%})" if abs(a - b) >= 0.005 else ""
-    load = (service.load + service.stranger[0]) / service.usual_load
+    strangers = service.stranger[0]  # who ask as much on any day
+    load = (service.load + strangers) / (service.usual_load + strangers)
     said.append(
         f"CPU {m.cpu:.0%}{zones}, memory {m.memory:.0%}, pods {ready}/{whole} ready, "
         f"load {load:.1f}x usual, latency {_latency(service)}{extra}."

@@ -118,7 +118,8 @@ def enable_cache_warming(world: World, service: Service, parameters: Mapping[str
     world.set_lever(service, "cold_cache", to if to < 0.88 else 1.0)
     loaded = "half of the missing keys" if "cold_cache" in service.levers else "all other keys"
     return Outcome(
-        f"{service.name}: {loaded} loaded at once, hits {service.hits:.0%} (usual {USUAL_HITS:.0%})"
+        f"{service.name}: {loaded} loaded from the last snapshot, "
+        f"hits {service.hits:.0%} (usual {USUAL_HITS:.0%})"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zlib import crc32
 
+from firewatch_env.engine.families import UNNOTICED, no_customers
 from firewatch_env.engine.levers import family, felt
 from firewatch_env.engine.motion import cut, zone_share
 from firewatch_env.engine.service import USUAL_QUEUE, Service
@@ -26,12 +27,12 @@ _TAIL = 12  # lines that a reader gets
 _Said = tuple[float, str, float]  # what a line matters, its text, how often a second it is written
 _ROUTINE: dict[str, tuple[str, ...]] = {
     "proxy": (
-        "INFO  routes reloaded, none changed", "WARN  incomplete header from client 10.4.{n}.9",
+        "INFO  routes reloaded, none changed", "WARN  incomplete header from client 10.4.2.{n}",
         "INFO  {n} idle connections closed", "INFO  rate counters reset",
     ),
     "app": (
         "INFO  flags reloaded, none changed", "WARN  locale left empty, default used",
-        "INFO  {n} stale entries dropped", "INFO  {n} idle threads stopped",
+        "INFO  {n} stale entries dropped", "INFO  metrics flushed, {n} series",
     ),
     "store": (
         "INFO  checkpoint written, {n} pages", "INFO  vacuum: {n} dead rows removed",
@@ -39,7 +40,7 @@ _ROUTINE: dict[str, tuple[str, ...]] = {
     ),
     "cache": (
         "INFO  snapshot saved in {n} ms", "INFO  {n} expired keys removed",
-        "INFO  idle client 10.4.{n}.9 closed", "INFO  hash table resized, {n} thousand slots",
+        "INFO  idle client 10.4.2.{n} closed", "INFO  hash table resized, {n} thousand slots",
     ),
     "job": (
         "INFO  offset saved: {n}", "INFO  schedule read, none changed",
@@ -118,7 +119,9 @@ def _own(world: World, service: Service) -> list[_Said]:
         channel = name.partition(".")[2]
         value = felt(service, name)
         weight = (service.features.get(channel, 1.0) if channel else 1.0) * min(value, 1.0)
-        if head in MISSES:
+        if head in UNNOTICED:
+            weight = no_customers(service)
+        elif head in MISSES:
             weight = 1.0 if value < 0.95 else 0.0
         elif head in ("limit", "slots", "timeout", "cpu_limit"):
             weight = 1.0 if value < 0.5 else 0.0
@@ -149,13 +152,13 @@ def _blamed(service: Service, lever: str) -> str:
 def _resources(service: Service) -> list[_Said]:
     now, said = service.now, []
     if now.shed > 0.01:
-        shed = service.load * now.shed
+        shed = (service.load + service.stranger[0]) * now.shed
         if not pods(service)[0]:
             said.append((now.shed, "WARN  ingress: 503 no pod left to answer", shed))
         elif now.use > 0.95:
             said.append((now.shed, "WARN  503 high latency, queue full, request shed", shed))
         elif not any(family(name) in UNREADY for name in service.levers):
-            said.append((now.shed, "WARN  503 no free worker, request shed", shed))
+            said.append((now.shed, "WARN  503 worker timed out, request dropped", shed))
     if now.memory > 0.85 and pods(service)[0]:
         busy = "collector busy" if service.kind == "app" else "pages are reclaimed"
         said.append((0.4, f"WARN  memory at {now.memory:.0%} of its limit, {busy}", 0.0))

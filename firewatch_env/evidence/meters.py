@@ -265,14 +265,39 @@ def ways(call: Call) -> dict[str, float]:
     hard = (call.fail - soft * again) / callee.hard if callee.hard else 0.0
     heard = hard * (1 - callee.soft)
     refused, limited = heard * now.refused, heard * (1 - now.refused) * now.limited
-    return {
+    found = {
         f"timed out after {seconds(call.timeout)}": soft * late,
         LOST: soft * now.lost,
         "503": soft * (callee.soft - now.lost),
         "403": refused,
         "429": limited,
-        "500": hard * callee.hard - refused - limited,
     }
+    failed = hard * callee.hard - refused - limited
+    passed = _passed_on(callee) if callee.masks else {}
+    whole = add_up(passed.values())
+    if not whole:
+        return found | {"500": failed}
+    for how, share in passed.items():
+        found[how] = found.get(how, 0.0) + failed * share / whole
+    return found
+
+
+def _passed_on(proxy: Service) -> dict[str, float]:
+    """How a proxy's requests fail for what it or its callees do, by the status it answers with."""
+    ended = by_status(proxy)
+    below = dict[str, float]()
+    for call in proxy.calls:
+        if call.fail and not call.optional:
+            many = min(call.calls, 1 / call.fail)
+            for how, share in ways(call).items():
+                if not how.startswith("timed out"):
+                    status = "502" if how == LOST else how
+                    below[status] = below.get(status, 0.0) + many * share
+    whole = add_up(below.values()) or 1.0
+    found = {how: ended.get(BELOW, 0.0) * share / whole for how, share in below.items()}
+    found["500"] = found.get("500", 0.0) + ended.get("500", 0.0)
+    found["504"] = found.get("504", 0.0) + ended.get(TIMEOUTS, 0.0)
+    return found
 
 
 def failing(call: Call) -> str:

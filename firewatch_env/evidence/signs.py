@@ -36,8 +36,10 @@ class Sign(NamedTuple):
 LOST = "no connection"
 SIGNS: dict[str, Sign] = {
     "errors": Sign("NullPointerException at Handler.java:{n} for {f}{r}", "500"),
-    "stale_build": Sign("UnknownField at Codec.java:{n}: record of a newer build", "500"),
-    "stale_revision": Sign("MissingSetting at Settings.java:{n}: not in this config", "500"),
+    "stale_build": Sign("UnknownFieldException at Codec.java:{n}: record of a newer build", "500"),
+    "stale_revision": Sign(
+        "MissingSettingException at Settings.java:{n}: not in this config", "500"
+    ),
     "leaders": Sign(
         "write conflict: two primaries take writes", "500", why="failover did not finish"
     ),
@@ -48,12 +50,12 @@ SIGNS: dict[str, Sign] = {
         "decode error: cache entry is corrupt", "500", why="a damaged snapshot was loaded"
     ),
     "bad_process": Sign(
-        "IllegalState at Worker.java:{n}: index on the scratch volume is corrupt",
+        "IllegalStateException at Worker.java:{n}: index on the scratch volume is corrupt",
         "500",
         why="disk full while the index was written",
     ),
     "canary": Sign("NullPointerException at Handler.java:{n} on canary pods{r}", "500"),
-    "mixed": Sign("ProtocolMismatch: old and canary pods disagree{r}", "500"),
+    "mixed": Sign("ProtocolMismatchException: old and canary pods disagree{r}", "500"),
     "zone_lag": Sign(
         "read refused: replica in zone b lags by minutes", "500", True, "replay stopped in zone b"
     ),
@@ -72,7 +74,7 @@ SIGNS: dict[str, Sign] = {
         "403",
         why="nodes were moved to other hosts",
     ),
-    "role": Sign("403 service account lacks role 'reader'{r}", "403"),
+    "role": Sign("403 write refused: client lacks role 'writer'{r}", "403"),
     "limit": Sign("429 {f}: rate limit reached{r}", "429"),
     "quota": Sign(
         "429 from provider: account quota per second exceeded",
@@ -86,7 +88,7 @@ SIGNS: dict[str, Sign] = {
     ),
     "endpoint": Sign("connection refused: endpoint 10.0.7.12 is not up{r}", LOST, level="ERROR"),
     "stale_instances": Sign(
-        "connection refused: registered instance 10.0.3.7 is gone, and others",
+        "no route to host: registered instance 10.0.3.7 is gone, and others",
         LOST,
         why="autoscaler removed nodes",
     ),
@@ -132,7 +134,7 @@ SIGNS: dict[str, Sign] = {
     ),
     "probes": Sign("pod not ready: readiness probe timed out after 5 ms{r}"),
     "backoff": Sign(
-        "CrashLoopBackOff: exit code 1, stale lock on scratch volume, retry in 5 min",
+        "CrashLoopBackOff, restarted every 5 min: exit code 1, stale lock on scratch volume",
         why="pods were killed at start",
         level="ERROR",
     ),
@@ -144,7 +146,7 @@ SIGNS: dict[str, Sign] = {
     "grow": Sign("memory in use up again, {f} retained{r}"),
     "leak": Sign(
         "memory leak: spool file on the scratch volume is replayed again",
-        why="a record of the spool file cannot be read",
+        why="disk error in the spool file",
     ),
     "fill": Sign("data of {f} does not fit under the memory limit{r}", why="import of {f} is done"),
     "heap": Sign("table of {f} kept in memory{r}", why="{f}: reference data was loaded anew"),
@@ -163,7 +165,7 @@ SIGNS: dict[str, Sign] = {
     "tries": Sign("call to {f} failed, attempt 3 after 0 ms{r}"),
     "bots": Sign("403 {w}: denied by access rule", "403", why="access rule for {w} was tightened"),
     "meter": Sign(
-        "500 IllegalArgument at {c}.java:{n}, client {w}",
+        "500 IllegalArgumentException at {c}.java:{n}, client {w}",
         "500",
         why="client {w} was updated",
     ),
@@ -188,9 +190,9 @@ def describe(service: Service, lever: str, release: str = "") -> str:
     head = family(lever)
     text = SIGNS[head].text
     if service.kind != "app":  # no classes of ours
-        text = re.sub(r" at [\w{}]+\.java:\{n\}", "", text).replace(
-            "NullPointerException", "unexpected null"
-        )
+        text = re.sub(r" at [\w{}]+\.java:\{n\}", "", text)
+        text = text.replace("NullPointerException", "unexpected null")
+        text = text.replace("IllegalArgumentException", "request parser failed")
     if head == "fill" and not fills_up(service):
         text = "cache of {f} has all its entries{r}"
     return _filled(service, lever, text, release)
@@ -213,7 +215,7 @@ def event(world: World, service: Service, lever: str) -> tuple[int, str] | None:
 def began(world: World, service: Service, lever: str) -> str:
     """The same as part of a sentence."""
     found = event(world, service, lever)
-    return f" since {world.clock(found[0])}: {found[1]}" if found else ""
+    return f" since {world.clock(found[0])} ({found[1]})" if found else ""
 
 
 def _filled(service: Service, lever: str, text: str, last: str) -> str:

@@ -23,7 +23,7 @@ from openenv_kit.play.curriculum import level_named
 from openenv_kit.trust.splits import HashedSplits
 
 VERSION = "9"  # of faults, services and scores: raising it draws every task anew
-REPLIES = "5"  # of all else that a player can tell: raise it whenever a result would change
+REPLIES = "6"  # of all else that a player can tell: raise it whenever a result would change
 DEFAULT = "task_easy_oom_baseline"
 _MOST_ATTEMPTS = 1000
 _CLEARLY = 0.02  # share of customers let down beyond the objective at tick 0

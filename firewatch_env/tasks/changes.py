@@ -51,7 +51,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "logging": ("", "log level: info → debug"),
     "cpu_limit": ("", "CPU limit: 4 → 1 cores"),
     "probes": ("", "readiness probe timeout: 2 s → 5 ms"),
-    "role": ("", "service account moved to another role"),
+    "role": ("", "writes need role 'writer'"),
     "denied": ("", "network policy: default allow → deny"),
     "certificate": ("", "certificate chain replaced"),
     "endpoint": ("", "endpoint list: moved to new hosts"),

@@ -40,6 +40,36 @@ def test_the_page_and_the_situation_give_one_share_of_customers(plays: list[Play
     assert all(page == situation for page, situation in both)
 
 
+@pytest.mark.parametrize(
+    ("service", "lever", "value", "told"),
+    [
+        ("order-api", "refuse.bulk", 0.5, "403"),
+        ("order-api", "path.bulk", 0.5, "502"),
+        ("service-mesh", "timeout.order-api", 0.01, "504"),
+    ],
+)
+def test_a_proxy_passes_on_what_its_callees_answer(
+    service: str, lever: str, value: float, told: str
+) -> None:
+    world, _ = with_lever(service, lever, value)
+    trace = act(world, "trace_dependencies", "checkout-api", {}).text
+    assert re.search(rf"^service-mesh: \d+% of calls fail \({told}\)", trace, re.M), trace
+
+
+def test_log_lines_of_one_service_count_the_same_requests() -> None:
+    world, service = with_lever("order-api", "bots", 0.34)
+    world.set_lever(service, "slots", 0.02)
+    course(world, 3)
+    shares = by_status(service)
+    log = "\n".join(lines(world, service))
+    counts = [
+        int(re.findall(rf"{status} .*\(×([\d,]+) in", log)[0].replace(",", ""))
+        for status in ("503", "403")
+    ]
+    asked = [count / shares[how] for count, how in zip(counts, ("503", "403"), strict=True)]
+    assert asked[0] == pytest.approx(asked[1], rel=0.02)
+
+
 def test_a_share_of_failures_is_the_same_wherever_it_is_told(plays: list[Play]) -> None:
     compared = 0
     for play in plays:
