@@ -7,6 +7,7 @@ from typing import Any
 
 from firewatch_env.engine.service import Service
 from firewatch_env.engine.world import World
+from firewatch_env.evidence.alerts import CUSTOMERS
 from firewatch_env.evidence.meters import (
     BELOW,
     ERRORS,
@@ -22,7 +23,6 @@ from firewatch_env.evidence.meters import (
     idle,
     pods,
     severity,
-    since,
 )
 from firewatch_env.evidence.signs import LOST
 from firewatch_env.grade import MOST_CHANGES, Grade
@@ -75,10 +75,11 @@ def opening(
         f"{caller} → {', '.join(callees)}" for caller, callees in graph.items() if callees
     )
     entries = ", ".join(service.name for service in world.entries)
-    fired = [tick for name in rang if (tick := since(world, world.by_name[name])) is not None]
-    late = min(fired, default=0)
-    if late < 0:
-        paged += f". First paged at {world.clock(late)}, not acknowledged, escalated to you"
+    let_down = [shares[-1] for shares in world.history or ()]
+    well = [tick for tick, share in enumerate(let_down, world.first) if share < CUSTOMERS]
+    rung = max(well, default=world.first - 1) + 1
+    if rung < 0:
+        paged += f". First paged at {world.clock(rung)}, not acknowledged, escalated to you"
     return f"{paged}. Customers come in at {entries}. Calls: {calls}."
 
 

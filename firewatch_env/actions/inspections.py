@@ -127,8 +127,8 @@ def _cpu(world: World, service: Service, parameters: Mapping[str, Any]) -> Outco
         )
     if logging:
         said.append(f"writing logs {logging / whole:.0%} of it")
-    if service.cpu < cpu_of_request(service) * 0.98:
-        said.append(f"abandoned requests {1 - service.cpu / cpu_of_request(service):.0%} of it")
+    if (late := 1 - service.cpu / cpu_of_request(service)) > 0.02:
+        said.append(f"cleaning up after abandoned requests {late:.0%} of it")
     limit = service.levers.get("cpu_limit", 1.0)
     said.append(f"CPU limit {limit:.2f}x usual")
     if "neighbour" in service.levers:

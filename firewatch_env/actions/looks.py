@@ -86,8 +86,8 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
     strangers = service.stranger[0]  # who ask as much on any day
     load = (service.load + strangers) / (service.usual_load + strangers)
     said.append(
-        f"CPU {m.cpu:.0%}{zones}, memory {m.memory:.0%}, pods {ready}/{whole} ready, "
-        f"load {load:.1f}x usual, latency {_latency(service)}{extra}."
+        f"{'last seen ' * (not ready)}CPU {m.cpu:.0%}{zones}, memory {m.memory:.0%}, "
+        f"pods {ready}/{whole} ready, load {load:.1f}x usual, latency {_latency(service)}{extra}."
     )
     said += _series(world, service)
     return Outcome("\n".join(said), None, {"failing": statuses, "ready": ready, "pods": whole})
@@ -109,17 +109,20 @@ def _answers_in(service: Service) -> str:
 
 
 def _series(world: World, service: Service) -> list[str]:
-    """Failures over time, with what came out in between; nothing where hardly anything fails."""
-    history = world.history or []
+    """Failures over time, with what came out in between; nothing where hardly anything failed."""
     at = world.services.index(service)
-    if not history or history[-1][at] < 0.01:
+    if not world.history:
         return []
+    past = {tick: shares[at] for tick, shares in enumerate(world.history, world.first)}
     ticks = range(world.tick - _STEP * (_POINTS - 1), world.tick + 1, _STEP)
     # Before the history begins it was an ordinary day.
-    points = [
-        (tick, f"{history[tick - world.first][at]:.0%}" if tick >= world.first else "0%")
-        for tick in ticks
-    ]
+    shown = {tick: past.get(tick, 0.0) for tick in ticks}
+    peak = max((share, tick) for tick, share in past.items() if tick >= ticks[0])
+    if peak[0] >= max(shown.values()) + ERRORS:  # between two points
+        shown[peak[1]] = peak[0]
+    if max(shown.values()) < 0.01:
+        return []
+    points = [(tick, f"{share:.0%}") for tick, share in shown.items()]
     for which, release in releases(service):
         if release.tick >= ticks[0]:
             points.append((release.tick, f"[{_named(which, release)}]"))

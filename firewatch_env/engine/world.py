@@ -38,8 +38,8 @@ class World:
         harm: share of customers let down in the last tick beyond what is allowed.
         customers: requests a second at the entries in the last tick.
         killed: last tick in which a pod ran out of memory.
-        history: share of each service's requests that it fails itself, by tick since the first;
-            None where nobody will ask.
+        history: share of each service's requests that it fails itself and, last, of customers let
+            down, by tick since the first; None where nobody will ask.
         minute, advice, blamed: see Task and Level.
     """
 
@@ -96,9 +96,8 @@ class World:
     def step(self) -> None:
         tick(self)
         if self.history is not None:
-            self.history.append(
-                tuple([1 - (1 - s.now.seen) * (1 - no_customers(s)) for s in self.services])
-            )
+            own = [1 - (1 - s.now.seen) * (1 - no_customers(s)) for s in self.services]
+            self.history.append((*own, self.let_down))
 
     def set_lever(self, service: Service, name: str, value: float) -> None:
         """Move a lever; at its usual value it is off no longer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from zlib import crc32
 
 from firewatch_env.engine.families import UNNOTICED, no_customers
@@ -16,7 +17,6 @@ from firewatch_env.evidence.meters import (
     UNREADY,
     by_status,
     pods,
-    reason,
     releases,
     ways,
 )
@@ -96,7 +96,7 @@ def _now(world: World, service: Service, number: int, of: int, said: _Said) -> s
     """A line of this tick, the `number`th of so many; with an id if it is about one request."""
     _, text, rate = said
     key = _key(world, service, world.tick * 8 + number)
-    about = any(part in text for part in (".java:", " 403 ", " 429 ", " 500 "))
+    about = re.search(r"\.java:| (403|429|500) (?!ms)", text) is not None
     second = 30 * (world.tick % 2) + (30 * number + key % 30) // of
     request = f" req={key % 65536:04x}" * about
     times = round(rate * SECONDS)
@@ -154,9 +154,9 @@ def _resources(service: Service) -> list[_Said]:
     if now.shed > 0.01:
         shed = (service.load + service.stranger[0]) * now.shed
         if not pods(service)[0]:
-            said.append((now.shed, "WARN  ingress: 503 no pod left to answer", shed))
+            said.append((now.shed, "WARN  ingress: 503 no healthy upstream", shed))
         elif now.use > 0.95:
-            said.append((now.shed, "WARN  503 high latency, queue full, request shed", shed))
+            said.append((now.shed, "WARN  503 queue full, request shed", shed))
         elif not any(family(name) in UNREADY for name in service.levers):
             said.append((now.shed, "WARN  503 worker timed out, request dropped", shed))
     if now.memory > 0.85 and pods(service)[0]:
@@ -176,8 +176,9 @@ def _callees(service: Service) -> list[_Said]:
         if call.breaker and f"fallback.{name}" not in service.levers:
             said.append((0.3, f"WARN  circuit breaker open for {name}, answering without it", 0.0))
         elif call.fail > 0.02 and f"timeout.{name}" not in service.levers:
-            how = reason(call)
-            rate = service.load * service.passing * call.calls * ways(call)[how]
-            weight = 0.8 * call.fail * min(call.calls, 1.0)
-            said.append((weight, f"WARN  call to {name} failed: {how}", rate))
+            asked = service.load * service.passing * call.calls
+            for how, share in ways(call).items():
+                if share >= 0.1 * call.fail:
+                    weight = 0.8 * share * min(call.calls, 1.0)
+                    said.append((weight, f"WARN  call to {name} failed: {how}", asked * share))
     return said

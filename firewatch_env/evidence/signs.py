@@ -103,7 +103,7 @@ SIGNS: dict[str, Sign] = {
         "switch of its nodes in zone b drops packets",
     ),
     "neighbour": Sign(
-        "CPU taken by another team's pods on its nodes in zone b",
+        "CPU steal is high on nodes in zone b, shared with another team's pods",
         "",
         True,
         "batch job of another team started",
@@ -146,9 +146,9 @@ SIGNS: dict[str, Sign] = {
     "grow": Sign("memory in use up again, {f} retained{r}"),
     "leak": Sign(
         "memory leak: spool file on the scratch volume is replayed again",
-        why="disk error in the spool file",
+        why="spool volume remounted after a disk error",
     ),
-    "fill": Sign("data of {f} does not fit under the memory limit{r}", why="import of {f} is done"),
+    "fill": Sign("data of {f} is loaded, up to the memory limit{r}", why="import of {f} is done"),
     "heap": Sign("table of {f} kept in memory{r}", why="{f}: reference data was loaded anew"),
     "orphans": Sign("response dropped: client closed the connection"),
     "hits": Sign("cache: entries of {f} expire before they are read{r}", level="INFO"),

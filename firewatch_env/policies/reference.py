@@ -182,7 +182,7 @@ class Engineer:
             wants.append(("hits", "fetch_logs"))
         if "items wait" in detail and " 0 items wait" not in detail:
             wants.append(("job", "inspect_cluster_topology"))
-        if "503" in detail or re.search(r"latency [\d.]+ m?s, usually", detail):
+        if re.search(r"\b503 \d", detail) or re.search(r"latency [\d.]+ m?s, usually", detail):
             load = re.search(r"load ([\d.]+)x", detail)
             if load and float(load[1]) >= 1.4:
                 wants.append(("load", ""))

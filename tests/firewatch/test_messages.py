@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import pytest
 
 from firewatch_env.actions import act
 from firewatch_env.engine.levers import family
-from firewatch_env.evidence.alerts import fire
+from firewatch_env.evidence.alerts import CUSTOMERS, fire
 from firewatch_env.evidence.logs import lines
 from firewatch_env.evidence.meters import by_status, read_all, ways
 from firewatch_env.evidence.signs import event
 from firewatch_env.messages import situation
 from firewatch_env.play import Play
 from firewatch_env.policies.reading import MENDS, change_log
+from firewatch_env.policies.reference import Engineer
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.changes import guilty
 from firewatch_env.tasks.named import NAMED
@@ -277,13 +278,63 @@ def test_more_changes_than_are_weighed_are_not_named_one_by_one() -> None:
 
 
 def test_what_is_routine_in_logs_and_who_is_no_customer_vary(plays: list[Play]) -> None:
-    first = [lines(play.world, play.world.entries[0])[0][9:] for play in plays]
-    assert len(set(first)) > 30
-    strangers = set[str]()
+    routine, strangers = set[str](), set[str]()
     for play in plays:
         for service in play.world.services:
+            routine |= {line[9:] for line in lines(play.world, service) if "INFO" in line}
             text = act(play.world, "get_metrics_detail", service.name, {}).text
             strangers |= (
                 set(re.findall(r"([\w-]+) \d+%", by_client(text))) - play.world.by_name.keys()
             )
+    assert len(routine) > 300
     assert len(strangers) >= 5
+
+
+def test_the_page_says_since_when_customers_have_been_let_down(plays: list[Play]) -> None:
+    rang = set[str]()
+    for play in plays:
+        shares = [each[-1] for each in play.world.history or ()]
+        assert shares[-1] == play.world.let_down
+        ticks = len(list(takewhile(lambda share: share >= CUSTOMERS, reversed(shares))))
+        told = re.search(r"First paged at (\d\d:\d\d)", play.message)
+        assert (told[1] if told else "") == (play.world.clock(1 - ticks) if ticks > 1 else "")
+        rang |= {told[1]} if told else set()
+    assert len(rang) > 20
+
+
+def test_a_short_outage_stands_between_the_points_of_a_series() -> None:
+    world, service = with_lever("order-api", "denied", 0.9)
+    world.history = []
+    course(world, 3)
+    world.set_lever(service, "denied", 0.0)
+    course(world, 4)
+    text = act(world, "get_metrics_detail", "order-api", {}).text
+    assert re.search(r"own failures: none\.[^$]*^Own failures: .* 90%, \d\d:\d\d 0%", text, re.M)
+
+
+def test_only_a_line_about_one_request_has_an_id() -> None:
+    world, _ = with_lever("order-api", "cpu.bulk", 25.0)
+    late = [line for line in lines(world, world.by_name["service-mesh"]) if "500 ms" in line]
+    assert late
+    assert not any("req=" in line for line in late)
+    world, service = with_lever("order-api", "errors.bulk", 0.5)
+    assert any(".java:" in line and "req=" in line for line in lines(world, service))
+
+
+def test_a_caller_logs_each_way_in_which_its_calls_fail() -> None:
+    world, service = with_lever("order-api", "errors.bulk", 0.5)
+    world.set_lever(service, "path.quote", 0.6)
+    course(world, 2)
+    log = "\n".join(lines(world, world.by_name["service-mesh"]))
+    assert "call to order-api failed: 500" in log
+    assert "call to order-api failed: no connection" in log
+
+
+def test_the_number_of_a_release_is_no_status_to_the_reference() -> None:
+    detail = (
+        "bank-api: own failures: none.\nCPU 20%, memory 40%, pods 4/4 ready, load 1.0x usual, "
+        "latency 3 ms as usual.\nOwn failures: 18:44 {}, 18:59 40%, 19:02 0%."
+    )
+    engineer = Engineer({"message": ""})
+    assert engineer._troubles(detail.format("[config r503]")) == []
+    assert engineer._troubles(detail.format("").replace("failures: none", "failures: 503 9%"))
