@@ -174,7 +174,7 @@ def split(service: Service) -> dict[str, dict[str, float]]:
         channel = name.partition(".")[2]
         value = felt(service, name)
         if head == "limit":
-            value = max(1 - value / service.features.get(channel, 1.0), 0.0)
+            value = min(service.now.limited / service.features.get(channel, 1.0), 1.0)
         elif head == "quota":
             value = service.now.limited
         part = service.features.get(channel, 0.0) if channel else 1.0

@@ -337,3 +337,18 @@ def test_looks_that_find_nothing_say_so_alike() -> None:
     for look in ("inspect_cluster_topology", "inspect_network_policy", "inspect_consensus_state"):
         text = act(world, look, "order-api", {}).text
         assert text.startswith("order-api: nothing unusual. Looked at: ")
+
+
+@pytest.mark.parametrize("drained", [False, True])
+def test_a_rate_limit_fails_a_feature_as_often_as_it_is_reached(drained: bool) -> None:
+    world, service = with_lever("order-api", "limit.bulk", 0.3)
+    if drained:  # hardly anybody asks, and the limit is not reached
+        world.set_lever(world.by_name["checkout-api"], "denied", 0.9)
+        course(world, 2)
+    text = act(world, "get_metrics_detail", "order-api", {}).text
+    found = re.search(r"By feature [^:]*: bulk (\d+)%", text)
+    share = int(found[1]) / 100 if found else 0.0
+    assert service.features["bulk"] * share == pytest.approx(
+        by_status(service).get("429", 0.0), abs=0.01
+    )
+    assert (found is None) == drained
