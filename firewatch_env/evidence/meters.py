@@ -308,9 +308,3 @@ def failing(call: Call) -> str:
     again = call.tries > 1 and _tried(call)[1] >= 0.01
     tried = f" after {call.tries} tries" if again else ""
     return f"{call.fail:.0%} of calls fail{tried} ({how})"
-
-
-def reason(call: Call) -> str:
-    """How the failing ones of a call mostly fail."""
-    shares = ways(call)
-    return max(shares, key=lambda way: shares[way])
