@@ -138,7 +138,7 @@ class Play:
         before, setting = self.world.copy() if self.graded else None, _setting(action, service)
         outcome = action.do(self.world, service, parameters)
         if outcome.changed is False:
-            self.attempts.append(_named(action.name, target, self.tick + 1, ", nothing to do"))
+            self.attempts.append(named(action.name, target, self.tick + 1, ", nothing to do"))
         elif outcome.changed:
             change = Change(self.tick + 1, action.name, target, dict(parameters))
             self.steps.append(Checkpoint(change, before or self.world, self.harm))
@@ -175,7 +175,7 @@ class Play:
             skipped = {*useless, *self.put_back}
             needed = [each for at, each in enumerate(self.grounded) if at not in skipped]
         needless = [self.steps[at].change for at in sorted(useless)]
-        names = [_named(each.action, each.target, each.tick) for each in needless]
+        names = [named(each.action, each.target, each.tick) for each in needless]
         names += self.attempts
         return Grade(
             resolved=resolved(self.declared, over, changed),
@@ -223,7 +223,8 @@ class Play:
         }
 
 
-def _named(action: str, target: str, tick: int, why: str = "") -> str:
+def named(action: str, target: str, tick: int, why: str = "") -> str:
+    """A change as the grade names it."""
     return f"{action} {target} (tick {tick}{why})"
 
 

@@ -14,6 +14,7 @@ from firewatch_env.evidence.meters import (
     ERRORS,
     FROM_CALLEES,
     RECENT,
+    asked,
     by_status,
     by_zone,
     failing,
@@ -83,8 +84,8 @@ def get_metrics_detail(world: World, service: Service, parameters: Mapping[str, 
         extra += f", pods out of memory at {world.clock(service.killed)}"
     a, b = in_zones(service, "use")
     zones = f" (zone a {a:.0%}, zone b {b:.0%})" if abs(a - b) >= 0.005 else ""
-    strangers = service.stranger[0]  # who ask as much on any day
-    load = (service.load + strangers) / (service.usual_load + strangers)
+    # A client that is no customer asks as much on any day.
+    load = asked(service) / (service.usual_load + service.stranger[0])
     said.append(
         f"{'last seen ' * (not ready)}CPU {m.cpu:.0%}{zones}, memory {m.memory:.0%}, "
         f"pods {ready}/{whole} ready, load {load:.1f}x usual, latency {_latency(service)}{extra}."

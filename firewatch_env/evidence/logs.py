@@ -15,6 +15,7 @@ from firewatch_env.evidence.meters import (
     MISSES,
     RECENT,
     UNREADY,
+    asked,
     by_status,
     pods,
     releases,
@@ -110,7 +111,7 @@ def _key(world: World, service: Service, number: int) -> int:
 
 def _own(world: World, service: Service) -> list[_Said]:
     said = []
-    ended, asked = by_status(service), service.load + service.stranger[0]
+    ended = by_status(service)
     for name in service.levers:
         head = family(name)
         sign = SIGNS.get(head)
@@ -136,7 +137,7 @@ def _own(world: World, service: Service) -> list[_Said]:
         told = _blamed(service, name) if world.blamed else ""
         level = sign.level or ("ERROR" if sign.status == "500" else "WARN")
         text = f"{level:5} {describe(service, name, told)}"
-        said.append((weight, text, asked * min(weight, ended.get(sign.status, 0.0))))
+        said.append((weight, text, asked(service) * min(weight, ended.get(sign.status, 0.0))))
     return said
 
 
@@ -152,7 +153,7 @@ def _blamed(service: Service, lever: str) -> str:
 def _resources(service: Service) -> list[_Said]:
     now, said = service.now, []
     if now.shed > 0.01:
-        shed = (service.load + service.stranger[0]) * now.shed
+        shed = asked(service) * now.shed
         if not pods(service)[0]:
             said.append((now.shed, "WARN  ingress: 503 no healthy upstream", shed))
         elif now.use > 0.95:
@@ -176,9 +177,9 @@ def _callees(service: Service) -> list[_Said]:
         if call.breaker and f"fallback.{name}" not in service.levers:
             said.append((0.3, f"WARN  circuit breaker open for {name}, answering without it", 0.0))
         elif call.fail > 0.02 and f"timeout.{name}" not in service.levers:
-            asked = service.load * service.passing * call.calls
+            sent = service.load * service.passing * call.calls
             for how, share in ways(call).items():
                 if share >= 0.1 * call.fail:
                     weight = 0.8 * share * min(call.calls, 1.0)
-                    said.append((weight, f"WARN  call to {name} failed: {how}", asked * share))
+                    said.append((weight, f"WARN  call to {name} failed: {how}", sent * share))
     return said

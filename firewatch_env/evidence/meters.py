@@ -97,9 +97,14 @@ def severity(now: Meters, fail: float, ready: float) -> str:
     return "critical" if bad or ready < 0.5 else "warning"
 
 
+def asked(service: Service) -> float:
+    """Requests a second from everybody, also from a client that is no customer."""
+    return service.load + service.stranger[0]
+
+
 def idle(service: Service) -> bool:
     """Whether so few requests arrive that shares of them say little."""
-    return service.load + service.stranger[0] < _IDLE * service.usual_load
+    return asked(service) < _IDLE * service.usual_load
 
 
 def pods(service: Service) -> tuple[int, int]:
@@ -260,13 +265,17 @@ def timed_out(call: Call) -> float:
 
 def ways(call: Call) -> dict[str, float]:
     """How a call fails, after all its tries: shares of all calls."""
+    return {f"timed out after {seconds(call.timeout)}": timed_out(call)} | _answered(call)
+
+
+def _answered(call: Call) -> dict[str, float]:
+    """The same without what comes too late: what the caller hears, if anything."""
     callee, now = call.callee, call.callee.now
-    late, again, soft = _tried(call)
+    _, again, soft = _tried(call)
     hard = (call.fail - soft * again) / callee.hard if callee.hard else 0.0
     heard = hard * (1 - callee.soft)
     refused, limited = heard * now.refused, heard * (1 - now.refused) * now.limited
     found = {
-        f"timed out after {seconds(call.timeout)}": soft * late,
         LOST: soft * now.lost,
         "503": soft * (callee.soft - now.lost),
         "403": refused,
@@ -289,10 +298,9 @@ def _passed_on(proxy: Service) -> dict[str, float]:
     for call in proxy.calls:
         if call.fail and not call.optional:
             many = min(call.calls, 1 / call.fail)
-            for how, share in ways(call).items():
-                if not how.startswith("timed out"):
-                    status = "502" if how == LOST else how
-                    below[status] = below.get(status, 0.0) + many * share
+            for how, share in _answered(call).items():
+                status = "502" if how == LOST else how
+                below[status] = below.get(status, 0.0) + many * share
     whole = add_up(below.values()) or 1.0
     found = {how: ended.get(BELOW, 0.0) * share / whole for how, share in below.items()}
     found["500"] = found.get("500", 0.0) + ended.get("500", 0.0)

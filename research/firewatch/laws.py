@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from firewatch_env.exploits import FOUND, Program, obey
-from firewatch_env.play import Play
+from firewatch_env.play import Play, named
 from firewatch_env.policies.keyword_rules import keyword_rules
 from firewatch_env.policies.own_play import reference_changes
 from firewatch_env.policies.reference import Script, reference
@@ -99,7 +99,7 @@ def mitigated(task: Task, ticks: int = 10) -> tuple[float, float]:
         play = late(task, ticks, [*measures, *closed])
         paid, new = score(play), measures[-1]
         assert play.grade is not None
-        idle = f"{new.action} {new.target} (tick {new.tick})" in play.grade.needless
+        idle = named(new.action, new.target, new.tick) in play.grade.needless
         return None if idle and "replicas" in new.parameters else paid
 
     best: list[Change] = []
