@@ -27,6 +27,7 @@ from openenv_kit.environment import Environment
 from openenv_kit.errors import KitError, ModelError
 from openenv_kit.play.recording import RunRecorder
 from openenv_kit.session import GROUNDED
+from openenv_kit.trust.sealing import is_sealed_split
 
 
 @dataclass
@@ -75,7 +76,7 @@ class EpisodePlayer:
                 try:
                     await self.player.play(table)
                 finally:
-                    _fill(result, table)
+                    _fill(result, table, planned.reset)
         except KitError as problem:
             result.status, result.error = FAILED, str(problem)
             result.hopeless = isinstance(problem, ModelError) and problem.hopeless
@@ -99,10 +100,12 @@ class EpisodePlayer:
         return RunRecorder(stream, self.player.name, planned.reset, opening, self.environment)
 
 
-def _fill(result: EpisodeResult, table: Table) -> None:
+def _fill(result: EpisodeResult, table: Table, reset: Mapping[str, Any]) -> None:
     """Fill a result from how the play at the table ended."""
     result.error = table.note
     parts = table.environment.score_parts(table.last) if table.done else None
+    if parts is None and table.done and is_sealed_split(reset.get("split")):
+        parts = {}  # the server shows the score alone
     result.status = NOT_SUBMITTED if parts is None else EVALUATED
     if parts is not None:
         result.breakdown = dict(parts)

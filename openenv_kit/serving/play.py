@@ -104,7 +104,7 @@ class Play:
             self.keep(frames.dumps(action) if text is None else text)
         if reply.done and self.final is None:
             self._end(reply)
-            if self.parts is not None:
+            if self.parts is not None or self.session.is_sealed:
                 metrics.SCORES.observe(reply.reward or 0.0)
         data = self.data(reply, names)
         tools, name = self.environment.tools, "refused"
