@@ -24,7 +24,7 @@ from starlette.websockets import WebSocket
 from openenv_kit.serving import clients, frames, metrics
 from openenv_kit.serving.access import OPEN_PATHS, WEB, Access
 from openenv_kit.serving.connections import STATE_KEY, Connection
-from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.settings import ANONYMOUS_PARTICIPANT, Settings
 
 QUIET_PATHS = (*OPEN_PATHS, "/metrics")
 """Paths whose requests are logged for debugging only."""
@@ -121,6 +121,7 @@ class Gate:
         """Hand a request on, unless it may not pass or its body is more than it may be."""
         headers, path = Headers(scope=scope), route_path(scope)
         denial = self._access.denial(scope, path, headers)
+        clients.PARTICIPANT.set(scope["state"].get("participant", ANONYMOUS_PARTICIPANT))
         if scope["type"] == "websocket":
             if denial is None:
                 await self._app(scope, receive, send)

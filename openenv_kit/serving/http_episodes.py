@@ -33,6 +33,8 @@ from openenv_kit.serving.held import (
     start_text,
 )
 from openenv_kit.serving.play import MAX_RECORD_BYTES, Drawn, Play, in_thread, in_turn
+from openenv_kit.serving.sealed_plays import SealedPlays
+from openenv_kit.serving.sealed_records import SealedStart
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store import (
     CLOSED,
@@ -43,6 +45,7 @@ from openenv_kit.serving.store import (
     StoreError,
     open_store,
 )
+from openenv_kit.trust.sealing import is_sealed_split
 
 logger = logging.getLogger("openenv_kit.episodes")
 
@@ -73,6 +76,7 @@ class Episodes:
         self.store = store or open_store(settings)
         self._settings = settings
         self.mcp_split = settings.mcp_split
+        self.sealed_plays = SealedPlays(self, settings)
         self._held: OrderedDict[str, Held] = OrderedDict()  # the last used one last
 
     def play(self, transport: str, *, stored: bool = True, drawn: Drawn | None = None) -> Play:
@@ -90,6 +94,18 @@ class Episodes:
             source: the transport that asks for it.
             drawn: the task, where it was drawn for a session that named none.
         """
+        if is_sealed_split(arguments.get("split")):
+            return await self.sealed_plays.reset(arguments, source, drawn)
+        return await self.start(arguments, source, drawn)
+
+    async def start(
+        self,
+        arguments: Mapping[str, Any],
+        source: str,
+        drawn: Drawn | None,
+        sealed: SealedStart | None = None,
+    ) -> Started:
+        """Start an episode; a SealedPlaysUsedUpError rejects a sealed task."""
         play = self.play(source, drawn=drawn)
         given = arguments.get("episode_id")
         ours = isinstance(given, str) and OWN_ID.fullmatch(given)
@@ -103,7 +119,7 @@ class Episodes:
         episode_id = play.episode_id
         held = self._hold(episode_id)
         async with held.lock:
-            held.generation = await self._create(play, episode_id)
+            held.generation = await self._create(play, episode_id, sealed=sealed)
             held.play, held.request_ids, held.ended = play, [], ""
             handle = Handle(episode_id, claim=held.generation)
         return Started(play.data(reply, play.names), handle, play.player_id)
@@ -163,14 +179,12 @@ class Episodes:
                 held.request_ids.append(request_id)
                 answer = await in_thread(self.environment, play.step, data, text, names)
                 if answer["done"]:
-                    await self._complete(handle.episode_id, held.generation)
+                    await self._complete(handle.episode_id, held.generation, play)
                 return answer
 
     async def state(self, handle: Handle) -> Json:
         """Progress of an episode that is played; a player is not told the trainer's id."""
-        held = self._hold(handle.episode_id)
-        async with held.lock:
-            state = (await self._load(handle, held)).state()
+        state = (await self.get_play(handle)).state()
         return state | {"episode_id": None} if handle.player_id else state
 
     async def record(self, episode_id: str) -> Any:
@@ -179,6 +193,16 @@ class Episodes:
         async with held.lock:
             play = await self._load(Handle(episode_id), held, closed=True)
             return record_of(self.record_model, play, held.ended, held.timeline)
+
+    async def get_play(self, handle: Handle, *, closed: bool = False) -> Play:
+        """Return a stored episode's play, with every action that is stored.
+
+        Raises:
+            EpisodeGoneError: there is none for this handle; also if it was closed, unless `closed`.
+        """
+        held = self._hold(handle.episode_id)
+        async with held.lock:
+            return await self._load(handle, held, closed=closed)
 
     async def resume(self, episode_id: str) -> Started:
         """Take an episode over: connections that held it before can no longer play it."""
@@ -200,7 +224,7 @@ class Episodes:
             logger.warning("a dropped session was not kept", extra={"reason": str(problem)})
             return False
         if generation and play.final:
-            await self._complete(play.episode_id, generation)
+            await self._complete(play.episode_id, generation, play)
         return bool(generation)
 
     async def close_episode(self, handle: Handle) -> None:
@@ -295,16 +319,24 @@ class Episodes:
         await in_thread(self.environment, play.restore, handle.episode_id, arguments, before)
         return play.data(await in_thread(self.environment, play.session.step, action), names)
 
-    async def _create(self, play: Play, episode_id: str, *, over: bool = True) -> str:
+    async def _create(
+        self,
+        play: Play,
+        episode_id: str,
+        *,
+        over: bool = True,
+        sealed: SealedStart | None = None,
+    ) -> str:
         """Store a play on the account of the client that is being served."""
         start = start_text(self.environment, play.arguments, play.drawn)
         client = clients.CLIENT.get()()
-        new = NewEpisode(play.transport, start, play.actions, client, play.player_id)
+        new = NewEpisode(play.transport, start, play.actions, client, play.player_id, sealed)
         return await self.store.create(self._key(episode_id), new, over=over)
 
-    async def _complete(self, episode_id: str, generation: str) -> None:
+    async def _complete(self, episode_id: str, generation: str, play: Play) -> None:
         """Let an episode that is over make room for others; its reply goes out in any case."""
         try:
+            await self.sealed_plays.finish(play)
             await self.store.finish(self._key(episode_id), generation, COMPLETED)
         except StoreError as problem:
             logger.warning("a finished episode was not marked", extra={"reason": str(problem)})

@@ -18,9 +18,16 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from openenv_kit.serving.store import CLOSED, NewEpisode, StoredEpisode, StoreLimits, unavailable
+from openenv_kit.serving.sealed_records import SealedPlay, SealedPlaysUsedUpError, SealedStart
+from openenv_kit.serving.store import (
+    CLOSED,
+    NewEpisode,
+    StoredEpisode,
+    StoreLimits,
+    unavailable,
+)
 
-PREFIX = "openenv-kit:5:"
+PREFIX = "openenv-kit:6:"
 """The number changes with the shape of what is kept; keys of another expire by themselves."""
 ANSWER_S = 5.0
 """Longest wait for an answer: a Redis that hangs must not hang the steps of everybody."""
@@ -65,9 +72,11 @@ class RedisStore:
             **{str(n): f'""\n{action.decode()}' for n, action in enumerate(new.actions)},
         }
 
-        def start(batch: Any, key: str, found: Mapping[str, Any]) -> str:
+        def start(batch: Any, key: str, found: Mapping[str, Any], plays: Sequence[str] = ()) -> str:
             if found and not over:
                 return ""
+            if new.sealed is not None:
+                _count_sealed_play(batch, episode_id, new, new.sealed, plays)
             if found:
                 batch.zrem(_key("living", found["source"]), episode_id)
                 batch.zrem(_key("client", found["client"]), episode_id)
@@ -78,7 +87,10 @@ class RedisStore:
 
         if new.client:
             await self._make_room(new.client, episode_id)
-        return str(await self._change(episode_id, start))
+        if new.sealed is None:
+            return str(await self._change(episode_id, start))
+        sealed_key = _sealed_key(new.sealed.participant, new.sealed.task_set)
+        return str(await self._change(episode_id, start, list_key=sealed_key))
 
     async def find(self, player: str) -> str | None:
         found: str | None = await self._redis.get(_key("player", player))
@@ -147,6 +159,22 @@ class RedisStore:
         elif await self._redis.zscore(drawn, task) not in (None, math.inf):
             await self._redis.zrem(drawn, task)
 
+    async def list_sealed_plays(self, participant: str, task_set: str) -> list[SealedPlay]:
+        entries = await self._redis.lrange(_sealed_key(participant, task_set), 0, -1)
+        return [_read_sealed_play(number, entry) for number, entry in enumerate(entries, start=1)]
+
+    async def finish_sealed_play(
+        self, player: str, score: float, steps: int, actions_digest: str
+    ) -> None:
+        found = await self._redis.get(_key("sealed-player", player))
+        if found is None:
+            return
+        list_key, number = json.loads(found)
+        play = json.loads(await self._redis.lindex(list_key, number - 1))
+        if play["score"] is None:
+            play |= {"score": score, "steps": steps, "actions_digest": actions_digest}
+            await self._redis.lset(list_key, number - 1, json.dumps(play))
+
     async def count(self, source: str) -> int:
         await self._redis.zremrangebyscore(_key("living", source), "-inf", time.time())
         return int(await self._redis.zcard(_key("living", source)))
@@ -171,18 +199,33 @@ class RedisStore:
             await redis.zrem(held, name)
             await redis.delete(_key("episode", name))
 
-    async def _change(self, episode_id: str, work: Callable[..., Any], generation: str = "") -> Any:
-        """Work on an episode, again if it changes meanwhile; for a generation, while it is open."""
+    async def _change(
+        self,
+        episode_id: str,
+        work: Callable[..., Any],
+        generation: str = "",
+        list_key: str = "",
+    ) -> Any:
+        """Work on an episode, again if it changes meanwhile; for a generation, while it is open.
+
+        With the key of a list, `work` also gets the list's entries, and is called again if these
+        change meanwhile.
+        """
         key = _key("episode", episode_id)
 
         async def change(batch: Any) -> Any:
             found = await batch.hgetall(key)
+            if list_key:
+                entries = await batch.lrange(list_key, 0, -1)
+                batch.multi()
+                return work(batch, key, found, entries)
             batch.multi()
             if generation and (found.get("generation") != generation or found["ended"] == CLOSED):
                 return None
             return work(batch, key, found)
 
-        return await self._redis.transaction(change, key, value_from_callable=True)
+        keys = [key, list_key] if list_key else [key]
+        return await self._redis.transaction(change, *keys, value_from_callable=True)
 
     def _prolong(self, batch: Any, episode_id: str, found: Mapping[str, Any]) -> None:
         expires, client = {episode_id: time.time() + self._ttl}, _key("client", found["client"])
@@ -198,3 +241,33 @@ class RedisStore:
 
 def _key(kind: str, name: str) -> str:
     return f"{PREFIX}{kind}:{name}"
+
+
+def _sealed_key(participant: str, task_set: str) -> str:
+    """Key of the list of a participant's sealed plays. It never expires."""
+    return _key("sealed-plays", f"{participant}/{task_set}")
+
+
+def _count_sealed_play(
+    batch: Any, episode_id: str, new: NewEpisode, sealed: SealedStart, entries: Sequence[str]
+) -> None:
+    """Give a play of a sealed task its number, within the transaction that starts its episode."""
+    if sum(json.loads(entry)["index"] == sealed.index for entry in entries) >= sealed.max_plays:
+        raise SealedPlaysUsedUpError(sealed.max_plays)
+    list_key = _sealed_key(sealed.participant, sealed.task_set)
+    play = {
+        "index": sealed.index,
+        "episode_id": episode_id,
+        "player": new.player,
+        "start": new.start.decode(),
+        "score": None,
+        "steps": 0,
+        "actions_digest": "",
+    }
+    batch.rpush(list_key, json.dumps(play))
+    batch.set(_key("sealed-player", new.player), json.dumps([list_key, len(entries) + 1]))
+
+
+def _read_sealed_play(number: int, entry: str) -> SealedPlay:
+    fields = json.loads(entry)
+    return SealedPlay(number, **{**fields, "start": fields["start"].encode()})

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from openenv_kit.serving import metrics
+from openenv_kit.serving.sealed_records import SealedPlay, SealedPlaysUsedUpError, SealedStart
 from openenv_kit.serving.store import (
     CLOSED,
     MEMORY,
@@ -39,7 +40,7 @@ ROW_BYTES, FILLING = 24, 3 / 2
 MOST_LOCAL = 1002
 """The longest row that SQLite keeps in its tree; most of a longer one is on pages of its own."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Raised with every change of the tables. The default file is named after it, so that releases
 side by side on one machine do not undo each other's tables."""
 APPLICATION_ID = 0x4F454B53
@@ -136,7 +137,21 @@ class SqliteStore:
         )
         for n, action in enumerate(new.actions):
             self._one("INSERT INTO actions VALUES (?, ?, ?, '')", episode_id, n, action)
+        if new.sealed is not None:
+            self._count_sealed_play(episode_id, new, new.sealed)
         return generation
+
+    def _count_sealed_play(self, episode_id: str, new: NewEpisode, sealed: SealedStart) -> None:
+        """Give the play its number; a SealedPlaysUsedUpError undoes the whole transaction."""
+        plays = (sealed.participant, sealed.task_set)
+        query = "SELECT COUNT(*) FROM sealed_plays WHERE participant = ? AND task_set = ?"
+        if self._one(f"{query} AND task = ?", *plays, sealed.index) >= sealed.max_plays:
+            raise SealedPlaysUsedUpError(sealed.max_plays)
+        self._one(
+            "INSERT INTO sealed_plays VALUES (?, ?, ?, ?, ?, ?, ?, NULL, 0, '')",
+            *(*plays, self._one(query, *plays) + 1),
+            *(sealed.index, episode_id, new.player, new.start),
+        )
 
     @_transaction
     def find(self, player: str) -> str | None:
@@ -204,6 +219,25 @@ class SqliteStore:
         give_back = "DELETE FROM drawn WHERE split = ? AND task = ? AND until < ?"
         query = "INSERT OR REPLACE INTO drawn VALUES (?, ?, ?)" if played else give_back
         self._one(query, split, task, math.inf)
+
+    @_transaction
+    def list_sealed_plays(self, participant: str, task_set: str) -> list[SealedPlay]:
+        rows = self._rows(
+            "SELECT number, task, episode, player, start, score, steps, actions_digest "
+            "FROM sealed_plays WHERE participant = ? AND task_set = ? ORDER BY number",
+            *(participant, task_set),
+        )
+        return [SealedPlay(*row) for row in rows]
+
+    @_transaction
+    def finish_sealed_play(
+        self, player: str, score: float, steps: int, actions_digest: str
+    ) -> None:
+        self._one(
+            "UPDATE sealed_plays SET score = ?, steps = ?, actions_digest = ? "
+            "WHERE player = ? AND score IS NULL",
+            *(score, steps, actions_digest, player),
+        )
 
     @_transaction
     def count(self, source: str) -> int:

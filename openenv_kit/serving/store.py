@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from openenv_kit.serving.sealed_records import SealedPlay, SealedStart
 from openenv_kit.serving.settings import Settings
 
 MEMORY = "memory"
@@ -179,6 +180,7 @@ class NewEpisode:
         source: the transport that opened it.
         start, actions, player: as in `StoredEpisode`.
         client: whose share it counts against; empty for a caller without a bound.
+        sealed: for a sealed task: whose play it is, and how many are allowed.
     """
 
     source: str
@@ -186,6 +188,7 @@ class NewEpisode:
     actions: Sequence[bytes] = ()
     client: str = ""
     player: str = ""
+    sealed: SealedStart | None = None
 
 
 class EpisodeStore(Protocol):
@@ -197,7 +200,8 @@ class EpisodeStore(Protocol):
     async def create(self, episode_id: str, new: NewEpisode, *, over: bool = True) -> str:
         """Start an episode; returns its generation, or nothing where `over` is False and it exists.
 
-        A StoreFullError says that there is no room.
+        A StoreFullError says that there is no room. The play of a sealed task is counted together
+        with it; a SealedPlaysUsedUpError says that no further one is allowed.
         """
 
     async def find(self, player: str) -> str | None:
@@ -232,6 +236,14 @@ class EpisodeStore(Protocol):
 
     async def settle(self, split: str, task: int, *, played: bool) -> None:
         """Keep a drawn task drawn for good, or give back one that was not kept."""
+
+    async def list_sealed_plays(self, participant: str, task_set: str) -> list[SealedPlay]:
+        """Return a participant's plays of sealed tasks in the order of their numbers."""
+
+    async def finish_sealed_play(
+        self, player: str, score: float, steps: int, actions_digest: str
+    ) -> None:
+        """Record how the play with this player's handle ended; nothing for any later end."""
 
     async def count(self, source: str) -> int:
         """Living episodes of that source that nobody closed."""

@@ -43,6 +43,16 @@ CREATE TABLE drawn (
     split TEXT NOT NULL, task INTEGER NOT NULL, until REAL NOT NULL, PRIMARY KEY (split, task)
 ) WITHOUT ROWID;
 
+-- Plays of sealed tasks. They are kept when their episodes are gone, so that none can be repeated.
+CREATE TABLE sealed_plays (
+    participant TEXT NOT NULL, task_set TEXT NOT NULL, number INTEGER NOT NULL,
+    task INTEGER NOT NULL, episode TEXT NOT NULL, player TEXT NOT NULL, start BLOB NOT NULL,
+    score REAL, steps INTEGER NOT NULL, actions_digest TEXT NOT NULL,
+    PRIMARY KEY (participant, task_set, number)
+) WITHOUT ROWID;
+
+CREATE INDEX sealed_by_player ON sealed_plays (player);
+
 CREATE TABLE secret (value TEXT NOT NULL);
 
 CREATE TABLE heartbeat (id INTEGER PRIMARY KEY, at REAL NOT NULL);

@@ -43,6 +43,7 @@ from openenv_kit.serving.sockets import (
     SocketEndpoint,
 )
 from openenv_kit.serving.store import StoreError
+from openenv_kit.trust.sealing import is_sealed_split
 
 MESSAGES: dict[str, type[BaseModel]] = {
     "reset": WSResetMessage,
@@ -183,7 +184,7 @@ class TrainerConversation(PlayerConversation):
         """Start an episode, or with `resume` true continue the one of that id."""
         if RESUME in data:
             return await self._resume(data)
-        if data.get("episode_id") is not None:
+        if data.get("episode_id") is not None or is_sealed_split(data.get("split")):
             started = await self._episodes.reset(data, "ws")
             if started.handle is not None:
                 await self._end_others(started.handle.episode_id, "restarted")
