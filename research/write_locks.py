@@ -1,16 +1,18 @@
-"""Write every pinned version of the project anew: constraints, lock files and the image's SBOM.
+"""`python -m research.write_locks`: write every pinned version of the project.
 
-    uv run --no-project --python ">=3.11" .ci/write_locks.py [--upgrade] [--upgrade-package NAME]
+These are the constraints in `pyproject.toml`, the lock files and the SBOM of the image.
 
-`uv.lock` names package indexes and is not committed. A fresh clone resolves it again, under the
-constraints in `pyproject.toml` that name one version of every package, development packages and
-extras included. Without an option every package keeps its version, and only a new dependency gets
-one. The standard library suffices here, because the project may not be installable yet.
+`uv.lock` names package indexes and is not committed. A fresh clone resolves it again, under
+constraints that name one version of every package, development packages and extras included.
+Without an option every package keeps its version, and a new dependency gets the newest one that its
+range allows. The module imports the standard library only, because the project may not be
+installable when it runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import re
@@ -18,7 +20,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parent.parent
 COOLDOWN = "7 days"
 """Age of the newest release that is taken. Indexes may show a release days after its upload, so a
 newer one could not be installed everywhere, and a malicious one is usually withdrawn by then."""
@@ -31,6 +33,9 @@ INSTALLED = ("--no-dev", "--no-emit-project")
 """Options of `uv export` that select what the image installs."""
 BUILD = ("--only-group", "build")
 """Options of `uv export` that select the build backend."""
+SOURCE_BUILD_BACKENDS = ("setuptools",)
+"""Backends of packages that are published as source only, and that uv builds to read their
+requirements: func-timeout, which skyrl-gym requires."""
 LOCK_FILES = {
     "requirements.lock": (*EXPORT, *INSTALLED),
     "requirements-build.lock": (*EXPORT, *BUILD),
@@ -53,7 +58,10 @@ def run_uv(*arguments: str, folder: Path) -> str:
         check=False,
     )
     if done.returncode:
-        raise SystemExit(f"uv {' '.join(arguments)} failed:\n{done.stderr}")
+        raise SystemExit(
+            f"uv {arguments[0]} failed. If a changed range contradicts a pinned version, let that "
+            f"package change with --upgrade-package NAME.\n{done.stderr}"
+        )
     return done.stdout
 
 
@@ -101,49 +109,69 @@ def strip_sbom(exported: str) -> str:
     return json.dumps(sbom, indent=2) + "\n"
 
 
-def write_locks(folder: Path, *, upgrade_all: bool, upgraded: list[str], exclude_newer: str) -> None:
+def write_locks(
+    folder: Path, *, upgrade_all: bool, upgraded: list[str], exclude_newer: str
+) -> None:
     """Resolve the project in a folder, and write the constraints and every generated file.
+
+    Args:
+        folder: the checkout.
+        upgrade_all: whether every package may change its version.
+        upgraded: packages that may change their version.
+        exclude_newer: a date, or an age such as "7 days". No package gets a release that was
+            uploaded later, but what is pinned already stays.
 
     Raises:
         SystemExit: uv failed or a name is unknown. `pyproject.toml` is then unchanged.
     """
     project_file = folder / "pyproject.toml"
     before = project_file.read_text()
-    kept = tomllib.loads(before)["tool"]["uv"]["constraint-dependencies"]
-    names = {constraint.partition("==")[0] for constraint in kept}
-    if unknown := sorted({*upgraded} - names):
-        raise SystemExit(f"--upgrade-package names {', '.join(unknown)}, which is not a dependency.")
-    kept = [each for each in kept if not upgrade_all and each.partition("==")[0] not in upgraded]
-    options = ["--upgrade"] if upgrade_all else []
+    pinned = tomllib.loads(before)["tool"]["uv"]["constraint-dependencies"]
+    names = sorted({constraint.partition("==")[0] for constraint in pinned})
+    for name in upgraded:
+        if name not in names:
+            nearest = difflib.get_close_matches(name, names, 1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise SystemExit(
+                f"--upgrade-package is {name!r}; allowed: a package that is pinned in "
+                f"pyproject.toml.{hint}"
+            )
+    kept = [] if upgrade_all else [name for name in names if name not in upgraded]
+    options = ["--exclude-newer", exclude_newer]
+    options += [part for name in kept for part in ("--exclude-newer-package", f"{name}=false")]
+    options += ["--upgrade"] if upgrade_all else []
     options += [part for name in upgraded for part in ("--upgrade-package", name)]
     try:
-        loosened = replace_setting(before, "constraint-dependencies", kept)
-        if upgrade_all or "hatchling" in upgraded:
-            loosened = replace_setting(loosened, "build-constraint-dependencies", [])
-        project_file.write_text(loosened)
-        run_uv("lock", "--exclude-newer", exclude_newer, *options, folder=folder)
-        versions_only = (*EXPORT, "--frozen", "--no-hashes")
-        everything = run_uv(*versions_only, *EVERYTHING, folder=folder)
-        build = run_uv(*versions_only, *BUILD, folder=folder)
-        pinned = replace_setting(
-            before, "constraint-dependencies", list_constraints(everything)
+        kept_constraints = [each for each in pinned if each.partition("==")[0] in kept]
+        project_file.write_text(
+            replace_setting(before, "constraint-dependencies", kept_constraints)
         )
-        pinned = replace_setting(pinned, "build-constraint-dependencies", list_constraints(build))
-        project_file.write_text(pinned)
+        run_uv("lock", *options, folder=folder)
+        versions = (*EXPORT, "--frozen", "--no-hashes")
+        every_package = list_constraints(run_uv(*versions, *EVERYTHING, folder=folder))
+        build_backend = list_constraints(run_uv(*versions, *BUILD, folder=folder))
+        build_backend += [
+            constraint
+            for constraint in every_package
+            if constraint.partition("==")[0] in SOURCE_BUILD_BACKENDS
+        ]
+        after = replace_setting(before, "constraint-dependencies", every_package)
+        after = replace_setting(after, "build-constraint-dependencies", sorted(build_backend))
+        project_file.write_text(after)
         # Once more without a date, as in a fresh clone.
         run_uv("lock", folder=folder)
     except BaseException:
         project_file.write_text(before)
         raise
-    for name, options_of_export in LOCK_FILES.items():
-        (folder / name).write_text(run_uv(*options_of_export, "--frozen", folder=folder))
+    for lock_file, export in LOCK_FILES.items():
+        (folder / lock_file).write_text(run_uv(*export, "--frozen", folder=folder))
     (folder / SBOM_FILE).write_text(strip_sbom(run_uv(*SBOM, "--frozen", folder=folder)))
 
 
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(
-        prog=".ci/write_locks.py",
+        prog="python -m research.write_locks",
         description="Writes the constraints in pyproject.toml, "
         f"{', '.join(LOCK_FILES)} and {SBOM_FILE} anew.",
     )
