@@ -112,7 +112,9 @@ def summary_table(title: str, summaries: Sequence[Summary], labels: Sequence[str
     if not labels:
         return table_of(title, titles, rows)
     labelled = [[name, label, *rest] for (name, *rest), label in zip(rows, labels, strict=True)]
-    return table_of(title, [titles[0], "plays are", *titles[1:]], labelled, names=2)
+    table = table_of(title, [titles[0], "plays are", *titles[1:]], labelled, names=2)
+    table.columns[0].overflow, table.columns[1].no_wrap = "fold", True
+    return table
 
 
 def _mean(one: Summary) -> str:

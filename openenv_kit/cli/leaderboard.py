@@ -21,6 +21,8 @@ from openenv_kit.trust.attestation import (
     verify_attestation,
 )
 
+LABEL_WIDTH = 16
+"""Columns of the table that a row's label takes."""
 MAX_PROBLEMS = 20
 """Most problems of a submission that are printed."""
 PublicKey = Annotated[
@@ -62,7 +64,7 @@ def leaderboard(
     ]
     held = [each.submission for each in checked if each.submission and not each.problems]
     refused = [each for each in checked if each.problems]
-    console = Console(width=WIDTH)
+    console = Console(width=WIDTH + LABEL_WIDTH)
     boards = boards_of(held)
     for board in boards:
         card = board.card
