@@ -45,7 +45,7 @@ def leaderboard(
     min_tasks: Annotated[
         int,
         typer.Option(
-            min=1, help="Fewest tasks of a submission, counted from task 0, if its split has more."
+            min=1, help="Fewest tasks of a submission; of a split with fewer, all of them."
         ),
     ] = MIN_TASKS,
     public_key: PublicKey = "",
@@ -68,7 +68,7 @@ def leaderboard(
     boards = boards_of(held)
     for board in boards:
         card = board.card
-        title = f"{card.environment}, {card.split}, {card.count} tasks"
+        title = f"{card.environment}, {card.split}, {card.count} tasks from {card.first} on"
         labels = [label_of(submission) for submission, _ in board.entries]
         console.print(summary_table(title, [each for _, each in board.entries], labels))
     for each in refused:
@@ -118,8 +118,8 @@ def submit(
     card = card_of(runs, chosen, by=by, notes=notes, commitment=commitment, attestation=record)
     write_submission(out, card, text, token)
     typer.echo(
-        f"{out}: {len(runs)} runs of {card.player} on {card.split}, tasks 0 to {card.count - 1}, "
-        f"{card.tries} of each."
+        f"{out}: {len(runs)} runs of {card.player} on {card.split}, tasks {card.first} to "
+        f"{card.first + card.count - 1}, {card.tries} of each."
     )
     if card.count < MIN_TASKS:
         typer.echo(f"The leaderboard lists submissions of at least {MIN_TASKS} tasks by default.")

@@ -38,8 +38,8 @@ def card_of(
     that were not started or not finished have no run, and score 0.
 
     Raises:
-        SubmissionError: they are not of one player, one split and one set of rules, do not begin
-            with the split's first task, or leave out a task.
+        SubmissionError: they are not of one player, one split and one set of rules, or leave out
+            a task.
     """
     if not runs:
         raise SubmissionError("These recordings hold no run.")
@@ -59,21 +59,22 @@ def card_of(
                 )
         tasks[run.reset["index"]] += 1
     if attestation:
-        count, tries = attestation.task_count, attestation.plays_per_task
+        start, stop, tries = 0, attestation.task_count, attestation.plays_per_task
     else:
-        count, tries = max(tasks) + 1, max(tasks.values())
-        for index in range(count):
+        start, stop, tries = min(tasks), max(tasks) + 1, max(tasks.values())
+        for index in range(start, stop):
             if tasks[index] != tries:
                 raise SubmissionError(
                     f"Task {first.reset['split']}-{index} has {tasks[index]} runs and others have "
-                    f"{tries}; a submission begins with task 0 and plays each task as often."
+                    f"{tries}; a submission plays each task as often."
                 )
     return build_card(
         {
             "player": first.player,
             "environment": environment.name,
             "split": first.reset["split"],
-            "count": count,
+            "first": start,
+            "count": stop - start,
             "tries": tries,
             "reset": further_of(first),
             "versions": first.versions,

@@ -95,7 +95,7 @@ def plays_of(submission: Submission) -> list[Play]:
     if submission.attestation is None:
         return plays
     played = Counter(run.reset["index"] for run in submission.runs)
-    for index in range(card.count):
+    for index in range(card.first, card.first + card.count):
         task, reset = f"{card.split}-{index}", {"split": card.split, "index": index, **card.reset}
         missing = Play(task=task, reset=reset, score=0.0, tool_calls=0)
         plays += [missing] * (card.tries - played[index])

@@ -30,7 +30,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from openenv_kit.environment import ERROR, Environment, get_environment
-from openenv_kit.errors import ConfigurationError, KitError, UnknownNameError, echo, require_name
+from openenv_kit.errors import (
+    MAX_ECHO,
+    ConfigurationError,
+    KitError,
+    UnknownNameError,
+    echo,
+    require_name,
+)
 from openenv_kit.play.policies import Play as PolicySteps
 from openenv_kit.play.recording import RecordedRun, read_runs
 from openenv_kit.play.replaying import replay
@@ -69,7 +76,7 @@ class Card(BaseModel):
         player: who played, as in the recordings; `scripted:NAME` is a policy of the environment.
         environment: its name.
         split: what was played.
-        count: number of its tasks, 0 to `count` - 1.
+        first, count: which of its tasks, from `first` on.
         tries: plays of each task.
         reset: further arguments of every reset.
         versions: under which it was played.
@@ -82,6 +89,7 @@ class Card(BaseModel):
     player: str = Field(min_length=1, max_length=120)
     environment: str
     split: str
+    first: int = Field(0, ge=0)
     count: int = Field(ge=1, le=100_000)
     tries: int = Field(1, ge=1, le=1000)
     reset: dict[str, Any] = {}
@@ -113,9 +121,10 @@ class Card(BaseModel):
         return self.player.startswith(SCRIPTED)
 
     @property
-    def board(self) -> tuple[str, str, int, str]:
+    def board(self) -> tuple[str, str, int, int, str]:
         """The same for submissions whose scores compare."""
-        return self.environment, self.split, self.count, json.dumps(self.reset, sort_keys=True)
+        reset = json.dumps(self.reset, sort_keys=True)
+        return self.environment, self.split, self.first, self.count, reset
 
 
 @dataclass(frozen=True)
@@ -244,14 +253,11 @@ def problems_of(submission: Submission, min_tasks: int = MIN_TASKS) -> Iterator[
     except UnknownNameError as problem:
         yield str(problem)
         return
-    if card.count > size:
-        yield f"The card asks for tasks 0 to {card.count - 1} of {size}."
+    if card.first + card.count > size:
+        yield f"The card asks for tasks {card.first} to {card.first + card.count - 1} of {size}."
         return
     if card.count < (least := min(min_tasks, size)):
-        yield (
-            f"The card has {card.count} tasks; the leaderboard lists submissions of at least "
-            f"{least}, from task 0 on."
-        )
+        yield f"The card has {card.count} tasks; the leaderboard lists {least} or more."
     broken = [
         *_seal_of(card, environment),
         *_versions_of(submission, environment),
@@ -351,13 +357,13 @@ def _name_problems(card: Card, environment: Environment) -> Iterator[str]:
 def _tries_of(submission: Submission) -> Iterator[str]:
     """Yield the tasks that were not played as often as the card states."""
     card = submission.card
-    wanted = [f"{card.split}-{number}" for number in range(card.count)]
+    wanted = [f"{card.split}-{card.first + number}" for number in range(card.count)]
     played = Counter(run.task for run in submission.runs)
     for task in wanted:
         if played[task] != card.tries:
             yield f"Plays of {task}: {played[task]}; the card says {card.tries}."
     for task in sorted(played.keys() - set(wanted)):
-        yield f"{echo(task)} is not among the card's tasks."
+        yield f"{task[:MAX_ECHO]} is not among the card's tasks."
 
 
 def _copies_in(submission: Submission) -> Iterator[str]:
@@ -408,6 +414,7 @@ def _attestation_problems(submission: Submission, attestation: Attestation) -> I
         ("split", card.split, attestation.split),
         ("versions", card.versions, attestation.versions),
         ("commitment", card.commitment, attestation.commitment),
+        ("first", card.first, 0),
         ("count", card.count, attestation.task_count),
         ("tries", card.tries, attestation.plays_per_task),
     ):
@@ -419,18 +426,17 @@ def _attestation_problems(submission: Submission, attestation: Attestation) -> I
     for number, run in enumerate(submission.runs, start=1):
         unmatched.setdefault(_key_of_run(run), []).append(number)
     for play in attestation.plays:
-        if play.is_finished:
-            runs = unmatched.get(_key_of_attested(play))
-            if runs:
-                runs.pop()
-            else:
-                yield (
-                    f"Play {play.number} of {attestation.player!r}, {card.split}-{play.index} with "
-                    f"score {play.score}, is in the server's record and not among the runs."
-                )
+        runs = unmatched.get(_key_of_attested(play))
+        if runs:
+            runs.pop(0)
+        elif play.is_finished:  # an unfinished one scores 0 and needs no recording
+            yield (
+                f"Play {play.number} of {attestation.player!r}, {card.split}-{play.index} with "
+                f"score {play.score}, is in the server's record and not among the runs."
+            )
     for number in sorted(number for numbers in unmatched.values() for number in numbers):
         task = submission.runs[number - 1].task
-        yield f"Run {number}, {echo(task)}: not among the finished plays that the server signed."
+        yield f"Run {number}, {task[:MAX_ECHO]}: not among the plays that the server signed."
 
 
 def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Iterator[str]:
@@ -455,9 +461,6 @@ def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Ite
             if done:
                 yield f"{where} comes after the end of the episode."
                 return
-            if policy_steps and expected != _action_text(action):
-                yield f"{where} is not what the policy {card.player!r} does."
-                return
             recorded = run.steps[number - 1]
             same &= (recorded.status, recorded.reward, recorded.done) == _ending(answer)
             score = max(score, answer["reward"] or 0.0)
@@ -468,6 +471,9 @@ def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Ite
             return
         if not same:
             yield f"the reply to {where} is not the recorded one."
+            return
+        if policy_steps and expected != _action_text(action):
+            yield f"{where} is not what the policy {card.player!r} does."
             return
         if card.scripted and not done:
             policy_steps = policy_steps or _start_policy(card, environment, answer)
