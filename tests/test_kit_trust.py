@@ -9,7 +9,7 @@ import pytest
 from pipe_leak import SEGMENTS, PipeLeak, PipeSession, bisect
 
 from metric_tracker_rl.policies import POLICIES as FUNNEL_POLICIES
-from openenv_kit.environment import Reply
+from openenv_kit.environment import Reply, get_environment
 from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.play.policies import Observed, Play
 from openenv_kit.trust.audit import Audit
@@ -58,7 +58,7 @@ class PipeAudit(Audit):
 
 def audited() -> dict[tuple[str, str], Any]:
     audit = PipeAudit(PipeLeak())
-    lines = audit.lines((job, audit.run(job)) for job in audit.jobs(6))
+    lines = audit.lines((job, audit.run(job)) for job in audit.jobs(6, settings=["split:train"]))
     return {(line.setting, line.policy): line for line in lines}
 
 
@@ -83,6 +83,42 @@ def test_a_reward_after_the_end_is_outside_its_limits(monkeypatch: pytest.Monkey
     monkeypatch.setattr(PipeSession, "step", pays_late)
     line = audited()["split:train", "after_the_end"]
     assert (line.mean, line.calls, line.holds) == (1.0, 8.0, False)
+
+
+class ForgetfulAudit(PipeAudit):
+    """An audit that names one setting, no baseline, and a policy of the environment as exploit."""
+
+    exploits = Exploits()
+    settings = ("split:test",)
+    baselines = ()
+
+
+ForgetfulAudit.exploits.register("reference", Ceiling(0.5, 0.5))(bisect)
+
+
+def test_audit_jobs_without_arguments_play_every_policy_on_train_and_test_in_full() -> None:
+    sizes = dict.fromkeys(("split:train", "split:test"), 6)
+    for audit in (PipeAudit(PipeLeak()), ForgetfulAudit(PipeLeak())):
+        played: dict[str, int] = {}
+        for job in audit.jobs(6):
+            if job.policy == "reference":
+                played[job.setting] = played.get(job.setting, 0) + job.stop - job.first
+        assert played == sizes
+
+
+@pytest.mark.parametrize("name", ["metric_tracker_rl", "firewatch", "drilldown", "pipe_leak"])
+def test_audit_of_every_environment_plays_each_of_its_policies_on_train_and_test(
+    name: str,
+) -> None:
+    environment = get_environment(name)
+    audit = environment.audit
+    there = {(job.policy, job.setting, job.difficulty) for job in audit.jobs(2) if job.stop == 2}
+    assert there >= {
+        (policy, f"split:{split}", level)
+        for policy in environment.policies
+        for split in ("train", "test")
+        for level in audit.levels
+    }
 
 
 def test_a_wrong_name_in_an_audit_is_told_with_the_nearest() -> None:

@@ -18,7 +18,7 @@ from openenv_kit.cli.collect import collect
 from openenv_kit.cli.common import usage_errors
 from openenv_kit.cli.compare import compare
 from openenv_kit.cli.export import atif, export
-from openenv_kit.cli.leaderboard import leaderboard, submit
+from openenv_kit.cli.leaderboard import attestation_key, leaderboard, submit
 from openenv_kit.cli.replay import replay
 from openenv_kit.cli.seal import seal
 from openenv_kit.cli.signal import signal
@@ -49,7 +49,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(certify, audit, replay, compare, signal, submit, leaderboard, seal, collect, export, atif),
+    *(certify, audit, replay, compare, signal, submit, leaderboard, seal, attestation_key),
+    *(collect, export, atif),
 ):
     app.command()(usage_errors()(command))
 

@@ -22,11 +22,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
+
+from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 
 from openenv_kit.environment import Environment, get_environment
-from openenv_kit.errors import ConfigurationError
+from openenv_kit.errors import ConfigurationError, echo
 from openenv_kit.session import GROUNDED
 
 FORMAT = "run/2"
@@ -53,6 +56,10 @@ CATALOGUE = "available_"
 """How fields begin that list what may be called or played, in the words of its tools."""
 
 
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+
+
 class RecordingError(ConfigurationError):
     """A file that is not a recorded run, or one of another format."""
 
@@ -63,10 +70,10 @@ class RecordedStep:
 
     action: dict[str, Any]
     status: str
-    reward: float
-    done: bool
+    reward: Number
+    done: StrictBool
     digest: str
-    elapsed_s: float = 0.0
+    elapsed_s: Seconds = 0.0
 
 
 STEP_FIELDS = fields(RecordedStep)
@@ -81,8 +88,8 @@ class RecordedRun:
     versions: dict[str, str]
     digest: str
     steps: list[RecordedStep] = field(default_factory=list)
-    score: float | None = None
-    grounded: float | None = None
+    score: Number | None = None
+    grounded: Number | None = None
 
     @property
     def task(self) -> str:
@@ -178,16 +185,16 @@ def without_wording(value: Any) -> Any:
     return value
 
 
-def text_of(path: Path) -> str:
+def text_of(path: Path, max_bytes: int = MOST_BYTES) -> str:
     """Text of a file, which may be compressed by gzip.
 
     Raises:
-        RecordingError: it holds more than `MOST_BYTES`.
+        RecordingError: it holds more than `max_bytes`.
     """
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        found = file.read(MOST_BYTES + 1)
-    if len(found) > MOST_BYTES:
-        raise RecordingError(f"{path} holds more than {MOST_BYTES // 2**20} MiB.")
+        found = file.read(max_bytes + 1)
+    if len(found) > max_bytes:
+        raise RecordingError(f"{path} holds more than {max_bytes // 2**20} MiB.")
     return found.decode("utf-8")
 
 
@@ -207,13 +214,14 @@ def recordings(paths: Iterable[Path]) -> Iterator[Path]:
         yield from found
 
 
-def read_runs(path: Path | str) -> list[RecordedRun]:
+def read_runs(path: Path | str, max_bytes: int = MOST_BYTES) -> list[RecordedRun]:
     """All runs of a file, which may be compressed by gzip.
 
     Raises:
-        RecordingError: not a recording, or one of another format; names the line.
+        RecordingError: not a recording, one of another format or one of more than `max_bytes`;
+            names the line.
     """
-    runs, broken = runs_in(text_of(Path(path)))
+    runs, broken = runs_in(text_of(Path(path), max_bytes))
     if broken is not None:
         raise broken
     return runs
@@ -232,8 +240,15 @@ def runs_in(text: str) -> tuple[list[RecordedRun], RecordingError | None]:
             problem = "not a JSON object."
         except (KeyError, IndexError, TypeError):
             problem = "not a line of a recorded run."
-        except RecordingError as wrong:
-            problem = str(wrong)
+        except ValidationError as invalid:
+            wrong = (f"{error['loc'][0]}: {error['msg']}" for error in invalid.errors())
+            problem = f"not a line of a recorded run ({'; '.join(wrong)})."
+        except RecordingError as refusal:
+            problem = str(refusal)
+        except RecursionError:
+            problem = "nested too deeply."
+        except ValueError:  # e.g. an integer of more digits than Python reads
+            problem = "not JSON."
         else:
             continue
         return runs, RecordingError(f"line {number}: {problem}")
@@ -248,14 +263,22 @@ def _read_line(runs: list[RecordedRun], line: str) -> None:
         if event["format"] != FORMAT:
             raise RecordingError(f"format {event['format']!r}; allowed: {FORMAT!r}.")
         made_of = ("player", "reset", "versions", "digest")
-        runs.append(RecordedRun(*(event[name] for name in made_of)))
+        start = {name: event[name] for name in made_of}
+        runs.append(_validator(RecordedRun).validate_python(start))
     elif kind == "step":
         step = {each.name: event[each.name] for each in STEP_FIELDS}
-        runs[-1].steps.append(RecordedStep(**step))
+        runs[-1].steps.append(_validator(RecordedStep).validate_python(step))
     elif kind == "end":
-        runs[-1] = replace(runs[-1], score=event["score"], grounded=event.get(GROUNDED))
+        end = {"score": event["score"], GROUNDED: event.get(GROUNDED)}
+        runs[-1] = replace(runs[-1], **_validator(dict[str, Number | None]).validate_python(end))
     else:
-        raise RecordingError(f"unknown event {kind!r}.")
+        raise RecordingError(f"unknown event {echo(kind)}.")
+
+
+@cache
+def _validator(kind: Any) -> TypeAdapter[Any]:
+    """Return the validator of a type; building one takes longer than reading many lines."""
+    return TypeAdapter(kind)
 
 
 def plain(value: Any) -> Any:
