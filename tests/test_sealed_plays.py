@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import fakeredis
+import httpx
 import pytest
 from asking import ask
+from live_server import served
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
+from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.page.watching import open_session
@@ -199,6 +204,32 @@ def test_record_without_a_signing_key_is_refused_by_name(
     assert KEY_VARIABLE in answered.json()["detail"]
     monkeypatch.setenv(KEY_VARIABLE, "a signing secret for tests, long enough")
     assert client.get("/sealed-record", params={"split": "test"}).status_code == 409
+
+
+@pytest.mark.slow
+def test_sealed_record_command_saves_what_the_server_signed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {
+        SALT_VARIABLE: SALT,
+        KEY_VARIABLE: "a signing secret for tests, long enough",
+        "OPENENV_KIT_TOKEN": TRAINER,
+        "OPENENV_KIT_PARTICIPANTS": f"alice={TOKENS['alice']}",
+        "OPENENV_KIT_EPISODE_STORE": str(tmp_path / "store.db"),
+    }
+    out = tmp_path / "attestation.txt"
+    run = CliRunner()
+    with served(env={**os.environ, **variables}) as url:
+        monkeypatch.setenv("OPENENV_KIT_TOKEN", "a wrong token that is long enough")
+        refused = run.invoke(app, ["sealed-record", url, "--out", str(out)])
+        assert (refused.exit_code, "answered 401" in refused.output) == (2, True)
+        monkeypatch.setenv("OPENENV_KIT_TOKEN", TOKENS["alice"])
+        headers = {"authorization": f"Bearer {TOKENS['alice']}"}
+        httpx.post(f"{url}/reset", json=TASK, headers=headers, timeout=30)
+        saved = run.invoke(app, ["sealed-record", url, "--out", str(out)])
+    assert "1 plays of alice" in saved.output
+    record = verify_attestation(out.read_text(), read_signing_key().public_key())
+    assert [(play.index, play.is_finished) for play in record.plays] == [(5, False)]
 
 
 def test_player_token_reads_no_record(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from openenv_kit.cli.export import atif, export
 from openenv_kit.cli.leaderboard import attestation_key, leaderboard, submit
 from openenv_kit.cli.replay import replay
 from openenv_kit.cli.seal import seal
+from openenv_kit.cli.sealed_record import sealed_record
 from openenv_kit.cli.signal import signal
 
 GROUP = "openenv_kit.commands"
@@ -50,7 +51,7 @@ app = typer.Typer(
 )
 for command in (
     *(certify, audit, replay, compare, signal, submit, leaderboard, seal, attestation_key),
-    *(collect, export, atif),
+    *(sealed_record, collect, export, atif),
 ):
     app.command()(usage_errors()(command))
 
