@@ -8,6 +8,7 @@ supports a leaderboard is described in `openenv_kit.trust.attestation`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -91,6 +92,7 @@ class SealedPlays:
         """
         if not is_sealed_split(split):
             raise InvalidValueError("split", split, "the name of a sealed split")
+        await asyncio.to_thread(get_commitment, self._episodes.environment)
         store, environment = self._episodes.store, self._episodes.environment
         participant, task_set = clients.PARTICIPANT.get(), get_task_set(environment, split)
         for sealed_play in await store.list_sealed_plays(participant, task_set):
@@ -102,6 +104,8 @@ class SealedPlays:
     async def _resume_or_start(
         self, arguments: Mapping[str, Any], source: str, drawn: Drawn | None
     ) -> Started:
+        # The first time, it takes up to a second: other players must not wait for it.
+        await asyncio.to_thread(get_commitment, self._episodes.environment)
         start = build_sealed_start(arguments, self._episodes.environment, self._settings)
         if resumed := await self._resume(arguments, start):
             return resumed
