@@ -18,7 +18,9 @@ from openenv_kit.agent.results import (
     FAILED,
     NOT_SUBMITTED,
     EpisodeResult,
+    shorten_tool_results,
 )
+from openenv_kit.agent.secrets import cleaner
 from openenv_kit.agent.servers import Say, Server
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.stdout import Lines
@@ -71,12 +73,18 @@ class EpisodePlayer:
             with ExitStack() as files:
                 opening = await connection.open()
                 recorder = self._recorder(planned, opening, files)
-                table = Table(self.environment, connection, block, opening, recorder)
+                table = Table(self.environment, connection, block, opening, recorder, say=say)
                 result.usage = table.usage
                 try:
                     await self.player.play(table)
+                except BaseException as problem:
+                    clean = cleaner(self.settings.secrets)
+                    table.end_recording(None, clean(str(problem) or type(problem).__name__))
+                    raise
                 finally:
-                    _fill(result, table, planned.reset)
+                    result.conversation = shorten_tool_results(table.transcript)
+                _fill(result, table, planned.reset)
+                table.end_recording(result.score, result.error)
         except KitError as problem:
             result.status, result.error = FAILED, str(problem)
             result.hopeless = isinstance(problem, ModelError) and problem.hopeless
@@ -113,5 +121,3 @@ def _fill(result: EpisodeResult, table: Table, reset: Mapping[str, Any]) -> None
         result.grounded = table.last["metadata"].get(GROUNDED)
     elif not result.error:
         result.error = table.last.get("message", "") if table.done else "No report was submitted."
-    if table.recorder is not None:
-        table.recorder.end(result.score, table.last)

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import stdev
@@ -29,6 +29,9 @@ SUCCESS_SCORE = 0.5
 """Lowest score that an END line calls a success."""
 MAX_TABLE_ROWS = 40
 """Tasks shown one by one; the results file holds them all."""
+MAX_TOOL_RESULT = 500
+"""Longest tool result of a conversation in the results, in characters; playing again gives it
+whole."""
 
 
 @dataclass
@@ -44,6 +47,7 @@ class EpisodeResult:
         rewards: of each STEP line.
         reconnects: times the connection was lost and restored.
         hopeless: whether every further episode would fail alike.
+        conversation: messages that a model read and wrote, long tool results shortened.
     """
 
     planned: PlannedEpisode
@@ -57,6 +61,7 @@ class EpisodeResult:
     usage: Usage = field(default_factory=Usage)
     rewards: list[float] = field(default_factory=list)
     hopeless: bool = False
+    conversation: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def ran(self) -> bool:
@@ -87,7 +92,19 @@ class EpisodeResult:
             "completion_tokens": self.usage.completion_tokens,
             "uncounted_calls": self.usage.uncounted_calls,
             "cost_usd": self.usage.cost,
+            "conversation": self.conversation,
         }
+
+
+def shorten_tool_results(conversation: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages of a conversation with long tool results cut."""
+    shortened = [dict(message) for message in conversation]
+    for message in shortened:
+        content = str(message.get("content"))
+        if message["role"] == "tool" and len(content) > MAX_TOOL_RESULT:
+            note = f"… [{len(content)} characters; --record keeps them all]"
+            message["content"] = content[:MAX_TOOL_RESULT] + note
+    return shortened
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 SHORTEST = 8
 """A shorter value is no secret but a placeholder such as `none`, and cutting it out of every
@@ -19,3 +20,14 @@ def cleaner(secrets: Iterable[str]) -> Clean:
     # The longest first: one secret may be part of another.
     worth = sorted((each for each in secrets if len(each) >= SHORTEST), key=len, reverse=True)
     return partial(re.compile("|".join(map(re.escape, worth))).sub, CUT) if worth else str
+
+
+def clean_value(value: Any, clean: Clean) -> Any:
+    """Return a JSON value with every text in it cleaned, names of fields included."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {clean(str(name)): clean_value(each, clean) for name, each in value.items()}
+    if isinstance(value, list):
+        return [clean_value(each, clean) for each in value]
+    return value

@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.schema import allowed, json_schema
+from openenv_kit.serving.settings import is_loopback
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
 ENV_FILE = ".env.inference"
@@ -61,6 +62,7 @@ class AgentSettings(BaseModel):
     max_tool_rounds: int = _from("MAX_TOOL_ROUNDS", default=16, ge=1, le=500)
     token_budget: int = _from("TOKEN_BUDGET", default=400_000, ge=0, le=MOST)
     model_timeout_s: float = _from("MODEL_TIMEOUT_S", default=300.0, **WAIT)
+    model_answer_timeout_s: float | None = _from("MODEL_ANSWER_TIMEOUT_S", **WAIT)
     model_retries: int = _from("MODEL_RETRIES", default=4, ge=0, le=50)
     input_price: float | None = _from("INPUT_PRICE_PER_MILLION", ge=0, le=10_000)
     output_price: float | None = _from("OUTPUT_PRICE_PER_MILLION", ge=0, le=10_000)
@@ -71,6 +73,17 @@ class AgentSettings(BaseModel):
     score_epsilon: float = _from("OPENENV_SCORE_EPSILON", default=0.01, ge=0, le=0.49)
     secrets: tuple[str, ...] = Field((), repr=False)
     notes: tuple[str, ...] = ()
+
+    @property
+    def answer_timeout_s(self) -> float:
+        """Longest wait for one answer of the model, with all attempts and pauses."""
+        return self.model_answer_timeout_s or 2 * self.model_timeout_s
+
+    @property
+    def is_local_model(self) -> bool:
+        """Whether a model on this machine is named, whose server needs no key."""
+        host = urlsplit(self.api_base_url or "").hostname
+        return self.model is not None and host is not None and is_loopback(host)
 
     @property
     def terms(self) -> dict[str, Any]:

@@ -10,6 +10,10 @@ One line per event. A file may hold several runs, one after the other:
 {"event": "end", "score": 1.0, "steps": 9}
 ```
 
+Where a model played, `messages` of a step holds what it read and wrote since the step before, in
+the form of chat endpoints, each answer with its token usage; those of the end hold the rest. An
+episode that failed has the score null. `error` of the end says why an episode ended early.
+
 `reset` holds the arguments that make the episode again. A digest is the SHA-256 of a reply's
 status, reward, end and results, so a replay elsewhere can be compared with the original without
 storing replies. How a reply words things is not part of it: a better sentence breaks no recording.
@@ -20,7 +24,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -130,10 +134,22 @@ class RunRecorder:
         )
 
     def step(
-        self, action: Mapping[str, Any], observation: Mapping[str, Any], elapsed_s: float = 0.0
+        self,
+        action: Mapping[str, Any],
+        observation: Mapping[str, Any],
+        elapsed_s: float = 0.0,
+        messages: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Record an action and what was answered."""
+        """Record an action and the reply to it.
+
+        Args:
+            action: what was sent.
+            observation: the reply's.
+            elapsed_s: seconds that the reply took.
+            messages: those that a model read and wrote since the step before.
+        """
         self._steps += 1
+        extra = {"messages": list(messages)} if messages else {}
         self._write(
             event="step",
             n=self._steps,
@@ -143,12 +159,28 @@ class RunRecorder:
             done=bool(observation.get("done")),
             digest=digest_of(observation),
             elapsed_s=round(elapsed_s, 6),
+            **extra,
         )
 
-    def end(self, score: float, last: Mapping[str, Any] | None = None) -> None:
-        """Record the final score, and what the last reply told of how it was found."""
+    def end(
+        self,
+        score: float | None,
+        last: Mapping[str, Any] | None = None,
+        messages: Sequence[Mapping[str, Any]] = (),
+        error: str = "",
+    ) -> None:
+        """Record the final score.
+
+        Args:
+            score: in [0, 1]; None where the episode failed, so that nothing was measured.
+            last: observation of the last step, whose evidence share is recorded.
+            messages: those that a model read and wrote since the last step.
+            error: why the episode failed, or a remark on how it ended.
+        """
         grounded = ((last or {}).get("metadata") or {}).get(GROUNDED)
-        extra = {} if grounded is None else {GROUNDED: grounded}
+        extra: dict[str, Any] = {} if grounded is None else {GROUNDED: grounded}
+        extra |= {"messages": list(messages)} if messages else {}
+        extra |= {"error": error} if error else {}
         self._write(event="end", score=score, steps=self._steps, **extra)
 
     def _write(self, **event: Any) -> None:

@@ -11,14 +11,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from metric_tracker_rl.policies import get_policy
 
 Json = dict[str, Any]
-Reply = tuple[int, dict[str, str], bytes]
+Reply = tuple[int, dict[str, str], bytes | Iterator[bytes]]
 Script = Callable[["FakeModel", Json], Reply]
 
 
@@ -76,9 +76,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        if isinstance(body, bytes):
+            self.send_header("Content-Length", str(len(body)))
+        else:
+            self.close_connection = True
         self.end_headers()
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # the client may have given up waiting
+            for part in [body] if isinstance(body, bytes) else body:
+                self.wfile.write(part)
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -116,7 +121,8 @@ def answer(
     return completion([choice])
 
 
-def completion(choices: Any) -> Reply:
+def completion(choices: Any, prompt_tokens: int = 4000) -> Reply:
+    counted = {"prompt_tokens": prompt_tokens, "completion_tokens": 50}
     return as_json(
         {
             "id": "chatcmpl-1",
@@ -124,7 +130,7 @@ def completion(choices: Any) -> Reply:
             "created": 1,
             "model": "fake",
             "choices": choices,
-            "usage": {"prompt_tokens": 1000, "completion_tokens": 50, "total_tokens": 1050},
+            "usage": {**counted, "total_tokens": prompt_tokens + 50},
         }
     )
 
@@ -277,6 +283,11 @@ def always_limited(_: FakeModel, __: Json) -> Reply:
 
 
 @script
+def asks_for_an_hour(_: FakeModel, __: Json) -> Reply:
+    return refusal(429, "Too many requests", **{"Retry-After": "3600"})
+
+
+@script
 def flaky(server: FakeModel, request: Json) -> Reply:
     codes = {1: 500, 2: 503, 4: 408, 6: 409}
     status = codes.get(server.counts["flaky"])
@@ -318,14 +329,47 @@ def newer_spelling(server: FakeModel, request: Json) -> Reply:
     return good(server, request)
 
 
-@script
-def small_context(server: FakeModel, request: Json) -> Reply:
-    if len(json.dumps(request["messages"])) > 45_000:
-        return refusal(400, "maximum context length exceeded", "context_length_exceeded")
-    replies = [m for m in request["messages"] if m["role"] == "tool"]
-    if len(replies) < 8:
-        return answer(("list_suspicious_dates", {"limit": 28}))
-    return answer(("submit_solution", {"rows": []}))
+CONTEXT_OVERFLOWS = {
+    "openai": {
+        "message": "This model's maximum context length is 8192 tokens. However, your messages "
+        "resulted in 9000 tokens. Please reduce the length of the messages.",
+        "type": "invalid_request_error",
+        "param": "messages",
+        "code": "context_length_exceeded",
+    },
+    "vllm": {
+        "message": "This model's maximum context length is 8192 tokens. However, your request has "
+        "9000 input tokens. Please reduce the length of the input messages.",
+        "type": "BadRequestError",
+        "param": None,
+        "code": 400,
+    },
+    "llama-cpp": {
+        "code": 400,
+        "message": "the request exceeds the available context size, try increasing it",
+        "type": "exceed_context_size_error",
+        "n_prompt_tokens": 9000,
+        "n_ctx": 8192,
+    },
+}
+"""Error objects of servers whose model has too little context for the conversation."""
+
+
+def small_context(server_kind: str) -> Script:
+    """A model that reads until its context is full, then submits."""
+
+    def run(_: FakeModel, request: Json) -> Reply:
+        if len(json.dumps(request["messages"])) > 45_000:
+            return as_json({"error": CONTEXT_OVERFLOWS[server_kind]}, 400)
+        replies = [m for m in request["messages"] if m["role"] == "tool"]
+        if len(replies) < 8:
+            return answer(("list_suspicious_dates", {"limit": 28}))
+        return answer(("submit_solution", {"rows": []}))
+
+    return run
+
+
+SCRIPTS |= {f"small-context-{kind}": small_context(kind) for kind in CONTEXT_OVERFLOWS}
 
 
 @script
@@ -337,6 +381,47 @@ def tiny_context(_: FakeModel, __: Json) -> Reply:
 def hangs(_: FakeModel, __: Json) -> Reply:
     time.sleep(0.6)
     return answer(("list_dates", {}))
+
+
+@script
+def drips(_: FakeModel, __: Json) -> Reply:
+    """Keeps the connection alive with white space, and never answers."""
+
+    def parts() -> Iterator[bytes]:
+        for _ in range(20):
+            yield b" "
+            time.sleep(0.05)
+
+    return 200, {"Content-Type": "application/json"}, parts()
+
+
+@script
+def ignores_tools(_: FakeModel, request: Json) -> Reply:
+    """A server whose chat template drops the tools: the model never sees them."""
+    seen = sum(len(str(message["content"])) for message in request["messages"])
+    message = {"role": "assistant", "content": "Please show me the data."}
+    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    return completion([choice], prompt_tokens=seen // 4)
+
+
+@script
+def calls_once_then_talks(_: FakeModel, request: Json) -> Reply:
+    if len(request["messages"]) == 2:
+        return answer(("list_dates", {}))
+    return answer(text="That will do.", finish="stop")
+
+
+@script
+def thinks_aloud(_: FakeModel, request: Json) -> Reply:
+    """Returns its reasoning beside its text, and stops before it has submitted."""
+    if len(request["messages"]) == 2:
+        return answer(
+            ("list_dates", {}),
+            ("rows_for_date", '{"date": "2024'),
+            text="First the dates.",
+            reasoning_content="I do not know yet which days there are.",
+        )
+    return answer(text="I give up.", finish="stop", reasoning_content="This is too hard.")
 
 
 @script
@@ -380,7 +465,8 @@ def leaks_the_key(server: FakeModel, request: Json) -> Reply:
     secret = server.keys[-1].removeprefix("Bearer ")
     replies = [m for m in request["messages"] if m["role"] == "tool"]
     if len(replies) < 2:
-        return answer((secret, {}), ("rows_for_date", {"date": secret}), text=secret)
+        calls = ((secret, {}), ("rows_for_date", {"date": secret}))
+        return answer(*calls, text=secret, reasoning_content=secret, extra={secret: [secret]})
     return answer(text=secret, refusal=secret, finish="stop")
 
 
