@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +60,12 @@ class Session:
         steps: taken since its reset.
         max_steps: allowed; one more ends the episode with nothing graded.
         done: whether an episode was started and is over.
+        last_slow_result: result of the last step's slow computation; None if it had none. A server
+            stores it with the action, see `slow_result`.
     """
 
+    last_slow_result: dict[str, Any] | None = None
+    _stored_slow_result: dict[str, Any] | None = None
     progress: type[BaseModel]
     """Model of `state`, with the fields `step_count`, `task_id`, `max_steps` and `status`."""
 
@@ -93,6 +97,11 @@ class Session:
     def state_fields(self) -> Mapping[str, Any]:
         """Further fields of `state`: never a label, a seed or a score in the making."""
         return {}
+
+    @property
+    def memory_bytes(self) -> int:
+        """Return roughly how many bytes the session keeps alive; a server bounds them in total."""
+        return 60_000
 
     def refused(self, problem: str) -> Reply:
         """The reply to a call that cannot be carried out."""
@@ -148,6 +157,7 @@ class Session:
 
         After the end the reply has `done` and reward 0, so that no reward is paid twice.
         """
+        self.last_slow_result = None
         if not self.task_id:
             return self.idle()
         if self.done:
@@ -170,6 +180,29 @@ class Session:
             note = "No step is left" if left == 0 else f"Steps left: {left}"
             reply.message = f"{reply.message} {note}."
         return reply
+
+    def slow_result(self, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the result of this step's slow computation; for use in `act`, once in a step.
+
+        A server stores the result with the action, refusals included. When it rebuilds the episode,
+        the stored result is returned and nothing is computed again.
+
+        Args:
+            compute: makes the result, as JSON-ready values.
+        """
+        stored = self._stored_slow_result
+        self.last_slow_result = compute() if stored is None else stored
+        return self.last_slow_result
+
+    def replay_step(
+        self, action: Mapping[str, Any], slow_result: dict[str, Any] | None = None
+    ) -> Reply:
+        """Repeat a step of a stored episode, with the slow result that was stored with it."""
+        self._stored_slow_result = slow_result
+        try:
+            return self.step(action)
+        finally:
+            self._stored_slow_result = None
 
     def _reject_late_step(self) -> Reply:
         """Return the reply to a step after the end, without a reward."""

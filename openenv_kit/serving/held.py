@@ -82,12 +82,15 @@ class Held:
     timeline: int = 1
     ended: str = ""
     request_ids: list[str] = field(default_factory=list)
+    stored_results: set[int] = field(default_factory=set)
+    size_bytes: int = 0
 
     def update(self, play: Play, stored: StoredEpisode) -> None:
         """Hold a play that is where the store is."""
         self.play, self.generation = play, stored.generation
         self.timeline, self.ended = stored.timeline, stored.ended
         self.request_ids = list(stored.request_ids)
+        self.stored_results = set(stored.slow_results)
 
 
 class Started(NamedTuple):

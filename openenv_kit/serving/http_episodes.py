@@ -32,7 +32,16 @@ from openenv_kit.serving.held import (
     record_of,
     start_text,
 )
-from openenv_kit.serving.play import MAX_RECORD_BYTES, Drawn, Play, in_thread, in_turn
+from openenv_kit.serving.play import (
+    MAX_RECORD_BYTES,
+    Drawn,
+    Play,
+    follow,
+    in_turn,
+    rebuild,
+    take_step,
+    unpack_result,
+)
 from openenv_kit.serving.sealed_plays import SealedPlays
 from openenv_kit.serving.sealed_records import SealedStart
 from openenv_kit.serving.settings import Settings
@@ -49,8 +58,9 @@ from openenv_kit.trust.sealing import is_sealed_split
 
 logger = logging.getLogger("openenv_kit.episodes")
 
-PLAYS_KEPT = 1024
-"""Episodes that a worker keeps made; any other is made again from the store."""
+PLAYS_KEPT, MAX_PLAYS_BYTES = 1024, 256 << 20
+"""Stored episodes that a worker keeps made: how many, and the bytes of their sessions together. Any
+other is made again from the store."""
 
 Json = dict[str, Any]
 
@@ -78,6 +88,7 @@ class Episodes:
         self.mcp_split = settings.mcp_split
         self.sealed_plays = SealedPlays(self, settings)
         self._held: OrderedDict[str, Held] = OrderedDict()  # the last used one last
+        self._held_bytes = 0
 
     def play(self, transport: str, *, stored: bool = True, drawn: Drawn | None = None) -> Play:
         """A new play of this server's environment; what is not stored may have fewer actions."""
@@ -121,6 +132,8 @@ class Episodes:
         async with held.lock:
             held.generation = await self._create(play, episode_id, sealed=sealed)
             held.play, held.request_ids, held.ended = play, [], ""
+            held.stored_results = set()
+            self._bound_memory(episode_id)
             handle = Handle(episode_id, claim=held.generation)
         return Started(play.data(reply, play.names), handle, play.player_id)
 
@@ -177,7 +190,9 @@ class Episodes:
                     play = None
                     continue
                 held.request_ids.append(request_id)
-                answer = await in_thread(self.environment, play.step, data, text, names)
+                answer = await take_step(play, data, text, names)
+                if play.slow_results:
+                    await self._store_slow_results(handle.episode_id, held)
                 if answer["done"]:
                     await self._complete(handle.episode_id, held.generation, play)
                 return answer
@@ -250,6 +265,7 @@ class Episodes:
     async def close(self) -> None:
         await self.store.close()
         self._held.clear()
+        self._held_bytes = 0
 
     def _key(self, episode_id: str) -> str:
         """Name of an episode in the store, which the environments of a server share."""
@@ -259,22 +275,38 @@ class Episodes:
         held = self._held.setdefault(episode_id, Held())
         self._held.move_to_end(episode_id)
         if len(self._held) > PLAYS_KEPT:
-            self._held.popitem(last=False)
+            self._drop(next(iter(self._held)))
         return held
+
+    def _drop(self, episode_id: str) -> None:
+        """Forget what this worker has made of an episode."""
+        if (held := self._held.pop(episode_id, None)) is not None:
+            self._held_bytes -= held.size_bytes
+
+    def _bound_memory(self, episode_id: str) -> None:
+        """Count the bytes of an episode that was just made, and drop the longest unused others."""
+        if (held := self._held.get(episode_id)) is None or held.play is None:
+            return
+        size_bytes = held.play.session.memory_bytes
+        self._held_bytes += size_bytes - held.size_bytes
+        held.size_bytes = size_bytes
+        while self._held_bytes > MAX_PLAYS_BYTES and len(self._held) > 1:
+            self._drop(next(iter(self._held)))
 
     async def _load(self, handle: Handle, held: Held, *, closed: bool = False) -> Play:
         """Bring what this worker holds up to date with the store."""
         try:
             stored = await self._stored(handle, closed=closed)
         except UnknownEpisodeError:
-            self._held.pop(handle.episode_id, None)  # unknown names must not push others out
+            self._drop(handle.episode_id)  # unknown names must not push others out
             raise
         play = held.play
         if play is None or held.generation != stored.generation:
             return (await self._restored(handle, held, stored))[0]
-        for text in stored.actions[len(play.actions) :]:
-            await in_thread(self.environment, play.follow, text)
+        for index in range(len(play.actions), len(stored.actions)):
+            await follow(play, stored.actions[index], stored.slow_results.get(index))
         held.update(play, stored)
+        await self._store_slow_results(handle.episode_id, held)
         return play
 
     async def _restored(
@@ -284,8 +316,10 @@ class Episodes:
         start = frames.loads(stored.start)
         play, arguments = self.play("http", drawn=start.get("drawn")), start["reset"]
         record = (handle.episode_id, arguments, stored.actions, stored.player)
-        reply = await in_thread(self.environment, play.restore, *record)
+        reply = await rebuild(play, *record, stored.slow_results)
         held.update(play, stored)
+        self._bound_memory(handle.episode_id)
+        await self._store_slow_results(handle.episode_id, held)
         return play, reply
 
     async def _stored(
@@ -315,9 +349,23 @@ class Episodes:
         assert held.play is not None
         index = held.request_ids.index(request_id)
         play, arguments, actions = self.play("http"), held.play.arguments, held.play.actions
+        results = held.play.slow_results
         before, action = actions[:index], frames.loads(actions[index])
-        await in_thread(self.environment, play.restore, handle.episode_id, arguments, before)
-        return play.data(await in_thread(self.environment, play.session.step, action), names)
+        await rebuild(play, handle.episode_id, arguments, before, slow_results=results)
+        return play.data(play.session.replay_step(action, unpack_result(results.get(index))), names)
+
+    async def _store_slow_results(self, episode_id: str, held: Held) -> None:
+        """Store results of slow calls that are not stored yet; a failure is only logged."""
+        play = held.play
+        if play is None:
+            return
+        for index in play.slow_results.keys() - held.stored_results:
+            held.stored_results.add(index)
+            key, result = self._key(episode_id), play.slow_results[index]
+            try:
+                await self.store.add_slow_result(key, held.generation, index, result)
+            except StoreError as problem:
+                logger.warning("failed to store a slow result", extra={"reason": str(problem)})
 
     async def _create(
         self,
@@ -330,7 +378,15 @@ class Episodes:
         """Store a play on the account of the client that is being served."""
         start = start_text(self.environment, play.arguments, play.drawn)
         client = clients.CLIENT.get()()
-        new = NewEpisode(play.transport, start, play.actions, client, play.player_id, sealed)
+        new = NewEpisode(
+            play.transport,
+            start,
+            play.actions,
+            client,
+            play.player_id,
+            play.slow_results,
+            sealed,
+        )
         return await self.store.create(self._key(episode_id), new, over=over)
 
     async def _complete(self, episode_id: str, generation: str, play: Play) -> None:

@@ -7,6 +7,7 @@ refused until others have expired. A client's share is one of OPENENV_KIT_MAX_ST
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import secrets
@@ -27,7 +28,7 @@ from openenv_kit.serving.store import (
     unavailable,
 )
 
-PREFIX = "openenv-kit:6:"
+PREFIX = "openenv-kit:8:"
 """The number changes with the shape of what is kept; keys of another expire by themselves."""
 ANSWER_S = 5.0
 """Longest wait for an answer: a Redis that hangs must not hang the steps of everybody."""
@@ -70,6 +71,7 @@ class RedisStore:
             **{"generation": generation, "source": new.source, "client": new.client, "ended": ""},
             **{"player": new.player, "start": new.start, "steps": len(new.actions)},
             **{str(n): f'""\n{action.decode()}' for n, action in enumerate(new.actions)},
+            **{_result_field(n): _text(result) for n, result in new.slow_results.items()},
         }
 
         def start(batch: Any, key: str, found: Mapping[str, Any], plays: Sequence[str] = ()) -> str:
@@ -110,7 +112,14 @@ class RedisStore:
             requests = tuple(json.loads(request_id) for request_id, _ in entries)
             generation, start = taken or found["generation"], found["start"].encode()
             player, timeline, ended = found["player"], int(found["timeline"]), found["ended"]
-            return StoredEpisode(generation, start, actions, requests, player, timeline, ended)
+            results = {
+                n: base64.b64decode(found[_result_field(n)])
+                for n in range(len(actions))
+                if _result_field(n) in found
+            }
+            return StoredEpisode(
+                generation, start, actions, requests, player, timeline, ended, results
+            )
 
         loaded: StoredEpisode | None = await self._change(episode_id, read)
         return loaded
@@ -124,6 +133,17 @@ class RedisStore:
             entry = f"{json.dumps(request_id)}\n{action.decode()}"  # JSON holds no line break
             batch.hset(key, mapping={str(index): entry, "steps": index + 1})
             self._prolong(batch, episode_id, found)
+            return True
+
+        return bool(await self._change(episode_id, add, generation))
+
+    async def add_slow_result(
+        self, episode_id: str, generation: str, index: int, result: bytes
+    ) -> bool:
+        def add(batch: Any, key: str, found: Mapping[str, Any]) -> bool:
+            if int(found["steps"]) <= index or _result_field(index) in found:
+                return False
+            batch.hset(key, _result_field(index), _text(result))
             return True
 
         return bool(await self._change(episode_id, add, generation))
@@ -237,6 +257,16 @@ class RedisStore:
         if found["client"] and not found["ended"]:
             batch.zadd(client, expires)
         batch.expire(client, self._ttl)
+
+
+def _result_field(index: int) -> str:
+    """Field of the result of the slow call in the action of that index."""
+    return f"slow_result:{index}"
+
+
+def _text(result: bytes) -> str:
+    """Bytes as text, which is all that a client that decodes responses can read."""
+    return base64.b64encode(result).decode()
 
 
 def _key(kind: str, name: str) -> str:

@@ -6,7 +6,8 @@ StoreError
 └── StoreUnavailableError   the disk, the file or Redis does not take the write right now
 
 A store keeps the reset's arguments and the actions since. Playing them again restores the episode,
-so any worker can resume it, even after a restart.
+so any worker can resume it, even after a restart. Results of slow calls are stored beside their
+actions, so that they are not computed again.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import sqlite3
 import stat
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -161,6 +162,7 @@ class StoredEpisode:
         player: the player's handle; changes whenever the episode is started over.
         timeline: how many times the episode was started under its id, from 1.
         ended: `completed` or `closed`, empty while it may be played.
+        slow_results: compressed results of slow calls, by the index of their action.
     """
 
     generation: str
@@ -170,6 +172,7 @@ class StoredEpisode:
     player: str = ""
     timeline: int = 1
     ended: str = ""
+    slow_results: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,7 @@ class NewEpisode:
 
     Attributes:
         source: the transport that opened it.
-        start, actions, player: as in `StoredEpisode`.
+        start, actions, player, slow_results: as in `StoredEpisode`.
         client: whose share it counts against; empty for a caller without a bound.
         sealed: for a sealed task: whose play it is, and how many are allowed.
     """
@@ -188,6 +191,7 @@ class NewEpisode:
     actions: Sequence[bytes] = ()
     client: str = ""
     player: str = ""
+    slow_results: Mapping[int, bytes] = field(default_factory=dict)
     sealed: SealedStart | None = None
 
 
@@ -217,6 +221,14 @@ class EpisodeStore(Protocol):
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str = ""
     ) -> bool:
         """Add the action of that index; False if another writer was first, or it is gone."""
+
+    async def add_slow_result(
+        self, episode_id: str, generation: str, index: int, result: bytes
+    ) -> bool:
+        """Store the result of the slow call in the action of that index, unless there is one.
+
+        Returns False if another writer has the episode, or it is gone.
+        """
 
     async def finish(self, episode_id: str, generation: str, ended: str) -> bool:
         """Mark an episode `completed` or `closed`; False if another writer was first.

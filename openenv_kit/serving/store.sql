@@ -18,6 +18,12 @@ CREATE TABLE actions (
     n INTEGER NOT NULL, action BLOB NOT NULL, request TEXT NOT NULL, PRIMARY KEY (episode, n)
 ) WITHOUT ROWID;
 
+-- Results of slow calls, compressed; they follow their action as soon as there are any.
+CREATE TABLE slow_results (
+    episode TEXT NOT NULL REFERENCES episodes (id) ON DELETE CASCADE,
+    n INTEGER NOT NULL, result BLOB NOT NULL, PRIMARY KEY (episode, n)
+) WITHOUT ROWID;
+
 -- Sums by client, kept by triggers: counting at each reset would take longer the more there are.
 CREATE TABLE clients (
     client TEXT PRIMARY KEY, episodes INTEGER NOT NULL, bytes INTEGER NOT NULL

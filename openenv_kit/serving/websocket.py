@@ -34,7 +34,7 @@ from openenv_kit.serving.handles import (
 )
 from openenv_kit.serving.held import Started
 from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.play import in_thread, in_turn
+from openenv_kit.serving.play import in_turn, take_step
 from openenv_kit.serving.sockets import (
     ConnectionEnd,
     Conversation,
@@ -200,8 +200,7 @@ class TrainerConversation(PlayerConversation):
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
         if self._handle:
             return await super().step(data)
-        play = self._play
-        return await in_thread(play.environment, play.step, data)
+        return await take_step(self._play, data)
 
     async def state(self) -> dict[str, Any]:
         return await super().state() if self._handle else self._play.state()
