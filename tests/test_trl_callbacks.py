@@ -135,6 +135,8 @@ def test_open_episode_is_truncated_where_its_last_turn_is_not_complete(
     assert logged == {
         "rollouts/truncated_share": is_truncated,
         "rollouts/truncated_share/easy": is_truncated,
+        "rollouts/mean_score": 0.0,
+        "rollouts/mean_score/easy": 0.0,
     }
 
 

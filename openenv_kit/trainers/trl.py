@@ -136,7 +136,8 @@ def build_eval_datasets(
 ) -> dict[str, datasets.Dataset]:
     """Return a dataset for each level, as `GRPOTrainer(eval_dataset=…)` takes them.
 
-    TRL logs the metrics of a level under its name, such as `eval_easy_reward`.
+    TRL logs `eval_reward` of every dataset under that one name. `RolloutMonitor` adds the score
+    under the level's name, such as `eval_rollouts/mean_score/easy`.
 
     Args:
         split: name of the split.

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     import datasets
 
 TRUNCATED_SHARE = "rollouts/truncated_share"
-"""Metric: share of rollouts that a token or turn limit ended before the episode was over."""
+"""Metric: share of rollouts that a token or turn limit ended before the episode was over; with
+the level's name behind it, of those of the level."""
+MEAN_SCORE = "rollouts/mean_score"
+"""Metric: mean score of the rollouts; with the level's name behind it, of those of the level."""
 EQUAL_REWARD_SHARE = "groups/equal_reward_share"
 """Metric: share of groups whose rewards differ by no more than 0.01, which teach GRPO nothing."""
 STAGE = "curriculum/stage"
@@ -102,15 +105,15 @@ class RolloutMonitor(TrainerCallback):
                 "RolloutMonitor needs environment_factory=environment_class()."
             )
         levels = columns.get("level") or [None] * len(completions)
-        truncated: dict[str, list[bool]] = defaultdict(list)
+        measured: dict[str, list[float]] = defaultdict(list)
         for environment, level, messages, ids in zip(
             environments, levels, completions, completion_ids, strict=False
         ):
-            found = not environment._episode.done and self._is_cut_off(messages, ids)
-            truncated[TRUNCATED_SHARE].append(found)
-            if level is not None:
-                truncated[f"{TRUNCATED_SHARE}/{level}"].append(found)
-        for name, values in truncated.items():
+            is_truncated = not environment._episode.done and self._is_cut_off(messages, ids)
+            for suffix in ("", f"/{level}") if level is not None else ("",):
+                measured[f"{TRUNCATED_SHARE}{suffix}"].append(is_truncated)
+                measured[f"{MEAN_SCORE}{suffix}"].append(environment.get_reward())
+        for name, values in measured.items():
             log_metric(name, fmean(values))
         share = share_of_equal_groups(gather_object(_rewards(environments, columns)))
         if share is not None:
