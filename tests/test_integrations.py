@@ -110,7 +110,7 @@ def test_rows_of_what_is_no_split_are_refused(arguments, said):
 
 def test_the_engine_and_the_command_load_no_trainer():
     code = (
-        "import sys, metric_tracker_rl.engine.session, openenv_kit.play.vector, openenv_kit.cli\n"
+        "import sys, metric_tracker_rl.engine.session, openenv_kit.play.driver, openenv_kit.cli\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -18,8 +18,8 @@ from openenv_kit.errors import (
     require_integer,
     require_name,
 )
-from openenv_kit.play.curriculum import level_named
-from openenv_kit.trust.splits import HashedSplits
+from openenv_kit.play.curriculum import RUNGS, level_named
+from openenv_kit.trust.splits import HashedSplits, RungSplits
 
 VERSION = "9"  # of faults, services and scores: raising it draws every task anew
 REPLIES = "6"  # of all else that a player can tell: raise it whenever a result would change
@@ -35,12 +35,30 @@ class Drawn(NamedTuple):
     seed: int
 
 
-SPLITS: HashedSplits[Drawn, str] = HashedSplits(
+def _drawn(seed: int, difficulty: str) -> Drawn:
+    return Drawn(difficulty, seed)
+
+
+def _shown(drawn: Drawn) -> Mapping[str, Any]:
+    return {"difficulty": drawn.difficulty}
+
+
+SPLITS: RungSplits[Drawn, str] = RungSplits(
     domain=f"firewatch/{VERSION}",
     blocks={"train": 200, "validation": 100, "test": 100, "sealed": 100, "sessions": 100},
     strata=tuple(LEVELS),
-    make=lambda seed, difficulty: Drawn(difficulty, seed),
-    shown=lambda drawn: {"difficulty": drawn.difficulty},
+    make=_drawn,
+    shown=_shown,
+    rungs={
+        rung: HashedSplits(
+            domain=f"firewatch-rungs/{VERSION}|{rung}",
+            blocks={"train": 600, "validation": 100, "test": 100},
+            strata=(rung,),
+            make=_drawn,
+            shown=_shown,
+        )
+        for rung in RUNGS
+    },
 )
 """The splits: each block of three tasks has one of each level, in an order of its own."""
 

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from openenv_kit.cli.audit import audit
+from openenv_kit.cli.budgets import budgets
 from openenv_kit.cli.certify import certify
 from openenv_kit.cli.collect import collect
 from openenv_kit.cli.common import usage_errors
@@ -51,7 +52,7 @@ app = typer.Typer(
 )
 for command in (
     *(certify, audit, replay, compare, signal, submit, leaderboard, seal, attestation_key),
-    *(sealed_record, collect, export, atif),
+    *(sealed_record, collect, export, atif, budgets),
 ):
     app.command()(usage_errors()(command))
 
