@@ -59,7 +59,7 @@ class Integration:
     @property
     def wanted(self) -> str:
         """The Python to make its environment with, as uv takes it."""
-        return f">={_dotted(self.python)}" if self.python else _dotted(sys.version_info[:2])
+        return f">={_dotted(self.python)},<3.15" if self.python else _dotted(sys.version_info[:2])
 
 
 INTEGRATIONS: dict[str, Integration] = {

@@ -169,7 +169,7 @@ def test_a_trainers_environment_is_made_anew_with_the_python_that_was_chosen(tmp
     module = sys.modules["research.check_integrations"]
     chosen = python_of_version(tmp_path, 3, 13, 14)
     assert module._chosen_python(f"nemo_gym={chosen}") == ("nemo_gym", chosen)
-    for python, wanted in ((chosen, str(chosen)), (None, ">=3.13.14")):
+    for python, wanted in ((chosen, str(chosen)), (None, ">=3.13.14,<3.15")):
         made, *_ = module._setup(INTEGRATIONS["nemo_gym"], tmp_path / "n", ROOT, python)
         assert made[made.index("--python") + 1] == wanted
         assert "--clear" in made

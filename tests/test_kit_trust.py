@@ -12,6 +12,7 @@ from metric_tracker_rl.policies import POLICIES as FUNNEL_POLICIES
 from openenv_kit.environment import Reply, get_environment
 from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.play.policies import Observed, Play
+from openenv_kit.serving.held import config_digest
 from openenv_kit.trust.audit import Audit
 from openenv_kit.trust.exploits import NOTHING, Ceiling, Exploits
 from openenv_kit.trust.sealing import SALT_VARIABLE
@@ -151,6 +152,24 @@ def test_hashed_splits_hold_every_stratum_once_a_block_and_never_share_a_seed() 
         "index": 2,
         "reset": {"split": "test", "index": 2},
     }
+
+
+def test_sealed_tasks_and_their_commitment_depend_on_the_salt_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    levels = HashedSplits("guess/1", {"test": 1, SEALED: 1}, range(24), lambda _, level: level)
+    same = HashedSplits("guess/1", {SEALED: 1}, ["only"], lambda _, stratum: stratum)
+
+    def values_under(salt: str) -> tuple[str, str, str]:
+        monkeypatch.setenv(SALT_VARIABLE, salt)
+        order = [levels.task(SEALED, index).config for index in range(24)]
+        return str(order), same.commitment(), config_digest({"seed": 1}, sealed=True)
+
+    plain = config_digest({"seed": 1}, sealed=False)
+    for one, other in zip(values_under(SALT), values_under(f"{SALT}!"), strict=True):
+        assert one != other
+        assert plain not in (one, other)
+    assert values_under(SALT) == values_under(SALT)
 
 
 def test_a_sealed_split_needs_its_secret_and_commits_to_it(

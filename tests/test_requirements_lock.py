@@ -157,15 +157,17 @@ def clone(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def later_releases(tmp_path: Path) -> str:
-    """Folder of wheels that adds a later release, 9999, of every package to the index."""
+    """Folder of wheels that adds a later minor release of every package to the index."""
     folder = tmp_path / "later"
     folder.mkdir()
-    for package in pinned_versions(UV_SETTINGS["constraint-dependencies"]):
+    for package, versions in pinned_versions(UV_SETTINGS["constraint-dependencies"]).items():
         name = package.replace("-", "_")
-        with zipfile.ZipFile(folder / f"{name}-9999-py3-none-any.whl", "w") as wheel:
-            info = f"{name}-9999.dist-info"
+        version = f"{max(versions).partition('.')[0]}.9999"
+        with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+            info = f"{name}-{version}.dist-info"
             wheel.writestr(
-                f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: 9999\n"
+                f"{info}/METADATA",
+                f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n",
             )
             wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
             wheel.writestr(f"{info}/RECORD", "")
@@ -214,7 +216,7 @@ def test_write_locks_with_a_range_that_contradicts_a_pin_changes_nothing(clone: 
     project.write_text(project.read_text().replace('"rich>=13,<16"', '"rich>=13,<14"'))
     before = project.read_text()
     with pytest.raises(SystemExit, match="--upgrade-package NAME"):
-        write_locks(clone, upgrade_all=False, upgraded=[], exclude_newer="7 days")
+        write_locks(clone, upgrade_all=False, upgraded=["ruff"], exclude_newer="7 days")
     assert project.read_text() == before
 
 

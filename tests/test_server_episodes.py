@@ -15,7 +15,12 @@ from metric_tracker_rl.policies import get_policy
 from openenv_kit.environment import get_environment
 from openenv_kit.play.driver import observed
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.handles import EpisodeTooLongError, Handle, UnknownEpisodeError
+from openenv_kit.serving.handles import (
+    EpisodeClosedError,
+    EpisodeTooLongError,
+    Handle,
+    UnknownEpisodeError,
+)
 from openenv_kit.serving.http_episodes import Episodes
 from openenv_kit.serving.play import Play
 from openenv_kit.serving.settings import Settings
@@ -209,3 +214,17 @@ def test_a_body_that_nests_too_deeply_is_refused_before_it_is_stored(client: Tes
         assert client.post("/step", content=body, headers=headers).status_code == status
     state = client.get("/state", params={"episode_id": episode_id}).json()
     assert state["step_count"] == 1
+
+
+async def test_resume_of_a_closed_episode_is_rejected_and_leaves_its_handle_valid(
+    tmp_path: Path,
+) -> None:
+    episodes = episodes_at(tmp_path / "s.db")
+    started = await episodes.reset({"seed": 5})
+    assert started.handle is not None
+    await episodes.close_episode(started.handle)
+    with pytest.raises(EpisodeClosedError):
+        await episodes.resume(started.handle.episode_id)
+    with pytest.raises(EpisodeClosedError):  # and not that another connection has it now
+        await episodes.step(started.handle, LIST)
+    await episodes.close()

@@ -112,6 +112,23 @@ def test_a_repair_is_needed_although_a_mitigation_had_ended_the_trouble() -> Non
     assert play.grade.needless == (f"increase_cpu_limit {repair.target} (tick 9)",)
 
 
+@pytest.mark.parametrize("mitigation", ["disable_retries", "circuit_break"])
+def test_a_backoff_that_stays_is_needed_although_a_mitigation_had_ended_the_trouble(
+    mitigation: str,
+) -> None:
+    task = find({"task_id": "task_easy_thundering_herd"})
+    (repair,) = reference_changes(task)
+    play = Play(task)
+    play.act(mitigation, repair.target, {})
+    wait(play, 6)
+    play.act(repair.action, repair.target, repair.parameters)
+    wait(play, 3)
+    play.act("declare_resolved", None, {})
+    assert repair.action == "configure_retry_backoff"
+    assert play.grade is not None
+    assert play.grade.needless == ()
+
+
 def test_only_a_repair_resolves_and_a_mitigation_spares_harm() -> None:
     task = find({"task_id": "task_hard_partial_infra_asymmetric"})
     place = next(name for name, cause in task.roots if cause == "zone_lost")
