@@ -52,6 +52,7 @@ UNKNOWN = "unknown"
 TOO_MANY_STEPS = "too many steps"
 TOO_MUCH_MEMORY = "it takes more memory than one query may; group earlier"
 _SIZES = ("page_count", "page_size")
+_CPU = resource.RLIMIT_CPU
 _KNOWN = re.compile(
     r"(no such column: \"?[\w.]{1,60}|no such table: [\w.]{1,60}|no such function: \w{1,40}"
     r"|ambiguous column name: [\w.]{1,60}|near \"[^\"]{1,40}\": syntax error"
@@ -304,8 +305,9 @@ class Databases:
 
 def limit_cpu_time() -> None:
     """Let the system end this process if it uses `MAX_CPU_S` more seconds of CPU time."""
-    soft = math.ceil(time.process_time()) + MAX_CPU_S
-    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    soft, hard = math.ceil(time.process_time()) + MAX_CPU_S, resource.getrlimit(_CPU)[1]
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        resource.setrlimit(_CPU, (soft, hard))
 
 
 if __name__ == "__main__":

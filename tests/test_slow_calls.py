@@ -209,7 +209,13 @@ async def test_reset_goes_on_while_slow_calls_fill_their_threads(computing: Comp
     handles = [(await episodes.reset({"seed": seed})).handle for seed in range(9)]
     computing.may_end.clear()
     steps = [asyncio.create_task(episodes.step(each, GAUGE)) for each in handles if each]
-    await asyncio.sleep(0)
+    for handle in handles:  # their actions are stored, so their calls run or wait
+        assert handle is not None
+        key = f"pipe_leak/{handle.episode_id}"
+        while not (stored := await episodes.store.load(key)) or not stored.actions:
+            await asyncio.sleep(0)
+    for _ in range(100):
+        await asyncio.sleep(0)
     other = asyncio.create_task(episodes.reset({"seed": 99}))
     done, _ = await asyncio.wait([other], timeout=10)
     computing.may_end.set()

@@ -7,7 +7,6 @@ through, an action is stored before it is played, in the place of the next one a
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,12 +24,14 @@ from openenv_kit.serving.handles import (
 from openenv_kit.serving.held import (
     NOT_YOURS,
     Held,
+    HeldEpisodes,
     Started,
     draw_task,
     readable,
     record_model,
     record_of,
     start_text,
+    store_slow_results,
 )
 from openenv_kit.serving.play import (
     MAX_RECORD_BYTES,
@@ -87,8 +88,7 @@ class Episodes:
         self._settings = settings
         self.mcp_split = settings.mcp_split
         self.sealed_plays = SealedPlays(self, settings)
-        self._held: OrderedDict[str, Held] = OrderedDict()  # the last used one last
-        self._held_bytes = 0
+        self._held = HeldEpisodes(MAX_PLAYS_BYTES)
 
     def play(self, transport: str, *, stored: bool = True, drawn: Drawn | None = None) -> Play:
         """A new play of this server's environment; what is not stored may have fewer actions."""
@@ -133,7 +133,7 @@ class Episodes:
             held.generation = await self._create(play, episode_id, sealed=sealed)
             held.play, held.request_ids, held.ended = play, [], ""
             held.stored_results = set()
-            self._bound_memory(episode_id)
+            self._held.bound_memory(episode_id)
             handle = Handle(episode_id, claim=held.generation)
         return Started(play.data(reply, play.names), handle, play.player_id)
 
@@ -192,7 +192,7 @@ class Episodes:
                 held.request_ids.append(request_id)
                 answer = await take_step(play, data, text, names)
                 if play.slow_results:
-                    await self._store_slow_results(handle.episode_id, held)
+                    await store_slow_results(self.store, self._key(handle.episode_id), held)
                 if answer["done"]:
                     await self._complete(handle.episode_id, held.generation, play)
                 return answer
@@ -264,8 +264,7 @@ class Episodes:
 
     async def close(self) -> None:
         await self.store.close()
-        self._held.clear()
-        self._held_bytes = 0
+        self._held = HeldEpisodes(MAX_PLAYS_BYTES)
 
     def _key(self, episode_id: str) -> str:
         """Name of an episode in the store, which the environments of a server share."""
@@ -275,30 +274,15 @@ class Episodes:
         held = self._held.setdefault(episode_id, Held())
         self._held.move_to_end(episode_id)
         if len(self._held) > PLAYS_KEPT:
-            self._drop(next(iter(self._held)))
+            self._held.drop(next(iter(self._held)))
         return held
-
-    def _drop(self, episode_id: str) -> None:
-        """Forget what this worker has made of an episode."""
-        if (held := self._held.pop(episode_id, None)) is not None:
-            self._held_bytes -= held.size_bytes
-
-    def _bound_memory(self, episode_id: str) -> None:
-        """Count the bytes of an episode that was just made, and drop the longest unused others."""
-        if (held := self._held.get(episode_id)) is None or held.play is None:
-            return
-        size_bytes = held.play.session.memory_bytes
-        self._held_bytes += size_bytes - held.size_bytes
-        held.size_bytes = size_bytes
-        while self._held_bytes > MAX_PLAYS_BYTES and len(self._held) > 1:
-            self._drop(next(iter(self._held)))
 
     async def _load(self, handle: Handle, held: Held, *, closed: bool = False) -> Play:
         """Bring what this worker holds up to date with the store."""
         try:
             stored = await self._stored(handle, closed=closed)
         except UnknownEpisodeError:
-            self._drop(handle.episode_id)  # unknown names must not push others out
+            self._held.drop(handle.episode_id)  # unknown names must not push others out
             raise
         play = held.play
         if play is None or held.generation != stored.generation:
@@ -306,7 +290,7 @@ class Episodes:
         for index in range(len(play.actions), len(stored.actions)):
             await follow(play, stored.actions[index], stored.slow_results.get(index))
         held.update(play, stored)
-        await self._store_slow_results(handle.episode_id, held)
+        await store_slow_results(self.store, self._key(handle.episode_id), held)
         return play
 
     async def _restored(
@@ -318,8 +302,8 @@ class Episodes:
         record = (handle.episode_id, arguments, stored.actions, stored.player)
         reply = await rebuild(play, *record, stored.slow_results)
         held.update(play, stored)
-        self._bound_memory(handle.episode_id)
-        await self._store_slow_results(handle.episode_id, held)
+        self._held.bound_memory(handle.episode_id)
+        await store_slow_results(self.store, self._key(handle.episode_id), held)
         return play, reply
 
     async def _stored(
@@ -353,19 +337,6 @@ class Episodes:
         before, action = actions[:index], frames.loads(actions[index])
         await rebuild(play, handle.episode_id, arguments, before, slow_results=results)
         return play.data(play.session.replay_step(action, unpack_result(results.get(index))), names)
-
-    async def _store_slow_results(self, episode_id: str, held: Held) -> None:
-        """Store results of slow calls that are not stored yet; a failure is only logged."""
-        play = held.play
-        if play is None:
-            return
-        for index in play.slow_results.keys() - held.stored_results:
-            held.stored_results.add(index)
-            key, result = self._key(episode_id), play.slow_results[index]
-            try:
-                await self.store.add_slow_result(key, held.generation, index, result)
-            except StoreError as problem:
-                logger.warning("failed to store a slow result", extra={"reason": str(problem)})
 
     async def _create(
         self,
