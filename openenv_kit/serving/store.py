@@ -4,6 +4,7 @@ StoreError
 ├── StoreFullError          a limit of ours is reached, and nothing may be displaced
 ├── BusyError               too many resets wait already
 └── StoreUnavailableError   the disk, the file or Redis does not take the write right now
+    └── StoreReplacedError  the file or the database is another one than at the start
 
 A store keeps the reset's arguments and the actions since. Playing them again restores the episode,
 so any worker can resume it, even after a restart.
@@ -18,7 +19,6 @@ import os
 import sqlite3
 import stat
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,17 @@ class StoreUnavailableError(StoreError):
     """The storage behind the episodes cannot be read or written at the moment."""
 
 
+class StoreReplacedError(StoreUnavailableError):
+    """The storage is another one than the server was started with."""
+
+    def __init__(self, how: str) -> None:
+        logger.error("episode store replaced", extra={"reason": how})
+        super().__init__(
+            f"The episode store {how} while the server ran, and its episodes are not served. "
+            "Put it back, or restart the server to use what is there now."
+        )
+
+
 def unavailable(problem: Exception, why: str = "cannot be written at the moment") -> StoreError:
     """The refusal while the storage cannot be used; the log has the reason."""
     logger.warning("episode store unavailable", extra={"reason": str(problem)})
@@ -118,24 +129,27 @@ class StoreLimits:
         """Bytes that one client may hold."""
         return self.pages * PAGE * self.client_percent // 100
 
-    def idle_until(self) -> float:
+    def idle_until(self, now: float) -> float:
         """Latest expiry of an episode unused for a quarter of its life; any other is running."""
-        return time.time() + self.ttl_s * 3 / 4
+        return now + self.ttl_s * 3 / 4
 
     @property
     def client_episodes(self) -> int:
         """Episodes that one client may hold at once."""
         return max(1, self.episodes * self.client_percent // 100)
 
-    def used_up(self, first: float | None, *, own: bool, size: int | None = None) -> StoreFullError:
+    def used_up(
+        self, first: float | None, now: float, *, own: bool, size: int | None = None
+    ) -> StoreFullError:
         """The refusal while running episodes fill the store, or the caller's own share of it.
 
         Args:
             first: when the first of them expires, where that is known.
+            now: the time by the store's clock.
             own: whether it is the caller's share that is filled.
             size: bytes of it, for a store that counts them.
         """
-        wait = RETRY_AFTER_S if first is None else max(1, math.ceil(first - self.idle_until()))
+        wait = RETRY_AFTER_S if first is None else max(1, math.ceil(first - self.idle_until(now)))
         most = self.client_episodes if own else self.episodes
         room = f"{most} episodes" + (f" or {size} bytes" if size else "")
         if own:
@@ -237,7 +251,11 @@ class EpisodeStore(Protocol):
         """Living episodes of that source that nobody closed."""
 
     async def check(self) -> None:
-        """Write something small, to check that writing works."""
+        """Write a row and read it back.
+
+        Raises:
+            StoreReplacedError: it is not the store that was opened.
+        """
 
     async def close(self) -> None:
         """Close files and connections."""
