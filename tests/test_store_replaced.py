@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fakeredis
 import pytest
@@ -43,7 +43,7 @@ def put_other_store(path: Path) -> None:
     made = sqlite_store(other, LIMITS)
     made.create("b", "http", b"{}")
     made.close()
-    os.replace(other, path)
+    other.replace(path)
 
 
 def test_sqlite_store_deleted_refuses_until_the_file_is_back(store: Calls, path: Path) -> None:
@@ -210,7 +210,7 @@ def test_redis_store_wall_clock_jumps_counts_by_redis_own_time(
     class Redis(fakeredis.FakeAsyncRedis):
         """A Redis on another machine, whose clock is right."""
 
-        async def time(self) -> tuple[int, int]:
+        async def time(self, **_: Any) -> Any:
             return 1_700_000_000 + int(machine.since_boot_s), 0
 
     store = Calls(RedisStore(Redis(decode_responses=True), StoreLimits(60, 1, client_percent=100)))

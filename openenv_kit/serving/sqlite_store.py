@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import secrets
 import sqlite3
 import time
@@ -20,8 +19,7 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from openenv_kit.serving import metrics
-from openenv_kit.serving import store_clock
+from openenv_kit.serving import metrics, store_clock
 from openenv_kit.serving.store import (
     CLOSED,
     MEMORY,
@@ -61,7 +59,7 @@ class FileIdentity(NamedTuple):
     @classmethod
     def of(cls, path: str) -> FileIdentity:
         """Return the identity of the file at a path; a FileNotFoundError where there is none."""
-        found = os.stat(path)
+        found = Path(path).stat()
         return cls(found.st_dev, found.st_ino)
 
 
