@@ -55,8 +55,10 @@ def build_app(
         others: what else is served, each below its name.
     """
     from openenv_kit.serving import metrics
+    from openenv_kit.serving.draining import DRAIN
     from openenv_kit.serving.mounts import mount
     from openenv_kit.serving.sockets import SessionSlots
+    from openenv_kit.serving.upkeep import kept_up
 
     limits = (chosen.max_sessions, chosen.max_mcp_sessions)
     shared = Shared(
@@ -76,6 +78,8 @@ def build_app(
         metrics.WORKERS.set(1)
         metrics.SESSION_LIMIT.set(chosen.max_sessions)
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(DRAIN.watch_sigterm(chosen.drain_s))
+            await stack.enter_async_context(kept_up(shared.store, chosen))
             for slots in (shared.slots, shared.rpc_slots):
                 await stack.enter_async_context(slots.watched())
             states = [await stack.enter_async_context(starting(app)) for app, starting in own]

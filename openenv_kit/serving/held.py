@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -112,11 +113,18 @@ class Started(NamedTuple):
 
 
 def start_text(
-    environment: Environment, arguments: Mapping[str, Any], drawn: Drawn | None = None
+    environment: Environment,
+    arguments: Mapping[str, Any],
+    drawn: Drawn | None = None,
+    transport: str = "",
 ) -> bytes:
-    """What is stored of a reset."""
-    start = {"reset": dict(arguments), "versions": dict(environment.versions)}
-    return frames.dumps({**start, "drawn": drawn} if drawn else start)
+    """What is stored of a reset; with a transport, also how and when the episode was started."""
+    start: dict[str, Any] = {"reset": dict(arguments), "versions": dict(environment.versions)}
+    if drawn:
+        start["drawn"] = drawn
+    if transport:
+        start["started"] = {"transport": transport, "wall_s": round(time.time(), 3)}
+    return frames.dumps(start)
 
 
 def readable(environment: Environment, stored: StoredEpisode) -> bool:

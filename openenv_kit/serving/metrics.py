@@ -53,6 +53,22 @@ RESETS = Histogram(
     "openenv_kit_reset_seconds", "Resets, by transport", ["transport"], buckets=BUCKETS
 )
 STEPS = Histogram("openenv_kit_step_seconds", "Steps, by method", ["method"], buckets=BUCKETS)
+WAITING_RESETS = Gauge(
+    "openenv_kit_waiting_resets", "Resets that wait for a thread", multiprocess_mode="livesum"
+)
+BUSY_THREADS = Gauge(
+    "openenv_kit_busy_threads", "Threads that run slow tools or resets", multiprocess_mode="livesum"
+)
+EPISODES_STARTED = Counter(
+    "openenv_kit_episodes_started_total",
+    "Episodes that were started, by environment and transport",
+    ["environment", "transport"],
+)
+EPISODES_ENDED = Counter(
+    "openenv_kit_episodes_ended_total",
+    "Episodes that ended, by environment, transport and reason",
+    ["environment", "transport", "reason"],
+)
 ERRORS = Counter("openenv_kit_errors_total", "Errors told to a client, by kind", ["kind"])
 SCORES = Histogram(
     "openenv_kit_score",

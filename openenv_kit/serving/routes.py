@@ -16,9 +16,10 @@ from pydantic import BaseModel, Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from openenv_kit.serving import frames, logs, metrics
+from openenv_kit.serving import frames, metrics
 from openenv_kit.serving.access import refusal
 from openenv_kit.serving.anonymous import anonymous_id
+from openenv_kit.serving.draining import DRAIN
 from openenv_kit.serving.handles import (
     MAX_ID,
     PLAYER,
@@ -28,7 +29,13 @@ from openenv_kit.serving.handles import (
     UnknownEpisodeError,
 )
 from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.store import EpisodeStore, StoreError, StoreFullError, unavailable
+from openenv_kit.serving.store import (
+    RETRY_AFTER_S,
+    EpisodeStore,
+    StoreError,
+    StoreFullError,
+    unavailable,
+)
 
 NO_EPISODE = (
     " Over HTTP an episode has a name: POST /reset returns its episode_id, and POST /step and "
@@ -135,6 +142,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         if arguments.get("episode_id") is None and (named := await anonymous_id(request, episodes)):
             arguments["episode_id"] = named
         frames.check_shape(arguments)
+        _note(request, arguments.get("episode_id"))
         started = await episodes.reset(arguments)
         episode_id = started.episode_id
         _note(request, episode_id)
@@ -243,7 +251,10 @@ def add_ready_route(app: FastAPI, episodes: Episodes) -> None:
         summary="Whether requests can be served",
     )
     async def ready() -> Response:
-        """200 while episodes can be stored; 503, with Retry-After, while they cannot."""
+        """200 while episodes can be stored and started; 503, with Retry-After, otherwise."""
+        if DRAIN.is_draining:
+            body = {"status": "stopping", "detail": "The server is stopping."}
+            return frames.response(body, 503, {"retry-after": str(RETRY_AFTER_S)})
         problem = await check.find_problem()
         if problem is None:
             return frames.response({"status": "ready", "detail": ""})
@@ -262,7 +273,10 @@ def add_metrics_route(app: FastAPI) -> None:
 
 
 def add_error_answers(app: FastAPI) -> None:
-    """Errors as `{"detail": …}`, without a trace, a path or an echo of the whole input."""
+    """Errors as `{"detail": …}`, without a trace, a path or an echo of the whole input.
+
+    The gate answers what none of these is: an internal error.
+    """
 
     async def answer(_: Request, problem: Exception) -> Response:
         detail: Any = str(problem)
@@ -282,10 +296,10 @@ def add_error_answers(app: FastAPI) -> None:
                 names = ("type", "loc", "msg")
                 detail = [{name: each[name] for name in names} for each in problem.errors()]
                 return refusal("invalid_request", 422, detail)
-        return refusal("internal", 500, logs.internal_error(logger, problem))
+        raise problem
 
     ours = (EpisodeGoneError, EpisodeTooLongError, frames.UnwieldyError, StoreError)
-    for kind in (*ours, RequestValidationError, Exception):
+    for kind in (*ours, RequestValidationError):
         app.add_exception_handler(kind, answer)
 
 
@@ -305,6 +319,7 @@ def _without_episode(episodes: Episodes, action: dict[str, Any]) -> dict[str, An
     return play.data(replace(reply, message=reply.message + NO_EPISODE))
 
 
-def _note(request: Request, episode_id: str | None) -> None:
+def _note(request: Request, episode_id: object) -> None:
     """Add the episode to this request's log line."""
-    request.scope["state"]["notes"]["episode_id"] = episode_id
+    named = episode_id if isinstance(episode_id, str) and len(episode_id) <= MAX_ID else None
+    request.scope["state"]["notes"]["episode_id"] = named

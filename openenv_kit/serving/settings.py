@@ -122,6 +122,9 @@ class Settings(BaseModel):
     request_timeout_s: int = _set(30, 1, 3600)
     """seconds for a request's headers, and as many for its body; also how long a client may leave
     replies unread"""
+    drain_s: int = _set(25, 0, 3600)
+    """seconds that running episodes may go on after SIGTERM, while new ones are refused; the
+    server stops earlier once none is in use; 0 to stop at once"""
     max_steps: int = _set(500, 1, 500)
     """most steps that a reset may ask for"""
     max_submissions: int = _set(5, 1, 5)

@@ -3,6 +3,7 @@
 StoreError
 ├── StoreFullError          a limit of ours is reached, and nothing may be displaced
 ├── BusyError               too many resets wait already
+├── StoppingError           the server stops, and starts no new episode
 └── StoreUnavailableError   the disk, the file or Redis does not take the write right now
     └── StoreReplacedError  the file or the database is another one than at the start
 
@@ -70,6 +71,10 @@ class StoreFullError(StoreError):
 
 class BusyError(StoreError):
     """More work waits than is worth waiting for."""
+
+
+class StoppingError(StoreError):
+    """The server is about to stop, and another one will answer."""
 
 
 class StoreUnavailableError(StoreError):
