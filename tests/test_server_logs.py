@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 from test_server_attacks import Server, frame, running, shake_hands
 
 from metric_tracker_rl.engine.session import EpisodeSession
+from openenv_kit.environment import get_environment
 from openenv_kit.serving import running_episodes
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.logs import JsonFormatter
@@ -139,13 +140,14 @@ def test_episode_unused_for_its_life_ends_as_expired(
     with TestClient(app) as client:
         client.post("/reset", json=EASY)
         store, later = app.state.episodes.store, time.monotonic() + 61
-        client.portal.call(keep_up, store, settings)  # type: ignore[union-attr]
+        every = [get_environment()]
+        client.portal.call(keep_up, store, settings, every)  # type: ignore[union-attr]
         assert len(lines()) == 1
         with monkeypatch.context() as patched:
             patched.setattr(running_episodes.time, "monotonic", lambda: later)
             clock = "openenv_kit.serving.store_clock.seconds_since_boot"
             patched.setattr(clock, lambda: time.clock_gettime(time.CLOCK_BOOTTIME) + 61)
-            client.portal.call(keep_up, store, settings)  # type: ignore[union-attr]
+            client.portal.call(keep_up, store, settings, every)  # type: ignore[union-attr]
     check_pair(lines(), "http", reason="expired", steps=0)
 
 

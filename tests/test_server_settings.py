@@ -231,7 +231,8 @@ def test_the_dashboard_asks_only_for_figures_that_exist() -> None:
 def test_the_manifests_name_only_settings_that_exist_and_run_restricted() -> None:
     text = (ROOT / "deploy" / "kubernetes" / "metric-tracker.yaml").read_text()
     manifests = {each["kind"]: each for each in yaml.safe_load_all(text)}
-    kinds = {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"}
+    kinds = {"Deployment", "Service", "HorizontalPodAutoscaler", "NetworkPolicy"}
+    kinds |= {"PodDisruptionBudget"}
     assert set(manifests) == kinds
     pod = manifests["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]

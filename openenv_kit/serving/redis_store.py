@@ -24,6 +24,7 @@ from openenv_kit.serving.store import (
     StoredEpisode,
     StoreLimits,
     StoreReplacedError,
+    StoreUsage,
     unavailable,
 )
 
@@ -32,6 +33,8 @@ PREFIX = "openenv-kit:5:"
 CLOCK_SYNC_S = 60.0
 """Seconds after which the server's time is asked for again."""
 HEARTBEAT_TTL_S = 60
+SOURCES = ("ws", "http", "mcp", "page")
+"""Transports that open episodes."""
 ANSWER_S = 5.0
 """Longest wait for an answer: a Redis that hangs must not hang the steps of everybody."""
 
@@ -190,6 +193,13 @@ class RedisStore:
             await self.secret()
         elif await self._redis.get(f"{PREFIX}secret") != self._secret:
             raise StoreReplacedError("was emptied or replaced")
+
+    async def usage(self) -> StoreUsage:
+        """See `EpisodeStore`; the size is that of all of Redis."""
+        living = [await self.count(source) for source in SOURCES]
+        memory = await self._redis.info("memory")
+        limit = int(memory.get("maxmemory", 0)) or math.inf
+        return StoreUsage(sum(living), int(memory["used_memory"]), limit)
 
     async def close(self) -> None:
         await self._redis.aclose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import time
 from dataclasses import replace
 from typing import Annotated, Any, Self
@@ -17,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from openenv_kit.serving import frames, metrics
-from openenv_kit.serving.access import refusal
+from openenv_kit.serving.access import OWN_NAME, refusal
 from openenv_kit.serving.anonymous import anonymous_id
 from openenv_kit.serving.draining import DRAIN
 from openenv_kit.serving.handles import (
@@ -29,6 +30,7 @@ from openenv_kit.serving.handles import (
     UnknownEpisodeError,
 )
 from openenv_kit.serving.http_episodes import Episodes
+from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store import (
     RETRY_AFTER_S,
     EpisodeStore,
@@ -262,8 +264,14 @@ def add_ready_route(app: FastAPI, episodes: Episodes) -> None:
         return frames.response({"status": "unavailable", "detail": str(problem)}, 503, headers)
 
 
-def add_metrics_route(app: FastAPI) -> None:
-    """GET /metrics."""
+def add_metrics_route(app: FastAPI, settings: Settings) -> None:
+    """GET /metrics, with the trainer's token where one is set.
+
+    Prometheus reads the port for metrics; this is for those who read it here before there was one.
+    In a Space without a token, where everybody could, there is none.
+    """
+    if os.environ.get(OWN_NAME) and not settings.token:
+        return
 
     @app.get("/metrics", include_in_schema=False)
     async def figures() -> Response:

@@ -103,6 +103,11 @@ class Settings(BaseModel):
     """address to listen on; the image sets `0.0.0.0`, all of them"""
     port: int = _set(8000, 0, 65535)
     """port to listen on; 0 for any that is free"""
+    metrics_host: str = "127.0.0.1"
+    """address of the port for metrics, which asks for no token; where others reach it, a firewall
+    has to say who"""
+    metrics_port: int = _set(9464, 0, 65535)
+    """port on which Prometheus reads the metrics, of all workers together; 0 for none"""
     workers: int = _set(1, 1, 64)
     """worker processes"""
     also_serve: str = ALL

@@ -30,6 +30,7 @@ from openenv_kit.serving.store import (
     StoreFullError,
     StoreLimits,
     StoreReplacedError,
+    StoreUsage,
     unavailable,
 )
 
@@ -282,6 +283,12 @@ class SqliteStore:
             raise sqlite3.DatabaseError("what was written is not what is read")
         if self._one("SELECT value FROM secret") != self._secret:
             raise StoreReplacedError("was replaced")
+
+    @_transaction
+    def usage(self) -> StoreUsage:
+        pages = self._one("PRAGMA page_count") - self._one("PRAGMA freelist_count")
+        episodes = int(self._one("SELECT TOTAL(episodes) FROM clients"))
+        return StoreUsage(episodes, pages * PAGE, self._limits.pages * PAGE)
 
     async def close(self) -> None:
         # After what the thread is still doing, never during it.

@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from openenv_kit.serving.settings import Settings
 
@@ -207,6 +207,20 @@ class NewEpisode:
     player: str = ""
 
 
+class StoreUsage(NamedTuple):
+    """How full a store is.
+
+    Attributes:
+        episodes: how many it holds.
+        size_bytes: what they take.
+        limit_bytes: what they may take; infinite where nothing bounds it.
+    """
+
+    episodes: int
+    size_bytes: int
+    limit_bytes: float
+
+
 class EpisodeStore(Protocol):
     """An episode store, which other processes may use at the same time.
 
@@ -261,6 +275,9 @@ class EpisodeStore(Protocol):
         Raises:
             StoreReplacedError: it is not the store that was opened.
         """
+
+    async def usage(self) -> StoreUsage:
+        """Return how full it is."""
 
     async def close(self) -> None:
         """Close files and connections."""

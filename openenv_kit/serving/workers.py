@@ -88,7 +88,7 @@ def serve(app: Any, chosen: Settings) -> None:
         "timeout_graceful_shutdown": 10,
         "timeout_worker_healthcheck": WORKER_TIMEOUT_S,
     }
-    with metrics.shared_folder(chosen.workers):
+    with metrics.shared_folder(chosen.workers), metrics.serve_metrics(chosen):
         if chosen.workers == 1 or not SPREADS:
             uvicorn.run(app, **options)
             return
