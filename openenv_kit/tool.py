@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -169,6 +169,8 @@ class Catalogue:
             and the last answer, which is None at first; inverse of the two above.
         to_action: the action of a tool call; by default `{"tool", "arguments"}`.
         called: name and arguments of the call that an action stands for; inverse of `to_action`.
+        gauges: what a server reports of the tools while they work, by a short name: functions that
+            return a number at once, such as how many queries run.
         in_force: the tools that an episode offers, for `offered`; None where all episodes offer
             all. Tools that no episode offers together may share a name.
     """
@@ -180,6 +182,7 @@ class Catalogue:
     to_action: Callable[[str, Mapping[str, Any]], Action] = _tool_action
     called: Callable[[Mapping[str, Any]], tuple[str, dict[str, Any]]] = _tool_called
     in_force: Callable[[Mapping[str, Any]], Sequence[Tool]] | None = None
+    gauges: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
     def offered(self, episode: Mapping[str, Any] | None = None) -> Catalogue:
         """The tools that one episode offers.

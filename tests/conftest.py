@@ -28,6 +28,9 @@ if sys.dont_write_bytecode:
     sys.pycache_prefix = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "bytecode")
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
+# Servers that tests stop have nothing to wait for; those of tests/test_graceful_stop.py do.
+os.environ.setdefault("OPENENV_KIT_DRAIN_S", "0")
+
 import warm_python
 from full_disk import Disk, small_disk
 from games import GAMES, Game

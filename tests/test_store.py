@@ -47,7 +47,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("time.time", clock)
+    monkeypatch.setattr("time.time", clock)  # fakeredis' own
+    monkeypatch.setattr("openenv_kit.serving.store_clock.seconds_since_boot", clock)
     return clock
 
 

@@ -10,6 +10,7 @@ import fakeredis
 import pytest
 from store_calls import Calls, sqlite_store
 
+from openenv_kit.serving import store_clock
 from openenv_kit.serving.redis_store import RedisStore
 from openenv_kit.serving.store import MEMORY, StoreLimits
 
@@ -91,8 +92,11 @@ def test_a_task_is_drawn_once_unless_it_is_given_back(
     store.settle("a", 1, played=False)
     assert [store.draw("a", order) for _ in range(2)] == [1, None]
     store.settle("a", 1, played=True)
-    now = time.time()
-    monkeypatch.setattr("time.time", lambda: now + 3600.0)  # 2 was neither played nor given back
+    now, since_boot = time.time(), store_clock.seconds_since_boot()
+    monkeypatch.setattr("time.time", lambda: now + 3600.0)  # fakeredis' own
+    clock = "openenv_kit.serving.store_clock.seconds_since_boot"
+    monkeypatch.setattr(clock, lambda: since_boot + 3600.0)
+    # 2 was neither played nor given back.
     assert [store.draw("a", order) for _ in range(2)] == [2, None]
 
 

@@ -29,6 +29,7 @@ from openenv_kit.page.scenes import Scenes, scenes_of, style_of_page
 from openenv_kit.page.visitor_gate import VisitorGate
 from openenv_kit.serving.gate import route_path
 from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.websocket import CLIENT_HEADER, PAGE_CLIENT
 
 SERVED = frozenset(
     (
@@ -83,7 +84,9 @@ def add_page(
     own = scenes.environment.name
     below = "" if not served or own == served[0].name else f"/{own}"
     where = Whereabouts()
-    headers = {"Authorization": f"Bearer {chosen.token}"} if chosen.token else {}
+    headers = {CLIENT_HEADER: PAGE_CLIENT}
+    if chosen.token:
+        headers["Authorization"] = f"Bearer {chosen.token}"
 
     def connect() -> Link:
         if not where.url:

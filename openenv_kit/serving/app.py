@@ -55,8 +55,11 @@ def build_app(
         others: what else is served, each below its name.
     """
     from openenv_kit.serving import metrics
+    from openenv_kit.serving.draining import DRAIN
     from openenv_kit.serving.mounts import mount
+    from openenv_kit.serving.play import WORKER_THREADS
     from openenv_kit.serving.sockets import SessionSlots
+    from openenv_kit.serving.upkeep import kept_up
 
     limits = (chosen.max_sessions, chosen.max_mcp_sessions)
     shared = Shared(
@@ -75,7 +78,10 @@ def build_app(
         end_with_parent()
         metrics.WORKERS.set(1)
         metrics.SESSION_LIMIT.set(chosen.max_sessions)
+        metrics.THREADS.set(WORKER_THREADS)
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(DRAIN.watch_sigterm(chosen.drain_s))
+            await stack.enter_async_context(kept_up(shared.store, chosen, every))
             for slots in (shared.slots, shared.rpc_slots):
                 await stack.enter_async_context(slots.watched())
             states = [await stack.enter_async_context(starting(app)) for app, starting in own]
@@ -117,7 +123,7 @@ def _app_of(
         from openenv_kit.page.mount import add_page
 
         add_page(made, chosen, served, every)
-    routes.add_metrics_route(made)
+    routes.add_metrics_route(made, chosen)
     routes.add_error_answers(made)
     if served.rules.anonymous:
         add_named_callers(made)
@@ -221,7 +227,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         asyncio.run(_checked(changed))
     except StoreUnavailableError as problem:
         raise SystemExit(f"server: {problem}") from None
-    serve("openenv_kit.serving.app:app", changed)
+    try:
+        serve("openenv_kit.serving.app:app", changed)
+    except ConfigurationError as problem:
+        raise SystemExit(f"server: {problem}") from None
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ STATE_KEY = "connection"
 CHUNK = 4096
 """Bytes read at once: thousands of tiny frames must not hold up everybody else."""
 
+INVALID_TEXT = 1007
+"""Close code after text that is not UTF-8."""
+
 MAX_FRAMES = 4096
 """Frames of one WebSocket message; empty ones take memory too."""
 
@@ -65,6 +68,8 @@ class Connection(H11Protocol):
         """Close without a word because of an error of that kind."""
         metrics.ERRORS.labels(kind).inc()
         self.transport.abort()
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # so that nothing is logged about half an answer
 
     def connection_made(self, transport: Any) -> None:
         with suppress(AttributeError):  # only asyncio's own transports can be told
@@ -124,6 +129,39 @@ class Messages(WebSocketsSansIOProtocol):
     def _connection(self) -> Connection:
         made: Connection = self.app_state[STATE_KEY]
         return made
+
+    async def run_asgi(self) -> None:
+        """Serve the connection. A handshake that was answered with a refusal is complete.
+
+        uvicorn would log an error for each such answer.
+        """
+        app = self.app
+
+        async def serve(*channel: Any) -> Any:
+            result = await app(*channel)
+            if self.close_sent:
+                self.handshake_complete = True
+            return result
+
+        self.app = serve
+        await super().run_asgi()
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message on; text that is not UTF-8 ends the connection, as the protocol wants.
+
+        uvicorn would log a traceback each time.
+        """
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                metrics.ERRORS.labels("invalid_text").inc()
+                self.frames = []
+                self.conn.send_close(INVALID_TEXT)
+                self.handle_parser_exception()
+                return
+            self.curr_msg_data_type = "bytes"  # or it would be decoded again
+        super().send_receive_event_to_app()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.frames = []

@@ -18,11 +18,13 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from openenv_kit.serving import clients, frames, metrics
-from openenv_kit.serving.access import OPEN_PATHS, WEB, Access
+from openenv_kit.serving import clients, frames, logs, metrics
+from openenv_kit.serving.access import OPEN_PATHS, WEB, Access, refusal
 from openenv_kit.serving.connections import STATE_KEY, Connection
 from openenv_kit.serving.settings import ANONYMOUS_PARTICIPANT, Settings
 
@@ -96,12 +98,14 @@ class Gate:
         request_id = _request_id(Headers(scope=scope))
         notes: dict[str, Any] = {}
         scope["state"]["notes"] = notes
+        scope["state"]["answered"] = False
         status = 500
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                scope["state"]["answered"] = True
                 named = (b"x-request-id", request_id.encode("latin-1"))
                 message["headers"] = [*message.get("headers", ()), named]
             await send(message)
@@ -142,8 +146,27 @@ class Gate:
             except BodyError as problem:
                 body = {"detail": problem.detail}
                 denial = frames.response(body, problem.status_code, problem.headers)
+            except ClientDisconnect:
+                return  # nobody reads an answer
+            except Exception as problem:
+                denial = self._failed(scope, problem)
         if denial is not None:
             await denial(scope, receive, send)
+
+    def _failed(self, scope: Scope, problem: Exception) -> Response | None:
+        """Log an internal error, once; returns the answer to it, None where one has begun."""
+        state = scope["state"]
+        if state["answered"] and isinstance(problem.__cause__, HTTPException):
+            kind = "late_refusal"  # Starlette's RuntimeError: it came after the answer had begun
+        else:
+            kind = "internal"
+            text = logs.internal_error(logger, problem, state["notes"].get("episode_id"))
+            if not state["answered"]:
+                return refusal(kind, 500, text)
+        connection: Connection | None = state.get(STATE_KEY)
+        if connection is not None:
+            connection.cut_off(kind)
+        return None
 
     def _limited(self, receive: Receive, max_bytes: int, *, shaped: bool) -> Receive:
         """The channel of a request, on which reading a body stops at its limits."""

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -164,11 +165,18 @@ class Started(NamedTuple):
 
 
 def start_text(
-    environment: Environment, arguments: Mapping[str, Any], drawn: Drawn | None = None
+    environment: Environment,
+    arguments: Mapping[str, Any],
+    drawn: Drawn | None = None,
+    transport: str = "",
 ) -> bytes:
-    """What is stored of a reset."""
-    start = {"reset": dict(arguments), "versions": dict(environment.versions)}
-    return frames.dumps({**start, "drawn": drawn} if drawn else start)
+    """What is stored of a reset; with a transport, also how and when the episode was started."""
+    start: dict[str, Any] = {"reset": dict(arguments), "versions": dict(environment.versions)}
+    if drawn:
+        start["drawn"] = drawn
+    if transport:
+        start["started"] = {"transport": transport, "wall_s": round(time.time(), 3)}
+    return frames.dumps(start)
 
 
 def readable(environment: Environment, stored: StoredEpisode) -> bool:

@@ -7,6 +7,7 @@ through, an action is stored before it is played, in the place of the next one a
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,13 @@ from openenv_kit.serving.play import (
     rebuild,
     take_step,
     unpack_result,
+)
+from openenv_kit.serving.running_episodes import (
+    RUNNING,
+    EndReason,
+    EpisodeKey,
+    RunningEpisode,
+    level_of,
 )
 from openenv_kit.serving.sealed_plays import SealedPlays
 from openenv_kit.serving.sealed_records import SealedStart
@@ -117,6 +125,7 @@ class Episodes:
         sealed: SealedStart | None = None,
     ) -> Started:
         """Start an episode; a SealedPlaysUsedUpError rejects a sealed task."""
+        asked_at = time.perf_counter()
         play = self.play(source, drawn=drawn)
         given = arguments.get("episode_id")
         ours = isinstance(given, str) and OWN_ID.fullmatch(given)
@@ -124,7 +133,7 @@ class Episodes:
             # It may be played on a WebSocket, which stores nothing until it is dropped.
             problem = NOT_YOURS.format(given)
             return Started(play.data(Reply(ERROR, problem)), problem=problem)
-        reply = await in_turn(self.environment, play.reset, arguments)
+        reply = await in_turn(self.environment, play.reset, arguments, asked_at)
         if reply.status == ERROR or play.episode_id is None:
             return Started(play.data(reply), problem=reply.message)
         episode_id = play.episode_id
@@ -134,6 +143,7 @@ class Episodes:
             held.play, held.request_ids, held.ended = play, [], ""
             held.stored_results = set()
             self._held.bound_memory(episode_id)
+            play.note_start(is_stored=True)
             handle = Handle(episode_id, claim=held.generation)
         return Started(play.data(reply, play.names), handle, play.player_id)
 
@@ -162,6 +172,7 @@ class Episodes:
             EpisodeGoneError: it cannot be played, or not any longer.
             EpisodeTooLongError: its actions take more room than it has.
         """
+        asked_at = time.perf_counter()
         held = self._hold(handle.episode_id)
         http = not (handle.player_id or handle.claim)  # where a reply names the trainer's id
         names = {"episode_id": handle.episode_id} if http else None
@@ -179,6 +190,7 @@ class Episodes:
                     return await self._again(handle, held, request_id, names)
                 if play.final:
                     return play.data(play.session.step(data), names)
+                play.note_resume()
                 where = (self._key(handle.episode_id), held.generation)
                 frames.check_shape(data)
                 text = frames.dumps(data)
@@ -190,7 +202,7 @@ class Episodes:
                     play = None
                     continue
                 held.request_ids.append(request_id)
-                answer = await take_step(play, data, text, names)
+                answer = await take_step(play, data, text, names, asked_at)
                 if play.slow_results:
                     await store_slow_results(self.store, self._key(handle.episode_id), held)
                 if answer["done"]:
@@ -226,6 +238,7 @@ class Episodes:
         async with held.lock:
             stored = await self._stored(handle, take=True)
             play, reply = await self._restored(handle, held, stored)
+            play.note_resume(by_client=True)
         claimed = Handle(episode_id, claim=stored.generation)
         return Started(play.data(reply, play.names), claimed, play.player_id)
 
@@ -248,6 +261,11 @@ class Episodes:
             stored = await self._stored(handle)
             if await self.store.finish(self._key(handle.episode_id), stored.generation, CLOSED):
                 break
+        key = EpisodeKey(self.environment.name, handle.episode_id)
+        running = RUNNING.find(key)
+        if running is None and stored.ended != COMPLETED:  # another worker has played it
+            running = RUNNING.resume(self._entry_of(key, stored), by_client=False)
+        RUNNING.end(running, EndReason.CLOSED)
         if not stored.actions and (drawn := frames.loads(stored.start).get("drawn")):
             await self.store.settle(*drawn, played=False)
 
@@ -289,6 +307,8 @@ class Episodes:
             return (await self._restored(handle, held, stored))[0]
         for index in range(len(play.actions), len(stored.actions)):
             await follow(play, stored.actions[index], stored.slow_results.get(index))
+        if play.running is not None and (play.final or stored.ended):
+            RUNNING.forget(play.running)  # another worker has noted its end
         held.update(play, stored)
         await store_slow_results(self.store, self._key(handle.episode_id), held)
         return play
@@ -299,6 +319,7 @@ class Episodes:
         """Make an episode again from its record."""
         start = frames.loads(stored.start)
         play, arguments = self.play("http", drawn=start.get("drawn")), start["reset"]
+        play.started = start.get("started", {})
         record = (handle.episode_id, arguments, stored.actions, stored.player)
         reply = await rebuild(play, *record, stored.slow_results)
         held.update(play, stored)
@@ -328,6 +349,19 @@ class Episodes:
             raise EpisodeClosedError(handle)
         return found
 
+    def _entry_of(self, key: EpisodeKey, stored: StoredEpisode) -> RunningEpisode:
+        """An entry among the running episodes, of one that this worker has not played."""
+        start = frames.loads(stored.start)
+        started = start.get("started", {"transport": "http", "wall_s": time.time()})
+        return RunningEpisode(
+            key,
+            started["transport"],
+            level_of(self.environment, start["reset"]),
+            stored.player,
+            steps=len(stored.actions),
+            started_s=time.monotonic() - max(0.0, time.time() - started["wall_s"]),
+        )
+
     async def _again(self, handle: Handle, held: Held, request_id: str, names: Any) -> Json:
         """The reply to an earlier action."""
         assert held.play is not None
@@ -347,7 +381,7 @@ class Episodes:
         sealed: SealedStart | None = None,
     ) -> str:
         """Store a play on the account of the client that is being served."""
-        start = start_text(self.environment, play.arguments, play.drawn)
+        start = start_text(self.environment, play.arguments, play.drawn, play.transport)
         client = clients.CLIENT.get()()
         new = NewEpisode(
             play.transport,

@@ -15,6 +15,8 @@ from typing import Any
 EXTRA = (
     *("request_id", "episode_id", "method", "path", "status", "ms"),
     *("reason", "reference", "store"),
+    *("environment", "transport", "episode_level", "steps", "score", "duration_s"),
+    *("episodes", "drain_s", "address"),
 )
 """Fields that a log call may add; anything else is dropped."""
 
@@ -44,10 +46,19 @@ class WithoutQueries(logging.Filter):
         return '"WebSocket %s"' not in str(record.msg)
 
 
-def internal_error(logger: logging.Logger, problem: Exception) -> str:
-    """Log our own mistake; the text for the client has a number to find it by, and nothing else."""
+def internal_error(
+    logger: logging.Logger, problem: Exception, episode_id: str | None = None
+) -> str:
+    """Log our own mistake; the text for the client has a number to find it by, and nothing else.
+
+    Args:
+        logger: of whoever met it.
+        problem: the exception.
+        episode_id: in which episode, where it was in one.
+    """
     reference = uuid.uuid4().hex[:12]
-    logger.error("internal error", exc_info=problem, extra={"reference": reference})
+    fields = {"reference": reference, "episode_id": episode_id}
+    logger.error("internal error", exc_info=problem, extra=fields)
     return f"Internal error; the server's log has it as {reference}."
 
 

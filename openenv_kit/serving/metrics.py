@@ -1,15 +1,16 @@
 """Metrics for Prometheus.
 
-With several workers, each writes its metrics into a shared folder, and the worker that answers
-/metrics adds them up.
+With several workers, each writes its metrics into a shared folder, and whoever answers adds them
+up: the process that started the workers on the metrics port, a worker at /metrics.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prometheus_client import (
@@ -19,9 +20,18 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     generate_latest,
     multiprocess,
+    start_http_server,
 )
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from openenv_kit.errors import ConfigurationError
+from openenv_kit.serving.settings import Settings
+
+logger = logging.getLogger("openenv_kit.server")
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Variable by which the library, at its import, knows that workers share their figures."""
@@ -42,7 +52,11 @@ def shared_folder(workers: int) -> Iterator[None]:
             os.environ.pop(FOLDER, None)
 
 
-BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0)
+BUCKETS = (
+    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25),
+    *(1.0, 2.5, 5.0, 10.0, 30.0),
+)
+"""Upper bounds of times, in seconds: from a step in memory to a request that timed out."""
 
 SESSIONS = Gauge("openenv_kit_sessions", "Open WebSocket sessions", multiprocess_mode="livesum")
 WORKERS = Gauge("openenv_kit_workers", "Workers that serve", multiprocess_mode="livesum")
@@ -50,9 +64,66 @@ SESSION_LIMIT = Gauge(
     "openenv_kit_session_limit", "Slots for WebSocket sessions", multiprocess_mode="livesum"
 )
 RESETS = Histogram(
-    "openenv_kit_reset_seconds", "Resets, by transport", ["transport"], buckets=BUCKETS
+    "openenv_kit_reset_seconds",
+    "Resets, by transport, with the wait for a thread and for the store",
+    ["transport"],
+    buckets=BUCKETS,
 )
-STEPS = Histogram("openenv_kit_step_seconds", "Steps, by method", ["method"], buckets=BUCKETS)
+STEPS = Histogram(
+    "openenv_kit_step_seconds",
+    "Steps, by method, with the wait for a thread, for the store and for earlier steps",
+    ["method"],
+    buckets=BUCKETS,
+)
+STORE_UP = Gauge(
+    "openenv_kit_store_up",
+    "1 while the episode store answers, else 0",
+    multiprocess_mode="livemin",
+)
+STORE_BYTES = Gauge(
+    "openenv_kit_store_bytes", "Size of the episode store", multiprocess_mode="livemostrecent"
+)
+STORE_LIMIT_BYTES = Gauge(
+    "openenv_kit_store_limit_bytes",
+    "Size that the episode store may have",
+    multiprocess_mode="livemostrecent",
+)
+STORE_EPISODES = Gauge(
+    "openenv_kit_store_episodes", "Stored episodes", multiprocess_mode="livemostrecent"
+)
+RUNNING_EPISODES = Gauge(
+    "openenv_kit_running_episodes",
+    "Episodes that workers play, by environment",
+    ["environment"],
+    multiprocess_mode="livesum",
+)
+ENVIRONMENT_GAUGES = Gauge(
+    "openenv_kit_environment_gauge",
+    "What an environment reports of its tools, by the name that it gives",
+    ["environment", "gauge"],
+    multiprocess_mode="livesum",
+)
+THREADS = Gauge(
+    "openenv_kit_threads", "Threads for slow tools and resets", multiprocess_mode="livesum"
+)
+WAITING_RESETS = Gauge(
+    "openenv_kit_waiting_resets", "Resets that wait for a thread", multiprocess_mode="livesum"
+)
+BUSY_THREADS = Gauge(
+    "openenv_kit_busy_threads",
+    "Slow tools and resets that run, or wait for a thread",
+    multiprocess_mode="livesum",
+)
+EPISODES_STARTED = Counter(
+    "openenv_kit_episodes_started_total",
+    "Episodes that were started, by environment and transport",
+    ["environment", "transport"],
+)
+EPISODES_ENDED = Counter(
+    "openenv_kit_episodes_ended_total",
+    "Episodes that ended, by environment, transport and reason",
+    ["environment", "transport", "reason"],
+)
 ERRORS = Counter("openenv_kit_errors_total", "Errors told to a client, by kind", ["kind"])
 SCORES = Histogram(
     "openenv_kit_score",
@@ -63,21 +134,102 @@ REQUESTS = Histogram(
     "openenv_kit_http_request_seconds",
     "HTTP requests, by route and status",
     ["route", "status"],
-    buckets=(*BUCKETS, 5.0),
+    buckets=BUCKETS,
 )
 STORE = Histogram(
     "openenv_kit_store_seconds", "Calls of the episode store", ["call"], buckets=BUCKETS
 )
 
 
+class WorkerFigures(Collector):
+    """The metrics of all workers, added up, and those of their processes.
+
+    Args:
+        folder: the shared one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics as they are now."""
+        _forget_dead(self._folder)
+        collector = multiprocess.MultiProcessCollector(None, str(self._folder))  # type: ignore[no-untyped-call]
+        yield from collector.collect()  # type: ignore[no-untyped-call]
+        yield from _sum_processes(_worker_pids(self._folder))
+
+
+def registry() -> CollectorRegistry:
+    """Return what holds the metrics of this server, of all its workers."""
+    folder = os.environ.get(FOLDER)
+    if not folder:
+        return REGISTRY
+    made = CollectorRegistry()
+    made.register(WorkerFigures(Path(folder)))
+    return made
+
+
 def exposition() -> tuple[bytes, str]:
     """All metrics, and their content type."""
-    registry = REGISTRY
-    if folder := os.environ.get(FOLDER):
-        _forget_dead(Path(folder))
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry), CONTENT_TYPE_LATEST
+    return generate_latest(registry()), CONTENT_TYPE_LATEST
+
+
+@contextlib.contextmanager
+def serve_metrics(settings: Settings) -> Iterator[None]:
+    """Serve the metrics on a port of their own, without a token, while the block runs.
+
+    Raises:
+        ConfigurationError: the port that the settings name is taken. Where they name none, the
+            server does without, because another one on this machine has it.
+    """
+    host, port = settings.metrics_host, settings.metrics_port
+    if not port:
+        yield
+        return
+    try:
+        server, thread = start_http_server(port, host, registry())
+    except OSError as problem:
+        if {"metrics_host", "metrics_port"} & settings.model_fields_set:
+            raise ConfigurationError(
+                f"Metrics cannot be served on {host}:{port} ({problem.strerror}). Set "
+                "OPENENV_KIT_METRICS_HOST or OPENENV_KIT_METRICS_PORT to another one, or the "
+                "port to 0 for none."
+            ) from None
+        fields = {"address": f"{host}:{port}", "reason": str(problem.strerror)}
+        logger.warning("metrics port not opened", extra=fields)
+        yield
+        return
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+LEAST = ("process_start_time_seconds", "process_max_fds")
+"""Figures of processes of which the least counts; others are added up."""
+
+
+def _sum_processes(pids: Iterable[int]) -> Iterable[Metric]:
+    """Memory, processor time and open files of some processes, under the usual names."""
+    families: dict[str, Metric] = {}
+    for pid in pids:
+        for family in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
+            known = families.setdefault(family.name, family)
+            if known is family:
+                continue
+            (sample,), (other,) = known.samples, family.samples
+            both = (sample.value, other.value)
+            value = min(both) if sample.name in LEAST else sum(both)
+            known.samples = [sample._replace(value=value)]
+    return families.values()
+
+
+def _worker_pids(folder: Path) -> list[int]:
+    """Processes that write into the shared folder."""
+    found = {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*_*.db")}
+    return sorted(found)
 
 
 def _forget_dead(folder: Path) -> None:

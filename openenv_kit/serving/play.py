@@ -7,6 +7,7 @@ Results of slow calls are kept beside them, so that no slow call runs a second t
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -26,11 +27,20 @@ from openenv_kit.environment import (
 )
 from openenv_kit.play.driver import observed
 from openenv_kit.serving import clients, frames, metrics
+from openenv_kit.serving.draining import DRAIN
 from openenv_kit.serving.framework import begin
 from openenv_kit.serving.handles import new_episode_id, new_player_id
+from openenv_kit.serving.running_episodes import (
+    RUNNING,
+    EndReason,
+    EpisodeKey,
+    RunningEpisode,
+    level_of,
+)
 from openenv_kit.serving.settings import Settings, settings
 from openenv_kit.serving.slow_calls import SLOW_CALLS
 from openenv_kit.serving.store import RETRY_AFTER_S, BusyError
+from openenv_kit.session import REASON
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -38,12 +48,16 @@ P = ParamSpec("P")
 MAX_RECORD_BYTES = 256 * 1024
 """Actions of a WebSocket session that are kept so that it can be resumed, in bytes."""
 
-WORKERS = ThreadPoolExecutor(2, "slow-tools")
+WORKER_THREADS = 2
+WORKERS = ThreadPoolExecutor(WORKER_THREADS, "slow-tools")
 """Makes and rebuilds episodes of environments with slow tools. Python runs in one thread at a time,
 so more threads would only make each reset take longer and more memory."""
 
 MOST_WAITING = 32
 """Resets that may wait for these threads; another one is refused."""
+
+END_REASON = re.compile("[a-z_]{1,32}")
+"""What an environment's reason for an end must be to stand in a log and as a label."""
 
 _waiting = 0
 
@@ -56,7 +70,7 @@ class Play:
     """One session and its record.
 
     Attributes:
-        transport: `ws`, `http` or `mcp`, for the figures.
+        transport: `ws`, `http`, `mcp` or `page`, for the log and the figures.
         max_record_bytes: where the record of actions and results stops, and with it the way to
             resume.
         environment, limits: what is played, on a server of which settings.
@@ -69,6 +83,8 @@ class Play:
         drawn: its task, where that was drawn for a session that named none.
         final: the reply that ended the episode, without its content, once there is one.
         parts: what the final score is made of; None where nothing was graded.
+        started: of a stored episode, how it was started; see `held.start_text`.
+        running: its entry among the running episodes of this worker, where it has one.
     """
 
     transport: str = "ws"
@@ -84,13 +100,20 @@ class Play:
     drawn: Drawn | None = None
     final: Reply | None = None
     parts: dict[str, Any] | None = None
+    started: dict[str, Any] = field(default_factory=dict)
+    running: RunningEpisode | None = None
 
     def __post_init__(self) -> None:
         self.session: Session = self.environment.session(debug=self.limits.debug)
 
-    def reset(self, arguments: Mapping[str, Any]) -> Reply:
-        """Start an episode. One that cannot be made leaves everything as it was."""
-        started = time.perf_counter()
+    def reset(self, arguments: Mapping[str, Any], asked_at: float | None = None) -> Reply:
+        """Start an episode. One that cannot be made leaves everything as it was.
+
+        Args:
+            arguments: of the reset.
+            asked_at: when it was asked for, by `time.perf_counter`, where it had to wait.
+        """
+        started = time.perf_counter() if asked_at is None else asked_at
         reply = begin(self.environment, self.session, arguments, self.limits)
         if reply.status == ERROR:
             metrics.ERRORS.labels("reset").inc()
@@ -104,16 +127,27 @@ class Play:
         action: dict[str, Any],
         text: bytes | None = None,
         names: dict[str, Any] | None = None,
+        asked_at: float | None = None,
     ) -> dict[str, Any]:
-        """One step, in the framework's form; `text` is the action's JSON, where that is at hand."""
-        started = time.perf_counter()
+        """One step, in the framework's form.
+
+        Args:
+            action: the action.
+            text: its JSON, where that is at hand.
+            names: of the episode, for the reply's metadata.
+            asked_at: when it was asked for, by `time.perf_counter`, where it had to wait.
+        """
+        started = time.perf_counter() if asked_at is None else asked_at
         reply = self.session.step(action)
         if self.recorded_bytes <= self.max_record_bytes:
             self.keep(frames.dumps(action) if text is None else text)
+        if self.running is not None:
+            self.running.count_step(self.session.steps)
         if reply.done and self.final is None:
             self._end(reply)
             if self.parts is not None or self.session.is_sealed:
                 metrics.SCORES.observe(reply.reward or 0.0)
+            RUNNING.end(self.running, _end_reason(reply), reply.reward or 0.0)
         data = self.data(reply, names)
         tools, name = self.environment.tools, "refused"
         if reply.status == ERROR:
@@ -176,6 +210,38 @@ class Play:
             self.session.last_slow_result = None
         self.actions.append(text)
 
+    def note_start(self, *, is_stored: bool) -> None:
+        """Note that its episode has started, and the end of the one before."""
+        RUNNING.end(self.running, EndReason.RESTARTED)
+        self.running = self._entry(is_stored=is_stored)
+        RUNNING.start(self.running)
+
+    def note_resume(self, *, by_client: bool = False) -> None:
+        """Note that its stored episode goes on here.
+
+        Args:
+            by_client: whether a client asked for that, and it is worth a line in the log.
+        """
+        if self.final is not None or RUNNING.has(self.running):
+            return
+        entry = self._entry(is_stored=True)
+        if self.running is not None:
+            entry.transport, entry.started_s = self.running.transport, self.running.started_s
+        elif self.started:
+            entry.transport = self.started["transport"]
+            entry.started_s -= max(0.0, time.time() - self.started["wall_s"])
+        self.running = RUNNING.resume(entry, by_client=by_client)
+
+    def _entry(self, *, is_stored: bool) -> RunningEpisode:
+        return RunningEpisode(
+            EpisodeKey(self.environment.name, self.episode_id or ""),
+            self.transport,
+            level_of(self.environment, self.arguments),
+            self.player_id,
+            is_stored=is_stored,
+            steps=self.session.steps,
+        )
+
     def data(self, reply: Reply, names: dict[str, Any] | None = None) -> dict[str, Any]:
         """The framework's form of a reply: `observation`, `reward`, `done`; `metadata` and `info`.
 
@@ -207,6 +273,12 @@ class Play:
         self.final = replace(reply, content={})
 
 
+def _end_reason(reply: Reply) -> str:
+    """Return why an episode is over: the environment's own word where it has one."""
+    given = str((reply.info or {}).get(REASON) or "")
+    return given if END_REASON.fullmatch(given) else EndReason.COMPLETED
+
+
 async def in_turn(
     environment: Environment, reset: Callable[P, T], *given: P.args, **named: P.kwargs
 ) -> T:
@@ -214,8 +286,10 @@ async def in_turn(
 
     Raises:
         BusyError: too many wait already, or whoever asked is gone.
+        StoppingError: the server is about to stop.
     """
     global _waiting
+    DRAIN.require_running()
     gone = clients.GONE.get()
 
     def unless_gone() -> T:
@@ -228,10 +302,12 @@ async def in_turn(
     if _waiting >= MOST_WAITING:
         raise BusyError(f"{_waiting} episodes wait to be made. Retry in {RETRY_AFTER_S} s.")
     _waiting += 1
+    metrics.WAITING_RESETS.inc()
     try:
         return await in_thread(environment, unless_gone)
     finally:
         _waiting -= 1
+        metrics.WAITING_RESETS.dec()
 
 
 async def in_thread(
@@ -240,7 +316,12 @@ async def in_thread(
     """Rebuild a play: in a thread where the environment has slow tools."""
     if not environment.tools.slow:
         return work(*given, **named)
-    doing = asyncio.get_running_loop().run_in_executor(WORKERS, partial(work, *given, **named))
+
+    def count_and_work() -> T:
+        with metrics.BUSY_THREADS.track_inprogress():
+            return work(*given, **named)
+
+    doing = asyncio.get_running_loop().run_in_executor(WORKERS, count_and_work)
     try:
         return await asyncio.shield(doing)
     except asyncio.CancelledError:
@@ -253,12 +334,14 @@ async def take_step(
     action: dict[str, Any],
     text: bytes | None = None,
     names: dict[str, Any] | None = None,
+    asked_at: float | None = None,
 ) -> dict[str, Any]:
     """Take one step of a play; see `Play.step`. A slow call waits for its episode's turn."""
     tools = play.environment.tools
     if tools.slow and tools.is_slow_call(action):
-        return await _in_fair_turn(play, play.episode_id, partial(play.step, action, text, names))
-    return play.step(action, text, names)
+        step = partial(play.step, action, text, names, asked_at)
+        return await _in_fair_turn(play, play.episode_id, step)
+    return play.step(action, text, names, asked_at)
 
 
 async def follow(play: Play, text: bytes, slow_result: bytes | None) -> None:

@@ -11,7 +11,6 @@ import base64
 import json
 import math
 import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,17 +18,25 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from openenv_kit.serving import store_clock
 from openenv_kit.serving.sealed_records import SealedPlay, SealedPlaysUsedUpError, SealedStart
 from openenv_kit.serving.store import (
     CLOSED,
     NewEpisode,
     StoredEpisode,
     StoreLimits,
+    StoreReplacedError,
+    StoreUsage,
     unavailable,
 )
 
 PREFIX = "openenv-kit:8:"
 """The number changes with the shape of what is kept; keys of another expire by themselves."""
+CLOCK_SYNC_S = 60.0
+"""Seconds after which the server's time is asked for again."""
+HEARTBEAT_TTL_S = 60
+SOURCES = ("ws", "http", "mcp", "page")
+"""Transports that open episodes."""
 ANSWER_S = 5.0
 """Longest wait for an answer: a Redis that hangs must not hang the steps of everybody."""
 
@@ -64,6 +71,18 @@ class RedisStore:
         self._redis = Reporting(redis)
         self._limits = limits
         self._ttl = max(1, round(limits.ttl_s))
+        self._clock_offset_s = 0.0
+        self._clock_synced_s: float | None = None
+        self._secret = ""  # of the database that was used first
+
+    async def _now(self) -> float:
+        """Return Redis' time, by which its keys expire, whatever this machine's clock says."""
+        since_boot = store_clock.seconds_since_boot()
+        if self._clock_synced_s is None or since_boot - self._clock_synced_s > CLOCK_SYNC_S:
+            seconds, microseconds = await self._redis.time()
+            self._clock_offset_s = seconds + microseconds / 1e6 - since_boot
+            self._clock_synced_s = since_boot
+        return since_boot + self._clock_offset_s
 
     async def create(self, episode_id: str, new: NewEpisode, *, over: bool = True) -> str:
         generation = secrets.token_hex(8)
@@ -84,9 +103,10 @@ class RedisStore:
                 batch.zrem(_key("client", found["client"]), episode_id)
                 batch.delete(key)
             batch.hset(key, mapping={**fields, "timeline": int(found.get("timeline", 0)) + 1})
-            self._prolong(batch, episode_id, fields)
+            self._prolong(batch, episode_id, fields, now)
             return generation
 
+        now = await self._now()
         if new.client:
             await self._make_room(new.client, episode_id)
         if new.sealed is None:
@@ -99,14 +119,14 @@ class RedisStore:
         return found
 
     async def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
-        taken = secrets.token_hex(8) if take else ""
+        taken, now = secrets.token_hex(8) if take else "", await self._now()
 
         def read(batch: Any, key: str, found: Mapping[str, Any]) -> StoredEpisode | None:
             if not found:
                 return None
             if taken:
                 batch.hset(key, "generation", taken)
-            self._prolong(batch, episode_id, found)
+            self._prolong(batch, episode_id, found, now)
             entries = [found[str(n)].split("\n", 1) for n in range(int(found["steps"]))]
             actions = tuple(action.encode() for _, action in entries)
             requests = tuple(json.loads(request_id) for request_id, _ in entries)
@@ -127,12 +147,14 @@ class RedisStore:
     async def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str = ""
     ) -> bool:
+        now = await self._now()
+
         def add(batch: Any, key: str, found: Mapping[str, Any]) -> bool:
             if found["steps"] != str(index):
                 return False
             entry = f"{json.dumps(request_id)}\n{action.decode()}"  # JSON holds no line break
             batch.hset(key, mapping={str(index): entry, "steps": index + 1})
-            self._prolong(batch, episode_id, found)
+            self._prolong(batch, episode_id, found, now)
             return True
 
         return bool(await self._change(episode_id, add, generation))
@@ -149,22 +171,26 @@ class RedisStore:
         return bool(await self._change(episode_id, add, generation))
 
     async def finish(self, episode_id: str, generation: str, ended: str) -> bool:
+        now = await self._now()
+
         def end(batch: Any, key: str, found: Mapping[str, Any]) -> bool:
             batch.hset(key, "ended", ended)
             if ended == CLOSED:
                 batch.zrem(_key("living", found["source"]), episode_id)
             # Before every running one, in the order in which they ended.
-            batch.zadd(_key("client", found["client"]), {episode_id: -1 / time.time()}, xx=True)
+            batch.zadd(_key("client", found["client"]), {episode_id: -1 / now}, xx=True)
             return True
 
         return bool(await self._change(episode_id, end, generation))
 
     async def secret(self) -> str:
         await self._redis.set(f"{PREFIX}secret", secrets.token_hex(32), nx=True)
-        return str(await self._redis.get(f"{PREFIX}secret"))
+        found = str(await self._redis.get(f"{PREFIX}secret"))
+        self._secret = self._secret or found
+        return found
 
     async def draw(self, split: str, order: Sequence[int]) -> int | None:
-        drawn, now = _key("drawn", split), time.time()
+        drawn, now = _key("drawn", split), await self._now()
         await self._redis.zremrangebyscore(drawn, "-inf", now)
         before, until = set(await self._redis.zrange(drawn, 0, -1)), now + self._ttl
         for task in order:
@@ -196,24 +222,39 @@ class RedisStore:
             await self._redis.lset(list_key, number - 1, json.dumps(play))
 
     async def count(self, source: str) -> int:
-        await self._redis.zremrangebyscore(_key("living", source), "-inf", time.time())
+        now = await self._now()
+        await self._redis.zremrangebyscore(_key("living", source), "-inf", now)
         return int(await self._redis.zcard(_key("living", source)))
 
     async def check(self) -> None:
-        await self._redis.set(f"{PREFIX}heartbeat", "", ex=self._ttl)
+        written, key = secrets.token_hex(8), f"{PREFIX}heartbeat:{secrets.token_hex(4)}"
+        await self._redis.set(key, written, ex=HEARTBEAT_TTL_S)
+        if await self._redis.get(key) != written:
+            raise unavailable(RedisError("what was written is not what is read"))
+        if not self._secret:
+            await self.secret()
+        elif await self._redis.get(f"{PREFIX}secret") != self._secret:
+            raise StoreReplacedError("was emptied or replaced")
+
+    async def usage(self) -> StoreUsage:
+        """See `EpisodeStore`; the size is that of all of Redis."""
+        living = [await self.count(source) for source in SOURCES]
+        memory = await self._redis.info("memory")
+        limit = int(memory.get("maxmemory", 0)) or math.inf
+        return StoreUsage(sum(living), int(memory["used_memory"]), limit)
 
     async def close(self) -> None:
         await self._redis.aclose()
 
     async def _make_room(self, client: str, episode_id: str) -> None:
         """Displace the client's own episodes where it has as many as it may; see `sqlite_store`."""
-        redis, held = self._redis, _key("client", client)
-        await redis.zremrangebyscore(held, 0, time.time())
+        redis, held, now = self._redis, _key("client", client), await self._now()
+        await redis.zremrangebyscore(held, 0, now)
         others = self._limits.client_episodes - 1
         while await redis.zcard(held) - (await redis.zscore(held, episode_id) is not None) > others:
             ((name, expires),) = await redis.zrange(held, 0, 0, withscores=True)
-            if expires > self._limits.idle_until():
-                raise self._limits.used_up(expires, own=True)
+            if expires > self._limits.idle_until(now):
+                raise self._limits.used_up(expires, now, own=True)
             source = await redis.hget(_key("episode", name), "source")
             await redis.zrem(_key("living", source or ""), name)
             await redis.zrem(held, name)
@@ -247,8 +288,8 @@ class RedisStore:
         keys = [key, list_key] if list_key else [key]
         return await self._redis.transaction(change, *keys, value_from_callable=True)
 
-    def _prolong(self, batch: Any, episode_id: str, found: Mapping[str, Any]) -> None:
-        expires, client = {episode_id: time.time() + self._ttl}, _key("client", found["client"])
+    def _prolong(self, batch: Any, episode_id: str, found: Mapping[str, Any], now: float) -> None:
+        expires, client = {episode_id: now + self._ttl}, _key("client", found["client"])
         batch.expire(_key("episode", episode_id), self._ttl)
         if found["player"]:
             batch.set(_key("player", found["player"]), episode_id, ex=self._ttl)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
+import os
 import time
 from dataclasses import replace
 from typing import Annotated, Any, Self
@@ -15,9 +18,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.serving import frames, logs, metrics
-from openenv_kit.serving.access import refusal
+from openenv_kit.serving import frames, metrics
+from openenv_kit.serving.access import OWN_NAME, refusal
 from openenv_kit.serving.anonymous import anonymous_id
+from openenv_kit.serving.draining import DRAIN
 from openenv_kit.serving.handles import (
     MAX_ID,
     PLAYER,
@@ -27,15 +31,24 @@ from openenv_kit.serving.handles import (
     UnknownEpisodeError,
 )
 from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.store import StoreError, StoreFullError
+from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.store import (
+    RETRY_AFTER_S,
+    EpisodeStore,
+    StoreError,
+    StoreFullError,
+    unavailable,
+)
 from openenv_kit.trust.sealing import SEALED
 
 NO_EPISODE = (
     " Over HTTP an episode has a name: POST /reset returns its episode_id, and POST /step and "
     "GET /state go on with it when they are sent that id."
 )
-FRESH_S = 1.0
+FRESH_S = 0.5
 """Seconds for which /ready gives the same answer: anybody may ask, and asking writes."""
+STORE_CHECK_TIMEOUT_S = 1.2
+"""Longest wait of /ready for the store. With `FRESH_S` it stays below two seconds."""
 
 INFO = Field(None, description="what the environment says beside the observation, if anything")
 
@@ -142,6 +155,7 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
         if arguments.get("episode_id") is None and (named := await anonymous_id(request, episodes)):
             arguments["episode_id"] = named
         frames.check_shape(arguments)
+        _note(request, arguments.get("episode_id"))
         started = await episodes.reset(arguments)
         episode_id = started.episode_id
         _note(request, episode_id)
@@ -231,14 +245,49 @@ def add_sealed_record_route(app: FastAPI, episodes: Episodes) -> None:
         )
 
 
+class StoreCheck:
+    """Checks an episode store on demand, once at a time and not more often than makes sense."""
+
+    def __init__(self, store: EpisodeStore) -> None:
+        self._store = store
+        self._running: asyncio.Task[StoreError | None] | None = None
+        self._checked_at = -math.inf
+        self._problem: StoreError | None = None
+
+    async def find_problem(self) -> StoreError | None:
+        """Return why the store cannot be used; None where it can.
+
+        A check that hangs is not started a second time, and nobody waits for it longer than
+        `STORE_CHECK_TIMEOUT_S`.
+        """
+        if self._running is None:
+            if time.monotonic() - self._checked_at < FRESH_S:
+                return self._problem
+            self._running = asyncio.create_task(self._check())
+        running = self._running
+        done, _ = await asyncio.wait({running}, timeout=STORE_CHECK_TIMEOUT_S)
+        if not done:
+            return unavailable(TimeoutError(f"no answer within {STORE_CHECK_TIMEOUT_S:g} s"))
+        return running.result()
+
+    async def _check(self) -> StoreError | None:
+        try:
+            await self._store.check()
+            self._problem = None
+        except StoreError as problem:
+            self._problem = problem
+        finally:
+            self._checked_at, self._running = time.monotonic(), None
+        return self._problem
+
+
 def add_ready_route(app: FastAPI, episodes: Episodes) -> None:
     """GET /ready: whether this worker can serve, apart from whether it is alive (GET /health).
 
     A worker is ready while its episode store takes writes. A store that is full of running
     episodes is ready: those go on, and only resets are refused.
     """
-    asked = -FRESH_S
-    problem: StoreError | None = None
+    check = StoreCheck(episodes.store)
 
     @app.get(
         "/ready",
@@ -248,23 +297,25 @@ def add_ready_route(app: FastAPI, episodes: Episodes) -> None:
         summary="Whether requests can be served",
     )
     async def ready() -> Response:
-        """200 while episodes can be stored; 503, with Retry-After, while they cannot."""
-        nonlocal asked, problem
-        if time.monotonic() - asked >= FRESH_S:
-            asked = time.monotonic()
-            try:
-                await episodes.store.check()
-                problem = None
-            except StoreError as found:
-                problem = found
+        """200 while episodes can be stored and started; 503, with Retry-After, otherwise."""
+        if DRAIN.is_draining:
+            body = {"status": "stopping", "detail": "The server is stopping."}
+            return frames.response(body, 503, {"retry-after": str(RETRY_AFTER_S)})
+        problem = await check.find_problem()
         if problem is None:
             return frames.response({"status": "ready", "detail": ""})
         headers = {"retry-after": str(problem.retry_after_s)}
         return frames.response({"status": "unavailable", "detail": str(problem)}, 503, headers)
 
 
-def add_metrics_route(app: FastAPI) -> None:
-    """GET /metrics."""
+def add_metrics_route(app: FastAPI, settings: Settings) -> None:
+    """GET /metrics, with the trainer's token where one is set.
+
+    Prometheus reads the port for metrics; this is for those who read it here before there was one.
+    In a Space without a token, where everybody could, there is none.
+    """
+    if os.environ.get(OWN_NAME) and not settings.token:
+        return
 
     @app.get("/metrics", include_in_schema=False)
     async def figures() -> Response:
@@ -274,7 +325,10 @@ def add_metrics_route(app: FastAPI) -> None:
 
 
 def add_error_answers(app: FastAPI) -> None:
-    """Errors as `{"detail": …}`, without a trace, a path or an echo of the whole input."""
+    """Errors as `{"detail": …}`, without a trace, a path or an echo of the whole input.
+
+    The gate answers what none of these is: an internal error.
+    """
 
     async def answer(_: Request, problem: Exception) -> Response:
         detail: Any = str(problem)
@@ -294,10 +348,10 @@ def add_error_answers(app: FastAPI) -> None:
                 names = ("type", "loc", "msg")
                 detail = [{name: each[name] for name in names} for each in problem.errors()]
                 return refusal("invalid_request", 422, detail)
-        return refusal("internal", 500, logs.internal_error(logger, problem))
+        raise problem
 
     ours = (EpisodeGoneError, EpisodeTooLongError, frames.UnwieldyError, StoreError)
-    for kind in (*ours, RequestValidationError, Exception):
+    for kind in (*ours, RequestValidationError):
         app.add_exception_handler(kind, answer)
 
 
@@ -317,6 +371,7 @@ def _without_episode(episodes: Episodes, action: dict[str, Any]) -> dict[str, An
     return play.data(replace(reply, message=reply.message + NO_EPISODE))
 
 
-def _note(request: Request, episode_id: str | None) -> None:
+def _note(request: Request, episode_id: object) -> None:
     """Add the episode to this request's log line."""
-    request.scope["state"]["notes"]["episode_id"] = episode_id
+    named = episode_id if isinstance(episode_id, str) and len(episode_id) <= MAX_ID else None
+    request.scope["state"]["notes"]["episode_id"] = named

@@ -7,16 +7,17 @@ JSON, which the transport allows; there is nothing to stream.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from openenv_kit.errors import ConfigurationError, echo
-from openenv_kit.serving import frames, mcp_tools, metrics
+from openenv_kit.serving import frames, logs, mcp_tools, metrics
 from openenv_kit.serving.handles import (
     PLAYER,
     EpisodeGoneError,
@@ -34,8 +35,17 @@ from openenv_kit.serving.mcp_tools import (
     RpcError,
 )
 from openenv_kit.serving.routes import store_refusal
-from openenv_kit.serving.sockets import CapacityError, Conversation, LiveSession, SocketEndpoint
+from openenv_kit.serving.running_episodes import EndReason
+from openenv_kit.serving.sockets import (
+    CapacityError,
+    ConnectionEnd,
+    Conversation,
+    LiveSession,
+    SocketEndpoint,
+)
 from openenv_kit.serving.store import StoreError
+
+logger = logging.getLogger("openenv_kit.mcp")
 
 SESSION_HEADER = "mcp-session-id"
 VERSION_HEADER = "mcp-protocol-version"
@@ -97,13 +107,23 @@ class McpEndpoint:
                 if method == "openenv/session/create":
                     return {"session_id": await self._open(request)}
                 session = opened.get(SESSION_HEADER) or request.headers.get(SESSION_HEADER)
-                return await self._act(session, method, params)
+                notes = request.scope["state"].get("notes", {})
+                return await self._act(session, method, params, notes)
 
         answered = await mcp_tools.answer(message, act)
         return answered._replace(headers=opened) if opened else answered
 
-    async def _act(self, header: str | None, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Result of a request, in the session that its header or its parameters name."""
+    async def _act(
+        self, header: str | None, method: str, params: dict[str, Any], notes: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Result of a request, in the session that its header or its parameters name.
+
+        Args:
+            header: the session that the header names.
+            method: of the request.
+            params: of the request.
+            notes: for the log; gets the episode's id.
+        """
         if method == "openenv/session/close":
             return await self._close_named(params)
         session = header or params.get("session_id")
@@ -111,7 +131,9 @@ class McpEndpoint:
         async def step(data: dict[str, Any]) -> dict[str, Any]:
             if not isinstance(session, str):
                 raise RpcError(INVALID_PARAMS, UNINITIALISED)
-            return await self._episodes.step(await self._episodes.player(session), data)
+            handle = await self._episodes.player(session)
+            notes["episode_id"] = handle.episode_id
+            return await self._episodes.step(handle, data)
 
         async def played() -> dict[str, Any]:
             with nullcontext() if header else suppress(EpisodeGoneError):
@@ -178,7 +200,16 @@ class McpConversation(Conversation):
             return _text(mcp_tools.failure(RpcError(PARSE_ERROR, f"Parse error: {problem}")))
         if not mcp_tools.wants_answer(message):
             return None
-        return _text((await mcp_tools.answer(message, self._dispatch)).body)
+        try:
+            return _text((await mcp_tools.answer(message, self._dispatch)).body)
+        except (ConnectionEnd, EpisodeGoneError, WebSocketDisconnect):
+            raise
+        except Exception as problem:
+            episode_id = self._handle.episode_id if self._handle else None
+            failed = RpcError(SERVER_ERROR, logs.internal_error(logger, problem, episode_id))
+            metrics.ERRORS.labels("internal").inc()
+            request_id = message.get("id") if isinstance(message, dict) else None
+            return _text(mcp_tools.failure(failed, request_id))
 
     async def _step(self, data: dict[str, Any]) -> dict[str, Any]:
         """One step; an RpcError where there is nothing to play."""
@@ -192,7 +223,7 @@ class McpConversation(Conversation):
                 self._handle = asked
             return await self._episodes.step(self._handle, data)
 
-    async def leave(self, *, keep: bool) -> None:
+    async def leave(self, *, keep: bool, reason: EndReason) -> None:
         if self._own and self._handle is not None:
             with suppress(EpisodeGoneError, StoreError):
                 await self._episodes.close_episode(self._handle)

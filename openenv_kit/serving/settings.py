@@ -129,6 +129,11 @@ class Settings(BaseModel):
     """address to listen on; the image sets `0.0.0.0`, all of them"""
     port: int = _set(8000, 0, 65535)
     """port to listen on; 0 for any that is free"""
+    metrics_host: str = "127.0.0.1"
+    """address of the port for metrics, which asks for no token; where others reach it, a firewall
+    has to say who"""
+    metrics_port: int = _set(9464, 0, 65535)
+    """port on which Prometheus reads the metrics, of all workers together; 0 for none"""
     workers: int = _set(1, 1, 64)
     """worker processes"""
     also_serve: str = ALL
@@ -148,6 +153,9 @@ class Settings(BaseModel):
     request_timeout_s: int = _set(30, 1, 3600)
     """seconds for a request's headers, and as many for its body; also how long a client may leave
     replies unread"""
+    drain_s: int = _set(25, 0, 3600)
+    """seconds that running episodes may go on after SIGTERM, while new ones are refused; the
+    server stops earlier once none is in use; 0 to stop at once"""
     max_steps: int = _set(500, 1, 500)
     """most steps that a reset may ask for"""
     max_submissions: int = _set(5, 1, 5)

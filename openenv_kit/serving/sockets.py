@@ -14,8 +14,9 @@ from openenv.core.env_server.types import WSErrorCode
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from openenv_kit.serving import metrics
+from openenv_kit.serving import logs, metrics
 from openenv_kit.serving.handles import EpisodeGoneError
+from openenv_kit.serving.running_episodes import EndReason
 
 if TYPE_CHECKING:
     from openenv_kit.serving.http_episodes import Episodes
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 CLOSE_S = 2.0
 """Longest wait for a peer that may be gone."""
 
-NORMAL, TOO_BIG, TRY_AGAIN_LATER, ENDED = 1000, 1009, 1013, 4408
+NORMAL, TOO_BIG, INTERNAL_ERROR, SERVICE_RESTART = 1000, 1009, 1011, 1012
+TRY_AGAIN_LATER, ENDED = 1013, 4408
 """Close codes; the last one is ours: the session was ended, and a message said why."""
 
 ENDINGS = {
@@ -147,8 +149,13 @@ class Conversation(Protocol):
     async def answer(self, session: LiveSession, text: str | bytes) -> str | None:
         """Reply to one message; None where it wants none."""
 
-    async def leave(self, *, keep: bool) -> None:
-        """The connection is over; with `keep`, its episode may be resumed."""
+    async def leave(self, *, keep: bool, reason: EndReason) -> None:
+        """The connection is over.
+
+        Args:
+            keep: whether its episode may be resumed.
+            reason: why it is over.
+        """
         return
 
 
@@ -189,31 +196,36 @@ class SocketEndpoint:
             await _within(websocket.close(TRY_AGAIN_LATER))
             return
         conversation = None
-        keep, message, code = True, "", NORMAL
+        keep, message, code, reason = True, "", NORMAL, EndReason.DISCONNECTED
         try:
             conversation = await self.open(websocket)
             # A task of its own: each wait would else be handed through every layer above.
             code = await asyncio.create_task(self._serve(receive, send, session, conversation))
+            if code == SERVICE_RESTART:
+                reason = EndReason.STOPPED
             if code == TOO_BIG:
                 message = self.too_big.format(self._max_bytes)
         except ConnectionEnd as end:
-            keep, message = False, str(end)
+            keep, message, reason = False, str(end), EndReason.CLOSED
         except WebSocketDisconnect:
             pass
         except EpisodeGoneError as problem:
-            message, code = str(problem), ENDED
+            message, code, reason = str(problem), ENDED, EndReason.RESUMED
+        except Exception as problem:
+            message, code = logs.internal_error(logger, problem, session.episode_id), INTERNAL_ERROR
+            metrics.ERRORS.labels("internal").inc()
         except asyncio.CancelledError:
             if not session.ended:
                 raise
             asyncio.current_task().uncancel()  # type: ignore[union-attr]
-            message, code = ENDINGS[session.ended], ENDED
+            message, code, reason = ENDINGS[session.ended], ENDED, EndReason(session.ended)
         finally:
             if message:
                 text = self.error(message, WSErrorCode.SESSION_ERROR)
                 await _within(websocket.send_text(text))
             self._slots.free(session)
             if conversation is not None:
-                await asyncio.shield(conversation.leave(keep=keep))
+                await asyncio.shield(conversation.leave(keep=keep, reason=reason))
             await _within(websocket.close(code))
 
     async def _serve(
@@ -223,7 +235,7 @@ class SocketEndpoint:
         while True:
             received = await receive()
             if received["type"] == "websocket.disconnect":
-                return NORMAL
+                return SERVICE_RESTART if received.get("code") == SERVICE_RESTART else NORMAL
             session.last_active = time.monotonic()
             text = received.get("text")
             if text is None:

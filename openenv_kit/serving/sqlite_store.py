@@ -17,9 +17,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from openenv_kit.serving import metrics
+from openenv_kit.serving import metrics, store_clock
 from openenv_kit.serving.sealed_records import SealedPlay, SealedPlaysUsedUpError, SealedStart
 from openenv_kit.serving.store import (
     CLOSED,
@@ -30,6 +30,8 @@ from openenv_kit.serving.store import (
     StoredEpisode,
     StoreFullError,
     StoreLimits,
+    StoreReplacedError,
+    StoreUsage,
     unavailable,
 )
 
@@ -50,6 +52,19 @@ SCHEMA = Path(__file__).with_name("store.sql").read_text(encoding="utf-8").split
 T = TypeVar("T")
 
 
+class FileIdentity(NamedTuple):
+    """Which file a path leads to."""
+
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: str) -> FileIdentity:
+        """Return the identity of the file at a path; a FileNotFoundError where there is none."""
+        found = Path(path).stat()
+        return cls(found.st_dev, found.st_ino)
+
+
 def _transaction(work: Callable[..., T]) -> Callable[..., Coroutine[Any, Any, T]]:
     """Make an async method of what is done in one transaction."""
 
@@ -67,6 +82,8 @@ class SqliteStore:
     def __init__(self, path: str, limits: StoreLimits) -> None:
         self._path, self._limits = path, limits
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="episode-store")
+        self._identity: FileIdentity | None = None  # of the file that was opened first
+        self._secret = ""  # of the store that was opened first
         self._connect()
 
     def _connect(self) -> None:
@@ -95,6 +112,8 @@ class SqliteStore:
                 self._one(f"PRAGMA {pragma}")
             self._one("BEGIN EXCLUSIVE")  # one worker makes the tables, the others wait
             self._make_tables()
+            self._start_clock()
+            self._remember_store()
             self._one("COMMIT")
         except BaseException:
             self._close()
@@ -115,9 +134,54 @@ class SqliteStore:
         self._one(f"PRAGMA application_id = {APPLICATION_ID}")
         self._one(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
+    def _start_clock(self) -> None:
+        """Go on with the clock that the file has, or start it."""
+        rows = self._rows("SELECT boot, offset_s, last_s, wall_s FROM clock")
+        self._clock_offset_s = store_clock.continue_clock(
+            store_clock.ClockRecord(*rows[0]) if rows else None
+        )
+        self._one("DELETE FROM clock")
+        self._one(
+            "INSERT INTO clock VALUES (?, ?, ?, ?)",
+            *(store_clock.boot_id(), self._clock_offset_s, self._now(), time.time()),
+        )
+
+    def _now(self) -> float:
+        """Return the time by the store's clock, in seconds."""
+        return store_clock.seconds_since_boot() + self._clock_offset_s
+
+    def _save_clock(self) -> None:
+        """Write down how far the clock is, for a start after the machine was off."""
+        self._one("UPDATE clock SET last_s = MAX(last_s, ?), wall_s = ?", self._now(), time.time())
+
+    def _remember_store(self) -> None:
+        """Note which store this is, so that another one in its place is noticed."""
+        secret = str(self._one("SELECT value FROM secret"))
+        if self._path != MEMORY:  # which is a new store whenever it is opened
+            if self._secret and secret != self._secret:
+                raise StoreReplacedError("was replaced")
+            self._identity = FileIdentity.of(self._path)
+        self._secret = secret
+
+    def _require_same_file(self) -> None:
+        """Raise a StoreReplacedError where the path leads to another file than at first.
+
+        SQLite would go on writing to a deleted file, and what was acknowledged would be lost with
+        the process.
+        """
+        if self._identity is None:
+            return
+        try:
+            found = FileIdentity.of(self._path)
+        except FileNotFoundError:
+            raise StoreReplacedError("was deleted") from None
+        if found != self._identity:
+            raise StoreReplacedError("was replaced")
+
     @_transaction
     def create(self, episode_id: str, new: NewEpisode, *, over: bool = True) -> str:
-        now = time.time()
+        now = self._now()
+        self._save_clock()
         expired = "SELECT id FROM episodes WHERE (ended = '') IN (0, 1) AND expires <= ? LIMIT 8"
         self._one(f"DELETE FROM episodes WHERE id IN ({expired})", now)
         query = "SELECT timeline FROM episodes WHERE id = ? AND expires > ?"
@@ -160,12 +224,12 @@ class SqliteStore:
     @_transaction
     def find(self, player: str) -> str | None:
         query = "SELECT id FROM episodes WHERE player = ? AND player <> '' AND expires > ?"
-        found: str | None = self._one(query, player, time.time())
+        found: str | None = self._one(query, player, self._now())
         return found
 
     @_transaction
     def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
-        now, taken = time.time(), secrets.token_hex(8) if take else None
+        now, taken = self._now(), secrets.token_hex(8) if take else None
         found = self._rows(
             "UPDATE episodes SET expires = ?, generation = COALESCE(?, generation) "
             "WHERE id = ? AND expires > ? RETURNING generation, start, player, timeline, ended",
@@ -185,7 +249,7 @@ class SqliteStore:
     def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str = ""
     ) -> bool:
-        size, now = _row(episode_id, action, request_id), time.time()
+        size, now = _row(episode_id, action, request_id), self._now()
         client = self._one(
             "UPDATE episodes SET steps = steps + 1, bytes = bytes + ?, expires = ? "
             "WHERE id = ? AND generation = ? AND steps = ? AND expires > ? "
@@ -219,7 +283,7 @@ class SqliteStore:
             "UPDATE episodes SET ended = ? "
             "WHERE id = ? AND generation = ? AND expires > ? AND ended <> 'closed' RETURNING 1"
         )
-        return bool(self._one(query, ended, episode_id, generation, time.time()))
+        return bool(self._one(query, ended, episode_id, generation, self._now()))
 
     @_transaction
     def secret(self) -> str:
@@ -227,7 +291,7 @@ class SqliteStore:
 
     @_transaction
     def draw(self, split: str, order: Sequence[int]) -> int | None:
-        now = time.time()
+        now = self._now()
         self._one("DELETE FROM drawn WHERE until <= ?", now)
         drawn = {task for (task,) in self._rows("SELECT task FROM drawn WHERE split = ?", split)}
         found = next((task for task in order if task not in drawn), None)
@@ -263,11 +327,23 @@ class SqliteStore:
     @_transaction
     def count(self, source: str) -> int:
         query = "SELECT COUNT(*) FROM episodes WHERE source = ? AND expires > ? AND ended != ?"
-        return int(self._one(query, source, time.time(), CLOSED))
+        return int(self._one(query, source, self._now(), CLOSED))
 
     @_transaction
     def check(self) -> None:
-        self._one("INSERT OR REPLACE INTO heartbeat VALUES (1, ?)", time.time())
+        written = self._now()
+        self._one("INSERT OR REPLACE INTO heartbeat VALUES (1, ?)", written)
+        self._save_clock()
+        if self._one("SELECT at FROM heartbeat WHERE id = 1") != written:
+            raise sqlite3.DatabaseError("what was written is not what is read")
+        if self._one("SELECT value FROM secret") != self._secret:
+            raise StoreReplacedError("was replaced")
+
+    @_transaction
+    def usage(self) -> StoreUsage:
+        pages = self._one("PRAGMA page_count") - self._one("PRAGMA freelist_count")
+        episodes = int(self._one("SELECT TOTAL(episodes) FROM clients"))
+        return StoreUsage(episodes, pages * PAGE, self._limits.pages * PAGE)
 
     async def close(self) -> None:
         # After what the thread is still doing, never during it.
@@ -281,6 +357,7 @@ class SqliteStore:
     def _run(self, name: str, work: Callable[[], T]) -> T:
         """Do work in a transaction; where it raises a StoreError, nothing was done."""
         try:
+            self._require_same_file()
             if self._closed:
                 self._connect()
             with metrics.STORE.labels(name).time(), self._db:  # which commits, or rolls back
@@ -326,7 +403,8 @@ class SqliteStore:
     def _displace(self, client: str) -> None:
         """Forget the next episode to go, of that client or of all."""
         limits, whose = self._limits, "client = ? AND" if client else "? = '' AND"
-        for running, latest in ((1, time.time()), (0, math.inf), (1, limits.idle_until())):
+        now = self._now()
+        for running, latest in ((1, now), (0, math.inf), (1, limits.idle_until(now))):
             query = (
                 f"DELETE FROM episodes WHERE id = (SELECT id FROM episodes WHERE {whose} "
                 "(ended = '') = ? AND expires <= ? ORDER BY expires LIMIT 1) RETURNING 1"
@@ -335,7 +413,7 @@ class SqliteStore:
                 return
         first = self._one(f"SELECT MIN(expires) FROM episodes WHERE {whose} ended = ''", client)
         size = limits.client_bytes if client else limits.size
-        raise limits.used_up(first, own=bool(client), size=size)
+        raise limits.used_up(first, now, own=bool(client), size=size)
 
 
 def _row(*texts: str | bytes) -> int:

@@ -3,7 +3,9 @@
 StoreError
 ├── StoreFullError          a limit of ours is reached, and nothing may be displaced
 ├── BusyError               too many resets wait already
+├── StoppingError           the server stops, and starts no new episode
 └── StoreUnavailableError   the disk, the file or Redis does not take the write right now
+    └── StoreReplacedError  the file or the database is another one than at the start
 
 A store keeps the reset's arguments and the actions since. Playing them again restores the episode,
 so any worker can resume it, even after a restart. Results of slow calls are stored beside their
@@ -19,11 +21,10 @@ import os
 import sqlite3
 import stat
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from openenv_kit.serving.sealed_records import SealedPlay, SealedStart
 from openenv_kit.serving.settings import Settings
@@ -74,8 +75,23 @@ class BusyError(StoreError):
     """More work waits than is worth waiting for."""
 
 
+class StoppingError(StoreError):
+    """The server is about to stop, and another one will answer."""
+
+
 class StoreUnavailableError(StoreError):
     """The storage behind the episodes cannot be read or written at the moment."""
+
+
+class StoreReplacedError(StoreUnavailableError):
+    """The storage is another one than the server was started with."""
+
+    def __init__(self, how: str) -> None:
+        logger.error("episode store replaced", extra={"reason": how})
+        super().__init__(
+            f"The episode store {how} while the server ran, and its episodes are not served. "
+            "Put it back, or restart the server to use what is there now."
+        )
 
 
 def unavailable(problem: Exception, why: str = "cannot be written at the moment") -> StoreError:
@@ -120,24 +136,27 @@ class StoreLimits:
         """Bytes that one client may hold."""
         return self.pages * PAGE * self.client_percent // 100
 
-    def idle_until(self) -> float:
+    def idle_until(self, now: float) -> float:
         """Latest expiry of an episode unused for a quarter of its life; any other is running."""
-        return time.time() + self.ttl_s * 3 / 4
+        return now + self.ttl_s * 3 / 4
 
     @property
     def client_episodes(self) -> int:
         """Episodes that one client may hold at once."""
         return max(1, self.episodes * self.client_percent // 100)
 
-    def used_up(self, first: float | None, *, own: bool, size: int | None = None) -> StoreFullError:
+    def used_up(
+        self, first: float | None, now: float, *, own: bool, size: int | None = None
+    ) -> StoreFullError:
         """The refusal while running episodes fill the store, or the caller's own share of it.
 
         Args:
             first: when the first of them expires, where that is known.
+            now: the time by the store's clock.
             own: whether it is the caller's share that is filled.
             size: bytes of it, for a store that counts them.
         """
-        wait = RETRY_AFTER_S if first is None else max(1, math.ceil(first - self.idle_until()))
+        wait = RETRY_AFTER_S if first is None else max(1, math.ceil(first - self.idle_until(now)))
         most = self.client_episodes if own else self.episodes
         room = f"{most} episodes" + (f" or {size} bytes" if size else "")
         if own:
@@ -193,6 +212,20 @@ class NewEpisode:
     player: str = ""
     slow_results: Mapping[int, bytes] = field(default_factory=dict)
     sealed: SealedStart | None = None
+
+
+class StoreUsage(NamedTuple):
+    """How full a store is.
+
+    Attributes:
+        episodes: how many it holds.
+        size_bytes: what they take.
+        limit_bytes: what they may take; infinite where nothing bounds it.
+    """
+
+    episodes: int
+    size_bytes: int
+    limit_bytes: float
 
 
 class EpisodeStore(Protocol):
@@ -261,7 +294,14 @@ class EpisodeStore(Protocol):
         """Living episodes of that source that nobody closed."""
 
     async def check(self) -> None:
-        """Write something small, to check that writing works."""
+        """Write a row and read it back.
+
+        Raises:
+            StoreReplacedError: it is not the store that was opened.
+        """
+
+    async def usage(self) -> StoreUsage:
+        """Return how full it is."""
 
     async def close(self) -> None:
         """Close files and connections."""

@@ -61,4 +61,9 @@ CREATE INDEX sealed_by_player ON sealed_plays (player);
 
 CREATE TABLE secret (value TEXT NOT NULL);
 
+-- One row: how the clock goes on, by which episodes expire; see store_clock.py.
+CREATE TABLE clock (
+    boot TEXT NOT NULL, offset_s REAL NOT NULL, last_s REAL NOT NULL, wall_s REAL NOT NULL
+);
+
 CREATE TABLE heartbeat (id INTEGER PRIMARY KEY, at REAL NOT NULL);

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -35,6 +36,7 @@ from openenv_kit.serving.handles import (
 from openenv_kit.serving.held import Started
 from openenv_kit.serving.http_episodes import Episodes
 from openenv_kit.serving.play import in_turn, take_step
+from openenv_kit.serving.running_episodes import RUNNING, EndReason, EpisodeKey
 from openenv_kit.serving.sockets import (
     ConnectionEnd,
     Conversation,
@@ -58,6 +60,9 @@ HANDOVER_S = 6.0
 
 RESUME = "resume"
 
+CLIENT_HEADER, PAGE_CLIENT = "x-openenv-kit-client", "page"
+"""By this header of its handshake the page is told from other clients, for the log only."""
+
 logger = logging.getLogger("openenv_kit.ws")
 
 
@@ -78,7 +83,8 @@ class EnvironmentSocket(SocketEndpoint):
                     "With the player's token connect to /ws?session_id=<player_id>: the trainer's "
                     "reset returns the player_id."
                 )
-            return TrainerConversation(self._slots, self._episodes)
+            is_page = websocket.headers.get(CLIENT_HEADER) == PAGE_CLIENT
+            return TrainerConversation(self._slots, self._episodes, "page" if is_page else "ws")
         try:
             handle = await self._episodes.player(session_id)
             await self._episodes.state(handle)
@@ -122,7 +128,8 @@ class PlayerConversation(Conversation):
         except (ConnectionEnd, EpisodeGoneError, WebSocketDisconnect):
             raise
         except Exception as problem:
-            text = logs.internal_error(logger, problem)
+            named = self._handle.episode_id if self._handle else self.episode_id
+            text = logs.internal_error(logger, problem, named)
             return _refusal("internal", text, WSErrorCode.EXECUTION_ERROR)
 
     async def _act(self, kind: str, data: dict[str, Any]) -> str:
@@ -169,10 +176,11 @@ class TrainerConversation(PlayerConversation):
     by step, and belongs to whoever resumed or started it last.
     """
 
-    def __init__(self, slots: SessionSlots, episodes: Episodes) -> None:
+    def __init__(self, slots: SessionSlots, episodes: Episodes, transport: str) -> None:
         super().__init__(episodes)
         self._slots = slots
-        self._play = episodes.play("ws", stored=False)
+        self._transport = transport
+        self._play = episodes.play(transport, stored=False)
         self._task = asyncio.current_task()
         self.step_now = self._play.step
 
@@ -184,15 +192,17 @@ class TrainerConversation(PlayerConversation):
         """Start an episode, or with `resume` true continue the one of that id."""
         if RESUME in data:
             return await self._resume(data)
+        asked_at = time.perf_counter()
         if data.get("episode_id") is not None or is_sealed_split(data.get("split")):
-            started = await self._episodes.reset(data, "ws")
+            started = await self._episodes.reset(data, self._transport)
             if started.handle is not None:
                 await self._end_others(started.handle.episode_id, "restarted")
                 self._go_on(started)
             return started.data
-        reply = await in_turn(self._play.environment, self._play.reset, data)
+        reply = await in_turn(self._play.environment, self._play.reset, data, asked_at)
         if reply.status == ERROR:
             return self._play.data(reply)
+        self._play.note_start(is_stored=False)
         self._handle = None
         self.step_now = None if self._play.environment.tools.slow else self._play.step
         return self._play.data(reply, self._play.names)
@@ -200,23 +210,28 @@ class TrainerConversation(PlayerConversation):
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
         if self._handle:
             return await super().step(data)
-        return await take_step(self._play, data)
+        return await take_step(self._play, data, asked_at=time.perf_counter())
 
     async def state(self) -> dict[str, Any]:
         return await super().state() if self._handle else self._play.state()
 
-    async def leave(self, *, keep: bool) -> None:
+    async def leave(self, *, keep: bool, reason: EndReason) -> None:
         if self._handle is None:
             if keep:
                 await self._episodes.save(self._play)
+            RUNNING.end(self._play.running, reason)
         elif not keep:
             with suppress(EpisodeGoneError):  # somebody else has it, or ended it
                 await self._episodes.close_episode(self._handle)
+        elif reason not in (EndReason.RESUMED, EndReason.RESTARTED):  # else somebody goes on
+            name = self._episodes.environment.name
+            RUNNING.end(RUNNING.find(EpisodeKey(name, self._handle.episode_id)), reason)
 
     def _go_on(self, started: Started) -> None:
         """Continue with a stored episode."""
+        RUNNING.end(self._play.running, EndReason.RESTARTED)  # what was played here before
         self._handle, self.step_now = started.handle, None
-        self._play = self._episodes.play("ws", stored=False)
+        self._play = self._episodes.play(self._transport, stored=False)
 
     async def _resume(self, data: dict[str, Any]) -> dict[str, Any]:
         episode_id = data.get("episode_id")

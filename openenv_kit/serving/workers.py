@@ -13,9 +13,13 @@ import socket
 import sys
 import threading
 from contextlib import suppress
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from openenv_kit.serving.settings import Settings, is_loopback
+
+if TYPE_CHECKING:
+    from uvicorn.supervisors import Multiprocess
 
 PING_INTERVAL_S = 30.0
 PING_TIMEOUT_S = 900.0
@@ -84,7 +88,7 @@ def serve(app: Any, chosen: Settings) -> None:
         "timeout_graceful_shutdown": 10,
         "timeout_worker_healthcheck": WORKER_TIMEOUT_S,
     }
-    with metrics.shared_folder(chosen.workers):
+    with metrics.shared_folder(chosen.workers), metrics.serve_metrics(chosen):
         if chosen.workers == 1 or not SPREADS:
             uvicorn.run(app, **options)
             return
@@ -93,7 +97,26 @@ def serve(app: Any, chosen: Settings) -> None:
         with config.bind_socket() as theirs:
             family, address = theirs.family, theirs.getsockname()
         with PortSocket.bound(family, address) as held:
-            Multiprocess(config, sockets=[held]).run()
+            supervisor = Multiprocess(config, sockets=[held])
+            pass_on_sigterm(supervisor)
+            supervisor.run()
+
+
+def pass_on_sigterm(supervisor: Multiprocess) -> None:
+    """Let SIGTERM reach the workers at once, each time it comes.
+
+    The supervisor itself looks for signals twice a second, and only until the first one.
+    """
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if not supervisor.should_exit.is_set():
+            supervisor.should_exit.set()  # it wakes up and stops the workers
+            return
+        for process in supervisor.processes:
+            if process.pid is not None and process.exitcode is None:
+                os.kill(process.pid, number)
+
+    signal.signal(signal.SIGTERM, handle)
 
 
 def raise_open_files() -> None:
@@ -114,9 +137,11 @@ def end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is None:
         return
+    from openenv_kit.serving.draining import DRAIN
 
     def wait() -> None:
         parent.join()
+        DRAIN.stop_at_once()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="parent-watch", daemon=True).start()
