@@ -30,7 +30,7 @@ from openenv_kit.serving.store import (
     unavailable,
 )
 
-PREFIX = "openenv-kit:8:"
+PREFIX = "openenv-kit:10:"
 """The number changes with the shape of what is kept; keys of another expire by themselves."""
 CLOCK_SYNC_S = 60.0
 """Seconds after which the server's time is asked for again."""

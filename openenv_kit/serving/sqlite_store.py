@@ -42,7 +42,7 @@ ROW_BYTES, FILLING = 24, 3 / 2
 MOST_LOCAL = 1002
 """The longest row that SQLite keeps in its tree; most of a longer one is on pages of its own."""
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 10
 """Raised with every change of the tables. The default file is named after it, so that releases
 side by side on one machine do not undo each other's tables."""
 APPLICATION_ID = 0x4F454B53
