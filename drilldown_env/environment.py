@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drilldown_env import __version__
@@ -19,7 +18,6 @@ from drilldown_env.tools import TOOLS
 from drilldown_env.words import BRIEF
 from openenv_kit.environment import Environment, Rules, WireModels
 from openenv_kit.errors import KitError
-from openenv_kit.play.token_budgets import FILENAME, TokenBudget, read_token_budgets
 from openenv_kit.tool import Catalogue, Tool, compact
 
 if TYPE_CHECKING:
@@ -127,10 +125,6 @@ class Drilldown(Environment):
         from drilldown_env.models import DrillAction, DrillObservation, DrillState
 
         return WireModels(DrillAction, DrillObservation, DrillState)
-
-    @cached_property
-    def token_budgets(self) -> Sequence[TokenBudget]:
-        return read_token_budgets(Path(__file__).with_name(FILENAME))
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         return BRIEF

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firewatch_env import __version__
@@ -17,7 +16,6 @@ from firewatch_env.tasks.named import NAMED
 from firewatch_env.tools import CATALOGUE
 from openenv_kit.environment import Environment, Rules, WireModels
 from openenv_kit.play.policies import Policy
-from openenv_kit.play.token_budgets import FILENAME, TokenBudget, read_token_budgets
 
 if TYPE_CHECKING:
     from firewatch_env.certificate import FirewatchCertifier
@@ -83,10 +81,6 @@ class Firewatch(Environment):
         from firewatch_env.page.scenes import FirewatchScenes
 
         return FirewatchScenes(self)
-
-    @cached_property
-    def token_budgets(self) -> Sequence[TokenBudget]:
-        return read_token_budgets(Path(__file__).with_name(FILENAME))
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         """The system prompt: the role, how to work, and the score."""

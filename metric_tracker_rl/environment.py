@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import metric_tracker_rl
@@ -20,7 +19,6 @@ from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.tools import CATALOGUE, brief
 from openenv_kit.environment import Environment, Rules, WireModels
 from openenv_kit.play.policies import Policies
-from openenv_kit.play.token_budgets import FILENAME, TokenBudget, read_token_budgets
 from openenv_kit.tool import Catalogue
 
 if TYPE_CHECKING:
@@ -80,10 +78,6 @@ class MetricTracker(Environment):
         from metric_tracker_rl.page.scenes import MetricScenes
 
         return MetricScenes(self)
-
-    @cached_property
-    def token_budgets(self) -> Sequence[TokenBudget]:
-        return read_token_budgets(Path(__file__).with_name(FILENAME))
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         return brief(opening)

@@ -28,7 +28,6 @@ from openenv_kit.session import Session as Session
 if TYPE_CHECKING:
     from openenv_kit.page.scenes import Scenes
     from openenv_kit.play.policies import Policy
-    from openenv_kit.play.token_budgets import TokenBudget
     from openenv_kit.tool import Catalogue
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
@@ -145,14 +144,6 @@ class Environment(Protocol):
     def page(self) -> Scenes | None:
         """Its own part of the debugger at /web, loaded only there; by default the generic one."""
         return None
-
-    @property
-    def token_budgets(self) -> Sequence[TokenBudget]:
-        """Tokens of the reference's episodes by level; by default none, where none were measured.
-
-        See `openenv_kit.play.token_budgets`.
-        """
-        return ()
 
     def brief(self, opening: Mapping[str, Any] | None = None) -> str:
         """The one system prompt of the episode with this reset's observation or arguments."""

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from inspect import getfile
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -20,17 +19,16 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from openenv_kit.cli.common import Workers, installed, usage_errors
-from openenv_kit.environment import Environment, get_environment
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
 from openenv_kit.play.curriculum import RUNGS
 from openenv_kit.play.split_rows import reset_arguments, split_rows
 from openenv_kit.play.token_budgets import (
-    FILENAME,
     DigitTokens,
     Percentiles,
     TokenBudget,
     find_token_budget,
-    read_token_budgets,
+    token_budgets_path,
     write_token_budgets,
 )
 from research.card.tables import table
@@ -94,8 +92,8 @@ def measure_token_budgets(
             versions = dict(chosen.versions)
             about = {"versions": versions, "encoding": ENCODING, "split": SPLIT}
             budgets = [budget for case in measured for budget in case]
-            write_token_budgets(budgets_file(chosen), budgets, about)
-            typer.echo(f"{name}: {len(budgets)} budgets in {budgets_file(chosen)}")
+            write_token_budgets(token_budgets_path(chosen), budgets, about)
+            typer.echo(f"{name}: {len(budgets)} budgets in {token_budgets_path(chosen)}")
     for page, text in updated_pages().items():
         (ROOT / page).write_text(text, encoding="utf-8")
 
@@ -166,11 +164,6 @@ def percentiles(counts: Iterable[int]) -> Percentiles:
     return Percentiles(*(ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.95)))
 
 
-def budgets_file(environment: Environment) -> Path:
-    """Return the file that an environment's budgets are read from."""
-    return Path(getfile(type(environment))).with_name(FILENAME)
-
-
 def updated_pages() -> dict[str, str]:
     """Return README and the pages of the docs with the figures of the environments' files."""
     pages = {}
@@ -208,10 +201,11 @@ class _Shipped(NamedTuple):
 
 def _shipped() -> Iterator[_Shipped]:
     for name in LEVELS:
-        budgets = read_token_budgets(budgets_file(get_environment(name)))
+        environment = get_environment(name)
         for case in cases_of(name):
             found = [
-                find_token_budget(budgets, case.level, case.reset, digits) for digits in DigitTokens
+                find_token_budget(environment, case.level, case.reset, digits)
+                for digits in DigitTokens
             ]
             yield _Shipped(case, *(budget for budget in found if budget is not None))
 

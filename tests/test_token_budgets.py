@@ -17,13 +17,13 @@ from openenv_kit.play.token_budgets import (
     TokenBudget,
     find_token_budget,
     read_token_budgets,
+    token_budgets_path,
     write_token_budgets,
 )
 from research.token_budgets import (
     LEVELS,
     ROOT,
     Case,
-    budgets_file,
     count_episode_tokens,
     measure_case,
     percentiles,
@@ -39,10 +39,10 @@ QUICK = {"metric_tracker_rl": "easy", "drilldown": "drill_easy", "firewatch": "e
 @pytest.mark.parametrize("name", LEVELS)
 def test_shipped_budgets_are_those_of_the_current_environment(name: str) -> None:
     environment = get_environment(name)
-    about = json.loads(budgets_file(environment).read_text(encoding="utf-8"))
+    about = json.loads(token_budgets_path(environment).read_text(encoding="utf-8"))
     assert about["versions"] == dict(environment.versions), "run python -m research.token_budgets"
     level = QUICK[name]
-    shipped = find_token_budget(environment.token_budgets, level)
+    shipped = find_token_budget(environment, level)
     assert shipped is not None
     measured, _ = measure_case(Case(name, level, {}), shipped.tasks)
     for part in ("prompt", "completion", "total"):
@@ -51,9 +51,9 @@ def test_shipped_budgets_are_those_of_the_current_environment(name: str) -> None
 
 @pytest.mark.parametrize("name", LEVELS)
 def test_every_level_and_rung_has_a_budget_for_each_kind_of_tokenizer(name: str) -> None:
-    budgets = get_environment(name).token_budgets
+    environment = get_environment(name)
     for level in (*LEVELS[name], *RUNGS):
-        grouped, single = (find_token_budget(budgets, level, {}, kind) for kind in DigitTokens)
+        grouped, single = (find_token_budget(environment, level, {}, kind) for kind in DigitTokens)
         assert grouped is not None
         assert single is not None
         assert grouped.completion.p50 <= grouped.completion.p95 < single.completion.p95
@@ -82,14 +82,14 @@ def test_percentiles_are_those_of_the_nearest_rank() -> None:
 
 
 def test_budget_of_the_mode_that_a_reset_asks_for_is_found() -> None:
-    budgets = get_environment("metric_tracker_rl").token_budgets
-    standard = find_token_budget(budgets, "easy", {"profile": "standard", "reward": "exact"})
-    lean = find_token_budget(budgets, "easy", {"profile": "lean"})
+    funnel = get_environment("metric_tracker_rl")
+    standard = find_token_budget(funnel, "easy", {"profile": "standard", "reward": "exact"})
+    lean = find_token_budget(funnel, "easy", {"profile": "lean"})
     assert standard is not None
     assert lean is not None
     assert (standard.reset, lean.reset) == ({}, {"profile": "lean"})
     assert lean.total.p95 < standard.total.p50
-    assert find_token_budget(budgets, "esay") is None
+    assert find_token_budget(funnel, "esay") is None
 
 
 def test_written_budgets_are_read_back(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_pages_have_the_figures_of_the_shipped_budgets() -> None:
 
 
 def test_command_prints_the_budgets_of_an_environment() -> None:
-    budget = find_token_budget(get_environment("firewatch").token_budgets, "hard")
+    budget = find_token_budget(get_environment("firewatch"), "hard")
     assert budget is not None
     ran = CliRunner().invoke(app, ["budgets", "--environment", "firewatch"])
     assert ran.exit_code == 0, ran.output

@@ -19,7 +19,7 @@ from openenv_kit.play.token_budgets import DigitTokens, find_token_budget
 from openenv_kit.trainers.tool_calls import next_call
 from openenv_kit.trainers.trl import ToolEnvironment, build_eval_datasets, environment_class
 
-MODULE = "openenv_kit.trainers.trl_callbacks"
+MODULES = ("openenv_kit.trainers.trl_monitor", "openenv_kit.trainers.trl_curriculum")
 LEAN = {"profile": "lean"}
 STAGES = [{"split": "train_rung_1", **LEAN}, {"split": "train_rung_2", **LEAN}]
 END = 2
@@ -68,9 +68,14 @@ def callbacks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         module = ModuleType(name)
         module.__dict__.update(members)
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.delitem(sys.modules, MODULE, raising=False)
-    yield importlib.import_module(MODULE)
-    sys.modules.pop(MODULE, None)
+    for name in MODULES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monitor, curriculum = map(importlib.import_module, MODULES)
+    yield SimpleNamespace(
+        RolloutMonitor=monitor.RolloutMonitor, CurriculumCallback=curriculum.CurriculumCallback
+    )
+    for name in MODULES:
+        sys.modules.pop(name, None)
 
 
 def arguments(**given: Any) -> SimpleNamespace:
@@ -194,7 +199,7 @@ ROW = {"prompt": [], "environment": "firewatch", "task": "train-0", "level": "ha
 def test_budget_below_the_95th_percentile_is_warned_about_by_level(
     callbacks: Any, caplog: pytest.LogCaptureFixture, digits: DigitTokens
 ) -> None:
-    budget = find_token_budget(get_environment("firewatch").token_budgets, "hard", {}, digits)
+    budget = find_token_budget(get_environment("firewatch"), "hard", {}, digits)
     assert budget is not None
     rows = [ROW, {**ROW, "level": "easy"}, {**ROW, "index": 1}, {**ROW, "level": None}]
     per_token = 1 if digits is DigitTokens.SINGLE else 3

@@ -10,7 +10,7 @@ from rich.console import Console
 from openenv_kit.cli.common import EnvironmentName, table_of
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, require_name
-from openenv_kit.play.token_budgets import DigitTokens
+from openenv_kit.play.token_budgets import DigitTokens, read_token_budgets, token_budgets_path
 
 PARTS = ("prompt", "completion", "total")
 
@@ -31,7 +31,8 @@ def budgets(
     Tool schemas and the chat template are counted.
     """
     chosen = get_environment(environment)
-    found = [budget for budget in chosen.token_budgets if budget.digits == digits]
+    measured = read_token_budgets(token_budgets_path(chosen))
+    found = [budget for budget in measured if budget.digits == digits]
     if not found:
         raise ConfigurationError(f"{chosen.name} has no token budgets: none were measured.")
     if level is not None:

@@ -1,18 +1,22 @@
 """Tokens of the reference policy's episodes by level: the least that a training budget must allow.
 
-An environment ships its figures as `token_budgets.json`, which `python -m research.token_budgets`
-measures and writes. Tool schemas and the chat template are counted. A model that thinks before it
-calls a tool needs more.
+An environment ships its figures in a file `token_budgets.json` next to the module of its class.
+`python -m research.token_budgets` measures and writes it. Tool schemas and the chat template are
+counted. A model that thinks before it calls a tool needs more.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from inspect import getfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from openenv_kit.environment import Environment
 
 FILENAME = "token_budgets.json"
 
@@ -56,8 +60,15 @@ class TokenBudget:
     reset: Mapping[str, Any] = field(default_factory=dict)
 
 
+def token_budgets_path(environment: Environment) -> Path:
+    """Return the file that an environment's token budgets are in, whether it exists or not."""
+    return Path(getfile(type(environment))).with_name(FILENAME)
+
+
 def read_token_budgets(path: Path) -> tuple[TokenBudget, ...]:
-    """Read an environment's token budgets from its `token_budgets.json`."""
+    """Read token budgets; none where the file does not exist."""
+    if not path.is_file():
+        return ()
     lines = json.loads(path.read_text(encoding="utf-8"))["budgets"]
     return tuple(_budget_from_json(line) for line in lines)
 
@@ -72,7 +83,7 @@ def write_token_budgets(
 
 
 def find_token_budget(
-    budgets: Sequence[TokenBudget],
+    environment: Environment,
     level: str,
     reset: Mapping[str, Any] | None = None,
     digits: DigitTokens = DigitTokens.GROUPED,
@@ -84,7 +95,7 @@ def find_token_budget(
     given = dict(reset or {})
     fitting = [
         budget
-        for budget in budgets
+        for budget in read_token_budgets(token_budgets_path(environment))
         if (budget.level, budget.digits) == (level, digits)
         and budget.reset.items() <= given.items()
     ]

@@ -35,7 +35,8 @@ from openenv_kit.trainers.trl import (
     components,
     environment_class,
 )
-from openenv_kit.trainers.trl_callbacks import CurriculumCallback, RolloutMonitor
+from openenv_kit.trainers.trl_curriculum import CurriculumCallback
+from openenv_kit.trainers.trl_monitor import RolloutMonitor
 
 Environment = environment_class()
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
