@@ -11,25 +11,29 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import openai
 
+from openenv_kit.agent.answer_limit import is_about_context
 from openenv_kit.agent.refusals import (
     ContextFullError,
     Failure,
     FailureKind,
+    RequestContext,
     explain,
+    read_error_object,
     refusal_of,
+    status_of_error,
 )
 from openenv_kit.agent.secrets import Clean, clean_value, cleaner
 from openenv_kit.agent.servers import Say
 from openenv_kit.agent.settings import AgentSettings, shown_url
 from openenv_kit.agent.stdout import one_line
-from openenv_kit.errors import ToolArgumentError, echo
 
 __all__ = ["Answer", "ContextFullError", "Endpoint", "Message", "ToolCall", "read_answer"]
 
@@ -41,6 +45,16 @@ MAX_PAUSE_S = 8.0
 """Pauses between attempts double from the first to the longest; an endpoint may ask for others."""
 CHARACTERS_PER_TOKEN = 4
 """Estimate for calls whose tokens the endpoint does not count."""
+MIN_ANSWER_TOKENS = 256
+"""Where less than this is left for an answer, older tool results are dropped instead."""
+RENAMED_LIMIT = re.compile(
+    r"max_completion_tokens.*(instead|not supported)|(unsupported|instead).*max_completion_tokens"
+)
+UNKNOWN_FIELD = re.compile(
+    r"unsupported|not (supported|permitted|allowed)|\bextra (inputs?|fields?|propert|keys?)"
+    r"|unexpected|unknown|unrecognized"
+)
+"""Words of a refusal of a field; those of a missing field are others."""
 PLACEHOLDER_KEY = "none"
 """Sent to a server of this machine where no key is set; such servers ignore it."""
 
@@ -49,30 +63,18 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True)
 class ToolCall:
-    """One tool call of an answer, its arguments as the model wrote them."""
+    """One tool call of an answer.
+
+    Attributes:
+        id: empty where the endpoint gave none.
+        arguments: in the form in which they came: usually the text of a JSON object.
+        sent: the call as the endpoint sent it; empty if that is not known.
+    """
 
     id: str
     name: str
-    arguments: str
-
-    def read(self) -> dict[str, Any]:
-        """The arguments; no text means none.
-
-        Raises:
-            ToolArgumentError: not a JSON object; says where it breaks.
-        """
-        try:
-            found = json.loads(self.arguments) if self.arguments.strip() else {}
-        except (ValueError, RecursionError) as problem:
-            raise ToolArgumentError(
-                f"{self.name}: the arguments are not JSON ({problem}); allowed: one JSON object. "
-                "Nothing was run."
-            ) from None
-        if not isinstance(found, dict):
-            raise ToolArgumentError(
-                f"{self.name}: the arguments are {echo(found)}; allowed: one JSON object."
-            )
-        return found
+    arguments: Any
+    sent: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,17 +121,14 @@ def read_answer(
     reported = completion.get("usage")
     usage: Mapping[str, Any] = reported if isinstance(reported, Mapping) else {}
     text = text_of(message.get("content"))
-    made = message.get("tool_calls")
-    calls = tuple(
-        _tool_call(number, call)
-        for number, call in enumerate(made if isinstance(made, list) else [])
-        if isinstance(call, Mapping)
-    )
+    calls = _tool_calls(message)
     prompt, answered = usage.get("prompt_tokens"), usage.get("completion_tokens")
     counted = isinstance(prompt, int) and isinstance(answered, int)
     if not counted:
         prompt = sum(len(str(each)) for each in messages) // CHARACTERS_PER_TOKEN
-        answered = (len(text) + sum(len(c.arguments) for c in calls)) // CHARACTERS_PER_TOKEN
+        answered = (
+            len(text) + sum(len(str(call.arguments)) for call in calls)
+        ) // CHARACTERS_PER_TOKEN
     cost = usage.get("cost")
     return Answer(
         text,
@@ -170,12 +169,11 @@ class Endpoint:
             base_url=settings.api_base_url,
             max_retries=0,
         )
-        # Sent with every request; one that the model does not accept goes.
-        self._options: dict[str, Any] = {
-            "model": self.model,
-            "max_tokens": settings.max_tokens,
-            "temperature": settings.temperature,
-        }
+        # Sent with every request; an option that the model does not accept is left out.
+        self._options: dict[str, Any] = {"model": self.model, "temperature": settings.temperature}
+        self._limit_name, self._max_tokens = "max_tokens", settings.max_tokens
+        self._refused_fields: set[str] = set()
+        self._told_of_context = False
 
     async def ask(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> Answer:
         """One answer to a conversation.
@@ -185,13 +183,14 @@ class Endpoint:
             ModelError: the endpoint gave no answer; names the setting to change.
         """
         deadline = time.monotonic() + self._settings.answer_timeout_s
+        request = _Request(messages, tools, self._settings.max_tokens)
         attempt = 1
         while True:
-            request = {**self._options, "messages": list(messages), "tools": list(tools)}
-            found = await self._post(request, deadline - time.monotonic())
+            found = await self._post(self._body_of(request), deadline - time.monotonic())
+            limit = min(request.max_tokens, self._max_tokens)
             if not isinstance(found, Failure):
-                return read_answer(found, messages, self._clean, self._settings.max_tokens)
-            if self._adapts(found):
+                return read_answer(found, messages, self._clean, limit)
+            if self._adapts(found, request):
                 continue
             pause_s = _pause_s(found, attempt)
             left_s = deadline - time.monotonic()
@@ -201,7 +200,14 @@ class Endpoint:
                 or attempt > self._settings.model_retries
                 or pause_s >= left_s
             ):
-                raise explain(found, self._settings, self._where, self._attempts(attempt))
+                context = RequestContext(
+                    self._settings,
+                    self._where,
+                    self._attempts(attempt),
+                    limit,
+                    any(message.get("tool_calls") for message in messages),
+                )
+                raise explain(found, context)
             attempt += 1
             self._say(
                 f"{self.model}: attempt {attempt} of {self._settings.model_retries + 1} in "
@@ -223,7 +229,7 @@ class Endpoint:
                 reply = await self._client.chat.completions.with_raw_response.create(
                     **request, timeout=patience
                 )
-                raw = reply.content
+                raw, redirected_to = reply.content, self._redirect_of(str(reply.url))
         except openai.APIStatusError as error:
             response = error.response
             return refusal_of(
@@ -231,6 +237,7 @@ class Endpoint:
                 _decode(response.content),
                 dict(response.headers),
                 self._clean,
+                self._redirect_of(str(response.url)),
             )
         except openai.APITimeoutError as error:
             if type(error.__cause__).__name__ == "ConnectTimeout":
@@ -240,14 +247,39 @@ class Endpoint:
             return Failure(FailureKind.TIMED_OUT)
         except openai.APIConnectionError as error:
             return Failure(FailureKind.NOT_CONNECTED, self._clean(_cause(error)))
-        return self._read_completion(raw)
+        found = self._read_completion(raw)
+        return replace(found, redirected_to=redirected_to) if isinstance(found, Failure) else found
 
     def _read_completion(self, raw: bytes) -> dict[str, Any] | Failure:
         """Return the chat completion in a reply of status 200, or what is wrong with it."""
-        body = _decode(raw) or "the reply was empty"
-        if isinstance(body, dict) and "choices" in body:
-            return body
-        return Failure(FailureKind.UNREADABLE, one_line(self._clean(str(body)), MAX_QUOTE))
+        body = _decode(raw)
+        if isinstance(body, str):
+            body = _decode_events(body)
+        error = read_error_object(body)
+        choices = body.get("choices") if isinstance(body, dict) else None
+        first = choices[0] if isinstance(choices, list) and choices else None
+        if error is None and isinstance(first, dict):
+            error = read_error_object(first)
+            if error is None and first.get("finish_reason") == "error":
+                error = {"message": _words_of_failed_choice(first)}
+        if error is not None:
+            # The provider failed, as it would have with a status of 5xx.
+            return refusal_of(status_of_error(error), {"error": error}, {}, self._clean)
+        if isinstance(first, dict) and isinstance(first.get("message"), dict):
+            return dict(body)
+        words = one_line(self._clean(str(body)), MAX_QUOTE)
+        if not body:
+            return Failure(FailureKind.UNREADABLE, "the reply was empty")
+        if not isinstance(body, dict) or "choices" not in body:
+            return Failure(FailureKind.UNREADABLE, words)
+        missing = "no message in" if isinstance(first, dict) else "no choices in"
+        return Failure(FailureKind.NO_ANSWER, f"{missing} {words}")
+
+    def _redirect_of(self, url: str) -> str:
+        """Return the address that answered, if it is another than the one that was asked."""
+        asked = f"{str(self._client.base_url).rstrip('/')}/chat/completions"
+        answered = url.split("?")[0]
+        return "" if answered == asked.split("?")[0] else self._clean(shown_url(answered))
 
     @property
     def _where(self) -> str:
@@ -259,15 +291,74 @@ class Endpoint:
         limit_s = self._settings.answer_timeout_s
         return f"attempt {attempt}, the last within {limit_s:g} s (MODEL_ANSWER_TIMEOUT_S)"
 
-    def _adapts(self, failure: Failure) -> bool:
-        """Learn from a refusal which options the model accepts; whether to ask again."""
+    def _body_of(self, request: _Request) -> dict[str, Any]:
+        """Return the body of a request, with what the endpoint refused before left out."""
+        messages = [
+            {name: each for name, each in message.items() if name not in self._refused_fields}
+            for message in request.messages
+        ]
+        limit = min(request.max_tokens, self._max_tokens)
+        options = {**self._options, self._limit_name: limit}
+        return {**options, "messages": messages, "tools": list(request.tools)}
+
+    def _adapts(self, failure: Failure, request: _Request) -> bool:
+        """Learn from a refusal what the endpoint accepts; whether to ask again."""
         if failure.status not in (400, 422):
             return False
-        said, options = failure.words.lower(), self._options
-        if "max_completion_tokens" in said and "max_tokens" in options:
-            options["max_completion_tokens"] = options.pop("max_tokens")
+        said = failure.words.lower()
+        if self._limit_name == "max_tokens" and RENAMED_LIMIT.search(said):
+            self._limit_name = "max_completion_tokens"
             return True
-        return "temperature" in said and options.pop("temperature", None) is not None
+        limit = failure.answer_limit(min(request.max_tokens, self._max_tokens))
+        if limit is not None:
+            return self._lowers_max_tokens(limit, request, is_shared=is_about_context(said))
+        if "temperature" in said and self._options.pop("temperature", None) is not None:
+            return True
+        return self._leaves_out_field(said, request)
+
+    def _lowers_max_tokens(self, limit: int, request: _Request, *, is_shared: bool) -> bool:
+        """Lower the limit of answers, once for a request; whether to ask again."""
+        before = min(request.max_tokens, self._max_tokens)
+        if request.is_lowered or not MIN_ANSWER_TOKENS <= limit < before:
+            return False
+        request.max_tokens, request.is_lowered = limit, True
+        if not is_shared:  # no later answer may be longer either
+            self._max_tokens = limit
+        if not (is_shared and self._told_of_context):
+            why = "beside the conversation" if is_shared else "by this endpoint"
+            self._say(
+                f"MAX_TOKENS is {self._settings.max_tokens}; {limit} is used, the most that is "
+                f"allowed {why}."
+            )
+        self._told_of_context |= is_shared
+        return True
+
+    def _leaves_out_field(self, said: str, request: _Request) -> bool:
+        """Leave out a field that the endpoint sent itself and does not take back."""
+        if not UNKNOWN_FIELD.search(said):
+            return False
+        sent = {
+            name
+            for message in request.messages
+            if message["role"] == "assistant"
+            for name in message.keys() - {"role", "content", "tool_calls"}
+        }
+        refused = {name for name in sent if name.lower() in said} - self._refused_fields
+        if refused:
+            self._refused_fields |= refused
+            names = ", ".join(sorted(refused))
+            self._say(f"{self._where} does not take back {names}; it is left out from now on.")
+        return bool(refused)
+
+
+@dataclass
+class _Request:
+    """One request for an answer, and what was changed in it after a refusal."""
+
+    messages: Sequence[Message]
+    tools: Sequence[Mapping[str, Any]]
+    max_tokens: int
+    is_lowered: bool = False
 
 
 def _decode(raw: bytes) -> Any:
@@ -277,6 +368,24 @@ def _decode(raw: bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def _decode_events(text: str) -> Any:
+    """Return an error in a stream of events that nobody asked for; the text where it has none."""
+    for line in text.splitlines():
+        if line.startswith("data:"):
+            event = _decode(line.removeprefix("data:").encode())
+            if read_error_object(event) is not None:
+                return event
+    return text
+
+
+def _words_of_failed_choice(choice: Mapping[str, Any]) -> str:
+    """Return what a choice says that ended with an error."""
+    message = choice.get("message")
+    content = text_of(message.get("content")) if isinstance(message, Mapping) else ""
+    reason = choice.get("native_finish_reason") or "the answer ended with an error"
+    return f"{reason}: {content}" if content else str(reason)
 
 
 def _pause_s(failure: Failure, attempt: int) -> float:
@@ -294,24 +403,39 @@ def _cause(error: BaseException) -> str:
     return (str(cause) or type(cause).__name__) if cause else str(error)
 
 
-def _tool_call(number: int, call: Mapping[str, Any]) -> ToolCall:
-    function = call.get("function") or call.get("custom")
-    given: Mapping[str, Any] = function if isinstance(function, Mapping) else {}
-    arguments = given.get("arguments") or given.get("input") or ""
+def _tool_calls(message: Message) -> tuple[ToolCall, ...]:
+    made = message.get("tool_calls")
+    if isinstance(made, Mapping):
+        made = [made]
+    entries = made if isinstance(made, list) else []
+    return tuple(_tool_call(call) for call in entries if isinstance(call, Mapping))
+
+
+def _tool_call(call: Mapping[str, Any]) -> ToolCall:
+    found = call.get("function") or call.get("custom")
+    # Some servers leave the inner object out.
+    function: Mapping[str, Any] = found if isinstance(found, Mapping) else call
+    arguments = function.get("arguments", function.get("input"))
+    given = call.get("id")
     return ToolCall(
-        str(call.get("id") or f"call_{number}"),
-        str(given.get("name") or ""),
-        arguments if isinstance(arguments, str) else str(arguments),
+        "" if given is None else str(given), str(function.get("name") or ""), arguments, call
     )
 
 
 def _remark(choice: Mapping[str, Any], message: Message, max_tokens: int) -> str:
-    if not message:
-        return "the answer was empty (no choices)"
     if message.get("refusal"):
         return f"the model refused: {one_line(str(message['refusal']), MAX_QUOTE)}"
     reasons = {
         "length": f"the answer was cut at MAX_TOKENS ({max_tokens})",
         "content_filter": "the endpoint's content filter stopped the answer",
     }
-    return reasons.get(str(choice.get("finish_reason")), "")
+    finish = str(choice.get("finish_reason"))
+    if finish in reasons:
+        return reasons[finish]
+    if finish == "tool_calls" and not message.get("tool_calls"):
+        return "the server announced tool calls and sent none, as its tool-call parser failed"
+    if message.get("tool_calls") or message.get("content"):
+        return ""
+    if message.get("reasoning_content") or message.get("reasoning"):
+        return "the answer held reasoning and nothing else"
+    return "the answer was empty"

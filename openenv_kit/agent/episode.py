@@ -93,7 +93,7 @@ class EpisodePlayer:
         finally:
             result.seconds = time.monotonic() - began
             result.reconnects = connection.reconnects
-            block.end(result.success, result.score)
+            block.end(result.success, result.score or 0.0)
             await connection.close()
 
     def _recorder(
@@ -111,7 +111,7 @@ def _fill(result: EpisodeResult, table: Table) -> None:
     """Fill a result from how the play at the table ended."""
     result.error = table.note
     parts = table.environment.score_parts(table.last) if table.done else None
-    result.status = NOT_SUBMITTED if parts is None else EVALUATED
+    result.status, result.score = NOT_SUBMITTED if parts is None else EVALUATED, 0.0
     if parts is not None:
         result.breakdown = dict(parts)
         result.score = float(table.last["reward"] or 0.0)
