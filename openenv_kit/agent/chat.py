@@ -363,7 +363,7 @@ class _Request:
 
 def _decode(raw: bytes) -> Any:
     """Return the JSON value of a body, or its text where it is not JSON."""
-    text = raw.decode(errors="replace").strip()
+    text = raw.decode("utf-8-sig", errors="replace").strip()
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
