@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from openenv_kit.agent.chat import Answer, Message, ToolCall
+from openenv_kit.agent.answers import Answer, Message, ToolCall
 from openenv_kit.agent.prompts import LEFT_OUT
 from openenv_kit.agent.text import repair_text
 from openenv_kit.agent.tool_arguments import read_arguments

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from agent_support import Play
 from fake_model import ANSWER_LIMIT, TOKEN_LIMIT_WORDINGS, FakeModel
@@ -144,3 +146,15 @@ def test_field_that_an_endpoint_does_not_take_back_is_left_out(
     ran = play(*ONE, model="forgets-a-field", server=model)
     assert ran.tasks[0]["score"] == 1.0
     assert ran.err.count("does not take back reasoning; it is left out from now on") == 1
+
+
+@pytest.mark.parametrize("script", ["newer-spelling", "limits-tokens-openai", "forgets-a-field"])
+def test_refusals_of_requests_at_the_same_time_are_all_adapted_to(
+    play: Play, model: FakeModel, script: str
+) -> None:
+    model.delay_s = 0.05
+    arguments = ("--concurrency", "4", "--episodes", "4", *ONE)
+    ran = play(*arguments, model=script, server=model)
+    assert [task["score"] for task in ran.tasks] == [1.0] * 4
+    assert len({json.dumps(request["tools"]) for request in model.requests}) == 1
+    assert model.requests[-1].get("max_tokens") != 4096 or script == "forgets-a-field"
