@@ -155,3 +155,18 @@ def test_end_of_a_sealed_episode_shows_nothing_but_the_score(
     assert len(json.dumps(to_jsonable_python(observed(public)))) > len(
         json.dumps(to_jsonable_python(observed(last)))
     )
+
+
+@pytest.mark.parametrize("name", SEALED_ENVIRONMENTS)
+def test_sealed_task_of_one_secret_is_not_served_under_another(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = get_environment(name)
+    openings = []
+    for salt in (SALT, f"{SALT}!", SALT):
+        monkeypatch.setenv(SALT_VARIABLE, salt)
+        reply = begun(environment, {"split": SEALED, "index": 7})[1]
+        openings.append(json.dumps(to_jsonable_python(observed(reply)), sort_keys=True))
+    assert openings[0] == openings[2] != openings[1]
+    monkeypatch.delenv(SALT_VARIABLE)
+    assert environment.session().reset(split=SEALED, index=7).status == "error"

@@ -121,16 +121,21 @@ def named_task(named: Named, seed: int) -> Task:
     return _first(attempt)
 
 
-@lru_cache(maxsize=256)
 def split_task(split: str, index: int) -> Task:
     """One task of a split.
 
     Raises:
         UnknownNameError, InvalidValueError: no such split, or no such place in it.
     """
-    task = SPLITS.task(split, index)
-    skipped = REDRAWN.get(task.task_id, 0)
-    return draw(task.task_id, *task.config, {"split": split, "index": index}, skipped)
+    # Not cached by its position: with another secret, a sealed position is another task.
+    return _drawn_split_task(split, index, SPLITS.task(split, index).config)
+
+
+@lru_cache(maxsize=256)
+def _drawn_split_task(split: str, index: int, drawn: Drawn) -> Task:
+    task_id = f"{split}-{index}"
+    skipped = REDRAWN.get(task_id, 0)
+    return draw(task_id, *drawn, {"split": split, "index": index}, skipped)
 
 
 @lru_cache(maxsize=256)

@@ -94,7 +94,7 @@ class EpisodePlayer:
         finally:
             result.seconds = time.monotonic() - began
             result.reconnects = connection.reconnects
-            block.end(result.success, result.score)
+            block.end(result.success, result.score or 0.0)
             await connection.close()
 
     def _recorder(
@@ -114,7 +114,7 @@ def _fill(result: EpisodeResult, table: Table, reset: Mapping[str, Any]) -> None
     parts = table.environment.score_parts(table.last) if table.done else None
     if parts is None and table.done and is_sealed_split(reset.get("split")):
         parts = {}  # the server shows the score alone
-    result.status = NOT_SUBMITTED if parts is None else EVALUATED
+    result.status, result.score = NOT_SUBMITTED if parts is None else EVALUATED, 0.0
     if parts is not None:
         result.breakdown = dict(parts)
         result.score = float(table.last["reward"] or 0.0)

@@ -21,9 +21,11 @@ from openenv_kit.agent.run import Engine, Run
 from openenv_kit.agent.secrets import cleaner
 from openenv_kit.agent.servers import choose_server
 from openenv_kit.agent.settings import (
+    HF_TOKEN,
     KEY_VARIABLES,
     AgentSettings,
     check_address,
+    is_hugging_face,
     load_settings,
     password_in,
     shown_url,
@@ -139,5 +141,7 @@ def _who_plays(player: Player, options: Options, settings: AgentSettings, episod
     else:
         endpoint = shown_url(settings.api_base_url) if settings.api_base_url else "OpenAI's own"
         key = f"key from {settings.key_variable}" if settings.api_key else "without a key"
+        if settings.key_variable == HF_TOKEN and not is_hugging_face(settings.api_base_url):
+            key += ", the only one that is set"
         text += f" Endpoint: {endpoint}, {key}."
     return text

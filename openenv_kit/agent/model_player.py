@@ -16,6 +16,8 @@ from openenv_kit.agent.refusals import ContextFullError
 from openenv_kit.agent.servers import Say
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.table import Table
+from openenv_kit.agent.text_calls import find_text_call
+from openenv_kit.agent.tool_arguments import read_arguments
 from openenv_kit.environment import ERROR
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.tool import compact
@@ -75,6 +77,7 @@ class _ModelEpisode:
         is_reminded: whether the model was told that text alone does nothing.
         has_called: whether it ever called a tool.
         ignores_tools: whether the endpoint counted too few tokens for the tools to be among them.
+        text_call: mark of a tool call in the text of the last answer; empty if it has none.
     """
 
     endpoint: ChatEndpoint
@@ -84,6 +87,7 @@ class _ModelEpisode:
     is_reminded: bool = False
     has_called: bool = False
     ignores_tools: bool = False
+    text_call: str = ""
 
     def __post_init__(self) -> None:
         self.conversation = Conversation(self.table.transcript)
@@ -99,10 +103,9 @@ class _ModelEpisode:
         for number in range(1, rounds + 1):
             last = number == rounds or self._budget_nearly_used()
             if last:
-                conversation.add("user", last_round(self.table.tools))
+                conversation.add_notice(last_round(self.table.tools))
             answer = await self._ask()
-            conversation.add_answer(answer)
-            for call in answer.calls:
+            for call in conversation.add_answer(answer):
                 await self._call(call, answer.remark)
                 if self.table.done:
                     return
@@ -118,7 +121,7 @@ class _ModelEpisode:
                     self.table.note = self._why_stopped(answer)
                     return
                 self.is_reminded = True
-                conversation.add("user", reminder(self.table.tools))
+                conversation.add_notice(reminder(self.table.tools))
 
     def _why_stopped(self, answer: Answer) -> str:
         stopped = "stopped calling tools" if self.has_called else "never called a tool"
@@ -126,7 +129,14 @@ class _ModelEpisode:
         return f"No report was submitted: {remark}, after one reminder.{self._why_no_call()}"
 
     def _why_no_call(self) -> str:
-        """Return a sentence about a model that never called a tool, if the reason is known."""
+        """Return a sentence about calls that did not arrive as such, if the reason is known."""
+        if self.text_call:
+            return (
+                f" The model wrote a tool call as text ({self.text_call}), which is not executed: "
+                "the server has no tool-call parser for this model, or one that does not fit. "
+                "Start the server with the right one (vLLM, SGLang: --tool-call-parser; "
+                "llama.cpp: --jinja), or choose another MODEL_NAME."
+            )
         if self.has_called or not self.ignores_tools:
             return ""
         return (
@@ -150,6 +160,8 @@ class _ModelEpisode:
                     "The conversation is too long for the model; older tool results are left out."
                 )
         self.has_called |= bool(answer.calls)
+        names = self.table.tools.names
+        self.text_call = "" if answer.calls else find_text_call(answer.text, names)
         if answer.counted:
             self.ignores_tools = answer.prompt_tokens < self._fewest_tokens(tools)
         self._count(answer)
@@ -207,7 +219,9 @@ class _ModelEpisode:
         tools = self.table.tools
         arguments: Any = call.arguments
         try:
-            arguments = call.read()
+            arguments = read_arguments(call.name, arguments)
+            parameters = tools.find(call.name).parameters
+            arguments = read_arguments(call.name, arguments, parameters)
             action = tools.action(call.name, arguments)
         except ToolArgumentError as problem:
             said = f"{problem} Perhaps because {remark}." if remark else str(problem)

@@ -39,7 +39,7 @@ class EpisodeResult:
     """How one episode went.
 
     Attributes:
-        score: in [0, 1]; 0 unless a report was graded.
+        score: in [0, 1], 0 without a report; None unless the episode was played to an end.
         seconds: wall time.
         breakdown: the grader's, if a report was graded.
         grounded: of what was right, the share whose evidence had been read; None if unknown.
@@ -52,7 +52,7 @@ class EpisodeResult:
 
     planned: PlannedEpisode
     status: str = FAILED
-    score: float = 0.0
+    score: float | None = None
     seconds: float = 0.0
     breakdown: dict[str, Any] | None = None
     grounded: float | None = None
@@ -71,7 +71,7 @@ class EpisodeResult:
     @property
     def success(self) -> bool:
         """Whether a report was graded with at least `SUCCESS_SCORE`."""
-        return self.status == EVALUATED and self.score >= SUCCESS_SCORE
+        return self.status == EVALUATED and (self.score or 0.0) >= SUCCESS_SCORE
 
     @property
     def steps(self) -> int:
@@ -134,9 +134,10 @@ class RunResult:
         return found
 
     @property
-    def average(self) -> float:
-        """Mean score of the episodes that were started."""
-        return sum(each.score for each in self.episodes) / max(len(self.episodes), 1)
+    def average(self) -> float | None:
+        """Mean score of the episodes that have one; None if none has."""
+        scores = [each.score for each in self.episodes if each.score is not None]
+        return sum(scores) / len(scores) if scores else None
 
     @property
     def failed(self) -> int:
@@ -222,14 +223,15 @@ def _row(name: str, group: Sequence[EpisodeResult]) -> list[str]:
     """One line of the table: means over some episodes."""
     count = max(len(group), 1)
     statuses = Counter(each.status for each in group)
-    scores = [each.score for each in group]
+    scores = [each.score for each in group if each.score is not None]
     repeated = len({each.planned.task_id for each in group}) == 1 and count > 1
-    error = f" ± {stdev(scores) / math.sqrt(count):.3f}" if repeated else ""
+    several = repeated and len(scores) > 1
+    error = f" ± {stdev(scores) / math.sqrt(len(scores)):.3f}" if several else ""
     return [
         name,
         str(len(group)),
         ", ".join(s if n == count else f"{n} {s}" for s, n in statuses.items()),
-        f"{sum(scores) / count:.4f}{error}",
+        f"{sum(scores) / len(scores):.4f}{error}" if scores else "–",
         f"{sum(each.steps for each in group) / count:.1f}",
         f"{sum(each.seconds for each in group) / count:.2f}",
         f"{sum(each.usage.total for each in group) / count:,.0f}",

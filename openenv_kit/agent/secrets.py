@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from openenv_kit.agent.text import repair_text
+
 SHORTEST = 8
 """A shorter value is no secret but a placeholder such as `none`, and cutting it out of every
 text would garble them."""
@@ -16,10 +18,13 @@ Clean = Callable[[str], str]
 
 
 def cleaner(secrets: Iterable[str]) -> Clean:
-    """A function that cuts every secret out of a text."""
+    """Return a function that cuts every secret out of a text and repairs it, see `repair_text`."""
     # The longest first: one secret may be part of another.
     worth = sorted((each for each in secrets if len(each) >= SHORTEST), key=len, reverse=True)
-    return partial(re.compile("|".join(map(re.escape, worth))).sub, CUT) if worth else str
+    if not worth:
+        return repair_text
+    cut = partial(re.compile("|".join(map(re.escape, worth))).sub, CUT)
+    return lambda text: cut(repair_text(text))
 
 
 def clean_value(value: Any, clean: Clean) -> Any:

@@ -79,7 +79,7 @@ class Table:
         self.block.step(label, reward, self.done, problem)
         return observation
 
-    def refuse(self, name: str, arguments: Mapping[str, Any] | str, problem: str) -> None:
+    def refuse(self, name: str, arguments: Any, problem: str) -> None:
         """Print a call that is not an action as a step with reward 0."""
         self.block.step(action_text(name, arguments), 0.0, False, problem)
 

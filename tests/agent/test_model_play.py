@@ -186,6 +186,8 @@ def test_what_cannot_pass_names_the_setting_and_starts_no_further_task(
         ("refuses-tools", ["400", "supports tool calls", "this model does not support tools"]),
         ("streams-nothing", ["sends no chat completions", "API_BASE_URL"]),
         ("empty-body", ["sends no chat completions", "API_BASE_URL"]),
+        ("empty-choices", ["no choices", "MODEL_RETRIES"]),
+        ("null-choices", ["no choices", "MODEL_RETRIES"]),
         ("tiny-context", ["too long", "MODEL_NAME"]),
         ("hangs", ["did not answer within 0.2 s", "MODEL_TIMEOUT_S"]),
     ],
@@ -209,8 +211,6 @@ def test_a_failed_task_prints_its_end_and_the_next_one_is_tried(
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("empty-choices", "no choices"),
-        ("null-choices", "no choices"),
         ("refuses", "the model refused: I cannot help with that."),
         ("filtered", "content filter"),
     ],

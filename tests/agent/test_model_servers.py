@@ -11,7 +11,7 @@ from agent_support import KEY, Play
 from fake_model import FakeModel
 
 from openenv_kit.agent import model_player
-from openenv_kit.agent.refusals import refusal_of, retry_after_s
+from openenv_kit.agent.failures import refusal_of, retry_after_s
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.play.recording import read_runs
 from openenv_kit.play.replaying import replayed
