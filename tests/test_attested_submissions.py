@@ -18,12 +18,8 @@ from openenv_kit.environment import get_environment
 from openenv_kit.play.driver import moves, observed
 from openenv_kit.play.recording import RunRecorder
 from openenv_kit.results.site import boards_of, label_of, plays_of
-from openenv_kit.results.submissions import (
-    ATTESTATION,
-    CheckedSubmission,
-    Submission,
-    check_submission,
-)
+from openenv_kit.results.submission_folder import ATTESTATION, Submission
+from openenv_kit.results.submissions import CheckedSubmission, check_submission
 from openenv_kit.trust.attestation import (
     KEY_VARIABLE,
     Attestation,

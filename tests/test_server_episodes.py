@@ -228,3 +228,15 @@ async def test_resume_of_a_closed_episode_is_rejected_and_leaves_its_handle_vali
     with pytest.raises(EpisodeClosedError):  # and not that another connection has it now
         await episodes.step(started.handle, LIST)
     await episodes.close()
+
+
+async def test_a_player_of_the_timeline_before_takes_no_step_in_the_new_one(tmp_path: Path) -> None:
+    episodes = episodes_at(tmp_path / "s.db")
+    first = await episodes.reset({"seed": 5, "episode_id": "mine"})
+    old = await episodes.player(first.player_id)
+    again = await episodes.reset({"seed": 6, "episode_id": "mine"})
+    new = await episodes.player(again.player_id)
+    with pytest.raises(UnknownEpisodeError):
+        await episodes.step(old, LIST)
+    assert (await episodes.state(new))["step_count"] == 0
+    await episodes.close()

@@ -18,12 +18,11 @@ from typer.testing import CliRunner, Result
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.play.recording import read_runs
-from openenv_kit.results import submissions
+from openenv_kit.results import submission_folder, submissions
 from openenv_kit.results.packing import card_of
 from openenv_kit.results.site import boards_of, write_site
 from openenv_kit.results.submissions import (
     CARD,
-    MAX_CARD_BYTES,
     RUNS,
     SubmissionError,
     check_submission,
@@ -262,7 +261,7 @@ def test_a_folder_that_is_no_submission_is_refused_in_words(packed: Path, tmp_pa
         ("reset: " + "[" * 20_000, "is nested too deeply"),
         ("count: " + "9" * 5000, "is not YAML"),
         ("by: 2025-99-99", "is not YAML"),
-        ("#" * (MAX_CARD_BYTES + 1), "holds more than 64 KiB"),
+        ("#" * (submission_folder.MAX_CARD_BYTES + 1), "holds more than 64 KiB"),
         (player.replace("reset: {}", "reset: {seed: 5}"), "reset: .*seed would name another task"),
     ):
         (tmp_path / CARD).write_text(text)
@@ -323,7 +322,7 @@ def test_read_submission_of_runs_that_expand_beyond_the_limit_is_refused(
 ) -> None:
     (tmp_path / CARD).write_bytes((packed / CARD).read_bytes())
     (tmp_path / RUNS).write_bytes(gzip.compress(bytes((1 << 20) + 1)))
-    monkeypatch.setattr(submissions, "MAX_RUNS_BYTES", 1 << 20)
+    monkeypatch.setattr(submission_folder, "MAX_RUNS_BYTES", 1 << 20)
     with pytest.raises(SubmissionError, match="holds more than 1 MiB"):
         read_submission(tmp_path)
 

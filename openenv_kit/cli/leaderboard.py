@@ -106,7 +106,7 @@ def submit(
 ) -> None:
     """Put a player's recorded runs into a folder that `leaderboard` can check."""
     from openenv_kit.results.packing import card_of, recorded
-    from openenv_kit.results.submissions import write_submission
+    from openenv_kit.results.submission_folder import write_submission
 
     chosen, token, record = get_environment(environment), "", None
     if attestation is not None:

@@ -8,7 +8,12 @@ from pathlib import Path
 
 from openenv_kit.environment import Environment
 from openenv_kit.play.recording import RecordedRun, read_runs, recordings, text_of
-from openenv_kit.results.submissions import Card, SubmissionError, build_card, further_of
+from openenv_kit.results.submission_folder import (
+    Card,
+    SubmissionError,
+    build_card,
+    further_of,
+)
 from openenv_kit.trust.attestation import Attestation
 
 

@@ -11,7 +11,7 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.results.page import compared, rendered, write_page
 from openenv_kit.results.plays import Play, Player, play_of
 from openenv_kit.results.statistics import Summary, summary
-from openenv_kit.results.submissions import Card, Submission
+from openenv_kit.results.submission_folder import Card, Submission
 
 INDEX = "index.html"
 ATTESTED, SELF_REPORTED = "attested", "self-reported"

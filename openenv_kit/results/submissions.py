@@ -1,147 +1,53 @@
-"""Submissions: a folder with a card and recorded runs, checked by playing every run again.
+"""Checks submissions by playing every run again.
 
-```
-submissions/some-model/card.yaml
-submissions/some-model/runs.jsonl.gz
-submissions/some-model/attestation.txt   of a sealed split, where its server signed one
-```
-
-The card states what the runs are. The check relies on none of it: `check_submission` plays each
-run again and lists everything that is wrong. Replaying shows that the scores were reached. It
-cannot show that no other attempts were left out, so a row counts as attested only with the record
-that the server of the sealed split signed; see `openenv_kit.trust.attestation`.
+The card of a submission states what its runs are. The check relies on none of it:
+`check_submission` plays each run again and lists everything that is wrong. Replaying shows that
+the scores were reached. It cannot show that no other attempts were left out, so a row counts as
+attested only with the record that the server of the sealed split signed; see
+`openenv_kit.trust.attestation`.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import unicodedata
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from openenv_kit.environment import ERROR, Environment, get_environment
 from openenv_kit.errors import (
     MAX_ECHO,
     ConfigurationError,
-    KitError,
     UnknownNameError,
     echo,
     require_name,
 )
 from openenv_kit.play.policies import Play as PolicySteps
-from openenv_kit.play.recording import RecordedRun, read_runs
+from openenv_kit.play.recording import RecordedRun
 from openenv_kit.play.replaying import replay
+from openenv_kit.results.attested_plays import find_attestation_problems, verify_token
+
+# The names of the files' module are part of this module's interface.
+from openenv_kit.results.submission_folder import CARD as CARD
+from openenv_kit.results.submission_folder import RUNS as RUNS
+from openenv_kit.results.submission_folder import SCRIPTED, further_of
+from openenv_kit.results.submission_folder import Card as Card
+from openenv_kit.results.submission_folder import Submission as Submission
+from openenv_kit.results.submission_folder import SubmissionError as SubmissionError
+from openenv_kit.results.submission_folder import read_submission as read_submission
+from openenv_kit.results.submission_folder import write_submission as write_submission
 from openenv_kit.session import GROUNDED
-from openenv_kit.trust.attestation import (
-    PUBLIC_KEY_VARIABLE,
-    Attestation,
-    AttestationError,
-    AttestedPlay,
-    digest_actions,
-    verify_attestation,
-)
+from openenv_kit.trust.attestation import digest_actions
 from openenv_kit.trust.splits import SEALED, HashedSplits
 
-CARD, RUNS, ATTESTATION = "card.yaml", "runs.jsonl.gz", "attestation.txt"
-OWN_ARGUMENTS = ("episode_id", "split", "index")
-"""Reset arguments that name a task; the others are the card's `reset`."""
-SCRIPTED = "scripted:"
-"""Prefix of players that are policies of the environment."""
 MIN_TASKS = 20
 """Fewest tasks of a row, unless its split has fewer: with a few tasks, luck decides."""
-MAX_CARD_BYTES = 1 << 16
-MAX_RUNS_BYTES = 1 << 28
-"""Largest recordings of a submission, uncompressed; a million steps take about this much."""
-MAX_ATTESTATION_BYTES = 1 << 24
-
-
-class SubmissionError(ConfigurationError):
-    """A folder that is not a submission."""
-
-
-class Card(BaseModel):
-    """What a submission says of itself.
-
-    Attributes:
-        player: who played, as in the recordings; `scripted:NAME` is a policy of the environment.
-        environment: its name.
-        split: what was played.
-        first, count: which of its tasks, from `first` on.
-        tries: plays of each task.
-        reset: further arguments of every reset.
-        versions: under which it was played.
-        commitment: to a sealed split, as published before it was played; empty for other splits.
-        by, notes: whose submission it is, and what there is to say about it.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    player: str = Field(min_length=1, max_length=120)
-    environment: str
-    split: str
-    first: int = Field(0, ge=0)
-    count: int = Field(ge=1, le=100_000)
-    tries: int = Field(1, ge=1, le=1000)
-    reset: dict[str, Any] = {}
-    versions: dict[str, str]
-    commitment: str = ""
-    by: str = Field("", max_length=120)
-    notes: str = Field("", max_length=2000)
-
-    @field_validator("player")
-    @classmethod
-    def _require_plain_name(cls, player: str) -> str:
-        # Letters of other scripts and invisible characters could imitate another player's name.
-        if not (player.isascii() and player.isprintable() and player == player.strip()):
-            raise ValueError(
-                f"{echo(player)}; allowed: printable ASCII characters, without spaces at the ends"
-            )
-        return player
-
-    @field_validator("reset")
-    @classmethod
-    def _require_further_arguments(cls, reset: dict[str, Any]) -> dict[str, Any]:
-        if named := reset.keys() & {*OWN_ARGUMENTS, "task_id", "seed"}:
-            raise ValueError(f"{', '.join(sorted(named))} would name another task")
-        return reset
-
-    @property
-    def scripted(self) -> bool:
-        """Whether the player is called like a policy that comes with the environment."""
-        return self.player.startswith(SCRIPTED)
-
-    @property
-    def board(self) -> tuple[str, str, int, int, str]:
-        """The same for submissions whose scores compare."""
-        reset = json.dumps(self.reset, sort_keys=True)
-        return self.environment, self.split, self.first, self.count, reset
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A submission as it was read.
-
-    Attributes:
-        name: its folder's.
-        token: content of its attestation file; empty where it has none.
-        attestation: the record in `token`, once its signature was verified.
-    """
-
-    name: str
-    card: Card
-    runs: list[RecordedRun]
-    token: str = ""
-    attestation: Attestation | None = None
 
 
 @dataclass(frozen=True)
@@ -172,72 +78,13 @@ def check_submission(
     try:
         submission = read_submission(folder)
         if submission.token:
-            submission = replace(submission, attestation=_verified(submission.token, key))
+            submission = replace(submission, attestation=verify_token(submission.token, key))
         problems = list(problems_of(submission, min_tasks))
     except ConfigurationError as problem:
         problems = [str(problem)]
     except Exception as problem:  # what a stranger wrote must not end the check of the others
         problems = [f"The submission cannot be checked: {type(problem).__name__}."]
     return CheckedSubmission(folder.name, submission, problems)
-
-
-def read_submission(folder: Path) -> Submission:
-    """A folder's card and runs.
-
-    Raises:
-        SubmissionError: a file is missing or not what it has to be; says which.
-    """
-    for name in (CARD, RUNS):
-        if not (folder / name).is_file():
-            raise SubmissionError(f"{folder} has no {name}.")
-    card = build_card(_read_yaml(folder / CARD), str(folder / CARD))
-    try:
-        runs = read_runs(folder / RUNS, MAX_RUNS_BYTES)
-    except (KitError, OSError, EOFError, ValueError, zlib.error) as problem:
-        raise SubmissionError(f"{folder / RUNS}: {problem}") from None
-    token = ""
-    if (folder / ATTESTATION).is_file():
-        token = _read_text(folder / ATTESTATION, MAX_ATTESTATION_BYTES)
-    return Submission(folder.name, card, runs, token)
-
-
-def build_card(fields: Any, source: str = "The card") -> Card:
-    """Return the card of some fields.
-
-    Raises:
-        SubmissionError: a field is missing or has a value that is not allowed; names it.
-    """
-    try:
-        return Card.model_validate(fields)
-    except ValidationError as problem:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'the card'}: {each['msg']}"
-            for each in problem.errors()
-        )
-        raise SubmissionError(f"{source}: {wrong}.") from None
-
-
-def write_submission(folder: Path, card: Card, recordings: str, token: str = "") -> None:
-    """Write a submission; the same content gives the same bytes.
-
-    `token` is the signed record of sealed play, if there is one.
-
-    Raises:
-        SubmissionError: the folder holds one already.
-    """
-    if (folder / CARD).exists():
-        raise SubmissionError(f"{folder} holds a submission already; name another folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RUNS).write_bytes(gzip.compress(recordings.encode(), mtime=0))
-    text = yaml.safe_dump(card.model_dump(exclude_defaults=True), sort_keys=False)
-    (folder / CARD).write_text(text, encoding="utf-8")
-    if token:
-        (folder / ATTESTATION).write_text(f"{token.strip()}\n", encoding="utf-8")
-
-
-def further_of(run: RecordedRun) -> dict[str, Any]:
-    """The arguments of a run's reset that name no task."""
-    return {name: value for name, value in run.reset.items() if name not in OWN_ARGUMENTS}
 
 
 def problems_of(submission: Submission, min_tasks: int = MIN_TASKS) -> Iterator[str]:
@@ -268,53 +115,13 @@ def problems_of(submission: Submission, min_tasks: int = MIN_TASKS) -> Iterator[
         yield from _tries_of(submission)
         yield from _copies_in(submission)
     else:
-        yield from _attestation_problems(submission, submission.attestation)
+        yield from find_attestation_problems(submission, submission.attestation)
     if not broken:
         for number, run in enumerate(submission.runs, start=1):
             yield from (
                 f"Run {number}, {run.task}: {found}"
                 for found in _run_problems(run, card, environment)
             )
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Loads YAML without aliases: a few of them stand for gigabytes once they are written out."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not allowed", mark)
-        return super().compose_node(parent, index)
-
-
-def _read_text(path: Path, max_bytes: int) -> str:
-    with path.open("rb") as file:
-        found = file.read(max_bytes + 1)
-    if len(found) > max_bytes:
-        raise SubmissionError(f"{path} holds more than {max_bytes // 1024} KiB.")
-    try:
-        return found.decode("utf-8")
-    except UnicodeDecodeError as problem:
-        raise SubmissionError(f"{path} is not UTF-8: {problem}.") from None
-
-
-def _read_yaml(path: Path) -> Any:
-    text = _read_text(path, MAX_CARD_BYTES)
-    try:
-        return yaml.load(text, _PlainLoader)
-    except RecursionError:
-        raise SubmissionError(f"{path} is nested too deeply.") from None
-    except (yaml.YAMLError, ValueError) as problem:  # ValueError: an impossible date or number
-        raise SubmissionError(f"{path} is not YAML: {problem}") from None
-
-
-def _verified(token: str, key: Ed25519PublicKey | None) -> Attestation:
-    if key is None:
-        raise AttestationError(
-            f"{ATTESTATION} cannot be checked: set {PUBLIC_KEY_VARIABLE} to the public key of the "
-            "server that signed it."
-        )
-    return verify_attestation(token, key)
 
 
 def _seal_of(card: Card, environment: Environment) -> Iterator[str]:
@@ -382,61 +189,6 @@ def _copies_in(submission: Submission) -> Iterator[str]:
                 "actions, which cannot be told from one. Submit one try of each task, or a record "
                 "signed by the server of a sealed split."
             )
-
-
-@dataclass(frozen=True)
-class _PlayKey:
-    """What a recorded run and the server's record of it must have in common."""
-
-    index: int
-    reset: str
-    steps: int
-    score: float | None
-    actions_digest: str
-
-
-def _key_of_attested(play: AttestedPlay) -> _PlayKey:
-    reset = json.dumps(play.reset, sort_keys=True)
-    return _PlayKey(play.index, reset, play.steps, play.score, play.actions_digest)
-
-
-def _key_of_run(run: RecordedRun) -> _PlayKey:
-    reset, index = json.dumps(further_of(run), sort_keys=True), run.reset.get("index", 0)
-    digest = digest_actions(step.action for step in run.steps)
-    return _PlayKey(index, reset, len(run.steps), run.score, digest)
-
-
-def _attestation_problems(submission: Submission, attestation: Attestation) -> Iterator[str]:
-    """Yield where the signed record differs from the card and the runs."""
-    card = submission.card
-    for name, stated, signed in (
-        ("environment", card.environment, attestation.environment),
-        ("split", card.split, attestation.split),
-        ("versions", card.versions, attestation.versions),
-        ("commitment", card.commitment, attestation.commitment),
-        ("first", card.first, 0),
-        ("count", card.count, attestation.task_count),
-        ("tries", card.tries, attestation.plays_per_task),
-    ):
-        if stated != signed:
-            yield f"The card's {name} is {echo(stated)}; the server signed {echo(signed)}."
-    if card.split != SEALED:
-        yield f"{ATTESTATION} is of the split {card.split}; only sealed play is attested."
-    unmatched: dict[_PlayKey, list[int]] = {}
-    for number, run in enumerate(submission.runs, start=1):
-        unmatched.setdefault(_key_of_run(run), []).append(number)
-    for play in attestation.plays:
-        runs = unmatched.get(_key_of_attested(play))
-        if runs:
-            runs.pop(0)
-        elif play.is_finished:  # an unfinished one scores 0 and needs no recording
-            yield (
-                f"Play {play.number} of {attestation.player!r}, {card.split}-{play.index} with "
-                f"score {play.score}, is in the server's record and not among the runs."
-            )
-    for number in sorted(number for numbers in unmatched.values() for number in numbers):
-        task = submission.runs[number - 1].task
-        yield f"Run {number}, {task[:MAX_ECHO]}: not among the plays that the server signed."
 
 
 def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Iterator[str]:
