@@ -9,10 +9,10 @@ server on loopback makes, concerns them.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import ipaddress
 import os
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -24,12 +24,14 @@ from starlette.types import Scope
 from openenv_kit.errors import echo
 from openenv_kit.serving import frames, metrics
 from openenv_kit.serving.handles import PLAYER, TRAINER
+from openenv_kit.serving.page_sessions import COOKIE, PageSessions, cookie_header
 from openenv_kit.serving.settings import (
     ANONYMOUS_PARTICIPANT,
     TRAINER_PARTICIPANT,
     Settings,
     is_loopback,
 )
+from openenv_kit.serving.store import StoreError
 
 OPEN_PATHS = ("/health", "/ready")
 """Paths that need no token: a load balancer has none."""
@@ -45,7 +47,6 @@ PLAYER_ROUTES = (
 """All that the player token opens."""
 
 WEB = "/web"
-COOKIE = "openenv_kit_web"
 
 ANY = "*"
 READING = ("GET", "HEAD", "OPTIONS")
@@ -54,9 +55,14 @@ OWN_NAME = "SPACE_HOST"
 
 
 class Access:
-    """Decides whether a request may pass, and in which role."""
+    """Decides whether a request may pass, and in which role.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: of the server.
+        sessions: of browsers; None for sessions that only this object knows.
+    """
+
+    def __init__(self, settings: Settings, sessions: PageSessions | None = None) -> None:
         self._any = ANY in settings.allowed_origins
         self._allowed = frozenset(settings.allowed_origins)
         own = os.environ.get(OWN_NAME, "")
@@ -69,10 +75,10 @@ class Access:
         self._token = settings.token.encode()
         self._player_token = settings.player_token.encode()
         self._participants = {name: token.encode() for name, token in settings.participants.items()}
-        # A browser keeps this instead of the token; it opens this server and nothing else.
-        self._ticket = hmac.new(self._token, b"openenv-kit-web", hashlib.sha256).hexdigest()
+        self._own_name = _address(own)
+        self._sessions = sessions or PageSessions(settings.token)
 
-    def denial(self, scope: Scope, path: str, headers: Headers) -> Response | None:
+    async def denial(self, scope: Scope, path: str, headers: Headers) -> Response | None:
         """Answer to a request that may not pass; one that may gets its role.
 
         Args:
@@ -83,6 +89,9 @@ class Access:
         problem = self._wrong_origin(scope, headers)
         if problem is not None:
             return refusal("origin", 403, problem)
+        if self._token and not headers.get("authorization"):
+            with suppress(StoreError):  # while the store is gone, browsers are not recognized
+                await self._sessions.load_key()
         role = self._role(scope, headers)
         scope["state"]["role"] = role or PLAYER
         scope["state"]["participant"] = self._find_participant(headers) or (
@@ -91,7 +100,7 @@ class Access:
         if path in OPEN_PATHS:
             return None
         if role is None:
-            return self._new_ticket(scope, path) or refusal(
+            return self._new_session(scope, path, headers) or refusal(
                 "token",
                 401,
                 "This server needs a token: send the header Authorization: Bearer <token>.",
@@ -164,8 +173,8 @@ class Access:
             if is_trainer or self._find_participant(headers):
                 return TRAINER
             return PLAYER if is_player and self._player_token else None
-        ticket = HTTPConnection(scope).cookies.get(COOKIE, "")
-        return TRAINER if hmac.compare_digest(ticket.encode(), self._ticket.encode()) else None
+        session_id = HTTPConnection(scope).cookies.get(COOKIE, "")
+        return TRAINER if self._sessions.is_valid(session_id) else None
 
     def _find_participant(self, headers: Headers) -> str | None:
         """Return the name of the participant whose bearer token the request has."""
@@ -176,7 +185,7 @@ class Access:
         ]
         return names[0] if names else None
 
-    def _new_ticket(self, scope: Scope, path: str) -> Response | None:
+    def _new_session(self, scope: Scope, path: str, headers: Headers) -> Response | None:
         """For a browser that opens `/web?token=…`: the same page, with a cookie for the token."""
         if scope.get("method") != "GET" or not f"{path}/".startswith(f"{WEB}/"):
             return None
@@ -186,8 +195,11 @@ class Access:
             return None
         location = scope["path"] + (f"?{urlencode(query)}" if query else "")
         response = RedirectResponse(location, 303)
-        secure = scope.get("scheme") == "https"
-        response.set_cookie(COOKIE, self._ticket, httponly=True, samesite="lax", secure=secure)
+        # Hugging Face ends TLS in front of a Space, under the Space's own name.
+        is_space = bool(self._own_name) and _address(headers.get("host", "")) == self._own_name
+        is_https = is_space or scope.get("scheme") == "https"
+        cookie = cookie_header(self._sessions.new_id(), is_https=is_https, path="/")
+        response.headers.append("set-cookie", cookie)
         return response
 
 

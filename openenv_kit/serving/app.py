@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from openenv_kit.environment import Environment
+    from openenv_kit.serving.page_sessions import PageSessions
     from openenv_kit.serving.sockets import SessionSlots
 
 OUR_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state", "/docs", "/redoc")
@@ -35,11 +36,13 @@ class Shared(NamedTuple):
     Attributes:
         store: where the episodes of all are.
         slots, rpc_slots: their sessions on `/ws` and on `/mcp`.
+        page_sessions: of browsers that opened the page with the token.
     """
 
     store: EpisodeStore
     slots: SessionSlots
     rpc_slots: SessionSlots
+    page_sessions: PageSessions
 
 
 def build_app(
@@ -57,20 +60,21 @@ def build_app(
     from openenv_kit.serving import metrics
     from openenv_kit.serving.draining import DRAIN
     from openenv_kit.serving.mounts import mount
+    from openenv_kit.serving.page_sessions import PageSessions
     from openenv_kit.serving.play import WORKER_THREADS
     from openenv_kit.serving.sockets import SessionSlots
     from openenv_kit.serving.upkeep import kept_up
 
     limits = (chosen.max_sessions, chosen.max_mcp_sessions)
-    shared = Shared(
-        open_store(chosen), *(SessionSlots(each, chosen.idle_timeout_s) for each in limits)
-    )
+    store = open_store(chosen)
+    slots, rpc_slots = (SessionSlots(each, chosen.idle_timeout_s) for each in limits)
+    shared = Shared(store, slots, rpc_slots, PageSessions(chosen.token, store))
     served = environment or get_environment()
     every = (served, *others)
     made = _app_of(served, chosen, shared, every)
     apps = {each.name: _app_of(each, chosen, shared, every) for each in others}
     if apps:
-        mount(made, served.name, apps, chosen)
+        mount(made, served.name, apps, chosen, shared.page_sessions)
     own = [(each, each.router.lifespan_context) for each in (made, *apps.values())]
 
     @asynccontextmanager
@@ -127,7 +131,8 @@ def _app_of(
     routes.add_error_answers(made)
     if served.rules.anonymous:
         add_named_callers(made)
-    made.add_middleware(Gate, settings=chosen)  # the last one added is the outermost
+    # The last one added is the outermost.
+    made.add_middleware(Gate, settings=chosen, sessions=shared.page_sessions)
     return made
 
 

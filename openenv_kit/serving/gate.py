@@ -26,6 +26,8 @@ from starlette.websockets import WebSocket
 from openenv_kit.serving import clients, frames, logs, metrics
 from openenv_kit.serving.access import OPEN_PATHS, WEB, Access, refusal
 from openenv_kit.serving.connections import STATE_KEY, Connection
+from openenv_kit.serving.headers import security_headers
+from openenv_kit.serving.page_sessions import PageSessions
 from openenv_kit.serving.settings import ANONYMOUS_PARTICIPANT, Settings
 
 QUIET_PATHS = (*OPEN_PATHS, "/metrics")
@@ -53,11 +55,16 @@ class Gate:
     Args:
         app: what is behind it.
         settings: of the server.
+        sessions: of browsers; see `Access`.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, sessions: PageSessions | None = None
+    ) -> None:
         self._app = app
-        self._access = Access(settings)
+        self._access = Access(settings, sessions)
+        self._headers = security_headers(settings, is_page=False)
+        self._page_headers = security_headers(settings, is_page=True)
         self._max_bytes = settings.max_message_bytes
         self._timeout_s = settings.request_timeout_s
         self._has_shares = not settings.token
@@ -95,6 +102,7 @@ class Gate:
     async def _logged(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, and log how."""
         started, path = time.perf_counter(), route_path(scope)
+        is_page = f"{path}/".startswith(f"{WEB}/")
         request_id = _request_id(Headers(scope=scope))
         notes: dict[str, Any] = {}
         scope["state"]["notes"] = notes
@@ -107,7 +115,8 @@ class Gate:
                 status = message["status"]
                 scope["state"]["answered"] = True
                 named = (b"x-request-id", request_id.encode("latin-1"))
-                message["headers"] = [*message.get("headers", ()), named]
+                more = self._page_headers if is_page else self._headers
+                message["headers"] = [*message.get("headers", ()), named, *more]
             await send(message)
 
         try:
@@ -124,7 +133,7 @@ class Gate:
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request on, unless it may not pass or its body is more than it may be."""
         headers, path = Headers(scope=scope), route_path(scope)
-        denial = self._access.denial(scope, path, headers)
+        denial = await self._access.denial(scope, path, headers)
         clients.PARTICIPANT.set(scope["state"].get("participant", ANONYMOUS_PARTICIPANT))
         if scope["type"] == "websocket":
             if denial is None:

@@ -15,6 +15,7 @@ from openenv_kit.environment import Environment, environments, get_environment, 
 from openenv_kit.errors import InvalidValueError, require_name, unknown_name_message
 from openenv_kit.serving import frames
 from openenv_kit.serving.gate import Gate, route_path
+from openenv_kit.serving.page_sessions import PageSessions
 from openenv_kit.serving.settings import ALL, NONE, Settings
 from openenv_kit.trust.splits import SESSIONS
 
@@ -82,15 +83,21 @@ class Mounts:
         root: name of its environment.
         apps: the others, by name.
         settings: of all; names are told to those whom they let in.
+        sessions: of browsers.
     """
 
     def __init__(
-        self, app: ASGIApp, root: str, apps: Mapping[str, ASGIApp], settings: Settings
+        self,
+        app: ASGIApp,
+        root: str,
+        apps: Mapping[str, ASGIApp],
+        settings: Settings,
+        sessions: PageSessions,
     ) -> None:
         self._app = app
         self._root = root
         self._apps = apps
-        self._unknown = Gate(self._refuse, settings)
+        self._unknown = Gate(self._refuse, settings, sessions)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Find the app by the first segment of the path."""
@@ -118,7 +125,13 @@ class Mounts:
         await frames.response({"detail": detail}, 404)(scope, receive, send)
 
 
-def mount(root: FastAPI, name: str, apps: Mapping[str, ASGIApp], settings: Settings) -> None:
+def mount(
+    root: FastAPI,
+    name: str,
+    apps: Mapping[str, ASGIApp],
+    settings: Settings,
+    sessions: PageSessions,
+) -> None:
     """Serve other environments' apps below their names.
 
     Args:
@@ -126,6 +139,7 @@ def mount(root: FastAPI, name: str, apps: Mapping[str, ASGIApp], settings: Setti
         name: of that environment.
         apps: the others, by name.
         settings: of all.
+        sessions: of browsers.
     """
     from fastapi.routing import APIRoute
 
@@ -133,4 +147,4 @@ def mount(root: FastAPI, name: str, apps: Mapping[str, ASGIApp], settings: Setti
     # In front of the framework's own route, which knows of one environment.
     listed = APIRoute("/list_environments", lambda: names, tags=["Task API"])
     root.router.routes.insert(0, listed)
-    root.add_middleware(Mounts, root=name, apps=apps, settings=settings)
+    root.add_middleware(Mounts, root=name, apps=apps, settings=settings, sessions=sessions)

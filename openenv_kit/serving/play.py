@@ -30,6 +30,7 @@ from openenv_kit.serving import clients, frames, metrics
 from openenv_kit.serving.draining import DRAIN
 from openenv_kit.serving.framework import begin
 from openenv_kit.serving.handles import new_episode_id, new_player_id
+from openenv_kit.serving.recordings import EpisodeRecorder, recorder_of
 from openenv_kit.serving.running_episodes import (
     RUNNING,
     EndReason,
@@ -84,6 +85,7 @@ class Play:
         final: the reply that ended the episode, without its content, once there is one.
         parts: what the final score is made of; None where nothing was graded.
         started: of a stored episode, how it was started; see `held.start_text`.
+        recorder: records it for the data folder, where it is recorded.
         running: its entry among the running episodes of this worker, where it has one.
     """
 
@@ -101,6 +103,7 @@ class Play:
     final: Reply | None = None
     parts: dict[str, Any] | None = None
     started: dict[str, Any] = field(default_factory=dict)
+    recorder: EpisodeRecorder | None = None
     running: RunningEpisode | None = None
 
     def __post_init__(self) -> None:
@@ -118,7 +121,8 @@ class Play:
         if reply.status == ERROR:
             metrics.ERRORS.labels("reset").inc()
             return reply
-        self._opened(arguments.get("episode_id") or new_episode_id(), arguments, new_player_id())
+        named = arguments.get("episode_id") or new_episode_id()
+        self._opened(named, arguments, new_player_id(), reply)
         metrics.RESETS.labels(self.transport).observe(time.perf_counter() - started)
         return reply
 
@@ -139,6 +143,8 @@ class Play:
         """
         started = time.perf_counter() if asked_at is None else asked_at
         reply = self.session.step(action)
+        if self.recorder is not None and self.final is None:
+            self.recorder.step(action, reply)
         if self.recorded_bytes <= self.max_record_bytes:
             self.keep(frames.dumps(action) if text is None else text)
         if self.running is not None:
@@ -148,6 +154,8 @@ class Play:
             if self.parts is not None or self.session.is_sealed:
                 metrics.SCORES.observe(reply.reward or 0.0)
             RUNNING.end(self.running, _end_reason(reply), reply.reward or 0.0)
+            if self.recorder is not None:
+                self.recorder.finish(reply)
         data = self.data(reply, names)
         tools, name = self.environment.tools, "refused"
         if reply.status == ERROR:
@@ -180,7 +188,7 @@ class Play:
         Nothing is counted or recorded twice. Slow calls whose result is given are not run.
         """
         opening = begin(self.environment, self.session, arguments, self.limits)
-        self._opened(episode_id, arguments, player_id)
+        self._opened(episode_id, arguments, player_id, opening)
         for index, text in enumerate(actions):
             self.follow(text, slow_results.get(index))
         state, last = self.state(), self.final or opening
@@ -191,7 +199,10 @@ class Play:
 
     def follow(self, text: bytes, slow_result: bytes | None = None) -> None:
         """Play an action that is stored already, with the result of its slow call, if any."""
-        reply = self.session.replay_step(frames.loads(text), unpack_result(slow_result))
+        action = frames.loads(text)
+        reply = self.session.replay_step(action, unpack_result(slow_result))
+        if self.recorder is not None and self.final is None:
+            self.recorder.step(action, reply)
         if reply.done and self.final is None:
             self._end(reply)
         self.keep(text)
@@ -261,11 +272,15 @@ class Play:
         """What a trainer is told when an episode starts: its id, and its player's."""
         return {"episode_id": self.episode_id, "player_id": self.player_id}
 
-    def _opened(self, episode_id: str, arguments: Mapping[str, Any], player_id: str) -> None:
+    def _opened(
+        self, episode_id: str, arguments: Mapping[str, Any], player_id: str, opening: Reply
+    ) -> None:
         self.episode_id, self.player_id = episode_id, player_id
         self.arguments = {name: value for name, value in arguments.items() if name != "episode_id"}
         self.actions, self.slow_results, self.recorded_bytes = [], {}, 0
         self.final = self.parts = None
+        given = (self.environment, self.limits, self.transport, self.arguments)
+        self.recorder = recorder_of(*given, opening)
 
     def _end(self, reply: Reply) -> None:
         parts = self.environment.score_parts(observed(reply))

@@ -162,7 +162,11 @@ class Settings(BaseModel):
     """most submissions that a reset may ask for"""
     episode_store: str = ""
     """where HTTP and MCP episodes are kept: a file for SQLite, a redis:// address, or `memory`
-    (one worker, gone with it); empty for a file in the temporary folder"""
+    (one worker, gone with it); empty for a file in the data folder or else the temporary one"""
+    data_folder: str = ""
+    """folder on persistent storage, such as `/data` in a Space: the episode store is there, unless
+    OPENENV_KIT_EPISODE_STORE names another one, and recordings of finished episodes; empty for
+    neither"""
     episode_ttl_s: int = _set(3600, 1, 2_592_000)
     """seconds that a stored episode lives after its last use"""
     max_stored_episodes: int = _set(100_000, 1, 10_000_000)

@@ -310,7 +310,8 @@ class EpisodeStore(Protocol):
 def open_store(chosen: Settings) -> EpisodeStore:
     """The store that the settings name.
 
-    Without a name: a file in a folder of ours under the temporary folder. A server of a single
+    Without a name: a file in the data folder, or else in a folder of ours under the temporary
+    folder. A server of a single
     process keeps its episodes in memory where that cannot be made; of several, each would keep
     episodes that the others do not know.
 
@@ -342,16 +343,21 @@ def open_store(chosen: Settings) -> EpisodeStore:
             "OPENENV_KIT_EPISODE_STORE is 'memory', which each worker has for itself, and "
             "there are several workers; allowed: a file, a redis:// address, or one worker."
         )
+    file_name = f"episodes-{SCHEMA_VERSION}.sqlite3"
     try:
-        path = address or str(private_folder() / f"episodes-{SCHEMA_VERSION}.sqlite3")
+        if address or not chosen.data_folder:
+            path = address or str(private_folder() / file_name)
+        else:
+            path = str(Path(chosen.data_folder) / file_name)
         return SqliteStore(path, limits)
     except (OSError, sqlite3.Error) as problem:
-        if address or several:
-            where = repr(address) if address else "the temporary folder"
+        if address or several or chosen.data_folder:
+            where = address or chosen.data_folder
             raise StoreUnavailableError(
-                f"The episode store in {where} cannot be opened ({problem}). Set "
-                "OPENENV_KIT_EPISODE_STORE to a file that can be written, or to a redis:// "
-                "address."
+                f"The episode store in {repr(where) if where else 'the temporary folder'} cannot "
+                f"be opened ({problem}). Set OPENENV_KIT_EPISODE_STORE to a file that can be "
+                "written or to a redis:// address, or OPENENV_KIT_DATA_FOLDER to a folder that "
+                "can be written."
             ) from problem
         logger.warning(
             "episodes are kept in memory and end with this process",
