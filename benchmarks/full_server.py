@@ -23,6 +23,8 @@ from benchmarks.server_process import HOST, ServerProcess, serving
 
 AT_ONCE = 8
 """Resets that are asked for at the same time; a server refuses more than 32 that wait."""
+READ_BY = 64
+"""Sessions that read their counts: enough to fill every cache."""
 EXPENSIVE_QUERY = " UNION ALL ".join(["SELECT * FROM counts"] * 40) + " ORDER BY 1"
 MIB = 1 << 20
 
@@ -58,7 +60,7 @@ def first_action(level: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 async def fill(port: int, sessions: int, level: str, first_seed: int) -> list[Session]:
-    """Open WebSocket sessions and start an episode of its own in each; then read its counts."""
+    """Open WebSocket sessions and start an episode of its own in each; some read their counts."""
     opened = await connect_all(HOST, port, sessions)
     turns = asyncio.Semaphore(AT_ONCE)
 
@@ -66,24 +68,22 @@ async def fill(port: int, sessions: int, level: str, first_seed: int) -> list[Se
         async with turns:
             message = {"type": "reset", "data": {"difficulty": level, "seed": seed}}
             data = (await session.ask(message, 600.0))["data"]
-            action = first_action(level, data["observation"]["config"])
-            await session.ask({"type": "step", "data": action}, 600.0)
+            if seed - first_seed < READ_BY:
+                action = first_action(level, data["observation"]["config"])
+                await session.ask({"type": "step", "data": action}, 600.0)
 
     await asyncio.gather(*(play(each, first_seed + n) for n, each in enumerate(opened)))
     return opened
 
 
 async def fill_stored(url: str, episodes: int, level: str, first_seed: int) -> None:
-    """Start stored episodes over HTTP, and read the counts of each."""
+    """Start stored episodes over HTTP."""
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def play(client: httpx.AsyncClient, seed: int) -> None:
         async with turns:
             body = {"difficulty": level, "seed": seed}
-            reply = (await client.post("/reset", json=body)).raise_for_status().json()
-            action = first_action(level, reply["observation"]["config"])
-            step = {"episode_id": reply["episode_id"], "action": action}
-            (await client.post("/step", json=step)).raise_for_status()
+            (await client.post("/reset", json=body)).raise_for_status()
 
     async with httpx.AsyncClient(base_url=url, timeout=600) as client:
         await asyncio.gather(*(play(client, first_seed + n) for n in range(episodes)))
@@ -100,26 +100,29 @@ async def measure(
     server: ServerProcess, level: str, sessions: int, stored: int, limit_mib: int
 ) -> list[Figure]:
     """Return the memory of the empty server, of the full one, and what each session takes."""
+    figures: list[Figure] = []
+
+    def add(what: str, value: float, bound: float | None, unit: str) -> None:
+        figures.append(Figure(what, value, bound, unit))
+        typer.echo(f"{what}: {value:,.0f} {unit}", err=True)  # the next figure takes minutes
+
     opened = await fill(server.port, AT_ONCE, level, 900_000)  # imports, tables, worker processes
     for session in opened:
         session.leave()
     await asyncio.sleep(1.0)
     empty = total_bytes(server)
     opened = await fill(server.port, sessions, level, 1)
-    figures = [
-        Figure("server without sessions", empty / MIB, None, "MiB"),
-        Figure(f"{sessions} sessions of {level}", total_bytes(server) / MIB, limit_mib, "MiB"),
-        Figure("each session", (total_bytes(server) - empty) / sessions / 1e3, None, "kB"),
-    ]
+    add("server without sessions", empty / MIB, None, "MiB")
+    full = total_bytes(server)
+    add(f"{sessions} sessions of {level}", full / MIB, limit_mib, "MiB")
+    add("each session", (full - empty) / sessions / 1e3, None, "kB")
     await fill_stored(server.url, stored, level, 500_000)
-    what = f"and {stored} stored episodes"
-    figures.append(Figure(what, total_bytes(server) / MIB, limit_mib, "MiB"))
+    add(f"and {stored} stored episodes", total_bytes(server) / MIB, limit_mib, "MiB")
     if level == "drill_sql":
         await ask_expensive_queries(opened[:AT_ONCE])
-        figures.append(Figure("and expensive queries", total_bytes(server) / MIB, limit_mib, "MiB"))
+        add("and expensive queries", total_bytes(server) / MIB, limit_mib, "MiB")
     below = [pid for pid in processes_below(server.process.pid) if pid != server.process.pid]
-    shares = [pss_bytes(pid) / MIB for pid in below]
-    figures.append(Figure("of this in other processes", sum(shares), None, "MiB"))
+    add("of this in other processes", sum(map(pss_bytes, below)) / MIB, None, "MiB")
     return figures
 
 

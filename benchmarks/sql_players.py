@@ -18,6 +18,8 @@ EXPENSIVE_QUERY = " UNION ALL ".join(["SELECT * FROM counts"] * 40) + " ORDER BY
 """1,240 characters that sort forty copies of the counts; refused, because it needs more memory than
 a query may have."""
 CHEAP_QUERY = "SELECT week, count(*) FROM counts GROUP BY week"
+RESETS, QUERIES = 20, 4
+"""Of each kind in a round."""
 MAX_RATIO = 2.0
 """How much longer a reset may take beside such players."""
 
@@ -50,18 +52,53 @@ async def time_resets(port: int, count: int, first_seed: int, level: str) -> lis
     return times_ms
 
 
-async def play_expensively(port: int, seeds: itertools.count[int]) -> None:
-    """Ask the expensive query until the task is cancelled; start over once no call is left."""
-    session = await connect(HOST, port)
-    while True:
-        await reset(session, "drill_sql", next(seeds))
-        refused_at_once = 0
-        while refused_at_once < 3:
-            started = time.perf_counter()
+class ExpensivePlayers:
+    """Players who ask the expensive query over and over, and can be paused together."""
+
+    def __init__(self, port: int, players: int) -> None:
+        self._port, self._players = port, players
+        self._seeds = itertools.count(500_000)
+        self._may_ask = asyncio.Event()
+        self._asking = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def resume(self) -> None:
+        """Let the players ask, and wait until all of them do."""
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._play()) for _ in range(self._players)]
+        self._may_ask.set()
+        while self._asking < self._players:
+            self._raise_problem()
+            await asyncio.sleep(0.05)
+
+    async def pause(self) -> None:
+        """Let no player ask any more, and wait for the replies."""
+        self._may_ask.clear()
+        while self._asking:
+            self._raise_problem()
+            await asyncio.sleep(0.05)
+
+    def stop(self) -> None:
+        """End the players."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _raise_problem(self) -> None:
+        for task in self._tasks:
+            if task.done():
+                task.result()
+
+    async def _play(self) -> None:
+        """Ask for as long as the episode has calls and steps left, then start another one."""
+        session, is_used_up = await connect(HOST, self._port), True
+        while True:
+            await self._may_ask.wait()
+            self._asking += 1
+            if is_used_up:
+                await reset(session, "drill_sql", next(self._seeds))
             data = await ask_query(session, EXPENSIVE_QUERY)
-            refused_at_once += time.perf_counter() - started < 0.05
-            if data["done"]:
-                break
+            is_used_up = data["done"] or "call submit_report" in data["observation"]["message"]
+            self._asking -= 1
 
 
 async def time_queries(port: int, count: int, seed: int) -> list[float]:
@@ -77,21 +114,20 @@ async def time_queries(port: int, count: int, seed: int) -> list[float]:
     return times_ms
 
 
-async def measure(port: int, resets: int, players: int, level: str) -> list[Figure]:
-    """Time resets and cheap queries alone, then beside the expensive players."""
+async def measure(port: int, rounds: int, players: int, level: str) -> list[Figure]:
+    """Time resets and cheap queries, in turns alone and beside the expensive players."""
+    expensive = ExpensivePlayers(port, players)
+    idle_ms, busy_ms, idle_query_ms, busy_query_ms = [], [], [], []
     await time_resets(port, 5, 1_000, level)
-    idle_ms = await time_resets(port, resets, 2_000, level)
-    idle_query_ms = await time_queries(port, 8, 1_900)
-    seeds = itertools.count(5_000)
-    playing = [asyncio.create_task(play_expensively(port, seeds)) for _ in range(players)]
-    await asyncio.sleep(6.0)  # all of them have started their episodes
-    busy_ms, busy_query_ms = await asyncio.gather(
-        time_resets(port, resets, 2_000 + resets, level), time_queries(port, 8, 1_901)
-    )
-    for task in playing:
-        if task.done():
-            task.result()
-        task.cancel()
+    for number in range(rounds):
+        seed = 2_000 + 2 * RESETS * number
+        idle_ms += await time_resets(port, RESETS, seed, level)
+        idle_query_ms += await time_queries(port, QUERIES, 100_000 + 2 * number)
+        await expensive.resume()
+        busy_ms += await time_resets(port, RESETS, seed + RESETS, level)
+        busy_query_ms += await time_queries(port, QUERIES, 100_001 + 2 * number)
+        await expensive.pause()
+    expensive.stop()
     figures = []
     for name, share in (("p50", 0.5), ("p95", 0.95)):
         idle, busy = percentile(idle_ms, share), percentile(busy_ms, share)
@@ -109,14 +145,14 @@ async def measure(port: int, resets: int, players: int, level: str) -> list[Figu
 
 
 def main(
-    resets: Annotated[int, typer.Option(help="resets in each measurement")] = 100,
+    rounds: Annotated[int, typer.Option(help="rounds of 20 resets alone and 20 beside them")] = 5,
     players: Annotated[int, typer.Option(help="players with expensive queries")] = 8,
     level: Annotated[str, typer.Option(help="level of the resets that are timed")] = "drill",
 ) -> None:
     """Measure resets and cheap queries beside players whose queries are expensive."""
     settings = {"ENVIRONMENT": "drilldown", "OPENENV_KIT_EPISODE_STORE": "memory"}
     with serving(environ=settings) as server:
-        figures = asyncio.run(measure(server.port, resets, players, level))
+        figures = asyncio.run(measure(server.port, rounds, players, level))
     print_figures("Resets beside expensive SQL", figures)
 
 

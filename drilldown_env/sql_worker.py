@@ -34,8 +34,8 @@ HEAP = 64 * 2**20
 """Memory of SQLite in bytes, for all databases together."""
 MAX_CPU_S = 5
 """CPU seconds of one query, five times what the most expensive steps take."""
-NICENESS = 10
-"""Priority below the server's: on a core that both want, resets and other steps get nine tenths."""
+NICENESS = 5
+"""Priority below the server's: on a core that both want, the server gets three quarters."""
 LONGEST_TEXT = 4_000
 MOST_VALUES, MOST_HELD_VALUES = 200_000, 400_000
 """Values that one median is taken of, and that all medians of a query hold at a time."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from drilldown_env import packed_counts, session, sql, sql_worker
 from drilldown_env.building import build_episode
@@ -18,7 +19,7 @@ from drilldown_env.packed_counts import PackedCounts
 from drilldown_env.session import DrillSession, episode_of
 from openenv_kit.byte_cache import ByteCache
 from openenv_kit.environment import ERROR, Reply
-from openenv_kit.serving.http_episodes import Episodes
+from openenv_kit.serving.http_episodes import MAX_PLAYS_BYTES, Episodes
 from openenv_kit.serving.settings import Settings
 
 from .cases import EASY, EMPTY, WIDE, episode
@@ -242,3 +243,22 @@ def test_databases_of_a_worker_are_bounded_by_bytes() -> None:
         [sys.executable, "-c", script], capture_output=True, check=True, text=True
     )
     assert found.stdout.split("\n")[0] == "['ok', 'ok', 'ok'] ['b', 'c', 'd'] unknown"
+
+
+def test_pod_full_of_the_most_expensive_level_fits_its_memory_limit() -> None:
+    """By estimates of each part; `benchmarks.full_server` measures the sum."""
+    manifest = Path("deploy/kubernetes/metric-tracker.yaml").read_text(encoding="utf-8")
+    spec = next(yaml.safe_load_all(manifest))["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    sessions = {each["name"]: each.get("value") for each in container["env"]}
+    empty_server, in_tmp, sql_process = 260 << 20, 64 << 20, 12 << 20
+    caches = MAX_PLAYS_BYTES + session.EPISODES.max_bytes + packed_counts.MAX_UNPACKED_BYTES
+    needed = (
+        empty_server
+        + in_tmp
+        + caches
+        + 2 * (sql_process + sql_worker.HEAP)
+        + int(sessions["MAX_CONCURRENT_ENVS"]) * opened().memory_bytes
+    )
+    limit = container["resources"]["limits"]["memory"]
+    assert needed < 0.8 * int(limit.removesuffix("Gi")) * 2**30
