@@ -6,13 +6,15 @@ WORKDIR /src
 
 # Dependencies first, so that a change of our own code keeps this layer.
 # --without-pip: the environment is copied whole, and nothing installs into it later.
+# --no-deps: the lock is complete, and pip before 24 rejects an extra of a pinned package in hash mode
+# (`pydantic[email]`, which fastmcp requires).
 COPY requirements.lock requirements-build.lock ./
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install \
-        --no-compile --require-hashes -r requirements.lock \
+        --no-compile --no-deps --require-hashes -r requirements.lock \
     && python -m venv --without-pip /opt/build \
     && python -m pip --python /opt/build/bin/python install \
-        --no-compile --require-hashes -r requirements-build.lock
+        --no-compile --no-deps --require-hashes -r requirements-build.lock
 
 COPY pyproject.toml README.md LICENSE ./
 COPY openenv_kit openenv_kit
@@ -43,6 +45,8 @@ LABEL org.opencontainers.image.title="Metric Tracker RL" \
     org.opencontainers.image.licenses="BSD-3-Clause"
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
+# The Python packages of the image, as CycloneDX; scanners find the file by the end of its name.
+COPY sbom.cdx.json ./
 
 # Everything a library might write goes to /tmp, so the root filesystem can be read-only.
 ENV PATH=/opt/venv/bin:$PATH \

@@ -1,40 +1,27 @@
-"""What the project weighs, beside what it may weigh; ends with 1 where it is too much.
+"""Print the size of the project and its change since another commit. Never fails.
 
-    python .ci/weight.py
+    python .ci/weight.py [--base REV]
 
-Counted are Python tokens without comments and docstrings, the share of lines that are docstrings,
-bytes of data that is not code, lines of research and tools, tracked files and words of docs.
+For each package it prints lines of Python, Python tokens without comments and docstrings, and the
+share of lines that are docstrings. Further rows count tracked files, words of documentation, lines
+of the README, lines of research and benchmarks, and bytes of package data.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import io
 import subprocess
-import sys
 import tokenize
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = {
-    "openenv_kit": 95_000,
-    "metric_tracker_rl": 68_000,
-    "drilldown_env": 48_000,
-    "firewatch_env": 50_000,
-}
-"""Most tokens of each package of the wheel."""
-TOGETHER = 257_000
-LEAST_DOCSTRINGS = 0.13
-"""Share of the packages' lines; what it was before the house was made smaller."""
-MOST_DATA = 200_000
-"""Bytes of files of the packages that are not code."""
-BENCH = ("research", "benchmarks", "docs/generate")
-MOST_BENCH_LINES = 8_000
-MOST_FILES = 720
-MOST_WORDS = 18_000
-MOST_README_LINES = 120
-CODE = {".py", ".js", ".css", ".sql", ".typed", ".html", ".md", ".toml"}
-LAYOUT = {
+PACKAGES = ("openenv_kit", "metric_tracker_rl", "drilldown_env", "firewatch_env")
+BENCH_FOLDERS = ("research/", "benchmarks/", "docs/generate/")
+CODE_SUFFIXES = (".py", ".js", ".css", ".sql", ".typed", ".html", ".md", ".toml")
+LAYOUT_TOKENS = {
     tokenize.COMMENT,
     tokenize.NL,
     tokenize.NEWLINE,
@@ -44,72 +31,146 @@ LAYOUT = {
 }
 
 
-def docstrings(tree: ast.AST) -> dict[tuple[int, int], int]:
-    """Lines of each docstring, by where it begins."""
+@dataclass
+class SourceSize:
+    """Size of some Python source; sizes can be added."""
+
+    lines: int = 0
+    tokens: int = 0
+    docstring_lines: int = 0
+
+    def __add__(self, other: SourceSize) -> SourceSize:
+        return SourceSize(
+            self.lines + other.lines,
+            self.tokens + other.tokens,
+            self.docstring_lines + other.docstring_lines,
+        )
+
+
+def measure_source(source: str) -> SourceSize:
+    """Return the size of one module; of one that does not parse, its lines only."""
+    try:
+        docstrings = find_docstrings(ast.parse(source))
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    except (SyntaxError, tokenize.TokenError):
+        return SourceSize(lines=source.count("\n"))
+    counted = [
+        token
+        for token in tokens
+        if token.type not in LAYOUT_TOKENS and token.start not in docstrings
+    ]
+    return SourceSize(source.count("\n"), len(counted), sum(docstrings.values()))
+
+
+def find_docstrings(tree: ast.AST) -> dict[tuple[int, int], int]:
+    """Return the number of lines of each docstring, by its position (line, column)."""
     found = {}
     for node in ast.walk(tree):
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         first = node.body[0] if node.body else None
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-            text = first.value
-            if isinstance(text.value, str):
-                lines = (text.end_lineno or text.lineno) - text.lineno + 1
-                found[text.lineno, text.col_offset] = lines
+        if not isinstance(first, ast.Expr) or not isinstance(first.value, ast.Constant):
+            continue
+        text = first.value
+        if isinstance(text.value, str):
+            found[text.lineno, text.col_offset] = (text.end_lineno or text.lineno) - text.lineno + 1
     return found
 
 
-def weigh(source: str) -> tuple[int, int, int]:
-    """Tokens, lines, and lines that are docstrings."""
-    lines = docstrings(ast.parse(source))
-    tokens = sum(
-        each.type not in LAYOUT and each.start not in lines
-        for each in tokenize.generate_tokens(io.StringIO(source).readline)
+def run_git(*arguments: str) -> bytes:
+    """Return what a git command prints; nothing where it fails."""
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True).stdout
+
+
+def read_working_tree() -> dict[str, bytes]:
+    """Return the content of every tracked file, by name."""
+    names = run_git("ls-files", "-z").decode().split("\0")
+    return {name: (ROOT / name).read_bytes() for name in names if name and (ROOT / name).is_file()}
+
+
+def read_commit(revision: str) -> dict[str, bytes]:
+    """Return the content of every file of a commit, by name; nothing where git does not know it."""
+    objects: dict[str, str] = {}
+    for entry in run_git("ls-tree", "-r", "-z", revision).decode().split("\0"):
+        if entry:
+            details, name = entry.split("\t", 1)
+            objects[name] = details.split(" ")[2]
+    process = subprocess.run(
+        ["git", "cat-file", "--batch"],
+        cwd=ROOT,
+        input="\n".join(objects.values()).encode(),
+        capture_output=True,
     )
-    return tokens, source.count("\n"), sum(lines.values())
+    output, contents, position = process.stdout, {}, 0
+    for name in objects:
+        header_end = output.index(b"\n", position)
+        size = int(output[position:header_end].split(b" ")[2])
+        contents[name] = output[header_end + 1 : header_end + 1 + size]
+        position = header_end + size + 2
+    return contents
 
 
-def main() -> int:
-    """Print the table; 1 where anything is over its limit."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
-    tracked = [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
-    rows: list[tuple[str, float, float, bool]] = []
+def measure_tree(files: dict[str, bytes]) -> dict[str, float]:
+    """Return every row of the report, by its title, in the order in which it is printed."""
+    rows: dict[str, float] = {}
+    total = SourceSize()
+    for package in PACKAGES:
+        sources = [
+            content.decode("utf-8")
+            for name, content in files.items()
+            if name.startswith(f"{package}/") and name.endswith(".py")
+        ]
+        size = sum(map(measure_source, sources), SourceSize())
+        total += size
+        rows[f"lines of {package}"] = size.lines
+        rows[f"tokens of {package}"] = size.tokens
+        rows[f"docstrings of {package}"] = size.docstring_lines / max(size.lines, 1)
+    rows["lines in the wheel"] = total.lines
+    rows["tokens in the wheel"] = total.tokens
+    rows["docstrings in the wheel"] = total.docstring_lines / max(total.lines, 1)
+    package_folders = tuple(f"{package}/" for package in PACKAGES)
+    rows["bytes of package data"] = sum(
+        len(content)
+        for name, content in files.items()
+        if name.startswith(package_folders) and not name.endswith(CODE_SUFFIXES)
+    )
+    rows["lines of research and benchmarks"] = sum(
+        content.count(b"\n")
+        for name, content in files.items()
+        if name.startswith(BENCH_FOLDERS) and name.endswith(".py")
+    )
+    rows["tracked files"] = len(files)
+    rows["words of docs"] = sum(
+        len(content.decode("utf-8").split())
+        for name, content in files.items()
+        if name.startswith("docs/") and name.endswith(".md")
+    )
+    rows["lines of README"] = files.get("README.md", b"").count(b"\n")
+    return rows
 
-    def most(what: str, measured: float, limit: float) -> None:
-        rows.append((what, measured, limit, measured <= limit))
 
-    total, lines, documented, data = 0, 0, 0, 0
-    for package, limit in PACKAGES.items():
-        files = [ROOT / name for name in tracked if name.startswith(f"{package}/")]
-        weighed = [weigh(each.read_text("utf-8")) for each in files if each.suffix == ".py"]
-        tokens = sum(each[0] for each in weighed)
-        lines, documented = (
-            lines + sum(e[1] for e in weighed),
-            documented + sum(e[2] for e in weighed),
-        )
-        data += sum(each.stat().st_size for each in files if each.suffix not in CODE)
-        total += tokens
-        most(f"tokens of {package}", tokens, limit)
-    most("tokens in the wheel", total, TOGETHER)
-    share = documented / lines
-    rows.append(("docstrings, least share", share, LEAST_DOCSTRINGS, share >= LEAST_DOCSTRINGS))
-    most("bytes of data", data, MOST_DATA)
-    bench = [name for name in tracked if name.startswith(BENCH) and name.endswith(".py")]
-    most("lines of research and tools", sum(_lines(name) for name in bench), MOST_BENCH_LINES)
-    most("tracked files", len(tracked), MOST_FILES)
-    pages = [name for name in tracked if name.startswith("docs/") and name.endswith(".md")]
-    words = sum(len((ROOT / name).read_text("utf-8").split()) for name in pages)
-    most("words of docs", words, MOST_WORDS)
-    most("lines of README", _lines("README.md"), MOST_README_LINES)
-    for what, measured, limit, holds in rows:
-        shown = (f"{each:>10,.2f}" if each < 1 else f"{each:>10,.0f}" for each in (measured, limit))
-        print(f"{what:32}{' of '.join(shown)}{'' if holds else '  OVER'}")
-    return int(not all(holds for *_, holds in rows))
+def format_change(value: float, before: float | None) -> str:
+    """Return a row's change since the other commit; empty where that is not known."""
+    if before is None:
+        return ""
+    change = value - before
+    return f"{change:>+10.3f}" if isinstance(value, float) else f"{change:>+10,d}"
 
 
-def _lines(name: str) -> int:
-    return (ROOT / name).read_text("utf-8").count("\n")
+def main() -> None:
+    """Print the report."""
+    parser = argparse.ArgumentParser(description="Print the size of the project.")
+    parser.add_argument(
+        "--base", default="HEAD~1", help="commit to compare with (default: the previous one)"
+    )
+    base = parser.parse_args().base
+    rows, rows_before = measure_tree(read_working_tree()), {}
+    if files_before := read_commit(base):
+        rows_before = measure_tree(files_before)
+    for title, value in rows.items():
+        shown = f"{value:>10.3f}" if isinstance(value, float) else f"{value:>10,d}"
+        print(f"{title:34}{shown}{format_change(value, rows_before.get(title))}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -74,8 +74,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--step-us", type=float, default=98, help="CPU per step")
     parser.add_argument("--reset-us", type=float, default=1263, help="CPU per reset")
-    parser.add_argument("--session-kb", type=float, default=60, help="memory per session")
-    parser.add_argument("--worker-mb", type=float, default=200, help="memory of an idle worker")
+    help_of_kb = "memory per session; about 550 on drill_sql"
+    parser.add_argument("--session-kb", type=float, default=60, help=help_of_kb)
+    parser.add_argument("--worker-mb", type=float, default=250, help="memory of an idle worker")
     parser.add_argument("--slots", type=int, default=1024, help="MAX_CONCURRENT_ENVS")
     parser.add_argument("--steps-per-episode", type=float, default=12)
     parser.add_argument("--p99-ms", type=float, default=50, help="bound on the 99th percentile")

@@ -35,5 +35,5 @@ def generate(config: DrillConfig) -> tuple[Draw, Episode, int]:
 
 
 def build_episode(config: DrillConfig) -> Episode:
-    """The episode of a configuration; see `generate`."""
-    return generate(config)[1]
+    """The episode of a configuration, packed; see `generate`."""
+    return generate(config)[1].packed()

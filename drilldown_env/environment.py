@@ -58,6 +58,20 @@ def observed(text: str, answer: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return {"config": json.loads(text.rpartition("\n")[2])} if answer is None else answer
 
 
+def count_sql_workers() -> int:
+    """Return how many processes for SQL queries run on this worker."""
+    from drilldown_env.sql import worker_counts
+
+    return worker_counts().started
+
+
+def count_busy_sql_workers() -> int:
+    """Return how many of them run a query at the moment."""
+    from drilldown_env.sql import worker_counts
+
+    return worker_counts().busy
+
+
 class Drilldown(Environment):
     """An analyst's morning; see `openenv_kit.environment.Environment`."""
 
@@ -75,6 +89,7 @@ class Drilldown(Environment):
         introduction=introduction,
         observed=observed,
         in_force=in_force,
+        gauges={"sql_workers": count_sql_workers, "busy_sql_workers": count_busy_sql_workers},
     )
     reset_arguments: Sequence[str] = RESET_ARGUMENTS
     rules = Rules(MAX_STEPS, model_rounds=60)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +14,11 @@ from drilldown_env.cube import cube_of, segment_of
 from drilldown_env.definition import Root
 from drilldown_env.domain import Domain
 from drilldown_env.generator import Draw
+from drilldown_env.packed_counts import PackedCounts
 from drilldown_env.report import DOWN, UP, ReportRow
+
+OTHER_BYTES = 24_000
+"""Of an episode beside its counts: alert, calendar, change log and report."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +28,7 @@ class Episode:
     Attributes:
         config: what it was made from.
         dates: ISO dates, in order.
-        counts: daily counts, shape (leaves, stages, days), int32, read-only.
+        counts_source: the daily counts, as they are or packed.
         events: the public calendar.
         log: the public change log.
         alert: what it begins with.
@@ -33,11 +37,28 @@ class Episode:
 
     config: DrillConfig
     dates: tuple[str, ...]
-    counts: NDArray[np.int32]
+    counts_source: NDArray[np.int32] | PackedCounts
     events: tuple[Event, ...]
     log: tuple[Entry, ...]
     alert: str
     expected_rows: tuple[ReportRow, ...]
+
+    @property
+    def counts(self) -> NDArray[np.int32]:
+        """Daily counts, shape (leaves, stages, days), read-only."""
+        source = self.counts_source
+        return source.unpack() if isinstance(source, PackedCounts) else source
+
+    def packed(self) -> Episode:
+        """Return the episode with its counts packed, which takes a third of the memory."""
+        return replace(self, counts_source=PackedCounts(self.counts))
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that the episode takes, roughly."""
+        source = self.counts_source
+        counts = source.size_bytes if isinstance(source, PackedCounts) else source.nbytes
+        return counts + OTHER_BYTES
 
     @cached_property
     def domain(self) -> Domain:

@@ -1,14 +1,14 @@
 """One play: reset, tool calls within a budget, and the report that ends it.
 
 Plain Python that knows no transport. Whatever a caller does wrong comes back as a reply with status
-`error`, costs a step and no call of the budget, and leaves the episode as it was.
+`error`, costs a step and leaves the episode as it was. It costs no call of the budget, except for a
+query that is refused: it may have been work.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,8 +19,17 @@ from drilldown_env.episode import Episode
 from drilldown_env.grade import Grade, grade
 from drilldown_env.grounding import shown
 from drilldown_env.report import read_report
+from drilldown_env.sql import MAX_EPISODE_STEPS, QueryResult, UnavailableError, execute_query
 from drilldown_env.tasks import task_of
-from drilldown_env.tools import COUNTED, SUBMIT, ReportArguments, find_tool, overview
+from drilldown_env.tools import (
+    COUNTED,
+    SQL_TOOL,
+    SUBMIT,
+    ReportArguments,
+    find_tool,
+    overview,
+)
+from openenv_kit.byte_cache import ByteCache
 from openenv_kit.environment import COMPLETED, ERROR, Reply
 from openenv_kit.errors import ToolArgumentError, echo, require_name
 from openenv_kit.session import COMPONENTS, EXACT, GRADED, GROUNDED, REWARDS, Session
@@ -29,11 +38,13 @@ READY, ANSWERED = "ready", "answered"
 MAX_STEPS = 120
 CHOOSING = ("task_id", "seed", "difficulty", "product", "split", "index")
 RESET_ARGUMENTS = ("episode_id", *CHOOSING, "reward")
-KEPT = 64
-"""Episodes kept in memory per process, roughly 330 kB each."""
+EPISODES: ByteCache[DrillConfig, Episode] = ByteCache(16 << 20, lambda made: made.size_bytes)
+"""Episodes that this process made last."""
 
-episode_of = lru_cache(maxsize=KEPT)(build_episode)
-"""The episode of a configuration, shared by every session that plays it."""
+
+def episode_of(config: DrillConfig) -> Episode:
+    """Return the episode of a configuration, shared by every session that plays it."""
+    return EPISODES.get(config, lambda: build_episode(config))
 
 
 class Progress(BaseModel):
@@ -53,7 +64,7 @@ class DrillSession(Session):
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls = 0
+        self.calls = self.sql_steps = 0
         self._reward = GRADED
         self._shown: set[int] = set()
         self.episode: Episode | None = None
@@ -72,7 +83,8 @@ class DrillSession(Session):
     def open(self, task_id: str, episode: Episode) -> Reply:
         """Start an episode that is already made."""
         self.episode, self.task_id, self.max_steps = episode, task_id, MAX_STEPS
-        self.steps, self.done, self.calls, self._shown = 0, False, 0, set()
+        self.steps, self.done, self._shown = 0, False, set()
+        self.calls = self.sql_steps = 0
         self._reward = GRADED
         config = {**overview(episode), "max_steps": MAX_STEPS, "versions": dict(VERSIONS)}
         content = {"config": config, "calls_left": episode.config.level.budget}
@@ -96,7 +108,10 @@ class DrillSession(Session):
             raise ToolArgumentError(
                 f"All {level.budget} calls that read counts are spent; call {SUBMIT}."
             )
-        result = tool.call(episode, given)
+        if tool.name == SQL_TOOL:
+            result = self._query(episode, tool.read(given).query)
+        else:
+            result = tool.call(episode, given)
         self.calls += counted
         if counted:
             self._shown |= shown(episode, tool.name, given, result)
@@ -107,9 +122,42 @@ class DrillSession(Session):
     def state_fields(self) -> Mapping[str, Any]:
         return {"difficulty": None if self.episode is None else self.episode.config.difficulty}
 
+    @property
+    def memory_bytes(self) -> int:
+        own = super().memory_bytes
+        return own if self.episode is None else own + self.episode.size_bytes
+
     def refused(self, problem: str) -> Reply:
         content = {} if self.episode is None else {"calls_left": self._left(self.episode)}
         return Reply(ERROR, problem, content=content)
+
+    def _query(self, episode: Episode, query: str) -> dict[str, Any]:
+        """Return the answer to a query; one that is refused costs a call.
+
+        Raises:
+            ToolArgumentError: it was refused, or the episode has no SQLite steps left.
+            UnavailableError: it was stopped although nothing is wrong with it.
+        """
+        steps_left = MAX_EPISODE_STEPS - self.sql_steps
+        if steps_left <= 0:
+            raise ToolArgumentError(
+                f"All {MAX_EPISODE_STEPS:,} SQLite steps of the episode's queries are used up; "
+                f"call {SUBMIT}."
+            )
+        found = QueryResult(
+            **self.slow_result(lambda: execute_query(episode, query, steps_left)._asdict())
+        )
+        self.sql_steps += found.steps
+        if found.stopped:
+            raise UnavailableError(found.stopped)
+        if found.answer is None:
+            self.calls += 1
+            raise ToolArgumentError(
+                f"{found.refusal} The query took a call and {found.steps:,} SQLite steps; "
+                f"{self._left(episode)} calls and {MAX_EPISODE_STEPS - self.sql_steps:,} steps are "
+                "left."
+            )
+        return found.answer
 
     def _submit(self, episode: Episode, asked: ReportArguments) -> Reply:
         rows = read_report(asked.rows, episode.domain, episode.dates, episode.log)

@@ -2,36 +2,44 @@
 
 Queries run in a process of their own, see `sql_worker`. Here they are read, their order is made
 complete, and what differs between versions of SQLite is refused: texts made of numbers. Fractions
-have six significant digits.
+have six significant digits. What a query took is counted in steps of SQLite's machine.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import pickle
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
 import threading
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from drilldown_env.change_log import log_entries
 from drilldown_env.episode import Episode
+from drilldown_env.sql_worker import TOO_MANY_STEPS, UNKNOWN
 from openenv_kit.errors import KitError, ToolArgumentError
 
 LONGEST_QUERY = 6_000
 """Characters of a query."""
 MOST_ROWS, MOST_BYTES = 300, 20_000
 """Rows of an answer, and bytes of them as JSON; the rest is left out, and the answer says so."""
-PATIENCE = 6.0
+MAX_QUERY_STEPS = 20_000_000
+"""Steps of one query, ten times what the heaviest of the tests' ordinary ones takes."""
+MAX_EPISODE_STEPS = 200_000_000
+"""Steps of all queries of an episode: 10 s of a worker process where steps are most expensive."""
+PATIENCE = 120.0
 """Seconds after which a query's process is ended: for a machine that stands still."""
-PROCESSES = min(os.cpu_count() or 1, 4)
+PROCESSES = max(1, min((os.cpu_count() or 1) // 2, 2))
+"""Processes of each server worker; they leave half of the cores to everything else."""
 _SCRIPT = Path(__file__).with_name("sql_worker.py")
 _TOKEN = re.compile(
     r"""(?P<skip>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
@@ -41,28 +49,74 @@ _TOKEN = re.compile(
 )
 
 
+class CpuTimeError(Exception):
+    """The process was ended because a query took more CPU time than the most expensive steps."""
+
+
 class UnavailableError(KitError):
     """The query was stopped because the machine is busy; it may be asked again."""
 
 
+class QueryResult(NamedTuple):
+    """What came of a query; one of `answer`, `refusal` and `stopped` is filled.
+
+    Attributes:
+        steps: that it is charged.
+        answer: `columns`, `rows`, and `cut` where rows were left out.
+        refusal: why it has no answer; always the same for the same query.
+        stopped: why it was ended although nothing is wrong with it.
+    """
+
+    steps: int
+    answer: dict[str, Any] | None = None
+    refusal: str = ""
+    stopped: str = ""
+
+
 def run_query(episode: Episode, query: str) -> dict[str, Any]:
-    """The answer to a query.
-
-    Args:
-        episode: what it reads.
-        query: one SELECT.
-
-    Returns:
-        `columns`, `rows`, and `cut` where rows were left out.
+    """Return the answer to a query, see `QueryResult`.
 
     Raises:
         ToolArgumentError: the query is refused, or cannot be run; always for the same reason.
         UnavailableError: it was stopped by the clock.
     """
-    parts = read_query(query)
-    status, columns, rows = _worker_of(episode.config.identity).ask(episode, parts)
+    result = execute_query(episode, query)
+    if result.answer is None:
+        raise (
+            UnavailableError(result.stopped)
+            if result.stopped
+            else ToolArgumentError(result.refusal)
+        )
+    return result.answer
+
+
+def execute_query(episode: Episode, query: str, max_steps: int = MAX_QUERY_STEPS) -> QueryResult:
+    """Run a query and return what came of it.
+
+    Args:
+        episode: what it reads.
+        query: one SELECT.
+        max_steps: steps that it may take; at most `MAX_QUERY_STEPS` count.
+    """
+    allowed = min(max_steps, MAX_QUERY_STEPS)
+    try:
+        parts = read_query(query)
+        status, columns, rows, steps = _worker_of(episode.config.identity).ask(
+            episode, parts, allowed
+        )
+    except ToolArgumentError as problem:
+        return QueryResult(0, refusal=str(problem))
+    except UnavailableError as problem:
+        return QueryResult(allowed, stopped=str(problem))
+    if status == TOO_MANY_STEPS:
+        status = f"it takes more than {allowed:,} steps; group earlier, or join fewer rows"
     if status != "ok":
-        raise ToolArgumentError(f"sql: {status}.")
+        return QueryResult(steps, refusal=f"sql: {status}.")
+    return QueryResult(steps, _answer_of(columns, rows))
+
+
+def _answer_of(columns: list[str], rows: list[Any]) -> dict[str, Any]:
+    """Return the table that a player is shown."""
     answer: dict[str, Any] = {"columns": columns, "rows": []}
     size = 0
     for row in rows[:MOST_ROWS]:
@@ -142,19 +196,35 @@ class Worker:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
+        self.is_busy = False
+        self.queries = self.databases_built = 0
 
-    def ask(self, episode: Episode, parts: tuple[str, str, bool]) -> Any:
-        """The process's answer: status, columns and rows.
+    @property
+    def is_started(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def ask(self, episode: Episode, parts: tuple[str, str, bool], max_steps: int) -> Any:
+        """The process's answer: status, columns, rows and steps.
 
         Raises:
             UnavailableError: there was none in time.
         """
         key = episode.config.identity
         with self._lock:
-            answer = self._exchange((key, None, parts, MOST_ROWS + 1))
-            if answer[0] == "unknown":
-                answer = self._exchange((key, _tables(episode), parts, MOST_ROWS + 1))
-            return answer
+            self.is_busy = True
+            self.queries += 1
+            try:
+                answer = self._exchange((key, None, parts, MOST_ROWS + 1, max_steps))
+                if answer[0] == UNKNOWN:
+                    self.databases_built += 1
+                    tables = _tables(episode)
+                    answer = self._exchange((key, tables, parts, MOST_ROWS + 1, max_steps))
+                return answer
+            except CpuTimeError:
+                return TOO_MANY_STEPS, [], [], max_steps
+            finally:
+                self.is_busy = False
 
     def close(self) -> None:
         """End the process, if this one started it."""
@@ -189,7 +259,11 @@ class Worker:
             size = struct.unpack("<Q", process.stdout.read(8))[0]
             return pickle.loads(process.stdout.read(size))
         except (OSError, struct.error, EOFError):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1.0)
             self.close()
+            if process.returncode == -signal.SIGXCPU:
+                raise CpuTimeError from None
             raise UnavailableError("The query was stopped: its process ended. Ask again.") from None
         except UnavailableError:
             self.close()
@@ -213,6 +287,31 @@ _WORKERS = [Worker() for _ in range(PROCESSES)]
 
 def _worker_of(identity: str) -> Worker:
     return _WORKERS[zlib.crc32(identity.encode()) % PROCESSES]
+
+
+class SqlWorkerCounts(NamedTuple):
+    """Worker processes for SQL of this process, and what they do at the moment.
+
+    Attributes:
+        started: processes that run.
+        busy: of these, those with a query.
+        queries, databases_built: since the start.
+    """
+
+    started: int
+    busy: int
+    queries: int
+    databases_built: int
+
+
+def worker_counts() -> SqlWorkerCounts:
+    """Return how many worker processes for SQL run and are busy, for gauges."""
+    return SqlWorkerCounts(
+        started=sum(worker.is_started for worker in _WORKERS),
+        busy=sum(worker.is_busy for worker in _WORKERS),
+        queries=sum(worker.queries for worker in _WORKERS),
+        databases_built=sum(worker.databases_built for worker in _WORKERS),
+    )
 
 
 @atexit.register

@@ -1,36 +1,44 @@
 """The process that runs queries: SQLite in memory, bounded by work and by memory.
 
 It is started as a plain script with nothing but the standard library, reads pickled requests from
-its standard input and answers on its standard output. A request is (key, tables or None, query);
-the answer (status, columns, rows), where status is "ok", "unknown" for tables that it does not
-hold, or what is wrong with the query.
+its standard input and answers on its standard output. A request is (key, tables or None, query,
+rows at most, steps at most); the answer (status, columns, rows, steps), where status is "ok",
+"unknown" for tables that it does not hold, or what is wrong with the query.
 
-What bounds a query is the same wherever it runs: instructions of SQLite's machine, and memory that
-it has to itself. No clock decides.
+What bounds a query is the same wherever it runs: steps of SQLite's machine, and memory that it has
+to itself. No clock decides. A limit of CPU time ends the process only if a query does what SQLite
+does not count as steps.
 """
 
 from __future__ import annotations
 
 import array
+import math
+import os
 import pickle
 import re
+import resource
 import sqlite3
 import struct
 import sys
+import time
 from collections import OrderedDict
 from itertools import product
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
-KEPT = 6
-"""Databases that are kept open; one takes roughly 6 MB."""
-MOST_WORK, TICK = 20_000_000, 20_000
-"""Instructions of one query, ten times what the heaviest of the tests' ordinary ones takes; and how
-often they are counted."""
-HEAP = 96 * 2**20
+MAX_DATABASES_BYTES = 24 * 2**20
+"""Databases that are kept open, in bytes; one takes roughly 5 MB."""
+TICK = 20_000
+"""Steps of SQLite's machine after which they are counted."""
+HEAP = 64 * 2**20
 """Memory of SQLite in bytes, for all databases together."""
+MAX_CPU_S = 5
+"""CPU seconds of one query, five times what the most expensive steps take."""
+NICENESS = 5
+"""Priority below the server's: on a core that both want, the server gets three quarters."""
 LONGEST_TEXT = 4_000
-MOST_VALUES = 200_000
-"""Values that one median is taken of."""
+MOST_VALUES, MOST_HELD_VALUES = 200_000, 400_000
+"""Values that one median is taken of, and that all medians of a query hold at a time."""
 FUNCTIONS = frozenset(
     (
         *("abs", "avg", "coalesce", "count", "cume_dist", "dense_rank", "first_value", "glob"),
@@ -40,6 +48,11 @@ FUNCTIONS = frozenset(
     )
 )
 TABLES = ("counts", "changes")
+UNKNOWN = "unknown"
+TOO_MANY_STEPS = "too many steps"
+TOO_MUCH_MEMORY = "it takes more memory than one query may; group earlier"
+_SIZES = ("page_count", "page_size")
+_CPU = resource.RLIMIT_CPU
 _KNOWN = re.compile(
     r"(no such column: \"?[\w.]{1,60}|no such table: [\w.]{1,60}|no such function: \w{1,40}"
     r"|ambiguous column name: [\w.]{1,60}|near \"[^\"]{1,40}\": syntax error"
@@ -52,23 +65,43 @@ _KNOWN = re.compile(
 class Median:
     """The middle of the values that are not null; the mean of the two middle ones."""
 
+    held = 0
+    """Values of all medians of the query that runs."""
+
     def __init__(self) -> None:
         self.values: list[float] = []
 
     def step(self, value: Any) -> None:
         """One more value."""
         if isinstance(value, int | float):
-            if len(self.values) >= MOST_VALUES:
+            if len(self.values) >= MOST_VALUES or Median.held >= MOST_HELD_VALUES:
                 raise ValueError("too many values")
             self.values.append(value)
+            Median.held += 1
 
     def finalize(self) -> float | None:
         """The median; None of nothing."""
         ordered = sorted(self.values)
+        Median.held -= len(ordered)
         half = len(ordered) // 2
         if not ordered:
             return None
         return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+class QueryAnswer(NamedTuple):
+    """What came of a query.
+
+    Attributes:
+        status: "ok", or why there is no answer.
+        columns, rows: the table.
+        steps: that the query took, counted by `TICK`.
+    """
+
+    status: str
+    columns: list[str]
+    rows: list[Any]
+    steps: int
 
 
 class Database:
@@ -80,11 +113,17 @@ class Database:
     """
 
     def __init__(self, tables: dict[str, Any]) -> None:
-        self.work, self.denied = 0, ""
-        self.connection = connection = sqlite3.connect(":memory:", isolation_level=None)
+        self.steps = self.max_steps = 0
+        self.denied = ""
+        # Kept statements would take memory that the next query has not got then.
+        self.connection = connection = sqlite3.connect(
+            ":memory:", isolation_level=None, cached_statements=0
+        )
         connection.execute("PRAGMA temp_store=MEMORY")
         connection.execute(f"PRAGMA hard_heap_limit={HEAP}")
         self._fill(tables)
+        sizes = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in _SIZES]
+        self.size_bytes = math.prod(sizes)
         for limit, value in (
             (sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_TEXT),
             (sqlite3.SQLITE_LIMIT_EXPR_DEPTH, 100),
@@ -141,18 +180,23 @@ class Database:
         return sqlite3.SQLITE_DENY
 
     def _tick(self) -> int:
-        self.work += TICK
-        return self.work > MOST_WORK
+        self.steps += TICK
+        return self.steps > self.max_steps
 
-    def run(self, parts: tuple[str, str, bool], most: int) -> tuple[str, list[str], list[Any]]:
+    def run(self, parts: tuple[str, str, bool], most: int, max_steps: int) -> QueryAnswer:
         """Answer a query.
 
         Args:
             parts: what comes before and after the place for the last of its order, and whether it
                 is ordered.
             most: rows to return at most.
+            max_steps: steps that it may take.
+
+        Raises:
+            MemoryError: it needs more memory than is left.
         """
-        self.work, self.denied = 0, ""
+        self.steps, self.max_steps, self.denied = 0, max_steps, ""
+        Median.held = 0
         before, after, ordered = parts
         try:
             probe = self.connection.execute(f"SELECT * FROM ({before} {after}) LIMIT 0")
@@ -165,15 +209,20 @@ class Database:
         except MemoryError:
             raise
         except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as problem:
-            return self._reason(problem), [], []
-        return "ok", names, rows
+            return QueryAnswer(self._reason(problem), [], [], self._counted_steps)
+        return QueryAnswer("ok", names, rows, self._counted_steps)
+
+    @property
+    def _counted_steps(self) -> int:
+        """Steps of the query that ran, between one tick and all that it was allowed."""
+        return min(max(self.steps, TICK), self.max_steps)
 
     def _reason(self, problem: Exception) -> str:
         """Why a query has no answer, in words that do not depend on SQLite's version."""
         if self.denied:
             return self.denied
-        if self.work > MOST_WORK:
-            return "it takes more work than one query may; group earlier, or join fewer rows"
+        if self.steps > self.max_steps:
+            return TOO_MANY_STEPS
         found = _KNOWN.match(str(problem))
         return found.group(0).replace('"', "") if found else "it is not a SELECT that can be run"
 
@@ -194,43 +243,74 @@ def _sign(value: Any) -> int | None:
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer requests until there are no more."""
-    databases: OrderedDict[str, tuple[dict[str, Any], Database]] = OrderedDict()
+    databases = Databases()
     while (head := requests.read(8)) and len(head) == 8:
-        key, tables, parts, most = pickle.loads(requests.read(struct.unpack("<Q", head)[0]))
-        answer: tuple[str, list[str], list[Any]] = ("unknown", [], [])
-        if key in databases or tables is not None:
-            answer = _answer(databases, key, tables, parts, most)
-        body = pickle.dumps(answer)
+        request = pickle.loads(requests.read(struct.unpack("<Q", head)[0]))
+        body = pickle.dumps(tuple(databases.answer(*request)))
         answers.write(struct.pack("<Q", len(body)) + body)
         answers.flush()
 
 
-def _answer(
-    databases: OrderedDict[str, tuple[dict[str, Any], Database]],
-    key: str,
-    tables: dict[str, Any] | None,
-    parts: tuple[str, str, bool],
-    most: int,
-) -> tuple[str, list[str], list[Any]]:
-    """The answer to a query; where memory runs out, once more with no other database open."""
-    try:
-        if tables is not None:
-            while len(databases) >= KEPT:
-                databases.popitem(last=False)[1][1].connection.close()
-            databases[key] = tables, Database(tables)
-        databases.move_to_end(key)
-        return databases[key][1].run(parts, most)
-    except MemoryError:
-        known = tables if tables is not None else databases[key][0]
-        while databases:
-            databases.popitem()[1][1].connection.close()
-        try:
-            alone = Database(known)
-            databases[key] = known, alone
-            return alone.run(parts, most)
-        except MemoryError:
-            return "it takes more memory than one query may; group earlier", [], []
+class Databases:
+    """The databases that are open, the last used one last."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, Database] = OrderedDict()
+
+    def answer(
+        self,
+        key: str,
+        tables: dict[str, Any] | None,
+        parts: tuple[str, str, bool],
+        most: int,
+        max_steps: int,
+    ) -> QueryAnswer:
+        """Answer a query; where memory runs out, once more with no other database open.
+
+        Steps are those of the last run alone, so they do not depend on what else was open.
+        """
+        if key not in self._open and tables is None:
+            return QueryAnswer(UNKNOWN, [], [], 0)
+        steps = 0
+        for close_first in (False, True):
+            if close_first:
+                self._close_all_but(key)
+            was_alone = self._open.keys() <= {key}
+            try:
+                database = self._database(key, tables)
+                limit_cpu_time()
+                return database.run(parts, most, max_steps)
+            except MemoryError:
+                steps = self._open[key].steps if key in self._open else 0
+            if was_alone:
+                break
+        return QueryAnswer(TOO_MUCH_MEMORY, [], [], min(max(steps, TICK), max_steps))
+
+    def _database(self, key: str, tables: dict[str, Any] | None) -> Database:
+        """Return the database of a key, made from the tables if it is not open."""
+        if key not in self._open:
+            assert tables is not None
+            self._open[key] = Database(tables)
+            while sum(each.size_bytes for each in self._open.values()) > MAX_DATABASES_BYTES:
+                if len(self._open) == 1:
+                    break
+                self._open.popitem(last=False)[1].connection.close()
+        self._open.move_to_end(key)
+        return self._open[key]
+
+    def _close_all_but(self, key: str) -> None:
+        for other in self._open.keys() - {key}:
+            self._open.pop(other).connection.close()
+
+
+def limit_cpu_time() -> None:
+    """Let the system end this process if it uses `MAX_CPU_S` more seconds of CPU time."""
+    soft, hard = math.ceil(time.process_time()) + MAX_CPU_S, resource.getrlimit(_CPU)[1]
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        resource.setrlimit(_CPU, (soft, hard))
 
 
 if __name__ == "__main__":
+    os.nice(NICENESS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # an ended query leaves no file
     serve(sys.stdin.buffer, sys.stdout.buffer)

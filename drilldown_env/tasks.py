@@ -6,6 +6,7 @@ there are is never told.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product as combinations
 from typing import Any
@@ -15,8 +16,8 @@ from drilldown_env.domains import DOMAINS
 from drilldown_env.levels import EVERY_LEVEL, LEVELS
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import InvalidValueError, require_name
-from openenv_kit.play.curriculum import level_named
-from openenv_kit.trust.splits import SEALED, SESSIONS, HashedSplits
+from openenv_kit.play.curriculum import RUNGS, level_named
+from openenv_kit.trust.splits import SEALED, SESSIONS, HashedSplits, RungSplits
 
 DEFAULT_SPLIT = "train"
 STRATA: tuple[tuple[str, str, int], ...] = tuple(
@@ -26,13 +27,32 @@ STRATA: tuple[tuple[str, str, int], ...] = tuple(
 )
 """(level, product, roots) of every stratum."""
 
-SPLITS: HashedSplits[DrillConfig, tuple[str, str, int]] = HashedSplits(
+
+def _config(seed: int, stratum: tuple[str, str, int]) -> DrillConfig:
+    return DrillConfig(seed, *stratum)
+
+
+def _shown(config: DrillConfig) -> Mapping[str, Any]:
+    return {"difficulty": config.difficulty, "product": config.product}
+
+
+SPLITS: RungSplits[DrillConfig, tuple[str, str, int]] = RungSplits(
     domain="drilldown-split/8",
     blocks={"train": 80, "validation": 4, "test": 4, SEALED: 4, SESSIONS: 20},
     strata=STRATA,
-    make=lambda seed, stratum: DrillConfig(seed, *stratum),
-    shown=lambda config: {"difficulty": config.difficulty, "product": config.product},
+    make=_config,
+    shown=_shown,
     identity=lambda config: config.identity,
+    rungs={
+        rung: HashedSplits(
+            domain=f"drilldown-rungs/1|{rung}",
+            blocks={"train": 300, "validation": 20, "test": 20},
+            strata=tuple(combinations((rung,), DOMAINS, EVERY_LEVEL[rung].roots)),
+            make=_config,
+            shown=_shown,
+        )
+        for rung in RUNGS
+    },
 )
 """The splits."""
 

@@ -22,7 +22,8 @@ from openenv_kit.errors import require_name
 from openenv_kit.tool import Arguments, Tool, Tools
 
 SUBMIT = "submit_report"
-COUNTED = ("slice", "compare", "sql")
+SQL_TOOL = "sql"
+COUNTED = ("slice", "compare", SQL_TOOL)
 """Tools that read counts; each call takes one from the budget."""
 TOOLS = Tools()
 """Every tool by name, in the order models see them."""

@@ -47,8 +47,8 @@ GRADING = (
 
 
 BUDGET = (
-    "Each table of counts, and each answer to a query, takes one of the budget's calls. Calls that "
-    "are refused take none, nor does change_log where it is a tool; calls left earn nothing."
+    "Each table of counts, and each query, answered or refused, takes one of the budget's calls. "
+    "Other calls that are refused take none, nor does change_log; calls left earn nothing."
 )
 
 BRIEF = f"{TASK}\n\n{DEFINITION}\n{CHANGE}\n\n{BUDGET}\n\n{GRADING}"

@@ -97,7 +97,18 @@ class FirewatchSession(Session):
 
     def ended(self) -> Reply:
         problem = "the episode is over; reset begins another"
-        return self._reply(ERROR, problem, self._paid(), self._info(problem))
+        return self._reply(COMPLETED, problem, 0.0, self._info(problem))
+
+    def sealed_content(self, score: float | None) -> dict[str, Any]:
+        return {**nothing(), "episode_score": score}
+
+    def sealed_info(self, score: float | None, error: str | None) -> dict[str, Any]:
+        return {
+            "error": error,
+            "action_valid": error is None,
+            "action_feedback": "",
+            "episode_score": score,
+        }
 
     def _paid(self) -> float:
         """The reward of a step: nothing before the end."""

@@ -28,7 +28,7 @@ from openenv_kit.trust.splits import hashed_seed
 
 BASELINES = (
     *("reference", "upstream_first_practice", "upstream_first"),
-    *("median_filter", "random", "null"),
+    *("median_filter", "report_all", "random", "null"),
 )
 COUNTS = (2, 3, 4, 5)
 """Anomalies of the audited episodes, in turn; all of them have something to find."""

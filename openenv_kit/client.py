@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import socket
+import ssl
+import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -9,6 +14,7 @@ from openenv.core.client_types import StepResult
 from openenv.core.env_client import EnvClient
 from openenv.core.env_server.types import Action, Observation, State
 from pydantic import ValidationError
+from websockets.exceptions import InvalidStatus
 
 from openenv_kit.errors import ServerError
 
@@ -16,6 +22,10 @@ ActionT = TypeVar("ActionT", bound=Action)
 ObservationT = TypeVar("ObservationT", bound=Observation)
 StateT = TypeVar("StateT", bound=State)
 
+LOG = logging.getLogger("openenv_kit.client")
+PAUSE_S = 0.5
+AWAY_STATUSES = (502, 503, 504)
+"""Statuses from a proxy whose server is starting."""
 DEFAULT_BASE_URL = "http://127.0.0.1:8000"
 
 
@@ -26,7 +36,8 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
         base_url: http(s) or ws(s) address of the server, or of an environment below its name; may
             be left out with a provider.
         options: what the framework's client takes, such as `headers` or `mode`;
-            `connect_timeout_s`, the longest wait for the connection, by default 10 seconds;
+            `connect_timeout_s`, the longest wait for the connection, by default 10 seconds, also
+            to a server that is starting (a refused connection, or 502, 503 or 504 from a proxy);
             `message_timeout_s`, the longest wait for one reply, by default 60 seconds; `provider`,
             which starts and stops a container or process to talk to.
 
@@ -48,6 +59,23 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
             base_url = self.default_base_url
         silent = {"websocket_ping_interval_s": None, "websocket_ping_timeout_s": None}
         super().__init__(base_url, **{**silent, **options})
+
+    async def _connect_async(self) -> EnvClient[Any, Any, Any]:
+        """Connect; a server that is away is tried again, which is logged at once."""
+        deadline = time.monotonic() + self._connect_timeout
+        is_logged = False
+        while True:
+            try:
+                return await super()._connect_async()
+            except ConnectionError as problem:
+                # A provider waits for its own server, and has just stopped it.
+                is_temporary = _is_away(problem.__cause__) and self._provider is None
+                if not is_temporary or time.monotonic() + PAUSE_S >= deadline:
+                    raise
+                if not is_logged:
+                    LOG.warning("waiting up to %g s: %s", self._connect_timeout, problem)
+                    is_logged = True
+            await asyncio.sleep(PAUSE_S)
 
     def _step_payload(self, action: ActionT | Mapping[str, Any]) -> dict[str, Any]:
         """Payload of an action; a mapping travels as it is, so that the server judges it."""
@@ -73,3 +101,11 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
     def _parse_state(self, payload: dict[str, Any]) -> StateT:
         state: StateT = self.state_type.model_validate(payload)
         return state
+
+
+def _is_away(problem: BaseException | None) -> bool:
+    """Whether a connection failed as it does while a server starts."""
+    if isinstance(problem, InvalidStatus):
+        return problem.response.status_code in AWAY_STATUSES
+    is_final = isinstance(problem, socket.gaierror | ssl.SSLError)
+    return isinstance(problem, OSError) and not is_final

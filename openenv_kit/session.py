@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from openenv_kit.errors import KitError
+from openenv_kit.trust.sealing import is_sealed_split
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -50,22 +51,29 @@ class Session:
     """One play. Every call returns; nothing a player sends raises.
 
     A subclass provides `start`, `act` and `identity`. Steps are counted, limited and, when they
-    come too late, answered here.
+    come too late, answered here. Two rules protect the score whatever a subclass returns: a step
+    after the end has reward 0, and the end of a sealed episode shows nothing but the score.
 
     Attributes:
+        is_sealed: whether the running episode belongs to a sealed split.
         task_id: task of the running episode; empty before the first one.
         steps: taken since its reset.
         max_steps: allowed; one more ends the episode with nothing graded.
         done: whether an episode was started and is over.
+        last_slow_result: result of the last step's slow computation; None if it had none. A server
+            stores it with the action, see `slow_result`.
     """
 
+    last_slow_result: dict[str, Any] | None = None
+    _stored_slow_result: dict[str, Any] | None = None
     progress: type[BaseModel]
     """Model of `state`, with the fields `step_count`, `task_id`, `max_steps` and `status`."""
 
     def __init__(self) -> None:
         self.task_id = ""
         self.steps = self.max_steps = 0
-        self.done = False
+        self.done = self.is_sealed = False
+        self._final_reward: float | None = None
 
     def start(self, **arguments: Any) -> Reply:
         """Start an episode: set `task_id` and `max_steps`, and give the reply to the reset.
@@ -90,6 +98,11 @@ class Session:
         """Further fields of `state`: never a label, a seed or a score in the making."""
         return {}
 
+    @property
+    def memory_bytes(self) -> int:
+        """Return roughly how many bytes the session keeps alive; a server bounds them in total."""
+        return 60_000
+
     def refused(self, problem: str) -> Reply:
         """The reply to a call that cannot be carried out."""
         return Reply(ERROR, problem)
@@ -110,6 +123,23 @@ class Session:
         )
         return Reply(COMPLETED, problem, done=True, info={REASON: "max_steps"})
 
+    def sealed_content(self, score: float | None) -> dict[str, Any]:
+        """Return the observation's fields at and after the end of a sealed episode.
+
+        Args:
+            score: reward of the final step; the only thing about the grade that may be shown.
+        """
+        return {}
+
+    def sealed_info(self, score: float | None, error: str | None) -> dict[str, Any] | None:
+        """Return what a sealed episode's replies contain beside the observation at the end.
+
+        Args:
+            score: see `sealed_content`.
+            error: why a step was rejected because the episode is over; None at the end itself.
+        """
+        return None
+
     def reset(self, **arguments: Any) -> Reply:
         """Start an episode; one that cannot be made leaves the running one as it was."""
         try:
@@ -117,29 +147,85 @@ class Session:
         except KitError as problem:
             reply = self.refused(str(problem))
             reply.done = self.done
-            return reply
-        self.steps, self.done = 0, reply.done
+            return self._hide_grade(reply) if self.done else reply
+        self.steps, self.done, self._final_reward = 0, reply.done, None
+        self.is_sealed = is_sealed_split(arguments.get("split"))
         return reply
 
     def step(self, action: Mapping[str, Any]) -> Reply:
-        """One step; each one counts, also one that is refused."""
+        """Take one step; rejected ones count too.
+
+        After the end the reply has `done` and reward 0, so that no reward is paid twice.
+        """
+        self.last_slow_result = None
         if not self.task_id:
             return self.idle()
         if self.done:
-            return self.ended()
+            return self._reject_late_step()
         self.steps += 1
         if self.steps > self.max_steps:
             self.done = True
-            return self.exhausted()
+            reply = self.exhausted()
+            reply.done = True
+            return self._finish(reply)
         try:
             reply = self.act(action)
         except KitError as problem:
             reply = self.refused(str(problem))
         self.done = reply.done
+        if reply.done:
+            return self._finish(reply)
         left = self.max_steps - self.steps
-        if left < LAST_STEPS and not reply.done:
+        if left < LAST_STEPS:
             note = "No step is left" if left == 0 else f"Steps left: {left}"
             reply.message = f"{reply.message} {note}."
+        return reply
+
+    def slow_result(self, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the result of this step's slow computation; for use in `act`, once in a step.
+
+        A server stores the result with the action, refusals included. When it rebuilds the episode,
+        the stored result is returned and nothing is computed again.
+
+        Args:
+            compute: makes the result, as JSON-ready values.
+        """
+        stored = self._stored_slow_result
+        self.last_slow_result = compute() if stored is None else stored
+        return self.last_slow_result
+
+    def replay_step(
+        self, action: Mapping[str, Any], slow_result: dict[str, Any] | None = None
+    ) -> Reply:
+        """Repeat a step of a stored episode, with the slow result that was stored with it."""
+        self._stored_slow_result = slow_result
+        try:
+            return self.step(action)
+        finally:
+            self._stored_slow_result = None
+
+    def _reject_late_step(self) -> Reply:
+        """Return the reply to a step after the end, without a reward."""
+        reply = self.ended()
+        reply.done, reply.reward = True, 0.0
+        return self._hide_grade(reply)
+
+    def _hide_grade(self, reply: Reply) -> Reply:
+        """Remove all but the score of a sealed episode from a reply that rejects a call."""
+        if self.is_sealed:
+            if reply.content:
+                reply.content = self.sealed_content(self._final_reward)
+            if reply.info is not None:
+                reply.info = self.sealed_info(self._final_reward, reply.message)
+        return reply
+
+    def _finish(self, reply: Reply) -> Reply:
+        """Remember the final reward; of a sealed episode, keep nothing but the score."""
+        self._final_reward = reply.reward
+        if self.is_sealed:
+            reply.message = f"The episode is over. Score: {reply.reward or 0.0:.4f}."
+            reply.content = self.sealed_content(reply.reward)
+            reply.info = self.sealed_info(reply.reward, None)
         return reply
 
     def state(self) -> BaseModel:

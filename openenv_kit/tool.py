@@ -50,8 +50,8 @@ class Tool:
         finishes: whether a call hands in the result and ends the episode.
         shows_data: whether its result holds data of the episode, and not only what the caller
             gave or what everybody knows.
-        slow: whether a call may take longer than a server should wait; then the environment's
-            steps and resets are taken in threads.
+        slow: whether a call may take longer than a server should wait; then such calls take turns
+            in threads of their own, and the environment's resets are made in threads.
         vocabulary: holds the lists that marked arguments take their names from; see `json_schema`.
     """
 
@@ -209,6 +209,14 @@ class Catalogue:
     def slow(self) -> bool:
         """Whether any call may take long; see `Tool`."""
         return any(tool.slow for tool in self.tools)
+
+    def is_slow_call(self, action: Mapping[str, Any]) -> bool:
+        """Return whether an action, valid or not, calls a slow tool."""
+        try:
+            name = self.called(action)[0]
+        except (TypeError, ValueError, AttributeError):  # the session says what is wrong with it
+            return False
+        return any(tool.slow for tool in self.tools if tool.name == name)
 
     def find(self, name: object) -> Tool:
         """The tool of that name; a ToolArgumentError names the nearest where there is none."""

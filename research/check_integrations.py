@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -28,6 +29,8 @@ ENGINE = ("numpy", "orjson", "pandas", "pydantic", "rich", "typer")
 """What the engine and the adapters need. The server's requirements are left out, because some
 trainers need other versions of them."""
 TESTING = ("pytest", "pytest-asyncio")
+EXCLUDE_NEWER = "2026-11-16T00:00:00Z"
+"""Releases uploaded later are not installed; raise it together with the ranges below."""
 SERVER_VARIABLE = "METRIC_TRACKER_CHECK_SERVER"
 """Holds the address of the server that checks play on."""
 SKIPPED = "skipped"
@@ -56,7 +59,7 @@ class Integration:
     @property
     def wanted(self) -> str:
         """The Python to make its environment with, as uv takes it."""
-        return f">={_dotted(self.python)}" if self.python else _dotted(sys.version_info[:2])
+        return f">={_dotted(self.python)},<3.15" if self.python else _dotted(sys.version_info[:2])
 
 
 INTEGRATIONS: dict[str, Integration] = {
@@ -196,6 +199,9 @@ def _setup(
     """Commands that make the trainer's environment, or bring it up to date."""
     python = folder / "bin" / "python"
     install = ["uv", "pip", "install", "--quiet", "--python", str(python)]
+    # In the checkout uv would apply the constraints of its pyproject.toml, which some trainers
+    # contradict.
+    install += ["--directory", tempfile.gettempdir(), "--exclude-newer", EXCLUDE_NEWER]
     commands = []
     if chosen or not python.exists():
         made_with = ["--python", str(chosen or integration.wanted)]

@@ -82,10 +82,19 @@ def test_a_call_too_long_for_the_server_is_answered_in_words_and_the_episode_goe
     episode.close()
 
 
-def test_where_no_server_is_the_error_names_the_address_and_how_to_start_one():
+def test_where_no_server_is_the_error_names_the_address_and_how_to_start_one(monkeypatch):
+    monkeypatch.setattr(backends, "PATIENCE_S", 0.0)
     said = r"No server answers at http://127\.0\.0\.1:9 .*`server --port 9`.*leave base_url out"
     with pytest.raises(ServerError, match=said):
         ToolEpisode(NOWHERE).reset({})
+
+
+def test_missing_server_of_another_machine_is_no_reason_to_start_one_here(monkeypatch):
+    monkeypatch.setattr(backends, "PATIENCE_S", 0.0)
+    address = "http://no-such-host.invalid:9/env"
+    said = rf"No server answers at {address} .*Check base_url, and that the server behind it runs"
+    with pytest.raises(ServerError, match=said):
+        ToolEpisode(address).reset({})
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8000", "localhost", "ftp://host", "http://host:x"])
@@ -175,6 +184,30 @@ def test_a_step_whose_answer_was_lost_is_asked_for_again_under_the_same_name(mon
     assert all(step == steps[0] for step in steps)
     assert steps[0][1]["episode_id"] == "e-1"
     assert steps[0][1]["request_id"]
+
+
+AWAY = [{"status": status, "body": {}} for status in backends.AWAY]
+
+
+def test_first_contact_waits_for_a_server_that_starts_and_says_so_at_once(monkeypatch, caplog):
+    monkeypatch.setattr(backends, "FIRST_PAUSE_S", 0.01)
+    with StubServer(*AWAY, OPENING, *AWAY, STEPPED) as stub:
+        backend = remote(stub)
+        assert backend.reset({})["status"] == "ready"
+        assert len(caplog.messages) == 1
+        assert f"waiting up to 30 s for the server at {stub.url} (" in caplog.messages[0]
+        assert backend.step({})["status"] == "analyzed"
+        backend.close()
+
+
+def test_refused_first_connection_is_waited_for(monkeypatch, caplog):
+    monkeypatch.setattr(backends, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(backends, "FIRST_PAUSE_S", 0.05)
+    with pytest.raises(ServerError, match="No server answers"):
+        ToolEpisode(NOWHERE).reset({})
+    assert [message.split(" (")[0] for message in caplog.messages] == [
+        f"waiting up to 0.3 s for the server at {NOWHERE}"
+    ]
 
 
 def test_two_steps_have_two_names():

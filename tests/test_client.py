@@ -6,6 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from openenv.core.env_client import EnvClient
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidStatus
+from websockets.http11 import Response
 
 from metric_tracker_rl import (
     MetricSubmissionRow,
@@ -106,6 +110,37 @@ async def test_an_idle_session_is_still_there(server_url: str) -> None:
         await asyncio.sleep(0.5)
         found = await env.step(MetricTrackerRlAction(analysis_method="list_dates"))
         assert found.observation.status == "analyzed"
+
+
+async def test_client_waits_for_a_server_that_starts_and_says_so_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = [InvalidStatus(Response(status, "", Headers())) for status in (502, 503, 504)]
+    causes: list[Exception] = [ConnectionRefusedError(), *answers]
+
+    async def connect(client: EnvClient[Any, Any, Any]) -> EnvClient[Any, Any, Any]:
+        if causes:
+            raise ConnectionError("Failed to connect to ws://x/ws") from causes.pop()
+        return client
+
+    monkeypatch.setattr(EnvClient, "_connect_async", connect)
+    monkeypatch.setattr("openenv_kit.client.PAUSE_S", 0.001)
+    env = MetricTrackerRlEnv(base_url="http://x")
+    assert await env.connect() is env
+    assert causes == []
+    assert caplog.messages == ["waiting up to 10 s: Failed to connect to ws://x/ws"]
+
+
+async def test_client_does_not_wait_for_a_server_that_refuses_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def connect(_: EnvClient[Any, Any, Any]) -> None:
+        raise ConnectionError("no") from InvalidStatus(Response(401, "", Headers()))
+
+    monkeypatch.setattr(EnvClient, "_connect_async", connect)
+    with pytest.raises(ConnectionError, match="no"):
+        await MetricTrackerRlEnv(base_url="http://x").connect()
+    assert caplog.messages == []
 
 
 async def test_a_server_that_is_not_there_is_an_error_that_names_it() -> None:

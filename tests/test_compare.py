@@ -42,7 +42,7 @@ def record(path: Path, policy: str, episodes: Sequence[int]) -> None:
             recorder = RunRecorder(stream, policy, reset, observed(opening), FUNNEL)
             for action, answer in moves(session, played, opening):
                 recorder.step(action, observed(answer))
-            recorder.end(answer.reward or 0.0)
+            recorder.end(answer.reward or 0.0, observed(answer))
 
 
 def run(*arguments: str | Path) -> Result:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.errors import InvalidValueError, ServerError
-from openenv_kit.play.vector import VectorSession
 from openenv_kit.trainers.openenv_harness import ToolSession
 from openenv_kit.trainers.tool_calls import ToolEpisode, ToolUse
 from openenv_kit.trainers.trl import environment_class
@@ -87,29 +86,7 @@ class Harness:
         return float(self.session.verify([]).env_reward or 0.0)
 
 
-class Lane:
-    """The second of three lanes; the others stay where they are."""
-
-    def __init__(self, row: dict[str, Any]) -> None:
-        self.vector = VectorSession(3)
-        self.batch = self.vector.reset([row, row, None])
-
-    def call(self, use: ToolUse) -> object:
-        try:
-            action = ENVIRONMENT.tools.action(*use)
-        except ValueError:
-            return None
-        if not self.batch.dones[1]:
-            self.batch = self.vector.step([None, action, None])
-        return self.batch
-
-    def reward(self) -> float:
-        assert self.batch.rewards[[0, 2]].tolist() == [0.0, 0.0]
-        return float(self.batch.rewards[1])
-
-
-ADAPTERS: list[Callable[[dict[str, Any]], Adapter]] = [Calls, Trl, Harness, Lane]
-SAFE_IN_THREADS = [Calls, Trl, Harness]
+ADAPTERS: list[Callable[[dict[str, Any]], Adapter]] = [Calls, Trl, Harness]
 
 
 def final_rewards(events: Sequence[str], rules: dict[str, int]) -> list[float]:
@@ -145,7 +122,7 @@ def test_after_any_calls_the_reward_is_the_first_final_one(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("adapter", SAFE_IN_THREADS)
+@pytest.mark.parametrize("adapter", ADAPTERS)
 @given(TURNS)
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_after_parallel_calls_one_submission_counts_and_goes_on_counting(

@@ -9,9 +9,10 @@ import pytest
 from pipe_leak import SEGMENTS, PipeLeak, PipeSession, bisect
 
 from metric_tracker_rl.policies import POLICIES as FUNNEL_POLICIES
-from openenv_kit.environment import Reply
+from openenv_kit.environment import Reply, get_environment
 from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.play.policies import Observed, Play
+from openenv_kit.serving.held import config_digest
 from openenv_kit.trust.audit import Audit
 from openenv_kit.trust.exploits import NOTHING, Ceiling, Exploits
 from openenv_kit.trust.sealing import SALT_VARIABLE
@@ -58,7 +59,7 @@ class PipeAudit(Audit):
 
 def audited() -> dict[tuple[str, str], Any]:
     audit = PipeAudit(PipeLeak())
-    lines = audit.lines((job, audit.run(job)) for job in audit.jobs(6))
+    lines = audit.lines((job, audit.run(job)) for job in audit.jobs(6, settings=["split:train"]))
     return {(line.setting, line.policy): line for line in lines}
 
 
@@ -83,6 +84,42 @@ def test_a_reward_after_the_end_is_outside_its_limits(monkeypatch: pytest.Monkey
     monkeypatch.setattr(PipeSession, "step", pays_late)
     line = audited()["split:train", "after_the_end"]
     assert (line.mean, line.calls, line.holds) == (1.0, 8.0, False)
+
+
+class ForgetfulAudit(PipeAudit):
+    """An audit that names one setting, no baseline, and a policy of the environment as exploit."""
+
+    exploits = Exploits()
+    settings = ("split:test",)
+    baselines = ()
+
+
+ForgetfulAudit.exploits.register("reference", Ceiling(0.5, 0.5))(bisect)
+
+
+def test_audit_jobs_without_arguments_play_every_policy_on_train_and_test_in_full() -> None:
+    sizes = dict.fromkeys(("split:train", "split:test"), 6)
+    for audit in (PipeAudit(PipeLeak()), ForgetfulAudit(PipeLeak())):
+        played: dict[str, int] = {}
+        for job in audit.jobs(6):
+            if job.policy == "reference":
+                played[job.setting] = played.get(job.setting, 0) + job.stop - job.first
+        assert played == sizes
+
+
+@pytest.mark.parametrize("name", ["metric_tracker_rl", "firewatch", "drilldown", "pipe_leak"])
+def test_audit_of_every_environment_plays_each_of_its_policies_on_train_and_test(
+    name: str,
+) -> None:
+    environment = get_environment(name)
+    audit = environment.audit
+    there = {(job.policy, job.setting, job.difficulty) for job in audit.jobs(2) if job.stop == 2}
+    assert there >= {
+        (policy, f"split:{split}", level)
+        for policy in environment.policies
+        for split in ("train", "test")
+        for level in audit.levels
+    }
 
 
 def test_a_wrong_name_in_an_audit_is_told_with_the_nearest() -> None:
@@ -115,6 +152,24 @@ def test_hashed_splits_hold_every_stratum_once_a_block_and_never_share_a_seed() 
         "index": 2,
         "reset": {"split": "test", "index": 2},
     }
+
+
+def test_sealed_tasks_and_their_commitment_depend_on_the_salt_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    levels = HashedSplits("guess/1", {"test": 1, SEALED: 1}, range(24), lambda _, level: level)
+    same = HashedSplits("guess/1", {SEALED: 1}, ["only"], lambda _, stratum: stratum)
+
+    def values_under(salt: str) -> tuple[str, str, str]:
+        monkeypatch.setenv(SALT_VARIABLE, salt)
+        order = [levels.task(SEALED, index).config for index in range(24)]
+        return str(order), same.commitment(), config_digest({"seed": 1}, sealed=True)
+
+    plain = config_digest({"seed": 1}, sealed=False)
+    for one, other in zip(values_under(SALT), values_under(f"{SALT}!"), strict=True):
+        assert one != other
+        assert plain not in (one, other)
+    assert values_under(SALT) == values_under(SALT)
 
 
 def test_a_sealed_split_needs_its_secret_and_commits_to_it(

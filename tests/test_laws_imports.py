@@ -17,7 +17,7 @@ LIGHT = (
     *("metric_tracker_rl", "metric_tracker_rl.environment"),
     *("drilldown_env", "drilldown_env.environment"),
     *("firewatch_env", "firewatch_env.environment"),
-    *("openenv_kit.environment", "openenv_kit.session", "openenv_kit.play.vector"),
+    *("openenv_kit.environment", "openenv_kit.session", "openenv_kit.play.driver"),
     *("openenv_kit.trainers.tool_calls", "openenv_kit.trainers.trl"),
 )
 """Environments, and adapters that play in process."""

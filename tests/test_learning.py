@@ -10,12 +10,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from metric_tracker_rl.policies.base import result_of
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.play.driver import observed, play
+from openenv_kit.play.driver import begun, observed, play
 from openenv_kit.play.split_rows import reset_arguments, split_rows
-from openenv_kit.play.vector import VectorSession
 from research.learning import Examination, Plan, RowPolicy, Settings, train
 from research.learning.__main__ import app, verdicts
 from research.learning.experiment import (
@@ -27,7 +27,7 @@ from research.learning.experiment import (
     mixture_of,
 )
 from research.learning.features import LOOK, Candidates, read_candidates
-from research.learning.training import _gradient, _of_others
+from research.learning.training import _gradient, _of_others, _start_rollouts
 
 SHORT = Settings(updates=40, episodes=12, rollouts=8)
 
@@ -95,6 +95,19 @@ def test_the_learner_scores_the_same_as_a_scripted_policy_playing_step_by_step(
     scores = [play(session, policy, session.reset(**reset)).score for reset in held_out[:20]]
     assert scores == examination.deciding(learner)[:20].tolist()
     assert max(scores) > 0
+
+
+def test_rollouts_of_one_task_share_its_episode_and_no_progress():
+    sessions = [EpisodeSession() for _ in range(4)]
+    _start_rollouts(sessions, [{"seed": 5}, {"seed": 6}], rollouts=2)
+    first, second, third, fourth = (session.episode for session in sessions)
+    assert first is second is not third is fourth
+    assert [session.steps for session in sessions] == [len(LOOK), 0, len(LOOK), 0]
+
+
+def test_rollouts_of_a_refused_reset_name_what_is_wrong_with_it():
+    with pytest.raises(ConfigurationError, match="Did you mean 'easy'"):
+        _start_rollouts([EpisodeSession()], [{"difficulty": "eazy"}], rollouts=1)
 
 
 def test_the_gradient_is_that_of_the_expected_score():
@@ -266,5 +279,6 @@ def test_the_baselines_hold_the_half_policies_with_and_without_practice(scores):
 
 @pytest.mark.slow
 def test_the_reference_is_the_ceiling_of_the_held_out_split(held_out):
-    outcomes = VectorSession(30).play(get_policy("reference"), held_out)
+    starts = (begun(ENVIRONMENT, reset) for reset in held_out)
+    outcomes = [play(session, get_policy("reference"), opening) for session, opening in starts]
     assert {outcome.score for outcome in outcomes} == {1.0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from games import Game, only_the_first
 from starlette.testclient import TestClient
 
 from openenv_kit.environment import get_environment
+from openenv_kit.serving import sqlite_store
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.framework import FrameworkEnvironment
 from openenv_kit.serving.held import SplitUsedUpError
@@ -184,6 +186,22 @@ async def test_a_session_that_found_no_room_gives_its_task_back(
         with pytest.raises(StoreFullError):
             await episodes.fresh("mcp")
     await episodes.fresh("mcp")
+    with pytest.raises(SplitUsedUpError):
+        await episodes.fresh("mcp")
+    await episodes.close()
+
+
+async def test_a_played_task_is_not_given_out_again_after_its_episode_expired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    environment = get_environment("pipe_leak")
+    monkeypatch.setattr(type(environment.splits), "size", lambda *_: 1)
+    settings = Settings(episode_store="memory")
+    episodes = Episodes(settings, environment)
+    player = await episodes.player((await episodes.fresh("mcp")).player_id)
+    await episodes.step(player, {"tool": "gauge", "segment": 1})
+    later = time.time() + 2 * settings.episode_ttl_s
+    monkeypatch.setattr(sqlite_store.time, "time", lambda: later)
     with pytest.raises(SplitUsedUpError):
         await episodes.fresh("mcp")
     await episodes.close()

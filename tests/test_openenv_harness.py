@@ -15,9 +15,8 @@ from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.play.split_rows import split_rows
 from openenv_kit.trainers.openenv_harness import (
     ToolSessionFactory,
-    build_rollout_func,
     collect,
-    prompt_of,
+    limits_for,
     row_of,
     scripted_model_step,
     sft_examples,
@@ -31,31 +30,34 @@ ROWS = split_rows("validation", count=4)
 
 def silent(*_, **__):
     """A model that answers without calling any tool."""
-    return ModelStepResult(LLMResponse("There are no anomalies."), [1], [2], [-0.5])
+    return ModelStepResult(LLMResponse("There are no anomalies."))
 
 
-def test_the_rollout_function_gives_the_reference_policys_score_for_every_prompt():
-    rollout = build_rollout_func(lambda *_: scripted_model_step())
-    result = rollout([prompt_of(row) for row in ROWS], None)
-    assert result["env_reward"] == [1.0] * 4
-    assert all(metrics["submitted"] for metrics in result["verify_metrics"])
+def verified_rollout(model_step, row):
+    """Play a row's episode through the framework's harness; return the session's verdict."""
+    session = ToolSessionFactory().create(row)
+    rollout = MCPHarnessAdapter().run_white_box(model_step, session, limits_for())
+    return session.verify(rollout.messages)
+
+
+def test_harness_rollout_of_the_reference_policy_scores_one():
+    results = [verified_rollout(scripted_model_step(), row) for row in ROWS]
+    assert [result.env_reward for result in results] == [1.0] * 4
+    assert all(result.metrics["submitted"] for result in results)
 
 
 @pytest.mark.slow
-def test_rollouts_and_collections_play_on_a_server_too(server_url, tmp_path):
+def test_collections_play_on_a_server_too(server_url, tmp_path):
     before = episodes_served(server_url)
-    rollout = build_rollout_func(lambda *_: scripted_model_step(), base_url=server_url)
-    assert rollout([prompt_of(row) for row in ROWS[:2]], None)["env_reward"] == [1.0] * 2
     assert collect(tmp_path, ROWS[:2], base_url=server_url).avg_reward == 1.0
-    assert episodes_served(server_url) == before + 4
+    assert episodes_served(server_url) == before + 2
 
 
-def test_where_no_server_is_rollouts_and_collections_say_how_to_start_one(tmp_path, capsys):
+def test_where_no_server_is_sessions_and_collections_say_how_to_start_one(tmp_path, capsys):
     nowhere = "http://127.0.0.1:9"
     said = r"No server answers at http://127\.0\.0\.1:9 .*`server --port 9`"
-    rollout = build_rollout_func(lambda *_: scripted_model_step(), base_url=nowhere)
     with pytest.raises(ServerError, match=said):
-        rollout([prompt_of(ROWS[0])], None)
+        ToolSessionFactory(nowhere).create(ROWS[0])
     result = collect(tmp_path, ROWS[:1], base_url=nowhere)
     assert (result.num_collected, result.num_failed) == (0, 1)
     assert re.search(said, " ".join(capsys.readouterr().out.split()))
@@ -69,12 +71,10 @@ def episodes_served(server_url):
 
 
 def test_a_model_that_submits_nothing_is_rewarded_nothing():
-    rollout = build_rollout_func(lambda *_: silent)
-    result = rollout([prompt_of(ROWS[0])], None)
-    assert result["env_reward"] == [0.0]
+    result = verified_rollout(silent, ROWS[0])
+    assert result.env_reward == 0.0
     nothing = {"tool_calls": 0, "submitted": False, "graded": 0.0, "exact": 0.0, "grounded": 0.0}
-    assert result["verify_metrics"] == [nothing]
-    assert (result["prompt_ids"], result["completion_ids"]) == ([[1]], [[2]])
+    assert result.metrics == nothing
 
 
 def test_a_session_speaks_the_frameworks_mcp_bridge():
@@ -101,7 +101,7 @@ def test_a_session_speaks_the_frameworks_mcp_bridge():
         ({"seed": 3}, {"seed": 3}),
         ('{"seed": 3}', {"seed": 3}),
         ("hard_mixed_multi", {"task_id": "hard_mixed_multi"}),
-        (prompt_of({"seed": 3}), {"seed": 3}),
+        ([{"role": "user", "content": '{"seed": 3}'}], {"seed": 3}),
     ],
 )
 def test_a_task_stands_for_a_row(task, row):

@@ -65,6 +65,12 @@ def test_a_recorded_run_replays(recorded: Path) -> None:
     assert all(same for _, _, same in again)
 
 
+def test_replayed_with_a_step_after_the_end_keeps_the_score(recorded: Path) -> None:
+    (run,) = read_runs(recorded)
+    again = replayed(replace(run, steps=[*run.steps, run.steps[0]]))
+    assert again.score == 1.0
+
+
 @pytest.mark.parametrize("name", ["generator", "policy", "grader"])
 def test_a_run_that_does_not_tell_its_version_is_not_replayed(recorded: Path, name: str) -> None:
     (run,) = read_runs(recorded)

@@ -33,10 +33,12 @@ from metric_tracker_rl.engine.rungs import (
 )
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.vocabulary import GRADED
+from openenv_kit.agent.plan import plan
 from openenv_kit.environment import get_environment
-from openenv_kit.errors import InvalidValueError
+from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.play.curriculum import RUNGS, Curriculum
 from openenv_kit.play.driver import play
+from openenv_kit.play.split_rows import rank_rows, reset_arguments, split_rows
 from research.firewatch.digests import digest
 from research.rungs import ladder
 
@@ -233,3 +235,98 @@ def test_a_curriculum_keeps_what_groups_have_shown() -> None:
     assert again.state_dict() == curriculum.state_dict()
     assert again.next() == curriculum.next()
     assert again.success_rate == curriculum.success_rate
+
+
+ENVIRONMENT_NAMES = ("metric_tracker_rl", "drilldown", "firewatch")
+PUBLIC_SPLITS = ("train", "validation", "test")
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT_NAMES)
+@pytest.mark.parametrize("rung", ["rung_1", "rung_10"])
+def test_rows_of_a_rung_play_that_rung(name: str, rung: str) -> None:
+    environment = get_environment(name)
+    for split in PUBLIC_SPLITS:
+        (row,) = split_rows(split, first=3, count=1, environment=name, level=rung)
+        named = {"environment": name, "task": f"{split}_{rung}-3", "level": rung}
+        assert row == {**named, "split": f"{split}_{rung}", "index": 3}
+        reset = reset_arguments(row, name)
+        assert environment.groups(reset)["level"] == rung
+        assert environment.session().reset(**reset).status != "error"
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT_NAMES)
+def test_splits_of_a_rung_share_no_seed(name: str) -> None:
+    splits: Any = get_environment(name).splits
+    seeds = [
+        splits.task(f"{split}_{rung}", index).config.seed
+        for split in PUBLIC_SPLITS
+        for rung in RUNGS
+        for index in range(40)
+    ]
+    assert len(set(seeds)) == len(PUBLIC_SPLITS) * len(RUNGS) * 40
+    assert splits.names() == list(PUBLIC_SPLITS), "no rung in a list of splits to measure on"
+
+
+def test_train_tasks_of_a_rung_vary_in_family_and_count() -> None:
+    rows = split_rows("train", count=24, level="rung_4")
+    splits: Any = get_environment().splits
+    configs = [splits.task(row["split"], row["index"]).config for row in rows]
+    assert len({(each.scenario_family, each.anomaly_count) for each in configs}) == 24
+    usual = USUAL_COUNTS["rung_4"]
+    assert {each.anomaly_count for each in configs} == {usual - 1, usual, usual + 1}
+    assert len(split_rows("train", level="rung_4")) == 2400
+
+
+@pytest.mark.slow
+def test_every_kind_of_task_of_a_rung_is_certified() -> None:
+    splits: Any = get_environment().splits
+    configs = [splits.task("test_rung_10", index).config for index in range(24)] + [
+        splits.task("test_rung_1", index).config for index in range(24)
+    ]
+    assert [config for config in configs if not certify_one(config).holds] == []
+
+
+@pytest.mark.parametrize(
+    ("split", "level", "message"),
+    [
+        ("train", "rung_11", "Unknown level 'rung_11'. Did you mean 'rung_1'"),
+        ("trian", "rung_1", "Unknown split 'trian'. Did you mean 'train'"),
+        ("sealed", "rung_1", "Unknown split 'sealed'"),
+        ("train_rung_11", None, "Unknown split 'train_rung_11'. Did you mean 'train_rung_1'"),
+        ("train_rung_1", "rung_2", "Unknown level 'rung_2'"),
+    ],
+)
+def test_rows_of_an_unknown_rung_name_the_nearest(
+    split: str, level: str | None, message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        split_rows(split, level=level)
+
+
+def test_a_run_of_inference_may_name_tasks_of_a_rung() -> None:
+    planned = plan(get_environment(), "train_rung_3:0-2")
+    assert [each.label for each in planned] == ["train_rung_3-0", "train_rung_3-1"]
+
+
+@pytest.mark.parametrize("world_size", [1, 3, 4, 24])
+def test_ranks_play_disjoint_rows_that_are_all_rows_together(world_size: int) -> None:
+    rows = split_rows("train", count=24)
+    parts = [rank_rows(rows, rank, world_size) for rank in range(world_size)]
+    assert sorted(row["index"] for part in parts for row in part) == list(range(24))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("rank", "world_size", "message"),
+    [
+        (2, 2, "rank is 2; allowed: an integer from 0 to 1"),
+        (-1, 2, "rank is -1"),
+        (0, 0, "world_size is 0"),
+        (0, 4, "number of rows is 3; allowed: at least one for each of 4 ranks"),
+    ],
+)
+def test_a_rank_that_does_not_exist_or_has_no_row_is_refused(
+    rank: int, world_size: int, message: str
+) -> None:
+    with pytest.raises(InvalidValueError, match=message):
+        rank_rows(split_rows("train", count=3), rank, world_size)

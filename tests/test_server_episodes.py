@@ -17,6 +17,7 @@ from openenv_kit.environment import get_environment
 from openenv_kit.play.driver import observed
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.handles import (
+    EpisodeClosedError,
     EpisodeTooLongError,
     Handle,
     OutdatedEpisodeError,
@@ -245,3 +246,29 @@ def test_a_body_that_nests_too_deeply_is_refused_before_it_is_stored(client: Tes
         assert client.post("/step", content=body, headers=headers).status_code == status
     state = client.get("/state", params={"episode_id": episode_id}).json()
     assert state["step_count"] == 1
+
+
+async def test_resume_of_a_closed_episode_is_rejected_and_leaves_its_handle_valid(
+    tmp_path: Path,
+) -> None:
+    episodes = episodes_at(tmp_path / "s.db")
+    started = await episodes.reset({"seed": 5})
+    assert started.handle is not None
+    await episodes.close_episode(started.handle)
+    with pytest.raises(EpisodeClosedError):
+        await episodes.resume(started.handle.episode_id)
+    with pytest.raises(EpisodeClosedError):  # and not that another connection has it now
+        await episodes.step(started.handle, LIST)
+    await episodes.close()
+
+
+async def test_a_player_of_the_timeline_before_takes_no_step_in_the_new_one(tmp_path: Path) -> None:
+    episodes = episodes_at(tmp_path / "s.db")
+    first = await episodes.reset({"seed": 5, "episode_id": "mine"})
+    old = await episodes.player(first.player_id)
+    again = await episodes.reset({"seed": 6, "episode_id": "mine"})
+    new = await episodes.player(again.player_id)
+    with pytest.raises(UnknownEpisodeError):
+        await episodes.step(old, LIST)
+    assert (await episodes.state(new))["step_count"] == 0
+    await episodes.close()

@@ -68,6 +68,20 @@ def answered(client: TestClient, kind: str, path: str, headers: dict[str, str]) 
         return denial.status_code
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_site_without_origin_may_read_and_not_change(
+    guarded: TestClient, site: str
+) -> None:
+    headers = {**ALLOWED, "sec-fetch-site": site}
+    for path in ("/reset", "/step", "/mcp"):
+        assert answered(guarded, "POST", path, headers) == 403
+    assert answered(guarded, "websocket", "/ws", headers) == 403
+    assert answered(guarded, "GET", "/health", headers) == 200
+    assert (
+        answered(guarded, "websocket", "/ws", {**ALLOWED, "sec-fetch-site": "same-origin"}) == 101
+    )
+
+
 @pytest.mark.slow
 def test_the_list_of_routes_holds_all_that_we_know_of(guarded: TestClient) -> None:
     app: Any = guarded.app

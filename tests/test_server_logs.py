@@ -165,7 +165,7 @@ def test_sealed_episode_tells_its_score_and_nothing_of_its_task(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(SALT_VARIABLE, "a salt that nobody knows, of some length")
-    app = build_app(Settings(episode_store=str(tmp_path / "s.db")))
+    app = build_app(Settings(episode_store=str(tmp_path / "s.db"), sealed_tasks=2000))
     with (
         caplog.at_level(logging.DEBUG),
         TestClient(app) as client,

@@ -265,6 +265,17 @@ async def test_an_idle_session_is_ended_and_its_slot_is_free_at_once() -> None:
     assert not list(slots)
 
 
+def test_a_message_over_the_websocket_counts_as_activity() -> None:
+    app = build_app(Settings(episode_store="memory", idle_timeout_s=0))
+    with TestClient(app) as client, client.websocket_connect("/ws") as socket:
+        ask(socket, START)
+        (session,) = app.state.slots
+        session.last_active -= 60
+        silent_since = session.last_active
+        ask(socket, {"type": "state"})
+        assert session.last_active >= silent_since + 60
+
+
 @pytest.mark.slow
 def test_a_silent_client_is_told_that_its_session_ended_and_how_to_go_on() -> None:
     app = build_app(Settings(episode_store="memory", idle_timeout_s=1))

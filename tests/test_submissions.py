@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,14 @@ from typer.testing import CliRunner, Result
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.play.recording import read_runs
+from openenv_kit.results import submission_folder, submissions
 from openenv_kit.results.packing import card_of
+from openenv_kit.results.site import boards_of, write_site
 from openenv_kit.results.submissions import (
     CARD,
     RUNS,
+    SubmissionError,
+    check_submission,
     problems_of,
     read_submission,
     write_submission,
@@ -28,6 +34,10 @@ from openenv_kit.trust.sealing import SALT_VARIABLE
 
 SHIPPED = Path(__file__).parents[1] / "submissions"
 Events = list[dict[str, Any]]
+ALIAS_BOMB = "a0: &a0 [x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
+)
+"""A card of some hundred bytes that stands for gigabytes."""
 
 
 def run(*arguments: str | Path) -> Result:
@@ -56,7 +66,7 @@ def other(packed: Path, folder: Path, events: Events, **card: Any) -> list[str]:
     (folder / CARD).write_text(yaml.safe_dump({**fields, **card}))
     text = "".join(f"{json.dumps(each)}\n" for each in events)
     (folder / RUNS).write_bytes(gzip.compress(text.encode()))
-    return list(problems_of(read_submission(folder)))
+    return list(problems_of(read_submission(folder), min_tasks=1))
 
 
 def an_action(events: Events) -> None:
@@ -72,8 +82,29 @@ def what_was_read(events: Events) -> None:
     events[-1]["grounded"] = 0.25
 
 
+def nothing_about_what_was_read(events: Events) -> None:
+    del events[-1]["grounded"]
+
+
 def a_reward(events: Events) -> None:
     next(each for each in events if each["event"] == "step")["reward"] = 0.5
+
+
+def a_status(events: Events) -> None:
+    next(each for each in events if each["event"] == "step")["status"] = "error"
+
+
+def an_early_end(events: Events) -> None:
+    next(each for each in events if each["event"] == "step")["done"] = True
+
+
+def a_step_after_the_end(events: Events) -> None:
+    last = next(each for each in events if each["event"] == "step" and each["done"])
+    events.insert(events.index(last), last)
+
+
+def no_index(events: Events) -> None:
+    del events[0]["reset"]["index"]
 
 
 def a_task_twice(events: Events) -> None:
@@ -97,11 +128,13 @@ def older_versions(events: Events) -> None:
     events[0]["versions"]["generator"] = "1"
 
 
-def a_copy(events: Events) -> None:
-    for each in events:
-        if each["event"] == "step":
-            each["elapsed_s"] = 0.25
-    events += events
+def copies(events: Events, count: int) -> Events:
+    """Repeat runs with other times, as if each had been played `count` times."""
+    return [
+        {**event, "elapsed_s": 0.25 + number} if event["event"] == "step" else event
+        for number in range(count)
+        for event in events
+    ]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +143,12 @@ def a_copy(events: Events) -> None:
         (an_action, "Run 2, validation-3: the reply to step 2 is not the recorded one."),
         (a_score, "Run 3, validation-4: its score is 0.97; played again it is"),
         (what_was_read, "Run 3, validation-4: its grounded is 0.25; played again it is 1.0."),
+        (nothing_about_what_was_read, "Run 3, validation-4: its grounded is None; played again"),
         (a_reward, "Run 1, validation-2: the reply to step 1 is not the recorded one."),
+        (a_status, "Run 1, validation-2: the reply to step 1 is not the recorded one."),
+        (an_early_end, "Run 1, validation-2: the reply to step 1 is not the recorded one."),
+        (a_step_after_the_end, "Run 1, validation-2: step 4 comes after the end of the episode."),
+        (no_index, "Run 1, validation-0: reset with {'split': 'validation'}; allowed: the split"),
         (a_task_twice, "Plays of validation-3: 2; the card says 1."),
         (another_reset, "Run 1, validation-2: reset with {'max_submissions': 3}; the card says {}"),
         (another_player, "Run 1, validation-2: played by 'scripted:reference'; the card says"),
@@ -125,16 +163,69 @@ def test_a_record_that_was_tampered_with_is_refused_by_name(
     change(events)
     problems = other(packed, tmp_path / "changed", events)
     assert any(each.startswith(expected) for each in problems), problems
-    twice = change is a_task_twice
-    assert len(problems) == (2 if twice else 1), problems  # validation-4 comes twice as well
+    # A play that comes twice, or of another task, is also counted.
+    count = 4 if change is a_task_twice else 3 if change is no_index else 1
+    assert len(problems) == count, problems
 
 
-def test_a_copied_play_is_no_second_try(packed: Path, tmp_path: Path) -> None:
+def test_problems_of_a_play_copied_with_other_times_names_the_copies(
+    packed: Path, tmp_path: Path
+) -> None:
+    problems = other(packed, tmp_path / "copied", copies(events_of(packed), 8), tries=8)
+    assert problems[0].startswith("Run 4, validation-2: a copy of run 1, or a play with the same")
+    assert len(problems) == 3 * 7
+
+
+@pytest.mark.parametrize(
+    ("card", "expected"),
+    [
+        ({"player": "scripted:gpt-9"}, "names no policy. Unknown policy 'gpt-9'."),
+        ({"player": "scripted:refernce"}, "Did you mean 'reference'? Allowed: "),
+        ({"player": "Scripted:upstream_first"}, "names that begin with 'scripted' are for the"),
+        ({"player": " [scripted] reference"}, "without spaces at the ends"),
+        ({"player": "[scripted] reference"}, "names that begin with 'scripted' are for the"),
+        ({"player": "\u0455cripted:reference"}, "allowed: printable ASCII characters"),
+        ({"player": "some\u200bmodel"}, "allowed: printable ASCII characters"),
+        ({"player": "scripted:median_filter"}, "step 1 is not what the policy"),
+    ],
+)
+def test_problems_of_a_name_like_a_scripted_policys_refuses_other_players(
+    packed: Path, tmp_path: Path, card: dict[str, Any], expected: str
+) -> None:
+    events = [{**each, **card} if each["event"] == "start" else each for each in events_of(packed)]
+    if "ASCII" in expected or "spaces" in expected:
+        with pytest.raises(SubmissionError, match=re.escape(expected)):
+            other(packed, tmp_path / "other", events, **card)
+        return
+    problems = other(packed, tmp_path / "other", events, **card)
+    assert expected in problems[0]
+
+
+def test_problems_of_a_scripted_run_that_stops_early_names_it(packed: Path, tmp_path: Path) -> None:
+    events = [each for each in events_of(packed) if not (each["event"] == "step" and each["done"])]
+    for event in events:
+        if event["event"] == "end":
+            event.update(score=0.0, grounded=None)
+    problems = other(packed, tmp_path / "short", events)
+    ends = "it ends before the policy 'scripted:upstream_first' does."
+    assert [each.partition(": ")[2] for each in problems] == [ends] * 3
+
+
+def test_problems_of_a_player_with_another_name_accepts_the_same_runs(
+    packed: Path, tmp_path: Path
+) -> None:
     events = events_of(packed)
-    a_copy(events)
-    problems = other(packed, tmp_path / "copied", events, tries=2)
-    assert problems[0] == "Run 4, validation-2: a copy of run 1."
-    assert len(problems) == 3
+    for event in events:
+        if event["event"] == "start":
+            event["player"] = "some-model"
+    assert other(packed, tmp_path / "model", events, player="some-model") == []
+
+
+def test_problems_of_too_few_tasks_names_the_limit(packed: Path) -> None:
+    submission = read_submission(packed)
+    few = "The card has 3 tasks; the leaderboard lists 20 or more."
+    assert list(problems_of(submission)) == [few]
+    assert list(problems_of(submission, min_tasks=3)) == []
 
 
 @pytest.mark.parametrize(
@@ -161,10 +252,17 @@ def test_a_card_that_says_something_else_is_refused(
 
 
 def test_a_folder_that_is_no_submission_is_refused_in_words(packed: Path, tmp_path: Path) -> None:
+    player = "player: a\nenvironment: b\nsplit: c\ncount: 1\nversions: {}\nreset: {}\n"
     for text, expected in (
         ("player: [", "is not YAML"),
         ("player: someone", "environment: Field required"),
         ("- 1", "the card: Input should be"),
+        (ALIAS_BOMB, r"aliases \(\*name\) are not allowed"),
+        ("reset: " + "[" * 20_000, "is nested too deeply"),
+        ("count: " + "9" * 5000, "is not YAML"),
+        ("by: 2025-99-99", "is not YAML"),
+        ("#" * (submission_folder.MAX_CARD_BYTES + 1), "holds more than 64 KiB"),
+        (player.replace("reset: {}", "reset: {seed: 5}"), "reset: .*seed would name another task"),
     ):
         (tmp_path / CARD).write_text(text)
         (tmp_path / RUNS).write_bytes(b"")
@@ -194,11 +292,103 @@ def test_a_sealed_split_is_checked_against_its_commitment(
     assert problem.startswith(f"sealed cannot be played again: {SALT_VARIABLE} is None")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('"elapsed_s": 0.0', '"elapsed_s": -1', "elapsed_s: Input should be greater than or equal"),
+        ('"elapsed_s": 0.0', '"elapsed_s": "1"', "elapsed_s: Input should be a valid number"),
+        ('"elapsed_s": 0.0', '"elapsed_s": NaN', "elapsed_s: Input should be"),
+        ('"done": true', '"done": 1', "done: Input should be a valid boolean"),
+        ('"score": ', '"score": [], "x": ', "score: Input should be a valid number"),
+        ('"player": ', '"player": 5, "x": ', "player: Input should be a valid string"),
+        ('"reset": ', '"reset": 5, "x": ', "reset: Input should be a valid dictionary"),
+        ('"reset": ', f'"reset": {"[" * 100_000}, "x": ', "nested too deeply"),
+        ('"n": 1', f'"n": {"9" * 5000}', "not JSON"),
+    ],
+)
+def test_read_submission_with_a_value_of_the_wrong_kind_names_line_and_field(
+    packed: Path, tmp_path: Path, old: str, new: str, expected: str
+) -> None:
+    (tmp_path / CARD).write_bytes((packed / CARD).read_bytes())
+    text = "".join(f"{json.dumps(each)}\n" for each in events_of(packed))
+    assert old in text
+    (tmp_path / RUNS).write_bytes(gzip.compress(text.replace(old, new, 1).encode()))
+    with pytest.raises(SubmissionError, match=rf"line \d: .*{expected}"):
+        read_submission(tmp_path)
+
+
+def test_read_submission_of_runs_that_expand_beyond_the_limit_is_refused(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / CARD).write_bytes((packed / CARD).read_bytes())
+    (tmp_path / RUNS).write_bytes(gzip.compress(bytes((1 << 20) + 1)))
+    monkeypatch.setattr(submission_folder, "MAX_RUNS_BYTES", 1 << 20)
+    with pytest.raises(SubmissionError, match="holds more than 1 MiB"):
+        read_submission(tmp_path)
+
+
+def test_check_submission_with_an_unforeseen_failure_reports_it_as_a_problem(
+    packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("a secret of the server")
+
+    monkeypatch.setattr(submissions, "replay", fails)
+    checked = check_submission(packed, min_tasks=1)
+    assert checked.problems == ["The submission cannot be checked: RuntimeError."]
+
+
+def test_leaderboard_lists_valid_folders_beside_malformed_ones(
+    packed: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "all"
+    card, name = (packed / CARD).read_text(), "a model [/red]"
+    runs = (packed / RUNS).read_bytes()
+    text = gzip.decompress(runs).decode().replace("scripted:upstream_first", name)
+    write_submission(
+        folder / "[bold]", read_submission(packed).card.model_copy(update={"player": name}), text
+    )
+    for name, text, content in (
+        ("alias-bomb", ALIAS_BOMB, runs),
+        ("[italic]", card, b"no gzip"),
+        ("deep", card, gzip.compress(b"[" * 100_000)),
+        ("truncated", card, runs[:-20]),
+        ("corrupt", card, runs[:40] + bytes(40) + runs[80:]),
+        ("binary", "\x00\x01", runs),
+    ):
+        (folder / name).mkdir(parents=True)
+        (folder / name / CARD).write_text(text)
+        (folder / name / RUNS).write_bytes(content)
+    (folder / "no-card").mkdir()
+    (folder / "no-card" / RUNS).write_bytes(runs)
+    done = run("leaderboard", folder, "--min-tasks", "3")
+    assert done.exit_code == 1
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    assert "1 submissions hold, 7 are refused." in done.output
+    assert "[italic] is refused:" in done.output
+    assert "a model [/red]" in done.output
+    assert "self-reported" in done.output
+
+
+def test_leaderboard_gives_self_reported_rows_no_pass_rate_of_several_plays(
+    packed: Path, tmp_path: Path
+) -> None:
+    submission = read_submission(packed)
+    plays = submission.runs * 8
+    (board,) = boards_of([replace(submission, runs=plays)])
+    assert [k for k, rate in board.entries[0][1].passes if rate is not None] == [1]
+    assert board.powers == [1]
+    site = write_site([board], tmp_path)
+    assert '<span class="label">self-reported</span>' in site.read_text()
+    assert '<span class="label">attested</span></td>' not in site.read_text()
+
+
 @pytest.mark.slow
 def test_the_command_lists_what_holds_and_refuses_the_rest(packed: Path, tmp_path: Path) -> None:
     folder = packed.parent
     site = tmp_path / "site"
-    done = run("leaderboard", folder, "--site", site)
+    assert "has 3 tasks; the leaderboard lists 20 or more" in run("leaderboard", folder).output
+    done = run("leaderboard", folder, "--site", site, "--min-tasks", "3")
     assert done.exit_code == 0, done.output
     assert "1 submissions hold, 0 are refused." in done.output
     index = (site / "index.html").read_text()
@@ -213,7 +403,7 @@ def test_the_command_lists_what_holds_and_refuses_the_rest(packed: Path, tmp_pat
     events = events_of(packed)
     a_score(events)
     assert other(packed, folder / "tampered", events)
-    done = run("leaderboard", folder)
+    done = run("leaderboard", folder, "--min-tasks", "3")
     assert done.exit_code == 1
     assert "tampered is refused:" in done.output
     assert "Run 3, validation-4: its score is 0.97" in done.output
@@ -223,7 +413,7 @@ def test_the_command_lists_what_holds_and_refuses_the_rest(packed: Path, tmp_pat
 
 def test_only_runs_of_one_kind_are_packed(packed: Path, tmp_path: Path) -> None:
     runs = read_submission(packed).runs
-    fields = {"by": "", "notes": "", "commitment": ""}
+    fields: dict[str, Any] = {"by": "", "notes": "", "commitment": ""}
     assert card_of(runs, FUNNEL, **fields).count == 3
     with pytest.raises(ValueError, match="Task validation-3 has 0 runs and others have 1"):
         card_of([runs[0], runs[2]], FUNNEL, **fields)
@@ -247,4 +437,4 @@ def test_the_shipped_entries_are_scripted_and_of_these_versions() -> None:
         # Playing all of them again takes half a minute; one run of each tells a change of replies.
         one = card.model_copy(update={"count": 1})
         cut = type(each)(each.name, one, each.runs[: card.tries])
-        assert list(problems_of(cut)) == []
+        assert list(problems_of(cut, min_tasks=1)) == []

@@ -25,7 +25,6 @@ from openenv_kit.errors import UnknownNameError
 from openenv_kit.play.driver import moves, observed, play
 from openenv_kit.play.recording import RunRecorder, read_runs
 from openenv_kit.play.replaying import replay
-from openenv_kit.play.vector import VectorSession
 from openenv_kit.trainers.trl import environment_class
 from openenv_kit.trust.exploits import Arena
 from research.scripted_endpoint import ScriptedEndpoint
@@ -154,12 +153,6 @@ def test_a_recording_of_it_replays(pipe: Environment, tmp_path: Path) -> None:
     assert all(same for _, _, same in replay(run, pipe))
     ran = CliRunner().invoke(app, ["replay", str(file), "--environment", NAME])
     assert ran.exit_code == 0, ran.output
-
-
-def test_many_episodes_of_it_advance_together(pipe: Environment) -> None:
-    resets = [{"split": "train", "index": index} for index in range(6)]
-    outcomes = VectorSession(4, pipe).play(pipe.policies["reference"], resets)
-    assert [outcome.score for outcome in outcomes] == [1.0] * 6
 
 
 def test_the_audit_plays_it(pipe: Environment) -> None:

@@ -11,13 +11,7 @@ from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.play.split_rows import split_rows
-from openenv_kit.trainers.openenv_harness import (
-    build_rollout_func,
-    collect,
-    prompt_of,
-    scripted_model_step,
-    sft_examples,
-)
+from openenv_kit.trainers.openenv_harness import collect, sft_examples
 from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
 from openenv_kit.trainers.trl import components, environment_class
 from research.scripted_endpoint import ScriptedEndpoint
@@ -87,10 +81,7 @@ def test_the_trl_class_has_its_tools_and_is_called_after_it():
     assert not hasattr(made, "list_dates")
 
 
-def test_the_harness_rolls_it_out_and_collects_it(tmp_path):
-    step = scripted_model_step(environment=NAME)
-    rollout = build_rollout_func(lambda *_: step, environment=NAME)
-    assert rollout([prompt_of(row) for row in ROWS[:2]], None)["env_reward"] == [1.0, 1.0]
+def test_the_harness_collects_it(tmp_path):
     assert collect(tmp_path, ROWS, environment=NAME).avg_reward == 1.0
     example, *_ = sft_examples(tmp_path, environment=NAME)
     assert example["messages"][0]["content"] == BRIEF

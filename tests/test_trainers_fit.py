@@ -141,7 +141,7 @@ def test_an_episode_after_a_lost_one_is_paid_again() -> None:
     ("adapter", "package", "install"),
     [
         ("verifiers", "verifiers", "'verifiers>="),
-        ("inspect_ai", "inspect_ai", "'openenv-metric-tracker-rl[inspect]'"),
+        ("inspect_ai", "inspect_ai", "'inspect-ai>="),
         ("nemo_gym", "nemo_gym", "'nemo-gym>="),
         ("skyrl", "skyrl_gym", "'openenv-metric-tracker-rl[skyrl]'"),
     ],

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import pytest
 from episodes import analyse, running_episode, started
 from test_non_interference import CONFIGS, actions_on, frames_of, other_labels
@@ -22,9 +23,10 @@ from metric_tracker_rl.engine.certificate import certify_one, grid
 from metric_tracker_rl.engine.config import EpisodeConfig
 from metric_tracker_rl.engine.episode import build_episode
 from metric_tracker_rl.engine.funnel import ORDERING_APP
-from metric_tracker_rl.engine.levels import LEVELS, USUAL_BANDS, Level
+from metric_tracker_rl.engine.generation.generator import generate
+from metric_tracker_rl.engine.levels import GUARD_BAND, LEVELS, USUAL_BANDS, Level
 from metric_tracker_rl.engine.reporting_policy import label, policy_text
-from metric_tracker_rl.engine.series import DailySeries
+from metric_tracker_rl.engine.series import DailySeries, deviations
 from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.engine.versions import VERSIONS
 from metric_tracker_rl.engine.vocabulary import BASELINES, DISCLOSURES, LEAK_REPORTS, PROFILES
@@ -215,6 +217,18 @@ def test_an_episode_in_force_under_another_policy_would_be_another_report() -> N
 
 
 # What is told
+
+
+@pytest.mark.parametrize("seed", [328, 385])
+def test_a_planned_day_is_clear_of_every_threshold_without_its_cause(seed: int) -> None:
+    """Of these seeds the first draw has a planned day that would be near one, and is not taken."""
+    config = EpisodeConfig(seed, "mixed", "hard", anomaly_count=4, policy="varied")
+    draw = generate(config)
+    days = sorted({cause.day for cause in draw.causes})
+    clean = DailySeries(draw.clean, config.funnel_spec, config.level, None)
+    undone = deviations(clean.values, draw.series.baselines)
+    assert draw.draws == 2
+    assert (np.abs(undone[days]) < (1.0 - GUARD_BAND) * draw.series.thresholds).all()
 
 
 def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:

@@ -15,7 +15,7 @@ import pytest
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 
-MOST = 13
+MOST = 16
 """Functions that a step message may pass, from where it is received to where the reply is sent."""
 
 MOST_OF_A_RESET = 130
@@ -24,7 +24,7 @@ MOST_OF_A_RESET = 130
 MOST_SWITCHES_OF_A_RESET = 150
 """How often a call of an HTTP reset is in another file than the call before it."""
 
-MOST_SWITCHES_OF_A_STEP = 26
+MOST_SWITCHES_OF_A_STEP = 36
 """The same of an HTTP step."""
 
 STEP = {"analysis_method": "rows_for_date", "analysis_args": {"date": "2022-05-13"}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -19,8 +18,8 @@ from openenv_kit.errors import (
     require_integer,
     require_name,
 )
-from openenv_kit.play.curriculum import level_named
-from openenv_kit.trust.splits import HashedSplits
+from openenv_kit.play.curriculum import RUNGS, level_named
+from openenv_kit.trust.splits import HashedSplits, RungSplits
 
 VERSION = "9"  # of faults, services and scores: raising it draws every task anew
 REPLIES = "6"  # of all else that a player can tell: raise it whenever a result would change
@@ -36,12 +35,30 @@ class Drawn(NamedTuple):
     seed: int
 
 
-SPLITS: HashedSplits[Drawn, str] = HashedSplits(
+def _drawn(seed: int, difficulty: str) -> Drawn:
+    return Drawn(difficulty, seed)
+
+
+def _shown(drawn: Drawn) -> Mapping[str, Any]:
+    return {"difficulty": drawn.difficulty}
+
+
+SPLITS: RungSplits[Drawn, str] = RungSplits(
     domain=f"firewatch/{VERSION}",
     blocks={"train": 200, "validation": 100, "test": 100, "sealed": 100, "sessions": 100},
     strata=tuple(LEVELS),
-    make=lambda seed, difficulty: Drawn(difficulty, seed),
-    shown=lambda drawn: {"difficulty": drawn.difficulty},
+    make=_drawn,
+    shown=_shown,
+    rungs={
+        rung: HashedSplits(
+            domain=f"firewatch-rungs/{VERSION}|{rung}",
+            blocks={"train": 600, "validation": 100, "test": 100},
+            strata=(rung,),
+            make=_drawn,
+            shown=_shown,
+        )
+        for rung in RUNGS
+    },
 )
 """The splits: each block of three tasks has one of each level, in an order of its own."""
 
@@ -104,24 +121,32 @@ def named_task(named: Named, seed: int) -> Task:
     return _first(attempt)
 
 
-@lru_cache(maxsize=256)
 def split_task(split: str, index: int) -> Task:
     """One task of a split.
 
     Raises:
         UnknownNameError, InvalidValueError: no such split, or no such place in it.
     """
-    task = SPLITS.task(split, index)
-    skipped = REDRAWN.get(task.task_id, 0)
-    return draw(task.task_id, *task.config, {"split": split, "index": index}, skipped)
+    # Not cached by its position: with another secret, a sealed position is another task.
+    return _drawn_split_task(split, index, SPLITS.task(split, index).config)
+
+
+@lru_cache(maxsize=256)
+def _drawn_split_task(split: str, index: int, drawn: Drawn) -> Task:
+    task_id = f"{split}-{index}"
+    skipped = REDRAWN.get(task_id, 0)
+    return draw(task_id, *drawn, {"split": split, "index": index}, skipped)
 
 
 @lru_cache(maxsize=256)
 def drawn_task(difficulty: str, seed: int) -> Task:
-    """The task of a level and a seed; its name does not hold the seed."""
-    name = hashlib.sha256(f"{VERSION}/{difficulty}/{seed}".encode()).hexdigest()[:8]
+    """Return the task of a level and a seed.
+
+    Its id is the same for every seed: from one that depends on the seed, even through a hash, a
+    player could find the seed by trying, and with it the incident.
+    """
     arguments = {"difficulty": difficulty, "seed": seed}
-    return draw(f"{difficulty}-{name}", difficulty, seed, arguments)
+    return draw(f"{difficulty}_custom", difficulty, seed, arguments)
 
 
 def draw(

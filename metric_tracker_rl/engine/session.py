@@ -40,7 +40,7 @@ from metric_tracker_rl.engine.rules import (
 )
 from metric_tracker_rl.engine.splits import CONFIGURING, SEALED, config_of_reset
 from metric_tracker_rl.engine.tasks import available_task_specs
-from metric_tracker_rl.rows import Progress
+from metric_tracker_rl.rows import Progress, RewardBreakdown
 from openenv_kit.environment import Reply, Session
 from openenv_kit.errors import InvalidValueError, ReportError, ToolArgumentError, require_name
 from openenv_kit.session import GROUNDED
@@ -149,6 +149,10 @@ class EpisodeSession(Session):
 
     def exhausted(self) -> Reply:
         return self._counted(super().exhausted())
+
+    def sealed_content(self, score: float | None) -> dict[str, Any]:
+        breakdown = RewardBreakdown(total_score=score or 0.0)
+        return {"reward_breakdown": breakdown, "expected_row_count": None}
 
     def _counted(self, reply: Reply) -> Reply:
         if self.view is not None:

@@ -10,10 +10,12 @@ from typing import Any
 from metric_tracker_rl.engine.config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.levels import LEVELS
 from metric_tracker_rl.engine.rules import ALLOWED_WITH_SPLIT
+from metric_tracker_rl.engine.rungs import USUAL_COUNTS
 from metric_tracker_rl.engine.tasks import resolve_config
 from openenv_kit.errors import InvalidValueError
+from openenv_kit.play.curriculum import RUNGS
 from openenv_kit.trust.splits import SEALED as SEALED  # part of this module's interface
-from openenv_kit.trust.splits import SESSIONS, HashedSplits
+from openenv_kit.trust.splits import SESSIONS, HashedSplits, RungSplits
 
 COUNTS = (0, 1, 2, 3, 4, 5)
 """Planned anomalies of the strata; the zero-anomaly episodes' right report is empty."""
@@ -34,13 +36,33 @@ def _config(seed: int, stratum: Stratum) -> EpisodeConfig:
     )
 
 
-SPLITS: HashedSplits[EpisodeConfig, Stratum] = HashedSplits(
+def _shown(config: EpisodeConfig) -> Mapping[str, Any]:
+    return {"difficulty": config.difficulty}
+
+
+def _rung_strata(rung: str) -> tuple[Stratum, ...]:
+    """Return each family with one anomaly fewer than usual, the usual number, and one more."""
+    usual = USUAL_COUNTS[rung]
+    return tuple(product(SCENARIO_FAMILIES, (rung,), (usual - 1, usual, usual + 1)))
+
+
+SPLITS: RungSplits[EpisodeConfig, Stratum] = RungSplits(
     domain="metric-tracker-split/1",
     blocks={"train": 100, "validation": 12, "test": 12, SEALED: 12, SESSIONS: 20},
     strata=STRATA,
     make=_config,
-    shown=lambda config: {"difficulty": config.difficulty},
+    shown=_shown,
     identity=lambda config: config.identity,
+    rungs={
+        rung: HashedSplits(
+            domain=f"metric-tracker-rungs/1|{rung}",
+            blocks={"train": 100, "validation": 6, "test": 12},
+            strata=_rung_strata(rung),
+            make=_config,
+            shown=_shown,
+        )
+        for rung in RUNGS
+    },
 )
 
 DEFAULT_SPLIT = "train"

@@ -18,7 +18,9 @@ from openenv_kit.agent.results import (
     FAILED,
     NOT_SUBMITTED,
     EpisodeResult,
+    shorten_tool_results,
 )
+from openenv_kit.agent.secrets import cleaner
 from openenv_kit.agent.servers import Say, Server
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.stdout import Lines
@@ -27,6 +29,7 @@ from openenv_kit.environment import Environment
 from openenv_kit.errors import KitError, ModelError
 from openenv_kit.play.recording import RunRecorder
 from openenv_kit.session import GROUNDED
+from openenv_kit.trust.sealing import is_sealed_split
 
 
 @dataclass
@@ -70,12 +73,18 @@ class EpisodePlayer:
             with ExitStack() as files:
                 opening = await connection.open()
                 recorder = self._recorder(planned, opening, files)
-                table = Table(self.environment, connection, block, opening, recorder)
+                table = Table(self.environment, connection, block, opening, recorder, say=say)
                 result.usage = table.usage
                 try:
                     await self.player.play(table)
+                except BaseException as problem:
+                    clean = cleaner(self.settings.secrets)
+                    table.end_recording(None, clean(str(problem) or type(problem).__name__))
+                    raise
                 finally:
-                    _fill(result, table)
+                    result.conversation = shorten_tool_results(table.transcript)
+                _fill(result, table, planned.reset)
+                table.end_recording(result.score, result.error)
         except KitError as problem:
             result.status, result.error = FAILED, str(problem)
             result.hopeless = isinstance(problem, ModelError) and problem.hopeless
@@ -85,7 +94,7 @@ class EpisodePlayer:
         finally:
             result.seconds = time.monotonic() - began
             result.reconnects = connection.reconnects
-            block.end(result.success, result.score)
+            block.end(result.success, result.score or 0.0)
             await connection.close()
 
     def _recorder(
@@ -99,16 +108,16 @@ class EpisodePlayer:
         return RunRecorder(stream, self.player.name, planned.reset, opening, self.environment)
 
 
-def _fill(result: EpisodeResult, table: Table) -> None:
+def _fill(result: EpisodeResult, table: Table, reset: Mapping[str, Any]) -> None:
     """Fill a result from how the play at the table ended."""
     result.error = table.note
     parts = table.environment.score_parts(table.last) if table.done else None
-    result.status = NOT_SUBMITTED if parts is None else EVALUATED
+    if parts is None and table.done and is_sealed_split(reset.get("split")):
+        parts = {}  # the server shows the score alone
+    result.status, result.score = NOT_SUBMITTED if parts is None else EVALUATED, 0.0
     if parts is not None:
         result.breakdown = dict(parts)
         result.score = float(table.last["reward"] or 0.0)
         result.grounded = table.last["metadata"].get(GROUNDED)
     elif not result.error:
         result.error = table.last.get("message", "") if table.done else "No report was submitted."
-    if table.recorder is not None:
-        table.recorder.end(result.score, table.last)

@@ -21,9 +21,11 @@ from openenv_kit.agent.run import Engine, Run
 from openenv_kit.agent.secrets import cleaner
 from openenv_kit.agent.servers import choose_server
 from openenv_kit.agent.settings import (
+    HF_TOKEN,
     KEY_VARIABLES,
     AgentSettings,
     check_address,
+    is_hugging_face,
     load_settings,
     password_in,
     shown_url,
@@ -66,7 +68,7 @@ async def _run(options: Options, console: Console, lines_to: IO[str]) -> int:
     planned = plan(environment, settings.tasks, options.episodes, options.seed, further)
     async with AsyncExitStack() as held:
         player = choose_player(
-            environment, options.policy, settings, require_llm=options.require_llm
+            environment, options.policy, settings, require_llm=options.require_llm, say=say
         )
         held.push_async_callback(player.close)
         say(_who_plays(player, options, settings, len(planned)))
@@ -129,7 +131,7 @@ def _who_plays(player: Player, options: Options, settings: AgentSettings, episod
     text = f"Player: {player.name}, {episodes} episode{'' if episodes == 1 else 's'}."
     if options.policy:
         return text
-    if settings.api_key is None:
+    if settings.api_key is None and not settings.is_local_model:
         text += (
             f" No key is set ({', '.join(KEY_VARIABLES)}), so a scripted policy plays instead of a "
             "model."
@@ -138,5 +140,8 @@ def _who_plays(player: Player, options: Options, settings: AgentSettings, episod
             text += f" --model {options.model} has no effect without a key."
     else:
         endpoint = shown_url(settings.api_base_url) if settings.api_base_url else "OpenAI's own"
-        text += f" Endpoint: {endpoint}, key from {settings.key_variable}."
+        key = f"key from {settings.key_variable}" if settings.api_key else "without a key"
+        if settings.key_variable == HF_TOKEN and not is_hugging_face(settings.api_base_url):
+            key += ", the only one that is set"
+        text += f" Endpoint: {endpoint}, {key}."
     return text

@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from typing import Any, Protocol
 
 from openenv_kit.agent.options import DEFAULT_POLICY
+from openenv_kit.agent.servers import Say
 from openenv_kit.agent.settings import KEY_VARIABLES, AgentSettings
 from openenv_kit.agent.table import Table
 from openenv_kit.environment import Environment
@@ -56,16 +57,31 @@ class ScriptedPlayer:
 
 
 def choose_player(
-    environment: Environment, policy: str | None, settings: AgentSettings, *, require_llm: bool
+    environment: Environment,
+    policy: str | None,
+    settings: AgentSettings,
+    *,
+    require_llm: bool,
+    say: Say = lambda _: None,
 ) -> Player:
-    """A scripted policy if there is no key or one was asked for, else the model.
+    """A scripted policy if one was asked for or no model can be reached, else the model.
+
+    A model can be reached with a key, or without one on a loopback address.
+
+    Args:
+        environment: whose policies.
+        policy: name of the scripted policy that was asked for.
+        settings: of the run.
+        require_llm: whether a scripted policy is an error.
+        say: told about requests to the model that failed.
 
     Raises:
         ConfigurationError: a key without a model, or no key although a model is required.
     """
-    if policy or (settings.api_key is None and not require_llm):
+    has_model = settings.api_key is not None or settings.is_local_model
+    if policy or not (has_model or require_llm):
         return ScriptedPlayer(environment.policies[policy or DEFAULT_POLICY])
-    if settings.api_key is None:
+    if not has_model:
         raise ConfigurationError(
             f"--require-llm was given, but no key is set: set one of {', '.join(KEY_VARIABLES)}."
         )
@@ -76,4 +92,4 @@ def choose_player(
         )
     from openenv_kit.agent.model_player import ModelPlayer  # loads openai
 
-    return ModelPlayer(settings)
+    return ModelPlayer(settings, say=say)

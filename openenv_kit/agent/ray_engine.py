@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,7 +51,9 @@ class Worker:
     ) -> None:
         self._environment = get_environment(environment)
         self._settings, self._record = settings, record
-        self._player = choose_player(self._environment, policy, settings, require_llm=False)
+        self._player = choose_player(
+            self._environment, policy, settings, require_llm=False, say=_print_to_stderr
+        )
         self._server: Server | None = None
 
     async def prepare(self) -> str:
@@ -76,6 +79,10 @@ class Worker:
             recorded = Path(folder) / result.planned.recording
             recording = recorded.read_text(encoding="utf-8") if recorded.exists() else ""
         return Played(result, written.getvalue(), recording, said)
+
+
+def _print_to_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # Ray shows it where the run was started
 
 
 @dataclass

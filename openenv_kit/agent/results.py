@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import stdev
@@ -29,6 +29,9 @@ SUCCESS_SCORE = 0.5
 """Lowest score that an END line calls a success."""
 MAX_TABLE_ROWS = 40
 """Tasks shown one by one; the results file holds them all."""
+MAX_TOOL_RESULT = 500
+"""Longest tool result of a conversation in the results, in characters; playing again gives it
+whole."""
 
 
 @dataclass
@@ -36,7 +39,7 @@ class EpisodeResult:
     """How one episode went.
 
     Attributes:
-        score: in [0, 1]; 0 unless a report was graded.
+        score: in [0, 1], 0 without a report; None unless the episode was played to an end.
         seconds: wall time.
         breakdown: the grader's, if a report was graded.
         grounded: of what was right, the share whose evidence had been read; None if unknown.
@@ -44,11 +47,12 @@ class EpisodeResult:
         rewards: of each STEP line.
         reconnects: times the connection was lost and restored.
         hopeless: whether every further episode would fail alike.
+        conversation: messages that a model read and wrote, long tool results shortened.
     """
 
     planned: PlannedEpisode
     status: str = FAILED
-    score: float = 0.0
+    score: float | None = None
     seconds: float = 0.0
     breakdown: dict[str, Any] | None = None
     grounded: float | None = None
@@ -57,6 +61,7 @@ class EpisodeResult:
     usage: Usage = field(default_factory=Usage)
     rewards: list[float] = field(default_factory=list)
     hopeless: bool = False
+    conversation: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def ran(self) -> bool:
@@ -66,7 +71,7 @@ class EpisodeResult:
     @property
     def success(self) -> bool:
         """Whether a report was graded with at least `SUCCESS_SCORE`."""
-        return self.status == EVALUATED and self.score >= SUCCESS_SCORE
+        return self.status == EVALUATED and (self.score or 0.0) >= SUCCESS_SCORE
 
     @property
     def steps(self) -> int:
@@ -87,7 +92,19 @@ class EpisodeResult:
             "completion_tokens": self.usage.completion_tokens,
             "uncounted_calls": self.usage.uncounted_calls,
             "cost_usd": self.usage.cost,
+            "conversation": self.conversation,
         }
+
+
+def shorten_tool_results(conversation: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages of a conversation with long tool results cut."""
+    shortened = [dict(message) for message in conversation]
+    for message in shortened:
+        content = str(message.get("content"))
+        if message["role"] == "tool" and len(content) > MAX_TOOL_RESULT:
+            note = f"… [{len(content)} characters; --record keeps them all]"
+            message["content"] = content[:MAX_TOOL_RESULT] + note
+    return shortened
 
 
 @dataclass
@@ -117,9 +134,10 @@ class RunResult:
         return found
 
     @property
-    def average(self) -> float:
-        """Mean score of the episodes that were started."""
-        return sum(each.score for each in self.episodes) / max(len(self.episodes), 1)
+    def average(self) -> float | None:
+        """Mean score of the episodes that have one; None if none has."""
+        scores = [each.score for each in self.episodes if each.score is not None]
+        return sum(scores) / len(scores) if scores else None
 
     @property
     def failed(self) -> int:
@@ -205,14 +223,15 @@ def _row(name: str, group: Sequence[EpisodeResult]) -> list[str]:
     """One line of the table: means over some episodes."""
     count = max(len(group), 1)
     statuses = Counter(each.status for each in group)
-    scores = [each.score for each in group]
+    scores = [each.score for each in group if each.score is not None]
     repeated = len({each.planned.task_id for each in group}) == 1 and count > 1
-    error = f" ± {stdev(scores) / math.sqrt(count):.3f}" if repeated else ""
+    several = repeated and len(scores) > 1
+    error = f" ± {stdev(scores) / math.sqrt(len(scores)):.3f}" if several else ""
     return [
         name,
         str(len(group)),
         ", ".join(s if n == count else f"{n} {s}" for s, n in statuses.items()),
-        f"{sum(scores) / count:.4f}{error}",
+        f"{sum(scores) / len(scores):.4f}{error}" if scores else "–",
         f"{sum(each.steps for each in group) / count:.1f}",
         f"{sum(each.seconds for each in group) / count:.2f}",
         f"{sum(each.usage.total for each in group) / count:,.0f}",

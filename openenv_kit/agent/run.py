@@ -80,8 +80,13 @@ class Run:
                 result = await self._play(engine, planned)
                 self._hopeless |= result.hopeless
                 played += 1
+                scored = (
+                    "no score (the one in its END line only fills the field)"
+                    if result.score is None
+                    else f"score {result.score:.4f}"
+                )
                 self.say(
-                    f"{planned.label}: {result.status}, score {result.score:.4f}, "
+                    f"{planned.label}: {result.status}, {scored}, "
                     f"{result.steps} steps, {result.seconds:.2f} s "
                     f"({played} of {len(self.planned)})"
                 )

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from openenv_kit.errors import InvalidValueError
+from openenv_kit.agent.text import repair_text
+from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.schema import allowed, json_schema
+from openenv_kit.serving.settings import is_loopback
 from openenv_kit.trust.sealing import SALT_VARIABLE
 
 ENV_FILE = ".env.inference"
-KEY_VARIABLES = ("HF_TOKEN", "OPENAI_API_KEY", "API_KEY")
-"""Variables that may hold the model's key; the first one that is set wins."""
+HF_TOKEN = "HF_TOKEN"
+KEY_VARIABLES = (HF_TOKEN, "OPENAI_API_KEY", "API_KEY")
+"""Variables that may hold the model's key, in the order for hosts of Hugging Face."""
+HF_HOSTS = re.compile(
+    r"(.+\.)?huggingface\.co|.+\.hf\.space|.+\.endpoints\.huggingface\.cloud", re.IGNORECASE
+)
+"""Hosts that HF_TOKEN is for; any other gets it only if no other key is set."""
 TOKEN_VARIABLE = "OPENENV_KIT_TOKEN"
 URL_VARIABLES = ("API_BASE_URL", "OPENAI_BASE_URL")
 HF_ROUTER = "https://router.huggingface.co/v1"
@@ -61,6 +69,7 @@ class AgentSettings(BaseModel):
     max_tool_rounds: int = _from("MAX_TOOL_ROUNDS", default=16, ge=1, le=500)
     token_budget: int = _from("TOKEN_BUDGET", default=400_000, ge=0, le=MOST)
     model_timeout_s: float = _from("MODEL_TIMEOUT_S", default=300.0, **WAIT)
+    model_answer_timeout_s: float | None = _from("MODEL_ANSWER_TIMEOUT_S", **WAIT)
     model_retries: int = _from("MODEL_RETRIES", default=4, ge=0, le=50)
     input_price: float | None = _from("INPUT_PRICE_PER_MILLION", ge=0, le=10_000)
     output_price: float | None = _from("OUTPUT_PRICE_PER_MILLION", ge=0, le=10_000)
@@ -71,6 +80,17 @@ class AgentSettings(BaseModel):
     score_epsilon: float = _from("OPENENV_SCORE_EPSILON", default=0.01, ge=0, le=0.49)
     secrets: tuple[str, ...] = Field((), repr=False)
     notes: tuple[str, ...] = ()
+
+    @property
+    def answer_timeout_s(self) -> float:
+        """Longest wait for one answer of the model, with all attempts and pauses."""
+        return self.model_answer_timeout_s or 2 * self.model_timeout_s
+
+    @property
+    def is_local_model(self) -> bool:
+        """Whether a model on this machine is named, whose server needs no key."""
+        host = urlsplit(self.api_base_url or "").hostname
+        return self.model is not None and host is not None and is_loopback(host)
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -107,7 +127,9 @@ def load_settings(environ: Mapping[str, str] | None = None, benchmark: str = "")
     from dotenv import dotenv_values  # not installed where a trainer reads TOKEN_VARIABLE
 
     source = {**dotenv_values(ENV_FILE), **(os.environ if environ is None else environ)}
-    given = {name: text.strip() for name, text in source.items() if text and text.strip()}
+    given = {
+        name: repair_text(text.strip()) for name, text in source.items() if text and text.strip()
+    }
     # Fields are also known by their own names, which are no variables.
     known = {name: text for name, text in given.items() if name in FIELDS}
     try:
@@ -115,10 +137,16 @@ def load_settings(environ: Mapping[str, str] | None = None, benchmark: str = "")
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         raise InvalidValueError(name, known[name], _allowed(name)) from None
-    key_variable = next((name for name in KEY_VARIABLES if name in given), None)
-    api_base_url = settings.api_base_url or (HF_ROUTER if key_variable == "HF_TOKEN" else None)
+    api_base_url = settings.api_base_url or (HF_ROUTER if HF_TOKEN in given else None)
     if api_base_url:
         check_address("API_BASE_URL", api_base_url)
+    key_variable = choose_key_variable(given, api_base_url)
+    api_key = given[key_variable] if key_variable else None
+    if api_key and not (api_key.isascii() and api_key.isprintable()):
+        raise ConfigurationError(
+            f"{key_variable} holds a character that cannot be part of a key; allowed: printable "
+            "ASCII characters. Copy the key again."
+        )
     notes: tuple[str, ...] = ()
     if settings.max_tokens > MAX_TOKENS_LIMIT:
         used = f"{MAX_TOKENS_LIMIT} is used, the most allowed"
@@ -126,6 +154,7 @@ def load_settings(environ: Mapping[str, str] | None = None, benchmark: str = "")
     secrets = [given.get(name, "") for name in (*KEY_VARIABLES, TOKEN_VARIABLE, SALT_VARIABLE)]
     secrets += [password_in(given.get(name, "")) for name in (*URL_VARIABLES, "BASE_URL")]
     found = {
+        "api_key": api_key,
         "key_variable": key_variable,
         "api_base_url": api_base_url,
         "benchmark": settings.benchmark or benchmark,
@@ -134,6 +163,25 @@ def load_settings(environ: Mapping[str, str] | None = None, benchmark: str = "")
         "notes": notes,
     }
     return settings.model_copy(update=found)
+
+
+def choose_key_variable(given: Collection[str], api_base_url: str | None) -> str | None:
+    """Return the variable whose key the endpoint gets; None if none is set.
+
+    Args:
+        given: names of the variables that are set.
+        api_base_url: the endpoint; None for OpenAI's own.
+    """
+    order: Sequence[str] = KEY_VARIABLES
+    if not is_hugging_face(api_base_url):  # a private token is not for the servers of others
+        order = (*(name for name in KEY_VARIABLES if name != HF_TOKEN), HF_TOKEN)
+    return next((name for name in order if name in given), None)
+
+
+def is_hugging_face(url: str | None) -> bool:
+    """Whether an address is on one of Hugging Face's hosts."""
+    host = (urlsplit(url or "").hostname or "").rstrip(".")
+    return HF_HOSTS.fullmatch(host) is not None
 
 
 def _allowed(variable: str) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
 from openenv_kit.agent.secrets import Clean
+from openenv_kit.agent.text import fit_encoding
 
 MAX_ACTION = 220
 """Longest action of a STEP line, in characters."""
@@ -35,7 +35,7 @@ def word(value: object) -> str:
     return one_line(value, MAX_ACTION).replace(" ", "_") or "-"
 
 
-def action_text(name: str, arguments: Mapping[str, Any] | str) -> str:
+def action_text(name: str, arguments: Any) -> str:
     """`name(json args)`; arguments that were no JSON are shown as they came."""
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments, separators=(",", ":"), ensure_ascii=False, default=str)
@@ -75,8 +75,9 @@ class Lines:
         if not (self.live or last):
             return lines
         if not self.cut_off:
+            text = self.clean("".join(f"{line}\n" for line in lines))
             try:
-                self.stream.write(self.clean("".join(f"{line}\n" for line in lines)))
+                self.stream.write(fit_encoding(text, getattr(self.stream, "encoding", None)))
                 self.stream.flush()
             except BrokenPipeError:  # results are still worth having
                 self.cut_off = True

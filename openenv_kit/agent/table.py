@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from openenv_kit.agent.connection import EpisodeConnection, Observation
+from openenv_kit.agent.servers import Say
 from openenv_kit.agent.stdout import Block, action_text
 from openenv_kit.environment import ERROR, Environment
 from openenv_kit.play.recording import RunRecorder
@@ -39,6 +40,8 @@ class Table:
         block: its lines on standard output.
         opening, last: observations of the reset and of the last step.
         note: why the player stopped before the end, if it did.
+        say: prints a remark for people.
+        transcript: messages that a model read and wrote, each answer with its token usage.
         tools: what the episode offers.
     """
 
@@ -50,7 +53,10 @@ class Table:
     usage: Usage = field(default_factory=Usage)
     last: Observation = field(default_factory=dict)
     note: str = ""
+    say: Say = lambda _: None
+    transcript: list[dict[str, Any]] = field(default_factory=list)
     tools: Catalogue = field(init=False)
+    _recorded_messages: int = 0
 
     def __post_init__(self) -> None:
         self.tools = self.environment.tools.offered(self.opening)
@@ -69,10 +75,25 @@ class Table:
         reward = float(observation["reward"] or 0.0)
         problem = observation["message"] if observation["status"] == ERROR else None
         if self.recorder is not None:
-            self.recorder.step(action, observation, took)
+            self.recorder.step(action, observation, took, self._unrecorded_messages())
         self.block.step(label, reward, self.done, problem)
         return observation
 
-    def refuse(self, name: str, arguments: Mapping[str, Any] | str, problem: str) -> None:
+    def refuse(self, name: str, arguments: Any, problem: str) -> None:
         """Print a call that is not an action as a step with reward 0."""
         self.block.step(action_text(name, arguments), 0.0, False, problem)
+
+    def end_recording(self, score: float | None, error: str = "") -> None:
+        """Record how the episode ended.
+
+        Args:
+            score: in [0, 1]; None where the episode failed.
+            error: why it failed, or a remark on how it ended.
+        """
+        if self.recorder is not None:
+            self.recorder.end(score, self.last, self._unrecorded_messages(), error)
+
+    def _unrecorded_messages(self) -> list[dict[str, Any]]:
+        messages = self.transcript[self._recorded_messages :]
+        self._recorded_messages = len(self.transcript)
+        return messages

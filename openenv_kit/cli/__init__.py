@@ -13,14 +13,16 @@ import typer
 from typer.core import TyperGroup
 
 from openenv_kit.cli.audit import audit
+from openenv_kit.cli.budgets import budgets
 from openenv_kit.cli.certify import certify
 from openenv_kit.cli.collect import collect
 from openenv_kit.cli.common import usage_errors
 from openenv_kit.cli.compare import compare
 from openenv_kit.cli.export import atif, export
-from openenv_kit.cli.leaderboard import leaderboard, submit
+from openenv_kit.cli.leaderboard import attestation_key, leaderboard, submit
 from openenv_kit.cli.replay import replay
 from openenv_kit.cli.seal import seal
+from openenv_kit.cli.sealed_record import sealed_record
 from openenv_kit.cli.signal import signal
 
 GROUP = "openenv_kit.commands"
@@ -49,7 +51,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(certify, audit, replay, compare, signal, submit, leaderboard, seal, collect, export, atif),
+    *(certify, audit, replay, compare, signal, submit, leaderboard, seal, attestation_key),
+    *(sealed_record, collect, export, atif, budgets),
 ):
     app.command()(usage_errors()(command))
 

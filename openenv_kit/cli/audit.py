@@ -25,13 +25,19 @@ def audit(
     ] = 200,
     setting: Annotated[
         list[str] | None,
-        typer.Option(help="Only these settings: a family, or split:NAME; may be repeated."),
+        typer.Option(
+            help="Only these settings: a family, or split:NAME; may be repeated. By default all."
+        ),
     ] = None,
     difficulty: Annotated[
         list[str] | None, typer.Option(help="Only these levels; may be repeated.")
     ] = None,
     policy: Annotated[
-        list[str] | None, typer.Option(help="Only these policies; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="Only these policies; may be repeated. By default all of the environment's and "
+            "every exploit."
+        ),
     ] = None,
     workers: Workers = 0,
     out: Annotated[Path | None, typer.Option(help="Write the table as JSON.")] = None,
@@ -40,7 +46,7 @@ def audit(
     """Print what each exploit earns on every level, family and split."""
     chosen = get_environment(environment)
     audited = chosen.audit
-    work = audited.jobs(episodes, policy, difficulty, setting or audited.settings)
+    work = audited.jobs(episodes, policy, difficulty, setting)
     with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
         running = [pool.submit(run_job, job) for job in work]
         ended = as_completed(running)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from openenv_kit.cli.common import EnvironmentName, table_of
@@ -87,13 +88,13 @@ def named_file(given: str) -> tuple[str, Path]:
     return (name if path != Path(given) else ""), path
 
 
-def summary_table(title: str, summaries: Sequence[Summary]) -> Table:
-    """What players came to, a line each."""
+def summary_table(title: str, summaries: Sequence[Summary], labels: Sequence[str] = ()) -> Table:
+    """What players came to, a line each; `labels` fill a second column, if there are any."""
     passes = ["pass@1" if k == 1 else f"pass^{k}" for k, _ in summaries[0].passes]
     titles = ["player", "mean score", "± s.e.", "95 % interval", *passes, "signal", "grounded"]
     rows = [
         [
-            each.name,
+            escape(each.name),
             "-" if each.mean is None else f"{each.mean:.4f}",
             "-" if each.error is None else f"{each.error:.4f}",
             "-" if each.interval is None else "{:.3f} to {:.3f}".format(*each.interval),
@@ -108,7 +109,12 @@ def summary_table(title: str, summaries: Sequence[Summary]) -> Table:
         for each in summaries
     ]
     titles += ["episodes", "plays", "errors", "calls", "tokens", "cost, $", "seconds"]
-    return table_of(title, titles, rows)
+    if not labels:
+        return table_of(title, titles, rows)
+    labelled = [[name, label, *rest] for (name, *rest), label in zip(rows, labels, strict=True)]
+    table = table_of(title, [titles[0], "plays are", *titles[1:]], labelled, names=2)
+    table.columns[0].overflow, table.columns[1].no_wrap = "fold", True
+    return table
 
 
 def _mean(one: Summary) -> str:

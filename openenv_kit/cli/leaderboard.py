@@ -12,6 +12,26 @@ from rich.progress import track
 from openenv_kit.cli.common import EnvironmentName
 from openenv_kit.cli.compare import WIDTH, summary_table
 from openenv_kit.environment import get_environment
+from openenv_kit.results.submissions import MIN_TASKS
+from openenv_kit.trust.attestation import (
+    PUBLIC_KEY_VARIABLE,
+    format_public_key,
+    read_public_key,
+    read_signing_key,
+    verify_attestation,
+)
+
+LABEL_WIDTH = 16
+"""Columns of the table that a row's label takes."""
+MAX_PROBLEMS = 20
+"""Most problems of a submission that are printed."""
+PublicKey = Annotated[
+    str,
+    typer.Option(
+        envvar=PUBLIC_KEY_VARIABLE,
+        help="Public key of the server that signs records of sealed play.",
+    ),
+]
 
 
 def leaderboard(
@@ -22,43 +42,45 @@ def leaderboard(
         Path | None,
         typer.Option(help="Write a static site of the valid submissions into this folder."),
     ] = None,
+    min_tasks: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Fewest tasks of a submission; of a split with fewer, all of them."
+        ),
+    ] = MIN_TASKS,
+    public_key: PublicKey = "",
 ) -> None:
     """Check every submission of a folder by replaying its runs; fails if one is invalid."""
-    from openenv_kit.results.site import boards_of, write_site
-    from openenv_kit.results.submissions import (
-        CARD,
-        SubmissionError,
-        problems_of,
-        read_submission,
-    )
+    from openenv_kit.results.site import boards_of, label_of, write_site
+    from openenv_kit.results.submissions import CARD, RUNS, check_submission
 
-    found = sorted(path.parent for path in folder.glob(f"*/{CARD}"))
+    key = read_public_key(public_key) if public_key else None
+    found = sorted({path.parent for name in (CARD, RUNS) for path in folder.glob(f"*/{name}")})
     if not found:
         raise typer.BadParameter(f"{folder} holds no submission: no folder with a {CARD}")
-    held, refused = [], {}
-    for path in track(found, "Playing again", console=Console(stderr=True)):
-        try:
-            submission = read_submission(path)
-            problems = list(problems_of(submission))
-        except SubmissionError as problem:
-            problems = [str(problem)]
-        if problems:
-            refused[path.name] = problems
-        else:
-            held.append(submission)
-    console = Console(width=WIDTH)
+    checked = [
+        check_submission(path, key, min_tasks)
+        for path in track(found, "Playing again", console=Console(stderr=True))
+    ]
+    held = [each.submission for each in checked if each.submission and not each.problems]
+    refused = [each for each in checked if each.problems]
+    console = Console(width=WIDTH + LABEL_WIDTH)
     boards = boards_of(held)
     for board in boards:
         card = board.card
         title = f"{card.environment}, {card.split}, {card.count} tasks from {card.first} on"
-        console.print(summary_table(title, [each for _, each in board.entries]))
-    for name, problems in refused.items():
-        console.print(f"{name} is refused:", style="red", highlight=False)
-        for each in problems:
-            console.print(f"  {each}", markup=False, highlight=False, soft_wrap=True)
+        labels = [label_of(submission) for submission, _ in board.entries]
+        console.print(summary_table(title, [each for _, each in board.entries], labels))
+    for each in refused:
+        name = each.name if each.name.isprintable() else repr(each.name)
+        console.print(f"{name} is refused:", style="red", markup=False, highlight=False)
+        for problem in each.problems[:MAX_PROBLEMS]:
+            console.print(f"  {problem}", markup=False, highlight=False, soft_wrap=True)
+        if (more := len(each.problems) - MAX_PROBLEMS) > 0:
+            console.print(f"  … and {more} more.", highlight=False)
     console.print(f"{len(held)} submissions hold, {len(refused)} are refused.", highlight=False)
     if site is not None:
-        console.print(f"Site: {write_site(boards, site)}")
+        console.print(f"Site: {write_site(boards, site)}", markup=False)
     raise typer.Exit(1 if refused else 0)
 
 
@@ -73,17 +95,36 @@ def submit(
     commitment: Annotated[
         str, typer.Option(help="Commitment to the sealed split, as published before it was played.")
     ] = "",
+    attestation: Annotated[
+        Path | None,
+        typer.Option(
+            help="Record of your sealed play, signed by its server.", exists=True, dir_okay=False
+        ),
+    ] = None,
+    public_key: PublicKey = "",
     environment: EnvironmentName = None,
 ) -> None:
     """Put a player's recorded runs into a folder that `leaderboard` can check."""
     from openenv_kit.results.packing import card_of, recorded
-    from openenv_kit.results.submissions import write_submission
+    from openenv_kit.results.submission_folder import write_submission
 
-    chosen = get_environment(environment)
+    chosen, token, record = get_environment(environment), "", None
+    if attestation is not None:
+        if not public_key:
+            raise typer.BadParameter("--attestation needs --public-key, the key of its server")
+        token = attestation.read_text(encoding="utf-8")
+        record = verify_attestation(token, read_public_key(public_key))
     runs, text = recorded(recordings)
-    card = card_of(runs, chosen, by=by, notes=notes, commitment=commitment)
-    write_submission(out, card, text)
+    card = card_of(runs, chosen, by=by, notes=notes, commitment=commitment, attestation=record)
+    write_submission(out, card, text, token)
     typer.echo(
         f"{out}: {len(runs)} runs of {card.player} on {card.split}, tasks {card.first} to "
         f"{card.first + card.count - 1}, {card.tries} of each."
     )
+    if card.count < MIN_TASKS:
+        typer.echo(f"The leaderboard lists submissions of at least {MIN_TASKS} tasks by default.")
+
+
+def attestation_key() -> None:
+    """Print the public key of the secret in OPENENV_KIT_ATTESTATION_KEY, to publish it."""
+    typer.echo(format_public_key(read_signing_key().public_key()))

@@ -23,6 +23,7 @@ from openenv_kit.play.policies import Policy
 from openenv_kit.play.recording import RecordedRun, RecordingError, digest_of, runs_in
 from openenv_kit.serving.framework import begin
 from openenv_kit.serving.settings import settings
+from openenv_kit.trust.sealing import is_sealed_split
 
 MAX_FRAMES = 600
 """More than an episode may have steps."""
@@ -211,6 +212,9 @@ def open_session(reset: Mapping[str, Any], environment: Environment) -> tuple[Se
     Raises:
         ConfigurationError: the reset makes no episode, or one beyond this server's limits.
     """
+    if is_sealed_split(reset.get("split")):
+        # Nothing played here is counted, and whoever looks on would see the task's data.
+        raise ConfigurationError("Sealed tasks can be neither watched nor played again here.")
     session = environment.session()
     reply = begin(environment, session, reset, settings())
     if reply.status == ERROR:

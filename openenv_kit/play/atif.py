@@ -2,7 +2,7 @@
 
 A recording holds actions and digests. The replies, which a trajectory tells in full, come from
 playing the run again; one whose replies differ from the recorded ones is refused. What a model said
-beside its calls, and its tokens, were never recorded.
+beside its calls, and its tokens, are not exported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from openenv_kit.play.replaying import replay
 from openenv_kit.tool import compact
 
 ATIF_VERSION = "ATIF-v1.7"
-NOTES = "Played again from a recording of its actions; what the agent said was not recorded."
+NOTES = "Played again from a recording of its actions; what the agent said is not exported."
 
 Json = dict[str, Any]
 

@@ -125,7 +125,14 @@ class Curriculum:
         return {**state, "groups": self.groups}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave, with the same stages."""
+        """Continue from what `state_dict` returned, with the same stages.
+
+        Raises:
+            InvalidValueError: the state is of a curriculum with another number of stages.
+        """
+        if len(state["groups"]) != len(self.stages):
+            allowed = f"the state of a curriculum with {len(self.stages)} stages"
+            raise InvalidValueError("number of stages", len(state["groups"]), allowed)
         self.stage, self._seed = state["stage"], state["seed"]
         self._results.clear()
         self._results.extend(state["results"])

@@ -10,6 +10,10 @@ One line per event. A file may hold several runs, one after the other:
 {"event": "end", "score": 1.0, "steps": 9}
 ```
 
+Where a model played, `messages` of a step holds what it read and wrote since the step before, in
+the form of chat endpoints, each answer with its token usage; those of the end hold the rest. An
+episode that failed has the score null. `error` of the end says why an episode ended early.
+
 `reset` holds the arguments that make the episode again. A digest is the SHA-256 of a reply's
 status, reward, end and results, so a replay elsewhere can be compared with the original without
 storing replies. How a reply words things is not part of it: a better sentence breaks no recording.
@@ -20,13 +24,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
+
+from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 
 from openenv_kit.environment import Environment, get_environment
-from openenv_kit.errors import ConfigurationError
+from openenv_kit.errors import ConfigurationError, echo
 from openenv_kit.session import GROUNDED
 
 FORMAT = "run/2"
@@ -53,6 +60,10 @@ CATALOGUE = "available_"
 """How fields begin that list what may be called or played, in the words of its tools."""
 
 
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+
+
 class RecordingError(ConfigurationError):
     """A file that is not a recorded run, or one of another format."""
 
@@ -63,10 +74,10 @@ class RecordedStep:
 
     action: dict[str, Any]
     status: str
-    reward: float
-    done: bool
+    reward: Number
+    done: StrictBool
     digest: str
-    elapsed_s: float = 0.0
+    elapsed_s: Seconds = 0.0
 
 
 STEP_FIELDS = fields(RecordedStep)
@@ -81,8 +92,8 @@ class RecordedRun:
     versions: dict[str, str]
     digest: str
     steps: list[RecordedStep] = field(default_factory=list)
-    score: float | None = None
-    grounded: float | None = None
+    score: Number | None = None
+    grounded: Number | None = None
 
     @property
     def task(self) -> str:
@@ -123,10 +134,22 @@ class RunRecorder:
         )
 
     def step(
-        self, action: Mapping[str, Any], observation: Mapping[str, Any], elapsed_s: float = 0.0
+        self,
+        action: Mapping[str, Any],
+        observation: Mapping[str, Any],
+        elapsed_s: float = 0.0,
+        messages: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Record an action and what was answered."""
+        """Record an action and the reply to it.
+
+        Args:
+            action: what was sent.
+            observation: the reply's.
+            elapsed_s: seconds that the reply took.
+            messages: those that a model read and wrote since the step before.
+        """
         self._steps += 1
+        extra = {"messages": list(messages)} if messages else {}
         self._write(
             event="step",
             n=self._steps,
@@ -136,12 +159,28 @@ class RunRecorder:
             done=bool(observation.get("done")),
             digest=digest_of(observation),
             elapsed_s=round(elapsed_s, 6),
+            **extra,
         )
 
-    def end(self, score: float, last: Mapping[str, Any] | None = None) -> None:
-        """Record the final score, and what the last reply told of how it was found."""
+    def end(
+        self,
+        score: float | None,
+        last: Mapping[str, Any] | None = None,
+        messages: Sequence[Mapping[str, Any]] = (),
+        error: str = "",
+    ) -> None:
+        """Record the final score.
+
+        Args:
+            score: in [0, 1]; None where the episode failed, so that nothing was measured.
+            last: observation of the last step, whose evidence share is recorded.
+            messages: those that a model read and wrote since the last step.
+            error: why the episode failed, or a remark on how it ended.
+        """
         grounded = ((last or {}).get("metadata") or {}).get(GROUNDED)
-        extra = {} if grounded is None else {GROUNDED: grounded}
+        extra: dict[str, Any] = {} if grounded is None else {GROUNDED: grounded}
+        extra |= {"messages": list(messages)} if messages else {}
+        extra |= {"error": error} if error else {}
         self._write(event="end", score=score, steps=self._steps, **extra)
 
     def _write(self, **event: Any) -> None:
@@ -178,16 +217,16 @@ def without_wording(value: Any) -> Any:
     return value
 
 
-def text_of(path: Path) -> str:
+def text_of(path: Path, max_bytes: int = MOST_BYTES) -> str:
     """Text of a file, which may be compressed by gzip.
 
     Raises:
-        RecordingError: it holds more than `MOST_BYTES`.
+        RecordingError: it holds more than `max_bytes`.
     """
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        found = file.read(MOST_BYTES + 1)
-    if len(found) > MOST_BYTES:
-        raise RecordingError(f"{path} holds more than {MOST_BYTES // 2**20} MiB.")
+        found = file.read(max_bytes + 1)
+    if len(found) > max_bytes:
+        raise RecordingError(f"{path} holds more than {max_bytes // 2**20} MiB.")
     return found.decode("utf-8")
 
 
@@ -207,13 +246,14 @@ def recordings(paths: Iterable[Path]) -> Iterator[Path]:
         yield from found
 
 
-def read_runs(path: Path | str) -> list[RecordedRun]:
+def read_runs(path: Path | str, max_bytes: int = MOST_BYTES) -> list[RecordedRun]:
     """All runs of a file, which may be compressed by gzip.
 
     Raises:
-        RecordingError: not a recording, or one of another format; names the line.
+        RecordingError: not a recording, one of another format or one of more than `max_bytes`;
+            names the line.
     """
-    runs, broken = runs_in(text_of(Path(path)))
+    runs, broken = runs_in(text_of(Path(path), max_bytes))
     if broken is not None:
         raise broken
     return runs
@@ -232,8 +272,15 @@ def runs_in(text: str) -> tuple[list[RecordedRun], RecordingError | None]:
             problem = "not a JSON object."
         except (KeyError, IndexError, TypeError):
             problem = "not a line of a recorded run."
-        except RecordingError as wrong:
-            problem = str(wrong)
+        except ValidationError as invalid:
+            wrong = (f"{error['loc'][0]}: {error['msg']}" for error in invalid.errors())
+            problem = f"not a line of a recorded run ({'; '.join(wrong)})."
+        except RecordingError as refusal:
+            problem = str(refusal)
+        except RecursionError:
+            problem = "nested too deeply."
+        except ValueError:  # e.g. an integer of more digits than Python reads
+            problem = "not JSON."
         else:
             continue
         return runs, RecordingError(f"line {number}: {problem}")
@@ -248,14 +295,22 @@ def _read_line(runs: list[RecordedRun], line: str) -> None:
         if event["format"] != FORMAT:
             raise RecordingError(f"format {event['format']!r}; allowed: {FORMAT!r}.")
         made_of = ("player", "reset", "versions", "digest")
-        runs.append(RecordedRun(*(event[name] for name in made_of)))
+        start = {name: event[name] for name in made_of}
+        runs.append(_validator(RecordedRun).validate_python(start))
     elif kind == "step":
         step = {each.name: event[each.name] for each in STEP_FIELDS}
-        runs[-1].steps.append(RecordedStep(**step))
+        runs[-1].steps.append(_validator(RecordedStep).validate_python(step))
     elif kind == "end":
-        runs[-1] = replace(runs[-1], score=event["score"], grounded=event.get(GROUNDED))
+        end = {"score": event["score"], GROUNDED: event.get(GROUNDED)}
+        runs[-1] = replace(runs[-1], **_validator(dict[str, Number | None]).validate_python(end))
     else:
-        raise RecordingError(f"unknown event {kind!r}.")
+        raise RecordingError(f"unknown event {echo(kind)}.")
+
+
+@cache
+def _validator(kind: Any) -> TypeAdapter[Any]:
+    """Return the validator of a type; building one takes longer than reading many lines."""
+    return TypeAdapter(kind)
 
 
 def plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
 from openenv_kit.play.driver import begun
+from openenv_kit.trust.splits import RungSplits
 
 Row = dict[str, Any]
 
@@ -29,12 +30,13 @@ def split_rows(
     tells it) and the arguments of its reset; never a seed or a label.
 
     Args:
-        split: name of the split.
+        split: name of the split; `train_rung_1` is the train split of a rung.
         first: index of the first task.
         count: how many; None for all that follow. Fewer are returned where the split ends.
         environment: whose split; None for what ENVIRONMENT names.
         reset: further arguments of every reset, such as a mode of play.
-        level: only tasks of this one, which `first` and `count` then count.
+        level: only tasks of this one, which `first` and `count` then count. A rung's tasks are
+            those of a split of its own, `train_rung_1` for `train`.
 
     Raises:
         UnknownNameError: there is no such environment, split, level or reset argument; names the
@@ -48,10 +50,15 @@ def split_rows(
         for name, value in (reset or {}).items()
     }
     splits = chosen.splits
+    rungs: Iterable[str] = ()
+    if isinstance(splits, RungSplits) and split in splits.blocks:
+        rungs = splits.rungs
+        if level is not None and level in splits.rungs:
+            split, level = splits.rung_split(split, level), None
     places: Sequence[int] = range(splits.size(split))
     if level is not None:
         levels = [splits.task(split, index).as_dict().get("difficulty") for index in places]
-        require_name("level", level, dict.fromkeys(each for each in levels if each))
+        require_name("level", level, dict.fromkeys((*filter(None, levels), *rungs)))
         places = [index for index, each in enumerate(levels) if each == level]
     size = len(places)
     require_integer("first", first, 0, size - 1)
@@ -67,6 +74,28 @@ def split_rows(
     if further:
         begun(chosen, reset_arguments(rows[0], chosen.name))
     return rows
+
+
+def rank_rows(rows: Sequence[Row], rank: int, world_size: int) -> list[Row]:
+    """Return the rows that one process of a distributed run plays.
+
+    The ranks' rows are disjoint and together all rows. Their numbers differ by one at most.
+
+    Args:
+        rows: the rows of the whole run, the same on every rank.
+        rank: number of this process, from 0.
+        world_size: number of processes.
+
+    Raises:
+        InvalidValueError: there is no such rank, or there are fewer rows than ranks.
+    """
+    require_integer("world_size", world_size, 1, sys.maxsize)
+    require_integer("rank", rank, 0, world_size - 1)
+    if len(rows) < world_size:
+        raise InvalidValueError(
+            "number of rows", len(rows), f"at least one for each of {world_size} ranks"
+        )
+    return list(rows[rank::world_size])
 
 
 def reset_arguments(row: Mapping[str, Any], environment: str | None = None) -> Row:

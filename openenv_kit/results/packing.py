@@ -8,7 +8,13 @@ from pathlib import Path
 
 from openenv_kit.environment import Environment
 from openenv_kit.play.recording import RecordedRun, read_runs, recordings, text_of
-from openenv_kit.results.submissions import Card, SubmissionError, further_of
+from openenv_kit.results.submission_folder import (
+    Card,
+    SubmissionError,
+    build_card,
+    further_of,
+)
+from openenv_kit.trust.attestation import Attestation
 
 
 def recorded(paths: Iterable[Path]) -> tuple[list[RecordedRun], str]:
@@ -23,9 +29,18 @@ def recorded(paths: Iterable[Path]) -> tuple[list[RecordedRun], str]:
 
 
 def card_of(
-    runs: Sequence[RecordedRun], environment: Environment, *, by: str, notes: str, commitment: str
+    runs: Sequence[RecordedRun],
+    environment: Environment,
+    *,
+    by: str,
+    notes: str,
+    commitment: str,
+    attestation: Attestation | None = None,
 ) -> Card:
     """The card of a player's runs.
+
+    With an attestation the number of tasks and of tries are those that its server offered: plays
+    that were not started or not finished have no run, and score 0.
 
     Raises:
         SubmissionError: they are not of one player, one split and one set of rules, or leave out
@@ -35,7 +50,7 @@ def card_of(
         raise SubmissionError("These recordings hold no run.")
     first, tasks = runs[0], Counter[int]()
     for run in runs:
-        if "split" not in run.reset:
+        if "split" not in run.reset or "index" not in run.reset:
             raise SubmissionError(f"A run was reset with {run.reset}, which is no task of a split.")
         for name, mine, one in (
             ("player", run.player, first.player),
@@ -47,24 +62,29 @@ def card_of(
                 raise SubmissionError(
                     f"The runs are not of one {name}: {one!r} and {mine!r}; submit them apart."
                 )
-        tasks[run.reset.get("index", 0)] += 1
-    start, stop, tries = min(tasks), max(tasks) + 1, max(tasks.values())
-    for index in range(start, stop):
-        if tasks[index] != tries:
-            raise SubmissionError(
-                f"Task {first.reset['split']}-{index} has {tasks[index]} runs and others have "
-                f"{tries}; a submission plays each task as often."
-            )
-    return Card(
-        player=first.player,
-        environment=environment.name,
-        split=first.reset["split"],
-        first=start,
-        count=stop - start,
-        tries=tries,
-        reset=further_of(first),
-        versions=first.versions,
-        commitment=commitment,
-        by=by,
-        notes=notes,
+        tasks[run.reset["index"]] += 1
+    if attestation:
+        start, stop, tries = 0, attestation.task_count, attestation.plays_per_task
+    else:
+        start, stop, tries = min(tasks), max(tasks) + 1, max(tasks.values())
+        for index in range(start, stop):
+            if tasks[index] != tries:
+                raise SubmissionError(
+                    f"Task {first.reset['split']}-{index} has {tasks[index]} runs and others have "
+                    f"{tries}; a submission plays each task as often."
+                )
+    return build_card(
+        {
+            "player": first.player,
+            "environment": environment.name,
+            "split": first.reset["split"],
+            "first": start,
+            "count": stop - start,
+            "tries": tries,
+            "reset": further_of(first),
+            "versions": first.versions,
+            "commitment": commitment or (attestation.commitment if attestation else ""),
+            "by": by,
+            "notes": notes,
+        }
     )

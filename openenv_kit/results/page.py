@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
@@ -116,9 +116,7 @@ def _groups(
     return {
         kind: {
             name: [
-                summary(Player(player.name, player.source, player.versions, plays))
-                if plays
-                else None
+                summary(replace(player, plays=plays)) if plays else None
                 for player, plays in zip(players, each, strict=True)
             ]
             for name, each in sorted(names.items())

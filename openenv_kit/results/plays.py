@@ -70,12 +70,16 @@ class Player:
     Attributes:
         source: the files, for messages.
         versions: under which it was played.
+        has_independent_plays: whether several plays of a task are known to be different plays.
+            Without this, copies could make pass^k out of one play, so it is not estimated for
+            k > 1.
     """
 
     name: str
     source: str
     versions: Mapping[str, str]
     plays: Sequence[Play]
+    has_independent_plays: bool = True
 
     def and_also(self, other: Player) -> Player:
         """This player with the plays of another one.

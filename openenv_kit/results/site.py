@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.results.page import compared, rendered, write_page
-from openenv_kit.results.plays import Player, play_of
+from openenv_kit.results.plays import Play, Player, play_of
 from openenv_kit.results.statistics import Summary, summary
-from openenv_kit.results.submissions import Card, Submission
+from openenv_kit.results.submission_folder import Card, Submission
 
 INDEX = "index.html"
+ATTESTED, SELF_REPORTED = "attested", "self-reported"
+"""Labels of rows: whether the server of the sealed split signed that no play was left out."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class Board:
         return sorted({1, *(k for k, value in rates if value is not None)})
 
 
+def label_of(submission: Submission) -> str:
+    """Return the label of a submission's row."""
+    return ATTESTED if submission.attestation else SELF_REPORTED
+
+
 def boards_of(submissions: Sequence[Submission]) -> list[Board]:
     """The boards of submissions that hold."""
     groups: dict[tuple[object, ...], list[Submission]] = {}
@@ -50,7 +58,9 @@ def write_site(boards: Sequence[Board], folder: Path) -> Path:
     """Write the site into a folder; returns its first page."""
     folder.mkdir(parents=True, exist_ok=True)
     index = folder / INDEX
-    index.write_text(rendered("site.html.jinja", boards=boards), encoding="utf-8")
+    index.write_text(
+        rendered("site.html.jinja", boards=boards, label_of=label_of), encoding="utf-8"
+    )
     for board in boards:
         comparison = compared(board.players, board.card.split, board.environment)
         write_page(comparison, folder / board.page, home=INDEX)
@@ -65,10 +75,28 @@ def _board(group: Sequence[Submission], number: int) -> Board:
             f"{each.card.player} ({each.name})",
             each.name,
             each.card.versions,
-            [play_of(run) for run in each.runs],
+            plays_of(each),
+            has_independent_plays=each.attestation is not None,
         )
         for each in group
     ]
     entries = zip(group, map(summary, players), strict=True)
     best_first = sorted(entries, key=lambda each: -(each[1].mean or 0.0))
     return Board(card, f"board-{number}.html", environment, players, best_first)
+
+
+def plays_of(submission: Submission) -> list[Play]:
+    """Return the plays of a submission; those that an attested one lacks score 0.
+
+    They are the plays that the player started and did not finish, and those that the server
+    offered and the player did not start.
+    """
+    plays, card = [play_of(run) for run in submission.runs], submission.card
+    if submission.attestation is None:
+        return plays
+    played = Counter(run.reset["index"] for run in submission.runs)
+    for index in range(card.first, card.first + card.count):
+        task, reset = f"{card.split}-{index}", {"split": card.split, "index": index, **card.reset}
+        missing = Play(task=task, reset=reset, score=0.0, tool_calls=0)
+        plays += [missing] * (card.tries - played[index])
+    return plays

@@ -39,7 +39,8 @@ class Summary:
         error: standard error of the mean, over episodes; None with fewer than two.
         interval: of the mean; None with fewer than two episodes.
         passes: by k, the chance that k plays of an episode all score 1.0; None where no episode
-            was played k times. With k = 1 this is the share of exact reports.
+            was played k times, or with k > 1 where plays may be copies of each other. With k = 1
+            this is the share of exact reports.
         signal: share of groups of plays of an episode that differ in score; see `signal`.
         grounded: mean of the plays that had something right and tell; None without one.
         tool_calls: mean.
@@ -83,6 +84,8 @@ def summary(player: Player, group: int = GROUP) -> Summary:
     scored = player.scored
     by_task = scores_by_episode(scored)
     passes = pass_rates([score == 1.0 for score in scores] for scores in by_task.values())
+    if not player.has_independent_plays:
+        passes = tuple((k, rate if k == 1 else None) for k, rate in passes)
     means = [fmean(scores) for scores in by_task.values()]
     known = [play.grounded for play in scored if play.grounded is not None]
     return Summary(

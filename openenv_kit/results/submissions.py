@@ -1,141 +1,96 @@
-"""Submissions: a folder with a card and recorded runs, checked by playing every run again.
+"""Checks submissions by playing every run again.
 
-```
-submissions/some-model/card.yaml
-submissions/some-model/runs.jsonl.gz
-```
-
-The card says what the runs are said to be. Nothing in it is believed: `problems_of` plays each run
-again and names everything that does not hold.
+The card of a submission states what its runs are. The check relies on none of it:
+`check_submission` plays each run again and lists everything that is wrong. Replaying shows that
+the scores were reached. It cannot show that no other attempts were left out, so a row counts as
+attested only with the record that the server of the sealed split signed; see
+`openenv_kit.trust.attestation`.
 """
 
 from __future__ import annotations
 
-import gzip
+import json
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from openenv_kit.environment import Environment, get_environment
-from openenv_kit.errors import ConfigurationError, KitError, UnknownNameError
-from openenv_kit.play.recording import RecordedRun, read_runs
+from openenv_kit.environment import ERROR, Environment, get_environment
+from openenv_kit.errors import (
+    MAX_ECHO,
+    ConfigurationError,
+    UnknownNameError,
+    echo,
+    require_name,
+)
+from openenv_kit.play.policies import Play as PolicySteps
+from openenv_kit.play.recording import RecordedRun
 from openenv_kit.play.replaying import replay
+from openenv_kit.results.attested_plays import find_attestation_problems, verify_token
+
+# The names of the files' module are part of this module's interface.
+from openenv_kit.results.submission_folder import CARD as CARD
+from openenv_kit.results.submission_folder import RUNS as RUNS
+from openenv_kit.results.submission_folder import SCRIPTED, further_of
+from openenv_kit.results.submission_folder import Card as Card
+from openenv_kit.results.submission_folder import Submission as Submission
+from openenv_kit.results.submission_folder import SubmissionError as SubmissionError
+from openenv_kit.results.submission_folder import read_submission as read_submission
+from openenv_kit.results.submission_folder import write_submission as write_submission
 from openenv_kit.session import GROUNDED
+from openenv_kit.trust.attestation import digest_actions
 from openenv_kit.trust.splits import SEALED, HashedSplits
 
-CARD, RUNS = "card.yaml", "runs.jsonl.gz"
-OWN_ARGUMENTS = ("episode_id", "split", "index")
-"""Reset arguments that name a task; the others are the card's `reset`."""
-
-
-class SubmissionError(ConfigurationError):
-    """A folder that is not a submission."""
-
-
-class Card(BaseModel):
-    """What a submission says of itself.
-
-    Attributes:
-        player: who played, as in the recordings.
-        environment: its name.
-        split: what was played.
-        first, count: which of its tasks, from `first` on.
-        tries: plays of each task.
-        reset: further arguments of every reset.
-        versions: under which it was played.
-        commitment: to a sealed split, as published before it was played; empty for other splits.
-        by, notes: whose submission it is, and what there is to say about it.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    player: str = Field(min_length=1, max_length=120)
-    environment: str
-    split: str
-    first: int = Field(0, ge=0)
-    count: int = Field(ge=1, le=100_000)
-    tries: int = Field(1, ge=1, le=1000)
-    reset: dict[str, Any] = {}
-    versions: dict[str, str]
-    commitment: str = ""
-    by: str = Field("", max_length=120)
-    notes: str = Field("", max_length=2000)
-
-    @property
-    def scripted(self) -> bool:
-        """Whether a policy played that comes with the environment, and no model."""
-        return self.player.startswith("scripted:")
-
-    @property
-    def board(self) -> tuple[str, str, int, int, str]:
-        """The same for submissions whose scores compare."""
-        reset = repr(sorted(self.reset.items()))
-        return self.environment, self.split, self.first, self.count, reset
+MIN_TASKS = 20
+"""Fewest tasks of a row, unless its split has fewer: with a few tasks, luck decides."""
 
 
 @dataclass(frozen=True)
-class Submission:
-    """A submission as it was read; `name` is its folder's."""
+class CheckedSubmission:
+    """What a check found in a folder.
+
+    Attributes:
+        submission: None where the folder could not be read.
+        problems: everything that is wrong, one sentence each; empty for a valid submission.
+    """
 
     name: str
-    card: Card
-    runs: list[RecordedRun]
+    submission: Submission | None
+    problems: Sequence[str]
 
 
-def read_submission(folder: Path) -> Submission:
-    """A folder's card and runs.
+def check_submission(
+    folder: Path, key: Ed25519PublicKey | None = None, min_tasks: int = MIN_TASKS
+) -> CheckedSubmission:
+    """Read a folder and play its runs again. Any failure is a problem of this folder only.
 
-    Raises:
-        SubmissionError: a file is missing or not what it has to be; says which.
+    Args:
+        folder: what was submitted.
+        key: verifies the attestation; None where no key is known.
+        min_tasks: fewest tasks, unless the split has fewer.
     """
-    for name in (CARD, RUNS):
-        if not (folder / name).is_file():
-            raise SubmissionError(f"{folder} has no {name}.")
+    submission = None
     try:
-        fields = yaml.safe_load((folder / CARD).read_text(encoding="utf-8"))
-        card = Card.model_validate(fields)
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise SubmissionError(f"{folder / CARD} is not YAML: {problem}") from None
-    except ValidationError as problem:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'the card'}: {each['msg']}"
-            for each in problem.errors()
-        )
-        raise SubmissionError(f"{folder / CARD}: {wrong}.") from None
-    try:
-        return Submission(folder.name, card, read_runs(folder / RUNS))
-    except (KitError, OSError, EOFError, ValueError) as problem:
-        raise SubmissionError(f"{folder / RUNS}: {problem}") from None
+        submission = read_submission(folder)
+        if submission.token:
+            submission = replace(submission, attestation=verify_token(submission.token, key))
+        problems = list(problems_of(submission, min_tasks))
+    except ConfigurationError as problem:
+        problems = [str(problem)]
+    except Exception as problem:  # what a stranger wrote must not end the check of the others
+        problems = [f"The submission cannot be checked: {type(problem).__name__}."]
+    return CheckedSubmission(folder.name, submission, problems)
 
 
-def write_submission(folder: Path, card: Card, recordings: str) -> None:
-    """Write a submission; the same content gives the same bytes.
+def problems_of(submission: Submission, min_tasks: int = MIN_TASKS) -> Iterator[str]:
+    """Yield everything that is wrong with a submission, one sentence each.
 
-    Raises:
-        SubmissionError: the folder holds one already.
-    """
-    if (folder / CARD).exists():
-        raise SubmissionError(f"{folder} holds a submission already; name another folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RUNS).write_bytes(gzip.compress(recordings.encode(), mtime=0))
-    text = yaml.safe_dump(card.model_dump(exclude_defaults=True), sort_keys=False)
-    (folder / CARD).write_text(text, encoding="utf-8")
-
-
-def further_of(run: RecordedRun) -> dict[str, Any]:
-    """The arguments of a run's reset that name no task."""
-    return {name: value for name, value in run.reset.items() if name not in OWN_ARGUMENTS}
-
-
-def problems_of(submission: Submission) -> Iterator[str]:
-    """Everything about a submission that does not hold, one sentence each; nothing where it does.
-
-    Every run is played again, with today's grader, until an earlier step has shown that the runs
+    Every run is played again, with today's grader, unless an earlier step has shown that the runs
     are of another release or split.
     """
     card = submission.card
@@ -148,9 +103,19 @@ def problems_of(submission: Submission) -> Iterator[str]:
     if card.first + card.count > size:
         yield f"The card asks for tasks {card.first} to {card.first + card.count - 1} of {size}."
         return
-    broken = [*_seal_of(card, environment), *_versions_of(submission, environment)]
+    if card.count < (least := min(min_tasks, size)):
+        yield f"The card has {card.count} tasks; the leaderboard lists {least} or more."
+    broken = [
+        *_seal_of(card, environment),
+        *_versions_of(submission, environment),
+        *_name_problems(card, environment),
+    ]
     yield from broken
-    yield from _tries_of(submission)
+    if submission.attestation is None:
+        yield from _tries_of(submission)
+        yield from _copies_in(submission)
+    else:
+        yield from find_attestation_problems(submission, submission.attestation)
     if not broken:
         for number, run in enumerate(submission.runs, start=1):
             yield from (
@@ -182,49 +147,113 @@ def _versions_of(submission: Submission, environment: Environment) -> Iterator[s
             yield f"Run {number}, {run.task}: played under {run.versions}; these are {now}."
 
 
+def _name_problems(card: Card, environment: Environment) -> Iterator[str]:
+    """Yield what is wrong with a player's name that looks like a scripted policy's."""
+    if card.scripted:
+        try:
+            require_name("policy", card.player.removeprefix(SCRIPTED), environment.policies)
+        except UnknownNameError as problem:
+            yield f"The player is {card.player!r}, which names no policy. {problem}"
+    elif re.match(r"[\W_]*scripted\b", unicodedata.normalize("NFKC", card.player).casefold()):
+        yield (
+            f"The player is {card.player!r}; names that begin with 'scripted' are for the "
+            f"environment's own policies, written {SCRIPTED}NAME."
+        )
+
+
 def _tries_of(submission: Submission) -> Iterator[str]:
-    """Tasks that were not played as often as the card says, and plays that were copied."""
+    """Yield the tasks that were not played as often as the card states."""
     card = submission.card
     wanted = [f"{card.split}-{card.first + number}" for number in range(card.count)]
     played = Counter(run.task for run in submission.runs)
     for task in wanted:
         if played[task] != card.tries:
             yield f"Plays of {task}: {played[task]}; the card says {card.tries}."
-    for task in played.keys() - set(wanted):
-        yield f"{task} is not among the card's tasks."
-    seen: dict[str, int] = {}
+    for task in sorted(played.keys() - set(wanted)):
+        yield f"{task[:MAX_ECHO]} is not among the card's tasks."
+
+
+def _copies_in(submission: Submission) -> Iterator[str]:
+    """Yield the runs that repeat an earlier one.
+
+    Times are the player's own, so they do not tell two plays with the same actions apart. Only a
+    record that the server signed does.
+    """
+    first_runs: dict[str, int] = {}
     for number, run in enumerate(submission.runs, start=1):
-        # Two plays of a task may well be alike, but never to the microsecond.
-        if any(step.elapsed_s for step in run.steps):
-            first = seen.setdefault(repr(run), number)
-            if first != number:
-                yield f"Run {number}, {run.task}: a copy of run {first}."
+        key = f"{run.task} {digest_actions(step.action for step in run.steps)}"
+        first = first_runs.setdefault(key, number)
+        if first != number:
+            yield (
+                f"Run {number}, {run.task}: a copy of run {first}, or a play with the same "
+                "actions, which cannot be told from one. Submit one try of each task, or a record "
+                "signed by the server of a sealed split."
+            )
 
 
 def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Iterator[str]:
-    """What does not hold of one run, whose versions are right."""
+    """Yield what is wrong with one run, whose versions are right."""
     if run.player != card.player:
-        yield f"played by {run.player!r}; the card says {card.player!r}."
+        yield f"played by {echo(run.player)}; the card says {card.player!r}."
     if further_of(run) != card.reset:
-        yield f"reset with {further_of(run)}; the card says {card.reset}."
+        yield f"reset with {echo(further_of(run))}; the card says {echo(card.reset)}."
+        return
+    if "index" not in run.reset or run.reset.get("split") != card.split:
+        yield f"reset with {echo(run.reset)}; allowed: the split {card.split} and an index."
         return
     if run.score is None:
         yield "it has no end."
         return
-    score, grounded = 0.0, None
-    for number, (_, answer, same) in enumerate(replay(run, environment)):
+    score, grounded, done = 0.0, None, False
+    policy_steps: PolicySteps | None = None
+    expected: str | None = None
+    for number, (action, answer, same) in enumerate(replay(run, environment)):
+        where = f"step {number}" if number else "the reset"
         if number:
+            if done:
+                yield f"{where} comes after the end of the episode."
+                return
             recorded = run.steps[number - 1]
             same &= (recorded.status, recorded.reward, recorded.done) == _ending(answer)
             score = max(score, answer["reward"] or 0.0)
             grounded = answer.get("metadata", {}).get(GROUNDED)
+            done = answer["done"]
+        elif answer["status"] == ERROR:
+            yield f"the reset is rejected: {answer['message']}"
+            return
         if not same:
-            where = f"step {number}" if number else "the reset"
             yield f"the reply to {where} is not the recorded one."
             return
+        if policy_steps and expected != _action_text(action):
+            yield f"{where} is not what the policy {card.player!r} does."
+            return
+        if card.scripted and not done:
+            policy_steps = policy_steps or _start_policy(card, environment, answer)
+            expected = _next_action(policy_steps, answer if number else None)
+    if policy_steps and not done and expected is not None:
+        yield f"it ends before the policy {card.player!r} does."
     for name, said, made in (("score", run.score, score), (GROUNDED, run.grounded, grounded)):
-        if said != made and not (name == GROUNDED and said is None):
+        if said != made:
             yield f"its {name} is {said}; played again it is {made}."
+
+
+def _start_policy(card: Card, environment: Environment, answer: Mapping[str, Any]) -> PolicySteps:
+    return environment.policies[card.player.removeprefix(SCRIPTED)].play(answer)
+
+
+def _next_action(steps: PolicySteps, answer: Mapping[str, Any] | None) -> str | None:
+    """Return the text of a policy's next action; None where the policy ends.
+
+    `answer` is the reply to its action before; None for its first action.
+    """
+    try:
+        return _action_text(next(steps) if answer is None else steps.send(answer))
+    except StopIteration:
+        return None
+
+
+def _action_text(action: Mapping[str, Any]) -> str:
+    return json.dumps(action, sort_keys=True)
 
 
 def _ending(answer: Mapping[str, Any]) -> tuple[str, float, bool]:

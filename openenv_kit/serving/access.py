@@ -25,7 +25,12 @@ from openenv_kit.errors import echo
 from openenv_kit.serving import frames, metrics
 from openenv_kit.serving.handles import PLAYER, TRAINER
 from openenv_kit.serving.page_sessions import COOKIE, PageSessions, cookie_header
-from openenv_kit.serving.settings import Settings, is_loopback
+from openenv_kit.serving.settings import (
+    ANONYMOUS_PARTICIPANT,
+    TRAINER_PARTICIPANT,
+    Settings,
+    is_loopback,
+)
 from openenv_kit.serving.store import StoreError
 
 OPEN_PATHS = ("/health", "/ready")
@@ -69,6 +74,7 @@ class Access:
         self._suspicious = not settings.token and bool(settings.allowed_origins)
         self._token = settings.token.encode()
         self._player_token = settings.player_token.encode()
+        self._participants = {name: token.encode() for name, token in settings.participants.items()}
         self._own_name = _address(own)
         self._root_path = settings.root_path or "/"
         self._sessions = sessions or PageSessions(settings.token)
@@ -89,6 +95,9 @@ class Access:
                 await self._sessions.load_key()
         role = self._role(scope, headers)
         scope["state"]["role"] = role or PLAYER
+        scope["state"]["participant"] = self._find_participant(headers) or (
+            TRAINER_PARTICIPANT if self._token else ANONYMOUS_PARTICIPANT
+        )
         if path in OPEN_PATHS:
             return None
         if role is None:
@@ -162,11 +171,20 @@ class Access:
             secret = given.strip().encode()
             is_trainer = hmac.compare_digest(secret, self._token)
             is_player = hmac.compare_digest(secret, self._player_token)
-            if is_trainer:
+            if is_trainer or self._find_participant(headers):
                 return TRAINER
             return PLAYER if is_player and self._player_token else None
         session_id = HTTPConnection(scope).cookies.get(COOKIE, "")
         return TRAINER if self._sessions.is_valid(session_id) else None
+
+    def _find_participant(self, headers: Headers) -> str | None:
+        """Return the name of the participant whose bearer token the request has."""
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        secret = given.strip().encode() if scheme.lower() == "bearer" else b""
+        names = [
+            name for name, token in self._participants.items() if hmac.compare_digest(secret, token)
+        ]
+        return names[0] if names else None
 
     def _new_session(self, scope: Scope, path: str, headers: Headers) -> Response | None:
         """For a browser that opens `/web?token=…`: the same page, with a cookie for the token."""

@@ -168,6 +168,7 @@ def _add_sessions(
         APIRoute("/mcp", mcp.delete, methods=["DELETE"], tags=["MCP"], response_model=None),
     ]
     routes.add_episode_routes(made, episodes)
+    routes.add_sealed_record_route(made, episodes)
     routes.add_ready_route(made, episodes)
     made.state.slots, made.state.episodes = shared.slots, episodes
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
+from openenv_kit.serving.settings import ANONYMOUS_PARTICIPANT
+
 UNKNOWN = "unknown"
 """All callers without an address, such as those of a Unix socket."""
 
@@ -20,6 +22,10 @@ GONE: ContextVar[Callable[[], bool] | None] = ContextVar("gone", default=None)
 CLIENT: ContextVar[Callable[[], str]] = ContextVar("client", default=str)
 """Names the client that is being served; empty on a server that asks for a token, where whoever
 calls was let in and has no share."""
+
+
+PARTICIPANT: ContextVar[str] = ContextVar("participant", default=ANONYMOUS_PARTICIPANT)
+"""Whose plays of sealed tasks are counted: the participant whose token the request has."""
 
 
 def client_key(peer: Sequence[Any] | None) -> str:

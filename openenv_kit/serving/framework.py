@@ -87,8 +87,10 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
             timeout_s: the framework's; unused, because a step does not wait for anything.
             kwargs: the framework's; unused.
         """
+        is_late = self.session.done  # and must not be graded a second time
         reply = self.session.step(action if isinstance(action, Mapping) else dict(action))
-        graded = reply.done and self._environment.score_parts(observed(reply)) is not None
+        parts = self._environment.score_parts(observed(reply)) if reply.done else None
+        graded = parts is not None and not is_late
         if graded and self.rubric is not None:
             reply = replace(reply, reward=self._apply_rubric(action, self._observation(reply)))
         return self._observation(reply)

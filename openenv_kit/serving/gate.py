@@ -28,7 +28,7 @@ from openenv_kit.serving.access import OPEN_PATHS, WEB, Access, refusal
 from openenv_kit.serving.connections import STATE_KEY, Connection
 from openenv_kit.serving.headers import security_headers
 from openenv_kit.serving.page_sessions import PageSessions
-from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.settings import ANONYMOUS_PARTICIPANT, Settings
 
 QUIET_PATHS = (*OPEN_PATHS, "/metrics")
 """Paths whose requests are logged for debugging only."""
@@ -137,6 +137,7 @@ class Gate:
         """Hand a request on, unless it may not pass or its body is more than it may be."""
         headers, path = Headers(scope=scope), route_path(scope)
         denial = await self._access.denial(scope, path, headers)
+        clients.PARTICIPANT.set(scope["state"].get("participant", ANONYMOUS_PARTICIPANT))
         if scope["type"] == "websocket":
             if denial is None:
                 await self._app(scope, receive, send)

@@ -6,7 +6,9 @@ import asyncio
 import hashlib
 import hmac
 import json
+import logging
 import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,8 +21,10 @@ from openenv_kit.environment import Environment
 from openenv_kit.serving import frames
 from openenv_kit.serving.handles import Handle
 from openenv_kit.serving.play import Drawn, Play
-from openenv_kit.serving.store import CLOSED, EpisodeStore, StoredEpisode
+from openenv_kit.serving.store import CLOSED, EpisodeStore, StoredEpisode, StoreError
 from openenv_kit.trust.sealing import SEALED, sealed_salt
+
+logger = logging.getLogger("openenv_kit.episodes")
 
 NOT_YOURS = (
     "episode_id is {!r}, a name that this server gives out itself, and no episode of that name is "
@@ -83,12 +87,60 @@ class Held:
     timeline: int = 1
     ended: str = ""
     request_ids: list[str] = field(default_factory=list)
+    stored_results: set[int] = field(default_factory=set)
+    size_bytes: int = 0
 
     def update(self, play: Play, stored: StoredEpisode) -> None:
         """Hold a play that is where the store is."""
         self.play, self.generation = play, stored.generation
         self.timeline, self.ended = stored.timeline, stored.ended
         self.request_ids = list(stored.request_ids)
+        self.stored_results = set(stored.slow_results)
+
+
+class HeldEpisodes(OrderedDict[str, Held]):
+    """The episodes that this worker has made, the last used one last.
+
+    Args:
+        max_bytes: bytes of their sessions together; the last used one is kept in any case.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__()
+        self._max_bytes = max_bytes
+        self._bytes = 0
+
+    def bound_memory(self, episode_id: str) -> None:
+        """Count the bytes of an episode that was just made, and drop the longest unused others."""
+        if (held := self.get(episode_id)) is None or held.play is None:
+            return
+        size_bytes = held.play.session.memory_bytes
+        self._bytes += size_bytes - held.size_bytes
+        held.size_bytes = size_bytes
+        while self._bytes > self._max_bytes and len(self) > 1:
+            self.drop(next(iter(self)))
+
+    def drop(self, episode_id: str) -> None:
+        """Forget what this worker has made of an episode."""
+        if (held := self.pop(episode_id, None)) is not None:
+            self._bytes -= held.size_bytes
+
+
+async def store_slow_results(store: EpisodeStore, key: str, held: Held) -> None:
+    """Store results of slow calls that are not stored yet; a failure is only logged.
+
+    Args:
+        store: where the episode is.
+        key: name of the episode there.
+        held: the episode, at the step that the store has.
+    """
+    results = held.play.slow_results if held.play else {}
+    for index in sorted(results.keys() - held.stored_results):
+        held.stored_results.add(index)
+        try:
+            await store.add_slow_result(key, held.generation, index, results[index])
+        except StoreError as problem:
+            logger.warning("failed to store a slow result", extra={"reason": str(problem)})
 
 
 class Started(NamedTuple):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,14 +26,25 @@ from openenv_kit.serving.handles import (
 from openenv_kit.serving.held import (
     NOT_YOURS,
     Held,
+    HeldEpisodes,
     Started,
     draw_task,
     record_model,
     record_of,
     start_text,
+    store_slow_results,
     versions_of,
 )
-from openenv_kit.serving.play import MAX_RECORD_BYTES, Drawn, Play, in_thread, in_turn
+from openenv_kit.serving.play import (
+    MAX_RECORD_BYTES,
+    Drawn,
+    Play,
+    follow,
+    in_turn,
+    rebuild,
+    take_step,
+    unpack_result,
+)
 from openenv_kit.serving.running_episodes import (
     RUNNING,
     EndReason,
@@ -42,6 +52,8 @@ from openenv_kit.serving.running_episodes import (
     RunningEpisode,
     level_of,
 )
+from openenv_kit.serving.sealed_plays import SealedPlays
+from openenv_kit.serving.sealed_records import SealedStart
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store import (
     CLOSED,
@@ -52,11 +64,13 @@ from openenv_kit.serving.store import (
     StoreError,
     open_store,
 )
+from openenv_kit.trust.sealing import is_sealed_split
 
 logger = logging.getLogger("openenv_kit.episodes")
 
-PLAYS_KEPT = 1024
-"""Episodes that a worker keeps made; any other is made again from the store."""
+PLAYS_KEPT, MAX_PLAYS_BYTES = 1024, 256 << 20
+"""Stored episodes that a worker keeps made: how many, and the bytes of their sessions together. Any
+other is made again from the store."""
 
 Json = dict[str, Any]
 
@@ -82,7 +96,8 @@ class Episodes:
         self.store = store or open_store(settings)
         self._settings = settings
         self.mcp_split = settings.mcp_split
-        self._held: OrderedDict[str, Held] = OrderedDict()  # the last used one last
+        self.sealed_plays = SealedPlays(self, settings)
+        self._held = HeldEpisodes(MAX_PLAYS_BYTES)
 
     def play(self, transport: str, *, stored: bool = True, drawn: Drawn | None = None) -> Play:
         """A new play of this server's environment; what is not stored may have fewer actions."""
@@ -99,6 +114,18 @@ class Episodes:
             source: the transport that asks for it.
             drawn: the task, where it was drawn for a session that named none.
         """
+        if is_sealed_split(arguments.get("split")):
+            return await self.sealed_plays.reset(arguments, source, drawn)
+        return await self.start(arguments, source, drawn)
+
+    async def start(
+        self,
+        arguments: Mapping[str, Any],
+        source: str,
+        drawn: Drawn | None,
+        sealed: SealedStart | None = None,
+    ) -> Started:
+        """Start an episode; a SealedPlaysUsedUpError rejects a sealed task."""
         asked_at = time.perf_counter()
         play = self.play(source, drawn=drawn)
         given = arguments.get("episode_id")
@@ -113,8 +140,10 @@ class Episodes:
         episode_id = play.episode_id
         held = self._hold(episode_id)
         async with held.lock:
-            held.generation = await self._create(play, episode_id)
+            held.generation = await self._create(play, episode_id, sealed=sealed)
             held.play, held.request_ids, held.ended = play, [], ""
+            held.stored_results = set()
+            self._held.bound_memory(episode_id)
             play.note_start(is_stored=True)
             handle = Handle(episode_id, claim=held.generation)
         return Started(play.data(reply, play.names), handle, play.player_id)
@@ -174,16 +203,16 @@ class Episodes:
                     play = None
                     continue
                 held.request_ids.append(request_id)
-                answer = await in_thread(self.environment, play.step, data, text, names, asked_at)
+                answer = await take_step(play, data, text, names, asked_at)
+                if play.slow_results:
+                    await store_slow_results(self.store, self._key(handle.episode_id), held)
                 if answer["done"]:
-                    await self._complete(handle.episode_id, held.generation)
+                    await self._complete(handle.episode_id, held.generation, play)
                 return answer
 
     async def state(self, handle: Handle) -> Json:
         """Progress of an episode that is played; a player is not told the trainer's id."""
-        held = self._hold(handle.episode_id)
-        async with held.lock:
-            state = (await self._load(handle, held)).state()
+        state = (await self.get_play(handle)).state()
         return state | {"episode_id": None} if handle.player_id else state
 
     async def record(self, episode_id: str) -> Any:
@@ -192,6 +221,16 @@ class Episodes:
         async with held.lock:
             play = await self._load(Handle(episode_id), held, closed=True)
             return record_of(self.record_model, play, held.ended, held.timeline)
+
+    async def get_play(self, handle: Handle, *, closed: bool = False) -> Play:
+        """Return a stored episode's play, with every action that is stored.
+
+        Raises:
+            EpisodeGoneError: there is none for this handle; also if it was closed, unless `closed`.
+        """
+        held = self._hold(handle.episode_id)
+        async with held.lock:
+            return await self._load(handle, held, closed=closed)
 
     async def resume(self, episode_id: str) -> Started:
         """Take an episode over: connections that held it before can no longer play it."""
@@ -214,7 +253,7 @@ class Episodes:
             logger.warning("a dropped session was not kept", extra={"reason": str(problem)})
             return False
         if generation and play.final:
-            await self._complete(play.episode_id, generation)
+            await self._complete(play.episode_id, generation, play)
         return bool(generation)
 
     async def close_episode(self, handle: Handle) -> None:
@@ -244,7 +283,7 @@ class Episodes:
 
     async def close(self) -> None:
         await self.store.close()
-        self._held.clear()
+        self._held = HeldEpisodes(MAX_PLAYS_BYTES)
 
     def _key(self, episode_id: str) -> str:
         """Name of an episode in the store, which the environments of a server share."""
@@ -254,7 +293,7 @@ class Episodes:
         held = self._held.setdefault(episode_id, Held())
         self._held.move_to_end(episode_id)
         if len(self._held) > PLAYS_KEPT:
-            self._held.popitem(last=False)
+            self._held.drop(next(iter(self._held)))
         return held
 
     async def _load(self, handle: Handle, held: Held, *, closed: bool = False) -> Play:
@@ -262,16 +301,17 @@ class Episodes:
         try:
             stored = await self._stored(handle, closed=closed)
         except UnknownEpisodeError:
-            self._held.pop(handle.episode_id, None)  # unknown names must not push others out
+            self._held.drop(handle.episode_id)  # unknown names must not push others out
             raise
         play = held.play
         if play is None or held.generation != stored.generation:
             return (await self._restored(handle, held, stored))[0]
-        for text in stored.actions[len(play.actions) :]:
-            await in_thread(self.environment, play.follow, text)
+        for index in range(len(play.actions), len(stored.actions)):
+            await follow(play, stored.actions[index], stored.slow_results.get(index))
         if play.running is not None and (play.final or stored.ended):
             RUNNING.forget(play.running)  # another worker has noted its end
         held.update(play, stored)
+        await store_slow_results(self.store, self._key(handle.episode_id), held)
         return play
 
     async def _restored(
@@ -282,8 +322,10 @@ class Episodes:
         play, arguments = self.play("http", drawn=start.get("drawn")), start["reset"]
         play.started = start.get("started", {})
         record = (handle.episode_id, arguments, stored.actions, stored.player)
-        reply = await in_thread(self.environment, play.restore, *record)
+        reply = await rebuild(play, *record, stored.slow_results)
         held.update(play, stored)
+        self._held.bound_memory(handle.episode_id)
+        await store_slow_results(self.store, self._key(handle.episode_id), held)
         return play, reply
 
     async def _stored(
@@ -329,20 +371,37 @@ class Episodes:
         assert held.play is not None
         index = held.request_ids.index(request_id)
         play, arguments, actions = self.play("http"), held.play.arguments, held.play.actions
+        results = held.play.slow_results
         before, action = actions[:index], frames.loads(actions[index])
-        await in_thread(self.environment, play.restore, handle.episode_id, arguments, before)
-        return play.data(await in_thread(self.environment, play.session.step, action), names)
+        await rebuild(play, handle.episode_id, arguments, before, slow_results=results)
+        return play.data(play.session.replay_step(action, unpack_result(results.get(index))), names)
 
-    async def _create(self, play: Play, episode_id: str, *, over: bool = True) -> str:
+    async def _create(
+        self,
+        play: Play,
+        episode_id: str,
+        *,
+        over: bool = True,
+        sealed: SealedStart | None = None,
+    ) -> str:
         """Store a play on the account of the client that is being served."""
         start = start_text(self.environment, play.arguments, play.drawn, play.transport)
         client = clients.CLIENT.get()()
-        new = NewEpisode(play.transport, start, play.actions, client, play.player_id)
+        new = NewEpisode(
+            play.transport,
+            start,
+            play.actions,
+            client,
+            play.player_id,
+            play.slow_results,
+            sealed,
+        )
         return await self.store.create(self._key(episode_id), new, over=over)
 
-    async def _complete(self, episode_id: str, generation: str) -> None:
+    async def _complete(self, episode_id: str, generation: str, play: Play) -> None:
         """Let an episode that is over make room for others; its reply goes out in any case."""
         try:
+            await self.sealed_plays.finish(play)
             await self.store.finish(self._key(episode_id), generation, COMPLETED)
         except StoreError as problem:
             logger.warning("a finished episode was not marked", extra={"reason": str(problem)})

@@ -103,6 +103,12 @@ ENVIRONMENT_GAUGES = Gauge(
     ["environment", "gauge"],
     multiprocess_mode="livesum",
 )
+SLOW_CALLS = Gauge(
+    "openenv_kit_slow_calls",
+    "Slow tool calls, by whether they run or wait for their turn",
+    ["state"],
+    multiprocess_mode="livesum",
+)
 THREADS = Gauge(
     "openenv_kit_threads", "Threads for slow tools and resets", multiprocess_mode="livesum"
 )

@@ -25,7 +25,7 @@ from openenv_kit.serving import frames, mcp_tools
 from openenv_kit.serving.gate import Gate
 from openenv_kit.serving.held import record_model, record_of
 from openenv_kit.serving.mcp_tools import Answered
-from openenv_kit.serving.play import Play, in_thread
+from openenv_kit.serving.play import Play, take_step
 from openenv_kit.serving.rpc import McpEndpoint
 from openenv_kit.serving.settings import Settings, load_settings
 
@@ -81,9 +81,8 @@ class OneTask(McpEndpoint):
         return frames.response({"status": "healthy"})
 
     async def _step(self, action: dict[str, Any]) -> dict[str, Any]:
-        play = self._play
         async with self._one_at_a_time:
-            data = await in_thread(play.environment, play.step, action)
+            data = await take_step(self._play, action)
             self._write()
         return data
 

@@ -1,6 +1,7 @@
 """A play: one session of an environment, and the record that makes it again.
 
 Episodes are deterministic, so the reset's arguments and the actions since are all there is to keep.
+Results of slow calls are kept beside them, so that no slow call runs a second time.
 """
 
 from __future__ import annotations
@@ -8,9 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from openenv_kit.environment import (
@@ -35,6 +39,7 @@ from openenv_kit.serving.running_episodes import (
     level_of,
 )
 from openenv_kit.serving.settings import Settings, settings
+from openenv_kit.serving.slow_calls import SLOW_CALLS
 from openenv_kit.serving.store import RETRY_AFTER_S, BusyError
 from openenv_kit.session import REASON
 
@@ -44,9 +49,10 @@ P = ParamSpec("P")
 MAX_RECORD_BYTES = 256 * 1024
 """Actions of a WebSocket session that are kept so that it can be resumed, in bytes."""
 
-WORKER_THREADS = 8
+WORKER_THREADS = 2
 WORKERS = ThreadPoolExecutor(WORKER_THREADS, "slow-tools")
-"""Plays environments with slow tools."""
+"""Makes and rebuilds episodes of environments with slow tools. Python runs in one thread at a time,
+so more threads would only make each reset take longer and more memory."""
 
 MOST_WAITING = 32
 """Resets that may wait for these threads; another one is refused."""
@@ -66,13 +72,15 @@ class Play:
 
     Attributes:
         transport: `ws`, `http`, `mcp` or `page`, for the log and the figures.
-        max_record_bytes: where the record stops, and with it the way to resume.
+        max_record_bytes: where the record of actions and results stops, and with it the way to
+            resume.
         environment, limits: what is played, on a server of which settings.
         episode_id: name of the running episode.
         player_id: handle of the episode's player.
         arguments: of the reset, without the episode's id.
         actions: JSON text of each action since, in order; with the arguments, this is the record
             that makes the play again.
+        slow_results: compressed results of slow calls, by the index of their action.
         drawn: its task, where that was drawn for a session that named none.
         final: the reply that ended the episode, without its content, once there is one.
         parts: what the final score is made of; None where nothing was graded.
@@ -89,6 +97,7 @@ class Play:
     player_id: str = ""
     arguments: dict[str, Any] = field(default_factory=dict)
     actions: list[bytes] = field(default_factory=list)
+    slow_results: dict[int, bytes] = field(default_factory=dict)
     recorded_bytes: int = 0
     drawn: Drawn | None = None
     final: Reply | None = None
@@ -142,7 +151,7 @@ class Play:
             self.running.count_step(self.session.steps)
         if reply.done and self.final is None:
             self._end(reply)
-            if self.parts is not None:
+            if self.parts is not None or self.session.is_sealed:
                 metrics.SCORES.observe(reply.reward or 0.0)
             RUNNING.end(self.running, _end_reason(reply), reply.reward or 0.0)
             if self.recorder is not None:
@@ -172,25 +181,26 @@ class Play:
         arguments: Mapping[str, Any],
         actions: Sequence[bytes],
         player_id: str = "",
+        slow_results: Mapping[int, bytes] = MappingProxyType({}),
     ) -> Reply:
         """Make a play again; returns what a reset would, under the old names.
 
-        Nothing is counted or recorded twice.
+        Nothing is counted or recorded twice. Slow calls whose result is given are not run.
         """
         opening = begin(self.environment, self.session, arguments, self.limits)
         self._opened(episode_id, arguments, player_id, opening)
-        for text in actions:
-            self.follow(text)
+        for index, text in enumerate(actions):
+            self.follow(text, slow_results.get(index))
         state, last = self.state(), self.final or opening
         message = f"Episode resumed at step {state['step_count']} of {state['max_steps']}."
         return replace(
             opening, status=last.status, reward=last.reward, done=last.done, message=message
         )
 
-    def follow(self, text: bytes) -> None:
-        """Play an action that is stored already."""
+    def follow(self, text: bytes, slow_result: bytes | None = None) -> None:
+        """Play an action that is stored already, with the result of its slow call, if any."""
         action = frames.loads(text)
-        reply = self.session.step(action)
+        reply = self.session.replay_step(action, unpack_result(slow_result))
         if self.recorder is not None and self.final is None:
             self.recorder.step(action, reply)
         if reply.done and self.final is None:
@@ -202,8 +212,14 @@ class Play:
         self.recorded_bytes += len(text)
         if self.recorded_bytes > self.max_record_bytes:
             self.actions.clear()  # half a record is worth nothing
-        else:
-            self.actions.append(text)
+            self.slow_results.clear()
+            return
+        if (result := self.session.last_slow_result) is not None:
+            packed = zlib.compress(frames.dumps(result))
+            self.slow_results[len(self.actions)] = packed
+            self.recorded_bytes += len(packed)
+            self.session.last_slow_result = None
+        self.actions.append(text)
 
     def note_start(self, *, is_stored: bool) -> None:
         """Note that its episode has started, and the end of the one before."""
@@ -261,7 +277,7 @@ class Play:
     ) -> None:
         self.episode_id, self.player_id = episode_id, player_id
         self.arguments = {name: value for name, value in arguments.items() if name != "episode_id"}
-        self.actions, self.recorded_bytes = [], 0
+        self.actions, self.slow_results, self.recorded_bytes = [], {}, 0
         self.final = self.parts = None
         given = (self.environment, self.limits, self.transport, self.arguments)
         self.recorder = recorder_of(*given, opening)
@@ -312,7 +328,7 @@ async def in_turn(
 async def in_thread(
     environment: Environment, work: Callable[P, T], *given: P.args, **named: P.kwargs
 ) -> T:
-    """Do some work on a play, such as a step: in a thread where the environment has slow tools."""
+    """Rebuild a play: in a thread where the environment has slow tools."""
     if not environment.tools.slow:
         return work(*given, **named)
 
@@ -326,3 +342,59 @@ async def in_thread(
     except asyncio.CancelledError:
         await asyncio.wait([doing])  # nobody may save or play what is still being changed
         raise
+
+
+async def take_step(
+    play: Play,
+    action: dict[str, Any],
+    text: bytes | None = None,
+    names: dict[str, Any] | None = None,
+    asked_at: float | None = None,
+) -> dict[str, Any]:
+    """Take one step of a play; see `Play.step`. A slow call waits for its episode's turn."""
+    tools = play.environment.tools
+    if tools.slow and tools.is_slow_call(action):
+        step = partial(play.step, action, text, names, asked_at)
+        return await _in_fair_turn(play, play.episode_id, step)
+    return play.step(action, text, names, asked_at)
+
+
+async def follow(play: Play, text: bytes, slow_result: bytes | None) -> None:
+    """Play an action that is stored already; see `Play.follow`."""
+    work = partial(play.follow, text, slow_result)
+    if slow_result is None and play.environment.tools.is_slow_call(frames.loads(text)):
+        await _in_fair_turn(play, play.episode_id, work)
+    else:
+        work()
+
+
+async def rebuild(
+    play: Play,
+    episode_id: str,
+    arguments: Mapping[str, Any],
+    actions: Sequence[bytes],
+    player_id: str = "",
+    slow_results: Mapping[int, bytes] = MappingProxyType({}),
+) -> Reply:
+    """Make a play again from its record; see `Play.restore`.
+
+    Slow calls without a stored result, such as the last one before a crash, wait for their turn.
+    """
+    work = partial(play.restore, episode_id, arguments, actions, player_id, slow_results)
+    tools = play.environment.tools
+    if any(
+        tools.is_slow_call(frames.loads(text))
+        for index, text in enumerate(actions)
+        if tools.slow and index not in slow_results
+    ):
+        return await _in_fair_turn(play, episode_id, work)
+    return await in_thread(play.environment, work)
+
+
+def unpack_result(packed: bytes | None) -> dict[str, Any] | None:
+    """Return the result of a slow call that was kept compressed."""
+    return None if packed is None else dict(frames.loads(zlib.decompress(packed)))
+
+
+async def _in_fair_turn(play: Play, episode_id: str | None, work: Callable[[], T]) -> T:
+    return await SLOW_CALLS.run(f"{play.environment.name}/{episode_id}", work)

@@ -7,6 +7,7 @@ refused until others have expired. A client's share is one of OPENENV_KIT_MAX_ST
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import secrets
@@ -19,6 +20,7 @@ from redis.exceptions import RedisError
 
 from openenv_kit.serving import store_clock
 from openenv_kit.serving.handles import Handle, OutdatedEpisodeError
+from openenv_kit.serving.sealed_records import SealedPlay, SealedPlaysUsedUpError, SealedStart
 from openenv_kit.serving.store import (
     CLOSED,
     NewEpisode,
@@ -29,7 +31,7 @@ from openenv_kit.serving.store import (
     unavailable,
 )
 
-NAME, VERSION = "openenv-kit", 5
+NAME, VERSION = "openenv-kit", 10
 OTHER_VERSIONS = tuple(n for n in range(1, VERSION + 3) if n != VERSION)
 """Of releases before and after this one, whose episodes may still be there."""
 PREFIX = f"{NAME}:{VERSION}:"
@@ -92,11 +94,14 @@ class RedisStore:
             **{"generation": generation, "source": new.source, "client": new.client, "ended": ""},
             **{"player": new.player, "start": new.start, "steps": len(new.actions)},
             **{str(n): f'""\n{action.decode()}' for n, action in enumerate(new.actions)},
+            **{_result_field(n): _text(result) for n, result in new.slow_results.items()},
         }
 
-        def start(batch: Any, key: str, found: Mapping[str, Any]) -> str:
+        def start(batch: Any, key: str, found: Mapping[str, Any], plays: Sequence[str] = ()) -> str:
             if found and not over:
                 return ""
+            if new.sealed is not None:
+                _count_sealed_play(batch, episode_id, new, new.sealed, plays)
             if found:
                 batch.zrem(_key("living", found["source"]), episode_id)
                 batch.zrem(_key("client", found["client"]), episode_id)
@@ -108,7 +113,10 @@ class RedisStore:
         now = await self._now()
         if new.client:
             await self._make_room(new.client, episode_id)
-        return str(await self._change(episode_id, start))
+        if new.sealed is None:
+            return str(await self._change(episode_id, start))
+        sealed_key = _sealed_key(new.sealed.participant, new.sealed.task_set)
+        return str(await self._change(episode_id, start, list_key=sealed_key))
 
     async def find(self, player: str) -> str | None:
         found: str | None = await self._redis.get(_key("player", player))
@@ -128,7 +136,14 @@ class RedisStore:
             requests = tuple(json.loads(request_id) for request_id, _ in entries)
             generation, start = taken or found["generation"], found["start"].encode()
             player, timeline, ended = found["player"], int(found["timeline"]), found["ended"]
-            return StoredEpisode(generation, start, actions, requests, player, timeline, ended)
+            results = {
+                n: base64.b64decode(found[_result_field(n)])
+                for n in range(len(actions))
+                if _result_field(n) in found
+            }
+            return StoredEpisode(
+                generation, start, actions, requests, player, timeline, ended, results
+            )
 
         loaded: StoredEpisode | None = await self._change(episode_id, read)
         if loaded is None:
@@ -157,6 +172,17 @@ class RedisStore:
             entry = f"{json.dumps(request_id)}\n{action.decode()}"  # JSON holds no line break
             batch.hset(key, mapping={str(index): entry, "steps": index + 1})
             self._prolong(batch, episode_id, found, now)
+            return True
+
+        return bool(await self._change(episode_id, add, generation))
+
+    async def add_slow_result(
+        self, episode_id: str, generation: str, index: int, result: bytes
+    ) -> bool:
+        def add(batch: Any, key: str, found: Mapping[str, Any]) -> bool:
+            if int(found["steps"]) <= index or _result_field(index) in found:
+                return False
+            batch.hset(key, _result_field(index), _text(result))
             return True
 
         return bool(await self._change(episode_id, add, generation))
@@ -195,6 +221,22 @@ class RedisStore:
             await self._redis.zadd(drawn, {task: math.inf})
         elif await self._redis.zscore(drawn, task) not in (None, math.inf):
             await self._redis.zrem(drawn, task)
+
+    async def list_sealed_plays(self, participant: str, task_set: str) -> list[SealedPlay]:
+        entries = await self._redis.lrange(_sealed_key(participant, task_set), 0, -1)
+        return [_read_sealed_play(number, entry) for number, entry in enumerate(entries, start=1)]
+
+    async def finish_sealed_play(
+        self, player: str, score: float, steps: int, actions_digest: str
+    ) -> None:
+        found = await self._redis.get(_key("sealed-player", player))
+        if found is None:
+            return
+        list_key, number = json.loads(found)
+        play = json.loads(await self._redis.lindex(list_key, number - 1))
+        if play["score"] is None:
+            play |= {"score": score, "steps": steps, "actions_digest": actions_digest}
+            await self._redis.lset(list_key, number - 1, json.dumps(play))
 
     async def count(self, source: str) -> int:
         now = await self._now()
@@ -235,18 +277,33 @@ class RedisStore:
             await redis.zrem(held, name)
             await redis.delete(_key("episode", name))
 
-    async def _change(self, episode_id: str, work: Callable[..., Any], generation: str = "") -> Any:
-        """Work on an episode, again if it changes meanwhile; for a generation, while it is open."""
+    async def _change(
+        self,
+        episode_id: str,
+        work: Callable[..., Any],
+        generation: str = "",
+        list_key: str = "",
+    ) -> Any:
+        """Work on an episode, again if it changes meanwhile; for a generation, while it is open.
+
+        With the key of a list, `work` also gets the list's entries, and is called again if these
+        change meanwhile.
+        """
         key = _key("episode", episode_id)
 
         async def change(batch: Any) -> Any:
             found = await batch.hgetall(key)
+            if list_key:
+                entries = await batch.lrange(list_key, 0, -1)
+                batch.multi()
+                return work(batch, key, found, entries)
             batch.multi()
             if generation and (found.get("generation") != generation or found["ended"] == CLOSED):
                 return None
             return work(batch, key, found)
 
-        return await self._redis.transaction(change, key, value_from_callable=True)
+        keys = [key, list_key] if list_key else [key]
+        return await self._redis.transaction(change, *keys, value_from_callable=True)
 
     def _prolong(self, batch: Any, episode_id: str, found: Mapping[str, Any], now: float) -> None:
         expires, client = {episode_id: now + self._ttl}, _key("client", found["client"])
@@ -260,5 +317,45 @@ class RedisStore:
         batch.expire(client, self._ttl)
 
 
+def _result_field(index: int) -> str:
+    """Field of the result of the slow call in the action of that index."""
+    return f"slow_result:{index}"
+
+
+def _text(result: bytes) -> str:
+    """Bytes as text, which is all that a client that decodes responses can read."""
+    return base64.b64encode(result).decode()
+
+
 def _key(kind: str, name: str) -> str:
     return f"{PREFIX}{kind}:{name}"
+
+
+def _sealed_key(participant: str, task_set: str) -> str:
+    """Key of the list of a participant's sealed plays. It never expires."""
+    return _key("sealed-plays", f"{participant}/{task_set}")
+
+
+def _count_sealed_play(
+    batch: Any, episode_id: str, new: NewEpisode, sealed: SealedStart, entries: Sequence[str]
+) -> None:
+    """Give a play of a sealed task its number, within the transaction that starts its episode."""
+    if sum(json.loads(entry)["index"] == sealed.index for entry in entries) >= sealed.max_plays:
+        raise SealedPlaysUsedUpError(sealed.max_plays)
+    list_key = _sealed_key(sealed.participant, sealed.task_set)
+    play = {
+        "index": sealed.index,
+        "episode_id": episode_id,
+        "player": new.player,
+        "start": new.start.decode(),
+        "score": None,
+        "steps": 0,
+        "actions_digest": "",
+    }
+    batch.rpush(list_key, json.dumps(play))
+    batch.set(_key("sealed-player", new.player), json.dumps([list_key, len(entries) + 1]))
+
+
+def _read_sealed_play(number: int, entry: str) -> SealedPlay:
+    fields = json.loads(entry)
+    return SealedPlay(number, **{**fields, "start": fields["start"].encode()})

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, model_validator
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from openenv_kit.errors import ConfigurationError
 from openenv_kit.serving import frames, metrics
 from openenv_kit.serving.access import OWN_NAME, refusal
 from openenv_kit.serving.anonymous import anonymous_id
@@ -38,6 +39,7 @@ from openenv_kit.serving.store import (
     StoreFullError,
     unavailable,
 )
+from openenv_kit.trust.sealing import SEALED
 
 NO_EPISODE = (
     " Over HTTP an episode has a name: POST /reset returns its episode_id, and POST /step and "
@@ -103,6 +105,15 @@ class Ready(BaseModel):
 
     status: str
     detail: str = ""
+
+
+class SealedRecord(BaseModel):
+    """A participant's plays of sealed tasks."""
+
+    player: str = Field(description="name of the participant on this server")
+    plays: int = Field(description="number of plays that the record contains")
+    attestation: str = Field(description="the signed record, for `metric-tracker submit`")
+    public_key: str = Field(description="key that verifies it; compare it with the published one")
 
 
 class Problem(BaseModel):
@@ -199,6 +210,39 @@ def add_episode_routes(app: FastAPI, episodes: Episodes) -> None:
             if episode_id is not None:
                 raise
             return record()
+
+
+def add_sealed_record_route(app: FastAPI, episodes: Episodes) -> None:
+    """GET /sealed-record: the caller's plays of sealed tasks, signed."""
+
+    @app.get(
+        "/sealed-record",
+        response_model=SealedRecord,
+        responses={409: {"model": Problem, "description": "This server signs no records"}},
+        tags=["Sealed tasks"],
+        summary="Signed record of all your plays of sealed tasks",
+    )
+    async def sealed_record(split: str = Query(SEALED, max_length=MAX_ID)) -> Response:
+        """Return the record that a leaderboard submission contains; open episodes score 0 in it."""
+        from openenv_kit.trust.attestation import (
+            format_public_key,
+            read_signing_key,
+            sign_attestation,
+        )
+
+        try:
+            key = read_signing_key()
+            attestation = await episodes.sealed_plays.attest(split)
+        except ConfigurationError as problem:
+            return refusal("sealed_record", 409, str(problem))
+        return frames.response(
+            {
+                "player": attestation.player,
+                "plays": len(attestation.plays),
+                "attestation": sign_attestation(attestation, key),
+                "public_key": format_public_key(key.public_key()),
+            }
+        )
 
 
 class StoreCheck:

@@ -42,6 +42,11 @@ ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#@\[\]\s]+|\[[0-9a-f:.]+\](:\d+)?
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 """A path whose segments need no escaping."""
 
+PARTICIPANT_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""Names of participants; they are in the signed records of sealed play."""
+ANONYMOUS_PARTICIPANT, TRAINER_PARTICIPANT = RESERVED_PARTICIPANTS = ("anonymous", "trainer")
+"""Who plays on a server without tokens, and with the trainer's token."""
+
 ALL, NONE = "all", "none"
 """Words that ALSO_SERVE takes instead of names."""
 
@@ -70,7 +75,28 @@ def _root_path(text: str) -> str:
     return path
 
 
+def _participants(given: Any) -> Any:
+    """Return the tokens of participants by name, from text such as `alice=TOKEN,bob=TOKEN`."""
+    if not isinstance(given, str):
+        return given
+    found: dict[str, str] = {}
+    for entry in given.split(","):
+        name, _, token = (part.strip() for part in entry.partition("="))
+        known = PARTICIPANT_NAME.fullmatch(name) and name not in RESERVED_PARTICIPANTS
+        if not known or name in found or len(token) < MIN_TOKEN or not token.isascii():
+            raise ValueError(
+                "entries name=token, separated by commas; each name once, 1 to 64 letters, digits, "
+                f"'.', '_' or '-', none of {', '.join(RESERVED_PARTICIPANTS)}; each token ASCII "
+                f"text of at least {MIN_TOKEN} characters without commas"
+            )
+        found[name] = token
+    return found
+
+
 Secret = Annotated[str, AfterValidator(_token), Field(repr=False)]
+Participants = Annotated[
+    dict[str, str], BeforeValidator(_participants), Field(default_factory=dict, repr=False)
+]
 RootPath = Annotated[str, AfterValidator(_root_path)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)]
@@ -176,6 +202,14 @@ class Settings(BaseModel):
     player_token: Secret = ""
     """second bearer token, for agents: opens POST /step, /mcp and the WebSocket /ws only; needs
     OPENENV_KIT_TOKEN and differs from it"""
+    participants: Participants
+    """names and bearer tokens of participants who play sealed tasks, as `name=token` separated by
+    commas; each token has the trainer's rights, and the sealed plays of each name are counted
+    apart; needs OPENENV_KIT_TOKEN"""
+    sealed_tasks: int = _set(100, 1, 10_000_000)
+    """number of sealed tasks that can be played here: those at the positions 0 to this - 1"""
+    sealed_plays: int = _set(1, 1, 1000)
+    """how often each participant may start each sealed task; pass^k needs k"""
     allowed_origins: Origins = ()
     """origins whose pages may call, comma-separated, besides the server's own page; `*` for any"""
     log_level: LogLevel = "info"
@@ -187,6 +221,18 @@ class Settings(BaseModel):
     to come back"""
     debug: bool = False
     """show the answers in replies; never where agents are trained or measured"""
+
+    @field_validator("participants")
+    @classmethod
+    def _require_distinct_tokens(
+        cls, given: dict[str, str], others: ValidationInfo
+    ) -> dict[str, str]:
+        if given and not others.data.get("token"):
+            raise ValueError("none while OPENENV_KIT_TOKEN is not set")
+        tokens = [*given.values(), others.data.get("token"), others.data.get("player_token")]
+        if len(set(tokens)) < len(tokens):
+            raise ValueError("a different token for each participant, trainer and player")
+        return given
 
     @field_validator("player_token")
     @classmethod
@@ -238,7 +284,8 @@ def shown_settings(settings: Settings) -> list[str]:
             text = ",".join(value)
         else:
             text = _without_password(str(value))
-        mark = "  # default" if value == field.default else ""
+        usual = field.get_default(call_default_factory=True)
+        mark = "  # default" if value == usual else ""
         lines.append(f"{field.validation_alias}={text}{mark}")
     return lines
 

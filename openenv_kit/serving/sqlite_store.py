@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from openenv_kit.serving import metrics, store_clock
+from openenv_kit.serving.sealed_records import SealedPlay, SealedPlaysUsedUpError, SealedStart
 from openenv_kit.serving.store import (
     CLOSED,
     MEMORY,
@@ -41,7 +42,7 @@ ROW_BYTES, FILLING = 24, 3 / 2
 MOST_LOCAL = 1002
 """The longest row that SQLite keeps in its tree; most of a longer one is on pages of its own."""
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 10
 """Raised with every change of the tables. The default file is named after it, so that releases
 side by side on one machine do not undo each other's tables."""
 APPLICATION_ID = 0x4F454B53
@@ -205,7 +206,9 @@ class SqliteStore:
             return ""
         generation = secrets.token_hex(8)
         indexed = ((new.player,), (new.client,), (new.source,), ())
-        rows = ((new.client, new.player, new.start), *indexed, *zip(new.actions))
+        results = new.slow_results.items()
+        texts = (*zip(new.actions), *((result,) for _, result in results))
+        rows = ((new.client, new.player, new.start), *indexed, *texts)
         size = sum(_row(episode_id, *row) for row in rows)
         self._one("DELETE FROM episodes WHERE id = ?", episode_id)
         self._make_room(new.client, size, new=True)
@@ -216,7 +219,23 @@ class SqliteStore:
         )
         for n, action in enumerate(new.actions):
             self._one("INSERT INTO actions VALUES (?, ?, ?, '')", episode_id, n, action)
+        for n, result in results:
+            self._one("INSERT INTO slow_results VALUES (?, ?, ?)", episode_id, n, result)
+        if new.sealed is not None:
+            self._count_sealed_play(episode_id, new, new.sealed)
         return generation
+
+    def _count_sealed_play(self, episode_id: str, new: NewEpisode, sealed: SealedStart) -> None:
+        """Give the play its number; a SealedPlaysUsedUpError undoes the whole transaction."""
+        plays = (sealed.participant, sealed.task_set)
+        query = "SELECT COUNT(*) FROM sealed_plays WHERE participant = ? AND task_set = ?"
+        if self._one(f"{query} AND task = ?", *plays, sealed.index) >= sealed.max_plays:
+            raise SealedPlaysUsedUpError(sealed.max_plays)
+        self._one(
+            "INSERT INTO sealed_plays VALUES (?, ?, ?, ?, ?, ?, ?, NULL, 0, '')",
+            *(*plays, self._one(query, *plays) + 1),
+            *(sealed.index, episode_id, new.player, new.start),
+        )
 
     @_transaction
     def find(self, player: str) -> str | None:
@@ -237,8 +256,10 @@ class SqliteStore:
         query = "SELECT action, request FROM actions WHERE episode = ? ORDER BY n"
         rows = self._rows(query, episode_id)
         actions, requests = zip(*rows, strict=True) if rows else ((), ())
-        generation, start, *rest = found[0]
-        return StoredEpisode(generation, start, actions, requests, *rest)
+        generation, start, player, timeline, ended = found[0]
+        query = "SELECT n, result FROM slow_results WHERE episode = ?"
+        results = dict(self._rows(query, episode_id))
+        return StoredEpisode(generation, start, actions, requests, player, timeline, ended, results)
 
     @_transaction
     def append(
@@ -255,6 +276,21 @@ class SqliteStore:
             return False
         self._make_room(client, size, new=False)
         self._one("INSERT INTO actions VALUES (?, ?, ?, ?)", episode_id, index, action, request_id)
+        return True
+
+    @_transaction
+    def add_slow_result(self, episode_id: str, generation: str, index: int, result: bytes) -> bool:
+        size, now = _row(episode_id, result), time.time()
+        client = self._one(
+            "UPDATE episodes SET bytes = bytes + ? WHERE id = ? AND generation = ? AND steps > ? "
+            "AND expires > ? AND NOT EXISTS (SELECT 1 FROM slow_results WHERE episode = id "
+            "AND n = ?) RETURNING client",
+            *(size, episode_id, generation, index, now, index),
+        )
+        if client is None:
+            return False
+        self._make_room(client, size, new=False)
+        self._one("INSERT INTO slow_results VALUES (?, ?, ?)", episode_id, index, result)
         return True
 
     @_transaction
@@ -284,6 +320,25 @@ class SqliteStore:
         give_back = "DELETE FROM drawn WHERE split = ? AND task = ? AND until < ?"
         query = "INSERT OR REPLACE INTO drawn VALUES (?, ?, ?)" if played else give_back
         self._one(query, split, task, math.inf)
+
+    @_transaction
+    def list_sealed_plays(self, participant: str, task_set: str) -> list[SealedPlay]:
+        rows = self._rows(
+            "SELECT number, task, episode, player, start, score, steps, actions_digest "
+            "FROM sealed_plays WHERE participant = ? AND task_set = ? ORDER BY number",
+            *(participant, task_set),
+        )
+        return [SealedPlay(*row) for row in rows]
+
+    @_transaction
+    def finish_sealed_play(
+        self, player: str, score: float, steps: int, actions_digest: str
+    ) -> None:
+        self._one(
+            "UPDATE sealed_plays SET score = ?, steps = ?, actions_digest = ? "
+            "WHERE player = ? AND score IS NULL",
+            *(score, steps, actions_digest, player),
+        )
 
     @_transaction
     def count(self, source: str) -> int:

@@ -8,7 +8,8 @@ StoreError
     └── StoreReplacedError  the file or the database is another one than at the start
 
 A store keeps the reset's arguments and the actions since. Playing them again restores the episode,
-so any worker can resume it, even after a restart.
+so any worker can resume it, even after a restart. Results of slow calls are stored beside their
+actions, so that they are not computed again.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ import os
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from openenv_kit.serving.sealed_records import SealedPlay, SealedStart
 from openenv_kit.serving.settings import Settings
 
 MEMORY = "memory"
@@ -179,6 +181,7 @@ class StoredEpisode:
         player: the player's handle; changes whenever the episode is started over.
         timeline: how many times the episode was started under its id, from 1.
         ended: `completed` or `closed`, empty while it may be played.
+        slow_results: compressed results of slow calls, by the index of their action.
     """
 
     generation: str
@@ -188,6 +191,7 @@ class StoredEpisode:
     player: str = ""
     timeline: int = 1
     ended: str = ""
+    slow_results: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -196,8 +200,9 @@ class NewEpisode:
 
     Attributes:
         source: the transport that opened it.
-        start, actions, player: as in `StoredEpisode`.
+        start, actions, player, slow_results: as in `StoredEpisode`.
         client: whose share it counts against; empty for a caller without a bound.
+        sealed: for a sealed task: whose play it is, and how many are allowed.
     """
 
     source: str
@@ -205,6 +210,8 @@ class NewEpisode:
     actions: Sequence[bytes] = ()
     client: str = ""
     player: str = ""
+    slow_results: Mapping[int, bytes] = field(default_factory=dict)
+    sealed: SealedStart | None = None
 
 
 class StoreUsage(NamedTuple):
@@ -230,7 +237,8 @@ class EpisodeStore(Protocol):
     async def create(self, episode_id: str, new: NewEpisode, *, over: bool = True) -> str:
         """Start an episode; returns its generation, or nothing where `over` is False and it exists.
 
-        A StoreFullError says that there is no room.
+        A StoreFullError says that there is no room. The play of a sealed task is counted together
+        with it; a SealedPlaysUsedUpError says that no further one is allowed.
         """
 
     async def find(self, player: str) -> str | None:
@@ -246,6 +254,14 @@ class EpisodeStore(Protocol):
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str = ""
     ) -> bool:
         """Add the action of that index; False if another writer was first, or it is gone."""
+
+    async def add_slow_result(
+        self, episode_id: str, generation: str, index: int, result: bytes
+    ) -> bool:
+        """Store the result of the slow call in the action of that index, unless there is one.
+
+        Returns False if another writer has the episode, or it is gone.
+        """
 
     async def finish(self, episode_id: str, generation: str, ended: str) -> bool:
         """Mark an episode `completed` or `closed`; False if another writer was first.
@@ -265,6 +281,14 @@ class EpisodeStore(Protocol):
 
     async def settle(self, split: str, task: int, *, played: bool) -> None:
         """Keep a drawn task drawn for good, or give back one that was not kept."""
+
+    async def list_sealed_plays(self, participant: str, task_set: str) -> list[SealedPlay]:
+        """Return a participant's plays of sealed tasks in the order of their numbers."""
+
+    async def finish_sealed_play(
+        self, player: str, score: float, steps: int, actions_digest: str
+    ) -> None:
+        """Record how the play with this player's handle ended; nothing for any later end."""
 
     async def count(self, source: str) -> int:
         """Living episodes of that source that nobody closed."""

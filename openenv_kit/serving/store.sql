@@ -18,6 +18,12 @@ CREATE TABLE actions (
     n INTEGER NOT NULL, action BLOB NOT NULL, request TEXT NOT NULL, PRIMARY KEY (episode, n)
 ) WITHOUT ROWID;
 
+-- Results of slow calls, compressed; they follow their action as soon as there are any.
+CREATE TABLE slow_results (
+    episode TEXT NOT NULL REFERENCES episodes (id) ON DELETE CASCADE,
+    n INTEGER NOT NULL, result BLOB NOT NULL, PRIMARY KEY (episode, n)
+) WITHOUT ROWID;
+
 -- Sums by client, kept by triggers: counting at each reset would take longer the more there are.
 CREATE TABLE clients (
     client TEXT PRIMARY KEY, episodes INTEGER NOT NULL, bytes INTEGER NOT NULL
@@ -42,6 +48,16 @@ END;
 CREATE TABLE drawn (
     split TEXT NOT NULL, task INTEGER NOT NULL, until REAL NOT NULL, PRIMARY KEY (split, task)
 ) WITHOUT ROWID;
+
+-- Plays of sealed tasks. They are kept when their episodes are gone, so that none can be repeated.
+CREATE TABLE sealed_plays (
+    participant TEXT NOT NULL, task_set TEXT NOT NULL, number INTEGER NOT NULL,
+    task INTEGER NOT NULL, episode TEXT NOT NULL, player TEXT NOT NULL, start BLOB NOT NULL,
+    score REAL, steps INTEGER NOT NULL, actions_digest TEXT NOT NULL,
+    PRIMARY KEY (participant, task_set, number)
+) WITHOUT ROWID;
+
+CREATE INDEX sealed_by_player ON sealed_plays (player);
 
 CREATE TABLE secret (value TEXT NOT NULL);
 

@@ -11,6 +11,7 @@ from openenv_kit.environment import Environment
 from openenv_kit.serving import metrics
 from openenv_kit.serving.running_episodes import RUNNING
 from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.slow_calls import SLOW_CALLS
 from openenv_kit.serving.store import EpisodeStore, StoreError
 
 UPKEEP_S = 5.0
@@ -36,6 +37,9 @@ async def keep_up(
         metrics.STORE_EPISODES.set(usage.episodes)
     except StoreError:  # logged by the store; the next round tries again
         metrics.STORE_UP.set(0)
+    slow_calls = SLOW_CALLS.counts
+    metrics.SLOW_CALLS.labels("running").set(slow_calls.running)
+    metrics.SLOW_CALLS.labels("waiting").set(slow_calls.waiting)
     running = Counter(episode.key.environment for episode in RUNNING)
     for environment in environments:
         name = environment.name

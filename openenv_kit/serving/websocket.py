@@ -35,7 +35,7 @@ from openenv_kit.serving.handles import (
 )
 from openenv_kit.serving.held import Started
 from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.play import in_thread, in_turn
+from openenv_kit.serving.play import in_turn, take_step
 from openenv_kit.serving.running_episodes import RUNNING, EndReason, EpisodeKey
 from openenv_kit.serving.sockets import (
     ConnectionEnd,
@@ -45,6 +45,7 @@ from openenv_kit.serving.sockets import (
     SocketEndpoint,
 )
 from openenv_kit.serving.store import StoreError
+from openenv_kit.trust.sealing import is_sealed_split
 
 MESSAGES: dict[str, type[BaseModel]] = {
     "reset": WSResetMessage,
@@ -192,7 +193,7 @@ class TrainerConversation(PlayerConversation):
         if RESUME in data:
             return await self._resume(data)
         asked_at = time.perf_counter()
-        if data.get("episode_id") is not None:
+        if data.get("episode_id") is not None or is_sealed_split(data.get("split")):
             started = await self._episodes.reset(data, self._transport)
             if started.handle is not None:
                 await self._end_others(started.handle.episode_id, "restarted")
@@ -209,8 +210,7 @@ class TrainerConversation(PlayerConversation):
     async def step(self, data: dict[str, Any]) -> dict[str, Any]:
         if self._handle:
             return await super().step(data)
-        play, asked_at = self._play, time.perf_counter()
-        return await in_thread(play.environment, play.step, data, None, None, asked_at)
+        return await take_step(self._play, data, asked_at=time.perf_counter())
 
     async def state(self) -> dict[str, Any]:
         return await super().state() if self._handle else self._play.state()

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import os
+import ssl
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -19,12 +21,15 @@ from openenv_kit.environment import ERROR, Environment
 from openenv_kit.errors import InvalidValueError, ServerError, echo
 from openenv_kit.play.driver import observed
 from openenv_kit.play.policies import Action, Observed
+from openenv_kit.serving.settings import is_loopback
 
+LOG = logging.getLogger("openenv_kit.trainers")
 CONNECT_TIMEOUT_S = 10.0
 REPLY_TIMEOUT_S = 60.0
 FIRST_PAUSE_S = 0.2
+MAX_PAUSE_S = 5.0
 PATIENCE_S = 30.0
-"""How long a server that has answered before may be unreachable."""
+"""How long a server may be unreachable, at the first request as at every later one."""
 SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 """What is spoken, by an address's scheme; the framework's clients take all four."""
 REFUSED_REQUEST = (400, 413, 422)
@@ -77,7 +82,7 @@ class Remote:
         if token := os.environ.get(TOKEN_VARIABLE):
             self._headers["authorization"] = f"Bearer {token}"
         self._environment = environment
-        self._reached = self._checked = False
+        self._checked = False
         self._episode_id, self._steps = "", 0
 
     def reset(self, arguments: Mapping[str, Any]) -> Observed:
@@ -132,11 +137,12 @@ class Remote:
     def _send(self, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Status and body of the answer to a POST or, without a body, to a GET.
 
-        A server that has answered before is tried again.
+        A server that is away is tried again, which is logged at once with its address.
         """
         data = None if body is None else json.dumps(body).encode()
-        deadline = time.monotonic() + (PATIENCE_S if self._reached else 0.0)
+        deadline = time.monotonic() + PATIENCE_S
         pause = 0.0  # an idle connection has often just been closed
+        is_logged = False
         while True:
             try:
                 status, raw = self._try(path, data)
@@ -146,21 +152,31 @@ class Remote:
             except (OSError, http.client.HTTPException) as lost:
                 self._connection.close()
                 problem = lost
-            if time.monotonic() + pause >= deadline:
-                raise ServerError(
-                    f"No server answers at {self._address} "
-                    f"({str(problem) or type(problem).__name__}). Start one with "
-                    f"`server --port {self._connection.port}`, or leave base_url out to play in "
-                    "this process."
+            why = str(problem) or type(problem).__name__
+            is_final = isinstance(problem, ssl.SSLCertVerificationError)
+            if is_final or time.monotonic() + pause >= deadline:
+                raise ServerError(f"No server answers at {self._address} ({why}). {self._hint}")
+            if pause and not is_logged:
+                LOG.warning(
+                    "waiting up to %g s for the server at %s (%s)", PATIENCE_S, self._address, why
                 )
+                is_logged = True
             time.sleep(pause)
-            pause = max(FIRST_PAUSE_S, 2 * pause)
-        self._reached = True
+            pause = min(max(FIRST_PAUSE_S, 2 * pause), MAX_PAUSE_S)
         try:
             reply = json.loads(raw)
         except ValueError:
             reply = {}
         return status, reply if isinstance(reply, dict) else {}
+
+    @property
+    def _hint(self) -> str:
+        """What to do where no server answers."""
+        if is_loopback(self._connection.host):
+            start = f"Start one with `server --port {self._connection.port}`"
+        else:
+            start = "Check base_url, and that the server behind it runs"
+        return f"{start}, or leave base_url out to play in this process."
 
     def _try(self, path: str, data: bytes | None) -> tuple[int, bytes]:
         connection = self._connection

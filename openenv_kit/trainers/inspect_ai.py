@@ -20,7 +20,7 @@ from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.signatures import dress, given
 from openenv_kit.trainers.tool_calls import ToolEpisode
 
-with installed_by("openenv-metric-tracker-rl[inspect]"):
+with installed_by("inspect-ai>=0.3.285,<0.4"):
     from inspect_ai import Task, task
     from inspect_ai.dataset import MemoryDataset, Sample
     from inspect_ai.model import ChatMessageSystem

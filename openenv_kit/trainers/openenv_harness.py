@@ -1,4 +1,4 @@
-"""OpenEnv's own harness: sessions, a rollout function for trainers, and data for fine-tuning.
+"""OpenEnv's own harness: sessions, and data for fine-tuning.
 
 `collect` writes one episode per line, in the framework's own format; `sft_examples` turns them
 into chats with tool calls.
@@ -7,7 +7,7 @@ into chats with tool calls.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from openenv.core.harness import (
     ResourceSessionFactory,
     ToolResult,
     VerifyResult,
-    build_harness_rollout_func,
 )
 from openenv.core.harness.collect import (
     RESULTS_FILENAME,
@@ -124,33 +123,9 @@ def row_of(task: Any) -> Mapping[str, Any]:
     )
 
 
-def prompt_of(row: Mapping[str, Any]) -> list[Message]:
-    """A chat that stands for a row, for trainers that pass on nothing but the prompt."""
-    return [{"role": "user", "content": json.dumps(dict(row), sort_keys=True)}]
-
-
 def limits_for(environment: str | None = None) -> HarnessRunLimits:
     """As many turns as an episode has steps by default."""
     return HarnessRunLimits(max_turns=get_environment(environment).rules.max_steps)
-
-
-def build_rollout_func(
-    model_step_builder: Callable[[Any, ResourceSession], ModelStep],
-    base_url: str | None = None,
-    limits: HarnessRunLimits | None = None,
-    environment: str | None = None,
-) -> Callable[[list[Any], Any], dict[str, list[Any]]]:
-    """A rollout function as trainers take it: prompts in; tokens and `env_reward` out.
-
-    `model_step_builder` makes the function that samples one turn of the trainer's model; `limits`
-    are of an episode, None for `limits_for` the environment.
-    """
-    return build_harness_rollout_func(
-        session_factory=ToolSessionFactory(base_url, environment),
-        harness_adapter=MCPHarnessAdapter(),
-        model_step_builder=model_step_builder,
-        limits=limits or limits_for(environment),
-    )
 
 
 def scripted_model_step(policy: str = "reference", environment: str | None = None) -> ModelStep:

@@ -34,6 +34,8 @@ class ToolEnvironment:
 
     environment: str
     """Name of what is played."""
+    stage: int | None = None
+    """Stage of the curriculum that the running episode is of; None without a curriculum."""
     _offered: Sequence[str]
     """Names of the tools, which are the class's methods."""
 
@@ -107,14 +109,50 @@ def build_dataset(
     return dataset_of(split_rows(split, first, count, environment, reset, level), environment)
 
 
-def dataset_of(rows: Sequence[Row], environment: str | None = None) -> datasets.Dataset:
-    """The same of rows that were chosen already; all are briefed as the first of them is."""
+def dataset_of(
+    rows: Sequence[Row],
+    environment: str | None = None,
+    briefed_as: Mapping[str, Any] | None = None,
+) -> datasets.Dataset:
+    """Return a dataset of rows that are chosen already, such as a selection of `split_rows`.
+
+    Every row has the system prompt of one episode: of the reset arguments `briefed_as`, or of the
+    first row.
+    """
     with installed_by("openenv-metric-tracker-rl[trl]"):
         from datasets import Dataset
 
-    brief = get_environment(environment).brief(rows[0])
+    brief = get_environment(environment).brief(briefed_as or rows[0])
     prompt = [{"role": "system", "content": brief}, {"role": "user", "content": ""}]
     return Dataset.from_list([{"prompt": prompt, **row} for row in rows])
+
+
+def build_eval_datasets(
+    split: str = "validation",
+    count: int | None = None,
+    environment: str | None = None,
+    reset: Mapping[str, Any] | None = None,
+    levels: Sequence[str] | None = None,
+) -> dict[str, datasets.Dataset]:
+    """Return a dataset for each level, as `GRPOTrainer(eval_dataset=…)` takes them.
+
+    TRL logs `eval_reward` of every dataset under that one name. `RolloutMonitor` adds the score
+    under the level's name, such as `eval_rollouts/mean_score/easy`.
+
+    Args:
+        split: name of the split.
+        count: tasks of each level; None for all.
+        environment: name of the environment.
+        reset: further arguments of every reset.
+        levels: names of levels or rungs; None for every level of the split.
+
+    Raises:
+        UnknownNameError, InvalidValueError: see `split_rows`.
+    """
+    if levels is None:
+        rows = split_rows(split, 0, None, environment)
+        levels = list(dict.fromkeys(row["level"] for row in rows if "level" in row))
+    return {level: build_dataset(split, 0, count, environment, reset, level) for level in levels}
 
 
 def _component(name: str) -> Callable[..., list[float]]:

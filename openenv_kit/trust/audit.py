@@ -2,7 +2,8 @@
 
 An environment is audited on its splits, unless it has an audit of its own. A setting is where
 the episodes are drawn from, such as a family or a split; in the first one, every policy plays in
-full.
+full. The environment's own policies are played on the train and test splits in any case, also
+where an audit of its own names neither.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ BATCH = 50
 """Most episodes of one unit of work."""
 SPLIT = "split:"
 """Prefix of the settings that are splits."""
+ALWAYS_AUDITED = ("train", "test")
+"""Splits that are audited in every environment that has them."""
 Z = 1.96
 """Standard deviations of a 95 % interval."""
 
@@ -95,7 +98,7 @@ class Audit:
         self.environment = environment
         self.main = self.settings[0]
         self.in_full = {self.main}  # settings where all play in full and every ceiling holds
-        self.names = (*self.baselines, *self.exploits)
+        self.names = tuple(dict.fromkeys((*self.baselines, *self.exploits, *environment.policies)))
 
     @property
     def settings(self) -> Sequence[str]:
@@ -103,9 +106,16 @@ class Audit:
         return [SPLIT + name for name in self.environment.splits.names()]
 
     @property
+    def default_settings(self) -> Sequence[str]:
+        """All settings, and the splits `ALWAYS_AUDITED` where `settings` leaves them out."""
+        there = self.environment.splits.names()
+        always = [SPLIT + name for name in ALWAYS_AUDITED if name in there]
+        return list(dict.fromkeys((*self.settings, *always)))
+
+    @property
     def baselines(self) -> Sequence[str]:
-        """Scripted policies played beside the exploits."""
-        return list(self.environment.policies)
+        """Scripted policies that are no exploits; those that are have a ceiling."""
+        return [name for name in self.environment.policies if name not in self.exploits]
 
     def size(self, setting: str, level: str) -> int:
         """Number of episodes that a setting has of a level."""
@@ -148,14 +158,15 @@ class Audit:
             episodes: of each level and setting; fewer where a setting has no more.
             policies: names, or None for all.
             levels: names, or None for all.
-            settings: names, or None for the main one. In those that are not `in_full`, baselines
-                and exploits that ask for it are played in full, those that must earn nothing in
-                part, and the rest not at all.
+            settings: names, or None for all. In those that are not `in_full`, policies of the
+                environment and exploits that ask for it are played in full, those that must earn
+                nothing in part, and the rest not at all.
 
         Raises:
             UnknownNameError: there is no such policy, level or setting; names the nearest.
         """
-        chosen = [require_name("setting", each, self.settings) for each in settings or [self.main]]
+        every = self.default_settings
+        chosen = [require_name("setting", each, every) for each in settings or every]
         on = [require_name("difficulty", each, self.levels) for each in levels or self.levels]
         players = [require_name("policy", each, self.names) for each in policies or self.names]
         work = []
@@ -180,7 +191,7 @@ class Audit:
 
     def player(self, name: str) -> Exploit:
         """The exploit of that name, or a baseline, which has no ceiling but where it is idle."""
-        if name not in self.baselines:
+        if name in self.exploits:
             return self.exploits[name]
         ceiling = NOTHING if name == IDLE else UNLIMITED
         return Exploit(self.environment.policies[name], ceiling, everywhere=True)
@@ -190,13 +201,13 @@ class Audit:
         groups: dict[tuple[str, str, str], list[Played]] = {}
         for job, played in results:
             groups.setdefault((job.setting, job.difficulty, job.policy), []).extend(played)
-        ordered = product(self.settings, self.levels, self.names)
+        ordered = product(self.default_settings, self.levels, self.names)
         return [self._line(*key, groups[key]) for key in ordered if key in groups]
 
     def episodes_of(self, name: str, setting: str, size: int) -> int:
         """Episodes that a policy plays in a setting, of the most that it could."""
         exploit = self.player(name)
-        if setting in self.in_full or exploit.everywhere:
+        if setting in self.in_full or exploit.everywhere or name in self.environment.policies:
             return size
         # Any leak shows in a few episodes: what must earn nothing has no mean to be estimated.
         return max(size // LEAK_SHARE, 1) if exploit.ceiling is NOTHING else 0

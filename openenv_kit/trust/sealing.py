@@ -18,6 +18,14 @@ MIN_SALT = 32
 """Shortest salt, in characters: a commitment to a shorter one could be guessed."""
 
 
+def is_sealed_split(split: object) -> bool:
+    """Return whether a reset's argument `split` names a sealed split.
+
+    A split of some levels only may have a prefix, such as `rungs_sealed`.
+    """
+    return isinstance(split, str) and split.endswith(SEALED)
+
+
 def has_salt() -> bool:
     """Whether any salt is set."""
     return bool(os.environ.get(SALT_VARIABLE))

@@ -23,9 +23,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from openenv_kit.errors import require_integer, require_name
 from openenv_kit.trust.sealing import SEALED as SEALED  # part of this module's interface
@@ -160,6 +160,60 @@ class HashedSplits(Generic[Config, Stratum]):
         for index in range(size):
             digest.update(self.identity(self.task(SEALED, index).config).encode())
         return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class RungSplits(HashedSplits[Config, Stratum]):
+    """Splits of an environment, with further splits for each of its rungs: `train_rung_1`, ….
+
+    `names` lists the environment's own splits only, so that rungs enter no leaderboard.
+
+    Attributes:
+        rungs: splits of each rung, by the rung's name. Each needs a `domain` of its own.
+    """
+
+    rungs: Mapping[str, HashedSplits[Config, Any]] = field(default_factory=dict)
+
+    def rung_split(self, split: str, rung: str) -> str:
+        """Return the name of a rung's share of a split, such as `train_rung_1`.
+
+        Raises:
+            UnknownNameError: no such rung, or the rung has no such split; names the nearest.
+        """
+        splits = self.rungs[require_name("level", rung, self.rungs)]
+        return f"{require_name('split', split, splits.blocks)}_{rung}"
+
+    def size(self, split: str) -> int:
+        found = self._of_rung(split)
+        return found.splits.size(found.split) if found else super().size(split)
+
+    def task(self, split: str, index: int) -> HashedTask[Config]:
+        found = self._of_rung(split)
+        if found is None:
+            return super().task(split, index)
+        return replace(found.splits.task(found.split, index), split=split)
+
+    def _of_rung(self, split: str) -> _RungSplit | None:
+        """Return the rung's splits and the split among them, None for another name.
+
+        Raises:
+            UnknownNameError: the name is of no split at all; names the nearest.
+        """
+        named = {
+            f"{name}_{rung}": _RungSplit(splits, name)
+            for rung, splits in self.rungs.items()
+            for name in splits.blocks
+        }
+        if require_name("split", split, (*self.blocks, *named)) in self.blocks:
+            return None
+        return named[split]
+
+
+class _RungSplit(NamedTuple):
+    """A split among those of one rung."""
+
+    splits: HashedSplits[Any, Any]
+    split: str
 
 
 def _hash(domain: str, salt: str, text: str) -> bytes:

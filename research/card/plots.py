@@ -11,7 +11,7 @@ from metric_tracker_rl.engine.levels import LEVELS
 
 Line = dict[str, Any]
 INK, MUTED = "#1f2937", "#9ca3af"
-COLOURS = ("#0f766e", "#2563eb", "#b45309", "#be123c", "#7c3aed", "#0891b2")
+COLOURS = ("#0f766e", "#2563eb", "#b45309", "#be123c", "#7c3aed", "#0891b2", "#4d7c0f")
 DPI = 140
 
 

@@ -1,7 +1,7 @@
 """What episodes and scores are like: `python -m research.drilldown.measure [PART …]`.
 
 Parts: sizes (attributes, days, kinds of 1,000 training tasks a level), laws (10,000 random
-reports), hedging, tokens (of the reference's plays).
+reports), hedging.
 """
 
 from __future__ import annotations
@@ -130,23 +130,7 @@ def hedging() -> None:
         print(f"  {name:10} mean gain {fmean(gains):+.3f}, pays in {pays:.3f}")
 
 
-def tokens(number: int = 32) -> None:
-    """Tokens of what a model reads and writes in the reference's plays: brief, calls, answers."""
-    from drilldown_env.environment import ENVIRONMENT
-    from research.tokens import count_tokens
-    from research.transcript import transcript
-
-    player = ENVIRONMENT.policies["reference"]
-    for level in LEVELS:
-        resets = [{"difficulty": level, "seed": seed} for seed in range(number)]
-        found = [count_tokens(transcript(ENVIRONMENT, player, reset)) for reset in resets]
-        found.sort()
-        print(f"  {level:12} mean {fmean(found):,.0f}, p95 {found[int(0.95 * len(found))]:,}")
-
-
-PARTS: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (sizes, laws, hedging, tokens)
-}
+PARTS: dict[str, Callable[[], None]] = {each.__name__: each for each in (sizes, laws, hedging)}
 
 if __name__ == "__main__":
     for chosen in sys.argv[1:] or PARTS:

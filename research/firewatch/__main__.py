@@ -9,16 +9,13 @@ from typing import Annotated
 import typer
 
 from firewatch_env.certificate import Shipped, certify, shipped
-from firewatch_env.environment import ENVIRONMENT
 from firewatch_env.play import Play
 from firewatch_env.policies.own_play import turns
 from firewatch_env.policies.reference import reference
 from firewatch_env.tasks.book import SPLITS, draw
 from firewatch_env.tasks.levels import LEVELS
-from openenv_kit.tool import compact
 from research.firewatch.laws import advice_pays, blind, measure, tasks_of
 from research.firewatch.search import search
-from research.tokens import count_tokens
 
 app = typer.Typer(add_completion=False)
 
@@ -44,25 +41,15 @@ def adversary(
 
 
 @app.command()
-def tokens(size: Annotated[int, typer.Option(min=1, help="Tasks of each level.")] = 30) -> None:
-    """What the reference's episodes and single steps cost a model to read."""
-    catalogue = ENVIRONMENT.tools
-    fixed = count_tokens([ENVIRONMENT.brief(), compact(catalogue.chat_tools)])
-    print(f"brief and tools: {fixed} tokens, {len(catalogue.tools)} tools")
+def messages(size: Annotated[int, typer.Option(min=1, help="Tasks of each level.")] = 30) -> None:
+    """Print the median length of a step's message by level, in characters."""
     for level in LEVELS:
-        whole, steps = [], []
+        lengths = []
         for task in tasks_of("validation", level, size):
             play = Play(task)
-            texts = [ENVIRONMENT.brief(), play.message]
-            for action in turns(play, reference({"message": play.message})):
-                name, arguments = catalogue.called(action)
-                texts += [compact({"name": name, "arguments": arguments}), play.message]
-                steps.append(len(play.message))
-            whole.append(count_tokens(texts))
-        print(
-            f"{level}: {statistics.mean(whole):.0f} tokens an episode (most {max(whole)}), "
-            f"{statistics.median(steps):.0f} characters a step in the middle"
-        )
+            for _ in turns(play, reference({"message": play.message})):
+                lengths.append(len(play.message))
+        print(f"{level}: {statistics.median(lengths):.0f} characters")
 
 
 @app.command()

@@ -14,8 +14,8 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.errors import require_name
 from openenv_kit.play import split_rows as kit
+from openenv_kit.play.driver import begun, play
 from openenv_kit.play.split_rows import Row
-from openenv_kit.play.vector import VectorSession
 from research.learning.policy import RowPolicy
 from research.learning.training import Examination, Lesson, Reset, Settings, train
 
@@ -153,11 +153,13 @@ def curriculum_of(tasks: Sequence[Row]) -> Lesson:
 def baselines(plan: Plan) -> dict[str, float]:
     """Mean held-out score of the scripted policies that a learner is compared with."""
     resets = [_reset(row) for row in _rows(HELD_OUT_SPLIT, plan.held_out_tasks)]
-    vector, scores = VectorSession(64, ENVIRONMENT), {}
+    scores = {}
     for policy in map(get_policy, (*LABEL_BLIND, *HALF_THE_POLICY, "reference")):
         rules = {"max_submissions": policy.submissions}
-        outcomes = vector.play(policy, [{**reset, **rules} for reset in resets])
-        scores[policy.name] = statistics.fmean(outcome.score for outcome in outcomes)
+        starts = (begun(ENVIRONMENT, {**reset, **rules}) for reset in resets)
+        scores[policy.name] = statistics.fmean(
+            play(session, policy, opening).score for session, opening in starts
+        )
     return scores
 
 

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.session import READY, EpisodeSession
-from metric_tracker_rl.environment import ENVIRONMENT
+from metric_tracker_rl.engine.session import EpisodeSession
 from metric_tracker_rl.policies.base import result_of, submit
-from openenv_kit.errors import InvalidValueError, require_integer
+from openenv_kit.environment import ERROR
+from openenv_kit.errors import InvalidValueError, RefusedResetError, require_integer
 from openenv_kit.play.driver import observed
-from openenv_kit.play.vector import VectorSession
 from research.learning.features import LOOK, Candidates, Floats, read_candidates
 from research.learning.policy import RowPolicy
 
@@ -64,43 +63,49 @@ def train(
     Yields:
         The number of updates done, after each one.
     """
-    vector = VectorSession(settings.episodes * settings.rollouts, ENVIRONMENT)
+    sessions = [EpisodeSession() for _ in range(settings.episodes * settings.rollouts)]
     for update in range(settings.updates):
         chosen = lesson(update / settings.updates, rng, settings.episodes)
-        candidates = _look(vector, chosen, settings.rollouts)
+        candidates = _start_rollouts(sessions, chosen, settings.rollouts)
         keeps = [policy.draw(each, settings.rollouts, rng) for each in candidates]
-        scores = _scores(vector, candidates, keeps)
+        scores = _submit_reports(sessions, candidates, keeps)
         if settings.shuffled:
             scores = _of_others(scores, rng)
         policy.weights += settings.learning_rate * _gradient(policy, candidates, keeps, scores)
         yield update + 1
 
 
-def _look(vector: VectorSession, resets: Sequence[Reset], rollouts: int) -> list[Candidates]:
-    """Start every rollout's episode, and look at each episode once, in its first lane."""
-    batch = vector.reset([reset for reset in resets for _ in range(rollouts)])
-    for reply in batch.replies:
-        if reply is not None and reply.status != READY:
-            allowed = f"what a reset takes ({reply.message})"
-            raise InvalidValueError("reset", reply.status, allowed)
-    first = [lane % rollouts == 0 for lane in range(len(vector))]
-    results = []
-    for action in LOOK:
-        replies = vector.step([action if looks else None for looks in first]).replies
-        results.append([result_of(observed(reply)) for reply in replies if reply is not None])
-    return [read_candidates(*pair) for pair in zip(*results, strict=True)]
+def _start_rollouts(
+    sessions: Sequence[EpisodeSession], resets: Sequence[Reset], rollouts: int
+) -> list[Candidates]:
+    """Start every session's episode; return each episode's candidates, read in its first session.
+
+    The rollouts of an episode start one after another, so that they share the generated episode.
+    """
+    for number, session in enumerate(sessions):
+        reset = resets[number // rollouts]
+        reply = session.reset(**reset)
+        if reply.status == ERROR:
+            raise RefusedResetError(reset, reply.message)
+    return [
+        read_candidates(*(result_of(observed(session.step(action))) for action in LOOK))
+        for session in sessions[::rollouts]
+    ]
 
 
-def _scores(
-    vector: VectorSession, candidates: Sequence[Candidates], keeps: Sequence[NDArray[np.bool_]]
+def _submit_reports(
+    sessions: Sequence[EpisodeSession],
+    candidates: Sequence[Candidates],
+    keeps: Sequence[NDArray[np.bool_]],
 ) -> Floats:
-    """Submit every rollout's report; scores of shape (episodes, rollouts)."""
+    """Submit every rollout's report; return scores of shape (episodes, rollouts)."""
     reports = [
         submit(each.chosen(keep))
         for each, rollouts in zip(candidates, keeps, strict=True)
         for keep in rollouts
     ]
-    return vector.step(reports).rewards.reshape(len(candidates), -1)
+    replies = [session.step(report) for session, report in zip(sessions, reports, strict=True)]
+    return np.array([reply.reward for reply in replies]).reshape(len(candidates), -1)
 
 
 def _of_others(scores: Floats, rng: np.random.Generator) -> Floats:
@@ -136,14 +141,10 @@ class Examination:
 
     def __init__(self, resets: Sequence[Reset], seed: int = 0) -> None:
         self._seed = seed
-        self._vector = VectorSession(len(resets), ENVIRONMENT)
-        self._candidates = _look(self._vector, resets, rollouts=1)
-        # Kept, so that no measurement has to make the episodes again.
-        self._plays = [
-            (session, session.view)
-            for session in self._vector.sessions
-            if isinstance(session, EpisodeSession) and session.view is not None
-        ]
+        self._sessions = [EpisodeSession() for _ in resets]
+        self._candidates = _start_rollouts(self._sessions, resets, rollouts=1)
+        # The views are kept, so that a measurement does not generate the episodes again.
+        self._views = [session.view for session in self._sessions if session.view is not None]
 
     def exploring(self, policy: RowPolicy) -> Floats:
         """Score of each episode as the policy plays in training, coins included."""
@@ -157,6 +158,6 @@ class Examination:
         )
 
     def _score(self, keeps: Sequence[NDArray[np.bool_]]) -> Floats:
-        for session, view in self._plays:
+        for session, view in zip(self._sessions, self._views, strict=True):
             session.open(session.task_id, view)
-        return _scores(self._vector, self._candidates, keeps)[:, 0]
+        return _submit_reports(self._sessions, self._candidates, keeps)[:, 0]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from agent_support import KEY, Play
-from fake_model import FakeModel
+from fake_model import CONTEXT_OVERFLOWS, FakeModel
 
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.agent.prompts import last_round, reminder
@@ -107,9 +107,9 @@ def test_rounds_end_and_the_last_one_is_announced(
 def test_a_used_up_token_budget_ends_the_episode_and_says_so(
     play: Play, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TOKEN_BUDGET", "5000")
+    monkeypatch.setenv("TOKEN_BUDGET", "20000")
     ran = play(*ONE, model="never-stops", server=model)
-    assert ran.tasks[0]["prompt_tokens"] + ran.tasks[0]["completion_tokens"] <= 5000
+    assert ran.tasks[0]["prompt_tokens"] + ran.tasks[0]["completion_tokens"] <= 20000
     assert "TOKEN_BUDGET" in ran.tasks[0]["error"]
     assert last_round(ENVIRONMENT.tools.offered()) in str(model.requests[-1]["messages"])
 
@@ -186,6 +186,8 @@ def test_what_cannot_pass_names_the_setting_and_starts_no_further_task(
         ("refuses-tools", ["400", "supports tool calls", "this model does not support tools"]),
         ("streams-nothing", ["sends no chat completions", "API_BASE_URL"]),
         ("empty-body", ["sends no chat completions", "API_BASE_URL"]),
+        ("empty-choices", ["no choices", "MODEL_RETRIES"]),
+        ("null-choices", ["no choices", "MODEL_RETRIES"]),
         ("tiny-context", ["too long", "MODEL_NAME"]),
         ("hangs", ["did not answer within 0.2 s", "MODEL_TIMEOUT_S"]),
     ],
@@ -209,8 +211,6 @@ def test_a_failed_task_prints_its_end_and_the_next_one_is_tried(
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("empty-choices", "no choices"),
-        ("null-choices", "no choices"),
         ("refuses", "the model refused: I cannot help with that."),
         ("filtered", "content filter"),
     ],
@@ -236,10 +236,11 @@ def test_an_endpoint_that_is_not_there_is_named(
     assert "check API_BASE_URL" in ran.err
 
 
+@pytest.mark.parametrize("server_kind", CONTEXT_OVERFLOWS)
 def test_a_conversation_that_grew_too_long_loses_old_replies_and_goes_on(
-    play: Play, model: FakeModel
+    play: Play, model: FakeModel, server_kind: str
 ) -> None:
-    ran = play(*ONE, model="small-context", server=model)
+    ran = play(*ONE, model=f"small-context-{server_kind}", server=model)
     assert ran.code == 0
     assert ran.tasks[0]["status"] == "evaluated"
     contents = [m["content"] for m in model.requests[-1]["messages"] if m["role"] == "tool"]
@@ -283,5 +284,5 @@ def test_cost_follows_the_prices_given(
     monkeypatch.setenv("INPUT_PRICE_PER_MILLION", "2.5")
     monkeypatch.setenv("OUTPUT_PRICE_PER_MILLION", "10")
     ran = play(*ONE, model="generator", server=model)
-    assert ran.tasks[0]["cost_usd"] == pytest.approx(1000 * 2.5e-6 + 50 * 10e-6)
-    assert "Cost: 0.0030" in ran.err
+    assert ran.tasks[0]["cost_usd"] == pytest.approx(4000 * 2.5e-6 + 50 * 10e-6)
+    assert "Cost: 0.0105" in ran.err

@@ -218,3 +218,63 @@ def test_help_names_the_exit_codes_and_the_variables(capsys: pytest.CaptureFixtu
     assert "0 ran, 1 a task failed to run, 2 bad settings, 130 interrupted" in text
     for name in ("HF_TOKEN", "MODEL_NAME", "BASE_URL", "IMAGE_NAME", "--output", "--record"):
         assert name in text
+
+
+KEYS = {"HF_TOKEN": "hf_a", "OPENAI_API_KEY": "sk-b", "API_KEY": "c"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://huggingface.co/api/v1",
+        "https://router.huggingface.co/v1",
+        "https://HuggingFace.co./v1",
+        "https://me-my-model.hf.space/v1",
+        "https://x.eu-west-1.aws.endpoints.huggingface.cloud/v1",
+    ],
+)
+def test_hosts_of_hugging_face_get_its_token_first(url: str) -> None:
+    assert load(**KEYS, API_BASE_URL=url).key_variable == "HF_TOKEN"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.openai.com/v1",
+        "https://huggingface.co.example.com/v1",
+        "https://nothuggingface.co/v1",
+        "https://huggingface.co@example.com/v1",
+        "https://example.com/huggingface.co/v1",
+        "https://hf.space.example.com/v1",
+        "http://127.0.0.1:8080/v1",
+    ],
+)
+def test_any_other_host_gets_the_token_of_hugging_face_only_without_another_key(url: str) -> None:
+    settings = load(**KEYS, OPENAI_BASE_URL=url)
+    assert (settings.key_variable, settings.api_key) == ("OPENAI_API_KEY", "sk-b")
+    assert load(HF_TOKEN="hf_a", API_KEY="c", API_BASE_URL=url).key_variable == "API_KEY"
+    assert load(HF_TOKEN="hf_a", API_BASE_URL=url).key_variable == "HF_TOKEN"
+
+
+def test_without_an_address_the_token_of_hugging_face_chooses_its_router() -> None:
+    settings = load(**KEYS)
+    assert (settings.api_base_url, settings.key_variable) == (HF_ROUTER, "HF_TOKEN")
+
+
+def test_key_that_is_used_is_named_and_never_shown(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_a_token_that_nobody_may_see")
+    monkeypatch.setenv("API_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("MODEL_NAME", "m")
+    monkeypatch.setenv("MODEL_RETRIES", "0")
+    ran = play("--tasks", "easy_single_spike")
+    assert "key from HF_TOKEN, the only one that is set" in ran.err
+    assert "nobody_may_see" not in ran.err + ran.out + str(ran.results)
+
+
+@pytest.mark.parametrize("key", ["“sk-copied-from-a-page”", "sk-with\na-line-break"])
+def test_key_that_no_header_can_carry_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="API_KEY holds a character") as refused:
+        load(API_KEY=key)
+    assert "sk-" not in str(refused.value)

@@ -121,6 +121,14 @@ def test_what_meets_no_root_costs_one_and_a_second_row_for_a_root_half() -> None
     assert grade([ROOT, near], [ROOT], DATES).score == 0.5
 
 
+def test_grade_matches_rows_so_that_the_fewest_have_to_be_paid_for() -> None:
+    """The first row answers either root, the second one of them; both are credited at no cost."""
+    wide = replace(ROOT, segment=(("plan", "team"),))
+    second = replace(ROOT, segment=(("region", "EMEA"),))
+    found = grade([ROOT, second], [ROOT, wide], DATES)
+    assert (found.score, found.cost, found.credits) == (0.375, 0.0, (0.375, 0.375))
+
+
 def test_a_row_for_everybody_meets_a_root_of_everybody() -> None:
     everybody = replace(ROOT, segment=())
     assert grade([everybody], [everybody], DATES).score == 1.0

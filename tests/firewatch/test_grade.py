@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from firewatch_env.grade import impact, precision, resolved
+from firewatch_env.grade import Checkpoint, _half, impact, precision, resolved
 from firewatch_env.play import Play
 from firewatch_env.policies.own_play import reference_changes, run
 from firewatch_env.policies.reference import reference
+from firewatch_env.replay import Change
 from firewatch_env.tasks.book import find
 from research.firewatch.players import scheduled, score, wait
 
@@ -82,6 +84,18 @@ def test_pods_to_the_sky_are_not_needed() -> None:
     assert unneeded == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("times", "fewer"), [(1.4, None), (1.5, None), (1.6, 13), (1.8, 14), (3.0, 20)]
+)
+def test_half_of_the_pods_beyond_half_as_many_again_has_to_be_needed(
+    times: float, fewer: int | None
+) -> None:
+    world: Any = SimpleNamespace(by_name={"api": SimpleNamespace(pods=10)})
+    change = Change(4, "scale_replicas", "api", {"replicas": 10 * times})
+    found = _half(Checkpoint(change, world, 0.0), end=100)
+    assert (found and found.parameters["replicas"]) == fewer
+
+
 def test_a_repair_is_needed_although_a_mitigation_had_ended_the_trouble() -> None:
     """Retries that are switched off end a storm; its cause is mended all the same."""
     task = find({"split": "train", "index": 57})
@@ -96,6 +110,23 @@ def test_a_repair_is_needed_although_a_mitigation_had_ended_the_trouble() -> Non
     play.act("declare_resolved", None, {})
     assert play.grade is not None
     assert play.grade.needless == (f"increase_cpu_limit {repair.target} (tick 9)",)
+
+
+@pytest.mark.parametrize("mitigation", ["disable_retries", "circuit_break"])
+def test_a_backoff_that_stays_is_needed_although_a_mitigation_had_ended_the_trouble(
+    mitigation: str,
+) -> None:
+    task = find({"task_id": "task_easy_thundering_herd"})
+    (repair,) = reference_changes(task)
+    play = Play(task)
+    play.act(mitigation, repair.target, {})
+    wait(play, 6)
+    play.act(repair.action, repair.target, repair.parameters)
+    wait(play, 3)
+    play.act("declare_resolved", None, {})
+    assert repair.action == "configure_retry_backoff"
+    assert play.grade is not None
+    assert play.grade.needless == ()
 
 
 def test_only_a_repair_resolves_and_a_mitigation_spares_harm() -> None:

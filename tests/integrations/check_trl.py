@@ -25,14 +25,18 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ServerError
+from openenv_kit.play.curriculum import Curriculum
 from openenv_kit.play.driver import play
 from openenv_kit.trainers.tool_calls import next_call
 from openenv_kit.trainers.trl import (
     BASE_URL_VARIABLE,
     build_dataset,
+    build_eval_datasets,
     components,
     environment_class,
 )
+from openenv_kit.trainers.trl_curriculum import CurriculumCallback
+from openenv_kit.trainers.trl_monitor import RolloutMonitor
 
 Environment = environment_class()
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -239,6 +243,96 @@ def test_the_readmes_example_runs_as_it_stands(environment, tokenizer, tmp_path,
         assert environment.get_reward() == 0.0, "random words submit nothing"
 
 
+def lean_trainer(tokenizer, folder, callback, settings=(), **given):
+    """Make a trainer of lean episodes, in groups of two, that the reference plays."""
+    usual = {
+        "train_dataset": build_dataset("train", 0, 1, reset=LEAN, level="rung_1"),
+        "environment_factory": environment_class(split="train", reset=LEAN),
+        "reward_funcs": [callback] if isinstance(callback, RolloutMonitor) else None,
+    }
+    return GRPOTrainer(
+        model=tiny(tokenizer, "reference"),
+        processing_class=tokenizer,
+        callbacks=[callback],
+        args=GRPOConfig(
+            output_dir=str(folder),
+            per_device_train_batch_size=2,
+            num_generations=2,
+            max_tool_calling_iterations=16,
+            logging_steps=1,
+            use_cpu=True,
+            bf16=False,
+            report_to="none",
+            disable_tqdm=True,
+            **{"max_completion_length": PLACES, "save_strategy": "no", **dict(settings)},
+        ),
+        **{**usual, **given},
+    )
+
+
+def first_log(trainer):
+    return next(entry for entry in trainer.state.log_history if "reward" in entry)
+
+
+@pytest.mark.parametrize(("length", "reward", "truncated"), [(PLACES, 1.0, 0.0), (60, 0.0, 1.0)])
+def test_monitor_logs_the_share_of_truncated_rollouts_and_of_equal_groups(
+    tokenizer, tmp_path, caplog, length, reward, truncated
+):
+    monitor = RolloutMonitor()
+    settings = {"max_completion_length": length, "max_steps": 1}
+    trainer = lean_trainer(tokenizer, tmp_path, monitor, settings)
+    trainer.train()
+    log = first_log(trainer)
+    assert log["reward"] == reward
+    assert log["rollouts/truncated_share"] == truncated
+    assert log["rollouts/truncated_share/rung_1"] == truncated
+    assert log["groups/equal_reward_share"] == 1.0
+    assert log["completions/clipped_ratio"] == 0.0, "TRL itself calls them complete"
+    warned = [each for each in caplog.messages if "max_completion_length is" in each]
+    assert len(warned) == truncated
+
+
+def test_curriculum_moves_on_and_resumes_from_a_checkpoint(tokenizer, tmp_path):
+    def trainer(max_steps):
+        stages = [{"split": f"train_rung_{number}", **LEAN} for number in (1, 2, 3)]
+        callback = CurriculumCallback(Curriculum(stages, window=2))
+        settings = {"max_steps": max_steps, "save_strategy": "steps", "save_steps": 1}
+        made = lean_trainer(
+            tokenizer,
+            tmp_path,
+            callback,
+            settings,
+            train_dataset=callback.build_dataset(8),
+            environment_factory=callback.environment_class(),
+        )
+        return callback, made
+
+    callback, first = trainer(1)
+    first.train()
+    assert first_log(first)["rewards/MetricTrackerRlEnvironment/mean"] == 1.0
+    assert callback.curriculum.stage == 1
+    resumed, second = trainer(2)
+    second.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+    assert second.state.global_step == 2
+    assert resumed.curriculum.groups == [[1, 0], [1, 0], [0, 0]]
+    assert resumed.curriculum.stage == 2
+
+
+def test_eval_datasets_give_metrics_by_level(tokenizer, tmp_path):
+    trainer = lean_trainer(
+        tokenizer,
+        tmp_path,
+        RolloutMonitor(),
+        {"per_device_eval_batch_size": 2},
+        eval_dataset=build_eval_datasets(count=1, reset=LEAN, levels=["rung_1", "easy"]),
+    )
+    trainer.evaluate()
+    logged = {name: value for log in trainer.state.log_history for name, value in log.items()}
+    assert logged["eval_rollouts/mean_score/rung_1"] == 1.0
+    assert logged["eval_rollouts/mean_score/easy"] == 1.0
+    assert logged["eval_rollouts/truncated_share/rung_1"] == 0.0
+
+
 def saved_model(tokenizer, folder):
     """A folder as a model's name: random weights that nothing was scripted or trained for.
 
@@ -306,5 +400,6 @@ def test_the_guide_runs_as_far_as_it_goes_without_a_model(
     environment, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setenv("ENVIRONMENT", environment)
-    assert run_blocks("trl", tmp_path) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "1.0"
+    assert run_blocks("trl", tmp_path) == 2
+    printed = capsys.readouterr().out.splitlines()
+    assert (printed[0], printed[-1]) == ("150", "1.0")

@@ -1,0 +1,147 @@
+"""`python -m benchmarks.full_server`: memory of a server in which every session is taken.
+
+Each session plays an episode of its own of one level, by default the level that takes most. As many
+stored episodes are then played over HTTP. Memory is the proportional share (PSS) of the server and
+of every process below it, so that pages which processes share are counted once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from benchmarks.figures import Figure, print_figures
+from benchmarks.load import Session, connect_all
+from benchmarks.server_process import HOST, ServerProcess, serving
+
+AT_ONCE = 8
+"""Resets that are asked for at the same time; a server refuses more than 32 that wait."""
+READ_BY = 64
+"""Sessions that read their counts: enough to fill every cache."""
+EXPENSIVE_QUERY = " UNION ALL ".join(["SELECT * FROM counts"] * 40) + " ORDER BY 1"
+MIB = 1 << 20
+
+
+def processes_below(pid: int) -> Iterator[int]:
+    """Yield a process and every process that it started, directly or not."""
+    yield pid
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from processes_below(int(child))
+
+
+def pss_bytes(pid: int) -> int:
+    """Return the proportional share of memory of one process."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return 1024 * int(line.split()[1])
+    return 0
+
+
+def total_bytes(server: ServerProcess) -> int:
+    """Return the memory of the server and of every process below it."""
+    return sum(pss_bytes(pid) for pid in processes_below(server.process.pid))
+
+
+def first_action(level: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Return an action that reads counts."""
+    if level == "drill_sql":
+        return {"tool": "sql", "arguments": {"query": "SELECT week, count(*) FROM counts"}}
+    return {"tool": "slice", "arguments": {"stages": config["stages"][:1], "every": "week"}}
+
+
+async def fill(port: int, sessions: int, level: str, first_seed: int) -> list[Session]:
+    """Open WebSocket sessions and start an episode of its own in each; some read their counts."""
+    opened = await connect_all(HOST, port, sessions)
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def play(session: Session, seed: int) -> None:
+        async with turns:
+            message = {"type": "reset", "data": {"difficulty": level, "seed": seed}}
+            data = (await session.ask(message, 600.0))["data"]
+            if seed - first_seed < READ_BY:
+                action = first_action(level, data["observation"]["config"])
+                await session.ask({"type": "step", "data": action}, 600.0)
+
+    await asyncio.gather(*(play(each, first_seed + n) for n, each in enumerate(opened)))
+    return opened
+
+
+async def fill_stored(url: str, episodes: int, level: str, first_seed: int) -> None:
+    """Start stored episodes over HTTP."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def play(client: httpx.AsyncClient, seed: int) -> None:
+        async with turns:
+            body = {"difficulty": level, "seed": seed}
+            (await client.post("/reset", json=body)).raise_for_status()
+
+    async with httpx.AsyncClient(base_url=url, timeout=600) as client:
+        await asyncio.gather(*(play(client, first_seed + n) for n in range(episodes)))
+
+
+async def ask_expensive_queries(sessions: list[Session]) -> None:
+    """Ask a query that needs more memory than a query may have, in several sessions at once."""
+    action = {"tool": "sql", "arguments": {"query": EXPENSIVE_QUERY}}
+    message = {"type": "step", "data": action}
+    await asyncio.gather(*(session.ask(message, 600.0) for session in sessions))
+
+
+async def measure(
+    server: ServerProcess, level: str, sessions: int, stored: int, limit_mib: int
+) -> list[Figure]:
+    """Return the memory of the empty server, of the full one, and what each session takes."""
+    figures: list[Figure] = []
+
+    def add(what: str, value: float, bound: float | None, unit: str) -> None:
+        figures.append(Figure(what, value, bound, unit))
+        typer.echo(f"{what}: {value:,.0f} {unit}", err=True)  # the next figure takes minutes
+
+    opened = await fill(server.port, AT_ONCE, level, 900_000)  # imports, tables, worker processes
+    for session in opened:
+        session.leave()
+    await asyncio.sleep(1.0)
+    empty = total_bytes(server)
+    opened = await fill(server.port, sessions, level, 1)
+    add("server without sessions", empty / MIB, None, "MiB")
+    full = total_bytes(server)
+    add(f"{sessions} sessions of {level}", full / MIB, limit_mib, "MiB")
+    add("each session", (full - empty) / sessions / 1e3, None, "kB")
+    await fill_stored(server.url, stored, level, 500_000)
+    add(f"and {stored} stored episodes", total_bytes(server) / MIB, limit_mib, "MiB")
+    if level == "drill_sql":
+        await ask_expensive_queries(opened[:AT_ONCE])
+        add("and expensive queries", total_bytes(server) / MIB, limit_mib, "MiB")
+    below = [pid for pid in processes_below(server.process.pid) if pid != server.process.pid]
+    add("of this in other processes", sum(map(pss_bytes, below)) / MIB, None, "MiB")
+    return figures
+
+
+def main(
+    sessions: Annotated[int, typer.Option(help="WebSocket sessions of the server")] = 1024,
+    stored: Annotated[int, typer.Option(help="stored episodes played over HTTP")] = 1024,
+    level: Annotated[str, typer.Option(help="level of every episode")] = "drill_sql",
+    limit_mib: Annotated[int, typer.Option(help="memory limit of the pod, in MiB")] = 2048,
+) -> None:
+    """Fill a server of one worker and print its memory, beside the limit that it has to keep."""
+    settings = {
+        "ENVIRONMENT": "drilldown",
+        "MAX_CONCURRENT_ENVS": str(max(sessions, AT_ONCE)),
+        "OPENENV_KIT_CLIENT_STORE_PERCENT": "100",
+    }
+    with serving(environ=settings) as server:
+        figures = asyncio.run(measure(server, level, sessions, stored, limit_mib))
+    sys.exit(not print_figures("A full server", figures))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,160 @@
+"""`python -m benchmarks.sql_players`: resets beside players whose SQL queries are expensive."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks.figures import Figure, print_figures
+from benchmarks.load import Session, connect
+from benchmarks.server_process import HOST, serving
+
+EXPENSIVE_QUERY = " UNION ALL ".join(["SELECT * FROM counts"] * 40) + " ORDER BY 1"
+"""1,240 characters that sort forty copies of the counts; refused, because it needs more memory than
+a query may have."""
+CHEAP_QUERY = "SELECT week, count(*) FROM counts GROUP BY week"
+RESETS, QUERIES = 20, 4
+"""Of each kind in a round."""
+MAX_RATIO = 2.0
+"""How much longer a reset may take beside such players."""
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value below which this share of all values lies."""
+    return sorted(values)[min(int(share * len(values)), len(values) - 1)]
+
+
+async def reset(session: Session, level: str, seed: int) -> dict[str, Any]:
+    """Start an episode and return the reply's data."""
+    message = {"type": "reset", "data": {"difficulty": level, "seed": seed}}
+    return dict((await session.ask(message, 600.0))["data"])
+
+
+async def ask_query(session: Session, query: str) -> dict[str, Any]:
+    """Ask a query and return the reply's data."""
+    action = {"tool": "sql", "arguments": {"query": query}}
+    return dict((await session.ask({"type": "step", "data": action}, 600.0))["data"])
+
+
+async def time_resets(port: int, count: int, first_seed: int, level: str) -> list[float]:
+    """Milliseconds of resets with fresh seeds, one after the other."""
+    session, times_ms = await connect(HOST, port), []
+    for seed in range(first_seed, first_seed + count):
+        started = time.perf_counter()
+        await reset(session, level, seed)
+        times_ms.append(1e3 * (time.perf_counter() - started))
+    session.leave()
+    return times_ms
+
+
+class ExpensivePlayers:
+    """Players who ask the expensive query over and over, and can be paused together."""
+
+    def __init__(self, port: int, players: int) -> None:
+        self._port, self._players = port, players
+        self._seeds = itertools.count(500_000)
+        self._may_ask = asyncio.Event()
+        self._asking = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def resume(self) -> None:
+        """Let the players ask, and wait until all of them do."""
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(self._play()) for _ in range(self._players)]
+        self._may_ask.set()
+        while self._asking < self._players:
+            self._raise_problem()
+            await asyncio.sleep(0.05)
+
+    async def pause(self) -> None:
+        """Let no player ask any more, and wait for the replies."""
+        self._may_ask.clear()
+        while self._asking:
+            self._raise_problem()
+            await asyncio.sleep(0.05)
+
+    def stop(self) -> None:
+        """End the players."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _raise_problem(self) -> None:
+        for task in self._tasks:
+            if task.done():
+                task.result()
+
+    async def _play(self) -> None:
+        """Ask for as long as the episode has calls and steps left, then start another one."""
+        session, is_used_up = await connect(HOST, self._port), True
+        while True:
+            await self._may_ask.wait()
+            self._asking += 1
+            if is_used_up:
+                await reset(session, "drill_sql", next(self._seeds))
+            data = await ask_query(session, EXPENSIVE_QUERY)
+            is_used_up = data["done"] or "call submit_report" in data["observation"]["message"]
+            self._asking -= 1
+
+
+async def time_queries(port: int, count: int, seed: int) -> list[float]:
+    """Milliseconds of cheap queries of one player, half a second apart."""
+    session, times_ms = await connect(HOST, port), []
+    await reset(session, "drill_sql", seed)
+    for _ in range(count):
+        await asyncio.sleep(0.5)
+        started = time.perf_counter()
+        await ask_query(session, CHEAP_QUERY)
+        times_ms.append(1e3 * (time.perf_counter() - started))
+    session.leave()
+    return times_ms
+
+
+async def measure(port: int, rounds: int, players: int, level: str) -> list[Figure]:
+    """Time resets and cheap queries, in turns alone and beside the expensive players."""
+    expensive = ExpensivePlayers(port, players)
+    idle_ms, busy_ms, idle_query_ms, busy_query_ms = [], [], [], []
+    await time_resets(port, 5, 1_000, level)
+    for number in range(rounds):
+        seed = 2_000 + 2 * RESETS * number
+        idle_ms += await time_resets(port, RESETS, seed, level)
+        idle_query_ms += await time_queries(port, QUERIES, 100_000 + 2 * number)
+        await expensive.resume()
+        busy_ms += await time_resets(port, RESETS, seed + RESETS, level)
+        busy_query_ms += await time_queries(port, QUERIES, 100_001 + 2 * number)
+        await expensive.pause()
+    expensive.stop()
+    figures = []
+    for name, share in (("p50", 0.5), ("p95", 0.95)):
+        idle, busy = percentile(idle_ms, share), percentile(busy_ms, share)
+        figures += [
+            Figure(f"reset {level}, idle, {name}", idle, None, "ms"),
+            Figure(f"reset {level}, {players} expensive players, {name}", busy, None, "ms"),
+            Figure(f"ratio, {name}", busy / idle, MAX_RATIO, ""),
+        ]
+    return [
+        *figures,
+        Figure("cheap query, idle, p50", percentile(idle_query_ms, 0.5), None, "ms"),
+        Figure("cheap query, beside them, p50", percentile(busy_query_ms, 0.5), None, "ms"),
+        Figure("cheap query, beside them, largest", max(busy_query_ms), None, "ms"),
+    ]
+
+
+def main(
+    rounds: Annotated[int, typer.Option(help="rounds of 20 resets alone and 20 beside them")] = 5,
+    players: Annotated[int, typer.Option(help="players with expensive queries")] = 8,
+    level: Annotated[str, typer.Option(help="level of the resets that are timed")] = "drill",
+) -> None:
+    """Measure resets and cheap queries beside players whose queries are expensive."""
+    settings = {"ENVIRONMENT": "drilldown", "OPENENV_KIT_EPISODE_STORE": "memory"}
+    with serving(environ=settings) as server:
+        figures = asyncio.run(measure(server.port, rounds, players, level))
+    print_figures("Resets beside expensive SQL", figures)
+
+
+if __name__ == "__main__":
+    typer.run(main)

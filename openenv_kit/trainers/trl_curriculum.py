@@ -1,0 +1,152 @@
+"""A curriculum for TRL's `GRPOTrainer`, which checkpoints save and restore."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from openenv_kit.environment import Environment, get_environment
+from openenv_kit.errors import require_integer
+from openenv_kit.play.curriculum import Curriculum
+from openenv_kit.trainers import installed_by
+from openenv_kit.trainers.trl import ToolEnvironment, dataset_of, environment_class
+from openenv_kit.trainers.trl_monitor import PlayedLevel, warn_below_budget
+
+with installed_by("openenv-metric-tracker-rl[trl]"):
+    from accelerate.utils import gather_object
+    from transformers import TrainerCallback
+
+if TYPE_CHECKING:
+    import datasets
+
+STATE_KEY = "openenv_kit.curriculum"
+"""Where a checkpoint's `trainer_state.json` holds the curriculum, under `stateful_callbacks`."""
+
+log = logging.getLogger(__name__)
+
+
+class CurriculumCallback(TrainerCallback):
+    """Trains along a curriculum's stages, which the rewards of finished steps decide.
+
+    ```python
+    stages = [{"split": f"train_{rung}"} for rung in RUNGS]
+    curriculum = CurriculumCallback(Curriculum(stages))
+    GRPOTrainer(
+        …,
+        train_dataset=curriculum.build_dataset(1000),
+        environment_factory=curriculum.environment_class(),
+        callbacks=[curriculum],
+    )
+    ```
+
+    A row of its dataset is a number; the running stage makes a task of it, the same for all
+    rollouts of a group. All ranks gather the rewards after each step and so move together. The
+    state is in every checkpoint's `trainer_state.json` and is restored on resume.
+
+    Args:
+        curriculum: its stages are arguments of resets, all with the same tools. A stage with a
+            `split` plays its tasks by index; another one plays seeds.
+        environment: name of the environment.
+    """
+
+    def __init__(self, curriculum: Curriculum, environment: str | None = None) -> None:
+        self.curriculum = curriculum
+        self._environment = get_environment(environment)
+        self._finished: list[_Finished] = []
+
+    def build_dataset(self, count: int) -> datasets.Dataset:
+        """Return a dataset of `count` tasks, each of the stage that runs when it is played."""
+        require_integer("count", count, 1, 2**31)
+        name = self._environment.name
+        rows = [{"environment": name, "task_number": number} for number in range(count)]
+        return dataset_of(rows, name, briefed_as=self.curriculum.stages[0])
+
+    def environment_class(self) -> type[ToolEnvironment]:
+        """Return the class for `environment_factory`, which plays the running stage."""
+        callback, first = self, self.reset_arguments(0)
+        base = environment_class(self._environment.name, reset=first)
+
+        class CurriculumEnvironment(base):  # type: ignore[misc, valid-type]
+            _group: _Group | None = None
+
+            def reset(self, **row: Any) -> str:
+                number = row.get("task_number")
+                self.stage = self._group = None
+                if number is None:  # a row of an evaluation, which fixes its task
+                    return str(super().reset(**row))
+                self.stage = callback.curriculum.stage
+                self._group = _Group(self.stage, number)
+                return str(super().reset(**row, **callback.reset_arguments(number)))
+
+            def get_reward(self) -> float:
+                reward = float(super().get_reward())
+                if self._group is not None:  # the first of several calls for one rollout
+                    callback._finished.append(_Finished(self._group, reward))
+                    self._group = None
+                return reward
+
+        CurriculumEnvironment.__name__ = base.__name__  # TRL logs the reward by it
+        CurriculumEnvironment.__doc__ = base.__doc__
+        return CurriculumEnvironment
+
+    def reset_arguments(self, number: int) -> dict[str, Any]:
+        """Return the arguments of the reset that plays a task of the running stage."""
+        stage = self.curriculum.stages[self.curriculum.stage]
+        if "split" not in stage:
+            return {**stage, "seed": number}
+        return {**stage, "index": number % self._environment.splits.size(stage["split"])}
+
+    def on_train_begin(
+        self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
+    ) -> None:
+        """Restore the curriculum of a checkpoint, and warn about a too small token budget."""
+        held = (state.stateful_callbacks or {}).get(STATE_KEY)
+        if held is not None:
+            self.curriculum.load_state_dict(held)
+        elif state.global_step:
+            log.warning(
+                "checkpoint of step %d holds no curriculum: training starts at the first stage",
+                state.global_step,
+            )
+        self._finished.clear()
+        played = _levels_of(self._environment, self.curriculum)
+        warn_below_budget(played, args.max_completion_length, processing_class)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take the rewards of all ranks into account, and hand the state to the checkpoint."""
+        finished, self._finished = gather_object(self._finished), []
+        for group, rewards in _grouped(finished).items():
+            self.curriculum.record_group(rewards, group.stage)
+        state.stateful_callbacks[STATE_KEY] = self.curriculum.state_dict()
+
+
+class _Group(NamedTuple):
+    """What the rollouts of a group of a curriculum have in common."""
+
+    stage: int
+    number: int
+
+
+class _Finished(NamedTuple):
+    """Reward of a finished rollout of a curriculum."""
+
+    group: _Group
+    reward: float
+
+
+def _grouped(finished: Iterable[_Finished]) -> dict[_Group, list[float]]:
+    groups: dict[_Group, list[float]] = {}
+    for each in finished:
+        groups.setdefault(each.group, []).append(each.reward)
+    return groups
+
+
+def _levels_of(environment: Environment, curriculum: Curriculum) -> list[PlayedLevel]:
+    levels = []
+    for stage in curriculum.stages:
+        reset = {**stage, "index": 0} if "split" in stage else {**stage, "seed": 0}
+        level = environment.groups(reset).get("level")
+        if level is not None:
+            levels.append(PlayedLevel(environment.name, level, stage))
+    return levels

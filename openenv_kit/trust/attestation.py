@@ -1,0 +1,248 @@
+"""Signed records of sealed play, so that a leaderboard can rule out selected episodes.
+
+Replaying proves that a score was reached, not that no other attempt was left out. The server that
+plays the sealed split therefore numbers a player's episodes from 1, in the order in which they
+start, and signs one record of all of them on request:
+
+    attestation = Attestation(player=…, environment=…, split="sealed", …, plays=[…])
+    token = sign_attestation(attestation, read_signing_key())      # server
+    verify_attestation(token, read_public_key(published_text))     # leaderboard
+
+Design, and what each part prevents:
+
+- **One record of all plays, not one token per play.** A list that contains every number from 1 to
+  n leaves nothing to drop. `Attestation` rejects a list with gaps, so a server cannot sign one.
+- **A number is assigned when the episode starts**, and an episode that was not finished scores 0.
+  Aborting a bad episode does not remove it.
+- **The number of plays is fixed in advance.** The server offers the tasks 0 to `task_count` - 1
+  and `plays_per_task` starts of each, and the record states both. A play that was never started
+  counts as 0 as well. A record that was requested early, before later and worse plays, therefore
+  gains nothing, and neither does stopping while ahead.
+- **Each play states its reset, steps, score and a digest of its actions**, so that the submitted
+  recording is the play that the server saw and not another one with the same score.
+- **The record states versions and the commitment to the sealed split**, so that it does not apply
+  to other tasks or rules. Numbers start again at 1 when one of them changes.
+
+The signature is Ed25519 (package `cryptography`, which the framework already installs). With an
+HMAC, everybody who can check a record could also forge one, and the secret of the sealed split,
+which is published when the split is retired, cannot serve as the key for the same reason. The key
+is derived from `OPENENV_KIT_ATTESTATION_KEY`, a secret of the server; the operator publishes the
+public key beside the commitment. The leaderboard takes the public key from its own settings, never
+from a submission.
+
+The server decides who a player is. A person with two identities on the server has two records, so
+an operator gives each participant one token.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from openenv_kit.errors import ConfigurationError, InvalidValueError, echo
+
+KEY_VARIABLE = "OPENENV_KIT_ATTESTATION_KEY"
+"""Secret of the server that signs; the signing key is derived from it."""
+PUBLIC_KEY_VARIABLE = "OPENENV_KIT_ATTESTATION_PUBLIC_KEY"
+"""Public key with which a leaderboard checks records."""
+MIN_SECRET_CHARACTERS = 32
+"""Shortest secret: the public key is published, so a shorter secret could be guessed from it."""
+TASK_ARGUMENTS = ("episode_id", "split", "index")
+"""Reset arguments that name the task or the episode; `AttestedPlay.reset` holds the others."""
+
+_KEY_DOMAIN = b"openenv-kit attestation key/1\n"
+_SIGNATURE_DOMAIN = b"openenv-kit sealed plays/1\n"
+
+
+class AttestationError(ConfigurationError):
+    """A record of sealed play that was not signed with the expected key, or cannot be read."""
+
+
+class AttestedPlay(BaseModel):
+    """One episode of a sealed task, as the server that played it knows it.
+
+    Attributes:
+        number: running number of the player's sealed episodes, from 1, assigned at the start.
+        index: position of the task in the sealed split.
+        reset: reset arguments other than `TASK_ARGUMENTS`.
+        is_finished: whether the episode ended; one that ended by its step limit is finished.
+        score: in [0, 1]; 0 for an episode that is not finished.
+        steps: number of actions that the server executed.
+        actions_digest: `digest_actions` of these actions.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    number: int = Field(ge=1)
+    index: int = Field(ge=0)
+    reset: dict[str, Any] = {}
+    is_finished: bool
+    score: float = Field(ge=0.0, le=1.0, allow_inf_nan=False)
+    steps: int = Field(ge=0)
+    actions_digest: str = Field(pattern="^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _require_zero_for_unfinished(self) -> Self:
+        if not self.is_finished and self.score != 0.0:
+            raise ValueError(f"play {self.number} is not finished, so its score must be 0")
+        return self
+
+
+class Attestation(BaseModel):
+    """All sealed episodes of one player in one environment, signed by the server.
+
+    Attributes:
+        player: the player's name on the server; not the name of a model.
+        environment, split, versions: what was played.
+        commitment: `HashedSplits.commitment()` of the sealed split.
+        task_count: number of tasks that the server offers, 0 to `task_count` - 1.
+        plays_per_task: how often the server allows each task to be started.
+        issued_at_s: Unix time of the signature, in seconds.
+        plays: every episode that the player started, in the order of `number`, without gaps.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    player: str = Field(min_length=1, max_length=120)
+    environment: str
+    split: str
+    versions: dict[str, str]
+    commitment: str = Field(min_length=1)
+    task_count: int = Field(ge=1)
+    plays_per_task: int = Field(ge=1)
+    issued_at_s: int = Field(ge=0)
+    plays: list[AttestedPlay]
+
+    @model_validator(mode="after")
+    def _require_every_number(self) -> Self:
+        if missing := find_missing_numbers(self.plays):
+            raise ValueError(f"plays lack the numbers {', '.join(map(str, missing[:5]))}")
+        numbers = [play.number for play in self.plays]
+        if numbers != list(range(1, len(numbers) + 1)):
+            raise ValueError("plays must be in the order of their numbers, each number once")
+        for index, count in Counter(play.index for play in self.plays).items():
+            if index >= self.task_count:
+                raise ValueError(f"task {index} is not among the {self.task_count} tasks offered")
+            if count > self.plays_per_task:
+                raise ValueError(
+                    f"task {index} was started {count} times; allowed: {self.plays_per_task}"
+                )
+        return self
+
+    @property
+    def expected_count(self) -> int:
+        """Number of plays that a complete record contains."""
+        return self.task_count * self.plays_per_task
+
+
+def find_missing_numbers(plays: Iterable[AttestedPlay]) -> list[int]:
+    """Return the running numbers between 1 and the highest one that no play has."""
+    numbers = {play.number for play in plays}
+    return sorted(set(range(1, max(numbers, default=0) + 1)) - numbers)
+
+
+def count_unstarted_plays(attestation: Attestation) -> int:
+    """Count the plays that the server offered and the player never started; each scores 0."""
+    return attestation.expected_count - len(attestation.plays)
+
+
+def digest_actions(actions: Iterable[Mapping[str, Any]]) -> str:
+    """Return the SHA-256 of actions in their order, in hexadecimal.
+
+    Actions are compared as JSON values: the order of an object's names does not matter.
+    """
+    digest = hashlib.sha256()
+    for action in actions:
+        digest.update(json.dumps(action, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def sign_attestation(attestation: Attestation, key: Ed25519PrivateKey) -> str:
+    """Return the record as a token: its JSON and the signature, both base64url, with a dot."""
+    payload = attestation.model_dump_json().encode()
+    return f"{_to_base64(payload)}.{_to_base64(key.sign(_SIGNATURE_DOMAIN + payload))}"
+
+
+def verify_attestation(token: str, key: Ed25519PublicKey) -> Attestation:
+    """Return the record in a token.
+
+    Raises:
+        AttestationError: the token is malformed, or was not signed with that key.
+    """
+    payload_text, _, signature_text = token.strip().partition(".")
+    try:
+        payload, signature = _from_base64(payload_text), _from_base64(signature_text)
+        # The content is only parsed once it is known to be the server's own.
+        key.verify(signature, _SIGNATURE_DOMAIN + payload)
+    except (binascii.Error, ValueError):
+        problem = "The record of sealed play is not a token of the form <content>.<signature>."
+        raise AttestationError(problem) from None
+    except InvalidSignature:
+        raise AttestationError(
+            "The record of sealed play was not signed with the key "
+            f"{format_public_key(key)}, or it was changed."
+        ) from None
+    try:
+        return Attestation.model_validate_json(payload)
+    except ValidationError as problem:
+        reasons = "; ".join(error["msg"] for error in problem.errors())
+        raise AttestationError(f"The record of sealed play is invalid: {reasons}.") from None
+
+
+def has_signing_secret() -> bool:
+    """Return whether this process has a secret to sign with."""
+    return bool(os.environ.get(KEY_VARIABLE))
+
+
+def read_signing_key() -> Ed25519PrivateKey:
+    """Return the signing key of the secret in `OPENENV_KIT_ATTESTATION_KEY`.
+
+    Raises:
+        InvalidValueError: the secret is missing or too short. The message never contains it.
+    """
+    secret = os.environ.get(KEY_VARIABLE, "")
+    if len(secret) < MIN_SECRET_CHARACTERS:
+        given = f"<{len(secret)} characters>" if secret else None
+        allowed = f"a secret of at least {MIN_SECRET_CHARACTERS} characters"
+        raise InvalidValueError(KEY_VARIABLE, given, allowed)
+    seed = hashlib.sha256(_KEY_DOMAIN + secret.encode()).digest()
+    return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+def read_public_key(text: str) -> Ed25519PublicKey:
+    """Return the public key of a text as `format_public_key` writes it.
+
+    Raises:
+        AttestationError: the text is no such key.
+    """
+    try:
+        return Ed25519PublicKey.from_public_bytes(_from_base64(text.strip()))
+    except (binascii.Error, ValueError):
+        raise AttestationError(
+            f"The public key is {echo(text)}; allowed: the 43 characters that "
+            "`metric-tracker attestation-key` prints."
+        ) from None
+
+
+def format_public_key(key: Ed25519PublicKey) -> str:
+    """Return a public key as 43 characters of base64url."""
+    return _to_base64(key.public_bytes(Encoding.Raw, PublicFormat.Raw))
+
+
+def _to_base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _from_base64(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

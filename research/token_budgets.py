@@ -1,0 +1,260 @@
+"""`python -m research.token_budgets`: measure token budgets, and write them where they are read.
+
+Writes `token_budgets.json` of each environment, and the figures in README and docs that come from
+it. Run it again whenever an environment's texts, tools, levels or reference policy change.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from openenv_kit.cli.common import Workers, installed, usage_errors
+from openenv_kit.environment import get_environment
+from openenv_kit.errors import require_name
+from openenv_kit.play.curriculum import RUNGS
+from openenv_kit.play.split_rows import reset_arguments, split_rows
+from openenv_kit.play.token_budgets import (
+    DigitTokens,
+    Percentiles,
+    TokenBudget,
+    find_token_budget,
+    token_budgets_path,
+    write_token_budgets,
+)
+from research.card.tables import table
+from research.tokens import ENCODING, count_tokens
+from research.transcript import transcript
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+ROOT = Path(__file__).resolve().parent.parent
+SPLIT = "train"
+LEVELS: Mapping[str, tuple[str, ...]] = {
+    "metric_tracker_rl": ("easy", "medium", "hard", "expert"),
+    "drilldown": ("drill_easy", "drill", "drill_hard", "drill_sql"),
+    "firewatch": ("easy", "medium", "hard"),
+}
+LEAN = {"profile": "lean"}
+MODES: Mapping[str, tuple[Mapping[str, str], ...]] = {"metric_tracker_rl": ({}, LEAN)}
+"""Modes of play that are measured, where there is more than the usual one."""
+TEMPLATE_TOKENS = 80
+"""What Qwen's chat template adds to the first two messages and the tool schemas."""
+TEMPLATE_TOKENS_PER_CALL = 18
+"""What Qwen's chat template adds to a tool call and its result."""
+SHOWN_RUNGS = ("rung_1", "rung_4", "rung_7", "rung_10")
+"""Rungs in the table of the docs; `metric-tracker budgets` prints all."""
+DIGITS = re.compile(r"\d+")
+DOCS_PAGE = Path("docs/training.md")
+BEGIN, END = "<!-- python -m research.token_budgets -->", "<!-- end -->"
+
+
+class Case(NamedTuple):
+    """Episodes that are measured together: one level in one mode of play."""
+
+    environment: str
+    level: str
+    reset: Mapping[str, Any]
+
+
+class EpisodeTokens(NamedTuple):
+    """Tokens of one episode."""
+
+    prompt: int
+    completion: int
+
+
+@app.command()
+def measure_token_budgets(
+    tasks: Annotated[int, typer.Option(min=2, help="Tasks of each level.")] = 40,
+    environment: Annotated[
+        list[str] | None, typer.Option(help=f"Of {', '.join(LEVELS)}. Default: all.")
+    ] = None,
+    workers: Workers = 1,
+) -> None:
+    """Play the reference on every level, count tokens, and write the figures."""
+    installed("bpe_openai", needed_for="counting tokens")
+    with usage_errors():
+        names = [require_name("environment", name, LEVELS) for name in environment or LEVELS]
+    with ProcessPoolExecutor(workers or None) as pool:
+        for name in names:
+            chosen = get_environment(name)
+            measured = pool.map(partial(measure_case, tasks=tasks), cases_of(name))
+            versions = dict(chosen.versions)
+            about = {"versions": versions, "encoding": ENCODING, "split": SPLIT}
+            budgets = [budget for case in measured for budget in case]
+            write_token_budgets(token_budgets_path(chosen), budgets, about)
+            typer.echo(f"{name}: {len(budgets)} budgets in {token_budgets_path(chosen)}")
+    for page, text in updated_pages().items():
+        (ROOT / page).write_text(text, encoding="utf-8")
+
+
+def cases_of(environment: str) -> list[Case]:
+    """Return every level and rung of an environment in each mode of play."""
+    levels = (*LEVELS[environment], *RUNGS)
+    modes = MODES.get(environment, ({},))
+    return [Case(environment, level, mode) for mode, level in product(modes, levels)]
+
+
+def measure_case(case: Case, tasks: int) -> list[TokenBudget]:
+    """Play the reference on tasks of one level; return a budget for each kind of tokenizer."""
+    environment = get_environment(case.environment)
+    rows = split_rows(SPLIT, 0, tasks, case.environment, case.reset, case.level)
+    texts = [
+        transcript(
+            environment, environment.policies["reference"], reset_arguments(row, environment.name)
+        )
+        for row in rows
+    ]
+    return [_budget_of(case, digits, texts) for digits in DigitTokens]
+
+
+def _budget_of(case: Case, digits: DigitTokens, texts: Sequence[Sequence[str]]) -> TokenBudget:
+    counts = [count_episode_tokens(each, digits) for each in texts]
+    return TokenBudget(
+        case.level,
+        digits,
+        len(counts),
+        prompt=percentiles(count.prompt for count in counts),
+        completion=percentiles(count.completion for count in counts),
+        total=percentiles(sum(count) for count in counts),
+        reset=case.reset,
+    )
+
+
+def count_episode_tokens(texts: Sequence[str], digits: DigitTokens) -> EpisodeTokens:
+    """Count the tokens of a transcript as a chat template writes it: JSON with spaces.
+
+    Args:
+        texts: system prompt, schemas, first user message, then calls and results in turn.
+        digits: how numbers are split.
+    """
+    system_prompt, schemas, first_message, *turns = texts
+    tools = [json.dumps(tool, ensure_ascii=False) for tool in json.loads(schemas)]
+    calls = [json.dumps(json.loads(call), ensure_ascii=False) for call in turns[::2]]
+    count = partial(_count_tokens, digits=digits)
+    return EpisodeTokens(
+        count([system_prompt, *tools, first_message]) + TEMPLATE_TOKENS,
+        count([*calls, *turns[1::2]]) + TEMPLATE_TOKENS_PER_CALL * len(calls),
+    )
+
+
+def _count_tokens(texts: Iterable[str], digits: DigitTokens) -> int:
+    texts = list(texts)
+    counted = count_tokens(texts)
+    if digits is DigitTokens.GROUPED:
+        return counted
+    # The encoding takes up to three digits a token.
+    runs = [len(run) for text in texts for run in DIGITS.findall(text)]
+    return counted + sum(length - math.ceil(length / 3) for length in runs)
+
+
+def percentiles(counts: Iterable[int]) -> Percentiles:
+    """Return the median and the 95th percentile by nearest rank."""
+    ordered = sorted(counts)
+    return Percentiles(*(ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.95)))
+
+
+def updated_pages() -> dict[str, str]:
+    """Return README and the pages of the docs with the figures of the environments' files."""
+    pages = {}
+    for page, update in ((DOCS_PAGE, _with_table), (Path("README.md"), _with_readme_cells)):
+        pages[str(page)] = update((ROOT / page).read_text(encoding="utf-8"))
+    page = Path("docs/environments.md")
+    pages[str(page)] = _with_overview_row((ROOT / page).read_text(encoding="utf-8"))
+    return pages
+
+
+def budgets_table() -> str:
+    """Return the table of the docs: every environment's levels and some of its rungs."""
+    rows = [
+        [
+            f"`{case.environment}`",
+            ", ".join([case.level, *case.reset.values()]),
+            *(f"{getattr(grouped, part).p50:,} / {getattr(grouped, part).p95:,}" for part in PARTS),
+            f"{single.completion.p50:,} / {single.completion.p95:,}",
+        ]
+        for case, grouped, single in _shipped()
+        if case.level in (*LEVELS[case.environment], *SHOWN_RUNGS)
+    ]
+    titles = ["environment", "level", *PARTS, "completion, one token a digit"]
+    return table(titles, rows, names=2)
+
+
+PARTS = ("prompt", "completion", "total")
+
+
+class _Shipped(NamedTuple):
+    case: Case
+    grouped: TokenBudget
+    single: TokenBudget
+
+
+def _shipped() -> Iterator[_Shipped]:
+    for name in LEVELS:
+        environment = get_environment(name)
+        for case in cases_of(name):
+            found = [
+                find_token_budget(environment, case.level, case.reset, digits)
+                for digits in DigitTokens
+            ]
+            yield _Shipped(case, *(budget for budget in found if budget is not None))
+
+
+def _with_table(text: str) -> str:
+    before, _, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{DOCS_PAGE} has no lines {BEGIN!r} and {END!r}")
+    return f"{before}{BEGIN}\n\n{budgets_table()}\n\n{END}{after}"
+
+
+def _thousands(name: str, reset: Mapping[str, Any]) -> list[float]:
+    """Return the median episode of each named level, in thousands of tokens."""
+    return [
+        shipped.grouped.total.p50 / 1000
+        for shipped in _shipped()
+        if shipped.case.environment == name
+        and shipped.case.level in LEVELS[name]
+        and shipped.case.reset == reset
+    ]
+
+
+def _with_readme_cells(text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    for name in LEVELS:
+        (place,) = [n for n, line in enumerate(lines) if re.match(rf"\| \[.*`{name}` \|", line)]
+        cells = lines[place].split("|")
+        cell = ", ".join(f"{count:.1f}k" for count in _thousands(name, {}))
+        if name in MODES:
+            lean = ", ".join(f"{count:.1f}k" for count in _thousands(name, LEAN))
+            cell += f" (lean: {lean})"
+        cells[4] = f" {cell} "
+        lines[place] = "|".join(cells)
+    return "".join(lines)
+
+
+def _with_overview_row(text: str) -> str:
+    cells = []
+    for name in LEVELS:
+        spans = [_span(_thousands(name, mode)) for mode in MODES.get(name, ({},))]
+        cells.append("; lean ".join(spans))
+    row = f"| reference's tokens | {' | '.join(cells)} |"
+    return re.sub(r"^\| reference's tokens \|.*$", row, text, count=1, flags=re.MULTILINE)
+
+
+def _span(counts: Sequence[float]) -> str:
+    return f"{min(counts):.1f}k to {max(counts):.1f}k"
+
+
+if __name__ == "__main__":
+    app()

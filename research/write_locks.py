@@ -1,0 +1,203 @@
+"""`python -m research.write_locks`: write every pinned version of the project.
+
+These are the constraints in `pyproject.toml`, the lock files and the SBOM of the image.
+
+`uv.lock` names package indexes and is not committed. A fresh clone resolves it again, under
+constraints that name one version of every package, development packages and extras included.
+Without an option every package keeps its version, and a new dependency gets the newest one that its
+range allows. The module imports the standard library only, because the project may not be
+installable when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COOLDOWN = "7 days"
+"""Age of the newest release that is taken. Indexes may show a release days after its upload, so a
+newer one could not be installed everywhere, and a malicious one is usually withdrawn by then."""
+
+# No header and no annotations: they change with the version of uv and with who needs a package.
+EXPORT = ("export", "--quiet", "--no-header", "--no-annotate")
+EVERYTHING = ("--all-extras", "--all-groups", "--no-emit-local")
+"""Options of `uv export` that select every package of the lock."""
+INSTALLED = ("--no-dev", "--no-emit-project")
+"""Options of `uv export` that select what the image installs."""
+BUILD = ("--only-group", "build")
+"""Options of `uv export` that select the build backend."""
+SOURCE_BUILD_BACKENDS = ("setuptools",)
+"""Backends of packages that are published as source only, and that uv builds to read their
+requirements: func-timeout, which skyrl-gym requires."""
+LOCK_FILES = {
+    "requirements.lock": (*EXPORT, *INSTALLED),
+    "requirements-build.lock": (*EXPORT, *BUILD),
+}
+SBOM_FILE = "sbom.cdx.json"
+SBOM = ("export", "--quiet", "--format", "cyclonedx1.5", *INSTALLED)
+
+
+def run_uv(*arguments: str, folder: Path) -> str:
+    """Return what a uv command printed.
+
+    Raises:
+        SystemExit: the command failed; carries uv's message.
+    """
+    done = subprocess.run(
+        [os.environ.get("UV", "uv"), *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(
+            f"uv {arguments[0]} failed. If a changed range contradicts a pinned version, let that "
+            f"package change with --upgrade-package NAME.\n{done.stderr}"
+        )
+    return done.stdout
+
+
+def list_constraints(exported: str) -> list[str]:
+    """Return the constraint for each requirement of an export without hashes.
+
+    A marker stays only where a package has several versions. Elsewhere it would split the
+    resolution into one part for each combination of markers.
+    """
+    requirements = [line.strip() for line in exported.splitlines() if line.strip()]
+    names = [requirement.partition("==")[0] for requirement in requirements]
+    return [
+        requirement if names.count(name) > 1 else requirement.partition(" ;")[0]
+        for name, requirement in zip(names, requirements, strict=True)
+    ]
+
+
+def replace_setting(project: str, setting: str, requirements: list[str]) -> str:
+    """Return the text of a `pyproject.toml` with another list under a setting of `tool.uv`.
+
+    Raises:
+        SystemExit: the setting does not stand there once, as a list with brackets on lines of
+            their own.
+    """
+    lines = "".join(f"    {json.dumps(requirement)},\n" for requirement in requirements)
+    replaced, count = re.subn(
+        rf"^{re.escape(setting)} = \[\n(?:    .*\n)*\]$",
+        lambda _: f"{setting} = [\n{lines}]",
+        project,
+        flags=re.MULTILINE,
+    )
+    if count != 1:
+        raise SystemExit(f"pyproject.toml has the list '{setting} = [' {count} times, not once.")
+    return replaced
+
+
+def strip_sbom(exported: str) -> str:
+    """Return an SBOM of uv without index addresses and without what differs on every export."""
+    sbom = json.loads(exported)
+    del sbom["serialNumber"], sbom["metadata"]["timestamp"]
+    for tool in sbom["metadata"]["tools"]:
+        del tool["version"]
+    for component in sbom["components"]:
+        del component["externalReferences"]  # the files' addresses; hashes are in requirements.lock
+    return json.dumps(sbom, indent=2) + "\n"
+
+
+def write_locks(
+    folder: Path, *, upgrade_all: bool, upgraded: list[str], exclude_newer: str
+) -> None:
+    """Resolve the project in a folder, and write the constraints and every generated file.
+
+    Args:
+        folder: the checkout.
+        upgrade_all: whether every package may change its version.
+        upgraded: packages that may change their version.
+        exclude_newer: a date, or an age such as "7 days". No package gets a release that was
+            uploaded later, but what is pinned already stays.
+
+    Raises:
+        SystemExit: uv failed or a name is unknown. `pyproject.toml` is then unchanged.
+    """
+    project_file = folder / "pyproject.toml"
+    before = project_file.read_text()
+    pinned = tomllib.loads(before)["tool"]["uv"]["constraint-dependencies"]
+    names = sorted({constraint.partition("==")[0] for constraint in pinned})
+    for name in upgraded:
+        if name not in names:
+            nearest = difflib.get_close_matches(name, names, 1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise SystemExit(
+                f"--upgrade-package is {name!r}; allowed: a package that is pinned in "
+                f"pyproject.toml.{hint}"
+            )
+    kept = [] if upgrade_all else [name for name in names if name not in upgraded]
+    options = ["--exclude-newer", exclude_newer]
+    options += [part for name in kept for part in ("--exclude-newer-package", f"{name}=false")]
+    options += ["--upgrade"] if upgrade_all else []
+    options += [part for name in upgraded for part in ("--upgrade-package", name)]
+    try:
+        kept_constraints = [each for each in pinned if each.partition("==")[0] in kept]
+        project_file.write_text(
+            replace_setting(before, "constraint-dependencies", kept_constraints)
+        )
+        run_uv("lock", *options, folder=folder)
+        versions = (*EXPORT, "--frozen", "--no-hashes")
+        every_package = list_constraints(run_uv(*versions, *EVERYTHING, folder=folder))
+        build_backend = list_constraints(run_uv(*versions, *BUILD, folder=folder))
+        build_backend += [
+            constraint
+            for constraint in every_package
+            if constraint.partition("==")[0] in SOURCE_BUILD_BACKENDS
+        ]
+        after = replace_setting(before, "constraint-dependencies", every_package)
+        after = replace_setting(after, "build-constraint-dependencies", sorted(build_backend))
+        project_file.write_text(after)
+        # Once more without a date, as in a fresh clone.
+        run_uv("lock", folder=folder)
+    except BaseException:
+        project_file.write_text(before)
+        raise
+    for lock_file, export in LOCK_FILES.items():
+        (folder / lock_file).write_text(run_uv(*export, "--frozen", folder=folder))
+    (folder / SBOM_FILE).write_text(strip_sbom(run_uv(*SBOM, "--frozen", folder=folder)))
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m research.write_locks",
+        description="Writes the constraints in pyproject.toml, "
+        f"{', '.join(LOCK_FILES)} and {SBOM_FILE} anew.",
+    )
+    parser.add_argument("--upgrade", action="store_true", help="upgrade every package")
+    parser.add_argument(
+        "--upgrade-package",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="upgrade this package; may be repeated",
+    )
+    parser.add_argument(
+        "--exclude-newer",
+        default=COOLDOWN,
+        metavar="DATE",
+        help="releases uploaded after this date, or within this time, are not taken "
+        f"(default: {COOLDOWN})",
+    )
+    chosen = parser.parse_args()
+    write_locks(
+        ROOT,
+        upgrade_all=chosen.upgrade,
+        upgraded=chosen.upgrade_package,
+        exclude_newer=chosen.exclude_newer,
+    )
+
+
+if __name__ == "__main__":
+    main()
