@@ -270,7 +270,7 @@ def test_example_of_the_docs_fits_the_settings() -> None:
 @pytest.mark.parametrize("prefix", ["", PREFIX], ids=["root", "prefix"])
 def test_server_behind_nginx(tmp_path: Path, prefix: str) -> None:
     if not (shutil.which("nginx") or Path("/usr/sbin/nginx").exists()):
-        pytest.skip("no nginx: apt-get install nginx-light")
+        pytest.fail("no nginx; the full run needs it: apt-get install nginx-light")
     settings = {"OPENENV_KIT_ROOT_PATH": prefix, "ENABLE_WEB_INTERFACE": "true"}
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(running(tmp_path, **settings))
