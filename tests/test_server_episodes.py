@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asking import ask, rpc
 from starlette.testclient import TestClient
 
 from metric_tracker_rl.engine.session import EpisodeSession
@@ -19,6 +20,7 @@ from openenv_kit.serving.handles import (
     EpisodeClosedError,
     EpisodeTooLongError,
     Handle,
+    OutdatedEpisodeError,
     UnknownEpisodeError,
 )
 from openenv_kit.serving.http_episodes import Episodes
@@ -107,9 +109,39 @@ async def test_an_episode_of_another_version_of_the_engine_is_not_played_on(
     episode_id = (await episodes.reset({})).episode_id
     assert episode_id is not None
     monkeypatch.setattr(get_environment(), "versions", {"generator": "other"})
+    told = r"other versions: .*generator \d+ \(here other\).* POST /reset, .*rolled back"
+    for call in (episodes.record, episodes.resume, lambda id: episodes.step(Handle(id), {})):
+        with pytest.raises(OutdatedEpisodeError, match=told):
+            await call(episode_id)
     with pytest.raises(UnknownEpisodeError):
-        await episodes.record(episode_id)
+        await episodes.record("never heard of")
     await episodes.close()
+
+
+def test_episode_of_another_version_says_what_to_do_on_every_transport(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(episode_store=str(tmp_path / "s.db"))
+    with TestClient(build_app(settings)) as client:
+        made = client.post("/reset", json={}).json()
+    with TestClient(build_app(settings)) as client:  # after an upgrade
+        now = {**get_environment().versions, "generator": "other"}
+        monkeypatch.setattr(get_environment(), "versions", now)
+        body = {"episode_id": made["episode_id"], "action": {}}
+        answer = client.post("/step", json=body)
+        assert answer.status_code == 404
+        texts = [answer.json()["detail"]]
+        session = {"mcp-session-id": made["player_id"]}
+        texts.append(
+            rpc(client, "tools/call", session, name="list_dates").json()["error"]["message"]
+        )
+        with client.websocket_connect("/ws") as socket:
+            resumed = ask(socket, "reset", {"episode_id": made["episode_id"], "resume": True})
+            texts.append(resumed["observation"]["message"])
+            assert ask(socket, "reset", {})["observation"]["status"] == "ready"
+    for text in texts:
+        assert "other versions: generator" in text
+        assert "rolled back" in text
 
 
 async def test_a_dropped_session_never_replaces_an_episode_that_is_stored(

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from docs.generate.hook import filled
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.serving import metrics
-from openenv_kit.serving.app import build_app
+from openenv_kit.serving.app import build_app, main
 from openenv_kit.serving.framework import FrameworkEnvironment
 from openenv_kit.serving.logs import JsonFormatter, WithoutQueries
 from openenv_kit.serving.settings import Settings, is_loopback, load_settings
@@ -110,6 +110,33 @@ def test_origins_are_read_as_browsers_send_them_and_anything_else_is_refused() -
     for wrong in ("trainer.example", "https://", "https://[", "https://a/page", "https://a b"):
         with pytest.raises(InvalidValueError, match="OPENENV_KIT_ALLOWED_ORIGINS"):
             load_settings({"OPENENV_KIT_ALLOWED_ORIGINS": f"https://fine.example,{wrong}"})
+
+
+def test_show_settings_prints_every_setting_as_it_is_in_force_and_no_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secrets = {
+        "OPENENV_KIT_TOKEN": "hunter2-hunter2-hunter2",
+        "OPENENV_KIT_PLAYER_TOKEN": "hunter3-hunter3-hunter3",
+        SALT_VARIABLE: "hunter4 hunter4 hunter4 hunter4",
+        "OPENENV_KIT_EPISODE_STORE": "redis://me:hunter5@redis.example:1/0?password=hunter6&db=2",
+    }
+    for name, value in {**secrets, "OPENENV_KIT_MAX_STEPS": "77", "HOST": "::1"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("PORT", "WORKERS", "ALSO_SERVE", "ENVIRONMENT"):  # which the command sets
+        monkeypatch.setenv(name, "")
+    main(["--show-settings", "--port", "81"])
+    shown = capsys.readouterr().out
+    lines = dict(line.split("=", 1) for line in shown.splitlines())
+    assert {field.validation_alias for field in FIELDS.values()} < set(lines)
+    assert "hunter" not in shown
+    assert lines["OPENENV_KIT_TOKEN"] == lines[SALT_VARIABLE] == "(set, not shown)"
+    assert (
+        lines["OPENENV_KIT_EPISODE_STORE"] == "redis://me:***@redis.example:1/0?password=***&db=2"
+    )
+    assert (lines["PORT"], lines["OPENENV_KIT_MAX_STEPS"], lines["HOST"]) == ("81", "77", "::1")
+    assert lines["OPENENV_KIT_KEEP_ALIVE_S"] == "75  # default"
+    assert lines["ENVIRONMENT"] == "metric_tracker_rl"
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,10 @@ from store_calls import Calls, sqlite_store
 from openenv_kit.serving import store as opening
 from openenv_kit.serving.app import main
 from openenv_kit.serving.clients import client_key
+from openenv_kit.serving.handles import OutdatedEpisodeError
 from openenv_kit.serving.redis_store import RedisStore
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.sqlite_store import APPLICATION_ID, SqliteStore
+from openenv_kit.serving.sqlite_store import APPLICATION_ID, SCHEMA_VERSION, SqliteStore
 from openenv_kit.serving.store import (
     MEMORY,
     StoreFullError,
@@ -318,16 +319,34 @@ def test_a_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
     db.close()
 
 
-def test_the_tables_of_an_older_release_are_made_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [0, 5, SCHEMA_VERSION + 1])
+def test_store_of_another_release_is_refused_and_left_as_it_was(
+    tmp_path: Path, version: int
+) -> None:
     path = tmp_path / "s.db"
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE episodes (id TEXT PRIMARY KEY)")
-        db.execute("CREATE TABLE actions (episode TEXT REFERENCES episodes (id))")
+        db.execute("INSERT INTO episodes VALUES ('mine')")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {version}")
     db.close()
-    store = sqlite_store(path, StoreLimits(3600))
-    store.create("a", "http", b"{}", [])
-    store.close()
+    told = f"tables of version {version}, and this release reads version {SCHEMA_VERSION}"
+    with pytest.raises(StoreUnavailableError, match=f"{told}.*move the file away"):
+        open_store(Settings(episode_store=str(path)))
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT id FROM episodes").fetchall() == [("mine",)]
+    db.close()
+
+
+def test_episode_that_another_release_kept_in_redis_is_refused_by_its_version() -> None:
+    server = fakeredis.FakeServer()
+    old = fakeredis.FakeRedis(server=server, decode_responses=True)
+    old.hset("openenv-kit:4:episode:game/mine", "generation", "1")
+    redis = fakeredis.FakeAsyncRedis(server=server, decode_responses=True)
+    store = Calls(RedisStore(redis, StoreLimits(60)))
+    with pytest.raises(OutdatedEpisodeError, match=r"'mine'.*store 4 \(here 10\).*rolled back"):
+        store.load("game/mine")
+    assert store.load("game/other") is None
 
 
 # Opening.

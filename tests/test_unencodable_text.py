@@ -44,7 +44,7 @@ def list_bad_actions(environment: Environment) -> Iterator[dict[str, Any]]:
         with suppress(ToolArgumentError):
             yield dict(tools.action(tool.name, {BAD: 1}))
     yield {**HARMLESS[environment.name], BAD: 1}
-    yield {field: BAD for field in HARMLESS[environment.name]}
+    yield dict.fromkeys(HARMLESS[environment.name], BAD)
 
 
 @pytest.mark.parametrize("name", NAMES)

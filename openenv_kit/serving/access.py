@@ -76,6 +76,7 @@ class Access:
         self._player_token = settings.player_token.encode()
         self._participants = {name: token.encode() for name, token in settings.participants.items()}
         self._own_name = _address(own)
+        self._root_path = settings.root_path or "/"
         self._sessions = sessions or PageSessions(settings.token)
 
     async def denial(self, scope: Scope, path: str, headers: Headers) -> Response | None:
@@ -198,7 +199,7 @@ class Access:
         # Hugging Face ends TLS in front of a Space, under the Space's own name.
         is_space = bool(self._own_name) and _address(headers.get("host", "")) == self._own_name
         is_https = is_space or scope.get("scheme") == "https"
-        cookie = cookie_header(self._sessions.new_id(), is_https=is_https, path="/")
+        cookie = cookie_header(self._sessions.new_id(), is_https=is_https, path=self._root_path)
         response.headers.append("set-cookie", cookie)
         return response
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openenv_kit.environment import DEFAULT, VARIABLE, get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.serving.settings import Settings, load_settings, settings
+from openenv_kit.serving.settings import Settings, load_settings, settings, shown_settings
 from openenv_kit.serving.store import EpisodeStore, StoreUnavailableError, open_store
 from openenv_kit.serving.workers import end_with_parent, serve
+from openenv_kit.trust.sealing import SALT_VARIABLE
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from openenv_kit.serving.page_sessions import PageSessions
     from openenv_kit.serving.sockets import SessionSlots
 
+OTHER_VARIABLES = ("ENABLE_WEB_INTERFACE", "FORWARDED_ALLOW_IPS")
+"""Variables of the framework and of uvicorn that change how a server is reached."""
 OUR_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state", "/docs", "/redoc")
 """Routes of the framework that ours replace; all others stay as it made them."""
 
@@ -61,6 +64,7 @@ def build_app(
     from openenv_kit.serving.draining import DRAIN
     from openenv_kit.serving.mounts import mount
     from openenv_kit.serving.page_sessions import PageSessions
+    from openenv_kit.serving.path_prefix import PathPrefix
     from openenv_kit.serving.play import WORKER_THREADS
     from openenv_kit.serving.sockets import SessionSlots
     from openenv_kit.serving.upkeep import kept_up
@@ -75,6 +79,8 @@ def build_app(
     apps = {each.name: _app_of(each, chosen, shared, every) for each in others}
     if apps:
         mount(made, served.name, apps, chosen, shared.page_sessions)
+    if chosen.root_path:
+        made.add_middleware(PathPrefix, prefix=chosen.root_path)
     own = [(each, each.router.lifespan_context) for each in (made, *apps.values())]
 
     @asynccontextmanager
@@ -120,6 +126,7 @@ def _app_of(
     )
     kept = [each for each in made.router.routes if getattr(each, "path", "") not in OUR_PATHS]
     made.router.routes[:] = kept
+    made.router.redirect_slashes = False  # to an absolute address, which a proxy's clients lack
     add_icon(made)
     add_route_list(made)
     _add_sessions(made, chosen, served, shared)
@@ -215,6 +222,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--host", default=chosen.host, help="address to listen on (HOST)")
     parser.add_argument("--port", default=str(chosen.port), help="port (PORT)")
     parser.add_argument("--workers", default=str(chosen.workers), help="worker processes (WORKERS)")
+    parser.add_argument(
+        "--show-settings",
+        action="store_true",
+        help="print every setting as it would be in force, without secrets, and end",
+    )
     given = parser.parse_args(arguments)
     from openenv_kit.serving.mounts import mounted_environments
 
@@ -227,6 +239,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         mounted_environments(root, changed)
     except ConfigurationError as problem:
         parser.error(str(problem))
+    if given.show_settings:
+        others = [f"{name}={os.environ.get(name, '')}" for name in (VARIABLE, *OTHER_VARIABLES)]
+        salt = "(set, not shown)" if os.environ.get(SALT_VARIABLE) else ""
+        print(*others, f"{SALT_VARIABLE}={salt}", *shown_settings(changed), sep="\n")
+        return
     try:
         # Before any worker starts: each would end with the same trace, and be started again.
         asyncio.run(_checked(changed))

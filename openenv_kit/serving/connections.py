@@ -47,6 +47,7 @@ class Connection(H11Protocol):
         super().__init__(config, server_state, {**app_state, STATE_KEY: self}, _loop)
         self.timeout_s = timeout_s
         self._requests = 0
+        self._is_idle = False
         self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
@@ -58,6 +59,7 @@ class Connection(H11Protocol):
             yield
         finally:
             self._requests -= 1
+            self._is_idle = not self._requests
             self.watch()
 
     def gone(self) -> bool:
@@ -87,10 +89,13 @@ class Connection(H11Protocol):
         h11 does at trailers that are too long, once the answer is on its way; asyncio would log a
         traceback each time.
         """
+        was_idle, self._is_idle = self._is_idle, False
         try:
             super().data_received(data)
         except Exception:
             self.cut_off("malformed")
+        if was_idle:
+            self.watch()  # the next request has its time from its first byte
         if self.gone() and self.cycle is not None:
             # A request under way must not answer on what its parser has given up.
             self.cycle.disconnected = True
@@ -104,10 +109,14 @@ class Connection(H11Protocol):
         self.watch()
 
     def watch(self) -> None:
-        """Give the client its time, where it has to send a request or to read on."""
+        """Give the client its time, where it has to send a request or to read on.
+
+        Between two requests a connection may be idle for longer: uvicorn ends it then.
+        """
         if self._timer is not None:
             self._timer.cancel()
-        if not self.gone() and (self.flow.write_paused or not self._requests):
+        is_awaited = not self._requests and not self._is_idle
+        if not self.gone() and (self.flow.write_paused or is_awaited):
             unread = self.transport.get_write_buffer_size()
             self._timer = self.loop.call_later(self.timeout_s, self._look, unread)
 

@@ -95,6 +95,7 @@ class Gate:
             clients.GONE.set(connection.gone)
         if self._has_shares:
             clients.CLIENT.set(partial(clients.client_key, scope.get("client")))
+        scope = _without_last_slash(scope)
         served = self._behind if scope["type"] == "websocket" else self._logged
         with connection.request() if connection is not None else nullcontext():
             await served(scope, receive, send)
@@ -103,7 +104,9 @@ class Gate:
         """Answer a request, and log how."""
         started, path = time.perf_counter(), route_path(scope)
         is_page = f"{path}/".startswith(f"{WEB}/")
-        request_id = _request_id(Headers(scope=scope))
+        request_id, method = _request_id(Headers(scope=scope)), scope["method"]
+        if method == "HEAD":  # allowed wherever GET is, and answered alike but for the body
+            scope, send = {**scope, "method": "GET"}, _without_body(send)
         notes: dict[str, Any] = {}
         scope["state"]["notes"] = notes
         scope["state"]["answered"] = False
@@ -126,7 +129,7 @@ class Gate:
             route = getattr(scope.get("route"), "path", "other")
             metrics.REQUESTS.labels(route, str(status)).observe(seconds)
             level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
-            fields = {"request_id": request_id, "method": scope["method"], "path": scope["path"]}
+            fields = {"request_id": request_id, "method": method, "path": scope["path"]}
             fields |= {"status": status, "ms": round(seconds * 1000, 3), **notes}
             logger.log(level, "request", extra=fields)
 
@@ -207,6 +210,34 @@ class Gate:
             return message
 
         return receiving
+
+
+def _without_last_slash(scope: Scope) -> Scope:
+    """The same request without a slash at the end of its path.
+
+    Clients that were given `/mcp/` do not all follow a redirect to `/mcp`. The page has folders.
+    """
+    path = route_path(scope)
+    if not path.endswith("/") or path == "/" or path.startswith(f"{WEB}/"):
+        return scope
+    return {**scope, "path": scope["path"].rstrip("/")}
+
+
+def _without_body(send: Send) -> Send:
+    """The channel of an answer, of which only the head is sent."""
+    is_sent = False
+
+    async def sending(message: Message) -> None:
+        nonlocal is_sent
+        if message["type"] == "http.response.start":
+            await send(message)
+            # At once: the body of a stream would begin later, or never end.
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            is_sent = True
+        elif not is_sent:
+            await send(message)
+
+    return sending
 
 
 def route_path(scope: Scope) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import uuid
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from openenv_kit.errors import InvalidValueError, echo
@@ -79,6 +80,26 @@ class UnknownEpisodeError(EpisodeGoneError):
         super().__init__(
             f"{what}: the id is unknown, or the episode was not used for {ttl_s:g} s "
             "and is gone. Start one with POST /reset."
+        )
+
+
+class OutdatedEpisodeError(UnknownEpisodeError):
+    """The episode was started under other versions of its environment.
+
+    Played again here it might become another episode, so it is not.
+    """
+
+    def __init__(self, handle: Handle, then: Mapping[str, str], now: Mapping[str, str]) -> None:
+        given = echo(handle.player_id or handle.episode_id)
+        names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+        changes = ", ".join(
+            f"{name} {then.get(name, 'none')} (here {now.get(name, 'none')})" for name in names
+        )
+        LookupError.__init__(
+            self,
+            f"The episode of {given} was started under other versions: {changes}. It cannot go on "
+            "here. Start a new one with POST /reset, or let the server be rolled back to the "
+            "release that started it.",
         )
 
 

@@ -179,9 +179,12 @@ def start_text(
     return frames.dumps(start)
 
 
-def readable(environment: Environment, stored: StoredEpisode) -> bool:
-    """Whether playing the record again here gives the episode that was played."""
-    return bool(frames.loads(stored.start).get("versions") == dict(environment.versions))
+def versions_of(stored: StoredEpisode) -> dict[str, str]:
+    """Return the versions under which an episode was started.
+
+    Only under the same ones does playing its record again give the episode that was played.
+    """
+    return dict(frames.loads(stored.start).get("versions") or {})
 
 
 class Outcome(BaseModel):

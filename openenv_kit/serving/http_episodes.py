@@ -19,6 +19,7 @@ from openenv_kit.serving.handles import (
     EpisodeClosedError,
     EpisodeTooLongError,
     Handle,
+    OutdatedEpisodeError,
     TakenOverError,
     UnknownEpisodeError,
     UnreadableEpisodeError,
@@ -29,11 +30,11 @@ from openenv_kit.serving.held import (
     HeldEpisodes,
     Started,
     draw_task,
-    readable,
     record_model,
     record_of,
     start_text,
     store_slow_results,
+    versions_of,
 )
 from openenv_kit.serving.play import (
     MAX_RECORD_BYTES,
@@ -381,15 +382,18 @@ class Episodes:
 
         Raises:
             UnknownEpisodeError: it is not, or not for this handle.
+            OutdatedEpisodeError: it was started under other versions.
             TakenOverError: another connection has it now.
             EpisodeClosedError: it was closed; not raised with `closed`.
         """
         named, player_id = handle.episode_id, handle.player_id
         found = is_encodable(named) and await self.store.load(self._key(named), take=take)
-        known = found and readable(self.environment, found)
-        if not found or not known or (player_id and player_id != found.player):
+        if not found or (player_id and player_id != found.player):
             life = self._settings.episode_ttl_s
             raise UnknownEpisodeError(player_id or named, life, player=bool(player_id))
+        then, now = versions_of(found), dict(self.environment.versions)
+        if then != now:
+            raise OutdatedEpisodeError(handle, then, now)
         if handle.claim and handle.claim != found.generation:
             raise TakenOverError
         if found.ended == CLOSED and not closed:

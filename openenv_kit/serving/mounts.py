@@ -64,6 +64,10 @@ def mounted_environments(root: Environment, chosen: Settings) -> Sequence[Enviro
         if other.name in TAKEN or not NAME.fullmatch(other.name):
             allowed = "names of letters, digits, - and _ that are not the root's own paths"
             raise InvalidValueError("ALSO_SERVE", other.name, allowed)
+    first = chosen.root_path.split("/")[1] if chosen.root_path else ""
+    if first in (*TAKEN, root.name, *(other.name for other in others)):
+        allowed = "a path that does not begin like one of the server's own, such as /lab/env"
+        raise InvalidValueError("OPENENV_KIT_ROOT_PATH", chosen.root_path, allowed)
     for each in (root, *others):
         splits = (*each.splits.names(), SESSIONS)
         if chosen.mcp_split not in splits:

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from openenv_kit.serving import store_clock
+from openenv_kit.serving.handles import Handle, OutdatedEpisodeError
 from openenv_kit.serving.sealed_records import SealedPlay, SealedPlaysUsedUpError, SealedStart
 from openenv_kit.serving.store import (
     CLOSED,
@@ -30,7 +31,10 @@ from openenv_kit.serving.store import (
     unavailable,
 )
 
-PREFIX = "openenv-kit:10:"
+NAME, VERSION = "openenv-kit", 10
+OTHER_VERSIONS = tuple(n for n in range(1, VERSION + 3) if n != VERSION)
+"""Of releases before and after this one, whose episodes may still be there."""
+PREFIX = f"{NAME}:{VERSION}:"
 """The number changes with the shape of what is kept; keys of another expire by themselves."""
 CLOCK_SYNC_S = 60.0
 """Seconds after which the server's time is asked for again."""
@@ -142,7 +146,20 @@ class RedisStore:
             )
 
         loaded: StoredEpisode | None = await self._change(episode_id, read)
+        if loaded is None:
+            await self._refuse_older(episode_id)
         return loaded
+
+    async def _refuse_older(self, episode_id: str) -> None:
+        """Raise an OutdatedEpisodeError where another release has kept an episode of that name."""
+        keys = {f"{NAME}:{version}:episode:{episode_id}": version for version in OTHER_VERSIONS}
+        if not await self._redis.exists(*keys):
+            return
+        for key, version in keys.items():
+            if await self._redis.exists(key):
+                kept = {"episode store": str(version)}
+                handle = Handle(episode_id.partition("/")[2])
+                raise OutdatedEpisodeError(handle, kept, {"episode store": str(VERSION)})
 
     async def append(
         self, episode_id: str, generation: str, index: int, action: bytes, request_id: str = ""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from pydantic import (
     AfterValidator,
@@ -38,6 +39,9 @@ MIN_TOKEN = 16
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#@\[\]\s]+|\[[0-9a-f:.]+\](:\d+)?)")
 """Scheme, host and perhaps a port, as a browser sends them."""
 
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+"""A path whose segments need no escaping."""
+
 PARTICIPANT_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """Names of participants; they are in the signed records of sealed play."""
 ANONYMOUS_PARTICIPANT, TRAINER_PARTICIPANT = RESERVED_PARTICIPANTS = ("anonymous", "trainer")
@@ -64,6 +68,13 @@ def _origins(given: Any) -> Any:
     return found
 
 
+def _root_path(text: str) -> str:
+    path = text.removesuffix("/")
+    if path and not ROOT_PATH.fullmatch(path):
+        raise ValueError("a path such as /lab/env, of letters, digits and ._~-")
+    return path
+
+
 def _participants(given: Any) -> Any:
     """Return the tokens of participants by name, from text such as `alice=TOKEN,bob=TOKEN`."""
     if not isinstance(given, str):
@@ -86,6 +97,7 @@ Secret = Annotated[str, AfterValidator(_token), Field(repr=False)]
 Participants = Annotated[
     dict[str, str], BeforeValidator(_participants), Field(default_factory=dict, repr=False)
 ]
+RootPath = Annotated[str, AfterValidator(_root_path)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)]
 
@@ -134,6 +146,9 @@ class Settings(BaseModel):
     has to say who"""
     metrics_port: int = _set(9464, 0, 65535)
     """port on which Prometheus reads the metrics, of all workers together; 0 for none"""
+    root_path: RootPath = ""
+    """path prefix below which a proxy serves everything, such as `/lab/env`, whether or not the
+    proxy strips it; empty for none"""
     workers: int = _set(1, 1, 64)
     """worker processes"""
     also_serve: str = ALL
@@ -153,6 +168,9 @@ class Settings(BaseModel):
     request_timeout_s: int = _set(30, 1, 3600)
     """seconds for a request's headers, and as many for its body; also how long a client may leave
     replies unread"""
+    keep_alive_s: int = _set(75, 1, 3600)
+    """seconds that an idle connection stays open between two requests; longer than a proxy keeps
+    it, usually 60, or the proxy answers 502 now and then"""
     drain_s: int = _set(25, 0, 3600)
     """seconds that running episodes may go on after SIGTERM, while new ones are refused; the
     server stops earlier once none is in use; 0 to stop at once"""
@@ -249,6 +267,41 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         )
     except ValidationError as problem:
         raise _refusal(problem.errors(include_url=False)[0]) from None
+
+
+def shown_settings(settings: Settings) -> list[str]:
+    """Return a line for each setting, `VARIABLE=value`, marked where it is the default; no secrets.
+
+    Args:
+        settings: as they are in force.
+    """
+    lines = []
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        if not field.repr:
+            text = "(set, not shown)" if value else ""
+        elif isinstance(value, tuple):
+            text = ",".join(value)
+        else:
+            text = _without_password(str(value))
+        usual = field.get_default(call_default_factory=True)
+        mark = "  # default" if value == usual else ""
+        lines.append(f"{field.validation_alias}={text}{mark}")
+    return lines
+
+
+def _without_password(text: str) -> str:
+    """An address without the password that may be in it."""
+    address = urlsplit(text)
+    if not address.scheme or not (address.netloc or address.query):
+        return text
+    user, at, host = address.netloc.rpartition("@")
+    hidden = f"{user.partition(':')[0]}:***@{host}" if at else host
+    query = "&".join(
+        f"{name}=***" if "password" in name.lower() else f"{name}={value}"
+        for name, value in parse_qsl(address.query)
+    )
+    return urlunsplit((address.scheme, hidden, address.path, query, ""))
 
 
 def _refusal(problem: Mapping[str, Any]) -> InvalidValueError:

@@ -65,6 +65,10 @@ class FileIdentity(NamedTuple):
         return cls(found.st_dev, found.st_ino)
 
 
+class OtherReleaseError(sqlite3.DatabaseError):
+    """The tables of the file are those of another release."""
+
+
 def _transaction(work: Callable[..., T]) -> Callable[..., Coroutine[Any, Any, T]]:
     """Make an async method of what is done in one transaction."""
 
@@ -87,7 +91,7 @@ class SqliteStore:
         self._connect()
 
     def _connect(self) -> None:
-        """Open the file and make its tables; those of another release are dropped."""
+        """Open the file, and make its tables where it is new."""
         Path(self._path).parent.mkdir(parents=True, exist_ok=True)
         # Opened by one thread and used by the store's own; never by two at once.
         self._db = sqlite3.connect(
@@ -121,14 +125,26 @@ class SqliteStore:
         self._closed = False
 
     def _make_tables(self) -> None:
-        """Make the tables in an empty file, or in one of another release."""
-        if self._one("PRAGMA user_version") == SCHEMA_VERSION:
+        """Make the tables in an empty file.
+
+        Raises:
+            sqlite3.DatabaseError: the file is another program's.
+            OtherReleaseError: another release made its tables.
+        """
+        version = self._one("PRAGMA user_version")
+        if version == SCHEMA_VERSION:
             return
         query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
         found = [name for (name,) in self._rows(query)]
         if found and self._one("PRAGMA application_id") != APPLICATION_ID:
             raise sqlite3.DatabaseError("the file is the database of another program")
-        for statement in (*(f"DROP TABLE {name}" for name in found), *SCHEMA):
+        if found:
+            raise OtherReleaseError(
+                f"it has tables of version {version}, and this release reads version "
+                f"{SCHEMA_VERSION}; nothing was changed. Go on with the release that made it, or "
+                "move the file away: its episodes cannot be played by this one"
+            )
+        for statement in SCHEMA:
             self._one(statement)
         self._one("INSERT INTO secret VALUES (?)", secrets.token_hex(32))
         self._one(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -85,6 +85,7 @@ def serve(app: Any, chosen: Settings) -> None:
         "ws_ping_timeout": PING_TIMEOUT_S,
         # Deflate would cost a session more memory than everything else it has.
         "ws_per_message_deflate": False,
+        "timeout_keep_alive": chosen.keep_alive_s,
         "timeout_graceful_shutdown": 10,
         "timeout_worker_healthcheck": WORKER_TIMEOUT_S,
     }
