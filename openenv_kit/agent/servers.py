@@ -26,6 +26,7 @@ from openenv_kit.trust.sealing import SALT_VARIABLE
 
 LOCAL_PORTS = (8000, 7860)
 SERVER_VARIABLES = ("HOST", "PORT", "WORKERS", "MAX_CONCURRENT_ENVS")
+STORE_VARIABLE = "OPENENV_KIT_EPISODE_STORE"
 START_TIMEOUT_S = 180.0
 """Longest wait for the embedded server; loading the framework takes seconds, more on a busy
 machine."""
@@ -278,7 +279,8 @@ def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Variables of the embedded server: no keys, and the server's own defaults.
 
     Settings of a deployed server (a token, a debug switch, fewer sessions) must not change what
-    is measured; only the sealed split's salt is passed on.
+    is measured. Only the sealed split's salt is passed on, and with it the episode store, because
+    sealed tasks need one that outlives the server.
     """
     kept = {
         name: value
@@ -286,7 +288,8 @@ def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
         if name == SALT_VARIABLE
         or not (name in KEY_VARIABLES or name in SERVER_VARIABLES or name.startswith(PREFIX))
     }
-    return {**kept, "ENABLE_WEB_INTERFACE": "false", "OPENENV_KIT_EPISODE_STORE": "memory"}
+    store = environ.get(STORE_VARIABLE, "") if environ.get(SALT_VARIABLE) else ""
+    return {**kept, "ENABLE_WEB_INTERFACE": "false", STORE_VARIABLE: store or "memory"}
 
 
 def free_port() -> int:

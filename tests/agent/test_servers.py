@@ -179,6 +179,13 @@ def test_the_embedded_server_sees_no_key_and_shows_no_answers() -> None:
     }
 
 
+def test_embedded_server_gets_the_episode_store_for_sealed_tasks_only() -> None:
+    store = {"OPENENV_KIT_EPISODE_STORE": "plays.db"}
+    sealed = server_environment({**store, "OPENENV_KIT_SEALED_SALT": "salt"})
+    assert sealed["OPENENV_KIT_EPISODE_STORE"] == "plays.db"
+    assert server_environment(store)["OPENENV_KIT_EPISODE_STORE"] == "memory"
+
+
 FAKE_DOCKER = """\
 #!{python}
 import os, signal, subprocess, sys
