@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import metric_tracker_rl
 from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.session import RESET_ARGUMENTS, EpisodeSession
-from metric_tracker_rl.engine.splits import SEALED, SPLITS, config_of_reset
+from metric_tracker_rl.engine.splits import SPLITS, config_of_reset
 from metric_tracker_rl.engine.tasks import TASKS
 from metric_tracker_rl.engine.versions import VERSIONS
 from metric_tracker_rl.policies import POLICIES
@@ -20,6 +20,7 @@ from metric_tracker_rl.tools import CATALOGUE, brief
 from openenv_kit.environment import Environment, Rules, WireModels
 from openenv_kit.play.policies import Policies
 from openenv_kit.tool import Catalogue
+from openenv_kit.trust.sealing import is_sealed_split
 
 if TYPE_CHECKING:
     from openenv_kit.page.scenes import Scenes
@@ -87,7 +88,7 @@ class MetricTracker(Environment):
 
     def groups(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
         """Level and family; nothing of a sealed task."""
-        if reset.get("split") == SEALED:
+        if is_sealed_split(reset.get("split")):
             return {}
         _, config = config_of_reset(reset)
         return {"level": config.difficulty, "family": config.scenario_family}

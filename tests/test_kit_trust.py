@@ -15,7 +15,7 @@ from openenv_kit.play.policies import Observed, Play
 from openenv_kit.serving.held import config_digest
 from openenv_kit.trust.audit import Audit
 from openenv_kit.trust.exploits import NOTHING, Ceiling, Exploits
-from openenv_kit.trust.sealing import SALT_VARIABLE
+from openenv_kit.trust.sealing import SALT_VARIABLE, is_sealed_split
 from openenv_kit.trust.splits import SEALED, HashedSplits
 
 LEVELS = (1, 2, 3)
@@ -189,3 +189,19 @@ def test_a_sealed_split_needs_its_secret_and_commits_to_it(
         open_splits.commitment()
     with pytest.raises(InvalidValueError, match="number of splits"):
         HashedSplits("guess/1", dict.fromkeys("abcde", 1), LEVELS, lambda seed, _: seed)
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        ("sealed", True),
+        ("sealed_rung_1", True),
+        ("rungs_sealed", True),
+        ("test", False),
+        ("unsealed", False),
+        (None, False),
+        (["sealed"], False),
+    ],
+)
+def test_split_is_sealed_if_a_part_of_its_name_says_so(split: object, expected: bool) -> None:
+    assert is_sealed_split(split) is expected

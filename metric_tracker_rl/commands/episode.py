@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.splits import SEALED
 from openenv_kit.cli.common import installed
 from openenv_kit.environment import ERROR
+from openenv_kit.trust.sealing import is_sealed_split
 
 
 class Format(StrEnum):
@@ -35,7 +35,7 @@ def episode(
     Options mean what the arguments of a reset mean: without any, the default task is written.
     An existing file is not overwritten.
     """
-    if split == SEALED:
+    if is_sealed_split(split):
         raise typer.BadParameter("the data of sealed tasks stay on their server")
     if to is Format.PARQUET and not installed("fastparquet"):
         installed("pyarrow", needed_for="--to parquet")

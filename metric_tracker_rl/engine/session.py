@@ -38,12 +38,13 @@ from metric_tracker_rl.engine.rules import (
     chosen_rules,
     rate_definitions,
 )
-from metric_tracker_rl.engine.splits import CONFIGURING, SEALED, config_of_reset
+from metric_tracker_rl.engine.splits import CONFIGURING, config_of_reset
 from metric_tracker_rl.engine.tasks import available_task_specs
 from metric_tracker_rl.rows import Progress, RewardBreakdown
 from openenv_kit.environment import Reply, Session
 from openenv_kit.errors import InvalidValueError, ReportError, ToolArgumentError, require_name
 from openenv_kit.session import GROUNDED
+from openenv_kit.trust.sealing import is_sealed_split
 
 READY = "ready"
 ANALYZED = "analyzed"
@@ -84,8 +85,10 @@ class EpisodeSession(Session):
         for name in arguments:
             require_name("reset argument", name, RESET_ARGUMENTS)
         split = arguments.get("split")
-        rules = chosen_rules({name: arguments.get(name) for name in RULES}, sealed=split == SEALED)
-        if split == SEALED and self.debug:
+        rules = chosen_rules(
+            {name: arguments.get(name) for name in RULES}, sealed=is_sealed_split(split)
+        )
+        if is_sealed_split(split) and self.debug:
             raise InvalidValueError("split", split, "no sealed split on a server in debug mode")
         task, config = config_of_reset(arguments)
         in_split = split is not None or arguments.get("index") is not None

@@ -10,7 +10,7 @@ from typing import Any
 
 from openenv_kit.environment import ERROR, Environment, default_tasks
 from openenv_kit.errors import ConfigurationError, require_integer, require_name
-from openenv_kit.trust.splits import SEALED
+from openenv_kit.trust.sealing import is_sealed_split
 
 MAX_EPISODES = 100_000
 MAX_SEED = 2**64 - 1
@@ -84,7 +84,7 @@ def plan(
 
 def _try_reset(environment: Environment, reset: Mapping[str, Any]) -> None:
     """Reset once in this process, so that a wrong argument fails before anything is played."""
-    if not str(reset.get("split", "")).endswith(SEALED):  # whose salt the server alone holds
+    if not is_sealed_split(reset.get("split")):  # whose salt the server alone holds
         reply = environment.session().reset(**reset)
         if reply.status == ERROR:
             raise ConfigurationError(f"--reset: {reply.message}")

@@ -57,7 +57,7 @@ def export(
     """
     from openenv_kit.play import harbor, task_set
     from openenv_kit.play.split_rows import assignment, write_rows
-    from openenv_kit.trust.splits import SEALED
+    from openenv_kit.trust.sealing import is_sealed_split
 
     chosen = get_environment(environment)
     if layout is Layout.ROWS and image:
@@ -65,7 +65,7 @@ def export(
     image = image or f"openenv-metric-tracker-rl:{chosen.version}"
     console, status = Console(), Console(stderr=True)
     further = dict(map(assignment, reset or ()))
-    names = split or [name for name in chosen.splits.names() if not name.endswith(SEALED)]
+    names = split or [name for name in chosen.splits.names() if not is_sealed_split(name)]
     samples, tools = {}, {}
     written = 0
     out.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.play.driver import begun, observed, play
 from openenv_kit.play.split_rows import Row, split_rows
-from openenv_kit.trust.splits import SEALED
+from openenv_kit.trust.sealing import is_sealed_split
 
 CARD, TOOLS = "README.md", "tools.json"
 GROUP_DIGITS = 12
@@ -74,7 +74,7 @@ def task_rows(
     Raises:
         ConfigurationError: the split is sealed, or an argument is wrong.
     """
-    if split.endswith(SEALED):
+    if is_sealed_split(split):
         raise ConfigurationError(f"{split} is sealed: its tasks stay on their server.")
     rows = split_rows(split, first, count, environment.name, reset, level)
     make = partial(filled, environment.name, dict(reset or {}))

@@ -26,7 +26,7 @@ from openenv_kit.errors import (
 from openenv_kit.play.driver import observed
 from openenv_kit.serving.handles import check_episode_id
 from openenv_kit.serving.settings import Settings, settings
-from openenv_kit.trust.sealing import SEALED
+from openenv_kit.trust.sealing import is_sealed_split
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
     def list_splits(self) -> list[dict[str, str]]:
         """Splits that can be played here; a sealed one is a test split."""
         names = self._environment.splits.names()
-        return [{"name": name, "type": "test" if name == SEALED else name} for name in names]
+        return [{"name": name, "type": "test" if is_sealed_split(name) else name} for name in names]
 
     def num_tasks(self, split: str) -> int:
         """Number of tasks of a split."""

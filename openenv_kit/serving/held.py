@@ -22,7 +22,7 @@ from openenv_kit.serving import frames
 from openenv_kit.serving.handles import Handle
 from openenv_kit.serving.play import Drawn, Play
 from openenv_kit.serving.store import CLOSED, EpisodeStore, StoredEpisode, StoreError
-from openenv_kit.trust.sealing import SEALED, sealed_salt
+from openenv_kit.trust.sealing import is_sealed_split, sealed_salt
 
 logger = logging.getLogger("openenv_kit.episodes")
 
@@ -219,7 +219,7 @@ def record_of(model: type[Any], play: Play, ended: str, timeline: int) -> Any:
     if identity and (play.final or ended == CLOSED):
         if play.final is None:
             fields["status"] = CLOSED
-        sealed = play.arguments.get("split") == SEALED
+        sealed = is_sealed_split(play.arguments.get("split"))
         fields |= {
             "score": play.final.reward if play.final else 0.0,
             "reward_breakdown": play.parts,

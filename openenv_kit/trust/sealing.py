@@ -21,9 +21,9 @@ MIN_SALT = 32
 def is_sealed_split(split: object) -> bool:
     """Return whether a reset's argument `split` names a sealed split.
 
-    A split of some levels only may have a prefix, such as `rungs_sealed`.
+    The part of a sealed split that belongs to one level is sealed too, such as `sealed_rung_1`.
     """
-    return isinstance(split, str) and split.endswith(SEALED)
+    return isinstance(split, str) and SEALED in split.split("_")
 
 
 def has_salt() -> bool:
