@@ -5,6 +5,7 @@ KitError
 │   ├── UnknownNameError        a task, family, difficulty, method or entity that does not exist
 │   ├── InvalidValueError       a number, date or list outside what is allowed
 │   │   └── RefusedResetError   a session did not take the arguments of a reset
+│   ├── UnencodableTextError    a text with half of a surrogate pair
 │   └── GenerationError         no draw of this configuration satisfied the reporting policy
 ├── ToolArgumentError (a ValueError)   an analysis method was called with wrong arguments
 ├── ReportError (a ValueError)         a report that cannot even be read row by row
@@ -56,6 +57,10 @@ class RefusedResetError(InvalidValueError):
 
     def __init__(self, reset: Mapping[str, Any], why: str) -> None:
         super().__init__("reset", dict(reset), f"what a reset takes ({why})")
+
+
+class UnencodableTextError(ConfigurationError):
+    """A text that UTF-8 cannot encode; see `openenv_kit.text`."""
 
 
 class GenerationError(ConfigurationError):

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from openenv_kit.errors import KitError
+from openenv_kit.errors import KitError, UnencodableTextError
+from openenv_kit.text import find_unencodable
 from openenv_kit.trust.sealing import is_sealed_split
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ class Session:
     def reset(self, **arguments: Any) -> Reply:
         """Start an episode; one that cannot be made leaves the running one as it was."""
         try:
+            if problem := find_unencodable(arguments, "reset"):
+                raise UnencodableTextError(problem)
             reply = self.start(**arguments)
         except KitError as problem:
             reply = self.refused(str(problem))
@@ -155,13 +158,17 @@ class Session:
     def step(self, action: Mapping[str, Any]) -> Reply:
         """Take one step; rejected ones count too.
 
-        After the end the reply has `done` and reward 0, so that no reward is paid twice.
+        After the end the reply has `done` and reward 0, so that no reward is paid twice. An action
+        with text that UTF-8 cannot encode is rejected and does not count, because a server cannot
+        store it.
         """
         self.last_slow_result = None
         if not self.task_id:
             return self.idle()
         if self.done:
             return self._reject_late_step()
+        if problem := find_unencodable(action, "action"):
+            return self.refused(problem)
         self.steps += 1
         if self.steps > self.max_steps:
             self.done = True

@@ -47,8 +47,14 @@ def read_action(action: object) -> Call:
     """
     if not isinstance(action, Mapping):
         raise ToolArgumentError(f"action is {echo(action)}; allowed: an object.")
+    # A null stands for an optional field that was left out, as in a reset.
+    given = {
+        name: value
+        for name, value in action.items()
+        if value is not None or name not in ActionFields.model_fields
+    }
     try:
-        fields = ActionFields.model_validate(action)
+        fields = ActionFields.model_validate(given)
     except ValidationError as error:
         raise ToolArgumentError(
             describe_problems("action", json_schema(ActionFields), error)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from openenv_kit.errors import InvalidValueError, echo
+from openenv_kit.text import is_encodable
 
 TRAINER, PLAYER = "trainer", "player"
 """Roles; the gate puts one into a request's state where tokens are set."""
@@ -34,7 +35,7 @@ def check_episode_id(given: object) -> None:
     What looks like a player's handle is not a name: whoever reads the outcome under the handle
     would read that of somebody else's episode.
     """
-    if not (isinstance(given, str) and 0 < len(given) <= MAX_ID and well_formed(given)):
+    if not (isinstance(given, str) and 0 < len(given) <= MAX_ID and is_encodable(given)):
         raise InvalidValueError("episode_id", given, f"text of 1 to {MAX_ID} characters")
     if given.strip().lower().startswith(PLAYER_PREFIX):
         allowed = f"a name that does not begin with {PLAYER_PREFIX}, as the handles of players do"
@@ -50,15 +51,6 @@ def new_episode_id() -> str:
 def new_player_id() -> str:
     """A handle for the player of an episode, 128 random bits."""
     return f"{PLAYER_PREFIX}{secrets.token_hex(16)}"
-
-
-def well_formed(text: str) -> bool:
-    """Whether a text has no half of a surrogate pair, which nothing can store."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class Handle(NamedTuple):
@@ -117,6 +109,17 @@ class EpisodeClosedError(EpisodeGoneError):
     def __init__(self, handle: Handle) -> None:
         given = echo(handle.player_id or handle.episode_id)
         super().__init__(f"The episode of {given} was closed: no further step can be taken.")
+
+
+class UnreadableEpisodeError(EpisodeGoneError):
+    """The episode is stored, but its record cannot be played again."""
+
+    def __init__(self, handle: Handle, reason: str) -> None:
+        given = echo(handle.player_id or handle.episode_id)
+        super().__init__(
+            f"The stored episode of {given} cannot be played again ({reason.rstrip('.')}). Other "
+            "episodes are not affected. Start a new one with POST /reset."
+        )
 
 
 class TakenOverError(EpisodeGoneError):

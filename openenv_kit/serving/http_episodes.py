@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from openenv_kit.environment import ERROR, Environment, Reply, get_environment
-from openenv_kit.serving import clients, frames
+from openenv_kit.serving import clients, frames, logs
 from openenv_kit.serving.handles import (
     OWN_ID,
     EpisodeClosedError,
@@ -21,7 +22,7 @@ from openenv_kit.serving.handles import (
     OutdatedEpisodeError,
     TakenOverError,
     UnknownEpisodeError,
-    well_formed,
+    UnreadableEpisodeError,
 )
 from openenv_kit.serving.held import (
     NOT_YOURS,
@@ -39,6 +40,7 @@ from openenv_kit.serving.play import (
     MAX_RECORD_BYTES,
     Drawn,
     Play,
+    ReplayError,
     follow,
     in_turn,
     rebuild,
@@ -64,6 +66,7 @@ from openenv_kit.serving.store import (
     StoreError,
     open_store,
 )
+from openenv_kit.text import find_unencodable, is_encodable
 from openenv_kit.trust.sealing import is_sealed_split
 
 logger = logging.getLogger("openenv_kit.episodes")
@@ -150,7 +153,7 @@ class Episodes:
 
     async def player(self, player_id: str) -> Handle:
         """The handle of a player; an UnknownEpisodeError where no episode has this player."""
-        found = await self.store.find(player_id) if well_formed(player_id) else None
+        found = await self.store.find(player_id) if is_encodable(player_id) else None
         own, _, episode_id = (found or "").partition("/")
         if own != self.environment.name:  # or it is another environment's
             raise UnknownEpisodeError(player_id, self._settings.episode_ttl_s, player=True)
@@ -189,7 +192,8 @@ class Episodes:
                     continue
                 if repeated:
                     return await self._again(handle, held, request_id, names)
-                if play.final:
+                if play.final or find_unencodable(data, "action"):
+                    # The session's reply says why. Nothing of it counts or is stored.
                     return play.data(play.session.step(data), names)
                 play.note_resume()
                 where = (self._key(handle.episode_id), held.generation)
@@ -203,7 +207,12 @@ class Episodes:
                     play = None
                     continue
                 held.request_ids.append(request_id)
-                answer = await take_step(play, data, text, names, asked_at)
+                try:
+                    answer = await take_step(play, data, text, names, asked_at)
+                except Exception:
+                    await self._retract(*where, len(held.request_ids) - 1)
+                    held.play = None  # the next request loads the episode without the action
+                    raise
                 if play.slow_results:
                     await store_slow_results(self.store, self._key(handle.episode_id), held)
                 if answer["done"]:
@@ -306,8 +315,12 @@ class Episodes:
         play = held.play
         if play is None or held.generation != stored.generation:
             return (await self._restored(handle, held, stored))[0]
-        for index in range(len(play.actions), len(stored.actions)):
-            await follow(play, stored.actions[index], stored.slow_results.get(index))
+        try:
+            for index in range(len(play.actions), len(stored.actions)):
+                await follow(play, stored.actions[index], stored.slow_results.get(index))
+        except Exception:  # another worker stored an action that fails, and could not remove it
+            held.play = None
+            return (await self._restored(handle, held, stored))[0]
         if play.running is not None and (play.final or stored.ended):
             RUNNING.forget(play.running)  # another worker has noted its end
         held.update(play, stored)
@@ -317,16 +330,50 @@ class Episodes:
     async def _restored(
         self, handle: Handle, held: Held, stored: StoredEpisode
     ) -> tuple[Play, Reply]:
-        """Make an episode again from its record."""
-        start = frames.loads(stored.start)
-        play, arguments = self.play("http", drawn=start.get("drawn")), start["reset"]
-        play.started = start.get("started", {})
-        record = (handle.episode_id, arguments, stored.actions, stored.player)
-        reply = await rebuild(play, *record, stored.slow_results)
+        """Make an episode again from its record.
+
+        A last action that fails is removed: the server stopped before it could remove it.
+
+        Raises:
+            UnreadableEpisodeError: the reset or an earlier action fails.
+        """
+        try:
+            play, reply = await self._rebuild(handle, stored)
+        except ReplayError as problem:
+            last = len(stored.actions) - 1
+            logs.internal_error(logger, problem, handle.episode_id)
+            if problem.index < 0 or problem.index != last:
+                raise UnreadableEpisodeError(handle, str(problem)) from None
+            await self._retract(self._key(handle.episode_id), stored.generation, last)
+            stored = replace(
+                stored, actions=stored.actions[:-1], request_ids=stored.request_ids[:-1]
+            )
+            try:
+                play, reply = await self._rebuild(handle, stored)
+            except ReplayError as second:
+                raise UnreadableEpisodeError(handle, str(second)) from None
         held.update(play, stored)
         self._held.bound_memory(handle.episode_id)
         await store_slow_results(self.store, self._key(handle.episode_id), held)
         return play, reply
+
+    async def _rebuild(self, handle: Handle, stored: StoredEpisode) -> tuple[Play, Reply]:
+        try:
+            start = frames.loads(stored.start)
+            arguments = dict(start["reset"])
+        except (ValueError, KeyError, TypeError):
+            raise ReplayError(-1, "its reset is not readable") from None
+        play = self.play("http", drawn=start.get("drawn"))
+        play.started = start.get("started", {})
+        record = (handle.episode_id, arguments, stored.actions, stored.player)
+        return play, await rebuild(play, *record, stored.slow_results)
+
+    async def _retract(self, key: str, generation: str, index: int) -> None:
+        """Remove the last action of an episode; a failure is logged."""
+        try:
+            await self.store.retract(key, generation, index)
+        except StoreError as problem:
+            logger.warning("failed to remove an action", extra={"reason": str(problem)})
 
     async def _stored(
         self, handle: Handle, *, take: bool = False, closed: bool = False
@@ -340,7 +387,7 @@ class Episodes:
             EpisodeClosedError: it was closed; not raised with `closed`.
         """
         named, player_id = handle.episode_id, handle.player_id
-        found = well_formed(named) and await self.store.load(self._key(named), take=take)
+        found = is_encodable(named) and await self.store.load(self._key(named), take=take)
         if not found or (player_id and player_id != found.player):
             life = self._settings.episode_ttl_s
             raise UnknownEpisodeError(player_id or named, life, player=bool(player_id))
@@ -373,7 +420,10 @@ class Episodes:
         play, arguments, actions = self.play("http"), held.play.arguments, held.play.actions
         results = held.play.slow_results
         before, action = actions[:index], frames.loads(actions[index])
-        await rebuild(play, handle.episode_id, arguments, before, slow_results=results)
+        try:
+            await rebuild(play, handle.episode_id, arguments, before, slow_results=results)
+        except ReplayError as problem:
+            raise UnreadableEpisodeError(handle, str(problem)) from None
         return play.data(play.session.replay_step(action, unpack_result(results.get(index))), names)
 
     async def _create(

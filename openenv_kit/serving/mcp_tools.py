@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from openenv_kit.environment import ERROR, Environment
 from openenv_kit.errors import ToolArgumentError, echo
 from openenv_kit.serving import metrics
-from openenv_kit.serving.handles import well_formed
+from openenv_kit.text import is_encodable
 from openenv_kit.tool import compact
 
 PROTOCOL_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -106,7 +106,7 @@ def _read_request(message: Any) -> tuple[str, dict[str, Any], Any]:
         raise RpcError(INVALID_REQUEST, f"method is {echo(method)}; allowed: text.")
     if not (request_id is None or type(request_id) in (int, str)):
         raise RpcError(INVALID_REQUEST, f"id is {echo(request_id)}; allowed: text or an integer.")
-    if isinstance(request_id, str) and not well_formed(request_id):
+    if isinstance(request_id, str) and not is_encodable(request_id):
         raise RpcError(INVALID_REQUEST, f"id is {echo(request_id)}; allowed: well-formed Unicode.")
     if params is None:
         params = {}

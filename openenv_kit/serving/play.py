@@ -66,6 +66,18 @@ Drawn = tuple[str, int]
 """Split and index of a task that was drawn for a session that named none."""
 
 
+class ReplayError(Exception):
+    """A record of an episode that cannot be played again.
+
+    Attributes:
+        index: position of the action that fails; -1 for the reset.
+    """
+
+    def __init__(self, index: int, reason: str) -> None:
+        self.index = index
+        super().__init__(reason)
+
+
 @dataclass
 class Play:
     """One session and its record.
@@ -142,10 +154,16 @@ class Play:
             asked_at: when it was asked for, by `time.perf_counter`, where it had to wait.
         """
         started = time.perf_counter() if asked_at is None else asked_at
-        reply = self.session.step(action)
-        if self.recorder is not None and self.final is None:
+        steps_before = self.session.steps
+        try:
+            reply = self.session.step(action)
+        except Exception:
+            self._rebuild_session()
+            raise
+        is_counted = self.session.steps > steps_before
+        if self.recorder is not None and is_counted:
             self.recorder.step(action, reply)
-        if self.recorded_bytes <= self.max_record_bytes:
+        if is_counted and self.recorded_bytes <= self.max_record_bytes:
             self.keep(frames.dumps(action) if text is None else text)
         if self.running is not None:
             self.running.count_step(self.session.steps)
@@ -186,16 +204,34 @@ class Play:
         """Make a play again; returns what a reset would, under the old names.
 
         Nothing is counted or recorded twice. Slow calls whose result is given are not run.
+
+        Raises:
+            ReplayError: the reset is rejected, or an action causes an internal error.
         """
         opening = begin(self.environment, self.session, arguments, self.limits)
+        if opening.status == ERROR:
+            raise ReplayError(-1, opening.message)
         self._opened(episode_id, arguments, player_id, opening)
         for index, text in enumerate(actions):
-            self.follow(text, slow_results.get(index))
+            try:
+                self.follow(text, slow_results.get(index))
+            except Exception as problem:
+                raise ReplayError(index, "an action causes an internal error") from problem
         state, last = self.state(), self.final or opening
         message = f"Episode resumed at step {state['step_count']} of {state['max_steps']}."
         return replace(
             opening, status=last.status, reward=last.reward, done=last.done, message=message
         )
+
+    def _rebuild_session(self) -> None:
+        """Play the recorded actions again in a new session: the old one may be half changed."""
+        if self.episode_id is None or not self.resumable:
+            return
+        self.session = self.environment.session(debug=self.limits.debug)
+        begin(self.environment, self.session, self.arguments, self.limits)
+        for index, text in enumerate(self.actions):
+            result = unpack_result(self.slow_results.get(index))
+            self.session.replay_step(frames.loads(text), result)
 
     def follow(self, text: bytes, slow_result: bytes | None = None) -> None:
         """Play an action that is stored already, with the result of its slow call, if any."""

@@ -176,6 +176,16 @@ class RedisStore:
 
         return bool(await self._change(episode_id, add, generation))
 
+    async def retract(self, episode_id: str, generation: str, index: int) -> bool:
+        def remove(batch: Any, key: str, found: Mapping[str, Any]) -> bool:
+            if found["steps"] != str(index + 1):
+                return False
+            batch.hset(key, "steps", index)
+            batch.hdel(key, str(index), _result_field(index))
+            return True
+
+        return bool(await self._change(episode_id, remove, generation))
+
     async def add_slow_result(
         self, episode_id: str, generation: str, index: int, result: bytes
     ) -> bool:

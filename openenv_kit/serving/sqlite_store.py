@@ -279,8 +279,22 @@ class SqliteStore:
         return True
 
     @_transaction
+    def retract(self, episode_id: str, generation: str, index: int) -> bool:
+        query = "SELECT action, request FROM actions WHERE episode = ? AND n = ?"
+        size = sum(_row(episode_id, *row) for row in self._rows(query, episode_id, index))
+        found = self._rows(
+            "UPDATE episodes SET steps = steps - 1, bytes = bytes - ? "
+            "WHERE id = ? AND generation = ? AND steps = ? RETURNING 1",
+            *(size, episode_id, generation, index + 1),
+        )
+        for table in ("actions", "slow_results"):
+            if found:
+                self._one(f"DELETE FROM {table} WHERE episode = ? AND n = ?", episode_id, index)
+        return bool(found)
+
+    @_transaction
     def add_slow_result(self, episode_id: str, generation: str, index: int, result: bytes) -> bool:
-        size, now = _row(episode_id, result), time.time()
+        size, now = _row(episode_id, result), self._now()
         client = self._one(
             "UPDATE episodes SET bytes = bytes + ? WHERE id = ? AND generation = ? AND steps > ? "
             "AND expires > ? AND NOT EXISTS (SELECT 1 FROM slow_results WHERE episode = id "

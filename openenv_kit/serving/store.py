@@ -255,6 +255,9 @@ class EpisodeStore(Protocol):
     ) -> bool:
         """Add the action of that index; False if another writer was first, or it is gone."""
 
+    async def retract(self, episode_id: str, generation: str, index: int) -> bool:
+        """Remove the action of that index; False if it is not the last one any more."""
+
     async def add_slow_result(
         self, episode_id: str, generation: str, index: int, result: bytes
     ) -> bool:
