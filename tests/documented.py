@@ -16,7 +16,10 @@ from dataclasses import dataclass
 
 SHELL = ("bash", "sh", "shell")
 PYTHON = ("python", "py")
-SHOWN = ("", "text", "console", "json", "jsonl", "sql", "yaml", "toml", "ini", "dockerfile", "html")
+SHOWN = (
+    *("", "text", "console", "json", "jsonl", "sql", "yaml", "toml", "ini", "dockerfile"),
+    *("html", "nginx"),
+)
 """Languages of blocks that are there to be read."""
 KINDS = ("not run", "serve", "fails")
 

@@ -26,6 +26,7 @@ from openenv_kit.serving import metrics
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.handles import Handle
 from openenv_kit.serving.http_episodes import Episodes
+from openenv_kit.serving.play import WORKER_THREADS
 from openenv_kit.serving.settings import Settings, load_settings
 from openenv_kit.serving.upkeep import keep_up
 
@@ -93,7 +94,7 @@ def test_metrics_port_of_two_workers_has_both_and_asks_for_no_token(
         assert found["openenv_kit_episodes_started_total"] == 8
         assert found["openenv_kit_episodes_ended_total"] == 8
         assert found["openenv_kit_store_up"] == 1
-        assert found["openenv_kit_threads"] == 16
+        assert found["openenv_kit_threads"] == 2 * WORKER_THREADS
         for name in ("resident_memory_bytes", "cpu_seconds_total", "open_fds", "max_fds"):
             assert found[f"process_{name}"] > 0
         here = client.get("/metrics")

@@ -21,6 +21,7 @@ from openenv_kit.environment import Environment
 from openenv_kit.serving import frames
 from openenv_kit.serving.handles import Handle
 from openenv_kit.serving.play import Drawn, Play
+from openenv_kit.serving.running_episodes import EpisodeKey, RunningEpisode, level_of
 from openenv_kit.serving.store import CLOSED, EpisodeStore, StoredEpisode, StoreError
 from openenv_kit.trust.sealing import is_sealed_split, sealed_salt
 
@@ -177,6 +178,26 @@ def start_text(
     if transport:
         start["started"] = {"transport": transport, "wall_s": round(time.time(), 3)}
     return frames.dumps(start)
+
+
+def running_of(environment: Environment, key: EpisodeKey, stored: StoredEpisode) -> RunningEpisode:
+    """Return an entry for the running episodes, of one that this worker has not played.
+
+    Args:
+        environment: what is played.
+        key: which episode.
+        stored: the episode.
+    """
+    start = frames.loads(stored.start)
+    started = start.get("started", {"transport": "http", "wall_s": time.time()})
+    return RunningEpisode(
+        key,
+        started["transport"],
+        level_of(environment, start["reset"]),
+        stored.player,
+        steps=len(stored.actions),
+        started_s=time.monotonic() - max(0.0, time.time() - started["wall_s"]),
+    )
 
 
 def versions_of(stored: StoredEpisode) -> dict[str, str]:

@@ -32,6 +32,7 @@ from openenv_kit.serving.held import (
     draw_task,
     record_model,
     record_of,
+    running_of,
     start_text,
     store_slow_results,
     versions_of,
@@ -51,8 +52,6 @@ from openenv_kit.serving.running_episodes import (
     RUNNING,
     EndReason,
     EpisodeKey,
-    RunningEpisode,
-    level_of,
 )
 from openenv_kit.serving.sealed_plays import SealedPlays
 from openenv_kit.serving.sealed_records import SealedStart
@@ -274,7 +273,7 @@ class Episodes:
         key = EpisodeKey(self.environment.name, handle.episode_id)
         running = RUNNING.find(key)
         if running is None and stored.ended != COMPLETED:  # another worker has played it
-            running = RUNNING.resume(self._entry_of(key, stored), by_client=False)
+            running = RUNNING.resume(running_of(self.environment, key, stored), by_client=False)
         RUNNING.end(running, EndReason.CLOSED)
         if not stored.actions and (drawn := frames.loads(stored.start).get("drawn")):
             await self.store.settle(*drawn, played=False)
@@ -399,19 +398,6 @@ class Episodes:
         if found.ended == CLOSED and not closed:
             raise EpisodeClosedError(handle)
         return found
-
-    def _entry_of(self, key: EpisodeKey, stored: StoredEpisode) -> RunningEpisode:
-        """An entry among the running episodes, of one that this worker has not played."""
-        start = frames.loads(stored.start)
-        started = start.get("started", {"transport": "http", "wall_s": time.time()})
-        return RunningEpisode(
-            key,
-            started["transport"],
-            level_of(self.environment, start["reset"]),
-            stored.player,
-            steps=len(stored.actions),
-            started_s=time.monotonic() - max(0.0, time.time() - started["wall_s"]),
-        )
 
     async def _again(self, handle: Handle, held: Held, request_id: str, names: Any) -> Json:
         """The reply to an earlier action."""

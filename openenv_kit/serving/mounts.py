@@ -28,7 +28,7 @@ NAME = re.compile(r"[A-Za-z0-9_-]+")
 TAKEN = frozenset(
     (
         *("ws", "mcp", "reset", "step", "state", "as", "health", "ready", "metrics", "web"),
-        *("harness", "schema", "metadata", "list_environments", "docs", "redoc"),
+        *("harness", "schema", "sealed-record", "metadata", "list_environments", "docs", "redoc"),
     )
 )
 """First segments of the root's own paths."""

@@ -17,9 +17,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from openenv_kit.serving import metrics, store_clock
+from openenv_kit.serving.file_identity import FileIdentity
 from openenv_kit.serving.sealed_records import SealedPlay, SealedPlaysUsedUpError, SealedStart
 from openenv_kit.serving.store import (
     CLOSED,
@@ -50,19 +51,6 @@ APPLICATION_ID = 0x4F454B53
 SCHEMA = Path(__file__).with_name("store.sql").read_text(encoding="utf-8").split("\n\n")
 
 T = TypeVar("T")
-
-
-class FileIdentity(NamedTuple):
-    """Which file a path leads to."""
-
-    device: int
-    inode: int
-
-    @classmethod
-    def of(cls, path: str) -> FileIdentity:
-        """Return the identity of the file at a path; a FileNotFoundError where there is none."""
-        found = Path(path).stat()
-        return cls(found.st_dev, found.st_ino)
 
 
 class OtherReleaseError(sqlite3.DatabaseError):
@@ -178,21 +166,6 @@ class SqliteStore:
                 raise StoreReplacedError("was replaced")
             self._identity = FileIdentity.of(self._path)
         self._secret = secret
-
-    def _require_same_file(self) -> None:
-        """Raise a StoreReplacedError where the path leads to another file than at first.
-
-        SQLite would go on writing to a deleted file, and what was acknowledged would be lost with
-        the process.
-        """
-        if self._identity is None:
-            return
-        try:
-            found = FileIdentity.of(self._path)
-        except FileNotFoundError:
-            raise StoreReplacedError("was deleted") from None
-        if found != self._identity:
-            raise StoreReplacedError("was replaced")
 
     @_transaction
     def create(self, episode_id: str, new: NewEpisode, *, over: bool = True) -> str:
@@ -387,7 +360,8 @@ class SqliteStore:
     def _run(self, name: str, work: Callable[[], T]) -> T:
         """Do work in a transaction; where it raises a StoreError, nothing was done."""
         try:
-            self._require_same_file()
+            if self._identity is not None:
+                self._identity.require_at(self._path)
             if self._closed:
                 self._connect()
             with metrics.STORE.labels(name).time(), self._db:  # which commits, or rolls back
