@@ -169,7 +169,6 @@ class Messages(WebSocketsSansIOProtocol):
                 self.conn.send_close(INVALID_TEXT)
                 self.handle_parser_exception()
                 return
-            self.curr_msg_data_type = "bytes"  # or it would be decoded again
         super().send_receive_event_to_app()
 
     def connection_lost(self, exc: Exception | None) -> None:
