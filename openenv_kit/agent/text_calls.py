@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-THINKING = re.compile(r"<(think|thinking|reasoning)>.*?(</\1>|\Z)", re.DOTALL | re.IGNORECASE)
-"""Calls that a model rehearses here say nothing about the server."""
+from openenv_kit.thinking import remove_thinking
+
 MARKERS = re.compile(
     r"<\|?[\w:]*tool_?calls?\w*\|?>"  # Hermes, Qwen, MiniMax, Kimi, GLM
     r"|<(start_)?function_?calls?\b[^>]*>|<function=|<invoke name=|<call:"  # Llama, Gemma, Claude
@@ -29,9 +29,7 @@ def find_text_call(text: str, tool_names: Collection[str]) -> str:
         text: the content of an answer.
         tool_names: names of the tools that were offered.
     """
-    spoken = THINKING.sub("", text)
-    if "</think>" in spoken:  # the template put the opening tag into the prompt
-        spoken = spoken.rpartition("</think>")[2]
+    spoken = remove_thinking(text)  # a call rehearsed there says nothing about the server
     if found := MARKERS.search(spoken):
         return found[0][:MAX_MARKER]
     names = "|".join(re.escape(name) for name in tool_names)

@@ -5,20 +5,32 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openenv_kit.environment import get_environment
-from openenv_kit.errors import InvalidValueError, require_integer, require_name
+from openenv_kit.environment import Environment, get_environment
+from openenv_kit.errors import InvalidValueError, UnknownNameError, require_integer, require_name
 from openenv_kit.play.driver import begun
+from openenv_kit.play.row_values import read_number, read_object, read_row, read_value
 from openenv_kit.trust.splits import RungSplits
 
 Row = dict[str, Any]
+DEFAULT_SPLIT = "train"
+"""Split where none is named."""
+
+
+@dataclass(frozen=True)
+class TaskPlaces:
+    """Where the tasks of a level stand: their indices in a split."""
+
+    split: str
+    indices: Sequence[int]
 
 
 def split_rows(
-    split: str,
-    first: int = 0,
+    split: str | None = DEFAULT_SPLIT,
+    first: int | None = 0,
     count: int | None = None,
     environment: str | None = None,
     reset: Mapping[str, Any] | None = None,
@@ -30,7 +42,7 @@ def split_rows(
     tells it) and the arguments of its reset; never a seed or a label.
 
     Args:
-        split: name of the split; `train_rung_1` is the train split of a rung.
+        split: name of the split, by default train; `train_rung_1` is the train split of a rung.
         first: index of the first task.
         count: how many; None for all that follow. Fewer are returned where the split ends.
         environment: whose split; None for what ENVIRONMENT names.
@@ -44,29 +56,21 @@ def split_rows(
         InvalidValueError: `first` or `count` is out of range, the split is sealed and its salt is
             not set, or a reset refuses `reset`, which is tried on the first task.
     """
-    chosen = get_environment(environment)
+    chosen = get_environment(read_value(environment))
     further = {
         require_name("reset argument", name, chosen.reset_arguments): value
-        for name, value in (reset or {}).items()
+        for name, value in read_object("reset", reset).items()
     }
-    splits = chosen.splits
-    rungs: Iterable[str] = ()
-    if isinstance(splits, RungSplits) and split in splits.blocks:
-        rungs = splits.rungs
-        if level is not None and level in splits.rungs:
-            split, level = splits.rung_split(split, level), None
-    places: Sequence[int] = range(splits.size(split))
-    if level is not None:
-        levels = [splits.task(split, index).as_dict().get("difficulty") for index in places]
-        require_name("level", level, dict.fromkeys((*filter(None, levels), *rungs)))
-        places = [index for index, each in enumerate(levels) if each == level]
-    size = len(places)
-    require_integer("first", first, 0, size - 1)
+    split = read_value(split)
+    places = find_places(chosen, DEFAULT_SPLIT if split is None else split, read_value(level))
+    split, size = places.split, len(places.indices)
+    first, count = read_number(first), read_number(count)
+    first = require_integer("first", 0 if first is None else first, 0, size - 1)
     if count is not None:
         size = min(size, first + require_integer("count", count, 1, sys.maxsize))
     rows = []
-    for index in places[first:size]:
-        task = splits.task(split, index)
+    for index in places.indices[first:size]:
+        task = chosen.splits.task(split, index)
         of = task.as_dict().get("difficulty")
         level_of = {} if of is None else {"level": of}
         named = {"environment": chosen.name, "task": task.task_id}
@@ -74,6 +78,28 @@ def split_rows(
     if further:
         begun(chosen, reset_arguments(rows[0], chosen.name))
     return rows
+
+
+def find_places(environment: Environment, split: str, level: str | None = None) -> TaskPlaces:
+    """Return where the tasks of a split stand, or those of one level of it.
+
+    Raises:
+        UnknownNameError: there is no such split or level; names the nearest.
+    """
+    splits = environment.splits
+    if not isinstance(split, str):
+        raise UnknownNameError("split", split, splits.names())
+    rungs: Iterable[str] = ()
+    if isinstance(splits, RungSplits) and split in splits.blocks:
+        rungs = splits.rungs
+        if level is not None and level in splits.rungs:
+            split, level = splits.rung_split(split, level), None
+    indices: Sequence[int] = range(splits.size(split))
+    if level is not None:
+        levels = [splits.task(split, index).as_dict().get("difficulty") for index in indices]
+        require_name("level", level, dict.fromkeys((*filter(None, levels), *rungs)))
+        indices = [index for index, each in enumerate(levels) if each == level]
+    return TaskPlaces(split, indices)
 
 
 def rank_rows(rows: Sequence[Row], rank: int, world_size: int) -> list[Row]:
@@ -89,8 +115,8 @@ def rank_rows(rows: Sequence[Row], rank: int, world_size: int) -> list[Row]:
     Raises:
         InvalidValueError: there is no such rank, or there are fewer rows than ranks.
     """
-    require_integer("world_size", world_size, 1, sys.maxsize)
-    require_integer("rank", rank, 0, world_size - 1)
+    world_size = require_integer("world_size", read_number(world_size), 1, sys.maxsize)
+    rank = require_integer("rank", read_number(rank), 0, world_size - 1)
     if len(rows) < world_size:
         raise InvalidValueError(
             "number of rows", len(rows), f"at least one for each of {world_size} ranks"
@@ -98,15 +124,30 @@ def rank_rows(rows: Sequence[Row], rank: int, world_size: int) -> list[Row]:
     return list(rows[rank::world_size])
 
 
-def reset_arguments(row: Mapping[str, Any], environment: str | None = None) -> Row:
+def reset_arguments(row: Mapping[str, Any] | None, environment: str | None = None) -> Row:
     """The reset arguments in a dataset row; columns without a value are left out.
 
     They are those of its column `reset`, which `metric-tracker export` writes, or else columns of
-    their own.
+    their own. None, NaN and other forms of a missing value count as empty, and numpy's numbers as
+    Python's.
+
+    Raises:
+        UnknownNameError: the column `reset` has an argument that no reset takes; names the nearest.
+        InvalidValueError: the row or its column `reset` is not an object.
     """
-    columns = row.get("reset") or row
+    columns = read_row(row)
     names = get_environment(environment).reset_arguments
-    return {name: columns[name] for name in names if columns.get(name) is not None}
+    nested = read_object("reset", columns.get("reset"))
+    if given := [name for name, value in nested.items() if value is not None]:
+        for name in given:
+            require_name("reset argument", name, names)
+        columns = nested
+    # A float without a fraction is what a gap in a column makes of an integer.
+    read = {
+        name: (read_value if name == "difficulty" else read_number)(columns.get(name))
+        for name in names
+    }
+    return {name: value for name, value in read.items() if value is not None}
 
 
 def assignment(text: str) -> tuple[str, Any]:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from openenv_kit.agent.settings import TOKEN_VARIABLE, address
-from openenv_kit.environment import ERROR, Environment
+from openenv_kit.environment import ERROR, Environment, get_environment
 from openenv_kit.errors import InvalidValueError, ServerError, echo
 from openenv_kit.play.driver import observed
 from openenv_kit.play.policies import Action, Observed
@@ -84,6 +84,17 @@ class Remote:
         self._environment = environment
         self._checked = False
         self._episode_id, self._steps = "", 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the connection and the token, which is read again from its variable."""
+        held = ("_connection", "_headers", "_environment")
+        state = {name: value for name, value in self.__dict__.items() if name not in held}
+        return {**state, "environment": self._environment.name}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        environment = get_environment(state["environment"])
+        Remote.__init__(self, state["_address"], environment)
+        self.__dict__.update({n: value for n, value in state.items() if n != "environment"})
 
     def reset(self, arguments: Mapping[str, Any]) -> Observed:
         """Start an episode on the server.

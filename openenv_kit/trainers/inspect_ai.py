@@ -28,6 +28,8 @@ with installed_by("inspect-ai>=0.3.285,<0.4"):
     from inspect_ai.solver import Generate, Solver, TaskState, solver
     from inspect_ai.tool import Tool, ToolDef, ToolParams
 
+DEFAULT_SPLIT = "validation"
+"""Split of an evaluation that names none."""
 SCORE, METRICS, INFO, LOST = "score", "metrics", "info", "lost"
 """What a sample's store holds about its episode."""
 
@@ -35,8 +37,8 @@ SCORE, METRICS, INFO, LOST = "score", "metrics", "info", "lost"
 @task
 def episodes(
     environment: str | None = None,
-    split: str = "validation",
-    first: int = 0,
+    split: str | None = DEFAULT_SPLIT,
+    first: int | None = 0,
     count: int | None = None,
     base_url: str | None = None,
     message_limit: int | None = None,
@@ -50,6 +52,7 @@ def episodes(
     `-T 'reset={"profile": "lean"}'`; `level` keeps to tasks of one level.
     """
     found = get_environment(environment)
+    split = DEFAULT_SPLIT if split is None else split
     samples = [
         # The prompt comes from the episode itself, when the solver starts it.
         Sample(

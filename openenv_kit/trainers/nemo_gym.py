@@ -15,7 +15,8 @@ from pydantic import ConfigDict, PrivateAttr
 
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.play.split_rows import reset_arguments, split_rows
+from openenv_kit.play.split_rows import DEFAULT_SPLIT, reset_arguments, split_rows
+from openenv_kit.tool import Catalogue
 from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.tool_calls import ToolEpisode
 
@@ -42,11 +43,18 @@ class EpisodeServerConfig(BaseResourcesServerConfig):
 
 
 class SeedRequest(BaseSeedSessionRequest):
-    """A data row; `reset` holds the arguments of its reset."""
+    """A data row; `reset` holds the arguments of its reset, without which a task is drawn."""
 
     model_config = ConfigDict(extra="allow")
 
-    reset: dict[str, Any]
+    reset: Any = None
+
+
+class SeedResponse(BaseSeedSessionResponse):
+    """What a model needs to know of the episode, for an agent whose row has no messages."""
+
+    instructions: str
+    tools: list[dict[str, Any]]
 
 
 class VerifyRequest(BaseVerifyRequest):
@@ -79,8 +87,11 @@ class EpisodeServer(SimpleResourcesServer):
             self._add_tool(app, name)
         return app
 
-    async def seed_session(self, request: Request, body: SeedRequest) -> BaseSeedSessionResponse:
-        """Start the row's episode; a session that starts again gets a new one."""
+    async def seed_session(self, request: Request, body: SeedRequest) -> SeedResponse:
+        """Start the row's episode; a session that starts again gets a new one.
+
+        A row without a reset starts another task of the train split each time.
+        """
         key = request.session[SESSION_ID_KEY]
         self._close(key)
         self._results.pop(key, None)
@@ -88,13 +99,15 @@ class EpisodeServer(SimpleResourcesServer):
         row = body.model_dump()
         offered = (row.get("responses_create_params") or {}).get("tools") or ()
         try:
-            episode.reset(row, [tool["name"] for tool in offered])
+            opening = episode.reset(row, [tool["name"] for tool in offered])
         except ServerError as problem:
             raise HTTPException(502, str(problem)) from None
         except ConfigurationError as problem:
             raise HTTPException(422, str(problem)) from None
         self._episodes[key] = episode
-        return BaseSeedSessionResponse()
+        return SeedResponse(
+            instructions=f"{episode.brief}\n\n{opening}", tools=_response_tools(episode.tools)
+        )
 
     async def verify(self, request: Request, body: VerifyRequest) -> VerifyResponse:
         """The environment's own score, 0 if nothing was submitted."""
@@ -142,8 +155,8 @@ class EpisodeServer(SimpleResourcesServer):
 
 
 def data_rows(
-    split: str,
-    first: int = 0,
+    split: str | None = DEFAULT_SPLIT,
+    first: int | None = 0,
     count: int | None = None,
     environment: str | None = None,
     reset: Mapping[str, Any] | None = None,
@@ -156,18 +169,19 @@ def data_rows(
     episode = ToolEpisode(environment=environment)
     for row in split_rows(split, first, count, environment, reset, level):
         opening = episode.reset(row)
-        tools = [
-            # Strict schemas know no optional arguments.
-            {"type": "function", **tool["function"], "strict": False}
-            for tool in episode.tools.chat_tools
-        ]
         messages = [
             {"role": "developer", "content": episode.brief},
             {"role": "user", "content": opening},
         ]
         yield {
-            "responses_create_params": {"input": messages, "tools": tools},
+            "responses_create_params": {"input": messages, "tools": _response_tools(episode.tools)},
             "environment": row["environment"],
             "task": row["task"],
             "reset": reset_arguments(row, environment),
         }
+
+
+def _response_tools(tools: Catalogue) -> list[dict[str, Any]]:
+    """Return tools as the Responses interface takes them."""
+    # Strict schemas know no optional arguments.
+    return [{"type": "function", **tool["function"], "strict": False} for tool in tools.chat_tools]

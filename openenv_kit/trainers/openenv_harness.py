@@ -30,9 +30,12 @@ from openenv.core.harness.collect import (
 )
 from openenv.core.llm_client import LLMResponse, ToolCall
 
-from openenv_kit.environment import get_environment
-from openenv_kit.errors import InvalidValueError, require_name
+from openenv_kit.agent.plan import MAX_SEED
+from openenv_kit.environment import Environment, get_environment
+from openenv_kit.errors import InvalidValueError, require_integer, require_name
+from openenv_kit.play.row_values import read_number, read_object, read_value
 from openenv_kit.play.split_rows import reset_arguments
+from openenv_kit.play.task_draws import draw_task, names_task
 from openenv_kit.trainers.tool_calls import ToolEpisode, next_call, texts
 
 Message = dict[str, Any]
@@ -42,7 +45,10 @@ class ToolSession(ResourceSession):
     """The episode of a dataset row, played by tool calls."""
 
     def __init__(
-        self, row: Mapping[str, Any], base_url: str | None = None, environment: str | None = None
+        self,
+        row: Mapping[str, Any] | None = None,
+        base_url: str | None = None,
+        environment: str | None = None,
     ) -> None:
         self._episode = ToolEpisode(base_url, environment)
         try:
@@ -88,7 +94,8 @@ class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
     """Makes a session for each task.
 
     A task is a row of reset arguments, a row as JSON text, a task id, a chat whose last
-    message holds one of these, or None for the default task.
+    message holds one of these, or None for another task of the train split each time, or for the
+    one that the trainer's seed draws.
     """
 
     def __init__(self, base_url: str | None = None, environment: str | None = None) -> None:
@@ -97,8 +104,12 @@ class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
     def create(
         self, task: Any = None, seed: int | None = None, episode_id: str | None = None
     ) -> ToolSession:
-        row = dict(row_of(task))
-        if seed is not None:
+        row, seed = dict(row_of(task)), read_number(seed)
+        environment = get_environment(self._environment)
+        arguments = reset_arguments(row, environment.name)
+        if seed is not None and not arguments:
+            row |= draw_task(environment, seed=require_integer("seed", seed, 0, MAX_SEED))
+        elif seed is not None:
             row["seed"] = seed
         return ToolSession(row, self._base_url, self._environment)
 
@@ -109,13 +120,14 @@ def row_of(task: Any) -> Mapping[str, Any]:
     Raises:
         InvalidValueError: it stands for none.
     """
-    if task is None:
+    task = read_value(task)
+    if task is None or task == "":
         return {}
     if isinstance(task, Mapping):
         return task
     if isinstance(task, str):
         text = task.strip()
-        return json.loads(text) if text.startswith("{") else {"task_id": text}
+        return read_object("task", text) if text.startswith("{") else {"task_id": text}
     if isinstance(task, Sequence) and task and isinstance(task[-1], Mapping):
         return row_of(task[-1].get("content"))
     raise InvalidValueError(
@@ -128,19 +140,25 @@ def limits_for(environment: str | None = None) -> HarnessRunLimits:
     return HarnessRunLimits(max_turns=get_environment(environment).rules.max_steps)
 
 
-def scripted_model_step(policy: str = "reference", environment: str | None = None) -> ModelStep:
+class ScriptedModelStep:
     """A scripted policy as a model: reads the chat, makes the next tool call."""
-    require_name("policy", policy, get_environment(environment).policies)
 
-    def step(messages: list[Message], *_: Any, **__: Any) -> ModelStepResult:
-        answers = texts(messages, "tool")
-        call = next_call(policy, answers, environment, "\n".join(texts(messages, "user")))
+    def __init__(self, policy: str, environment: str) -> None:
+        self.policy, self.environment = policy, environment
+
+    def __call__(self, messages: list[Message], *_: Any, **__: Any) -> ModelStepResult:
+        answers, opening = texts(messages, "tool"), "\n".join(texts(messages, "user"))
+        call = next_call(self.policy, answers, self.environment, opening)
         if call is None:
             return ModelStepResult(LLMResponse("Done."))
         name, arguments = call
         return ModelStepResult(LLMResponse("", [ToolCall(f"call_{len(answers)}", name, arguments)]))
 
-    return step
+
+def scripted_model_step(policy: str = "reference", environment: str | None = None) -> ModelStep:
+    """Return a scripted policy as a model; see `ScriptedModelStep`."""
+    found = get_environment(environment)
+    return ScriptedModelStep(require_name("policy", policy, found.policies), found.name)
 
 
 def collect(
@@ -155,7 +173,7 @@ def collect(
 
     Args:
         out: folder for `results.jsonl` and `metadata.json`.
-        rows: one episode each.
+        rows: one episode each; one that names no task gets the one that its position draws.
         player: the scripted policy that plays.
         base_url: server to play on; None plays in this process.
         environment: name of what is played.
@@ -167,6 +185,7 @@ def collect(
     model_step = scripted_model_step(player, environment)
     serializer = RolloutSerializer(out)
     found = get_environment(environment)
+    rows = [_with_task(found, row, number) for number, row in enumerate(rows)]
     made: dict[str, Any] = {
         "environment": found.name,
         "player": f"scripted:{player}",
@@ -184,6 +203,14 @@ def collect(
         limits=limits_for(environment),
     )
     return runner.run(model_step=model_step, num_episodes=len(rows))
+
+
+def _with_task(environment: Environment, row: Any, number: int) -> Mapping[str, Any]:
+    """Return a row that names its task, so that its episode can be played again."""
+    arguments = reset_arguments(row_of(row), environment.name)
+    if names_task(arguments):
+        return row_of(row)
+    return draw_task(environment, arguments, seed=number)
 
 
 def _require_same(serializer: RolloutSerializer, made: dict[str, Any]) -> None:

@@ -16,20 +16,24 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from openenv_kit.environment import ERROR, get_environment
-from openenv_kit.play.split_rows import reset_arguments, split_rows
-from openenv_kit.tool import compact
+from openenv_kit.errors import require_integer
+from openenv_kit.play.row_values import read_number, read_object, read_row, read_value
+from openenv_kit.play.split_rows import DEFAULT_SPLIT, reset_arguments, split_rows
+from openenv_kit.play.task_draws import default_reset, names_task
+from openenv_kit.tool import Catalogue, compact
 from openenv_kit.trainers import installed_by
-from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.text_tool_calls import find_tool_calls
+from openenv_kit.trainers.tool_calls import ToolEpisode, message_texts
 
 with installed_by("openenv-metric-tracker-rl[skyrl]"):
     from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
     from skyrl_gym.envs.registration import register, registry
 
-_CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
 _TOOLS = re.compile(r"<tools>\n(.*)\n</tools>", re.DOTALL)
 
 Messages = list[dict[str, str]]
@@ -52,40 +56,71 @@ class TextEpisode(BaseTextEnv):
         environment: str | None = None,
     ) -> None:
         super().__init__()
-        row = dict(extras or {})
-        self._episode = ToolEpisode((env_config or {}).get("base_url"), environment)
-        self._reset = json.loads(row["reset"])
-        played = self._episode.environment
-        self.max_turns = int(row.get("max_turns", played.rules.max_steps))
+        self._row = read_row(read_value(extras))
+        base_url = read_value(read_row(read_value(env_config)).get("base_url"))
+        self._episode = ToolEpisode(base_url, environment)
+        max_turns = read_number(self._row.get("max_turns"))
+        if isinstance(max_turns, str) and max_turns.isdecimal():
+            max_turns = int(max_turns)
+        if max_turns is None:
+            max_turns = self._episode.environment.rules.max_steps
+        self.max_turns = require_integer("max_turns", max_turns, 1, sys.maxsize)
         self._over = False
 
-    def init(self, prompt: Messages) -> tuple[Messages, dict[str, Any]]:
+    def init(self, prompt: Messages | None = None) -> tuple[Messages, dict[str, Any]]:
         """Start the episode; returns the row's prompt with the task appended.
+
+        A row without a reset starts another task of the train split each time. Rules and tools come
+        first where the prompt lacks them.
 
         Raises:
             InvalidValueError: the reset was refused, or its episode has other tools than the
                 prompt offers.
         """
-        offered_text = _TOOLS.search(prompt[0]["content"])
+        messages = [dict(message) for message in prompt or ()]
+        said = "\n".join(message_texts(messages))
+        offered_text = _TOOLS.search(said)
         tools = [json.loads(line) for line in offered_text[1].splitlines()] if offered_text else []
         offered = [tool["function"]["name"] for tool in tools]
-        opening = self._episode.reset(self._reset, offered)
+        opening = self._episode.reset(self._row, offered)
         self._over = False
-        last = {**prompt[-1], "content": prompt[-1]["content"] + opening}
-        return [*prompt[:-1], last], {}
+        has_task = names_task(reset_arguments(self._row, self._episode.environment.name))
+        if self._episode.brief not in said and not (has_task and said.strip()):
+            rules = _system_prompt(self._episode.brief, self._episode.tools)
+            messages = [{"role": "system", "content": rules}, *messages]
+        if messages[-1]["role"] == "system":
+            messages.append({"role": "user", "content": ""})
+        last = {**messages[-1], "content": messages[-1]["content"] + opening}
+        return [*messages[:-1], last], {}
 
     def step(self, action: str) -> BaseTextEnvStepOutput:
-        """Make the turn's tool call and answer it. After the last turn nothing changes."""
+        """Make the turn's tool call and answer it. After the last turn nothing changes.
+
+        Of several calls the last complete one counts. What stands in the model's thinking is not
+        called.
+        """
         if self._over:
             return self._output([], done=True)
         self.turns += 1
-        found = _CALL.search(action)
-        if found is None:
+        calls = find_tool_calls(action)
+        if calls.complete:
+            answer = self._episode.call(calls.complete[-1].name, calls.complete[-1].arguments)
+        elif calls.has_unreadable:
+            answer = _refusal(
+                'The tool call cannot be read; allowed: one JSON object {"name": …, "arguments": '
+                "{…}} between the tags."
+            )
+        elif calls.has_rehearsed:
+            answer = _refusal(
+                "The tool call stands in the thinking, so it was not made. End the thinking first, "
+                "with </think>, and call a tool after it."
+            )
+        else:
             # The model stopped without submitting anything.
             return self._output([], done=True)
-        answer = f"<tool_response>\n{self._answer(found[1])}\n</tool_response>"
+        said = f"<tool_response>\n{answer}\n</tool_response>"
         done = self._episode.done or self.turns >= self.max_turns
-        return self._output([] if done else [{"role": "user", "content": answer}], done=done)
+        return self._output([] if done else [{"role": "user", "content": said}], done=done)
 
     def close(self) -> None:
         """Close the connection to the server, if there is one."""
@@ -94,16 +129,6 @@ class TextEpisode(BaseTextEnv):
     def get_metrics(self) -> dict[str, Any]:
         """Metrics of the finished episode."""
         return {"score": self._episode.reward, **self._episode.metrics}
-
-    def _answer(self, text: str) -> str:
-        try:
-            call = json.loads(text)
-            name, arguments = call["name"], call.get("arguments", {})
-        except (ValueError, KeyError, TypeError, AttributeError):
-            allowed = 'one JSON object {"name": …, "arguments": {…}} between the tags'
-            problem = f"The tool call cannot be read; allowed: {allowed}."
-            return compact({"status": ERROR, "message": problem})
-        return self._episode.call(str(name), arguments)
 
     def _output(self, observations: Messages, *, done: bool) -> BaseTextEnvStepOutput:
         self._over = done
@@ -125,8 +150,8 @@ def register_environment(environment: str | None = None) -> str:
 
 
 def dataset_rows(
-    split: str,
-    first: int = 0,
+    split: str | None = DEFAULT_SPLIT,
+    first: int | None = 0,
     count: int | None = None,
     environment: str | None = None,
     reset: Mapping[str, Any] | None = None,
@@ -137,13 +162,11 @@ def dataset_rows(
     `openenv_kit.play.split_rows.write_rows` writes them as SkyRL reads them.
     """
     found = get_environment(environment)
-    played = {"split": split, **({"difficulty": level} if level else {}), **(reset or {})}
-    tools = "\n".join(json.dumps(tool) for tool in found.tools.offered(played).chat_tools)
-    system = (
-        f"{found.brief(played)}\n\n# Tools\n\nCall one tool a turn, as a JSON object between "
-        '<tool_call> and </tool_call>: {"name": <tool>, "arguments": <object>}. The tools are:\n'
-        f"<tools>\n{tools}\n</tools>"
-    )
+    rows = split_rows(split, first, count, found.name, reset, level)
+    chosen = {"split": split, "difficulty": level, **read_object("reset", reset)}
+    played = {name: value for name, value in chosen.items() if read_value(value) is not None}
+    played = default_reset(found, played)
+    system = _system_prompt(found.brief(played), found.tools.offered(played))
     prompt = [{"role": "system", "content": system}, {"role": "user", "content": ""}]
     return [
         {
@@ -152,5 +175,20 @@ def dataset_rows(
             "task": row["task"],
             "reset": json.dumps(reset_arguments(row, found.name)),
         }
-        for row in split_rows(split, first, count, found.name, reset, level)
+        for row in rows
     ]
+
+
+def _system_prompt(brief: str, tools: Catalogue) -> str:
+    """Return the first message: the rules and the tools, with how to call one."""
+    listed = "\n".join(json.dumps(tool) for tool in tools.chat_tools)
+    return (
+        f"{brief}\n\n# Tools\n\nCall one tool a turn, as a JSON object between "
+        '<tool_call> and </tool_call>: {"name": <tool>, "arguments": <object>}. The tools are:\n'
+        f"<tools>\n{listed}\n</tools>"
+    )
+
+
+def _refusal(message: str) -> str:
+    """Return the answer to a turn whose call was not made."""
+    return compact({"status": ERROR, "message": message})

@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from openenv_kit.environment import ERROR, get_environment
 from openenv_kit.errors import (
@@ -20,9 +20,11 @@ from openenv_kit.errors import (
     ToolArgumentError,
     require_name,
 )
+from openenv_kit.play.row_values import read_row, read_value
 from openenv_kit.play.split_rows import reset_arguments
+from openenv_kit.play.task_draws import CHOOSING, default_reset, draw_task, names_task
 from openenv_kit.session import COMPONENTS, GROUNDED, REWARDS
-from openenv_kit.tool import compact
+from openenv_kit.tool import Catalogue, compact
 from openenv_kit.trainers.backends import InProcess, Remote
 
 OVER = {"status": "completed", "message": "The episode is over; this call changed nothing."}
@@ -32,11 +34,24 @@ ToolUse = tuple[str, dict[str, Any]]
 """Name and arguments of a tool call."""
 
 
+class _Started(NamedTuple):
+    """Reset arguments of an episode and the observation that they were answered with."""
+
+    arguments: Mapping[str, Any]
+    opening: Mapping[str, Any]
+
+
 class ToolEpisode:
     """An episode played by tool calls, one at a time even when they come from several threads.
 
     The first final reward stands: once the episode is over, no further call changes `reward`
-    or reaches the server, which may have forgotten the episode by then.
+    or reaches the server, which may have forgotten the episode by then. An episode can be pickled;
+    the copy continues it, on a server over a connection of its own.
+
+    Args:
+        base_url: server to play on; None for this process.
+        environment: name of what is played.
+        defaults: reset arguments of episodes whose row names no task, such as `split`.
 
     Attributes:
         brief: the system prompt; empty before the first reset.
@@ -46,16 +61,23 @@ class ToolEpisode:
         tools: what the episode offers; before the first reset, what a reset without arguments does.
     """
 
-    def __init__(self, base_url: str | None = None, environment: str | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str | None = None,
+        environment: str | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> None:
         self.environment = get_environment(environment)
+        self._defaults = dict(defaults or {})
         remote = Remote(base_url, self.environment) if base_url else None
-        self._backend = remote or InProcess(self.environment)
+        self._backend: InProcess | Remote = remote or InProcess(self.environment)
         self.brief = ""
         self._reward = 0.0
         self.done = False
         self.info: Mapping[str, Any] = {}
         self.calls = 0
-        self.tools = self.environment.tools.offered()
+        self._opening: Mapping[str, Any] = default_reset(self.environment, self._defaults)
+        self.tools = self.environment.tools.offered(self._opening)
         self._lost: ServerError | None = None
         self._turn = threading.Lock()
 
@@ -81,10 +103,11 @@ class ToolEpisode:
         paid[GROUNDED] = self.info.get(GROUNDED) or 0.0
         return {"tool_calls": self.calls, "submitted": self.done, **paid}
 
-    def reset(self, row: Mapping[str, Any], offered: Sequence[str] = ()) -> str:
+    def reset(self, row: Mapping[str, Any] | None = None, offered: Sequence[str] = ()) -> str:
         """Start the episode of a dataset row; returns the first user message.
 
-        Columns of the row that are empty, or not arguments of a reset, are ignored.
+        Columns of the row that are empty, or not arguments of a reset, are ignored. A row that
+        names no task starts another task of the split each time; see `draw_task`.
 
         Args:
             row: the dataset row.
@@ -97,18 +120,16 @@ class ToolEpisode:
             ServerError: the server cannot be reached, or serves another environment.
         """
         played = self.environment.name
-        if row.get("environment") not in (None, played):
+        row = read_row(row)
+        row_environment = read_value(row.get("environment"))
+        if row_environment not in (None, played):
             wanted = f"{played!r}, which the player was made for"
-            raise InvalidValueError("the row's environment", row["environment"], wanted)
-        arguments = reset_arguments(row, played)
+            raise InvalidValueError("the row's environment", row_environment, wanted)
         with self._turn:
-            opening = self._backend.reset(arguments)
-            if opening["status"] == ERROR:
-                raise RefusedResetError(arguments, opening["message"])
+            arguments = reset_arguments(row, played)
+            arguments, opening = self._start(arguments)
             tools = self.environment.tools.offered(opening)
-            # A split may mix episodes with different tools; players are offered all of them.
-            whole = {name: each for name, each in arguments.items() if name != "index"}
-            fitting = (tools, self.environment.tools.offered(whole))
+            fitting = self._fitting_tools(arguments, tools)
             if offered and set(offered) not in [set(each.names) for each in fitting]:
                 raise InvalidValueError(
                     "reset",
@@ -117,9 +138,46 @@ class ToolEpisode:
                     f"{', '.join(offered)}. This one has {', '.join(tools.names)}",
                 )
             self.brief, self.tools = self.environment.brief(opening), tools
+            self._opening = opening
             self._reward, self.done, self.calls, self._lost = 0.0, False, 0, None
             self.info = {}
         return self.environment.tools.introduction(opening)
+
+    def _start(self, arguments: Mapping[str, Any]) -> _Started:
+        """Start the episode with these reset arguments, or of a task drawn for them."""
+        chosen = arguments if names_task(arguments) else {**self._defaults, **arguments}
+        is_drawn = not names_task(chosen)
+        tried = draw_task(self.environment, chosen) if is_drawn else chosen
+        opening = self._backend.reset(tried)
+        if opening["status"] == ERROR and is_drawn and arguments:
+            # Some arguments configure an episode of their own, for which a split leaves no room.
+            tried = arguments
+            opening = self._backend.reset(tried)
+        if opening["status"] == ERROR:
+            raise RefusedResetError(tried, opening["message"])
+        return _Started(tried, opening)
+
+    def _fitting_tools(self, arguments: Mapping[str, Any], tools: Catalogue) -> list[Catalogue]:
+        """Return the catalogues of tools that a player of an episode may have been offered.
+
+        A split may mix episodes with different tools; players are offered all of them.
+        """
+        whole = {name: value for name, value in arguments.items() if name != "index"}
+        modes = {name: value for name, value in whole.items() if name not in CHOOSING}
+        mixed = self.environment.tools.offered(default_reset(self.environment, modes))
+        fitting = [tools, self.environment.tools.offered(whole)]
+        return [*fitting, mixed] if set(tools.names) <= set(mixed.names) else fitting
+
+    def __getstate__(self) -> dict[str, Any]:
+        held = ("_turn", "environment", "tools")
+        state = {name: value for name, value in self.__dict__.items() if name not in held}
+        return {**state, "environment": self.environment.name}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.environment = get_environment(state["environment"])
+        self.tools = self.environment.tools.offered(self._opening)
+        self._turn = threading.Lock()
 
     def call(self, name: str, arguments: object) -> str:
         """Call a tool; returns its answer, also to a call that makes no sense.
@@ -153,9 +211,14 @@ class ToolEpisode:
 
 def texts(messages: Sequence[Mapping[str, Any]], role: str) -> list[str]:
     """Texts of a role's messages of a chat, in order, whether plain or in parts."""
-    contents = [each["content"] for each in messages if each["role"] == role]
+    return message_texts([each for each in messages if each["role"] == role])
+
+
+def message_texts(messages: Sequence[Any]) -> list[str]:
+    """Return the texts of messages, whether plain or in parts; empty where one has no text."""
+    contents = [each.get("content") for each in messages if isinstance(each, Mapping)]
     return [
-        each if isinstance(each, str) else "".join(part.get("text", "") for part in each)
+        each if isinstance(each, str) else "".join(part.get("text") or "" for part in each or ())
         for each in contents
     ]
 

@@ -9,18 +9,24 @@ The classes do not need TRL; only `build_dataset` needs the datasets package.
 
 from __future__ import annotations
 
+import copyreg
+import json
 import os
+from abc import ABCMeta
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from openenv_kit.environment import get_environment
-from openenv_kit.errors import require_name
-from openenv_kit.play.split_rows import Row, split_rows
+from openenv_kit.errors import InvalidValueError, require_name
+from openenv_kit.play.row_values import read_object, read_value
+from openenv_kit.play.split_rows import DEFAULT_SPLIT, Row, reset_arguments, split_rows
+from openenv_kit.play.task_draws import default_reset, names_task
 from openenv_kit.session import COMPONENTS
 from openenv_kit.tool import Tool
 from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.signatures import dress
-from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.tool_calls import ToolEpisode, message_texts
 
 if TYPE_CHECKING:
     import datasets
@@ -29,28 +35,56 @@ BASE_URL_VARIABLE = "OPENENV_KIT_BASE_URL"
 """Names a server to play on; if unset, episodes are played in the trainer's process."""
 
 
-class ToolEnvironment:
+class EnvironmentType(ABCMeta):  # as most other metaclasses, so that a subclass may mix them
+    """Type of the classes of `environment_class`, which are pickled by what they were made from."""
+
+
+class ToolEnvironment(metaclass=EnvironmentType):
     """One episode after another, as TRL plays them; see `environment_class`."""
 
     environment: str
     """Name of what is played."""
     stage: int | None = None
     """Stage of the curriculum that the running episode is of; None without a curriculum."""
+    _made_from: tuple[Callable[..., type], tuple[Any, ...]]
+    """Function that makes the class again in another process, and its arguments."""
     _offered: Sequence[str]
     """Names of the tools, which are the class's methods."""
+    _defaults: Mapping[str, Any]
+    """Reset arguments of an episode whose row names no task."""
 
     def __init__(self, base_url: str | None = None) -> None:
         """TRL calls this without arguments: OPENENV_KIT_BASE_URL may name the server."""
-        self._episode = ToolEpisode(base_url or os.environ.get(BASE_URL_VARIABLE), self.environment)
+        base_url = base_url or os.environ.get(BASE_URL_VARIABLE)
+        self._episode = ToolEpisode(base_url, self.environment, self._defaults)
 
     def reset(self, **row: Any) -> str:
         """Start the episode of a dataset row; TRL appends the answer to the row's prompt.
+
+        A row that names no task, as TRL passes without a dataset, starts another task of the
+        class's split each time. The answer begins with the rules where the prompt lacks them.
 
         Raises:
             InvalidValueError: the row asks for an episode that does not exist, or for one of
                 another environment or with other tools than the class has.
         """
-        return self._episode.reset(row, self._offered)
+        arguments = reset_arguments(row, self.environment)
+        return self._start(row, arguments, has_task=names_task(arguments))
+
+    def _start(
+        self, row: Mapping[str, Any], arguments: Mapping[str, Any], *, has_task: bool
+    ) -> str:
+        """Start the episode of a row with these reset arguments; see `reset`.
+
+        `has_task` says that the row is of a dataset, whose prompt has the rules unless it is empty.
+        """
+        introduction = self._episode.reset(
+            {"environment": row.get("environment"), "reset": arguments}, self._offered
+        )
+        said = _prompt_text(row.get("prompt"))
+        brief = self._episode.brief
+        has_rules = brief in said or (has_task and ("prompt" not in row or said.strip()))
+        return introduction if has_rules else f"{brief}\n\n{introduction}"
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -76,30 +110,81 @@ def environment_class(
     """A class whose public methods, but for `reset` and `get_reward`, are the tools.
 
     They are those of the split that is trained on, of its `level`, and of `reset`, which are the
-    further reset arguments of the dataset; without any of them, of a reset without arguments.
+    further reset arguments of the dataset; by default of the split train. Without a dataset, the
+    tasks are drawn from there too. The class can be pickled and loaded in another process.
     """
-    found = get_environment(environment)
-    chosen = {"split": split, "difficulty": level, **(reset or {})}
-    asked = {name: value for name, value in chosen.items() if value is not None}
-    tools = found.tools.offered(asked)
+    found = get_environment(read_value(environment))
+    given = {"split": split, "difficulty": level, **read_object("reset", reset)}
+    defaults = {
+        name: read for name, value in given.items() if (read := read_value(value)) is not None
+    }
+    for name in defaults:
+        require_name("reset argument", name, found.reset_arguments)
+    return _made_class(found.name, json.dumps(defaults))
+
+
+@cache
+def _made_class(environment: str, defaults_json: str) -> type[ToolEnvironment]:
+    """Return the class for an environment and the reset arguments of its episodes, as JSON.
+
+    The same arguments give the same class, so that a class that was pickled and loaded in one
+    process is still itself.
+    """
+    found, defaults = get_environment(environment), json.loads(defaults_json)
+    tools = found.tools.offered(default_reset(found, defaults))
     members: dict[str, Any] = {tool.name: _method(tool) for tool in tools.tools}
     title = "".join(word.title() for word in found.name.split("_"))
-    members |= {"environment": found.name, "_offered": tools.names}
+    members |= {"environment": found.name, "_offered": tools.names, "_defaults": defaults}
+    members |= {"_made_from": (_made_class, (environment, defaults_json))}
     members |= {"__doc__": found.description, "__module__": __name__}
-    return type(f"{title}Environment", (ToolEnvironment,), members)
+    return EnvironmentType(f"{title}Environment", (ToolEnvironment,), members)
 
 
-def components(*names: str) -> list[Callable[..., list[float]]]:
+def _reduce_class(made: type[ToolEnvironment]) -> str | tuple[Any, ...]:
+    """Tell pickle how a class is made again; one that somebody declared is found by its name."""
+    return made.__dict__.get("_made_from") or made.__qualname__
+
+
+copyreg.pickle(EnvironmentType, _reduce_class)  # type: ignore[arg-type]
+
+
+class RewardComponent:
+    """A reward function that logs one part of what was earned; see `components`."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name  # TRL logs reward functions by it
+
+    def __call__(
+        self,
+        environments: Sequence[ToolEnvironment] | None = None,
+        completions: Sequence[Any] = (),
+        **_: Any,
+    ) -> list[float] | list[None]:
+        """Return the part for each rollout; None where the trainer passes no environments.
+
+        Raises:
+            UnknownNameError: the episodes' ends tell of no such part; names the nearest.
+        """
+        name = self.__name__
+        if environments is None:  # TRL's asynchronous trainer, which leaves None out
+            return [None] * len(completions)
+        earned = [each._episode.metrics for each in environments]
+        if any(COMPONENTS in each.info for each in environments):
+            require_name("component", name, set().union(*earned))
+        return [each.get(name, 0.0) for each in earned]
+
+
+def components(*names: str) -> list[RewardComponent]:
     """Reward functions that log parts of what was earned, such as `exact` or `grounded`.
 
     Give them `reward_weights` of 0, so that they are logged and pay nothing; 0 without a report.
     """
-    return [_component(name) for name in names]
+    return [RewardComponent(name) for name in names]
 
 
 def build_dataset(
-    split: str,
-    first: int = 0,
+    split: str | None = DEFAULT_SPLIT,
+    first: int | None = 0,
     count: int | None = None,
     environment: str | None = None,
     reset: Mapping[str, Any] | None = None,
@@ -122,13 +207,15 @@ def dataset_of(
     with installed_by("openenv-metric-tracker-rl[trl]"):
         from datasets import Dataset
 
+    if not rows:
+        raise InvalidValueError("rows", rows, "at least one row")
     brief = get_environment(environment).brief(briefed_as or rows[0])
     prompt = [{"role": "system", "content": brief}, {"role": "user", "content": ""}]
     return Dataset.from_list([{"prompt": prompt, **row} for row in rows])
 
 
 def build_eval_datasets(
-    split: str = "validation",
+    split: str | None = "validation",
     count: int | None = None,
     environment: str | None = None,
     reset: Mapping[str, Any] | None = None,
@@ -149,21 +236,17 @@ def build_eval_datasets(
     Raises:
         UnknownNameError, InvalidValueError: see `split_rows`.
     """
+    split = "validation" if split is None else split
     if levels is None:
         rows = split_rows(split, 0, None, environment)
         levels = list(dict.fromkeys(row["level"] for row in rows if "level" in row))
     return {level: build_dataset(split, 0, count, environment, reset, level) for level in levels}
 
 
-def _component(name: str) -> Callable[..., list[float]]:
-    def component(environments: Sequence[ToolEnvironment], **_: Any) -> list[float]:
-        earned = [each._episode.metrics for each in environments]
-        if any(COMPONENTS in each.info for each in environments):
-            require_name("component", name, set().union(*earned))
-        return [each.get(name, 0.0) for each in earned]
-
-    component.__name__ = name  # TRL logs them by it
-    return component
+def _prompt_text(prompt: Any) -> str:
+    """Return everything that a row's prompt says; empty where it has none."""
+    messages = read_value(prompt)
+    return messages if isinstance(messages, str) else "\n".join(message_texts(messages or ()))
 
 
 def _method(tool: Tool) -> Callable[..., str]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_integer
 from openenv_kit.play.curriculum import Curriculum
+from openenv_kit.play.row_values import read_number
+from openenv_kit.play.split_rows import reset_arguments
+from openenv_kit.play.task_draws import draw_task, names_task
 from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.trl import ToolEnvironment, dataset_of, environment_class
 from openenv_kit.trainers.trl_monitor import PlayedLevel, warn_below_budget
@@ -54,6 +58,8 @@ class CurriculumCallback(TrainerCallback):
         self.curriculum = curriculum
         self._environment = get_environment(environment)
         self._finished: list[_Finished] = []
+        self._class: type[ToolEnvironment] | None = None
+        self._is_copy = False  # in another process, where no step ends
 
     def build_dataset(self, count: int) -> datasets.Dataset:
         """Return a dataset of `count` tasks, each of the stage that runs when it is played."""
@@ -63,32 +69,33 @@ class CurriculumCallback(TrainerCallback):
         return dataset_of(rows, name, briefed_as=self.curriculum.stages[0])
 
     def environment_class(self) -> type[ToolEnvironment]:
-        """Return the class for `environment_factory`, which plays the running stage."""
-        callback, first = self, self.reset_arguments(0)
-        base = environment_class(self._environment.name, reset=first)
+        """Return the class for `environment_factory`, which plays the running stage.
 
-        class CurriculumEnvironment(base):  # type: ignore[misc, valid-type]
-            _group: _Group | None = None
+        Without a dataset each reset draws a task of that stage. In another process, such as that
+        of TRL's asynchronous trainer, the class stays at the stage it had when it was sent there.
+        """
+        if self._class is None:
+            self._class = _curriculum_class(self)
+        return self._class
 
-            def reset(self, **row: Any) -> str:
-                number = row.get("task_number")
-                self.stage = self._group = None
-                if number is None:  # a row of an evaluation, which fixes its task
-                    return str(super().reset(**row))
-                self.stage = callback.curriculum.stage
-                self._group = _Group(self.stage, number)
-                return str(super().reset(**row, **callback.reset_arguments(number)))
+    def draw_task_number(self) -> int:
+        """Return the number of a task of the running stage, for a reset without a row."""
+        stage = self.curriculum.stages[self.curriculum.stage]
+        if "split" not in stage:
+            return random.getrandbits(31)
+        return int(draw_task(self._environment, {"split": stage["split"]})["index"])
 
-            def get_reward(self) -> float:
-                reward = float(super().get_reward())
-                if self._group is not None:  # the first of several calls for one rollout
-                    callback._finished.append(_Finished(self._group, reward))
-                    self._group = None
-                return reward
+    def record_reward(self, group: _Group, reward: float) -> None:
+        """Remember the reward of a finished rollout until the end of the step."""
+        if not self._is_copy:
+            self._finished.append(_Finished(group, reward))
 
-        CurriculumEnvironment.__name__ = base.__name__  # TRL logs the reward by it
-        CurriculumEnvironment.__doc__ = base.__doc__
-        return CurriculumEnvironment
+    def __getstate__(self) -> dict[str, Any]:
+        return {"curriculum": self.curriculum, "environment": self._environment.name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        CurriculumCallback.__init__(self, state["curriculum"], state["environment"])
+        self._is_copy = True
 
     def reset_arguments(self, number: int) -> dict[str, Any]:
         """Return the arguments of the reset that plays a task of the running stage."""
@@ -119,6 +126,48 @@ class CurriculumCallback(TrainerCallback):
         for group, rewards in _grouped(finished).items():
             self.curriculum.record_group(rewards, group.stage)
         state.stateful_callbacks[STATE_KEY] = self.curriculum.state_dict()
+
+
+def _curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
+    base = environment_class(callback._environment.name, reset=callback.reset_arguments(0))
+
+    class CurriculumEnvironment(base):  # type: ignore[misc, valid-type]
+        _made_from = (_load_class, (callback,))
+        _group: _Group | None = None
+
+        def reset(self, **row: Any) -> str:
+            self.stage = self._group = None
+            number = read_number(row.get("task_number"))
+            arguments = reset_arguments(row, self.environment)
+            if number is None and names_task(arguments):
+                return str(super().reset(**row))  # a row of an evaluation, which fixes its task
+            has_number = number is not None
+            number = number if has_number else callback.draw_task_number()
+            require_integer("task_number", number, 0, 2**31)
+            self.stage = callback.curriculum.stage
+            self._group = _Group(self.stage, number)
+            arguments = {**arguments, **callback.reset_arguments(number)}
+            return str(self._start(row, arguments, has_task=has_number))
+
+        def get_reward(self) -> float:
+            reward = float(super().get_reward())
+            if self._group is not None:  # the first of several calls for one rollout
+                callback.record_reward(self._group, reward)
+                self._group = None
+            return reward
+
+    CurriculumEnvironment.__name__ = base.__name__  # TRL logs the reward by it
+    CurriculumEnvironment.__doc__ = base.__doc__
+    return CurriculumEnvironment
+
+
+def _load_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
+    """Return the class of a callback that was pickled, which no results of steps reach."""
+    log.warning(
+        "the curriculum stays at stage %d: rewards of rollouts in another process do not reach it",
+        callback.curriculum.stage,
+    )
+    return callback.environment_class()
 
 
 class _Group(NamedTuple):

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.play.curriculum import DIFFERENCE
+from openenv_kit.play.row_values import read_value
+from openenv_kit.play.split_rows import reset_arguments
 from openenv_kit.play.token_budgets import DigitTokens, find_token_budget
 from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.trl import ToolEnvironment
@@ -84,8 +86,8 @@ class RolloutMonitor(TrainerCallback):
     def __call__(
         self,
         completions: Sequence[Sequence[Mapping[str, Any]]],
-        completion_ids: Sequence[Sequence[int]],
-        log_metric: Callable[[str, float], None],
+        completion_ids: Sequence[Sequence[int]] = (),
+        log_metric: Callable[[str, float], None] | None = None,
         environments: Sequence[ToolEnvironment] | None = None,
         **columns: Any,
     ) -> list[float]:
@@ -97,11 +99,12 @@ class RolloutMonitor(TrainerCallback):
         """
         if self._end_tokens is None:
             raise ConfigurationError("RolloutMonitor is missing in callbacks=[…] of GRPOTrainer.")
-        if environments is None:
+        if environments is None or log_metric is None:
             raise ConfigurationError(
-                "RolloutMonitor needs environment_factory=environment_class()."
+                "RolloutMonitor needs environment_factory=environment_class(), and a trainer that "
+                "hands its environments to reward functions: TRL's asynchronous trainer does not."
             )
-        levels = columns.get("level") or [None] * len(completions)
+        levels = [read_value(level) for level in columns.get("level") or [None] * len(completions)]
         measured: dict[str, list[float]] = defaultdict(list)
         for environment, level, messages, ids in zip(
             environments, levels, completions, completion_ids, strict=False
@@ -202,16 +205,20 @@ def _rewards(
 
 def _played(dataset: datasets.Dataset) -> list[PlayedLevel]:
     """Return the levels and modes of play of a dataset's rows."""
-    names = [name for name in dataset.column_names if name not in ("prompt", "task", "index")]
+    names = [name for name in dataset.column_names if name not in ("prompt", "task")]
     if "level" not in names:
         return []
-    distinct = dict.fromkeys(zip(*(dataset[name] for name in names), strict=True))
-    rows = [dict(zip(names, values, strict=True)) for values in distinct]
-    return [
-        PlayedLevel(row.pop("environment"), level, row)
-        for row in rows
-        if (level := row.pop("level")) is not None
-    ]
+    distinct: dict[str, PlayedLevel] = {}
+    for values in zip(*(dataset[name] for name in names), strict=True):
+        row = {name: read_value(value) for name, value in zip(names, values, strict=True)}
+        environment, level = row.pop("environment"), row.pop("level")
+        if environment is None or level is None:
+            continue
+        reset = reset_arguments(row, environment)
+        reset.pop("index", None)
+        played = PlayedLevel(environment, level, reset)
+        distinct.setdefault(repr(played), played)
+    return list(distinct.values())
 
 
 def _digit_tokens(processing_class: Any) -> DigitTokens:

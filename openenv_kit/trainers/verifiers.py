@@ -19,7 +19,8 @@ from pydantic import Field
 
 from openenv_kit.environment import ERROR, get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.play.split_rows import reset_arguments, split_rows
+from openenv_kit.play.split_rows import DEFAULT_SPLIT, reset_arguments, split_rows
+from openenv_kit.play.task_draws import default_reset
 from openenv_kit.tool import Catalogue, Tool, compact
 from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.signatures import dress, given
@@ -44,9 +45,9 @@ class EpisodeState(vf.State):
 
 
 class EpisodeData(vf.TaskData):
-    """One task: the arguments of its reset."""
+    """One task: the arguments of its reset; without them, a task of the split is drawn."""
 
-    reset: dict[str, Any]
+    reset: dict[str, Any] = Field(default_factory=dict)
 
 
 class EpisodeToolsetConfig(vf.ToolsetConfig):
@@ -68,11 +69,12 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
 
     async def setup_task(self, task: Any) -> None:
         """Start the task's episode."""
-        self._episode = ToolEpisode(self.config.base_url, self.config.environment)
+        defaults = {"split": self.config.split, **self.config.reset}
+        self._episode = ToolEpisode(self.config.base_url, self.config.environment, defaults)
         # Raised here, it would end this process, and verifiers would wait minutes for its port.
         self._lost = ""
         try:
-            self._episode.reset(task.reset, self._offered.names)
+            self._episode.reset(getattr(task, "reset", None), self._offered.names)
         except (ConfigurationError, ServerError) as problem:
             self._lost = str(problem)
 
@@ -85,9 +87,9 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
 
     @property
     def _offered(self) -> Catalogue:
-        split = {"split": self.config.split} if self.config.split else {}
-        tools = get_environment(self.config.environment).tools
-        return tools.offered({**split, **self.config.reset})
+        found = get_environment(self.config.environment)
+        chosen = {"split": self.config.split, **self.config.reset}
+        return found.tools.offered(default_reset(found, chosen))
 
     def _tool(self, tool: Tool) -> Callable[..., str]:
         def call(**arguments: Any) -> str:
@@ -166,11 +168,11 @@ class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
 class EpisodeTasksetConfig(vf.TasksetConfig):
     """Knobs under `--env.taskset.*`; `reset` holds further arguments of every reset."""
 
-    split: str = "train"
+    split: str | None = DEFAULT_SPLIT
     level: str | None = None
-    first: int = 0
+    first: int | None = 0
     count: int | None = None
-    reset: dict[str, Any] = Field(default_factory=dict)
+    reset: dict[str, Any] | None = None
     task: EpisodeTaskConfig = EpisodeTaskConfig()
 
 
@@ -181,7 +183,7 @@ class EpisodeTaskset(vf.Taskset[EpisodeTask, EpisodeTasksetConfig]):
         # By its name: where the tools are served, ENVIRONMENT may name another.
         environment = get_environment(self.config.task.tools.environment).name
         episode = ToolEpisode(environment=environment)
-        split, reset = self.config.split, self.config.reset
+        split, reset = self.config.split or DEFAULT_SPLIT, self.config.reset or {}
         first, count, level = self.config.first, self.config.count, self.config.level
         rows = split_rows(split, first, count, environment, reset, level)
         played = {"environment": environment, "split": split, "reset": reset}
