@@ -23,12 +23,12 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from openenv_kit.addresses import is_loopback
 from openenv_kit.agent.servers import Say, Server
 from openenv_kit.agent.settings import TOKEN_VARIABLE, AgentSettings
 from openenv_kit.environment import ERROR
 from openenv_kit.errors import ServerError
 from openenv_kit.play.recording import digest_of
-from openenv_kit.serving.settings import is_loopback
 
 MAX_REPLY_BYTES = 100 * 2**20
 LOST = (OSError, TimeoutError, WebSocketException, EOFError)

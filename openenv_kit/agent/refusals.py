@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from openenv_kit.addresses import is_loopback
 from openenv_kit.agent.answer_limit import is_about_context
 from openenv_kit.agent.failures import (
     SERVER_OPTIONS,
@@ -15,7 +16,6 @@ from openenv_kit.agent.failures import (
 )
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.errors import ModelError
-from openenv_kit.serving.settings import is_loopback
 
 KEY_WORDS = re.compile(r"api[ _-]?key.{0,20}(not valid|invalid)|invalid.api.key", re.IGNORECASE)
 CREDIT_WORDS = re.compile(

@@ -21,6 +21,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
+from openenv_kit.addresses import is_loopback
 from openenv_kit.errors import echo
 from openenv_kit.serving import frames, metrics
 from openenv_kit.serving.handles import PLAYER, TRAINER
@@ -29,7 +30,6 @@ from openenv_kit.serving.settings import (
     ANONYMOUS_PARTICIPANT,
     TRAINER_PARTICIPANT,
     Settings,
-    is_loopback,
 )
 from openenv_kit.serving.store import StoreError
 

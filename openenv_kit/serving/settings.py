@@ -5,7 +5,6 @@ docs/serving.md shows them as a table, and a test compares the two.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -322,14 +321,3 @@ def _refusal(problem: Mapping[str, Any]) -> InvalidValueError:
 def settings() -> Settings:
     """This process's settings."""
     return load_settings()
-
-
-@lru_cache(maxsize=256)
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own, reachable from nowhere else."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

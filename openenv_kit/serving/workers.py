@@ -16,7 +16,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from openenv_kit.serving.settings import Settings, is_loopback
+from openenv_kit.addresses import is_loopback
+from openenv_kit.serving.settings import Settings
 
 if TYPE_CHECKING:
     from uvicorn.supervisors import Multiprocess

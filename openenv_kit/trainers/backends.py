@@ -16,12 +16,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from openenv_kit.addresses import is_loopback
 from openenv_kit.agent.settings import TOKEN_VARIABLE, address
 from openenv_kit.environment import ERROR, Environment, get_environment
 from openenv_kit.errors import InvalidValueError, ServerError, echo
 from openenv_kit.play.driver import observed
 from openenv_kit.play.policies import Action, Observed
-from openenv_kit.serving.settings import is_loopback
 
 LOG = logging.getLogger("openenv_kit.trainers")
 CONNECT_TIMEOUT_S = 10.0
