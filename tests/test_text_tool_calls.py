@@ -1,7 +1,8 @@
-"""What stands in a model's thinking is no call; of the calls outside, the last complete one counts."""
+"""A call in a model's thinking is not made; of those outside, the last complete one is."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -111,9 +112,7 @@ def skyrl(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         module.__dict__.update(members)
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "openenv_kit.trainers.skyrl", raising=False)
-    from openenv_kit.trainers import skyrl
-
-    yield skyrl
+    yield importlib.import_module("openenv_kit.trainers.skyrl")
     sys.modules.pop("openenv_kit.trainers.skyrl", None)
 
 
