@@ -44,8 +44,12 @@ def read_value(value: Any) -> Any:
     return value
 
 
-def read_number(value: Any) -> Any:
+def read_number(value: Any, name: str = "number") -> Any:
     """Return a value of a row, with a float without a fraction as an integer.
+
+    Args:
+        value: what the row holds.
+        name: of its column, for errors.
 
     Raises:
         InvalidValueError: the float is too large to say which integer it was.
@@ -55,7 +59,7 @@ def read_number(value: Any) -> Any:
         return number
     if abs(number) >= MAX_EXACT_FLOAT:
         raise InvalidValueError(
-            "number", number, "an integer; a float of this size may have been rounded"
+            name, number, "an integer; a float of this size may have been rounded"
         )
     return int(number)
 

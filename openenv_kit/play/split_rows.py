@@ -144,7 +144,9 @@ def reset_arguments(row: Mapping[str, Any] | None, environment: str | None = Non
         columns = nested
     # A float without a fraction is what a gap in a column makes of an integer.
     read = {
-        name: (read_value if name == "difficulty" else read_number)(columns.get(name))
+        name: read_value(columns.get(name))
+        if name == "difficulty"
+        else read_number(columns.get(name), name)
         for name in names
     }
     return {name: value for name, value in read.items() if value is not None}

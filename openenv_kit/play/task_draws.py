@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from openenv_kit.environment import Environment
+from openenv_kit.environment import Environment, get_environment
 from openenv_kit.play.curriculum import level_named
 from openenv_kit.play.split_rows import DEFAULT_SPLIT, Row, TaskPlaces, find_places
 
@@ -72,7 +72,7 @@ def draw_task(
     split = str(arguments.pop("split", default_split(environment)))
     difficulty = arguments.pop("difficulty", None)
     level = None if difficulty is None else level_named(difficulty)
-    places = _find_places(environment, split, level)
+    places = _find_places(environment.name, split, level)
     if seed is None:
         index = _next_index(environment.name, places, level)
     else:
@@ -80,8 +80,10 @@ def draw_task(
     return {**environment.splits.task(places.split, index).reset_arguments(), **arguments}
 
 
-# Reading the levels of a split takes a second.
-_find_places = lru_cache(maxsize=64)(find_places)
+@lru_cache(maxsize=64)
+def _find_places(environment: str, split: str, level: str | None) -> TaskPlaces:
+    """Return what `find_places` does, which reads a whole split for a second."""
+    return find_places(get_environment(environment), split, level)
 
 
 def _next_index(environment: str, places: TaskPlaces, level: str | None) -> int:

@@ -14,7 +14,7 @@ import os
 import ssl
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from openenv_kit.addresses import is_loopback
 from openenv_kit.agent.settings import TOKEN_VARIABLE, address
@@ -38,21 +38,50 @@ AWAY = (502, 503, 504)
 """Statuses from a proxy whose server is down."""
 
 
+class PlayedStep(NamedTuple):
+    """A step of an episode, with the result of its slow computation if it had one."""
+
+    action: Action
+    slow_result: dict[str, Any] | None
+
+
 class InProcess:
-    """Plays against its own session, without a server."""
+    """Plays against its own session, without a server.
+
+    It is pickled as what was played, which is played again where it is loaded.
+    """
 
     def __init__(self, environment: Environment) -> None:
+        self._environment = environment
         self._session = environment.session()
+        self._reset: Mapping[str, Any] | None = None
+        self._steps: list[PlayedStep] = []
 
     def reset(self, arguments: Mapping[str, Any]) -> Observed:
-        return observed(self._session.reset(**arguments))
+        reply = self._session.reset(**arguments)
+        if reply.status != ERROR:  # a refused reset leaves the running episode as it is
+            self._reset, self._steps = dict(arguments), []
+        return observed(reply)
 
     def step(self, action: Action) -> Observed:
         reply = self._session.step(action)
+        self._steps.append(PlayedStep(action, self._session.last_slow_result))
         return {**observed(reply), **_with_info(reply.info)}
 
     def close(self) -> None:
         """Nothing to release."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        played = {"reset": self._reset, "steps": self._steps}
+        return {"environment": self._environment.name, **played}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        InProcess.__init__(self, get_environment(state["environment"]))
+        if state["reset"] is not None:
+            self.reset(state["reset"])
+        for step in state["steps"]:
+            self._session.replay_step(*step)
+            self._steps.append(step)
 
 
 class Remote:

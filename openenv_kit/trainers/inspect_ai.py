@@ -70,12 +70,18 @@ def episodes(
     )
 
 
-@solver
-def play_episode(base_url: str | None = None, environment: str | None = None) -> Solver:
-    """Starts the sample's episode and lets the model call its tools until it submits."""
+class EpisodeSolver:
+    """Plays the sample's episode; see `play_episode`."""
 
-    async def solve(state: TaskState, generate: Generate) -> TaskState:
-        episode = ToolEpisode(base_url, environment)
+    def __init__(self, base_url: str | None, environment: str) -> None:
+        self.base_url, self.environment = base_url, environment
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Inspect adds closures of its own to a solver or scorer: pickle makes it anew.
+        return play_episode, (self.base_url, self.environment)
+
+    async def __call__(self, state: TaskState, generate: Generate) -> TaskState:
+        episode = ToolEpisode(self.base_url, self.environment)
         try:
             state.user_prompt.text = episode.reset(state.metadata)
             state.messages.insert(0, ChatMessageSystem(content=episode.brief))
@@ -88,18 +94,23 @@ def play_episode(base_url: str | None = None, environment: str | None = None) ->
         finally:
             episode.close()
 
-    return solve
 
+@solver
+def play_episode(base_url: str | None = None, environment: str | None = None) -> Solver:
+    """Starts the sample's episode and lets the model call its tools until it submits.
 
-@scorer(metrics=[mean(), stderr()])
-def report_score() -> Scorer:
-    """The environment's own score, 0 if nothing was submitted.
-
-    Raises:
-        ServerError: the server was lost, so that nothing was measured.
+    A sample without a reset in its metadata starts another task of the train split each time.
     """
+    return EpisodeSolver(base_url, get_environment(environment).name)
 
-    async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001
+
+class ReportScorer:
+    """Reads the environment's own score; see `report_score`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return report_score, ()
+
+    async def __call__(self, state: TaskState, target: Target) -> Score:
         if lost := state.store.get(LOST):
             raise ServerError(lost)
         earned = {"tool_calls": 0, "submitted": False} | state.store.get(METRICS, {})
@@ -109,18 +120,32 @@ def report_score() -> Scorer:
             metadata={**earned, **state.store.get(INFO, {})},
         )
 
-    return score
+
+@scorer(metrics=[mean(), stderr()])
+def report_score() -> Scorer:
+    """The environment's own score, 0 if nothing was submitted.
+
+    Raises:
+        ServerError: the server was lost, so that nothing was measured.
+    """
+    return ReportScorer()
+
+
+class RewardsScorer:
+    """Reads what each reward would have paid; see `rewards`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rewards, ()
+
+    async def __call__(self, state: TaskState, target: Target) -> Score:
+        earned = state.store.get(METRICS, {})
+        return Score(value={name: earned.get(name, 0.0) for name in (*REWARDS, GROUNDED)})
 
 
 @scorer(metrics={"*": [mean(), stderr()]})
 def rewards() -> Scorer:
     """What each reward would have paid, whichever was, and `grounded`; 0 without a report."""
-
-    async def score(state: TaskState, target: Target) -> Score:  # noqa: ARG001
-        earned = state.store.get(METRICS, {})
-        return Score(value={name: earned.get(name, 0.0) for name in (*REWARDS, GROUNDED)})
-
-    return score
+    return RewardsScorer()
 
 
 def _tool(tool: KitTool, episode: ToolEpisode, state: TaskState) -> Tool:

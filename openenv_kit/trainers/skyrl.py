@@ -87,6 +87,8 @@ class TextEpisode(BaseTextEnv):
         has_task = names_task(reset_arguments(self._row, self._episode.environment.name))
         if self._episode.brief not in said and not (has_task and said.strip()):
             rules = _system_prompt(self._episode.brief, self._episode.tools)
+            if messages and messages[0]["role"] == "system":  # templates allow one of them
+                rules += f"\n\n{messages.pop(0)['content']}"
             messages = [{"role": "system", "content": rules}, *messages]
         if messages[-1]["role"] == "system":
             messages.append({"role": "user", "content": ""})

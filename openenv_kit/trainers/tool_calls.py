@@ -126,8 +126,7 @@ class ToolEpisode:
             wanted = f"{played!r}, which the player was made for"
             raise InvalidValueError("the row's environment", row_environment, wanted)
         with self._turn:
-            arguments = reset_arguments(row, played)
-            arguments, opening = self._start(arguments)
+            arguments, opening = self._start(reset_arguments(row, played))
             tools = self.environment.tools.offered(opening)
             fitting = self._fitting_tools(arguments, tools)
             if offered and set(offered) not in [set(each.names) for each in fitting]:

@@ -15,7 +15,7 @@ import os
 from abc import ABCMeta
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, require_name
@@ -137,7 +137,8 @@ def _made_class(environment: str, defaults_json: str) -> type[ToolEnvironment]:
     members |= {"environment": found.name, "_offered": tools.names, "_defaults": defaults}
     members |= {"_made_from": (_made_class, (environment, defaults_json))}
     members |= {"__doc__": found.description, "__module__": __name__}
-    return EnvironmentType(f"{title}Environment", (ToolEnvironment,), members)
+    made: Any = EnvironmentType(f"{title}Environment", (ToolEnvironment,), members)
+    return cast("type[ToolEnvironment]", made)
 
 
 def _reduce_class(made: type[ToolEnvironment]) -> str | tuple[Any, ...]:

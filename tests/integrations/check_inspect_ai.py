@@ -1,6 +1,7 @@
 """Inspect AI runs the task with its own mock model."""
 
 import os
+import pickle
 import random
 import re
 import subprocess
@@ -8,7 +9,9 @@ import sys
 
 import pytest
 from guides import ENVIRONMENTS, run_blocks
+from inspect_ai import Task
 from inspect_ai import eval as inspect_eval
+from inspect_ai.dataset import Sample
 from inspect_ai.log import list_eval_logs, read_eval_log
 from inspect_ai.model import ModelOutput, ModelUsage, get_model
 from remote import NO_SERVER, NOWHERE, address, episodes_served
@@ -19,7 +22,7 @@ from metric_tracker_rl.policies import get_policy
 from openenv_kit.errors import ServerError
 from openenv_kit.play.driver import observed, play
 from openenv_kit.trainers.backends import Remote
-from openenv_kit.trainers.inspect_ai import episodes
+from openenv_kit.trainers.inspect_ai import episodes, play_episode, report_score
 from openenv_kit.trainers.tool_calls import next_call
 from research.scripted_endpoint import MODEL, ScriptedEndpoint
 
@@ -225,6 +228,23 @@ def test_the_guides_example_runs_as_it_stands(environment, tmp_path, capsys, mon
         assert run_blocks("inspect_ai", tmp_path) == 1
         assert endpoint.requests >= 2 * 3
     assert capsys.readouterr().out.split()[-1] == "1.0"
+
+
+def test_task_is_pickled_with_its_solver_and_scorers():
+    task = episodes(split="validation", count=2)
+    loaded = pickle.loads(pickle.dumps(task))
+    assert [sample.id for sample in loaded.dataset] == [sample.id for sample in task.dataset]
+    assert loaded.solver.environment == task.solver.environment == "metric_tracker_rl"
+
+
+def test_sample_without_a_reset_plays_another_task_of_train(tmp_path):
+    samples = [Sample("", id=number, metadata=given) for number, given in enumerate([{}, None])]
+    task = Task(dataset=samples, solver=play_episode(), scorer=report_score(), message_limit=160)
+    (log,) = inspect_eval(task, model=scripted("reference"), display="none", log_dir=str(tmp_path))
+    assert (log.status, scores(log)) == ("success", [1.0, 1.0])
+    openings = [sample.messages[1].text for sample in log.samples]
+    assert openings[0] != openings[1]
+    assert log.samples[0].messages[0].role == "system"
 
 
 def test_an_unknown_split_is_refused():

@@ -123,6 +123,12 @@ def test_a_session_that_was_never_seeded_is_masked(client):
     assert (verified["reward"], verified["mask_sample"]) == (0.0, True)
 
 
+def test_session_without_a_reset_starts_another_task_and_is_told_the_rules(client):
+    told = [client.post("/seed_session", json=body).json() for body in ({}, {"reset": None})]
+    assert told[0]["instructions"] != told[1]["instructions"]
+    assert all(each["instructions"].startswith(ENVIRONMENT.brief()) for each in told)
+
+
 def test_sessions_do_not_share_their_episodes(client):
     seen = []
     for row in data_rows("validation", count=2):

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import pickle
 import random
 
 import pytest
@@ -144,6 +145,28 @@ def test_no_later_turn_changes_the_first_final_reward(seed):
             assert (output["reward"], output["done"]) == (final, True)
             assert env.get_metrics()["score"] == final
     assert final is not None
+
+
+def test_call_in_thinking_is_not_made():
+    (row,) = dataset_rows("validation", count=1)
+    env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
+    env.init(row["prompt"])
+    rehearsed = say(("submit_solution", {"rows": []})).partition("\n")[2]
+    output = env.step(f"<think>{rehearsed}</think>\n{say(('list_dates', {}))}")
+    assert not output["done"]
+    assert '"dates"' in output["observations"][0]["content"]
+
+
+def test_episode_without_a_row_plays_another_task_and_is_pickled():
+    openings = []
+    for _ in range(2):
+        env = skyrl_gym.make(ENV_ID)
+        (system, user), _ = env.init([])
+        assert system["content"].startswith(ENVIRONMENT.brief())
+        openings.append(user["content"])
+        loaded = pickle.loads(pickle.dumps(env))
+        assert '"dates"' in loaded.step(say(("list_dates", {})))["observations"][0]["content"]
+    assert openings[0] != openings[1]
 
 
 def test_the_dataset_is_json_lines(tmp_path):

@@ -7,6 +7,7 @@ tokens. Tool schemas, the tool loop, parsing, rewards and the update are TRL's.
 
 import inspect
 import json
+import multiprocessing
 import re
 from pathlib import Path
 
@@ -316,6 +317,51 @@ def test_curriculum_moves_on_and_resumes_from_a_checkpoint(tokenizer, tmp_path):
     assert second.state.global_step == 2
     assert resumed.curriculum.groups == [[1, 0], [1, 0], [0, 0]]
     assert resumed.curriculum.stage == 2
+
+
+def test_training_without_a_dataset_plays_fresh_tasks_with_their_rules(tokenizer, tmp_path):
+    seen = []
+
+    class Seen(environment_class(level="rung_1", reset=LEAN)):
+        def reset(self, **row):
+            seen.append(super().reset(**row))
+            return seen[-1]
+
+    trainer = lean_trainer(
+        tokenizer,
+        tmp_path,
+        RolloutMonitor(),
+        {"max_steps": 2},
+        train_dataset=None,
+        environment_factory=Seen,
+    )
+    trainer.train()
+    assert first_log(trainer)["reward"] == 1.0
+    assert len(set(seen)) == len(seen) == 4
+    assert all(each.startswith(trainer.environments[0]._episode.brief) for each in seen)
+
+
+def load_in_child(things, answers):
+    """Reset the environments that another process was sent; it is started anew."""
+    classes = [each for each in things if isinstance(each, type)]
+    answers.put([(each.__name__, each().reset()[:40]) for each in classes])
+
+
+def test_everything_handed_to_the_trainer_is_sent_to_a_spawned_process():
+    stages = [{"split": f"train_rung_{number}", **LEAN} for number in (1, 2)]
+    callback = CurriculumCallback(Curriculum(stages))
+    classes = [environment_class(name) for name in ENVIRONMENTS]
+    things = [*classes, callback.environment_class(), callback, RolloutMonitor()]
+    things += [*components("exact", "grounded"), build_dataset("train", count=2)]
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    child = context.Process(target=load_in_child, args=(things, answers))
+    child.start()
+    played = answers.get(timeout=120)
+    child.join()
+    assert child.exitcode == 0
+    assert [name for name, _ in played] == [each.__name__ for each in things[:4]]
+    assert all(said.startswith("You are") for _, said in played)
 
 
 def test_eval_datasets_give_metrics_by_level(tokenizer, tmp_path):

@@ -1,6 +1,7 @@
 """verifiers loads the taskset by its id and plays it, tools and all, with a scripted model."""
 
 import asyncio
+import pickle
 import random
 import re
 from types import SimpleNamespace
@@ -221,6 +222,34 @@ def test_the_model_is_offered_every_tool():
         for name, field in declared["properties"].items():
             assert field.items() <= given["properties"][name].items(), (tool.name, name)
     assert trace.task.data.system_prompt == ENVIRONMENT.brief()
+
+
+def test_taskset_and_its_parts_are_pickled():
+    taskset = vf.load_environment(config(count=1)).taskset
+    (task,) = taskset
+    for thing in (taskset, task, task.data, EpisodeToolset(EpisodeToolsetConfig())):
+        assert type(pickle.loads(pickle.dumps(thing))) is type(thing)
+    assert pickle.loads(pickle.dumps(task)).data == task.data
+
+
+def test_taskset_takes_none_for_every_argument():
+    nothing = dict.fromkeys(("split", "level", "first", "reset"))
+    (task,) = vf.load_environment(config(count=1, **nothing)).taskset
+    assert task.data.reset == {"split": "train", "index": 0}
+
+
+def test_task_without_a_reset_starts_another_one_of_its_split():
+    async def play():
+        tasks = []
+        for task in (SimpleNamespace(), SimpleNamespace(reset=None), SimpleNamespace(reset={})):
+            toolset = SlowChannel(EpisodeToolsetConfig(split="validation"))
+            await toolset.setup_task(task)
+            tasks.append(toolset._episode._backend._session.task_id)
+        return tasks
+
+    tasks = asyncio.run(play())
+    assert len(set(tasks)) == 3
+    assert all(task.startswith("validation-") for task in tasks)
 
 
 def test_an_unknown_split_is_refused_with_the_splits_there_are():
