@@ -13,6 +13,7 @@ from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.play.split_rows import split_rows
+from openenv_kit.trainers import backends
 from openenv_kit.trainers.openenv_harness import (
     ToolSessionFactory,
     collect,
@@ -53,7 +54,15 @@ def test_collections_play_on_a_server_too(server_url, tmp_path):
     assert episodes_served(server_url) == before + 2
 
 
-def test_where_no_server_is_sessions_and_collections_say_how_to_start_one(tmp_path, capsys):
+@pytest.fixture
+def impatient(monkeypatch):
+    """Adapters that wait for no server."""
+    monkeypatch.setattr(backends, "PATIENCE_S", 0.0)
+
+
+def test_where_no_server_is_sessions_and_collections_say_how_to_start_one(
+    tmp_path, capsys, impatient
+):
     nowhere = "http://127.0.0.1:9"
     said = r"No server answers at http://127\.0\.0\.1:9 .*`server --port 9`"
     with pytest.raises(ServerError, match=said):
@@ -226,7 +235,7 @@ def test_a_folder_of_which_a_part_was_asked_for_again_knows_the_rest(tmp_path):
         collect(tmp_path, [ROWS[0], ROWS[0]])
 
 
-def test_a_folder_in_which_nothing_could_be_collected_takes_another_player(tmp_path):
+def test_a_folder_in_which_nothing_could_be_collected_takes_another_player(tmp_path, impatient):
     assert collect(tmp_path, ROWS[:1], base_url="http://127.0.0.1:9").num_failed == 1
     assert collect(tmp_path, ROWS[:1], player="null").num_collected == 1
 

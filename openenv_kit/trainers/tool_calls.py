@@ -18,6 +18,7 @@ from openenv_kit.errors import (
     RefusedResetError,
     ServerError,
     ToolArgumentError,
+    UnknownNameError,
     require_name,
 )
 from openenv_kit.play.row_values import read_row, read_value
@@ -146,7 +147,10 @@ class ToolEpisode:
         """Start the episode with these reset arguments, or of a task drawn for them."""
         chosen = arguments if names_task(arguments) else {**self._defaults, **arguments}
         is_drawn = not names_task(chosen)
-        tried = draw_task(self.environment, chosen) if is_drawn else chosen
+        try:
+            tried = draw_task(self.environment, chosen) if is_drawn else chosen
+        except UnknownNameError as problem:
+            raise RefusedResetError(chosen, str(problem)) from None
         opening = self._backend.reset(tried)
         if opening["status"] == ERROR and is_drawn and arguments:
             # Some arguments configure an episode of their own, for which a split leaves no room.
