@@ -158,7 +158,9 @@ def answer(observation: Mapping[str, Any]) -> dict[str, Any]:
 def observed(introduction: str, answer: Mapping[str, Any] | None) -> dict[str, Any]:
     """The observation behind an answer, as far as scripted policies read it."""
     if answer is None:
-        return {"instruction": introduction}
+        # Where there is no dataset, the rules stand before it.
+        shorter = (introduction.removeprefix(rules) for rules in BRIEFS.values())
+        return {"instruction": min(shorter, key=len).lstrip()}
     seen = dict(answer)
     if "result" in seen:
         seen["analysis_result"] = {"result": seen.pop("result")}

@@ -26,7 +26,7 @@ from openenv_kit.play.row_values import read_number, read_value
 from openenv_kit.play.split_rows import rank_rows, reset_arguments, split_rows
 from openenv_kit.play.task_draws import draw_task
 from openenv_kit.trainers.openenv_harness import ToolSession, ToolSessionFactory, collect, row_of
-from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
 from openenv_kit.trainers.trl import build_eval_datasets, environment_class
 
 NAMES = ("metric_tracker_rl", "drilldown", "firewatch")
@@ -93,6 +93,23 @@ def test_trl_class_of_a_split_level_and_mode_draws_from_them() -> None:
     lean = environment_class(reset={"profile": "lean"}, level="rung_3")()
     assert "scan" in lean.reset()
     assert task_of(lean._episode).startswith("train_rung_3-")
+
+
+@pytest.mark.parametrize(
+    ("name", "reset"),
+    [
+        *((name, {}) for name in NAMES),
+        *((None, {"profile": "lean", "disclosure": mode}) for mode in ("guided", "raw")),
+    ],
+)
+def test_scripted_policy_plays_an_episode_whose_opening_begins_with_the_rules(
+    name: str | None, reset: dict[str, Any]
+) -> None:
+    environment: Any = environment_class(name, reset=reset)()
+    opening, answers = environment.reset(), []
+    while call := next_call("reference", answers, name, opening):
+        answers.append(getattr(environment, call[0])(**call[1]))
+    assert environment.get_reward() == 1.0
 
 
 def test_trl_reset_of_a_row_adds_the_rules_only_where_its_prompt_is_empty() -> None:
