@@ -71,7 +71,7 @@ class Tool:
         return json_schema(self.arguments, self.vocabulary)
 
     def read(self, given: object, called: str = "arguments") -> Any:
-        """Arguments of a call, validated.
+        """Arguments of a call, validated; null stands for an optional one that was left out.
 
         Args:
             given: the arguments as they arrived.
@@ -83,8 +83,17 @@ class Tool:
         if not isinstance(given, Mapping):
             problem = f"{called} of {self.name} is {echo(given)}; allowed: an object."
             raise ToolArgumentError(problem + self.undone)
+        fields = self.arguments.model_fields
+        # Models send null for an optional argument that they leave out.
+        left_out = {
+            name
+            for name, value in given.items()
+            if value is None and name in fields and not fields[name].is_required()
+        }
         try:
-            return self.arguments.model_validate(given)
+            return self.arguments.model_validate(
+                {name: value for name, value in given.items() if name not in left_out}
+            )
         except ValidationError as error:
             problem = describe_problems(self.name, self.parameters, error)
             raise ToolArgumentError(problem + self.undone) from None
