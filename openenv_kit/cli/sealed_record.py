@@ -33,7 +33,7 @@ def sealed_record(
     found = fetch_record(base_url, split, os.environ.get(TOKEN_VARIABLE, ""))
     out.write_text(found["attestation"], encoding="utf-8")
     typer.echo(
-        f"{out}: {found['plays']} plays of {found['player']}. "
+        f"{out}: sealed plays of {found['player']}: {found['plays']}. "
         f"The server's public key is {found['public_key']}; compare it with the published one."
     )
 
