@@ -30,6 +30,8 @@ def find_unencodable(value: Any, name: str) -> str | None:
     Returns:
         A sentence that names the place, the text and what is allowed; None if nothing is wrong.
     """
+    if _is_all_encodable(value):
+        return None
     waiting = [(name, value)]
     while waiting:
         path, item = waiting.pop()
@@ -46,3 +48,19 @@ def find_unencodable(value: Any, name: str) -> str | None:
         elif isinstance(item, list | tuple):
             waiting += [(f"{path}[{index}]", below) for index, below in enumerate(item)]
     return None
+
+
+def _is_all_encodable(value: Any) -> bool:
+    """Return whether UTF-8 can encode every text of a JSON value; nearly always it can."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            if not item.isascii() and not is_encodable(item):
+                return False
+        elif isinstance(item, dict):
+            waiting += item.keys()
+            waiting += item.values()
+        elif isinstance(item, list | tuple):
+            waiting += item
+    return True

@@ -21,6 +21,7 @@ from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.page.watching import open_session
 from openenv_kit.play.driver import begun, moves
+from openenv_kit.reset_arguments import get_further_arguments
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.redis_store import RedisStore
 from openenv_kit.serving.sealed_records import SealedPlaysUsedUpError, SealedStart
@@ -178,7 +179,7 @@ def test_record_lists_every_start_with_its_score(name: str, tmp_path: Path) -> N
     session, opening = begun(environment, TASK)
     played = [dict(a) for a, _ in moves(session, environment.policies["reference"], opening)]
     with serve(tmp_path, name) as client:
-        started = reset(client)
+        started = reset(client, reward=None)  # null counts as left out
         for action in played:
             last = step(client, started, action)
         client.post("/reset", json={**TASK, "index": 6})  # and left unfinished
@@ -192,6 +193,7 @@ def test_record_lists_every_start_with_its_score(name: str, tmp_path: Path) -> N
     ]
     assert record.plays[0].actions_digest == digest_actions(played)
     assert record.plays[0].steps == len(played)
+    assert record.plays[0].reset == get_further_arguments({**TASK, "reward": None}) == {}
     assert last["reward"] > 0.0
 
 

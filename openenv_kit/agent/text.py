@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from openenv_kit.text import is_encodable
+
 
 def repair_text(text: str) -> str:
     """Return a text that UTF-8 can encode.
@@ -11,11 +13,9 @@ def repair_text(text: str) -> str:
     Two halves of a surrogate pair become the character that they stand for; a half without the
     other becomes U+FFFD, the replacement character.
     """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+    if is_encodable(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def repair_value(value: Any) -> Any:

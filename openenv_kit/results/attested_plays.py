@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from openenv_kit.errors import MAX_ECHO, echo
 from openenv_kit.play.recording import RecordedRun
-from openenv_kit.results.submission_folder import ATTESTATION, Submission, further_of
+from openenv_kit.reset_arguments import get_further_arguments
+from openenv_kit.results.submission_folder import ATTESTATION, Submission
 from openenv_kit.trust.attestation import (
     PUBLIC_KEY_VARIABLE,
     Attestation,
@@ -86,6 +87,9 @@ def _key_of_attested(play: AttestedPlay) -> _PlayKey:
 
 
 def _key_of_run(run: RecordedRun) -> _PlayKey:
-    reset, index = json.dumps(further_of(run), sort_keys=True), run.reset.get("index", 0)
+    reset, index = (
+        json.dumps(get_further_arguments(run.reset), sort_keys=True),
+        run.reset.get("index", 0),
+    )
     digest = digest_actions(step.action for step in run.steps)
     return _PlayKey(index, reset, len(run.steps), run.score, digest)

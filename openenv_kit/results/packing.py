@@ -8,11 +8,11 @@ from pathlib import Path
 
 from openenv_kit.environment import Environment
 from openenv_kit.play.recording import RecordedRun, read_runs, recordings, text_of
+from openenv_kit.reset_arguments import get_further_arguments
 from openenv_kit.results.submission_folder import (
     Card,
     SubmissionError,
     build_card,
-    further_of,
 )
 from openenv_kit.trust.attestation import Attestation
 
@@ -55,7 +55,7 @@ def card_of(
         for name, mine, one in (
             ("player", run.player, first.player),
             ("split", run.reset["split"], first.reset["split"]),
-            ("reset", further_of(run), further_of(first)),
+            ("reset", get_further_arguments(run.reset), get_further_arguments(first.reset)),
             ("versions", run.versions, first.versions),
         ):
             if mine != one:
@@ -81,7 +81,7 @@ def card_of(
             "first": start,
             "count": stop - start,
             "tries": tries,
-            "reset": further_of(first),
+            "reset": get_further_arguments(first.reset),
             "versions": first.versions,
             "commitment": commitment or (attestation.commitment if attestation else ""),
             "by": by,

@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from openenv_kit.errors import ConfigurationError, KitError, echo
 from openenv_kit.play.recording import RecordedRun, read_runs
-from openenv_kit.trust.attestation import TASK_ARGUMENTS, Attestation
+from openenv_kit.reset_arguments import TASK_ARGUMENTS
+from openenv_kit.trust.attestation import Attestation
 
 CARD, RUNS, ATTESTATION = "card.yaml", "runs.jsonl.gz", "attestation.txt"
 SCRIPTED = "scripted:"
@@ -163,11 +164,6 @@ def write_submission(folder: Path, card: Card, recordings: str, token: str = "")
     (folder / CARD).write_text(text, encoding="utf-8")
     if token:
         (folder / ATTESTATION).write_text(f"{token.strip()}\n", encoding="utf-8")
-
-
-def further_of(run: RecordedRun) -> dict[str, Any]:
-    """The arguments of a run's reset that name no task."""
-    return {name: value for name, value in run.reset.items() if name not in TASK_ARGUMENTS}
 
 
 class _PlainLoader(yaml.SafeLoader):

@@ -31,12 +31,13 @@ from openenv_kit.errors import (
 from openenv_kit.play.policies import Play as PolicySteps
 from openenv_kit.play.recording import RecordedRun
 from openenv_kit.play.replaying import replay
+from openenv_kit.reset_arguments import get_further_arguments
 from openenv_kit.results.attested_plays import find_attestation_problems, verify_token
 
 # The names of the files' module are part of this module's interface.
 from openenv_kit.results.submission_folder import CARD as CARD
 from openenv_kit.results.submission_folder import RUNS as RUNS
-from openenv_kit.results.submission_folder import SCRIPTED, further_of
+from openenv_kit.results.submission_folder import SCRIPTED
 from openenv_kit.results.submission_folder import Card as Card
 from openenv_kit.results.submission_folder import Submission as Submission
 from openenv_kit.results.submission_folder import SubmissionError as SubmissionError
@@ -195,8 +196,9 @@ def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Ite
     """Yield what is wrong with one run, whose versions are right."""
     if run.player != card.player:
         yield f"played by {echo(run.player)}; the card says {card.player!r}."
-    if further_of(run) != card.reset:
-        yield f"reset with {echo(further_of(run))}; the card says {echo(card.reset)}."
+    further = get_further_arguments(run.reset)
+    if further != get_further_arguments(card.reset):
+        yield f"reset with {echo(further)}; the card says {echo(card.reset)}."
         return
     if "index" not in run.reset or run.reset.get("split") != card.split:
         yield f"reset with {echo(run.reset)}; allowed: the split {card.split} and an index."

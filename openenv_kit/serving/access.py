@@ -93,9 +93,10 @@ class Access:
         if self._token and not headers.get("authorization"):
             with suppress(StoreError):  # while the store is gone, browsers are not recognized
                 await self._sessions.load_key()
-        role = self._role(scope, headers)
+        participant = self._find_participant(headers)
+        role = TRAINER if participant else self._role(scope, headers)
         scope["state"]["role"] = role or PLAYER
-        scope["state"]["participant"] = self._find_participant(headers) or (
+        scope["state"]["participant"] = participant or (
             TRAINER_PARTICIPANT if self._token else ANONYMOUS_PARTICIPANT
         )
         if path in OPEN_PATHS:
@@ -163,7 +164,7 @@ class Access:
         return host in self._names or is_loopback(_name(host))
 
     def _role(self, scope: Scope, headers: Headers) -> str | None:
-        """What the caller may be; None for one without a valid token where one is needed."""
+        """What a caller other than a participant may be; None for one without a valid token."""
         if not self._token:
             return TRAINER
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -171,7 +172,7 @@ class Access:
             secret = given.strip().encode()
             is_trainer = hmac.compare_digest(secret, self._token)
             is_player = hmac.compare_digest(secret, self._player_token)
-            if is_trainer or self._find_participant(headers):
+            if is_trainer:
                 return TRAINER
             return PLAYER if is_player and self._player_token else None
         session_id = HTTPConnection(scope).cookies.get(COOKIE, "")

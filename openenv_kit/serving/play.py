@@ -398,7 +398,8 @@ async def take_step(
 async def follow(play: Play, text: bytes, slow_result: bytes | None) -> None:
     """Play an action that is stored already; see `Play.follow`."""
     work = partial(play.follow, text, slow_result)
-    if slow_result is None and play.environment.tools.is_slow_call(frames.loads(text)):
+    tools = play.environment.tools
+    if tools.slow and slow_result is None and tools.is_slow_call(frames.loads(text)):
         await _in_fair_turn(play, play.episode_id, work)
     else:
         work()

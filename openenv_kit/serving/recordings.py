@@ -20,7 +20,7 @@ from openenv_kit.environment import Environment, Reply
 from openenv_kit.play.driver import observed
 from openenv_kit.play.recording import RunRecorder
 from openenv_kit.serving.settings import Settings
-from openenv_kit.trust.sealing import SEALED
+from openenv_kit.trust.sealing import is_sealed_split
 
 MAX_RECORDINGS_BYTES = 1 << 30
 FOLDER = "recordings"
@@ -85,7 +85,7 @@ def recorder_of(
         arguments: of the reset.
         opening: its reply.
     """
-    if not settings.data_folder or arguments.get("split") == SEALED:
+    if not settings.data_folder or is_sealed_split(arguments.get("split")):
         return None
     folder = Path(settings.data_folder)
     return EpisodeRecorder(environment, transport, arguments, opening, folder)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from openenv_kit.environment import Environment
 from openenv_kit.serving import metrics
 from openenv_kit.serving.store import EpisodeStore
-from openenv_kit.trust.sealing import SEALED
+from openenv_kit.trust.sealing import is_sealed_split
 
 logger = logging.getLogger("openenv_kit.episodes")
 
@@ -149,7 +149,7 @@ RUNNING = RunningEpisodes()
 
 def level_of(environment: Environment, arguments: Mapping[str, Any]) -> str | None:
     """Return the level of a reset's episode; None for a sealed task, or where there is none."""
-    if arguments.get("split") == SEALED:
+    if is_sealed_split(arguments.get("split")):
         return None
     return environment.groups(arguments).get("level")
 

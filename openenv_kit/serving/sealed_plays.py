@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError, echo
+from openenv_kit.reset_arguments import get_further_arguments
 from openenv_kit.serving import clients, frames
 from openenv_kit.serving.handles import EpisodeGoneError, Handle
 from openenv_kit.serving.held import Started
@@ -37,8 +38,6 @@ NEEDS_PERSISTENT_STORE = (
     "Sealed tasks need a persistent episode store, in which started plays stay counted: set "
     "OPENENV_KIT_EPISODE_STORE to a file or to a redis:// address."
 )
-TASK_ARGUMENTS = ("episode_id", "split", "index")
-"""Reset arguments that name the task or the episode."""
 
 
 class SealedPlays:
@@ -219,15 +218,6 @@ def _compute_commitment(environment: str, _salt: str) -> str:
     if isinstance(splits, HashedSplits) and SEALED in splits.blocks:
         return splits.commitment()
     return ""
-
-
-def get_further_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the reset arguments that do not name the task or the episode."""
-    return {
-        name: value
-        for name, value in arguments.items()
-        if name not in TASK_ARGUMENTS and value is not None
-    }
 
 
 def build_attestation(

@@ -58,8 +58,6 @@ PUBLIC_KEY_VARIABLE = "OPENENV_KIT_ATTESTATION_PUBLIC_KEY"
 """Public key with which a leaderboard checks records."""
 MIN_SECRET_CHARACTERS = 32
 """Shortest secret: the public key is published, so a shorter secret could be guessed from it."""
-TASK_ARGUMENTS = ("episode_id", "split", "index")
-"""Reset arguments that name the task or the episode; `AttestedPlay.reset` holds the others."""
 
 _KEY_DOMAIN = b"openenv-kit attestation key/1\n"
 _SIGNATURE_DOMAIN = b"openenv-kit sealed plays/1\n"
@@ -75,7 +73,7 @@ class AttestedPlay(BaseModel):
     Attributes:
         number: running number of the player's sealed episodes, from 1, assigned at the start.
         index: position of the task in the sealed split.
-        reset: reset arguments other than `TASK_ARGUMENTS`.
+        reset: `get_further_arguments` of its reset.
         is_finished: whether the episode ended; one that ended by its step limit is finished.
         score: in [0, 1]; 0 for an episode that is not finished.
         steps: number of actions that the server executed.
