@@ -18,7 +18,7 @@ from drilldown_env.building import build_episode
 from drilldown_env.levels import LEVELS
 from drilldown_env.session import DrillSession, episode_of
 from drilldown_env.tasks import SPLITS
-from openenv_kit.trust.splits import tasks_of_level
+from openenv_kit.splits import tasks_of_level
 
 RESET_MS = {"drill_sql": 150.0}
 OTHER_RESET_MS = 50.0

@@ -16,18 +16,18 @@ import typer
 from rich.console import Console
 
 from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
-from metric_tracker_rl.engine.episode import Episode, build_episode
-from metric_tracker_rl.engine.generation.generator import generate
-from metric_tracker_rl.engine.grader import grade
-from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.report import read_report
-from metric_tracker_rl.engine.rules import MAX_STEPS_LIMIT
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.tasks import resolve_config
+from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.play_rules import MAX_STEPS_LIMIT
+from metric_tracker_rl.engine.configuration.tasks import resolve_config
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.episode.episode import Episode, build_episode
+from metric_tracker_rl.engine.generation.generate import generate
+from metric_tracker_rl.engine.grading.grader import grade
+from metric_tracker_rl.engine.report.parse_report import read_report
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.cli.common import table_of
-from openenv_kit.play.driver import play
+from openenv_kit.rollouts.run_policy import play
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

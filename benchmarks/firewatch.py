@@ -21,7 +21,7 @@ from firewatch_env.environment import ENVIRONMENT
 from firewatch_env.tasks.book import drawn_task
 from firewatch_env.tasks.levels import LEVELS as ALL_LEVELS
 from firewatch_env.tasks.task import open_world
-from openenv_kit.play.driver import moves
+from openenv_kit.rollouts.run_policy import moves
 
 SESSIONS = 256
 LOADS = ((1, 1), (16, 1), (SESSIONS, 1), (SESSIONS, 8))

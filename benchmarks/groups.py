@@ -12,8 +12,8 @@ from rich.console import Console
 from openenv_kit.cli.common import EnvironmentName, table_of, usage_errors
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.play.driver import begun, play
-from openenv_kit.play.policies import Policy
+from openenv_kit.rollouts.policies import Policy
+from openenv_kit.rollouts.run_policy import begun, play
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

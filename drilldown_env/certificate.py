@@ -26,7 +26,7 @@ from drilldown_env.policies.players import POLICIES
 from drilldown_env.products import products_of
 from drilldown_env.session import DrillSession
 from openenv_kit.errors import require_name
-from openenv_kit.play.driver import play
+from openenv_kit.rollouts.run_policy import play
 
 levels = tuple(LEVELS)
 

@@ -21,7 +21,7 @@ from openenv_kit.errors import KitError
 from openenv_kit.tool import Catalogue, Tool, compact
 
 if TYPE_CHECKING:
-    from openenv_kit.page.scenes import Scenes
+    from openenv_kit.page.environment_view import Scenes
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
 

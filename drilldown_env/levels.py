@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from openenv_kit.play.curriculum import RUNGS
+from openenv_kit.rollouts.curriculum import RUNGS
 
 RATE = "rate_change"
 TRAFFIC = "traffic_change"

@@ -25,7 +25,7 @@ from drilldown_env.fits import Expected, Fits
 from drilldown_env.levels import LOSS, MIX, RATE, TRAFFIC, Level
 from drilldown_env.work import AUDIENCES
 from openenv_kit.bitstream import BitStream
-from openenv_kit.sums import add_up
+from openenv_kit.float_sum import add_up
 
 HIGHEST = 0.97
 """Highest rate that a cause may lead to."""

@@ -16,8 +16,8 @@ from drilldown_env.domains import DOMAINS
 from drilldown_env.levels import EVERY_LEVEL, LEVELS
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import InvalidValueError, require_name
-from openenv_kit.play.curriculum import RUNGS, level_named
-from openenv_kit.trust.splits import SEALED, SESSIONS, HashedSplits, RungSplits
+from openenv_kit.rollouts.curriculum import RUNGS, level_named
+from openenv_kit.splits import SEALED, SESSIONS, HashedSplits, RungSplits
 
 DEFAULT_SPLIT = "train"
 STRATA: tuple[tuple[str, str, int], ...] = tuple(

@@ -15,11 +15,11 @@ from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tools import CATALOGUE
 from openenv_kit.environment import Environment, Rules, WireModels
-from openenv_kit.play.policies import Policy
+from openenv_kit.rollouts.policies import Policy
 
 if TYPE_CHECKING:
     from firewatch_env.certificate import FirewatchCertifier
-    from openenv_kit.page.scenes import Scenes
+    from openenv_kit.page.environment_view import Scenes
     from openenv_kit.trust.audit import Audit
 
 

@@ -26,7 +26,7 @@ from firewatch_env.evidence.meters import (
 )
 from firewatch_env.evidence.signs import LOST
 from firewatch_env.grade import MOST_CHANGES, Grade
-from openenv_kit.sums import add_up
+from openenv_kit.float_sum import add_up
 
 BRIEF = """\
 You are on call for an online shop. Customers are let down by errors, slow or incomplete answers; \

@@ -24,7 +24,7 @@ from firewatch_env.messages import opening, situation, verdict
 from firewatch_env.replay import Change, replay
 from firewatch_env.tasks.task import SETTLE, Task, open_world
 from openenv_kit.errors import MAX_ECHO
-from openenv_kit.sums import add_up
+from openenv_kit.float_sum import add_up
 
 HISTORY = 10
 FEEDBACK = 200  # characters of feedback kept in the history

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
         available_synthetic_generator_methods,
     )
     from metric_tracker_rl.client import MetricTrackerRlEnv
-    from metric_tracker_rl.engine.tasks import (
+    from metric_tracker_rl.engine.configuration.tasks import (
         DEFAULT_TASK_ID,
         DEFAULT_TASK_ORDER,
         TASKS,
         available_task_specs,
         get_task_spec,
     )
-    from metric_tracker_rl.frames import result_frame
     from metric_tracker_rl.models import MetricTrackerRlAction, MetricTrackerRlObservation
-    from metric_tracker_rl.rows import MetricSubmissionRow, TaskSpec
+    from metric_tracker_rl.result_frames import result_frame
+    from metric_tracker_rl.wire_models import MetricSubmissionRow, TaskSpec
 
 __version__ = "0.1.0"
 
@@ -47,20 +47,20 @@ __all__ = [
 ]
 
 _HOME = {
-    "DEFAULT_TASK_ID": "engine.tasks",
-    "DEFAULT_TASK_ORDER": "engine.tasks",
-    "TASKS": "engine.tasks",
-    "MetricSubmissionRow": "rows",
+    "DEFAULT_TASK_ID": "engine.configuration.tasks",
+    "DEFAULT_TASK_ORDER": "engine.configuration.tasks",
+    "TASKS": "engine.configuration.tasks",
+    "MetricSubmissionRow": "wire_models",
     "MetricTrackerRlAction": "models",
     "MetricTrackerRlEnv": "client",
     "MetricTrackerRlObservation": "models",
-    "TaskSpec": "rows",
+    "TaskSpec": "wire_models",
     "available_analysis_methods": "analysis_tools",
     "available_payload_generation_methods": "analysis_tools",
     "available_synthetic_generator_methods": "analysis_tools",
-    "available_task_specs": "engine.tasks",
-    "get_task_spec": "engine.tasks",
-    "result_frame": "frames",
+    "available_task_specs": "engine.configuration.tasks",
+    "get_task_spec": "engine.configuration.tasks",
+    "result_frame": "result_frames",
 }
 
 

@@ -10,21 +10,29 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES
-from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.rules import EpisodeView, mode_of
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.splits import SPLITS
-from metric_tracker_rl.engine.vocabulary import EXACT, GUIDED, KEY_F1, LEAN, RAW, STANDARD, VARIED
+from metric_tracker_rl.engine.configuration.episode_config import MIXED, SCENARIO_FAMILIES
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, mode_of
+from metric_tracker_rl.engine.configuration.splits import SPLITS
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.names import (
+    EXACT,
+    GUIDED,
+    KEY_F1,
+    LEAN,
+    RAW,
+    STANDARD,
+    VARIED,
+)
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.base import LUCK_OF_KEYS, NOTHING_BUT_LUCK
 from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from openenv_kit.environment import Environment
 from openenv_kit.errors import require_name
+from openenv_kit.splits import hashed_seed
 from openenv_kit.trust.audit import SPLIT, Audit, AuditLine
 from openenv_kit.trust.exploits import Played
-from openenv_kit.trust.splits import hashed_seed
 
 BASELINES = (
     *("reference", "upstream_first_practice", "upstream_first"),

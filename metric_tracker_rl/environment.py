@@ -10,20 +10,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import metric_tracker_rl
-from metric_tracker_rl.engine.rules import DEFAULT_MAX_STEPS
-from metric_tracker_rl.engine.session import RESET_ARGUMENTS, EpisodeSession
-from metric_tracker_rl.engine.splits import SPLITS, config_of_reset
-from metric_tracker_rl.engine.tasks import TASKS
-from metric_tracker_rl.engine.versions import VERSIONS
+from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_MAX_STEPS
+from metric_tracker_rl.engine.configuration.splits import SPLITS, config_of_reset
+from metric_tracker_rl.engine.configuration.tasks import TASKS
+from metric_tracker_rl.engine.definitions.versions import VERSIONS
+from metric_tracker_rl.engine.session.episode_session import RESET_ARGUMENTS, EpisodeSession
 from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.tools import CATALOGUE, brief
 from openenv_kit.environment import Environment, Rules, WireModels
-from openenv_kit.play.policies import Policies
+from openenv_kit.rollouts.policies import Policies
+from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.tool import Catalogue
-from openenv_kit.trust.sealing import is_sealed_split
 
 if TYPE_CHECKING:
-    from openenv_kit.page.scenes import Scenes
+    from openenv_kit.page.environment_view import Scenes
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
 
@@ -56,7 +56,7 @@ class MetricTracker(Environment):
 
     @property
     def certifier(self) -> Certifier:
-        from metric_tracker_rl.engine import certificate
+        from metric_tracker_rl.engine.certification import certificate
 
         return certificate
 
@@ -76,7 +76,7 @@ class MetricTracker(Environment):
     @cached_property
     def page(self) -> Scenes:
         """Scenes of the debugger at /web."""
-        from metric_tracker_rl.page.scenes import MetricScenes
+        from metric_tracker_rl.page.funnel_view import MetricScenes
 
         return MetricScenes(self)
 

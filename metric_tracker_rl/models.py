@@ -7,8 +7,8 @@ from typing import Any
 from openenv.core.env_server.types import Action, Observation, State
 from pydantic import Field
 
-from metric_tracker_rl.engine.vocabulary import GUIDED, STANDARD
-from metric_tracker_rl.rows import (
+from metric_tracker_rl.engine.definitions.names import GUIDED, STANDARD
+from metric_tracker_rl.wire_models import (
     AppliedSyntheticGenerator,
     ConversionMetricDefinition,
     MethodSpec,

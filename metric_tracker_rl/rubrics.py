@@ -10,8 +10,8 @@ from typing import Any
 
 from openenv.core.rubrics import Rubric
 
-from metric_tracker_rl.rows import SCORE_PENALTIES, SCORE_SHARES, RewardBreakdown
-from openenv_kit.sums import add_up
+from metric_tracker_rl.wire_models import SCORE_PENALTIES, SCORE_SHARES, RewardBreakdown
+from openenv_kit.float_sum import add_up
 
 
 class ComponentRubric(Rubric):

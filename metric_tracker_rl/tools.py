@@ -10,11 +10,11 @@ from pydantic import Field
 from metric_tracker_rl.analysis_tools import TOOLS_OF, VARIED_TOOLS
 from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
 from metric_tracker_rl.analysis_tools.lean import SUBMIT
-from metric_tracker_rl.engine.funnel import ORDERING_APP
-from metric_tracker_rl.engine.report import MAX_ROWS
-from metric_tracker_rl.engine.rules import is_varied, mode_of
-from metric_tracker_rl.engine.vocabulary import GUIDED, LEAN, RAW, STANDARD
-from metric_tracker_rl.rows import MetricSubmissionRow
+from metric_tracker_rl.engine.configuration.play_rules import is_varied, mode_of
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
+from metric_tracker_rl.engine.definitions.names import GUIDED, LEAN, RAW, STANDARD
+from metric_tracker_rl.engine.report.parse_report import MAX_ROWS
+from metric_tracker_rl.wire_models import MetricSubmissionRow
 from openenv_kit.environment import ERROR
 from openenv_kit.schema import json_schema
 from openenv_kit.tool import Action, Arguments, Catalogue, Tool, compact

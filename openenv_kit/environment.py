@@ -26,12 +26,12 @@ from openenv_kit.session import Reply as Reply
 from openenv_kit.session import Session as Session
 
 if TYPE_CHECKING:
-    from openenv_kit.page.scenes import Scenes
-    from openenv_kit.play.policies import Policy
+    from openenv_kit.page.environment_view import Scenes
+    from openenv_kit.rollouts.policies import Policy
+    from openenv_kit.splits import Splits
     from openenv_kit.tool import Catalogue
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
-    from openenv_kit.trust.splits import Splits
 
 GROUP = "openenv_kit.environments"
 VARIABLE, DEFAULT = "ENVIRONMENT", "metric_tracker_rl"

@@ -60,7 +60,7 @@ class RefusedResetError(InvalidValueError):
 
 
 class UnencodableTextError(ConfigurationError):
-    """A text that UTF-8 cannot encode; see `openenv_kit.text`."""
+    """A text that UTF-8 cannot encode; see `openenv_kit.unencodable_text`."""
 
 
 class GenerationError(ConfigurationError):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from openenv_kit.errors import KitError, UnencodableTextError
-from openenv_kit.text import find_unencodable
-from openenv_kit.trust.sealing import is_sealed_split
+from openenv_kit.sealed_split import is_sealed_split
+from openenv_kit.unencodable_text import find_unencodable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

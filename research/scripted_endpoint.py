@@ -19,7 +19,7 @@ from typing import Any
 
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.trainers.tool_calls import ToolUse, next_call, texts
+from openenv_kit.trainers.tool_episode import ToolUse, next_call, texts
 
 MODEL = "scripted"
 ROUTE = "/chat/completions"

@@ -19,11 +19,11 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from openenv_kit.cli.common import Workers, installed, usage_errors
+from openenv_kit.datasets.split_rows import reset_arguments, split_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.play.curriculum import RUNGS
-from openenv_kit.play.split_rows import reset_arguments, split_rows
-from openenv_kit.play.token_budgets import (
+from openenv_kit.rollouts.curriculum import RUNGS
+from openenv_kit.rollouts.token_budgets import (
     DigitTokens,
     Percentiles,
     TokenBudget,
@@ -31,7 +31,7 @@ from openenv_kit.play.token_budgets import (
     token_budgets_path,
     write_token_budgets,
 )
-from research.card.tables import table
+from research.benchmark_report.tables import table
 from research.tokens import ENCODING, count_tokens
 from research.transcript import transcript
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from openenv_kit.environment import Environment
-from openenv_kit.play.driver import begun, moves, observed
-from openenv_kit.play.policies import Policy
+from openenv_kit.rollouts.policies import Policy
+from openenv_kit.rollouts.run_policy import begun, moves, observed
 from openenv_kit.tool import compact
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from metric_tracker_rl.engine.config import SCENARIO_FAMILIES, EpisodeConfig
-from metric_tracker_rl.engine.episode import Episode, build_episode
-from metric_tracker_rl.engine.funnel import HOURS, ORDERING_APP
-from metric_tracker_rl.engine.generation.generator import Draw, generate
-from metric_tracker_rl.engine.levels import LEVELS, Level
-from metric_tracker_rl.engine.reporting_policy import ReportRow, label
-from metric_tracker_rl.engine.series import DailySeries
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
+from metric_tracker_rl.engine.definitions.funnel import HOURS, ORDERING_APP
+from metric_tracker_rl.engine.definitions.levels import LEVELS, Level
+from metric_tracker_rl.engine.episode.episode import Episode, build_episode
+from metric_tracker_rl.engine.generation.generate import Draw, generate
+from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, label
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.environment import Reply
 
 COUNTS = (0, 1, 3, 5, 7)

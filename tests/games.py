@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from openenv_kit.environment import Environment, get_environment
-from openenv_kit.play.driver import moves
+from openenv_kit.rollouts.run_policy import moves
 
 NUMBERS = itertools.count()
 

@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from openenv_kit.serving.sqlite_store import SqliteStore
-from openenv_kit.serving.store import EpisodeStore, NewEpisode, StoreLimits
+from openenv_kit.serving.store.interface import EpisodeStore, NewEpisode, StoreLimits
+from openenv_kit.serving.store.sqlite import SqliteStore
 
 
 class Calls:

@@ -11,9 +11,9 @@ import pytest
 
 from metric_tracker_rl.analysis_tools import TOOLS, registry
 from metric_tracker_rl.analysis_tools.arguments import NoArguments
-from metric_tracker_rl.engine.episode import Episode
-from metric_tracker_rl.engine.rules import EpisodeView, PlayRules
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.episode.episode import Episode
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 
 
 def session(**reset: Any) -> tuple[EpisodeSession, Episode]:
@@ -37,7 +37,7 @@ def asked(played: EpisodeSession, method: str, **arguments: Any) -> Any:
 def test_pandas_is_loaded_by_the_first_analysis_and_not_by_an_import(module: str) -> None:
     code = f"""
 import sys, json, {module}
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 played = EpisodeSession()
 played.reset()
 before = "pandas" in sys.modules

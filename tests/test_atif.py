@@ -12,8 +12,8 @@ from test_compare import FUNNEL, record
 from typer.testing import CliRunner
 
 from openenv_kit.cli import app
-from openenv_kit.play.atif import named, trajectory
-from openenv_kit.play.recording import RecordedRun, read_runs
+from openenv_kit.recordings.atif import named, trajectory
+from openenv_kit.recordings.format import RecordedRun, read_runs
 
 FIELDS = {
     "": {"schema_version", "session_id", "agent", "steps", "notes", "final_metrics", "extra"},

@@ -15,11 +15,12 @@ from typer.testing import CliRunner, Result
 
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
-from openenv_kit.play.driver import moves, observed
-from openenv_kit.play.recording import RunRecorder
-from openenv_kit.results.site import boards_of, label_of, plays_of
+from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.results.leaderboard_site import boards_of, label_of, plays_of
 from openenv_kit.results.submission_folder import ATTESTATION, Submission
 from openenv_kit.results.submissions import CheckedSubmission, check_submission
+from openenv_kit.rollouts.run_policy import moves, observed
+from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.trust.attestation import (
     KEY_VARIABLE,
     Attestation,
@@ -29,7 +30,6 @@ from openenv_kit.trust.attestation import (
     read_signing_key,
     sign_attestation,
 )
-from openenv_kit.trust.sealing import SALT_VARIABLE
 
 FIREWATCH = get_environment("firewatch")
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))

@@ -8,21 +8,21 @@ import pytest
 
 from metric_tracker_rl import audit
 from metric_tracker_rl.audit import MODES, PLAYERS_OF
-from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES
-from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.rules import EpisodeView, mode_of
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.vocabulary import FUNNEL_BREAK, MIX_SHIFT, QUALITY_ISSUE
+from metric_tracker_rl.engine.configuration.episode_config import MIXED, SCENARIO_FAMILIES
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, mode_of
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.names import FUNNEL_BREAK, MIX_SHIFT, QUALITY_ISSUE
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS, constants
 from metric_tracker_rl.exploits.base import NOTHING, ZERO_CALL
 from metric_tracker_rl.exploits.constants import best_constants, shown_by
 from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
-from openenv_kit.play.driver import play
-from openenv_kit.play.policies import Policy
+from openenv_kit.rollouts.policies import Policy
+from openenv_kit.rollouts.run_policy import play
 from openenv_kit.trust.audit import Job, run_job
-from research.card.second_play import PLAYERS, play_again
+from research.benchmark_report.second_play import PLAYERS, play_again
 
 AUDIT = ENVIRONMENT.audit
 

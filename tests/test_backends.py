@@ -10,11 +10,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from metric_tracker_rl.environment import ENVIRONMENT
+from openenv_kit.datasets.split_rows import split_rows
+from openenv_kit.episode_clients import http
+from openenv_kit.episode_clients.http import Remote
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.play.split_rows import split_rows
-from openenv_kit.trainers import backends
-from openenv_kit.trainers.backends import Remote
-from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
+from openenv_kit.trainers.tool_episode import ToolEpisode, next_call
 from openenv_kit.trainers.trl import BASE_URL_VARIABLE, environment_class
 
 NOWHERE = "http://127.0.0.1:9"
@@ -50,7 +50,7 @@ def test_one_backend_plays_one_episode_after_the_other(server_url):
 def test_playing_on_a_server_needs_nothing_but_the_standard_library(server_url):
     code = (
         "import sys\n"
-        "from openenv_kit.trainers.tool_calls import ToolEpisode\n"
+        "from openenv_kit.trainers.tool_episode import ToolEpisode\n"
         f"episode = ToolEpisode({server_url!r})\n"
         "episode.reset({})\n"
         "episode.call('submit_solution', {'rows': []})\n"
@@ -83,14 +83,14 @@ def test_a_call_too_long_for_the_server_is_answered_in_words_and_the_episode_goe
 
 
 def test_where_no_server_is_the_error_names_the_address_and_how_to_start_one(monkeypatch):
-    monkeypatch.setattr(backends, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(http, "PATIENCE_S", 0.0)
     said = r"No server answers at http://127\.0\.0\.1:9 .*`server --port 9`.*leave base_url out"
     with pytest.raises(ServerError, match=said):
         ToolEpisode(NOWHERE).reset({})
 
 
 def test_missing_server_of_another_machine_is_no_reason_to_start_one_here(monkeypatch):
-    monkeypatch.setattr(backends, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(http, "PATIENCE_S", 0.0)
     address = "http://no-such-host.invalid:9/env"
     said = rf"No server answers at {address} .*Check base_url, and that the server behind it runs"
     with pytest.raises(ServerError, match=said):
@@ -175,7 +175,7 @@ def stepped(stub):
 
 @pytest.mark.parametrize("between", [[], [HANG_UP], [HANG_UP, {"status": 503, "body": {}}]])
 def test_a_step_whose_answer_was_lost_is_asked_for_again_under_the_same_name(monkeypatch, between):
-    monkeypatch.setattr(backends, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(http, "FIRST_PAUSE_S", 0.0)
     with StubServer(OPENING, *between, STEPPED) as stub:
         assert stepped(stub) == {"status": "analyzed", "reward": 0.25, "done": False}
     (opening, *steps) = stub.asked
@@ -186,11 +186,11 @@ def test_a_step_whose_answer_was_lost_is_asked_for_again_under_the_same_name(mon
     assert steps[0][1]["request_id"]
 
 
-AWAY = [{"status": status, "body": {}} for status in backends.AWAY]
+AWAY = [{"status": status, "body": {}} for status in http.AWAY]
 
 
 def test_first_contact_waits_for_a_server_that_starts_and_says_so_at_once(monkeypatch, caplog):
-    monkeypatch.setattr(backends, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(http, "FIRST_PAUSE_S", 0.01)
     with StubServer(*AWAY, OPENING, *AWAY, STEPPED) as stub:
         backend = remote(stub)
         assert backend.reset({})["status"] == "ready"
@@ -201,8 +201,8 @@ def test_first_contact_waits_for_a_server_that_starts_and_says_so_at_once(monkey
 
 
 def test_refused_first_connection_is_waited_for(monkeypatch, caplog):
-    monkeypatch.setattr(backends, "PATIENCE_S", 0.3)
-    monkeypatch.setattr(backends, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(http, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(http, "FIRST_PAUSE_S", 0.05)
     with pytest.raises(ServerError, match="No server answers"):
         ToolEpisode(NOWHERE).reset({})
     assert [message.split(" (")[0] for message in caplog.messages] == [
@@ -221,7 +221,7 @@ def test_two_steps_have_two_names():
 
 
 def test_a_server_that_stays_away_is_an_error_and_no_score_of_zero(monkeypatch):
-    monkeypatch.setattr(backends, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(http, "PATIENCE_S", 0.0)
     opening = {"status": "ready", "instruction": "", "expected_row_count": 0, "config": FRAME}
     response = {**OPENING, "body": {**OPENING["body"], "observation": opening}}
     with StubServer(response, HANG_UP, STEPPED) as stub:

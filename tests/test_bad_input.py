@@ -9,7 +9,7 @@ import pytest
 from episodes import analyse, perfect_report, running_episode, started, submit
 from games import DRILLDOWN, FIREWATCH, FUNNEL, GAMES, Game
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.environment import Session
 
 NAN, INFINITY = float("nan"), float("inf")

@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from metric_tracker_rl import audit as plan
-from metric_tracker_rl.engine import certificate
-from metric_tracker_rl.engine.certificate import Certificate, certify_one
-from metric_tracker_rl.engine.config import EpisodeConfig
-from metric_tracker_rl.engine.generation.anomalies import Cause
-from metric_tracker_rl.engine.generation.generator import generate
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.versions import GENERATOR_VERSION, GRADER_VERSION
+from metric_tracker_rl.engine.certification import certificate
+from metric_tracker_rl.engine.certification.certificate import Certificate, certify_one
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION, GRADER_VERSION
+from metric_tracker_rl.engine.generation.families import Cause
+from metric_tracker_rl.engine.generation.generate import generate
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.exploits import EXPLOITS, get_exploit
 from metric_tracker_rl.exploits.base import NOTHING, exploit
 from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
@@ -28,8 +28,8 @@ from openenv_kit.cli import app
 from openenv_kit.errors import UnknownNameError
 from openenv_kit.results.statistics import pass_hat_k
 from openenv_kit.trust.audit import AuditLine, interval
-from research.card import second_play
-from research.card.__main__ import app as card_app
+from research.benchmark_report import second_play
+from research.benchmark_report.__main__ import app as card_app
 
 EXPERT = EpisodeConfig(3, "mixed", "expert", "high", 6)
 
@@ -61,7 +61,7 @@ def test_an_episode_that_breaks_a_promise_gets_no_certificate(
     ):
         assert not broken.holds
     # A generous grader makes reports beside the right one as good.
-    monkeypatch.setattr("metric_tracker_rl.engine.grader.DUPLICATE_PENALTY", (0.0, 0.0))
+    monkeypatch.setattr("metric_tracker_rl.engine.grading.grader.DUPLICATE_PENALTY", (0.0, 0.0))
     assert not certify_one(config).unique
 
 
@@ -179,8 +179,8 @@ def test_expert_episodes_hold_eight_weeks_and_a_calendar_that_explains_decoys() 
 
 
 def test_without_its_calendar_an_expert_episode_would_be_labelled_otherwise() -> None:
-    from metric_tracker_rl.engine.reporting_policy import label
-    from metric_tracker_rl.engine.series import DailySeries
+    from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
+    from metric_tracker_rl.engine.reporting_policy.labels import label
 
     draw = generate(EXPERT)
     blind = DailySeries(draw.hourly, EXPERT.funnel_spec, EXPERT.level)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from episodes import analyse, perfect_report, running_episode, started, submit
 
-from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
-from metric_tracker_rl.engine.generation.generator import Draw, generate
-from metric_tracker_rl.engine.reporting_policy import label
-from metric_tracker_rl.engine.series import DailySeries
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.generation.generate import Draw, generate
+from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
+from metric_tracker_rl.engine.reporting_policy.labels import label
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 
 ENTRY_FIELDS = ["date", "kind", "title", "explains"]
 

@@ -14,10 +14,9 @@ from typer.testing import CliRunner, Result
 
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
-from openenv_kit.play.driver import moves, observed
-from openenv_kit.play.recording import RecordedRun, RunRecorder
-from openenv_kit.results.page import compared, write_page
-from openenv_kit.results.plays import (
+from openenv_kit.recordings.format import RecordedRun, RunRecorder
+from openenv_kit.results.comparison_page import compared, write_page
+from openenv_kit.results.scored_episodes import (
     NAMED,
     Play,
     Player,
@@ -26,6 +25,7 @@ from openenv_kit.results.plays import (
     read_players,
 )
 from openenv_kit.results.statistics import interval, summary
+from openenv_kit.rollouts.run_policy import moves, observed
 
 FUNNEL = get_environment("metric_tracker_rl")
 EPISODES = 100

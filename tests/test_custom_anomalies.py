@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from episodes import perfect_report, running_episode, started, submit
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.rows import SyntheticAnomalyGenerator
-from openenv_kit.play.driver import play
+from metric_tracker_rl.wire_models import SyntheticAnomalyGenerator
+from openenv_kit.rollouts.run_policy import play
 
 FIELDS = """
     method_name date metric_name metric_type direction anomaly_type detection_method baseline_value

@@ -8,13 +8,13 @@ import pytest
 from asking import ask
 from starlette.testclient import TestClient
 
-from openenv_kit.play.recording import read_runs, recordings
-from openenv_kit.play.replaying import replayed
-from openenv_kit.serving import recordings as kept
+from openenv_kit.recordings.format import read_runs, recordings
+from openenv_kit.recordings.replay import replayed
+from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.app import build_app
+from openenv_kit.serving.episodes import saved_recordings as kept
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store import StoreUnavailableError, open_store
-from openenv_kit.trust.sealing import SALT_VARIABLE
+from openenv_kit.serving.store.interface import StoreUnavailableError, open_store
 
 LIST = {"analysis_method": "list_dates"}
 EASY = {"task_id": "easy_single_spike"}

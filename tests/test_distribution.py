@@ -29,7 +29,7 @@ UV = os.environ.get("UV") or shutil.which("uv")
 
 LIGHT = """
 from openenv_kit.environment import get_environment
-from openenv_kit.play.driver import play
+from openenv_kit.rollouts.run_policy import play
 from openenv_kit.trainers.trl import environment_class
 
 for name in ("metric_tracker_rl", "drilldown", "firewatch"):
@@ -108,7 +108,7 @@ def test_the_wheel_holds_the_package_and_no_tests(built: Path) -> None:
         "metric_tracker_verifiers.py",
         f"openenv_metric_tracker_rl-{version}.dist-info",
     }
-    assert {"metric_tracker_rl/py.typed", "openenv_kit/serving/store.sql"} <= names
+    assert {"metric_tracker_rl/py.typed", "openenv_kit/serving/store/schema.sql"} <= names
     assert [name for name in names if name.endswith(".pyc")] == []
 
 

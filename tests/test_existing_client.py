@@ -28,7 +28,7 @@ from metric_tracker_rl.models import (
     MetricTrackerRlObservation,
     PayloadGeneratorMethod,
 )
-from openenv_kit.serving.framework import FrameworkEnvironment
+from openenv_kit.serving.openenv_adapter import FrameworkEnvironment
 
 ROW = """
     date entity_type entity_name anomaly_type detection_method baseline_value observed_value

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.errors import InvalidValueError, ServerError
 from openenv_kit.trainers.openenv_harness import ToolSession
-from openenv_kit.trainers.tool_calls import ToolEpisode, ToolUse
+from openenv_kit.trainers.tool_episode import ToolEpisode, ToolUse
 from openenv_kit.trainers.trl import environment_class
 
 SEED = 12

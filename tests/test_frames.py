@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from benchmarks.engine import _arguments
 from metric_tracker_rl import result_frame
 from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies.base import analyse
 from openenv_kit.cli import app
 from openenv_kit.cli.common import installed

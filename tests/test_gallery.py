@@ -13,8 +13,8 @@ from docs.generate.gallery.pages import PAGES, gallery
 from docs.generate.gallery.rooms import Room
 from docs.generate.gallery.trace import ITEMS, LONGEST, Call, Trace, shortened, trace_text
 from docs.generate.hook import SAMPLE
-from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
-from openenv_kit.play.recording import read_runs
+from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES
+from openenv_kit.recordings.format import read_runs
 
 TOOL = re.compile(r"`([a-z]+(?:_[a-z]+)+)`")
 NO_TOOLS = {"app_opens", "funnel_step", "conversion_rate"}

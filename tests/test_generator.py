@@ -19,18 +19,13 @@ import pytest
 from episodes import sample
 
 import metric_tracker_rl
-from metric_tracker_rl.engine.config import MIXED, SCENARIO_FAMILIES, EpisodeConfig
-from metric_tracker_rl.engine.generation.generator import (
-    Draw,
-    apply_causes,
-    generate,
-    guard_violations,
-    severity_is_clear,
+from metric_tracker_rl.engine.configuration.episode_config import (
+    MIXED,
+    SCENARIO_FAMILIES,
+    EpisodeConfig,
 )
-from metric_tracker_rl.engine.levels import GUARD_BAND, LEVELS
-from metric_tracker_rl.engine.reporting_policy import ReportRow, label
-from metric_tracker_rl.engine.series import DailySeries
-from metric_tracker_rl.engine.vocabulary import (
+from metric_tracker_rl.engine.definitions.levels import GUARD_BAND, LEVELS
+from metric_tracker_rl.engine.definitions.names import (
     ANOMALY_TYPES,
     COUNT_DROP,
     COUNT_SPIKE,
@@ -41,17 +36,27 @@ from metric_tracker_rl.engine.vocabulary import (
     RATE_DROP,
     RATE_SPIKE,
 )
+from metric_tracker_rl.engine.generation.generate import (
+    Draw,
+    apply_causes,
+    generate,
+    guard_violations,
+    severity_is_clear,
+)
+from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, label
 from openenv_kit import bitstream
 from openenv_kit.bitstream import BitStream
 
 ENGINE = Path(metric_tracker_rl.__file__).parent / "engine"
 BYTE_MAKERS = sorted(
-    [Path(bitstream.__file__), *(ENGINE / "generation").rglob("*.py")]
-    + [
-        ENGINE / f"{name}.py"
-        for name in ("config", "funnel", "levels", "reporting_policy", "rungs")
+    [
+        Path(bitstream.__file__),
+        ENGINE / "configuration" / "episode_config.py",
+        *(ENGINE / "definitions").rglob("*.py"),
+        *(ENGINE / "generation").rglob("*.py"),
+        *(ENGINE / "reporting_policy").rglob("*.py"),
     ]
-    + [ENGINE / "series.py"]
 )
 """Every module that decides a byte of an episode."""
 
@@ -297,7 +302,7 @@ def test_no_clock_and_no_other_source_of_chance_is_read(monkeypatch: pytest.Monk
             patch.setattr(np.random, name, explode)
         patch.setattr(os, "urandom", explode)
         patch.setattr(builtins, "hash", explode)  # of text, it differs from run to run
-        patch.setattr("metric_tracker_rl.engine.generation.generator.dt.date", NoClock)
+        patch.setattr("metric_tracker_rl.engine.generation.generate.dt.date", NoClock)
         after = generate(config)
     assert after.hourly.tobytes() == before.hourly.tobytes()
     assert after.dates == before.dates

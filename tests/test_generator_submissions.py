@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from episodes import analyse, started
 
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.vocabulary import QUALITY_ISSUE, ROW_GENERATORS
+from metric_tracker_rl.engine.definitions.names import QUALITY_ISSUE, ROW_GENERATORS
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from oldest_packages import in_oldest_environment
 
-from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
-from metric_tracker_rl.engine.generation import digests
-from metric_tracker_rl.engine.generation.digests import differences, golden_configurations
-from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.rungs import RUNG_LEVELS
+from metric_tracker_rl.engine.certification import golden_digests
+from metric_tracker_rl.engine.certification.golden_digests import differences, golden_configurations
+from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.rungs import RUNG_LEVELS
 
 ROOT = Path(__file__).parent.parent
 GOLDEN_FILE = ROOT / "tests" / "golden_digests.json"
@@ -62,14 +62,14 @@ def test_another_generator_version_is_told() -> None:
 
 
 def test_one_event_more_in_one_hour_changes_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
-    true_generate = digests.generate
+    true_generate = golden_digests.generate
 
     def one_more(config: Any) -> Any:
         draw = true_generate(config)
         draw.hourly[20, 13, 2] += 1
         return draw
 
-    monkeypatch.setattr(digests, "generate", one_more)
+    monkeypatch.setattr(golden_digests, "generate", one_more)
     first = {**GOLDEN, "episodes": GOLDEN["episodes"][:1]}
     assert [difference.split(":")[0] for difference in differences(first)] == ["data differ"]
 
@@ -77,7 +77,7 @@ def test_one_event_more_in_one_hour_changes_the_digest(monkeypatch: pytest.Monke
 @pytest.mark.slow
 def test_the_module_checks_the_file_and_can_write_it(tmp_path: Any) -> None:
     written = tmp_path / "golden.json"
-    command = [sys.executable, "-m", digests.__name__, written, "--write"]
+    command = [sys.executable, "-m", golden_digests.__name__, written, "--write"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.endswith(f"{EPISODES} episodes, 0 differences\n")
     assert json.loads(written.read_text()) == GOLDEN
@@ -88,17 +88,20 @@ def test_the_check_fails_on_a_file_that_differs(tmp_path: Any) -> None:
     changed = copy.deepcopy(GOLDEN)
     changed["episodes"] = changed["episodes"][:1]
     written.write_text(json.dumps(changed))
-    assert digests.GOLDEN.check_file(written) == 0
+    assert golden_digests.GOLDEN.check_file(written) == 0
     changed["episodes"][0]["data"] = "0" * 64
     written.write_text(json.dumps(changed))
-    assert digests.GOLDEN.check_file(written) == 1
+    assert golden_digests.GOLDEN.check_file(written) == 1
 
 
 @pytest.mark.slow
 @pytest.mark.network
 def test_the_golden_file_holds_on_the_oldest_numpy_allowed() -> None:
     output = in_oldest_environment(
-        "-m", "metric_tracker_rl.engine.generation.digests", str(GOLDEN_FILE), packages=("numpy",)
+        "-m",
+        "metric_tracker_rl.engine.certification.golden_digests",
+        str(GOLDEN_FILE),
+        packages=("numpy",),
     )
     assert re.fullmatch(rf"numpy 1\.26\.\d+: {EPISODES} episodes, 0 differences\n", output)
     assert not np.__version__.startswith("1.26"), "the locked numpy is another one"
@@ -107,10 +110,10 @@ def test_the_golden_file_holds_on_the_oldest_numpy_allowed() -> None:
 PLAYS = """
 import json
 from hashlib import sha256
-from openenv_kit.play.driver import observed
+from openenv_kit.rollouts.run_policy import observed
 from metric_tracker_rl.policies import POLICIES
-from openenv_kit.play.recording import canonical
-from metric_tracker_rl.engine.session import EpisodeSession
+from openenv_kit.recordings.format import canonical
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 
 def digest_of(seen):
     return sha256(canonical(seen).encode()).hexdigest()

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metric_tracker_rl.engine.config import EpisodeConfig
-from metric_tracker_rl.engine.episode import Episode, build_episode
-from metric_tracker_rl.engine.grader import (
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.definitions.names import ANOMALY_TYPES, DETECTION_METHODS, SEVERITIES
+from metric_tracker_rl.engine.episode.episode import Episode, build_episode
+from metric_tracker_rl.engine.grading.grader import (
     DUPLICATE_PENALTY,
     EXTRA_PENALTY,
     INVALID_PENALTY,
@@ -21,10 +22,9 @@ from metric_tracker_rl.engine.grader import (
     grade,
     values_match,
 )
-from metric_tracker_rl.engine.report import Report, invalid_row, read_report
-from metric_tracker_rl.engine.reporting_policy import ReportRow
-from metric_tracker_rl.engine.vocabulary import ANOMALY_TYPES, DETECTION_METHODS, SEVERITIES
-from metric_tracker_rl.rows import RewardBreakdown
+from metric_tracker_rl.engine.report.parse_report import Report, invalid_row, read_report
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
+from metric_tracker_rl.wire_models import RewardBreakdown
 
 INVALID = invalid_row("?", "unreadable", {})
 

@@ -18,10 +18,10 @@ from drilldown_env.session import config_of, episode_of
 from firewatch_env.policies.own_play import reference_changes
 from firewatch_env.tasks.book import find
 from openenv_kit.environment import get_environment
-from openenv_kit.play.driver import moves, observed
-from openenv_kit.play.recording import RunRecorder, read_runs
-from openenv_kit.results.plays import Player, play_of
+from openenv_kit.recordings.format import RunRecorder, read_runs
+from openenv_kit.results.scored_episodes import Player, play_of
 from openenv_kit.results.statistics import summary
+from openenv_kit.rollouts.run_policy import moves, observed
 
 TASKS: Mapping[str, Mapping[str, Any]] = {
     "metric_tracker_rl": {"split": "test", "index": 1},

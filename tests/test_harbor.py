@@ -14,10 +14,10 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from openenv_kit.cli import app
+from openenv_kit.datasets import harbor
+from openenv_kit.datasets.export_rows import filled
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.play import harbor
-from openenv_kit.play.task_set import filled
 from openenv_kit.serving.one_task import OneTask
 from openenv_kit.serving.settings import load_settings
 

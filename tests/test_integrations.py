@@ -14,10 +14,10 @@ from documented import blocks_of
 from openai import OpenAI
 from typer.testing import CliRunner
 
+from openenv_kit.datasets.split_rows import split_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.play.split_rows import split_rows
-from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import environment_class
 from research.check_integrations import INTEGRATIONS, app
 from research.scripted_endpoint import MODEL, ScriptedEndpoint
@@ -111,7 +111,8 @@ def test_rows_of_what_is_no_split_are_refused(arguments, said):
 
 def test_the_engine_and_the_command_load_no_trainer():
     code = (
-        "import sys, metric_tracker_rl.engine.session, openenv_kit.play.driver, openenv_kit.cli\n"
+        "import sys, metric_tracker_rl.engine.session.episode_session\n"
+        "import openenv_kit.rollouts.run_policy, openenv_kit.cli\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,12 +11,12 @@ from pipe_leak import SEGMENTS, PipeLeak, PipeSession, bisect
 from metric_tracker_rl.policies import POLICIES as FUNNEL_POLICIES
 from openenv_kit.environment import Reply, get_environment
 from openenv_kit.errors import InvalidValueError, UnknownNameError
-from openenv_kit.play.policies import Observed, Play
-from openenv_kit.serving.held import config_digest
+from openenv_kit.rollouts.policies import Observed, Play
+from openenv_kit.sealed_split import SALT_VARIABLE, is_sealed_split
+from openenv_kit.serving.episodes.records import config_digest
+from openenv_kit.splits import SEALED, HashedSplits
 from openenv_kit.trust.audit import Audit
 from openenv_kit.trust.exploits import NOTHING, Ceiling, Exploits
-from openenv_kit.trust.sealing import SALT_VARIABLE, is_sealed_split
-from openenv_kit.trust.splits import SEALED, HashedSplits
 
 LEVELS = (1, 2, 3)
 SPLITS: HashedSplits[dict[str, int], int] = HashedSplits(

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.environment import Environment, environments, get_environment
-from openenv_kit.play.driver import observed
+from openenv_kit.rollouts.run_policy import observed
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
@@ -135,7 +135,7 @@ def test_a_name_is_seen_in_code_words_and_strings() -> None:
 
 def test_an_import_of_an_environment_is_seen_in_every_form() -> None:
     for text in (
-        "import metric_tracker_rl.engine.session",
+        "import metric_tracker_rl.engine.session.episode_session",
         "from metric_tracker_rl import TASKS",
         "from metric_tracker_rl.engine import session",
         "def late():\n    import metric_tracker_rl",

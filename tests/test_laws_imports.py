@@ -17,8 +17,8 @@ LIGHT = (
     *("metric_tracker_rl", "metric_tracker_rl.environment"),
     *("drilldown_env", "drilldown_env.environment"),
     *("firewatch_env", "firewatch_env.environment"),
-    *("openenv_kit.environment", "openenv_kit.session", "openenv_kit.play.driver"),
-    *("openenv_kit.trainers.tool_calls", "openenv_kit.trainers.trl"),
+    *("openenv_kit.environment", "openenv_kit.session", "openenv_kit.rollouts.run_policy"),
+    *("openenv_kit.trainers.tool_episode", "openenv_kit.trainers.trl"),
 )
 """Environments, and adapters that play in process."""
 CLIENTS = ("metric_tracker_rl.client", "firewatch_env.client")
@@ -50,7 +50,7 @@ def test_episodes_in_process_load_no_server_page_or_model() -> None:
     names = ("drilldown", "firewatch", "metric_tracker_rl")
     after = loaded(
         *(
-            "from openenv_kit.trainers.tool_calls import ToolEpisode\n"
+            "from openenv_kit.trainers.tool_episode import ToolEpisode\n"
             f"episode = ToolEpisode(environment={name!r})\n"
             "episode.reset({})\n"
             "print(episode.call('no_such_tool', {}), file=sys.stderr)"

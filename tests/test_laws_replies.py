@@ -11,18 +11,18 @@ import httpx
 import pytest
 from games import Game
 
-from openenv_kit.agent.chat import Answer, Message, ToolCall
-from openenv_kit.agent.connection import EpisodeConnection
+from openenv_kit.agent.chat_endpoint import Answer, Message, ToolCall
+from openenv_kit.agent.episode_connection import EpisodeConnection
 from openenv_kit.agent.model_player import ModelPlayer
+from openenv_kit.agent.player_episode import Table
 from openenv_kit.agent.servers import Server
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.stdout import Lines
-from openenv_kit.agent.table import Table
 from openenv_kit.environment import ERROR, Environment, observation_of
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.tool import compact
 from openenv_kit.trainers.openenv_harness import ToolSessionFactory
-from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import environment_class
 
 Calls = Sequence[tuple[str, dict[str, Any]]]

@@ -17,23 +17,23 @@ from test_non_interference import CONFIGS, other_labels
 from metric_tracker_rl import MetricTrackerRlEnv
 from metric_tracker_rl.analysis_tools import LEAN_TOOLS, TOOLS
 from metric_tracker_rl.analysis_tools.lean import PAGE, candidates
-from metric_tracker_rl.engine.config import EpisodeConfig
-from metric_tracker_rl.engine.episode import Episode, build_episode
-from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.rules import EpisodeView, PlayRules
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.episode.episode import Episode, build_episode
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from metric_tracker_rl.tools import BRIEF, LEAN_BRIEF
-from openenv_kit.agent.options import parse_options
-from openenv_kit.agent.plan import plan
+from openenv_kit.agent.command_line import parse_options
+from openenv_kit.agent.episode_plan import plan
+from openenv_kit.datasets.split_rows import split_rows
 from openenv_kit.environment import observation_of
 from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.play.driver import Outcome, play
-from openenv_kit.play.split_rows import split_rows
+from openenv_kit.rollouts.run_policy import Outcome, play
 from openenv_kit.tool import compact
 from openenv_kit.trainers.openenv_harness import collect
-from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
+from openenv_kit.trainers.tool_episode import ToolEpisode, next_call
 from openenv_kit.trainers.trl import environment_class
 from research.tokens import count_tokens
 from research.transcript import transcript

@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from metric_tracker_rl.policies.base import result_of
+from openenv_kit.datasets.split_rows import reset_arguments, split_rows
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.play.driver import begun, observed, play
-from openenv_kit.play.split_rows import reset_arguments, split_rows
+from openenv_kit.rollouts.run_policy import begun, observed, play
 from research.learning import Examination, Plan, RowPolicy, Settings, train
 from research.learning.__main__ import app, verdicts
 from research.learning.experiment import (

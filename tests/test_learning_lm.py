@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from openenv_kit.cli import common
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from research.learning_lm import experiment
 from research.learning_lm.__main__ import NEEDED, app
 from research.learning_lm.chart import draw_chart

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocketDisconnect
 from openenv_kit.environment import get_environment, siblings
 from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.mounts import TAKEN, mounted_environments
+from openenv_kit.serving.http.environment_mounts import TAKEN, mounted_environments
 from openenv_kit.serving.settings import Settings, load_settings
 
 FUNNEL, FIREWATCH, PIPE = "metric_tracker_rl", "firewatch", "pipe_leak"

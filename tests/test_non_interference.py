@@ -15,20 +15,20 @@ from openenv.core.env_server.serialization import serialize_observation
 from openenv.core.env_server.types import WSObservationResponse, WSStateResponse
 
 from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.engine.config import EpisodeConfig
-from metric_tracker_rl.engine.episode import Episode, build_episode
-from metric_tracker_rl.engine.reporting_policy import ReportRow
-from metric_tracker_rl.engine.rules import EpisodeView, PlayRules
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.tasks import TASKS
-from metric_tracker_rl.engine.vocabulary import (
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.configuration.tasks import TASKS
+from metric_tracker_rl.engine.definitions.names import (
     DETECTION_METHODS,
     EXACT,
     GRADED,
     KEY_F1,
     ROW_GENERATORS,
 )
-from openenv_kit.serving.framework import FrameworkEnvironment
+from metric_tracker_rl.engine.episode.episode import Episode, build_episode
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from openenv_kit.serving.openenv_adapter import FrameworkEnvironment
 
 pytestmark = pytest.mark.slow
 CONFIGS = [

@@ -20,12 +20,13 @@ from store_calls import sqlite_store
 from test_server_attacks import PATIENCE_S, Server, is_closed, running, say, shake_hands
 
 from openenv_kit.environment import get_environment
-from openenv_kit.serving import clients, play
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.handles import UnknownEpisodeError
-from openenv_kit.serving.http_episodes import Episodes
+from openenv_kit.serving.episodes import live_episode
+from openenv_kit.serving.episodes.ids import UnknownEpisodeError
+from openenv_kit.serving.episodes.service import Episodes
+from openenv_kit.serving.http import client_identity
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store import (
+from openenv_kit.serving.store.interface import (
     BusyError,
     StoreFullError,
     StoreLimits,
@@ -93,7 +94,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 async def test_a_reset_beyond_the_depth_is_refused_with_a_time(slow: threading.Event) -> None:
     episodes = Episodes(Settings(episode_store="memory"), get_environment("pipe_leak"))
-    waiting = [asyncio.create_task(episodes.reset({})) for _ in range(play.MOST_WAITING)]
+    waiting = [asyncio.create_task(episodes.reset({})) for _ in range(live_episode.MOST_WAITING)]
     await asyncio.sleep(0)
     with pytest.raises(BusyError) as refused:
         await episodes.reset({})
@@ -107,7 +108,7 @@ async def test_a_reset_beyond_the_depth_is_refused_with_a_time(slow: threading.E
 def test_the_refusal_is_a_503_with_retry_after(
     slow: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(play, "MOST_WAITING", 0)
+    monkeypatch.setattr(live_episode, "MOST_WAITING", 0)
     app = build_app(Settings(episode_store="memory"), get_environment("pipe_leak"))
     with TestClient(app) as client:
         answer = client.post("/reset", json={})
@@ -118,14 +119,14 @@ def test_the_refusal_is_a_503_with_retry_after(
 
 
 async def test_work_for_a_connection_that_is_gone_is_dropped() -> None:
-    token = clients.GONE.set(lambda: True)
+    token = client_identity.GONE.set(lambda: True)
     try:
         with pytest.raises(BusyError, match="gone"):
-            await play.in_turn(
+            await live_episode.in_turn(
                 get_environment("pipe_leak"), lambda: pytest.fail("an episode was made")
             )
     finally:
-        clients.GONE.reset(token)
+        client_identity.GONE.reset(token)
 
 
 # Doors.
@@ -159,7 +160,7 @@ def test_names_of_environments_are_told_behind_the_gate() -> None:
 
 
 def test_a_redis_that_hangs_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openenv_kit.serving.redis_store.ANSWER_S", 0.05)
+    monkeypatch.setattr("openenv_kit.serving.store.redis.ANSWER_S", 0.05)
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"redis://127.0.0.1:{silent.getsockname()[1]}"
@@ -223,7 +224,7 @@ def test_bad_trailers_leave_no_traceback_in_the_log(tmp_path: Path) -> None:
 
 
 async def test_unknown_names_push_no_episode_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openenv_kit.serving.http_episodes.PLAYS_KEPT", 2)
+    monkeypatch.setattr("openenv_kit.serving.episodes.service.PLAYS_KEPT", 2)
     episodes = Episodes(Settings(episode_store="memory"))
     started = await episodes.reset({"seed": 1})
     for name in ("one", "another", "a third"):

@@ -14,13 +14,13 @@ from games import Game, only_the_first
 from starlette.testclient import TestClient
 
 from openenv_kit.environment import get_environment
-from openenv_kit.serving import sqlite_store
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.framework import FrameworkEnvironment
-from openenv_kit.serving.held import SplitUsedUpError
-from openenv_kit.serving.http_episodes import Episodes
+from openenv_kit.serving.episodes.records import SplitUsedUpError
+from openenv_kit.serving.episodes.service import Episodes
+from openenv_kit.serving.openenv_adapter import FrameworkEnvironment
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store import StoreFullError
+from openenv_kit.serving.store import sqlite
+from openenv_kit.serving.store.interface import StoreFullError
 
 TOKENS = {"token": "the trainer's own token", "player_token": "the token of all players"}
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
@@ -201,7 +201,7 @@ async def test_a_played_task_is_not_given_out_again_after_its_episode_expired(
     player = await episodes.player((await episodes.fresh("mcp")).player_id)
     await episodes.step(player, {"tool": "gauge", "segment": 1})
     later = time.time() + 2 * settings.episode_ttl_s
-    monkeypatch.setattr(sqlite_store.time, "time", lambda: later)
+    monkeypatch.setattr(sqlite.time, "time", lambda: later)
     with pytest.raises(SplitUsedUpError):
         await episodes.fresh("mcp")
     await episodes.close()

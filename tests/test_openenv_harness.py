@@ -10,10 +10,10 @@ from openenv.core.llm_client import LLMResponse
 from typer.testing import CliRunner
 
 from openenv_kit.cli import app
+from openenv_kit.datasets.split_rows import split_rows
 from openenv_kit.environment import get_environment
+from openenv_kit.episode_clients import http
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.play.split_rows import split_rows
-from openenv_kit.trainers import backends
 from openenv_kit.trainers.openenv_harness import (
     ToolSessionFactory,
     collect,
@@ -22,7 +22,7 @@ from openenv_kit.trainers.openenv_harness import (
     scripted_model_step,
     sft_examples,
 )
-from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from research.learning_lm.traces import read_traces
 
 TOOLS = get_environment("metric_tracker_rl").tools.offered()
@@ -57,7 +57,7 @@ def test_collections_play_on_a_server_too(server_url, tmp_path):
 @pytest.fixture
 def impatient(monkeypatch):
     """Adapters that wait for no server."""
-    monkeypatch.setattr(backends, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(http, "PATIENCE_S", 0.0)
 
 
 def test_where_no_server_is_sessions_and_collections_say_how_to_start_one(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from metric_tracker_rl.engine.certificate import COUNTS, certify_one, grid
-from metric_tracker_rl.engine.config import EpisodeConfig
-from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER
+from metric_tracker_rl.engine.certification.certificate import COUNTS, certify_one, grid
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.configuration.tasks import DEFAULT_TASK_ORDER
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import POLICIES, get_policy
 from metric_tracker_rl.policies.base import policy
 from openenv_kit.errors import UnknownNameError
-from openenv_kit.play.driver import Outcome, play
+from openenv_kit.rollouts.run_policy import Outcome, play
 
 
 def played(name: str, task_id: str) -> Outcome:
@@ -96,7 +96,8 @@ def test_a_certificate_does_not_hold_where_the_policy_falls_short(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "metric_tracker_rl.engine.certificate.get_policy", lambda _: get_policy("null")
+        "metric_tracker_rl.engine.certification.certificate.get_policy",
+        lambda _: get_policy("null"),
     )
     assert not certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5)).holds
 

@@ -87,10 +87,11 @@ def test_importing_the_package_loads_nothing_else() -> None:
 
 
 WITHOUT_FRAMEWORK = (
-    "import metric_tracker_rl.policies, openenv_kit.play.driver",
-    "import metric_tracker_rl.engine.certificate, openenv_kit.play.recording",
+    "import metric_tracker_rl.policies, openenv_kit.rollouts.run_policy",
+    "import metric_tracker_rl.engine.certification.certificate, openenv_kit.recordings.format",
     "from metric_tracker_rl import TASKS, get_task_spec, available_analysis_methods",
-    "from metric_tracker_rl.engine.session import EpisodeSession; EpisodeSession().reset()",
+    "from metric_tracker_rl.engine.session.episode_session import EpisodeSession\n"
+    "EpisodeSession().reset()",
     "import openenv_kit.cli",
     "import openenv_kit.agent.main",
 )
@@ -104,7 +105,9 @@ def test_the_engine_loads_no_framework() -> None:
 
 @pytest.mark.slow
 def test_the_check_of_what_is_loaded_notices_a_framework() -> None:
-    assert "uvicorn" in top_level(loaded_by("import metric_tracker_rl.engine.session, uvicorn"))
+    assert "uvicorn" in top_level(
+        loaded_by("import metric_tracker_rl.engine.session.episode_session, uvicorn")
+    )
 
 
 # Tasks.

@@ -14,17 +14,17 @@ from starlette.testclient import TestClient
 from test_non_interference import CONFIGS, other_labels
 
 from metric_tracker_rl.analysis_tools import TOOLS, TOOLS_OF
-from metric_tracker_rl.engine.config import EpisodeConfig
-from metric_tracker_rl.engine.episode import Episode, build_episode
-from metric_tracker_rl.engine.rules import EpisodeView, PlayRules
-from metric_tracker_rl.engine.series import DailySeries
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.episode.episode import Episode, build_episode
+from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from metric_tracker_rl.tools import BRIEFS
+from openenv_kit.datasets.split_rows import split_rows
 from openenv_kit.environment import Reply, observation_of
-from openenv_kit.play.driver import play
-from openenv_kit.play.split_rows import split_rows
+from openenv_kit.rollouts.run_policy import play
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.trainers.openenv_harness import collect

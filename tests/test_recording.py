@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.cli import app
-from openenv_kit.play.driver import observed
-from openenv_kit.play.recording import (
+from openenv_kit.recordings.format import (
     RecordingError,
     RunRecorder,
     digest_of,
     read_runs,
 )
-from openenv_kit.play.replaying import replay, replayed
-from openenv_kit.results.plays import play_of
+from openenv_kit.recordings.replay import replay, replayed
+from openenv_kit.results.scored_episodes import play_of
+from openenv_kit.rollouts.run_policy import observed
 
 SHORT = {"feedback": "score"}
 

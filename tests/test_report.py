@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from episodes import perfect_report, running_episode, started
 
-from metric_tracker_rl.engine.report import preview, read_number, read_report
-from metric_tracker_rl.rows import MetricSubmissionRow
+from metric_tracker_rl.engine.report.parse_report import preview, read_number, read_report
+from metric_tracker_rl.wire_models import MetricSubmissionRow
 from openenv_kit.errors import ReportError, ToolArgumentError
 
 

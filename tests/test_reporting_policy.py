@@ -14,22 +14,22 @@ import numpy as np
 import pytest
 from episodes import NORMAL_DAY, hand_made, labels_of, sample, series_of
 
-from metric_tracker_rl.engine.episode import episode_from_draw
-from metric_tracker_rl.engine.funnel import ORDERING_APP
-from metric_tracker_rl.engine.grader import grade
-from metric_tracker_rl.engine.levels import LEVELS, severity_of
-from metric_tracker_rl.engine.report import Report
-from metric_tracker_rl.engine.reporting_policy import (
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
+from metric_tracker_rl.engine.definitions.levels import LEVELS, severity_of
+from metric_tracker_rl.engine.definitions.names import ANOMALY_TYPES, DETECTION_METHODS
+from metric_tracker_rl.engine.episode.episode import episode_from_draw
+from metric_tracker_rl.engine.grading.grader import grade
+from metric_tracker_rl.engine.report.parse_report import Report
+from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
+from metric_tracker_rl.engine.reporting_policy.labels import (
     findings_of_day,
     label,
     policy_text,
 )
-from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.series import DailySeries
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.vocabulary import ANOMALY_TYPES, DETECTION_METHODS
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.play.driver import play
+from openenv_kit.rollouts.run_policy import play
 
 RATE_1 = "app_open_to_menu_open"
 RATE_2 = "menu_open_to_product_added_to_cart"

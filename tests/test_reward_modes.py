@@ -11,12 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from openenv_kit.cli import app
+from openenv_kit.datasets.split_rows import split_rows
 from openenv_kit.environment import Reply, get_environment
 from openenv_kit.errors import UnknownNameError
-from openenv_kit.play.driver import moves
-from openenv_kit.play.split_rows import split_rows
+from openenv_kit.rollouts.run_policy import moves
 from openenv_kit.trainers.trl import environment_class
-from research.ladder import LADDER, player
+from research.graded_players import LADDER, player
 
 NAMES = {"metric_tracker_rl": "expert", "drilldown": "drill_sql", "firewatch": "medium"}
 """Every environment, with one of its levels."""

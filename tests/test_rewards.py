@@ -15,27 +15,27 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from metric_tracker_rl import audit as plan
-from metric_tracker_rl.engine.candidates import candidates
-from metric_tracker_rl.engine.config import EpisodeConfig
-from metric_tracker_rl.engine.episode import Episode, build_episode
-from metric_tracker_rl.engine.grader import grade
-from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.report import Report, invalid_row
-from metric_tracker_rl.engine.reporting_policy import ReportRow
-from metric_tracker_rl.engine.rewards import EVERYTHING_FLAGGED, key_f1, reward_components
-from metric_tracker_rl.engine.rungs import STAGES
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.rungs import STAGES
+from metric_tracker_rl.engine.episode.episode import Episode, build_episode
+from metric_tracker_rl.engine.episode.flagged_series import candidates
+from metric_tracker_rl.engine.grading.grader import grade
+from metric_tracker_rl.engine.grading.rewards import EVERYTHING_FLAGGED, key_f1, reward_components
+from metric_tracker_rl.engine.report.parse_report import Report, invalid_row
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.policies.noisy import noisy_reference
-from metric_tracker_rl.rows import SCORE_PENALTIES, SCORE_SHARES
+from metric_tracker_rl.policies.noisy_reference import noisy_reference
+from metric_tracker_rl.wire_models import SCORE_PENALTIES, SCORE_SHARES
 from openenv_kit.cli import app
-from openenv_kit.play.driver import Outcome, play
-from openenv_kit.play.policies import Policy
-from openenv_kit.serving.framework import FrameworkEnvironment
-from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.rollouts.policies import Policy
+from openenv_kit.rollouts.run_policy import Outcome, play
+from openenv_kit.serving.openenv_adapter import FrameworkEnvironment
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trust.audit import Job, run_job
-from research import modes, rungs
-from research.card.__main__ import app as card_app
+from research import measure_levels, measure_tokens
+from research.benchmark_report.__main__ import app as card_app
 
 TASK = {"task_id": "hard_mixed_multi"}
 NAMES = {"graded", "exact", "key_f1", *SCORE_SHARES, *SCORE_PENALTIES}
@@ -266,14 +266,14 @@ def test_a_noisy_player_is_the_reference_without_noise_and_a_coin_without_the_re
 def test_the_card_s_part_about_modes_is_written_from_results_of_both_commands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(modes, "LEVELS", {"easy": LEVELS["easy"]})
+    monkeypatch.setattr(measure_tokens, "LEVELS", {"easy": LEVELS["easy"]})
     monkeypatch.setattr(plan, "KNOWN", 12)
-    monkeypatch.setattr(rungs, "STAGES", STAGES[:1])
+    monkeypatch.setattr(measure_levels, "STAGES", STAGES[:1])
     names = ("m.json", "r.json", "c.jsonl", "a.json", "b.json", "card.md")
     measured, ladder, proven, audited, again, page = (tmp_path / name for name in names)
 
     def run(*arguments: str) -> Any:
-        own = {"modes": modes.app, "rungs": rungs.app, "card": card_app}
+        own = {"modes": measure_tokens.app, "rungs": measure_levels.app, "card": card_app}
         name, *rest = arguments
         return (
             CliRunner().invoke(own[name], rest)

@@ -12,13 +12,13 @@ from asking import ask, record, rpc
 from games import Call, Game, only_the_first
 from starlette.testclient import TestClient
 
-from metric_tracker_rl.engine import splits
+from metric_tracker_rl.engine.configuration import splits
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
+from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.mounts import mounted_environments
+from openenv_kit.serving.http.environment_mounts import mounted_environments
 from openenv_kit.serving.settings import Settings, load_settings
-from openenv_kit.trust.sealing import SALT_VARIABLE
 
 SALT = "one salt for tests, of forty characters."
 

@@ -20,27 +20,27 @@ from drilldown_env.session import config_of
 from drilldown_env.tools import overview
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.levels import STAGES as INCIDENT_STAGES
-from metric_tracker_rl.engine.certificate import certify_one
-from metric_tracker_rl.engine.config import EpisodeConfig
-from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.reporting_policy import policy_text
-from metric_tracker_rl.engine.rungs import (
+from metric_tracker_rl.engine.certification.certificate import certify_one
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.names import GRADED
+from metric_tracker_rl.engine.definitions.rungs import (
     DIFFICULTIES,
     EVERY_LEVEL,
     RUNG_LEVELS,
     STAGES,
     USUAL_COUNTS,
 )
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.vocabulary import GRADED
-from openenv_kit.agent.plan import plan
+from metric_tracker_rl.engine.reporting_policy.labels import policy_text
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from openenv_kit.agent.episode_plan import plan
+from openenv_kit.datasets.split_rows import rank_rows, reset_arguments, split_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.play.curriculum import RUNGS, Curriculum
-from openenv_kit.play.driver import play
-from openenv_kit.play.split_rows import rank_rows, reset_arguments, split_rows
+from openenv_kit.rollouts.curriculum import RUNGS, Curriculum
+from openenv_kit.rollouts.run_policy import play
 from research.firewatch.digests import digest
-from research.rungs import ladder
+from research.measure_levels import ladder
 
 GOLDEN: dict[str, str] = json.loads(
     (Path(__file__).parent / "firewatch" / "golden_rungs.json").read_text()

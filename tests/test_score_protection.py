@@ -11,11 +11,11 @@ from pydantic_core import to_jsonable_python
 from starlette.testclient import TestClient
 
 from openenv_kit.environment import Environment, Reply, Session, environments, get_environment
-from openenv_kit.play.driver import begun, moves, observed
+from openenv_kit.rollouts.run_policy import begun, moves, observed
+from openenv_kit.sealed_split import SALT_VARIABLE, SEALED
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.framework import FrameworkEnvironment
+from openenv_kit.serving.openenv_adapter import FrameworkEnvironment
 from openenv_kit.serving.settings import Settings
-from openenv_kit.trust.sealing import SALT_VARIABLE, SEALED
 
 SALT = "one salt for tests, of forty characters."
 ENVIRONMENTS = list(environments())

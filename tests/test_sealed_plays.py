@@ -19,22 +19,22 @@ from typer.testing import CliRunner
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.page.watching import open_session
-from openenv_kit.play.driver import begun, moves
+from openenv_kit.page.playback import open_session
 from openenv_kit.reset_arguments import get_further_arguments
+from openenv_kit.rollouts.run_policy import begun, moves
+from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.redis_store import RedisStore
-from openenv_kit.serving.sealed_records import SealedPlaysUsedUpError, SealedStart
 from openenv_kit.serving.settings import Settings, load_settings
-from openenv_kit.serving.sqlite_store import SqliteStore
-from openenv_kit.serving.store import NewEpisode, StoreLimits
+from openenv_kit.serving.store.interface import NewEpisode, StoreLimits
+from openenv_kit.serving.store.redis import RedisStore
+from openenv_kit.serving.store.sealed_records import SealedPlaysUsedUpError, SealedStart
+from openenv_kit.serving.store.sqlite import SqliteStore
 from openenv_kit.trust.attestation import (
     KEY_VARIABLE,
     digest_actions,
     read_signing_key,
     verify_attestation,
 )
-from openenv_kit.trust.sealing import SALT_VARIABLE
 
 SALT = "one salt for tests, of forty characters."
 TRAINER = "the trainer's token, long enough"

@@ -18,14 +18,14 @@ import pytest
 import second_policy
 from episodes import sample
 
-from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
-from metric_tracker_rl.engine.episode import Episode, episode_from_draw
-from metric_tracker_rl.engine.funnel import ORDERING_APP
-from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.episode.episode import Episode, episode_from_draw
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.play.driver import play
+from openenv_kit.rollouts.run_policy import play
 
 FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
 LAST_DIGITS = 2.5e-4

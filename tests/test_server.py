@@ -15,8 +15,8 @@ from episodes import started
 from websockets.sync.client import ClientConnection, connect
 
 from metric_tracker_rl.models import MetricTrackerRlAction, MetricTrackerRlObservation
-from metric_tracker_rl.rows import RewardBreakdown
-from openenv_kit.serving.framework import FrameworkEnvironment
+from metric_tracker_rl.wire_models import RewardBreakdown
+from openenv_kit.serving.openenv_adapter import FrameworkEnvironment
 from openenv_kit.serving.settings import load_settings
 
 OBSERVATION = """

@@ -11,20 +11,20 @@ import pytest
 from asking import ask, rpc
 from starlette.testclient import TestClient
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.environment import get_environment
-from openenv_kit.play.driver import observed
+from openenv_kit.rollouts.run_policy import observed
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.handles import (
+from openenv_kit.serving.episodes.ids import (
     EpisodeClosedError,
     EpisodeTooLongError,
     Handle,
     OutdatedEpisodeError,
     UnknownEpisodeError,
 )
-from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.play import Play
+from openenv_kit.serving.episodes.live_episode import Play
+from openenv_kit.serving.episodes.service import Episodes
 from openenv_kit.serving.settings import Settings
 
 LIST = {"analysis_method": "list_dates"}

@@ -15,9 +15,9 @@ from starlette.routing import Mount, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import Receive, Scope, Send
 
-from openenv_kit.serving.access import OPEN_PATHS, PLAYER_ROUTES
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.gate import Gate
+from openenv_kit.serving.http.access_control import OPEN_PATHS, PLAYER_ROUTES
+from openenv_kit.serving.http.middleware import Gate
 from openenv_kit.serving.settings import Settings
 
 TOKEN = "a-token-for-tests-only"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from openenv_kit.serving import page_sessions
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.page_sessions import PageSessions
+from openenv_kit.serving.http import page_sessions
+from openenv_kit.serving.http.page_sessions import PageSessions
 from openenv_kit.serving.settings import Settings
 
 TOKEN = "a-token-long-enough"

@@ -15,15 +15,15 @@ from asking import ask, rpc
 from starlette.testclient import TestClient
 from test_server_attacks import Server, frame, running, shake_hands
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.environment import get_environment
-from openenv_kit.serving import running_episodes
+from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.app import build_app
+from openenv_kit.serving.episodes import running_episodes
 from openenv_kit.serving.logs import JsonFormatter
+from openenv_kit.serving.periodic_tasks import keep_up
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.upkeep import keep_up
-from openenv_kit.serving.websocket import CLIENT_HEADER, PAGE_CLIENT
-from openenv_kit.trust.sealing import SALT_VARIABLE
+from openenv_kit.serving.websocket.openenv_protocol import CLIENT_HEADER, PAGE_CLIENT
 
 LIST = {"analysis_method": "list_dates"}
 EASY = {"task_id": "easy_single_spike"}
@@ -145,7 +145,7 @@ def test_episode_unused_for_its_life_ends_as_expired(
         assert len(lines()) == 1
         with monkeypatch.context() as patched:
             patched.setattr(running_episodes.time, "monotonic", lambda: later)
-            clock = "openenv_kit.serving.store_clock.seconds_since_boot"
+            clock = "openenv_kit.serving.store.clock.seconds_since_boot"
             patched.setattr(clock, lambda: time.clock_gettime(time.CLOCK_BOOTTIME) + 61)
             client.portal.call(keep_up, store, settings, every)  # type: ignore[union-attr]
     check_pair(lines(), "http", reason="expired", steps=0)

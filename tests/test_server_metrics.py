@@ -24,11 +24,11 @@ from starlette.testclient import TestClient
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.serving import metrics
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.handles import Handle
-from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.play import WORKER_THREADS
+from openenv_kit.serving.episodes.ids import Handle
+from openenv_kit.serving.episodes.live_episode import WORKER_THREADS
+from openenv_kit.serving.episodes.service import Episodes
+from openenv_kit.serving.periodic_tasks import keep_up
 from openenv_kit.serving.settings import Settings, load_settings
-from openenv_kit.serving.upkeep import keep_up
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "a-token-long-enough"

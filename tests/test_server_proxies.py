@@ -27,7 +27,7 @@ from websockets.sync.client import connect
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.mounts import mounted_environments
+from openenv_kit.serving.http.environment_mounts import mounted_environments
 from openenv_kit.serving.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -30,7 +30,7 @@ from starlette.testclient import TestClient
 from benchmarks.load import LoadError, Session, connect, connect_all, frame, text_frame
 from benchmarks.server_process import HOST, ServerProcess, serving
 from openenv_kit.environment import get_environment
-from openenv_kit.play.driver import play
+from openenv_kit.rollouts.run_policy import play
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.workers import SPREADS

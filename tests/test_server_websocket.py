@@ -13,12 +13,12 @@ from openenv.core.env_server.types import WSObservationResponse
 from starlette.testclient import TestClient
 
 from metric_tracker_rl import available_analysis_methods
-from metric_tracker_rl.engine.session import EpisodeSession
-from openenv_kit.serving import frames
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from openenv_kit.serving import messages
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.framework import FrameworkEnvironment
+from openenv_kit.serving.openenv_adapter import FrameworkEnvironment
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.sockets import CapacityError, SessionSlots
+from openenv_kit.serving.websocket.endpoint import CapacityError, SessionSlots
 
 START = {"type": "reset", "data": {"task_id": "easy_single_spike"}}
 
@@ -103,9 +103,9 @@ def test_every_reply_is_what_the_framework_would_have_sent(client: TestClient) -
 
 def test_values_that_one_writer_cannot_write_are_written_by_the_other() -> None:
     values = {"big": 10**30, "half": "\ud800", "none": None}
-    assert json.loads(frames.dumps(values)) == values
+    assert json.loads(messages.dumps(values)) == values
     with pytest.raises(TypeError):
-        frames.dumps({"what": object()})
+        messages.dumps({"what": object()})
 
 
 @pytest.mark.parametrize(

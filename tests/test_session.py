@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from episodes import analyse, perfect_report, running_episode, started, submit
 
-from metric_tracker_rl.engine.config import MAX_SEED
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.configuration.episode_config import MAX_SEED
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 
 
 def half_right(session: EpisodeSession) -> list[dict[str, Any]]:

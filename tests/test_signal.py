@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
-from openenv_kit.results.plays import Play, Player
+from openenv_kit.results.scored_episodes import Play, Player
 from openenv_kit.results.signal import lines, signal
 from openenv_kit.results.statistics import summary
-from research.ladder import LADDER, player, rewards
+from research.graded_players import LADDER, player, rewards
 
 FUNNEL = get_environment("metric_tracker_rl")
 

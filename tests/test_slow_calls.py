@@ -16,13 +16,13 @@ from store_calls import Calls, sqlite_store
 
 from openenv_kit.environment import Reply, get_environment
 from openenv_kit.errors import ToolArgumentError
-from openenv_kit.serving import http_episodes, slow_calls
-from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.redis_store import RedisStore
+from openenv_kit.serving.episodes import service, slow_calls
+from openenv_kit.serving.episodes.service import Episodes
+from openenv_kit.serving.episodes.slow_calls import SlowCallCounts, SlowCalls
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.slow_calls import SlowCallCounts, SlowCalls
-from openenv_kit.serving.sqlite_store import SqliteStore
-from openenv_kit.serving.store import MEMORY, EpisodeStore, StoreFullError, StoreLimits
+from openenv_kit.serving.store.interface import MEMORY, EpisodeStore, StoreFullError, StoreLimits
+from openenv_kit.serving.store.redis import RedisStore
+from openenv_kit.serving.store.sqlite import SqliteStore
 
 PATIENCE_S = 60
 GAUGE = {"tool": "gauge", "arguments": {"segment": 3}}
@@ -228,7 +228,7 @@ async def test_live_episodes_are_bounded_by_their_bytes_and_go_on_after_that(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(PipeSession, "memory_bytes", 1000)
-    monkeypatch.setattr(http_episodes, "MAX_PLAYS_BYTES", 3500)
+    monkeypatch.setattr(service, "MAX_PLAYS_BYTES", 3500)
     episodes = Episodes(Settings(episode_store=MEMORY), get_environment("pipe_leak"))
     handles = [(await episodes.reset({"seed": seed})).handle for seed in range(6)]
     assert len(episodes._held) == 3

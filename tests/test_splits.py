@@ -11,17 +11,17 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from metric_tracker_rl.engine import splits
-from metric_tracker_rl.engine.config import SCENARIO_FAMILIES
-from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.splits import SEALED, SPLITS, STRATA
-from metric_tracker_rl.rows import RewardBreakdown
+from metric_tracker_rl.engine.configuration import splits
+from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES
+from metric_tracker_rl.engine.configuration.splits import SEALED, SPLITS, STRATA
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from metric_tracker_rl.wire_models import RewardBreakdown
+from openenv_kit import splits as hashed
 from openenv_kit.cli import app
 from openenv_kit.errors import InvalidValueError, UnknownNameError
-from openenv_kit.serving.framework import FrameworkEnvironment
-from openenv_kit.trust import splits as hashed
-from openenv_kit.trust.sealing import SALT_VARIABLE
+from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.serving.openenv_adapter import FrameworkEnvironment
 
 ROOT = Path(__file__).parent.parent
 SALT = "a salt that nobody knows, of some length"

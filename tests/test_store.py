@@ -17,20 +17,20 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError
 from store_calls import Calls, sqlite_store
 
-from openenv_kit.serving import store as opening
 from openenv_kit.serving.app import main
-from openenv_kit.serving.clients import client_key
-from openenv_kit.serving.handles import OutdatedEpisodeError
-from openenv_kit.serving.redis_store import RedisStore
+from openenv_kit.serving.episodes.ids import OutdatedEpisodeError
+from openenv_kit.serving.http.client_identity import client_key
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.sqlite_store import APPLICATION_ID, SCHEMA_VERSION, SqliteStore
-from openenv_kit.serving.store import (
+from openenv_kit.serving.store import interface as opening
+from openenv_kit.serving.store.interface import (
     MEMORY,
     StoreFullError,
     StoreLimits,
     StoreUnavailableError,
     open_store,
 )
+from openenv_kit.serving.store.redis import RedisStore
+from openenv_kit.serving.store.sqlite import APPLICATION_ID, SCHEMA_VERSION, SqliteStore
 
 MIB = 1 << 20
 ORDINARY = b"x" * 1400
@@ -49,7 +49,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("time.time", clock)  # fakeredis' own
-    monkeypatch.setattr("openenv_kit.serving.store_clock.seconds_since_boot", clock)
+    monkeypatch.setattr("openenv_kit.serving.store.clock.seconds_since_boot", clock)
     return clock
 
 

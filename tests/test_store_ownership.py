@@ -10,9 +10,9 @@ import fakeredis
 import pytest
 from store_calls import Calls, sqlite_store
 
-from openenv_kit.serving import store_clock
-from openenv_kit.serving.redis_store import RedisStore
-from openenv_kit.serving.store import MEMORY, StoreLimits
+from openenv_kit.serving.store import clock as store_clock
+from openenv_kit.serving.store.interface import MEMORY, StoreLimits
+from openenv_kit.serving.store.redis import RedisStore
 
 
 @pytest.fixture(params=["sqlite", "memory", "redis"])
@@ -94,7 +94,7 @@ def test_a_task_is_drawn_once_unless_it_is_given_back(
     store.settle("a", 1, played=True)
     now, since_boot = time.time(), store_clock.seconds_since_boot()
     monkeypatch.setattr("time.time", lambda: now + 3600.0)  # fakeredis' own
-    clock = "openenv_kit.serving.store_clock.seconds_since_boot"
+    clock = "openenv_kit.serving.store.clock.seconds_since_boot"
     monkeypatch.setattr(clock, lambda: since_boot + 3600.0)
     # 2 was neither played nor given back.
     assert [store.draw("a", order) for _ in range(2)] == [2, None]

@@ -15,12 +15,13 @@ import pytest
 from starlette.testclient import TestClient
 from store_calls import Calls, sqlite_store
 
-from openenv_kit.serving import routes, store_clock
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.redis_store import RedisStore, connect
+from openenv_kit.serving.http import routes
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.sqlite_store import SqliteStore
-from openenv_kit.serving.store import StoreError, StoreLimits, StoreReplacedError
+from openenv_kit.serving.store import clock
+from openenv_kit.serving.store.interface import StoreError, StoreLimits, StoreReplacedError
+from openenv_kit.serving.store.redis import RedisStore, connect
+from openenv_kit.serving.store.sqlite import SqliteStore
 
 LIMITS = StoreLimits(60)
 
@@ -152,8 +153,8 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wall_s, self.since_boot_s, self.boot = 1_700_000_000.0, 500.0, "first"
         monkeypatch.setattr("time.time", lambda: self.wall_s)
-        monkeypatch.setattr(store_clock, "seconds_since_boot", lambda: self.since_boot_s)
-        monkeypatch.setattr(store_clock, "boot_id", lambda: self.boot)
+        monkeypatch.setattr(clock, "seconds_since_boot", lambda: self.since_boot_s)
+        monkeypatch.setattr(clock, "boot_id", lambda: self.boot)
 
     def wait(self, seconds: float) -> None:
         self.wall_s += seconds

@@ -15,12 +15,12 @@ from starlette.testclient import TestClient
 
 from openenv_kit.environment import get_environment
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.handles import Handle, UnknownEpisodeError
-from openenv_kit.serving.http_episodes import Episodes
-from openenv_kit.serving.play import Play
+from openenv_kit.serving.episodes.ids import Handle, UnknownEpisodeError
+from openenv_kit.serving.episodes.live_episode import Play
+from openenv_kit.serving.episodes.service import Episodes
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.sqlite_store import SqliteStore
-from openenv_kit.serving.store import NewEpisode, StoreLimits, StoreUnavailableError
+from openenv_kit.serving.store.interface import NewEpisode, StoreLimits, StoreUnavailableError
+from openenv_kit.serving.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
 @pytest.fixture(autouse=True)
 def always_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer of /ready is given a second time."""
-    monkeypatch.setattr("openenv_kit.serving.routes.FRESH_S", 0.0)
+    monkeypatch.setattr("openenv_kit.serving.http.routes.FRESH_S", 0.0)
 
 
 def client_at(store: Path | str, address: str = "203.0.113.7", **more: Any) -> TestClient:
@@ -157,7 +157,7 @@ def test_a_readiness_answer_is_kept_for_a_moment(
     async def check(_: SqliteStore) -> None:
         asked.append("check")
 
-    monkeypatch.setattr("openenv_kit.serving.routes.FRESH_S", 3600.0)
+    monkeypatch.setattr("openenv_kit.serving.http.routes.FRESH_S", 3600.0)
     monkeypatch.setattr(SqliteStore, "check", check)
     with client_at(tmp_path / "s.db", token="a-token-long-enough") as client:
         for _ in range(5):

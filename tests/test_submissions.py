@@ -17,10 +17,10 @@ from typer.testing import CliRunner, Result
 
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
-from openenv_kit.play.recording import read_runs
+from openenv_kit.recordings.format import read_runs
 from openenv_kit.results import submission_folder, submissions
-from openenv_kit.results.packing import card_of
-from openenv_kit.results.site import boards_of, write_site
+from openenv_kit.results.create_submission import card_of
+from openenv_kit.results.leaderboard_site import boards_of, write_site
 from openenv_kit.results.submissions import (
     CARD,
     RUNS,
@@ -30,7 +30,7 @@ from openenv_kit.results.submissions import (
     read_submission,
     write_submission,
 )
-from openenv_kit.trust.sealing import SALT_VARIABLE
+from openenv_kit.sealed_split import SALT_VARIABLE
 
 SHIPPED = Path(__file__).parents[1] / "submissions"
 Events = list[dict[str, Any]]

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from firewatch_env.tasks.book import find
-from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
-from metric_tracker_rl.engine.episode import build_episode
-from metric_tracker_rl.engine.generation import digests
-from metric_tracker_rl.engine.grader import grade
-from metric_tracker_rl.engine.report import read_report
-from openenv_kit.sums import add_up
+from metric_tracker_rl.engine.certification import golden_digests
+from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.episode.episode import build_episode
+from metric_tracker_rl.engine.grading.grader import grade
+from metric_tracker_rl.engine.report.parse_report import read_report
+from openenv_kit.float_sum import add_up
 from research.firewatch.digests import digest
 
 HERE = Path(__file__).parent
@@ -61,7 +61,7 @@ def test_plays_of_incidents_keep_their_bytes(newer: None) -> None:
 
 def test_golden_episodes_keep_their_bytes(newer: None) -> None:
     golden = json.loads((HERE / "golden_digests.json").read_text())
-    assert digests.differences({**golden, "episodes": golden["episodes"][::6]}) == []
+    assert golden_digests.differences({**golden, "episodes": golden["episodes"][::6]}) == []
 
 
 def test_a_report_earns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,10 @@ from games import Game
 from typer.testing import CliRunner, Result
 
 from openenv_kit.cli import app
+from openenv_kit.datasets.export_rows import difficulty_of, group_of, panel_scores
+from openenv_kit.datasets.split_rows import reset_arguments
 from openenv_kit.environment import get_environment, observation_of
-from openenv_kit.play.driver import play
-from openenv_kit.play.split_rows import reset_arguments
-from openenv_kit.play.task_set import difficulty_of, group_of, panel_scores
+from openenv_kit.rollouts.run_policy import play
 
 FUNNEL = get_environment("metric_tracker_rl")
 

@@ -22,9 +22,9 @@ from websockets.sync.client import connect
 from openenv_kit.cli import app
 from openenv_kit.environment import DEFAULT, Environment, environments, get_environment
 from openenv_kit.errors import UnknownNameError
-from openenv_kit.play.driver import moves, observed, play
-from openenv_kit.play.recording import RunRecorder, read_runs
-from openenv_kit.play.replaying import replay
+from openenv_kit.recordings.format import RunRecorder, read_runs
+from openenv_kit.recordings.replay import replay
+from openenv_kit.rollouts.run_policy import moves, observed, play
 from openenv_kit.trainers.trl import environment_class
 from openenv_kit.trust.exploits import Arena
 from research.scripted_endpoint import ScriptedEndpoint

@@ -16,7 +16,7 @@ from games import Game, only_the_first
 from starlette.testclient import TestClient
 
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.handles import OWN_ID, new_episode_id
+from openenv_kit.serving.episodes.ids import OWN_ID, new_episode_id
 from openenv_kit.serving.settings import Settings
 
 

@@ -32,8 +32,8 @@ from killable_workers import PATIENCE_S, PlainSocket, Workers
 from pydantic import BaseModel
 
 from openenv_kit.environment import Session
-from openenv_kit.play.driver import observed
-from openenv_kit.serving.handles import OWN_ID
+from openenv_kit.rollouts.run_policy import observed
+from openenv_kit.serving.episodes.ids import OWN_ID
 
 EXAMPLES = 2000 if os.environ.get("METRIC_TRACKER_FULL") else 12
 STEPS = 30

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
-from openenv_kit.play.curriculum import RUNGS
-from openenv_kit.play.token_budgets import (
+from openenv_kit.rollouts.curriculum import RUNGS
+from openenv_kit.rollouts.token_budgets import (
     DigitTokens,
     Percentiles,
     TokenBudget,

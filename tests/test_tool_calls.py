@@ -6,10 +6,10 @@ import pytest
 
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import POLICIES, get_policy
+from openenv_kit.datasets.split_rows import reset_arguments, split_rows
 from openenv_kit.errors import ConfigurationError, ToolArgumentError
-from openenv_kit.play.driver import play
-from openenv_kit.play.split_rows import reset_arguments, split_rows
-from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
+from openenv_kit.rollouts.run_policy import play
+from openenv_kit.trainers.tool_episode import ToolEpisode, next_call
 
 TOOLS = ENVIRONMENT.tools
 

@@ -20,15 +20,15 @@ from metric_tracker_rl import (
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import NoArguments
 from metric_tracker_rl.analysis_tools.registry import dates_within, method_registry
-from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
-from metric_tracker_rl.engine.episode import Episode
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.vocabulary import (
+from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.definitions.names import (
     FUNNEL_BREAK,
     MIX_SHIFT,
     QUALITY_ISSUE,
     ROW_GENERATORS,
 )
+from metric_tracker_rl.engine.episode.episode import Episode
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.tool import Tool
 
 COUNTS = [

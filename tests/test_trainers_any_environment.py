@@ -6,13 +6,13 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from openenv_kit.agent.plan import plan
+from openenv_kit.agent.episode_plan import plan
 from openenv_kit.cli import app
+from openenv_kit.datasets.split_rows import split_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.play.split_rows import split_rows
 from openenv_kit.trainers.openenv_harness import collect, sft_examples
-from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
+from openenv_kit.trainers.tool_episode import ToolEpisode, next_call
 from openenv_kit.trainers.trl import components, environment_class
 from research.scripted_endpoint import ScriptedEndpoint
 

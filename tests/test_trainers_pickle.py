@@ -16,15 +16,15 @@ import pytest
 from firewatch_env.client import FirewatchEnv
 from metric_tracker_rl import MetricTrackerRlEnv
 from openenv_kit.agent.settings import TOKEN_VARIABLE
-from openenv_kit.play.curriculum import Curriculum
-from openenv_kit.play.split_rows import split_rows
+from openenv_kit.datasets.split_rows import split_rows
+from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.trainers.openenv_harness import (
     ToolSession,
     ToolSessionFactory,
     limits_for,
     scripted_model_step,
 )
-from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
+from openenv_kit.trainers.tool_episode import ToolEpisode, next_call
 from openenv_kit.trainers.trl import components, environment_class
 
 LEAN = {"profile": "lean"}
@@ -130,7 +130,7 @@ def test_environment_class_in_another_process_plays_with_the_same_tools() -> Non
 def test_started_episode_in_another_process_goes_on_to_the_same_score() -> None:
     code = (
         "import pickle, sys\n"
-        "from openenv_kit.trainers.tool_calls import next_call\n"
+        "from openenv_kit.trainers.tool_episode import next_call\n"
         "episode, answers, opening = pickle.load(sys.stdin.buffer)\n"
         "while call := next_call('reference', answers, 'drilldown', opening):\n"
         "    answers.append(episode.call(*call))\n"

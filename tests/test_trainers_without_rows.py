@@ -18,15 +18,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from openenv_kit.datasets import task_sampling
+from openenv_kit.datasets.row_values import read_number, read_value
+from openenv_kit.datasets.split_rows import rank_rows, reset_arguments, split_rows
+from openenv_kit.datasets.task_sampling import draw_task
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError, UnknownNameError
-from openenv_kit.play import task_draws
-from openenv_kit.play.curriculum import Curriculum
-from openenv_kit.play.row_values import read_number, read_value
-from openenv_kit.play.split_rows import rank_rows, reset_arguments, split_rows
-from openenv_kit.play.task_draws import draw_task
+from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.trainers.openenv_harness import ToolSession, ToolSessionFactory, collect, row_of
-from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
+from openenv_kit.trainers.tool_episode import ToolEpisode, next_call
 from openenv_kit.trainers.trl import build_eval_datasets, environment_class
 
 NAMES = ("metric_tracker_rl", "drilldown", "firewatch")
@@ -63,7 +63,7 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw as a process does that has not drawn before."""
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(task_draws, "_orders", {})
+    monkeypatch.setattr(task_sampling, "_orders", {})
 
 
 @pytest.mark.parametrize("row", NO_ROW.values(), ids=NO_ROW)
@@ -187,7 +187,7 @@ def test_row_that_leaves_the_task_open_draws_one_in_its_mode_and_level() -> None
 DRAW = (
     "import json, random\n"
     "from openenv_kit.environment import get_environment\n"
-    "from openenv_kit.play.task_draws import draw_task\n"
+    "from openenv_kit.datasets.task_sampling import draw_task\n"
     "{prepare}\n"
     "drawn = [draw_task(get_environment('firewatch'))['index'] for _ in range(50)]\n"
     "print(json.dumps(drawn))\n"
@@ -247,7 +247,7 @@ def test_rank_without_a_world_draws_from_the_whole_split(monkeypatch: pytest.Mon
     for rank, world_size in (("x", "2"), ("3", "2"), ("0", "9999"), ("1", "")):
         monkeypatch.setenv("RANK", rank)
         monkeypatch.setenv("WORLD_SIZE", world_size)
-        task_draws._orders.clear()
+        task_sampling._orders.clear()
         drawn = {draw_task(firewatch)["index"] for _ in range(600)}
         assert drawn == set(range(600))
 

@@ -14,9 +14,9 @@ import pytest
 
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.play.curriculum import Curriculum
-from openenv_kit.play.token_budgets import DigitTokens, find_token_budget
-from openenv_kit.trainers.tool_calls import next_call
+from openenv_kit.rollouts.curriculum import Curriculum
+from openenv_kit.rollouts.token_budgets import DigitTokens, find_token_budget
+from openenv_kit.trainers.tool_episode import next_call
 from openenv_kit.trainers.trl import ToolEnvironment, build_eval_datasets, environment_class
 
 MODULES = ("openenv_kit.trainers.trl_monitor", "openenv_kit.trainers.trl_curriculum")

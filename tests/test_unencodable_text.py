@@ -16,12 +16,12 @@ from starlette.testclient import TestClient
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.redis_store import RedisStore
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.sqlite_store import SqliteStore
-from openenv_kit.serving.store import NewEpisode, StoreLimits
+from openenv_kit.serving.store.interface import NewEpisode, StoreLimits
+from openenv_kit.serving.store.redis import RedisStore
+from openenv_kit.serving.store.sqlite import SqliteStore
 from openenv_kit.session import Session
-from openenv_kit.text import find_unencodable
+from openenv_kit.unencodable_text import find_unencodable
 
 BAD = "half an emoji: \ud83d"
 NAMES = ["drilldown", "firewatch", "metric_tracker_rl", "pipe_leak"]

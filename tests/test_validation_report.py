@@ -10,9 +10,9 @@ import pytest
 from openenv.validation.policy import load_policy
 from openenv.validation.report import CheckResult
 
-from openenv_kit.play.recording import RecordingError
+from openenv_kit.recordings.format import RecordingError
+from validation import check_context as subjects
 from validation import report as checks
-from validation import subject as subjects
 
 CANNOT_BE_MET_HERE = {"static.dependency_pinning"}
 """The base image is named by tag: with a digest, the container check could not build the image."""

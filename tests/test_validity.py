@@ -14,28 +14,30 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.engine import grader, session, splits
-from metric_tracker_rl.engine.certificate import certify_one
-from metric_tracker_rl.engine.config import MIXED, EpisodeConfig
-from metric_tracker_rl.engine.grader import grade
-from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.report import Report
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ORDER
-from metric_tracker_rl.engine.versions import GENERATOR_VERSION
+from metric_tracker_rl.engine.certification.certificate import certify_one
+from metric_tracker_rl.engine.configuration import splits
+from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.tasks import DEFAULT_TASK_ORDER
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION
+from metric_tracker_rl.engine.grading import grader
+from metric_tracker_rl.engine.grading.grader import grade
+from metric_tracker_rl.engine.report.parse_report import Report
+from metric_tracker_rl.engine.session import episode_session
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.probing import rows_within
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.play.driver import moves, observed
-from openenv_kit.play.recording import RunRecorder
-from openenv_kit.serving.framework import FrameworkEnvironment
-from openenv_kit.trust import splits as hashed
+from openenv_kit import splits as hashed
+from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.rollouts.run_policy import moves, observed
+from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.serving.openenv_adapter import FrameworkEnvironment
 from openenv_kit.trust.audit import Job as AuditJob
 from openenv_kit.trust.audit import run_job
 from openenv_kit.trust.exploits import NOTHING, Arena
-from openenv_kit.trust.sealing import SALT_VARIABLE
 
 AUDIT = ENVIRONMENT.audit
 SALT = "one salt for tests, of forty characters."
@@ -304,7 +306,7 @@ def test_a_dropped_duplicate_penalty_is_seen(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_second_submission_at_full_score_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     check_a_practice_submission_costs()
-    monkeypatch.setattr(session, "PRACTICE_COST", 0.0)
+    monkeypatch.setattr(episode_session, "PRACTICE_COST", 0.0)
     broken(check_a_practice_submission_costs)
 
 

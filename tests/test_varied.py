@@ -18,29 +18,34 @@ from episodes import analyse, running_episode, started
 from test_non_interference import CONFIGS, actions_on, frames_of, other_labels
 from typer.testing import CliRunner
 
-from metric_tracker_rl.engine import policy_rules, variants
-from metric_tracker_rl.engine.certificate import certify_one, grid
-from metric_tracker_rl.engine.config import EpisodeConfig
-from metric_tracker_rl.engine.episode import build_episode
-from metric_tracker_rl.engine.funnel import ORDERING_APP
-from metric_tracker_rl.engine.generation.generator import generate
-from metric_tracker_rl.engine.levels import GUARD_BAND, LEVELS, USUAL_BANDS, Level
-from metric_tracker_rl.engine.reporting_policy import label, policy_text
-from metric_tracker_rl.engine.series import DailySeries, deviations
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.versions import VERSIONS
-from metric_tracker_rl.engine.vocabulary import BASELINES, DISCLOSURES, LEAK_REPORTS, PROFILES
+from metric_tracker_rl.engine.certification.certificate import certify_one, grid
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
+from metric_tracker_rl.engine.definitions.levels import GUARD_BAND, LEVELS, USUAL_BANDS, Level
+from metric_tracker_rl.engine.definitions.names import (
+    BASELINES,
+    DISCLOSURES,
+    LEAK_REPORTS,
+    PROFILES,
+)
+from metric_tracker_rl.engine.definitions.versions import VERSIONS
+from metric_tracker_rl.engine.episode.episode import build_episode
+from metric_tracker_rl.engine.generation.generate import generate
+from metric_tracker_rl.engine.reporting_policy import drawn_policies, find_roots
+from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries, deviations
+from metric_tracker_rl.engine.reporting_policy.labels import label, policy_text
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.cli import app
+from openenv_kit.datasets.split_rows import split_rows
 from openenv_kit.environment import observation_of
-from openenv_kit.play.driver import moves, observed
-from openenv_kit.play.recording import RecordingError, RunRecorder, read_runs
-from openenv_kit.play.replaying import replayed
-from openenv_kit.play.split_rows import split_rows
-from openenv_kit.results.plays import Play
+from openenv_kit.recordings.format import RecordingError, RunRecorder, read_runs
+from openenv_kit.recordings.replay import replayed
+from openenv_kit.results.scored_episodes import Play
+from openenv_kit.rollouts.run_policy import moves, observed
 from openenv_kit.trainers.openenv_harness import collect
-from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.tool_episode import ToolEpisode
 
 VARIED = {"policy": "varied"}
 MODES = list(product(PROFILES, DISCLOSURES))
@@ -73,10 +78,10 @@ def first_with(**wanted: Any) -> EpisodeConfig:
 def test_every_parameter_is_drawn_and_every_value_of_it_met() -> None:
     for name, usual in LEVELS.items():
         levels = [each.level for each in drawn() if each.difficulty == name]
-        assert {each.count_threshold for each in levels} == {*variants.COUNT_THRESHOLDS[name]}
-        assert {each.rate_threshold for each in levels} == {*variants.RATE_THRESHOLDS[name]}
-        assert {each.mix_threshold for each in levels} == {*variants.MIX_THRESHOLDS[name]}
-        assert {each.break_threshold for each in levels} == {*variants.BREAK_THRESHOLDS}
+        assert {each.count_threshold for each in levels} == {*drawn_policies.COUNT_THRESHOLDS[name]}
+        assert {each.rate_threshold for each in levels} == {*drawn_policies.RATE_THRESHOLDS[name]}
+        assert {each.mix_threshold for each in levels} == {*drawn_policies.MIX_THRESHOLDS[name]}
+        assert {each.break_threshold for each in levels} == {*drawn_policies.BREAK_THRESHOLDS}
         assert {each.baseline for each in levels} == {*BASELINES}
         assert {each.leak_reports for each in levels} == {*LEAK_REPORTS}
         thresholds = ("count_threshold", "rate_threshold", "mix_threshold", "break_threshold")
@@ -87,11 +92,11 @@ def test_every_parameter_is_drawn_and_every_value_of_it_met() -> None:
         }
         assert all(getattr(each, one) == getattr(usual, one) for each in levels for one in kept)
     configs = drawn()
-    assert {each.funnel_spec.daytime for each in configs} == {*variants.DAYTIMES}
-    assert {each.level.bands.counts for each in configs} == {*variants.COUNT_BANDS}
-    assert {each.level.bands.rates for each in configs} == {*variants.RATE_BANDS}
-    assert {each.level.bands.share for each in configs} == {*variants.SHARE_BANDS}
-    assert {each.level.bands.excess for each in configs} == {*variants.EXCESS_BANDS}
+    assert {each.funnel_spec.daytime for each in configs} == {*drawn_policies.DAYTIMES}
+    assert {each.level.bands.counts for each in configs} == {*drawn_policies.COUNT_BANDS}
+    assert {each.level.bands.rates for each in configs} == {*drawn_policies.RATE_BANDS}
+    assert {each.level.bands.share for each in configs} == {*drawn_policies.SHARE_BANDS}
+    assert {each.level.bands.excess for each in configs} == {*drawn_policies.EXCESS_BANDS}
     without_words = (dataclasses.replace(each.level, wording=0) for each in configs)
     daytimes = (each.funnel_spec.daytime for each in configs)
     assert len(set(zip(without_words, daytimes, strict=True))) > 500
@@ -102,14 +107,14 @@ def test_the_usual_policy_is_among_what_is_drawn_from_and_what_a_reset_starts() 
     assert usual.level is LEVELS["easy"]
     assert usual.funnel_spec is ORDERING_APP
     assert "policy" not in usual.identity
-    assert ORDERING_APP.daytime in variants.DAYTIMES
+    assert ORDERING_APP.daytime in drawn_policies.DAYTIMES
     assert (
         next(
             zip(
-                variants.COUNT_BANDS,
-                variants.RATE_BANDS,
-                variants.SHARE_BANDS,
-                variants.EXCESS_BANDS,
+                drawn_policies.COUNT_BANDS,
+                drawn_policies.RATE_BANDS,
+                drawn_policies.SHARE_BANDS,
+                drawn_policies.EXCESS_BANDS,
                 strict=True,
             )
         )
@@ -232,7 +237,7 @@ def test_a_planned_day_is_clear_of_every_threshold_without_its_cause(seed: int) 
 
 
 def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:
-    clauses = [*policy_rules.CLAUSES, policy_rules.ROWS, policy_rules.CALENDAR]
+    clauses = [*find_roots.CLAUSES, find_roots.ROWS, find_roots.CALENDAR]
     for usual, otherwise in clauses:
         numbers = [
             sorted({name for _, name, _, _ in string.Formatter().parse(each) if name})
@@ -246,7 +251,7 @@ def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:
         for place in range(len(clauses))
     }
     assert len(texts) == len(clauses)
-    assert 2 ** len(clauses) == policy_rules.WORDINGS
+    assert 2 ** len(clauses) == find_roots.WORDINGS
 
 
 def test_the_opening_tells_every_parameter_in_words_and_numbers() -> None:
@@ -309,7 +314,7 @@ def test_a_reference_that_keeps_to_the_usual_policy_is_not_certified(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "metric_tracker_rl.engine.rules.severity_bands",
+        "metric_tracker_rl.engine.configuration.play_rules.severity_bands",
         lambda _: {kind: list(of) for kind, of in USUAL_BANDS.by_entity_type().items()},
     )
     config = EpisodeConfig(6, "mixed", "hard", "low", 5, policy="varied")

@@ -122,7 +122,7 @@ async def test_a_step_passes_few_functions_between_the_socket_and_the_tool() -> 
 async def test_nothing_stands_between_the_play_and_its_session() -> None:
     way = await way_of({"type": "reset", "data": {}}, {"type": "step", "data": STEP})
     step = way.passed.index("openenv_kit.session.Session.step")
-    assert way.passed[step - 1] == "openenv_kit.serving.play.Play.step"
+    assert way.passed[step - 1] == "openenv_kit.serving.episodes.live_episode.Play.step"
 
 
 @pytest.fixture
@@ -150,5 +150,5 @@ async def test_a_step_over_http_goes_from_file_to_file_as_seldom(http: httpx.Asy
     with Way() as way:
         answer = await http.post("/step", json=body)
     assert answer.json()["observation"]["status"] == "analyzed"
-    assert "openenv_kit.serving.http_episodes.Episodes.step" in way.written
+    assert "openenv_kit.serving.episodes.service.Episodes.step" in way.written
     assert way.switches <= MOST_SWITCHES_OF_A_STEP

@@ -34,16 +34,16 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPORTED = (
-    "openenv_kit.agent.embedded",
-    "openenv_kit.page.mount",
-    "openenv_kit.serving.connections",
+    "openenv_kit.agent.embedded_server",
+    "openenv_kit.page.web_app",
+    "openenv_kit.serving.http.limited_protocols",
     "openenv_kit.serving.logs",
-    "openenv_kit.serving.mounts",
-    "openenv_kit.serving.routes",
-    "openenv_kit.serving.websocket",
+    "openenv_kit.serving.http.environment_mounts",
+    "openenv_kit.serving.http.routes",
+    "openenv_kit.serving.websocket.openenv_protocol",
     "openenv_kit.serving.workers",
     "metric_tracker_rl.models",
-    "metric_tracker_rl.page.scenes",
+    "metric_tracker_rl.page.funnel_view",
     "metric_tracker_rl.rubrics",
     "firewatch_env.page.scenes",
     "uvicorn.protocols.websockets.websockets_sansio_impl",

@@ -49,10 +49,10 @@ PLAYS: dict[str, tuple[Callable[[Conversation], None], dict[str, Any]]] = {
 
 def converse(name: str) -> list[list[Any]]:
     """What is sent in one conversation with the app of this checkout, and the shape of replies."""
-    from openenv_kit.serving import websocket as sockets
     from openenv_kit.serving.app import build_app
     from openenv_kit.serving.settings import Settings
-    from openenv_kit.serving.sqlite_store import SqliteStore
+    from openenv_kit.serving.store.sqlite import SqliteStore
+    from openenv_kit.serving.websocket import openenv_protocol as sockets
 
     async def secret(_: SqliteStore) -> str:
         """Which tasks sessions without an episode get is a secret of each store."""

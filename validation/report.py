@@ -21,8 +21,8 @@ from openenv.validation.policy import load_policy
 
 from openenv_kit.errors import KitError
 from openenv_kit.tool import compact
-from validation import played, written  # noqa: F401 - registers their checks
-from validation.subject import (
+from validation import runtime_checks, static_checks  # noqa: F401
+from validation.check_context import (
     CANARIES,
     CHECKS,
     FOLDERS,

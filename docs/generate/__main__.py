@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from metric_tracker_rl import available_analysis_methods
-from metric_tracker_rl.engine.splits import SPLITS
+from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.environment import ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]

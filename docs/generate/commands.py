@@ -13,9 +13,9 @@ from unittest.mock import patch
 import typer
 
 from docs.generate.examples import table
-from openenv_kit.agent.options import parse_options
+from openenv_kit.agent.command_line import parse_options
 from openenv_kit.cli import app
-from openenv_kit.results.site import boards_of
+from openenv_kit.results.leaderboard_site import boards_of
 from openenv_kit.results.submissions import CARD, read_submission
 from openenv_kit.serving.app import main as serve
 from openenv_kit.serving.settings import Settings

@@ -13,11 +13,9 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 from docs.generate.charts import BAND, ECHO, LINE, MUTED, ROOT, STYLE, add_legend, sheet
-from metric_tracker_rl.engine.config import EpisodeConfig
-from metric_tracker_rl.engine.episode import Episode, build_episode
-from metric_tracker_rl.engine.funnel import HOURS
-from metric_tracker_rl.engine.reporting_policy import ReportRow
-from metric_tracker_rl.engine.vocabulary import (
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.definitions.funnel import HOURS
+from metric_tracker_rl.engine.definitions.names import (
     CONVERSION_RATE,
     COUNT_DROP,
     DATA_QUALITY,
@@ -29,6 +27,8 @@ from metric_tracker_rl.engine.vocabulary import (
     QUALITY_ISSUE,
     RATE_DROP,
 )
+from metric_tracker_rl.engine.episode.episode import Episode, build_episode
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 
 SEEDS = range(500)
 """Where examples are looked for: the first seed whose root is the wanted one is shown."""

@@ -8,7 +8,7 @@ from itertools import groupby
 from docs.generate.examples import table
 from firewatch_env.environment import ENVIRONMENT
 from firewatch_env.tools import CATALOGUE, GROUPS
-from openenv_kit.play.driver import moves
+from openenv_kit.rollouts.run_policy import moves
 
 TOLD = "task_easy_timeout_propagation"
 """The incident that the page tells."""

@@ -25,8 +25,8 @@ MARKER = re.compile(r"^\{\{ (?P<name>[\w-]+) \}\}$", re.M)
 SAMPLE = ("funnel-hourly_traffic_mix_shift",)
 """Pages of a small gallery, which takes seconds; all of them take a minute or two."""
 SMALL = "DOCS_SMALL_GALLERY"
-MEASURED = Path(__file__).parents[2] / "research" / "card" / "measured"
-"""What `python -m research.card` writes: a page of tables and its pictures."""
+MEASURED = Path(__file__).parents[2] / "research" / "benchmark_report" / "measured"
+"""What `python -m research.benchmark_report` writes: a page of tables and its pictures."""
 
 
 def filled(page: str) -> str:

@@ -17,9 +17,12 @@ from docs.generate.commands import SECTIONS as COMMANDS
 from docs.generate.examples import EXAMPLES, plot, section, table
 from docs.generate.firewatch import SECTIONS as FIREWATCH
 from metric_tracker_rl.analysis_tools import TOOLS, catalogue
-from metric_tracker_rl.engine import variants
-from metric_tracker_rl.engine.funnel import ORDERING_APP
-from metric_tracker_rl.engine.grader import (
+from metric_tracker_rl.engine.configuration.play_rules import severity_bands, thresholds
+from metric_tracker_rl.engine.configuration.tasks import TASKS
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.names import BASELINES, DETECTION_METHODS, LEAK_REPORTS
+from metric_tracker_rl.engine.grading.grader import (
     DUPLICATE_PENALTY,
     EXPLOIT_FLOOR,
     EXPLOIT_PENALTY,
@@ -27,15 +30,12 @@ from metric_tracker_rl.engine.grader import (
     INVALID_PENALTY,
     WEIGHTS,
 )
-from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.policy_rules import ANOMALY_TYPES_OF, CLAUSES, types_of
-from metric_tracker_rl.engine.rules import severity_bands, thresholds
-from metric_tracker_rl.engine.session import EpisodeSession
-from metric_tracker_rl.engine.tasks import TASKS
-from metric_tracker_rl.engine.vocabulary import BASELINES, DETECTION_METHODS, LEAK_REPORTS
+from metric_tracker_rl.engine.reporting_policy import drawn_policies
+from metric_tracker_rl.engine.reporting_policy.find_roots import ANOMALY_TYPES_OF, CLAUSES, types_of
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import POLICIES
-from metric_tracker_rl.rows import MethodSpec
-from openenv_kit.play.driver import play
+from metric_tracker_rl.wire_models import MethodSpec
+from openenv_kit.rollouts.run_policy import play
 
 Section = Callable[[], str]
 
@@ -163,23 +163,23 @@ def variant_table() -> str:
     rows = [
         [f"{name}, {level}", "`thresholds`", each(choices[level])]
         for name, choices in (
-            ("count threshold", variants.COUNT_THRESHOLDS),
-            ("rate threshold", variants.RATE_THRESHOLDS),
-            ("daytime share threshold", variants.MIX_THRESHOLDS),
+            ("count threshold", drawn_policies.COUNT_THRESHOLDS),
+            ("rate threshold", drawn_policies.RATE_THRESHOLDS),
+            ("daytime share threshold", drawn_policies.MIX_THRESHOLDS),
         )
         for level in LEVELS
     ]
-    rows.append(["break threshold", "`thresholds`", each(variants.BREAK_THRESHOLDS)])
+    rows.append(["break threshold", "`thresholds`", each(drawn_policies.BREAK_THRESHOLDS)])
     rows += [
         [f"severity of {name}", "`severity_bands`", bands(choices)]
         for name, choices in (
-            ("counts", variants.COUNT_BANDS),
-            ("rates and breaks", variants.RATE_BANDS),
-            ("the daytime share", variants.SHARE_BANDS),
-            ("impossible counts", variants.EXCESS_BANDS),
+            ("counts", drawn_policies.COUNT_BANDS),
+            ("rates and breaks", drawn_policies.RATE_BANDS),
+            ("the daytime share", drawn_policies.SHARE_BANDS),
+            ("impossible counts", drawn_policies.EXCESS_BANDS),
         )
     ]
-    hours = ", ".join(f"{start} to {stop - 1}" for start, stop in variants.DAYTIMES)
+    hours = ", ".join(f"{start} to {stop - 1}" for start, stop in drawn_policies.DAYTIMES)
     rows += [
         ["hours of daytime", "`daytime_hours`", hours],
         ["baseline", "`baseline`", ", ".join(f"`{name}`" for name in BASELINES)],

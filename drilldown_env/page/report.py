@@ -11,15 +11,15 @@ from typing import Any
 from drilldown_env.page.seen import Seen, seen_in, segment_of, text_of
 from drilldown_env.page.tree import EVERYBODY, selected
 from drilldown_env.tools import SUBMIT
-from openenv_kit.page.markup import day_name, words
-from openenv_kit.page.rows import Column, Row
-from openenv_kit.page.scenes import Report, named
+from openenv_kit.page.components.elements import day_name, words
+from openenv_kit.page.components.row_editor import Column, Row
+from openenv_kit.page.environment_view import Report, named
 
 KINDS = ("rate_change", "traffic_change", "mix_shift", "tracking_loss")
 
 
 class DrillReport(Report):
-    """See `openenv_kit.page.scenes.Report`."""
+    """See `openenv_kit.page.environment_view.Report`."""
 
     @cached_property
     def seen(self) -> Seen:

@@ -21,10 +21,10 @@ from drilldown_env.page.tree import (
     verdict_html,
 )
 from openenv_kit.environment import Environment
-from openenv_kit.page.grid import MATCHED
-from openenv_kit.page.markup import day_name, note, parts_html, table, text, words
-from openenv_kit.page.scenes import Ask, Call, Frames, Move, Scenes
-from openenv_kit.page.state import Visitor
+from openenv_kit.page.components.elements import day_name, note, parts_html, table, text, words
+from openenv_kit.page.components.grid import MATCHED
+from openenv_kit.page.environment_view import Ask, Call, Frames, Move, Scenes
+from openenv_kit.page.visitor import Visitor
 
 CLOSER, ALL = "Closer · 1 call each", "Everybody, week by week · 1 call each"
 WHY = "Why · free"
@@ -37,7 +37,7 @@ def asking(text: str, call: Call) -> Move:
 
 
 class DrillScenes(Scenes):
-    """See `openenv_kit.page.scenes.Scenes`."""
+    """See `openenv_kit.page.environment_view.Scenes`."""
 
     line = "Who changed, when, and why?"
     icon = '<path d="M4 12h5M9 5v14M9 5h5M9 12h5M9 19h5"/><path d="M17 5h3M17 12h3M17 19h3"/>'

@@ -9,7 +9,7 @@ from datetime import timedelta
 from statistics import median
 from typing import Any
 
-from openenv_kit.page.watching import Frame
+from openenv_kit.page.playback import Frame
 
 Segment = tuple[tuple[str, str], ...]
 """Attribute and value, sorted; empty for everybody."""

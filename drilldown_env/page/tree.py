@@ -12,8 +12,9 @@ from drilldown_env.page.seen import Seen, Segment, days_of, empty, seen_in, segm
 from drilldown_env.queries import SliceArguments, run_slice
 from drilldown_env.report import ReportRow
 from drilldown_env.session import DrillSession
-from openenv_kit.page import grid
-from openenv_kit.page.grid import (
+from openenv_kit.page.components import grid
+from openenv_kit.page.components.elements import day_name, words
+from openenv_kit.page.components.grid import (
     EXTRA,
     GLYPHS,
     MATCHED,
@@ -24,9 +25,8 @@ from openenv_kit.page.grid import (
     level,
     style_of,
 )
-from openenv_kit.page.markup import day_name, words
-from openenv_kit.page.rows import Row
-from openenv_kit.page.scenes import Frames
+from openenv_kit.page.components.row_editor import Row
+from openenv_kit.page.environment_view import Frames
 
 STEPS = (30, 60, 120, 240, 480)
 """Per mille of the usual at which a cell takes the next colour."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from drilldown_env.policies.reference import reference
-from openenv_kit.play.policies import Observed, Play, Policies
+from openenv_kit.rollouts.policies import Observed, Play, Policies
 
 POLICIES = Policies()
 POLICIES.register("reference")(reference)

@@ -17,7 +17,7 @@ import numpy as np
 
 from drilldown_env.cube import EVERYBODY, MOST_FIXED, Cube, Floats, cube_of
 from drilldown_env.queries import middle
-from openenv_kit.play.policies import Action, Observed
+from openenv_kit.rollouts.policies import Action, Observed
 
 T = TypeVar("T")
 Asking = Generator[Action, Observed, T]

@@ -12,7 +12,7 @@ from drilldown_env.policies.search import Search
 from drilldown_env.policies.sql_reader import CountsReader, SqlReader
 from drilldown_env.report import Row, read_report
 from drilldown_env.tools import COUNTED, TOOLS, overview
-from openenv_kit.play.policies import Action, Observed
+from openenv_kit.rollouts.policies import Action, Observed
 
 EASY = "drill_easy"
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from drilldown_env.cube import EVERYBODY, MOST_FIXED, Bools, Floats, slabs_of
 from drilldown_env.policies.reader import LEAST, Asking, Flag, Inside, Reader
-from openenv_kit.sums import add_up
+from openenv_kit.float_sum import add_up
 
 LONGEST = 7
 SURE = 5.5

@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field
 from openenv_kit.bitstream import BitStream
 from openenv_kit.environment import Environment, Reply, Rules, Session, WireModels
 from openenv_kit.errors import require_integer
-from openenv_kit.play.policies import Observed, Policies
+from openenv_kit.rollouts.policies import Observed, Policies
+from openenv_kit.splits import HashedSplits
 from openenv_kit.tool import Arguments, Catalogue, Tools
-from openenv_kit.trust.splits import HashedSplits
 
 SEGMENTS, MAX_STEPS, MAX_SEED = 64, 24, 2**64 - 1
 BLOCKS = {"train": 500, "test": 50, "sessions": 500}

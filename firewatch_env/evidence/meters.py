@@ -12,7 +12,7 @@ from firewatch_env.engine.motion import ZONE_B, sized_at, zone_share
 from firewatch_env.engine.service import Call, Release, Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.signs import LOST, SIGNS, stranger_of
-from openenv_kit.sums import add_up
+from openenv_kit.float_sum import add_up
 
 UNREADY = frozenset(("environment", "cold", "probes", "backoff", "rollout", "pods"))
 """Families of levers that keep pods from being ready."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from firewatch_env.page.story import DURATION, Firing, Story
 from firewatch_env.tools import GROUPS
-from openenv_kit.page.markup import button, hint, table, text
+from openenv_kit.page.components.elements import button, hint, table, text
 
 SPARK = (72, 20)
 """Width and height of a small curve, in pixels."""

@@ -16,11 +16,11 @@ from firewatch_env.page.score import courses_of, over, score_html
 from firewatch_env.page.story import Story, action_text
 from firewatch_env.tools import CATALOGUE, GROUPS, TARGET
 from openenv_kit.environment import Environment
-from openenv_kit.page.markup import heading, note, parts_html, words
-from openenv_kit.page.rows import Row
-from openenv_kit.page.scenes import Ask, Call, Frames, Move, Scenes
-from openenv_kit.page.state import Visitor
-from openenv_kit.page.watching import scripted
+from openenv_kit.page.components.elements import heading, note, parts_html, words
+from openenv_kit.page.components.row_editor import Row
+from openenv_kit.page.environment_view import Ask, Call, Frames, Move, Scenes
+from openenv_kit.page.playback import scripted
+from openenv_kit.page.visitor import Visitor
 
 TITLES = {
     "look": "Look: changes nothing · 1 tick each",
@@ -34,7 +34,7 @@ TICKS = re.compile(r"tick \d+ of (\d+)")
 
 
 class FirewatchScenes(Scenes):
-    """See `openenv_kit.page.scenes.Scenes`."""
+    """See `openenv_kit.page.environment_view.Scenes`."""
 
     folder = Path(__file__).parent
     line = "What failed, and how is it mended?"

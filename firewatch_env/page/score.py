@@ -13,8 +13,8 @@ from firewatch_env.replay import replay
 from firewatch_env.session import FirewatchSession
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.task import QUIET, Task, open_world
-from openenv_kit.page.markup import facts, heading, hint
-from openenv_kit.page.waterfall import Part, waterfall_html
+from openenv_kit.page.components.elements import facts, heading, hint
+from openenv_kit.page.components.waterfall import Part, waterfall_html
 
 MINUTES = 30 * 0.5
 """Bad customer-minutes of one customer let down a second for a tick, as observations count."""

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from firewatch_env.actions import ACTIONS
-from openenv_kit.page.watching import Frame
+from openenv_kit.page.playback import Frame
 
 GROUP_OF = {name: action.group for name, action in ACTIONS.items()}
 """The group of every action."""

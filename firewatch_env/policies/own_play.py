@@ -10,7 +10,7 @@ from firewatch_env.play import Play
 from firewatch_env.policies.reference import Action, Script, reference
 from firewatch_env.replay import Change, replay
 from firewatch_env.tasks.task import Key, Task, open_world
-from openenv_kit.sums import add_up
+from openenv_kit.float_sum import add_up
 
 
 def turns(play: Play, script: Script, *, observed: bool = False) -> Iterator[Action]:

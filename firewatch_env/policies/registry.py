@@ -9,7 +9,7 @@ from firewatch_env.policies.keyword_rules import keyword_rules
 from firewatch_env.policies.reference import Script, order, reference
 from firewatch_env.tools import GROUPS, RUNBOOK, RUNBOOKS
 from openenv_kit.bitstream import BitStream
-from openenv_kit.play.policies import Policies
+from openenv_kit.rollouts.policies import Policies
 
 POLICIES = Policies()
 """Every scripted player; `reference` solves every named task."""

@@ -18,8 +18,8 @@ from openenv_kit.errors import (
     require_integer,
     require_name,
 )
-from openenv_kit.play.curriculum import RUNGS, level_named
-from openenv_kit.trust.splits import HashedSplits, RungSplits
+from openenv_kit.rollouts.curriculum import RUNGS, level_named
+from openenv_kit.splits import HashedSplits, RungSplits
 
 VERSION = "9"  # of faults, services and scores: raising it draws every task anew
 REPLIES = "6"  # of all else that a player can tell: raise it whenever a result would change

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from openenv_kit.play.curriculum import RUNGS
+from openenv_kit.rollouts.curriculum import RUNGS
 
 
 @dataclass(frozen=True, slots=True)

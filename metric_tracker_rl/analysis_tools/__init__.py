@@ -9,9 +9,9 @@ from metric_tracker_rl.analysis_tools import compare, lookup, row_generators, st
 from metric_tracker_rl.analysis_tools.lean import LEAN_TOOLS, SUBMIT
 from metric_tracker_rl.analysis_tools.raw import RAW_LEAN_TOOLS, RAW_TOOLS
 from metric_tracker_rl.analysis_tools.registry import TOOLS, catalogue, method_registry
-from metric_tracker_rl.engine.funnel import ORDERING_APP
-from metric_tracker_rl.engine.rules import PlayRules
-from metric_tracker_rl.engine.vocabulary import (
+from metric_tracker_rl.engine.configuration.play_rules import PlayRules
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
+from metric_tracker_rl.engine.definitions.names import (
     DIRECTIONS,
     GUIDED,
     LEAN,
@@ -19,7 +19,11 @@ from metric_tracker_rl.engine.vocabulary import (
     STANDARD,
     STDDEV_SHIFT,
 )
-from metric_tracker_rl.rows import MethodSpec, PayloadGeneratorMethod, SyntheticAnomalyGenerator
+from metric_tracker_rl.wire_models import (
+    MethodSpec,
+    PayloadGeneratorMethod,
+    SyntheticAnomalyGenerator,
+)
 from openenv_kit.schema import json_schema
 from openenv_kit.tool import Tools
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from metric_tracker_rl.rows import NotBool, PayloadGeneratorMethod
+from metric_tracker_rl.wire_models import NotBool, PayloadGeneratorMethod
 from openenv_kit.tool import Arguments
 
 MAX_MULTIPLIER = 100.0

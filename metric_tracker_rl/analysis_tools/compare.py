@@ -14,11 +14,9 @@ from metric_tracker_rl.analysis_tools.arguments import (
 )
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
-from metric_tracker_rl.engine.levels import severity_of
-from metric_tracker_rl.engine.policy_rules import anomaly_type
-from metric_tracker_rl.engine.reporting_policy import shown_delta
-from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.vocabulary import (
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.definitions.levels import severity_of
+from metric_tracker_rl.engine.definitions.names import (
     CONVERSION_RATE,
     DATA_QUALITY,
     DETECTION_METHODS,
@@ -27,6 +25,8 @@ from metric_tracker_rl.engine.vocabulary import (
     FUNNEL_STEP,
     QUALITY_ISSUE,
 )
+from metric_tracker_rl.engine.reporting_policy.find_roots import anomaly_type
+from metric_tracker_rl.engine.reporting_policy.labels import shown_delta
 from openenv_kit.errors import ToolArgumentError, unknown_name_message
 
 IMPOSSIBLE_SCORE = 2.0

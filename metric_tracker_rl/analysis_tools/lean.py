@@ -12,10 +12,10 @@ from pydantic import Field
 
 from metric_tracker_rl.analysis_tools.arguments import NoArguments
 from metric_tracker_rl.analysis_tools.registry import Result, method_registry
-from metric_tracker_rl.engine.candidates import candidates
-from metric_tracker_rl.engine.report import MAX_ROWS
-from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
-from metric_tracker_rl.engine.rules import EpisodeView
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.episode.flagged_series import candidates
+from metric_tracker_rl.engine.report.parse_report import MAX_ROWS
+from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.tool import Arguments, Tool
 

@@ -12,11 +12,16 @@ from metric_tracker_rl.analysis_tools.arguments import (
     RawDataArguments,
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
-from metric_tracker_rl.engine.levels import severity_of
-from metric_tracker_rl.engine.report import NAME_FIELDS, NUMBER_FIELDS, preview, read_report
-from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS, shown_delta
-from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.vocabulary import HOURLY_MIX, MIX_SHIFT
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.definitions.levels import severity_of
+from metric_tracker_rl.engine.definitions.names import HOURLY_MIX, MIX_SHIFT
+from metric_tracker_rl.engine.report.parse_report import (
+    NAME_FIELDS,
+    NUMBER_FIELDS,
+    preview,
+    read_report,
+)
+from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS, shown_delta
 from openenv_kit.errors import ReportError, ToolArgumentError
 
 THRESHOLD_SEARCH_SPACE = {

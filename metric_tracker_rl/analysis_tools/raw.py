@@ -11,9 +11,9 @@ from pydantic import Field
 from metric_tracker_rl.analysis_tools import lean, lookup
 from metric_tracker_rl.analysis_tools.arguments import DateArguments, OverviewArguments
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, method_registry
-from metric_tracker_rl.engine.report import MAX_ROWS
-from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
-from metric_tracker_rl.engine.rules import EpisodeView
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.report.parse_report import MAX_ROWS
+from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
 from openenv_kit.tool import Arguments, Tool
 
 RAW_TOOLS = method_registry()

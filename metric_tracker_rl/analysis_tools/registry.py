@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from metric_tracker_rl.engine.config import FUNNELS
-from metric_tracker_rl.engine.funnel import ORDERING_APP
-from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.rows import MethodSpec
+from metric_tracker_rl.engine.configuration.episode_config import FUNNELS
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
+from metric_tracker_rl.wire_models import MethodSpec
 from openenv_kit.schema import json_schema
 from openenv_kit.tool import Tool, Tools
 

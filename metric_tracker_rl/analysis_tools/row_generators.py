@@ -26,18 +26,18 @@ from metric_tracker_rl.analysis_tools.arguments import (
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, kept
 from metric_tracker_rl.analysis_tools.statistics import chosen_metrics
-from metric_tracker_rl.engine.policy_rules import Finding, anomaly_type, types_of
-from metric_tracker_rl.engine.reporting_policy import ReportRow, row_for
-from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.series import RATE_DECIMALS
-from metric_tracker_rl.engine.vocabulary import (
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.definitions.names import (
     CONVERSION_RATE,
     ENTITY_TYPES,
     EVENT_COUNT,
     MEDIAN_FILTER,
     ROWS_OF,
 )
-from metric_tracker_rl.rows import PayloadGeneratorMethod
+from metric_tracker_rl.engine.reporting_policy.daily_series import RATE_DECIMALS
+from metric_tracker_rl.engine.reporting_policy.find_roots import Finding, anomaly_type, types_of
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, row_for
+from metric_tracker_rl.wire_models import PayloadGeneratorMethod
 from openenv_kit.errors import ToolArgumentError, UnknownNameError, echo
 from openenv_kit.schema import describe_problems, json_schema
 from openenv_kit.tool import Arguments, Tool

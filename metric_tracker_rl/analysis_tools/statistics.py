@@ -8,11 +8,11 @@ import numpy as np
 
 from metric_tracker_rl.analysis_tools.arguments import DifferenceArguments, MetricArguments
 from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
-from metric_tracker_rl.engine.report import require_listed
-from metric_tracker_rl.engine.reporting_policy import shown_delta
-from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.series import RATE_DECIMALS
-from metric_tracker_rl.engine.vocabulary import CONVERSION_RATE, EVENT_COUNT
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.definitions.names import CONVERSION_RATE, EVENT_COUNT
+from metric_tracker_rl.engine.report.parse_report import require_listed
+from metric_tracker_rl.engine.reporting_policy.daily_series import RATE_DECIMALS
+from metric_tracker_rl.engine.reporting_policy.labels import shown_delta
 
 
 @TOOLS.tool(MetricArguments)

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.cli.common import installed
 from openenv_kit.environment import ERROR
-from openenv_kit.trust.sealing import is_sealed_split
+from openenv_kit.sealed_split import is_sealed_split
 
 
 class Format(StrEnum):

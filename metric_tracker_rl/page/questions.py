@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from metric_tracker_rl.page.hero.heat import WHOLE_DAY, Frames, cell
-from metric_tracker_rl.page.hero.lines import line_at, lines_of
-from metric_tracker_rl.page.hero.seen import Seen
-from openenv_kit.page.markup import day_name
-from openenv_kit.page.scenes import Ask, Call, Move
+from metric_tracker_rl.page.metric_map.known_values import Seen
+from metric_tracker_rl.page.metric_map.map_html import WHOLE_DAY, Frames, cell
+from metric_tracker_rl.page.metric_map.map_rows import line_at, lines_of
+from openenv_kit.page.components.elements import day_name
+from openenv_kit.page.environment_view import Ask, Call, Move
 
 ALL_DAYS = {
     "list_suspicious_dates": "Which days look odd?",

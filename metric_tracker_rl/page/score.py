@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metric_tracker_rl.engine.grader import (
+from metric_tracker_rl.engine.grading.grader import (
     DUPLICATE_PENALTY,
     EXPLOIT_FLOOR,
     EXTRA_PENALTY,
     INVALID_PENALTY,
     WEIGHTS,
 )
-from metric_tracker_rl.rows import SCORE_PENALTIES, RewardBreakdown
-from openenv_kit.page.markup import words
-from openenv_kit.page.waterfall import Part, waterfall_html
+from metric_tracker_rl.wire_models import SCORE_PENALTIES, RewardBreakdown
+from openenv_kit.page.components.elements import words
+from openenv_kit.page.components.waterfall import Part, waterfall_html
 
 NOTHING_TO_FIND = "Nothing was to be found: the empty report scores 1, any other 0."
 

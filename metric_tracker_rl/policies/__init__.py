@@ -7,11 +7,7 @@ step by step in the user interface, and can know nothing that an agent is not to
 
 from __future__ import annotations
 
-from metric_tracker_rl.policies import (  # noqa: F401 - importing registers them
-    blind,
-    reference,
-    upstream_first,
-)
+from metric_tracker_rl.policies import reference, simple_baselines, upstream_first  # noqa: F401
 from metric_tracker_rl.policies.base import POLICIES, Action, Observed, Play, Policy
 
 get_policy = POLICIES.find

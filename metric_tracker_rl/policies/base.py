@@ -9,10 +9,10 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from metric_tracker_rl.analysis_tools.arguments import MOST_ROWS
-from metric_tracker_rl.engine.funnel import ORDERING_APP
-from metric_tracker_rl.engine.vocabulary import ROW_GENERATORS
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
+from metric_tracker_rl.engine.definitions.names import ROW_GENERATORS
 from openenv_kit.errors import ToolArgumentError
-from openenv_kit.play.policies import Action, Observed, Play, Policies, Policy
+from openenv_kit.rollouts.policies import Action, Observed, Play, Policies, Policy
 
 __all__ = ["POLICIES", "Action", "Observed", "Play", "Policy"]
 

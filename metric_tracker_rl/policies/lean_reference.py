@@ -9,7 +9,7 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from metric_tracker_rl.engine.rules import is_varied
+from metric_tracker_rl.engine.configuration.play_rules import is_varied
 from metric_tracker_rl.policies.base import Action, Observed, Play, analyse, result_of
 
 STAGES = (

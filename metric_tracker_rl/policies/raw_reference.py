@@ -10,7 +10,8 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 from metric_tracker_rl.policies.base import Action, Observed, Play, Row, analyse, result_of, submit
-from metric_tracker_rl.policies.by_rule import (
+from metric_tracker_rl.policies.lean_reference import COMPOSITES, MIX, STAGES, STEPS
+from metric_tracker_rl.policies.policy_from_text import (
     FunnelDay,
     Usual,
     mix_row,
@@ -18,7 +19,6 @@ from metric_tracker_rl.policies.by_rule import (
     usual_on,
     weekday_of,
 )
-from metric_tracker_rl.policies.lean_reference import COMPOSITES, MIX, STAGES, STEPS
 
 Day = list[Sequence[int]]
 """Hourly counts of a date, stage by stage."""

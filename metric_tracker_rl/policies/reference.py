@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from metric_tracker_rl.engine.rules import mode_of
-from metric_tracker_rl.engine.vocabulary import GUIDED, LEAN, RAW, STANDARD
+from metric_tracker_rl.engine.configuration.play_rules import mode_of
+from metric_tracker_rl.engine.definitions.names import GUIDED, LEAN, RAW, STANDARD
 from metric_tracker_rl.policies.base import (
     Action,
     Observed,
@@ -23,7 +23,6 @@ from metric_tracker_rl.policies.base import (
     result_of,
     submit,
 )
-from metric_tracker_rl.policies.by_rule import FIELDS, FunnelDay, mix_row, usual_on
 from metric_tracker_rl.policies.lean_reference import (
     COMPOSITES,
     MIX,
@@ -31,6 +30,7 @@ from metric_tracker_rl.policies.lean_reference import (
     STEPS,
     lean_reference,
 )
+from metric_tracker_rl.policies.policy_from_text import FIELDS, FunnelDay, mix_row, usual_on
 from metric_tracker_rl.policies.raw_reference import raw_lean_reference, raw_reference
 
 SHARES = ("observed_value", "baseline_value")

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
 
-from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.policies.base import (
     Observed,
     Play,

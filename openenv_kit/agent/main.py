@@ -11,14 +11,14 @@ from typing import IO
 
 from rich.console import Console
 
-from openenv_kit.agent.episode import EpisodePlayer
-from openenv_kit.agent.episode_file import EpisodeFile
-from openenv_kit.agent.options import RAY, THIS_MACHINE, Options, parse_options
-from openenv_kit.agent.plan import plan
+from openenv_kit.agent.command_line import RAY, THIS_MACHINE, Options, parse_options
+from openenv_kit.agent.episode_plan import plan
 from openenv_kit.agent.players import Player, choose_player
+from openenv_kit.agent.redaction import cleaner
 from openenv_kit.agent.results import EpisodeResult, print_table, write_results
-from openenv_kit.agent.run import Engine, Run
-from openenv_kit.agent.secrets import cleaner
+from openenv_kit.agent.resume_file import EpisodeFile
+from openenv_kit.agent.run_all_episodes import Engine, Run
+from openenv_kit.agent.run_episode import EpisodePlayer
 from openenv_kit.agent.servers import choose_server
 from openenv_kit.agent.settings import (
     HF_TOKEN,

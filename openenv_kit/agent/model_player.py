@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from openenv_kit.agent.chat import Answer, Endpoint, Message, ToolCall
-from openenv_kit.agent.conversation import Conversation
+from openenv_kit.agent.chat_endpoint import Answer, Endpoint, Message, ToolCall
+from openenv_kit.agent.failure_messages import ContextFullError
+from openenv_kit.agent.player_episode import Table
 from openenv_kit.agent.prompts import last_round, reminder, shortened
-from openenv_kit.agent.refusals import ContextFullError
 from openenv_kit.agent.servers import Say
 from openenv_kit.agent.settings import AgentSettings
-from openenv_kit.agent.table import Table
 from openenv_kit.agent.text_calls import find_text_call
 from openenv_kit.agent.tool_arguments import read_arguments
+from openenv_kit.agent.transcript import Conversation
 from openenv_kit.environment import ERROR
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.tool import compact

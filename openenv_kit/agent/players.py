@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from typing import Any, Protocol
 
-from openenv_kit.agent.options import DEFAULT_POLICY
+from openenv_kit.agent.command_line import DEFAULT_POLICY
+from openenv_kit.agent.player_episode import Table
 from openenv_kit.agent.servers import Say
 from openenv_kit.agent.settings import KEY_VARIABLES, AgentSettings
-from openenv_kit.agent.table import Table
 from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.play.policies import Policy
+from openenv_kit.rollouts.policies import Policy
 
 
 class Player(Protocol):

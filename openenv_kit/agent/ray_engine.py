@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-from openenv_kit.agent.episode import EpisodePlayer
-from openenv_kit.agent.options import Options
+from openenv_kit.agent.command_line import Options
 from openenv_kit.agent.players import choose_player
+from openenv_kit.agent.redaction import cleaner
 from openenv_kit.agent.results import FAILED, EpisodeResult
-from openenv_kit.agent.secrets import cleaner
+from openenv_kit.agent.run_episode import EpisodePlayer
 from openenv_kit.agent.servers import Say, Server, choose_server
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.stdout import Lines

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from openenv_kit.agent.answer_limit import is_about_context
-from openenv_kit.agent.answers import Message
-from openenv_kit.agent.failures import Failure
+from openenv_kit.agent.completion_limit import is_about_context
+from openenv_kit.agent.completions import Message
+from openenv_kit.agent.endpoint_failures import Failure
 from openenv_kit.agent.servers import Say
 from openenv_kit.agent.settings import AgentSettings
 

@@ -15,9 +15,9 @@ from typing import Any
 from rich import table
 from rich.console import Console
 
-from openenv_kit.agent.plan import PlannedEpisode
-from openenv_kit.agent.secrets import Clean
-from openenv_kit.agent.table import Usage
+from openenv_kit.agent.episode_plan import PlannedEpisode
+from openenv_kit.agent.player_episode import Usage
+from openenv_kit.agent.redaction import Clean
 from openenv_kit.environment import Environment
 
 RESULTS_FORMAT = "metric-tracker-results/1"

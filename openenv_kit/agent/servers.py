@@ -22,7 +22,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from openenv_kit.agent.settings import KEY_VARIABLES, AgentSettings, shown_url
 from openenv_kit.environment import VARIABLE, Environment
 from openenv_kit.errors import PREFIX, ConfigurationError, ServerError
-from openenv_kit.trust.sealing import SALT_VARIABLE
+from openenv_kit.sealed_split import SALT_VARIABLE
 
 LOCAL_PORTS = (8000, 7860)
 SERVER_VARIABLES = ("HOST", "PORT", "WORKERS", "MAX_CONCURRENT_ENVS")
@@ -272,7 +272,7 @@ async def _get(
 
 def server_command(port: int) -> list[str]:
     """Command line of the embedded server."""
-    return [sys.executable, "-m", "openenv_kit.agent.embedded", str(port)]
+    return [sys.executable, "-m", "openenv_kit.agent.embedded_server", str(port)]
 
 
 def server_environment(environ: Mapping[str, str]) -> dict[str, str]:

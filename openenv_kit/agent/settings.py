@@ -10,11 +10,11 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from openenv_kit.addresses import is_loopback
-from openenv_kit.agent.text import repair_text
+from openenv_kit.agent.text_repair import repair_text
 from openenv_kit.errors import ConfigurationError, InvalidValueError
+from openenv_kit.network_addresses import is_loopback
 from openenv_kit.schema import allowed, json_schema
-from openenv_kit.trust.sealing import SALT_VARIABLE
+from openenv_kit.sealed_split import SALT_VARIABLE
 
 ENV_FILE = ".env.inference"
 HF_TOKEN = "HF_TOKEN"

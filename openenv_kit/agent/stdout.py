@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import IO, Any
 
-from openenv_kit.agent.secrets import Clean
-from openenv_kit.agent.text import fit_encoding
+from openenv_kit.agent.redaction import Clean
+from openenv_kit.agent.text_repair import fit_encoding
 
 MAX_ACTION = 220
 """Longest action of a STEP line, in characters."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from openenv_kit.agent.text import repair_value
+from openenv_kit.agent.text_repair import repair_value
 from openenv_kit.errors import ToolArgumentError, echo
 
 MAX_DECODINGS = 3

@@ -10,7 +10,7 @@ from rich.console import Console
 from openenv_kit.cli.common import EnvironmentName, table_of
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, require_name
-from openenv_kit.play.token_budgets import DigitTokens, read_token_budgets, token_budgets_path
+from openenv_kit.rollouts.token_budgets import DigitTokens, read_token_budgets, token_budgets_path
 
 PARTS = ("prompt", "completion", "total")
 

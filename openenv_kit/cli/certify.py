@@ -18,9 +18,9 @@ from openenv_kit.cli.common import (
     Workers,
     table_of,
 )
+from openenv_kit.datasets.split_rows import assignment
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.play.split_rows import assignment
 from openenv_kit.trust.certify import ENGINES, PROCESSES, certified, certifier_of
 
 

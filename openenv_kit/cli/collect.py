@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 
 from openenv_kit.cli.common import EnvironmentName, Level, Reset
+from openenv_kit.datasets.split_rows import assignment, split_rows, write_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.play.split_rows import assignment, split_rows, write_rows
 
 SFT_FILENAME = "sft.jsonl"
 

@@ -18,7 +18,7 @@ from openenv_kit.environment import get_environment
 from openenv_kit.results.signal import GROUP
 
 if TYPE_CHECKING:
-    from openenv_kit.results.page import Comparison
+    from openenv_kit.results.comparison_page import Comparison
     from openenv_kit.results.statistics import Summary
 
 WIDTH = 180
@@ -43,8 +43,8 @@ def compare(
     group: Group = GROUP,
 ) -> None:
     """Compare players on the same tasks: means with intervals, pass rates, cost, differences."""
-    from openenv_kit.results.page import compared, write_page
-    from openenv_kit.results.plays import of_one_split, read_players
+    from openenv_kit.results.comparison_page import compared, write_page
+    from openenv_kit.results.scored_episodes import of_one_split, read_players
 
     chosen = get_environment(environment)
     files = [named_file(each) for each in results]

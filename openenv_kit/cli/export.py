@@ -55,9 +55,9 @@ def export(
 
     With --layout harbor, write the same tasks as folders that command-line agents play over MCP.
     """
-    from openenv_kit.play import harbor, task_set
-    from openenv_kit.play.split_rows import assignment, write_rows
-    from openenv_kit.trust.sealing import is_sealed_split
+    from openenv_kit.datasets import export_rows, harbor
+    from openenv_kit.datasets.split_rows import assignment, write_rows
+    from openenv_kit.sealed_split import is_sealed_split
 
     chosen = get_environment(environment)
     if layout is Layout.ROWS and image:
@@ -70,7 +70,7 @@ def export(
     written = 0
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
-        rows = task_set.task_rows(
+        rows = export_rows.task_rows(
             chosen, name, first, count, further, workers or os.cpu_count() or 1, level
         )
         most = min(chosen.splits.size(name) - first, count or chosen.splits.size(name))
@@ -87,7 +87,7 @@ def export(
         else:
             place = out / f"{name}.jsonl"
             write_rows(place, made)
-            samples[name], tools[name] = made[0], task_set.tools_of(chosen, made[0])
+            samples[name], tools[name] = made[0], export_rows.tools_of(chosen, made[0])
         written += len(made)
         mean = sum(row["difficulty"] for row in made) / len(made)
         console.print(
@@ -99,9 +99,9 @@ def export(
         text = harbor.guide_text(chosen, image, written)
     else:
         schemas = json.dumps(tools, indent=1) + "\n"
-        (out / task_set.TOOLS).write_text(schemas, encoding="utf-8")
-        text = task_set.card_text(chosen, samples)
-    (out / task_set.CARD).write_text(text, encoding="utf-8")
+        (out / export_rows.TOOLS).write_text(schemas, encoding="utf-8")
+        text = export_rows.card_text(chosen, samples)
+    (out / export_rows.CARD).write_text(text, encoding="utf-8")
 
 
 def atif(
@@ -112,9 +112,9 @@ def atif(
     environment: EnvironmentName = None,
 ) -> None:
     """Write recorded runs in the Agent Trajectory Interchange Format, replies included."""
-    from openenv_kit.play.atif import named, trajectory
-    from openenv_kit.play.recording import read_runs
-    from openenv_kit.play.recording import recordings as files_of
+    from openenv_kit.recordings.atif import named, trajectory
+    from openenv_kit.recordings.format import read_runs
+    from openenv_kit.recordings.format import recordings as files_of
 
     chosen = get_environment(environment)
     written = 0

@@ -51,7 +51,7 @@ def leaderboard(
     public_key: PublicKey = "",
 ) -> None:
     """Check every submission of a folder by replaying its runs; fails if one is invalid."""
-    from openenv_kit.results.site import boards_of, label_of, write_site
+    from openenv_kit.results.leaderboard_site import boards_of, label_of, write_site
     from openenv_kit.results.submissions import CARD, RUNS, check_submission
 
     key = read_public_key(public_key) if public_key else None
@@ -105,7 +105,7 @@ def submit(
     environment: EnvironmentName = None,
 ) -> None:
     """Put a player's recorded runs into a folder that `leaderboard` can check."""
-    from openenv_kit.results.packing import card_of, recorded
+    from openenv_kit.results.create_submission import card_of, recorded
     from openenv_kit.results.submission_folder import write_submission
 
     chosen, token, record = get_environment(environment), "", None

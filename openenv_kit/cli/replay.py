@@ -12,8 +12,8 @@ from rich.progress import track
 from openenv_kit.cli.common import EnvironmentName, table_of
 from openenv_kit.cli.compare import WIDTH
 from openenv_kit.environment import get_environment
-from openenv_kit.play.recording import read_runs, recordings
-from openenv_kit.play.replaying import Replayed, replayed
+from openenv_kit.recordings.format import read_runs, recordings
+from openenv_kit.recordings.replay import Replayed, replayed
 
 
 def replay(

@@ -9,8 +9,8 @@ import typer
 
 from openenv_kit.cli.common import EnvironmentName
 from openenv_kit.environment import get_environment
-from openenv_kit.trust.sealing import SALT_VARIABLE
-from openenv_kit.trust.splits import SEALED, HashedSplits
+from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.splits import SEALED, HashedSplits
 
 
 def seal(

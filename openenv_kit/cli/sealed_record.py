@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from openenv_kit.agent.settings import TOKEN_VARIABLE
-from openenv_kit.trust.sealing import SEALED
+from openenv_kit.sealed_split import SEALED
 
 TIMEOUT_S = 60.0
 """Longest wait for the server, in seconds; it may have to replay episodes for the record."""

@@ -10,8 +10,8 @@ from rich.console import Console
 from openenv_kit.cli.common import EnvironmentName, table_of
 from openenv_kit.cli.compare import WIDTH, Group, named_file
 from openenv_kit.environment import get_environment
-from openenv_kit.play.curriculum import DIFFERENCE
 from openenv_kit.results.signal import GROUP
+from openenv_kit.rollouts.curriculum import DIFFERENCE
 
 
 def signal(
@@ -25,7 +25,7 @@ def signal(
     environment: EnvironmentName = None,
 ) -> None:
     """Measure in how many groups of plays of one task the rewards differ, by level and mode."""
-    from openenv_kit.results.plays import read_players, scores_by_episode
+    from openenv_kit.results.scored_episodes import read_players, scores_by_episode
     from openenv_kit.results.signal import lines
 
     chosen = get_environment(environment)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 PAGE = "/web"
-ICON = Path(__file__).with_name("icon.svg")
+ICON = Path(__file__).with_name("static") / "icon.svg"
 ON = ("true", "1", "yes")
 """Values of `ENABLE_WEB_INTERFACE` that the framework takes as on."""
 ROUTES = """<!doctype html><html lang="en"><meta charset="utf-8">

@@ -13,8 +13,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from openenv_kit.environment import Environment
-from openenv_kit.play.curriculum import DIFFERENCE
-from openenv_kit.results.plays import Play, Player, scores_by_episode
+from openenv_kit.results.scored_episodes import Play, Player, scores_by_episode
+from openenv_kit.rollouts.curriculum import DIFFERENCE
 
 GROUP = 8
 """Plays of a group."""

@@ -13,7 +13,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from openenv_kit.results.plays import Play, Player, scores_by_episode
+from openenv_kit.results.scored_episodes import Play, Player, scores_by_episode
 from openenv_kit.results.signal import GROUP, signal
 
 RESAMPLES = 10_000

@@ -20,7 +20,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from openenv_kit.errors import ConfigurationError, KitError, echo
-from openenv_kit.play.recording import RecordedRun, read_runs
+from openenv_kit.recordings.format import RecordedRun, read_runs
 from openenv_kit.reset_arguments import TASK_ARGUMENTS
 from openenv_kit.trust.attestation import Attestation
 

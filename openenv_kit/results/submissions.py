@@ -28,11 +28,10 @@ from openenv_kit.errors import (
     echo,
     require_name,
 )
-from openenv_kit.play.policies import Play as PolicySteps
-from openenv_kit.play.recording import RecordedRun
-from openenv_kit.play.replaying import replay
+from openenv_kit.recordings.format import RecordedRun
+from openenv_kit.recordings.replay import replay
 from openenv_kit.reset_arguments import get_further_arguments
-from openenv_kit.results.attested_plays import find_attestation_problems, verify_token
+from openenv_kit.results.attested_episodes import find_attestation_problems, verify_token
 
 # The names of the files' module are part of this module's interface.
 from openenv_kit.results.submission_folder import CARD as CARD
@@ -43,9 +42,10 @@ from openenv_kit.results.submission_folder import Submission as Submission
 from openenv_kit.results.submission_folder import SubmissionError as SubmissionError
 from openenv_kit.results.submission_folder import read_submission as read_submission
 from openenv_kit.results.submission_folder import write_submission as write_submission
+from openenv_kit.rollouts.policies import Play as PolicySteps
 from openenv_kit.session import GROUNDED
+from openenv_kit.splits import SEALED, HashedSplits
 from openenv_kit.trust.attestation import digest_actions
-from openenv_kit.trust.splits import SEALED, HashedSplits
 
 MIN_TASKS = 20
 """Fewest tasks of a row, unless its split has fewer: with a few tasks, luck decides."""

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openenv_kit.environment import DEFAULT, VARIABLE, get_environment
 from openenv_kit.errors import ConfigurationError
+from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.settings import Settings, load_settings, settings, shown_settings
-from openenv_kit.serving.store import EpisodeStore, StoreUnavailableError, open_store
+from openenv_kit.serving.store.interface import EpisodeStore, StoreUnavailableError, open_store
 from openenv_kit.serving.workers import end_with_parent, serve
-from openenv_kit.trust.sealing import SALT_VARIABLE
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from openenv_kit.environment import Environment
-    from openenv_kit.serving.page_sessions import PageSessions
-    from openenv_kit.serving.sockets import SessionSlots
+    from openenv_kit.serving.http.page_sessions import PageSessions
+    from openenv_kit.serving.websocket.endpoint import SessionSlots
 
 OTHER_VARIABLES = ("ENABLE_WEB_INTERFACE", "FORWARDED_ALLOW_IPS")
 """Variables of the framework and of uvicorn that change how a server is reached."""
@@ -62,12 +62,12 @@ def build_app(
     """
     from openenv_kit.serving import metrics
     from openenv_kit.serving.draining import DRAIN
-    from openenv_kit.serving.mounts import mount
-    from openenv_kit.serving.page_sessions import PageSessions
-    from openenv_kit.serving.path_prefix import PathPrefix
-    from openenv_kit.serving.play import WORKER_THREADS
-    from openenv_kit.serving.sockets import SessionSlots
-    from openenv_kit.serving.upkeep import kept_up
+    from openenv_kit.serving.episodes.live_episode import WORKER_THREADS
+    from openenv_kit.serving.http.environment_mounts import mount
+    from openenv_kit.serving.http.page_sessions import PageSessions
+    from openenv_kit.serving.http.path_prefix import PathPrefix
+    from openenv_kit.serving.periodic_tasks import kept_up
+    from openenv_kit.serving.websocket.endpoint import SessionSlots
 
     limits = (chosen.max_sessions, chosen.max_mcp_sessions)
     store = open_store(chosen)
@@ -111,10 +111,10 @@ def _app_of(
     from openenv.core.env_server import create_fastapi_app
 
     from openenv_kit.page import add_icon, add_route_list, is_on
-    from openenv_kit.serving import routes
-    from openenv_kit.serving.anonymous import add_named_callers
-    from openenv_kit.serving.framework import FrameworkEnvironment
-    from openenv_kit.serving.gate import Gate
+    from openenv_kit.serving.http import routes
+    from openenv_kit.serving.http.anonymous_episodes import add_named_callers
+    from openenv_kit.serving.http.middleware import Gate
+    from openenv_kit.serving.openenv_adapter import FrameworkEnvironment
 
     made: FastAPI = create_fastapi_app(
         partial(FrameworkEnvironment, served, chosen),
@@ -131,7 +131,7 @@ def _app_of(
     add_route_list(made)
     _add_sessions(made, chosen, served, shared)
     if is_on():
-        from openenv_kit.page.mount import add_page
+        from openenv_kit.page.web_app import add_page
 
         add_page(made, chosen, served, every)
     routes.add_metrics_route(made, chosen)
@@ -150,10 +150,10 @@ def _add_sessions(
     from fastapi.routing import APIRoute
     from starlette.routing import WebSocketRoute
 
-    from openenv_kit.serving import routes
-    from openenv_kit.serving.http_episodes import Episodes
-    from openenv_kit.serving.rpc import McpEndpoint, McpSocket
-    from openenv_kit.serving.websocket import EnvironmentSocket
+    from openenv_kit.serving.episodes.service import Episodes
+    from openenv_kit.serving.http import routes
+    from openenv_kit.serving.mcp.routes import McpEndpoint, McpSocket
+    from openenv_kit.serving.websocket.openenv_protocol import EnvironmentSocket
 
     episodes = Episodes(chosen, environment, shared.store)
     sockets = {
@@ -177,7 +177,7 @@ def __getattr__(name: str) -> Any:
     """The app, on first use: `openenv_kit.serving.app:app` for any ASGI server."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from openenv_kit.serving.mounts import mounted_environments
+    from openenv_kit.serving.http.environment_mounts import mounted_environments
 
     root = get_environment()
     made = globals()["app"] = build_app(settings(), root, mounted_environments(root, settings()))
@@ -228,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="print every setting as it would be in force, without secrets, and end",
     )
     given = parser.parse_args(arguments)
-    from openenv_kit.serving.mounts import mounted_environments
+    from openenv_kit.serving.http.environment_mounts import mounted_environments
 
     try:
         root = get_environment(given.environment)

@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import FrameType
 
-from openenv_kit.serving.running_episodes import RUNNING
-from openenv_kit.serving.store import RETRY_AFTER_S, StoppingError
+from openenv_kit.serving.episodes.running_episodes import RUNNING
+from openenv_kit.serving.store.interface import RETRY_AFTER_S, StoppingError
 
 IN_USE_S = 60.0
 """Seconds since its last step for which an episode without a connection counts as in use."""

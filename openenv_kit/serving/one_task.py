@@ -21,12 +21,13 @@ from starlette.routing import Route
 
 from openenv_kit.environment import ERROR, Environment, get_environment
 from openenv_kit.errors import InvalidValueError, RefusedResetError
-from openenv_kit.serving import frames, mcp_tools
-from openenv_kit.serving.gate import Gate
-from openenv_kit.serving.held import record_model, record_of
-from openenv_kit.serving.mcp_tools import Answered
-from openenv_kit.serving.play import Play, take_step
-from openenv_kit.serving.rpc import McpEndpoint
+from openenv_kit.serving import messages
+from openenv_kit.serving.episodes.live_episode import Play, take_step
+from openenv_kit.serving.episodes.records import record_model, record_of
+from openenv_kit.serving.http.middleware import Gate
+from openenv_kit.serving.mcp import dispatch
+from openenv_kit.serving.mcp.dispatch import Answered
+from openenv_kit.serving.mcp.routes import McpEndpoint
 from openenv_kit.serving.settings import Settings, load_settings
 
 
@@ -57,7 +58,7 @@ class OneTask(McpEndpoint):
             raise RefusedResetError(reset, reply.message)
         self._record = record_model(environment.models.state)
         self._outcome = outcome
-        self._dispatch = mcp_tools.dispatcher(environment, self._step, self._played)
+        self._dispatch = dispatch.dispatcher(environment, self._step, self._played)
         self._one_at_a_time = asyncio.Lock()
         self._write()
 
@@ -75,10 +76,10 @@ class OneTask(McpEndpoint):
 
     async def answer(self, request: Request, message: Any) -> Answered:
         """See `McpEndpoint`; there is no session, so a client that leaves ends nothing."""
-        return await mcp_tools.answer(message, self._dispatch)
+        return await dispatch.answer(message, self._dispatch)
 
     async def _health(self, request: Request) -> Response:
-        return frames.response({"status": "healthy"})
+        return messages.response({"status": "healthy"})
 
     async def _step(self, action: dict[str, Any]) -> dict[str, Any]:
         async with self._one_at_a_time:

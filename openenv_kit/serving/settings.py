@@ -27,8 +27,8 @@ from pydantic import (
 from openenv_kit.errors import PREFIX, ConfigurationError, InvalidValueError
 from openenv_kit.schema import allowed as in_words
 from openenv_kit.schema import json_schema
-from openenv_kit.trust.sealing import SALT_VARIABLE
-from openenv_kit.trust.splits import SESSIONS
+from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.splits import SESSIONS
 
 OLD_PREFIX = "METRIC_TRACKER_"
 """How the kit's variables began in release 0.1.0."""

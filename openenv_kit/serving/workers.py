@@ -16,7 +16,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from openenv_kit.addresses import is_loopback
+from openenv_kit.network_addresses import is_loopback
 from openenv_kit.serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def serve(app: Any, chosen: Settings) -> None:
     from uvicorn.supervisors import Multiprocess
 
     from openenv_kit.serving import logs, metrics
-    from openenv_kit.serving.connections import Connection, Messages
+    from openenv_kit.serving.http.limited_protocols import Connection, Messages
 
     log_config = logs.configuration(chosen.log_level)
     logging.config.dictConfig(log_config)

@@ -6,7 +6,7 @@ verifiers, and so on. What they share, an episode played by tool calls, needs no
 
 Everywhere in them, `environment` is the name of what is played, None for what the variable
 ENVIRONMENT names; `base_url` is a server to play on, None for this process; and `split`, `first`
-and `count` choose tasks as `openenv_kit.play.split_rows.split_rows` does.
+and `count` choose tasks as `openenv_kit.datasets.split_rows.split_rows` does.
 """
 
 from __future__ import annotations

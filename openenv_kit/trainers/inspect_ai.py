@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from openenv_kit.datasets.split_rows import reset_arguments, split_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ServerError
-from openenv_kit.play.split_rows import reset_arguments, split_rows
 from openenv_kit.session import GROUNDED, REWARDS
 from openenv_kit.tool import Tool as KitTool
 from openenv_kit.trainers import installed_by
-from openenv_kit.trainers.signatures import dress, given
-from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.tool_episode import ToolEpisode
+from openenv_kit.trainers.tool_functions import dress, given
 
 with installed_by("inspect-ai>=0.3.285,<0.4"):
     from inspect_ai import Task, task

@@ -13,12 +13,12 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse
 from pydantic import ConfigDict, PrivateAttr
 
+from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, reset_arguments, split_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.play.split_rows import DEFAULT_SPLIT, reset_arguments, split_rows
 from openenv_kit.tool import Catalogue
 from openenv_kit.trainers import installed_by
-from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.tool_episode import ToolEpisode
 
 with installed_by("nemo-gym>=0.7,<0.8"):
     from nemo_gym.base_resources_server import (
@@ -164,7 +164,7 @@ def data_rows(
 ) -> Iterator[dict[str, Any]]:
     """NeMo Gym's data rows: the first messages, the tools, and the reset; see `split_rows`.
 
-    `openenv_kit.play.split_rows.write_rows` writes them as NeMo Gym reads them.
+    `openenv_kit.datasets.split_rows.write_rows` writes them as NeMo Gym reads them.
     """
     episode = ToolEpisode(environment=environment)
     for row in split_rows(split, first, count, environment, reset, level):

@@ -30,13 +30,13 @@ from openenv.core.harness.collect import (
 )
 from openenv.core.llm_client import LLMResponse, ToolCall
 
-from openenv_kit.agent.plan import MAX_SEED
+from openenv_kit.agent.episode_plan import MAX_SEED
+from openenv_kit.datasets.row_values import read_number, read_object, read_value
+from openenv_kit.datasets.split_rows import reset_arguments
+from openenv_kit.datasets.task_sampling import draw_task, names_task
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
-from openenv_kit.play.row_values import read_number, read_object, read_value
-from openenv_kit.play.split_rows import reset_arguments
-from openenv_kit.play.task_draws import draw_task, names_task
-from openenv_kit.trainers.tool_calls import ToolEpisode, next_call, texts
+from openenv_kit.trainers.tool_episode import ToolEpisode, next_call, texts
 
 Message = dict[str, Any]
 

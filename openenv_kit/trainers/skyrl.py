@@ -20,15 +20,15 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from openenv_kit.datasets.row_values import read_number, read_object, read_row, read_value
+from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, reset_arguments, split_rows
+from openenv_kit.datasets.task_sampling import default_reset, names_task
 from openenv_kit.environment import ERROR, get_environment
 from openenv_kit.errors import require_integer
-from openenv_kit.play.row_values import read_number, read_object, read_row, read_value
-from openenv_kit.play.split_rows import DEFAULT_SPLIT, reset_arguments, split_rows
-from openenv_kit.play.task_draws import default_reset, names_task
 from openenv_kit.tool import Catalogue, compact
 from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.text_tool_calls import find_tool_calls
-from openenv_kit.trainers.tool_calls import ToolEpisode, message_texts
+from openenv_kit.trainers.tool_episode import ToolEpisode, message_texts
 
 with installed_by("openenv-metric-tracker-rl[skyrl]"):
     from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
@@ -161,7 +161,7 @@ def dataset_rows(
 ) -> list[dict[str, Any]]:
     """SkyRL's dataset rows: `prompt`, `env_class` and the reset as JSON text; see `split_rows`.
 
-    `openenv_kit.play.split_rows.write_rows` writes them as SkyRL reads them.
+    `openenv_kit.datasets.split_rows.write_rows` writes them as SkyRL reads them.
     """
     found = get_environment(environment)
     rows = split_rows(split, first, count, found.name, reset, level)

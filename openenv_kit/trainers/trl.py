@@ -17,16 +17,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
+from openenv_kit.datasets.row_values import read_object, read_value
+from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, Row, reset_arguments, split_rows
+from openenv_kit.datasets.task_sampling import default_reset, names_task
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, require_name
-from openenv_kit.play.row_values import read_object, read_value
-from openenv_kit.play.split_rows import DEFAULT_SPLIT, Row, reset_arguments, split_rows
-from openenv_kit.play.task_draws import default_reset, names_task
 from openenv_kit.session import COMPONENTS
 from openenv_kit.tool import Tool
 from openenv_kit.trainers import installed_by
-from openenv_kit.trainers.signatures import dress
-from openenv_kit.trainers.tool_calls import ToolEpisode, message_texts
+from openenv_kit.trainers.tool_episode import ToolEpisode, message_texts
+from openenv_kit.trainers.tool_functions import dress
 
 if TYPE_CHECKING:
     import datasets

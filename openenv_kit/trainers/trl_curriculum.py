@@ -7,12 +7,12 @@ import random
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from openenv_kit.datasets.row_values import read_number
+from openenv_kit.datasets.split_rows import reset_arguments
+from openenv_kit.datasets.task_sampling import draw_task, names_task
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_integer
-from openenv_kit.play.curriculum import Curriculum
-from openenv_kit.play.row_values import read_number
-from openenv_kit.play.split_rows import reset_arguments
-from openenv_kit.play.task_draws import draw_task, names_task
+from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.trl import ToolEnvironment, dataset_of, environment_class
 from openenv_kit.trainers.trl_monitor import PlayedLevel, warn_below_budget

@@ -16,12 +16,12 @@ from itertools import groupby
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from openenv_kit.datasets.row_values import read_value
+from openenv_kit.datasets.split_rows import reset_arguments
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.play.curriculum import DIFFERENCE
-from openenv_kit.play.row_values import read_value
-from openenv_kit.play.split_rows import reset_arguments
-from openenv_kit.play.token_budgets import DigitTokens, find_token_budget
+from openenv_kit.rollouts.curriculum import DIFFERENCE
+from openenv_kit.rollouts.token_budgets import DigitTokens, find_token_budget
 from openenv_kit.trainers import installed_by
 from openenv_kit.trainers.trl import ToolEnvironment
 

@@ -17,14 +17,14 @@ from typing import Any
 
 from pydantic import Field
 
+from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, reset_arguments, split_rows
+from openenv_kit.datasets.task_sampling import default_reset
 from openenv_kit.environment import ERROR, get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.play.split_rows import DEFAULT_SPLIT, reset_arguments, split_rows
-from openenv_kit.play.task_draws import default_reset
 from openenv_kit.tool import Catalogue, Tool, compact
 from openenv_kit.trainers import installed_by
-from openenv_kit.trainers.signatures import dress, given
-from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.tool_episode import ToolEpisode
+from openenv_kit.trainers.tool_functions import dress, given
 
 with installed_by("verifiers>=0.4,<0.5"):
     import verifiers.v1 as vf

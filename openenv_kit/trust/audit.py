@@ -18,9 +18,9 @@ from typing import Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.play.policies import Play
+from openenv_kit.rollouts.policies import Play
+from openenv_kit.splits import tasks_of_level
 from openenv_kit.trust.exploits import NOTHING, UNLIMITED, Arena, Exploit, Played
-from openenv_kit.trust.splits import tasks_of_level
 
 REFERENCE, IDLE = "reference", "null"
 """The policy that must earn everything, and the one that must earn nothing."""

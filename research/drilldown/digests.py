@@ -19,7 +19,7 @@ from drilldown_env.change_log import calendar_entries, log_entries
 from drilldown_env.config import VERSIONS, DrillConfig
 from drilldown_env.domains import DOMAINS
 from drilldown_env.levels import EVERY_LEVEL, LEVELS
-from openenv_kit.play.curriculum import RUNGS
+from openenv_kit.rollouts.curriculum import RUNGS
 
 
 def configurations() -> Iterator[DrillConfig]:

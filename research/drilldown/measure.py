@@ -20,7 +20,7 @@ from drilldown_env.grade import grade, place_of
 from drilldown_env.levels import KINDS, LEVELS
 from drilldown_env.report import ReportRow, stages_of
 from drilldown_env.tasks import SPLITS
-from openenv_kit.trust.splits import tasks_of_level
+from openenv_kit.splits import tasks_of_level
 
 
 def episodes(level: str, number: int) -> Iterator[Episode]:

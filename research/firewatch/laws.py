@@ -17,8 +17,8 @@ from firewatch_env.tasks.book import SPLITS, find, named_task, split_task
 from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Task, open_world
-from openenv_kit.sums import add_up
-from openenv_kit.trust.splits import tasks_of_level
+from openenv_kit.float_sum import add_up
+from openenv_kit.splits import tasks_of_level
 from research.firewatch.players import drive, half_right, late, obeyed, score, stopgaps
 
 DELAYS = (0, 2, 4, 6, 10)

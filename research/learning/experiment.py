@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
+from openenv_kit.datasets import split_rows as kit
+from openenv_kit.datasets.split_rows import Row
 from openenv_kit.errors import require_name
-from openenv_kit.play import split_rows as kit
-from openenv_kit.play.driver import begun, play
-from openenv_kit.play.split_rows import Row
+from openenv_kit.rollouts.run_policy import begun, play
 from research.learning.policy import RowPolicy
 from research.learning.training import Examination, Lesson, Reset, Settings, train
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_tracker_rl.analysis_tools.arguments import MOST_ROWS
-from metric_tracker_rl.engine.vocabulary import ROW_GENERATORS
+from metric_tracker_rl.engine.definitions.names import ROW_GENERATORS
 from metric_tracker_rl.policies.base import Action, analyse
 
 Floats = NDArray[np.float64]

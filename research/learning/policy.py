@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.funnel import ORDERING_APP
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.policies.base import Observed, Play, Policy, result_of, submit
 from research.learning.features import LOOK, Candidates, Floats, Row, read_candidates
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies.base import result_of, submit
 from openenv_kit.environment import ERROR
 from openenv_kit.errors import InvalidValueError, RefusedResetError, require_integer
-from openenv_kit.play.driver import observed
+from openenv_kit.rollouts.run_policy import observed
 from research.learning.features import LOOK, Candidates, Floats, read_candidates
 from research.learning.policy import RowPolicy
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from metric_tracker_rl.engine.levels import LEVELS
+from metric_tracker_rl.engine.definitions.levels import LEVELS
 from openenv_kit.cli.common import Workers, installed, table_of, usage_errors
 from openenv_kit.errors import InvalidValueError, require_name
 from openenv_kit.results.statistics import Interval

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.policies.noisy import noisy_reference
+from metric_tracker_rl.policies.noisy_reference import noisy_reference
+from openenv_kit.datasets.split_rows import Row, split_rows
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.play.split_rows import Row, split_rows
-from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from research.learning_lm.settings import Lessons
 
 Message = dict[str, Any]

@@ -33,7 +33,7 @@ class EnvironmentServer:
         # The server ends by itself where its standard input does.
         theirs, self._stdin = os.pipe()
         self.process = warm_python(
-            *("-m", "openenv_kit.agent.embedded", str(self.port)),
+            *("-m", "openenv_kit.agent.embedded_server", str(self.port)),
             stdin=theirs,
             env={**os.environ, **self.variables},
         )

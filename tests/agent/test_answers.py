@@ -17,15 +17,15 @@ from fake_model import FAILED_REPLIES, TEXT_CALLS, FakeModel
 from request_rules import problems_of
 
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.agent.chat import Answer, ToolCall
-from openenv_kit.agent.conversation import Conversation
+from openenv_kit.agent.chat_endpoint import Answer, ToolCall
 from openenv_kit.agent.prompts import last_round
 from openenv_kit.agent.stdout import Lines
-from openenv_kit.agent.text import repair_text, repair_value
 from openenv_kit.agent.text_calls import find_text_call
+from openenv_kit.agent.text_repair import repair_text, repair_value
 from openenv_kit.agent.tool_arguments import read_arguments
+from openenv_kit.agent.transcript import Conversation
 from openenv_kit.errors import ToolArgumentError
-from openenv_kit.results.plays import read_players
+from openenv_kit.results.scored_episodes import read_players
 
 ONE = ("--tasks", "easy_single_spike")
 HALF, REPLACED = "\ud83d", "\ufffd"
@@ -110,7 +110,7 @@ def test_run_on_a_console_that_is_not_utf_8_plays_to_its_end(
 def test_failed_reply_of_status_200_is_tried_again_and_leaves_no_trace(
     play: Play, model: FakeModel, monkeypatch: pytest.MonkeyPatch, reply: str
 ) -> None:
-    monkeypatch.setattr("openenv_kit.agent.chat.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("openenv_kit.agent.chat_endpoint.FIRST_PAUSE_S", 0.01)
     ran = play(*ONE, model=f"fails-once-{reply}", server=model)
     assert ran.tasks[0]["score"] == 1.0
     assert "attempt 2 of 5" in ran.err
@@ -123,7 +123,7 @@ def test_failed_reply_of_status_200_is_an_error_with_the_providers_words_and_no_
     play: Play, model: FakeModel, monkeypatch: pytest.MonkeyPatch, reply: str
 ) -> None:
     monkeypatch.setenv("MODEL_RETRIES", "1")
-    monkeypatch.setattr("openenv_kit.agent.chat.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("openenv_kit.agent.chat_endpoint.FIRST_PAUSE_S", 0.01)
     ran = play(*ONE, "--record", "runs", model=f"fails-{reply}", server=model)
     assert ran.code == 1
     assert len(model.requests) == 2

@@ -22,7 +22,7 @@ def test_whole_episode_is_played_against_the_rules_of_each_family(
 ) -> None:
     from metric_tracker_rl.environment import ENVIRONMENT
 
-    monkeypatch.setattr("openenv_kit.agent.chat.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("openenv_kit.agent.chat_endpoint.FIRST_PAUSE_S", 0.01)
     monkeypatch.setenv("MAX_TOOL_ROUNDS", str(ANSWERS))  # so that the last one is announced
     if PROFILES[family].key:
         ran = play(*ONE, model=f"family-{family}", server=model)

@@ -12,12 +12,12 @@ from agent_support import EnvironmentServer, Play
 from fake_model import FakeModel
 from relay import Relay, relay
 
-from openenv_kit.agent.connection import EpisodeConnection
+from openenv_kit.agent.episode_connection import EpisodeConnection
 from openenv_kit.agent.servers import Server
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.errors import ServerError
-from openenv_kit.play.recording import read_runs
-from openenv_kit.play.replaying import replay
+from openenv_kit.recordings.format import read_runs
+from openenv_kit.recordings.replay import replay
 
 pytestmark = pytest.mark.slow
 

@@ -261,7 +261,7 @@ def test_the_tools_are_the_registry_and_two_ways_to_submit(play: Play, model: Fa
 
 
 def test_prompts_state_the_policy_and_no_label_or_seed(play: Play, model: FakeModel) -> None:
-    from metric_tracker_rl.engine.session import EpisodeSession
+    from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 
     play(*ONE, model="generator", server=model)
     prompt = json.dumps(model.requests[0]["messages"])

@@ -11,11 +11,11 @@ from agent_support import KEY, Play
 from fake_model import FakeModel
 
 from openenv_kit.agent import model_player
-from openenv_kit.agent.failures import refusal_of, retry_after_s
+from openenv_kit.agent.endpoint_failures import refusal_of, retry_after_s
 from openenv_kit.agent.settings import AgentSettings
-from openenv_kit.play.recording import read_runs
-from openenv_kit.play.replaying import replayed
-from openenv_kit.results.plays import read_players
+from openenv_kit.recordings.format import read_runs
+from openenv_kit.recordings.replay import replayed
+from openenv_kit.results.scored_episodes import read_players
 
 ONE = ("--tasks", "easy_single_spike")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from metric_tracker_rl.engine.splits import SPLITS
+from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.agent.plan import PlannedEpisode, derived_seed, plan
+from openenv_kit.agent.episode_plan import PlannedEpisode, derived_seed, plan
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.trust.sealing import SALT_VARIABLE
+from openenv_kit.sealed_split import SALT_VARIABLE
 
 
 def test_the_default_is_the_three_named_tasks_with_their_own_seeds() -> None:

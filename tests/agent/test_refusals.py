@@ -8,7 +8,7 @@ import pytest
 from agent_support import Play
 from fake_model import ANSWER_LIMIT, TOKEN_LIMIT_WORDINGS, FakeModel
 
-from openenv_kit.agent.answer_limit import find_answer_limit
+from openenv_kit.agent.completion_limit import find_answer_limit
 
 ONE = ("--tasks", "easy_single_spike")
 RIGHT_KEY = {"API_KEY": "the-right-key"}

@@ -16,7 +16,7 @@ from agent_support import Play, Ran
 from fake_model import SCRIPTS, FakeModel, refusal
 from warm_python import warm_python
 
-from openenv_kit.play.recording import read_runs
+from openenv_kit.recordings.format import read_runs
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ from contract_lines import parse_blocks
 from fake_model import FakeModel
 
 from metric_tracker_rl.policies import POLICIES
-from openenv_kit.play.recording import read_runs
-from openenv_kit.play.replaying import replay
+from openenv_kit.recordings.format import read_runs
+from openenv_kit.recordings.replay import replay
 
 pytestmark = pytest.mark.slow
 

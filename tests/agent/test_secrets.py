@@ -8,7 +8,7 @@ import pytest
 from agent_support import KEY, Play
 from fake_model import FakeModel
 
-from openenv_kit.agent.secrets import CUT, cleaner
+from openenv_kit.agent.redaction import CUT, cleaner
 
 PASSWORD = "a-long-password-of-mine"
 

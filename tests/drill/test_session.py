@@ -12,8 +12,8 @@ from drilldown_env.levels import LEVELS
 from drilldown_env.session import MAX_STEPS, DrillSession
 from drilldown_env.tasks import TASKS
 from openenv_kit.environment import ERROR, Reply
-from openenv_kit.play.driver import play
-from openenv_kit.trust.sealing import SALT_VARIABLE
+from openenv_kit.rollouts.run_policy import play
+from openenv_kit.sealed_split import SALT_VARIABLE
 
 from .cases import EASY, FAINT, HARD, episode
 

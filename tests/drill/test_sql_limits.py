@@ -19,7 +19,7 @@ from drilldown_env.packed_counts import PackedCounts
 from drilldown_env.session import DrillSession, episode_of
 from openenv_kit.byte_cache import ByteCache
 from openenv_kit.environment import ERROR, Reply
-from openenv_kit.serving.http_episodes import MAX_PLAYS_BYTES, Episodes
+from openenv_kit.serving.episodes.service import MAX_PLAYS_BYTES, Episodes
 from openenv_kit.serving.settings import Settings
 
 from .cases import EASY, EMPTY, WIDE, episode

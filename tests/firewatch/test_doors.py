@@ -22,15 +22,15 @@ from firewatch_env.policies.registry import POLICIES
 from firewatch_env.tasks.book import split_task
 from firewatch_env.tasks.named import NAMED
 from openenv_kit.cli import app
+from openenv_kit.datasets.split_rows import split_rows
 from openenv_kit.environment import Environment, default_tasks, get_environment
-from openenv_kit.play.driver import moves, observed, play
-from openenv_kit.play.recording import RunRecorder, read_runs
-from openenv_kit.play.replaying import replay, replayed
-from openenv_kit.play.split_rows import split_rows
+from openenv_kit.recordings.format import RunRecorder, read_runs
+from openenv_kit.recordings.replay import replay, replayed
+from openenv_kit.rollouts.run_policy import moves, observed, play
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.trainers.openenv_harness import collect
-from openenv_kit.trainers.tool_calls import ToolEpisode, next_call
+from openenv_kit.trainers.tool_episode import ToolEpisode, next_call
 from openenv_kit.trainers.trl import environment_class
 from research.scripted_endpoint import ScriptedEndpoint
 

@@ -13,10 +13,10 @@ from firewatch_env.actions import ACTIONS
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tools import GROUPS
 from openenv_kit.environment import Environment, get_environment
-from openenv_kit.play.driver import moves, play
+from openenv_kit.rollouts.run_policy import moves, play
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
-from openenv_kit.trainers.tool_calls import ToolEpisode
+from openenv_kit.trainers.tool_episode import ToolEpisode
 
 TASK = "task_easy_thread_deadlock"
 

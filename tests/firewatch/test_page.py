@@ -20,9 +20,9 @@ from firewatch_env.tasks.book import find
 from firewatch_env.tasks.task import AFTER
 from firewatch_env.tools import GROUPS, RUNBOOK
 from openenv_kit.environment import default_tasks
-from openenv_kit.page.room import ask_html
-from openenv_kit.page.state import Visitor
-from openenv_kit.page.watching import Frame, scripted
+from openenv_kit.page.playback import Frame, scripted
+from openenv_kit.page.tabs.play import ask_html
+from openenv_kit.page.visitor import Visitor
 
 SCENES = FirewatchScenes(ENVIRONMENT)
 DEADLOCK = "task_easy_thread_deadlock"

@@ -27,7 +27,7 @@ from firewatch_env.tools import CATALOGUE as TOOLS
 from firewatch_env.tools import RUNBOOK, RUNBOOKS
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.play.driver import moves
+from openenv_kit.rollouts.run_policy import moves
 from research.firewatch.digests import digest
 from tests.firewatch.test_engine import course
 

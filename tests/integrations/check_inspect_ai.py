@@ -16,14 +16,14 @@ from inspect_ai.log import list_eval_logs, read_eval_log
 from inspect_ai.model import ModelOutput, ModelUsage, get_model
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
+from openenv_kit.episode_clients.http import Remote
 from openenv_kit.errors import ServerError
-from openenv_kit.play.driver import observed, play
-from openenv_kit.trainers.backends import Remote
+from openenv_kit.rollouts.run_policy import observed, play
 from openenv_kit.trainers.inspect_ai import episodes, play_episode, report_score
-from openenv_kit.trainers.tool_calls import next_call
+from openenv_kit.trainers.tool_episode import next_call
 from research.scripted_endpoint import MODEL, ScriptedEndpoint
 
 seen_tools = []

@@ -13,15 +13,15 @@ from guides import ENVIRONMENTS, run_blocks
 from nemo_gym.server_utils import ServerClient
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.play.split_rows import write_rows
+from openenv_kit.datasets.split_rows import write_rows
 from openenv_kit.trainers.nemo_gym import (
     EpisodeServer,
     EpisodeServerConfig,
     data_rows,
 )
-from openenv_kit.trainers.tool_calls import next_call
+from openenv_kit.trainers.tool_episode import next_call
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "nemo_gym" / "metric_tracker"
 RESPONSE = {

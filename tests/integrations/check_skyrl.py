@@ -10,13 +10,13 @@ import skyrl_gym
 from guides import ENVIRONMENTS, run_blocks
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
+from openenv_kit.datasets.split_rows import write_rows
+from openenv_kit.episode_clients import http as backends
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.play.split_rows import write_rows
-from openenv_kit.trainers import backends
 from openenv_kit.trainers.skyrl import dataset_rows, register_environment
-from openenv_kit.trainers.tool_calls import next_call
+from openenv_kit.trainers.tool_episode import next_call
 
 ENV_ID = register_environment()
 

@@ -21,14 +21,14 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils import get_json_schema
 from trl import GRPOConfig, GRPOTrainer
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ServerError
-from openenv_kit.play.curriculum import Curriculum
-from openenv_kit.play.driver import play
-from openenv_kit.trainers.tool_calls import next_call
+from openenv_kit.rollouts.curriculum import Curriculum
+from openenv_kit.rollouts.run_policy import play
+from openenv_kit.trainers.tool_episode import next_call
 from openenv_kit.trainers.trl import (
     BASE_URL_VARIABLE,
     build_dataset,

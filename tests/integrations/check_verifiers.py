@@ -11,7 +11,7 @@ import verifiers.v1 as vf
 from guides import ENVIRONMENTS, run_blocks
 from remote import NO_SERVER, NOWHERE, address, episodes_served
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.errors import ServerError
 from openenv_kit.trainers.verifiers import (

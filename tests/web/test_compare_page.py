@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from openenv_kit.environment import Environment, get_environment
-from openenv_kit.play.driver import moves, observed
-from openenv_kit.play.recording import RunRecorder
-from openenv_kit.results.page import compared, write_page
-from openenv_kit.results.plays import read_players
+from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.results.comparison_page import compared, write_page
+from openenv_kit.results.scored_episodes import read_players
+from openenv_kit.rollouts.run_policy import moves, observed
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext
 
-from openenv_kit.results.site import boards_of, write_site
+from openenv_kit.results.leaderboard_site import boards_of, write_site
 from openenv_kit.results.submissions import read_submission
 
 SHIPPED = Path(__file__).parents[2] / "submissions"

@@ -21,8 +21,8 @@ from conftest import WebServer, web_server
 from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
 
-from openenv_kit.page import mount, visitor_gate
-from openenv_kit.page.visitor_gate import MAX_UNREAD_EACH, VisitorGate
+from openenv_kit.page import visitor_limits, web_app
+from openenv_kit.page.visitor_limits import MAX_UNREAD_EACH, VisitorGate
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 
@@ -154,7 +154,7 @@ async def test_who_is_gone_makes_room_and_who_is_there_does_not(tmp_path: Path) 
 async def test_all_together_only_so_many_answers_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(visitor_gate, "MAX_UNREAD", 8)
+    monkeypatch.setattr(visitor_limits, "MAX_UNREAD", 8)
     door = Door(most=1000)
     for number in range(100):
         assert await door.join(f"s{number}") == 200
@@ -242,7 +242,7 @@ async def real_page(monkeypatch: pytest.MonkeyPatch, folder: Path) -> AsyncItera
             super().__init__(*args, **options)
             gates.append(self)
 
-    monkeypatch.setattr(mount, "VisitorGate", Seen)
+    monkeypatch.setattr(web_app, "VisitorGate", Seen)
     app = build_app(Settings(episode_store="memory"))
     mounted = next(r for r in app.routes if isinstance(r, Mount) and r.path == "/web")
     async with app.router.lifespan_context(app):

@@ -7,13 +7,13 @@ import json
 import pytest
 
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.page.scenes import FIRST_VISIT
+from metric_tracker_rl.page.funnel_view import FIRST_VISIT
 from openenv_kit.environment import get_environment
-from openenv_kit.page.arrival import address_of, arrive
-from openenv_kit.page.scenes import scenes_of
-from openenv_kit.page.state import Unsure, Visitor
-from openenv_kit.page.watching import recorded
-from openenv_kit.play.recording import RecordingError, read_runs
+from openenv_kit.page.environment_view import scenes_of
+from openenv_kit.page.page_address import address_of, arrive
+from openenv_kit.page.playback import recorded
+from openenv_kit.page.visitor import Unsure, Visitor
+from openenv_kit.recordings.format import RecordingError, read_runs
 
 SCENES = scenes_of(ENVIRONMENT)
 

@@ -13,13 +13,13 @@ from conftest import CUT_OFF, Visit, WebServer
 from playwright.sync_api import expect
 
 from drilldown_env.page.tree import episode_of
-from metric_tracker_rl.page.hero.heat import made_again
+from metric_tracker_rl.page.metric_map.map_html import made_again
 from openenv_kit.environment import get_environment
-from openenv_kit.page import arrival
-from openenv_kit.page.scenes import scenes_of
-from openenv_kit.page.state import Visitor
-from openenv_kit.page.trace import as_jsonl
-from openenv_kit.page.watching import scripted
+from openenv_kit.page import page_address
+from openenv_kit.page.components.playback_html import as_jsonl
+from openenv_kit.page.environment_view import scenes_of
+from openenv_kit.page.playback import scripted
+from openenv_kit.page.visitor import Visitor
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -52,7 +52,7 @@ def play(mine: Visit) -> None:
 def next_reset(name: str) -> dict[str, Any]:
     """The episode that whoever is here for the first time plays first."""
     scenes = scenes_of(get_environment(name))
-    return dict(arrival.next_reset(scenes, Visitor(scenes.environment)))
+    return dict(page_address.next_reset(scenes, Visitor(scenes.environment)))
 
 
 @pytest.mark.parametrize("width", [390, 1400])

@@ -11,10 +11,10 @@ from drilldown_env.environment import ENVIRONMENT
 from drilldown_env.page.scenes import DrillScenes
 from drilldown_env.page.seen import seen_in, segment_of, text_of
 from drilldown_env.page.tree import episode_of
-from openenv_kit.page import room
-from openenv_kit.page.grid import GLYPHS, MATCHED, MISSING
-from openenv_kit.page.state import Visitor
-from openenv_kit.page.watching import scripted
+from openenv_kit.page.components.grid import GLYPHS, MATCHED, MISSING
+from openenv_kit.page.playback import scripted
+from openenv_kit.page.tabs import play
+from openenv_kit.page.visitor import Visitor
 
 SCENES = DrillScenes(ENVIRONMENT)
 LOST = ("ordering_app", 63)
@@ -35,9 +35,9 @@ def test_the_guide_leads_from_an_alert_to_its_root(product: str, seed: int) -> N
     for _ in range(8):
         move = SCENES.next_move(visitor)
         if move.event == "ask":
-            room._ask(SCENES, visitor, move.value)
+            play._ask(SCENES, visitor, move.value)
         elif move.event == "pick":
-            room._pick(visitor, move.value)
+            play._pick(visitor, move.value)
     (root,) = episode_of(visitor.reset).expected_rows
     offer, following = SCENES.report(visitor).offers()
     assert following["direction"] == "up", "the next rate rises where events were lost"
@@ -49,7 +49,7 @@ def test_the_guide_leads_from_an_alert_to_its_root(product: str, seed: int) -> N
     assert SCENES.report(visitor).unfinished(offer) == "kind is empty"
     whole = {"kind": root.kind, "change": root.change, "segment": text_of(root.segment)}
     visitor.rows = [{**offer, **whole}]
-    room._submit(SCENES, visitor, None)
+    play._submit(SCENES, visitor, None)
     assert SCENES.headline(visitor.frames) == "1 of 1 exactly right: 1.00"
     assert "Every row was right." in SCENES.story_html(visitor.frames, visitor.reset)
 

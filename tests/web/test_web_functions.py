@@ -10,9 +10,9 @@ import httpx
 import pytest
 from conftest import WebServer
 
-from metric_tracker_rl.engine.episode import build_episode
-from metric_tracker_rl.engine.replies import debug_content
-from metric_tracker_rl.engine.tasks import DEFAULT_TASK_ID, resolve_config
+from metric_tracker_rl.engine.configuration.tasks import DEFAULT_TASK_ID, resolve_config
+from metric_tracker_rl.engine.episode.episode import build_episode
+from metric_tracker_rl.engine.session.report_replies import debug_content
 
 pytestmark = pytest.mark.slow
 START = json.dumps(["named", {"task": DEFAULT_TASK_ID}])

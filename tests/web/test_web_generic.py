@@ -13,10 +13,10 @@ from tiny_environment import STORY, Tiny
 
 import openenv_kit.environment as kit
 from openenv_kit.errors import InvalidValueError, ToolArgumentError
-from openenv_kit.page import generic, room
-from openenv_kit.page.forms import arguments_of, form_html
-from openenv_kit.page.scenes import Scenes, scenes_of
-from openenv_kit.page.state import Visitor
+from openenv_kit.page.components.forms import arguments_of, form_html
+from openenv_kit.page.environment_view import Scenes, scenes_of
+from openenv_kit.page.tabs import episodes, play
+from openenv_kit.page.visitor import Visitor
 
 OMIT = object()
 STORY_ESCAPED = escape(STORY)
@@ -58,7 +58,7 @@ def test_a_reset_is_read_from_the_form(tiny: Tiny) -> None:
     scenes = scenes_of()
 
     def read(form: str, **values: Any) -> dict[str, Any]:
-        return generic.reset_of(scenes, form, values)
+        return episodes.reset_of(scenes, form, values)
 
     assert read("named", task="seven", seed="") == {"task_id": "seven", "number": 7}
     drawn = {"task_id": "train-2", "number": 2}
@@ -115,13 +115,13 @@ def test_every_tool_of_every_environment_has_a_form_with_every_argument() -> Non
 def test_a_task_is_solved_with_forms_alone(tiny: Tiny) -> None:
     scenes, visitor = scenes_of(), Visitor(tiny)
     visitor.arrived = True
-    generic._start(scenes, visitor, '["named", {"task": "three"}]')
-    assert "list_numbers" in room.bench_html(scenes, visitor)
-    room._run(scenes, visitor, '["look", {"side": "above", "digit": "3"}]')
-    room._run(scenes, visitor, '["answer", {"digit": "3"}]')
+    episodes._start(scenes, visitor, '["named", {"task": "three"}]')
+    assert "list_numbers" in play.bench_html(scenes, visitor)
+    play._run(scenes, visitor, '["look", {"side": "above", "digit": "3"}]')
+    play._run(scenes, visitor, '["answer", {"digit": "3"}]')
     assert visitor.reply["reward"] == 1.0
-    assert "Look at your steps again (2)" in room.steps_html(scenes, visitor)
-    assert STORY_ESCAPED in generic._card_html(scenes, visitor)
+    assert "Look at your steps again (2)" in play.steps_html(scenes, visitor)
+    assert STORY_ESCAPED in episodes._card_html(scenes, visitor)
 
 
 def test_a_call_that_is_not_an_action_costs_no_step(tiny: Tiny) -> None:

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.engine.candidates import candidates
-from metric_tracker_rl.engine.episode import Episode
-from metric_tracker_rl.engine.rules import EpisodeView
-from metric_tracker_rl.engine.series import DailySeries
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.episode.episode import Episode
+from metric_tracker_rl.engine.episode.flagged_series import candidates
+from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.page.hero.heat import made_again, map_html, seen_in, shown_of
-from metric_tracker_rl.page.hero.verdicts import name_of, verdicts
-from openenv_kit.page.grid import (
+from metric_tracker_rl.page.metric_map.map_html import made_again, map_html, seen_in, shown_of
+from metric_tracker_rl.page.metric_map.verdicts import name_of, verdicts
+from openenv_kit.episode_clients.websocket import seen_of
+from openenv_kit.page.components.grid import (
     ECHO,
     EXTRA,
     GLYPHS,
@@ -25,10 +26,9 @@ from openenv_kit.page.grid import (
     MISSING,
     WRONG,
 )
-from openenv_kit.page.link import seen_of
-from openenv_kit.page.scenes import scenes_of, style_of_page
-from openenv_kit.page.state import Visitor
-from openenv_kit.page.watching import Frame, scripted
+from openenv_kit.page.environment_view import scenes_of, style_of_page
+from openenv_kit.page.playback import Frame, scripted
+from openenv_kit.page.visitor import Visitor
 
 TASK = "hard_mixed_multi"
 GUIDED: dict[str, Any] = {"task_id": TASK}

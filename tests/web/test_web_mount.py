@@ -13,13 +13,13 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 from openenv_kit.environment import get_environment
-from openenv_kit.page.mount import (
+from openenv_kit.page.environment_view import scenes_of
+from openenv_kit.page.web_app import (
     KEPT,
     POLL_S,
     add_page,
     doors_of,
 )
-from openenv_kit.page.scenes import scenes_of
 from openenv_kit.serving.settings import Settings
 
 pytestmark = pytest.mark.slow

@@ -19,20 +19,21 @@ from typing import Any, ClassVar
 import gradio as gr
 import pytest
 
-from metric_tracker_rl.engine.reporting_policy import ROW_FIELDS
-from metric_tracker_rl.engine.tasks import TASKS
-from metric_tracker_rl.page.hero.heat import made_again
-from metric_tracker_rl.page.report import FunnelReport
+from metric_tracker_rl.engine.configuration.tasks import TASKS
+from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
+from metric_tracker_rl.page.metric_map.map_html import made_again
+from metric_tracker_rl.page.report_editor import FunnelReport
 from openenv_kit.environment import Environment, get_environment
+from openenv_kit.episode_clients.websocket import InProcess
 from openenv_kit.errors import KitError, ServerError
-from openenv_kit.page import arrival, builder, is_on, room, watch
-from openenv_kit.page.arrival import next_reset
-from openenv_kit.page.link import InProcess
-from openenv_kit.page.page import Page
-from openenv_kit.page.scenes import Report, Scenes, scenes_of
-from openenv_kit.page.state import Unsure, Visitor
-from openenv_kit.page.trace import as_jsonl
-from openenv_kit.page.watching import recorded, run_of
+from openenv_kit.page import is_on, layout, page_address
+from openenv_kit.page.components.playback_html import as_jsonl
+from openenv_kit.page.environment_view import Report, Scenes, scenes_of
+from openenv_kit.page.events import Page
+from openenv_kit.page.page_address import next_reset
+from openenv_kit.page.playback import recorded, run_of
+from openenv_kit.page.tabs import play, watch
+from openenv_kit.page.visitor import Unsure, Visitor
 
 TASK = "hard_mixed_multi"
 NAMES = ["metric_tracker_rl", "drilldown", "firewatch"]
@@ -64,7 +65,7 @@ def report_of(scenes: Scenes, visitor: Visitor) -> Report:
 
 def whole_page(scenes: Scenes) -> Page:
     with gr.Blocks() as blocks:
-        return builder.build_page(scenes, blocks)
+        return layout.build_page(scenes, blocks)
 
 
 def shown(page: Page, visitor: Visitor) -> str:
@@ -114,11 +115,11 @@ def test_a_report_that_is_not_finished_is_handed_in_only_by_who_says_so_twice(
     visitor.rows = [{**expected(visitor)[0], **changes}]
     assert report_of(scenes, visitor).unfinished(visitor.rows[0]) == said
     if not said:
-        room._submit(scenes, visitor, None)
+        play._submit(scenes, visitor, None)
         assert visitor.over
         return
     with pytest.raises(Unsure, match="Row 1: ") as asked:
-        room._submit(scenes, visitor, None)
+        play._submit(scenes, visitor, None)
     assert not visitor.over
     asked.value.act(visitor)
     assert visitor.over
@@ -127,17 +128,17 @@ def test_a_report_that_is_not_finished_is_handed_in_only_by_who_says_so_twice(
 def test_a_row_that_is_there_twice_and_an_empty_report_are_questions(scenes: Scenes) -> None:
     visitor = started(scenes)
     with pytest.raises(Unsure, match="nothing was wrong"):
-        room._submit(scenes, visitor, None)
+        play._submit(scenes, visitor, None)
     visitor.rows = 2 * expected(visitor)[:1]
     with pytest.raises(Unsure, match="in the report twice"):
-        room._submit(scenes, visitor, None)
+        play._submit(scenes, visitor, None)
 
 
 def test_a_call_that_ends_the_episode_is_asked_about_and_what_would_have_helped_is_told() -> None:
     scenes = scenes_of(get_environment("firewatch"))
     visitor = started(scenes, **next_reset(scenes, Visitor(scenes.environment)))
     with pytest.raises(Unsure, match="this ends the episode") as asked:
-        room._ask(scenes, visitor, '["declare_resolved", {}]')
+        play._ask(scenes, visitor, '["declare_resolved", {}]')
     assert not visitor.over
     asked.value.act(visitor)
     assert visitor.over
@@ -147,11 +148,11 @@ def test_a_call_that_ends_the_episode_is_asked_about_and_what_would_have_helped_
 def test_the_guide_of_the_funnel_leads_to_a_row_of_the_report(scenes: Scenes) -> None:
     visitor = started(scenes)
     for _ in range(12):
-        move = room.next_move(scenes, visitor)
+        move = play.next_move(scenes, visitor)
         if move.event == "ask":
-            room._ask(scenes, visitor, move.value)
+            play._ask(scenes, visitor, move.value)
         elif move.event == "pick":
-            room._pick(visitor, move.value)
+            play._pick(visitor, move.value)
     assert move.label == "Go to the rows it points to"
     assert report_of(scenes, visitor).offers()
 
@@ -181,9 +182,9 @@ def test_a_visitor_who_comes_back_has_all_that_they_left(name: str) -> None:
     for _ in range(6):
         move = scenes.next_move(visitor)
         if move.event == "ask":
-            room._ask(scenes, visitor, move.value)
+            play._ask(scenes, visitor, move.value)
         elif move.event == "pick":
-            room._pick(visitor, move.value)
+            play._pick(visitor, move.value)
     visitor.rows = [{"date": "a day"}]
     assert visitor.steps > 0
     again = Visitor(scenes.environment)
@@ -292,7 +293,7 @@ async def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without
     """
     scenes = scenes_of(get_environment(name))
     with gr.Blocks() as blocks:
-        builder.build_page(scenes, blocks)
+        layout.build_page(scenes, blocks)
     acts: dict[str, Any] = {}
     for function in blocks.fns.values():
         acts |= {event: function.fn for _, event in function.targets if event in DONE}
@@ -304,15 +305,15 @@ async def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without
         for _ in range(30):
             if rng.random() < 0.1:  # a reload: what the browser kept is all there is
                 back = Visitor(scenes.environment)
-                arrival.arrive(scenes, back, json.dumps({"query": {}, "kept": visitor.kept()}))
+                page_address.arrive(scenes, back, json.dumps({"query": {}, "kept": visitor.kept()}))
                 assert back.kept() == visitor.kept()
                 visitor = back
             event = rng.choice(DONE)
             value = rng.choice(VALUES)
-            move = room.next_move(scenes, visitor) if visitor.started else None
+            move = play.next_move(scenes, visitor) if visitor.started else None
             if move:
                 assert move.label, f"the guide names a move without a button: {move.text}"
-                assert f'data-mt="{move.event}"' in builder.status_html(scenes, visitor) or (
+                assert f'data-mt="{move.event}"' in layout.status_html(scenes, visitor) or (
                     visitor.question
                 )
             if move and move.event in DONE and rng.random() < 0.5:
@@ -364,7 +365,7 @@ def test_nothing_outside_the_kits_page_imports_gradio_and_nobody_plotly() -> Non
 
 
 def test_the_page_is_one_script_and_defines_no_name_twice() -> None:
-    script = "".join(each.read_text() for each in builder.SCRIPTS)
+    script = "".join(each.read_text() for each in layout.SCRIPTS)
     names = re.findall(r"^(?:async )?(?:function|const|let) +(\w+)", script, re.MULTILINE)
     assert {"openRecordings", "choose"} <= set(names)
     assert [name for name, times in Counter(names).items() if times > 1] == []
@@ -375,9 +376,9 @@ def test_a_wrong_value_is_answered_by_name_and_costs_a_step(scenes: Scenes) -> N
     visitor.call("rows_for_date", {"date": "2000-01-01"})
     assert visitor.steps == 1
     assert "2000-01-01" in visitor.problem
-    assert visitor.problem in unescape(builder.status_html(scenes, visitor))
+    assert visitor.problem in unescape(layout.status_html(scenes, visitor))
     with pytest.raises(KitError):
-        room._ask(scenes, visitor, "not a question")
+        play._ask(scenes, visitor, "not a question")
     assert visitor.steps == 1
 
 

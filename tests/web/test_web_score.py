@@ -6,15 +6,15 @@ import re
 
 import pytest
 
-from metric_tracker_rl.engine.session import EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.page.hero.heat import made_again
+from metric_tracker_rl.page.format_values import with_unit
+from metric_tracker_rl.page.metric_map.map_html import made_again
 from metric_tracker_rl.page.score import score_waterfall
-from metric_tracker_rl.page.units import with_unit
-from metric_tracker_rl.rows import RewardBreakdown
-from openenv_kit.page.rows import MAX_ROWS, Column, edited, editor_html
-from openenv_kit.page.state import Visitor
-from openenv_kit.page.waterfall import Part, waterfall_html
+from metric_tracker_rl.wire_models import RewardBreakdown
+from openenv_kit.page.components.row_editor import MAX_ROWS, Column, edited, editor_html
+from openenv_kit.page.components.waterfall import Part, waterfall_html
+from openenv_kit.page.visitor import Visitor
 
 TASK = "hard_mixed_multi"
 CHANGES = re.compile(r"<em>([+−]?[\d.]+)</em>")

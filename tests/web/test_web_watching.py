@@ -12,13 +12,13 @@ import gradio as gr
 import pytest
 
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.page.page import in_turn
-from openenv_kit.page.scenes import scenes_of
-from openenv_kit.page.state import Visitor
-from openenv_kit.page.trace import as_html, as_jsonl, scene_html
-from openenv_kit.page.watch import _load
-from openenv_kit.page.watching import MAX_RUN, Frame, recorded, run_of, scripted
-from openenv_kit.play.recording import RecordingError
+from openenv_kit.page.components.playback_html import as_html, as_jsonl, scene_html
+from openenv_kit.page.environment_view import scenes_of
+from openenv_kit.page.events import in_turn
+from openenv_kit.page.playback import MAX_RUN, Frame, recorded, run_of, scripted
+from openenv_kit.page.tabs.watch import _load
+from openenv_kit.page.visitor import Visitor
+from openenv_kit.recordings.format import RecordingError
 
 
 def visitor() -> Visitor:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 import openenv_kit.environment as kit
 from openenv_kit.environment import Reply, Rules, Session, WireModels
 from openenv_kit.errors import require_integer
-from openenv_kit.play.policies import Policy
+from openenv_kit.rollouts.policies import Policy
 from openenv_kit.tool import Arguments, Catalogue, Tools
 
 STORY = "Somewhere a number is hidden.\nFind it, <b>then</b> answer."

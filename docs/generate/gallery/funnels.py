@@ -13,12 +13,10 @@ from matplotlib.figure import Figure
 from docs.generate.charts import BAND, ECHO, LINE, MUTED, ROOT, SECOND, STYLE, add_legend, sheet
 from docs.generate.examples import draw_impossible_hours, draw_mix, root_column, table
 from docs.generate.gallery.rooms import Exhibit, Family, Reset, Room
-from metric_tracker_rl.engine.config import MIXED
-from metric_tracker_rl.engine.episode import Episode, build_episode
-from metric_tracker_rl.engine.levels import LEVELS
-from metric_tracker_rl.engine.reporting_policy import ReportRow
-from metric_tracker_rl.engine.splits import SPLITS, STRATA
-from metric_tracker_rl.engine.vocabulary import (
+from metric_tracker_rl.engine.configuration.episode_config import MIXED
+from metric_tracker_rl.engine.configuration.splits import SPLITS, STRATA
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.names import (
     COUNT_DROP,
     COUNT_SPIKE,
     DATA_QUALITY,
@@ -29,6 +27,8 @@ from metric_tracker_rl.engine.vocabulary import (
     RATE_DROP,
     RATE_SPIKE,
 )
+from metric_tracker_rl.engine.episode.episode import Episode, build_episode
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.environment import ENVIRONMENT
 
 SPLIT = "train"

@@ -15,7 +15,7 @@ from docs.generate.charts import png
 from docs.generate.gallery.funnels import Funnels
 from docs.generate.gallery.rooms import Room, Shown, shown
 from docs.generate.gallery.trace import REFERENCE, Trace, play, trace_text
-from openenv_kit.play.task_set import panel_scores
+from openenv_kit.datasets.export_rows import panel_scores
 
 INDEX = "index.md"
 HERE = "http://127.0.0.1:8000/web/"  # of the server that the docs start

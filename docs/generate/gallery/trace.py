@@ -14,8 +14,8 @@ from itertools import groupby
 from typing import Any
 
 from openenv_kit.environment import Environment, observation_of
-from openenv_kit.play.driver import moves, observed
-from openenv_kit.play.recording import RunRecorder
+from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.rollouts.run_policy import moves, observed
 from openenv_kit.tool import compact
 
 REFERENCE = "reference"

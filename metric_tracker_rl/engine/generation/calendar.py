@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.funnel import HOURS, Funnel
+from metric_tracker_rl.engine.definitions.funnel import HOURS, Funnel
+from metric_tracker_rl.engine.definitions.levels import Level
+from metric_tracker_rl.engine.definitions.names import SAME_WEEKDAY
 from metric_tracker_rl.engine.generation.effects import DayShape, Effect, StepRates, Traffic
-from metric_tracker_rl.engine.levels import Level
-from metric_tracker_rl.engine.series import WEEK
-from metric_tracker_rl.engine.vocabulary import SAME_WEEKDAY
+from metric_tracker_rl.engine.reporting_policy.daily_series import WEEK
 from openenv_kit.bitstream import BitStream
 
 HOLIDAY = "holiday"

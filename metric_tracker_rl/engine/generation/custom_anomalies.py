@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from metric_tracker_rl.engine.config import CustomAnomaly
-from metric_tracker_rl.engine.funnel import Funnel
-from metric_tracker_rl.engine.levels import Level
-from metric_tracker_rl.engine.policy_rules import anomaly_type
-from metric_tracker_rl.engine.series import RATE_DECIMALS, DailySeries, Ints
-from metric_tracker_rl.engine.vocabulary import (
+from metric_tracker_rl.engine.configuration.episode_config import CustomAnomaly
+from metric_tracker_rl.engine.definitions.funnel import Funnel
+from metric_tracker_rl.engine.definitions.levels import Level
+from metric_tracker_rl.engine.definitions.names import (
     CONVERSION_RATE,
     DETECTION_METHODS,
     EVENT_COUNT,
     STDDEV_SHIFT,
 )
+from metric_tracker_rl.engine.reporting_policy.daily_series import RATE_DECIMALS, DailySeries, Ints
+from metric_tracker_rl.engine.reporting_policy.find_roots import anomaly_type
 from openenv_kit.errors import InvalidValueError, nearest
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.series import Ints
+from metric_tracker_rl.engine.reporting_policy.daily_series import Ints
 
 
 class Effect(Protocol):

@@ -1,0 +1,272 @@
+"""Certificates: proof, per episode, that it is fair.
+
+The unit of work is one configuration; `certify_one` is a pure function of it, so it can run
+anywhere, in any order.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.configuration.tasks import CUSTOM_TASK_ID
+from metric_tracker_rl.engine.definitions.levels import LEVELS, Level
+from metric_tracker_rl.engine.definitions.names import DISCLOSURES, EVENT_COUNT, PROFILES, STANDARD
+from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
+from metric_tracker_rl.engine.episode.episode import Episode, episode_from_draw
+from metric_tracker_rl.engine.generation.families import Cause
+from metric_tracker_rl.engine.generation.generate import (
+    Draw,
+    apply_causes,
+    generate,
+    guard_violations,
+    relative_size,
+    severity_is_clear,
+)
+from metric_tracker_rl.engine.grading.grader import grade
+from metric_tracker_rl.engine.report.parse_report import Report
+from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, label
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from metric_tracker_rl.policies import get_policy
+from openenv_kit.errors import require_name
+from openenv_kit.rollouts.run_policy import Outcome, play
+
+levels = tuple(EVERY_LEVEL)
+usual_levels = tuple(LEVELS)
+"""Levels of a run that names none; the rungs lie between these."""
+COUNTS = (1, 3, 5)
+ZERO_FAMILY = "mixed"
+"""Family whose zero-anomaly episodes are certified; with no anomaly, families look alike."""
+
+
+@dataclass(frozen=True)
+class RowEffect:
+    """How large an expected row's deviation is.
+
+    Attributes:
+        effect: relative deviation; of the daytime share the absolute one, of impossible
+            counts the events in excess.
+        threshold: what it had to reach; 0 for impossible counts.
+        margin: effect / threshold; None where the threshold is 0.
+    """
+
+    row: str
+    effect: float
+    threshold: float
+    margin: float | None
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was found out about one episode.
+
+    Attributes:
+        score: least score of the reference policy, playing through the tools of every profile and
+            disclosure.
+        steps: most steps it took.
+        draws: draws the generator needed.
+        guard_violations: deviations inside the guard band of their threshold, anywhere, and
+            expected rows too close to a bound between two severities.
+        unique: whether the rule answers the planned roots, once each, and every report that
+            lacks a row, has one more or differs in a field scores less than 1.0.
+        counterfactual: expected rows that are gone when their cause alone is undone, on a
+            day that is then under every threshold.
+        rows: effect and margin of each expected row.
+    """
+
+    config: EpisodeConfig
+    score: float
+    steps: int
+    draws: int
+    guard_violations: int
+    unique: bool
+    counterfactual: int
+    rows: tuple[RowEffect, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether the episode is proven solvable, unique, clear and caused."""
+        solvable = self.score == 1.0 and self.guard_violations == 0
+        return solvable and self.unique and self.counterfactual == len(self.rows)
+
+    @property
+    def smallest_margin(self) -> float:
+        """Smallest margin of its rows; infinite without any."""
+        return min((r.margin for r in self.rows if r.margin is not None), default=float("inf"))
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready; `certificate_from` reads it again."""
+        return asdict(self)
+
+
+def certificate_from(fields: dict[str, Any]) -> Certificate:
+    """A certificate from its JSON form.
+
+    Raises:
+        KeyError, TypeError: it is not one.
+    """
+    config = EpisodeConfig(**{**fields["config"], "anomalies": ()})
+    rows = tuple(RowEffect(**each) for each in fields["rows"])
+    return Certificate(**{**fields, "config": config, "rows": rows})
+
+
+def certify_one(config: EpisodeConfig) -> Certificate:
+    """Certify one episode, generated afresh."""
+    draw = generate(config)
+    episode = episode_from_draw(config, draw)
+    outcomes = [_played(episode, *mode) for mode in product(PROFILES, DISCLOSURES)]
+    return Certificate(
+        config=config,
+        score=min(each.score for each in outcomes),
+        steps=max(each.steps for each in outcomes),
+        draws=draw.draws,
+        guard_violations=guard_violations(draw.series)
+        + sum(not severity_is_clear(row, config.level) for row in draw.labels),
+        unique=_is_unique(episode),
+        counterfactual=sum(_is_undone(config, draw, cause) for cause in draw.causes),
+        rows=tuple(_effect_of(row, config.level) for row in draw.labels),
+    )
+
+
+def _played(episode: Episode, profile: str, disclosure: str) -> Outcome:
+    """How the reference policy's play of an episode ends."""
+    session, rules = EpisodeSession(), PlayRules(profile=profile, disclosure=disclosure)
+    opening = session.open(CUSTOM_TASK_ID, EpisodeView(episode, rules))
+    return play(session, get_policy("reference"), opening)
+
+
+def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Titles and rows of a table of many certificates, by level and family."""
+    groups: dict[tuple[int, str], list[Certificate]] = defaultdict(list)
+    for each in certificates:
+        place = levels.index(each.config.difficulty)
+        groups[place, each.config.scenario_family].append(each)
+    rows: list[Sequence[str]] = []
+    for (place, family), group in sorted(groups.items()):
+        undone, of, smallest, draws = totals(group)
+        counted = (
+            len(group),
+            sum(each.score == 1.0 for each in group),
+            sum(each.unique for each in group),
+            sum(each.guard_violations for each in group),
+        )
+        measured = (f"{undone}/{of}", f"{smallest:.3f}", f"{draws:.3f}")
+        rows.append((levels[place], family, *map(str, counted), *measured))
+    titles = ("level", "family", "episodes", "1.0", "unique", "guard", "undone", "margin", "draws")
+    return titles, rows
+
+
+def summary(certificates: Sequence[Certificate]) -> str:
+    """Rows undone, smallest margin and draws of many certificates, in words."""
+    undone, of, smallest, draws = totals(certificates)
+    policies = drawn_policies(certificates)
+    wordings = f"; {policies} reporting policies, words apart" if policies else ""
+    return (
+        f"{undone} of {of} rows undone with their cause; "
+        f"smallest margin {smallest:.3f} x threshold; mean draws {draws:.4f}{wordings}"
+    )
+
+
+def drawn_policies(certificates: Sequence[Certificate]) -> int:
+    """How many reporting policies were drawn that differ in more than words."""
+    drawn = [each.config for each in certificates if each.config.level.varied]
+    return len({(replace(each.level, wording=0), each.funnel_spec.daytime) for each in drawn})
+
+
+def totals(certificates: Sequence[Certificate]) -> tuple[int, int, float, float]:
+    """Rows undone, rows, smallest margin and mean draws."""
+    return (
+        sum(each.counterfactual for each in certificates),
+        sum(len(each.rows) for each in certificates),
+        min(each.smallest_margin for each in certificates),
+        sum(each.draws for each in certificates) / len(certificates),
+    )
+
+
+def grid(
+    seeds: Iterable[int],
+    families: Sequence[str] = SCENARIO_FAMILIES,
+    difficulties: Sequence[str] = tuple(LEVELS),
+    counts: Sequence[int] = COUNTS,
+    reset: Mapping[str, Any] | None = None,
+) -> Iterator[EpisodeConfig]:
+    """Configurations of every combination, and zero-anomaly ones for one family.
+
+    Args:
+        seeds: of every combination.
+        families: names of families.
+        difficulties: names of levels.
+        counts: planned anomalies.
+        reset: `policy`, the reporting policy. Every certificate covers all profiles and
+            disclosures.
+
+    Raises:
+        UnknownNameError: another reset argument; names the nearest.
+    """
+    for name in reset or {}:
+        require_name("--reset", name, ["policy"])
+    policy = (reset or {}).get("policy", STANDARD)
+    for seed, family, difficulty in product(seeds, families, difficulties):
+        for count in (*counts, *((0,) if family == ZERO_FAMILY else ())):
+            yield EpisodeConfig(
+                seed=seed,
+                scenario_family=family,
+                difficulty=difficulty,
+                anomaly_count=count,
+                policy=policy,
+            )
+
+
+def _is_unique(episode: Episode) -> bool:
+    """Whether the right report is the plan's, and no report beside it is as good."""
+    draw, right = episode.draw, episode.expected_rows
+    planned = sorted((draw.dates[cause.day], *cause.root) for cause in draw.causes)
+    answered = sorted((r.date, r.entity_type, r.entity_name, r.anomaly_type) for r in right)
+    if planned != answered or len({row.key for row in right}) != len(right):
+        return False
+    if grade(Report(right, ()), right).score != 1.0:
+        return False
+    return all(grade(Report(rows, ()), right).score < 1.0 for rows in _neighbours(episode))
+
+
+def _neighbours(episode: Episode) -> Iterator[tuple[ReportRow, ...]]:
+    """Reports that differ from the right one in one row or one field."""
+    right = episode.expected_rows
+    first, name = episode.dates[0], episode.config.funnel_spec.counts[-1]
+    extra = ReportRow(first, EVENT_COUNT, name, "", "", 0.0, 0.0, 0.0, "low")
+    yield (*right, extra)  # no right report names the last stage's count
+    for at, row in enumerate(right):
+        others = right[:at] + right[at + 1 :]
+        yield others
+        yield (*others, replace(row, severity="another"))
+        yield (*others, replace(row, anomaly_type="another"))
+        yield (*others, replace(row, detection_method="another"))
+        yield (*others, replace(row, observed_value=row.observed_value * 1.5 + 1.0))
+        yield (*right, row)
+
+
+def _is_undone(config: EpisodeConfig, draw: Draw, cause: Cause) -> bool:
+    """Whether undoing one cause takes its row away and leaves nothing of it on its day."""
+    others = [each for each in draw.causes if each is not cause]
+    hourly = apply_causes(draw.clean, others)
+    series = DailySeries(hourly, config.funnel_spec, config.level, draw.series.explained)
+    rows = {(r.date, r.entity_type, r.entity_name) for r in label(series, draw.dates)}
+    gone = (draw.dates[cause.day], *cause.root[:2]) not in rows
+    if any(each.day == cause.day for each in others):
+        return gone
+    under = bool((np.abs(series.reportable[cause.day]) < series.thresholds).all())
+    return gone and under and not series.excess[cause.day].any()
+
+
+def _effect_of(row: ReportRow, level: Level) -> RowEffect:
+    size, limit = relative_size(row), level.thresholds[row.entity_type]
+    margin = round(size / limit, 4) if limit else None
+    return RowEffect("|".join(row.key), round(size, 6), limit, margin)

@@ -1,0 +1,1 @@
+"""Names, funnel, levels and report rows, which everything else is written with."""

@@ -1,0 +1,1 @@
+"""Generated episodes: data, metric frames and flagged series."""

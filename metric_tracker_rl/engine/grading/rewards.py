@@ -1,0 +1,67 @@
+"""Rewards: what a graded report pays, by the mode that its reset chose.
+
+`graded` is the grader's score. `exact` is 1 for a perfect report and 0 for any other. `key_f1` is
+smooth, for models that are weak as yet: it looks at keys alone, not at values or words, and
+something right among what is flagged always earns something. Reporting everything flagged earns a
+little too, but never more than a fifth, unless there are no echoes and everything is right.
+
+key_f1 = F1 × (1/5 + 4/5 × max(0, recall − share of the echoes reported)) − 1/100 × other rows
+
+F1 counts every submitted row, so that repeated and invalid ones cost as false ones do. Echoes are
+what is flagged and neither right nor explained by the calendar. Where nothing is expected, an empty
+report pays 1 and another one a fifth divided by its rows. Other rows are those that name nothing
+flagged. It is never below 0. Laws that tests hold
+it to: an added false or repeated row never raises it, and an added true one never lowers it.
+"""
+
+from __future__ import annotations
+
+from metric_tracker_rl.engine.definitions.names import EXACT, GRADED, KEY_F1
+from metric_tracker_rl.engine.episode.episode import Episode
+from metric_tracker_rl.engine.episode.flagged_series import candidates
+from metric_tracker_rl.engine.grading.grader import SCORE_DECIMALS, Grade
+from metric_tracker_rl.engine.report.parse_report import Report
+from metric_tracker_rl.wire_models import SCORE_PENALTIES, SCORE_SHARES
+
+EVERYTHING_FLAGGED = 0.2
+"""Most that a report of everything flagged pays under `key_f1`, where echoes are among it."""
+UNFLAGGED_PENALTY = 0.01
+"""What a row costs under `key_f1` that is not among what is flagged, beside being a false one."""
+
+
+def reward_components(report: Report, graded: Grade, episode: Episode) -> dict[str, float]:
+    """The reward of every mode, and the shares and penalties behind the graded one.
+
+    Args:
+        report: what was submitted.
+        graded: its grade.
+        episode: what it is about.
+
+    Returns:
+        Numbers in [0, 1] by name, the same names for every report.
+    """
+    shares = {name: graded.breakdown[name] for name in (*SCORE_SHARES, *SCORE_PENALTIES)}
+    return {
+        GRADED: graded.score,
+        EXACT: float(graded.score == 1.0),
+        KEY_F1: key_f1(report, episode),
+        **shares,
+    }
+
+
+def key_f1(report: Report, episode: Episode) -> float:
+    """The smooth reward of a report, in [0, 1]; see the module."""
+    right = {row.key for row in episode.expected_rows}
+    flagged = {each.row.key: each.explained for each in candidates(episode)}
+    keys = {row.key for row in report.rows}
+    if right:
+        matched = len(keys & right)
+        f1 = 2.0 * matched / (report.submitted + len(right))
+        echoes = {key for key, explained in flagged.items() if not explained} - right
+        reported = len(keys & echoes) / len(echoes) if echoes else 0.0
+        informedness = max(0.0, matched / len(right) - reported)
+        worth = f1 * (EVERYTHING_FLAGGED + (1.0 - EVERYTHING_FLAGGED) * informedness)
+    else:
+        worth = EVERYTHING_FLAGGED / report.submitted if report.submitted else 1.0
+    unflagged = len(keys - flagged.keys())
+    return round(max(worth - UNFLAGGED_PENALTY * unflagged, 0.0), SCORE_DECIMALS)

@@ -1,0 +1,1 @@
+"""Playing an episode: actions and replies."""

@@ -1,0 +1,253 @@
+"""The shapes that travel: report rows, generator methods, catalogue entries, breakdowns.
+
+Plain pydantic models, free of the engine and of the framework, so that a client which only
+talks to a server loads neither. Every model can also be read like a mapping
+(`row["date"]`), because clients of both habits exist.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+)
+
+from metric_tracker_rl.engine.definitions.names import (
+    ANOMALY_TYPES,
+    DETECTION_METHODS,
+    ENTITY_TYPES,
+    GUIDED,
+    ROW_GENERATORS,
+    SEVERITIES,
+    STANDARD,
+    STDDEV_SHIFT,
+)
+from metric_tracker_rl.engine.definitions.versions import GRADER_VERSION, POLICY_VERSION
+
+
+def one_of(*names: str) -> Any:
+    """List a text field's names in its JSON Schema, without refusing others while parsing.
+
+    So a report with one bad row is still read, and the row is named.
+    """
+    return {"enum": list(names)}
+
+
+def _no_bool(value: object) -> object:
+    """Refuse True and False where a number is wanted; pydantic alone would read 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("a boolean is not a number")
+    return value
+
+
+NotBool = BeforeValidator(_no_bool)
+
+
+class Record(BaseModel):
+    """A model that can also be read like a mapping."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    def __getitem__(self, name: str) -> Any:
+        if name in type(self).model_fields:
+            return getattr(self, name)
+        raise KeyError(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Field of that name, or the default."""
+        return getattr(self, name) if name in type(self).model_fields else default
+
+    def keys(self) -> list[str]:
+        """Field names."""
+        return list(type(self).model_fields)
+
+
+class MetricSubmissionRow(Record):
+    """One row of the final report; rates in percent, the daytime share as a fraction."""
+
+    date: str = Field(description="YYYY-MM-DD, a date of the episode")
+    entity_type: str = Field(description="kind of entity", json_schema_extra=one_of(*ENTITY_TYPES))
+    entity_name: str = Field(description="an entity name from list_entities")
+    anomaly_type: str = Field(
+        description="anomaly type of the root", json_schema_extra=one_of(*ANOMALY_TYPES)
+    )
+    detection_method: str = Field(
+        description="the analysis method that shows the entity type",
+        json_schema_extra=one_of(*DETECTION_METHODS.values()),
+    )
+    baseline_value: float = Field(description="baseline of the policy; 0 for data_quality")
+    observed_value: float = Field(description="the value on that date")
+    delta_value: float = Field(description="observed_value - baseline_value")
+    severity: str = Field(description="severity band", json_schema_extra=one_of(*SEVERITIES))
+
+
+class PayloadGeneratorMethod(Record):
+    """One server-side generator of report rows."""
+
+    method_name: str = Field(
+        description="row generator to run", json_schema_extra=one_of(*ROW_GENERATORS)
+    )
+    metric_name: str | None = Field(None, description="one metric; null for all")
+    metric_names: list[str] = Field(
+        default_factory=list, description="several metrics; empty for all"
+    )
+    threshold_multiplier: Annotated[float, NotBool] = Field(
+        2.0, description="rows deviate by more than this many standard deviations from the median"
+    )
+    dates: list[str] = Field(default_factory=list, description="only these dates; empty for all")
+
+
+class SyntheticAnomalyGenerator(Record):
+    """A custom anomaly at reset: a metric set to median ± factor × standard deviation."""
+
+    method_name: str = STDDEV_SHIFT
+    metric_name: str | None = None
+    metric_names: list[str] = Field(default_factory=list)
+    date: str | None = None
+    dates: list[str] = Field(default_factory=list)
+    stddev_factor: float = 3.0
+    direction: Literal["up", "down", "auto"] = "auto"
+
+
+class MethodSpec(Record):
+    """Catalogue entry of a method: an analysis tool or a generator.
+
+    `parameters` is a JSON Schema object, ready to be an OpenAI tool's parameters.
+    """
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class TaskSpec(Record):
+    """One named task: its configuration, and what the agent is told."""
+
+    model_config = ConfigDict(frozen=True)
+
+    task_id: str
+    difficulty: str
+    instruction: str
+    objective: str
+    seed: int
+    scenario_family: str
+    anomaly_density: str
+    anomaly_count: int
+    grader_name: str = f"reporting_policy_v{POLICY_VERSION}_grader_v{GRADER_VERSION}"
+
+
+class ConversionMetricDefinition(Record):
+    """How one conversion rate is computed from two daily event counts."""
+
+    name: str
+    numerator: str
+    denominator: str
+    description: str
+    formula: str = ""
+
+
+class AppliedSyntheticGenerator(Record):
+    """What one custom anomaly did to one metric on one date; rates in percent."""
+
+    method_name: str
+    date: str = Field(description="YYYY-MM-DD")
+    metric_name: str
+    metric_type: str = Field(description="event_count or conversion_rate")
+    direction: str = Field(description="up or down")
+    anomaly_type: str
+    detection_method: str
+    baseline_value: float = Field(description="median before any custom anomaly")
+    pre_applied_value: float = Field(description="value on that date before this one")
+    std_dev_from_median: float
+    stddev_factor: float
+    threshold_value: float = Field(description="stddev_factor * std_dev_from_median")
+    target_value: float = Field(description="value aimed at")
+    actual_value: float = Field(description="value reached with whole events")
+    formula: str
+
+
+class MetricsRow(Record):
+    """Event counts of one day, or of one hour of it."""
+
+    date: str = Field(description="YYYY-MM-DD")
+    hour: int | None = Field(None, description="0 to 23; null for a whole day")
+    app_opens: int
+    menu_opens: int
+    product_added_to_cart: int
+    orders_placed: int
+    payment_successful: int
+
+
+class SubmissionIssue(Record):
+    """One remark on a submitted row.
+
+    `expected_row` is filled on servers started in debug mode only.
+    """
+
+    row_key: str = Field(description="date|entity_type|entity_name")
+    issue_type: str
+    message: str
+    submitted_row: dict[str, Any] | None = None
+    expected_row: dict[str, Any] | None = None
+
+
+class SubmissionPreview(Record):
+    """What a report looks like to the reader of rows; it knows nothing of right or wrong."""
+
+    valid_rows: int = 0
+    invalid_rows: int = 0
+    duplicate_rows: int = 0
+    unique_keys: int = 0
+    issues: list[SubmissionIssue] = Field(default_factory=list)
+    normalized_rows: list[MetricSubmissionRow] = Field(default_factory=list)
+
+
+class Progress(BaseModel):
+    """How far an episode is; nothing of what it hides."""
+
+    step_count: int = 0
+    task_id: str | None = None
+    status: str = "idle"
+    max_steps: int = 0
+    submissions: int = 0
+    max_submissions: int = 0
+    profile: str = STANDARD
+    disclosure: str = GUIDED
+    policy: str = STANDARD
+
+
+class RewardBreakdown(Record):
+    """Score of a report and the counts behind it; all shares in [0, 1]."""
+
+    precision: float = 0.0
+    recall: float = 0.0
+    anomaly_type_accuracy: float = 0.0
+    detection_method_accuracy: float = 0.0
+    value_accuracy: float = 0.0
+    severity_accuracy: float = 0.0
+    extra_row_penalty: float = 0.0
+    duplicate_penalty: float = 0.0
+    invalid_row_penalty: float = 0.0
+    exploit_penalty: float = 0.0
+    total_score: float = 0.0
+    matched_rows: int = 0
+    expected_rows: int = 0
+    submitted_rows: int = 0
+    valid_submitted_rows: int = 0
+    extra_rows: int = 0
+    duplicate_rows: int = 0
+    invalid_rows: int = 0
+    missing_rows: int = 0
+
+
+SCORE_PENALTIES = tuple(name for name in RewardBreakdown.model_fields if name.endswith("_penalty"))
+"""Fields of a breakdown that are taken off."""
+SCORE_SHARES = (
+    *("precision", "recall"),
+    *(name for name in RewardBreakdown.model_fields if name.endswith("_accuracy")),
+)
+"""Fields of a breakdown that are shares of what could be earned."""

@@ -1,0 +1,1 @@
+"""Tasks as data: rows of splits, exports and Harbor folders."""

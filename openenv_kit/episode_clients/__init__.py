@@ -1,0 +1,1 @@
+"""Clients that play one episode, in this process or on a server."""

@@ -1,0 +1,1 @@
+"""HTML components of the debugger."""

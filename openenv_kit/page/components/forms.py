@@ -1,0 +1,155 @@
+"""HTML forms made from JSON Schemas: of a tool's arguments, or of what starts an episode.
+
+The page's script collects a form's values as text and sends them with its name; they are read here
+by the same schema. A new tool, or a new argument, needs no line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from openenv_kit.errors import InvalidValueError, ToolArgumentError, echo
+from openenv_kit.page.components.elements import words
+
+Schema = Mapping[str, Any]
+
+
+def form_html(
+    name: str,
+    event: str,
+    label: str,
+    parameters: Schema,
+    known: Mapping[str, Any] | None = None,
+    suggested: Mapping[str, Sequence[str]] | None = None,
+) -> str:
+    """A form with a button.
+
+    Args:
+        name: sent with the values.
+        event: of the bridge, as which they come back: a JSON list of name and values by field.
+        label: of the button.
+        parameters: JSON Schema of an object.
+        known: values that fields begin with.
+        suggested: what a field may be filled with, by its name.
+    """
+    required = parameters.get("required", ())
+    fields = "".join(
+        _field(
+            each,
+            plain(schema),
+            each in required,
+            (known or {}).get(each),
+            (suggested or {}).get(each, ()),
+        )
+        for each, schema in parameters.get("properties", {}).items()
+    )
+    return (
+        f'<div class="mt-form" role="group" aria-label="{escape(words(name))}" '
+        f'data-form="{escape(name)}">{fields}<button type="button" class="mt-btn" '
+        f'data-send="{event}">{escape(label)}</button></div>'
+    )
+
+
+def plain(schema: Schema) -> Schema:
+    """A schema without the wrapping that lets it be null."""
+    inner: Schema = next(
+        (each for each in schema.get("anyOf", ()) if each.get("type") != "null"), {}
+    )
+    return {**inner, **schema}
+
+
+def _field(
+    name: str, schema: Schema, required: bool, known: object, suggested: Sequence[str]
+) -> str:
+    value = known if known is not None else schema.get("default")
+    options = [str(each) for each in schema.get("enum", ())]
+    shared = f'data-arg="{escape(name)}" data-key="{escape(f"arg {name}")}"'
+    if schema.get("type") == "boolean":
+        options = ["yes", "no"]
+        value = {True: "yes", False: "no"}.get(value) if isinstance(value, bool) else value
+    if options:
+        made = "".join(
+            f'<option value="{escape(each)}"{" selected" if each == str(value) else ""}>'
+            f"{escape(words(each))}</option>"
+            for each in [*([] if required else [""]), *options]
+        )
+        field = f"<select {shared}>{made}</select>"
+    elif schema.get("type") in ("array", "object") or not schema.get("type"):
+        shown = json.dumps(value, indent=1) if value else _example(schema) if required else ""
+        field = f'<textarea rows="3" {shared}>{escape(shown)}</textarea>'
+    else:
+        listed = f"list-{name}"
+        kind = "number" if schema["type"] in ("integer", "number") else "text"
+        shown = "" if value is None else str(value)
+        some = "".join(f'<option value="{escape(each)}">' for each in suggested)
+        more = f'list="{escape(listed)}"' if some else ""
+        field = f'<input type="{kind}" step="any" {shared} {more} value="{escape(shown)}">'
+        field += f'<datalist id="{escape(listed)}">{some}</datalist>' if some else ""
+    ends = {"at least": schema.get("minimum"), "at most": schema.get("maximum")}
+    notes = [str(schema["description"])] if schema.get("description") else []
+    notes += [f"{end} {bound:g}" for end, bound in ends.items() if isinstance(bound, int | float)]
+    label = words(name) + ("" if required else " (optional)")
+    hint = f"<small>{escape('; '.join(notes))}</small>" if notes else ""
+    return f"<label><span>{escape(label)}</span>{field}{hint}</label>"
+
+
+def arguments_of(parameters: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments from what a form sent; fields that were left empty are not among them.
+
+    Raises:
+        InvalidValueError: text where a number is asked for.
+        ToolArgumentError: text that is not JSON where JSON is asked for.
+    """
+    found = {}
+    for name, schema in parameters.get("properties", {}).items():
+        value = values.get(name, "")
+        if isinstance(value, str):
+            value = value.strip()
+        if value not in ("", None):
+            found[name] = _read(name, plain(schema), value)
+    return found
+
+
+def _read(name: str, schema: Schema, value: Any) -> Any:
+    kind = schema.get("type")
+    if not isinstance(value, str) or "enum" in schema or kind == "string":
+        return value
+    if kind == "boolean":
+        return {"yes": True, "no": False}.get(value, value)
+    if kind in ("integer", "number"):
+        try:
+            number = float(value)
+        except ValueError:
+            raise InvalidValueError(name, value, "a number, or nothing") from None
+        return int(value) if kind == "integer" and value.lstrip("-").isdecimal() else number
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ToolArgumentError(f"{name} is {echo(value)}; allowed: JSON.") from None
+
+
+def _example(schema: Schema) -> str:
+    """A smallest example: of an object its required fields and its numbers."""
+    item = schema.get("items", {}) if schema.get("type") == "array" else schema
+    made = {
+        name: each["enum"][0] if "enum" in each else each.get("default")
+        for name, each in item.get("properties", {}).items()
+        if name in item.get("required", ()) or each.get("type") == "number"
+    }
+    return json.dumps([made] if schema.get("type") == "array" else made, indent=1)
+
+
+def sent(text: object) -> tuple[str, dict[str, Any]]:
+    """Name and values of a form, as the page's script sends them; a call past it may hold anything.
+
+    Raises:
+        InvalidValueError: it is nothing that the script would send.
+    """
+    try:
+        name, values = json.loads(str(text))
+        return str(name), dict(values)
+    except (ValueError, TypeError, RecursionError):
+        raise InvalidValueError("form", str(text)[:40], "a name and values") from None

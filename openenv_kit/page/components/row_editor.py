@@ -1,0 +1,124 @@
+"""A table of rows to fill in: drop-downs where only some values exist, a button that deletes a row.
+
+The table is HTML, and each change of a cell is an event of the page's bridge, so a change costs one
+small answer. Gradio's own table would load 60 kB with the page, and has no drop-downs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any, Literal
+
+from openenv_kit.page.components.elements import button, words
+
+Row = dict[str, Any]
+Choices = Sequence[tuple[str, str]]
+"""Options of a drop-down, each as (label, value)."""
+MAX_ROWS = 200
+MAX_TYPED = 200
+"""Longest text of a cell that is kept, in characters."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One field of every row.
+
+    Attributes:
+        name: of the field.
+        label: its heading, with the unit.
+        choices: what it may be; empty for a field to type in.
+        groups: choices under headings of their own, in place of `choices`.
+        kind: of a typed field.
+    """
+
+    name: str
+    label: str
+    choices: Choices = ()
+    groups: Mapping[str, Choices] = field(default_factory=dict)
+    kind: Literal["text", "number"] = "text"
+
+
+def editor_html(event: str, columns: Sequence[Column], rows: Sequence[Row], caption: str) -> str:
+    """The rows as inputs, with buttons that delete and add one.
+
+    Args:
+        event: of the bridge, as which every change comes back; see `edited`.
+        columns: the fields, from left to right.
+        rows: by field; a value that no drop-down offers is shown as it is.
+        caption: what the table is called.
+    """
+    head = "".join(f'<th scope="col">{escape(each.label)}</th>' for each in columns)
+    body = "".join(
+        f"<tr><td>{_button(event, at, 'drop', '✕', f'Delete row {at + 1}')}</td>"
+        + "".join(f"<td>{_input(event, at, each, row)}</td>" for each in columns)
+        + "</tr>"
+        for at, row in enumerate(rows)
+    )
+    name = escape(caption)
+    return (
+        f'<div class="mt-scroll" tabindex="0" role="region" aria-label="{name}">'
+        f'<table class="mt-table mt-editor">'
+        f'<thead><tr><th scope="col"><span class="mt-unseen">delete</span></th>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>{_button(event, len(rows), 'add', 'Add a row')}"
+    )
+
+
+def _button(event: str, at: int, deed: str, label: str, hint: str = "") -> str:
+    return button(event, json.dumps([at, "", deed]), label, hint=hint)
+
+
+def _input(event: str, at: int, column: Column, row: Row) -> str:
+    value = row.get(column.name, "")
+    shown = value if isinstance(value, str) else repr(value)
+    label = f"{words(column.name)}, row {at + 1}"
+    shared = (
+        f'data-edit="{event}" data-key="{event}-{at}-{column.name}" data-at="{at}" '
+        f'data-field="{column.name}" aria-label="{escape(label)}"'
+    )
+    if not (column.choices or column.groups):
+        step = ' step="any"' if column.kind == "number" else ""
+        return f'<input type="{column.kind}"{step} {shared} value="{escape(shown)}">'
+    known = [*column.choices, *(each for some in column.groups.values() for each in some)]
+    strange = [] if shown in ("", *(value for _, value in known)) else [(shown, shown)]
+    options = _options([("–", ""), *strange, *column.choices], shown) + "".join(
+        f'<optgroup label="{escape(name)}">{_options(some, shown)}</optgroup>'
+        for name, some in column.groups.items()
+    )
+    return f"<select {shared}>{options}</select>"
+
+
+def _options(choices: Choices, chosen: str) -> str:
+    return "".join(
+        f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>'
+        f"{escape(label)}</option>"
+        for label, value in choices
+    )
+
+
+def edited(rows: Sequence[Row], columns: Sequence[Column], change: object) -> tuple[list[Row], int]:
+    """The rows after one change, and the place of the row that it was made in.
+
+    Args:
+        rows: before it.
+        columns: as they were shown.
+        change: what the bridge reports, a JSON list of place, field and value; the field is empty
+            for a row that is added or deleted. Anything else changes nothing, and is at place -1.
+    """
+    try:
+        at, name, value = json.loads(str(change))
+        known = isinstance(at, int) and 0 <= at <= len(rows) and isinstance(value, str)
+    except (ValueError, TypeError, RecursionError):
+        known = False
+    if known and not name and value == "add" and len(rows) < MAX_ROWS:
+        return [*rows, {}], len(rows)
+    if not known or at >= len(rows):
+        return list(rows), -1
+    if not name and value == "drop":
+        return [row for place, row in enumerate(rows) if place != at], at
+    if name in [each.name for each in columns]:
+        row = {**rows[at], name: value.strip()[:MAX_TYPED]}
+        return [*rows[:at], row, *rows[at + 1 :]], at
+    return list(rows), -1

@@ -1,0 +1,247 @@
+"""The page mounted at /web: under the environment's title, with no route that it does not need.
+
+The framework's own web interface is left out on purpose: its Playground plays one episode that
+all visitors share, through routes that no session limit counts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI, Request
+from openenv.core.env_server.gradio_theme import OPENENV_GRADIO_THEME
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from openenv_kit.environment import Environment
+from openenv_kit.episode_clients.websocket import InProcess, Link, Socket
+from openenv_kit.page import PAGE
+from openenv_kit.page.environment_view import Scenes, scenes_of, style_of_page
+from openenv_kit.page.layout import Door, build_page
+from openenv_kit.page.visitor_limits import VisitorGate
+from openenv_kit.serving.http.middleware import route_path
+from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.websocket.openenv_protocol import CLIENT_HEADER, PAGE_CLIENT
+
+SERVED = frozenset(
+    (
+        *("/config", "/theme.css", "/gradio_api/info", "/gradio_api/startup-events"),
+        *("/gradio_api/queue/join", "/gradio_api/queue/data"),
+    )
+)
+ASSETS = "/assets/"
+SERVED_BELOW = (ASSETS, "/static/", "/gradio_api/heartbeat/")
+"""What the page itself asks for below /web.
+
+Gradio has more: figures about all visitors, a proxy, an editor for the page, histories of runs.
+"""
+KEPT = "public, max-age=31536000, immutable"
+POLL_S = 0.02
+"""Seconds between two looks for clicks, in place of Gradio's thousandth."""
+HEAD = """
+<meta charset="utf-8" />
+<title>{title}</title>
+<meta name="description" content="{card}" />
+<meta property="og:title" content="{title}" />
+<meta property="og:description" content="{card}" />
+"""
+CARD = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*/>\s*')
+MANIFEST = re.compile(rb'<link rel="manifest"[^>]*/>\s*')
+
+
+def add_page(
+    app: FastAPI,
+    chosen: Settings,
+    environment: Environment | None = None,
+    served: Sequence[Environment] = (),
+) -> None:
+    """Mount the debugger, and redirect to it from / and from /web.
+
+    Args:
+        app: the server's app.
+        chosen: the server's settings.
+        environment: what is shown; None for the one that ENVIRONMENT names.
+        served: all that this server serves, the one at its root first; each gets a door.
+    """
+
+    def lead(request: Request) -> RedirectResponse:
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"{request.scope.get('root_path', '')}{PAGE}/{query}")
+
+    for path in ("/", PAGE):
+        app.add_api_route(path, lead, include_in_schema=False)
+    # The page asks no server but its own; Gradio reads this while a page is built.
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    scenes = scenes_of(environment)
+    own = scenes.environment.name
+    below = "" if not served or own == served[0].name else f"/{own}"
+    where = Whereabouts()
+    headers = {CLIENT_HEADER: PAGE_CLIENT}
+    if chosen.token:
+        headers["Authorization"] = f"Bearer {chosen.token}"
+
+    def connect() -> Link:
+        if not where.url:
+            return InProcess(scenes.environment, debug=chosen.debug)
+        return Socket(scenes.environment, f"{where.url}{below}", headers)
+
+    with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as page:
+        build_page(scenes, page, doors_of(scenes, served), connect)
+    # An event that was being handled while its session was forgotten makes a state again.
+    page.state_session_capacity = 2 * chosen.max_visitors
+    gr.mount_gradio_app(
+        app,
+        page,
+        path=PAGE,
+        theme=local_theme(),
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        app_kwargs={
+            "middleware": [
+                Middleware(GZipMiddleware),
+                Middleware(PageOnly, own=own_tags(scenes), where=where),
+                Middleware(
+                    VisitorGate,
+                    blocks=page,
+                    max_visitors=chosen.max_visitors,
+                    grace_s=chosen.visitor_grace_s,
+                ),
+            ]
+        },
+    )
+    # Private, and not there in every Gradio. A server with nobody there takes 1 % of a core, not 5.
+    queue: Any = page._queue
+    if hasattr(queue, "sleep_when_free"):
+        queue.sleep_when_free = queue.progress_update_sleep_when_free = POLL_S
+
+
+def local_theme() -> gr.themes.ThemeClass:
+    """The framework's theme without its web fonts: the page asks no server but its own."""
+    theirs = OPENENV_GRADIO_THEME.to_dict()["theme"]
+    fonts = {"font": "system-ui, sans-serif", "font_mono": "ui-monospace, monospace"}
+    kept = {name: value for name, value in theirs.items() if not name.startswith("_")}
+    return gr.themes.ThemeClass.from_dict({"theme": kept | fonts})
+
+
+def doors_of(scenes: Scenes, served: Sequence[Environment]) -> list[Door]:
+    """The doors of a page, each by its address seen from this one, whatever stands before it."""
+    own = scenes.environment.name
+    if not any(each.name == own for each in served):
+        return [Door(scenes)]
+    root = served[0].name
+    up = "../" if own == root else "../../"
+    doors = [
+        Door(scenes)
+        if each.name == own
+        else Door(scenes_of(each), f"{up}{'' if each.name == root else each.name + '/'}web/")
+        for each in served
+    ]
+    return sorted(doors, key=lambda door: (door.scenes.environment.name != root, door.scenes.door))
+
+
+class Whereabouts:
+    """Where this process's server listens, as the first request to the page tells.
+
+    Attributes:
+        url: of its root; empty before, and for a server on a Unix socket.
+    """
+
+    url = ""
+
+    def learn(self, scope: Scope) -> None:
+        """Read it from a request."""
+        host, port = scope.get("server") or ("", None)
+        if not self.url and port and scope.get("client") is not None:
+            self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+class PageOnly:
+    """Middleware inside the mounted app: serves what the page needs, under its own name.
+
+    Args:
+        app: Gradio's app.
+        own: see `own_page`.
+        where: learns from requests where the server is.
+    """
+
+    def __init__(self, app: ASGIApp, own: tuple[bytes, bytes], where: Whereabouts) -> None:
+        self._app = app
+        self._own = own
+        self._where = where
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the page, what it asks for, and nothing else."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        self._where.learn(scope)
+        path = route_path(scope)
+        if path == "/":
+            await self._app(scope, receive, self._with_own_tags(send))
+        elif path in SERVED or path.startswith(SERVED_BELOW):
+            await self._app(scope, receive, _kept(send) if path.startswith(ASSETS) else send)
+        else:
+            await PlainTextResponse("Not found", 404)(scope, receive, send)
+
+    def _with_own_tags(self, send: Send) -> Send:
+        """Holds the page back until it is complete, and sends it under its own name."""
+        start: Message = {}
+        page = b""
+
+        async def sending(message: Message) -> None:
+            nonlocal start, page
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            page += message.get("body", b"")
+            if message["type"] != "http.response.body" or message.get("more_body"):
+                return
+            body = own_page(page, *self._own)
+            if page:  # the answer to HEAD has a length and no body
+                MutableHeaders(scope=start)["content-length"] = str(len(body))
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
+
+        return sending
+
+
+def _kept(send: Send) -> Send:
+    """Lets browsers keep a file without asking again: its name holds a digest of what it holds."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 200:
+            MutableHeaders(scope=message)["cache-control"] = KEPT
+        await send(message)
+
+    return sending
+
+
+def own_tags(scenes: Scenes) -> tuple[bytes, bytes]:
+    """An environment's title and description; and its style sheet."""
+    environment = scenes.environment
+    head = HEAD.format(title=escape(environment.title), card=escape(environment.description))
+    return head.encode(), f"<style>{style_of_page(scenes)}</style>".encode()
+
+
+def own_page(page: bytes, head: bytes, style: bytes) -> bytes:
+    """The page with our tags in place of Gradio's.
+
+    Args:
+        page: as Gradio made it.
+        head: title and description. Crawlers read the first tag of a name, and
+            Gradio's template brings its own.
+        style: stands behind Gradio's style sheets, so that ours wins, and before the app, so that
+            nothing is drawn without it.
+    """
+    page = MANIFEST.sub(b"", CARD.sub(b"", page))
+    page = page.replace(b"<gradio-app", style + b"<gradio-app", 1)
+    return page.replace(b"<head>", b"<head>" + head, 1)

@@ -1,0 +1,1 @@
+"""Recorded runs: file format, replay and export."""

@@ -1,0 +1,1 @@
+"""The server: HTTP, WebSocket and MCP routes over one episode store."""

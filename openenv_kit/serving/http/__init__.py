@@ -1,0 +1,1 @@
+"""HTTP routes, the middleware in front of them, and access control."""

@@ -1,0 +1,1 @@
+"""MCP: routes and JSON-RPC dispatch."""

@@ -1,0 +1,162 @@
+"""The environment's tools over MCP; reset stays with the trainer.
+
+One JSON-RPC dispatcher serves every way in: MCP's streamable HTTP and the framework's own
+dialect on POST /mcp, the framework's WebSocket /mcp, and `mcp` messages on /ws.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+from openenv_kit.environment import ERROR, Environment
+from openenv_kit.errors import ToolArgumentError, echo
+from openenv_kit.serving import metrics
+from openenv_kit.tool import compact
+from openenv_kit.unencodable_text import is_encodable
+
+PROTOCOL_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
+"""Versions of MCP that this speaks, newest first; what is used of them has not changed."""
+
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
+INVALID_PARAMS, SERVER_ERROR = -32602, -32000
+
+META = ("reward", "done", "info")
+"""Of a step's reply, what travels beside the tool's answer."""
+
+Step = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+Played = Callable[[], Awaitable[Mapping[str, Any]]]
+"""Gives what is known of the episode that is played: its state, or the arguments of its reset."""
+Dispatch = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Takes a request's method and parameters, and gives its result."""
+
+
+class RpcError(Exception):
+    """A JSON-RPC error to answer with.
+
+    Attributes:
+        code, data: of the error; its message is the exception's.
+        kind: what went wrong, for the figures.
+        status, headers: of the response where it travels over HTTP.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        data: Any = None,
+        kind: str = "mcp",
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.code, self.data, self.kind = code, data, kind
+        self.status, self.headers = status, headers
+        super().__init__(message)
+
+
+class Answered(NamedTuple):
+    """The answer to one message, with its HTTP status and headers."""
+
+    body: dict[str, Any]
+    status: int = 200
+    headers: dict[str, str] | None = None
+
+
+async def _call_tool(
+    environment: Environment, params: Mapping[str, Any], step: Step, played: Played
+) -> dict[str, Any]:
+    """Run `tools/call`; a tool that fails is a result that says so, as MCP wants it."""
+    tools, name, given = environment.tools, params.get("name"), params.get("arguments") or {}
+    try:
+        try:
+            action = tools.action(name, given)
+        except ToolArgumentError:  # the error is to name what this episode offers
+            action = tools.offered(await played()).action(name, given)
+    except ToolArgumentError as problem:
+        raise RpcError(INVALID_PARAMS, str(problem)) from None
+    data = await step(action)
+    text = compact(tools.answer(data["observation"]))
+    return {
+        "content": [{"type": "text", "text": text}],
+        "structuredContent": json.loads(text),
+        "isError": data["observation"]["status"] == ERROR,
+        "_meta": {name: data[name] for name in META if name in data},  # for trainers, not models
+    }
+
+
+def _initialize(
+    environment: Environment, params: Mapping[str, Any], episode: Mapping[str, Any]
+) -> dict[str, Any]:
+    asked = params.get("protocolVersion")
+    return {
+        "protocolVersion": asked if asked in PROTOCOL_VERSIONS else PROTOCOL_VERSIONS[0],
+        "capabilities": {"tools": {"listChanged": False}},
+        "serverInfo": {"name": environment.name, "version": environment.version},
+        "instructions": environment.brief(episode),
+    }
+
+
+def _read_request(message: Any) -> tuple[str, dict[str, Any], Any]:
+    """Method, parameters and id of a JSON-RPC message; the id is None for a notification."""
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        raise RpcError(INVALID_REQUEST, 'A request is one object with "jsonrpc": "2.0".')
+    method, params, request_id = message.get("method"), message.get("params"), message.get("id")
+    if not isinstance(method, str):
+        raise RpcError(INVALID_REQUEST, f"method is {echo(method)}; allowed: text.")
+    if not (request_id is None or type(request_id) in (int, str)):
+        raise RpcError(INVALID_REQUEST, f"id is {echo(request_id)}; allowed: text or an integer.")
+    if isinstance(request_id, str) and not is_encodable(request_id):
+        raise RpcError(INVALID_REQUEST, f"id is {echo(request_id)}; allowed: well-formed Unicode.")
+    if params is None:
+        params = {}
+    if not isinstance(params, dict):
+        raise RpcError(INVALID_PARAMS, "Params must be an object.")
+    return method, params, request_id
+
+
+def wants_answer(message: Any) -> bool:
+    """Whether a message is answered: a notification and a client's own response are not."""
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        return True  # with an error
+    if "method" in message:
+        return "id" in message or not isinstance(message["method"], str)
+    return not ("id" in message and ("result" in message or "error" in message))
+
+
+def dispatcher(environment: Environment, step: Step, played: Played) -> Dispatch:
+    """What answers requests about one episode; tools call `step`."""
+
+    async def dispatch(method: str, params: dict[str, Any]) -> dict[str, Any]:
+        if method == "initialize":
+            return _initialize(environment, params, await played())
+        if method == "ping":
+            return {}
+        if method == "tools/list":
+            offered = environment.tools.offered(await played())
+            return {"tools": [tool.as_mcp_tool() for tool in offered.tools]}
+        if method == "tools/call":
+            return await _call_tool(environment, params, step, played)
+        raise RpcError(METHOD_NOT_FOUND, f"Method not found: {echo(method)}.")
+
+    return dispatch
+
+
+async def answer(message: Any, dispatch: Dispatch) -> Answered:
+    """Answer to one message; a wrong message, and whatever `dispatch` refuses, is an error."""
+    request_id = None
+    try:
+        method, params, request_id = _read_request(message)
+        result = await dispatch(method, params)
+        return Answered({"jsonrpc": "2.0", "id": request_id, "result": result})
+    except RpcError as problem:
+        metrics.ERRORS.labels(problem.kind).inc()
+        return Answered(failure(problem, request_id), problem.status, problem.headers)
+
+
+def failure(problem: RpcError, request_id: Any = None) -> dict[str, Any]:
+    """A response that says what was wrong."""
+    error: dict[str, Any] = {"code": problem.code, "message": str(problem)}
+    if problem.data is not None:
+        error["data"] = problem.data
+    return {"jsonrpc": "2.0", "id": request_id, "error": error}

@@ -1,0 +1,189 @@
+"""An environment in the framework's terms, and how a server starts an episode of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from openenv.core.env_server.interfaces import Environment as FrameworkInterface
+from openenv.core.env_server.types import EnvironmentMetadata
+
+from openenv_kit.environment import (
+    ERROR,
+    Environment,
+    Reply,
+    Session,
+    get_environment,
+    observation_of,
+)
+from openenv_kit.errors import (
+    ConfigurationError,
+    InvalidValueError,
+    UnknownNameError,
+)
+from openenv_kit.rollouts.run_policy import observed
+from openenv_kit.sealed_split import is_sealed_split
+from openenv_kit.serving.episodes.ids import check_episode_id
+from openenv_kit.serving.settings import Settings, settings
+
+T = TypeVar("T")
+
+LIMITS = ("max_steps", "max_submissions")
+"""Reset arguments whose most the server's settings say."""
+PAGE = 100
+"""Tasks of a split that are told at a time; each is drawn anew."""
+
+
+class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
+    """One session of an environment behind the framework's interface.
+
+    The constructor is cheap: the framework makes an object for every metadata request. Our own
+    routes do not go through it; they call the session.
+
+    Args:
+        environment: what is played; None for the one that ENVIRONMENT names.
+        limits: the server's settings; None for the process's own.
+    """
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+    # One thread for all constructors instead of one for each session.
+    REQUIRES_SINGLE_THREAD_EXECUTOR = True
+
+    def __init__(
+        self, environment: Environment | None = None, limits: Settings | None = None
+    ) -> None:
+        self._environment = environment or get_environment()
+        rubric = self._environment.models.rubric
+        super().__init__(rubric=None if rubric is None else rubric())
+        self._limits = limits or settings()
+        self.session = self._environment.session(debug=self._limits.debug)
+        self._episode_id: str | None = None
+
+    def reset(self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any) -> Any:
+        """Start an episode; bad settings are an `error` observation and change nothing.
+
+        Args:
+            seed: the episode's seed; None for the task's own.
+            episode_id: name of the episode in `state`; None for a fresh one.
+            kwargs: the environment's other reset arguments.
+        """
+        named = {"seed": seed, "episode_id": episode_id}
+        arguments = {**{k: v for k, v in named.items() if v is not None}, **kwargs}
+        reply = begin(self._environment, self.session, arguments, self._limits)
+        if reply.status == ERROR:
+            return self._observation(reply)
+        self._reset_rubric()
+        self._episode_id = episode_id or str(uuid.uuid4())
+        return self._observation(reply, {"episode_id": self._episode_id})
+
+    def step(self, action: Any, timeout_s: float | None = None, **kwargs: Any) -> Any:
+        """One step.
+
+        Args:
+            action: an action of the environment's model, or a mapping as it arrived; what is wrong
+                with it is the observation's message.
+            timeout_s: the framework's; unused, because a step does not wait for anything.
+            kwargs: the framework's; unused.
+        """
+        is_late = self.session.done  # and must not be graded a second time
+        reply = self.session.step(action if isinstance(action, Mapping) else dict(action))
+        parts = self._environment.score_parts(observed(reply)) if reply.done else None
+        graded = parts is not None and not is_late
+        if graded and self.rubric is not None:
+            reply = replace(reply, reward=self._apply_rubric(action, self._observation(reply)))
+        return self._observation(reply)
+
+    def list_splits(self) -> list[dict[str, str]]:
+        """Splits that can be played here; a sealed one is a test split."""
+        names = self._environment.splits.names()
+        return [{"name": name, "type": "test" if is_sealed_split(name) else name} for name in names]
+
+    def num_tasks(self, split: str) -> int:
+        """Number of tasks of a split."""
+        return _looked_up(lambda: self._environment.splits.size(split))
+
+    def list_tasks(self, split: str) -> list[dict[str, Any]]:
+        """The first tasks of a split, as a preview; `num_tasks` gives the total."""
+        return self.get_task_range(split)
+
+    def get_task(self, split: str, index: int) -> dict[str, Any]:
+        """One task of a split."""
+        return _looked_up(lambda: self._environment.splits.task(split, index).as_dict())
+
+    def get_task_range(
+        self, split: str, start: int | None = None, stop: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Tasks between two positions, with Python's slice rules; 100 of them at most.
+
+        The next page begins 100 positions later; `num_tasks` gives the total.
+        """
+        chosen = range(self.num_tasks(split))[start:stop][:PAGE]
+        return [self.get_task(split, index) for index in chosen]
+
+    @property
+    def state(self) -> Any:
+        """Public progress, with the episode's id."""
+        progress = self.session.state().model_dump(exclude={"episode_id"})
+        return self._environment.models.state(episode_id=self._episode_id, **progress)
+
+    def get_metadata(self) -> EnvironmentMetadata:
+        """Name, description and version."""
+        played = self._environment
+        return EnvironmentMetadata(
+            name=played.name, description=played.description, version=played.version
+        )
+
+    def _observation(self, reply: Reply, metadata: dict[str, Any] | None = None) -> Any:
+        fields = {
+            **observation_of(self._environment, reply, self.session.task_id),
+            "metadata": {**(metadata or {}), **(reply.info or {})},
+            "reward": reply.reward,
+            "done": reply.done,
+        }
+        return self._environment.models.observation(**fields)
+
+
+def begin(
+    environment: Environment, session: Session, arguments: Mapping[str, Any], limits: Settings
+) -> Reply:
+    """Start an episode within the server's limits; what is refused changes nothing.
+
+    Args:
+        environment: what is played.
+        session: where the episode is started.
+        arguments: of the reset, as they arrived; `episode_id` is checked and left to the caller.
+        limits: the server's settings; its rules of play may be lower than the environment's.
+    """
+    allowed, rules = environment.reset_arguments, environment.rules
+    try:
+        for name in arguments:
+            if name not in allowed:
+                raise UnknownNameError("reset argument", name, allowed)
+        if arguments.get("episode_id") is not None:
+            check_episode_id(arguments["episode_id"])
+        given = {name: value for name, value in arguments.items() if name != "episode_id"}
+        for name in LIMITS:
+            most, usual, asked = getattr(limits, name), getattr(rules, name), given.get(name)
+            if usual is None or name not in allowed:
+                continue
+            if isinstance(asked, int) and asked > most:
+                raise InvalidValueError(name, asked, f"an integer from 1 to {most} on this server")
+            if asked is None and most < usual:
+                given[name] = most
+    except ConfigurationError as problem:
+        return Reply(ERROR, str(problem), done=session.done)
+    return session.reset(**given)
+
+
+def _looked_up(find: Callable[[], T]) -> T:
+    """What `find` finds; the framework answers an IndexError with 400, anything else with 500.
+
+    Raises:
+        IndexError: no such split or position.
+    """
+    try:
+        return find()
+    except ConfigurationError as problem:
+        raise IndexError(str(problem)) from None

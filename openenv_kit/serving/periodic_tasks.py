@@ -1,0 +1,66 @@
+"""What a worker does every few seconds while it serves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from openenv_kit.environment import Environment
+from openenv_kit.serving import metrics
+from openenv_kit.serving.episodes.running_episodes import RUNNING
+from openenv_kit.serving.episodes.slow_calls import SLOW_CALLS
+from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.store.interface import EpisodeStore, StoreError
+
+UPKEEP_S = 5.0
+"""Seconds between two rounds."""
+
+
+async def keep_up(
+    store: EpisodeStore, settings: Settings, environments: Iterable[Environment]
+) -> None:
+    """Do one round: note which episodes have expired, and measure what nothing else counts.
+
+    Args:
+        store: of the episodes.
+        settings: of the server.
+        environments: what is served.
+    """
+    try:
+        await RUNNING.end_expired(store, settings.episode_ttl_s)
+        usage = await store.usage()
+        metrics.STORE_UP.set(1)
+        metrics.STORE_BYTES.set(usage.size_bytes)
+        metrics.STORE_LIMIT_BYTES.set(usage.limit_bytes)
+        metrics.STORE_EPISODES.set(usage.episodes)
+    except StoreError:  # logged by the store; the next round tries again
+        metrics.STORE_UP.set(0)
+    slow_calls = SLOW_CALLS.counts
+    metrics.SLOW_CALLS.labels("running").set(slow_calls.running)
+    metrics.SLOW_CALLS.labels("waiting").set(slow_calls.waiting)
+    running = Counter(episode.key.environment for episode in RUNNING)
+    for environment in environments:
+        name = environment.name
+        metrics.RUNNING_EPISODES.labels(name).set(running[name])
+        for gauge, read in environment.tools.gauges.items():
+            metrics.ENVIRONMENT_GAUGES.labels(name, gauge).set(read())
+
+
+@asynccontextmanager
+async def kept_up(
+    store: EpisodeStore, settings: Settings, environments: Iterable[Environment]
+) -> AsyncIterator[None]:
+    """Do rounds while the block runs; see `keep_up`."""
+
+    async def repeat() -> None:
+        while True:
+            await keep_up(store, settings, environments)
+            await asyncio.sleep(UPKEEP_S)
+
+    task = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        task.cancel()

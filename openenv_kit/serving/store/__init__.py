@@ -1,0 +1,1 @@
+"""The episode store: interface, SQLite and Redis."""

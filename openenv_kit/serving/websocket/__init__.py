@@ -1,0 +1,1 @@
+"""WebSocket routes: connection handling and the framework's protocol."""

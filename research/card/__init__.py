@@ -1,1 +1,0 @@
-"""`python -m research.card`: the benchmark card, written from measured results."""

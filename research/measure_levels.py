@@ -1,0 +1,78 @@
+"""`python -m research.measure_levels`: what players of five strengths earn on each rung."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from metric_tracker_rl.engine.definitions.names import GRADED, LEAN, REWARDS
+from metric_tracker_rl.engine.definitions.rungs import DIFFICULTIES, STAGES, USUAL_COUNTS
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from metric_tracker_rl.environment import ENVIRONMENT
+from metric_tracker_rl.policies.noisy_reference import STRENGTHS, noisy_reference
+from openenv_kit.cli.common import table_of
+from openenv_kit.rollouts.policies import Policy
+from openenv_kit.rollouts.run_policy import moves
+from openenv_kit.session import COMPONENTS
+from openenv_kit.splits import hashed_seed
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+Line = dict[str, Any]
+
+
+@app.command()
+def rungs(
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes of each rung.")] = 100,
+    out: Annotated[Path | None, typer.Option(help="Write the results as JSON.")] = None,
+) -> None:
+    """Measure the mean reward on each rung of players of five strengths."""
+    lines = [line for stage in STAGES for line in ladder(stage, episodes)]
+    if out:
+        found = {"versions": dict(ENVIRONMENT.versions), "episodes": episodes, "rungs": lines}
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    rows = []
+    for stage in STAGES:
+        name = stage["difficulty"]
+        means = [f"{line[GRADED]:.3f}" for line in lines if line["rung"] == name]
+        rows.append((name, f"{DIFFICULTIES[name]:.2f}", str(USUAL_COUNTS[name]), *means))
+    columns = ("rung", "difficulty", "anomalies", *(f"{share:.0%}" for share in STRENGTHS))
+    title = "Mean graded reward of the reference with so many decisions at random"
+    Console(width=100).print(table_of(title, columns, rows))
+
+
+def ladder(stage: Mapping[str, Any], episodes: int) -> list[Line]:
+    """By strength, the mean of every reward over episodes of a stage."""
+    name = stage["difficulty"]
+    resets = [
+        {**stage, "seed": hashed_seed(f"metric-tracker-rungs/1|{name}|{number}"), "profile": LEAN}
+        for number in range(episodes)
+    ]
+    found = []
+    for share in STRENGTHS:
+        paid = [_paid(reset, share) for reset in resets]
+        means = {reward: fmean(each[reward] for each in paid) for reward in REWARDS}
+        found.append({"rung": name, "share": share, **means})
+    return found
+
+
+def _paid(reset: Mapping[str, Any], share: float) -> dict[str, float]:
+    """What one play of a noisy reference earns under each reward."""
+    session = EpisodeSession()
+    seed = f"{reset['seed']}|{share}"
+    player = Policy("noisy", "", partial(noisy_reference, share=share, seed=seed))
+    *_, (_, last) = moves(session, player, session.reset(**reset, max_steps=128))
+    components: dict[str, float] = (last.info or {})[COMPONENTS]
+    return components
+
+
+if __name__ == "__main__":
+    app()
