@@ -17,7 +17,7 @@ from openenv.core.env_server.interfaces import Environment
 from openenv.core.env_server.types import Action, Observation, State
 
 from openenv_kit.serving.settings import load_settings
-from openenv_kit.serving.workers import serve
+from openenv_kit.serving.workers import run_server
 
 MAX_SESSIONS = 4096
 
@@ -91,6 +91,6 @@ app = create_app(
 if __name__ == "__main__":
     host, port, *flags = sys.argv[1:]
     if "--tuned" in flags:
-        serve(app, load_settings({}).model_copy(update={"host": host, "port": int(port)}))
+        run_server(app, load_settings({}).model_copy(update={"host": host, "port": int(port)}))
     else:
         uvicorn.run(app, host=host, port=int(port))

@@ -18,48 +18,48 @@ from rich.console import Console
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.configuration.play_rules import MAX_STEPS_LIMIT
-from metric_tracker_rl.engine.configuration.tasks import resolve_config
+from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.episode.episode import Episode, build_episode
-from metric_tracker_rl.engine.generation.generate import generate
-from metric_tracker_rl.engine.grading.grader import grade
-from metric_tracker_rl.engine.report.parse_report import read_report
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
+from metric_tracker_rl.engine.generation.generate import generate_episode
+from metric_tracker_rl.engine.grading.grader import grade_report
+from metric_tracker_rl.engine.report.parse_report import parse_report
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.cli.common import table_of
-from openenv_kit.rollouts.run_policy import play
+from openenv_kit.cli.common import build_table
+from openenv_kit.rollouts.run_policy import run_policy
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 ROUNDS = 7
-FRESH = 64
+FRESH_EPISODES_PER_ROUND = 64
 """Episodes of a round in which all are generated afresh."""
 
 
 @app.command()
-def bench(
+def bench_engine(
     calls: Annotated[int, typer.Option(min=20, help="Calls per measurement.")] = 300,
 ) -> None:
     """Print resets/s, steps/s of each method and grades/s, on one core."""
     rows, yardsticks = [], []
-    for name, action in _subjects().items():
-        micros, yardstick, ratio = _medians(action, calls)
+    for name, action in _benchmarks().items():
+        micros, yardstick, ratio = _measure_medians(action, calls)
         yardsticks.append(yardstick)
         rows.append((name, f"{micros:.1f}", f"{1e6 / micros:,.0f}", f"{ratio:.2f}"))
     usual = statistics.median(yardsticks)
     title = f"One core; json.dumps of a 4 kB object takes {usual:.1f} us here"
     columns = ("what", "us", "per second", "x json.dumps")
     console = Console(width=100)
-    console.print(table_of(title, columns, rows))
+    console.print(build_table(title, columns, rows))
     for level in LEVELS:
-        console.print(f"Fresh episodes, {level}: {_fresh(level):.0f} us each.")
+        console.print(f"Fresh episodes, {level}: {_measure_fresh_episode_us(level):.0f} us each.")
 
 
-FOUR_KB = {f"field_{n:03d}": [n, n / 7, f"value {n}"] for n in range(92)}
+CALIBRATION_OBJECT = {f"field_{n:03d}": [n, n / 7, f"value {n}"] for n in range(92)}
 """An object of about 4 kB of JSON."""
 
 
-def _fresh(level: str) -> float:
+def _measure_fresh_episode_us(level: str) -> float:
     """Processor time of a fresh episode in microseconds.
 
     The least of several rounds: other work on the machine only ever adds.
@@ -67,16 +67,19 @@ def _fresh(level: str) -> float:
     seeds = iter(range(10**6, 2 * 10**6))
 
     def timed() -> float:
-        fresh = [EpisodeConfig(next(seeds), MIXED, level, "high", 4) for _ in range(FRESH)]
+        fresh = [
+            EpisodeConfig(next(seeds), MIXED, level, "high", 4)
+            for _ in range(FRESH_EPISODES_PER_ROUND)
+        ]
         started = time.process_time()
         for config in fresh:
-            generate(config)
-        return (time.process_time() - started) / FRESH * 1e6
+            generate_episode(config)
+        return (time.process_time() - started) / FRESH_EPISODES_PER_ROUND * 1e6
 
     return min(timed() for _ in range(ROUNDS))
 
 
-def _subjects() -> dict[str, Callable[[], Any]]:
+def _benchmarks() -> dict[str, Callable[[], Any]]:
     """What is measured, by name."""
     seeds = iter(range(10**6, 2 * 10**6))
     subjects: dict[str, Callable[[], Any]] = {
@@ -84,20 +87,20 @@ def _subjects() -> dict[str, Callable[[], Any]]:
         "reset": lambda: EpisodeSession().reset(seed=next(seeds)),
         "reset (cached episode)": lambda: EpisodeSession().reset(),
     }
-    for name, arguments in _arguments().items():
-        subjects[name] = _stepper(name, arguments)
+    for name, arguments in _method_arguments().items():
+        subjects[name] = _build_step_call(name, arguments)
     episode = _default_episode()
     rows = [row.as_dict() for row in episode.expected_rows]
-    subjects["grade"] = lambda: grade(read_report(rows, episode), episode.expected_rows)
-    subjects["episode by reference policy"] = _whole_episode
+    subjects["grade"] = lambda: grade_report(parse_report(rows, episode), episode.expected_rows)
+    subjects["episode by reference policy"] = _play_reference_episode
     return subjects
 
 
-def _default_episode() -> Episode:
-    return build_episode(resolve_config()[1])
+def _default_episode() -> FunnelEpisode:
+    return build_episode(resolve_named_task()[1])
 
 
-def _arguments() -> dict[str, dict[str, Any]]:
+def _method_arguments() -> dict[str, dict[str, Any]]:
     """Arguments to call every analysis method with."""
     episode = _default_episode()
     date = episode.dates[3]
@@ -110,7 +113,7 @@ def _arguments() -> dict[str, dict[str, Any]]:
         "payload_generator": {"generator_methods": [{"method_name": "median_filter"}]},
     }
     for name, tool in TOOLS.items():
-        fields = tool.arguments.model_fields
+        fields = tool.arguments_type.model_fields
         if "date" in fields:
             given.setdefault(name, {"date": date})
         elif "threshold_multiplier" in fields:
@@ -118,7 +121,7 @@ def _arguments() -> dict[str, dict[str, Any]]:
     return {name: given.get(name, {}) for name in TOOLS}
 
 
-def _stepper(name: str, arguments: dict[str, Any]) -> Callable[[], Any]:
+def _build_step_call(name: str, arguments: dict[str, Any]) -> Callable[[], Any]:
     session = EpisodeSession()
     session.reset(max_steps=MAX_STEPS_LIMIT)
     call = {"analysis_method": name, "analysis_args": arguments}
@@ -133,12 +136,12 @@ def _stepper(name: str, arguments: dict[str, Any]) -> Callable[[], Any]:
     return step
 
 
-def _whole_episode() -> None:
+def _play_reference_episode() -> None:
     session = EpisodeSession()
-    play(session, get_policy("reference"), session.reset())
+    run_policy(session, get_policy("reference"), session.reset())
 
 
-def _medians(action: Callable[[], Any], calls: int) -> tuple[float, float, float]:
+def _measure_medians(action: Callable[[], Any], calls: int) -> tuple[float, float, float]:
     """Medians over rounds: mean time of a call, of the yardstick's, in microseconds; their ratio.
 
     Each round times both, one right after the other, so that noise which lasts bends both alike.
@@ -147,20 +150,23 @@ def _medians(action: Callable[[], Any], calls: int) -> tuple[float, float, float
     build_episode.cache_clear()
     action()
     each = max(calls // ROUNDS, 3)
-    rounds = [(_mean_us(action, each), _mean_us(_yardstick, each)) for _ in range(ROUNDS)]
+    rounds = [
+        (_measure_mean_us(action, each), _measure_mean_us(_calibration_loop, each))
+        for _ in range(ROUNDS)
+    ]
     micros, yardstick = (statistics.median(column) for column in zip(*rounds, strict=True))
     return micros, yardstick, statistics.median(one / other for one, other in rounds)
 
 
-def _mean_us(action: Callable[[], Any], calls: int) -> float:
+def _measure_mean_us(action: Callable[[], Any], calls: int) -> float:
     started = time.perf_counter()
     for _ in range(calls):
         action()
     return (time.perf_counter() - started) / calls * 1e6
 
 
-def _yardstick() -> None:
-    json.dumps(FOUR_KB)
+def _calibration_loop() -> None:
+    json.dumps(CALIBRATION_OBJECT)
 
 
 if __name__ == "__main__":

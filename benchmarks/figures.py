@@ -14,39 +14,39 @@ class Figure:
     """One line of a table.
 
     Attributes:
-        what: what was measured.
+        name: what was measured.
         value: what was found.
         bound: what it may be at most, or must be at least; None where it is only told.
         unit: of both.
-        least: whether the bound is the least.
+        is_minimum: whether the bound is the least.
     """
 
-    what: str
+    name: str
     value: float
     bound: float | None
     unit: str
-    least: bool = False
+    is_minimum: bool = False
 
     @property
-    def holds(self) -> bool:
+    def is_within_bound(self) -> bool:
         """Whether the figure is within its bound."""
         if self.bound is None:
             return True
-        return self.value >= self.bound if self.least else self.value <= self.bound
+        return self.value >= self.bound if self.is_minimum else self.value <= self.bound
 
 
-def print_figures(title: str, found: Sequence[Figure]) -> bool:
+def print_figures(title: str, figures: Sequence[Figure]) -> bool:
     """Print a table; whether every figure holds."""
     table = Table(title=title)
     for name in ("what", "figure", "bound", "holds"):
         table.add_column(name, justify="left" if name == "what" else "right")
-    for each in found:
+    for each in figures:
         value = f"{each.value:,.4g} {each.unit}"
         if each.bound is None:
-            table.add_row(each.what, value, "", "")
+            table.add_row(each.name, value, "", "")
             continue
-        sign = "≥" if each.least else "≤"
+        sign = "≥" if each.is_minimum else "≤"
         bound = f"{sign} {each.bound:,.4g} {each.unit}"
-        table.add_row(each.what, value, bound, "yes" if each.holds else "NO")
+        table.add_row(each.name, value, bound, "yes" if each.is_within_bound else "NO")
     Console(width=100).print(table)
-    return all(each.holds for each in found)
+    return all(each.is_within_bound for each in figures)

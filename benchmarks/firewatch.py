@@ -13,28 +13,28 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from benchmarks.drive import drive
+from benchmarks.drive import keep_sessions_busy
 from benchmarks.figures import Figure, print_figures
-from benchmarks.load import connect_all, frame
-from benchmarks.server_process import HOST, ServerProcess, serving
+from benchmarks.load import message_frame, open_sessions
+from benchmarks.server_process import HOST, ServerProcess, run_server
 from firewatch_env.environment import ENVIRONMENT
 from firewatch_env.tasks.book import drawn_task
 from firewatch_env.tasks.levels import LEVELS as ALL_LEVELS
 from firewatch_env.tasks.task import open_world
-from openenv_kit.rollouts.run_policy import moves
+from openenv_kit.rollouts.run_policy import iter_policy_steps
 
 SESSIONS = 256
-LOADS = ((1, 1), (16, 1), (SESSIONS, 1), (SESSIONS, 8))
+LOAD_CASES = ((1, 1), (16, 1), (SESSIONS, 1), (SESSIONS, 8))
 """Sessions that are busy at once, and how many of them play each incident.
 
 What many touch in turn does not stay in a processor's cache. A trainer plays each incident several
 times side by side.
 """
 LEVELS = tuple(ALL_LEVELS)
-SERVICES = 11
-STEPS = 18
+SERVICE_COUNT = 11
+STEPS_PER_SESSION = 18
 """Steps of a session under load: an easy incident has 20 ticks, and its end is measured apart."""
-LOOKS = ("get_metrics_detail", "trace_dependencies", "fetch_logs", "thread_dump")
+INVESTIGATION_ACTIONS = ("get_metrics_detail", "trace_dependencies", "fetch_logs", "thread_dump")
 
 
 def bench_firewatch(
@@ -48,29 +48,34 @@ def bench_firewatch(
     """
     found = [
         Figure(
-            f"engine, {SERVICES} services",
-            statistics.median(ticks_per_second() for _ in range(rounds)),
+            f"engine, {SERVICE_COUNT} services",
+            statistics.median(measure_ticks_per_second() for _ in range(rounds)),
             30_000,
             "ticks/s",
-            least=True,
+            is_minimum=True,
         )
     ]
-    resets, grades = zip(*(play_costs(number, tasks) for number in range(rounds)), strict=True)
+    resets, grades = zip(
+        *(measure_reset_and_grade_ms(number, tasks) for number in range(rounds)), strict=True
+    )
     found.append(Figure("reset", statistics.median(resets), 3, "ms"))
     found.append(Figure("last step, with its grade", statistics.median(grades), 25, "ms"))
     limits = {"ENVIRONMENT": ENVIRONMENT.name, "ALSO_SERVE": "none", "OPENENV_KIT_TOKEN": ""}
     with ExitStack() as stack:
-        echo = stack.enter_context(serving(echo=True))
-        ours = stack.enter_context(serving(environ=limits))
+        echo = stack.enter_context(run_server(echo=True))
+        ours = stack.enter_context(run_server(environ=limits))
         seeds = count(step=SESSIONS)  # nobody plays an incident that the server has seen before
         rows = [
             [
-                (_served(ours, _steps, busy, each, next(seeds)), _served(echo, _echoes, busy))
-                for busy, each in LOADS
+                (
+                    _measure_served_step(ours, _incident_step_frames, busy, each, next(seeds)),
+                    _measure_served_step(echo, _echo_step_frames, busy),
+                )
+                for busy, each in LOAD_CASES
             ]
             for _ in range(rounds)
         ]
-    for (busy, each), pairs in zip(LOADS, zip(*rows, strict=True), strict=True):
+    for (busy, each), pairs in zip(LOAD_CASES, zip(*rows, strict=True), strict=True):
         incidents = f", {SESSIONS // each} incidents" if each > 1 else ""
         what = f"served step / echo, {busy} at once{incidents}"
         most = 3.0 if (busy, each) == (SESSIONS, 1) else 2.5
@@ -84,10 +89,10 @@ def bench_firewatch(
     raise typer.Exit(0 if holds else 1)
 
 
-def ticks_per_second(ticks: int = 4000) -> float:
+def measure_ticks_per_second(ticks: int = 4000) -> float:
     """Ticks of an unattended world a second of one core, started over every 40 ticks."""
     drawn = (drawn_task("hard", seed) for seed in count())
-    start = open_world(next(task for task in drawn if len(task.services) == SERVICES))
+    start = open_world(next(task for task in drawn if len(task.services) == SERVICE_COUNT))
     worlds = [start.copy() for _ in range(ticks // 40)]
     began = time.process_time()
     for world in worlds:
@@ -96,30 +101,34 @@ def ticks_per_second(ticks: int = 4000) -> float:
     return 40 * len(worlds) / (time.process_time() - began)
 
 
-def play_costs(number: int, tasks: int) -> tuple[float, float]:
+def measure_reset_and_grade_ms(round_number: int, tasks: int) -> tuple[float, float]:
     """CPU milliseconds of a reset and of a grading, the median over tasks of a split.
 
     Args:
-        number: of the round; each has tasks of its own, so that nothing comes from a cache.
+        round_number: of the round; each has tasks of its own, so that nothing comes from a cache.
         tasks: how many.
     """
     resets, grades = [], []
     size = ENVIRONMENT.splits.size("train")
-    for index in range(number * tasks, (number + 1) * tasks):
+    for index in range(round_number * tasks, (round_number + 1) * tasks):
         where = {"split": "train", "index": index % size}
-        session = ENVIRONMENT.session()
+        session = ENVIRONMENT.create_session()
         began = time.process_time()
         opening = session.reset(**where)
         resets.append(time.process_time() - began)
-        actions = [a for a, _ in moves(session, ENVIRONMENT.policies["reference"], opening)]
-        grades.append(_end(where, actions))
+        actions = [
+            a for a, _ in iter_policy_steps(session, ENVIRONMENT.policies["reference"], opening)
+        ]
+        grades.append(_measure_last_step_cpu_s(where, actions))
     return 1000 * statistics.median(resets), 1000 * statistics.median(grades)
 
 
-def _end(where: dict[str, Any], actions: list[dict[str, Any]]) -> float:
+def _measure_last_step_cpu_s(
+    reset_arguments: dict[str, Any], actions: list[dict[str, Any]]
+) -> float:
     """CPU seconds of the step that ends an incident."""
-    session = ENVIRONMENT.session()
-    session.reset(**where)
+    session = ENVIRONMENT.create_session()
+    session.reset(**reset_arguments)
     for action in actions[:-1]:
         session.step(action)
     began = time.process_time()
@@ -127,71 +136,79 @@ def _end(where: dict[str, Any], actions: list[dict[str, Any]]) -> float:
     return time.process_time() - began
 
 
-Frames = Callable[[int, dict[str, Any]], Iterator[bytes]]
+FrameSource = Callable[[int, dict[str, Any]], Iterator[bytes]]
 
 
-def _steps(number: int, reply: dict[str, Any]) -> Iterator[bytes]:
+def _incident_step_frames(number: int, reply: dict[str, Any]) -> Iterator[bytes]:
     """A session's looks at one service after the other."""
     names = sorted(reply["data"]["observation"]["services"])
-    for step in range(STEPS):
+    for step in range(STEPS_PER_SESSION):
         action = {
-            "action_type": LOOKS[(number + step) % len(LOOKS)],
+            "action_type": INVESTIGATION_ACTIONS[(number + step) % len(INVESTIGATION_ACTIONS)],
             "target_service": names[(number + step) % len(names)],
         }
-        yield frame({"type": "step", "data": action})
+        yield message_frame({"type": "step", "data": action})
 
 
-def _echoes(number: int, reply: dict[str, Any]) -> Iterator[bytes]:
+def _echo_step_frames(number: int, reply: dict[str, Any]) -> Iterator[bytes]:
     del number, reply
-    for _ in range(STEPS):
-        yield frame({"type": "step", "data": {"message": "x" * 60}})
+    for _ in range(STEPS_PER_SESSION):
+        yield message_frame({"type": "step", "data": {"message": "x" * 60}})
 
 
-class Served(NamedTuple):
+class ServedStep(NamedTuple):
     """Seconds and CPU seconds of a step, and errors."""
 
-    seconds: float
-    cpu_s: float
+    seconds_per_step: float
+    cpu_s_per_step: float
     errors: int
 
 
-def _served(
-    server: ServerProcess, frames: Frames, busy: int, each: int = 1, seed: int = 0
-) -> Served:
+def _measure_served_step(
+    server: ServerProcess,
+    frames: FrameSource,
+    concurrent_sessions: int,
+    sessions_per_incident: int = 1,
+    first_seed: int = 0,
+) -> ServedStep:
     """Every session's steps, so many sessions at once; resets are not measured.
 
     Args:
         server: where they play.
         frames: what a session sends.
-        busy: sessions at once.
-        each: sessions that play one incident.
-        seed: of the first incident.
+        concurrent_sessions: sessions at once.
+        sessions_per_incident: sessions that play one incident.
+        first_seed: of the first incident.
     """
 
-    async def measured() -> Served:
-        sessions = await connect_all(HOST, server.port, SESSIONS)
+    async def measured() -> ServedStep:
+        sessions = await open_sessions(HOST, server.port, SESSIONS)
         openings = []
         for number, session in enumerate(sessions):
             data: dict[str, Any] = {}
-            if frames is _steps:
-                incident = number // each
-                data = {"difficulty": LEVELS[incident % len(LEVELS)], "seed": seed + incident}
-            openings.append(await session.ask({"type": "reset", "data": data}))
+            if frames is _incident_step_frames:
+                incident = number // sessions_per_incident
+                data = {"difficulty": LEVELS[incident % len(LEVELS)], "seed": first_seed + incident}
+            openings.append(await session.send_and_receive({"type": "reset", "data": data}))
 
         def played(first: int, number: int) -> Iterator[bytes]:
             return frames(first + number, openings[first + number])
 
         cpu = server.cpu_s()
         steps, errors, elapsed = 0, 0, 0.0
-        for first in range(0, SESSIONS, busy):
-            tally, seconds = drive(sessions[first : first + busy], partial(played, first), 60.0)
-            steps, errors = steps + len(tally.latencies), errors + tally.errors
+        for first in range(0, SESSIONS, concurrent_sessions):
+            tally, seconds = keep_sessions_busy(
+                sessions[first : first + concurrent_sessions], partial(played, first), 60.0
+            )
+            steps, errors = steps + len(tally.latencies_s), errors + tally.errors
             elapsed += seconds
         used = server.cpu_s() - cpu
         for session in sessions:
-            session.leave()
+            session.close()
         await asyncio.sleep(0.2)
-        return Served(elapsed / steps, used / steps, errors + SESSIONS * STEPS - steps)
+        return ServedStep(
+            elapsed / steps, used / steps, errors + SESSIONS * STEPS_PER_SESSION - steps
+        )
 
     return asyncio.run(measured())
 

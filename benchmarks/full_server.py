@@ -18,24 +18,24 @@ import httpx
 import typer
 
 from benchmarks.figures import Figure, print_figures
-from benchmarks.load import Session, connect_all
-from benchmarks.server_process import HOST, ServerProcess, serving
+from benchmarks.load import LoadSession, open_sessions
+from benchmarks.server_process import HOST, ServerProcess, run_server
 
-AT_ONCE = 8
+MAX_CONCURRENT_RESETS = 8
 """Resets that are asked for at the same time; a server refuses more than 32 that wait."""
-READ_BY = 64
+READING_SESSIONS = 64
 """Sessions that read their counts: enough to fill every cache."""
 EXPENSIVE_QUERY = " UNION ALL ".join(["SELECT * FROM counts"] * 40) + " ORDER BY 1"
 MIB = 1 << 20
 
 
-def processes_below(pid: int) -> Iterator[int]:
+def iter_process_tree(pid: int) -> Iterator[int]:
     """Yield a process and every process that it started, directly or not."""
     yield pid
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                yield from processes_below(int(child))
+                yield from iter_process_tree(int(child))
 
 
 def pss_bytes(pid: int) -> int:
@@ -47,9 +47,9 @@ def pss_bytes(pid: int) -> int:
     return 0
 
 
-def total_bytes(server: ServerProcess) -> int:
+def total_pss_bytes(server: ServerProcess) -> int:
     """Return the memory of the server and of every process below it."""
-    return sum(pss_bytes(pid) for pid in processes_below(server.process.pid))
+    return sum(pss_bytes(pid) for pid in iter_process_tree(server.process.pid))
 
 
 def first_action(level: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -59,26 +59,28 @@ def first_action(level: str, config: dict[str, Any]) -> dict[str, Any]:
     return {"tool": "slice", "arguments": {"stages": config["stages"][:1], "every": "week"}}
 
 
-async def fill(port: int, sessions: int, level: str, first_seed: int) -> list[Session]:
+async def open_playing_sessions(
+    port: int, sessions: int, level: str, first_seed: int
+) -> list[LoadSession]:
     """Open WebSocket sessions and start an episode of its own in each; some read their counts."""
-    opened = await connect_all(HOST, port, sessions)
-    turns = asyncio.Semaphore(AT_ONCE)
+    opened = await open_sessions(HOST, port, sessions)
+    turns = asyncio.Semaphore(MAX_CONCURRENT_RESETS)
 
-    async def play(session: Session, seed: int) -> None:
+    async def play(session: LoadSession, seed: int) -> None:
         async with turns:
             message = {"type": "reset", "data": {"difficulty": level, "seed": seed}}
-            data = (await session.ask(message, 600.0))["data"]
-            if seed - first_seed < READ_BY:
+            data = (await session.send_and_receive(message, 600.0))["data"]
+            if seed - first_seed < READING_SESSIONS:
                 action = first_action(level, data["observation"]["config"])
-                await session.ask({"type": "step", "data": action}, 600.0)
+                await session.send_and_receive({"type": "step", "data": action}, 600.0)
 
     await asyncio.gather(*(play(each, first_seed + n) for n, each in enumerate(opened)))
     return opened
 
 
-async def fill_stored(url: str, episodes: int, level: str, first_seed: int) -> None:
+async def start_stored_episodes(url: str, episodes: int, level: str, first_seed: int) -> None:
     """Start stored episodes over HTTP."""
-    turns = asyncio.Semaphore(AT_ONCE)
+    turns = asyncio.Semaphore(MAX_CONCURRENT_RESETS)
 
     async def play(client: httpx.AsyncClient, seed: int) -> None:
         async with turns:
@@ -89,14 +91,14 @@ async def fill_stored(url: str, episodes: int, level: str, first_seed: int) -> N
         await asyncio.gather(*(play(client, first_seed + n) for n in range(episodes)))
 
 
-async def ask_expensive_queries(sessions: list[Session]) -> None:
+async def ask_expensive_queries(sessions: list[LoadSession]) -> None:
     """Ask a query that needs more memory than a query may have, in several sessions at once."""
     action = {"tool": "sql", "arguments": {"query": EXPENSIVE_QUERY}}
     message = {"type": "step", "data": action}
-    await asyncio.gather(*(session.ask(message, 600.0) for session in sessions))
+    await asyncio.gather(*(session.send_and_receive(message, 600.0) for session in sessions))
 
 
-async def measure(
+async def measure_full_server(
     server: ServerProcess, level: str, sessions: int, stored: int, limit_mib: int
 ) -> list[Figure]:
     """Return the memory of the empty server, of the full one, and what each session takes."""
@@ -106,22 +108,24 @@ async def measure(
         figures.append(Figure(what, value, bound, unit))
         typer.echo(f"{what}: {value:,.0f} {unit}", err=True)  # the next figure takes minutes
 
-    opened = await fill(server.port, AT_ONCE, level, 900_000)  # imports, tables, worker processes
+    opened = await open_playing_sessions(
+        server.port, MAX_CONCURRENT_RESETS, level, 900_000
+    )  # imports, tables, worker processes
     for session in opened:
-        session.leave()
+        session.close()
     await asyncio.sleep(1.0)
-    empty = total_bytes(server)
-    opened = await fill(server.port, sessions, level, 1)
+    empty = total_pss_bytes(server)
+    opened = await open_playing_sessions(server.port, sessions, level, 1)
     add("server without sessions", empty / MIB, None, "MiB")
-    full = total_bytes(server)
+    full = total_pss_bytes(server)
     add(f"{sessions} sessions of {level}", full / MIB, limit_mib, "MiB")
     add("each session", (full - empty) / sessions / 1e3, None, "kB")
-    await fill_stored(server.url, stored, level, 500_000)
-    add(f"and {stored} stored episodes", total_bytes(server) / MIB, limit_mib, "MiB")
+    await start_stored_episodes(server.url, stored, level, 500_000)
+    add(f"and {stored} stored episodes", total_pss_bytes(server) / MIB, limit_mib, "MiB")
     if level == "drill_sql":
-        await ask_expensive_queries(opened[:AT_ONCE])
-        add("and expensive queries", total_bytes(server) / MIB, limit_mib, "MiB")
-    below = [pid for pid in processes_below(server.process.pid) if pid != server.process.pid]
+        await ask_expensive_queries(opened[:MAX_CONCURRENT_RESETS])
+        add("and expensive queries", total_pss_bytes(server) / MIB, limit_mib, "MiB")
+    below = [pid for pid in iter_process_tree(server.process.pid) if pid != server.process.pid]
     add("of this in other processes", sum(map(pss_bytes, below)) / MIB, None, "MiB")
     return figures
 
@@ -135,11 +139,11 @@ def main(
     """Fill a server of one worker and print its memory, beside the limit that it has to keep."""
     settings = {
         "ENVIRONMENT": "drilldown",
-        "MAX_CONCURRENT_ENVS": str(max(sessions, AT_ONCE)),
+        "MAX_CONCURRENT_ENVS": str(max(sessions, MAX_CONCURRENT_RESETS)),
         "OPENENV_KIT_CLIENT_STORE_PERCENT": "100",
     }
-    with serving(environ=settings) as server:
-        figures = asyncio.run(measure(server, level, sessions, stored, limit_mib))
+    with run_server(environ=settings) as server:
+        figures = asyncio.run(measure_full_server(server, level, sessions, stored, limit_mib))
     sys.exit(not print_figures("A full server", figures))
 
 

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from openenv_kit.cli.common import EnvironmentName, table_of, usage_errors
+from openenv_kit.cli.common import EnvironmentOption, build_table, report_usage_errors
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
 from openenv_kit.rollouts.policies import Policy
-from openenv_kit.rollouts.run_policy import begun, play
+from openenv_kit.rollouts.run_policy import run_policy, start_session
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -25,29 +25,31 @@ def bench_groups(
     episodes: Annotated[int, typer.Option(min=8, help="Episodes of each measurement.")] = 400,
     group: Annotated[int, typer.Option(min=2, help="Rollouts of one task in a group.")] = 8,
     policy: Annotated[str, typer.Option(help="Scripted policy that plays.")] = "reference",
-    environment: EnvironmentName = None,
+    environment: EnvironmentOption = None,
 ) -> None:
     """Play single episodes, then groups of rollouts of one task, on one core; print the ratio."""
-    with usage_errors():
+    with report_usage_errors():
         chosen = get_environment(environment)
         player = chosen.policies[require_name("policy", policy, chosen.policies)]
     tasks = max(episodes // group, 1)
-    single = split_resets(chosen, 1, episodes)
+    single = list_split_resets(chosen, 1, episodes)
     # Tasks that no measurement has played yet, so that none is in a cache.
-    grouped = [r for r in split_resets(chosen, 1 + episodes, tasks) for _ in range(group)]
+    grouped = [r for r in list_split_resets(chosen, 1 + episodes, tasks) for _ in range(group)]
     with Console(stderr=True).status("Measuring"):
-        episodes_per_s(chosen, player, split_resets(chosen, 0, 1))  # imports and constants
+        measure_episodes_per_s(
+            chosen, player, list_split_resets(chosen, 0, 1)
+        )  # imports and constants
         rates = {
-            "each task once": episodes_per_s(chosen, player, single),
-            f"each task {group} times in a row": episodes_per_s(chosen, player, grouped),
+            "each task once": measure_episodes_per_s(chosen, player, single),
+            f"each task {group} times in a row": measure_episodes_per_s(chosen, player, grouped),
         }
     slowest = next(iter(rates.values()))
     rows = [(name, f"{rate:,.0f}", f"{rate / slowest:.1f}") for name, rate in rates.items()]
     title = f"{chosen.title}, policy {player.name}, one core"
-    Console(width=100).print(table_of(title, ("tasks", "episodes/s", "ratio"), rows))
+    Console(width=100).print(build_table(title, ("tasks", "episodes/s", "ratio"), rows))
 
 
-def split_resets(environment: Environment, first: int, count: int) -> list[Reset]:
+def list_split_resets(environment: Environment, first: int, count: int) -> list[Reset]:
     """Return the resets of consecutive tasks of the first split, from its start after its end."""
     splits = environment.splits
     split = splits.names()[0]
@@ -55,12 +57,14 @@ def split_resets(environment: Environment, first: int, count: int) -> list[Reset
     return [splits.task(split, position).reset_arguments() for position in positions]
 
 
-def episodes_per_s(environment: Environment, policy: Policy, resets: Sequence[Reset]) -> float:
+def measure_episodes_per_s(
+    environment: Environment, policy: Policy, resets: Sequence[Reset]
+) -> float:
     """Play a policy's episodes one after another; return episodes per second of processor time."""
     started = time.process_time()
     for reset in resets:
-        session, opening = begun(environment, reset)
-        play(session, policy, opening)
+        session, opening = start_session(environment, reset)
+        run_policy(session, policy, opening)
     return len(resets) / (time.process_time() - started)
 
 

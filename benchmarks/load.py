@@ -22,7 +22,7 @@ class LoadError(Exception):
     """The server refused a session, dropped it, or answered with an error."""
 
 
-def frame(message: Any) -> bytes:
+def message_frame(message: Any) -> bytes:
     """A client's text frame of a message; its mask is all zeros, so the text stays as it is."""
     return text_frame(json.dumps(message).encode())
 
@@ -39,20 +39,20 @@ def text_frame(payload: bytes, opcode: int = TEXT) -> bytes:
     return head + b"\0\0\0\0" + payload
 
 
-def extent(buffer: bytearray, at: int, have: int) -> tuple[int, int]:
+def frame_bounds(buffer: bytearray, frame_start: int, received_bytes: int) -> tuple[int, int]:
     """Where the payload of the frame at `at` starts and stops; past `have` if part is missing."""
-    if have < at + 2:
-        return at, at + 2
-    size = buffer[at + 1]
+    if received_bytes < frame_start + 2:
+        return frame_start, frame_start + 2
+    size = buffer[frame_start + 1]
     if size < 126:
-        return at + 2, at + 2 + size
-    start = at + (4 if size == 126 else 10)
-    if have < start:
-        return at, start
-    return start, start + int.from_bytes(buffer[at + 2 : start], "big")
+        return frame_start + 2, frame_start + 2 + size
+    start = frame_start + (4 if size == 126 else 10)
+    if received_bytes < start:
+        return frame_start, start
+    return start, start + int.from_bytes(buffer[frame_start + 2 : start], "big")
 
 
-class Session(asyncio.Protocol):
+class LoadSession(asyncio.Protocol):
     """One WebSocket session; replies go to whatever function is set as `on_reply`."""
 
     def __init__(self, path: str, headers: str = "") -> None:
@@ -77,14 +77,14 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Cut replies out of what arrived."""
         self._buffer += data
-        if not self._open and not self._handshake():
+        if not self._open and not self._finish_handshake():
             return
-        while (message := self._next()) is not None:
+        while (message := self._take_message()) is not None:
             opcode, payload = message
             if opcode == TEXT:
                 self.on_reply(payload)
             elif opcode == PING:
-                self.write(text_frame(payload, PONG))
+                self.send_frame(text_frame(payload, PONG))
             elif opcode == CLOSE and not self.closed.done():
                 code = struct.unpack("!H", payload[:2])[0] if len(payload) >= 2 else 1005
                 self.closed.set_result(code)
@@ -96,24 +96,24 @@ class Session(asyncio.Protocol):
         if not self.closed.done():
             self.closed.set_result(1006)
 
-    def write(self, data: bytes) -> None:
+    def send_frame(self, data: bytes) -> None:
         """Send one frame; nothing after the end."""
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
 
-    async def ask(self, message: Any, timeout_s: float = 60.0) -> dict[str, Any]:
+    async def send_and_receive(self, message: Any, timeout_s: float = 60.0) -> dict[str, Any]:
         """Send a message and wait for its reply.
 
         Raises:
             LoadError: the connection closed first.
         """
-        return await self.ask_frame(frame(message), timeout_s)
+        return await self.send_frame_and_receive(message_frame(message), timeout_s)
 
-    async def ask_frame(self, data: bytes, timeout_s: float = 60.0) -> dict[str, Any]:
+    async def send_frame_and_receive(self, data: bytes, timeout_s: float = 60.0) -> dict[str, Any]:
         """As `ask`, for a frame that is already made."""
         reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.on_reply = lambda payload: None if reply.done() else reply.set_result(payload)
-        self.write(data)
+        self.send_frame(data)
         waiting: set[asyncio.Future[Any]] = {reply, self.closed}
         await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if reply.done():
@@ -121,7 +121,7 @@ class Session(asyncio.Protocol):
         reply.cancel()
         raise LoadError(f"no reply; closed: {self.closed.done() and self.closed.result()}")
 
-    def drop(self) -> None:
+    def abort(self) -> None:
         """Vanish without a closing handshake."""
         if self.transport is not None:
             self.transport.abort()
@@ -140,13 +140,13 @@ class Session(asyncio.Protocol):
         if self.transport is not None:
             self.transport.resume_reading()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Say goodbye and close."""
-        self.write(frame({"type": "close"}))
+        self.send_frame(message_frame({"type": "close"}))
         if self.transport is not None:
             self.transport.close()
 
-    def _handshake(self) -> bool:
+    def _finish_handshake(self) -> bool:
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             return False
@@ -159,9 +159,9 @@ class Session(asyncio.Protocol):
             self.opened.set_exception(LoadError(f"refused: {status}"))
         return self._open
 
-    def _next(self) -> tuple[int, bytes] | None:
+    def _take_message(self) -> tuple[int, bytes] | None:
         buffer = self._buffer
-        start, stop = extent(buffer, 0, len(buffer))
+        start, stop = frame_bounds(buffer, 0, len(buffer))
         if stop > len(buffer):
             return None
         opcode, payload = buffer[0] & 0x0F, bytes(buffer[start:stop])
@@ -169,7 +169,7 @@ class Session(asyncio.Protocol):
         return opcode, payload
 
 
-async def connect(host: str, port: int, path: str = "/ws", headers: str = "") -> Session:
+async def open_session(host: str, port: int, path: str = "/ws", headers: str = "") -> LoadSession:
     """A session, open.
 
     Raises:
@@ -177,15 +177,17 @@ async def connect(host: str, port: int, path: str = "/ws", headers: str = "") ->
         OSError: nobody listens.
     """
     loop = asyncio.get_running_loop()
-    _, session = await loop.create_connection(lambda: Session(path, headers), host, port)
+    _, session = await loop.create_connection(lambda: LoadSession(path, headers), host, port)
     await session.opened
     return session
 
 
-async def connect_all(host: str, port: int, count: int, at_once: int = 64) -> list[Session]:
+async def open_sessions(
+    host: str, port: int, count: int, max_concurrent: int = 64
+) -> list[LoadSession]:
     """Several sessions, not all knocking in the same instant."""
-    sessions: list[Session] = []
+    sessions: list[LoadSession] = []
     while len(sessions) < count:
-        batch = min(at_once, count - len(sessions))
-        sessions += await asyncio.gather(*(connect(host, port) for _ in range(batch)))
+        batch = min(max_concurrent, count - len(sessions))
+        sessions += await asyncio.gather(*(open_session(host, port) for _ in range(batch)))
     return sessions

@@ -24,31 +24,36 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.server_process import HOST, START_TIMEOUT_S
-from openenv_kit.agent.servers import free_port
+from openenv_kit.agent.servers import find_free_port
 
 CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-HEIGHT = 900
-STEP = "#mt-scene [data-value=on]"
-WATCH = "[data-form=policy] [data-send]"
-READY = ":is(#mt-opening h2, #mt-status b)"
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+]
+SCREEN_HEIGHT_PX = 900
+STEP_BUTTON = "#mt-scene [data-value=on]"
+WATCH_BUTTON = "[data-form=policy] [data-send]"
+READY_SELECTOR = ":is(#mt-opening h2, #mt-status b)"
 """Stands on the page once the first answer is shown: from then on it can be used."""
 QUIET_S = 2.0
 """How long nothing may arrive before the first load counts as over."""
-BOUNDS = {
+MAX_FIGURES = {
     "first_kb": 400.0,
     "shift": 0.05,
     "warm_s": 1.0,
     "redraw_ms": 150.0,
 }
 """What each figure may be at most; the others are told without a bound."""
-WATCH_SHIFTS = """
+RECORD_SHIFTS_SCRIPT = """
 window.shifts = [];
 new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
   if (!entry.hadRecentInput) window.shifts.push(entry.value);
 })).observe({ type: 'layout-shift', buffered: true });
 """
-CLICK_AND_WAIT = """([button, shown]) => new Promise((done) => {
+CLICK_AND_WAIT_SCRIPT = """([button, shown]) => new Promise((done) => {
   const place = document.querySelector(shown), before = place.textContent;
   const begun = performance.now();
   const watch = new MutationObserver(() => {
@@ -62,7 +67,7 @@ CLICK_AND_WAIT = """([button, shown]) => new Promise((done) => {
 
 
 @dataclass(frozen=True)
-class Visit:
+class PageVisit:
     """One visit of the page, in a browser that has never seen it.
 
     Attributes:
@@ -82,9 +87,9 @@ class Visit:
 
 
 @contextlib.contextmanager
-def page_of(folder: Path, environment: str) -> Iterator[str]:
+def serve_page(folder: Path, environment: str) -> Iterator[str]:
     """The address of the page that a checkout serves, for the length of a `with` block."""
-    port, own = free_port(), folder / ".venv" / "bin" / "python"
+    port, own = find_free_port(), folder / ".venv" / "bin" / "python"
     environ = {**os.environ, "ENABLE_WEB_INTERFACE": "true", "ENVIRONMENT": environment}
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
@@ -104,14 +109,14 @@ def page_of(folder: Path, environment: str) -> Iterator[str]:
         )
         try:
             url = f"http://{HOST}:{port}/web/"
-            _await(server, url)
+            _wait_until_served(server, url)
             yield url
         finally:
             server.kill()
             server.wait()
 
 
-def _await(server: subprocess.Popen[bytes], url: str) -> None:
+def _wait_until_served(server: subprocess.Popen[bytes], url: str) -> None:
     until = time.monotonic() + START_TIMEOUT_S
     while server.poll() is None and time.monotonic() < until:
         with contextlib.suppress(httpx.HTTPError):
@@ -121,7 +126,7 @@ def _await(server: subprocess.Popen[bytes], url: str) -> None:
     raise RuntimeError(f"{url} did not come up; the server's exit code is {server.poll()}.")
 
 
-class Received:
+class ReceivedBytes:
     """Bytes that a page received over the network, compressed.
 
     Args:
@@ -132,48 +137,48 @@ class Received:
         self._bytes: dict[str, float] = {}
         self.last = time.monotonic()
         events = page.context.new_cdp_session(page)
-        events.on("Network.dataReceived", self._got)
-        events.on("Network.loadingFinished", self._ended)
+        events.on("Network.dataReceived", self._on_data_received)
+        events.on("Network.loadingFinished", self._on_loading_finished)
         events.send("Network.enable")
 
-    def _got(self, _: dict[str, Any]) -> None:
+    def _on_data_received(self, _: dict[str, Any]) -> None:
         self.last = time.monotonic()
 
-    def _ended(self, event: dict[str, Any]) -> None:
+    def _on_loading_finished(self, event: dict[str, Any]) -> None:
         self._bytes[event["requestId"]] = event["encodedDataLength"]
         self.last = time.monotonic()
 
-    def kilobytes(self) -> float:
+    def total_kilobytes(self) -> float:
         """Of all addresses."""
         return sum(self._bytes.values()) / 1000
 
-    def settle(self, page: Page) -> None:
+    def wait_until_quiet(self, page: Page) -> None:
         """Wait until nothing arrives any more."""
         while time.monotonic() - self.last < QUIET_S:
             page.wait_for_timeout(100)
 
 
-def _visit(browser: Browser, url: str, width: int) -> Visit:
-    context = browser.new_context(viewport={"width": width, "height": HEIGHT})
+def _measure_visit(browser: Browser, url: str, width: int) -> PageVisit:
+    context = browser.new_context(viewport={"width": width, "height": SCREEN_HEIGHT_PX})
     page = context.new_page()
-    page.add_init_script(WATCH_SHIFTS)
-    received = Received(page)
-    cold = _opened(page, url)
-    received.settle(page)
-    first = received.kilobytes()
-    answers = _answers(url)
-    redraw = _watch(page)
+    page.add_init_script(RECORD_SHIFTS_SCRIPT)
+    received = ReceivedBytes(page)
+    cold = _measure_open_s(page, url)
+    received.wait_until_quiet(page)
+    first = received.total_kilobytes()
+    answers = _measure_first_answer_kb(url)
+    redraw = _measure_redraw_ms(page)
     for name in page.locator("#mt-tabs > .tab-wrapper [role=tab]").all_inner_texts():
         page.get_by_role("tab", name=name, exact=True).first.click()
         page.wait_for_timeout(1500)
     shift = sum(page.evaluate("window.shifts"))
     page.goto("about:blank")
-    warm = _opened(page, url)
+    warm = _measure_open_s(page, url)
     context.close()
-    return Visit(first + answers, answers, shift, cold, warm, redraw)
+    return PageVisit(first + answers, answers, shift, cold, warm, redraw)
 
 
-def _answers(url: str) -> float:
+def _measure_first_answer_kb(url: str) -> float:
     """Kilobytes, as sent, of the answer that fills a new visitor's page.
 
     A browser closes that stream once it has read the answer, and then does not say how long it was.
@@ -188,22 +193,22 @@ def _answers(url: str) -> float:
             return sum(map(len, answer.iter_raw())) / 1000
 
 
-def _opened(page: Page, url: str) -> float:
+def _measure_open_s(page: Page, url: str) -> float:
     """Seconds until the page can be used."""
     begun = time.perf_counter()
     page.goto(url, wait_until="commit")
-    page.wait_for_selector(READY, timeout=60_000)
+    page.wait_for_selector(READY_SELECTOR, timeout=60_000)
     return time.perf_counter() - begun
 
 
-def _watch(page: Page) -> float:
+def _measure_redraw_ms(page: Page) -> float:
     """Median milliseconds of a step of the reference policy, from the click to the drawn reply."""
     page.get_by_role("tab", name="Watch", exact=True).first.click()
-    page.click(WATCH)
+    page.click(WATCH_BUTTON)
     page.wait_for_selector("#mt-scene .mt-card", timeout=60_000)
     waits = []
     for _ in range(10):
-        waits.append(page.evaluate(CLICK_AND_WAIT, [STEP, "#mt-scene"]))
+        waits.append(page.evaluate(CLICK_AND_WAIT_SCRIPT, [STEP_BUTTON, "#mt-scene"]))
         page.wait_for_timeout(150)
         if page.locator("#mt-scene .mt-outcome").count():
             break
@@ -220,14 +225,14 @@ def bench_page(
     console = Console(width=None if sys.stdout.isatty() else 100)
     here = Path(__file__).resolve().parents[1]
     folders = {**({"before": before} if before else {}), "now": here}
-    found: dict[str, list[Visit]] = {name: [] for name in folders}
+    found: dict[str, list[PageVisit]] = {name: [] for name in folders}
     with sync_playwright() as playwright, contextlib.ExitStack() as stack:
-        urls = {n: stack.enter_context(page_of(f, environment)) for n, f in folders.items()}
+        urls = {n: stack.enter_context(serve_page(f, environment)) for n, f in folders.items()}
         for _ in range(rounds):
             for name, url in urls.items():
                 # A browser of its own: a second one of the same process has compiled the scripts.
-                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-                found[name].append(_visit(browser, url, width))
+                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+                found[name].append(_measure_visit(browser, url, width))
                 browser.close()
     shown = Table(title=f"{environment}: medians of {rounds} visit(s), {width} px wide")
     for title in ("figure", *found, "bound"):
@@ -238,7 +243,7 @@ def bench_page(
             statistics.median(getattr(visit, figure) for visit in visits)
             for visits in found.values()
         ]
-        bound = BOUNDS.get(figure)
+        bound = MAX_FIGURES.get(figure)
         shown.add_row(figure, *(f"{each:,.2f}" for each in middle), f"{bound:g}" if bound else "")
         if bound is not None and middle[-1] > bound:
             over.append(figure)

@@ -15,99 +15,101 @@ import typer
 from PIL import Image, ImageChops
 from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.page import CHROMIUM, FLAGS, page_of
+from benchmarks.page import CHROMIUM, CHROMIUM_FLAGS, serve_page
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTHS = (390, 1400, 1920)
 THEMES = ("light", "dark")
-HEIGHT = 900
+SCREEN_HEIGHT_PX = 900
 ENVIRONMENTS = ("metric_tracker_rl", "drilldown", "firewatch")
-GUIDE = ".mt-status > .primary"
-TABS = "#mt-tabs > .tab-wrapper [role=tab]"
-DARK = "dark => document.body.classList.toggle('dark', dark)"
-SHOWN = {
+GUIDE_BUTTON = ".mt-status > .primary"
+TAB_SELECTOR = "#mt-tabs > .tab-wrapper [role=tab]"
+SET_DARK_SCRIPT = "dark => document.body.classList.toggle('dark', dark)"
+DOCS_PICTURES = {
     "metric_tracker_rl-opening-1400-light": "debugger-opening",
     "metric_tracker_rl-watch-1400-dark": "debugger-watch",
     "firewatch-opening-1400-dark": "debugger-incident",
 }
 """Pictures of the docs, by what they are taken from."""
-MOST_BYTES = 200_000
+MAX_PICTURE_BYTES = 200_000
 """Largest picture of the docs."""
-MARGIN = 16
+MARGIN_PX = 16
 """Pixels left below the last thing in a picture of the docs."""
 SETTLE_MS = 800
 
 
-def _tab(page: Page, name: str) -> None:
+def _open_tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).first.click()
     page.wait_for_timeout(SETTLE_MS)
 
 
-def _click(page: Page, *selectors: str) -> None:
+def _click_each(page: Page, *selectors: str) -> None:
     for selector in selectors:
         page.locator(selector).first.click()
         page.wait_for_timeout(SETTLE_MS)
 
 
-def _play(page: Page) -> None:
+def _play_with_guide(page: Page) -> None:
     """Follow the guide for some steps, then watch the reference to its end."""
-    _click(page, "#mt-opening .primary")
+    _click_each(page, "#mt-opening .primary")
     for _ in range(5):
-        _click(page, GUIDE)
-    _tab(page, "Watch")
-    _click(page, "[data-form=policy] [data-send]", "#mt-scene [data-value=end]")
+        _click_each(page, GUIDE_BUTTON)
+    _open_tab(page, "Watch")
+    _click_each(page, "[data-form=policy] [data-send]", "#mt-scene [data-value=end]")
 
 
-def screens(
+def take_screenshots(
     folder: Annotated[Path, typer.Argument(help="Where the pictures go.")],
     docs: Annotated[bool, typer.Option(help="Also write those that the docs show.")] = False,
 ) -> None:
     """Take a picture of every tab of every environment's page."""
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
         for environment in ENVIRONMENTS:
-            with page_of(ROOT, environment) as url:
-                page = browser.new_page(viewport={"width": 1400, "height": HEIGHT})
+            with serve_page(ROOT, environment) as url:
+                page = browser.new_page(viewport={"width": 1400, "height": SCREEN_HEIGHT_PX})
                 page.goto(url)
                 page.wait_for_selector("#mt-opening h2")
                 page.wait_for_timeout(SETTLE_MS)
-                _take(page, f"{environment}-opening", folder)
-                _play(page)
-                for tab in page.locator(TABS).all_inner_texts():
-                    _tab(page, tab)
-                    _take(page, f"{environment}-{tab.lower()}", folder)
+                _take_screenshots_of_tab(page, f"{environment}-opening", folder)
+                _play_with_guide(page)
+                for tab in page.locator(TAB_SELECTOR).all_inner_texts():
+                    _open_tab(page, tab)
+                    _take_screenshots_of_tab(page, f"{environment}-{tab.lower()}", folder)
                 page.close()
         browser.close()
     if docs:
-        for source, name in SHOWN.items():
+        for source, name in DOCS_PICTURES.items():
             target = ROOT / "docs" / "assets" / f"{name}.png"
-            target.write_bytes(small((folder / f"{source}.png").read_bytes()))
+            target.write_bytes(crop_and_compress((folder / f"{source}.png").read_bytes()))
 
 
-def _take(page: Page, what: str, folder: Path) -> None:
+def _take_screenshots_of_tab(page: Page, what: str, folder: Path) -> None:
     for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": HEIGHT})
+        page.set_viewport_size({"width": width, "height": SCREEN_HEIGHT_PX})
         for theme in THEMES:
-            page.evaluate(DARK, theme == "dark")
+            page.evaluate(SET_DARK_SCRIPT, theme == "dark")
             page.evaluate("window.scrollTo(0, 0)")
             page.wait_for_timeout(SETTLE_MS)
             page.screenshot(path=folder / f"{what}-{width}-{theme}.png", full_page=True)
 
 
-def small(picture: bytes) -> bytes:
+def crop_and_compress(picture: bytes) -> bytes:
     """A picture's upper part as far as there is something, in as many colours as have room."""
     whole = Image.open(io.BytesIO(picture)).convert("RGB")
     blank = Image.new("RGB", whole.size, whole.getpixel((0, whole.height - 1)))
-    *_, bottom = ImageChops.difference(whole, blank).getbbox() or (0, 0, 0, HEIGHT)
-    shown = whole.crop((0, 0, whole.width, min(whole.height, HEIGHT + 100, bottom + MARGIN)))
+    *_, bottom = ImageChops.difference(whole, blank).getbbox() or (0, 0, 0, SCREEN_HEIGHT_PX)
+    shown = whole.crop(
+        (0, 0, whole.width, min(whole.height, SCREEN_HEIGHT_PX + 100, bottom + MARGIN_PX))
+    )
     for colours in (256, 128, 64, 32):
         stream = io.BytesIO()
         shown.quantize(colours).save(stream, "PNG", optimize=True)
-        if stream.tell() < MOST_BYTES:
+        if stream.tell() < MAX_PICTURE_BYTES:
             break
     return stream.getvalue()
 
 
 if __name__ == "__main__":
-    typer.run(screens)
+    typer.run(take_screenshots)

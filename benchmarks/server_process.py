@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from openenv_kit.agent.servers import free_port
+from openenv_kit.agent.servers import find_free_port
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 120.0
@@ -33,16 +33,16 @@ class ServerProcess:
         process: the process that was started; its workers are its children.
         port: where it listens, on loopback.
         log: file that its output goes to.
-        healthy_s: seconds from its start until /health answered.
+        startup_s: seconds from its start until /health answered.
     """
 
     process: subprocess.Popen[bytes]
     port: int
     log: Path
-    healthy_s: float = 0.0
+    startup_s: float = 0.0
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Whether it has not ended."""
         return self.process.poll() is None
 
@@ -51,7 +51,7 @@ class ServerProcess:
         """Base address."""
         return f"http://{HOST}:{self.port}"
 
-    def pids(self) -> list[int]:
+    def process_ids(self) -> list[int]:
         """The process and its children (none but itself where /proc is missing)."""
         root = self.process.pid
         found = [root]
@@ -64,7 +64,7 @@ class ServerProcess:
         """CPU seconds used so far, user and system, over all workers; 0.0 without /proc."""
         tick = os.sysconf("SC_CLK_TCK")
         total = 0.0
-        for pid in self.pids():
+        for pid in self.process_ids():
             with contextlib.suppress(OSError):
                 fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
                 total += (int(fields[11]) + int(fields[12])) / tick
@@ -73,7 +73,7 @@ class ServerProcess:
     def memory_bytes(self) -> int:
         """Resident memory over all workers; 0 without /proc."""
         total = 0
-        for pid in self.pids():
+        for pid in self.process_ids():
             with contextlib.suppress(OSError):
                 pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
                 total += int(pages) * os.sysconf("SC_PAGE_SIZE")
@@ -81,14 +81,14 @@ class ServerProcess:
 
     def kill(self) -> None:
         """End it and its workers at once, as a crash of the machine would."""
-        for pid in reversed(self.pids()):
+        for pid in reversed(self.process_ids()):
             with contextlib.suppress(OSError):
                 os.kill(pid, 9)
         self.process.wait(STOP_TIMEOUT_S)
 
     def stop(self) -> None:
         """End it as an operator would, and wait."""
-        if self.running:
+        if self.is_running:
             self.process.terminate()
             try:
                 self.process.wait(STOP_TIMEOUT_S)
@@ -97,7 +97,7 @@ class ServerProcess:
 
 
 @contextlib.contextmanager
-def serving(
+def run_server(
     *,
     echo: bool = False,
     tuned: bool = False,
@@ -117,8 +117,8 @@ def serving(
     Raises:
         ServerStartError: see there.
     """
-    chosen = port or free_port()
-    command = [sys.executable, "-m", *_command(chosen, workers, echo=echo, tuned=tuned)]
+    chosen = port or find_free_port()
+    command = [sys.executable, "-m", *_server_command(chosen, workers, echo=echo, tuned=tuned)]
     with tempfile.NamedTemporaryFile(prefix="metric-tracker-server-", suffix=".log") as log:
         process = subprocess.Popen(
             command,
@@ -129,24 +129,24 @@ def serving(
         )
         server = ServerProcess(process, chosen, Path(log.name))
         try:
-            server.healthy_s = _await(server, workers)
+            server.startup_s = _wait_until_healthy(server, workers)
             yield server
         finally:
             server.stop()
 
 
-def _command(port: int, workers: int, *, echo: bool, tuned: bool) -> list[str]:
+def _server_command(port: int, workers: int, *, echo: bool, tuned: bool) -> list[str]:
     if echo:
         return ["benchmarks.echo", HOST, str(port), *(["--tuned"] if tuned else [])]
     return ["server.app", "--host", HOST, "--port", str(port), "--workers", str(workers)]
 
 
-def _await(server: ServerProcess, workers: int) -> float:
+def _wait_until_healthy(server: ServerProcess, workers: int) -> float:
     """Wait until every worker serves, the first of which answers alone; seconds to /health."""
     started, healthy_s = time.perf_counter(), 0.0
     # One client for all questions: to make one takes 30 ms of CPU, which the server needs.
     with httpx.Client(base_url=server.url, timeout=5) as client:
-        while (now := time.perf_counter() - started) < START_TIMEOUT_S and server.running:
+        while (now := time.perf_counter() - started) < START_TIMEOUT_S and server.is_running:
             with contextlib.suppress(httpx.HTTPError):
                 if not healthy_s:
                     client.get("/health").raise_for_status()

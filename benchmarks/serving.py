@@ -18,30 +18,30 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.drive import drive
-from benchmarks.load import Session, connect_all, frame
-from benchmarks.server_process import HOST, ServerProcess, serving
+from benchmarks.drive import keep_sessions_busy
+from benchmarks.load import LoadSession, message_frame, open_sessions
+from benchmarks.server_process import HOST, ServerProcess, run_server
 
-RESET_EVERY = 450
+STEPS_BETWEEN_RESETS = 450
 """Steps between two resets of a session: an episode ends after 500 at most."""
 
 REPORT_WIDTH = 120
 """Columns of the table where nobody says how wide it may be."""
 
-FIRST, SECOND = "{first}", "{second}"
+FIRST_DATE, SECOND_DATE = "{first}", "{second}"
 """Stand for the first two dates of the session's episode."""
 
 TYPICAL_STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("task_overview", {}),
     ("list_suspicious_dates", {}),
-    ("rows_for_date", {"date": FIRST}),
-    ("hourly_rows_for_date", {"date": FIRST}),
-    ("compare_rate_to_median", {"date": FIRST, "entity_name": "app_open_to_menu_open"}),
-    ("compare_rate_to_median", {"date": SECOND, "entity_name": "app_open_to_order_placed"}),
-    ("compare_count_to_median", {"date": FIRST, "entity_name": "app_opens"}),
-    ("compare_count_to_median", {"date": SECOND, "entity_name": "orders_placed"}),
-    ("detect_funnel_break", {"date": FIRST}),
-    ("check_impossible_counts", {"date": FIRST}),
+    ("rows_for_date", {"date": FIRST_DATE}),
+    ("hourly_rows_for_date", {"date": FIRST_DATE}),
+    ("compare_rate_to_median", {"date": FIRST_DATE, "entity_name": "app_open_to_menu_open"}),
+    ("compare_rate_to_median", {"date": SECOND_DATE, "entity_name": "app_open_to_order_placed"}),
+    ("compare_count_to_median", {"date": FIRST_DATE, "entity_name": "app_opens"}),
+    ("compare_count_to_median", {"date": SECOND_DATE, "entity_name": "orders_placed"}),
+    ("detect_funnel_break", {"date": FIRST_DATE}),
+    ("check_impossible_counts", {"date": FIRST_DATE}),
     ("get_metric_median", {"metric_name": "app_opens"}),
     ("get_metric_std_dev_from_median", {"metric_name": "app_opens"}),
     ("get_rate_drop_from_median_rows", {"threshold_multiplier": 2.0}),
@@ -101,24 +101,29 @@ def bench_serving(
         ) from None
     limits = {"MAX_CONCURRENT_ENVS": str(max(2048, *counts)), "OPENENV_KIT_TOKEN": ""}
     with ExitStack() as stack:
-        echo = stack.enter_context(serving(echo=True))
-        tuned = stack.enter_context(serving(echo=True, tuned=True))
-        ours = stack.enter_context(serving(environ=limits))
-        memory = {name: _memory(server) for name, server in (("echo", echo), ("ours", ours))}
+        echo = stack.enter_context(run_server(echo=True))
+        tuned = stack.enter_context(run_server(echo=True, tuned=True))
+        ours = stack.enter_context(run_server(environ=limits))
+        memory = {
+            name: _measure_session_memory(server)
+            for name, server in (("echo", echo), ("ours", ours))
+        }
         found = []
         for number in range(rounds):
             for count in counts:
                 console.print(f"round {number + 1} of {rounds}, {count} sessions", style="dim")
-                found.append(_measure("echo", echo, "steps", count, seconds))
-                found.append(_measure("tuned echo", tuned, "steps", count, seconds))
-                found.append(_measure("ours", ours, "steps", count, seconds))
-            found.append(_measure("ours", ours, "resets", 64, seconds))
+                found.append(_measure_load("echo", echo, "steps", count, seconds))
+                found.append(_measure_load("tuned echo", tuned, "steps", count, seconds))
+                found.append(_measure_load("ours", ours, "steps", count, seconds))
+            found.append(_measure_load("ours", ours, "resets", 64, seconds))
         echo.stop()
         tuned.stop()
         scaling = (
-            _scaling(stack, ours, limits, workers, rounds, seconds, console) if workers > 1 else []
+            _measure_scaling(stack, ours, limits, workers, rounds, seconds, console)
+            if workers > 1
+            else []
         )
-    _report(console, found, memory)
+    _print_report(console, found, memory)
     if scaling:
         ratio = statistics.median(many / one for one, many in scaling)
         console.print(f"{workers} workers: {ratio:.2f} times one worker (median of {rounds}).")
@@ -138,24 +143,29 @@ def bench_serving(
     raise typer.Exit(1 if errors else 0)
 
 
-def _measure(
+def _measure_load(
     name: str, server: ServerProcess, kind: str, sessions: int, seconds: float
 ) -> Measurement:
-    return asyncio.run(_measured(name, server, kind, sessions, seconds))
+    return asyncio.run(_measure_load_async(name, server, kind, sessions, seconds))
 
 
-async def _measured(
+async def _measure_load_async(
     name: str, server: ServerProcess, kind: str, count: int, seconds: float
 ) -> Measurement:
-    sessions = await connect_all(HOST, server.port, count)
+    sessions = await open_sessions(HOST, server.port, count)
     try:
-        openings = [await session.ask(opening(number)) for number, session in enumerate(sessions)]
+        openings = [
+            await session.send_and_receive(reset_message(number))
+            for number, session in enumerate(sessions)
+        ]
         cpu = server.cpu_s()
-        tally, elapsed = drive(sessions, _messages(name, kind, openings), seconds)
+        tally, elapsed = keep_sessions_busy(
+            sessions, _frames_of_load(name, kind, openings), seconds
+        )
         used = server.cpu_s() - cpu
     finally:
-        await _leave(sessions)
-    replies = len(tally.latencies)
+        await _close_sessions(sessions)
+    replies = len(tally.latencies_s)
     if tally.errors:
         Console(stderr=True).print(f"{name}: first error: {tally.first_error}", markup=False)
     return Measurement(
@@ -163,94 +173,96 @@ async def _measured(
         kind,
         count,
         replies / elapsed,
-        tally.percentile_ms(0.50),
-        tally.percentile_ms(0.95),
-        tally.percentile_ms(0.99),
+        tally.latency_percentile_ms(0.50),
+        tally.latency_percentile_ms(0.95),
+        tally.latency_percentile_ms(0.99),
         used / replies * 1e6,
         tally.errors,
         tally.received_bytes / replies,
     )
 
 
-def opening(number: int) -> dict[str, Any]:
+def reset_message(session_number: int) -> dict[str, Any]:
     """The reset message of a session; each session has its own episode."""
-    data = {"seed": 1000 + number % 200, "max_steps": 500}
+    data = {"seed": 1000 + session_number % 200, "max_steps": 500}
     return {"type": "reset", "data": data}
 
 
-def _messages(
+def _frames_of_load(
     name: str, kind: str, openings: list[dict[str, Any]]
 ) -> Callable[[int], Iterator[bytes]]:
     if kind == "resets":
-        return _resets
+        return _reset_frames
     if name != "ours":
-        return _echo_steps
-    return lambda number: tool_steps(number, openings[number])
+        return _echo_step_frames
+    return lambda number: tool_step_frames(number, openings[number])
 
 
 _fresh_seeds = itertools.count(10**6)
 
 
-def _resets(_: int) -> Iterator[bytes]:
+def _reset_frames(_: int) -> Iterator[bytes]:
     """Resets of episodes that nobody has played: nothing comes from a cache."""
     while True:
-        yield frame({"type": "reset", "data": {"seed": next(_fresh_seeds)}})
+        yield message_frame({"type": "reset", "data": {"seed": next(_fresh_seeds)}})
 
 
-def _echo_steps(_: int) -> Iterator[bytes]:
-    return itertools.repeat(frame({"type": "step", "data": {"message": "x" * 60}}))
+def _echo_step_frames(_: int) -> Iterator[bytes]:
+    return itertools.repeat(message_frame({"type": "step", "data": {"message": "x" * 60}}))
 
 
-def tool_steps(number: int, reply: dict[str, Any]) -> Iterator[bytes]:
+def tool_step_frames(session_number: int, reset_reply: dict[str, Any]) -> Iterator[bytes]:
     """Frames of a session without end: its typical steps, and a reset now and then.
 
     Args:
-        number: the session's number; each starts at another step of the round.
-        reply: the reply to its reset.
+        session_number: the session's number; each starts at another step of the round.
+        reset_reply: the reply to its reset.
     """
-    first = date.fromisoformat(reply["data"]["observation"]["config"]["start_date"])
-    dates = {FIRST: first.isoformat(), SECOND: (first + timedelta(days=1)).isoformat()}
+    first = date.fromisoformat(reset_reply["data"]["observation"]["config"]["start_date"])
+    dates = {FIRST_DATE: first.isoformat(), SECOND_DATE: (first + timedelta(days=1)).isoformat()}
     steps = [
-        frame({"type": "step", "data": {"analysis_method": name, "analysis_args": arguments}})
+        message_frame(
+            {"type": "step", "data": {"analysis_method": name, "analysis_args": arguments}}
+        )
         for name, given in TYPICAL_STEPS
         for arguments in [{key: dates.get(value, value) for key, value in given.items()}]
     ]
-    shifted = steps[number % len(steps) :] + steps[: number % len(steps)]
+    shifted = steps[session_number % len(steps) :] + steps[: session_number % len(steps)]
     endless = itertools.cycle(shifted)
     while True:
-        yield from itertools.islice(endless, RESET_EVERY)
-        yield frame(opening(number))
+        yield from itertools.islice(endless, STEPS_BETWEEN_RESETS)
+        yield message_frame(reset_message(session_number))
 
 
-async def _leave(sessions: list[Session]) -> None:
+async def _close_sessions(sessions: list[LoadSession]) -> None:
     for session in sessions:
-        session.leave()
+        session.close()
     await asyncio.sleep(0.2)
 
 
-def _memory(server: ServerProcess, count: int = 500) -> float:
+def _measure_session_memory(server: ServerProcess, count: int = 500) -> float:
     """Resident bytes that an idle session with a running episode adds.
 
     All play one episode: what is measured is the session, not the cache of episodes.
     """
 
     async def grown() -> float:
-        for session in (warm := await connect_all(HOST, server.port, 20)):
-            await session.ask(opening(0))
+        for session in (warm := await open_sessions(HOST, server.port, 20)):
+            await session.send_and_receive(reset_message(0))
         before = server.memory_bytes()
-        sessions = await connect_all(HOST, server.port, count)
+        sessions = await open_sessions(HOST, server.port, count)
         for session in sessions:
-            await session.ask(opening(0))
+            await session.send_and_receive(reset_message(0))
         after = server.memory_bytes()
-        await _leave(warm + sessions)
+        await _close_sessions(warm + sessions)
         return (after - before) / count
 
     return asyncio.run(grown())
 
 
-def _scaling(
+def _measure_scaling(
     stack: ExitStack,
-    one: ServerProcess,
+    single_worker: ServerProcess,
     limits: dict[str, str],
     workers: int,
     rounds: int,
@@ -258,20 +270,20 @@ def _scaling(
     console: Console,
 ) -> list[tuple[float, float]]:
     """Steps/s with one worker and with several, in turns."""
-    many = stack.enter_context(serving(environ=limits, workers=workers))
+    many = stack.enter_context(run_server(environ=limits, workers=workers))
     pairs = []
     for number in range(rounds):
         console.print(f"workers: round {number + 1} of {rounds}", style="dim")
         pairs.append(
             (
-                _measure("ours", one, "steps", 64, seconds).per_second,
-                _measure("ours", many, "steps", 64, seconds).per_second,
+                _measure_load("ours", single_worker, "steps", 64, seconds).per_second,
+                _measure_load("ours", many, "steps", 64, seconds).per_second,
             )
         )
     return pairs
 
 
-def _report(console: Console, found: list[Measurement], memory: dict[str, float]) -> None:
+def _print_report(console: Console, found: list[Measurement], memory: dict[str, float]) -> None:
     groups: dict[tuple[str, int, str], list[Measurement]] = {}
     for each in found:
         groups.setdefault((each.kind, each.sessions, each.server), []).append(each)
@@ -280,7 +292,10 @@ def _report(console: Console, found: list[Measurement], memory: dict[str, float]
     for title in (*columns, "CPU us each", "bytes each", "x echo", "x tuned"):
         table.add_column(title, justify="left" if title in ("what", "server") else "right")
     for (kind, count, server), group in groups.items():
-        ratios = (_ratio(group, groups.get((kind, count, name))) for name in ("echo", "tuned echo"))
+        ratios = (
+            _format_rate_ratio(group, groups.get((kind, count, name)))
+            for name in ("echo", "tuned echo")
+        )
         middle = {
             name: statistics.median(getattr(each, name) for each in group)
             for name in ("per_second", "p50_ms", "p95_ms", "p99_ms", "cpu_us", "reply_bytes")
@@ -302,7 +317,7 @@ def _report(console: Console, found: list[Measurement], memory: dict[str, float]
         console.print(f"memory per idle session, {name}: {grown / 1000:.1f} kB")
 
 
-def _ratio(ours: list[Measurement], theirs: list[Measurement] | None) -> str:
+def _format_rate_ratio(ours: list[Measurement], theirs: list[Measurement] | None) -> str:
     """Our rate as a multiple of theirs; each round's first, so that noise of a round cancels."""
     pairs = zip(ours, theirs or (), strict=False)
     ratios = [one.per_second / other.per_second for one, other in pairs]

@@ -11,16 +11,16 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.figures import Figure, print_figures
-from benchmarks.load import Session, connect
-from benchmarks.server_process import HOST, serving
+from benchmarks.load import LoadSession, open_session
+from benchmarks.server_process import HOST, run_server
 
 EXPENSIVE_QUERY = " UNION ALL ".join(["SELECT * FROM counts"] * 40) + " ORDER BY 1"
 """1,240 characters that sort forty copies of the counts; refused, because it needs more memory than
 a query may have."""
 CHEAP_QUERY = "SELECT week, count(*) FROM counts GROUP BY week"
-RESETS, QUERIES = 20, 4
+RESETS_PER_ROUND, QUERIES_PER_ROUND = 20, 4
 """Of each kind in a round."""
-MAX_RATIO = 2.0
+MAX_RESET_TIME_RATIO = 2.0
 """How much longer a reset may take beside such players."""
 
 
@@ -29,26 +29,26 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[min(int(share * len(values)), len(values) - 1)]
 
 
-async def reset(session: Session, level: str, seed: int) -> dict[str, Any]:
+async def start_episode(session: LoadSession, level: str, seed: int) -> dict[str, Any]:
     """Start an episode and return the reply's data."""
     message = {"type": "reset", "data": {"difficulty": level, "seed": seed}}
-    return dict((await session.ask(message, 600.0))["data"])
+    return dict((await session.send_and_receive(message, 600.0))["data"])
 
 
-async def ask_query(session: Session, query: str) -> dict[str, Any]:
+async def ask_query(session: LoadSession, query: str) -> dict[str, Any]:
     """Ask a query and return the reply's data."""
     action = {"tool": "sql", "arguments": {"query": query}}
-    return dict((await session.ask({"type": "step", "data": action}, 600.0))["data"])
+    return dict((await session.send_and_receive({"type": "step", "data": action}, 600.0))["data"])
 
 
 async def time_resets(port: int, count: int, first_seed: int, level: str) -> list[float]:
     """Milliseconds of resets with fresh seeds, one after the other."""
-    session, times_ms = await connect(HOST, port), []
+    session, times_ms = await open_session(HOST, port), []
     for seed in range(first_seed, first_seed + count):
         started = time.perf_counter()
-        await reset(session, level, seed)
+        await start_episode(session, level, seed)
         times_ms.append(1e3 * (time.perf_counter() - started))
-    session.leave()
+    session.close()
     return times_ms
 
 
@@ -65,17 +65,19 @@ class ExpensivePlayers:
     async def resume(self) -> None:
         """Let the players ask, and wait until all of them do."""
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._play()) for _ in range(self._players)]
+            self._tasks = [
+                asyncio.create_task(self._ask_expensive_queries()) for _ in range(self._players)
+            ]
         self._may_ask.set()
         while self._asking < self._players:
-            self._raise_problem()
+            self._raise_task_errors()
             await asyncio.sleep(0.05)
 
     async def pause(self) -> None:
         """Let no player ask any more, and wait for the replies."""
         self._may_ask.clear()
         while self._asking:
-            self._raise_problem()
+            self._raise_task_errors()
             await asyncio.sleep(0.05)
 
     def stop(self) -> None:
@@ -83,19 +85,19 @@ class ExpensivePlayers:
         for task in self._tasks:
             task.cancel()
 
-    def _raise_problem(self) -> None:
+    def _raise_task_errors(self) -> None:
         for task in self._tasks:
             if task.done():
                 task.result()
 
-    async def _play(self) -> None:
+    async def _ask_expensive_queries(self) -> None:
         """Ask for as long as the episode has calls and steps left, then start another one."""
-        session, is_used_up = await connect(HOST, self._port), True
+        session, is_used_up = await open_session(HOST, self._port), True
         while True:
             await self._may_ask.wait()
             self._asking += 1
             if is_used_up:
-                await reset(session, "drill_sql", next(self._seeds))
+                await start_episode(session, "drill_sql", next(self._seeds))
             data = await ask_query(session, EXPENSIVE_QUERY)
             is_used_up = data["done"] or "call submit_report" in data["observation"]["message"]
             self._asking -= 1
@@ -103,29 +105,31 @@ class ExpensivePlayers:
 
 async def time_queries(port: int, count: int, seed: int) -> list[float]:
     """Milliseconds of cheap queries of one player, half a second apart."""
-    session, times_ms = await connect(HOST, port), []
-    await reset(session, "drill_sql", seed)
+    session, times_ms = await open_session(HOST, port), []
+    await start_episode(session, "drill_sql", seed)
     for _ in range(count):
         await asyncio.sleep(0.5)
         started = time.perf_counter()
         await ask_query(session, CHEAP_QUERY)
         times_ms.append(1e3 * (time.perf_counter() - started))
-    session.leave()
+    session.close()
     return times_ms
 
 
-async def measure(port: int, rounds: int, players: int, level: str) -> list[Figure]:
+async def measure_resets_and_queries(
+    port: int, rounds: int, players: int, level: str
+) -> list[Figure]:
     """Time resets and cheap queries, in turns alone and beside the expensive players."""
     expensive = ExpensivePlayers(port, players)
     idle_ms, busy_ms, idle_query_ms, busy_query_ms = [], [], [], []
     await time_resets(port, 5, 1_000, level)
     for number in range(rounds):
-        seed = 2_000 + 2 * RESETS * number
-        idle_ms += await time_resets(port, RESETS, seed, level)
-        idle_query_ms += await time_queries(port, QUERIES, 100_000 + 2 * number)
+        seed = 2_000 + 2 * RESETS_PER_ROUND * number
+        idle_ms += await time_resets(port, RESETS_PER_ROUND, seed, level)
+        idle_query_ms += await time_queries(port, QUERIES_PER_ROUND, 100_000 + 2 * number)
         await expensive.resume()
-        busy_ms += await time_resets(port, RESETS, seed + RESETS, level)
-        busy_query_ms += await time_queries(port, QUERIES, 100_001 + 2 * number)
+        busy_ms += await time_resets(port, RESETS_PER_ROUND, seed + RESETS_PER_ROUND, level)
+        busy_query_ms += await time_queries(port, QUERIES_PER_ROUND, 100_001 + 2 * number)
         await expensive.pause()
     expensive.stop()
     figures = []
@@ -134,7 +138,7 @@ async def measure(port: int, rounds: int, players: int, level: str) -> list[Figu
         figures += [
             Figure(f"reset {level}, idle, {name}", idle, None, "ms"),
             Figure(f"reset {level}, {players} expensive players, {name}", busy, None, "ms"),
-            Figure(f"ratio, {name}", busy / idle, MAX_RATIO, ""),
+            Figure(f"ratio, {name}", busy / idle, MAX_RESET_TIME_RATIO, ""),
         ]
     return [
         *figures,
@@ -151,8 +155,8 @@ def main(
 ) -> None:
     """Measure resets and cheap queries beside players whose queries are expensive."""
     settings = {"ENVIRONMENT": "drilldown", "OPENENV_KIT_EPISODE_STORE": "memory"}
-    with serving(environ=settings) as server:
-        figures = asyncio.run(measure(server.port, rounds, players, level))
+    with run_server(environ=settings) as server:
+        figures = asyncio.run(measure_resets_and_queries(server.port, rounds, players, level))
     print_figures("Resets beside expensive SQL", figures)
 
 

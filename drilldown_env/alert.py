@@ -54,7 +54,7 @@ def draw_alert(
         of_whom, overall = f" {domain.dims[axis].people(domain.dims[axis].names[value])}", ""
     rises = z > 0.0
     was, look = ("was", "looks") if stage else ("were", "look")
-    text = stream.pick(
+    text = stream.choose(
         (
             f"{what}{of_whom} {was} unusually {'high' if rises else 'low'}{overall} {week}.",
             f"did {what}{of_whom} {'go up' if rises else 'drop'}{overall} {week}?",

@@ -26,7 +26,7 @@ from drilldown_env.policies.players import POLICIES
 from drilldown_env.products import products_of
 from drilldown_env.session import DrillSession
 from openenv_kit.errors import require_name
-from openenv_kit.rollouts.run_policy import play
+from openenv_kit.rollouts.run_policy import run_policy
 
 levels = tuple(LEVELS)
 
@@ -76,7 +76,7 @@ def certify_one(config: DrillConfig) -> Certificate:
     draw, episode, draws = generate(config)
     cube, stages = cube_of(config.domain.shape), by_stage(draw.counts)
     session = DrillSession()
-    outcome = play(session, POLICIES["reference"], session.open("certificate", episode))
+    outcome = run_policy(session, POLICIES["reference"], session.open("certificate", episode))
     planned = roots_of_causes(draw.causes)
     undone = partial(taken_back, cube, draw.clean, draw.causes)
     quiet = undone(draw.causes)
@@ -84,7 +84,7 @@ def certify_one(config: DrillConfig) -> Certificate:
     return Certificate(
         config=config,
         score=outcome.score,
-        steps=outcome.steps,
+        steps=outcome.step_count,
         calls=session.calls,
         draws=draws,
         roots=len(planned),
@@ -105,7 +105,9 @@ def is_unique(draw: Draw) -> bool:
     )
 
 
-def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequence[str]]]:
+def certificate_table(
+    certificates: Sequence[Certificate],
+) -> tuple[Sequence[str], list[Sequence[str]]]:
     """Titles and rows of a table of many certificates, by level and product."""
     added = {each.config.product for each in certificates} - set(DOMAINS)
     rows: list[Sequence[str]] = []
@@ -129,29 +131,29 @@ def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequ
     return (*titles, "calls p95"), rows
 
 
-def summary(certificates: Sequence[Certificate]) -> str:
+def summarize(certificates: Sequence[Certificate]) -> str:
     """Roots, and the largest use of a budget, in words."""
     roots = sum(each.roots for each in certificates)
     most = max(each.calls for each in certificates)
     return f"{roots} roots; the reference made at most {most} calls"
 
 
-def grid(
+def iter_configurations(
     seeds: Iterable[int],
     *,
-    difficulties: Sequence[str] = levels,
-    reset: Mapping[str, Any] | None = None,
+    levels: Sequence[str] = levels,
+    extra_reset_arguments: Mapping[str, Any] | None = None,
 ) -> Iterator[DrillConfig]:
     """Configurations of every level and product, seed by seed, each with its strata in turn.
 
     Raises:
         UnknownNameError: `reset` names another argument than a product, or an unknown product.
     """
-    given = dict(reset or {})
+    given = dict(extra_reset_arguments or {})
     for name in given:
         require_name("argument of every reset", name, ("product",))
     for seed in seeds:
-        for level in difficulties:
+        for level in levels:
             known = products_of(LEVELS[level])
             names = [require_name("product", given["product"], known)] if given else list(DOMAINS)
             for place, name in enumerate(names):

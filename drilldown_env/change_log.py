@@ -166,16 +166,16 @@ def draw_log(domain: Domain, roots: Sequence[Root], stream: BitStream) -> tuple[
         stream: its next words are used.
     """
     cube, components = cube_of(domain.shape), (*domain.components, TRACKING)
-    length = ENTRIES[0] + stream.below(ENTRIES[1] - ENTRIES[0] + 1)
+    length = ENTRIES[0] + stream.integer_below(ENTRIES[1] - ENTRIES[0] + 1)
     undone = length // (ROLLED_BACK + 1)
     drawn: dict[tuple[str, int], tuple[float, int, Entry]] = {}
 
     def add(component: str, cell: int, first: int, stop: int) -> None:
         fixed = cube.fixed_by(cell)
         if fixed and stream.uniform() < WIDER:
-            fixed.pop(stream.pick(sorted(fixed)))
-        day = max(first - stream.below(LAG + 1), 0)
-        owner = stream.pick(OWNERS[components.index(component) :: len(components)])
+            fixed.pop(stream.choose(sorted(fixed)))
+        day = max(first - stream.integer_below(LAG + 1), 0)
+        owner = stream.choose(OWNERS[components.index(component) :: len(components)])
         entry = Entry(day, component, cube.cell_of(fixed), owner, "")
         drawn.setdefault((component, entry.cell), (day + stream.uniform(), stop, entry))
 
@@ -183,12 +183,12 @@ def draw_log(domain: Domain, roots: Sequence[Root], stream: BitStream) -> tuple[
         if stream.uniform() < DOCUMENTED:
             add(component_of(domain, root), root.cell, root.first, root.last + 1)
     while len(drawn) < length - undone:
-        cell = stream.pick(cube.fixing[weighted(stream, SIZES)])
-        component = stream.pick(components)
+        cell = stream.choose(cube.fixing[weighted(stream, SIZES)])
+        component = stream.choose(components)
         roles = roles_of(domain, cell)
         if any(work.suits(roles) for work in domain.work_on(component)):
-            first = stream.below(DAYS)
-            add(component, cell, first, first + 1 + stream.below(LONGEST_RUN))
+            first = stream.integer_below(DAYS)
+            add(component, cell, first, first + 1 + stream.integer_below(LONGEST_RUN))
     ordered = sorted(drawn.values(), key=lambda each: each[0])
     entries = [replace(each, number=number) for number, (*_, each) in enumerate(ordered, start=1)]
     ends = {each.id: stop for each, (_, stop, _) in zip(entries, ordered, strict=True)}
@@ -219,8 +219,8 @@ def _work(
         directions = {True, False}
     roles = roles_of(domain, entry.cell)
     fitting = [w for w in domain.work_on(entry.component) if w.suits(roles, directions)]
-    work = stream.pick([each for each in fitting if each not in used] or fitting)
-    stages = sorted({root.stage for root in roots}) or [1 + stream.below(STAGES - 2)]
+    work = stream.choose([each for each in fitting if each not in used] or fitting)
+    stages = sorted({root.stage for root in roots}) or [1 + stream.integer_below(STAGES - 2)]
     names = " and ".join(domain.stages[stage].replace("_", " ") for stage in stages)
     return work, work.words.format(names)
 
@@ -232,7 +232,7 @@ def _numbered(
     able = [each for each in entries if ends.get(each.id, DAYS) < DAYS]
     back = [
         replace(each, day=ends[each.id], undoes=each.number)
-        for each in stream.shuffled(able)[:undone]
+        for each in stream.shuffled_copy(able)[:undone]
     ]
     both = sorted((*entries, *back), key=lambda each: each.day)
     places = {each.number: n for n, each in enumerate(both, start=1) if not each.undoes}

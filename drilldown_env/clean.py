@@ -114,5 +114,5 @@ def sample(clean: Clean, traffic: Floats, rates: Floats) -> NDArray[np.int32]:
 
 def _uniforms(stream: BitStream, *shape: int) -> Floats:
     """Uniform variates in [−1, 1)."""
-    words = stream.words(int(np.prod(shape))) >> np.uint64(11)
+    words = stream.raw_words(int(np.prod(shape))) >> np.uint64(11)
     return (2.0 * (words.astype(np.float64) * _UNIT) - 1.0).reshape(shape)

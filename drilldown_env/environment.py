@@ -16,12 +16,12 @@ from drilldown_env.session import MAX_STEPS, RESET_ARGUMENTS, DrillSession, conf
 from drilldown_env.tasks import SPLITS, TASKS
 from drilldown_env.tools import TOOLS
 from drilldown_env.words import BRIEF
-from openenv_kit.environment import Environment, Rules, WireModels
+from openenv_kit.environment import Environment, EpisodeLimits, WireModels
 from openenv_kit.errors import KitError
-from openenv_kit.tool import Catalogue, Tool, compact
+from openenv_kit.tool import Catalogue, Tool, compact_json
 
 if TYPE_CHECKING:
-    from openenv_kit.page.environment_view import Scenes
+    from openenv_kit.page.environment_view import EnvironmentView
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
 
@@ -50,7 +50,7 @@ def answer(seen: Mapping[str, Any]) -> dict[str, Any]:
 
 def introduction(opening: Mapping[str, Any]) -> str:
     """The alert, and the names of the episode."""
-    return f"{opening['message']}\n\n{compact(opening['config'])}"
+    return f"{opening['message']}\n\n{compact_json(opening['config'])}"
 
 
 def observed(text: str, answer: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -85,14 +85,14 @@ class Drilldown(Environment):
     versions: Mapping[str, str] = VERSIONS
     tools = Catalogue(
         list(TOOLS.values()),
-        answer=answer,
-        introduction=introduction,
-        observed=observed,
-        in_force=in_force,
+        format_tool_result=answer,
+        first_user_message=introduction,
+        observation_from_messages=observed,
+        select_tools=in_force,
         gauges={"sql_workers": count_sql_workers, "busy_sql_workers": count_busy_sql_workers},
     )
     reset_arguments: Sequence[str] = RESET_ARGUMENTS
-    rules = Rules(MAX_STEPS, model_rounds=60)
+    episode_limits = EpisodeLimits(MAX_STEPS, max_tool_rounds=60)
     splits = SPLITS
     policies = POLICIES
 
@@ -115,27 +115,27 @@ class Drilldown(Environment):
         return certificate
 
     @property
-    def page(self) -> Scenes:
+    def debugger_view(self) -> EnvironmentView:
         from drilldown_env.page.scenes import DrillScenes
 
         return DrillScenes(self)
 
     @cached_property
-    def models(self) -> WireModels:
+    def wire_models(self) -> WireModels:
         from drilldown_env.models import DrillAction, DrillObservation, DrillState
 
         return WireModels(DrillAction, DrillObservation, DrillState)
 
-    def brief(self, opening: Mapping[str, Any] | None = None) -> str:
+    def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
         return BRIEF
 
-    def session(self, *, debug: bool = False) -> DrillSession:
+    def create_session(self, *, debug: bool = False) -> DrillSession:
         return DrillSession()
 
-    def groups(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
         return {"level": config_of(reset).difficulty}
 
-    def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         parts: Mapping[str, Any] | None = observation.get("score_parts")
         return parts
 

@@ -88,10 +88,10 @@ def attempt_draw(config: DrillConfig, attempt: int) -> tuple[Draw, Draw] | str:
     domain = config.domain
     cube = cube_of(domain.shape)
     stream = BitStream(config.identity, attempt)
-    first = FIRST_MONDAY + dt.timedelta(weeks=stream.below(WEEKS_SPAN))
+    first = FIRST_MONDAY + dt.timedelta(weeks=stream.integer_below(WEEKS_SPAN))
     clean = draw_clean(stream, domain, config.level.noise)
     sizes = BitStream(f"{config.identity}/sizes")
-    number = config.roots or sizes.pick([each for each in config.level.roots if each])
+    number = config.roots or sizes.choose([each for each in config.level.roots if each])
     wanted = draw_wanted(config.level, number, sizes)
     causes = Planner(domain, clean, config.level, stream).plan(wanted)
     if causes is None:

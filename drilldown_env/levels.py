@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from openenv_kit.rollouts.curriculum import RUNGS
+from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
 
 RATE = "rate_change"
 TRAFFIC = "traffic_change"
@@ -100,7 +100,7 @@ def _rung(number: int) -> Level:
 
     Everything lies on straight lines to `drill_hard` with its most roots.
     """
-    share, last = number / (len(RUNGS) - 1), LEVELS["drill_hard"]
+    share, last = number / (len(RUNG_LEVEL_NAMES) - 1), LEVELS["drill_hard"]
 
     def along(first: float, to: float) -> int:
         return round(first + (to - first) * share)
@@ -111,7 +111,7 @@ def _rung(number: int) -> Level:
         return round(quiet + (usual - quiet) * share, 6)
 
     return Level(
-        RUNGS[number],
+        RUNG_LEVEL_NAMES[number],
         Noise(*noise(astuple(QUIET), astuple(USUAL))),
         roots=(along(1, max(last.roots)),),
         faint=round(last.faint * share, 6),
@@ -121,7 +121,10 @@ def _rung(number: int) -> Level:
     )
 
 
-EVERY_LEVEL: dict[str, Level] = {**LEVELS, **{RUNGS[n]: _rung(n) for n in range(len(RUNGS))}}
+EVERY_LEVEL: dict[str, Level] = {
+    **LEVELS,
+    **{RUNG_LEVEL_NAMES[n]: _rung(n) for n in range(len(RUNG_LEVEL_NAMES))},
+}
 """The levels and the rungs, by name."""
-STAGES = tuple({"difficulty": name} for name in RUNGS)
+STAGES = tuple({"difficulty": name} for name in RUNG_LEVEL_NAMES)
 """Arguments of resets on each rung, for a curriculum."""

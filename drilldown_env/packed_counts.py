@@ -37,7 +37,7 @@ class PackedCounts:
         self._number = next(_NUMBERS)
         planes = counts.astype("<i4").reshape(-1, 1).view(np.uint8).T
         self._packed = zlib.compress(planes.tobytes(), FASTEST)
-        UNPACKED.get(self._number, lambda: counts)  # what was made will soon be read
+        UNPACKED.get_or_create(self._number, lambda: counts)  # what was made will soon be read
 
     @property
     def size_bytes(self) -> int:
@@ -46,7 +46,7 @@ class PackedCounts:
 
     def unpack(self) -> Counts:
         """Return the counts, read-only."""
-        return UNPACKED.get(self._number, self._unpacked)
+        return UNPACKED.get_or_create(self._number, self._unpacked)
 
     def _unpacked(self) -> Counts:
         planes = np.frombuffer(zlib.decompress(self._packed), np.uint8).reshape(4, -1)

@@ -76,9 +76,11 @@ def draw_wanted(level: Level, roots: int, stream: BitStream) -> list[Wanted]:
     for place in range(faint):
         while sizes[place] < 2:
             sizes[place] = weighted(stream, weights)
-    days = sorted((1 + stream.below(LONGEST_RUN) for _ in range(roots)), key=lambda n: n == 1)
+    days = sorted(
+        (1 + stream.integer_below(LONGEST_RUN) for _ in range(roots)), key=lambda n: n == 1
+    )
     found = [Wanted((sizes[n],), days[n], faint=True) for n in range(faint)]
-    clear, days = sizes[faint:], stream.shuffled(days[faint:])
+    clear, days = sizes[faint:], stream.shuffled_copy(days[faint:])
     if len(clear) >= 2 and clear[1] and stream.uniform() < CANCELLING:
         found.append(Wanted((clear.pop(0), clear.pop(0)), days.pop()))
     return found + [Wanted((size,), days.pop()) for size in clear]
@@ -138,9 +140,9 @@ class Planner:
         kinds = [kind for kind in kinds if (self.whom[kind] & sized).any()]
         for turn in range(TRIES):
             if turn % TRIES_OF_KIND == 0:
-                kind = self.stream.pick(kinds)
+                kind = self.stream.choose(kinds)
             if turn % TRIES_OF_DAYS == 0:
-                length = 1 + self.stream.below(LONGEST_RUN) if turn else wanted.days
+                length = 1 + self.stream.integer_below(LONGEST_RUN) if turn else wanted.days
             cells = self.whom[kind] & sized
             effects = self._effects(kind, cells, length, faint=wanted.faint)
             if effects and partner:
@@ -152,8 +154,8 @@ class Planner:
     def _event(self) -> Cause | None:
         """Something that the calendar announces: it moves the traffic of one value or everybody."""
         for _ in range(TRIES):
-            length = EVENT[0] + self.stream.below(EVENT[1] - EVENT[0] + 1)
-            cells = self.whom[TRAFFIC] & (self.cube.fixed == min(self.stream.below(5), 1))
+            length = EVENT[0] + self.stream.integer_below(EVENT[1] - EVENT[0] + 1)
+            cells = self.whom[TRAFFIC] & (self.cube.fixed == min(self.stream.integer_below(5), 1))
             if effects := self._effects(TRAFFIC, cells, length, announced=True):
                 return Cause(TRAFFIC, effects, announced=True)
         return None
@@ -171,7 +173,9 @@ class Planner:
 
         Empty where they do not fit the place that was drawn.
         """
-        channel = 0 if kind in (TRAFFIC, MIX) else 1 + self.stream.below(3 if kind == LOSS else 4)
+        channel = (
+            0 if kind in (TRAFFIC, MIX) else 1 + self.stream.integer_below(3 if kind == LOSS else 4)
+        )
         channels = (channel, channel + 1) if kind == LOSS else (channel,)
         fits = [self._fits(each, length, kind, faint=faint) for each in channels]
         allowed = reduce(np.logical_and, (each.fitting for each in fits))
@@ -185,9 +189,9 @@ class Planner:
         firsts = np.flatnonzero(able[: DAYS - length + 1]).tolist()
         if not firsts:
             return ()
-        first = self.stream.pick(firsts)
+        first = self.stream.choose(firsts)
         stop, weekday = first + length, first % 7
-        cell = int(self.stream.pick(np.flatnonzero(allowed[weekday]).tolist()))
+        cell = int(self.stream.choose(np.flatnonzero(allowed[weekday]).tolist()))
         high = min(float(each.high[weekday, cell]) for each in fits)
         if kind == LOSS:  # the step after it rises by more than this one falls
             after = float(fits[1].high[weekday, cell])
@@ -249,7 +253,7 @@ class Planner:
         able = self.cube.disjoint[effect.cell] & fits.fitting[weekday]
         able &= (size >= fits.need[weekday]) & (size <= fits.high[weekday])
         able &= self.whom[kind] & (self.cube.fixed == fixed)
-        for other in self.stream.shuffled(np.flatnonzero(able).tolist())[:PARTNERS]:
+        for other in self.stream.shuffled_copy(np.flatnonzero(able).tolist())[:PARTNERS]:
             partner = replace(effect, cell=other, factor=1.0 - float(change[other]))
             if fits.low(weekday, other) <= size[other] and self._possible(partner):
                 return effect, partner
@@ -266,5 +270,5 @@ class Planner:
 
 def weighted(stream: BitStream, weights: Sequence[int]) -> int:
     """A position, drawn by whole weights."""
-    place = stream.below(sum(weights))
+    place = stream.integer_below(sum(weights))
     return next(number for number, most in enumerate(accumulate(weights)) if place < most)

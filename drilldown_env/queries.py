@@ -20,7 +20,7 @@ from drilldown_env.config import DAYS, WEEKS
 from drilldown_env.episode import Episode
 from drilldown_env.report import require_date
 from openenv_kit.errors import InvalidValueError, ToolArgumentError, require_name
-from openenv_kit.tool import Arguments
+from openenv_kit.tool import ToolArguments
 
 MOST_CELLS = 300
 """Most cells in one answer: stages of its segments."""
@@ -35,7 +35,7 @@ _MEASURE = (
 )
 
 
-class QueryArguments(Arguments):
+class QueryArguments(ToolArguments):
     """Arguments that `slice` and `compare` share."""
 
     group_by: list[str] = Field([], max_length=MOST_GROUPS, description="attributes, at most 3")

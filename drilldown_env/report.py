@@ -18,14 +18,14 @@ from drilldown_env.cube import MOST_FIXED
 from drilldown_env.domain import Domain
 from drilldown_env.levels import MIX, RATE, TRAFFIC
 from openenv_kit.errors import InvalidValueError, ReportError, UnknownNameError, require_name
-from openenv_kit.tool import Arguments
+from openenv_kit.tool import ToolArguments
 
 MAX_ROWS = 20
 """Most rows in one report; a right one has at most five."""
 UP, DOWN = "up", "down"
 
 
-class Row(Arguments):
+class Row(ToolArguments):
     """One root, as it is handed in."""
 
     kind: Literal["rate_change", "traffic_change", "mix_shift", "tracking_loss"]

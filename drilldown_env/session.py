@@ -31,8 +31,15 @@ from drilldown_env.tools import (
 )
 from openenv_kit.byte_cache import ByteCache
 from openenv_kit.environment import COMPLETED, ERROR, Reply
-from openenv_kit.errors import ToolArgumentError, echo, require_name
-from openenv_kit.session import COMPONENTS, EXACT, GRADED, GROUNDED, REWARDS, Session
+from openenv_kit.errors import ToolArgumentError, require_name, truncated_repr
+from openenv_kit.session import (
+    EVIDENCE_SHARE_KEY,
+    EXACT,
+    GRADED,
+    REWARDS,
+    SCORE_COMPONENTS_KEY,
+    Session,
+)
 
 READY, ANSWERED = "ready", "answered"
 MAX_STEPS = 120
@@ -44,7 +51,7 @@ EPISODES: ByteCache[DrillConfig, Episode] = ByteCache(16 << 20, lambda made: mad
 
 def episode_of(config: DrillConfig) -> Episode:
     """Return the episode of a configuration, shared by every session that plays it."""
-    return EPISODES.get(config, lambda: build_episode(config))
+    return EPISODES.get_or_create(config, lambda: build_episode(config))
 
 
 class Progress(BaseModel):
@@ -60,7 +67,7 @@ class Progress(BaseModel):
 class DrillSession(Session):
     """Plays one episode at a time."""
 
-    progress = Progress
+    state_model = Progress
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +76,7 @@ class DrillSession(Session):
         self._shown: set[int] = set()
         self.episode: Episode | None = None
 
-    def start(self, **arguments: Any) -> Reply:
+    def start_episode(self, **arguments: Any) -> Reply:
         for name, value in arguments.items():
             if value is not None:
                 require_name("reset argument", name, RESET_ARGUMENTS)
@@ -88,28 +95,28 @@ class DrillSession(Session):
         self._reward = GRADED
         config = {**overview(episode), "max_steps": MAX_STEPS, "versions": dict(VERSIONS)}
         content = {"config": config, "calls_left": episode.config.level.budget}
-        return Reply(READY, episode.alert, content=content)
+        return Reply(READY, episode.alert, observation_fields=content)
 
-    def act(self, action: Mapping[str, Any]) -> Reply:
+    def execute_action(self, action: Mapping[str, Any]) -> Reply:
         episode = self.episode
         if episode is None:
-            return self.idle()
+            return self.no_episode_reply()
         if not isinstance(action, Mapping):
-            raise ToolArgumentError(f"action is {echo(action)}; allowed: an object.")
+            raise ToolArgumentError(f"action is {truncated_repr(action)}; allowed: an object.")
         level = episode.config.level
         for name in action:
             require_name("field of an action", name, ("tool", "arguments", "metadata"))
         tool = find_tool(action.get("tool"), level)
         given = action.get("arguments") or {}
         if tool.name == SUBMIT:
-            return self._submit(episode, tool.read(given))
+            return self._submit(episode, tool.validate_arguments(given))
         counted = tool.name in COUNTED
         if counted and self._left(episode) <= 0:
             raise ToolArgumentError(
                 f"All {level.budget} calls that read counts are spent; call {SUBMIT}."
             )
         if tool.name == SQL_TOOL:
-            result = self._query(episode, tool.read(given).query)
+            result = self._query(episode, tool.validate_arguments(given).query)
         else:
             result = tool.call(episode, given)
         self.calls += counted
@@ -117,9 +124,9 @@ class DrillSession(Session):
             self._shown |= shown(episode, tool.name, given, result)
         left = self._left(episode)
         said = f"{left} calls left." if counted else "This took no call."
-        return Reply(ANSWERED, said, content={"result": result, "calls_left": left})
+        return Reply(ANSWERED, said, observation_fields={"result": result, "calls_left": left})
 
-    def state_fields(self) -> Mapping[str, Any]:
+    def extra_state_fields(self) -> Mapping[str, Any]:
         return {"difficulty": None if self.episode is None else self.episode.config.difficulty}
 
     @property
@@ -127,9 +134,9 @@ class DrillSession(Session):
         own = super().memory_bytes
         return own if self.episode is None else own + self.episode.size_bytes
 
-    def refused(self, problem: str) -> Reply:
+    def error_reply(self, message: str) -> Reply:
         content = {} if self.episode is None else {"calls_left": self._left(self.episode)}
-        return Reply(ERROR, problem, content=content)
+        return Reply(ERROR, message, observation_fields=content)
 
     def _query(self, episode: Episode, query: str) -> dict[str, Any]:
         """Return the answer to a query; one that is refused costs a call.
@@ -145,7 +152,7 @@ class DrillSession(Session):
                 f"call {SUBMIT}."
             )
         found = QueryResult(
-            **self.slow_result(lambda: execute_query(episode, query, steps_left)._asdict())
+            **self.compute_slow_result(lambda: execute_query(episode, query, steps_left)._asdict())
         )
         self.sql_steps += found.steps
         if found.stopped:
@@ -167,13 +174,13 @@ class DrillSession(Session):
         right = [number for number, credit in enumerate(graded.credits) if credit == 1.0]
         read = len(self._shown.intersection(right)) / len(right) if right else None
         paid = {GRADED: graded.score, EXACT: float(graded.score == 1.0)}
-        info = {COMPONENTS: {**paid, "found": parts["found"]}, GROUNDED: read}
+        info = {SCORE_COMPONENTS_KEY: {**paid, "found": parts["found"]}, EVIDENCE_SHARE_KEY: read}
         return Reply(COMPLETED, said, paid[self._reward], True, {"score_parts": parts}, info)
 
     def _left(self, episode: Episode) -> int:
         return episode.config.level.budget - self.calls
 
-    def identity(self) -> dict[str, Any]:
+    def episode_identity(self) -> dict[str, Any]:
         """What makes the episode; it holds the seed. Empty before a reset."""
         if self.episode is None:
             return {}

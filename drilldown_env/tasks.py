@@ -16,8 +16,8 @@ from drilldown_env.domains import DOMAINS
 from drilldown_env.levels import EVERY_LEVEL, LEVELS
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import InvalidValueError, require_name
-from openenv_kit.rollouts.curriculum import RUNGS, level_named
-from openenv_kit.splits import SEALED, SESSIONS, HashedSplits, RungSplits
+from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES, resolve_level_name
+from openenv_kit.splits import SEALED_SPLIT, SESSIONS_SPLIT, HashedSplits, PerLevelSplits
 
 DEFAULT_SPLIT = "train"
 STRATA: tuple[tuple[str, str, int], ...] = tuple(
@@ -36,22 +36,22 @@ def _shown(config: DrillConfig) -> Mapping[str, Any]:
     return {"difficulty": config.difficulty, "product": config.product}
 
 
-SPLITS: RungSplits[DrillConfig, tuple[str, str, int]] = RungSplits(
+SPLITS: PerLevelSplits[DrillConfig, tuple[str, str, int]] = PerLevelSplits(
     domain="drilldown-split/8",
-    blocks={"train": 80, "validation": 4, "test": 4, SEALED: 4, SESSIONS: 20},
+    blocks={"train": 80, "validation": 4, "test": 4, SEALED_SPLIT: 4, SESSIONS_SPLIT: 20},
     strata=STRATA,
-    make=_config,
-    shown=_shown,
-    identity=lambda config: config.identity,
-    rungs={
+    make_config=_config,
+    public_fields_of=_shown,
+    identity_of=lambda config: config.identity,
+    splits_by_level={
         rung: HashedSplits(
             domain=f"drilldown-rungs/1|{rung}",
             blocks={"train": 300, "validation": 20, "test": 20},
             strata=tuple(combinations((rung,), DOMAINS, EVERY_LEVEL[rung].roots)),
-            make=_config,
-            shown=_shown,
+            make_config=_config,
+            public_fields_of=_shown,
         )
-        for rung in RUNGS
+        for rung in RUNG_LEVEL_NAMES
     },
 )
 """The splits."""
@@ -100,11 +100,11 @@ def task_of(
                 raise InvalidValueError(name, free[name], "nothing beside task_id but seed")
         found = DEFAULT_TASK_ID if task_id is None else require_name("task_id", task_id, TASKS)
         return found, TASKS[found] if seed is None else replace(TASKS[found], seed=seed)
-    asked = "drill" if difficulty is None else level_named(difficulty)
+    asked = "drill" if difficulty is None else resolve_level_name(difficulty)
     level = require_name("difficulty", asked, EVERY_LEVEL)
     number = 0 if seed is None else seed
     roots = EVERY_LEVEL[level].roots
-    place = BitStream(f"drilldown/roots/{number!r:.30}").below(len(roots))
+    place = BitStream(f"drilldown/roots/{number!r:.30}").integer_below(len(roots))
     config = DrillConfig(
         number, level, next(iter(DOMAINS)) if product is None else product, roots[place]
     )

@@ -19,7 +19,7 @@ from drilldown_env.report import MAX_ROWS, Row
 from drilldown_env.sql import LONGEST_QUERY, run_query
 from drilldown_env.words import SQL
 from openenv_kit.errors import require_name
-from openenv_kit.tool import Arguments, Tool, Tools
+from openenv_kit.tool import Tool, ToolArguments, Tools
 
 SUBMIT = "submit_report"
 SQL_TOOL = "sql"
@@ -30,17 +30,17 @@ TOOLS = Tools()
 Result = dict[str, Any]
 
 
-class NoArguments(Arguments):
+class NoArguments(ToolArguments):
     """Arguments of a tool that takes none."""
 
 
-class SqlArguments(Arguments):
+class SqlArguments(ToolArguments):
     """Arguments of `sql`."""
 
     query: str = Field(min_length=1, max_length=LONGEST_QUERY, description="one SELECT")
 
 
-class ReportArguments(Arguments):
+class ReportArguments(ToolArguments):
     """Arguments of `submit_report`."""
 
     rows: list[Row] = Field(max_length=MAX_ROWS, description="one for each root; [] for none")
@@ -58,13 +58,13 @@ def compare(episode: Episode, asked: CompareArguments) -> Result:
     return run_compare(episode, asked)
 
 
-@TOOLS.tool(SqlArguments, slow=True)
+@TOOLS.tool(SqlArguments, is_slow=True)
 def sql(episode: Episode, asked: SqlArguments) -> Result:
     """The answer to one read-only SELECT over the tables counts and changes."""
     return run_query(episode, asked.query)
 
 
-@TOOLS.tool(NoArguments, shows_data=False)
+@TOOLS.tool(NoArguments, has_episode_data=False)
 def change_log(episode: Episode, _: NoArguments) -> Result:
     """Every change of the eight weeks: id, date, component, owner and what was done. Free."""
     entries = log_entries(episode.domain, episode.dates, episode.log)
@@ -76,9 +76,9 @@ TOOLS.add(
         SUBMIT,
         "Hand in every root; ends the episode.",
         ReportArguments,
-        reads_only=False,
-        finishes=True,
-        shows_data=False,
+        is_read_only=False,
+        is_final=True,
+        has_episode_data=False,
     )
 )
 

@@ -84,17 +84,23 @@ class FirewatchCertifier:
 
     levels: Sequence[str] = tuple(LEVELS)
 
-    def grid(
-        self, seeds: range, *, difficulties: Sequence[str], reset: Mapping[str, Any] | None = None
+    def iter_configurations(
+        self,
+        seeds: range,
+        *,
+        levels: Sequence[str],
+        extra_reset_arguments: Mapping[str, Any] | None = None,
     ) -> Iterable[Shipped]:
         """Shipped tasks by their place among those of their level.
 
         Raises:
             ConfigurationError: `reset` holds something: shipped tasks are as they are.
         """
-        if reset:
-            raise ConfigurationError(f"Shipped tasks take no --reset; given: {', '.join(reset)}.")
-        for level in difficulties:
+        if extra_reset_arguments:
+            raise ConfigurationError(
+                f"Shipped tasks take no --reset; given: {', '.join(extra_reset_arguments)}."
+            )
+        for level in levels:
             for number in seeds:
                 if number < len(shipped()[level]):
                     yield Shipped(level, number)
@@ -103,7 +109,7 @@ class FirewatchCertifier:
         """The certificate of a shipped task."""
         return certify(config.task, config)
 
-    def table(
+    def certificate_table(
         self, certificates: Sequence[Certificate]
     ) -> tuple[Sequence[str], list[Sequence[str]]]:
         """One row for each level."""
@@ -120,7 +126,7 @@ class FirewatchCertifier:
                 rows.append((level, *map(str, counts), *averages))
         return titles, rows
 
-    def summary(self, certificates: Sequence[Certificate]) -> str:
+    def summarize(self, certificates: Sequence[Certificate]) -> str:
         """How many faults there are."""
         return f"{sum(each.faults for each in certificates)} faults"
 

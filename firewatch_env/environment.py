@@ -14,12 +14,12 @@ from firewatch_env.tasks.book import REPLIES, SPLITS, VERSION, find
 from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tools import CATALOGUE
-from openenv_kit.environment import Environment, Rules, WireModels
+from openenv_kit.environment import Environment, EpisodeLimits, WireModels
 from openenv_kit.rollouts.policies import Policy
 
 if TYPE_CHECKING:
     from firewatch_env.certificate import FirewatchCertifier
-    from openenv_kit.page.environment_view import Scenes
+    from openenv_kit.page.environment_view import EnvironmentView
     from openenv_kit.trust.audit import Audit
 
 
@@ -44,7 +44,9 @@ class Firewatch(Environment):
     versions: Mapping[str, str] = {"tasks": VERSION, "replies": REPLIES}
     tools = CATALOGUE
     reset_arguments: Sequence[str] = RESET_ARGUMENTS
-    rules = Rules(LONGEST, model_rounds=LONGEST, anonymous=True)  # clients send no episode id
+    episode_limits = EpisodeLimits(
+        LONGEST, max_tool_rounds=LONGEST, may_omit_episode_id=True
+    )  # clients send no episode id
     splits = SPLITS
     policies: Mapping[str, Policy] = POLICIES
 
@@ -69,32 +71,32 @@ class Firewatch(Environment):
         return FirewatchCertifier()
 
     @cached_property
-    def models(self) -> WireModels:
+    def wire_models(self) -> WireModels:
         """The typed face."""
         from firewatch_env.models import FirewatchAction, FirewatchObservation, FirewatchState
 
         return WireModels(FirewatchAction, FirewatchObservation, FirewatchState)
 
     @property
-    def page(self) -> Scenes:
+    def debugger_view(self) -> EnvironmentView:
         """The page at /web."""
         from firewatch_env.page.scenes import FirewatchScenes
 
         return FirewatchScenes(self)
 
-    def brief(self, opening: Mapping[str, Any] | None = None) -> str:
+    def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
         """The system prompt: the role, how to work, and the score."""
         return BRIEF
 
-    def session(self, *, debug: bool = False) -> FirewatchSession:
+    def create_session(self, *, debug: bool = False) -> FirewatchSession:
         """A new session; there is no debug mode."""
         return FirewatchSession()
 
-    def groups(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
         """The level of an episode."""
         return {"level": find(reset).difficulty}
 
-    def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Impact, precision and closure, and what they were made from."""
         parts: Mapping[str, Any] | None = observation.get("score_parts")
         return parts

@@ -23,7 +23,7 @@ from firewatch_env.grade import (
 from firewatch_env.messages import opening, situation, verdict
 from firewatch_env.replay import Change, replay
 from firewatch_env.tasks.task import SETTLE, Task, open_world
-from openenv_kit.errors import MAX_ECHO
+from openenv_kit.errors import MAX_REPR_CHARACTERS
 from openenv_kit.float_sum import add_up
 
 HISTORY = 10
@@ -95,7 +95,9 @@ class Play:
             outcome = act(self.world, name, target, {})
             if action.group == "look" and target is not None:
                 self.looked.append((self.tick, target))
-        ignored = [str(key)[:MAX_ECHO] for key in parameters if key not in action.parameters]
+        ignored = [
+            str(key)[:MAX_REPR_CHARACTERS] for key in parameters if key not in action.parameters
+        ]
         if ignored:
             said = f"{outcome.text} (ignored: {', '.join(sorted(ignored)[:5])})"
             outcome = Outcome(said, outcome.changed, outcome.figures, outcome.lines)
@@ -115,7 +117,7 @@ class Play:
     def _record(self, name: str, target: str | None, outcome: Outcome) -> None:
         self.history.append(
             {
-                "action_type": name[:MAX_ECHO],
+                "action_type": name[:MAX_REPR_CHARACTERS],
                 "target_service": target,
                 "feedback_string": outcome.text[:FEEDBACK],
             }

@@ -14,14 +14,14 @@ from firewatch_env.play import Play
 from firewatch_env.tasks.book import VERSION, find
 from firewatch_env.tasks.task import Task
 from openenv_kit.environment import COMPLETED, ERROR, Reply
-from openenv_kit.errors import ToolArgumentError, UnknownNameError, echo, require_name
+from openenv_kit.errors import ToolArgumentError, UnknownNameError, require_name, truncated_repr
 from openenv_kit.session import (
-    COMPONENTS,
+    END_REASON_KEY,
+    EVIDENCE_SHARE_KEY,
     EXACT,
     GRADED,
-    GROUNDED,
-    REASON,
     REWARDS,
+    SCORE_COMPONENTS_KEY,
     Session,
 )
 
@@ -45,7 +45,7 @@ class FirewatchSession(Session):
         find: the task that reset's arguments ask for; raises a ConfigurationError.
     """
 
-    progress = Progress
+    state_model = Progress
 
     def __init__(self, find: Callable[[Mapping[str, Any]], Task] = find) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class FirewatchSession(Session):
         self._reward = GRADED
         self.play: Play | None = None
 
-    def start(self, **arguments: Any) -> Reply:
+    def start_episode(self, **arguments: Any) -> Reply:
         given = {name: value for name, value in arguments.items() if value is not None}
         for name in given:
             require_name("reset argument", name, RESET_ARGUMENTS)
@@ -63,11 +63,11 @@ class FirewatchSession(Session):
         self.task_id, self.max_steps = task.task_id, task.max_ticks
         return self._reply("running", self.play.message, None, {"error": None})
 
-    def act(self, action: Mapping[str, Any]) -> Reply:
+    def execute_action(self, action: Mapping[str, Any]) -> Reply:
         """Do it; what cannot be understood costs its tick and says so in `info.error`."""
         play = self.play
         if play is None:
-            return self.idle()
+            return self.no_episode_reply()
         try:
             name, target, parameters = _understand(action, play)
         except (ToolArgumentError, UnknownNameError) as problem:
@@ -78,31 +78,31 @@ class FirewatchSession(Session):
         status = COMPLETED if play.done else "running"
         return self._reply(status, play.message, self._paid(), self._info(None, feedback))
 
-    def identity(self) -> dict[str, Any]:
+    def episode_identity(self) -> dict[str, Any]:
         """The version of the tasks and the reset that draws this one; empty before a reset."""
         if self.play is None:
             return {}
         reset = {**self.play.task.arguments, **({"reward": EXACT} if self._reward == EXACT else {})}
         return {"version": VERSION, "reset": reset}
 
-    def state_fields(self) -> Mapping[str, Any]:
+    def extra_state_fields(self) -> Mapping[str, Any]:
         return {"difficulty": None if self.play is None else self.play.task.difficulty}
 
-    def refused(self, problem: str) -> Reply:
-        return self._reply(ERROR, problem, None, {"error": problem})
+    def error_reply(self, message: str) -> Reply:
+        return self._reply(ERROR, message, None, {"error": message})
 
-    def idle(self) -> Reply:
+    def no_episode_reply(self) -> Reply:
         problem = "reset first"
         return self._reply(ERROR, problem, 0.0, self._info(problem))
 
-    def ended(self) -> Reply:
+    def episode_over_reply(self) -> Reply:
         problem = "the episode is over; reset begins another"
         return self._reply(COMPLETED, problem, 0.0, self._info(problem))
 
-    def sealed_content(self, score: float | None) -> dict[str, Any]:
+    def sealed_end_fields(self, score: float | None) -> dict[str, Any]:
         return {**nothing(), "episode_score": score}
 
-    def sealed_info(self, score: float | None, error: str | None) -> dict[str, Any]:
+    def sealed_end_info(self, score: float | None, error: str | None) -> dict[str, Any]:
         return {
             "error": error,
             "action_valid": error is None,
@@ -135,9 +135,9 @@ class FirewatchSession(Session):
         declared = self.play is not None and self.play.declared
         return {
             "score_parts": grade.parts(),
-            COMPONENTS: {**paid, **shares},
-            GROUNDED: grade.grounded,
-            **({} if declared else {REASON: "max_steps"}),
+            SCORE_COMPONENTS_KEY: {**paid, **shares},
+            EVIDENCE_SHARE_KEY: grade.grounded,
+            **({} if declared else {END_REASON_KEY: "max_steps"}),
         }
 
     def _reply(
@@ -157,7 +157,7 @@ def _understand(action: Any, play: Play) -> tuple[str, str | None, Mapping[str, 
         UnknownNameError: no such action or service; names the nearest.
     """
     if not isinstance(action, Mapping):
-        raise ToolArgumentError(f"action is {echo(action)}; allowed: an object.")
+        raise ToolArgumentError(f"action is {truncated_repr(action)}; allowed: an object.")
     known = ACTIONS[require_name("action_type", action.get("action_type"), ACTIONS)]
     # Many clients write a parameter beside the target; silence would look like a repair.
     parameters = {each: action[each] for each in known.parameters if each in action}

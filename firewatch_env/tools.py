@@ -116,14 +116,14 @@ def _tool(name: str) -> Tool:
             "Put one kind of thing right at a service, for good; charged where nothing is off. "
             "enable_cache_warming cures in three runs; rate_limit_cache_misses spares the store."
         )
-        return Tool(RUNBOOK, summary, Runbook, reads_only=False)
+        return Tool(RUNBOOK, summary, Runbook, is_read_only=False)
     action = ACTIONS[name]
     return Tool(
         name,
         action.summary + MORE.get(name, ""),
         ARGUMENTS.get(name, Target),
-        reads_only=action.group == "look",
-        finishes=name == "declare_resolved",
+        is_read_only=action.group == "look",
+        is_final=name == "declare_resolved",
     )
 
 
@@ -154,7 +154,7 @@ def answer(observation: Mapping[str, Any]) -> dict[str, Any]:
 
 CATALOGUE = Catalogue(
     tuple(_tool(name) for names in GROUPS.values() for name in names),
-    answer=answer,
-    to_action=to_action,
-    called=called,
+    format_tool_result=answer,
+    action_of_tool_call=to_action,
+    tool_call_of_action=called,
 )

@@ -46,7 +46,7 @@ __all__ = [
     "result_frame",
 ]
 
-_HOME = {
+_MODULE_OF_EXPORT = {
     "DEFAULT_TASK_ID": "engine.configuration.tasks",
     "DEFAULT_TASK_ORDER": "engine.configuration.tasks",
     "TASKS": "engine.configuration.tasks",
@@ -65,9 +65,9 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE_OF_EXPORT:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    value = getattr(import_module(f"{__name__}.{_MODULE_OF_EXPORT[name]}"), name)
     globals()[name] = value
     return value
 

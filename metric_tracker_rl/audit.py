@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, SCENARIO_FAMILIES
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, mode_of
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, play_mode
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import (
@@ -25,46 +25,52 @@ from metric_tracker_rl.engine.definitions.names import (
 )
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.exploits import EXPLOITS
-from metric_tracker_rl.exploits.base import LUCK_OF_KEYS, NOTHING_BUT_LUCK
+from metric_tracker_rl.exploits.base import CHANCE_CEILING, CHANCE_KEY_F1
 from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from openenv_kit.environment import Environment
 from openenv_kit.errors import require_name
-from openenv_kit.splits import hashed_seed
-from openenv_kit.trust.audit import SPLIT, Audit, AuditLine
-from openenv_kit.trust.exploits import Played
+from openenv_kit.splits import seed_from_text
+from openenv_kit.trust.audit import SPLIT_PREFIX, Audit, AuditLine
+from openenv_kit.trust.exploits import AuditedEpisode
 
-BASELINES = (
+BASELINE_POLICIES = (
     *("reference", "upstream_first_practice", "upstream_first"),
     *("median_filter", "report_all", "random", "null"),
 )
-COUNTS = (2, 3, 4, 5)
+ANOMALY_COUNTS = (2, 3, 4, 5)
 """Anomalies of the audited episodes, in turn; all of them have something to find."""
-KNOWN = 400
+TRAINING_EPISODES = 400
 """Episodes of a setting and level that an exploit may learn from before it plays."""
-FIRST_KNOWN = 4000
+FIRST_TRAINING_EPISODE = 4000
 """Number of the first of them: beyond all that are played."""
-KNOWN_SPLIT = "train"
-MODE = "mode:"
+TRAINING_SPLIT = "train"
+MODE_PREFIX = "mode:"
 """Prefix of the settings that are mixed episodes in another mode of play."""
-MODES: dict[str, dict[str, str]] = {
-    MODE + EXACT: {"reward": EXACT},
-    MODE + KEY_F1: {"reward": KEY_F1},
-    MODE + LEAN: {"profile": LEAN},
-    MODE + RAW: {"disclosure": RAW},
-    MODE + "lean_raw": {"profile": LEAN, "disclosure": RAW},
-    MODE + VARIED: {"policy": VARIED},
-    MODE + "lean_varied": {"profile": LEAN, "policy": VARIED},
-    MODE + "raw_varied": {"disclosure": RAW, "policy": VARIED},
+MODE_SETTINGS: dict[str, dict[str, str]] = {
+    MODE_PREFIX + EXACT: {"reward": EXACT},
+    MODE_PREFIX + KEY_F1: {"reward": KEY_F1},
+    MODE_PREFIX + LEAN: {"profile": LEAN},
+    MODE_PREFIX + RAW: {"disclosure": RAW},
+    MODE_PREFIX + "lean_raw": {"profile": LEAN, "disclosure": RAW},
+    MODE_PREFIX + VARIED: {"policy": VARIED},
+    MODE_PREFIX + "lean_varied": {"profile": LEAN, "policy": VARIED},
+    MODE_PREFIX + "raw_varied": {"disclosure": RAW, "policy": VARIED},
 }
 """Reset arguments of each of them."""
 LEAN_BASELINES = ("reference", "null")
 RAW_BASELINES = ("reference", "random", "null")
-RAW_TOO = ("everything", "visible_family", "regenerate_seed", "debug_probing", "other_session")
+RAW_COMPATIBLE_EXPLOITS = (
+    "everything",
+    "visible_family",
+    "regenerate_seed",
+    "debug_probing",
+    "other_session",
+)
 """Exploits of the standard profile that ask for nothing that raw disclosure takes away."""
-PLAYERS_OF = {
+PLAYERS_BY_MODE = {
     (LEAN, GUIDED): (*LEAN_BASELINES, *LEAN_EXPLOITS),
-    (STANDARD, RAW): (*RAW_BASELINES, *RAW_TOO, *RAW_EXPLOITS),
+    (STANDARD, RAW): (*RAW_BASELINES, *RAW_COMPATIBLE_EXPLOITS, *RAW_EXPLOITS),
     (LEAN, RAW): (*LEAN_BASELINES, *RAW_EXPLOITS),
 }
 """Who plays with other tools than the usual ones, by profile and disclosure."""
@@ -74,73 +80,90 @@ class MetricTrackerAudit(Audit):
     """Levels, settings and episodes of this environment's audit."""
 
     levels = tuple(LEVELS)
-    baselines = BASELINES
+    baselines = BASELINE_POLICIES
     exploits = EXPLOITS
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self.in_full |= {*MODES}
+        self.full_settings |= {*MODE_SETTINGS}
 
     @property
     def settings(self) -> Sequence[str]:
         families = [name for name in SCENARIO_FAMILIES if name != MIXED]
-        return [MIXED, *families, *(SPLIT + name for name in SPLITS.names()), *MODES]
+        return [MIXED, *families, *(SPLIT_PREFIX + name for name in SPLITS.names()), *MODE_SETTINGS]
 
-    def episodes_of(self, name: str, setting: str, size: int) -> int:
+    def count_planned_episodes(self, policy_name: str, setting: str, max_episodes: int) -> int:
         """The same; but where other tools are offered than the usual ones, others play."""
-        here = PLAYERS_OF.get(mode_of(MODES.get(setting, {})))
+        here = PLAYERS_BY_MODE.get(play_mode(MODE_SETTINGS.get(setting, {})))
         elsewhere = (*LEAN_EXPLOITS, *RAW_EXPLOITS)
-        plays = name not in elsewhere if here is None else name in here
-        return super().episodes_of(name, setting, size) if plays else 0
+        plays = policy_name not in elsewhere if here is None else policy_name in here
+        return super().count_planned_episodes(policy_name, setting, max_episodes) if plays else 0
 
-    def size(self, setting: str, level: str) -> int:
-        if setting.startswith(SPLIT):
-            return min(super().size(setting, level), FIRST_KNOWN)
-        return FIRST_KNOWN
+    def count_episodes(self, setting: str, level: str) -> int:
+        if setting.startswith(SPLIT_PREFIX):
+            return min(super().count_episodes(setting, level), FIRST_TRAINING_EPISODE)
+        return FIRST_TRAINING_EPISODE
 
     def reset_arguments(
-        self, level: str, number: int, submissions: int = 1, setting: str | None = None
+        self, level: str, episode_number: int, max_submissions: int = 1, setting: str | None = None
     ) -> dict[str, Any]:
         setting = setting or MIXED
-        rules = {"max_steps": 128, "max_submissions": submissions}
-        if setting in MODES:
-            paid = {"max_submissions": 1} if "reward" in MODES[setting] else {}
-            return {**self.reset_arguments(level, number, submissions), **MODES[setting], **paid}
-        if setting.startswith(SPLIT):
-            split = setting.removeprefix(SPLIT)
-            return {"split": split, "index": self.places(split, level)[number], **rules}
+        rules = {"max_steps": 128, "max_submissions": max_submissions}
+        if setting in MODE_SETTINGS:
+            paid = {"max_submissions": 1} if "reward" in MODE_SETTINGS[setting] else {}
+            return {
+                **self.reset_arguments(level, episode_number, max_submissions),
+                **MODE_SETTINGS[setting],
+                **paid,
+            }
+        if setting.startswith(SPLIT_PREFIX):
+            split = setting.removeprefix(SPLIT_PREFIX)
+            return {
+                "split": split,
+                "index": self.task_indices(split, level)[episode_number],
+                **rules,
+            }
         return {
-            "seed": hashed_seed(f"metric-tracker-audit/1|{level}|{number}"),
+            "seed": seed_from_text(f"metric-tracker-audit/1|{level}|{episode_number}"),
             "scenario_family": require_name("setting", setting, SCENARIO_FAMILIES),
             "difficulty": level,
-            "anomaly_count": COUNTS[number % len(COUNTS)],
+            "anomaly_count": ANOMALY_COUNTS[episode_number % len(ANOMALY_COUNTS)],
             **rules,
         }
 
-    def _line(self, setting: str, level: str, policy: str, played: Sequence[Played]) -> AuditLine:
-        line = super()._line(setting, level, policy, played)
-        if setting == MODE + KEY_F1 and self.player(policy).ceiling is NOTHING_BUT_LUCK:
-            return replace(line, max_mean=LUCK_OF_KEYS[level])
+    def _build_line(
+        self, setting: str, level: str, policy: str, episodes: Sequence[AuditedEpisode]
+    ) -> AuditLine:
+        line = super()._build_line(setting, level, policy, episodes)
+        if (
+            setting == MODE_PREFIX + KEY_F1
+            and self.get_exploit_or_baseline(policy).ceiling is CHANCE_CEILING
+        ):
+            return replace(line, max_mean=CHANCE_KEY_F1[level])
         return line
 
-    def known(self, setting: str, level: str) -> Sequence[EpisodeView]:
+    def training_episodes(self, setting: str, level: str) -> Sequence[EpisodeView]:
         """Episodes of the setting that are never played; for every split, of the train split."""
-        if setting.startswith(SPLIT):
-            setting = SPLIT + KNOWN_SPLIT
-        alike = setting in MODES and "policy" not in MODES[setting]
-        return _known(self, MIXED if alike else setting, level)
+        if setting.startswith(SPLIT_PREFIX):
+            setting = SPLIT_PREFIX + TRAINING_SPLIT
+        alike = setting in MODE_SETTINGS and "policy" not in MODE_SETTINGS[setting]
+        return _build_training_episodes(self, MIXED if alike else setting, level)
 
-    def expected(self, reset: Mapping[str, Any]) -> int:
-        return len(_view_of(reset).episode.expected_rows)
+    def expected_answer_size(self, reset: Mapping[str, Any]) -> int:
+        return len(_episode_view_of_reset(reset).episode.expected_rows)
 
 
 @lru_cache(maxsize=2)
-def _known(audit: MetricTrackerAudit, setting: str, level: str) -> tuple[EpisodeView, ...]:
-    numbers = range(FIRST_KNOWN, FIRST_KNOWN + KNOWN)
-    return tuple(_view_of(audit.reset_arguments(level, n, setting=setting)) for n in numbers)
+def _build_training_episodes(
+    audit: MetricTrackerAudit, setting: str, level: str
+) -> tuple[EpisodeView, ...]:
+    numbers = range(FIRST_TRAINING_EPISODE, FIRST_TRAINING_EPISODE + TRAINING_EPISODES)
+    return tuple(
+        _episode_view_of_reset(audit.reset_arguments(level, n, setting=setting)) for n in numbers
+    )
 
 
-def _view_of(reset: Mapping[str, Any]) -> EpisodeView:
+def _episode_view_of_reset(reset: Mapping[str, Any]) -> EpisodeView:
     session = EpisodeSession()
     reply = session.reset(**reset)
     if session.view is None:

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import metric_tracker_rl
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_MAX_STEPS
-from metric_tracker_rl.engine.configuration.splits import SPLITS, config_of_reset
+from metric_tracker_rl.engine.configuration.splits import SPLITS, resolve_reset
 from metric_tracker_rl.engine.configuration.tasks import TASKS
 from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.session.episode_session import RESET_ARGUMENTS, EpisodeSession
 from metric_tracker_rl.policies import POLICIES
-from metric_tracker_rl.tools import CATALOGUE, brief
-from openenv_kit.environment import Environment, Rules, WireModels
+from metric_tracker_rl.tools import CATALOGUE, system_prompt
+from openenv_kit.environment import Environment, EpisodeLimits, WireModels
 from openenv_kit.rollouts.policies import Policies
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.tool import Catalogue
 
 if TYPE_CHECKING:
-    from openenv_kit.page.environment_view import Scenes
+    from openenv_kit.page.environment_view import EnvironmentView
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
 
@@ -41,7 +41,7 @@ class MetricTracker(Environment):
     versions: Mapping[str, str] = VERSIONS
     tools: Catalogue = CATALOGUE
     reset_arguments: Sequence[str] = RESET_ARGUMENTS
-    rules = Rules(max_steps=DEFAULT_MAX_STEPS, max_submissions=1)
+    episode_limits = EpisodeLimits(max_steps=DEFAULT_MAX_STEPS, max_submissions=1)
     tasks: Mapping[str, Mapping[str, Any]] = {
         name: {"task_id": name, "seed": task.seed} for name, task in TASKS.items()
     }
@@ -61,7 +61,7 @@ class MetricTracker(Environment):
         return certificate
 
     @cached_property
-    def models(self) -> WireModels:
+    def wire_models(self) -> WireModels:
         from metric_tracker_rl.models import (
             MetricTrackerRlAction,
             MetricTrackerRlObservation,
@@ -74,26 +74,26 @@ class MetricTracker(Environment):
         )
 
     @cached_property
-    def page(self) -> Scenes:
+    def debugger_view(self) -> EnvironmentView:
         """Scenes of the debugger at /web."""
-        from metric_tracker_rl.page.funnel_view import MetricScenes
+        from metric_tracker_rl.page.funnel_view import FunnelView
 
-        return MetricScenes(self)
+        return FunnelView(self)
 
-    def brief(self, opening: Mapping[str, Any] | None = None) -> str:
-        return brief(opening)
+    def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
+        return system_prompt(reset_fields)
 
-    def session(self, *, debug: bool = False) -> EpisodeSession:
+    def create_session(self, *, debug: bool = False) -> EpisodeSession:
         return EpisodeSession(debug=debug)
 
-    def groups(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
         """Level and family; nothing of a sealed task."""
         if is_sealed_split(reset.get("split")):
             return {}
-        _, config = config_of_reset(reset)
+        _, config = resolve_reset(reset)
         return {"level": config.difficulty, "family": config.scenario_family}
 
-    def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         parts: Mapping[str, Any] | None = observation.get("reward_breakdown")
         if not parts or not observation.get("done"):
             return None

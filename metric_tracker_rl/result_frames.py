@@ -11,12 +11,12 @@ from openenv_kit.errors import InvalidValueError, require_name
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = (
+TABLE_FIELDS = (
     *("generated_rows", "normalized_rows", "rows", "results", "events", "candidates", "issues"),
     *("entities", "dates"),
 )
 """Parts of results that are tables, the one that matters most first."""
-COLUMNS = {
+EMPTY_TABLE_COLUMNS = {
     **dict.fromkeys(("generated_rows", "normalized_rows"), ROW_FIELDS),
     "events": ("date", "kind", "title", "explains"),
 }
@@ -50,7 +50,7 @@ def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.Data
     fields = result["result"] if "method" in result and "result" in result else result
     lists = {name: value for name, value in fields.items() if isinstance(value, list)}
     if table is None:
-        table = next((name for name in TABLES if name in lists), None)
+        table = next((name for name in TABLE_FIELDS if name in lists), None)
         if table is None:
             flat: dict[str, Any] = {}
             for name, value in fields.items():
@@ -59,11 +59,11 @@ def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.Data
     entries = lists[require_name("table", table, lists)]
     if entries and not isinstance(entries[0], Mapping):
         return pd.DataFrame({table.removesuffix("s"): entries})
-    rows = [row for entry in entries for row in _unfolded(entry)]
-    return pd.DataFrame(rows, columns=None if rows else COLUMNS.get(table))
+    rows = [row for entry in entries for row in _unfold_entry(entry)]
+    return pd.DataFrame(rows, columns=None if rows else EMPTY_TABLE_COLUMNS.get(table))
 
 
-def _unfolded(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _unfold_entry(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     """An entry, or one for each element of the list of mappings within it."""
     for name, value in entry.items():
         if isinstance(value, list) and all(isinstance(each, Mapping) for each in value):

@@ -21,7 +21,7 @@ from metric_tracker_rl.engine.definitions.names import (
     DETECTION_METHODS,
     ENTITY_TYPES,
     GUIDED,
-    ROW_GENERATORS,
+    ROW_GENERATOR_NAMES,
     SEVERITIES,
     STANDARD,
     STDDEV_SHIFT,
@@ -29,7 +29,7 @@ from metric_tracker_rl.engine.definitions.names import (
 from metric_tracker_rl.engine.definitions.versions import GRADER_VERSION, POLICY_VERSION
 
 
-def one_of(*names: str) -> Any:
+def enum_schema(*names: str) -> Any:
     """List a text field's names in its JSON Schema, without refusing others while parsing.
 
     So a report with one bad row is still read, and the row is named.
@@ -37,17 +37,17 @@ def one_of(*names: str) -> Any:
     return {"enum": list(names)}
 
 
-def _no_bool(value: object) -> object:
+def _reject_bool(value: object) -> object:
     """Refuse True and False where a number is wanted; pydantic alone would read 1 and 0."""
     if isinstance(value, bool):
         raise ValueError("a boolean is not a number")
     return value
 
 
-NotBool = BeforeValidator(_no_bool)
+NotBool = BeforeValidator(_reject_bool)
 
 
-class Record(BaseModel):
+class MappingModel(BaseModel):
     """A model that can also be read like a mapping."""
 
     model_config = ConfigDict(extra="forbid")
@@ -66,30 +66,32 @@ class Record(BaseModel):
         return list(type(self).model_fields)
 
 
-class MetricSubmissionRow(Record):
+class MetricSubmissionRow(MappingModel):
     """One row of the final report; rates in percent, the daytime share as a fraction."""
 
     date: str = Field(description="YYYY-MM-DD, a date of the episode")
-    entity_type: str = Field(description="kind of entity", json_schema_extra=one_of(*ENTITY_TYPES))
+    entity_type: str = Field(
+        description="kind of entity", json_schema_extra=enum_schema(*ENTITY_TYPES)
+    )
     entity_name: str = Field(description="an entity name from list_entities")
     anomaly_type: str = Field(
-        description="anomaly type of the root", json_schema_extra=one_of(*ANOMALY_TYPES)
+        description="anomaly type of the root", json_schema_extra=enum_schema(*ANOMALY_TYPES)
     )
     detection_method: str = Field(
         description="the analysis method that shows the entity type",
-        json_schema_extra=one_of(*DETECTION_METHODS.values()),
+        json_schema_extra=enum_schema(*DETECTION_METHODS.values()),
     )
     baseline_value: float = Field(description="baseline of the policy; 0 for data_quality")
     observed_value: float = Field(description="the value on that date")
     delta_value: float = Field(description="observed_value - baseline_value")
-    severity: str = Field(description="severity band", json_schema_extra=one_of(*SEVERITIES))
+    severity: str = Field(description="severity band", json_schema_extra=enum_schema(*SEVERITIES))
 
 
-class PayloadGeneratorMethod(Record):
+class PayloadGeneratorMethod(MappingModel):
     """One server-side generator of report rows."""
 
     method_name: str = Field(
-        description="row generator to run", json_schema_extra=one_of(*ROW_GENERATORS)
+        description="row generator to run", json_schema_extra=enum_schema(*ROW_GENERATOR_NAMES)
     )
     metric_name: str | None = Field(None, description="one metric; null for all")
     metric_names: list[str] = Field(
@@ -101,7 +103,7 @@ class PayloadGeneratorMethod(Record):
     dates: list[str] = Field(default_factory=list, description="only these dates; empty for all")
 
 
-class SyntheticAnomalyGenerator(Record):
+class SyntheticAnomalyGenerator(MappingModel):
     """A custom anomaly at reset: a metric set to median ± factor × standard deviation."""
 
     method_name: str = STDDEV_SHIFT
@@ -113,7 +115,7 @@ class SyntheticAnomalyGenerator(Record):
     direction: Literal["up", "down", "auto"] = "auto"
 
 
-class MethodSpec(Record):
+class MethodSpec(MappingModel):
     """Catalogue entry of a method: an analysis tool or a generator.
 
     `parameters` is a JSON Schema object, ready to be an OpenAI tool's parameters.
@@ -124,7 +126,7 @@ class MethodSpec(Record):
     parameters: dict[str, Any]
 
 
-class TaskSpec(Record):
+class TaskSpec(MappingModel):
     """One named task: its configuration, and what the agent is told."""
 
     model_config = ConfigDict(frozen=True)
@@ -140,7 +142,7 @@ class TaskSpec(Record):
     grader_name: str = f"reporting_policy_v{POLICY_VERSION}_grader_v{GRADER_VERSION}"
 
 
-class ConversionMetricDefinition(Record):
+class ConversionMetricDefinition(MappingModel):
     """How one conversion rate is computed from two daily event counts."""
 
     name: str
@@ -150,7 +152,7 @@ class ConversionMetricDefinition(Record):
     formula: str = ""
 
 
-class AppliedSyntheticGenerator(Record):
+class AppliedSyntheticGenerator(MappingModel):
     """What one custom anomaly did to one metric on one date; rates in percent."""
 
     method_name: str
@@ -170,7 +172,7 @@ class AppliedSyntheticGenerator(Record):
     formula: str
 
 
-class MetricsRow(Record):
+class MetricsRow(MappingModel):
     """Event counts of one day, or of one hour of it."""
 
     date: str = Field(description="YYYY-MM-DD")
@@ -182,7 +184,7 @@ class MetricsRow(Record):
     payment_successful: int
 
 
-class SubmissionIssue(Record):
+class SubmissionIssue(MappingModel):
     """One remark on a submitted row.
 
     `expected_row` is filled on servers started in debug mode only.
@@ -195,7 +197,7 @@ class SubmissionIssue(Record):
     expected_row: dict[str, Any] | None = None
 
 
-class SubmissionPreview(Record):
+class SubmissionPreview(MappingModel):
     """What a report looks like to the reader of rows; it knows nothing of right or wrong."""
 
     valid_rows: int = 0
@@ -206,7 +208,7 @@ class SubmissionPreview(Record):
     normalized_rows: list[MetricSubmissionRow] = Field(default_factory=list)
 
 
-class Progress(BaseModel):
+class FunnelProgress(BaseModel):
     """How far an episode is; nothing of what it hides."""
 
     step_count: int = 0
@@ -220,7 +222,7 @@ class Progress(BaseModel):
     policy: str = STANDARD
 
 
-class RewardBreakdown(Record):
+class RewardBreakdown(MappingModel):
     """Score of a report and the counts behind it; all shares in [0, 1]."""
 
     precision: float = 0.0

@@ -18,33 +18,33 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 
-_HALVES = 8  # uniform 16-bit integers summed for one normal variate: two 64-bit words
-_MEAN = _HALVES * (2**16 - 1) / 2
-_SCALE = math.sqrt(_HALVES * (2**32 - 1) / 12)
-_UNIT = 2.0**-53
-_BLOCK = 256
-_EVERY_OTHER = np.uint64(0x0000_FFFF_0000_FFFF)
-_SIXTEEN = np.uint64(16)
+_UNIFORMS_PER_NORMAL = 8  # uniform 16-bit integers summed for one normal variate: two 64-bit words
+_MEAN_OF_SUM = _UNIFORMS_PER_NORMAL * (2**16 - 1) / 2
+_STANDARD_DEVIATION_OF_SUM = math.sqrt(_UNIFORMS_PER_NORMAL * (2**32 - 1) / 12)
+_FLOAT_STEP = 2.0**-53
+_WORDS_PER_BLOCK = 256
+_EVEN_UNIFORMS_MASK = np.uint64(0x0000_FFFF_0000_FFFF)
+_UNIFORM_BITS = np.uint64(16)
 
 
 class BitStream:
     """Stream of raw words keyed by a text, with a counter for fresh attempts.
 
     Args:
-        identity: text that names everything the stream is for; two different texts share
+        key_text: text that names everything the stream is for; two different texts share
             nothing (the key is 128 bits of their SHA-256).
         attempt: number of the draw; different attempts read disjoint counter ranges.
     """
 
-    def __init__(self, identity: str, attempt: int = 0) -> None:
-        digest = hashlib.sha256(identity.encode()).digest()
+    def __init__(self, key_text: str, attempt: int = 0) -> None:
+        digest = hashlib.sha256(key_text.encode()).digest()
         key = int.from_bytes(digest[:16], "big")
         self._philox = np.random.Philox(key=key, counter=attempt << 192)
-        self._scalars: list[int] = []
+        self._unread_words: list[int] = []
 
-    def words(self, size: int) -> NDArray[np.uint64]:
+    def raw_words(self, count: int) -> NDArray[np.uint64]:
         """Next `size` raw 64-bit words."""
-        return self._philox.random_raw(size)
+        return self._philox.random_raw(count)
 
     def normals(self, *shape: int) -> NDArray[np.float64]:
         """Nearly normal variates: centred, scaled sums of eight 16-bit uniforms.
@@ -53,41 +53,41 @@ class BitStream:
         the machine's byte order can show. The range is about ±4.9 standard deviations.
         """
         # Two sums of 16-bit numbers fit side by side in a word, and four still do.
-        words = self.words(2 * math.prod(shape))
-        sums = words >> _SIXTEEN
-        sums &= _EVERY_OTHER
-        words &= _EVERY_OTHER
+        words = self.raw_words(2 * math.prod(shape))
+        sums = words >> _UNIFORM_BITS
+        sums &= _EVEN_UNIFORMS_MASK
+        words &= _EVEN_UNIFORMS_MASK
         sums += words
         halves = (sums[0::2] + sums[1::2]).view(np.uint32)
         normals = (halves[0::2] + halves[1::2]).astype(np.float64)
-        normals -= _MEAN
-        normals /= _SCALE
+        normals -= _MEAN_OF_SUM
+        normals /= _STANDARD_DEVIATION_OF_SUM
         return normals.reshape(shape)
 
-    def _fresh(self) -> list[int]:
+    def _read_next_block(self) -> list[int]:
         """A new block of words, where none is left of the one before."""
-        self._scalars = self.words(_BLOCK)[::-1].tolist()
-        return self._scalars
+        self._unread_words = self.raw_words(_WORDS_PER_BLOCK)[::-1].tolist()
+        return self._unread_words
 
     # An episode reads some hundred words one by one: a call more for each would show.
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """One float in [low, high)."""
-        word = (self._scalars or self._fresh()).pop()
-        return low + (high - low) * ((word >> 11) * _UNIT)
+        word = (self._unread_words or self._read_next_block()).pop()
+        return low + (high - low) * ((word >> 11) * _FLOAT_STEP)
 
-    def below(self, bound: int) -> int:
+    def integer_below(self, bound: int) -> int:
         """One integer in [0, bound); the bias is at most bound / 2**64."""
-        return ((self._scalars or self._fresh()).pop() * bound) >> 64
+        return ((self._unread_words or self._read_next_block()).pop() * bound) >> 64
 
-    def pick(self, items: Sequence[T]) -> T:
+    def choose(self, items: Sequence[T]) -> T:
         """One item, all equally likely."""
-        return items[self.below(len(items))]
+        return items[self.integer_below(len(items))]
 
-    def shuffled(self, items: Sequence[T]) -> list[T]:
+    def shuffled_copy(self, items: Sequence[T]) -> list[T]:
         """A random permutation, by Fisher and Yates."""
         mixed = list(items)
         for last in range(len(mixed) - 1, 0, -1):
-            other = ((self._scalars or self._fresh()).pop() * (last + 1)) >> 64
+            other = ((self._unread_words or self._read_next_block()).pop() * (last + 1)) >> 64
             mixed[last], mixed[other] = mixed[other], mixed[last]
         return mixed

@@ -25,40 +25,40 @@ class ByteCache(Generic[K, V]):
 
     def __init__(self, max_bytes: int, size_of: Callable[[V], int]) -> None:
         self.max_bytes = max_bytes
-        self.kept_bytes = 0
+        self.cached_bytes = 0
         self._size_of = size_of
-        self._kept: OrderedDict[K, V] = OrderedDict()  # the last used one last
-        self._alive: WeakValueDictionary[K, V] = WeakValueDictionary()
-        self._making: dict[K, threading.Lock] = {}
+        self._cached_values: OrderedDict[K, V] = OrderedDict()  # the last used one last
+        self._live_values: WeakValueDictionary[K, V] = WeakValueDictionary()
+        self._creation_locks: dict[K, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._cached_values)
 
-    def get(self, key: K, make: Callable[[], V]) -> V:
+    def get_or_create(self, key: K, create: Callable[[], V]) -> V:
         """Return the value of a key; make it if it is neither kept nor used elsewhere."""
         with self._lock:
-            making = self._making.setdefault(key, threading.Lock())
+            making = self._creation_locks.setdefault(key, threading.Lock())
         with making:
             try:
                 with self._lock:
-                    value = self._alive.get(key)
+                    value = self._live_values.get(key)
                 if value is None:
-                    value = make()
+                    value = create()
                 with self._lock:
-                    self._keep(key, value)
+                    self._store_and_evict(key, value)
                 return value
             finally:
                 with self._lock:
-                    self._making.pop(key, None)
+                    self._creation_locks.pop(key, None)
 
-    def _keep(self, key: K, value: V) -> None:
+    def _store_and_evict(self, key: K, value: V) -> None:
         """Make a value the last used one, and drop others until the rest fits."""
-        self._alive[key] = value
-        if key not in self._kept:
-            self._kept[key] = value
-            self.kept_bytes += self._size_of(value)
-        self._kept.move_to_end(key)
-        while self.kept_bytes > self.max_bytes:
-            _, dropped = self._kept.popitem(last=False)
-            self.kept_bytes -= self._size_of(dropped)
+        self._live_values[key] = value
+        if key not in self._cached_values:
+            self._cached_values[key] = value
+            self.cached_bytes += self._size_of(value)
+        self._cached_values.move_to_end(key)
+        while self.cached_bytes > self.max_bytes:
+            _, dropped = self._cached_values.popitem(last=False)
+            self.cached_bytes -= self._size_of(dropped)

@@ -23,8 +23,8 @@ ObservationT = TypeVar("ObservationT", bound=Observation)
 StateT = TypeVar("StateT", bound=State)
 
 LOG = logging.getLogger("openenv_kit.client")
-PAUSE_S = 0.5
-AWAY_STATUSES = (502, 503, 504)
+RECONNECT_PAUSE_S = 0.5
+UNAVAILABLE_STATUSES = (502, 503, 504)
 """Statuses from a proxy whose server is starting."""
 DEFAULT_BASE_URL = "http://127.0.0.1:8000"
 
@@ -69,13 +69,13 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
                 return await super()._connect_async()
             except ConnectionError as problem:
                 # A provider waits for its own server, and has just stopped it.
-                is_temporary = _is_away(problem.__cause__) and self._provider is None
-                if not is_temporary or time.monotonic() + PAUSE_S >= deadline:
+                is_temporary = _may_be_starting(problem.__cause__) and self._provider is None
+                if not is_temporary or time.monotonic() + RECONNECT_PAUSE_S >= deadline:
                     raise
                 if not is_logged:
                     LOG.warning("waiting up to %g s: %s", self._connect_timeout, problem)
                     is_logged = True
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(RECONNECT_PAUSE_S)
 
     def _step_payload(self, action: ActionT | Mapping[str, Any]) -> dict[str, Any]:
         """Payload of an action; a mapping travels as it is, so that the server judges it."""
@@ -103,9 +103,9 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
         return state
 
 
-def _is_away(problem: BaseException | None) -> bool:
+def _may_be_starting(error: BaseException | None) -> bool:
     """Whether a connection failed as it does while a server starts."""
-    if isinstance(problem, InvalidStatus):
-        return problem.response.status_code in AWAY_STATUSES
-    is_final = isinstance(problem, socket.gaierror | ssl.SSLError)
-    return isinstance(problem, OSError) and not is_final
+    if isinstance(error, InvalidStatus):
+        return error.response.status_code in UNAVAILABLE_STATUSES
+    is_final = isinstance(error, socket.gaierror | ssl.SSLError)
+    return isinstance(error, OSError) and not is_final

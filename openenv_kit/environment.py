@@ -26,16 +26,16 @@ from openenv_kit.session import Reply as Reply
 from openenv_kit.session import Session as Session
 
 if TYPE_CHECKING:
-    from openenv_kit.page.environment_view import Scenes
+    from openenv_kit.page.environment_view import EnvironmentView
     from openenv_kit.rollouts.policies import Policy
     from openenv_kit.splits import Splits
     from openenv_kit.tool import Catalogue
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
 
-GROUP = "openenv_kit.environments"
-VARIABLE, DEFAULT = "ENVIRONMENT", "metric_tracker_rl"
-DEFAULT_TASKS = 3
+ENTRY_POINT_GROUP = "openenv_kit.environments"
+ENVIRONMENT_VARIABLE, DEFAULT_ENVIRONMENT = "ENVIRONMENT", "metric_tracker_rl"
+DEFAULT_TASK_COUNT = 3
 """Named tasks of a run that names none."""
 
 
@@ -55,20 +55,20 @@ class WireModels:
 
 
 @dataclass(frozen=True)
-class Rules:
+class EpisodeLimits:
     """How episodes are played.
 
     Attributes:
         max_steps: of the longest episode that a reset without further arguments starts.
         max_submissions: of such an episode; None where there is no practice.
-        model_rounds: answers that a model has for an episode, where MAX_TOOL_ROUNDS is not set.
-        anonymous: whether plain HTTP clients may play without an episode id, one episode each.
+        max_tool_rounds: answers that a model has for an episode, where MAX_TOOL_ROUNDS is not set.
+        may_omit_episode_id: whether plain HTTP clients may play without an episode id, one episode each.
     """
 
     max_steps: int = 500
     max_submissions: int | None = None
-    model_rounds: int = 16
-    anonymous: bool = False
+    max_tool_rounds: int = 16
+    may_omit_episode_id: bool = False
 
 
 class Environment(Protocol):
@@ -94,7 +94,7 @@ class Environment(Protocol):
         """What decides bytes, labels and scores, by name; numbers of different ones never mix."""
 
     @property
-    def models(self) -> WireModels:
+    def wire_models(self) -> WireModels:
         """The typed face. A property, so that a player in process loads no framework."""
 
     @property
@@ -106,9 +106,9 @@ class Environment(Protocol):
         """Names that a reset takes, `episode_id` among them."""
 
     @property
-    def rules(self) -> Rules:
+    def episode_limits(self) -> EpisodeLimits:
         """How episodes are played; a server may lower limits that are reset arguments."""
-        return Rules()
+        return EpisodeLimits()
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
@@ -141,21 +141,21 @@ class Environment(Protocol):
         return None
 
     @property
-    def page(self) -> Scenes | None:
+    def debugger_view(self) -> EnvironmentView | None:
         """Its own part of the debugger at /web, loaded only there; by default the generic one."""
         return None
 
-    def brief(self, opening: Mapping[str, Any] | None = None) -> str:
+    def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
         """The one system prompt of the episode with this reset's observation or arguments."""
 
-    def session(self, *, debug: bool = False) -> Session:
+    def create_session(self, *, debug: bool = False) -> Session:
         """A new session; cheap."""
 
-    def groups(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
+    def result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
         """What results are grouped by, such as `{"level": "hard"}`, of an episode's reset."""
         return {}
 
-    def score_parts(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """What a final observation's score is made of: shares as floats, counts as integers.
 
         None where nothing was graded. By default every episode is graded at its end, in one piece.
@@ -163,38 +163,43 @@ class Environment(Protocol):
         return {} if observation.get("done") else None
 
 
-def observation_of(environment: Environment, reply: Reply, task_id: str) -> dict[str, Any]:
+def full_observation_from_reply(
+    environment: Environment, reply: Reply, task_id: str
+) -> dict[str, Any]:
     """Every field of the observation that a reply stands for; values may be models."""
     return {
-        **_empty(environment.models),
+        **_default_observation_fields(environment.wire_models),
         "task_id": task_id,
         "status": reply.status,
         "message": reply.message,
-        **reply.content,
+        **reply.observation_fields,
     }
 
 
-def default_tasks(environment: Environment) -> list[str]:
+def default_task_names(environment: Environment) -> list[str]:
     """Named tasks of a run that names none."""
-    return list(environment.tasks)[:DEFAULT_TASKS]
+    return list(environment.tasks)[:DEFAULT_TASK_COUNT]
 
 
 @cache
-def _empty(models: WireModels) -> dict[str, Any]:
+def _default_observation_fields(models: WireModels) -> dict[str, Any]:
     """Every field of an observation that says nothing."""
     empty: dict[str, Any] = models.observation().model_dump(exclude={"reward", "done"})
     return empty
 
 
 @cache
-def environments() -> dict[str, Any]:
+def find_environment_entry_points() -> dict[str, Any]:
     """Entry points of every environment that is installed, by name, unloaded."""
-    return {each.name: each for each in sorted(entry_points(group=GROUP), key=lambda e: e.name)}
+    return {
+        each.name: each
+        for each in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name)
+    }
 
 
-def siblings(name: str) -> Sequence[str]:
+def names_of_same_distribution(name: str) -> Sequence[str]:
     """Names of the other environments that the same distribution installs; none for an unknown."""
-    found = environments()
+    found = find_environment_entry_points()
     home = found[name].dist if name in found else None
     if home is None:
         return ()
@@ -211,8 +216,8 @@ def get_environment(name: str | None = None) -> Environment:
     Raises:
         UnknownNameError: none of that name is installed; names the nearest.
     """
-    wanted = name or os.environ.get(VARIABLE) or DEFAULT
-    found = environments()
+    wanted = name or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ENVIRONMENT
+    found = find_environment_entry_points()
     if wanted not in found:
         raise UnknownNameError("environment", wanted, found)
     loaded: Environment = found[wanted].load()

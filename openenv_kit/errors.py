@@ -23,10 +23,10 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-PREFIX = "OPENENV_KIT_"
+VARIABLE_PREFIX = "OPENENV_KIT_"
 """How the kit's variables begin."""
 
-MAX_ECHO = 80
+MAX_REPR_CHARACTERS = 80
 """Longest echo of a caller's own value inside a message, in characters."""
 
 
@@ -49,14 +49,14 @@ class InvalidValueError(ConfigurationError):
     """A value of the wrong type or outside its range."""
 
     def __init__(self, name: str, value: Any, allowed: str) -> None:
-        super().__init__(f"{name} is {echo(value)}; allowed: {allowed}.")
+        super().__init__(f"{name} is {truncated_repr(value)}; allowed: {allowed}.")
 
 
 class RefusedResetError(InvalidValueError):
     """A reset that was answered with an error, where an episode is needed to go on."""
 
-    def __init__(self, reset: Mapping[str, Any], why: str) -> None:
-        super().__init__("reset", dict(reset), f"what a reset takes ({why})")
+    def __init__(self, reset: Mapping[str, Any], reason: str) -> None:
+        super().__init__("reset", dict(reset), f"what a reset takes ({reason})")
 
 
 class UnencodableTextError(ConfigurationError):
@@ -83,26 +83,26 @@ class ModelError(KitError):
     """The model's endpoint cannot be used, or gave up.
 
     Attributes:
-        hopeless: every further call would fail alike (a key, credits, a model's name).
+        is_permanent: every further call would fail alike (a key, credits, a model's name).
     """
 
-    def __init__(self, message: str, *, hopeless: bool = False) -> None:
-        self.hopeless = hopeless
+    def __init__(self, message: str, *, is_permanent: bool = False) -> None:
+        self.is_permanent = is_permanent
         super().__init__(message)
 
 
-def echo(value: Any) -> str:
-    """Repr of a caller's value, cut to `MAX_ECHO` characters so that no error is a megaphone."""
+def truncated_repr(value: Any) -> str:
+    """Repr of a caller's value, cut to `MAX_REPR_CHARACTERS` characters so that no error is a megaphone."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # e.g. an int of more digits than Python prints
         text = f"<{type(value).__name__}>"
-    return text if len(text) <= MAX_ECHO else f"{text[: MAX_ECHO - 1]}…"
+    return text if len(text) <= MAX_REPR_CHARACTERS else f"{text[: MAX_REPR_CHARACTERS - 1]}…"
 
 
-def nearest(value: Any, allowed: Iterable[str]) -> str | None:
+def find_nearest_name(value: Any, allowed: Iterable[str]) -> str | None:
     """Closest allowed name, or None where nothing is close enough to be worth a guess."""
-    if not isinstance(value, str) or len(value) > MAX_ECHO:
+    if not isinstance(value, str) or len(value) > MAX_REPR_CHARACTERS:
         return None
     folded = {name.lower(): name for name in allowed}
     found = difflib.get_close_matches(value.strip().lower(), folded, n=1, cutoff=0.55)
@@ -112,9 +112,9 @@ def nearest(value: Any, allowed: Iterable[str]) -> str | None:
 def unknown_name_message(kind: str, value: Any, allowed: Iterable[str]) -> str:
     """One sentence: what was given, the nearest match, and everything allowed."""
     names = tuple(allowed)
-    guess = nearest(value, names)
+    guess = find_nearest_name(value, names)
     hint = f" Did you mean {guess!r}?" if guess else ""
-    return f"Unknown {kind} {echo(value)}.{hint} Allowed: {', '.join(names)}."
+    return f"Unknown {kind} {truncated_repr(value)}.{hint} Allowed: {', '.join(names)}."
 
 
 def require_name(kind: str, value: object, allowed: Collection[str]) -> str:

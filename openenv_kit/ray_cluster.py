@@ -9,18 +9,18 @@ from types import ModuleType
 
 from openenv_kit.errors import ConfigurationError
 
-UV_HOOK = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
+UV_HOOK_VARIABLE = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
 
 
 @contextmanager
-def cluster() -> Iterator[ModuleType]:
+def connect_to_ray() -> Iterator[ModuleType]:
     """The module `ray`, connected to the cluster of RAY_ADDRESS, or to a new one on this machine.
 
     Raises:
         ConfigurationError: Ray is not installed.
     """
     # Below `uv run`, workers would each copy the working directory and install it anew.
-    os.environ.setdefault(UV_HOOK, "0")
+    os.environ.setdefault(UV_HOOK_VARIABLE, "0")
     try:
         import ray
     except ImportError:

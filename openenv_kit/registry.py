@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from openenv_kit.errors import UnknownNameError
 
 
-class Named(Protocol):
+class HasName(Protocol):
     """Anything that has a name."""
 
     @property
@@ -16,12 +16,12 @@ class Named(Protocol):
         """What commands call it."""
 
 
-def first_line(declared: object) -> str:
+def first_docstring_line(documented_object: object) -> str:
     """First line of a docstring, which describes what is declared; empty where there is none."""
-    return (inspect.getdoc(declared) or "").split("\n", 1)[0]
+    return (inspect.getdoc(documented_object) or "").split("\n", 1)[0]
 
 
-Entry = TypeVar("Entry", bound=Named)
+Entry = TypeVar("Entry", bound=HasName)
 
 
 class Registry(dict[str, Entry]):

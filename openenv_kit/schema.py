@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from openenv_kit.errors import echo, nearest
+from openenv_kit.errors import find_nearest_name, truncated_repr
 
-MAX_PROBLEMS = 3
+MAX_LISTED_ERRORS = 3
 """Problems named in one message; the rest is counted."""
-KINDS = {
+JSON_TYPE_PHRASES = {
     "integer": "an integer",
     "number": "a number",
     "string": "text",
@@ -21,7 +21,7 @@ KINDS = {
     "null": "null",
 }
 """What a value of each type of JSON Schema is called."""
-COUNTED = {"string": " characters", "array": " entries"}
+LENGTH_UNITS = {"string": " characters", "array": " entries"}
 """What the limits of a type count, where they are not of the value itself."""
 
 
@@ -35,40 +35,44 @@ def json_schema(model: type[BaseModel], vocabulary: object = None) -> dict[str, 
     """
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
-    tidy = _tidy(schema, definitions, vocabulary)
+    tidy = _simplify_schema(schema, definitions, vocabulary)
     tidy.pop("description", None)
     tidy.setdefault("properties", {})
     return tidy
 
 
-def describe_problems(method: str, schema: Mapping[str, Any], error: ValidationError) -> str:
+def describe_validation_error(
+    tool_name: str, schema: Mapping[str, Any], error: ValidationError
+) -> str:
     """What was wrong with the arguments: value given, allowed, nearest match.
 
     Args:
-        method: what was called.
+        tool_name: what was called.
         schema: of its arguments, as `json_schema` makes it.
         error: what validating them found.
     """
     found = error.errors(include_url=False)
-    parts = [_problem(schema, each) for each in found[:MAX_PROBLEMS]]
-    if len(found) > MAX_PROBLEMS:
-        parts.append(f"and {len(found) - MAX_PROBLEMS} more")
-    return f"{method}: {'; '.join(parts)}."
+    parts = [_describe_error(schema, each) for each in found[:MAX_LISTED_ERRORS]]
+    if len(found) > MAX_LISTED_ERRORS:
+        parts.append(f"and {len(found) - MAX_LISTED_ERRORS} more")
+    return f"{tool_name}: {'; '.join(parts)}."
 
 
-def allowed(schema: Mapping[str, Any]) -> str:
+def describe_allowed_values(schema: Mapping[str, Any]) -> str:
     """In words what a value may be: `an integer from 0 to 9`; empty where that is anything."""
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(filter(None, map(allowed, schema["anyOf"]))))
+        return " or ".join(
+            dict.fromkeys(filter(None, map(describe_allowed_values, schema["anyOf"])))
+        )
     if "enum" in schema:
         return ", ".join(map(str, schema["enum"]))
     if "const" in schema:
         return str(schema["const"])
     kind = schema.get("type", "")
-    low, high = _limit(schema, "min"), _limit(schema, "max")
+    low, high = _bound_text(schema, "min"), _bound_text(schema, "max")
     if "exclusiveMaximum" in schema:  # of an integer, as in Field(ge=0, lt=64)
         high = str(schema["exclusiveMaximum"] - 1)
-    words, unit = KINDS.get(kind, ""), COUNTED.get(kind, "")
+    words, unit = JSON_TYPE_PHRASES.get(kind, ""), LENGTH_UNITS.get(kind, "")
     if low and high:
         return f"{words} {'of' if unit else 'from'} {low} to {high}{unit}"
     if low or high:
@@ -76,35 +80,37 @@ def allowed(schema: Mapping[str, Any]) -> str:
     return words
 
 
-def _limit(schema: Mapping[str, Any], end: str) -> str:
+def _bound_text(schema: Mapping[str, Any], bound: str) -> str:
     """One end of what a schema allows, `min` or `max`; empty where there is none."""
-    found = (schema.get(f"{end}{of}") for of in ("imum", "Length", "Items"))
+    found = (schema.get(f"{bound}{of}") for of in ("imum", "Length", "Items"))
     return next((str(each).removesuffix(".0") for each in found if each is not None), "")
 
 
-def _problem(schema: Mapping[str, Any], problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    kind, given = problem["type"], problem["input"]
+def _describe_error(schema: Mapping[str, Any], error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    kind, given = error["type"], error["input"]
     if kind == "missing":
         return f"the argument {where!r} is required"
-    field = _field_at(schema, problem["loc"][:-1] if kind == "extra_forbidden" else problem["loc"])
+    field = _subschema_at(schema, error["loc"][:-1] if kind == "extra_forbidden" else error["loc"])
     if kind == "extra_forbidden":
         names = list(field.get("properties", {}))
-        hint = _hint(problem["loc"][-1], names)
-        return f"unknown argument {echo(where)}{hint}; allowed: {', '.join(names) or 'none'}"
-    known = allowed(field)
+        hint = _nearest_name_hint(error["loc"][-1], names)
+        return (
+            f"unknown argument {truncated_repr(where)}{hint}; allowed: {', '.join(names) or 'none'}"
+        )
+    known = describe_allowed_values(field)
     if known and kind != "value_error":
-        return f"{where} is {echo(given)}{_hint(given, field.get('enum', ()))}; allowed: {known}"
-    reason = problem["msg"].removeprefix("Value error, ")
-    return f"{where} is {echo(given)}: {reason[:1].lower()}{reason[1:]}"
+        return f"{where} is {truncated_repr(given)}{_nearest_name_hint(given, field.get('enum', ()))}; allowed: {known}"
+    reason = error["msg"].removeprefix("Value error, ")
+    return f"{where} is {truncated_repr(given)}: {reason[:1].lower()}{reason[1:]}"
 
 
-def _hint(given: Any, names: Iterable[Any]) -> str:
-    guess = nearest(given, map(str, names))
+def _nearest_name_hint(value: Any, names: Iterable[Any]) -> str:
+    guess = find_nearest_name(value, map(str, names))
     return f" (did you mean {guess!r}?)" if guess else ""
 
 
-def _field_at(schema: Mapping[str, Any], path: Sequence[int | str]) -> Mapping[str, Any]:
+def _subschema_at(schema: Mapping[str, Any], path: Sequence[int | str]) -> Mapping[str, Any]:
     """The part of a schema that a path leads to; a part that names an alternative leads nowhere."""
     for part in path:
         for each in (schema, *schema.get("anyOf", ())):
@@ -117,32 +123,36 @@ def _field_at(schema: Mapping[str, Any], path: Sequence[int | str]) -> Mapping[s
     return schema
 
 
-def _tidy(node: Any, definitions: dict[str, Any], vocabulary: object) -> Any:
+def _simplify_schema(node: Any, definitions: dict[str, Any], vocabulary: object) -> Any:
     if isinstance(node, list):
-        return [_tidy(each, definitions, vocabulary) for each in node]
+        return [_simplify_schema(each, definitions, vocabulary) for each in node]
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
-        return _tidy(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions, vocabulary)
+        return _simplify_schema(
+            definitions[node["$ref"].rsplit("/", 1)[-1]], definitions, vocabulary
+        )
     out = {
-        key: {name: _tidy(value, definitions, vocabulary) for name, value in each.items()}
+        key: {
+            name: _simplify_schema(value, definitions, vocabulary) for name, value in each.items()
+        }
         if key == "properties"
-        else _tidy(each, definitions, vocabulary)
+        else _simplify_schema(each, definitions, vocabulary)
         for key, each in node.items()
         if key not in ("title", "names", "additionalProperties")
     }
     if "names" in node:
-        _list_names(out, list(getattr(vocabulary, node["names"])))
+        _set_allowed_names(out, list(getattr(vocabulary, node["names"])))
     return out
 
 
-def _list_names(field: dict[str, Any], allowed: list[str]) -> None:
+def _set_allowed_names(field_schema: dict[str, Any], allowed_names: list[str]) -> None:
     """Put the allowed names where the text is: in the field, its items, or its alternatives."""
-    if field.get("type") == "array":
-        field["items"] = {"type": "string", "enum": allowed}
-    elif "anyOf" in field:
-        for option in field["anyOf"]:
+    if field_schema.get("type") == "array":
+        field_schema["items"] = {"type": "string", "enum": allowed_names}
+    elif "anyOf" in field_schema:
+        for option in field_schema["anyOf"]:
             if option.get("type") == "string":
-                option["enum"] = allowed
+                option["enum"] = allowed_names
     else:
-        field["enum"] = allowed
+        field_schema["enum"] = allowed_names

@@ -10,11 +10,11 @@ import os
 
 from openenv_kit.errors import InvalidValueError
 
-SEALED = "sealed"
+SEALED_SPLIT = "sealed"
 """Name of the split."""
 
 SALT_VARIABLE = "OPENENV_KIT_SEALED_SALT"
-MIN_SALT = 32
+MIN_SALT_CHARACTERS = 32
 """Shortest salt, in characters: a commitment to a shorter one could be guessed."""
 
 
@@ -23,22 +23,24 @@ def is_sealed_split(split: object) -> bool:
 
     The part of a sealed split that belongs to one level is sealed too, such as `sealed_rung_1`.
     """
-    return isinstance(split, str) and SEALED in split.split("_")
+    return isinstance(split, str) and SEALED_SPLIT in split.split("_")
 
 
-def has_salt() -> bool:
+def has_sealed_salt() -> bool:
     """Whether any salt is set."""
     return bool(os.environ.get(SALT_VARIABLE))
 
 
-def sealed_salt() -> str:
+def read_sealed_salt() -> str:
     """The salt.
 
     Raises:
         InvalidValueError: none is set, or it is too short. Never repeats it.
     """
     salt = os.environ.get(SALT_VARIABLE, "")
-    if len(salt) >= MIN_SALT:
+    if len(salt) >= MIN_SALT_CHARACTERS:
         return salt
     given = f"<{len(salt)} characters>" if salt else None
-    raise InvalidValueError(SALT_VARIABLE, given, f"a secret of at least {MIN_SALT} characters")
+    raise InvalidValueError(
+        SALT_VARIABLE, given, f"a secret of at least {MIN_SALT_CHARACTERS} characters"
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from openenv_kit.errors import KitError, UnencodableTextError
 from openenv_kit.sealed_split import is_sealed_split
-from openenv_kit.unencodable_text import find_unencodable
+from openenv_kit.unencodable_text import describe_unencodable_text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -17,13 +17,13 @@ ERROR, COMPLETED = "error", "completed"
 """Status of a reply to a call that could not be carried out, and of one after the end."""
 REWARDS = GRADED, EXACT = ("graded", "exact")
 """What an end may pay, by the name in a reset: the score; or 1 for all that was asked, else 0."""
-COMPONENTS = "reward_components"
+SCORE_COMPONENTS_KEY = "reward_components"
 """In `info` at the end: what each reward would pay, and the shares that the score is made of."""
-REASON = "reason"
+END_REASON_KEY = "reason"
 """In `info` at an end without a report: why, such as `max_steps`."""
-GROUNDED = "grounded"
+EVIDENCE_SHARE_KEY = "grounded"
 """In `info` at the end: of what was right, the share whose evidence the player had read."""
-LAST_STEPS = 3
+ANNOUNCE_STEPS_LEFT_BELOW = 3
 """With fewer steps left than this, replies say how many."""
 
 
@@ -36,7 +36,7 @@ class Reply:
         message: one or two sentences, written for the player.
         reward: of this step; the score on the last one. None where a reset has none to tell.
         done: whether the episode is over.
-        content: the observation's fields that this reply fills; the others keep their defaults.
+        observation_fields: the observation's fields that this reply fills; the others keep their defaults.
         info: what is told beside the observation: `info` over HTTP, `metadata` on a WebSocket.
     """
 
@@ -44,7 +44,7 @@ class Reply:
     message: str
     reward: float | None = 0.0
     done: bool = False
-    content: dict[str, Any] = field(default_factory=dict)
+    observation_fields: dict[str, Any] = field(default_factory=dict)
     info: dict[str, Any] | None = None
 
 
@@ -67,7 +67,7 @@ class Session:
 
     last_slow_result: dict[str, Any] | None = None
     _stored_slow_result: dict[str, Any] | None = None
-    progress: type[BaseModel]
+    state_model: type[BaseModel]
     """Model of `state`, with the fields `step_count`, `task_id`, `max_steps` and `status`."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Session:
         self.done = self.is_sealed = False
         self._final_reward: float | None = None
 
-    def start(self, **arguments: Any) -> Reply:
+    def start_episode(self, **arguments: Any) -> Reply:
         """Start an episode: set `task_id` and `max_steps`, and give the reply to the reset.
 
         Raises:
@@ -84,18 +84,18 @@ class Session:
         """
         raise NotImplementedError
 
-    def act(self, action: Mapping[str, Any]) -> Reply:
+    def execute_action(self, action: Mapping[str, Any]) -> Reply:
         """Carry out one step of the running episode; a KitError refuses it, at the cost of a step.
 
         The action is read here, as it arrived: there is no other way in.
         """
         raise NotImplementedError
 
-    def identity(self) -> Mapping[str, Any]:
+    def episode_identity(self) -> Mapping[str, Any]:
         """What makes the episode: configuration and rules of play, JSON-ready. Never shown."""
         raise NotImplementedError
 
-    def state_fields(self) -> Mapping[str, Any]:
+    def extra_state_fields(self) -> Mapping[str, Any]:
         """Further fields of `state`: never a label, a seed or a score in the making."""
         return {}
 
@@ -104,27 +104,27 @@ class Session:
         """Return roughly how many bytes the session keeps alive; a server bounds them in total."""
         return 60_000
 
-    def refused(self, problem: str) -> Reply:
+    def error_reply(self, message: str) -> Reply:
         """The reply to a call that cannot be carried out."""
-        return Reply(ERROR, problem)
+        return Reply(ERROR, message)
 
-    def idle(self) -> Reply:
+    def no_episode_reply(self) -> Reply:
         """The reply to a step before the first reset."""
-        return self.refused("No episode is running: call reset first.")
+        return self.error_reply("No episode is running: call reset first.")
 
-    def ended(self) -> Reply:
+    def episode_over_reply(self) -> Reply:
         """The reply to a step after the end."""
         return Reply(COMPLETED, "The episode is over: call reset for another one.", done=True)
 
-    def exhausted(self) -> Reply:
+    def step_limit_reply(self) -> Reply:
         """The reply to the step that is one too many."""
         problem = (
             f"More than {self.max_steps} steps were taken (max_steps): the episode ends with "
             "score 0 and nothing was graded."
         )
-        return Reply(COMPLETED, problem, done=True, info={REASON: "max_steps"})
+        return Reply(COMPLETED, problem, done=True, info={END_REASON_KEY: "max_steps"})
 
-    def sealed_content(self, score: float | None) -> dict[str, Any]:
+    def sealed_end_fields(self, score: float | None) -> dict[str, Any]:
         """Return the observation's fields at and after the end of a sealed episode.
 
         Args:
@@ -132,11 +132,11 @@ class Session:
         """
         return {}
 
-    def sealed_info(self, score: float | None, error: str | None) -> dict[str, Any] | None:
+    def sealed_end_info(self, score: float | None, error: str | None) -> dict[str, Any] | None:
         """Return what a sealed episode's replies contain beside the observation at the end.
 
         Args:
-            score: see `sealed_content`.
+            score: see `sealed_end_fields`.
             error: why a step was rejected because the episode is over; None at the end itself.
         """
         return None
@@ -144,11 +144,11 @@ class Session:
     def reset(self, **arguments: Any) -> Reply:
         """Start an episode; one that cannot be made leaves the running one as it was."""
         try:
-            if problem := find_unencodable(arguments, "reset"):
+            if problem := describe_unencodable_text(arguments, "reset"):
                 raise UnencodableTextError(problem)
-            reply = self.start(**arguments)
+            reply = self.start_episode(**arguments)
         except KitError as problem:
-            reply = self.refused(str(problem))
+            reply = self.error_reply(str(problem))
             reply.done = self.done
             return self._hide_grade(reply) if self.done else reply
         self.steps, self.done, self._final_reward = 0, reply.done, None
@@ -164,31 +164,31 @@ class Session:
         """
         self.last_slow_result = None
         if not self.task_id:
-            return self.idle()
+            return self.no_episode_reply()
         if self.done:
             return self._reject_late_step()
-        if problem := find_unencodable(action, "action"):
-            return self.refused(problem)
+        if problem := describe_unencodable_text(action, "action"):
+            return self.error_reply(problem)
         self.steps += 1
         if self.steps > self.max_steps:
             self.done = True
-            reply = self.exhausted()
+            reply = self.step_limit_reply()
             reply.done = True
-            return self._finish(reply)
+            return self._finalize_end_reply(reply)
         try:
-            reply = self.act(action)
+            reply = self.execute_action(action)
         except KitError as problem:
-            reply = self.refused(str(problem))
+            reply = self.error_reply(str(problem))
         self.done = reply.done
         if reply.done:
-            return self._finish(reply)
+            return self._finalize_end_reply(reply)
         left = self.max_steps - self.steps
-        if left < LAST_STEPS:
+        if left < ANNOUNCE_STEPS_LEFT_BELOW:
             note = "No step is left" if left == 0 else f"Steps left: {left}"
             reply.message = f"{reply.message} {note}."
         return reply
 
-    def slow_result(self, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def compute_slow_result(self, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return the result of this step's slow computation; for use in `act`, once in a step.
 
         A server stores the result with the action, refusals included. When it rebuilds the episode,
@@ -201,7 +201,7 @@ class Session:
         self.last_slow_result = compute() if stored is None else stored
         return self.last_slow_result
 
-    def replay_step(
+    def repeat_stored_step(
         self, action: Mapping[str, Any], slow_result: dict[str, Any] | None = None
     ) -> Reply:
         """Repeat a step of a stored episode, with the slow result that was stored with it."""
@@ -213,26 +213,26 @@ class Session:
 
     def _reject_late_step(self) -> Reply:
         """Return the reply to a step after the end, without a reward."""
-        reply = self.ended()
+        reply = self.episode_over_reply()
         reply.done, reply.reward = True, 0.0
         return self._hide_grade(reply)
 
     def _hide_grade(self, reply: Reply) -> Reply:
         """Remove all but the score of a sealed episode from a reply that rejects a call."""
         if self.is_sealed:
-            if reply.content:
-                reply.content = self.sealed_content(self._final_reward)
+            if reply.observation_fields:
+                reply.observation_fields = self.sealed_end_fields(self._final_reward)
             if reply.info is not None:
-                reply.info = self.sealed_info(self._final_reward, reply.message)
+                reply.info = self.sealed_end_info(self._final_reward, reply.message)
         return reply
 
-    def _finish(self, reply: Reply) -> Reply:
+    def _finalize_end_reply(self, reply: Reply) -> Reply:
         """Remember the final reward; of a sealed episode, keep nothing but the score."""
         self._final_reward = reply.reward
         if self.is_sealed:
             reply.message = f"The episode is over. Score: {reply.reward or 0.0:.4f}."
-            reply.content = self.sealed_content(reply.reward)
-            reply.info = self.sealed_info(reply.reward, None)
+            reply.observation_fields = self.sealed_end_fields(reply.reward)
+            reply.info = self.sealed_end_info(reply.reward, None)
         return reply
 
     def state(self) -> BaseModel:
@@ -241,11 +241,11 @@ class Session:
         `status` is idle, running or completed.
         """
         if not self.task_id:
-            return self.progress()
-        return self.progress(
+            return self.state_model()
+        return self.state_model(
             step_count=self.steps,
             task_id=self.task_id,
             max_steps=self.max_steps,
             status=COMPLETED if self.done else "running",
-            **self.state_fields(),
+            **self.extra_state_fields(),
         )

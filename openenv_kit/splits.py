@@ -28,10 +28,10 @@ from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from openenv_kit.errors import require_integer, require_name
-from openenv_kit.sealed_split import SEALED as SEALED  # part of this module's interface
-from openenv_kit.sealed_split import has_salt, sealed_salt
+from openenv_kit.sealed_split import SEALED_SPLIT as SEALED_SPLIT  # part of this module's interface
+from openenv_kit.sealed_split import has_sealed_salt, read_sealed_salt
 
-SESSIONS = "sessions"
+SESSIONS_SPLIT = "sessions"
 """Split that MCP sessions without an episode play, and nothing else offers."""
 
 Config = TypeVar("Config")
@@ -71,13 +71,13 @@ class HashedTask(Generic[Config]):
 
     Attributes:
         config: what its episode is made from; that of a sealed task stays on the server.
-        shown: what may be told about the task beside its position.
+        public_fields: what may be told about the task beside its position.
     """
 
     split: str
     index: int
     config: Config
-    shown: Mapping[str, Any] = field(default_factory=dict)
+    public_fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def task_id(self) -> str:
@@ -91,7 +91,7 @@ class HashedTask(Generic[Config]):
     def as_dict(self) -> dict[str, Any]:
         """What may be told about the task: never its seed or its answer."""
         reset = self.reset_arguments()
-        return {"id": self.task_id, **reset, **self.shown, "reset": reset}
+        return {"id": self.task_id, **reset, **self.public_fields, "reset": reset}
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,25 +105,29 @@ class HashedSplits(Generic[Config, Stratum]):
             a fifth shares the bits of the first, and no two of their seeds are the same but by a
             chance of about 2⁻⁶² each.
         strata: what each block holds once; a split has `blocks × len(strata)` tasks.
-        make: the configuration of a seed (0 to 2⁶⁴ − 1) and a stratum.
-        shown: what `as_dict` tells of a configuration.
-        identity: text that stands for a configuration in the commitment.
+        make_config: the configuration of a seed (0 to 2⁶⁴ − 1) and a stratum.
+        public_fields_of: what `as_dict` tells of a configuration.
+        identity_of: text that stands for a configuration in the commitment.
     """
 
     domain: str
     blocks: Mapping[str, int]
     strata: Sequence[Stratum]
-    make: Callable[[int, Stratum], Config]
-    shown: Callable[[Config], Mapping[str, Any]] = lambda _: {}
-    identity: Callable[[Config], str] = repr
+    make_config: Callable[[int, Stratum], Config]
+    public_fields_of: Callable[[Config], Mapping[str, Any]] = lambda _: {}
+    identity_of: Callable[[Config], str] = repr
 
     def __post_init__(self) -> None:
-        require_integer("number of splits", len(self.blocks.keys() - {SESSIONS}), 1, 4)
+        require_integer("number of splits", len(self.blocks.keys() - {SESSIONS_SPLIT}), 1, 4)
         require_integer("number of strata", len(self.strata), 1, 2**32)
 
     def names(self) -> list[str]:
         """Splits to train and measure on; the sealed one only where its secret is set."""
-        return [name for name in self.blocks if name != SESSIONS and (name != SEALED or has_salt())]
+        return [
+            name
+            for name in self.blocks
+            if name != SESSIONS_SPLIT and (name != SEALED_SPLIT or has_sealed_salt())
+        ]
 
     def size(self, split: str) -> int:
         """Number of tasks of a split.
@@ -141,67 +145,71 @@ class HashedSplits(Generic[Config, Stratum]):
             InvalidValueError: no such position, or a sealed task without a proper secret.
         """
         require_integer("index", index, 0, self.size(split) - 1)
-        salt = sealed_salt() if split == SEALED else ""
+        salt = read_sealed_salt() if split == SEALED_SPLIT else ""
         block, place = divmod(index, len(self.strata))
-        stratum = self.strata[_order(self.domain, split, block, len(self.strata), salt)[place]]
-        low = int.from_bytes(_hash(self.domain, salt, f"seed|{split}|{index}")[:8], "big") >> 2
-        config = self.make((list(self.blocks).index(split) % 4 << 62) | low, stratum)
-        return HashedTask(split, index, config, self.shown(config))
+        stratum = self.strata[
+            _stratum_order(self.domain, split, block, len(self.strata), salt)[place]
+        ]
+        low = (
+            int.from_bytes(_keyed_hash(self.domain, salt, f"seed|{split}|{index}")[:8], "big") >> 2
+        )
+        config = self.make_config((list(self.blocks).index(split) % 4 << 62) | low, stratum)
+        return HashedTask(split, index, config, self.public_fields_of(config))
 
-    def commitment(self) -> str:
+    def sealed_commitment(self) -> str:
         """SHA-256 over the secret and every sealed task, in hexadecimal; it tells nothing of them.
 
         Raises:
             UnknownNameError: no split is sealed.
             InvalidValueError: no proper secret is set.
         """
-        size = self.size(SEALED)
-        digest = hashlib.sha256(f"{self.domain}|commitment|{sealed_salt()}".encode())
+        size = self.size(SEALED_SPLIT)
+        digest = hashlib.sha256(f"{self.domain}|commitment|{read_sealed_salt()}".encode())
         for index in range(size):
-            digest.update(self.identity(self.task(SEALED, index).config).encode())
+            digest.update(self.identity_of(self.task(SEALED_SPLIT, index).config).encode())
         return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
-class RungSplits(HashedSplits[Config, Stratum]):
+class PerLevelSplits(HashedSplits[Config, Stratum]):
     """Splits of an environment, with further splits for each of its rungs: `train_rung_1`, ….
 
     `names` lists the environment's own splits only, so that rungs enter no leaderboard.
 
     Attributes:
-        rungs: splits of each rung, by the rung's name. Each needs a `domain` of its own.
+        splits_by_level: splits of each rung, by the rung's name. Each needs a `domain` of its own.
     """
 
-    rungs: Mapping[str, HashedSplits[Config, Any]] = field(default_factory=dict)
+    splits_by_level: Mapping[str, HashedSplits[Config, Any]] = field(default_factory=dict)
 
-    def rung_split(self, split: str, rung: str) -> str:
+    def level_split_name(self, split: str, level: str) -> str:
         """Return the name of a rung's share of a split, such as `train_rung_1`.
 
         Raises:
             UnknownNameError: no such rung, or the rung has no such split; names the nearest.
         """
-        splits = self.rungs[require_name("level", rung, self.rungs)]
-        return f"{require_name('split', split, splits.blocks)}_{rung}"
+        splits = self.splits_by_level[require_name("level", level, self.splits_by_level)]
+        return f"{require_name('split', split, splits.blocks)}_{level}"
 
     def size(self, split: str) -> int:
-        found = self._of_rung(split)
+        found = self._find_level_split(split)
         return found.splits.size(found.split) if found else super().size(split)
 
     def task(self, split: str, index: int) -> HashedTask[Config]:
-        found = self._of_rung(split)
+        found = self._find_level_split(split)
         if found is None:
             return super().task(split, index)
         return replace(found.splits.task(found.split, index), split=split)
 
-    def _of_rung(self, split: str) -> _RungSplit | None:
+    def _find_level_split(self, split: str) -> _LevelSplit | None:
         """Return the rung's splits and the split among them, None for another name.
 
         Raises:
             UnknownNameError: the name is of no split at all; names the nearest.
         """
         named = {
-            f"{name}_{rung}": _RungSplit(splits, name)
-            for rung, splits in self.rungs.items()
+            f"{name}_{rung}": _LevelSplit(splits, name)
+            for rung, splits in self.splits_by_level.items()
             for name in splits.blocks
         }
         if require_name("split", split, (*self.blocks, *named)) in self.blocks:
@@ -209,32 +217,37 @@ class RungSplits(HashedSplits[Config, Stratum]):
         return named[split]
 
 
-class _RungSplit(NamedTuple):
+class _LevelSplit(NamedTuple):
     """A split among those of one rung."""
 
     splits: HashedSplits[Any, Any]
     split: str
 
 
-def _hash(domain: str, salt: str, text: str) -> bytes:
+def _keyed_hash(domain: str, salt: str, text: str) -> bytes:
     """Keyed hash; the key of public splits is empty."""
     return hmac.new(salt.encode(), f"{domain}|{text}".encode(), hashlib.sha256).digest()
 
 
 @lru_cache(maxsize=64)
-def _order(domain: str, split: str, block: int, strata: int, salt: str) -> tuple[int, ...]:
+def _stratum_order(
+    domain: str, split: str, block: int, stratum_count: int, salt: str
+) -> tuple[int, ...]:
     """Order of the strata within a block."""
-    keys = [_hash(domain, salt, f"order|{split}|{block}|{number}") for number in range(strata)]
-    return tuple(sorted(range(strata), key=keys.__getitem__))
+    keys = [
+        _keyed_hash(domain, salt, f"order|{split}|{block}|{number}")
+        for number in range(stratum_count)
+    ]
+    return tuple(sorted(range(stratum_count), key=keys.__getitem__))
 
 
-def hashed_seed(text: str) -> int:
+def seed_from_text(text: str) -> int:
     """Seed that a text stands for, 64 bits of its SHA-256: nobody guesses it by counting."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
 @lru_cache(maxsize=64)
-def tasks_of_level(splits: HashedSplits[Any, Any], split: str, level: str) -> tuple[int, ...]:
+def indices_of_level(splits: HashedSplits[Any, Any], split: str, level: str) -> tuple[int, ...]:
     """Positions of a split's tasks whose configuration has that `difficulty`."""
     places = range(splits.size(split))
     return tuple(n for n in places if splits.task(split, n).config.difficulty == level)

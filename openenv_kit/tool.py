@@ -22,14 +22,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from openenv_kit.errors import ToolArgumentError, echo, unknown_name_message
-from openenv_kit.registry import Registry, first_line
-from openenv_kit.schema import describe_problems, json_schema
+from openenv_kit.errors import ToolArgumentError, truncated_repr, unknown_name_message
+from openenv_kit.registry import Registry, first_docstring_line
+from openenv_kit.schema import describe_validation_error, json_schema
 
 Action = dict[str, Any]
 
 
-class Arguments(BaseModel):
+class ToolArguments(BaseModel):
     """Base of argument models that refuse unknown names; without it, a model ignores them."""
 
     model_config = ConfigDict(extra="forbid")
@@ -42,74 +42,76 @@ class Tool:
     Attributes:
         name: what a model calls it by.
         description: one line, written for models.
-        arguments: typed model of its arguments; it says by its `extra` whether unknown names are
+        arguments_type: typed model of its arguments; it says by its `extra` whether unknown names are
             refused.
         run: carries out a call, given what the environment plays with and the arguments; None
             where the session does so itself.
-        reads_only: whether a call leaves the episode as it was.
-        finishes: whether a call hands in the result and ends the episode.
-        shows_data: whether its result holds data of the episode, and not only what the caller
+        is_read_only: whether a call leaves the episode as it was.
+        is_final: whether a call hands in the result and ends the episode.
+        has_episode_data: whether its result holds data of the episode, and not only what the caller
             gave or what everybody knows.
-        slow: whether a call may take longer than a server should wait; then such calls take turns
+        is_slow: whether a call may take longer than a server should wait; then such calls take turns
             in threads of their own, and the environment's resets are made in threads.
         vocabulary: holds the lists that marked arguments take their names from; see `json_schema`.
     """
 
     name: str
     description: str
-    arguments: type[BaseModel]
+    arguments_type: type[BaseModel]
     run: Callable[[Any, Any], Any] | None = None
-    reads_only: bool = True
-    finishes: bool = False
-    shows_data: bool = True
-    slow: bool = False
+    is_read_only: bool = True
+    is_final: bool = False
+    has_episode_data: bool = True
+    is_slow: bool = False
     vocabulary: object = None
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
         """JSON Schema of its arguments: an object without references."""
-        return json_schema(self.arguments, self.vocabulary)
+        return json_schema(self.arguments_type, self.vocabulary)
 
-    def read(self, given: object, called: str = "arguments") -> Any:
+    def validate_arguments(self, arguments: object, field_name: str = "arguments") -> Any:
         """Arguments of a call, validated; null stands for an optional one that was left out.
 
         Args:
-            given: the arguments as they arrived.
-            called: what the field they arrived in is called.
+            arguments: the arguments as they arrived.
+            field_name: what the field they arrived in is called.
 
         Raises:
             ToolArgumentError: says which is wrong, what is allowed and the nearest match.
         """
-        if not isinstance(given, Mapping):
-            problem = f"{called} of {self.name} is {echo(given)}; allowed: an object."
-            raise ToolArgumentError(problem + self.undone)
-        fields = self.arguments.model_fields
+        if not isinstance(arguments, Mapping):
+            problem = (
+                f"{field_name} of {self.name} is {truncated_repr(arguments)}; allowed: an object."
+            )
+            raise ToolArgumentError(problem + self.not_executed_note)
+        fields = self.arguments_type.model_fields
         # Models send null for an optional argument that they leave out.
         left_out = {
             name
-            for name, value in given.items()
+            for name, value in arguments.items()
             if value is None and name in fields and not fields[name].is_required()
         }
         try:
-            return self.arguments.model_validate(
-                {name: value for name, value in given.items() if name not in left_out}
+            return self.arguments_type.model_validate(
+                {name: value for name, value in arguments.items() if name not in left_out}
             )
         except ValidationError as error:
-            problem = describe_problems(self.name, self.parameters, error)
-            raise ToolArgumentError(problem + self.undone) from None
+            problem = describe_validation_error(self.name, self.parameters, error)
+            raise ToolArgumentError(problem + self.not_executed_note) from None
 
-    def call(self, play: Any, given: object, called: str = "arguments") -> Any:
+    def call(self, context: Any, arguments: object, field_name: str = "arguments") -> Any:
         """Validate the arguments and run; see `read` for what it raises."""
         if self.run is None:
             raise TypeError(f"{self.name} is carried out by the session")
-        return self.run(play, self.read(given, called))
+        return self.run(context, self.validate_arguments(arguments, field_name))
 
     @property
-    def undone(self) -> str:
+    def not_executed_note(self) -> str:
         """What is said of a call that was refused; nothing of one that only reads."""
-        if self.reads_only:
+        if self.is_read_only:
             return ""
-        return " Nothing was submitted." if self.finishes else " Nothing was done."
+        return " Nothing was submitted." if self.is_final else " Nothing was done."
 
     def as_chat_tool(self) -> dict[str, Any]:
         """The form that chat endpoints and chat templates take."""
@@ -122,7 +124,7 @@ class Tool:
             "name": self.name,
             "description": self.description,
             "inputSchema": self.parameters,
-            "annotations": {"readOnlyHint": self.reads_only, "openWorldHint": False},
+            "annotations": {"readOnlyHint": self.is_read_only, "openWorldHint": False},
         }
 
 
@@ -138,7 +140,7 @@ class Tools(Registry[Tool]):
         super().__init__(kind)
         self.vocabulary = vocabulary
 
-    def tool(self, arguments: type[BaseModel], **options: Any) -> Callable[[Any], Any]:
+    def tool(self, arguments_type: type[BaseModel], **options: Any) -> Callable[[Any], Any]:
         """Decorator: declare a function as the tool of its own name.
 
         The first line of its docstring is the description that models read. `options` are further
@@ -148,22 +150,24 @@ class Tools(Registry[Tool]):
         def declare(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             name = options.pop("name", function.__name__)
             given = {"vocabulary": self.vocabulary, **options}
-            self.add(Tool(name, first_line(function), arguments, function, **given))
+            self.add(Tool(name, first_docstring_line(function), arguments_type, function, **given))
             return function
 
         return declare
 
 
-def _tool_action(name: str, arguments: Mapping[str, Any]) -> Action:
+def _default_action_of_tool_call(name: str, arguments: Mapping[str, Any]) -> Action:
     return {"tool": name, "arguments": dict(arguments)}
 
 
-def _tool_called(action: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _default_tool_call_of_action(action: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return str(action.get("tool")), dict(action.get("arguments") or {})
 
 
-def _observed(introduction: str, answer: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    return {"message": introduction} if answer is None else answer
+def _default_observation_from_messages(
+    first_user_message: str, last_tool_result: Mapping[str, Any] | None
+) -> Mapping[str, Any]:
+    return {"message": first_user_message} if last_tool_result is None else last_tool_result
 
 
 @dataclass(frozen=True)
@@ -172,40 +176,44 @@ class Catalogue:
 
     Attributes:
         tools: the tools, in the order models see them.
-        answer: what a model is told of an observation; values may be pydantic models.
-        introduction: the first user message of an episode, from its reset's observation.
-        observed: what a scripted policy reads that stands in for a model, from the introduction
+        format_tool_result: what a model is told of an observation; values may be pydantic models.
+        first_user_message: the first user message of an episode, from its reset's observation.
+        observation_from_messages: what a scripted policy reads that stands in for a model, from the introduction
             and the last answer, which is None at first; inverse of the two above.
-        to_action: the action of a tool call; by default `{"tool", "arguments"}`.
-        called: name and arguments of the call that an action stands for; inverse of `to_action`.
+        action_of_tool_call: the action of a tool call; by default `{"tool", "arguments"}`.
+        tool_call_of_action: name and arguments of the call that an action stands for; inverse of `to_action`.
         gauges: what a server reports of the tools while they work, by a short name: functions that
             return a number at once, such as how many queries run.
-        in_force: the tools that an episode offers, for `offered`; None where all episodes offer
+        select_tools: the tools that an episode offers, for `offered`; None where all episodes offer
             all. Tools that no episode offers together may share a name.
     """
 
     tools: Sequence[Tool]
-    answer: Callable[[Mapping[str, Any]], dict[str, Any]]
-    introduction: Callable[[Mapping[str, Any]], str] = lambda opening: str(opening["message"])
-    observed: Callable[[str, Mapping[str, Any] | None], Mapping[str, Any]] = _observed
-    to_action: Callable[[str, Mapping[str, Any]], Action] = _tool_action
-    called: Callable[[Mapping[str, Any]], tuple[str, dict[str, Any]]] = _tool_called
-    in_force: Callable[[Mapping[str, Any]], Sequence[Tool]] | None = None
+    format_tool_result: Callable[[Mapping[str, Any]], dict[str, Any]]
+    first_user_message: Callable[[Mapping[str, Any]], str] = lambda opening: str(opening["message"])
+    observation_from_messages: Callable[[str, Mapping[str, Any] | None], Mapping[str, Any]] = (
+        _default_observation_from_messages
+    )
+    action_of_tool_call: Callable[[str, Mapping[str, Any]], Action] = _default_action_of_tool_call
+    tool_call_of_action: Callable[[Mapping[str, Any]], tuple[str, dict[str, Any]]] = (
+        _default_tool_call_of_action
+    )
+    select_tools: Callable[[Mapping[str, Any]], Sequence[Tool]] | None = None
     gauges: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
-    def offered(self, episode: Mapping[str, Any] | None = None) -> Catalogue:
+    def for_episode(self, reset_fields: Mapping[str, Any] | None = None) -> Catalogue:
         """The tools that one episode offers.
 
         Args:
-            episode: the observation of its reset, or else the reset's arguments, which may be
+            reset_fields: the observation of its reset, or else the reset's arguments, which may be
                 fewer; None for a reset without any.
         """
-        if self.in_force is None:
+        if self.select_tools is None:
             return self
-        return replace(self, tools=self.in_force(episode or {}))
+        return replace(self, tools=self.select_tools(reset_fields or {}))
 
     @cached_property
-    def names(self) -> list[str]:
+    def tool_names(self) -> list[str]:
         """Every tool's name, once."""
         return list(dict.fromkeys(tool.name for tool in self.tools))
 
@@ -215,26 +223,26 @@ class Catalogue:
         return [tool.as_chat_tool() for tool in self.tools]
 
     @cached_property
-    def slow(self) -> bool:
+    def has_slow_tools(self) -> bool:
         """Whether any call may take long; see `Tool`."""
-        return any(tool.slow for tool in self.tools)
+        return any(tool.is_slow for tool in self.tools)
 
     def is_slow_call(self, action: Mapping[str, Any]) -> bool:
         """Return whether an action, valid or not, calls a slow tool."""
         try:
-            name = self.called(action)[0]
+            name = self.tool_call_of_action(action)[0]
         except (TypeError, ValueError, AttributeError):  # the session says what is wrong with it
             return False
-        return any(tool.slow for tool in self.tools if tool.name == name)
+        return any(tool.is_slow for tool in self.tools if tool.name == name)
 
-    def find(self, name: object) -> Tool:
+    def find_tool(self, name: object) -> Tool:
         """The tool of that name; a ToolArgumentError names the nearest where there is none."""
         for tool in self.tools:
             if tool.name == name:
                 return tool
-        raise ToolArgumentError(unknown_name_message("tool", name, self.names))
+        raise ToolArgumentError(unknown_name_message("tool", name, self.tool_names))
 
-    def action(self, name: object, arguments: Any) -> Action:
+    def build_action(self, tool_name: object, arguments: Any) -> Action:
         """The action of a tool call.
 
         The session validates the arguments of a call that reads. Those of one that acts are
@@ -244,12 +252,12 @@ class Catalogue:
             ToolArgumentError: no such tool, arguments that are not an object, or wrong arguments
                 of a call that acts.
         """
-        tool = self.find(name)
-        if not (tool.reads_only and isinstance(arguments, Mapping)):
-            tool.read(arguments)
-        return self.to_action(tool.name, arguments)
+        tool = self.find_tool(tool_name)
+        if not (tool.is_read_only and isinstance(arguments, Mapping)):
+            tool.validate_arguments(arguments)
+        return self.action_of_tool_call(tool.name, arguments)
 
 
-def compact(value: Any) -> str:
+def compact_json(value: Any) -> str:
     """One line of ASCII JSON without spaces; pydantic models become objects."""
     return json.dumps(value, separators=(",", ":"), default=lambda model: model.model_dump())

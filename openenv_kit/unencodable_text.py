@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from openenv_kit.errors import echo
+from openenv_kit.errors import truncated_repr
 
 
 def is_encodable(text: str) -> bool:
@@ -20,24 +20,24 @@ def is_encodable(text: str) -> bool:
     return True
 
 
-def find_unencodable(value: Any, name: str) -> str | None:
+def describe_unencodable_text(value: Any, value_name: str) -> str | None:
     """Return what is wrong with the first text in a JSON value that UTF-8 cannot encode.
 
     Args:
         value: the value; names of fields are looked at too.
-        name: what the value is called.
+        value_name: what the value is called.
 
     Returns:
         A sentence that names the place, the text and what is allowed; None if nothing is wrong.
     """
     if _is_all_encodable(value):
         return None
-    waiting = [(name, value)]
+    waiting = [(value_name, value)]
     while waiting:
         path, item = waiting.pop()
         if isinstance(item, str) and not is_encodable(item):
             return (
-                f"{path} is {echo(item)}, which contains half of a surrogate pair; allowed: text "
+                f"{path} is {truncated_repr(item)}, which contains half of a surrogate pair; allowed: text "
                 "that UTF-8 can encode."
             )
         if isinstance(item, dict):

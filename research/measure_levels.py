@@ -13,64 +13,74 @@ import typer
 from rich.console import Console
 
 from metric_tracker_rl.engine.definitions.names import GRADED, LEAN, REWARDS
-from metric_tracker_rl.engine.definitions.rungs import DIFFICULTIES, STAGES, USUAL_COUNTS
+from metric_tracker_rl.engine.definitions.rungs import (
+    CURRICULUM_RESETS,
+    DEFAULT_ANOMALY_COUNTS,
+    DIFFICULTY_BY_LEVEL,
+)
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.policies.noisy_reference import STRENGTHS, noisy_reference
-from openenv_kit.cli.common import table_of
+from metric_tracker_rl.policies.noisy_reference import RANDOM_SHARES, noisy_reference
+from openenv_kit.cli.common import build_table
 from openenv_kit.rollouts.policies import Policy
-from openenv_kit.rollouts.run_policy import moves
-from openenv_kit.session import COMPONENTS
-from openenv_kit.splits import hashed_seed
+from openenv_kit.rollouts.run_policy import iter_policy_steps
+from openenv_kit.session import SCORE_COMPONENTS_KEY
+from openenv_kit.splits import seed_from_text
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-Line = dict[str, Any]
+ResultLine = dict[str, Any]
 
 
 @app.command()
-def rungs(
+def measure_rungs(
     episodes: Annotated[int, typer.Option(min=1, help="Episodes of each rung.")] = 100,
     out: Annotated[Path | None, typer.Option(help="Write the results as JSON.")] = None,
 ) -> None:
     """Measure the mean reward on each rung of players of five strengths."""
-    lines = [line for stage in STAGES for line in ladder(stage, episodes)]
+    lines = [line for stage in CURRICULUM_RESETS for line in measure_rung(stage, episodes)]
     if out:
         found = {"versions": dict(ENVIRONMENT.versions), "episodes": episodes, "rungs": lines}
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     rows = []
-    for stage in STAGES:
+    for stage in CURRICULUM_RESETS:
         name = stage["difficulty"]
         means = [f"{line[GRADED]:.3f}" for line in lines if line["rung"] == name]
-        rows.append((name, f"{DIFFICULTIES[name]:.2f}", str(USUAL_COUNTS[name]), *means))
-    columns = ("rung", "difficulty", "anomalies", *(f"{share:.0%}" for share in STRENGTHS))
+        rows.append(
+            (name, f"{DIFFICULTY_BY_LEVEL[name]:.2f}", str(DEFAULT_ANOMALY_COUNTS[name]), *means)
+        )
+    columns = ("rung", "difficulty", "anomalies", *(f"{share:.0%}" for share in RANDOM_SHARES))
     title = "Mean graded reward of the reference with so many decisions at random"
-    Console(width=100).print(table_of(title, columns, rows))
+    Console(width=100).print(build_table(title, columns, rows))
 
 
-def ladder(stage: Mapping[str, Any], episodes: int) -> list[Line]:
+def measure_rung(rung_reset: Mapping[str, Any], episodes: int) -> list[ResultLine]:
     """By strength, the mean of every reward over episodes of a stage."""
-    name = stage["difficulty"]
+    name = rung_reset["difficulty"]
     resets = [
-        {**stage, "seed": hashed_seed(f"metric-tracker-rungs/1|{name}|{number}"), "profile": LEAN}
+        {
+            **rung_reset,
+            "seed": seed_from_text(f"metric-tracker-rungs/1|{name}|{number}"),
+            "profile": LEAN,
+        }
         for number in range(episodes)
     ]
     found = []
-    for share in STRENGTHS:
-        paid = [_paid(reset, share) for reset in resets]
+    for share in RANDOM_SHARES:
+        paid = [_rewards_of_episode(reset, share) for reset in resets]
         means = {reward: fmean(each[reward] for each in paid) for reward in REWARDS}
         found.append({"rung": name, "share": share, **means})
     return found
 
 
-def _paid(reset: Mapping[str, Any], share: float) -> dict[str, float]:
+def _rewards_of_episode(reset: Mapping[str, Any], random_share: float) -> dict[str, float]:
     """What one play of a noisy reference earns under each reward."""
     session = EpisodeSession()
-    seed = f"{reset['seed']}|{share}"
-    player = Policy("noisy", "", partial(noisy_reference, share=share, seed=seed))
-    *_, (_, last) = moves(session, player, session.reset(**reset, max_steps=128))
-    components: dict[str, float] = (last.info or {})[COMPONENTS]
+    seed = f"{reset['seed']}|{random_share}"
+    player = Policy("noisy", "", partial(noisy_reference, random_share=random_share, seed=seed))
+    *_, (_, last) = iter_policy_steps(session, player, session.reset(**reset, max_steps=128))
+    components: dict[str, float] = (last.info or {})[SCORE_COMPONENTS_KEY]
     return components
 
 

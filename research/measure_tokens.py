@@ -12,47 +12,48 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from metric_tracker_rl.audit import COUNTS
+from metric_tracker_rl.audit import ANOMALY_COUNTS
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES, VARIED
 from metric_tracker_rl.engine.episode.episode import build_episode
-from metric_tracker_rl.engine.grading.grader import grade
-from metric_tracker_rl.engine.report.parse_report import Report
+from metric_tracker_rl.engine.grading.grader import grade_report
+from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
-from metric_tracker_rl.engine.reporting_policy.labels import label
+from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.cli.common import installed, table_of
-from openenv_kit.splits import tasks_of_level
+from openenv_kit.cli.common import build_table, is_package_installed
+from openenv_kit.splits import indices_of_level
 from research.tokens import ENCODING, count_tokens
-from research.transcript import transcript
+from research.transcript import build_transcript
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 SPLIT = "validation"
 
-Line = dict[str, Any]
+ResultLine = dict[str, Any]
 
 
 @app.command()
-def modes(
+def measure_mode_tokens(
     episodes: Annotated[int, typer.Option(min=1, help="Episodes of each level.")] = 60,
     out: Annotated[Path | None, typer.Option(help="Write the results as JSON.")] = None,
 ) -> None:
     """Measure what modes cost in tokens, and ask to be read."""
-    installed("bpe_openai", needed_for="counting tokens")
+    is_package_installed("bpe_openai", needed_for="counting tokens")
     cases = product(PROFILES, DISCLOSURES, LEVELS)
     tokens = [
-        tokens_of(profile, disclosure, level, episodes) for profile, disclosure, level in cases
+        measure_reference_tokens(profile, disclosure, level, episodes)
+        for profile, disclosure, level in cases
     ]
     found: dict[str, Any] = {
         "versions": dict(ENVIRONMENT.versions),
         "episodes": episodes,
         "encoding": ENCODING,
         "tokens": tokens,
-        "usual": [usual_policy(level, episodes) for level in LEVELS],
+        "usual": [measure_default_policy(level, episodes) for level in LEVELS],
     }
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -61,26 +62,28 @@ def modes(
     cell = "{profile}|{disclosure}|{level}|{mean:,}|{most:,}"
     cells = (cell.format(**each).split("|") for each in tokens)
     columns: tuple[str, ...] = ("profile", "disclosure", "level", "mean", "most")
-    console.print(table_of("Tokens", columns, cells, names=3))
+    console.print(build_table("Tokens", columns, cells, text_column_count=3))
     cells = (
         "{level}|{mean:.3f}|{perfect:.1%}".format(**each).split("|") for each in found["usual"]
     )
     title = "The usual policy, where another one is drawn"
-    console.print(table_of(title, ("level", "mean", "perfect"), cells))
+    console.print(build_table(title, ("level", "mean", "perfect"), cells))
 
 
-def tokens_of(profile: str, disclosure: str, level: str, episodes: int) -> Line:
+def measure_reference_tokens(
+    profile: str, disclosure: str, level: str, episodes: int
+) -> ResultLine:
     """Mean and largest number of tokens of the reference's episodes."""
     reference = ENVIRONMENT.policies["reference"]
     mode = {"profile": profile, "disclosure": disclosure}
     counts = [
-        count_tokens(transcript(ENVIRONMENT, reference, {**reset, **mode}))
-        for reset in _resets(level, episodes)
+        count_tokens(build_transcript(ENVIRONMENT, reference, {**reset, **mode}))
+        for reset in _resets_of_level(level, episodes)
     ]
     return {**mode, "level": level, "mean": round(fmean(counts)), "most": max(counts)}
 
 
-def usual_policy(level: str, episodes: int) -> Line:
+def measure_default_policy(level: str, episodes: int) -> ResultLine:
     """Scores of the right report under the level's own policy, where another one is drawn.
 
     So much earns who keeps to the policy that it knows, and reads none. Episodes with nothing to
@@ -88,18 +91,18 @@ def usual_policy(level: str, episodes: int) -> Line:
     """
     usual, scores = LEVELS[level], []
     for number in range(episodes):
-        count = COUNTS[number % len(COUNTS)]
+        count = ANOMALY_COUNTS[number % len(ANOMALY_COUNTS)]
         episode = build_episode(EpisodeConfig(number, MIXED, level, "low", count, policy=VARIED))
         series = episode.series
-        known = DailySeries(episode.draw.hourly, ORDERING_APP, usual, series.explained)
-        report = Report(label(known, episode.dates), ())
-        scores.append(grade(report, episode.expected_rows).score)
+        known = DailySeries(episode.generated.hourly, ORDERING_APP, usual, series.explained)
+        report = SubmittedReport(compute_labels(known, episode.dates), ())
+        scores.append(grade_report(report, episode.expected_rows).score)
     perfect = fmean(score == 1.0 for score in scores)
     return {"level": level, "mean": fmean(scores), "perfect": perfect}
 
 
-def _resets(level: str, episodes: int) -> Sequence[Line]:
-    numbers = tasks_of_level(SPLITS, SPLIT, level)[:episodes]
+def _resets_of_level(level: str, episodes: int) -> Sequence[ResultLine]:
+    numbers = indices_of_level(SPLITS, SPLIT, level)[:episodes]
     return [{"split": SPLIT, "index": number, "max_steps": 128} for number in numbers]
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.trainers.tool_episode import ToolUse, next_call, texts
+from openenv_kit.trainers.tool_episode import ToolCall, message_texts_of_role, next_scripted_call
 
 MODEL = "scripted"
 ROUTE = "/chat/completions"
@@ -49,12 +49,14 @@ class ScriptedEndpoint:
                 request = json.loads(self.rfile.read(length))
                 endpoint.requests += 1
                 messages = request["messages"]
-                introduction = "\n".join(texts(messages, "user"))
-                call = next_call(policy, texts(messages, "tool"), environment, introduction)
-                answer = completion(call, endpoint.requests)
+                introduction = "\n".join(message_texts_of_role(messages, "user"))
+                call = next_scripted_call(
+                    policy, message_texts_of_role(messages, "tool"), environment, introduction
+                )
+                answer = build_completion(call, endpoint.requests)
                 kind, body = "application/json", json.dumps(answer)
                 if request.get("stream"):
-                    kind, body = "text/event-stream", as_events(answer)
+                    kind, body = "text/event-stream", format_as_events(answer)
                 self.send_response(200)
                 self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(body.encode())))
@@ -82,18 +84,18 @@ class ScriptedEndpoint:
         self._thread.join()
 
 
-def completion(call: ToolUse | None, number: int) -> dict[str, Any]:
+def build_completion(tool_call: ToolCall | None, request_number: int) -> dict[str, Any]:
     """A chat completion with the tool call, or with a closing word if there is none."""
     message: dict[str, Any] = {"role": "assistant", "content": "Done."}
     reason = "stop"
-    if call is not None:
-        name, arguments = call
+    if tool_call is not None:
+        name, arguments = tool_call
         function = {"name": name, "arguments": json.dumps(arguments)}
-        made = {"id": f"call_{number}", "type": "function", "function": function}
+        made = {"id": f"call_{request_number}", "type": "function", "function": function}
         message = {"role": "assistant", "content": "", "tool_calls": [made]}
         reason = "tool_calls"
     return {
-        "id": f"chatcmpl-{number}",
+        "id": f"chatcmpl-{request_number}",
         "object": "chat.completion",
         "created": 0,
         "model": MODEL,
@@ -102,13 +104,13 @@ def completion(call: ToolUse | None, number: int) -> dict[str, Any]:
     }
 
 
-def as_events(answer: Mapping[str, Any]) -> str:
+def format_as_events(chat_completion: Mapping[str, Any]) -> str:
     """The same completion as server-sent events, for clients that ask for a stream."""
-    (choice,) = answer["choices"]
+    (choice,) = chat_completion["choices"]
     delta = dict(choice["message"])
     if "tool_calls" in delta:
         delta["tool_calls"] = [{"index": 0, **call} for call in delta["tool_calls"]]
     said = {"index": 0, "delta": delta, "finish_reason": choice["finish_reason"]}
-    head = {**answer, "object": "chat.completion.chunk"}
+    head = {**chat_completion, "object": "chat.completion.chunk"}
     chunks = [{**head, "choices": [said], "usage": None}, {**head, "choices": []}]
     return "".join(f"data: {each}\n\n" for each in [*map(json.dumps, chunks), "[DONE]"])

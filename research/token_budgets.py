@@ -18,22 +18,22 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from openenv_kit.cli.common import Workers, installed, usage_errors
-from openenv_kit.datasets.split_rows import reset_arguments, split_rows
+from openenv_kit.cli.common import WorkersOption, is_package_installed, report_usage_errors
+from openenv_kit.datasets.split_rows import list_task_rows, reset_arguments_from_row
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.rollouts.curriculum import RUNGS
+from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
 from openenv_kit.rollouts.token_budgets import (
     DigitTokens,
-    Percentiles,
     TokenBudget,
+    TokenPercentiles,
     find_token_budget,
     token_budgets_path,
     write_token_budgets,
 )
-from research.benchmark_report.tables import table
+from research.benchmark_report.tables import markdown_table
 from research.tokens import ENCODING, count_tokens
-from research.transcript import transcript
+from research.transcript import build_transcript
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -45,7 +45,7 @@ LEVELS: Mapping[str, tuple[str, ...]] = {
     "firewatch": ("easy", "medium", "hard"),
 }
 LEAN = {"profile": "lean"}
-MODES: Mapping[str, tuple[Mapping[str, str], ...]] = {"metric_tracker_rl": ({}, LEAN)}
+MEASURED_MODES: Mapping[str, tuple[Mapping[str, str], ...]] = {"metric_tracker_rl": ({}, LEAN)}
 """Modes of play that are measured, where there is more than the usual one."""
 TEMPLATE_TOKENS = 80
 """What Qwen's chat template adds to the first two messages and the tool schemas."""
@@ -53,12 +53,12 @@ TEMPLATE_TOKENS_PER_CALL = 18
 """What Qwen's chat template adds to a tool call and its result."""
 SHOWN_RUNGS = ("rung_1", "rung_4", "rung_7", "rung_10")
 """Rungs in the table of the docs; `metric-tracker budgets` prints all."""
-DIGITS = re.compile(r"\d+")
+DIGIT_RUN = re.compile(r"\d+")
 DOCS_PAGE = Path("docs/training.md")
-BEGIN, END = "<!-- python -m research.token_budgets -->", "<!-- end -->"
+BEGIN_MARK, END_MARK = "<!-- python -m research.token_budgets -->", "<!-- end -->"
 
 
-class Case(NamedTuple):
+class BudgetCase(NamedTuple):
     """Episodes that are measured together: one level in one mode of play."""
 
     environment: str
@@ -79,16 +79,16 @@ def measure_token_budgets(
     environment: Annotated[
         list[str] | None, typer.Option(help=f"Of {', '.join(LEVELS)}. Default: all.")
     ] = None,
-    workers: Workers = 1,
+    workers: WorkersOption = 1,
 ) -> None:
     """Play the reference on every level, count tokens, and write the figures."""
-    installed("bpe_openai", needed_for="counting tokens")
-    with usage_errors():
+    is_package_installed("bpe_openai", needed_for="counting tokens")
+    with report_usage_errors():
         names = [require_name("environment", name, LEVELS) for name in environment or LEVELS]
     with ProcessPoolExecutor(workers or None) as pool:
         for name in names:
             chosen = get_environment(name)
-            measured = pool.map(partial(measure_case, tasks=tasks), cases_of(name))
+            measured = pool.map(partial(measure_case, tasks=tasks), list_cases(name))
             versions = dict(chosen.versions)
             about = {"versions": versions, "encoding": ENCODING, "split": SPLIT}
             budgets = [budget for case in measured for budget in case]
@@ -98,27 +98,31 @@ def measure_token_budgets(
         (ROOT / page).write_text(text, encoding="utf-8")
 
 
-def cases_of(environment: str) -> list[Case]:
+def list_cases(environment: str) -> list[BudgetCase]:
     """Return every level and rung of an environment in each mode of play."""
-    levels = (*LEVELS[environment], *RUNGS)
-    modes = MODES.get(environment, ({},))
-    return [Case(environment, level, mode) for mode, level in product(modes, levels)]
+    levels = (*LEVELS[environment], *RUNG_LEVEL_NAMES)
+    modes = MEASURED_MODES.get(environment, ({},))
+    return [BudgetCase(environment, level, mode) for mode, level in product(modes, levels)]
 
 
-def measure_case(case: Case, tasks: int) -> list[TokenBudget]:
+def measure_case(case: BudgetCase, tasks: int) -> list[TokenBudget]:
     """Play the reference on tasks of one level; return a budget for each kind of tokenizer."""
     environment = get_environment(case.environment)
-    rows = split_rows(SPLIT, 0, tasks, case.environment, case.reset, case.level)
+    rows = list_task_rows(SPLIT, 0, tasks, case.environment, case.reset, case.level)
     texts = [
-        transcript(
-            environment, environment.policies["reference"], reset_arguments(row, environment.name)
+        build_transcript(
+            environment,
+            environment.policies["reference"],
+            reset_arguments_from_row(row, environment.name),
         )
         for row in rows
     ]
-    return [_budget_of(case, digits, texts) for digits in DigitTokens]
+    return [_build_budget(case, digits, texts) for digits in DigitTokens]
 
 
-def _budget_of(case: Case, digits: DigitTokens, texts: Sequence[Sequence[str]]) -> TokenBudget:
+def _build_budget(
+    case: BudgetCase, digits: DigitTokens, texts: Sequence[Sequence[str]]
+) -> TokenBudget:
     counts = [count_episode_tokens(each, digits) for each in texts]
     return TokenBudget(
         case.level,
@@ -141,36 +145,38 @@ def count_episode_tokens(texts: Sequence[str], digits: DigitTokens) -> EpisodeTo
     system_prompt, schemas, first_message, *turns = texts
     tools = [json.dumps(tool, ensure_ascii=False) for tool in json.loads(schemas)]
     calls = [json.dumps(json.loads(call), ensure_ascii=False) for call in turns[::2]]
-    count = partial(_count_tokens, digits=digits)
+    count = partial(_count_tokens_by_digits, digits=digits)
     return EpisodeTokens(
         count([system_prompt, *tools, first_message]) + TEMPLATE_TOKENS,
         count([*calls, *turns[1::2]]) + TEMPLATE_TOKENS_PER_CALL * len(calls),
     )
 
 
-def _count_tokens(texts: Iterable[str], digits: DigitTokens) -> int:
+def _count_tokens_by_digits(texts: Iterable[str], digits: DigitTokens) -> int:
     texts = list(texts)
     counted = count_tokens(texts)
     if digits is DigitTokens.GROUPED:
         return counted
     # The encoding takes up to three digits a token.
-    runs = [len(run) for text in texts for run in DIGITS.findall(text)]
+    runs = [len(run) for text in texts for run in DIGIT_RUN.findall(text)]
     return counted + sum(length - math.ceil(length / 3) for length in runs)
 
 
-def percentiles(counts: Iterable[int]) -> Percentiles:
+def percentiles(counts: Iterable[int]) -> TokenPercentiles:
     """Return the median and the 95th percentile by nearest rank."""
     ordered = sorted(counts)
-    return Percentiles(*(ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.95)))
+    return TokenPercentiles(
+        *(ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.95))
+    )
 
 
 def updated_pages() -> dict[str, str]:
     """Return README and the pages of the docs with the figures of the environments' files."""
     pages = {}
-    for page, update in ((DOCS_PAGE, _with_table), (Path("README.md"), _with_readme_cells)):
+    for page, update in ((DOCS_PAGE, _replace_table), (Path("README.md"), _replace_readme_cells)):
         pages[str(page)] = update((ROOT / page).read_text(encoding="utf-8"))
     page = Path("docs/environments.md")
-    pages[str(page)] = _with_overview_row((ROOT / page).read_text(encoding="utf-8"))
+    pages[str(page)] = _replace_overview_row((ROOT / page).read_text(encoding="utf-8"))
     return pages
 
 
@@ -180,79 +186,85 @@ def budgets_table() -> str:
         [
             f"`{case.environment}`",
             ", ".join([case.level, *case.reset.values()]),
-            *(f"{getattr(grouped, part).p50:,} / {getattr(grouped, part).p95:,}" for part in PARTS),
+            *(
+                f"{getattr(grouped, part).p50:,} / {getattr(grouped, part).p95:,}"
+                for part in TOKEN_PARTS
+            ),
             f"{single.completion.p50:,} / {single.completion.p95:,}",
         ]
-        for case, grouped, single in _shipped()
+        for case, grouped, single in _iter_case_budgets()
         if case.level in (*LEVELS[case.environment], *SHOWN_RUNGS)
     ]
-    titles = ["environment", "level", *PARTS, "completion, one token a digit"]
-    return table(titles, rows, names=2)
+    titles = ["environment", "level", *TOKEN_PARTS, "completion, one token a digit"]
+    return markdown_table(titles, rows, text_columns=2)
 
 
-PARTS = ("prompt", "completion", "total")
+TOKEN_PARTS = ("prompt", "completion", "total")
 
 
-class _Shipped(NamedTuple):
-    case: Case
+class _CaseBudgets(NamedTuple):
+    case: BudgetCase
     grouped: TokenBudget
     single: TokenBudget
 
 
-def _shipped() -> Iterator[_Shipped]:
+def _iter_case_budgets() -> Iterator[_CaseBudgets]:
     for name in LEVELS:
         environment = get_environment(name)
-        for case in cases_of(name):
+        for case in list_cases(name):
             found = [
                 find_token_budget(environment, case.level, case.reset, digits)
                 for digits in DigitTokens
             ]
-            yield _Shipped(case, *(budget for budget in found if budget is not None))
+            yield _CaseBudgets(case, *(budget for budget in found if budget is not None))
 
 
-def _with_table(text: str) -> str:
-    before, _, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+def _replace_table(text: str) -> str:
+    before, _, rest = text.partition(BEGIN_MARK)
+    _, end, after = rest.partition(END_MARK)
     if not end:
-        raise ValueError(f"{DOCS_PAGE} has no lines {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n\n{budgets_table()}\n\n{END}{after}"
+        raise ValueError(f"{DOCS_PAGE} has no lines {BEGIN_MARK!r} and {END_MARK!r}")
+    return f"{before}{BEGIN_MARK}\n\n{budgets_table()}\n\n{END_MARK}{after}"
 
 
-def _thousands(name: str, reset: Mapping[str, Any]) -> list[float]:
+def _median_thousand_tokens(name: str, reset: Mapping[str, Any]) -> list[float]:
     """Return the median episode of each named level, in thousands of tokens."""
     return [
         shipped.grouped.total.p50 / 1000
-        for shipped in _shipped()
+        for shipped in _iter_case_budgets()
         if shipped.case.environment == name
         and shipped.case.level in LEVELS[name]
         and shipped.case.reset == reset
     ]
 
 
-def _with_readme_cells(text: str) -> str:
+def _replace_readme_cells(text: str) -> str:
     lines = text.splitlines(keepends=True)
     for name in LEVELS:
         (place,) = [n for n, line in enumerate(lines) if re.match(rf"\| \[.*`{name}` \|", line)]
         cells = lines[place].split("|")
-        cell = ", ".join(f"{count:.1f}k" for count in _thousands(name, {}))
-        if name in MODES:
-            lean = ", ".join(f"{count:.1f}k" for count in _thousands(name, LEAN))
+        cell = ", ".join(f"{count:.1f}k" for count in _median_thousand_tokens(name, {}))
+        if name in MEASURED_MODES:
+            lean = ", ".join(f"{count:.1f}k" for count in _median_thousand_tokens(name, LEAN))
             cell += f" (lean: {lean})"
         cells[4] = f" {cell} "
         lines[place] = "|".join(cells)
     return "".join(lines)
 
 
-def _with_overview_row(text: str) -> str:
+def _replace_overview_row(text: str) -> str:
     cells = []
     for name in LEVELS:
-        spans = [_span(_thousands(name, mode)) for mode in MODES.get(name, ({},))]
+        spans = [
+            _format_range(_median_thousand_tokens(name, mode))
+            for mode in MEASURED_MODES.get(name, ({},))
+        ]
         cells.append("; lean ".join(spans))
     row = f"| reference's tokens | {' | '.join(cells)} |"
     return re.sub(r"^\| reference's tokens \|.*$", row, text, count=1, flags=re.MULTILINE)
 
 
-def _span(counts: Sequence[float]) -> str:
+def _format_range(counts: Sequence[float]) -> str:
     return f"{min(counts):.1f}k to {max(counts):.1f}k"
 
 

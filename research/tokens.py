@@ -13,12 +13,12 @@ ENCODING = "o200k_base"
 
 def count_tokens(texts: Iterable[str]) -> int:
     """Tokens of some texts, each encoded by itself."""
-    encoding = _encoding()
+    encoding = _load_encoding()
     return sum(len(encoding.encode(text)) for text in texts)
 
 
 @cache
-def _encoding() -> Any:
+def _load_encoding() -> Any:
     with warnings.catch_warnings():
         # It reads its vocabulary by a function that Python 3.11 and 3.12 call deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)

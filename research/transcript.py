@@ -7,11 +7,13 @@ from typing import Any
 
 from openenv_kit.environment import Environment
 from openenv_kit.rollouts.policies import Policy
-from openenv_kit.rollouts.run_policy import begun, moves, observed
-from openenv_kit.tool import compact
+from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply, start_session
+from openenv_kit.tool import compact_json
 
 
-def transcript(environment: Environment, policy: Policy, reset: Mapping[str, Any]) -> list[str]:
+def build_transcript(
+    environment: Environment, policy: Policy, reset: Mapping[str, Any]
+) -> list[str]:
     """Texts of one episode, were the policy a model.
 
     Args:
@@ -26,16 +28,16 @@ def transcript(environment: Environment, policy: Policy, reset: Mapping[str, Any
     Raises:
         RefusedResetError: the reset was refused.
     """
-    session, reply = begun(environment, reset)
-    opening = observed(reply)
-    tools = environment.tools.offered(opening)
+    session, reply = start_session(environment, reset)
+    opening = observation_from_reply(reply)
+    tools = environment.tools.for_episode(opening)
     texts = [
-        environment.brief(opening),
-        compact(tools.chat_tools),
-        environment.tools.introduction(opening),
+        environment.system_prompt(opening),
+        compact_json(tools.chat_tools),
+        environment.tools.first_user_message(opening),
     ]
-    for action, answered in moves(session, policy, reply):
-        name, arguments = tools.called(action)
-        texts.append(compact({"name": name, "arguments": arguments}))
-        texts.append(compact(tools.answer(observed(answered))))
+    for action, answered in iter_policy_steps(session, policy, reply):
+        name, arguments = tools.tool_call_of_action(action)
+        texts.append(compact_json({"name": name, "arguments": arguments}))
+        texts.append(compact_json(tools.format_tool_result(observation_from_reply(answered))))
     return texts

@@ -26,22 +26,22 @@ COOLDOWN = "7 days"
 newer one could not be installed everywhere, and a malicious one is usually withdrawn by then."""
 
 # No header and no annotations: they change with the version of uv and with who needs a package.
-EXPORT = ("export", "--quiet", "--no-header", "--no-annotate")
-EVERYTHING = ("--all-extras", "--all-groups", "--no-emit-local")
+EXPORT_COMMAND = ("export", "--quiet", "--no-header", "--no-annotate")
+EVERY_PACKAGE_OPTIONS = ("--all-extras", "--all-groups", "--no-emit-local")
 """Options of `uv export` that select every package of the lock."""
-INSTALLED = ("--no-dev", "--no-emit-project")
+IMAGE_OPTIONS = ("--no-dev", "--no-emit-project")
 """Options of `uv export` that select what the image installs."""
-BUILD = ("--only-group", "build")
+BUILD_BACKEND_OPTIONS = ("--only-group", "build")
 """Options of `uv export` that select the build backend."""
 SOURCE_BUILD_BACKENDS = ("setuptools",)
 """Backends of packages that are published as source only, and that uv builds to read their
 requirements: func-timeout, which skyrl-gym requires."""
 LOCK_FILES = {
-    "requirements.lock": (*EXPORT, *INSTALLED),
-    "requirements-build.lock": (*EXPORT, *BUILD),
+    "requirements.lock": (*EXPORT_COMMAND, *IMAGE_OPTIONS),
+    "requirements-build.lock": (*EXPORT_COMMAND, *BUILD_BACKEND_OPTIONS),
 }
 SBOM_FILE = "sbom.cdx.json"
-SBOM = ("export", "--quiet", "--format", "cyclonedx1.5", *INSTALLED)
+SBOM_COMMAND = ("export", "--quiet", "--format", "cyclonedx1.5", *IMAGE_OPTIONS)
 
 
 def run_uv(*arguments: str, folder: Path) -> str:
@@ -147,9 +147,9 @@ def write_locks(
             replace_setting(before, "constraint-dependencies", kept_constraints)
         )
         run_uv("lock", *options, folder=folder)
-        versions = (*EXPORT, "--frozen", "--no-hashes")
-        every_package = list_constraints(run_uv(*versions, *EVERYTHING, folder=folder))
-        build_backend = list_constraints(run_uv(*versions, *BUILD, folder=folder))
+        versions = (*EXPORT_COMMAND, "--frozen", "--no-hashes")
+        every_package = list_constraints(run_uv(*versions, *EVERY_PACKAGE_OPTIONS, folder=folder))
+        build_backend = list_constraints(run_uv(*versions, *BUILD_BACKEND_OPTIONS, folder=folder))
         build_backend += [
             constraint
             for constraint in every_package
@@ -165,7 +165,7 @@ def write_locks(
         raise
     for lock_file, export in LOCK_FILES.items():
         (folder / lock_file).write_text(run_uv(*export, "--frozen", folder=folder))
-    (folder / SBOM_FILE).write_text(strip_sbom(run_uv(*SBOM, "--frozen", folder=folder)))
+    (folder / SBOM_FILE).write_text(strip_sbom(run_uv(*SBOM_COMMAND, "--frozen", folder=folder)))
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ import pytest
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
-    from test_server_attacks import Server
+
+    from kit.serving.http.test_limited_protocols import Server
 
 if sys.dont_write_bytecode:
     # Compiling the framework takes longer than importing it, and the tests start dozens of
@@ -28,13 +29,15 @@ if sys.dont_write_bytecode:
     sys.pycache_prefix = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "bytecode")
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
-# Servers that tests stop have nothing to wait for; those of tests/test_graceful_stop.py do.
+# Servers that tests stop have nothing to wait for; those of tests/kit/serving/test_draining.py do.
 os.environ.setdefault("OPENENV_KIT_DRAIN_S", "0")
 
-import warm_python
-from full_disk import Disk, small_disk
-from games import GAMES, Game
-from live_server import served
+os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+from support import forked_python
+from support.live_server import served
+from support.playable_environments import GAMES, Game
+from support.small_disk import Disk, small_disk
 
 IMPORTED_BY_TESTS = (
     "docs.generate.hook",
@@ -49,7 +52,7 @@ IMPORTED_BY_TESTS = (
 def pytest_configure(config: pytest.Config) -> None:
     if getattr(config.option, "numprocesses", None):
         # One process to fork the workers and all their servers from: its imports take seconds.
-        config.add_cleanup(warm_python.share_nursery(*IMPORTED_BY_TESTS).close)
+        config.add_cleanup(forked_python.share_nursery(*IMPORTED_BY_TESTS).close)
     if config.pluginmanager.hasplugin("hypothesispytest"):  # trainers' environments lack it
         _the_same_examples_in_every_run()
 
@@ -72,7 +75,7 @@ def _the_same_examples_in_every_run() -> None:
 def pytest_xdist_setupnodes(specs: list[Any]) -> None:
     """Workers are forked from it, by what stands for their interpreter."""
     for spec in specs:
-        spec.python = shlex.join([sys.executable, warm_python.__file__])
+        spec.python = shlex.join([sys.executable, forked_python.__file__])
 
 
 def pytest_collection() -> None:
@@ -109,7 +112,7 @@ def game(request: pytest.FixtureRequest) -> Game:
 @pytest.fixture(scope="session")
 def built_docs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The built documentation, and what the build said."""
-    from built_docs import built_once
+    from support.built_docs import built_once
 
     own = tmp_path_factory.getbasetemp()
     return built_once(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
@@ -147,7 +150,7 @@ def client() -> Iterator[TestClient]:
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that waits for a request or a reader for one second."""
-    from test_server_attacks import running
+    from kit.serving.http.test_limited_protocols import running
 
     folder = tmp_path_factory.mktemp("hasty")
     with running(folder, OPENENV_KIT_REQUEST_TIMEOUT_S="1") as server:

@@ -13,16 +13,18 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-END = re.compile(r"^\[END\] success=(?P<success>true|false) steps=\d+ score=(?P<score>\d\.\d\d) ")
+END_LINE = re.compile(
+    r"^\[END\] success=(?P<success>true|false) steps=\d+ score=(?P<score>\d\.\d\d) "
+)
 # Printed scores are clamped to 0.99, so this stands for 1.0.
-FULL = "0.99"
+FULL_SCORE_TEXT = "0.99"
 
 
-def earned_in_full(lines: list[str]) -> bool:
+def has_full_scores(output_lines: list[str]) -> bool:
     """Whether every [START] in a scripted run's output has an [END] with the full score."""
-    started = sum(line.startswith("[START] ") for line in lines)
-    ended = [match for line in lines if (match := END.match(line))]
-    full = [end for end in ended if end["success"] == "true" and end["score"] == FULL]
+    started = sum(line.startswith("[START] ") for line in output_lines)
+    ended = [match for line in output_lines if (match := END_LINE.match(line))]
+    full = [end for end in ended if end["success"] == "true" and end["score"] == FULL_SCORE_TEXT]
     return started > 0 and started == len(ended) == len(full)
 
 
@@ -36,7 +38,7 @@ def main() -> int:
         check=False,
     )
     sys.stdout.write(run.stdout)
-    return 0 if run.returncode == 0 and earned_in_full(run.stdout.splitlines()) else 1
+    return 0 if run.returncode == 0 and has_full_scores(run.stdout.splitlines()) else 1
 
 
 if __name__ == "__main__":

@@ -11,32 +11,40 @@ from typing import Any
 
 from openenv.validation.policy import load_policy
 
-from validation.check_context import POLICY, ROOT, Measured, SkippedError, Subject, check, require
+from validation.check_context import (
+    ROOT,
+    VALIDATION_POLICY_VERSION,
+    CheckContext,
+    Measurements,
+    SkippedError,
+    register_check,
+    require,
+)
 
 
-@check("static.manifest")
-def _manifest(of: Subject) -> Measured:
-    return {"name": of.manifest.name, "environment": of.environment.name}
+@register_check("static.manifest")
+def _check_manifest(context: CheckContext) -> Measurements:
+    return {"name": context.manifest.name, "environment": context.environment.name}
 
 
-@check("static.image_hygiene")
-def _image_hygiene(_: Subject) -> Measured:
+@register_check("static.image_hygiene")
+def _check_image_stages(_: CheckContext) -> Measurements:
     stages = len(re.findall(r"^FROM ", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
     require(stages >= 2, "the Dockerfile has one stage")
     return {"stages": stages}
 
 
-@check("static.layout")
-def _layout(of: Subject) -> Measured:
-    package = sys.modules[type(of.environment).__module__.partition(".")[0]]
+@register_check("static.layout")
+def _check_package_files(context: CheckContext) -> Measurements:
+    package = sys.modules[type(context.environment).__module__.partition(".")[0]]
     inside = [each for each in Path(str(package.__file__)).parent.rglob("*") if each.is_file()]
     archives = [each.name for each in inside if each.suffix in (".zip", ".gz", ".tar", ".whl")]
     require(not archives, f"archives in the package: {archives}")
     return {"files": len(inside)}
 
 
-@check("static.sbom")
-def _sbom(_: Subject) -> Measured:
+@register_check("static.sbom")
+def _check_sbom(_: CheckContext) -> Measurements:
     made = subprocess.run(
         ["uv", "export", "--frozen", "--offline", "--no-dev", "--format", "cyclonedx1.5", "-q"],
         cwd=ROOT,
@@ -52,8 +60,8 @@ def _sbom(_: Subject) -> Measured:
     return {"spec": bill["specVersion"], "components": len(bill["components"])}
 
 
-@check("static.oci_labels")
-def _oci_labels(_: Subject) -> Measured:
+@register_check("static.oci_labels")
+def _check_image_labels(_: CheckContext) -> Measurements:
     text = (ROOT / "Dockerfile").read_text()
     found = sorted(set(re.findall(r"org\.opencontainers\.image\.(\w+)=", text)))
     missing = {"title", "description", "licenses"} - set(found)
@@ -61,24 +69,24 @@ def _oci_labels(_: Subject) -> Measured:
     return {"labels": found}
 
 
-@check("static.resource_declaration")
-def _resource_declaration(of: Subject) -> Measured:
-    declared: dict[str, Any] = of.manifest.resources.model_dump()
+@register_check("static.resource_declaration")
+def _check_declared_resources(context: CheckContext) -> Measurements:
+    declared: dict[str, Any] = context.manifest.resources.model_dump()
     missing = [name for name in ("cpu", "memory_mb", "disk_mb") if not declared.get(name)]
     require(not missing, f"not declared: {missing}")
     return declared
 
 
-@check("static.timeout_ceiling")
-def _timeout_ceiling(of: Subject) -> Measured:
-    most = load_policy(POLICY).bounds.max_episode_timeout_s
-    declared = of.manifest.resources.episode_timeout_s
+@register_check("static.timeout_ceiling")
+def _check_episode_timeout(context: CheckContext) -> Measurements:
+    most = load_policy(VALIDATION_POLICY_VERSION).bounds.max_episode_timeout_s
+    declared = context.manifest.resources.episode_timeout_s
     require(declared and declared <= most, f"{declared} s are declared; allowed: at most {most}")
     return {"episode_timeout_s": declared}
 
 
-@check("static.dependency_pinning")
-def _dependency_pinning(_: Subject) -> Measured:
+@register_check("static.dependency_pinning")
+def _check_dependency_pinning(_: CheckContext) -> Measurements:
     lines = (ROOT / "requirements.lock").read_text().replace("\\\n", " ").splitlines()
     wanted = [line for line in lines if "==" in line]
     bare = [line.split()[0] for line in wanted if "--hash=sha256:" not in line]
@@ -89,11 +97,11 @@ def _dependency_pinning(_: Subject) -> Measured:
     return {"dependencies": len(wanted)}
 
 
-@check("static.task_distribution_pinning")
-@check("runtime.task_declaration_accuracy")
-def _task_declaration(of: Subject) -> Measured:
-    declared = of.manifest.capabilities.declared_task_count
-    splits = of.environment.splits
+@register_check("static.task_distribution_pinning")
+@register_check("runtime.task_declaration_accuracy")
+def _check_task_declaration(context: CheckContext) -> Measurements:
+    declared = context.manifest.capabilities.declared_task_count
+    splits = context.environment.splits
     real = {
         name: splits.size(name) for name in splits.names() if name in declared or name != "sealed"
     }

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def fill_manifests() -> None:
     """Write the tools and the numbers of tasks that the framework's checks compare."""
     manifest, discovery = ROOT / "openenv.yaml", ROOT / "discovery.json"
-    listed = "".join(f"      - {name}\n" for name in ENVIRONMENT.tools.offered({}).names)
+    listed = "".join(f"      - {name}\n" for name in ENVIRONMENT.tools.for_episode({}).tool_names)
     named = re.sub(r"(?<=declared_tools:\n)( {6}- .*\n)+", listed, manifest.read_text())
     for split in ("train", "validation", "test"):
         counted = rf"\g<1>{SPLITS.size(split)}"

@@ -15,8 +15,8 @@ import typer
 from docs.generate.examples import table
 from openenv_kit.agent.command_line import parse_options
 from openenv_kit.cli import app
-from openenv_kit.results.leaderboard_site import boards_of
-from openenv_kit.results.submissions import CARD, read_submission
+from openenv_kit.results.leaderboard_site import group_into_boards
+from openenv_kit.results.submissions import CARD_FILENAME, read_submission
 from openenv_kit.serving.app import main as serve
 from openenv_kit.serving.settings import Settings
 
@@ -75,8 +75,8 @@ def settings() -> str:
 def leaderboard() -> str:
     """A table for each board of this repository's submissions, the best player first."""
     parts = []
-    read = [read_submission(path.parent) for path in SUBMISSIONS.glob(f"*/{CARD}")]
-    for board in boards_of(read):
+    read = [read_submission(path.parent) for path in SUBMISSIONS.glob(f"*/{CARD_FILENAME}")]
+    for board in group_into_boards(read):
         card, rows = board.card, []
         for submission, found in board.entries:
             low, high = found.interval or (0.0, 0.0)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from docs.generate.charts import BAND, ECHO, LINE, MUTED, ROOT, STYLE, add_legend, sheet
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.definitions.funnel import HOURS
+from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
 from metric_tracker_rl.engine.definitions.names import (
     CONVERSION_RATE,
     COUNT_DROP,
@@ -27,7 +27,7 @@ from metric_tracker_rl.engine.definitions.names import (
     QUALITY_ISSUE,
     RATE_DROP,
 )
-from metric_tracker_rl.engine.episode.episode import Episode, build_episode
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 
 SEEDS = range(500)
@@ -107,7 +107,7 @@ class ExampleError(ValueError):
 
 
 @cache
-def root_of(example: Example) -> tuple[Episode, ReportRow]:
+def root_of(example: Example) -> tuple[FunnelEpisode, ReportRow]:
     """The example's episode and the one row it is there to show.
 
     Raises:
@@ -162,50 +162,52 @@ def section(example: Example) -> str:
     )
 
 
-def _draw_days(axes: Any, episode: Episode, root: ReportRow, name: str) -> None:
+def _draw_days(axes: Any, episode: FunnelEpisode, root: ReportRow, name: str) -> None:
     """A daily series, its median, the band around it that is not flagged, and the flagged day."""
     series, funnel = episode.series, episode.config.funnel_spec
-    column, day = funnel.metrics.index(name), episode.day_of[root.date]
-    values = [row[column] for row in series.rows]
-    base, limit = series.median_row[column], float(series.thresholds[column])
+    column, day = funnel.metric_names.index(name), episode.day_by_date[root.date]
+    values = [row[column] for row in series.values_by_day]
+    base, limit = series.medians_by_column[column], float(series.thresholds[column])
     axes.plot(values, color=LINE, label="daily value")
     axes.axhline(base, color=MUTED, linestyle="--", linewidth=1, label="median")
     axes.axhspan(base * (1 - limit), base * (1 + limit), color=BAND, label="not flagged")
-    if abs(series.deviation_rows[day][column]) >= limit:
+    if abs(series.deviations_by_day[day][column]) >= limit:
         if column == root_column(episode, root):
             axes.plot(day, values[day], "o", color=ROOT, label="flagged: the root")
         else:
             axes.plot(day, values[day], "o", color=ECHO, mfc="white", label="flagged: an echo")
-    axes.set_title(name if column < len(funnel.counts) else f"{name} (%)")
+    axes.set_title(name if column < len(funnel.count_names) else f"{name} (%)")
     axes.set_xticks(range(0, len(values), 7), episode.dates[::7])
 
 
-def root_column(episode: Episode, root: ReportRow) -> int:
+def root_column(episode: FunnelEpisode, root: ReportRow) -> int:
     """Column of the daily series that a row is about; not of a mix or of impossible counts."""
     funnel = episode.config.funnel_spec
     if root.entity_type == FUNNEL_STEP:
-        return len(funnel.counts) + funnel.steps.index(root.entity_name)
-    return funnel.metrics.index(root.entity_name)
+        return len(funnel.count_names) + funnel.funnel_step_names.index(root.entity_name)
+    return funnel.metric_names.index(root.entity_name)
 
 
-def draw_mix(axes: Any, episode: Episode, root: ReportRow) -> None:
+def draw_mix(axes: Any, episode: FunnelEpisode, root: ReportRow) -> None:
     """The first stage's hours of the day against the median hours."""
-    opens = episode.draw.hourly[:, :, 0]
+    opens = episode.generated.hourly[:, :, 0]
     start, stop = episode.config.funnel_spec.daytime
     axes.axvspan(start - 0.5, stop - 0.5, color=BAND, label="daytime")
     axes.plot(np.median(opens, axis=0), color=MUTED, label="median hour of the episode")
-    axes.plot(opens[episode.day_of[root.date]], color=LINE, label=root.date)
+    axes.plot(opens[episode.day_by_date[root.date]], color=LINE, label=root.date)
     _name_hours(axes, root, "app_opens by hour")
 
 
-def draw_impossible_hours(axes: Any, episode: Episode, root: ReportRow) -> None:
+def draw_impossible_hours(axes: Any, episode: FunnelEpisode, root: ReportRow) -> None:
     """Two adjacent stages of the day, and the hours in which the later one has more events."""
     funnel = episode.config.funnel_spec
-    pair = funnel.quality_checks.index(root.entity_name)
-    above, below = episode.hours(episode.day_of[root.date])[:, pair : pair + 2].T
+    pair = funnel.quality_check_names.index(root.entity_name)
+    above, below = episode.hourly_counts_of_day(episode.day_by_date[root.date])[
+        :, pair : pair + 2
+    ].T
     (marked,) = np.nonzero(below > above)
-    axes.plot(above, color=MUTED, label=funnel.counts[pair])
-    axes.plot(below, color=LINE, label=funnel.counts[pair + 1])
+    axes.plot(above, color=MUTED, label=funnel.count_names[pair])
+    axes.plot(below, color=LINE, label=funnel.count_names[pair + 1])
     axes.plot(marked, below[marked], "o", color=ROOT, label="impossible hour")
     _name_hours(axes, root, "two adjacent stages by hour")
 
@@ -213,28 +215,30 @@ def draw_impossible_hours(axes: Any, episode: Episode, root: ReportRow) -> None:
 def _name_hours(axes: Any, root: ReportRow, shown: str) -> None:
     axes.set_title(f"{root.anomaly_type} on {root.date}: {shown}")
     axes.set_ylim(bottom=0)
-    axes.set_xticks(range(0, HOURS, 3), [f"{hour}:00" for hour in range(0, HOURS, 3)])
+    axes.set_xticks(
+        range(0, HOURS_PER_DAY, 3), [f"{hour}:00" for hour in range(0, HOURS_PER_DAY, 3)]
+    )
 
 
-def _day_table(episode: Episode, root: ReportRow) -> list[str]:
+def _day_table(episode: FunnelEpisode, root: ReportRow) -> list[str]:
     """Every flagged series of the day and what the rule makes of it; empty for no series."""
     series, funnel = episode.series, episode.config.funnel_spec
-    day = episode.day_of[root.date]
+    day = episode.day_by_date[root.date]
     if root.entity_type == DATA_QUALITY:
         return []
-    names = [*funnel.metrics, funnel.mix]
+    names = [*funnel.metric_names, funnel.mix_entity_name]
     chosen = series.share_column if root.entity_type == HOURLY_MIX else root_column(episode, root)
     rows = []
     for column, name in enumerate(names):
-        change, limit = series.deviation_rows[day][column], float(series.thresholds[column])
+        change, limit = series.deviations_by_day[day][column], float(series.thresholds[column])
         flagged = abs(change) >= limit
         verdict = ("**root**" if column == chosen else "echo") if flagged else ""
         share = column == series.share_column
         rows.append(
             [
                 f"`{name}`",
-                f"{series.median_row[column]:g}",
-                f"{series.rows[day][column]:g}",
+                f"{series.medians_by_column[column]:g}",
+                f"{series.values_by_day[day][column]:g}",
                 f"{change:+.3f}" if share else f"{change:+.1%}",
                 f"{limit:.2f}" if share else f"{limit:.0%}",
                 verdict,

@@ -8,7 +8,7 @@ from itertools import groupby
 from docs.generate.examples import table
 from firewatch_env.environment import ENVIRONMENT
 from firewatch_env.tools import CATALOGUE, GROUPS
-from openenv_kit.rollouts.run_policy import moves
+from openenv_kit.rollouts.run_policy import iter_policy_steps
 
 TOLD = "task_easy_timeout_propagation"
 """The incident that the page tells."""
@@ -19,7 +19,7 @@ def tools() -> str:
     rows = []
     for group, names in GROUPS.items():
         for name in names:
-            tool = CATALOGUE.find(name)
+            tool = CATALOGUE.find_tool(name)
             given = [each for each in tool.parameters["properties"] if each != "target_service"]
             call = f"`{name}`" + (f" ({', '.join(given)})" if given else "")
             rows.append([group, call, tool.description])
@@ -28,10 +28,10 @@ def tools() -> str:
 
 def incident() -> str:
     """The reference's play of an incident, as a model reads it; looking on is told once."""
-    session = ENVIRONMENT.session()
+    session = ENVIRONMENT.create_session()
     reply = session.reset(task_id=TOLD)
     said = [reply.message]
-    played = moves(session, ENVIRONMENT.policies["reference"], reply)
+    played = iter_policy_steps(session, ENVIRONMENT.policies["reference"], reply)
     for action, answers in groupby(played, key=lambda move: move[0]):
         *before, (_, answer) = answers
         target = action.get("target_service")

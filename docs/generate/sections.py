@@ -16,8 +16,11 @@ from docs.generate.charts import bar_chart
 from docs.generate.commands import SECTIONS as COMMANDS
 from docs.generate.examples import EXAMPLES, plot, section, table
 from docs.generate.firewatch import SECTIONS as FIREWATCH
-from metric_tracker_rl.analysis_tools import TOOLS, catalogue
-from metric_tracker_rl.engine.configuration.play_rules import severity_bands, thresholds
+from metric_tracker_rl.analysis_tools import TOOLS, method_specs
+from metric_tracker_rl.engine.configuration.play_rules import (
+    public_severity_bounds,
+    public_thresholds,
+)
 from metric_tracker_rl.engine.configuration.tasks import TASKS
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import LEVELS
@@ -28,14 +31,18 @@ from metric_tracker_rl.engine.grading.grader import (
     EXPLOIT_PENALTY,
     EXTRA_PENALTY,
     INVALID_PENALTY,
-    WEIGHTS,
+    SCORE_WEIGHTS,
 )
 from metric_tracker_rl.engine.reporting_policy import drawn_policies
-from metric_tracker_rl.engine.reporting_policy.find_roots import ANOMALY_TYPES_OF, CLAUSES, types_of
+from metric_tracker_rl.engine.reporting_policy.find_roots import (
+    ANOMALY_TYPES_BY_ENTITY_TYPE,
+    CLAUSES,
+    anomaly_types_of,
+)
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.wire_models import MethodSpec
-from openenv_kit.rollouts.run_policy import play
+from openenv_kit.rollouts.run_policy import run_policy
 
 Section = Callable[[], str]
 
@@ -49,7 +56,7 @@ def tool_reference() -> str:
     session.reset(task_id="medium_mixed_pair")
     assert session.view is not None
     parts = []
-    for spec in catalogue(TOOLS):
+    for spec in method_specs(TOOLS):
         arguments = sample_arguments(spec)
         result = TOOLS[spec.name].call(session.view, arguments)
         call = json.dumps({"analysis_method": spec.name, "analysis_args": arguments})
@@ -66,7 +73,7 @@ def sample_arguments(spec: MethodSpec) -> dict[str, Any]:
     session = EpisodeSession()
     opening = session.reset(task_id="medium_mixed_pair")
     samples: dict[str, Any] = {
-        "date": opening.content["config"]["start_date"],
+        "date": opening.observation_fields["config"]["start_date"],
         "limit": 3,
         "threshold": 5.0,
         "threshold_multiplier": 2.0,
@@ -117,9 +124,9 @@ def _type(field: dict[str, Any]) -> str:
 
 
 NAME_LISTS = {
-    "metric": ORDERING_APP.metrics,
-    "rate": ORDERING_APP.rates,
-    "count": ORDERING_APP.counts,
+    "metric": ORDERING_APP.metric_names,
+    "rate": ORDERING_APP.rate_names,
+    "count": ORDERING_APP.count_names,
 }
 
 
@@ -131,7 +138,7 @@ def threshold_table() -> str:
         "funnel_break_relative_drop": "funnel break, relative drop of a step rate",
         "daytime_share_absolute": "daytime share, absolute",
     }
-    columns = {level: thresholds(LEVELS[level]) for level in LEVELS}
+    columns = {level: public_thresholds(LEVELS[level]) for level in LEVELS}
     rows = [
         [words, *(f"{columns[level][key]:.2f}" for level in columns)]
         for key, words in names.items()
@@ -144,7 +151,7 @@ def severity_table() -> str:
     units = {"hourly_mix": "absolute", "data_quality": "excess events"}
     rows = [
         [f"`{kind}`", units.get(kind, "relative"), *(f"{bound:g}" for bound in bounds)]
-        for kind, bounds in severity_bands(LEVELS["easy"]).items()
+        for kind, bounds in public_severity_bounds(LEVELS["easy"]).items()
     ]
     return table(
         ["entity type", "measured", "medium from", "high from", "critical from"], rows, "llrrr"
@@ -163,23 +170,23 @@ def variant_table() -> str:
     rows = [
         [f"{name}, {level}", "`thresholds`", each(choices[level])]
         for name, choices in (
-            ("count threshold", drawn_policies.COUNT_THRESHOLDS),
-            ("rate threshold", drawn_policies.RATE_THRESHOLDS),
-            ("daytime share threshold", drawn_policies.MIX_THRESHOLDS),
+            ("count threshold", drawn_policies.COUNT_THRESHOLD_CHOICES),
+            ("rate threshold", drawn_policies.RATE_THRESHOLD_CHOICES),
+            ("daytime share threshold", drawn_policies.MIX_THRESHOLD_CHOICES),
         )
         for level in LEVELS
     ]
-    rows.append(["break threshold", "`thresholds`", each(drawn_policies.BREAK_THRESHOLDS)])
+    rows.append(["break threshold", "`thresholds`", each(drawn_policies.BREAK_THRESHOLD_CHOICES)])
     rows += [
         [f"severity of {name}", "`severity_bands`", bands(choices)]
         for name, choices in (
-            ("counts", drawn_policies.COUNT_BANDS),
-            ("rates and breaks", drawn_policies.RATE_BANDS),
-            ("the daytime share", drawn_policies.SHARE_BANDS),
-            ("impossible counts", drawn_policies.EXCESS_BANDS),
+            ("counts", drawn_policies.COUNT_BOUND_CHOICES),
+            ("rates and breaks", drawn_policies.RATE_BOUND_CHOICES),
+            ("the daytime share", drawn_policies.SHARE_BOUND_CHOICES),
+            ("impossible counts", drawn_policies.EXCESS_BOUND_CHOICES),
         )
     ]
-    hours = ", ".join(f"{start} to {stop - 1}" for start, stop in drawn_policies.DAYTIMES)
+    hours = ", ".join(f"{start} to {stop - 1}" for start, stop in drawn_policies.DAYTIME_CHOICES)
     rows += [
         ["hours of daytime", "`daytime_hours`", hours],
         ["baseline", "`baseline`", ", ".join(f"`{name}`" for name in BASELINES)],
@@ -198,10 +205,10 @@ def row_kind_table() -> str:
     rows = [
         [
             f"`{kind}`",
-            " or ".join(f"`{each}`" for each in types_of(kind)),
+            " or ".join(f"`{each}`" for each in anomaly_types_of(kind)),
             f"`{DETECTION_METHODS[kind]}`",
         ]
-        for kind in ANOMALY_TYPES_OF
+        for kind in ANOMALY_TYPES_BY_ENTITY_TYPE
     ]
     return table(["`entity_type`", "`anomaly_type`", "`detection_method`"], rows, "lll")
 
@@ -226,7 +233,7 @@ def entity_table() -> str:
     """Everything a report row may name."""
     rows = [
         [f"`{kind}`", ", ".join(f"`{name}`" for name in names)]
-        for kind, names in ORDERING_APP.entity_names.items()
+        for kind, names in ORDERING_APP.entity_names_by_type.items()
     ]
     return table(["entity_type", "entity_name"], rows)
 
@@ -248,7 +255,7 @@ def task_table() -> str:
 
 def weight_table() -> str:
     """What a matched row is worth."""
-    rows = [[f"`{name}`", f"{weight / 100:.2f}"] for name, weight in WEIGHTS.items()]
+    rows = [[f"`{name}`", f"{weight / 100:.2f}"] for name, weight in SCORE_WEIGHTS.items()]
     return table(["share", "weight"], rows, "lr")
 
 
@@ -305,8 +312,8 @@ def breakdown(policy: str, task: str) -> Any:
     """Reward breakdown of a scripted policy on a named task."""
     session = EpisodeSession()
     player = POLICIES[policy]
-    opening = session.reset(task_id=task, max_submissions=player.submissions)
-    return play(session, player, opening).observation["reward_breakdown"]
+    opening = session.reset(task_id=task, max_submissions=player.max_submissions)
+    return run_policy(session, player, opening).last_observation["reward_breakdown"]
 
 
 SECTIONS: dict[str, Section] = {

@@ -11,41 +11,43 @@ from typing import Any
 from drilldown_env.page.seen import Seen, seen_in, segment_of, text_of
 from drilldown_env.page.tree import EVERYBODY, selected
 from drilldown_env.tools import SUBMIT
-from openenv_kit.page.components.elements import day_name, words
-from openenv_kit.page.components.row_editor import Column, Row
-from openenv_kit.page.environment_view import Report, named
+from openenv_kit.page.components.elements import format_day, humanize
+from openenv_kit.page.components.row_editor import EditorColumn, EditorRow
+from openenv_kit.page.environment_view import ReportEditor, options_of
 
 KINDS = ("rate_change", "traffic_change", "mix_shift", "tracking_loss")
 
 
-class DrillReport(Report):
-    """See `openenv_kit.page.environment_view.Report`."""
+class DrillReport(ReportEditor):
+    """See `openenv_kit.page.environment_view.ReportEditor`."""
 
     @cached_property
     def seen(self) -> Seen:
         """What the replies have told."""
-        return seen_in(self.visitor.frames)
+        return seen_in(self.visitor.playback_steps)
 
     @cached_property
-    def columns(self) -> Sequence[Column]:  # type: ignore[override]
+    def columns(self) -> Sequence[EditorColumn]:  # type: ignore[override]
         seen = self.seen
         first, last = (Date.fromisoformat(seen.config[n]) for n in ("first_date", "last_date"))
         span = range((last - first).days + 1)
-        dates = [(day_name(d), d) for d in ((first + timedelta(days=n)).isoformat() for n in span)]
+        dates = [
+            (format_day(d), d) for d in ((first + timedelta(days=n)).isoformat() for n in span)
+        ]
         entries = [(f"{e['id']}: {e['change']}"[:60], str(e["id"])) for e in seen.log]
         return [
-            Column("kind", "kind", named(KINDS)),
-            Column("stage", "stage", named(seen.config["stages"])),
-            Column("direction", "direction", named(("up", "down"))),
-            Column("segment", "segment (attribute=value, …; empty for everybody)"),
-            Column("date_from", "first day", dates),
-            Column("date_to", "last day", dates),
-            Column("change", "to blame", [("unattributed", "unattributed"), *entries]),
+            EditorColumn("kind", "kind", options_of(KINDS)),
+            EditorColumn("stage", "stage", options_of(seen.config["stages"])),
+            EditorColumn("direction", "direction", options_of(("up", "down"))),
+            EditorColumn("segment", "segment (attribute=value, …; empty for everybody)"),
+            EditorColumn("date_from", "first day", dates),
+            EditorColumn("date_to", "last day", dates),
+            EditorColumn("change", "to blame", [("unattributed", "unattributed"), *entries]),
         ]
 
-    def offers(self) -> Sequence[Row]:
+    def suggested_rows(self) -> Sequence[EditorRow]:
         seen = self.seen
-        at = selected(seen, self.visitor.place)
+        at = selected(seen, self.visitor.selection)
         if at is None:
             return ()
         segment, week = at
@@ -61,13 +63,11 @@ class DrillReport(Report):
             for stage, size in seen.moved(segment, week)
         ]
 
-    def offer_text(self, row: Row) -> str:
-        dates = f"{day_name(str(row['date_from']))} to {day_name(str(row['date_to']))}"
-        return (
-            f"{row['segment'] or EVERYBODY}: {words(str(row['stage']))} {row['direction']}, {dates}"
-        )
+    def format_suggested_row(self, row: EditorRow) -> str:
+        dates = f"{format_day(str(row['date_from']))} to {format_day(str(row['date_to']))}"
+        return f"{row['segment'] or EVERYBODY}: {humanize(str(row['stage']))} {row['direction']}, {dates}"
 
-    def unfinished(self, row: Row) -> str:
+    def row_problem(self, row: EditorRow) -> str:
         for column in self.columns:
             if column.name != "segment" and row.get(column.name, "") == "":
                 return f"{column.label} is empty"
@@ -75,7 +75,7 @@ class DrillReport(Report):
             return "segment is not attribute=value"
         return ""
 
-    def action(self, rows: Sequence[Row]) -> Mapping[str, Any]:
+    def submit_action(self, rows: Sequence[EditorRow]) -> Mapping[str, Any]:
         handed = [
             {**row, "segment": dict(segment_of(str(row.get("segment", ""))) or ())} for row in rows
         ]

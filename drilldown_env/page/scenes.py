@@ -16,14 +16,27 @@ from drilldown_env.page.tree import (
     change_text,
     episode_of,
     explained,
-    picture_html,
+    overview_html,
     selected,
     verdict_html,
 )
 from openenv_kit.environment import Environment
-from openenv_kit.page.components.elements import day_name, note, parts_html, table, text, words
+from openenv_kit.page.components.elements import (
+    format_day,
+    format_value,
+    humanize,
+    note_html,
+    score_components_html,
+    table_html,
+)
 from openenv_kit.page.components.grid import MATCHED
-from openenv_kit.page.environment_view import Ask, Call, Frames, Move, Scenes
+from openenv_kit.page.environment_view import (
+    EnvironmentView,
+    NextStepHint,
+    PlaybackSteps,
+    QuestionPanel,
+    SuggestedCall,
+)
 from openenv_kit.page.visitor import Visitor
 
 CLOSER, ALL = "Closer · 1 call each", "Everybody, week by week · 1 call each"
@@ -31,44 +44,44 @@ WHY = "Why · free"
 TO_TREE = ("Go to the picture", "go", "#mt-picture")
 
 
-def asking(text: str, call: Call) -> Move:
+def asking(text: str, call: SuggestedCall) -> NextStepHint:
     """A next move that asks for a call."""
-    return Move(text, call.label, "ask", json.dumps([call.tool, call.arguments]))
+    return NextStepHint(text, call.label, "ask", json.dumps([call.tool, call.arguments]))
 
 
-class DrillScenes(Scenes):
-    """See `openenv_kit.page.environment_view.Scenes`."""
+class DrillScenes(EnvironmentView):
+    """See `openenv_kit.page.environment_view.EnvironmentView`."""
 
-    line = "Who changed, when, and why?"
+    link_description = "Who changed, when, and why?"
     icon = '<path d="M4 12h5M9 5v14M9 5h5M9 12h5M9 19h5"/><path d="M17 5h3M17 12h3M17 19h3"/>'
 
-    picture_html = staticmethod(picture_html)
+    overview_html = staticmethod(overview_html)
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self.mission = (
+        self.objective = (
             "An alert says that a number moved. Find which people changed, in which days, and "
             "which entry of the change log is to blame."
         )
 
-    def below_html(self, visitor: Visitor) -> str:
-        seen = seen_in(visitor.frames)
+    def details_html(self, visitor: Visitor) -> str:
+        seen = seen_in(visitor.playback_steps)
         guilty = set()
-        if visitor.over:
+        if visitor.is_done:
             guilty = {row.change for row in episode_of(visitor.reset).expected_rows}
         rows = [
-            [("<b>guilty</b> " if each["id"] in guilty else "") + text(each["id"])]
-            + [text(each[name]) for name in ("date", "component", "owner", "change")]
+            [("<b>guilty</b> " if each["id"] in guilty else "") + format_value(each["id"])]
+            + [format_value(each[name]) for name in ("date", "component", "owner", "change")]
             for each in seen.log
         ]
         return (
-            table(["entry", "date", "component", "owner", "change"], rows, "Change log")
+            table_html(["entry", "date", "component", "owner", "change"], rows, "Change log")
             if rows
             else ""
         )
 
-    def headline(self, frames: Frames) -> str:
-        last = frames[-1].observation
+    def result_headline(self, steps: PlaybackSteps) -> str:
+        last = steps[-1].observation
         parts, score = last.get("score_parts"), float(last.get("reward") or 0.0)
         if not parts:
             return f"No report was handed in: {score:.2f}"
@@ -76,61 +89,67 @@ class DrillScenes(Scenes):
             return f"There was nothing to find: {score:.2f}"
         return f"{parts['exact_rows']} of {parts['roots']} exactly right: {score:.2f}"
 
-    def story_html(self, frames: Frames, reset: Mapping[str, Any]) -> str:
-        judged = explained(frames, reset)[1]
+    def score_explanation_html(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
+        judged = explained(steps, reset)[1]
         wrong = [each for each in judged if each[0] != MATCHED]
         lines = "".join(verdict_html(kind, row) for kind, row in wrong)
         missed = f'<h3>What was missed</h3><ul class="mt-issues">{lines}</ul>'
-        score = super().story_html(frames, reset)
-        return (missed if wrong else note("Every row was right.", "good")) + parts_html(score)
+        score = super().score_explanation_html(steps, reset)
+        return (
+            missed if wrong else note_html("Every row was right.", "good")
+        ) + score_components_html(score)
 
-    def ask(self, visitor: Visitor) -> Ask | None:
-        if visitor.over:
+    def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
+        if visitor.is_done:
             return None
-        seen, groups = seen_in(visitor.frames), {}
+        seen, groups = seen_in(visitor.playback_steps), {}
         dims = list(seen.config["attributes"])
-        at = selected(seen, visitor.place)
-        left = visitor.reply.get("calls_left")
+        at = selected(seen, visitor.selection)
+        left = visitor.last_observation.get("calls_left")
         title = "Click a cell to ask about it"
         known = "" if left is None else f"<p>{left} calls left.</p>"
         if at is not None:
             segment, week = at
-            title = f"{text_of(segment) or EVERYBODY} · week of {day_name(week)}"
+            title = f"{text_of(segment) or EVERYBODY} · week of {format_day(week)}"
             strongest = seen.strongest(segment, week)
             known += (
                 f"<p>{escape(change_text(strongest) if strongest else 'Nothing known yet.')}</p>"
             )
             where = dict(segment)
             groups[CLOSER] = [
-                Call("Day by day", "slice", by_day(seen, where, week)),
+                SuggestedCall("Day by day", "slice", by_day(seen, where, week)),
                 *(
-                    Call(f"Split by {words(dim)}", "slice", by_week([dim], where))
+                    SuggestedCall(f"Split by {humanize(dim)}", "slice", by_week([dim], where))
                     for dim in dims
                     if dim not in where
                 ),
             ]
-        groups[ALL] = [Call(f"By {words(dim)}", "slice", by_week([dim])) for dim in dims]
-        groups[WHY] = [Call("Read the change log", "change_log")]
-        return Ask(title, groups, known)
+        groups[ALL] = [
+            SuggestedCall(f"By {humanize(dim)}", "slice", by_week([dim])) for dim in dims
+        ]
+        groups[WHY] = [SuggestedCall("Read the change log", "change_log")]
+        return QuestionPanel(title, groups, known)
 
-    def next_move(self, visitor: Visitor) -> Move:
-        asked = self.ask(visitor)
-        done = [frame.action.get("arguments") for frame in visitor.frames]
-        seen = seen_in(visitor.frames)
+    def next_step_hint(self, visitor: Visitor) -> NextStepHint:
+        asked = self.question_panel(visitor)
+        done = [frame.action.get("arguments") for frame in visitor.playback_steps]
+        seen = seen_in(visitor.playback_steps)
         groups = asked.groups if asked else {}
         for call in groups.get(ALL, ()):
             if call.arguments not in done:
                 return asking("Who changed? Look at each attribute, week by week.", call)
-        at = selected(seen, visitor.place)
+        at = selected(seen, visitor.selection)
         if at is None:
             cells = [(s, week) for s in seen.segments() for week in seen.weeks]
             if not cells:
                 text = "No answer held any counts yet: ask about everybody."
-                return Move(text, "Go to the questions", "go", "#mt-ask")
+                return NextStepHint(text, "Go to the questions", "go", "#mt-ask")
             segment, week = max(cells, key=lambda each: abs((seen.strongest(*each) or ("", 0))[1]))
             name = text_of(segment) or EVERYBODY
             label = f"Look at {name}"
-            return Move("One cell stands out. Look closer.", label, "pick", f"{name}/{week}")
+            return NextStepHint(
+                "One cell stands out. Look closer.", label, "pick", f"{name}/{week}"
+            )
         call = groups[CLOSER][0]
         if call.arguments not in done:
             return asking("On which days did it begin and end?", call)
@@ -140,28 +159,28 @@ class DrillScenes(Scenes):
         for call in groups[CLOSER]:
             if call.arguments not in done:
                 return asking(text, call)
-        if self.report(visitor).offers():
-            return Move(text, "Add it to the report", "add_row", "0")
-        return Move("Nothing is left to ask here: click another cell.", *TO_TREE)
+        if self.report_editor(visitor).suggested_rows():
+            return NextStepHint(text, "Add it to the report", "add_row", "0")
+        return NextStepHint("Nothing is left to ask here: click another cell.", *TO_TREE)
 
-    def report(self, visitor: Visitor) -> DrillReport:
+    def report_editor(self, visitor: Visitor) -> DrillReport:
         return DrillReport(visitor)
 
-    def answer_html(self, observation: Mapping[str, Any]) -> str:
+    def reply_html(self, observation: Mapping[str, Any]) -> str:
         result = observation.get("result") or {}
         if "columns" not in result:
-            return super().answer_html(observation)
+            return super().reply_html(observation)
         columns, rows = result["columns"], result["rows"][:60]
         heads = list(result.get("dates") or result.get("days") or ())
         lists = [at for at in range(len(columns)) if rows and isinstance(rows[0][at], list)]
         if not lists:
-            return table(columns, [[text(value) for value in row] for row in rows])
+            return table_html(columns, [[format_value(value) for value in row] for row in rows])
         labels = lists[0]
         return "".join(
-            table(
+            table_html(
                 [*columns[:labels], *heads],
-                [[text(value) for value in (*row[:labels], *row[at])] for row in rows],
-                words(columns[at]),
+                [[format_value(value) for value in (*row[:labels], *row[at])] for row in rows],
+                humanize(columns[at]),
             )
             for at in lists
         )

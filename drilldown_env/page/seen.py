@@ -9,7 +9,7 @@ from datetime import timedelta
 from statistics import median
 from typing import Any
 
-from openenv_kit.page.playback import Frame
+from openenv_kit.page.playback import PlaybackStep
 
 Segment = tuple[tuple[str, str], ...]
 """Attribute and value, sorted; empty for everybody."""
@@ -128,7 +128,7 @@ class Seen:
         return [1000 * (value - usual) / usual if usual else None for value in values]
 
 
-def seen_in(frames: Sequence[Frame]) -> Seen:
+def seen_in(frames: Sequence[PlaybackStep]) -> Seen:
     """What the replies of a play have told."""
     seen = empty(frames[0].observation["config"])
     for frame in frames[1:]:

@@ -13,20 +13,20 @@ from drilldown_env.queries import SliceArguments, run_slice
 from drilldown_env.report import ReportRow
 from drilldown_env.session import DrillSession
 from openenv_kit.page.components import grid
-from openenv_kit.page.components.elements import day_name, words
+from openenv_kit.page.components.elements import format_day, humanize
 from openenv_kit.page.components.grid import (
     EXTRA,
     GLYPHS,
     MATCHED,
     MISSING,
     WRONG,
-    Cell,
-    Head,
-    level,
-    style_of,
+    GridCell,
+    GridColumn,
+    deviation_class,
+    verdict_class,
 )
-from openenv_kit.page.components.row_editor import Row
-from openenv_kit.page.environment_view import Frames
+from openenv_kit.page.components.row_editor import EditorRow
+from openenv_kit.page.environment_view import PlaybackSteps
 
 STEPS = (30, 60, 120, 240, 480)
 """Per mille of the usual at which a cell takes the next colour."""
@@ -35,12 +35,15 @@ MOST_DEEP = 8
 EVERYBODY = "everybody"
 
 
-def picture_html(
-    frames: Frames, reset: Mapping[str, Any], place: str = "", rows: Sequence[Row] = ()
+def overview_html(
+    steps: PlaybackSteps,
+    reset: Mapping[str, Any],
+    selection: str = "",
+    rows: Sequence[EditorRow] = (),
 ) -> str:
-    """The picture of a play; see `Scenes.picture_html`."""
-    over = bool(frames[-1].observation.get("done"))
-    seen, judged = (explained(frames, reset)) if over else (seen_in(frames), [])
+    """The picture of a play; see `EnvironmentView.overview_html`."""
+    over = bool(steps[-1].observation.get("done"))
+    seen, judged = (explained(steps, reset)) if over else (seen_in(steps), [])
     marked = [(kind, row.segment, row.date_from, row.date_to) for kind, row in judged]
     if not over:
         drafts = ((segment_of(str(row.get("segment", ""))), row) for row in rows)
@@ -54,9 +57,11 @@ def picture_html(
     known = sum(bool(cell.known) for line in lines for cell in line.cells)
     lead = "Largest change of each segment in each week, in percent of the usual."
     lead += "" if over else f" {known} of {len(lines) * len(heads)} cells known."
-    signs = [(style_of(kind), GLYPHS[kind], kind) for kind in dict.fromkeys(k for k, _ in judged)]
+    signs = [
+        (verdict_class(kind), GLYPHS[kind], kind) for kind in dict.fromkeys(k for k, _ in judged)
+    ]
     legend = grid.legend_html([f"{step / 10:g}" for step in STEPS], "%", signs)
-    drawn = grid.grid_html(lead, "Change by segment and week", heads, lines, place)
+    drawn = grid.grid_html(lead, "Change by segment and week", heads, lines, selection)
     return drawn + legend
 
 
@@ -68,7 +73,9 @@ def episode_of(reset: Mapping[str, Any]) -> Episode:
     return session.episode
 
 
-def explained(frames: Frames, reset: Mapping[str, Any]) -> tuple[Seen, list[tuple[str, ReportRow]]]:
+def explained(
+    frames: PlaybackSteps, reset: Mapping[str, Any]
+) -> tuple[Seen, list[tuple[str, ReportRow]]]:
     """Every week of every value, and a verdict on each row. Only for after the end."""
     episode, seen = episode_of(reset), empty(frames[0].observation["config"])
     right = list(episode.expected_rows)
@@ -104,8 +111,8 @@ def verdict_html(kind: str, row: ReportRow) -> str:
     """A verdict in a line, with the call that shows the row."""
     who = text_of(row.segment) or EVERYBODY
     said = (
-        f"{who}: {words(row.kind)} of {words(row.stage)}, {row.direction}, "
-        f"{day_name(row.date_from)} to {day_name(row.date_to)}, blamed on {row.change}."
+        f"{who}: {humanize(row.kind)} of {humanize(row.stage)}, {row.direction}, "
+        f"{format_day(row.date_from)} to {format_day(row.date_to)}, blamed on {row.change}."
     )
     where = json.dumps(dict(row.segment))
     shows = (
@@ -113,7 +120,7 @@ def verdict_html(kind: str, row: ReportRow) -> str:
         if kind == EXTRA
         else f" <code>slice(where={escape(where)}, measure='change')</code> shows it."
     )
-    head = f'<b class="{style_of(kind)}">{GLYPHS[kind]} {escape(kind)}</b>'
+    head = f'<b class="{verdict_class(kind)}">{GLYPHS[kind]} {escape(kind)}</b>'
     return f"<li>{head} {escape(said)}{shows}</li>"
 
 
@@ -132,19 +139,21 @@ def _drawn(seen: Seen, marked: Sequence[Segment]) -> list[Segment]:
     return list(dict.fromkeys([*usual, *marked, *deep[:MOST_DEEP]]))
 
 
-def _heads(seen: Seen) -> list[Head]:
+def _heads(seen: Seen) -> list[GridColumn]:
     """The weeks by their first day; a month is named where it begins."""
     heads, month = [], ""
     for week in seen.weeks:
-        day, now = day_name(week).split()[1:]
-        heads.append(Head(week, f"week of {day_name(week)}", day, now if now != month else ""))
+        day, now = format_day(week).split()[1:]
+        heads.append(
+            GridColumn(week, f"week of {format_day(week)}", day, now if now != month else "")
+        )
         month = now
     return heads
 
 
 def _line(
     seen: Seen, segment: Segment, marked: Sequence[tuple[str, Segment, str, str]]
-) -> grid.Line:
+) -> grid.GridRow:
     cells = []
     for week in seen.weeks:
         found = seen.strongest(segment, week)
@@ -158,15 +167,15 @@ def _line(
         )
         say = "" if not mark else "In the report." if mark == "+" else mark.capitalize()
         shown = _percent(found[1], 0) if found else ""
-        style = level(found[1], STEPS) if found else ""
-        cells.append(Cell(style, shown, change_text(found) if found else "", say, mark))
-    label = " + ".join(f"{words(name)} {value}" for name, value in segment) or EVERYBODY
-    return grid.Line(text_of(segment) or EVERYBODY, label, cells, min(len(segment), 2))
+        style = deviation_class(found[1], STEPS) if found else ""
+        cells.append(GridCell(style, shown, change_text(found) if found else "", say, mark))
+    label = " + ".join(f"{humanize(name)} {value}" for name, value in segment) or EVERYBODY
+    return grid.GridRow(text_of(segment) or EVERYBODY, label, cells, min(len(segment), 2))
 
 
 def change_text(found: tuple[str, float]) -> str:
     """A stage and its change in per mille, in words."""
-    return f"{words(found[0])} {_percent(found[1], 1)} % against the usual"
+    return f"{humanize(found[0])} {_percent(found[1], 1)} % against the usual"
 
 
 def _percent(per_mille: float, digits: int) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from drilldown_env.policies.reference import reference
-from openenv_kit.rollouts.policies import Observed, Play, Policies
+from openenv_kit.rollouts.policies import ObservationJson, Policies, PolicySteps
 
 POLICIES = Policies()
 POLICIES.register("reference")(reference)
 
 
 @POLICIES.register("null")
-def hands_in_nothing(_: Observed) -> Play:
+def hands_in_nothing(_: ObservationJson) -> PolicySteps:
     """Hands in the empty report at once."""
     yield {"tool": "submit_report", "arguments": {"rows": []}}

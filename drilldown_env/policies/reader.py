@@ -17,10 +17,10 @@ import numpy as np
 
 from drilldown_env.cube import EVERYBODY, MOST_FIXED, Cube, Floats, cube_of
 from drilldown_env.queries import middle
-from openenv_kit.rollouts.policies import Action, Observed
+from openenv_kit.rollouts.policies import Action, ObservationJson
 
 T = TypeVar("T")
-Asking = Generator[Action, Observed, T]
+Asking = Generator[Action, ObservationJson, T]
 LEAST = (0.016, 0.0045)
 """Noise of a day that never averages out, as an analyst sees it: traffic, steps."""
 ATTEMPTS = 4

@@ -12,12 +12,12 @@ from drilldown_env.policies.search import Search
 from drilldown_env.policies.sql_reader import CountsReader, SqlReader
 from drilldown_env.report import Row, read_report
 from drilldown_env.tools import COUNTED, TOOLS, overview
-from openenv_kit.rollouts.policies import Action, Observed
+from openenv_kit.rollouts.policies import Action, ObservationJson
 
 EASY = "drill_easy"
 
 
-def reader_of(opening: Observed) -> Reader:
+def reader_of(opening: ObservationJson) -> Reader:
     """The reader for the tools of an episode."""
     config = opening["config"]
     names = Names(config)
@@ -28,12 +28,12 @@ def reader_of(opening: Observed) -> Reader:
     )
 
 
-def search(opening: Observed) -> Generator[Action, Observed, list[dict[str, Any]]]:
+def search(opening: ObservationJson) -> Generator[Action, ObservationJson, list[dict[str, Any]]]:
     """Ask until everything suspicious is looked into; returns the rows of the report."""
     return (yield from Search(reader_of(opening)).run())
 
 
-def reference(opening: Observed) -> Generator[Action, Observed, None]:
+def reference(opening: ObservationJson) -> Generator[Action, ObservationJson, None]:
     """Weeks of single values and pairs, then days, then who; composition held fixed."""
     rows = yield from search(opening)
     yield {"tool": "submit_report", "arguments": {"rows": rows}}

@@ -13,11 +13,11 @@ from openenv.core.env_server.types import Action, Observation, State
 from pydantic import BaseModel, Field
 
 from openenv_kit.bitstream import BitStream
-from openenv_kit.environment import Environment, Reply, Rules, Session, WireModels
+from openenv_kit.environment import Environment, EpisodeLimits, Reply, Session, WireModels
 from openenv_kit.errors import require_integer
-from openenv_kit.rollouts.policies import Observed, Policies
+from openenv_kit.rollouts.policies import ObservationJson, Policies
 from openenv_kit.splits import HashedSplits
-from openenv_kit.tool import Arguments, Catalogue, Tools
+from openenv_kit.tool import Catalogue, ToolArguments, Tools
 
 SEGMENTS, MAX_STEPS, MAX_SEED = 64, 24, 2**64 - 1
 BLOCKS = {"train": 500, "test": 50, "sessions": 500}
@@ -26,7 +26,7 @@ POLICIES = Policies()
 TOOLS = Tools()
 
 
-class Segment(Arguments):
+class Segment(ToolArguments):
     """Arguments of every tool."""
 
     segment: int = Field(ge=0, lt=SEGMENTS, description="number of a segment")
@@ -59,23 +59,26 @@ class PipeState(State):
 class PipeSession(Session):
     """One play; the base class counts steps and answers what is the same everywhere."""
 
-    progress: type[BaseModel] = PipeState
+    state_model: type[BaseModel] = PipeState
 
-    def start(self, seed: Any = None, split: Any = None, index: Any = None) -> Reply:
+    def start_episode(self, seed: Any = None, split: Any = None, index: Any = None) -> Reply:
         if split is None and index is None:
             self.seed = require_integer("seed", seed or 0, 0, MAX_SEED)
             self.task_id = "custom"  # an id that shows the seed would show where the leak is
         else:
             task = SPLITS.task(split or "train", index or 0)
             self.seed, self.task_id = task.config, task.task_id
-        self.leak, self.max_steps = BitStream(f"pipe-leak/1|{self.seed}").below(SEGMENTS), MAX_STEPS
+        self.leak, self.max_steps = (
+            BitStream(f"pipe-leak/1|{self.seed}").integer_below(SEGMENTS),
+            MAX_STEPS,
+        )
         return Reply("ready", f"A main of {SEGMENTS} segments, numbered from 0, leaks in one.")
 
-    def act(self, action: Mapping[str, Any]) -> Reply:
+    def execute_action(self, action: Mapping[str, Any]) -> Reply:
         reply: Reply = TOOLS.find(action.get("tool")).call(self, action.get("arguments", {}))
         return reply
 
-    def identity(self) -> dict[str, Any]:
+    def episode_identity(self) -> dict[str, Any]:
         return {"seed": self.seed}
 
     def away(self, segment: int) -> int:
@@ -88,17 +91,21 @@ def gauge(play: PipeSession, at: Segment) -> Reply:
     """Pressure at a segment: 4 bar before the leak, 3 behind it, ±0.2."""
     noise = BitStream(f"pipe-leak/1|{play.seed}|{at.segment}").uniform(-0.2, 0.2)
     reading = round(4.0 - (at.segment > play.leak) + noise, 2)
-    return Reply("looked", f"{reading} bar at {at.segment}.", content={"reading": reading})
+    return Reply(
+        "looked", f"{reading} bar at {at.segment}.", observation_fields={"reading": reading}
+    )
 
 
 @TOOLS.tool(Segment)
 def listen(play: PipeSession, at: Segment) -> Reply:
     """Loudness of the leak: 3 at it, 1 two segments away, 0 beyond."""
     loudness = float(max(0, 3 - play.away(at.segment)))
-    return Reply("looked", f"Loudness {loudness} at {at.segment}.", content={"reading": loudness})
+    return Reply(
+        "looked", f"Loudness {loudness} at {at.segment}.", observation_fields={"reading": loudness}
+    )
 
 
-@TOOLS.tool(Segment, reads_only=False, finishes=True)
+@TOOLS.tool(Segment, is_read_only=False, is_final=True)
 def report(play: PipeSession, at: Segment) -> Reply:
     """Report the segment that leaks; ends the episode."""
     score = {0: 1.0, 1: 0.5}.get(play.away(at.segment), 0.0)
@@ -106,7 +113,7 @@ def report(play: PipeSession, at: Segment) -> Reply:
 
 
 @POLICIES.register("reference")
-def bisect(_: Observed) -> Iterator[dict[str, Any]]:
+def bisect(_: ObservationJson) -> Iterator[dict[str, Any]]:
     """Halves the stretch in which the leak must be."""
     low, high = 0, SEGMENTS - 1
     while low < high:
@@ -121,18 +128,20 @@ class PipeLeak(Environment):
 
     name, version, description = "pipe_leak", "0.1.0", "Find the leak in a water main."
     versions: Mapping[str, str] = {"rules": "1"}
-    models = WireModels(PipeAction, PipeObservation, PipeState)
+    wire_models = WireModels(PipeAction, PipeObservation, PipeState)
     tools = Catalogue(
         tuple(TOOLS.values()),
-        answer=lambda seen: {name: seen.get(name) for name in ("status", "message", "reading")},
+        format_tool_result=lambda seen: {
+            name: seen.get(name) for name in ("status", "message", "reading")
+        },
     )
     reset_arguments = ("episode_id", "seed", "split", "index")
-    rules, splits, policies = Rules(MAX_STEPS), SPLITS, POLICIES
+    episode_limits, splits, policies = EpisodeLimits(MAX_STEPS), SPLITS, POLICIES
 
-    def brief(self, opening: Mapping[str, Any] | None = None) -> str:
+    def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
         return "You look for the leak in a water main. Gauge and listen, then report the segment."
 
-    def session(self, *, debug: bool = False) -> PipeSession:
+    def create_session(self, *, debug: bool = False) -> PipeSession:
         return PipeSession()
 
 

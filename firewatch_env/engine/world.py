@@ -221,7 +221,7 @@ def _size(services: Mapping[str, Service], draws: BitStream) -> None:
             hold += call.usual_calls * call.callee.usual_lat
         service.usual_lat = hold
         service.usual_slots = service.usual_load * hold * _SLOTS
-        service.pods = 4 + draws.below(3) * 2 + int(service.usual_cores / 4) % 7
+        service.pods = 4 + draws.integer_below(3) * 2 + int(service.usual_cores / 4) % 7
         service.slow_after = max(1.0, 5 * hold)
         service.lat = hold
     for service in services.values():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from firewatch_env.page.story import DURATION, Firing, Story
 from firewatch_env.tools import GROUPS
-from openenv_kit.page.components.elements import button, hint, table, text
+from openenv_kit.page.components.elements import button_html, format_value, hint_html, table_html
 
 SPARK = (72, 20)
 """Width and height of a small curve, in pixels."""
@@ -50,7 +50,7 @@ def headline_html(story: Story) -> str:
         "customers": "let down" if burning else "well",
         "budget left": f"{now['slo_budget_remaining_pct']:.1f} %",
         "burn rate": f"{now['current_slo_burn_rate']:.1f} ×",
-        "bad customer-minutes": text(round(now["bad_customer_minutes"], 1)),
+        "bad customer-minutes": format_value(round(now["bad_customer_minutes"], 1)),
         "alerts": str(len(now["active_alerts"])),
     }
     bad = {"customers": burning, "burn rate": burning}
@@ -70,14 +70,14 @@ def services_html(story: Story, *, choose: bool = False) -> str:
     """
     rows = [_service_row(story, name, choose) for name in story.services]
     titles = ["service", *(column.title for column in COLUMNS)]
-    return table(titles, rows, numbers=range(1, len(titles)))
+    return table_html(titles, rows, numbers=range(1, len(titles)))
 
 
 def _service_row(story: Story, name: str, choose: bool) -> list[str]:
     status = story.now["services"][name]["status"]
     label = f"<span>{escape(name)}</span>"
     if choose:
-        label = button("pick", name, name, style="link", hint=f"Look at {name}")
+        label = button_html("pick", name, name, style="link", hint=f"Look at {name}")
     mark = ' aria-current="true"' if name == story.service else ""
     head = f'<div class="fw-service"{mark}>{label}<i class="fw-chip {status}">{status}</i></div>'
     return [head, *(_cell(story, name, column) for column in COLUMNS)]
@@ -127,7 +127,7 @@ def alerts_html(story: Story) -> str:
         f'<div class="fw-legend">{legend}</div><ol class="fw-line">'
         f'<li><p>What was done</p><div class="fw-track">{dots}{_cursor(now, ticks)}</div></li>'
         f'{lines}</ol><div class="fw-axis" aria-hidden="true">{axis}</div>'
-        + ("" if story.firings else hint("No alert has fired."))
+        + ("" if story.firings else hint_html("No alert has fired."))
     )
 
 
@@ -152,7 +152,7 @@ def logs_html(story: Story) -> str:
     """Log lines fetched so far of the service looked at."""
     lines = story.now["services"][story.service]["recent_logs"]
     if not lines:
-        return hint(f"No logs of {story.service} fetched yet: fetch_logs costs a tick.")
+        return hint_html(f"No logs of {story.service} fetched yet: fetch_logs costs a tick.")
     return lines_html(lines)
 
 

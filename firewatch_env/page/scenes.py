@@ -16,10 +16,21 @@ from firewatch_env.page.score import courses_of, over, score_html
 from firewatch_env.page.story import Story, action_text
 from firewatch_env.tools import CATALOGUE, GROUPS, TARGET
 from openenv_kit.environment import Environment
-from openenv_kit.page.components.elements import heading, note, parts_html, words
-from openenv_kit.page.components.row_editor import Row
-from openenv_kit.page.environment_view import Ask, Call, Frames, Move, Scenes
-from openenv_kit.page.playback import scripted
+from openenv_kit.page.components.elements import (
+    heading_html,
+    humanize,
+    note_html,
+    score_components_html,
+)
+from openenv_kit.page.components.row_editor import EditorRow
+from openenv_kit.page.environment_view import (
+    EnvironmentView,
+    NextStepHint,
+    PlaybackSteps,
+    QuestionPanel,
+    SuggestedCall,
+)
+from openenv_kit.page.playback import playback_of_policy
 from openenv_kit.page.visitor import Visitor
 
 TITLES = {
@@ -33,26 +44,30 @@ TICKS = re.compile(r"tick \d+ of (\d+)")
 """Where an opening tells how many ticks there are."""
 
 
-class FirewatchScenes(Scenes):
-    """See `openenv_kit.page.environment_view.Scenes`."""
+class FirewatchScenes(EnvironmentView):
+    """See `openenv_kit.page.environment_view.EnvironmentView`."""
 
-    folder = Path(__file__).parent
-    line = "What failed, and how is it mended?"
+    style_folder = Path(__file__).parent
+    link_description = "What failed, and how is it mended?"
     icon = '<path d="M12 3v6M12 9 6 15M12 9l6 6"/><circle cx="12" cy="4" r="2"/>\
 <circle cx="6" cy="17" r="3"/><circle cx="18" cy="17" r="3"/>'
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self.door = "Firewatch"
-        self.mission = (
+        self.link_title = "Firewatch"
+        self.objective = (
             "Services are failing and customers notice. Find what is wrong, mend it, and declare "
             "the incident over: the score is the harm you spared."
         )
 
-    def picture_html(
-        self, frames: Frames, reset: Mapping[str, Any], place: str = "", rows: Sequence[Row] = ()
+    def overview_html(
+        self,
+        steps: PlaybackSteps,
+        reset: Mapping[str, Any],
+        selection: str = "",
+        rows: Sequence[EditorRow] = (),
     ) -> str:
-        play = story(frames, place)
+        play = story(steps, selection)
         if play is None:
             return ""
         found = courses_of(reset, play)
@@ -60,34 +75,34 @@ class FirewatchScenes(Scenes):
         graph = f"<div>{graph_html(play, found.roots if found else ())}</div>"
         return f'{panels.headline_html(play)}<div class="fw-picture">{graph}{harm}</div>'
 
-    def below_html(self, visitor: Visitor) -> str:
-        play = story(visitor.frames, visitor.place)
+    def details_html(self, visitor: Visitor) -> str:
+        play = story(visitor.playback_steps, visitor.selection)
         if play is None:
             return ""
         chosen = ""
         if play.chosen:
-            chosen = heading(play.chosen) + metrics_html(play) + panels.logs_html(play)
+            chosen = heading_html(play.chosen) + metrics_html(play) + panels.logs_html(play)
         return (
             chosen
-            + heading("Alerts")
+            + heading_html("Alerts")
             + panels.alerts_html(play)
-            + heading("Services")
+            + heading_html("Services")
             + panels.services_html(play, choose=True)
         )
 
-    def headline(self, frames: Frames) -> str:
-        play = story(frames)
-        score = float(frames[-1].observation.get("reward") or 0.0)
+    def result_headline(self, steps: PlaybackSteps) -> str:
+        play = story(steps)
+        score = float(steps[-1].observation.get("reward") or 0.0)
         if play is None or not over(play):
             return f"Not declared over: {score:.2f}"
         resolved = play.now["score_parts"]["resolved"] == 1
         return f"{'Mended and declared' if resolved else 'Not mended'}: {score:.2f}"
 
-    def story_html(self, frames: Frames, reset: Mapping[str, Any]) -> str:
-        play = story(frames)
+    def score_explanation_html(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
+        play = story(steps)
         if play is None or not over(play):
-            return note(str(frames[-1].observation.get("message") or ""))
-        score = parts_html(score_html(play, courses_of(reset, play), "this play"))
+            return note_html(str(steps[-1].observation.get("message") or ""))
+        score = score_components_html(score_html(play, courses_of(reset, play), "this play"))
         parts = play.now["score_parts"]
         resolved = parts["resolved"] == 1
         unneeded = parts["unneeded"]
@@ -95,70 +110,72 @@ class FirewatchScenes(Scenes):
         if unneeded:
             said += f" Changes that nobody needed: {unneeded}."
         if resolved and not unneeded:
-            return note(said, "good") + score
-        way = scripted(self.environment.policies["reference"], reset, self.environment)
+            return note_html(said, "good") + score
+        way = playback_of_policy(self.environment.policies["reference"], reset, self.environment)
         way.run_to_end()
-        calls = " → ".join(action_text(frame.action) for frame in way.frames[1:])
+        calls = " → ".join(action_text(frame.action) for frame in way.steps[1:])
         mended = f"<h3>What would have mended it</h3><p>{escape(calls)}</p>"
-        return f"{note(said, 'bad')}{mended}{score}"
+        return f"{note_html(said, 'bad')}{mended}{score}"
 
-    def ask(self, visitor: Visitor) -> Ask | None:
-        play = story(visitor.frames, visitor.place)
-        if visitor.over or play is None:
+    def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
+        play = story(visitor.playback_steps, visitor.selection)
+        if visitor.is_done or play is None:
             return None
-        groups: dict[str, list[Call]] = {}
+        groups: dict[str, list[SuggestedCall]] = {}
         for group, names in GROUPS.items():
             calls = []
             for name in names:
-                tool = CATALOGUE.find(name)
+                tool = CATALOGUE.find_tool(name)
                 needs = list(tool.parameters.get("required", ()))
                 if TARGET in tool.parameters["properties"]:
                     if play.chosen and needs == [TARGET]:
-                        calls.append(Call(words(name), name, {TARGET: play.chosen}))
+                        calls.append(SuggestedCall(humanize(name), name, {TARGET: play.chosen}))
                 elif not needs:
-                    calls.append(Call(words(name), name))
+                    calls.append(SuggestedCall(humanize(name), name))
             groups[TITLES[group]] = calls
         suggested = {TARGET: [play.service, *play.services]}
         if not play.chosen:
-            return Ask("Click a service to act on it", groups, "", suggested)
+            return QuestionPanel("Click a service to act on it", groups, "", suggested)
         view = play.now["services"][play.chosen]
         status = escape(view["status"])
         known = f"<p>Outside probes: {status}. Tools with settings are at the bottom.</p>"
-        return Ask(play.chosen, groups, known, suggested)
+        return QuestionPanel(play.chosen, groups, known, suggested)
 
-    def next_move(self, visitor: Visitor) -> Move:
-        play = story(visitor.frames, visitor.place)
+    def next_step_hint(self, visitor: Visitor) -> NextStepHint:
+        play = story(visitor.playback_steps, visitor.selection)
         if play is None:
-            return Move(str(visitor.reply.get("message") or ""))
+            return NextStepHint(str(visitor.last_observation.get("message") or ""))
         changed = any(
             each.group in ("mitigate", "repair") and not each.refused for each in play.moves
         )
         if changed and not play.now["user_impact_active"]:
             text = "Customers are well again. Will it last? Then declare it over."
-            return Move(text, "Declare it over", "ask", json.dumps([DECLARE, {}]))
+            return NextStepHint(text, "Declare it over", "ask", json.dumps([DECLARE, {}]))
         unwell = [n for n in play.services if play.now["services"][n]["status"] != "healthy"]
         if not play.chosen:
             first = (unwell or play.services)[0]
-            return Move("Something fails. Look at it first.", f"Look at {first}", "pick", first)
-        looked = {frame.action.get(TARGET) for frame in visitor.frames}
+            return NextStepHint(
+                "Something fails. Look at it first.", f"Look at {first}", "pick", first
+            )
+        looked = {frame.action.get(TARGET) for frame in visitor.playback_steps}
         if play.chosen not in looked:
             text = f"What do the logs of {play.chosen} say? Each action lets a tick pass."
             value = json.dumps(["fetch_logs", {TARGET: play.chosen}])
-            return Move(text, "Read its logs", "ask", value)
+            return NextStepHint(text, "Read its logs", "ask", value)
         text = "Follow the calls downwards to where it begins; then mend that."
         for each in unwell:
             if each not in looked:
-                return Move(text, f"Look at {each}", "pick", each)
-        return Move(text, "Go to the repairs", "go", "#mt-ask ul:nth-of-type(3)")
+                return NextStepHint(text, f"Look at {each}", "pick", each)
+        return NextStepHint(text, "Go to the repairs", "go", "#mt-ask ul:nth-of-type(3)")
 
-    def describe(self, action: Mapping[str, Any]) -> str:
+    def describe_action(self, action: Mapping[str, Any]) -> str:
         return action_text(action)
 
-    def answer_html(self, observation: Mapping[str, Any]) -> str:
+    def reply_html(self, observation: Mapping[str, Any]) -> str:
         return f'<p class="fw-message">{escape(str(observation.get("message") or ""))}</p>'
 
 
-def story(frames: Frames, place: str = "") -> Story | None:
+def story(frames: PlaybackSteps, place: str = "") -> Story | None:
     """A play as its replies have told it; None where nothing was told of any service."""
     found = TICKS.search(str(frames[0].observation.get("message") or ""))
     play = Story(frames, int(found[1]) if found else max(len(frames), 1), place)

@@ -13,8 +13,8 @@ from firewatch_env.replay import replay
 from firewatch_env.session import FirewatchSession
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.task import QUIET, Task, open_world
-from openenv_kit.page.components.elements import facts, heading, hint
-from openenv_kit.page.components.waterfall import Part, waterfall_html
+from openenv_kit.page.components.elements import facts_html, heading_html, hint_html
+from openenv_kit.page.components.waterfall import ScorePart, waterfall_html
 
 MINUTES = 30 * 0.5
 """Bad customer-minutes of one customer let down a second for a tick, as observations count."""
@@ -80,7 +80,7 @@ def courses_of(reset: Mapping[str, Any], story: Story) -> Courses | None:
     session = FirewatchSession()
     session.reset(**reset)
     actions = [frame.action for frame in story.frames if frame.action]
-    return courses(find(session.identity()["reset"]), actions)
+    return courses(find(session.episode_identity()["reset"]), actions)
 
 
 def score_html(story: Story, found: Courses | None, player: str) -> str:
@@ -105,7 +105,9 @@ def score_html(story: Story, found: Courses | None, player: str) -> str:
         f"+ {IMPACT} × impact {parts['impact']:.4g}",
         f"× precision {parts['precision']:.4g}",
     )  # fmt: skip
-    steps = [Part(name, by, said) for name, (_, by, (said, _)) in zip(names, factors, strict=True)]
+    steps = [
+        ScorePart(name, by, said) for name, (_, by, (said, _)) in zip(names, factors, strict=True)
+    ]
     blocks = "".join(
         f'<section class="fw-factor"><h3>{name}</h3>{numbers}</section>'
         for name, _, (_, numbers) in factors
@@ -113,10 +115,10 @@ def score_html(story: Story, found: Courses | None, player: str) -> str:
     perfect = " perfect" if score >= 1.0 else ""
     formula = f"precision × ({RESOLVED} resolved + {IMPACT} impact)"
     return (
-        f'<section class="mt-outcome">{heading("Score", formula)}'
+        f'<section class="mt-outcome">{heading_html("Score", formula)}'
         f'<div class="fw-score{perfect}"><strong>{score:.4f}</strong></div>'
         f'{waterfall_html(steps, score)}<div class="fw-factors">{blocks}</div>'
-        f"{hint(CURVES)}</section>"
+        f"{hint_html(CURVES)}</section>"
     )
 
 
@@ -131,7 +133,7 @@ def _impact(found: Courses, player: str) -> tuple[str, str]:
             f"{nobody - played:,.0f}; impact is the share, between 0 and 1."
         )
     numbers = {"had nobody acted": nobody, player: played, "reference": par}
-    return said, facts({name: f"{value:,.1f}" for name, value in numbers.items()})
+    return said, facts_html({name: f"{value:,.1f}" for name, value in numbers.items()})
 
 
 def _precision(story: Story, parts: Mapping[str, Any]) -> tuple[str, str]:
@@ -146,7 +148,7 @@ def _precision(story: Story, parts: Mapping[str, Any]) -> tuple[str, str]:
             "that found nothing to act on. Each costs a quarter, down to 0.3; more than "
             f"{MOST_CHANGES} changes are 0.3 at once."
         )
-    return said, facts({"changes and attempts": tried, "unneeded": parts["unneeded"]})
+    return said, facts_html({"changes and attempts": tried, "unneeded": parts["unneeded"]})
 
 
 def _resolved(story: Story, parts: Mapping[str, Any]) -> tuple[str, str]:
@@ -159,4 +161,4 @@ def _resolved(story: Story, parts: Mapping[str, Any]) -> tuple[str, str]:
         said = "Declared over, though customers were let down again afterwards."
     else:
         said = "It was not over."
-    return said, facts({"declared": declared, f"quiet for {QUIET} ticks": ended})
+    return said, facts_html({"declared": declared, f"quiet for {QUIET} ticks": ended})

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from firewatch_env.actions import ACTIONS
-from openenv_kit.page.playback import Frame
+from openenv_kit.page.playback import PlaybackStep
 
 GROUP_OF = {name: action.group for name, action in ACTIONS.items()}
 """The group of every action."""
@@ -51,7 +51,7 @@ class Story:
         chosen: the service looked at; the first one where there is none of that name.
     """
 
-    frames: Sequence[Frame]
+    frames: Sequence[PlaybackStep]
     max_ticks: int
     chosen: str = ""
 

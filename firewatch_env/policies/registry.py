@@ -22,7 +22,7 @@ def random_player(opening: Mapping[str, Any]) -> Script:
     offered = {name for names in GROUPS.values() for name in names} | set(RUNBOOKS)
     actions = sorted(offered - {"declare_resolved", RUNBOOK})
     while True:
-        yield order(draws.pick(actions), draws.pick(names))
+        yield order(draws.choose(actions), draws.choose(names))
 
 
 def declare_at_once(opening: Mapping[str, Any]) -> Script:

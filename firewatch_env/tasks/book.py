@@ -18,8 +18,8 @@ from openenv_kit.errors import (
     require_integer,
     require_name,
 )
-from openenv_kit.rollouts.curriculum import RUNGS, level_named
-from openenv_kit.splits import HashedSplits, RungSplits
+from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES, resolve_level_name
+from openenv_kit.splits import HashedSplits, PerLevelSplits
 
 VERSION = "9"  # of faults, services and scores: raising it draws every task anew
 REPLIES = "6"  # of all else that a player can tell: raise it whenever a result would change
@@ -43,21 +43,21 @@ def _shown(drawn: Drawn) -> Mapping[str, Any]:
     return {"difficulty": drawn.difficulty}
 
 
-SPLITS: RungSplits[Drawn, str] = RungSplits(
+SPLITS: PerLevelSplits[Drawn, str] = PerLevelSplits(
     domain=f"firewatch/{VERSION}",
     blocks={"train": 200, "validation": 100, "test": 100, "sealed": 100, "sessions": 100},
     strata=tuple(LEVELS),
-    make=_drawn,
-    shown=_shown,
-    rungs={
+    make_config=_drawn,
+    public_fields_of=_shown,
+    splits_by_level={
         rung: HashedSplits(
             domain=f"firewatch-rungs/{VERSION}|{rung}",
             blocks={"train": 600, "validation": 100, "test": 100},
             strata=(rung,),
-            make=_drawn,
-            shown=_shown,
+            make_config=_drawn,
+            public_fields_of=_shown,
         )
-        for rung in RUNGS
+        for rung in RUNG_LEVEL_NAMES
     },
 )
 """The splits: each block of three tasks has one of each level, in an order of its own."""
@@ -88,7 +88,7 @@ def find(arguments: Mapping[str, Any]) -> Task:
     if seed is not None and type(seed) is not int:
         raise InvalidValueError("seed", seed, "a whole number")
     if difficulty is not None:
-        difficulty = require_name("difficulty", level_named(difficulty), EVERY_LEVEL)
+        difficulty = require_name("difficulty", resolve_level_name(difficulty), EVERY_LEVEL)
     if task_id:
         named = NAMED[require_name("task_id", task_id, NAMED)]
         return named_task(named, named.seed if seed is None else seed)

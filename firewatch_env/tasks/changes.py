@@ -98,7 +98,7 @@ def guilty(
     text = words[which == "revision"].format(f=channel, workers=200 * value, ms=500 * value)
     setting = Setting(lever, LEVERS[family].usual, value, text)
     settings = [setting]
-    if draws.below(2):
+    if draws.integer_below(2):
         settings.append(cosmetic(service, feature, which, draws))
     return release(0, which, tuple(settings), draws)
 
@@ -111,7 +111,7 @@ def _words(table: Mapping[str, T], key: str, service: str) -> T:
 
 def cosmetic(service: str, feature: str, which: str, draws: BitStream) -> Setting:
     """A change that moves nothing."""
-    text = draws.pick(_words(COSMETIC, which, service).split("; "))
+    text = draws.choose(_words(COSMETIC, which, service).split("; "))
     return Setting("", 0.0, 0.0, text.format(f=feature))
 
 
@@ -119,10 +119,10 @@ def fix(
     service: str, which: str, channels: list[str], callees: list[str], draws: BitStream
 ) -> Setting:
     """A change that put something right: whoever takes it back has the old bug again."""
-    if callees and CATALOGUE[service].kind == "app" and draws.below(3) == 0:
-        (family, low, high), channel = draws.pick(_MENDED_CALLS), draws.pick(callees)
+    if callees and CATALOGUE[service].kind == "app" and draws.integer_below(3) == 0:
+        (family, low, high), channel = draws.choose(_MENDED_CALLS), draws.choose(callees)
     else:
-        (family, low, high), channel = draws.pick(_MENDED), draws.pick(channels)
+        (family, low, high), channel = draws.choose(_MENDED), draws.choose(channels)
     text = _words(FIXES, family, service)[which == "revision"].format(f=channel)
     return Setting(f"{family}.{channel}", draws.uniform(low, high), LEVERS[family].usual, text)
 
@@ -130,9 +130,13 @@ def fix(
 def release(tick: int, which: str, settings: tuple[Setting, ...], draws: BitStream) -> Release:
     """A release with a version of its own."""
     if which == "build":
-        major, minor, patch = 2 + draws.below(7), draws.below(20), 1 + draws.below(9)
+        major, minor, patch = (
+            2 + draws.integer_below(7),
+            draws.integer_below(20),
+            1 + draws.integer_below(9),
+        )
         before, version = f"{major}.{minor}.{patch - 1}", f"{major}.{minor}.{patch}"
     else:
-        number = 101 + draws.below(800)
+        number = 101 + draws.integer_below(800)
         before, version = f"r{number - 1}", f"r{number}"
     return Release(tick, version, before, settings)

@@ -68,8 +68,8 @@ def pick_cause(level: Level, draws: BitStream) -> str:
         for cause in CAUSES.values()
         if cause.look != "false" and (cause.vehicle == "circumstance") == circumstance
     ]
-    look = draws.pick(sorted({cause.look for cause in causes}))
-    return draws.pick([cause.name for cause in causes if cause.look == look])
+    look = draws.choose(sorted({cause.look for cause in causes}))
+    return draws.choose([cause.name for cause in causes if cause.look == look])
 
 
 def draw_task(
@@ -97,10 +97,10 @@ def draw_task(
     cause = cause or CAUSES[pick_cause(level, draws)]
     place = find_place(cause, level, draws)
     sketch = _Sketch(level, place, draw_features(place.services, draws))
-    onset = -(12 + draws.below(20))
+    onset = -(12 + draws.integer_below(20))
     calm = cause.look == "false"
     _break(sketch, cause, place.root, place.callee, onset, draws)
-    count = draws.pick(level.faults) if faults is None else faults
+    count = draws.choose(level.faults) if faults is None else faults
     for _ in range(0 if calm else count - 1):
         _another(sketch, onset, draws)
     found = len(sketch.puts), len(sketch.circumstances)
@@ -111,7 +111,7 @@ def draw_task(
     advice = _advise(sketch, roots, draws) if draws.uniform() < level.advice else {}
     return Task(
         task_id=task_id, difficulty=difficulty, arguments=arguments, draws=f"{identity}/world",
-        services=place.services, entry=place.way[0], minute=draws.below(1440),
+        services=place.services, entry=place.way[0], minute=draws.integer_below(1440),
         features=sketch.features, puts=tuple(sketch.puts),
         circumstances=tuple(sketch.circumstances), faults=found, roots=tuple(sketch.roots),
         unalerted=hidden, advice=advice, calm=calm,
@@ -131,7 +131,7 @@ def _break(
     if cause.channel == "callee":
         lever += f".{callee}"
     elif cause.channel == "feature":
-        feature = sketch.ranked(root)[draws.below(2)]
+        feature = sketch.ranked(root)[draws.integer_below(2)]
         lever += f".{feature}"
         if cause.look == "killed":  # the memory that it takes, however few requests need it
             value /= sketch.features[root][feature]
@@ -140,7 +140,7 @@ def _break(
         since = onset - 2 if cause.trigger else onset
         sketch.circumstances.append(Circumstance(since, root, lever, value))
     else:
-        feature = sketch.ranked(root)[2 + draws.below(2)]
+        feature = sketch.ranked(root)[2 + draws.integer_below(2)]
         made = changes.guilty(root, lever, value, cause.vehicle, draws, feature)
         staged = (
             cause.vehicle == "build"
@@ -169,7 +169,7 @@ def _another(sketch: _Sketch, onset: int, draws: BitStream) -> None:
     taken = {service for service, _ in sketch.roots}
     slow = draws.uniform() < sketch.level.slow
     for _ in range(20):
-        name = draws.pick(_SLOW) if slow else pick_cause(sketch.level, draws)
+        name = draws.choose(_SLOW) if slow else pick_cause(sketch.level, draws)
         cause = CAUSES[name]
         if cause.trigger or cause.look in ("false", "stuck", "misses"):
             continue
@@ -181,10 +181,10 @@ def _another(sketch: _Sketch, onset: int, draws: BitStream) -> None:
         if cause.about_callee:
             where = [each for each in where if _callees_of(sketch, cause, each)]
         if where:
-            root = draws.pick(where)
+            root = draws.choose(where)
             callees = _callees_of(sketch, cause, root)
-            callee = draws.pick(callees) if callees else None
-            when = -2 - draws.below(4) if slow else onset + draws.below(9) - 4
+            callee = draws.choose(callees) if callees else None
+            when = -2 - draws.integer_below(4) if slow else onset + draws.integer_below(9) - 4
             _break(sketch, cause, root, callee, when, draws)
             return
     raise NoPlace("no place for another fault")
@@ -204,20 +204,20 @@ def _add_innocent(sketch: _Sketch, onset: int, draws: BitStream) -> None:
     roots = [service for service, _ in sketch.roots]
     rivals = [root for root in roots if draws.uniform() < sketch.level.rival]
     others = [name for name in sketch.place.services if name not in roots]
-    for name in (*rivals, *draws.shuffled(others)[: sketch.level.innocent]):
+    for name in (*rivals, *draws.shuffled_copy(others)[: sketch.level.innocent]):
         free = [each for each in ("build", "revision") if (name, each) not in sketch.taken()]
         if not free:
             continue
-        which = draws.pick(free)
+        which = draws.choose(free)
         moved = [
             s.lever for put in sketch.puts if put.service == name for s in put.release.settings
         ]
         moved += [each.lever for each in sketch.circumstances if each.service == name]
-        settings = [changes.cosmetic(name, draws.pick(sketch.ranked(name)), which, draws)]
+        settings = [changes.cosmetic(name, draws.choose(sketch.ranked(name)), which, draws)]
         fixed = changes.fix(name, which, sketch.ranked(name)[:2], sketch.callees(name), draws)
-        if draws.below(3) and family(fixed.lever) not in map(family, moved):
+        if draws.integer_below(3) and family(fixed.lever) not in map(family, moved):
             settings.insert(0, fixed)
-        tick = onset + draws.below(40) - 20
+        tick = onset + draws.integer_below(40) - 20
         if tick >= onset - 4 and any(_needs(sketch, name, root) for root in roots):
             tick = 2 * onset - 9 - tick  # nobody ships into an outage of their own
         tick = min(tick, -2)
@@ -229,11 +229,11 @@ def _add_bystanders(sketch: _Sketch, draws: BitStream) -> None:
     """Meters that look bad for a harmless reason."""
     roots = {service for service, _ in sketch.roots}
     others = [each for each in sketch.place.services if each not in (*roots, sketch.place.way[0])]
-    for name in draws.shuffled(others)[: sketch.level.bystanders]:
-        lever, low, high = draws.pick(
+    for name in draws.shuffled_copy(others)[: sketch.level.bystanders]:
+        lever, low, high = draws.choose(
             (("heap", 0.2, 0.24), ("bots", 0.11, 0.4), ("meter", 0.08, 0.3))
         )
-        value, when = draws.uniform(low, high), -BEFORE + draws.below(BEFORE - 5)
+        value, when = draws.uniform(low, high), -BEFORE + draws.integer_below(BEFORE - 5)
         if lever == "heap":
             feature = sketch.ranked(name)[0]
             lever, value = f"heap.{feature}", value / sketch.features[name][feature]
@@ -247,4 +247,4 @@ def _advise(sketch: _Sketch, roots: set[str], draws: BitStream) -> dict[str, str
     ]
     if not others:
         return {}
-    return {sketch.place.root: draws.pick(_ADVICE).format(other=draws.pick(others))}
+    return {sketch.place.root: draws.choose(_ADVICE).format(other=draws.choose(others))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from openenv_kit.rollouts.curriculum import RUNGS
+from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ def _rung(number: int) -> Level:
     Sizes and chances lie on straight lines from the first rung to `hard`; how many faults there
     are, and whether alerts and logs name the service, is as on easy, medium and hard by thirds.
     """
-    share, last = number / (len(RUNGS) - 1), LEVELS["hard"]
-    kind = LEVELS[("easy", "medium", "hard")[min(3 * number // (len(RUNGS) - 1), 2)]]
+    share, last = number / (len(RUNG_LEVEL_NAMES) - 1), LEVELS["hard"]
+    kind = LEVELS[("easy", "medium", "hard")[min(3 * number // (len(RUNG_LEVEL_NAMES) - 1), 2)]]
     first = replace(
         LEVELS["easy"], services=3, depth=(2, 3), innocent=0, rival=0.0, circumstance=0.0
     )
@@ -88,7 +88,7 @@ def _rung(number: int) -> Level:
         made = low + (high - low) * share
         return round(made) if isinstance(low, int) else round(made, 4)
 
-    named: dict[str, Any] = {"name": RUNGS[number], "faults": kind.faults}
+    named: dict[str, Any] = {"name": RUNG_LEVEL_NAMES[number], "faults": kind.faults}
     named |= {"alerted": kind.alerted, "blamed": kind.blamed}
     along = {
         each.name: between(getattr(first, each.name), getattr(last, each.name))
@@ -98,7 +98,10 @@ def _rung(number: int) -> Level:
     return Level(**named, **along)
 
 
-EVERY_LEVEL: dict[str, Level] = {**LEVELS, **{RUNGS[n]: _rung(n) for n in range(len(RUNGS))}}
+EVERY_LEVEL: dict[str, Level] = {
+    **LEVELS,
+    **{RUNG_LEVEL_NAMES[n]: _rung(n) for n in range(len(RUNG_LEVEL_NAMES))},
+}
 """The levels and the rungs, by name."""
-STAGES = tuple({"difficulty": name} for name in RUNGS)
+STAGES = tuple({"difficulty": name} for name in RUNG_LEVEL_NAMES)
 """Arguments of resets on each rung, for a curriculum."""

@@ -47,7 +47,7 @@ def find_place(cause: Cause, level: Level, draws: BitStream) -> Place:
         NoPlace: the drawn root does not fit the level.
     """
     roots = [name for name in CATALOGUE if fits(cause, name)]
-    root = draws.pick(roots)
+    root = draws.choose(roots)
     way = _way_up(root, level.depth[1], draws)
     if len(way) < level.depth[0]:
         raise NoPlace(root)
@@ -61,7 +61,7 @@ def find_place(cause: Cause, level: Level, draws: BitStream) -> Place:
         ]
         if not callees:
             raise NoPlace(root)
-        callee = draws.pick(callees)
+        callee = draws.choose(callees)
         names.add(callee)
     if CATALOGUE[root].kind == "cache":
         behind = [s for s, cache in BEHIND.items() if cache == root and s in _callees(way[-2])]
@@ -107,7 +107,7 @@ def _way_up(root: str, longest: int, draws: BitStream) -> list[str]:
         callers = [name for name in CALLERS[way[0]] if (name, way[0]) not in OPTIONAL_CALLS]
         if not callers:
             raise NoPlace(root)
-        way.insert(0, draws.pick(callers))
+        way.insert(0, draws.choose(callers))
     if len(way) > longest:
         raise NoPlace(root)
     return way
@@ -118,14 +118,14 @@ def _add_neighbours(names: set[str], size: int, draws: BitStream) -> None:
         near = sorted({c for name in names for c in _callees(name)} - names)
         if not near:
             return
-        names.add(draws.pick(near))
+        names.add(draws.choose(near))
 
 
 def draw_features(services: tuple[str, ...], draws: BitStream) -> dict[str, dict[str, float]]:
     """What each service's requests are about: one feature for most, one for some, two for few."""
     result = {}
     for name in services:
-        four = draws.shuffled(features_of(name))[:4]
+        four = draws.shuffled_copy(features_of(name))[:4]
         first = draws.uniform(0.56, 0.66)
         second = draws.uniform(0.26, 0.32)
         third = (1 - first - second) * 0.8

@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import cache
 
 from metric_tracker_rl.analysis_tools import compare, lookup, row_generators, statistics
-from metric_tracker_rl.analysis_tools.lean import LEAN_TOOLS, SUBMIT
+from metric_tracker_rl.analysis_tools.lean import LEAN_TOOLS, SUBMIT_TOOL
 from metric_tracker_rl.analysis_tools.raw import RAW_LEAN_TOOLS, RAW_TOOLS
-from metric_tracker_rl.analysis_tools.registry import TOOLS, catalogue, method_registry
+from metric_tracker_rl.analysis_tools.registry import TOOLS, create_method_registry, method_specs
 from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.names import (
@@ -28,26 +28,26 @@ from openenv_kit.schema import json_schema
 from openenv_kit.tool import Tools
 
 __all__ = [
+    "ANALYSIS_TOOLS_BY_MODE",
     "LEAN_TOOLS",
     "RAW_LEAN_TOOLS",
     "RAW_TOOLS",
     "TOOLS",
-    "TOOLS_OF",
     "VARIED_TOOLS",
     "available_analysis_methods",
     "available_payload_generation_methods",
     "available_synthetic_generator_methods",
-    "catalogue",
     "compare",
+    "generators_refused_because",
     "lookup",
-    "no_generators",
+    "method_specs",
     "row_generators",
+    "select_analysis_tools",
     "statistics",
-    "tools_of",
 ]
 
 
-TOOLS_OF = {
+ANALYSIS_TOOLS_BY_MODE = {
     (STANDARD, GUIDED): TOOLS,
     (LEAN, GUIDED): LEAN_TOOLS,
     (STANDARD, RAW): RAW_TOOLS,
@@ -55,7 +55,7 @@ TOOLS_OF = {
 }
 """The tools of each profile and disclosure."""
 
-VARIED_TOOLS = method_registry()
+VARIED_TOOLS = create_method_registry()
 """The tools of guided play in the standard profile, where the reporting policy is drawn."""
 for _tool in TOOLS.values():
     if _tool.name == "hourly_rows_for_date":  # whose description tells the usual hours
@@ -63,54 +63,54 @@ for _tool in TOOLS.values():
     VARIED_TOOLS.add(_tool)
 
 
-def tools_of(rules: PlayRules, *, varied: bool = False) -> Tools:
+def select_analysis_tools(rules: PlayRules, *, has_drawn_policy: bool = False) -> Tools:
     """The tools that a play under these rules offers.
 
     Args:
         rules: of the play.
-        varied: whether the reporting policy is drawn, so that no tool's description may tell what
+        has_drawn_policy: whether the reporting policy is drawn, so that no tool's description may tell what
             that of a level says.
     """
-    tools = TOOLS_OF[rules.profile, rules.disclosure]
-    return VARIED_TOOLS if varied and tools is TOOLS else tools
+    tools = ANALYSIS_TOOLS_BY_MODE[rules.profile, rules.disclosure]
+    return VARIED_TOOLS if has_drawn_policy and tools is TOOLS else tools
 
 
-def no_generators(rules: PlayRules) -> str:
+def generators_refused_because(rules: PlayRules) -> str:
     """Why a report cannot be made by row generators under these rules; empty where it can."""
-    if not rules.lean and not rules.raw:
+    if not rules.is_lean and not rules.is_raw:
         return ""
-    if not rules.raw:
-        return f"The lean profile has no row generators; allowed: {SUBMIT} with ids or rows."
-    allowed = f"{SUBMIT} with rows" if rules.lean else "classifications"
+    if not rules.is_raw:
+        return f"The lean profile has no row generators; allowed: {SUBMIT_TOOL} with ids or rows."
+    allowed = f"{SUBMIT_TOOL} with rows" if rules.is_lean else "classifications"
     return f"Raw disclosure has no row generators; allowed: {allowed}."
 
 
 def available_analysis_methods() -> list[MethodSpec]:
     """Name, description and JSON Schema parameters of every analysis method."""
-    return list(catalogue(TOOLS))
+    return list(method_specs(TOOLS))
 
 
 def available_payload_generation_methods() -> list[MethodSpec]:
     """Name, description and parameters of every row generator a payload can be built with."""
-    return list(_payload_methods())
+    return list(_row_generator_specs())
 
 
 def available_synthetic_generator_methods() -> list[MethodSpec]:
     """Name, description and parameters of every way to set a custom anomaly at reset."""
-    return list(_synthetic_methods())
+    return list(_custom_anomaly_specs())
 
 
 @cache
-def _payload_methods() -> tuple[MethodSpec, ...]:
+def _row_generator_specs() -> tuple[MethodSpec, ...]:
     schema = json_schema(PayloadGeneratorMethod, ORDERING_APP)
     return tuple(
         MethodSpec(name=each.name, description=each.description, parameters=schema)
-        for each in row_generators.GENERATORS.values()
+        for each in row_generators.GENERATORS_BY_NAME.values()
     )
 
 
 @cache
-def _synthetic_methods() -> tuple[MethodSpec, ...]:
+def _custom_anomaly_specs() -> tuple[MethodSpec, ...]:
     description = (
         "Sets a metric to median ± stddev_factor × standard deviation from the median on the "
         f"given dates; direction is {', '.join(DIRECTIONS)}."

@@ -12,25 +12,25 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from metric_tracker_rl.wire_models import NotBool, PayloadGeneratorMethod
-from openenv_kit.tool import Arguments
+from openenv_kit.tool import ToolArguments
 
 MAX_MULTIPLIER = 100.0
-MOST_ROWS = 1000
+MAX_ROWS_PER_REPLY = 1000
 """Most rows that a reply can be asked for."""
-ROWS_A_PAGE = 25
+DEFAULT_ROWS_PER_REPLY = 25
 """Rows of a reply, where no other number is asked for; so many stay below 8 kB."""
 
 
-def names(kind: str) -> Any:
+def names_from_funnel(kind: str) -> Any:
     """Mark a field as holding names of one kind: counts or rates."""
     return {"names": kind}
 
 
-Limit = Annotated[int, Field(ge=1, le=MOST_ROWS), NotBool]
-Offset = Annotated[int, Field(ge=0, le=100_000), NotBool]
+RowLimit = Annotated[int, Field(ge=1, le=MAX_ROWS_PER_REPLY), NotBool]
+RowOffset = Annotated[int, Field(ge=0, le=100_000), NotBool]
 Date = Annotated[str, Field(description="a date of the episode, YYYY-MM-DD")]
 Dates = Annotated[list[str], Field(description="only these dates; empty for all")]
-Multiplier = Annotated[
+StdDevMultiplier = Annotated[
     float,
     Field(
         ge=0.0,
@@ -40,66 +40,70 @@ Multiplier = Annotated[
     ),
     NotBool,
 ]
-Metric = Annotated[str | None, Field(description="one metric; null for all")]
-Metrics = Annotated[list[str], Field(description="several metrics; empty for all")]
+MetricName = Annotated[str | None, Field(description="one metric; null for all")]
+MetricNames = Annotated[list[str], Field(description="several metrics; empty for all")]
 
 
-class NoArguments(Arguments):
+class NoMethodArguments(ToolArguments):
     """For methods that take nothing."""
 
 
-class DateArguments(Arguments):
+class DateArguments(ToolArguments):
     """One date."""
 
     date: Date
 
 
-class RateArguments(Arguments):
+class RateArguments(ToolArguments):
     """One conversion rate on one date."""
 
     date: Date
-    entity_name: str = Field(description="a conversion rate", json_schema_extra=names("rates"))
+    entity_name: str = Field(
+        description="a conversion rate", json_schema_extra=names_from_funnel("rate_names")
+    )
 
 
-class CountArguments(Arguments):
+class CountArguments(ToolArguments):
     """One event count on one date."""
 
     date: Date
-    entity_name: str = Field(description="an event count", json_schema_extra=names("counts"))
+    entity_name: str = Field(
+        description="an event count", json_schema_extra=names_from_funnel("count_names")
+    )
 
 
-class OverviewArguments(Arguments):
+class TaskOverviewArguments(ToolArguments):
     """How much to tell."""
 
     details: bool = Field(False, description="also the policy in words, dates and entities")
 
 
-class SuspiciousArguments(Arguments):
+class SuspiciousDatesArguments(ToolArguments):
     """How many dates, and from which place of the ranking on."""
 
-    limit: Limit = Field(10, description="most dates to return")
-    offset: Offset = Field(0, description="dates to skip first")
+    limit: RowLimit = Field(10, description="most dates to return")
+    offset: RowOffset = Field(0, description="dates to skip first")
 
 
-class RawDataArguments(Arguments):
+class RawDataArguments(ToolArguments):
     """How many rows of the raw data, and of which kind."""
 
-    limit: Limit = Field(5, description="most rows to return")
-    offset: Offset = Field(0, description="rows to skip first")
+    limit: RowLimit = Field(5, description="most rows to return")
+    offset: RowOffset = Field(0, description="rows to skip first")
     granularity: Literal["daily", "hourly"] = Field("daily", description="daily or hourly rows")
 
 
-class MetricArguments(Arguments):
+class MetricArguments(ToolArguments):
     """Some metrics."""
 
-    metric_name: Metric = None
-    metric_names: Metrics = Field(default_factory=list)
+    metric_name: MetricName = None
+    metric_names: MetricNames = Field(default_factory=list)
 
 
-class PagedArguments(Arguments):
+class PagedArguments(ToolArguments):
     """How many rows to show of those that are found."""
 
-    limit: Limit = Field(ROWS_A_PAGE, description="most rows to return")
+    limit: RowLimit = Field(DEFAULT_ROWS_PER_REPLY, description="most rows to return")
 
 
 class DifferenceArguments(PagedArguments, MetricArguments):
@@ -110,34 +114,34 @@ class DifferenceArguments(PagedArguments, MetricArguments):
     )
 
 
-class GeneratedArguments(PagedArguments):
+class GeneratedRowsArguments(PagedArguments):
     """What to tell of generated rows."""
 
     details: bool = Field(False, description="also each series' median and spread")
 
 
-class FilterArguments(Arguments):
+class RowFilterArguments(ToolArguments):
     """What a row generator lets through."""
 
-    threshold_multiplier: Multiplier
+    threshold_multiplier: StdDevMultiplier
     dates: Dates = Field(default_factory=list)
 
 
-class SeriesRowsArguments(GeneratedArguments, FilterArguments):
+class SeriesRowsArguments(GeneratedRowsArguments, RowFilterArguments):
     """For row generators that look at one fixed series."""
 
 
-class MetricRowsArguments(GeneratedArguments, MetricArguments, FilterArguments):
+class MetricRowsArguments(GeneratedRowsArguments, MetricArguments, RowFilterArguments):
     """For row generators over several metrics."""
 
 
-class PreviewArguments(Arguments):
+class PreviewArguments(ToolArguments):
     """A report to look at."""
 
     rows: list[Any] = Field(description="report rows, each with the nine fields of payload_schema")
 
 
-class PayloadArguments(Arguments):
+class PayloadArguments(ToolArguments):
     """Row generators to run together, and to submit."""
 
     generator_methods: list[PayloadGeneratorMethod] = Field(
@@ -145,5 +149,5 @@ class PayloadArguments(Arguments):
     )
 
 
-class PayloadRowsArguments(GeneratedArguments, PayloadArguments):
+class PayloadRowsArguments(GeneratedRowsArguments, PayloadArguments):
     """Row generators to run together, and what to tell of their rows."""

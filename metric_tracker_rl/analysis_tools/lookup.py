@@ -6,72 +6,72 @@ from typing import Any
 
 from metric_tracker_rl.analysis_tools.arguments import (
     DateArguments,
-    NoArguments,
-    OverviewArguments,
+    NoMethodArguments,
     PreviewArguments,
     RawDataArguments,
+    TaskOverviewArguments,
 )
-from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
+from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
 from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
 from metric_tracker_rl.engine.definitions.levels import severity_of
 from metric_tracker_rl.engine.definitions.names import HOURLY_MIX, MIX_SHIFT
 from metric_tracker_rl.engine.report.parse_report import (
-    NAME_FIELDS,
+    ALLOWED_NAMES_BY_FIELD,
     NUMBER_FIELDS,
-    preview,
-    read_report,
+    parse_report,
+    preview_report,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS, shown_delta
+from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS, rounded_delta
 from openenv_kit.errors import ReportError, ToolArgumentError
 
 THRESHOLD_SEARCH_SPACE = {
     "threshold_multiplier": {"min": 0.5, "max": 5.0, "step": 0.25, "default": 2.0}
 }
-TOP_HOURS = 5
+TOP_HOUR_COUNT = 5
 NORMAL = "normal"
 
 
-@TOOLS.tool(OverviewArguments)
-def task_overview(view: EpisodeView, arguments: OverviewArguments) -> Result:
+@TOOLS.tool(TaskOverviewArguments)
+def task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> MethodResult:
     """What to know first: thresholds, severity bands, first and last date, fields of a row."""
     episode = view.episode
     answer = {
         "instruction": view.objective,
-        "config": view.config,
+        "config": view.public_config,
         "date_count": len(episode.dates),
         "dates": list(episode.dates),
         "threshold_search_space": THRESHOLD_SEARCH_SPACE,
-        "payload_schema": payload_schema(allowed=arguments.details),
+        "payload_schema": report_row_schema(include_allowed=arguments.details),
         "available_methods": list(TOOLS),
         "entities": _entities(view),
     }
     if arguments.details:  # the opening has told all this, and config tells the numbers
         answer |= {
             "instruction": view.instruction,
-            "reporting_policy": view.policy,
-            "thresholds": view.config["thresholds"],
-            "severity_bands": view.config["severity_bands"],
+            "reporting_policy": view.policy_text,
+            "thresholds": view.public_config["thresholds"],
+            "severity_bands": view.public_config["severity_bands"],
         }
     return answer
 
 
-@TOOLS.tool(NoArguments)
-def list_dates(view: EpisodeView, _: NoArguments) -> Result:
+@TOOLS.tool(NoMethodArguments)
+def list_dates(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
     """All dates of the episode, in order."""
     return {"dates": list(view.episode.dates)}
 
 
-@TOOLS.tool(NoArguments)
-def list_entities(view: EpisodeView, _: NoArguments) -> Result:
+@TOOLS.tool(NoMethodArguments)
+def list_entities(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
     """Every entity a report row may name, with its type."""
     return {"entities": _entities(view)}
 
 
 @TOOLS.tool(DateArguments)
-def rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
+def rows_for_date(view: EpisodeView, arguments: DateArguments) -> MethodResult:
     """Event counts and conversion rates (percent) of one date."""
     episode, date = view.episode, view.episode.require_date(arguments.date)
-    rates = list(episode.config.funnel_spec.rates)
+    rates = list(episode.config.funnel_spec.rate_names)
     return {
         "found": True,
         "date": date,
@@ -81,22 +81,22 @@ def rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
 
 
 @TOOLS.tool(DateArguments)
-def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> Result:
+def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> MethodResult:
     """The 24 hourly rows of one date, its daytime share (hours 8 to 19) and the usual share."""
     episode, date = view.episode, view.episode.require_date(arguments.date)
     hours = episode.hourly.loc[date]
-    opens = hours[episode.config.funnel_spec.counts[0]]
-    busiest = opens.sort_values(ascending=False, kind="stable").index[:TOP_HOURS].tolist()
+    opens = hours[episode.config.funnel_spec.count_names[0]]
+    busiest = opens.sort_values(ascending=False, kind="stable").index[:TOP_HOUR_COUNT].tolist()
     return {
         "found": True,
         "date": date,
-        "summary": {**_share_summary(view, date), "top_hours": busiest},
+        "summary": {**_daytime_share_summary(view, date), "top_hours": busiest},
         "rows": hours.reset_index().to_dict("records"),
     }
 
 
 @TOOLS.tool(RawDataArguments)
-def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> Result:
+def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> MethodResult:
     """Raw event counts, daily by default or hourly, from the start or an offset."""
     hourly = arguments.granularity == "hourly"
     counts = view.episode.hourly if hourly else view.episode.daily
@@ -109,30 +109,30 @@ def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> Result:
     }
 
 
-@TOOLS.tool(NoArguments, shows_data=False)
-def list_calendar(view: EpisodeView, _: NoArguments) -> Result:
+@TOOLS.tool(NoMethodArguments, has_episode_data=False)
+def list_calendar(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
     """Publicly known events by date and the daily series each explains; empty on most levels."""
     episode = view.episode
-    return {"events": [entry.as_dict(episode.dates) for entry in episode.draw.calendar]}
+    return {"events": [entry.as_dict(episode.dates) for entry in episode.generated.calendar]}
 
 
-@TOOLS.tool(PreviewArguments, shows_data=False, keep=False)
-def preview_submission(view: EpisodeView, arguments: PreviewArguments) -> Result:
+@TOOLS.tool(PreviewArguments, has_episode_data=False, cached=False)
+def preview_submission(view: EpisodeView, arguments: PreviewArguments) -> MethodResult:
     """Check the form of report rows: valid, invalid and repeated ones. Says nothing of right."""
     try:
-        report = read_report(arguments.rows, view.episode)
+        report = parse_report(arguments.rows, view.episode)
     except ReportError as problem:
         raise ToolArgumentError(str(problem)) from None
-    return preview(report).model_dump()
+    return preview_report(report).model_dump()
 
 
-def payload_schema(*, allowed: bool) -> dict[str, Any]:
+def report_row_schema(*, include_allowed: bool) -> dict[str, Any]:
     """What a report row looks like: its fields and, if so asked, the allowed names of four."""
-    names = {name: list(each) for name, each in NAME_FIELDS.items()}
+    names = {name: list(each) for name, each in ALLOWED_NAMES_BY_FIELD.items()}
     return {
         "fields": list(ROW_FIELDS),
         "numbers": list(NUMBER_FIELDS),
-        **({"allowed": names} if allowed else {}),
+        **({"allowed": names} if include_allowed else {}),
         "notes": "date is YYYY-MM-DD; entity_name is one of list_entities; rates in percent; "
         "daytime share as a fraction; delta_value = observed_value - baseline_value",
     }
@@ -145,13 +145,15 @@ def _entities(view: EpisodeView) -> list[dict[str, str]]:
     ]
 
 
-def _share_summary(view: EpisodeView, date: str) -> Result:
+def _daytime_share_summary(view: EpisodeView, date: str) -> MethodResult:
     metrics, level = view.episode.metrics, view.episode.config.level
-    share, usual, change = metrics.at(date, mix := view.episode.config.funnel_spec.mix)
+    share, usual, change = metrics.value_at(
+        date, mix := view.episode.config.funnel_spec.mix_entity_name
+    )
     return {
         "daytime_share": share,
         "baseline_daytime_share": usual,
-        "delta_value": shown_delta(share, usual, HOURLY_MIX),
+        "delta_value": rounded_delta(share, usual, HOURLY_MIX),
         "anomaly_type": MIX_SHIFT if metrics.flagged.at[date, mix] else NORMAL,
         "severity": severity_of(abs(change), level.severity_bounds[HOURLY_MIX]),
     }

@@ -16,27 +16,27 @@ from metric_tracker_rl.wire_models import MethodSpec
 from openenv_kit.schema import json_schema
 from openenv_kit.tool import Tool, Tools
 
-Result = dict[str, Any]
+MethodResult = dict[str, Any]
 
 
-Method = Callable[[EpisodeView, Any], Result]
+AnalysisMethod = Callable[[EpisodeView, Any], MethodResult]
 
-MOST_KEPT = 256_000
+MAX_CACHED_BYTES = 256_000
 """Most bytes of answers that are kept for an episode."""
 
 
-class Methods(Tools):
+class AnalysisMethods(Tools):
     """Analysis methods; one that is asked again about the same data gives the answer it kept."""
 
     def tool(
-        self, arguments: type[BaseModel], *, keep: bool = True, **options: Any
+        self, arguments_type: type[BaseModel], *, cached: bool = True, **options: Any
     ) -> Callable[[Any], Any]:
         """Decorator: see `Tools`; `keep` is false for a method that is hardly asked twice alike."""
-        declare = super().tool(arguments, **options)
-        return lambda method: declare(kept(method) if keep else method)
+        declare = super().tool(arguments_type, **options)
+        return lambda method: declare(cache_result(method) if cached else method)
 
 
-def kept(method: Method) -> Method:
+def cache_result(method: AnalysisMethod) -> AnalysisMethod:
     """Keep a method's answers with the episode, by arguments and rules of play.
 
     They are kept as JSON, so that nobody can change another player's, and a method that returns
@@ -44,44 +44,44 @@ def kept(method: Method) -> Method:
     """
 
     @wraps(method)
-    def answer(view: EpisodeView, arguments: BaseModel) -> Result:
-        answers = view.episode.answers
-        asked = (method, view.rules, view.in_split, arguments.model_dump_json())
+    def answer(view: EpisodeView, arguments: BaseModel) -> MethodResult:
+        answers = view.episode.cached_results
+        asked = (method, view.rules, view.is_split_task, arguments.model_dump_json())
         found = answers.get(asked)
         if found is None:
             found = orjson.dumps(method(view, arguments))
-            if sum(map(len, list(answers.values()))) + len(found) > MOST_KEPT:
+            if sum(map(len, list(answers.values()))) + len(found) > MAX_CACHED_BYTES:
                 answers.clear()
             answers[asked] = found
-        result: Result = orjson.loads(found)
+        result: MethodResult = orjson.loads(found)
         return result
 
     return answer
 
 
-def method_registry() -> Methods:
+def create_method_registry() -> AnalysisMethods:
     """An empty registry of analysis methods, whose arguments name entities of the ordering app."""
-    return Methods("analysis_method", ORDERING_APP)
+    return AnalysisMethods("analysis_method", ORDERING_APP)
 
 
-def catalogue(tools: Tools, funnel: str = ORDERING_APP.name) -> tuple[MethodSpec, ...]:
+def method_specs(tools: Tools, funnel: str = ORDERING_APP.name) -> tuple[MethodSpec, ...]:
     """Name, description and JSON Schema of every method, for one funnel's names."""
-    return _catalogue(tuple(tools.values()), funnel)
+    return _cached_method_specs(tuple(tools.values()), funnel)
 
 
 @lru_cache(maxsize=64)
-def _catalogue(tools: tuple[Tool, ...], funnel: str) -> tuple[MethodSpec, ...]:
+def _cached_method_specs(tools: tuple[Tool, ...], funnel: str) -> tuple[MethodSpec, ...]:
     return tuple(
         MethodSpec(
             name=tool.name,
             description=tool.description,
-            parameters=json_schema(tool.arguments, FUNNELS[funnel]),
+            parameters=json_schema(tool.arguments_type, FUNNELS[funnel]),
         )
         for tool in tools
     )
 
 
-def dates_within(result: Result) -> set[str]:
+def dates_in_result(result: MethodResult) -> set[str]:
     """Dates of the rows that a method's result holds, at any depth.
 
     The rows of a list are alike, so the first one tells whether the others are worth a look.
@@ -93,9 +93,9 @@ def dates_within(result: Result) -> set[str]:
         if "date" in rows[0]:
             found.update([row["date"] for row in rows])
         elif any(type(value) is list for value in rows[0].values()):
-            found.update(*map(dates_within, rows))
+            found.update(*map(dates_in_result, rows))
     return found
 
 
-TOOLS = method_registry()
+TOOLS = create_method_registry()
 """Every analysis method of guided play in the standard profile."""

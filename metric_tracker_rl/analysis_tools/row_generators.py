@@ -18,29 +18,33 @@ from pydantic import ValidationError
 
 from metric_tracker_rl.analysis_tools.arguments import (
     MAX_MULTIPLIER,
-    GeneratedArguments,
+    GeneratedRowsArguments,
     MetricRowsArguments,
     PayloadArguments,
     PayloadRowsArguments,
     SeriesRowsArguments,
 )
-from metric_tracker_rl.analysis_tools.registry import TOOLS, Result, kept
-from metric_tracker_rl.analysis_tools.statistics import chosen_metrics
+from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult, cache_result
+from metric_tracker_rl.analysis_tools.statistics import resolve_metric_names
 from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
 from metric_tracker_rl.engine.definitions.names import (
     CONVERSION_RATE,
     ENTITY_TYPES,
     EVENT_COUNT,
     MEDIAN_FILTER,
-    ROWS_OF,
+    ROW_DESCRIPTIONS,
 )
 from metric_tracker_rl.engine.reporting_policy.daily_series import RATE_DECIMALS
-from metric_tracker_rl.engine.reporting_policy.find_roots import Finding, anomaly_type, types_of
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, row_for
+from metric_tracker_rl.engine.reporting_policy.find_roots import (
+    RootFinding,
+    anomaly_type_of_deviation,
+    anomaly_types_of,
+)
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, build_report_row
 from metric_tracker_rl.wire_models import PayloadGeneratorMethod
-from openenv_kit.errors import ToolArgumentError, UnknownNameError, echo
-from openenv_kit.schema import describe_problems, json_schema
-from openenv_kit.tool import Arguments, Tool
+from openenv_kit.errors import ToolArgumentError, UnknownNameError, truncated_repr
+from openenv_kit.schema import describe_validation_error, json_schema
+from openenv_kit.tool import Tool, ToolArguments
 
 
 @dataclass(frozen=True)
@@ -50,40 +54,45 @@ class RowGenerator:
     Attributes:
         name: method name; the analysis method is `get_<name>_rows`.
         description: one line, written for agents.
-        reports: anomaly types of its rows.
+        anomaly_types: anomaly types of its rows.
     """
 
     name: str
     description: str
-    reports: tuple[str, ...]
+    anomaly_types: tuple[str, ...]
 
     @cached_property
     def entity_types(self) -> tuple[str, ...]:
         """Entity types of its rows."""
-        return tuple(kind for kind in ENTITY_TYPES if set(types_of(kind)) & set(self.reports))
+        return tuple(
+            kind for kind in ENTITY_TYPES if set(anomaly_types_of(kind)) & set(self.anomaly_types)
+        )
 
     @cached_property
-    def takes_metrics(self) -> bool:
+    def has_metric_arguments(self) -> bool:
         """Whether it can be limited to some metrics."""
         return set(self.entity_types) <= {EVENT_COUNT, CONVERSION_RATE}
 
-    def entities(self, view: EpisodeView) -> dict[str, str]:
+    def entity_types_by_name(self, view: EpisodeView) -> dict[str, str]:
         """Entity type by entity name of the series it looks at."""
-        names = view.episode.config.funnel_spec.entity_names
+        names = view.episode.config.funnel_spec.entity_names_by_type
         return {name: kind for kind in self.entity_types for name in names[kind]}
 
 
-GENERATORS: dict[str, RowGenerator] = {
+GENERATORS_BY_NAME: dict[str, RowGenerator] = {
     MEDIAN_FILTER: RowGenerator(
         MEDIAN_FILTER,
         "Rows of any count or rate far from its median, in either direction.",
-        (*types_of(CONVERSION_RATE), *types_of(EVENT_COUNT)),
+        (*anomaly_types_of(CONVERSION_RATE), *anomaly_types_of(EVENT_COUNT)),
     ),
-    **{name: RowGenerator(name, f"Rows of {about}.", (name,)) for name, about in ROWS_OF.items()},
+    **{
+        name: RowGenerator(name, f"Rows of {about}.", (name,))
+        for name, about in ROW_DESCRIPTIONS.items()
+    },
 }
 
 
-def tool_name(generator: str) -> str:
+def analysis_method_name(generator: str) -> str:
     """Name of the analysis method that runs a generator."""
     return f"get_{generator}_rows"
 
@@ -96,12 +105,12 @@ def find_generator(name: object) -> RowGenerator:
     """
     if isinstance(name, str):
         short = name.removeprefix("get_").removesuffix("_rows")
-        if short in GENERATORS and name in (short, tool_name(short)):
-            return GENERATORS[short]
-    raise ToolArgumentError(str(UnknownNameError("method_name", name, GENERATORS)))
+        if short in GENERATORS_BY_NAME and name in (short, analysis_method_name(short)):
+            return GENERATORS_BY_NAME[short]
+    raise ToolArgumentError(str(UnknownNameError("method_name", name, GENERATORS_BY_NAME)))
 
 
-def check_generators(methods: Sequence[Any]) -> None:
+def validate_generators(methods: Sequence[Any]) -> None:
     """Make sure that generators to submit have the shape that `payload_generator` asks for.
 
     Raises:
@@ -110,13 +119,15 @@ def check_generators(methods: Sequence[Any]) -> None:
     try:
         PayloadArguments.model_validate({"generator_methods": list(methods)})
     except ValidationError as error:
-        problem = describe_problems("payload_generators", json_schema(PayloadArguments), error)
+        problem = describe_validation_error(
+            "payload_generators", json_schema(PayloadArguments), error
+        )
         raise ToolArgumentError(f"{problem} Nothing was graded.") from None
 
 
 def run_generators(
     view: EpisodeView, methods: Sequence[PayloadGeneratorMethod | Mapping[str, Any]]
-) -> tuple[list[ReportRow], list[Result]]:
+) -> tuple[list[ReportRow], list[MethodResult]]:
     """Rows of several generators, merged by key, and a summary of each.
 
     Raises:
@@ -126,12 +137,12 @@ def run_generators(
     summaries = []
     for method in methods:
         generator = find_generator(method["method_name"])
-        rows, details = _run(
+        rows, details = _run_generator(
             view,
             generator,
             method.get("metric_name"),
             method.get("metric_names") or (),
-            _multiplier(method.get("threshold_multiplier", 2.0)),
+            _require_multiplier(method.get("threshold_multiplier", 2.0)),
             method.get("dates") or (),
         )
         for row in rows:
@@ -143,19 +154,19 @@ def run_generators(
 
 
 @TOOLS.tool(PayloadRowsArguments)
-def payload_generator(view: EpisodeView, arguments: PayloadRowsArguments) -> Result:
+def payload_generator(view: EpisodeView, arguments: PayloadRowsArguments) -> MethodResult:
     """Run several row generators and merge their rows, without submitting them."""
     rows, summaries = run_generators(view, arguments.generator_methods)
     return {
         "generator_methods": [method.model_dump() for method in arguments.generator_methods],
         "generated_row_count": len(rows),
-        **_page(rows, summaries, arguments),
+        **_generated_rows_fields(rows, summaries, arguments),
     }
 
 
-def _page(
-    rows: Sequence[ReportRow], details: list[Result], arguments: GeneratedArguments
-) -> Result:
+def _generated_rows_fields(
+    rows: Sequence[ReportRow], details: list[MethodResult], arguments: GeneratedRowsArguments
+) -> MethodResult:
     """The first rows, as many as are asked for, and details where they are."""
     return {
         "generated_rows": [row.as_dict() for row in rows[: arguments.limit]],
@@ -163,42 +174,42 @@ def _page(
     }
 
 
-def _multiplier(value: Any) -> float:
+def _require_multiplier(value: Any) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and 0.0 <= value <= MAX_MULTIPLIER:
         return float(value)
     raise ToolArgumentError(
-        f"threshold_multiplier is {echo(value)}; allowed: a number from 0 to {MAX_MULTIPLIER:g}."
+        f"threshold_multiplier is {truncated_repr(value)}; allowed: a number from 0 to {MAX_MULTIPLIER:g}."
     )
 
 
-def _run(
+def _run_generator(
     view: EpisodeView,
     generator: RowGenerator,
-    metric: str | None,
-    several: Sequence[str],
+    metric_name: str | None,
+    metric_names: Sequence[str],
     multiplier: float,
     dates: Sequence[str],
-) -> tuple[list[ReportRow], list[Result]]:
-    if not generator.takes_metrics and (metric is not None or several):
+) -> tuple[list[ReportRow], list[MethodResult]]:
+    if not generator.has_metric_arguments and (metric_name is not None or metric_names):
         raise ToolArgumentError(f"{generator.name} looks at one fixed series; it takes no metric.")
     episode, metrics = view.episode, view.episode.metrics
-    series, columns = episode.series, episode.config.funnel_spec.columns
-    entities = generator.entities(view)
-    names = chosen_metrics(view, metric, several, tuple(entities))
+    series, columns = episode.series, episode.config.funnel_spec.column_by_entity
+    entities = generator.entity_types_by_name(view)
+    names = resolve_metric_names(view, metric_name, metric_names, tuple(entities))
     chosen = [*map(episode.require_date, dates)]
-    taken = metrics.columns(names)
-    spreads = metrics.spread.to_numpy()[taken]
+    taken = metrics.column_positions(names)
+    spreads = metrics.std_dev_from_baseline.to_numpy()[taken]
     differences = metrics.difference.to_numpy()[:, taken]
     far = metrics.flagged.to_numpy()[:, taken] & (np.abs(differences) > multiplier * spreads)
     changes = metrics.deviation.to_numpy()[:, taken].tolist()
     rows = []
     for day, place in np.argwhere(far).tolist():  # by date, then in the names' order
         date, kind, name = episode.dates[day], entities[names[place]], names[place]
-        anomaly = anomaly_type(kind, changes[day][place])
-        if anomaly in generator.reports and (not chosen or date in chosen):
-            finding = Finding(kind, name, anomaly, columns[kind, name])
-            rows.append(row_for(finding, day, date, series))
+        anomaly = anomaly_type_of_deviation(kind, changes[day][place])
+        if anomaly in generator.anomaly_types and (not chosen or date in chosen):
+            finding = RootFinding(kind, name, anomaly, columns[kind, name])
+            rows.append(build_report_row(finding, day, date, series))
     matches = Counter(row.entity_name for row in rows)
     medians = metrics.median.to_numpy()[taken].tolist()
     details = [
@@ -215,27 +226,31 @@ def _run(
     return rows, details
 
 
-def _as_tool(generator: RowGenerator) -> Tool:
+def _build_generator_tool(generator: RowGenerator) -> Tool:
     """The analysis method of one generator."""
 
-    def run(view: EpisodeView, arguments: Any) -> Result:
+    def run(view: EpisodeView, arguments: Any) -> MethodResult:
         metric = getattr(arguments, "metric_name", None)
         metrics = getattr(arguments, "metric_names", ())
         multiplier = arguments.threshold_multiplier
-        rows, details = _run(view, generator, metric, metrics, multiplier, arguments.dates)
+        rows, details = _run_generator(
+            view, generator, metric, metrics, multiplier, arguments.dates
+        )
         looked_at = [detail["entity_name"] for detail in details]
         return {
             "method_name": generator.name,
-            **({"metric_names": looked_at} if generator.takes_metrics else {}),
+            **({"metric_names": looked_at} if generator.has_metric_arguments else {}),
             "threshold_multiplier": multiplier,
             "match_count": len(rows),
-            **_page(rows, details, arguments),
+            **_generated_rows_fields(rows, details, arguments),
         }
 
-    model: type[Arguments] = MetricRowsArguments if generator.takes_metrics else SeriesRowsArguments
-    name, described = tool_name(generator.name), generator.description
-    return Tool(name, described, model, kept(run), vocabulary=TOOLS.vocabulary)
+    model: type[ToolArguments] = (
+        MetricRowsArguments if generator.has_metric_arguments else SeriesRowsArguments
+    )
+    name, described = analysis_method_name(generator.name), generator.description
+    return Tool(name, described, model, cache_result(run), vocabulary=TOOLS.vocabulary)
 
 
-for _generator in GENERATORS.values():
-    TOOLS.add(_as_tool(_generator))
+for _generator in GENERATORS_BY_NAME.values():
+    TOOLS.add(_build_generator_tool(_generator))

@@ -7,31 +7,31 @@ from collections.abc import Sequence
 import numpy as np
 
 from metric_tracker_rl.analysis_tools.arguments import DifferenceArguments, MetricArguments
-from metric_tracker_rl.analysis_tools.registry import TOOLS, Result
+from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
 from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
 from metric_tracker_rl.engine.definitions.names import CONVERSION_RATE, EVENT_COUNT
-from metric_tracker_rl.engine.report.parse_report import require_listed
+from metric_tracker_rl.engine.report.parse_report import require_allowed_name
 from metric_tracker_rl.engine.reporting_policy.daily_series import RATE_DECIMALS
-from metric_tracker_rl.engine.reporting_policy.labels import shown_delta
+from metric_tracker_rl.engine.reporting_policy.labels import rounded_delta
 
 
 @TOOLS.tool(MetricArguments)
-def get_metric_median(view: EpisodeView, arguments: MetricArguments) -> Result:
+def get_metric_median(view: EpisodeView, arguments: MetricArguments) -> MethodResult:
     """Median over all dates of each named metric, or of all."""
-    chosen = chosen_metrics(view, arguments.metric_name, arguments.metric_names)
-    return {"metric_names": chosen, "results": [_median(view, name) for name in chosen]}
+    chosen = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
+    return {"metric_names": chosen, "results": [_median_fields(view, name) for name in chosen]}
 
 
 @TOOLS.tool(MetricArguments)
-def get_metric_std_dev_from_median(view: EpisodeView, arguments: MetricArguments) -> Result:
+def get_metric_std_dev_from_median(view: EpisodeView, arguments: MetricArguments) -> MethodResult:
     """Standard deviation from the median, sqrt(mean((value - median)^2)), of each metric."""
-    chosen = chosen_metrics(view, arguments.metric_name, arguments.metric_names)
+    chosen = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
     results = []
     for name in chosen:
-        entry = _median(view, name)
+        entry = _median_fields(view, name)
         size = entry.pop("sample_size")
         entry.pop("weekday_medians", None)
-        spread = round(float(view.episode.metrics.spread[name]), RATE_DECIMALS)
+        spread = round(float(view.episode.metrics.std_dev_from_baseline[name]), RATE_DECIMALS)
         results.append({**entry, "std_dev_from_median": spread, "sample_size": size})
     return {"metric_names": chosen, "results": results}
 
@@ -39,14 +39,14 @@ def get_metric_std_dev_from_median(view: EpisodeView, arguments: MetricArguments
 @TOOLS.tool(DifferenceArguments)
 def get_rows_with_abs_diff_from_median_gt(
     view: EpisodeView, arguments: DifferenceArguments
-) -> Result:
+) -> MethodResult:
     """Dates on which a metric is further from its median than a threshold in its own unit."""
     metrics = view.episode.metrics
-    chosen = chosen_metrics(view, arguments.metric_name, arguments.metric_names)
+    chosen = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
     values, bases = metrics.value.to_numpy(), metrics.baseline.to_numpy()
     far = np.abs(metrics.difference.to_numpy()) > arguments.threshold
     results, left = [], arguments.limit
-    for name, column in zip(chosen, metrics.columns(chosen).tolist(), strict=True):
+    for name, column in zip(chosen, metrics.column_positions(chosen).tolist(), strict=True):
         days = np.flatnonzero(far[:, column]).tolist()
         rows = []
         for day in days[:left]:
@@ -56,7 +56,7 @@ def get_rows_with_abs_diff_from_median_gt(
                     "date": view.episode.dates[day],
                     "value": value,
                     "median_value": base,
-                    "difference": shown_delta(value, base, CONVERSION_RATE),
+                    "difference": rounded_delta(value, base, CONVERSION_RATE),
                 }
             )
         results.append(
@@ -71,23 +71,28 @@ def get_rows_with_abs_diff_from_median_gt(
     return {"metric_names": chosen, "results": results}
 
 
-def chosen_metrics(
-    view: EpisodeView, one: str | None, several: Sequence[str], allowed: Sequence[str] | None = None
+def resolve_metric_names(
+    view: EpisodeView,
+    metric_name: str | None,
+    metric_names: Sequence[str],
+    allowed: Sequence[str] | None = None,
 ) -> list[str]:
     """Named metrics without repeats, or all allowed ones where none is named.
 
     Raises:
         ToolArgumentError: an unknown metric, or one of the wrong kind for the method.
     """
-    names = allowed if allowed is not None else view.episode.config.funnel_spec.metrics
-    wanted = list(dict.fromkeys([*([one] if one is not None else []), *several]))
+    names = allowed if allowed is not None else view.episode.config.funnel_spec.metric_names
+    wanted = list(
+        dict.fromkeys([*([metric_name] if metric_name is not None else []), *metric_names])
+    )
     for name in wanted:
-        require_listed("metric", name, names)
+        require_allowed_name("metric", name, names)
     return wanted or list(names)
 
 
-def _median(view: EpisodeView, name: str) -> Result:
-    metrics, is_count = view.episode.metrics, name in view.episode.config.funnel_spec.counts
+def _median_fields(view: EpisodeView, name: str) -> MethodResult:
+    metrics, is_count = view.episode.metrics, name in view.episode.config.funnel_spec.count_names
     weekdays = metrics.weekday_baseline[name].to_dict()
     return {
         "metric_name": name,

@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
-from openenv_kit.cli.common import installed
+from openenv_kit.cli.common import is_package_installed
 from openenv_kit.environment import ERROR
 from openenv_kit.sealed_split import is_sealed_split
 
 
-class Format(StrEnum):
+class EpisodeFileFormat(StrEnum):
     """What the files are written as."""
 
     CSV = "csv"
@@ -23,7 +23,9 @@ class Format(StrEnum):
 
 def episode(
     out: Annotated[Path, typer.Argument(help="Folder for the two files; made if missing.")],
-    to: Annotated[Format, typer.Option(help="Format of the files.")] = Format.CSV,
+    to: Annotated[
+        EpisodeFileFormat, typer.Option(help="Format of the files.")
+    ] = EpisodeFileFormat.CSV,
     task: Annotated[str | None, typer.Option(help="A named task.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed; default: the task's own.")] = None,
     difficulty: Annotated[str | None, typer.Option(help="Level.")] = None,
@@ -37,8 +39,8 @@ def episode(
     """
     if is_sealed_split(split):
         raise typer.BadParameter("the data of sealed tasks stay on their server")
-    if to is Format.PARQUET and not installed("fastparquet"):
-        installed("pyarrow", needed_for="--to parquet")
+    if to is EpisodeFileFormat.PARQUET and not is_package_installed("fastparquet"):
+        is_package_installed("pyarrow", needed_for="--to parquet")
     session = EpisodeSession()
     reply = session.reset(task_id=task, seed=seed, difficulty=difficulty, split=split, index=index)
     if reply.status == ERROR or session.episode is None:
@@ -51,6 +53,6 @@ def episode(
         raise typer.BadParameter(f"{taken[0]} exists; move it away or name another folder")
     out.mkdir(parents=True, exist_ok=True)
     for name, frame in frames.items():
-        write = frame.to_csv if to is Format.CSV else frame.to_parquet
+        write = frame.to_csv if to is EpisodeFileFormat.CSV else frame.to_parquet
         write(paths[name])
         typer.echo(f"{paths[name]}: {len(frame)} rows, columns {', '.join(frame.columns)}")

@@ -13,10 +13,10 @@ from metric_tracker_rl.engine.definitions.names import (
     FUNNEL_STEP,
     HOURLY_MIX,
 )
-from openenv_kit.page.components.elements import text
+from openenv_kit.page.components.elements import format_value
 
 EVENTS, PERCENT, SHARE, POINTS = " events", " %", " of events", " points"
-UNITS = {
+UNIT_BY_ENTITY_TYPE = {
     EVENT_COUNT: EVENTS,
     CONVERSION_RATE: PERCENT,
     FUNNEL_STEP: PERCENT,
@@ -26,7 +26,7 @@ UNITS = {
 """Of values and medians, by entity type."""
 VALUES = ("observed_value", "baseline_value", "median_value", "value", "std_dev_from_median")
 DIFFERENCES = ("delta_value", "difference")
-OWN = {
+UNIT_BY_COLUMN = {
     "relative_deviation": " of the median",
     "max_rate_delta": PERCENT,
     "max_count_delta_pct": PERCENT,
@@ -34,13 +34,13 @@ OWN = {
     "suspicion_score": " × threshold",
     "daytime_share": SHARE,
     "baseline_daytime_share": SHARE,
-    **dict.fromkeys(ORDERING_APP.counts, EVENTS),
-    **dict.fromkeys(ORDERING_APP.rates, PERCENT),
+    **dict.fromkeys(ORDERING_APP.count_names, EVENTS),
+    **dict.fromkeys(ORDERING_APP.rate_names, PERCENT),
 }
 """Of columns that always have the same unit."""
 
 
-def with_unit(name: str, value: Any, row: Mapping[str, Any]) -> str:
+def format_with_unit(name: str, value: Any, row: Mapping[str, Any]) -> str:
     """A number of a row or a result as people read it; what is no number is written as it is.
 
     Args:
@@ -48,14 +48,14 @@ def with_unit(name: str, value: Any, row: Mapping[str, Any]) -> str:
         value: of the field.
         row: its other fields, of which the entity type or the metric decides the unit.
     """
-    shown = text(value)
+    shown = format_value(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return shown
-    if name in OWN:
-        return shown + OWN[name]
-    unit = UNITS.get(str(row.get("entity_type") or row.get("metric_type")), "")
+    if name in UNIT_BY_COLUMN:
+        return shown + UNIT_BY_COLUMN[name]
+    unit = UNIT_BY_ENTITY_TYPE.get(str(row.get("entity_type") or row.get("metric_type")), "")
     if not unit and "metric_name" in row:
-        unit = EVENTS if row["metric_name"] in ORDERING_APP.counts else PERCENT
+        unit = EVENTS if row["metric_name"] in ORDERING_APP.count_names else PERCENT
     if name in DIFFERENCES and unit == PERCENT:
         return shown + POINTS
     return shown + unit if name in (*VALUES, *DIFFERENCES) else shown

@@ -9,16 +9,16 @@ from metric_tracker_rl.engine.grading.grader import (
     EXPLOIT_FLOOR,
     EXTRA_PENALTY,
     INVALID_PENALTY,
-    WEIGHTS,
+    SCORE_WEIGHTS,
 )
 from metric_tracker_rl.wire_models import SCORE_PENALTIES, RewardBreakdown
-from openenv_kit.page.components.elements import words
-from openenv_kit.page.components.waterfall import Part, waterfall_html
+from openenv_kit.page.components.elements import humanize
+from openenv_kit.page.components.waterfall import ScorePart, waterfall_html
 
 NOTHING_TO_FIND = "Nothing was to be found: the empty report scores 1, any other 0."
 
 
-def score_waterfall(got: RewardBreakdown) -> str:
+def score_waterfall_html(got: RewardBreakdown) -> str:
     """Precision × (weighted shares) − penalties, at least 0, bar by bar."""
     if not got.expected_rows:
         return waterfall_html([], got.total_score, NOTHING_TO_FIND)
@@ -28,14 +28,14 @@ def score_waterfall(got: RewardBreakdown) -> str:
     return waterfall_html(parts, got.total_score, why)
 
 
-def _parts(got: RewardBreakdown) -> Iterator[Part]:
+def _parts(got: RewardBreakdown) -> Iterator[ScorePart]:
     earned = 0.0
-    for name, weight in WEIGHTS.items():
+    for name, weight in SCORE_WEIGHTS.items():
         change = weight / 100 * got[name]
         earned += change
-        yield Part(words(name), change, _share(name, weight, got))
+        yield ScorePart(humanize(name), change, _share_text(name, weight, got))
     unique = got.matched_rows + got.extra_rows
-    yield Part(
+    yield ScorePart(
         "× precision",
         earned * got.precision - earned,
         f"Of {unique} different rows submitted {got.matched_rows} were expected: what was earned "
@@ -45,16 +45,16 @@ def _parts(got: RewardBreakdown) -> Iterator[Part]:
     )
     for name in SCORE_PENALTIES:
         if got[name]:
-            yield Part(words(name), -got[name], _penalty(name, got))
+            yield ScorePart(humanize(name), -got[name], _penalty_text(name, got))
 
 
-def _share(name: str, weight: int, got: RewardBreakdown) -> str:
+def _share_text(name: str, weight: int, got: RewardBreakdown) -> str:
     if name == "recall":
         return (
             f"Of {got.expected_rows} expected rows {got.matched_rows} were found: "
             f"{weight / 100:g} × {got.recall:.4g}."
         )
-    what = words(name.removesuffix("_accuracy"))
+    what = humanize(name.removesuffix("_accuracy"))
     verb = "are" if name.startswith("value") else "is"
     noun = "values" if name.startswith("value") else f"the {what}"
     return (
@@ -63,7 +63,7 @@ def _share(name: str, weight: int, got: RewardBreakdown) -> str:
     )
 
 
-def _penalty(name: str, got: RewardBreakdown) -> str:
+def _penalty_text(name: str, got: RewardBreakdown) -> str:
     if name == "exploit_penalty":
         return (
             f"Taken once: {got.extra_rows} rows too many are more than {EXPLOIT_FLOOR} and more "

@@ -8,8 +8,8 @@ step by step in the user interface, and can know nothing that an agent is not to
 from __future__ import annotations
 
 from metric_tracker_rl.policies import reference, simple_baselines, upstream_first  # noqa: F401
-from metric_tracker_rl.policies.base import POLICIES, Action, Observed, Play, Policy
+from metric_tracker_rl.policies.base import POLICIES, Action, ObservationJson, Policy, PolicySteps
 
 get_policy = POLICIES.find
 
-__all__ = ["POLICIES", "Action", "Observed", "Play", "Policy", "get_policy"]
+__all__ = ["POLICIES", "Action", "ObservationJson", "Policy", "PolicySteps", "get_policy"]

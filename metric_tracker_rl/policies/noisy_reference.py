@@ -8,29 +8,31 @@ from __future__ import annotations
 
 import random
 
-from metric_tracker_rl.policies.base import Observed, Play, analyse
-from metric_tracker_rl.policies.lean_reference import every_candidate, right_ids
+from metric_tracker_rl.policies.base import ObservationJson, PolicySteps, build_analysis_action
+from metric_tracker_rl.policies.lean_reference import find_root_ids, scan_flagged_series
 
-STRENGTHS = (0.05, 0.15, 0.30, 0.50, 0.80)
+RANDOM_SHARES = (0.05, 0.15, 0.30, 0.50, 0.80)
 """Shares of decisions made at random, from the strongest player to the weakest."""
 
 
-def noisy_reference(opening: Observed, *, share: float, seed: str) -> Play:
+def noisy_reference(
+    reset_observation: ObservationJson, *, random_share: float, seed: str
+) -> PolicySteps:
     """Submits the ids that the reference would, but for decisions made by a coin.
 
     It plays in the lean profile.
 
     Args:
-        opening: which tells whether the policy was drawn.
-        share: of the decisions that are made at random, in [0, 1].
+        reset_observation: which tells whether the policy was drawn.
+        random_share: of the decisions that are made at random, in [0, 1].
         seed: of the random numbers; the same seed, the same play.
     """
     draw = random.Random(seed)
-    candidates = yield from every_candidate()
-    right = yield from right_ids(candidates, opening)
+    candidates = yield from scan_flagged_series()
+    right = yield from find_root_ids(candidates, reset_observation)
     chosen = [
         number
         for _date, number, *_rest in candidates
-        if (draw.random() < 0.5 if draw.random() < share else number in right)
+        if (draw.random() < 0.5 if draw.random() < random_share else number in right)
     ]
-    yield analyse("submit", ids=chosen)
+    yield build_analysis_action("submit", ids=chosen)

@@ -11,97 +11,114 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from metric_tracker_rl.engine.configuration.play_rules import mode_of
+from metric_tracker_rl.engine.configuration.play_rules import play_mode
 from metric_tracker_rl.engine.definitions.names import GUIDED, LEAN, RAW, STANDARD
 from metric_tracker_rl.policies.base import (
     Action,
-    Observed,
-    Play,
-    Row,
-    analyse,
-    policy,
-    result_of,
-    submit,
+    ObservationJson,
+    PolicySteps,
+    RowFields,
+    build_analysis_action,
+    build_submit_action,
+    register_policy,
+    require_analysis_result,
 )
 from metric_tracker_rl.policies.lean_reference import (
-    COMPOSITES,
-    MIX,
+    COMPOSITE_RATES,
+    DAYTIME_SHARE,
     STAGES,
-    STEPS,
+    STEP_RATES,
     lean_reference,
 )
-from metric_tracker_rl.policies.policy_from_text import FIELDS, FunnelDay, mix_row, usual_on
+from metric_tracker_rl.policies.policy_from_text import (
+    REPORT_ROW_FIELDS,
+    FunnelDay,
+    baselines_on,
+    build_mix_row,
+)
 from metric_tracker_rl.policies.raw_reference import raw_lean_reference, raw_reference
 
-SHARES = ("observed_value", "baseline_value")
-DATES_A_PAGE = 10
+SHARE_FIELDS = ("observed_value", "baseline_value")
+DATES_PER_PAGE = 10
 """Dates of a call of `list_suspicious_dates`."""
 
 
-@policy("reference")
-def reference(opening: Observed) -> Play:
+@register_policy("reference")
+def reference(reset_observation: ObservationJson) -> PolicySteps:
     """Applies the reporting policy to what the tools show; the ceiling of every scale."""
-    yield from BY_MODE[mode_of(opening)](opening)
+    yield from REFERENCE_BY_MODE[play_mode(reset_observation)](reset_observation)
 
 
-def guided_reference(_: Observed) -> Play:
+def guided_reference(_: ObservationJson) -> PolicySteps:
     """The same in the standard profile, where tools tell what is flagged."""
-    overview = result_of((yield analyse("task_overview")))
+    overview = require_analysis_result((yield build_analysis_action("task_overview")))
     terms = overview["config"]
     limits = terms["thresholds"]
     medians = {
         each["metric_name"]: each.get("weekday_medians", each["median_value"])
-        for each in result_of((yield analyse("get_metric_median")))["results"]
+        for each in require_analysis_result((yield build_analysis_action("get_metric_median")))[
+            "results"
+        ]
     }
-    ranked = yield from _suspicious()
+    ranked = yield from _request_suspicious_dates()
     least = 100.0 * limits["daytime_share_absolute"]
-    shifted: dict[str, Row] = {}
+    shifted: dict[str, RowFields] = {}
     if any(hint["hourly_mix_delta_pct"] >= least for hint in ranked):
-        asked = analyse("get_hourly_traffic_mix_shift_rows", threshold_multiplier=0)
-        for row in result_of((yield asked))["generated_rows"]:
+        asked = build_analysis_action("get_hourly_traffic_mix_shift_rows", threshold_multiplier=0)
+        for row in require_analysis_result((yield asked))["generated_rows"]:
             shifted[row["date"]] = row
     explained: dict[str, set[str]] = {}
     if terms.get("calendar"):
-        for event in result_of((yield analyse("list_calendar")))["events"]:
+        for event in require_analysis_result((yield build_analysis_action("list_calendar")))[
+            "events"
+        ]:
             explained.setdefault(event["date"], set()).update(event["explains"])
-    report: list[Row] = []
+    report: list[RowFields] = []
     for hint in sorted(ranked, key=lambda each: each["date"]):
         date = hint["date"]
         if hint["impossible_issue_count"]:
-            found = result_of((yield analyse("check_impossible_counts", date=date)))
+            found = require_analysis_result(
+                (yield build_analysis_action("check_impossible_counts", date=date))
+            )
             report += [
-                {"date": date, **{name: issue[name] for name in FIELDS[1:]}}
+                {"date": date, **{name: issue[name] for name in REPORT_ROW_FIELDS[1:]}}
                 for issue in found["issues"]
             ]
             continue
         known = explained.get(date, set())
-        if date in shifted and MIX not in known:
-            share, usual = (shifted[date][name] for name in SHARES)
-            report.append(mix_row(date, share, usual, terms))
+        if date in shifted and DAYTIME_SHARE not in known:
+            share, usual = (shifted[date][name] for name in SHARE_FIELDS)
+            report.append(build_mix_row(date, share, usual, terms))
         counts_moved = hint["max_count_delta_pct"] >= 100.0 * limits["count_relative"]
         rates_moved = hint["max_rate_delta"] >= 100.0 * limits["rate_relative"]
         if (counts_moved and not known.issuperset(STAGES)) or (
-            rates_moved and not known.issuperset((*STEPS, *COMPOSITES))
+            rates_moved and not known.issuperset((*STEP_RATES, *COMPOSITE_RATES))
         ):
-            found = result_of((yield analyse("rows_for_date", date=date)))
+            found = require_analysis_result(
+                (yield build_analysis_action("rows_for_date", date=date))
+            )
             values = {**found["daily_metrics"], **found["derived_rates"]}
-            report += FunnelDay(date, values, usual_on(date, medians), terms, known).rows()
-    yield submit(report)
+            report += FunnelDay(
+                date, values, baselines_on(date, medians), terms, known
+            ).find_root_rows()
+    yield build_submit_action(report)
 
 
-def _suspicious() -> Generator[Action, Observed, list[dict[str, Any]]]:
+def _request_suspicious_dates() -> Generator[Action, ObservationJson, list[dict[str, Any]]]:
     """Every date on which anything reaches its threshold, a page at a time."""
     found: list[dict[str, Any]] = []
-    while len(found) % DATES_A_PAGE == 0 and (not found or found[-1]["suspicion_score"] >= 1.0):
-        asked = analyse("list_suspicious_dates", limit=DATES_A_PAGE, offset=len(found))
-        page = result_of((yield asked))["dates"]
+    while len(found) % DATES_PER_PAGE == 0 and (not found or found[-1]["suspicion_score"] >= 1.0):
+        asked = build_analysis_action(
+            "list_suspicious_dates", limit=DATES_PER_PAGE, offset=len(found)
+        )
+        page = require_analysis_result((yield asked))["dates"]
         if not page:
             break
         found += page
     return found
 
 
-BY_MODE = {
+REFERENCE_BY_MODE = {
     (STANDARD, GUIDED): guided_reference,
     (LEAN, GUIDED): lean_reference,
     (STANDARD, RAW): raw_reference,

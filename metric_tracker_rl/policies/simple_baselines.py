@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from metric_tracker_rl.engine.configuration.play_rules import HIDDEN
+from metric_tracker_rl.engine.configuration.play_rules import HIDDEN_VALUE
 from metric_tracker_rl.engine.definitions.names import (
     ANOMALY_TYPES,
     DETECTION_METHODS,
@@ -13,53 +13,55 @@ from metric_tracker_rl.engine.definitions.names import (
     SEVERITIES,
 )
 from metric_tracker_rl.policies.base import (
-    Observed,
-    Play,
-    Row,
-    analyse,
-    flagged_rows,
-    policy,
-    result_of,
-    submit,
+    ObservationJson,
+    PolicySteps,
+    RowFields,
+    build_analysis_action,
+    build_submit_action,
+    register_policy,
+    request_flagged_rows,
+    require_analysis_result,
 )
 
-USUAL_COUNT = 3
+DEFAULT_ROW_COUNT = 3
 """Random rows where the number of expected ones is not told."""
 
 
-@policy("median_filter", panel=True)
-def median_filter(_: Observed) -> Play:
+@register_policy("median_filter", is_baseline=True)
+def submit_median_filter_rows(_: ObservationJson) -> PolicySteps:
     """Submits what one median filter at two standard deviations generates."""
-    yield submit((yield from flagged_rows(2.0, (MEDIAN_FILTER,))))
+    yield build_submit_action((yield from request_flagged_rows(2.0, (MEDIAN_FILTER,))))
 
 
-@policy("null")
-def null(_: Observed) -> Play:
+@register_policy("null")
+def submit_empty_report(_: ObservationJson) -> PolicySteps:
     """Submits the empty report at once."""
-    yield submit([])
+    yield build_submit_action([])
 
 
-@policy("random")
-def random_rows(opening: Observed) -> Play:
+@register_policy("random")
+def submit_random_rows(reset_observation: ObservationJson) -> PolicySteps:
     """Submits as many random rows as are expected; the same ones for the same dates."""
-    dates = result_of((yield analyse("list_dates")))["dates"]
-    entities = result_of((yield analyse("list_entities")))["entities"]
+    dates = require_analysis_result((yield build_analysis_action("list_dates")))["dates"]
+    entities = require_analysis_result((yield build_analysis_action("list_entities")))["entities"]
     draw = random.Random(dates[0])
-    expected = opening["config"]["anomaly_count"]
-    count = USUAL_COUNT if expected == HIDDEN else expected
-    yield submit([_row(draw, dates, entities) for _ in range(count)])
+    expected = reset_observation["config"]["anomaly_count"]
+    count = DEFAULT_ROW_COUNT if expected == HIDDEN_VALUE else expected
+    yield build_submit_action([_random_row(draw, dates, entities) for _ in range(count)])
 
 
-def _row(draw: random.Random, dates: Sequence[str], entities: Sequence[Row]) -> Row:
-    entity = draw.choice(entities)
-    baseline, observed = draw.uniform(1, 100), draw.uniform(1, 100)
+def _random_row(
+    rng: random.Random, dates: Sequence[str], entities: Sequence[RowFields]
+) -> RowFields:
+    entity = rng.choice(entities)
+    baseline, observed = rng.uniform(1, 100), rng.uniform(1, 100)
     return {
-        "date": draw.choice(dates),
+        "date": rng.choice(dates),
         **entity,
-        "anomaly_type": draw.choice(ANOMALY_TYPES),
+        "anomaly_type": rng.choice(ANOMALY_TYPES),
         "detection_method": DETECTION_METHODS[entity["entity_type"]],
         "baseline_value": baseline,
         "observed_value": observed,
         "delta_value": observed - baseline,
-        "severity": draw.choice(SEVERITIES),
+        "severity": rng.choice(SEVERITIES),
     }

@@ -11,76 +11,85 @@ from itertools import chain
 
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.policies.base import (
-    Observed,
-    Play,
-    Row,
-    flagged_rows,
-    policy,
-    submit,
-    unexplained_rows,
+    ObservationJson,
+    PolicySteps,
+    RowFields,
+    build_submit_action,
+    register_policy,
+    request_flagged_rows,
+    request_unexplained_rows,
 )
 
-_STEPS = tuple(zip(ORDERING_APP.steps, ORDERING_APP.step_rates, strict=True))
-_FIRST, *_LATER = ORDERING_APP.counts
-_AHEAD = (*ORDERING_APP.quality_checks, ORDERING_APP.mix, _FIRST)
+_STEP_RATE_PAIRS = tuple(
+    zip(ORDERING_APP.funnel_step_names, ORDERING_APP.step_rate_names, strict=True)
+)
+_FIRST_COUNT, *_LATER_COUNTS = ORDERING_APP.count_names
+_FIRST_IN_BOTH_ORDERS = (
+    *ORDERING_APP.quality_check_names,
+    ORDERING_APP.mix_entity_name,
+    _FIRST_COUNT,
+)
 
-STEPS_FIRST: tuple[str, ...] = (
-    *_AHEAD,
-    *chain.from_iterable(_STEPS),
-    *ORDERING_APP.composite_rates,
-    *_LATER,
+STEPS_BEFORE_COUNTS: tuple[str, ...] = (
+    *_FIRST_IN_BOTH_ORDERS,
+    *chain.from_iterable(_STEP_RATE_PAIRS),
+    *ORDERING_APP.composite_rate_names,
+    *_LATER_COUNTS,
 )
 """Entities from the most upstream one: what a day is made of, then steps, then later counts."""
-STAGES_FIRST: tuple[str, ...] = (
-    *_AHEAD,
+COUNTS_BEFORE_STEPS: tuple[str, ...] = (
+    *_FIRST_IN_BOTH_ORDERS,
     *chain.from_iterable(
-        (count, step, rate) for (step, rate), count in zip(_STEPS, _LATER, strict=True)
+        (count, step, rate)
+        for (step, rate), count in zip(_STEP_RATE_PAIRS, _LATER_COUNTS, strict=True)
     ),
-    *ORDERING_APP.composite_rates,
+    *ORDERING_APP.composite_rate_names,
 )
 """The same stage by stage: a count stands before the step into its stage."""
-SUBMISSIONS = 5
+MAX_SUBMISSIONS = 5
 
 
-@policy("report_all", panel=True)
-def report_all(_: Observed) -> Play:
+@register_policy("report_all", is_baseline=True)
+def submit_all_flagged_rows(_: ObservationJson) -> PolicySteps:
     """Submits every row that any generator flags."""
-    yield submit((yield from flagged_rows()))
+    yield build_submit_action((yield from request_flagged_rows()))
 
 
-@policy("upstream_first", panel=True)
-def upstream_first(_: Observed) -> Play:
+@register_policy("upstream_first", is_baseline=True)
+def submit_most_upstream_rows(_: ObservationJson) -> PolicySteps:
     """Submits the most upstream flagged row of each day, leaving out what a calendar explains."""
-    rows = yield from unexplained_rows()
-    yield submit(list(_first_of_each_day(rows, STEPS_FIRST).values()))
+    rows = yield from request_unexplained_rows()
+    yield build_submit_action(list(_first_row_of_each_date(rows, STEPS_BEFORE_COUNTS).values()))
 
 
-@policy("upstream_first_practice", submissions=SUBMISSIONS)
-def upstream_first_practice(_: Observed) -> Play:
+@register_policy("upstream_first_practice", max_submissions=MAX_SUBMISSIONS)
+def improve_upstream_rows(_: ObservationJson) -> PolicySteps:
     """The same with practice: days with few flagged rows are tried with a count for a rate."""
-    rows = yield from unexplained_rows()
+    rows = yield from request_unexplained_rows()
     # A traffic-mix shift may share its day, so it takes no place from the day's other rows.
-    shifts = [row for row in rows if row["entity_name"] == ORDERING_APP.mix]
+    shifts = [row for row in rows if row["entity_name"] == ORDERING_APP.mix_entity_name]
     rows = [row for row in rows if row not in shifts]
-    choice = _first_of_each_day(rows, STEPS_FIRST)
-    other = _first_of_each_day(rows, STAGES_FIRST)
+    choice = _first_row_of_each_date(rows, STEPS_BEFORE_COUNTS)
+    other = _first_row_of_each_date(rows, COUNTS_BEFORE_STEPS)
     flagged = Counter(row["date"] for row in rows)
     # Lost or doubled events flag fewer rows than a step that moved and all that follows it.
     doubtful = sorted((d for d in choice if choice[d] != other[d]), key=lambda d: flagged[d])
-    reply = yield submit([*shifts, *choice.values()])
+    reply = yield build_submit_action([*shifts, *choice.values()])
     best = reply["correct_row_count"]
     while not reply["done"]:
         wrong = len(shifts) + len(choice) - best
         dates, doubtful = doubtful[:wrong], doubtful[wrong:]
         trial = {**choice, **{date: other[date] for date in dates}}
-        reply = yield submit([*shifts, *trial.values()])
+        reply = yield build_submit_action([*shifts, *trial.values()])
         if reply["correct_row_count"] > best:
             choice, best = trial, reply["correct_row_count"]
 
 
-def _first_of_each_day(rows: Sequence[Row], order: Sequence[str]) -> dict[str, Row]:
+def _first_row_of_each_date(
+    rows: Sequence[RowFields], order: Sequence[str]
+) -> dict[str, RowFields]:
     """By date, the row whose entity stands first in an order."""
-    first: dict[str, Row] = {}
+    first: dict[str, RowFields] = {}
     for row in sorted(rows, key=lambda each: order.index(each["entity_name"])):
         first.setdefault(row["date"], row)
     return first

@@ -11,14 +11,14 @@ import sys
 import threading
 
 
-def _end_with_parent() -> None:
+def _exit_when_parent_ends() -> None:
     while sys.stdin.buffer.read(1):
         pass
     os._exit(0)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_when_parent_ends, daemon=True).start()
     # This server has no page. The framework does without Gradio where that is not installed, and
     # otherwise loads it: half of the time that a server takes to start.
     sys.modules["gradio"] = None  # type: ignore[assignment]

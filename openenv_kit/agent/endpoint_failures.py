@@ -11,19 +11,23 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 
-from openenv_kit.agent.completion_limit import find_answer_limit
-from openenv_kit.agent.redaction import Clean
-from openenv_kit.agent.stdout import one_line
+from openenv_kit.agent.completion_limit import parse_max_answer_tokens
+from openenv_kit.agent.redaction import Redact
+from openenv_kit.agent.stdout import format_one_line
 
-MAX_QUOTE = 300
+MAX_QUOTE_CHARACTERS = 300
 """Longest quote of an endpoint's own words, in characters."""
-SERVER_OPTIONS = re.compile("--jinja|tool-call-parser|enable-auto-tool-choice")
+TOOL_PARSER_OPTIONS_PATTERN = re.compile("--jinja|tool-call-parser|enable-auto-tool-choice")
 """Options of the model's server without which it refuses tools."""
 TEMPORARY_STATUSES = (408, 409, 429)
 """Statuses besides 5xx after which the same request may succeed."""
-OVERFLOW_CODES = ("context_length_exceeded", "exceed_context_size_error", "context_window_exceeded")
+CONTEXT_OVERFLOW_CODES = (
+    "context_length_exceeded",
+    "exceed_context_size_error",
+    "context_window_exceeded",
+)
 """Codes and types of a conversation that is too long: OpenAI and vLLM, llama.cpp, routers."""
-OVERFLOW_WORDINGS = re.compile(
+CONTEXT_OVERFLOW_PATTERN = re.compile(
     r"context[ _-]?(length|size|window|limit)|maximum context|context the overflows"
     r"|(prompt|input|conversation|request) (is|was) too (long|large)"
     r"|too many (input |prompt )?tokens|maximum prompt length|model token limit"
@@ -46,26 +50,26 @@ class FailureKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Failure:
+class EndpointFailure:
     """One request that brought no answer.
 
     Attributes:
         kind: what happened.
-        words: the endpoint's own words, or the network's, without secrets.
+        message: the endpoint's own words, or the network's, without secrets.
         status: HTTP status of a refusal.
-        codes: the `code` and `type` of the endpoint's error object, in lower case.
+        error_codes: the `code` and `type` of the endpoint's error object, in lower case.
         retry_after_s: pause that the endpoint asks for; None where it asks for none.
         may_retry: what the endpoint says about another attempt; None where it says nothing.
-        redirected_to: address that answered, if it is another than the one that was asked.
+        redirect_url: address that answered, if it is another than the one that was asked.
     """
 
     kind: FailureKind
-    words: str = ""
+    message: str = ""
     status: int = 0
-    codes: tuple[str, ...] = ()
+    error_codes: tuple[str, ...] = ()
     retry_after_s: float | None = None
     may_retry: bool | None = None
-    redirected_to: str = ""
+    redirect_url: str = ""
 
     @property
     def is_temporary(self) -> bool:
@@ -73,39 +77,43 @@ class Failure:
         if self.may_retry is not None:
             return self.may_retry
         if self.kind is FailureKind.REFUSED:
-            if "insufficient_quota" in self.codes or SERVER_OPTIONS.search(self.words):
+            if "insufficient_quota" in self.error_codes or TOOL_PARSER_OPTIONS_PATTERN.search(
+                self.message
+            ):
                 return False
             return self.status in TEMPORARY_STATUSES or self.status >= 500
-        return not self.redirected_to
+        return not self.redirect_url
 
     @property
     def is_context_overflow(self) -> bool:
         """Whether the conversation is too long for the model."""
-        if self.status == 413 or any(code in OVERFLOW_CODES for code in self.codes):
+        if self.status == 413 or any(code in CONTEXT_OVERFLOW_CODES for code in self.error_codes):
             return True
-        worded = OVERFLOW_WORDINGS.search(self.words) is not None
+        worded = CONTEXT_OVERFLOW_PATTERN.search(self.message) is not None
         return worded and (self.status in (400, 422) or self.status >= 500)
 
-    def answer_limit(self, asked_tokens: int) -> int | None:
-        """Return how many tokens an answer may have, see `find_answer_limit`."""
+    def parse_max_answer_tokens(self, requested_tokens: int) -> int | None:
+        """Return how many tokens an answer may have, see `parse_max_answer_tokens`."""
         if self.status not in (400, 422):
             return None
-        return find_answer_limit(self.words, asked_tokens)
+        return parse_max_answer_tokens(self.message, requested_tokens)
 
     @property
-    def short(self) -> str:
+    def summary(self) -> str:
         """A few words for a line of progress."""
         if self.kind is FailureKind.REFUSED:
-            return f"status {self.status}: {self.words}" if self.words else f"status {self.status}"
+            return (
+                f"status {self.status}: {self.message}" if self.message else f"status {self.status}"
+            )
         return {
             FailureKind.TIMED_OUT: "no answer in time",
-            FailureKind.NOT_CONNECTED: f"no connection: {self.words}",
-            FailureKind.UNREADABLE: f"no chat completion: {self.words}",
-            FailureKind.NO_ANSWER: f"a reply without an answer: {self.words}",
+            FailureKind.NOT_CONNECTED: f"no connection: {self.message}",
+            FailureKind.UNREADABLE: f"no chat completion: {self.message}",
+            FailureKind.NO_ANSWER: f"a reply without an answer: {self.message}",
         }[self.kind]
 
 
-def read_error_object(body: Any) -> Mapping[str, Any] | None:
+def find_error_object(body: Any) -> Mapping[str, Any] | None:
     """Return the error object in a reply's body, in any of the shapes that endpoints use."""
     if isinstance(body, list) and len(body) == 1:  # Gemini wraps its errors in a list
         body = body[0]
@@ -121,9 +129,9 @@ def read_error_object(body: Any) -> Mapping[str, Any] | None:
     return None
 
 
-def status_of_error(error: Mapping[str, Any]) -> int:
+def infer_http_status(error: Mapping[str, Any]) -> int:
     """Return the HTTP status that an error object in a reply of status 200 stands for."""
-    for code in _codes(error):
+    for code in _list_error_codes(error):
         if code.isdecimal() and 400 <= int(code) <= 599:
             return int(code)
         if "rate_limit" in code or code == "resource_exhausted":
@@ -131,9 +139,9 @@ def status_of_error(error: Mapping[str, Any]) -> int:
     return 502
 
 
-def error_words(body: Any) -> str:
+def format_error_message(body: Any) -> str:
     """Return an endpoint's own words about an error, with its code or type first."""
-    found = read_error_object(body)
+    found = find_error_object(body)
     error: Any = body if found is None else found
     if not isinstance(error, Mapping):
         return str(error or "")
@@ -147,36 +155,36 @@ def error_words(body: Any) -> str:
     if isinstance(metadata, Mapping):
         further = (metadata.get("provider_name"), metadata.get("raw"))
         message = ": ".join([message, *(str(each) for each in further if each)])
-    code = next((each for each in _codes(error) if not each.isdecimal()), "")
+    code = next((each for each in _list_error_codes(error) if not each.isdecimal()), "")
     return f"{code}: {message}" if code and code not in message.lower() else message
 
 
-def refusal_of(
-    status: int, body: Any, headers: Mapping[str, str], clean: Clean, redirected_to: str = ""
-) -> Failure:
+def failure_from_response(
+    status: int, body: Any, headers: Mapping[str, str], redact: Redact, redirect_url: str = ""
+) -> EndpointFailure:
     """Read a refused request.
 
     Args:
         status: HTTP status.
         body: the reply's body, decoded if it is JSON.
         headers: of the reply, by lower-case names.
-        clean: removes secrets from a text.
-        redirected_to: see `Failure`.
+        redact: removes secrets from a text.
+        redirect_url: see `EndpointFailure`.
     """
-    error = read_error_object(body)
+    error = find_error_object(body)
     given = headers.get("x-should-retry")
-    return Failure(
+    return EndpointFailure(
         FailureKind.REFUSED,
-        one_line(clean(error_words(body)), MAX_QUOTE),
+        format_one_line(redact(format_error_message(body)), MAX_QUOTE_CHARACTERS),
         status,
-        _codes(error if error is not None else body),
-        retry_after_s=retry_after_s(headers),
+        _list_error_codes(error if error is not None else body),
+        retry_after_s=parse_retry_after_s(headers),
         may_retry={"true": True, "false": False}.get(str(given).lower()),
-        redirected_to=redirected_to,
+        redirect_url=redirect_url,
     )
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
+def parse_retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Return the pause that a reply asks for, in seconds; None where it asks for none."""
     for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
@@ -192,7 +200,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _codes(error: Any) -> tuple[str, ...]:
+def _list_error_codes(error: Any) -> tuple[str, ...]:
     """Return an error object's code, type and status in lower case, without empty ones."""
     if not isinstance(error, Mapping):
         return ()

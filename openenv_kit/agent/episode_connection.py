@@ -23,38 +23,38 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from openenv_kit.agent.servers import Say, Server
-from openenv_kit.agent.settings import TOKEN_VARIABLE, AgentSettings
+from openenv_kit.agent.servers import PrintStatus, Server
+from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE, AgentSettings
 from openenv_kit.environment import ERROR
 from openenv_kit.errors import ServerError
 from openenv_kit.network_addresses import is_loopback
-from openenv_kit.recordings.format import digest_of
+from openenv_kit.recordings.format import compute_reply_digest
 
 MAX_REPLY_BYTES = 100 * 2**20
-LOST = (OSError, TimeoutError, WebSocketException, EOFError)
+CONNECTION_ERRORS = (OSError, TimeoutError, WebSocketException, EOFError)
 """What a lost connection raises."""
-NO_ROOM = "CAPACITY_REACHED"
-SESSION_GONE = ("SESSION_ERROR", NO_ROOM)
+CAPACITY_CODE = "CAPACITY_REACHED"
+LOST_SESSION_CODES = ("SESSION_ERROR", CAPACITY_CODE)
 """Codes of errors that end the session; its episode can be replayed in another."""
-NO_ROOM_PAUSE_S = 0.5
-NO_ROOM_WAIT_S = 1800.0
+CAPACITY_RETRY_PAUSE_S = 0.5
+CAPACITY_TIMEOUT_S = 1800.0
 """Longest wait for a session; most are held by this run's own episodes."""
-FIRST_PAUSE_S = 0.2
-LONGEST_PAUSE_S = 3.0
+FIRST_RECONNECT_PAUSE_S = 0.2
+MAX_RECONNECT_PAUSE_S = 3.0
 
 Observation = dict[str, Any]
 
 
-class RefusalError(ServerError):
+class RejectedMessageError(ServerError):
     """The server answered a message with an error.
 
     Attributes:
         code: which one, such as CAPACITY_REACHED.
     """
 
-    def __init__(self, answer: Mapping[str, Any]) -> None:
-        self.code = str(answer.get("code", "UNKNOWN"))
-        super().__init__(f"{answer.get('message', 'No reason was given.')} ({self.code})")
+    def __init__(self, error_data: Mapping[str, Any]) -> None:
+        self.code = str(error_data.get("code", "UNKNOWN"))
+        super().__init__(f"{error_data.get('message', 'No reason was given.')} ({self.code})")
 
 
 @dataclass
@@ -62,30 +62,30 @@ class EpisodeConnection:
     """Plays one episode and survives losses of the connection.
 
     Attributes:
-        reset: arguments of the reset.
-        say: told about every loss.
+        reset_arguments: arguments of the reset.
+        print_status: told about every loss.
         reconnects: times the connection was lost and restored.
     """
 
     server: Server
     settings: AgentSettings
-    reset: Mapping[str, Any]
-    say: Say
+    reset_arguments: Mapping[str, Any]
+    print_status: PrintStatus
     reconnects: int = 0
     _socket: ClientConnection | None = None
     _actions: list[dict[str, Any]] = field(default_factory=list)
-    _digests: list[str] = field(default_factory=list)
+    _observation_digests: list[str] = field(default_factory=list)
 
-    async def open(self) -> Observation:
+    async def start_episode(self) -> Observation:
         """Connect and reset.
 
         Raises:
             ServerError: no connection, or the server refused the reset.
         """
-        opening = await self._persist(None)
+        opening = await self._send_with_reconnect(None)
         if opening["status"] == ERROR:
             raise ServerError(f"The server refused the reset: {opening['message']}")
-        self._digests.append(digest_of(opening))
+        self._observation_digests.append(compute_reply_digest(opening))
         return opening
 
     async def step(self, action: Mapping[str, Any]) -> Observation:
@@ -95,82 +95,82 @@ class EpisodeConnection:
             ServerError: the connection was lost more often than the settings allow, or the
                 replayed episode differed.
         """
-        observation = await self._persist(dict(action))
+        observation = await self._send_with_reconnect(dict(action))
         self._actions.append(dict(action))
-        self._digests.append(digest_of(observation))
+        self._observation_digests.append(compute_reply_digest(observation))
         return observation
 
     async def close(self) -> None:
         """Close the connection."""
         socket, self._socket = self._socket, None
         if socket is not None:
-            with suppress(*LOST):  # gone already
+            with suppress(*CONNECTION_ERRORS):  # gone already
                 await socket.send('{"type":"close"}')
                 await socket.close()
 
-    async def _persist(self, action: dict[str, Any] | None) -> Observation:
+    async def _send_with_reconnect(self, action: dict[str, Any] | None) -> Observation:
         """Take an action (None: reset), over as many connections as the settings allow."""
         while True:
             try:
                 if self._socket is None:
-                    opening = await self._connect()
+                    opening = await self._connect_and_replay()
                     if action is None:
                         return opening
-                return await self._step(action or {})
-            except LOST as loss:
+                return await self._send_step(action or {})
+            except CONNECTION_ERRORS as loss:
                 await self.close()
                 if self.reconnects >= self.settings.task_retries:
                     raise ServerError(
-                        f"The connection to the environment was lost ({_reason(loss)}) and "
+                        f"The connection to the environment was lost ({_describe_error(loss)}) and "
                         f"{self.reconnects} retries are used up (OPENENV_TASK_RETRY_COUNT)."
                     ) from loss
                 self.reconnects += 1
-                self.say(
-                    f"Lost the environment ({_reason(loss)}); connecting again and replaying "
+                self.print_status(
+                    f"Lost the environment ({_describe_error(loss)}); connecting again and replaying "
                     f"{len(self._actions)} steps …"
                 )
 
-    async def _connect(self) -> Observation:
+    async def _connect_and_replay(self) -> Observation:
         """Connect and replay the episode so far; returns the reset's reply."""
-        opening = await self._begin()
-        self._compare(0, opening)
+        opening = await self._connect_and_reset()
+        self._check_replayed_observation(0, opening)
         for number, action in enumerate(self._actions, start=1):
-            self._compare(number, await self._step(action))
+            self._check_replayed_observation(number, await self._send_step(action))
         return opening
 
-    async def _begin(self) -> Observation:
+    async def _connect_and_reset(self) -> Observation:
         """Connect and reset; a full server is asked until it has room."""
-        deadline = time.monotonic() + NO_ROOM_WAIT_S
+        deadline = time.monotonic() + CAPACITY_TIMEOUT_S
         said = False
         while True:
-            self._socket = await self._reach()
+            self._socket = await self._connect_socket()
             try:
-                return await self._ask("reset", self.reset)
-            except RefusalError as refusal:
-                if refusal.code != NO_ROOM:
+                return await self._send_message("reset", self.reset_arguments)
+            except RejectedMessageError as refusal:
+                if refusal.code != CAPACITY_CODE:
                     raise
                 if time.monotonic() > deadline:
                     raise ServerError(
-                        f"{refusal} No session was free for {NO_ROOM_WAIT_S:g} s: lower "
+                        f"{refusal} No session was free for {CAPACITY_TIMEOUT_S:g} s: lower "
                         "--concurrency, or raise the server's MAX_CONCURRENT_ENVS."
                     ) from refusal
             await self.close()
             if not said:
-                self.say("The environment server is full; waiting for a free session …")
+                self.print_status("The environment server is full; waiting for a free session …")
                 said = True
-            await asyncio.sleep(NO_ROOM_PAUSE_S)
+            await asyncio.sleep(CAPACITY_RETRY_PAUSE_S)
 
-    async def _reach(self) -> ClientConnection:
+    async def _connect_socket(self) -> ClientConnection:
         """A new connection; waits for a server that is starting or full."""
         deadline = time.monotonic() + self.settings.connect_timeout_s
         address = f"{self.server.url.rstrip('/')}/ws"
         if address.startswith("http"):
             address = f"ws{address.removeprefix('http')}"
-        pause = FIRST_PAUSE_S
+        pause = FIRST_RECONNECT_PAUSE_S
         lost = self.reconnects > 0  # reviving waits for a moment, which no first connection needs
         while True:
             if lost:
-                await self.server.revive()
+                await self.server.restart_if_dead()
             try:
                 return await connect(
                     address,
@@ -182,47 +182,50 @@ class EpisodeConnection:
                     # No proxy reaches this machine's own addresses; True: what variables name.
                     proxy=None if is_loopback(urlsplit(address).hostname or "") else True,
                 )
-            except LOST as problem:
+            except CONNECTION_ERRORS as problem:
                 lost = True
                 if time.monotonic() + pause > deadline:
                     refused = "401" in str(problem) or "403" in str(problem)
-                    hint = f". The server asks for a token: set {TOKEN_VARIABLE}."
+                    hint = f". The server asks for a token: set {SERVER_TOKEN_VARIABLE}."
                     raise ServerError(
                         f"No connection to {self.server.description} within "
                         f"{self.settings.connect_timeout_s:g} s (OPENENV_CONNECT_TIMEOUT_S): "
-                        f"{_reason(problem)}{hint if refused else ''}"
+                        f"{_describe_error(problem)}{hint if refused else ''}"
                     ) from problem
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            pause = min(2 * pause, MAX_RECONNECT_PAUSE_S)
 
-    async def _step(self, action: dict[str, Any]) -> Observation:
+    async def _send_step(self, action: dict[str, Any]) -> Observation:
         try:
-            return await self._ask("step", action)
-        except RefusalError as refusal:
-            if refusal.code in SESSION_GONE:
+            return await self._send_message("step", action)
+        except RejectedMessageError as refusal:
+            if refusal.code in LOST_SESSION_CODES:
                 raise ConnectionResetError(str(refusal)) from refusal
             raise
 
-    async def _ask(self, kind: str, data: Mapping[str, Any]) -> Observation:
+    async def _send_message(self, message_type: str, data: Mapping[str, Any]) -> Observation:
         """The observation that answers a message, with reward and end as the reply has them."""
         assert self._socket is not None
         with suppress(ConnectionClosed):  # what it said before it closed can still be read
-            await self._socket.send(json.dumps({"type": kind, "data": data}))
+            await self._socket.send(json.dumps({"type": message_type, "data": data}))
         async with asyncio.timeout(self.settings.message_timeout_s):
             reply = json.loads(await self._socket.recv())
         answer: dict[str, Any] = reply.get("data", {})
         if reply.get("type") == "error":
-            raise RefusalError(answer)
+            raise RejectedMessageError(answer)
         reported = {"reward": answer.get("reward"), "done": bool(answer.get("done"))}
         return {**answer["observation"], **reported, "metadata": answer.get("metadata") or {}}
 
-    def _compare(self, number: int, observation: Observation) -> None:
-        if number < len(self._digests) and digest_of(observation) != self._digests[number]:
+    def _check_replayed_observation(self, step_number: int, observation: Observation) -> None:
+        if (
+            step_number < len(self._observation_digests)
+            and compute_reply_digest(observation) != self._observation_digests[step_number]
+        ):
             raise ServerError(
-                f"After the connection was lost, the replayed episode differed at step {number}: "
+                f"After the connection was lost, the replayed episode differed at step {step_number}: "
                 "the server now runs another version, and the score would mean nothing."
             )
 
 
-def _reason(problem: BaseException) -> str:
-    return str(problem) or type(problem).__name__
+def _describe_error(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -7,9 +7,9 @@ from contextlib import closing, suppress
 from typing import Any, Protocol
 
 from openenv_kit.agent.command_line import DEFAULT_POLICY
-from openenv_kit.agent.player_episode import Table
-from openenv_kit.agent.servers import Say
-from openenv_kit.agent.settings import KEY_VARIABLES, AgentSettings
+from openenv_kit.agent.player_episode import PlayerEpisode
+from openenv_kit.agent.servers import PrintStatus
+from openenv_kit.agent.settings import API_KEY_VARIABLES, AgentSettings
 from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.rollouts.policies import Policy
@@ -20,13 +20,13 @@ class Player(Protocol):
 
     Attributes:
         name: `scripted:<policy>`, or the model's name.
-        terms: the settings under which it plays and that its scores depend on, JSON-ready.
+        score_settings: the settings under which it plays and that its scores depend on, JSON-ready.
     """
 
     name: str
-    terms: Mapping[str, Any]
+    score_settings: Mapping[str, Any]
 
-    async def play(self, table: Table) -> None:
+    async def play_episode(self, episode: PlayerEpisode) -> None:
         """Play one episode; several may be played at a time."""
 
     async def close(self) -> None:
@@ -36,19 +36,22 @@ class Player(Protocol):
 class ScriptedPlayer:
     """Plays one of an environment's scripted policies."""
 
-    terms: Mapping[str, Any] = {}
+    score_settings: Mapping[str, Any] = {}
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self.name = f"scripted:{policy.name}"
 
-    async def play(self, table: Table) -> None:
+    async def play_episode(self, episode: PlayerEpisode) -> None:
         """Play until the policy or the episode ends."""
-        with closing(self._policy.play(table.opening)) as moves, suppress(StopIteration):
+        with (
+            closing(self._policy.generate_actions(episode.reset_observation)) as moves,
+            suppress(StopIteration),
+        ):
             action = next(moves)
             while True:
-                observation = await table.act(action)
-                if table.done:
+                observation = await episode.step(action)
+                if episode.is_done:
                     return
                 action = moves.send(observation)
 
@@ -58,11 +61,11 @@ class ScriptedPlayer:
 
 def choose_player(
     environment: Environment,
-    policy: str | None,
+    policy_name: str | None,
     settings: AgentSettings,
     *,
     require_llm: bool,
-    say: Say = lambda _: None,
+    print_status: PrintStatus = lambda _: None,
 ) -> Player:
     """A scripted policy if one was asked for or no model can be reached, else the model.
 
@@ -70,20 +73,20 @@ def choose_player(
 
     Args:
         environment: whose policies.
-        policy: name of the scripted policy that was asked for.
+        policy_name: name of the scripted policy that was asked for.
         settings: of the run.
         require_llm: whether a scripted policy is an error.
-        say: told about requests to the model that failed.
+        print_status: told about requests to the model that failed.
 
     Raises:
         ConfigurationError: a key without a model, or no key although a model is required.
     """
     has_model = settings.api_key is not None or settings.is_local_model
-    if policy or not (has_model or require_llm):
-        return ScriptedPlayer(environment.policies[policy or DEFAULT_POLICY])
+    if policy_name or not (has_model or require_llm):
+        return ScriptedPlayer(environment.policies[policy_name or DEFAULT_POLICY])
     if not has_model:
         raise ConfigurationError(
-            f"--require-llm was given, but no key is set: set one of {', '.join(KEY_VARIABLES)}."
+            f"--require-llm was given, but no key is set: set one of {', '.join(API_KEY_VARIABLES)}."
         )
     if settings.model is None:
         raise ConfigurationError(
@@ -92,4 +95,4 @@ def choose_player(
         )
     from openenv_kit.agent.model_player import ModelPlayer  # loads openai
 
-    return ModelPlayer(settings, say=say)
+    return ModelPlayer(settings, print_status=print_status)

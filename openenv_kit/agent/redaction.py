@@ -7,32 +7,34 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from openenv_kit.agent.text_repair import repair_text
+from openenv_kit.agent.text_repair import repair_surrogates
 
-SHORTEST = 8
+MIN_SECRET_CHARACTERS = 8
 """A shorter value is no secret but a placeholder such as `none`, and cutting it out of every
 text would garble them."""
-CUT = "[secret]"
+SECRET_PLACEHOLDER = "[secret]"
 
-Clean = Callable[[str], str]
+Redact = Callable[[str], str]
 
 
-def cleaner(secrets: Iterable[str]) -> Clean:
-    """Return a function that cuts every secret out of a text and repairs it, see `repair_text`."""
+def build_redactor(secrets: Iterable[str]) -> Redact:
+    """Return a function that cuts every secret out of a text and repairs it, see `repair_surrogates`."""
     # The longest first: one secret may be part of another.
-    worth = sorted((each for each in secrets if len(each) >= SHORTEST), key=len, reverse=True)
+    worth = sorted(
+        (each for each in secrets if len(each) >= MIN_SECRET_CHARACTERS), key=len, reverse=True
+    )
     if not worth:
-        return repair_text
-    cut = partial(re.compile("|".join(map(re.escape, worth))).sub, CUT)
-    return lambda text: cut(repair_text(text))
+        return repair_surrogates
+    cut = partial(re.compile("|".join(map(re.escape, worth))).sub, SECRET_PLACEHOLDER)
+    return lambda text: cut(repair_surrogates(text))
 
 
-def clean_value(value: Any, clean: Clean) -> Any:
+def redact_json(value: Any, redact: Redact) -> Any:
     """Return a JSON value with every text in it cleaned, names of fields included."""
     if isinstance(value, str):
-        return clean(value)
+        return redact(value)
     if isinstance(value, dict):
-        return {clean(str(name)): clean_value(each, clean) for name, each in value.items()}
+        return {redact(str(name)): redact_json(each, redact) for name, each in value.items()}
     if isinstance(value, list):
-        return [clean_value(each, clean) for each in value]
+        return [redact_json(each, redact) for each in value]
     return value

@@ -16,8 +16,8 @@ from rich import table
 from rich.console import Console
 
 from openenv_kit.agent.episode_plan import PlannedEpisode
-from openenv_kit.agent.player_episode import Usage
-from openenv_kit.agent.redaction import Clean
+from openenv_kit.agent.player_episode import TokenUsage
+from openenv_kit.agent.redaction import Redact
 from openenv_kit.environment import Environment
 
 RESULTS_FORMAT = "metric-tracker-results/1"
@@ -25,11 +25,11 @@ EVALUATED = "evaluated"
 NOT_SUBMITTED = "not_submitted"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
-SUCCESS_SCORE = 0.5
+MIN_SUCCESS_SCORE = 0.5
 """Lowest score that an END line calls a success."""
 MAX_TABLE_ROWS = 40
 """Tasks shown one by one; the results file holds them all."""
-MAX_TOOL_RESULT = 500
+MAX_SAVED_RESULT_CHARACTERS = 500
 """Longest tool result of a conversation in the results, in characters; playing again gives it
 whole."""
 
@@ -58,20 +58,20 @@ class EpisodeResult:
     grounded: float | None = None
     error: str = ""
     reconnects: int = 0
-    usage: Usage = field(default_factory=Usage)
+    usage: TokenUsage = field(default_factory=TokenUsage)
     rewards: list[float] = field(default_factory=list)
     hopeless: bool = False
     conversation: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def ran(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether it was played to an end, with or without a report."""
         return self.status in (EVALUATED, NOT_SUBMITTED)
 
     @property
     def success(self) -> bool:
-        """Whether a report was graded with at least `SUCCESS_SCORE`."""
-        return self.status == EVALUATED and (self.score or 0.0) >= SUCCESS_SCORE
+        """Whether a report was graded with at least `MIN_SUCCESS_SCORE`."""
+        return self.status == EVALUATED and (self.score or 0.0) >= MIN_SUCCESS_SCORE
 
     @property
     def steps(self) -> int:
@@ -96,14 +96,14 @@ class EpisodeResult:
         }
 
 
-def shorten_tool_results(conversation: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def shorten_tool_results(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the messages of a conversation with long tool results cut."""
-    shortened = [dict(message) for message in conversation]
+    shortened = [dict(message) for message in messages]
     for message in shortened:
         content = str(message.get("content"))
-        if message["role"] == "tool" and len(content) > MAX_TOOL_RESULT:
+        if message["role"] == "tool" and len(content) > MAX_SAVED_RESULT_CHARACTERS:
             note = f"… [{len(content)} characters; --record keeps them all]"
-            message["content"] = content[:MAX_TOOL_RESULT] + note
+            message["content"] = content[:MAX_SAVED_RESULT_CHARACTERS] + note
     return shortened
 
 
@@ -115,18 +115,18 @@ class RunResult:
         player: `scripted:<policy>`, or the model's name.
         benchmark, server: name of the environment as printed, and one line about its server.
         episodes: those that were started, in the order planned.
-        planned: how many were asked for.
+        planned_count: how many were asked for.
     """
 
     player: str
     benchmark: str
     server: str
     episodes: Sequence[EpisodeResult]
-    planned: int
+    planned_count: int
     seconds: float
-    interrupted: bool = False
+    is_interrupted: bool = False
 
-    def by_task(self) -> dict[str, list[EpisodeResult]]:
+    def group_by_task(self) -> dict[str, list[EpisodeResult]]:
         """The episodes of each task, in order."""
         found: dict[str, list[EpisodeResult]] = {}
         for each in self.episodes:
@@ -134,26 +134,26 @@ class RunResult:
         return found
 
     @property
-    def average(self) -> float | None:
+    def mean_score(self) -> float | None:
         """Mean score of the episodes that have one; None if none has."""
         scores = [each.score for each in self.episodes if each.score is not None]
         return sum(scores) / len(scores) if scores else None
 
     @property
-    def failed(self) -> int:
+    def unfinished_count(self) -> int:
         """Episodes that did not run, or were never started."""
-        return self.planned - sum(each.ran for each in self.episodes)
+        return self.planned_count - sum(each.is_finished for each in self.episodes)
 
     @property
-    def cost(self) -> float | None:
+    def cost_usd(self) -> float | None:
         """US dollars, as far as known."""
         known = [each.usage.cost for each in self.episodes if each.usage.cost is not None]
         return sum(known) if known else None
 
     @property
-    def tokens(self) -> int:
+    def total_tokens(self) -> int:
         """Tokens of all episodes."""
-        return sum(each.usage.total for each in self.episodes)
+        return sum(each.usage.total_tokens for each in self.episodes)
 
     def as_dict(self, environment: Environment) -> dict[str, Any]:
         """JSON-ready."""
@@ -164,19 +164,19 @@ class RunResult:
             "versions": dict(environment.versions),
             "player": self.player,
             "server": self.server,
-            "average_score": self.average,
-            "episodes_planned": self.planned,
-            "episodes_not_run": self.failed,
-            "interrupted": self.interrupted,
+            "average_score": self.mean_score,
+            "episodes_planned": self.planned_count,
+            "episodes_not_run": self.unfinished_count,
+            "interrupted": self.is_interrupted,
             "seconds": round(self.seconds, 3),
-            "tokens": self.tokens,
-            "cost_usd": self.cost,
+            "tokens": self.total_tokens,
+            "cost_usd": self.cost_usd,
             "tasks": [each.as_dict() for each in self.episodes],
         }
 
 
-def write_results(
-    result: RunResult, path: Path, clean: Clean, environment: Environment
+def write_results_with_backup(
+    result: RunResult, path: Path, redact: Redact, environment: Environment
 ) -> Path | None:
     """Write the results file; its folder is created if it is missing.
 
@@ -190,49 +190,49 @@ def write_results(
         kept = next(name for name in names if not name.exists())
         path.rename(kept)
     text = json.dumps(result.as_dict(environment), indent=2, ensure_ascii=False)
-    path.write_text(clean(text) + "\n", encoding="utf-8")
+    path.write_text(redact(text) + "\n", encoding="utf-8")
     return kept
 
 
-def print_table(result: RunResult, console: Console, clean: Clean) -> None:
+def print_result_table(result: RunResult, console: Console, redact: Redact) -> None:
     """Score, steps and seconds per task, the average, and what went wrong."""
     titles = ("task", "plays", "status", "score", "steps", "seconds", "tokens")
-    columns = titles if result.tokens else titles[:-1]
+    columns = titles if result.total_tokens else titles[:-1]
     shown = table.Table(title=f"{result.player} on {result.benchmark}")
     for title in columns:
         left = title in ("task", "status")
         shown.add_column(title, justify="left" if left else "right", no_wrap=title == "task")
-    groups = result.by_task()
+    groups = result.group_by_task()
     for task, group in list(groups.items())[:MAX_TABLE_ROWS]:
-        shown.add_row(*_row(task, group)[: len(columns)])
+        shown.add_row(*_format_table_row(task, group)[: len(columns)])
     if len(groups) > MAX_TABLE_ROWS:
         shown.add_row(f"… and {len(groups) - MAX_TABLE_ROWS} more")
     shown.add_section()
-    shown.add_row(*_row("average", result.episodes)[: len(columns)])
+    shown.add_row(*_format_table_row("average", result.episodes)[: len(columns)])
     console.print(shown)
-    if result.cost is not None:
-        console.print(f"Cost: {result.cost:.4f} US dollars.", highlight=False)
-    if unplayed := result.planned - len(result.episodes):
+    if result.cost_usd is not None:
+        console.print(f"Cost: {result.cost_usd:.4f} US dollars.", highlight=False)
+    if unplayed := result.planned_count - len(result.episodes):
         console.print(f"Episodes not started: {unplayed}.", highlight=False)
     errors = [f"{each.planned.label}: {each.error}" for each in result.episodes if each.error]
     for text in errors[:MAX_TABLE_ROWS]:
-        console.print(clean(text), markup=False, highlight=False, soft_wrap=True)
+        console.print(redact(text), markup=False, highlight=False, soft_wrap=True)
 
 
-def _row(name: str, group: Sequence[EpisodeResult]) -> list[str]:
+def _format_table_row(name: str, results: Sequence[EpisodeResult]) -> list[str]:
     """One line of the table: means over some episodes."""
-    count = max(len(group), 1)
-    statuses = Counter(each.status for each in group)
-    scores = [each.score for each in group if each.score is not None]
-    repeated = len({each.planned.task_id for each in group}) == 1 and count > 1
+    count = max(len(results), 1)
+    statuses = Counter(each.status for each in results)
+    scores = [each.score for each in results if each.score is not None]
+    repeated = len({each.planned.task_id for each in results}) == 1 and count > 1
     several = repeated and len(scores) > 1
     error = f" ± {stdev(scores) / math.sqrt(len(scores)):.3f}" if several else ""
     return [
         name,
-        str(len(group)),
+        str(len(results)),
         ", ".join(s if n == count else f"{n} {s}" for s, n in statuses.items()),
         f"{sum(scores) / len(scores):.4f}{error}" if scores else "–",
-        f"{sum(each.steps for each in group) / count:.1f}",
-        f"{sum(each.seconds for each in group) / count:.2f}",
-        f"{sum(each.usage.total for each in group) / count:,.0f}",
+        f"{sum(each.steps for each in results) / count:.1f}",
+        f"{sum(each.seconds for each in results) / count:.2f}",
+        f"{sum(each.usage.total_tokens for each in results) / count:,.0f}",
     ]

@@ -16,25 +16,25 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from openenv_kit.agent.episode_plan import PlannedEpisode
-from openenv_kit.agent.redaction import Clean
+from openenv_kit.agent.redaction import Redact
 from openenv_kit.agent.results import EpisodeResult
-from openenv_kit.agent.servers import Say
+from openenv_kit.agent.servers import PrintStatus
 from openenv_kit.environment import Environment
-from openenv_kit.errors import ConfigurationError, echo
+from openenv_kit.errors import ConfigurationError, truncated_repr
 
 EPISODES_FORMAT = "metric-tracker-episodes/2"
-RESULT = TypeAdapter(EpisodeResult)
+RESULT_ADAPTER = TypeAdapter(EpisodeResult)
 
 
-class EpisodeFile:
+class ResumeFile:
     """Results of a run's episodes, each written as soon as it is there; of one run at a time.
 
     Args:
         path: may not exist yet.
         environment: what is played.
-        player: its name.
-        terms: the settings that its scores depend on.
-        clean: cuts secrets out of what is written.
+        player_name: its name.
+        score_settings: the settings that its scores depend on.
+        redact: cuts secrets out of what is written.
 
     Raises:
         ConfigurationError: another run has opened the file.
@@ -44,16 +44,16 @@ class EpisodeFile:
         self,
         path: Path,
         environment: Environment,
-        player: str,
-        terms: Mapping[str, Any],
-        clean: Clean,
+        player_name: str,
+        score_settings: Mapping[str, Any],
+        redact: Redact,
     ) -> None:
-        self._path, self._clean = path, clean
+        self._path, self._redact = path, redact
         self._header = {
             "format": EPISODES_FORMAT,
             "environment": environment.name,
-            "player": player,
-            "terms": dict(terms),
+            "player": player_name,
+            "terms": dict(score_settings),
             "versions": dict(environment.versions),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,9 @@ class EpisodeFile:
                 f"--resume {path}: another run is writing this file."
             ) from None
 
-    def results(self, planned: Sequence[PlannedEpisode], say: Say) -> list[EpisodeResult]:
+    def read_results(
+        self, planned_episodes: Sequence[PlannedEpisode], print_status: PrintStatus
+    ) -> list[EpisodeResult]:
         """Results of the planned episodes that the file holds.
 
         A last line that a killed run left unfinished is dropped from the file.
@@ -75,12 +77,12 @@ class EpisodeFile:
             ConfigurationError: a line is not a result, was played under something else, is of
                 another episode of the same name, or is there twice.
         """
-        wanted = {each.label: each for each in planned}
+        wanted = {each.label: each for each in planned_episodes}
         places: dict[str, int] = {}
         found, others = [], 0
-        for number, line in enumerate(self._whole_lines(say), start=1):
+        for number, line in enumerate(self._read_complete_lines(print_status), start=1):
             place = f"--resume {self._path}, line {number}"
-            result = self._read(line, place)
+            result = self._parse_line(line, place)
             label = result.planned.label
             if label in places:
                 raise ConfigurationError(f"{place}: {label} is in line {places[label]} already.")
@@ -96,23 +98,23 @@ class EpisodeFile:
                 found.append(result)
         if places:
             more = f", and {others} that this run does not ask for" if others else ""
-            say(f"{self._path} holds {len(found)} of {len(wanted)} episodes{more}.")
+            print_status(f"{self._path} holds {len(found)} of {len(wanted)} episodes{more}.")
         return found
 
-    def add(self, result: EpisodeResult) -> None:
+    def append_result(self, result: EpisodeResult) -> None:
         """Append a result, if the episode was played to its end."""
-        if not result.ran:
+        if not result.is_finished:
             return
-        entry = {**self._header, "episode": RESULT.dump_python(result, mode="json")}
+        entry = {**self._header, "episode": RESULT_ADAPTER.dump_python(result, mode="json")}
         line = json.dumps(entry, separators=(",", ":"), ensure_ascii=False)
-        self._file.write(self._clean(line).encode() + b"\n")
+        self._file.write(self._redact(line).encode() + b"\n")
         self._file.flush()
 
     def close(self) -> None:
         """Let other runs write the file."""
         self._file.close()
 
-    def _whole_lines(self, say: Say) -> list[bytes]:
+    def _read_complete_lines(self, print_status: PrintStatus) -> list[bytes]:
         self._file.seek(0)
         *lines, last = self._file.read().split(b"\n")
         if last:
@@ -121,7 +123,7 @@ class EpisodeFile:
             except ValueError:
                 size = self._file.tell() - len(last)
                 self._file.truncate(size)
-                say(
+                print_status(
                     f"{self._path}, line {len(lines) + 1}: the last line was not finished; its "
                     f"{len(last)} bytes are dropped, and its episode is played again."
                 )
@@ -130,19 +132,19 @@ class EpisodeFile:
                 lines.append(last)
         return lines
 
-    def _read(self, line: bytes, place: str) -> EpisodeResult:
+    def _parse_line(self, line: bytes, location: str) -> EpisodeResult:
         try:
             entry = json.loads(line)
-            result = RESULT.validate_python(entry.pop("episode"))
+            result = RESULT_ADAPTER.validate_python(entry.pop("episode"))
         except (ValueError, TypeError, AttributeError, KeyError):
             allowed = f"one episode of the format {EPISODES_FORMAT!r}"
             raise ConfigurationError(
-                f"{place}: {echo(line.decode(errors='replace'))} is not {allowed}."
+                f"{location}: {truncated_repr(line.decode(errors='replace'))} is not {allowed}."
             ) from None
         for name, mine in self._header.items():
             if entry.get(name) != mine:
                 raise ConfigurationError(
-                    f"{place}: {name} is {entry.get(name)!r}; this run has {mine!r}. Name another "
+                    f"{location}: {name} is {entry.get(name)!r}; this run has {mine!r}. Name another "
                     "file."
                 )
         return result

@@ -10,99 +10,103 @@ from typing import Protocol
 
 from openenv_kit.agent.episode_plan import PlannedEpisode
 from openenv_kit.agent.results import INTERRUPTED, EpisodeResult, RunResult
-from openenv_kit.agent.resume_file import EpisodeFile
-from openenv_kit.agent.servers import Say
+from openenv_kit.agent.resume_file import ResumeFile
+from openenv_kit.agent.servers import PrintStatus
 
 
-class Engine(Protocol):
+class EpisodeRunner(Protocol):
     """What plays episodes: this process, or the workers of a cluster."""
 
     @property
     def description(self) -> str:
         """Where they are played, in one line."""
 
-    async def play(self, result: EpisodeResult) -> None:
+    async def run_episode(self, result: EpisodeResult) -> None:
         """Play the episode that a result was planned for, and fill the result."""
 
 
 @dataclass
-class Run:
+class EpisodeScheduler:
     """Plays planned episodes, some at a time, each of them once.
 
     Attributes:
         results: of the episodes that were started, those of an earlier run included.
-        file: where each result is kept as soon as it is there; None for nowhere.
-        say: told about each episode.
+        resume_file: where each result is kept as soon as it is there; None for nowhere.
+        print_status: told about each episode.
     """
 
-    planned: Sequence[PlannedEpisode]
+    planned_episodes: Sequence[PlannedEpisode]
     concurrency: int
-    say: Say
+    print_status: PrintStatus
     results: list[EpisodeResult] = field(default_factory=list)
-    file: EpisodeFile | None = None
-    _hopeless: bool = False
+    resume_file: ResumeFile | None = None
+    _has_permanent_failure: bool = False
 
-    async def play(self, engine: Engine, player: str, benchmark: str) -> RunResult:
+    async def run_all_episodes(
+        self, runner: EpisodeRunner, player_name: str, benchmark: str
+    ) -> RunResult:
         """Play every episode. One that fails does not end the run; a cancellation does.
 
         Args:
-            engine: what plays them.
-            player: its name, as in `RunResult`.
+            runner: what plays them.
+            player_name: its name, as in `RunResult`.
             benchmark: as there.
         """
         began = time.monotonic()
         interrupted = False
         try:
-            await self._play_all(engine)
+            await self._run_remaining_episodes(runner)
         except asyncio.CancelledError:
             interrupted = True
-        order = {each.label: number for number, each in enumerate(self.planned)}
+        order = {each.label: number for number, each in enumerate(self.planned_episodes)}
         return RunResult(
-            player=player,
+            player=player_name,
             benchmark=benchmark,
-            server=engine.description,
+            server=runner.description,
             episodes=sorted(self.results, key=lambda each: order[each.planned.label]),
-            planned=len(self.planned),
+            planned_count=len(self.planned_episodes),
             seconds=time.monotonic() - began,
-            interrupted=interrupted,
+            is_interrupted=interrupted,
         )
 
-    async def _play_all(self, engine: Engine) -> None:
+    async def _run_remaining_episodes(self, runner: EpisodeRunner) -> None:
         known = {each.planned.label for each in self.results}
-        waiting = iter([each for each in self.planned if each.label not in known])
+        waiting = iter([each for each in self.planned_episodes if each.label not in known])
         played = len(known)
 
         async def worker() -> None:
             nonlocal played
             for planned in waiting:
-                if self._hopeless:
+                if self._has_permanent_failure:
                     return
-                result = await self._play(engine, planned)
-                self._hopeless |= result.hopeless
+                result = await self._run_planned_episode(runner, planned)
+                self._has_permanent_failure |= result.hopeless
                 played += 1
                 scored = (
                     "no score (the one in its END line only fills the field)"
                     if result.score is None
                     else f"score {result.score:.4f}"
                 )
-                self.say(
+                self.print_status(
                     f"{planned.label}: {result.status}, {scored}, "
                     f"{result.steps} steps, {result.seconds:.2f} s "
-                    f"({played} of {len(self.planned)})"
+                    f"({played} of {len(self.planned_episodes)})"
                 )
 
         async with asyncio.TaskGroup() as workers:
-            for _ in range(min(self.concurrency, len(self.planned))):
+            for _ in range(min(self.concurrency, len(self.planned_episodes))):
                 workers.create_task(worker())
 
-    async def _play(self, engine: Engine, planned: PlannedEpisode) -> EpisodeResult:
+    async def _run_planned_episode(
+        self, runner: EpisodeRunner, planned: PlannedEpisode
+    ) -> EpisodeResult:
         result = EpisodeResult(planned)
         self.results.append(result)
         try:
-            await engine.play(result)
+            await runner.run_episode(result)
         except asyncio.CancelledError:
             result.status, result.error = INTERRUPTED, "Interrupted."
             raise
-        if self.file is not None:
-            self.file.add(result)
+        if self.resume_file is not None:
+            self.resume_file.append_result(result)
         return result

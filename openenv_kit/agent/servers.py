@@ -19,9 +19,9 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
-from openenv_kit.agent.settings import KEY_VARIABLES, AgentSettings, shown_url
-from openenv_kit.environment import VARIABLE, Environment
-from openenv_kit.errors import PREFIX, ConfigurationError, ServerError
+from openenv_kit.agent.settings import API_KEY_VARIABLES, AgentSettings, hide_url_password
+from openenv_kit.environment import ENVIRONMENT_VARIABLE, Environment
+from openenv_kit.errors import VARIABLE_PREFIX, ConfigurationError, ServerError
 from openenv_kit.sealed_split import SALT_VARIABLE
 
 LOCAL_PORTS = (8000, 7860)
@@ -30,14 +30,14 @@ STORE_VARIABLE = "OPENENV_KIT_EPISODE_STORE"
 START_TIMEOUT_S = 180.0
 """Longest wait for the embedded server; loading the framework takes seconds, more on a busy
 machine."""
-ANSWER_S = 5.0
+HTTP_TIMEOUT_S = 5.0
 """Longest wait for the answer to a question about a server."""
-ENDING_S = 0.5
+EXIT_GRACE_S = 0.5
 """Longest time from a process's last answer to its end, where that was its end."""
 STOP_TIMEOUT_S = 15.0
-START_TRIES = 3
+MAX_START_ATTEMPTS = 3
 """Another process may take the free port first."""
-Say = Callable[[str], None]
+PrintStatus = Callable[[str], None]
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Server:
     description: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    async def revive(self) -> None:
+    async def restart_if_dead(self) -> None:
         """Restart what this run started, if it has died."""
 
     async def stop(self) -> None:
@@ -61,12 +61,12 @@ class Server:
 class EmbeddedServer(Server):
     """A server of the environment of that name: a process of its own, on a free loopback port."""
 
-    def __init__(self, environment: str) -> None:
+    def __init__(self, environment_name: str) -> None:
         super().__init__()
-        self._environment, self._port = environment, 0
+        self._environment_name, self._port = environment_name, 0
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop
-        self._reviving = asyncio.Lock()
+        self._restart_lock = asyncio.Lock()
 
     async def start(self) -> EmbeddedServer:
         """Start the process and wait until it answers.
@@ -74,41 +74,44 @@ class EmbeddedServer(Server):
         Raises:
             ServerError: it did not start; quotes the end of its log.
         """
-        for tries_left in reversed(range(START_TRIES)):
+        for tries_left in reversed(range(MAX_START_ATTEMPTS)):
             try:
-                await self._start(free_port())
+                await self._start_process(find_free_port())
                 break
             except BaseException as problem:
-                self._end_process()
+                self._stop_process()
                 if not (tries_left and isinstance(problem, ServerError)):
                     self._log.close()
                     raise
         return self
 
-    async def revive(self) -> None:
+    async def restart_if_dead(self) -> None:
         """Restart the process on the same port, if it has died."""
-        async with self._reviving:
+        async with self._restart_lock:
             if self._process is None:
                 return
             # One that was killed closes its port before it ends.
             with suppress(subprocess.TimeoutExpired):
-                await asyncio.to_thread(self._process.wait, ENDING_S)
-                self._end_process()
-                await self._start(self._port)
+                await asyncio.to_thread(self._process.wait, EXIT_GRACE_S)
+                self._stop_process()
+                await self._start_process(self._port)
 
     async def stop(self) -> None:
         """End the process."""
-        self._end_process()
+        self._stop_process()
         self._log.close()
 
-    async def _start(self, port: int) -> None:
+    async def _start_process(self, port: int) -> None:
         self._port, self.url = port, f"http://127.0.0.1:{port}"
         self._process = subprocess.Popen(
-            server_command(port),
+            build_server_command(port),
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
-            env={**server_environment(os.environ), VARIABLE: self._environment},
+            env={
+                **build_server_variables(os.environ),
+                ENVIRONMENT_VARIABLE: self._environment_name,
+            },
             start_new_session=True,  # a Ctrl-C is for the run, which then stops its server
         )
         self.description = f"own server on {self.url} (process {self._process.pid})"
@@ -119,12 +122,12 @@ class EmbeddedServer(Server):
             if time.monotonic() > deadline:
                 raise ServerError(
                     f"The embedded server did not answer within {START_TIMEOUT_S:.0f} s:\n"
-                    f"{self._log_tail()}"
+                    f"{self._read_log_tail()}"
                 )
             await asyncio.sleep(0.1)
-        raise ServerError(f"The embedded server did not start:\n{self._log_tail()}")
+        raise ServerError(f"The embedded server did not start:\n{self._read_log_tail()}")
 
-    def _end_process(self) -> None:
+    def _stop_process(self) -> None:
         """Blocking on purpose: a cancelled run still has to wait for its server's end."""
         process, self._process = self._process, None
         if process is None:
@@ -136,7 +139,7 @@ class EmbeddedServer(Server):
             except subprocess.TimeoutExpired:
                 process.kill()
 
-    def _log_tail(self) -> str:
+    def _read_log_tail(self) -> str:
         self._log.seek(0)
         return "\n".join(self._log.read().decode(errors="replace").splitlines()[-15:])
 
@@ -184,36 +187,46 @@ class ContainerServer(Server):
             self._provider = None
 
 
-async def choose_server(environment: Environment, settings: AgentSettings, say: Say) -> Server:
+async def find_or_start_server(
+    environment: Environment, settings: AgentSettings, print_status: PrintStatus
+) -> Server:
     """BASE_URL; else a container of IMAGE_NAME; else a server on this machine; else a new one.
 
     Raises:
         ConfigurationError: BASE_URL serves another environment.
         ServerError: the chosen server cannot be reached or started.
     """
-    server = await _choose(environment, settings, say)
-    say(f"Environment: {server.description}")
+    server = await _find_or_start_server(environment, settings, print_status)
+    print_status(f"Environment: {server.description}")
     return server
 
 
-async def _choose(environment: Environment, settings: AgentSettings, say: Say) -> Server:
+async def _find_or_start_server(
+    environment: Environment, settings: AgentSettings, print_status: PrintStatus
+) -> Server:
     if settings.base_url:
-        return await _named(settings.base_url, environment, settings, say)
+        return await _wait_for_server(settings.base_url, environment, settings, print_status)
     if settings.image_name:
-        say(f"Starting a container of {settings.image_name} (IMAGE_NAME) …")
+        print_status(f"Starting a container of {settings.image_name} (IMAGE_NAME) …")
         return await ContainerServer(settings.image_name, settings.docker_wait_timeout_s).start()
     if not settings.embedded:
         for port in LOCAL_PORTS:
             url = f"http://127.0.0.1:{port}"
-            if await served_name(url) == environment.name and await is_healthy(url):
+            if await fetch_environment_name(url) == environment.name and await is_healthy(url):
                 return Server(url, f"running server on {url}")
-    say("Starting an environment server for this run …")
+    print_status("Starting an environment server for this run …")
     return await EmbeddedServer(environment.name).start()
 
 
-async def _named(url: str, environment: Environment, settings: AgentSettings, say: Say) -> Server:
+async def _wait_for_server(
+    url: str, environment: Environment, settings: AgentSettings, print_status: PrintStatus
+) -> Server:
     """The server of BASE_URL, once it is healthy."""
-    shown, timeout_s, token = shown_url(url), settings.connect_timeout_s, settings.server_token
+    shown, timeout_s, token = (
+        hide_url_password(url),
+        settings.connect_timeout_s,
+        settings.server_token,
+    )
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     parts = urlsplit(url)
     http = urlunsplit(parts._replace(scheme=parts.scheme.replace("ws", "http")))
@@ -225,10 +238,10 @@ async def _named(url: str, environment: Environment, settings: AgentSettings, sa
                 "(OPENENV_CONNECT_TIMEOUT_S)."
             )
         if not waiting:
-            say(f"Waiting for {shown} …")
+            print_status(f"Waiting for {shown} …")
             waiting = True
         await asyncio.sleep(0.5)
-    name = await served_name(http, headers)
+    name = await fetch_environment_name(http, headers)
     if name not in (None, environment.name):
         raise ConfigurationError(
             f"BASE_URL is {shown}, which serves {name!r}; allowed: a server of {environment.name}."
@@ -238,16 +251,16 @@ async def _named(url: str, environment: Environment, settings: AgentSettings, sa
 
 async def is_healthy(url: str) -> bool:
     """Whether a server answers /health there."""
-    return await _get(url, "/health") is not None
+    return await _get_json_object(url, "/health") is not None
 
 
-async def served_name(url: str, headers: Mapping[str, str] | None = None) -> str | None:
+async def fetch_environment_name(url: str, headers: Mapping[str, str] | None = None) -> str | None:
     """Name in the server's /metadata, or None."""
-    name = (await _get(url, "/metadata", headers) or {}).get("name")
+    name = (await _get_json_object(url, "/metadata", headers) or {}).get("name")
     return name if isinstance(name, str) else None
 
 
-async def _get(
+async def _get_json_object(
     url: str, path: str, headers: Mapping[str, str] | None = None
 ) -> dict[str, Any] | None:
     """JSON object at an address; None if there is none, for whatever reason."""
@@ -260,7 +273,7 @@ async def _get(
     def found() -> Any:
         request = Request(asked, headers={**(basic if has_user else {}), **(headers or {})})
         opener = build_opener(*([ProxyHandler({})] if local else []))
-        with opener.open(request, timeout=ANSWER_S) as reply:
+        with opener.open(request, timeout=HTTP_TIMEOUT_S) as reply:
             return json.load(reply)
 
     try:
@@ -270,12 +283,12 @@ async def _get(
     return answer if isinstance(answer, dict) else None
 
 
-def server_command(port: int) -> list[str]:
+def build_server_command(port: int) -> list[str]:
     """Command line of the embedded server."""
     return [sys.executable, "-m", "openenv_kit.agent.embedded_server", str(port)]
 
 
-def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
+def build_server_variables(variables: Mapping[str, str]) -> dict[str, str]:
     """Variables of the embedded server: no keys, and the server's own defaults.
 
     Settings of a deployed server (a token, a debug switch, fewer sessions) must not change what
@@ -284,15 +297,19 @@ def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """
     kept = {
         name: value
-        for name, value in environ.items()
+        for name, value in variables.items()
         if name == SALT_VARIABLE
-        or not (name in KEY_VARIABLES or name in SERVER_VARIABLES or name.startswith(PREFIX))
+        or not (
+            name in API_KEY_VARIABLES
+            or name in SERVER_VARIABLES
+            or name.startswith(VARIABLE_PREFIX)
+        )
     }
-    store = environ.get(STORE_VARIABLE, "") if environ.get(SALT_VARIABLE) else ""
+    store = variables.get(STORE_VARIABLE, "") if variables.get(SALT_VARIABLE) else ""
     return {**kept, "ENABLE_WEB_INTERFACE": "false", STORE_VARIABLE: store or "memory"}
 
 
-def free_port() -> int:
+def find_free_port() -> int:
     """A loopback port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

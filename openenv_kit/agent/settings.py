@@ -10,33 +10,33 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from openenv_kit.agent.text_repair import repair_text
+from openenv_kit.agent.text_repair import repair_surrogates
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.network_addresses import is_loopback
-from openenv_kit.schema import allowed, json_schema
+from openenv_kit.schema import describe_allowed_values, json_schema
 from openenv_kit.sealed_split import SALT_VARIABLE
 
 ENV_FILE = ".env.inference"
-HF_TOKEN = "HF_TOKEN"
-KEY_VARIABLES = (HF_TOKEN, "OPENAI_API_KEY", "API_KEY")
+HF_TOKEN_VARIABLE = "HF_TOKEN"
+API_KEY_VARIABLES = (HF_TOKEN_VARIABLE, "OPENAI_API_KEY", "API_KEY")
 """Variables that may hold the model's key, in the order for hosts of Hugging Face."""
-HF_HOSTS = re.compile(
+HF_HOST_PATTERN = re.compile(
     r"(.+\.)?huggingface\.co|.+\.hf\.space|.+\.endpoints\.huggingface\.cloud", re.IGNORECASE
 )
 """Hosts that HF_TOKEN is for; any other gets it only if no other key is set."""
-TOKEN_VARIABLE = "OPENENV_KIT_TOKEN"
-URL_VARIABLES = ("API_BASE_URL", "OPENAI_BASE_URL")
-HF_ROUTER = "https://router.huggingface.co/v1"
+SERVER_TOKEN_VARIABLE = "OPENENV_KIT_TOKEN"
+API_URL_VARIABLES = ("API_BASE_URL", "OPENAI_BASE_URL")
+HF_ROUTER_URL = "https://router.huggingface.co/v1"
 """Default endpoint of a key from HF_TOKEN; any other key is for OpenAI's own."""
 MAX_TOKENS_LIMIT = 4096
-WAIT = {"ge": 0.1, "le": 86_400}
+WAIT_BOUNDS_S = {"ge": 0.1, "le": 86_400}
 """Seconds that may be waited."""
-MOST = 10**9
+MAX_TOKEN_SETTING = 10**9
 
 
-def _from(*variables: str, default: Any = None, **options: Any) -> Any:
+def _variable_field(*variables: str, default: Any = None, **field_options: Any) -> Any:
     """A field that is read from the first of these variables that is set."""
-    return Field(default, validation_alias=AliasChoices(*variables), **options)
+    return Field(default, validation_alias=AliasChoices(*variables), **field_options)
 
 
 class AgentSettings(BaseModel):
@@ -54,30 +54,44 @@ class AgentSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
-    api_key: str | None = _from(*KEY_VARIABLES, repr=False)
+    api_key: str | None = _variable_field(*API_KEY_VARIABLES, repr=False)
     key_variable: str | None = None
-    api_base_url: str | None = _from(*URL_VARIABLES)
-    model: str | None = _from("MODEL_NAME", "OPENAI_MODEL")
-    base_url: str | None = _from("BASE_URL", repr=False)
-    server_token: str | None = _from(TOKEN_VARIABLE, repr=False)
-    image_name: str | None = _from("IMAGE_NAME")
+    api_base_url: str | None = _variable_field(*API_URL_VARIABLES)
+    model: str | None = _variable_field("MODEL_NAME", "OPENAI_MODEL")
+    base_url: str | None = _variable_field("BASE_URL", repr=False)
+    server_token: str | None = _variable_field(SERVER_TOKEN_VARIABLE, repr=False)
+    image_name: str | None = _variable_field("IMAGE_NAME")
     embedded: bool = False
-    tasks: str = _from("MetricTrackerRl_TASK", default="")
-    benchmark: str = _from("MetricTrackerRl_BENCHMARK", default="")
-    temperature: float = _from("TEMPERATURE", default=0.0, ge=0, le=2)
-    max_tokens: int = _from("MAX_TOKENS", default=MAX_TOKENS_LIMIT, ge=1, le=MOST)
-    max_tool_rounds: int = _from("MAX_TOOL_ROUNDS", default=16, ge=1, le=500)
-    token_budget: int = _from("TOKEN_BUDGET", default=400_000, ge=0, le=MOST)
-    model_timeout_s: float = _from("MODEL_TIMEOUT_S", default=300.0, **WAIT)
-    model_answer_timeout_s: float | None = _from("MODEL_ANSWER_TIMEOUT_S", **WAIT)
-    model_retries: int = _from("MODEL_RETRIES", default=4, ge=0, le=50)
-    input_price: float | None = _from("INPUT_PRICE_PER_MILLION", ge=0, le=10_000)
-    output_price: float | None = _from("OUTPUT_PRICE_PER_MILLION", ge=0, le=10_000)
-    connect_timeout_s: float = _from("OPENENV_CONNECT_TIMEOUT_S", default=60.0, **WAIT)
-    message_timeout_s: float = _from("OPENENV_MESSAGE_TIMEOUT_S", default=60.0, **WAIT)
-    docker_wait_timeout_s: float = _from("OPENENV_DOCKER_WAIT_TIMEOUT_S", default=180.0, **WAIT)
-    task_retries: int = _from("OPENENV_TASK_RETRY_COUNT", default=2, ge=0, le=100)
-    score_epsilon: float = _from("OPENENV_SCORE_EPSILON", default=0.01, ge=0, le=0.49)
+    tasks: str = _variable_field("MetricTrackerRl_TASK", default="")
+    benchmark: str = _variable_field("MetricTrackerRl_BENCHMARK", default="")
+    temperature: float = _variable_field("TEMPERATURE", default=0.0, ge=0, le=2)
+    max_tokens: int = _variable_field(
+        "MAX_TOKENS", default=MAX_TOKENS_LIMIT, ge=1, le=MAX_TOKEN_SETTING
+    )
+    max_tool_rounds: int = _variable_field("MAX_TOOL_ROUNDS", default=16, ge=1, le=500)
+    token_budget: int = _variable_field("TOKEN_BUDGET", default=400_000, ge=0, le=MAX_TOKEN_SETTING)
+    model_timeout_s: float = _variable_field("MODEL_TIMEOUT_S", default=300.0, **WAIT_BOUNDS_S)
+    model_answer_timeout_s: float | None = _variable_field(
+        "MODEL_ANSWER_TIMEOUT_S", **WAIT_BOUNDS_S
+    )
+    model_retries: int = _variable_field("MODEL_RETRIES", default=4, ge=0, le=50)
+    input_price_per_million: float | None = _variable_field(
+        "INPUT_PRICE_PER_MILLION", ge=0, le=10_000
+    )
+    output_price_per_million: float | None = _variable_field(
+        "OUTPUT_PRICE_PER_MILLION", ge=0, le=10_000
+    )
+    connect_timeout_s: float = _variable_field(
+        "OPENENV_CONNECT_TIMEOUT_S", default=60.0, **WAIT_BOUNDS_S
+    )
+    message_timeout_s: float = _variable_field(
+        "OPENENV_MESSAGE_TIMEOUT_S", default=60.0, **WAIT_BOUNDS_S
+    )
+    docker_wait_timeout_s: float = _variable_field(
+        "OPENENV_DOCKER_WAIT_TIMEOUT_S", default=180.0, **WAIT_BOUNDS_S
+    )
+    task_retries: int = _variable_field("OPENENV_TASK_RETRY_COUNT", default=2, ge=0, le=100)
+    score_epsilon: float = _variable_field("OPENENV_SCORE_EPSILON", default=0.01, ge=0, le=0.49)
     secrets: tuple[str, ...] = Field((), repr=False)
     notes: tuple[str, ...] = ()
 
@@ -93,10 +107,10 @@ class AgentSettings(BaseModel):
         return self.model is not None and host is not None and is_loopback(host)
 
     @property
-    def terms(self) -> dict[str, Any]:
+    def score_settings(self) -> dict[str, Any]:
         """What a model's scores depend on, beside the model itself."""
         return {
-            "endpoint": shown_url(self.api_base_url or ""),
+            "endpoint": hide_url_password(self.api_base_url or ""),
             # Where it is not set, the environment says how many there are.
             "max_tool_rounds": (
                 self.max_tool_rounds if "max_tool_rounds" in self.model_fields_set else None
@@ -105,7 +119,7 @@ class AgentSettings(BaseModel):
         }
 
 
-FIELDS = {
+FIELD_OF_VARIABLE = {
     variable: field
     for field in AgentSettings.model_fields.values()
     if isinstance(field.validation_alias, AliasChoices)
@@ -114,11 +128,11 @@ FIELDS = {
 """Each variable's field."""
 
 
-def load_settings(environ: Mapping[str, str] | None = None, benchmark: str = "") -> AgentSettings:
+def load_settings(variables: Mapping[str, str] | None = None, benchmark: str = "") -> AgentSettings:
     """Settings from variables; those of the process win over those of `.env.inference`.
 
     Args:
-        environ: variables; None for the process's own. Empty ones count as not set.
+        variables: variables; None for the process's own. Empty ones count as not set.
         benchmark: the `env=` of START lines, unless a variable names another.
 
     Raises:
@@ -126,20 +140,22 @@ def load_settings(environ: Mapping[str, str] | None = None, benchmark: str = "")
     """
     from dotenv import dotenv_values  # not installed where a trainer reads TOKEN_VARIABLE
 
-    source = {**dotenv_values(ENV_FILE), **(os.environ if environ is None else environ)}
+    source = {**dotenv_values(ENV_FILE), **(os.environ if variables is None else variables)}
     given = {
-        name: repair_text(text.strip()) for name, text in source.items() if text and text.strip()
+        name: repair_surrogates(text.strip())
+        for name, text in source.items()
+        if text and text.strip()
     }
     # Fields are also known by their own names, which are no variables.
-    known = {name: text for name, text in given.items() if name in FIELDS}
+    known = {name: text for name, text in given.items() if name in FIELD_OF_VARIABLE}
     try:
         settings = AgentSettings.model_validate(known)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
-        raise InvalidValueError(name, known[name], _allowed(name)) from None
-    api_base_url = settings.api_base_url or (HF_ROUTER if HF_TOKEN in given else None)
+        raise InvalidValueError(name, known[name], _describe_allowed(name)) from None
+    api_base_url = settings.api_base_url or (HF_ROUTER_URL if HF_TOKEN_VARIABLE in given else None)
     if api_base_url:
-        check_address("API_BASE_URL", api_base_url)
+        require_url("API_BASE_URL", api_base_url)
     key_variable = choose_key_variable(given, api_base_url)
     api_key = given[key_variable] if key_variable else None
     if api_key and not (api_key.isascii() and api_key.isprintable()):
@@ -151,8 +167,12 @@ def load_settings(environ: Mapping[str, str] | None = None, benchmark: str = "")
     if settings.max_tokens > MAX_TOKENS_LIMIT:
         used = f"{MAX_TOKENS_LIMIT} is used, the most allowed"
         notes = (f"MAX_TOKENS is {settings.max_tokens}; {used}.",)
-    secrets = [given.get(name, "") for name in (*KEY_VARIABLES, TOKEN_VARIABLE, SALT_VARIABLE)]
-    secrets += [password_in(given.get(name, "")) for name in (*URL_VARIABLES, "BASE_URL")]
+    secrets = [
+        given.get(name, "") for name in (*API_KEY_VARIABLES, SERVER_TOKEN_VARIABLE, SALT_VARIABLE)
+    ]
+    secrets += [
+        extract_url_password(given.get(name, "")) for name in (*API_URL_VARIABLES, "BASE_URL")
+    ]
     found = {
         "api_key": api_key,
         "key_variable": key_variable,
@@ -165,30 +185,35 @@ def load_settings(environ: Mapping[str, str] | None = None, benchmark: str = "")
     return settings.model_copy(update=found)
 
 
-def choose_key_variable(given: Collection[str], api_base_url: str | None) -> str | None:
+def choose_key_variable(set_variables: Collection[str], api_base_url: str | None) -> str | None:
     """Return the variable whose key the endpoint gets; None if none is set.
 
     Args:
-        given: names of the variables that are set.
+        set_variables: names of the variables that are set.
         api_base_url: the endpoint; None for OpenAI's own.
     """
-    order: Sequence[str] = KEY_VARIABLES
+    order: Sequence[str] = API_KEY_VARIABLES
     if not is_hugging_face(api_base_url):  # a private token is not for the servers of others
-        order = (*(name for name in KEY_VARIABLES if name != HF_TOKEN), HF_TOKEN)
-    return next((name for name in order if name in given), None)
+        order = (
+            *(name for name in API_KEY_VARIABLES if name != HF_TOKEN_VARIABLE),
+            HF_TOKEN_VARIABLE,
+        )
+    return next((name for name in order if name in set_variables), None)
 
 
 def is_hugging_face(url: str | None) -> bool:
     """Whether an address is on one of Hugging Face's hosts."""
     host = (urlsplit(url or "").hostname or "").rstrip(".")
-    return HF_HOSTS.fullmatch(host) is not None
+    return HF_HOST_PATTERN.fullmatch(host) is not None
 
 
-def _allowed(variable: str) -> str:
-    return allowed(json_schema(AgentSettings)["properties"][variable]).removesuffix(" or null")
+def _describe_allowed(variable: str) -> str:
+    return describe_allowed_values(json_schema(AgentSettings)["properties"][variable]).removesuffix(
+        " or null"
+    )
 
 
-def address(url: str, schemes: Collection[str]) -> SplitResult | None:
+def parse_url(url: str, schemes: Collection[str]) -> SplitResult | None:
     """An address of one of these schemes in its parts; None for what is none."""
     try:
         parts = urlsplit(url)
@@ -198,20 +223,20 @@ def address(url: str, schemes: Collection[str]) -> SplitResult | None:
     return parts if usable else None
 
 
-def check_address(name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:
+def require_url(setting_name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:
     """Raise an InvalidValueError unless a setting holds an address."""
-    if address(url, schemes) is None:
+    if parse_url(url, schemes) is None:
         allowed = f"an address that starts with {' or '.join(f'{each}://' for each in schemes)}"
-        raise InvalidValueError(name, shown_url(url), allowed)
+        raise InvalidValueError(setting_name, hide_url_password(url), allowed)
 
 
-def shown_url(url: str) -> str:
+def hide_url_password(url: str) -> str:
     """An address without the password that may be in it."""
     before, at, after = url.rpartition("@")
     return f"{before.split('//')[0]}//…@{after}" if at else url
 
 
-def password_in(url: str) -> str:
+def extract_url_password(url: str) -> str:
     """The password of an address, or nothing."""
     try:
         return urlsplit(url).password or ""

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from openenv_kit.thinking import remove_thinking
 
-MARKERS = re.compile(
+CALL_MARKER_PATTERN = re.compile(
     r"<\|?[\w:]*tool_?calls?\w*\|?>"  # Hermes, Qwen, MiniMax, Kimi, GLM
     r"|<(start_)?function_?calls?\b[^>]*>|<function=|<invoke name=|<call:"  # Llama, Gemma, Claude
     r"|\[TOOL_(CALLS|REQUEST)\]"  # Mistral, LM Studio
@@ -18,11 +18,11 @@ MARKERS = re.compile(
     re.IGNORECASE,
 )
 """What surrounds a call in the formats that models were trained on."""
-MAX_MARKER = 40
+MAX_MARKER_CHARACTERS = 40
 """Longest marker that is quoted, in characters."""
 
 
-def find_text_call(text: str, tool_names: Collection[str]) -> str:
+def find_tool_call_marker(text: str, tool_names: Collection[str]) -> str:
     """Return the mark by which a text can be seen to hold a tool call; empty if it holds none.
 
     Args:
@@ -30,8 +30,8 @@ def find_text_call(text: str, tool_names: Collection[str]) -> str:
         tool_names: names of the tools that were offered.
     """
     spoken = remove_thinking(text)  # a call rehearsed there says nothing about the server
-    if found := MARKERS.search(spoken):
-        return found[0][:MAX_MARKER]
+    if found := CALL_MARKER_PATTERN.search(spoken):
+        return found[0][:MAX_MARKER_CHARACTERS]
     names = "|".join(re.escape(name) for name in tool_names)
     if not names:
         return ""
@@ -41,4 +41,4 @@ def find_text_call(text: str, tool_names: Collection[str]) -> str:
         rf"\s*(```\w*\s*)?\[?({names})\(.*\)\]?\s*(```)?\s*", spoken, re.DOTALL
     )
     found = as_json or as_react or as_python
-    return " ".join(found[0].split())[:MAX_MARKER] if found else ""
+    return " ".join(found[0].split())[:MAX_MARKER_CHARACTERS] if found else ""

@@ -7,7 +7,7 @@ from typing import Any
 from openenv_kit.unencodable_text import is_encodable
 
 
-def repair_text(text: str) -> str:
+def repair_surrogates(text: str) -> str:
     """Return a text that UTF-8 can encode.
 
     Two halves of a surrogate pair become the character that they stand for; a half without the
@@ -18,18 +18,21 @@ def repair_text(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def repair_value(value: Any) -> Any:
+def repair_json_surrogates(value: Any) -> Any:
     """Return a JSON value with every text in it repaired, names of fields included."""
     if isinstance(value, str):
-        return repair_text(value)
+        return repair_surrogates(value)
     if isinstance(value, dict):
-        return {repair_text(str(name)): repair_value(item) for name, item in value.items()}
+        return {
+            repair_surrogates(str(name)): repair_json_surrogates(item)
+            for name, item in value.items()
+        }
     if isinstance(value, list):
-        return [repair_value(item) for item in value]
+        return [repair_json_surrogates(item) for item in value]
     return value
 
 
-def fit_encoding(text: str, encoding: str | None) -> str:
+def replace_unencodable(text: str, encoding: str | None) -> str:
     """Return a text with a question mark for each character that an encoding does not have."""
     if not encoding:
         return text

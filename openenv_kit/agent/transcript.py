@@ -14,83 +14,94 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from openenv_kit.agent.completions import Answer, Message, ToolCall
-from openenv_kit.agent.prompts import LEFT_OUT
-from openenv_kit.agent.text_repair import repair_text
-from openenv_kit.agent.tool_arguments import read_arguments
+from openenv_kit.agent.completions import ChatMessage, ModelAnswer, ModelToolCall
+from openenv_kit.agent.prompts import OMITTED_RESULT_TEXT
+from openenv_kit.agent.text_repair import repair_surrogates
+from openenv_kit.agent.tool_arguments import parse_tool_arguments
 from openenv_kit.errors import ToolArgumentError
-from openenv_kit.tool import compact
+from openenv_kit.tool import compact_json
 
-FRESH_RESULTS = (4, 1)
+KEPT_TOOL_RESULT_COUNTS = (4, 1)
 """Newest tool results that are kept when a conversation grows too long; fewer if it still is."""
 
 
-class Conversation:
+class Transcript:
     """Messages that are sent with the next request.
 
     Attributes:
-        messages: what the endpoint is sent.
-        transcript: the same messages, never shortened, each answer with its token usage.
+        request_messages: what the endpoint is sent.
+        recorded_messages: the same messages, never shortened, each answer with its token usage.
     """
 
-    def __init__(self, transcript: list[dict[str, Any]]) -> None:
-        self.messages: list[Message] = []
-        self.transcript = transcript
+    def __init__(self, recorded_messages: list[dict[str, Any]]) -> None:
+        self.request_messages: list[ChatMessage] = []
+        self.recorded_messages = recorded_messages
         self._call_ids: set[str] = set()
 
-    def add(self, role: str, content: str) -> None:
+    def add_message(self, role: str, content: str) -> None:
         """Append a message of the system or the user."""
-        self._append({"role": role, "content": repair_text(content)})
+        self._append_message({"role": role, "content": repair_surrogates(content)})
 
     def add_notice(self, text: str) -> None:
         """Append a notice to the model: to the last message, or after an answer as a new one."""
-        last = self.messages[-1]
+        last = self.request_messages[-1]
         if last["role"] == "assistant":
-            self.add("user", text)
+            self.add_message("user", text)
         else:  # the same object is in the transcript
-            last["content"] = f"{last['content']}\n\n{repair_text(text)}"
+            last["content"] = f"{last['content']}\n\n{repair_surrogates(text)}"
 
-    def add_answer(self, answer: Answer) -> list[ToolCall]:
+    def add_answer(self, answer: ModelAnswer) -> list[ModelToolCall]:
         """Append an answer; returns its tool calls with the ids that they have from now on."""
-        calls = [replace(call, id=self._unique_id(call.id)) for call in answer.calls]
-        message: Message = {"role": "assistant", "content": answer.text, **answer.message}
+        calls = [replace(call, id=self._make_unique_call_id(call.id)) for call in answer.tool_calls]
+        message: ChatMessage = {"role": "assistant", "content": answer.text, **answer.raw_message}
         message["role"] = "assistant"
         message.pop("tool_calls", None)
         if calls:
-            message["tool_calls"] = [_call_to_send(call) for call in calls]
+            message["tool_calls"] = [_format_call_for_request(call) for call in calls]
             content = message["content"]
             if not (content.strip() if isinstance(content, str) else content):
                 message["content"] = None
         if calls or answer.text.strip():
-            self.messages.append(message)
-        known = {"usage": dict(answer.usage), "finish_reason": answer.finish_reason}
-        written = [_call_to_keep(call) for call in calls]
+            self.request_messages.append(message)
+        known = {"usage": dict(answer.raw_usage), "finish_reason": answer.finish_reason}
+        written = [_format_call_for_transcript(call) for call in calls]
         kept = {**message, **({"tool_calls": written} if written else {})}
-        self.transcript.append({**kept, **{name: each for name, each in known.items() if each}})
+        self.recorded_messages.append(
+            {**kept, **{name: each for name, each in known.items() if each}}
+        )
         return calls
 
-    def add_tool_result(self, call: ToolCall, content: str) -> None:
+    def add_tool_result(self, call: ModelToolCall, content: str) -> None:
         """Append the result of a tool call."""
-        self._append({"role": "tool", "tool_call_id": call.id, "content": repair_text(content)})
+        self._append_message(
+            {"role": "tool", "tool_call_id": call.id, "content": repair_surrogates(content)}
+        )
 
     def drop_old_tool_results(self) -> bool:
         """Replace the contents of older tool results; returns whether there were any."""
-        places = [n for n, each in enumerate(self.messages) if each["role"] == "tool"]
-        for fresh in FRESH_RESULTS:
-            old = [n for n in places[:-fresh] if self.messages[n]["content"] != LEFT_OUT]
+        places = [n for n, each in enumerate(self.request_messages) if each["role"] == "tool"]
+        for fresh in KEPT_TOOL_RESULT_COUNTS:
+            old = [
+                n
+                for n in places[:-fresh]
+                if self.request_messages[n]["content"] != OMITTED_RESULT_TEXT
+            ]
             for place in old:  # the transcript keeps the message as it was
-                self.messages[place] = {**self.messages[place], "content": LEFT_OUT}
+                self.request_messages[place] = {
+                    **self.request_messages[place],
+                    "content": OMITTED_RESULT_TEXT,
+                }
             if old:
                 return True
         return False
 
-    def _append(self, message: Message) -> None:
-        self.messages.append(message)
-        self.transcript.append(message)
+    def _append_message(self, message: ChatMessage) -> None:
+        self.request_messages.append(message)
+        self.recorded_messages.append(message)
 
-    def _unique_id(self, given: str) -> str:
+    def _make_unique_call_id(self, call_id: str) -> str:
         """Return the id of a tool call, or another one where it is empty or was used before."""
-        found = given
+        found = call_id
         number = len(self._call_ids)
         while not found or found in self._call_ids:
             found = f"call{number:05d}"  # nine letters and digits, all that Mistral allows
@@ -99,9 +110,9 @@ class Conversation:
         return found
 
 
-def _call_to_send(call: ToolCall) -> dict[str, Any]:
+def _format_call_for_request(call: ModelToolCall) -> dict[str, Any]:
     """Return a tool call of an answer in the form in which it is sent back."""
-    made = {**call.sent, "id": call.id, "type": call.sent.get("type") or "function"}
+    made = {**call.raw_call, "id": call.id, "type": call.raw_call.get("type") or "function"}
     if not isinstance(made.get("function"), Mapping):
         if "custom" in made:
             return made
@@ -109,23 +120,23 @@ def _call_to_send(call: ToolCall) -> dict[str, Any]:
     function = made.get("function")
     given = function if isinstance(function, Mapping) else {}
     # Some endpoints refuse a history with anything but the text of a JSON object.
-    arguments = _readable_arguments(call) or "{}"
+    arguments = _format_arguments_json(call) or "{}"
     named = {**given, "name": call.name or "unnamed", "arguments": arguments}
     return {**made, "function": named}
 
 
-def _call_to_keep(call: ToolCall) -> dict[str, Any]:
+def _format_call_for_transcript(call: ModelToolCall) -> dict[str, Any]:
     """Return a tool call for the transcript, with arguments that cannot be read as they came."""
-    made = _call_to_send(call)
-    if "function" in made and _readable_arguments(call) is None:
+    made = _format_call_for_request(call)
+    if "function" in made and _format_arguments_json(call) is None:
         made["function"] = {**made["function"], "arguments": call.arguments}
     return made
 
 
-def _readable_arguments(call: ToolCall) -> str | None:
+def _format_arguments_json(call: ModelToolCall) -> str | None:
     """Return arguments as the text of a JSON object; None where they are not one."""
     try:
-        found = read_arguments(call.name, call.arguments)
+        found = parse_tool_arguments(call.name, call.arguments)
     except ToolArgumentError:
         return None
     try:  # the model's own text, where nothing in it was decoded or repaired
@@ -133,4 +144,4 @@ def _readable_arguments(call: ToolCall) -> str | None:
             return call.arguments
     except ValueError:
         pass
-    return compact(found)
+    return compact_json(found)

@@ -16,7 +16,7 @@ from openenv_kit.cli.audit import audit
 from openenv_kit.cli.budgets import budgets
 from openenv_kit.cli.certify import certify
 from openenv_kit.cli.collect import collect
-from openenv_kit.cli.common import usage_errors
+from openenv_kit.cli.common import report_usage_errors
 from openenv_kit.cli.compare import compare
 from openenv_kit.cli.export import atif, export
 from openenv_kit.cli.leaderboard import attestation_key, leaderboard, submit
@@ -25,26 +25,31 @@ from openenv_kit.cli.seal import seal
 from openenv_kit.cli.sealed_record import sealed_record
 from openenv_kit.cli.signal import signal
 
-GROUP = "openenv_kit.commands"
+COMMAND_ENTRY_POINTS = "openenv_kit.commands"
 
 
-class Commands(TyperGroup):
+class CommandGroup(TyperGroup):
     """The kit's commands, then those that environments add."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *(each.name for each in entry_points(group=GROUP))]
+        return [
+            *super().list_commands(ctx),
+            *(each.name for each in entry_points(group=COMMAND_ENTRY_POINTS)),
+        ]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         found = super().get_command(ctx, cmd_name)
-        if found is not None or not (added := entry_points(group=GROUP, name=cmd_name)):
+        if found is not None or not (
+            added := entry_points(group=COMMAND_ENTRY_POINTS, name=cmd_name)
+        ):
             return found
         alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        alone.command(cmd_name)(usage_errors()(next(iter(added)).load()))
+        alone.command(cmd_name)(report_usage_errors()(next(iter(added)).load()))
         return typer.main.get_command(alone)
 
 
 app = typer.Typer(
-    cls=Commands,
+    cls=CommandGroup,
     name="metric-tracker",
     no_args_is_help=True,
     add_completion=False,
@@ -54,18 +59,18 @@ for command in (
     *(certify, audit, replay, compare, signal, submit, leaderboard, seal, attestation_key),
     *(sealed_record, collect, export, atif, budgets),
 ):
-    app.command()(usage_errors()(command))
+    app.command()(report_usage_errors()(command))
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(version("openenv-metric-tracker-rl"))
         raise typer.Exit
 
 
 @app.callback()
-def options(
-    wanted: Annotated[
+def handle_global_options(
+    is_version_requested: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,

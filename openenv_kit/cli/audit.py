@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from openenv_kit.cli.common import EnvironmentName, Workers, table_of
+from openenv_kit.cli.common import EnvironmentOption, WorkersOption, build_table
 from openenv_kit.environment import get_environment
 from openenv_kit.trust.audit import AuditLine, run_job
 
@@ -39,31 +39,31 @@ def audit(
             "every exploit."
         ),
     ] = None,
-    workers: Workers = 0,
+    workers: WorkersOption = 0,
     out: Annotated[Path | None, typer.Option(help="Write the table as JSON.")] = None,
-    environment: EnvironmentName = None,
+    environment: EnvironmentOption = None,
 ) -> None:
     """Print what each exploit earns on every level, family and split."""
     chosen = get_environment(environment)
     audited = chosen.audit
-    work = audited.jobs(episodes, policy, difficulty, setting)
+    work = audited.plan_jobs(episodes, policy, difficulty, setting)
     with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
         running = [pool.submit(run_job, job) for job in work]
         ended = as_completed(running)
         done = track(ended, "Auditing", len(running), console=Console(stderr=True))
-        lines = audited.lines(job.result() for job in done)
+        lines = audited.build_lines(job.result() for job in done)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         found = {"versions": dict(chosen.versions), "lines": [each.as_dict() for each in lines]}
         out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     console = Console(width=152)
-    console.print(_table(lines))
+    console.print(_audit_table(lines))
     over = [line for line in lines if not line.holds]
     console.print(f"{len(lines)} lines, {len(over)} outside their limits.")
     raise typer.Exit(1 if over else 0)
 
 
-def _table(lines: Sequence[AuditLine]) -> Table:
+def _audit_table(lines: Sequence[AuditLine]) -> Table:
     names = ("setting", "level", "policy")
     figures = ("mean", "95 %", "max", "perfect", "max ", "calls", "holds")
     rows = [
@@ -80,4 +80,4 @@ def _table(lines: Sequence[AuditLine]) -> Table:
         for line in lines
     ]
     title = "What does not analyse must not earn"
-    return table_of(title, (*names, *figures), rows, names=len(names))
+    return build_table(title, (*names, *figures), rows, text_column_count=len(names))

@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from openenv_kit.cli.common import EnvironmentName, table_of
+from openenv_kit.cli.common import EnvironmentOption, build_table
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, require_name
 from openenv_kit.rollouts.token_budgets import DigitTokens, read_token_budgets, token_budgets_path
 
-PARTS = ("prompt", "completion", "total")
+TOKEN_KINDS = ("prompt", "completion", "total")
 
 
 def budgets(
@@ -24,7 +24,7 @@ def budgets(
             "one token a digit, as in Qwen."
         ),
     ] = DigitTokens.GROUPED,
-    environment: EnvironmentName = None,
+    environment: EnvironmentOption = None,
 ) -> None:
     """Print the tokens of the reference's episodes by level: median and 95th percentile.
 
@@ -42,12 +42,14 @@ def budgets(
             budget.level,
             " ".join(f"{name}={value}" for name, value in budget.reset.items()) or "-",
             str(budget.tasks),
-            *(f"{count:,}" for part in PARTS for count in getattr(budget, part)),
+            *(f"{count:,}" for part in TOKEN_KINDS for count in getattr(budget, part)),
         ]
         for budget in found
         if level in (None, budget.level)
     ]
-    columns = [f"{part} {name}" for part in PARTS for name in ("p50", "p95")]
+    columns = [f"{part} {name}" for part in TOKEN_KINDS for name in ("p50", "p95")]
     title = f"{chosen.title}: tokens of the reference's episodes"
     console = Console(width=110)
-    console.print(table_of(title, ["level", "mode", "tasks", *columns], rows, names=2))
+    console.print(
+        build_table(title, ["level", "mode", "tasks", *columns], rows, text_column_count=2)
+    )

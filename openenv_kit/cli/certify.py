@@ -13,40 +13,42 @@ from rich.console import Console
 from rich.progress import track
 
 from openenv_kit.cli.common import (
-    EnvironmentName,
-    Reset,
-    Workers,
-    table_of,
+    EnvironmentOption,
+    ResetOption,
+    WorkersOption,
+    build_table,
 )
-from openenv_kit.datasets.split_rows import assignment
+from openenv_kit.datasets.split_rows import parse_reset_argument
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.trust.certify import ENGINES, PROCESSES, certified, certifier_of
+from openenv_kit.trust.certify import ENGINES, PROCESSES, iter_certificates, require_certifier
 
 
 def certify(
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds, from --first on.")] = 200,
     first: Annotated[int, typer.Option(min=0, help="First seed.")] = 0,
     difficulty: Annotated[list[str] | None, typer.Option(help="Only these levels.")] = None,
-    reset: Reset = None,
-    workers: Workers = 0,
+    reset: ResetOption = None,
+    workers: WorkersOption = 0,
     engine: Annotated[str, typer.Option(help="processes, or ray (the `ray` extra).")] = PROCESSES,
     out: Annotated[
         Path | None,
         typer.Option(help="Write one JSON line per episode, as soon as it is certified."),
     ] = None,
-    environment: EnvironmentName = None,
+    environment: EnvironmentOption = None,
 ) -> None:
     """Prove that episodes can be solved from what the tools show, and have one right answer."""
     chosen = get_environment(environment)
-    certifier = certifier_of(chosen)
+    certifier = require_certifier(chosen)
     require_name("engine", engine, ENGINES)
     usual = getattr(certifier, "usual_levels", certifier.levels)
     levels = [require_name("difficulty", n, certifier.levels) for n in difficulty or usual]
-    further = dict(map(assignment, reset or ()))
+    further = dict(map(parse_reset_argument, reset or ()))
     chosen_seeds = range(first, first + seeds)
-    units = list(certifier.grid(chosen_seeds, difficulties=levels, reset=further))
-    made = certified(chosen.name, units, workers or os.cpu_count() or 1, engine)
+    units = list(
+        certifier.iter_configurations(chosen_seeds, levels=levels, extra_reset_arguments=further)
+    )
+    made = iter_certificates(chosen.name, units, workers or os.cpu_count() or 1, engine)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
     proofs = []
@@ -57,9 +59,13 @@ def certify(
                 line = {**each.as_dict(), "versions": dict(chosen.versions)}
                 print(json.dumps(line), file=file, flush=True)
     console = Console(width=110)
-    console.print(table_of("Solved by the reference", *certifier.table(proofs), names=2))
+    console.print(
+        build_table(
+            "Solved by the reference", *certifier.certificate_table(proofs), text_column_count=2
+        )
+    )
     failed = [each for each in proofs if not each.holds]
-    console.print(f"{len(proofs)} episodes, {len(failed)} failed; {certifier.summary(proofs)}.")
+    console.print(f"{len(proofs)} episodes, {len(failed)} failed; {certifier.summarize(proofs)}.")
     for each in failed[:10]:
         console.print(f"failed: {each}")
     raise typer.Exit(1 if failed else 0)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from openenv_kit.cli.common import EnvironmentName, Level, Reset
-from openenv_kit.datasets.split_rows import assignment, split_rows, write_rows
+from openenv_kit.cli.common import EnvironmentOption, LevelOption, ResetOption
+from openenv_kit.datasets.split_rows import list_task_rows, parse_reset_argument, write_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
 
@@ -21,32 +21,32 @@ def collect(
     split: Annotated[str, typer.Option(help="Split to play.")] = "train",
     first: Annotated[int, typer.Option(min=0, help="First task of the split.")] = 0,
     count: Annotated[int, typer.Option(min=1, help="Number of episodes.")] = 100,
-    level: Level = None,
+    level: LevelOption = None,
     policy: Annotated[str, typer.Option(help="Scripted policy that plays.")] = "reference",
-    reset: Reset = None,
+    reset: ResetOption = None,
     base_url: Annotated[
         str | None, typer.Option(help="Address of a server to play on; default: in process.")
     ] = None,
     minimum_reward: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Lowest score of an SFT example.")
     ] = 1.0,
-    environment: EnvironmentName = None,
+    environment: EnvironmentOption = None,
 ) -> None:
     """Play a scripted policy and write its episodes, and the good ones as chats with tool calls.
 
     Run the same command again to resume a run that was stopped. A folder that holds episodes of
     another policy, split or reset is refused.
     """
-    from openenv_kit.trainers.openenv_harness import collect as play_rows
-    from openenv_kit.trainers.openenv_harness import sft_examples
+    from openenv_kit.trainers.openenv_harness import collect_episodes as play_rows
+    from openenv_kit.trainers.openenv_harness import iter_sft_examples
 
     console = Console()
     chosen = get_environment(environment)
     require_name("policy", policy, chosen.policies)
-    further = dict(map(assignment, reset or ()))
-    rows = split_rows(split, first, count, environment, further, level)
-    result = play_rows(out, rows, player=policy, base_url=base_url, environment=environment)
-    written = write_rows(out / SFT_FILENAME, sft_examples(out, minimum_reward, environment))
+    further = dict(map(parse_reset_argument, reset or ()))
+    rows = list_task_rows(split, first, count, environment, further, level)
+    result = play_rows(out, rows, policy=policy, base_url=base_url, environment=environment)
+    written = write_rows(out / SFT_FILENAME, iter_sft_examples(out, minimum_reward, environment))
     console.print(
         f"{result.num_collected} episodes collected, {result.num_skipped} were already there, "
         f"{result.num_failed} failed; mean score {result.avg_reward:.4f}; "

@@ -10,23 +10,26 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from openenv_kit.environment import DEFAULT, VARIABLE
+from openenv_kit.environment import DEFAULT_ENVIRONMENT, ENVIRONMENT_VARIABLE
 from openenv_kit.errors import ConfigurationError
 
-EnvironmentName = Annotated[
+EnvironmentOption = Annotated[
     str | None,
-    typer.Option("--environment", help=f"Which environment; default: {VARIABLE}, or {DEFAULT}."),
+    typer.Option(
+        "--environment",
+        help=f"Which environment; default: {ENVIRONMENT_VARIABLE}, or {DEFAULT_ENVIRONMENT}.",
+    ),
 ]
-Level = Annotated[str | None, typer.Option(help="Only tasks of this level.")]
-Reset = Annotated[
+LevelOption = Annotated[str | None, typer.Option(help="Only tasks of this level.")]
+ResetOption = Annotated[
     list[str] | None,
     typer.Option(help="A further argument of every reset, as NAME=VALUE; may be repeated."),
 ]
-Workers = Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")]
+WorkersOption = Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")]
 
 
 @contextmanager
-def usage_errors() -> Iterator[None]:
+def report_usage_errors() -> Iterator[None]:
     """Turn what is wrong with an option into a usage error: exit code 2, one message."""
     try:
         yield
@@ -36,7 +39,7 @@ def usage_errors() -> Iterator[None]:
         raise typer.BadParameter(str(problem)) from None
 
 
-def installed(package: str, needed_for: str = "") -> bool:
+def is_package_installed(package: str, needed_for: str = "") -> bool:
     """Whether a package is installed; a usage error where something needs it and it is not."""
     found = find_spec(package) is not None
     if needed_for and not found:
@@ -46,13 +49,13 @@ def installed(package: str, needed_for: str = "") -> bool:
     return found
 
 
-def table_of(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, names: int = 1
+def build_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, text_column_count: int = 1
 ) -> Table:
     """A table whose first `names` columns are text, and the others numbers."""
     table = Table(title=title)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < names else "right")
+        table.add_column(column, justify="left" if number < text_column_count else "right")
     for row in rows:
         table.add_row(*row)
     return table

@@ -13,16 +13,16 @@ from rich.console import Console
 from rich.progress import track
 
 from openenv_kit.cli.common import (
-    EnvironmentName,
-    Level,
-    Reset,
-    Workers,
+    EnvironmentOption,
+    LevelOption,
+    ResetOption,
+    WorkersOption,
 )
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ToolArgumentError
 
 
-class Layout(StrEnum):
+class ExportLayout(StrEnum):
     """What a task becomes."""
 
     ROWS = "rows"
@@ -38,39 +38,39 @@ def export(
     count: Annotated[
         int | None, typer.Option(min=1, help="Tasks of each split; default: all.")
     ] = None,
-    level: Level = None,
-    reset: Reset = None,
+    level: LevelOption = None,
+    reset: ResetOption = None,
     layout: Annotated[
-        Layout,
+        ExportLayout,
         typer.Option(help="rows: one file a split. harbor: one folder a task, which Harbor runs."),
-    ] = Layout.ROWS,
+    ] = ExportLayout.ROWS,
     image: Annotated[
         str | None,
         typer.Option(help="Server image, for --layout harbor; default: the one of this version."),
     ] = None,
-    workers: Workers = 1,
-    environment: EnvironmentName = None,
+    workers: WorkersOption = 1,
+    environment: EnvironmentOption = None,
 ) -> None:
     """Write splits as rows with prompt, reset, measured difficulty, group and tags, and a card.
 
     With --layout harbor, write the same tasks as folders that command-line agents play over MCP.
     """
     from openenv_kit.datasets import export_rows, harbor
-    from openenv_kit.datasets.split_rows import assignment, write_rows
+    from openenv_kit.datasets.split_rows import parse_reset_argument, write_rows
     from openenv_kit.sealed_split import is_sealed_split
 
     chosen = get_environment(environment)
-    if layout is Layout.ROWS and image:
+    if layout is ExportLayout.ROWS and image:
         raise typer.BadParameter("--image is for --layout harbor; rows have none.")
     image = image or f"openenv-metric-tracker-rl:{chosen.version}"
     console, status = Console(), Console(stderr=True)
-    further = dict(map(assignment, reset or ()))
+    further = dict(map(parse_reset_argument, reset or ()))
     names = split or [name for name in chosen.splits.names() if not is_sealed_split(name)]
     samples, tools = {}, {}
     written = 0
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
-        rows = export_rows.task_rows(
+        rows = export_rows.iter_export_rows(
             chosen, name, first, count, further, workers or os.cpu_count() or 1, level
         )
         most = min(chosen.splits.size(name) - first, count or chosen.splits.size(name))
@@ -80,14 +80,14 @@ def export(
         except ToolArgumentError as problem:
             text = f"The policies that measure difficulty cannot play with this --reset: {problem}"
             raise typer.BadParameter(text) from None
-        if layout is Layout.HARBOR:
+        if layout is ExportLayout.HARBOR:
             place = out / f"{name}-*"
             for row in made:
-                harbor.write_task(out / row["task"], chosen, row, image)
+                harbor.write_harbor_task(out / row["task"], chosen, row, image)
         else:
             place = out / f"{name}.jsonl"
             write_rows(place, made)
-            samples[name], tools[name] = made[0], export_rows.tools_of(chosen, made[0])
+            samples[name], tools[name] = made[0], export_rows.get_chat_tools(chosen, made[0])
         written += len(made)
         mean = sum(row["difficulty"] for row in made) / len(made)
         console.print(
@@ -95,13 +95,13 @@ def export(
             highlight=False,
             soft_wrap=True,
         )
-    if layout is Layout.HARBOR:
-        text = harbor.guide_text(chosen, image, written)
+    if layout is ExportLayout.HARBOR:
+        text = harbor.build_readme(chosen, image, written)
     else:
         schemas = json.dumps(tools, indent=1) + "\n"
-        (out / export_rows.TOOLS).write_text(schemas, encoding="utf-8")
-        text = export_rows.card_text(chosen, samples)
-    (out / export_rows.CARD).write_text(text, encoding="utf-8")
+        (out / export_rows.TOOLS_FILENAME).write_text(schemas, encoding="utf-8")
+        text = export_rows.build_dataset_card(chosen, samples)
+    (out / export_rows.DATASET_CARD_FILENAME).write_text(text, encoding="utf-8")
 
 
 def atif(
@@ -109,18 +109,20 @@ def atif(
         list[Path], typer.Argument(help="Recordings, JSON Lines, or folders of them.", exists=True)
     ],
     out: Annotated[Path, typer.Option(help="Folder for TASK.json, one for each run.")],
-    environment: EnvironmentName = None,
+    environment: EnvironmentOption = None,
 ) -> None:
     """Write recorded runs in the Agent Trajectory Interchange Format, replies included."""
-    from openenv_kit.recordings.atif import named, trajectory
+    from openenv_kit.recordings.atif import build_atif_trajectory, unique_run_names
+    from openenv_kit.recordings.format import iter_recording_paths as files_of
     from openenv_kit.recordings.format import read_runs
-    from openenv_kit.recordings.format import recordings as files_of
 
     chosen = get_environment(environment)
     written = 0
     out.mkdir(parents=True, exist_ok=True)
-    for name, run in named(run for path in files_of(recordings) for run in read_runs(path)):
-        text = json.dumps(trajectory(run, chosen), indent=1, ensure_ascii=False)
+    for name, run in unique_run_names(
+        run for path in files_of(recordings) for run in read_runs(path)
+    ):
+        text = json.dumps(build_atif_trajectory(run, chosen), indent=1, ensure_ascii=False)
         (out / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
         written += 1
     typer.echo(f"{out}: {written} trajectories.")

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from openenv_kit.agent.settings import TOKEN_VARIABLE
-from openenv_kit.sealed_split import SEALED
+from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE
+from openenv_kit.sealed_split import SEALED_SPLIT
 
-TIMEOUT_S = 60.0
+SERVER_TIMEOUT_S = 60.0
 """Longest wait for the server, in seconds; it may have to replay episodes for the record."""
 
 
@@ -24,13 +24,13 @@ def sealed_record(
         str, typer.Argument(help="http address of the server that plays the sealed tasks.")
     ],
     out: Annotated[Path, typer.Option(help="File for the record.")] = Path("attestation.txt"),
-    split: Annotated[str, typer.Option(help="The sealed split.")] = SEALED,
+    split: Annotated[str, typer.Option(help="The sealed split.")] = SEALED_SPLIT,
 ) -> None:
     """Save the signed record of all your plays of sealed tasks, for `submit --attestation`.
 
     The token in OPENENV_KIT_TOKEN says whose plays they are. Open episodes score 0 in the record.
     """
-    found = fetch_record(base_url, split, os.environ.get(TOKEN_VARIABLE, ""))
+    found = fetch_sealed_record(base_url, split, os.environ.get(SERVER_TOKEN_VARIABLE, ""))
     out.write_text(found["attestation"], encoding="utf-8")
     typer.echo(
         f"{out}: sealed plays of {found['player']}: {found['plays']}. "
@@ -38,7 +38,7 @@ def sealed_record(
     )
 
 
-def fetch_record(base_url: str, split: str, token: str) -> dict[str, Any]:
+def fetch_sealed_record(base_url: str, split: str, token: str) -> dict[str, Any]:
     """Return the server's answer to GET /sealed-record.
 
     Raises:
@@ -48,7 +48,7 @@ def fetch_record(base_url: str, split: str, token: str) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {token}"} if token else {}
     try:
         request = urllib.request.Request(address, headers=headers)
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        with urllib.request.urlopen(request, timeout=SERVER_TIMEOUT_S) as answer:
             return dict(json.load(answer))
     except urllib.error.HTTPError as problem:
         detail = problem.read().decode(errors="replace")[:500]

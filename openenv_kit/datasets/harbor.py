@@ -24,40 +24,45 @@ from typing import Any
 
 import yaml
 
-from openenv_kit.datasets.split_rows import Row
+from openenv_kit.datasets.split_rows import TaskRow
 from openenv_kit.environment import Environment
-from openenv_kit.rollouts.run_policy import begun, moves
+from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
 
-SCHEMA_VERSION = "1.4"
+HARBOR_SCHEMA_VERSION = "1.4"
 BASE_IMAGE = "python:3.11-slim"
 """Of the agent's container and the verifier's; both need Python's standard library alone."""
-SERVICE, PORT = "server", 8000
-URL = f"http://{SERVICE}:{PORT}/mcp"
-OUTCOME = "/tmp/outcome.json"
+SERVER_SERVICE, SERVER_PORT = "server", 8000
+MCP_URL = f"http://{SERVER_SERVICE}:{SERVER_PORT}/mcp"
+OUTCOME_PATH = "/tmp/outcome.json"
 """In the server's container, and again in the verifier's."""
 AGENT_TIMEOUT_S, VERIFIER_TIMEOUT_S = 1800, 60
-FILES = Path(__file__).with_name("harbor_task")
+TEMPLATE_FOLDER = Path(__file__).with_name("harbor_task")
 
 
-def write_task(folder: Path, environment: Environment, row: Row, image: str) -> None:
+def write_harbor_task(
+    folder: Path, environment: Environment, row: TaskRow, server_image: str
+) -> None:
     """Write the folder of a task.
 
     Args:
         folder: where; made where it is missing.
         environment: whose task.
-        row: of the task, as `task_rows` makes it.
-        image: the server's container image.
+        row: of the task, as `iter_export_rows` makes it.
+        server_image: the server's container image.
     """
     files = {
-        "instruction.md": instruction(row),
-        "task.toml": config(environment, row),
+        "instruction.md": build_instruction(row),
+        "task.toml": build_task_toml(environment, row),
         "environment/Dockerfile": f"FROM {BASE_IMAGE}\nWORKDIR /app\n",
-        "environment/docker-compose.yaml": compose(environment, row, image),
+        "environment/docker-compose.yaml": build_docker_compose(environment, row, server_image),
         "tests/Dockerfile": f"FROM {BASE_IMAGE}\nCOPY test.sh /tests/test.sh\n",
-        "tests/test.sh": (FILES / "test.sh").read_text(encoding="utf-8"),
-        "solution/solve.sh": f'#!/bin/sh\nexec python3 "$(dirname "$0")/solve.py" {URL}\n',
-        "solution/solve.py": (FILES / "solve.py").read_text(encoding="utf-8"),
-        "solution/calls.json": json.dumps(calls(environment, row["reset"]), indent=1) + "\n",
+        "tests/test.sh": (TEMPLATE_FOLDER / "test.sh").read_text(encoding="utf-8"),
+        "solution/solve.sh": f'#!/bin/sh\nexec python3 "$(dirname "$0")/solve.py" {MCP_URL}\n',
+        "solution/solve.py": (TEMPLATE_FOLDER / "solve.py").read_text(encoding="utf-8"),
+        "solution/calls.json": json.dumps(
+            list_reference_tool_calls(environment, row["reset"]), indent=1
+        )
+        + "\n",
     }
     for name, text in files.items():
         path = folder / name
@@ -67,20 +72,20 @@ def write_task(folder: Path, environment: Environment, row: Row, image: str) -> 
             path.chmod(0o755)
 
 
-def instruction(row: Row) -> str:
+def build_instruction(row: TaskRow) -> str:
     """What the agent is told: the prompt of every model, and where its tools are."""
     words = "\n\n".join(message["content"].strip() for message in row["prompt"])
     return (
         f"{words}\n\nYour tools are those of an MCP server, which is configured for you; its "
-        f"address is {URL}. There is one episode, and only what you do with these tools counts: "
+        f"address is {MCP_URL}. There is one episode, and only what you do with these tools counts: "
         "files that you write are not read.\n"
     )
 
 
-def config(environment: Environment, row: Row) -> str:
+def build_task_toml(environment: Environment, row: TaskRow) -> str:
     """The text of task.toml."""
     described = f"{environment.title}, {row['task']}: {environment.description}"
-    level = row.get("level") or environment.groups(row["reset"]).get("level", "")
+    level = row.get("level") or environment.result_labels(row["reset"]).get("level", "")
     metadata: dict[str, Any] = {
         "environment": environment.name,
         "level": level,
@@ -89,19 +94,19 @@ def config(environment: Environment, row: Row) -> str:
     }
     versions = environment.versions
     return f"""\
-schema_version = {_toml(SCHEMA_VERSION)}
-artifacts = [{{ source = {_toml(OUTCOME)}, service = {_toml(SERVICE)} }}]
+schema_version = {_format_toml_value(HARBOR_SCHEMA_VERSION)}
+artifacts = [{{ source = {_format_toml_value(OUTCOME_PATH)}, service = {_format_toml_value(SERVER_SERVICE)} }}]
 
 [task]
-name = {_toml(f"{environment.name}/{row['task']}")}
-description = {_toml(described)}
-keywords = {_toml(row["tags"])}
+name = {_format_toml_value(f"{environment.name}/{row['task']}")}
+description = {_format_toml_value(described)}
+keywords = {_format_toml_value(row["tags"])}
 
 [metadata]
-{_lines(metadata)}
+{_format_toml_lines(metadata)}
 
 [metadata.versions]
-{_lines(versions)}
+{_format_toml_lines(versions)}
 
 [agent]
 timeout_sec = {AGENT_TIMEOUT_S}
@@ -113,26 +118,28 @@ environment_mode = "separate"
 [environment]
 
 [[environment.mcp_servers]]
-name = {_toml(environment.name)}
+name = {_format_toml_value(environment.name)}
 transport = "streamable-http"
-url = {_toml(URL)}
+url = {_format_toml_value(MCP_URL)}
 """
 
 
-def compose(environment: Environment, row: Row, image: str) -> str:
+def build_docker_compose(environment: Environment, row: TaskRow, server_image: str) -> str:
     """The text of docker-compose.yaml: the server beside the agent's container."""
     versions = dict(environment.versions)
     task = json.dumps({"reset": row["reset"], "versions": versions}).replace("$", "$$")
-    alive = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{PORT}/health', timeout=2)"
+    alive = (
+        f"import urllib.request as u; u.urlopen('http://127.0.0.1:{SERVER_PORT}/health', timeout=2)"
+    )
     services = {
-        "main": {"depends_on": {SERVICE: {"condition": "service_healthy"}}},
-        SERVICE: {
-            "image": image,
+        "main": {"depends_on": {SERVER_SERVICE: {"condition": "service_healthy"}}},
+        SERVER_SERVICE: {
+            "image": server_image,
             "command": [
                 *("python", "-m", "openenv_kit.serving.one_task"),
-                *(task, "--outcome", OUTCOME),
+                *(task, "--outcome", OUTCOME_PATH),
             ],
-            "environment": {"ENVIRONMENT": environment.name, "PORT": str(PORT)},
+            "environment": {"ENVIRONMENT": environment.name, "PORT": str(SERVER_PORT)},
             "healthcheck": {
                 "test": ["CMD", "python", "-I", "-c", alive],
                 "interval": "2s",
@@ -144,27 +151,29 @@ def compose(environment: Environment, row: Row, image: str) -> str:
     return yaml.safe_dump({"services": services}, sort_keys=False, width=100)
 
 
-def calls(environment: Environment, reset: Mapping[str, Any]) -> list[dict[str, Any]]:
+def list_reference_tool_calls(
+    environment: Environment, reset_arguments: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """The reference's tool calls on an episode, in order."""
-    session, reply = begun(environment, reset)
+    session, reply = start_session(environment, reset_arguments)
     called = (
-        environment.tools.called(action)
-        for action, _ in moves(session, environment.policies["reference"], reply)
+        environment.tools.tool_call_of_action(action)
+        for action, _ in iter_policy_steps(session, environment.policies["reference"], reply)
     )
     return [{"name": name, "arguments": arguments} for name, arguments in called]
 
 
-def guide_text(environment: Environment, image: str, tasks: int) -> str:
+def build_readme(environment: Environment, server_image: str, task_count: int) -> str:
     """What stands beside the folders."""
     return f"""\
-# {environment.title}: {tasks} Harbor tasks
+# {environment.title}: {task_count} Harbor tasks
 
 {environment.description}
 
 Build the server's image once, in a checkout of version {environment.version} of the repository:
 
 ```bash
-docker build -t {image} .
+docker build -t {server_image} .
 ```
 
 Then run the folders, or one of them, with any agent; `--agent oracle` plays the reference:
@@ -179,10 +188,10 @@ policy where that matters.
 """
 
 
-def _lines(table: Mapping[str, Any]) -> str:
-    return "\n".join(f"{name} = {_toml(value)}" for name, value in table.items())
+def _format_toml_lines(table: Mapping[str, Any]) -> str:
+    return "\n".join(f"{name} = {_format_toml_value(value)}" for name, value in table.items())
 
 
-def _toml(value: Any) -> str:
+def _format_toml_value(value: Any) -> str:
     """A text, a number or a list of texts in TOML, whose strings these JSON strings are."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -12,13 +12,13 @@ from typing import Any
 
 from openenv_kit.errors import InvalidValueError
 
-MISSING_TYPES = ("NAType", "NaTType")
+PANDAS_MISSING_TYPE_NAMES = ("NAType", "NaTType")
 """Types of pandas' other missing values, whose truth or equality is undefined."""
 MAX_EXACT_FLOAT = 2**53
 """From here on a float does not hold every integer."""
 
 
-def read_value(value: Any) -> Any:
+def to_python_value(value: Any) -> Any:
     """Return a value of a row as Python's own types; None where it is missing.
 
     Lists and objects are read with everything in them.
@@ -30,41 +30,41 @@ def read_value(value: Any) -> Any:
     if isinstance(value, int):
         return int(value)
     if hasattr(value, "as_py"):  # pyarrow
-        return read_value(value.as_py())
-    if type(value).__name__ in MISSING_TYPES:
+        return to_python_value(value.as_py())
+    if type(value).__name__ in PANDAS_MISSING_TYPE_NAMES:
         return None
     if isinstance(value, Mapping):
-        return {str(name): read_value(item) for name, item in value.items()}
+        return {str(name): to_python_value(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [read_value(item) for item in value]
+        return [to_python_value(item) for item in value]
     if isinstance(value, float):  # numpy's float64 is one
         return None if value != value else float(value)
     if hasattr(value, "tolist"):  # numpy, pandas and torch: a scalar becomes Python's
-        return read_value(value.tolist())
+        return to_python_value(value.tolist())
     return value
 
 
-def read_number(value: Any, name: str = "number") -> Any:
+def to_int_if_whole(value: Any, column_name: str = "number") -> Any:
     """Return a value of a row, with a float without a fraction as an integer.
 
     Args:
         value: what the row holds.
-        name: of its column, for errors.
+        column_name: of its column, for errors.
 
     Raises:
         InvalidValueError: the float is too large to say which integer it was.
     """
-    number = read_value(value)
+    number = to_python_value(value)
     if not isinstance(number, float) or not number.is_integer():
         return number
     if abs(number) >= MAX_EXACT_FLOAT:
         raise InvalidValueError(
-            name, number, "an integer; a float of this size may have been rounded"
+            column_name, number, "an integer; a float of this size may have been rounded"
         )
     return int(number)
 
 
-def read_row(row: Any) -> Mapping[str, Any]:
+def require_row_mapping(row: Any) -> Mapping[str, Any]:
     """Return a dataset row as a mapping; empty where there is no row.
 
     Raises:
@@ -79,24 +79,24 @@ def read_row(row: Any) -> Mapping[str, Any]:
     return row
 
 
-def read_object(name: str, value: Any) -> Mapping[str, Any]:
+def parse_json_object(column_name: str, value: Any) -> Mapping[str, Any]:
     """Return the object in a column, which may be written as JSON text; empty where it is missing.
 
     Args:
-        name: of the column, for errors.
+        column_name: of the column, for errors.
         value: what it holds.
 
     Raises:
         InvalidValueError: it is not an object.
     """
-    given = read_value(value)
+    given = to_python_value(value)
     if isinstance(given, str):
         try:
             given = json.loads(given) if given.strip() else None
         except ValueError:
-            raise InvalidValueError(name, value, "an object, or its JSON") from None
+            raise InvalidValueError(column_name, value, "an object, or its JSON") from None
     if given is None:
         return {}
     if not isinstance(given, dict):
-        raise InvalidValueError(name, value, "an object, or its JSON")
-    return {key: read_value(item) for key, item in given.items()}
+        raise InvalidValueError(column_name, value, "an object, or its JSON")
+    return {key: to_python_value(item) for key, item in given.items()}

@@ -17,7 +17,7 @@ from starlette.responses import FileResponse, HTMLResponse
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-PAGE = "/web"
+DEBUGGER_PATH = "/web"
 ICON = Path(__file__).with_name("static") / "icon.svg"
 ON = ("true", "1", "yes")
 """Values of `ENABLE_WEB_INTERFACE` that the framework takes as on."""
@@ -28,7 +28,7 @@ ROUTES = """<!doctype html><html lang="en"><meta charset="utf-8">
 """
 
 
-def is_on(environ: Mapping[str, str] = os.environ) -> bool:
+def is_debugger_enabled(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether this server shows the page, by `ENABLE_WEB_INTERFACE`."""
     return environ.get("ENABLE_WEB_INTERFACE", "false").lower() in ON
 

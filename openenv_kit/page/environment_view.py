@@ -2,7 +2,7 @@
 
 An environment draws its own picture and says what can be asked of it: pure functions of a play's
 replies, to HTML. All that is laid out and wired is the kit's. Its property `page` returns an
-instance of a subclass of `Scenes`; a property, so that a server without the page loads none of it:
+instance of a subclass of `EnvironmentView`; a property, so that a server without the page loads none of it:
 
 ```python
 @property
@@ -21,19 +21,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from openenv_kit.environment import Environment, default_tasks, get_environment
-from openenv_kit.errors import echo
-from openenv_kit.page.components.elements import bar, facts, words
-from openenv_kit.page.components.row_editor import Choices, Column, Row
+from openenv_kit.environment import Environment, default_task_names, get_environment
+from openenv_kit.errors import truncated_repr
+from openenv_kit.page.components.elements import bar_html, facts_html, humanize
+from openenv_kit.page.components.row_editor import Choices, EditorColumn, EditorRow
 from openenv_kit.page.components.tool_result import result_html
-from openenv_kit.page.playback import Frame, Playback, call_text, scripted
+from openenv_kit.page.playback import Playback, PlaybackStep, format_tool_call, playback_of_policy
 from openenv_kit.page.visitor import Visitor
 
-Frames = Sequence[Frame]
+PlaybackSteps = Sequence[PlaybackStep]
 
 
 @dataclass(frozen=True)
-class Call:
+class SuggestedCall:
     """A question that can be asked with one click.
 
     Attributes:
@@ -47,24 +47,24 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Ask:
+class QuestionPanel:
     """What can be asked about the place that is selected on the picture.
 
     Attributes:
         title: names the place.
         groups: questions by their heading, which also tells what they cost.
-        known: HTML of what is known of the place; empty for nothing.
-        suggested: what arguments of any tool may be, by name; the first is filled in.
+        known_html: HTML of what is known of the place; empty for nothing.
+        suggested_values: what arguments of any tool may be, by name; the first is filled in.
     """
 
     title: str
-    groups: Mapping[str, Sequence[Call]]
-    known: str = ""
-    suggested: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[SuggestedCall]]
+    known_html: str = ""
+    suggested_values: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Move:
+class NextStepHint:
     """The next move, as the guide names it, and the one primary button.
 
     Attributes:
@@ -80,7 +80,7 @@ class Move:
     value: str = "#mt-bench"
 
 
-class Report:
+class ReportEditor:
     """The report of a running episode: its fields, and the rows that replies point to.
 
     Args:
@@ -90,150 +90,159 @@ class Report:
         columns: fields of its rows.
     """
 
-    columns: Sequence[Column] = ()
+    columns: Sequence[EditorColumn] = ()
 
     def __init__(self, visitor: Visitor) -> None:
         self.visitor = visitor
 
-    def offers(self) -> Sequence[Row]:
+    def suggested_rows(self) -> Sequence[EditorRow]:
         """Rows that the last answer, or the selected place, points to."""
         return ()
 
-    def offer_text(self, row: Row) -> str:
+    def format_suggested_row(self, row: EditorRow) -> str:
         """An offered row in a line."""
         return ", ".join(str(value) for value in row.values())
 
-    def filled_in(self, row: Row) -> Row:
+    def complete_row(self, row: EditorRow) -> EditorRow:
         """A row with what its other fields and the replies decide."""
         return row
 
-    def unfinished(self, row: Row) -> str:
+    def row_problem(self, row: EditorRow) -> str:
         """What is wrong with the form of a row; empty for nothing. Never whether it is right."""
         empty = [each.label for each in self.columns if row.get(each.name, "") == ""]
         return f"{empty[0]} is empty" if empty else ""
 
-    def action(self, rows: Sequence[Row]) -> Mapping[str, Any]:
+    def submit_action(self, rows: Sequence[EditorRow]) -> Mapping[str, Any]:
         """The action that hands in the report."""
         raise NotImplementedError
 
 
-class Scenes:
+class EnvironmentView:
     """The generic view of any environment, and what a view of one's own may replace.
 
     Args:
         environment: what is played.
 
     Attributes:
-        door, line, icon: name, one line and SVG paths, 24 × 24, of its door on the page.
-        mission: what a player is to do, in a sentence or two.
-        folder: with a `style.css` that is added to the page's; None for none.
+        link_title, line, icon: name, one line and SVG paths, 24 × 24, of its door on the page.
+        objective: what a player is to do, in a sentence or two.
+        style_folder: with a `style.css` that is added to the page's; None for none.
         reset_choices: reset arguments that are chosen in a form, by name.
     """
 
-    folder: Path | None = None
-    line = icon = ""
+    style_folder: Path | None = None
+    link_description = icon = ""
     reset_choices: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
-        self.door = environment.title
-        self.mission = environment.description
+        self.link_title = environment.title
+        self.objective = environment.description
 
     @cached_property
-    def demo(self) -> Playback | None:
+    def example_episode(self) -> Playback | None:
         """The finished play that the page opens on; by default the reference's."""
         environment = self.environment
-        reset = environment.tasks[default_tasks(environment)[-1]]
-        play = scripted(environment.policies["reference"], reset, environment)
+        reset = environment.tasks[default_task_names(environment)[-1]]
+        play = playback_of_policy(environment.policies["reference"], reset, environment)
         play.run_to_end(60.0)
         return play
 
     # What is drawn and said of a play. Until its last reply is `done`, from its replies alone.
 
-    def picture_html(
-        self, frames: Frames, reset: Mapping[str, Any], place: str = "", rows: Sequence[Row] = ()
+    def overview_html(
+        self,
+        steps: PlaybackSteps,
+        reset: Mapping[str, Any],
+        selection: str = "",
+        rows: Sequence[EditorRow] = (),
     ) -> str:
         """The picture of a play; empty for none.
 
         Args:
-            frames: its replies so far.
+            steps: its replies so far.
             reset: arguments that make the episode, to explain it after its end.
-            place: what is selected.
+            selection: what is selected.
             rows: the report so far.
         """
         return ""
 
-    def below_html(self, visitor: Visitor) -> str:
+    def details_html(self, visitor: Visitor) -> str:
         """What is drawn below the picture and the report."""
         return ""
 
-    def headline(self, frames: Frames) -> str:
+    def result_headline(self, steps: PlaybackSteps) -> str:
         """What a finished play came to, in a line."""
-        last = frames[-1].observation
+        last = steps[-1].observation
         return f"Score {float(last.get('reward') or 0.0):.2f}"
 
-    def story_html(self, frames: Frames, reset: Mapping[str, Any]) -> str:
+    def score_explanation_html(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
         """After the end: what was missed, with the call that shows it, and the score's parts."""
-        parts = self.environment.score_parts(frames[-1].observation) or {}
-        bars = [bar(words(n), v, f"{v:.2f}") for n, v in parts.items() if isinstance(v, float)]
+        parts = self.environment.score_components(steps[-1].observation) or {}
+        bars = [
+            bar_html(humanize(n), v, f"{v:.2f}") for n, v in parts.items() if isinstance(v, float)
+        ]
         counts = {name: value for name, value in parts.items() if not isinstance(value, float)}
-        return "".join(bars) + (facts(counts) if counts else "")
+        return "".join(bars) + (facts_html(counts) if counts else "")
 
     # What can be asked, and reported.
 
-    def ask(self, visitor: Visitor) -> Ask | None:
+    def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
         """Questions about the selected place; None where tools are called by form alone."""
         return None
 
-    def next_move(self, visitor: Visitor) -> Move:
+    def next_step_hint(self, visitor: Visitor) -> NextStepHint:
         """The move that the guide names before the report is begun."""
-        return Move("Choose a tool, fill in its form, and run it.")
+        return NextStepHint("Choose a tool, fill in its form, and run it.")
 
-    def report(self, visitor: Visitor) -> Report | None:
+    def report_editor(self, visitor: Visitor) -> ReportEditor | None:
         """The report of the visitor's episode; None where none is handed in."""
         return None
 
     # A step in words.
 
-    def describe(self, action: Mapping[str, Any]) -> str:
+    def describe_action(self, action: Mapping[str, Any]) -> str:
         """An action in one line; a recording may hold anything, so nothing is taken for granted."""
         try:
-            return call_text(*self.environment.tools.called(action))
+            return format_tool_call(*self.environment.tools.tool_call_of_action(action))
         except (TypeError, ValueError, AttributeError, LookupError):
-            return echo(action)
+            return truncated_repr(action)
 
-    def answer_html(self, observation: Mapping[str, Any]) -> str:
+    def reply_html(self, observation: Mapping[str, Any]) -> str:
         """A reply, without its status and message."""
-        answer = answer_of(self.environment, observation).items()
+        answer = tool_result_json(self.environment, observation).items()
         fields = {k: v for k, v in answer if k not in ("status", "message") and v}
         return result_html(fields) if fields else ""
 
 
-def answer_of(environment: Environment, observation: Mapping[str, Any]) -> dict[str, Any]:
+def tool_result_json(environment: Environment, observation: Mapping[str, Any]) -> dict[str, Any]:
     """What a model would be told of an observation, JSON-ready."""
     try:
-        return dict(environment.tools.answer(observation))
+        return dict(environment.tools.format_tool_result(observation))
     except LookupError:  # of a recording that cannot be read
         return dict(observation)
 
 
-def style_of_page(scenes: Scenes) -> str:
+def page_stylesheet(environment_view: EnvironmentView) -> str:
     """The page's style sheet, then the environment's."""
-    folders = [Path(__file__).with_name("static"), *([scenes.folder] if scenes.folder else [])]
+    folders = [
+        Path(__file__).with_name("static"),
+        *([environment_view.style_folder] if environment_view.style_folder else []),
+    ]
     files = [each / "style.css" for each in folders]
     return "\n".join(each.read_text(encoding="utf-8") for each in files if each.exists())
 
 
-def scenes_of(environment: Environment | None = None) -> Scenes:
+def environment_view_of(environment: Environment | None = None) -> EnvironmentView:
     """An environment's scenes, or the generic ones.
 
     Args:
         environment: None for the one that is served.
     """
     chosen = environment or get_environment()
-    return chosen.page or Scenes(chosen)
+    return chosen.debugger_view or EnvironmentView(chosen)
 
 
-def named(names: Sequence[str]) -> Choices:
+def options_of(names: Sequence[str]) -> Choices:
     """Names as options of a drop-down."""
-    return [(words(name), name) for name in names]
+    return [(humanize(name), name) for name in names]

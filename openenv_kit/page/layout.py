@@ -11,11 +11,11 @@ from pathlib import Path
 
 import gradio as gr
 
-from openenv_kit.episode_clients.websocket import Link
-from openenv_kit.page.components.elements import button
-from openenv_kit.page.environment_view import Scenes
-from openenv_kit.page.events import Page, html
-from openenv_kit.page.page_address import ARRIVED, address_of, arrive
+from openenv_kit.episode_clients.websocket import EpisodeClient
+from openenv_kit.page.components.elements import button_html
+from openenv_kit.page.environment_view import EnvironmentView
+from openenv_kit.page.events import Page, html_component
+from openenv_kit.page.page_address import READ_ADDRESS_JS, address_of_reset, open_page
 from openenv_kit.page.tabs import episodes, play, watch
 from openenv_kit.page.visitor import Visitor
 
@@ -25,121 +25,127 @@ IDLE_S = 3600
 
 
 @dataclass(frozen=True)
-class Door:
+class EnvironmentLink:
     """The way to an environment's page.
 
     Attributes:
-        scenes: the environment's.
+        environment_view: the environment's.
         href: its page, seen from this one; empty for this one.
     """
 
-    scenes: Scenes
+    environment_view: EnvironmentView
     href: str = ""
 
 
 def build_page(
-    scenes: Scenes,
+    environment_view: EnvironmentView,
     blocks: gr.Blocks,
-    doors: Sequence[Door] = (),
-    connect: Callable[[], Link] | None = None,
+    environment_links: Sequence[EnvironmentLink] = (),
+    connect: Callable[[], EpisodeClient] | None = None,
 ) -> Page:
     """Doors, status line, tabs and events, inside the Gradio blocks that are being built.
 
     Args:
-        scenes: the environment's.
+        environment_view: the environment's.
         blocks: these.
-        doors: to the pages of this server, this one's among them.
+        environment_links: to the pages of this server, this one's among them.
         connect: opens the session that a visitor's episode is played in; None for in process.
     """
-    bridge = html(
-        header_html(scenes, doors or [Door(scenes)]),
+    bridge = html_component(
+        header_html(environment_view, environment_links or [EnvironmentLink(environment_view)]),
         js_on_load="".join(each.read_text(encoding="utf-8") for each in SCRIPTS),
         elem_id="mt-header",
     )
-    first = Visitor(scenes.environment, connect)
+    first = Visitor(environment_view.environment, connect)
     state = gr.State(first, time_to_live=IDLE_S, delete_callback=Visitor.clear)
-    page = Page(scenes, state, bridge)
+    page = Page(environment_view, state, bridge)
     page.add_view("status", status_html)
     with gr.Tabs(elem_id="mt-tabs"):
         with gr.Tab("Play", id="play"):
-            play.build(page)
+            play.build_play_tab(page)
         with gr.Tab("Episodes", id="episodes"):
-            episodes.build_episode(page)
+            episodes.build_episodes_tab(page)
         with gr.Tab("Watch", id="watch"):
-            watch.build(page)
+            watch.build_watch_tab(page)
     arrival = gr.Textbox(visible=False)
     # A click on a button that starts an episode changes everything.
-    page.on_load(blocks.load, partial(arrive, scenes), arrival, ARRIVED)
-    page.on_bridge(bridge.yes, _yes, page.views)
-    page.on_bridge(bridge.no, _no, ["status"])
-    page.on_bridge(bridge.next_episode, partial(play.next_episode, scenes), page.views)
+    page.on_load(blocks.load, partial(open_page, environment_view), arrival, READ_ADDRESS_JS)
+    page.on_page_event(bridge.yes, _confirm_action, page.views)
+    page.on_page_event(bridge.no, _cancel_confirmation, ["status"])
+    page.on_page_event(
+        bridge.next_episode, partial(play.start_next_episode, environment_view), page.views
+    )
     for add_event in page.events:
         add_event()
     return page
 
 
-def _yes(visitor: Visitor, _: object) -> None:
-    asked, visitor.question = visitor.question, None
+def _confirm_action(visitor: Visitor, _: object) -> None:
+    asked, visitor.pending_confirmation = visitor.pending_confirmation, None
     if asked is not None:
-        asked.act(visitor)
+        asked.on_confirm(visitor)
 
 
-def _no(visitor: Visitor, _: object) -> None:
-    visitor.question = None
+def _cancel_confirmation(visitor: Visitor, _: object) -> None:
+    visitor.pending_confirmation = None
 
 
-def header_html(scenes: Scenes, doors: Sequence[Door]) -> str:
+def header_html(
+    environment_view: EnvironmentView, environment_links: Sequence[EnvironmentLink]
+) -> str:
     """The doors, a name and a line each, and the switch between light and dark."""
     return (
-        f'<header class="mt-head"><h1 class="mt-unseen">{escape(scenes.environment.title)}</h1>'
-        f'<nav class="mt-doors" aria-label="Environments">{"".join(map(_door_html, doors))}</nav>'
-        f"{button('theme', '', 'Light / dark', style='link')}</header>"
+        f'<header class="mt-head"><h1 class="mt-unseen">{escape(environment_view.environment.title)}</h1>'
+        f'<nav class="mt-doors" aria-label="Environments">{"".join(map(_environment_link_html, environment_links))}</nav>'
+        f"{button_html('theme', '', 'Light / dark', style='link')}</header>"
     )
 
 
-def _door_html(door: Door) -> str:
+def _environment_link_html(link: EnvironmentLink) -> str:
     """A link to an environment; the script adds the step of an episode that runs there."""
-    here = "" if door.href else ' aria-current="page"'
+    here = "" if link.href else ' aria-current="page"'
     return (
-        f'<a class="mt-door" href="{escape(door.href or "./")}"{here}>'
-        f'<svg viewBox="0 0 24 24" aria-hidden="true">{door.scenes.icon}</svg>'
-        f"<b>{escape(door.scenes.door)}<em></em></b><span>{escape(door.scenes.line)}</span></a>"
+        f'<a class="mt-door" href="{escape(link.href or "./")}"{here}>'
+        f'<svg viewBox="0 0 24 24" aria-hidden="true">{link.environment_view.icon}</svg>'
+        f"<b>{escape(link.environment_view.link_title)}<em></em></b><span>{escape(link.environment_view.link_description)}</span></a>"
     )
 
 
-def status_html(scenes: Scenes, visitor: Visitor) -> str:
+def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     """The guide: how far the episode is, the next move with its button, and what is asked first."""
-    kept, address = visitor.kept(), {}
-    if visitor.started:
-        address = address_of(scenes.environment.name, visitor.reset) | {"place": visitor.place}
+    kept, address = visitor.to_saved_json(), {}
+    if visitor.has_episode:
+        address = address_of_reset(environment_view.environment.name, visitor.reset) | {
+            "place": visitor.selection
+        }
     own = f'data-kept="{escape(kept)}" data-address="{escape(json.dumps(address))}"'
-    if not visitor.started:
+    if not visitor.has_episode:
         problem = f'<p class="bad" role="status">{escape(visitor.problem)}</p>'
         return f'<div class="mt-status" {own}>{problem if visitor.problem else ""}</div>'
-    move = play.next_move(scenes, visitor)
-    most = int(visitor.progress.get("max_steps") or 0)
-    share = 100 * visitor.steps / (most or 1)
+    move = play.next_step_hint(environment_view, visitor)
+    most = int(visitor.episode_state.get("max_steps") or 0)
+    share = 100 * visitor.step_count / (most or 1)
     budget = (
         f'<span class="mt-budget"><i><b style="width:{min(share, 100):.0f}%"></b></i>'
-        f"step {visitor.steps} of {most}</span>"
+        f"step {visitor.step_count} of {most}</span>"
     )
     said = visitor.problem or move.text
     kind = "bad" if visitor.problem else ""
-    asked = visitor.question is not None  # whose button is then the one to press
-    primary = "" if asked else button(move.event, move.value, move.label, style="primary")
+    asked = visitor.pending_confirmation is not None  # whose button is then the one to press
+    primary = "" if asked else button_html(move.event, move.value, move.label, style="primary")
     return (
         f'<div class="mt-status" {own}><div>{budget}</div>'
         f'<p class="{kind}" role="status" aria-live="polite">{escape(said)}</p>'
-        f"{primary}{_question_html(visitor)}</div>"
+        f"{primary}{_confirmation_html(visitor)}</div>"
     )
 
 
-def _question_html(visitor: Visitor) -> str:
-    asked = visitor.question
+def _confirmation_html(visitor: Visitor) -> str:
+    asked = visitor.pending_confirmation
     if asked is None:
         return ""
     return (
         f'<section class="mt-question" role="alertdialog" aria-label="{escape(asked.text)}">'
-        f"<p>{escape(asked.text)}</p>{button('no', '', 'Go back', style='primary')}"
-        f"{button('yes', '', asked.label)}</section>"
+        f"<p>{escape(asked.text)}</p>{button_html('no', '', 'Go back', style='primary')}"
+        f"{button_html('yes', '', asked.button_label)}</section>"
     )

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from openenv_kit.environment import Environment
-from openenv_kit.page.environment_view import Scenes
-from openenv_kit.page.events import ask_first
+from openenv_kit.page.environment_view import EnvironmentView
+from openenv_kit.page.events import confirm_before_ending
 from openenv_kit.page.visitor import Visitor
 
-ARRIVED = """(state) => {
+READ_ADDRESS_JS = """(state) => {
   const query = Object.fromEntries(new URLSearchParams(location.search));
   let kept = '';
   try { kept = sessionStorage.getItem(`mt-play:${location.pathname}`) || ''; } catch { /* none */ }
@@ -19,42 +19,46 @@ ARRIVED = """(state) => {
 }"""
 """Runs in the page before its first question; what it returns is what `arrive` is told."""
 
-EPISODE = ("task", "seed", "reset")
+EPISODE_PARAMETERS = ("task", "seed", "reset")
 """Parts of an address that decide the episode."""
 
 
-def arrive(scenes: Scenes, visitor: Visitor, sent: object) -> None:
+def open_page(environment_view: EnvironmentView, visitor: Visitor, browser_state: object) -> None:
     """Give a visitor the episode that they left, the one that they come for, or the opening.
 
     A link to another episode than the running one is a question: it would end that.
 
     Args:
-        scenes: the environment's.
+        environment_view: the environment's.
         visitor: new.
-        sent: JSON with the address' `query`, and what the browser `kept` of a running episode.
+        browser_state: JSON with the address' `query`, and what the browser `kept` of a running episode.
             Anything else is as if none of it were known.
 
     Raises:
         Unsure: the link is to another episode than the running one.
     """
-    query, kept = _read(sent)
+    query, kept = _parse_browser_state(browser_state)
     visitor.clear()
-    visitor.arrived = True
-    asked = reset_of(scenes, query)
-    back = bool(kept) and visitor.restore(kept)
-    here = address_of(scenes.environment.name, visitor.reset)
-    same = back and all(query.get(name, here[name]) == here[name] for name in EPISODE)
+    visitor.is_page_loaded = True
+    asked = reset_from_address(environment_view, query)
+    back = bool(kept) and visitor.restore_saved(kept)
+    here = address_of_reset(environment_view.environment.name, visitor.reset)
+    same = back and all(query.get(name, here[name]) == here[name] for name in EPISODE_PARAMETERS)
     if asked and not back:
-        visitor.start(**asked)
-    if not visitor.started:
-        visitor.demo = scenes.demo.again() if scenes.demo else None
+        visitor.start_episode(**asked)
+    if not visitor.has_episode:
+        visitor.example_episode = (
+            environment_view.example_episode.copy() if environment_view.example_episode else None
+        )
     elif asked and back and not same:
-        ask_first(visitor, "This link starts another one, which", lambda v: v.start(**asked))
+        confirm_before_ending(
+            visitor, "This link starts another one, which", lambda v: v.start_episode(**asked)
+        )
     else:
-        visitor.place = query.get("place", visitor.place)
+        visitor.selection = query.get("place", visitor.selection)
 
 
-def _read(text: object) -> tuple[dict[str, str], str]:
+def _parse_browser_state(text: object) -> tuple[dict[str, str], str]:
     try:
         said = json.loads(str(text))
         query = {str(name): str(value) for name, value in said["query"].items()}
@@ -63,39 +67,45 @@ def _read(text: object) -> tuple[dict[str, str], str]:
         return {}, ""
 
 
-def reset_of_task(environment: Environment, name: str) -> Mapping[str, Any]:
+def reset_of_named_task(environment: Environment, name: str) -> Mapping[str, Any]:
     """Arguments of the reset of a named task."""
     return environment.tasks.get(name, {"task_id": name})
 
 
-def next_reset(scenes: Scenes, visitor: Visitor) -> Mapping[str, Any]:
+def choose_next_reset(environment_view: EnvironmentView, visitor: Visitor) -> Mapping[str, Any]:
     """An episode that the visitor has neither seen nor played."""
-    environment = scenes.environment
-    shown = scenes.demo.reset.get("task_id") if scenes.demo else None
-    seen = {*visitor.finished, shown, visitor.task_id}
+    environment = environment_view.environment
+    shown = (
+        environment_view.example_episode.reset.get("task_id")
+        if environment_view.example_episode
+        else None
+    )
+    seen = {*visitor.finished_task_ids, shown, visitor.task_id}
     fresh = [name for name in environment.tasks if name not in seen]
     splits = environment.splits
     if fresh or not splits.names():
         return environment.tasks[(fresh or list(environment.tasks))[0]]
     split = splits.names()[0]
-    return splits.task(split, len(visitor.finished) % splits.size(split)).reset_arguments()
+    return splits.task(split, len(visitor.finished_task_ids) % splits.size(split)).reset_arguments()
 
 
-def reset_of(scenes: Scenes, query: Mapping[str, str]) -> dict[str, Any]:
+def reset_from_address(
+    environment_view: EnvironmentView, address_parameters: Mapping[str, str]
+) -> dict[str, Any]:
     """Arguments of the reset that an address names; empty where it names no episode."""
     reset: dict[str, Any] = {}
-    if query.get("task"):
-        reset |= reset_of_task(scenes.environment, query["task"])
-    if query.get("seed", "").lstrip("-").isdecimal():
-        reset["seed"] = int(query["seed"])
+    if address_parameters.get("task"):
+        reset |= reset_of_named_task(environment_view.environment, address_parameters["task"])
+    if address_parameters.get("seed", "").lstrip("-").isdecimal():
+        reset["seed"] = int(address_parameters["seed"])
     try:
-        more = json.loads(query.get("reset") or "{}")
+        more = json.loads(address_parameters.get("reset") or "{}")
     except (ValueError, RecursionError):
         more = {}
     return {**reset, **({str(n): v for n, v in more.items()} if isinstance(more, dict) else {})}
 
 
-def address_of(environment: str, reset: Mapping[str, Any]) -> dict[str, str]:
+def address_of_reset(environment: str, reset: Mapping[str, Any]) -> dict[str, str]:
     """An episode as parts of an address; inverse of `reset_of`."""
     rest = {n: v for n, v in reset.items() if n not in ("task_id", "seed") and v is not None}
     parts = {"environment": environment, "task": str(reset.get("task_id") or "")}

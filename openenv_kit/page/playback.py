@@ -13,40 +13,45 @@ from openenv_kit.environment import (
     Environment,
     Reply,
     Session,
-    environments,
+    find_environment_entry_points,
     get_environment,
 )
-from openenv_kit.episode_clients.websocket import seen_of
+from openenv_kit.episode_clients.websocket import observation_json_from_reply
 from openenv_kit.errors import ConfigurationError, KitError
-from openenv_kit.recordings.format import RecordedRun, RecordingError, digest_of, runs_in
+from openenv_kit.recordings.format import (
+    RecordedRun,
+    RecordingError,
+    compute_reply_digest,
+    parse_runs,
+)
 from openenv_kit.rollouts.policies import Policy
-from openenv_kit.rollouts.run_policy import moves
+from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.sealed_split import is_sealed_split
-from openenv_kit.serving.openenv_adapter import begin
-from openenv_kit.serving.settings import settings
+from openenv_kit.serving.openenv_adapter import reset_within_limits
+from openenv_kit.serving.settings import current_settings
 
-MAX_FRAMES = 600
+MAX_PLAYBACK_STEPS = 600
 """More than an episode may have steps."""
-MAX_RUN = 900_000
+MAX_RUN_CHARACTERS = 900_000
 """Longest run that the page is sent, in characters: less than a message to the server may have."""
-AT_ONCE_S = 2.0
+MAX_ADVANCE_S = 2.0
 """Longest time for which a player moves on before the page answers, in seconds."""
 
 
 @dataclass(frozen=True)
-class Frame:
+class PlaybackStep:
     """One moment of a play.
 
     Attributes:
         action: what the player did; empty for the reset.
         observation: the reply to it.
-        same: for a recorded run, whether the reply is the recorded one.
+        matches_recording: for a recorded run, whether the reply is the recorded one.
         elapsed_s: seconds that the environment took for the step, where they were measured.
     """
 
     action: Mapping[str, Any]
     observation: Mapping[str, Any]
-    same: bool | None = None
+    matches_recording: bool | None = None
     elapsed_s: float = 0.0
 
 
@@ -60,21 +65,21 @@ class Playback:
         environment: what is played.
 
     Attributes:
-        at: index of the frame looked at.
-        finished: whether the player will make no more moves.
+        index: index of the frame looked at.
+        is_finished: whether the player will make no more moves.
     """
 
     def __init__(
         self,
         player: str,
-        source: Iterator[Frame],
+        source: Iterator[PlaybackStep],
         reset: Mapping[str, Any],
         environment: Environment,
     ) -> None:
         self.player = player
-        self.frames: list[Frame] = []
-        self.at = -1
-        self.finished = False
+        self.steps: list[PlaybackStep] = []
+        self.index = -1
+        self.is_finished = False
         self.reset = dict(reset)
         self.environment = environment
         self._source = source
@@ -86,49 +91,49 @@ class Playback:
         return str(self.reset.get("task_id") or "episode")
 
     @property
-    def so_far(self) -> list[Frame]:
+    def visible_steps(self) -> list[PlaybackStep]:
         """The frames up to the one looked at."""
-        return self.frames[: self.at + 1]
+        return self.steps[: self.index + 1]
 
     def advance(self) -> None:
         """Look at the next frame; the player moves if there is none yet."""
-        if self.at + 1 == len(self.frames) and not self.finished:
-            frame = next(self._source, None) if len(self.frames) < MAX_FRAMES else None
-            self.finished |= frame is None or bool(frame.observation.get("done"))
-            self.frames += [frame] if frame else []
-        self.at = min(self.at + 1, len(self.frames) - 1)
+        if self.index + 1 == len(self.steps) and not self.is_finished:
+            frame = next(self._source, None) if len(self.steps) < MAX_PLAYBACK_STEPS else None
+            self.is_finished |= frame is None or bool(frame.observation.get("done"))
+            self.steps += [frame] if frame else []
+        self.index = min(self.index + 1, len(self.steps) - 1)
 
-    def go(self, index: int) -> None:
+    def seek(self, index: int) -> None:
         """Look at a frame by its index; one beyond either end means that end."""
-        self.at = min(max(index, 0), len(self.frames) - 1)
+        self.index = min(max(index, 0), len(self.steps) - 1)
 
-    def look(self, at: object) -> None:
+    def handle_navigation(self, target: object) -> None:
         """Look where a click says: at a frame, or `on` by one, or at the `end`.
 
         A call past the page may hold anything, which changes nothing.
         """
-        if at == "on":
+        if target == "on":
             self.advance()
-        elif at == "end":
+        elif target == "end":
             self.run_to_end()
-        elif str(at).isdecimal():
-            self.go(int(str(at)[:9]))
+        elif str(target).isdecimal():
+            self.seek(int(str(target)[:9]))
 
-    def run_to_end(self, at_once_s: float = AT_ONCE_S) -> None:
+    def run_to_end(self, max_advance_s: float = MAX_ADVANCE_S) -> None:
         """Let the player move on to the end, or for so long, and look at the last frame."""
-        until = time.monotonic() + at_once_s
-        self.at = len(self.frames) - 1
-        while not self.finished and time.monotonic() < until:
+        until = time.monotonic() + max_advance_s
+        self.index = len(self.steps) - 1
+        while not self.is_finished and time.monotonic() < until:
             self.advance()
 
-    def again(self) -> Playback:
+    def copy(self) -> Playback:
         """The same frames for another visitor, who looks at the last one."""
-        copy = Playback(self.player, iter(self.frames), self.reset, self.environment)
+        copy = Playback(self.player, iter(self.steps), self.reset, self.environment)
         copy.run_to_end()
         return copy
 
 
-def scripted(
+def playback_of_policy(
     policy: Policy, reset: Mapping[str, Any], environment: Environment | None = None
 ) -> Playback:
     """A scripted policy on the episode that a reset makes, in a session of its own.
@@ -139,17 +144,19 @@ def scripted(
     chosen = environment or get_environment()
     session, opening = open_session(reset, chosen)
 
-    def frames() -> Iterator[Frame]:
-        yield Frame({}, seen_of(opening))
+    def frames() -> Iterator[PlaybackStep]:
+        yield PlaybackStep({}, observation_json_from_reply(opening))
         began = time.perf_counter()
-        for action, reply in moves(session, policy, opening):
-            yield Frame(action, seen_of(reply), elapsed_s=time.perf_counter() - began)
+        for action, reply in iter_policy_steps(session, policy, opening):
+            yield PlaybackStep(
+                action, observation_json_from_reply(reply), elapsed_s=time.perf_counter() - began
+            )
             began = time.perf_counter()
 
     return Playback(policy.name, frames(), reset, chosen)
 
 
-def recorded(run: RecordedRun, environment: Environment | None = None) -> Playback:
+def playback_of_recording(run: RecordedRun, environment: Environment | None = None) -> Playback:
     """A recorded run, played again step by step as it is looked at, beside the recording.
 
     Raises:
@@ -157,7 +164,7 @@ def recorded(run: RecordedRun, environment: Environment | None = None) -> Playba
     """
     chosen = environment or get_environment()
     if not set(run.versions) <= set(chosen.versions):
-        fitting = (get_environment(name) for name in environments())
+        fitting = (get_environment(name) for name in find_environment_entry_points())
         home = [each.title for each in fitting if set(run.versions) <= set(each.versions)]
         where = f"It is one of {' or '.join(home)}: open it there." if home else ""
         raise RecordingError(f"This is not a run of {chosen.title}. {where}".strip())
@@ -168,28 +175,28 @@ def recorded(run: RecordedRun, environment: Environment | None = None) -> Playba
         reason = str(problem) if isinstance(problem, KitError) else "its reset is unreadable"
         raise RecordingError(f"The run cannot be played again: {reason}") from None
 
-    def frames() -> Iterator[Frame]:
-        seen = seen_of(opening)
-        yield Frame({}, seen, digest_of(seen) == run.digest)
+    def frames() -> Iterator[PlaybackStep]:
+        seen = observation_json_from_reply(opening)
+        yield PlaybackStep({}, seen, compute_reply_digest(seen) == run.digest)
         for step in run.steps:
             try:
-                seen = seen_of(session.step(step.action))
+                seen = observation_json_from_reply(session.step(step.action))
             except (TypeError, AttributeError, ValueError):
                 message = "The recording holds an action that cannot be read; it ends here."
-                yield Frame(
+                yield PlaybackStep(
                     {"unreadable": step.action}, {"status": ERROR, "message": message}, False
                 )
                 return
-            same = digest_of(seen) == step.digest
-            yield Frame(step.action, seen, same, elapsed_s=step.elapsed_s)
+            same = compute_reply_digest(seen) == step.digest
+            yield PlaybackStep(step.action, seen, same, elapsed_s=step.elapsed_s)
 
     playback = Playback(str(run.player), frames(), reset, chosen)
     playback.run_to_end()
-    playback.go(0)
+    playback.seek(0)
     return playback
 
 
-def run_of(text: str) -> tuple[RecordedRun, str]:
+def parse_first_run(text: str) -> tuple[RecordedRun, str]:
     """The first run of a recording's text.
 
     Returns:
@@ -198,9 +205,11 @@ def run_of(text: str) -> tuple[RecordedRun, str]:
     Raises:
         RecordingError: too large, or nothing of it is a recording; says which line.
     """
-    if len(text) > MAX_RUN:
-        raise RecordingError(f"The run has {len(text):,} characters; allowed: {MAX_RUN:,}.")
-    runs, broken = runs_in(text)
+    if len(text) > MAX_RUN_CHARACTERS:
+        raise RecordingError(
+            f"The run has {len(text):,} characters; allowed: {MAX_RUN_CHARACTERS:,}."
+        )
+    runs, broken = parse_runs(text)
     if not runs:
         raise broken or RecordingError("The file holds no run.")
     return runs[0], f"{broken} What stands before it is shown." if broken else ""
@@ -215,14 +224,14 @@ def open_session(reset: Mapping[str, Any], environment: Environment) -> tuple[Se
     if is_sealed_split(reset.get("split")):
         # Nothing played here is counted, and whoever looks on would see the task's data.
         raise ConfigurationError("Sealed tasks can be neither watched nor played again here.")
-    session = environment.session()
-    reply = begin(environment, session, reset, settings())
+    session = environment.create_session()
+    reply = reset_within_limits(environment, session, reset, current_settings())
     if reply.status == ERROR:
         raise ConfigurationError(reply.message)
     return session, reply
 
 
-def call_text(name: str, arguments: object) -> str:
+def format_tool_call(name: str, arguments: object) -> str:
     """A tool call in one line; arguments that are not an object are shown as they came."""
     if not isinstance(arguments, Mapping):
         return f"{name}({arguments})"

@@ -10,30 +10,34 @@ from dataclasses import dataclass
 from typing import Any
 
 from openenv_kit.environment import ERROR, Environment, get_environment
-from openenv_kit.episode_clients.websocket import InProcess, Link, Seen
+from openenv_kit.episode_clients.websocket import (
+    EpisodeClient,
+    JsonInProcessEpisode,
+    ObservationJson,
+)
 from openenv_kit.errors import ServerError
-from openenv_kit.page.components.row_editor import Row
-from openenv_kit.page.playback import Frame, Playback
+from openenv_kit.page.components.row_editor import EditorRow
+from openenv_kit.page.playback import Playback, PlaybackStep
 
-MAX_KEPT = 200_000
+MAX_SAVED_CHARACTERS = 200_000
 """Characters of a running episode that the browser keeps."""
-REPLAY_S = 10.0
+MAX_RESTORE_S = 10.0
 """Longest time for which an episode that the browser kept is played again, in seconds."""
 
 
 @dataclass(eq=False)
-class Unsure(Exception):
+class ConfirmationRequired(Exception):
     """Raised by an act that would throw something away: the visitor is asked first.
 
     Attributes:
         text: what would be lost.
-        label: of the button that does it.
-        act: does it.
+        button_label: of the button that does it.
+        on_confirm: does it.
     """
 
     text: str
-    label: str
-    act: Callable[[Visitor], Any]
+    button_label: str
+    on_confirm: Callable[[Visitor], Any]
 
 
 class Visitor:
@@ -47,32 +51,34 @@ class Visitor:
         connect: opens the session that the episode is played in; None for one in process.
 
     Attributes:
-        turn: held by whatever is done for this visitor, one after the other.
+        lock: held by whatever is done for this visitor, one after the other.
         away: whether no connection of theirs is open any more, since one was.
-        arrived: whether the page was loaded for this visitor; not so for a forgotten one.
+        is_page_loaded: whether the page was loaded for this visitor; not so for a forgotten one.
         reset: arguments of the running episode's reset.
-        frames: its replies, the reset's first, each with what was done; empty before the first.
-        progress: `task_id` and `max_steps`, as the server told them.
-        place: what is selected on the picture; empty for nothing.
-        tool: the one whose form is open; empty for the first.
-        rows: the report, as far as it is filled in.
+        playback_steps: its replies, the reset's first, each with what was done; empty before the first.
+        episode_state: `task_id` and `max_steps`, as the server told them.
+        selection: what is selected on the picture; empty for nothing.
+        selected_tool: the one whose form is open; empty for the first.
+        report_rows: the report, as far as it is filled in.
         finished: task ids of episodes that were played to their end.
         problem: what the status line says before all else; empty for nothing.
-        question: what is asked, if anything.
-        demo: the finished play that the page opens on; None once the visitor plays.
+        pending_confirmation: what is asked, if anything.
+        example_episode: the finished play that the page opens on; None once the visitor plays.
         playback: whom they watch, if anybody.
     """
 
-    away = False
+    is_disconnected = False
     playback: Playback | None = None
 
     def __init__(
-        self, environment: Environment | None = None, connect: Callable[[], Link] | None = None
+        self,
+        environment: Environment | None = None,
+        connect: Callable[[], EpisodeClient] | None = None,
     ) -> None:
         self.environment = environment or get_environment()
-        self.connect = connect or (lambda: InProcess(self.environment))
-        self.turn = asyncio.Lock()
-        self._link: Link | None = None
+        self.connect = connect or (lambda: JsonInProcessEpisode(self.environment))
+        self.lock = asyncio.Lock()
+        self._client: EpisodeClient | None = None
         self.clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Visitor:
@@ -81,49 +87,49 @@ class Visitor:
 
     def clear(self) -> None:
         """Forget everything; also how a visitor who left is freed."""
-        if self._link is not None:
-            self._link.close()
-        self._link = None
+        if self._client is not None:
+            self._client.close()
+        self._client = None
         if self.playback is not None:
-            self.playback.finished = True  # one that is being played again stops
-        self.arrived = False
+            self.playback.is_finished = True  # one that is being played again stops
+        self.is_page_loaded = False
         self.playback = None
-        self.demo: Playback | None = None
+        self.example_episode: Playback | None = None
         self.problem = ""
-        self.question: Unsure | None = None
-        self.finished: list[str] = []
+        self.pending_confirmation: ConfirmationRequired | None = None
+        self.finished_task_ids: list[str] = []
         self.reset: dict[str, Any] = {}
-        self.frames: list[Frame] = []
-        self.progress: Seen = {}
-        self.place = self.tool = ""
-        self.rows: list[Row] = []
+        self.playback_steps: list[PlaybackStep] = []
+        self.episode_state: ObservationJson = {}
+        self.selection = self.selected_tool = ""
+        self.report_rows: list[EditorRow] = []
 
     @property
-    def started(self) -> bool:
+    def has_episode(self) -> bool:
         """Whether an episode was started."""
-        return bool(self.frames)
+        return bool(self.playback_steps)
 
     @property
-    def reply(self) -> Mapping[str, Any]:
+    def last_observation(self) -> Mapping[str, Any]:
         """The last observation; empty before the first reset."""
-        return self.frames[-1].observation if self.frames else {}
+        return self.playback_steps[-1].observation if self.playback_steps else {}
 
     @property
-    def over(self) -> bool:
+    def is_done(self) -> bool:
         """Whether the episode has ended."""
-        return bool(self.reply.get("done"))
+        return bool(self.last_observation.get("done"))
 
     @property
-    def steps(self) -> int:
+    def step_count(self) -> int:
         """Steps taken."""
-        return max(len(self.frames) - 1, 0)
+        return max(len(self.playback_steps) - 1, 0)
 
     @property
     def task_id(self) -> str:
         """Of the running episode."""
-        return str(self.progress.get("task_id") or "")
+        return str(self.episode_state.get("task_id") or "")
 
-    def start(self, /, **reset: Any) -> Seen:
+    def start_episode(self, /, **reset: Any) -> ObservationJson:
         """Start an episode; a reset that fails leaves the running one and sets `problem`."""
         link = self.connect()
         reply = link.reset(reset)
@@ -131,88 +137,91 @@ class Visitor:
             link.close()
             self.problem = str(reply["message"])
             return reply
-        if self._link is not None:
-            self._link.close()
-        self._link, self.reset, self.demo = link, reset, None
-        self.progress = link.state()
-        self.frames = [Frame({}, reply)]
-        self.place, self.rows, self.question, self.problem = "", [], None, ""
+        if self._client is not None:
+            self._client.close()
+        self._client, self.reset, self.example_episode = link, reset, None
+        self.episode_state = link.state()
+        self.playback_steps = [PlaybackStep({}, reply)]
+        self.selection, self.report_rows, self.pending_confirmation, self.problem = "", [], None, ""
         return reply
 
-    def call(self, tool: str, arguments: Mapping[str, Any]) -> Seen:
+    def call_tool(self, tool: str, arguments: Mapping[str, Any]) -> ObservationJson:
         """Call a tool, as one step of the episode.
 
         Raises:
             ToolArgumentError: a call that cannot be made into an action; it costs no step.
         """
-        return self.step(self.environment.tools.action(tool, arguments))
+        return self.step(self.environment.tools.build_action(tool, arguments))
 
-    def step(self, action: Mapping[str, Any]) -> Seen:
+    def step(self, action: Mapping[str, Any]) -> ObservationJson:
         """Take one step; after the end it only sets `problem`.
 
         Raises:
             ServerError: no episode was started, or the server did not answer.
         """
-        if self._link is None:
+        if self._client is None:
             raise ServerError("No episode is running.")
-        self.question = None
-        if self.over:
+        self.pending_confirmation = None
+        if self.is_done:
             self.problem = "This episode is over."
-            return dict(self.reply)
+            return dict(self.last_observation)
         begun = time.perf_counter()
         try:
-            answer = self._link.step(action)
+            answer = self._client.step(action)
         except ServerError:  # an idle session was ended: the same steps lead to the same place
-            self._link.close()
-            self._link = self.connect()
-            self._link.reset(self.reset)
-            for frame in self.frames[1:]:
-                self._link.step(frame.action)
-            answer = self._link.step(action)
-        self.frames = [
-            *self.frames,
-            Frame(dict(action), answer, elapsed_s=time.perf_counter() - begun),
+            self._client.close()
+            self._client = self.connect()
+            self._client.reset(self.reset)
+            for frame in self.playback_steps[1:]:
+                self._client.step(frame.action)
+            answer = self._client.step(action)
+        self.playback_steps = [
+            *self.playback_steps,
+            PlaybackStep(dict(action), answer, elapsed_s=time.perf_counter() - begun),
         ]
         self.problem = str(answer["message"]) if answer["status"] == ERROR else ""
-        if answer.get("done") and self.task_id not in self.finished:
-            self.finished = [*self.finished, self.task_id]
+        if answer.get("done") and self.task_id not in self.finished_task_ids:
+            self.finished_task_ids = [*self.finished_task_ids, self.task_id]
         return answer
 
-    def kept(self) -> str:
+    def to_saved_json(self) -> str:
         """What makes all of this again, as JSON for the browser; empty where there is nothing."""
-        if not self.frames:
+        if not self.playback_steps:
             return ""
-        score = float(self.reply.get("reward") or 0.0)
+        score = float(self.last_observation.get("reward") or 0.0)
         text = json.dumps(
             {
                 "reset": self.reset,
-                "actions": [each.action for each in self.frames[1:]],
-                "place": self.place,
-                "rows": self.rows,
-                "finished": self.finished,
-                "said": f"score {score:.2f}" if self.over else f"step {self.steps}",
+                "actions": [each.action for each in self.playback_steps[1:]],
+                "place": self.selection,
+                "rows": self.report_rows,
+                "finished": self.finished_task_ids,
+                "said": f"score {score:.2f}" if self.is_done else f"step {self.step_count}",
             },
             separators=(",", ":"),
             default=str,
         )
-        return text if len(text) <= MAX_KEPT else ""
+        return text if len(text) <= MAX_SAVED_CHARACTERS else ""
 
-    def restore(self, kept: object) -> bool:
+    def restore_saved(self, saved_json: object) -> bool:
         """Go on with what a browser kept, which may hold anything; returns whether it did."""
         try:
-            said = json.loads(str(kept))
+            said = json.loads(str(saved_json))
             reset, actions = dict(said["reset"]), [dict(each) for each in said["actions"]]
             place, rows = str(said["place"]), [dict(each) for each in said["rows"]]
             finished = [str(each) for each in said["finished"]]
         except (ValueError, TypeError, LookupError, RecursionError):
             return False
-        self.finished = finished
-        if self.start(**{str(name): value for name, value in reset.items()})["status"] == ERROR:
+        self.finished_task_ids = finished
+        if (
+            self.start_episode(**{str(name): value for name, value in reset.items()})["status"]
+            == ERROR
+        ):
             return False
-        deadline = time.monotonic() + REPLAY_S
+        deadline = time.monotonic() + MAX_RESTORE_S
         for action in actions:
-            if self.over or self.away or time.monotonic() > deadline:
+            if self.is_done or self.is_disconnected or time.monotonic() > deadline:
                 break
             self.step(action)
-        self.place, self.rows, self.problem = place, rows, ""
+        self.selection, self.report_rows, self.problem = place, rows, ""
         return True

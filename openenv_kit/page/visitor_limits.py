@@ -29,7 +29,7 @@ JOIN, DATA = f"{API}/queue/join", f"{API}/queue/data"
 HEARTBEAT = f"{API}/heartbeat/"
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-MAX_UNREAD_EACH = 16
+MAX_UNREAD_PER_VISITOR = 16
 MAX_UNREAD = 192
 """Answers of all visitors that wait to be read, or are being made."""
 READ_TIMEOUT_S = 60.0
@@ -37,21 +37,21 @@ READ_TIMEOUT_S = 60.0
 
 
 @dataclass(eq=False)
-class Seat:
+class VisitorSlot:
     """One visitor's place.
 
     Attributes:
-        streams: open connections for answers.
-        open: connections of any kind; a visitor with one is there.
-        leaving: the timer that forgets a visitor who left.
+        stream_count: open connections for answers.
+        connection_count: connections of any kind; a visitor with one is there.
+        forget_timer: the timer that forgets a visitor who left.
     """
 
-    streams: int = 0
-    open: int = 0
-    leaving: asyncio.TimerHandle | None = None
+    stream_count: int = 0
+    connection_count: int = 0
+    forget_timer: asyncio.TimerHandle | None = None
 
 
-class Refusal(HTTPException):
+class PageRequestError(HTTPException):
     """A request that is answered here; `detail` says why. Busy ones may be tried again."""
 
     def __init__(self, status: int, detail: str) -> None:
@@ -59,7 +59,7 @@ class Refusal(HTTPException):
         super().__init__(status, detail, later)
 
 
-class VisitorGate:
+class VisitorLimits:
     """Middleware inside the page's app.
 
     Args:
@@ -74,7 +74,7 @@ class VisitorGate:
         self._blocks = blocks
         self._max_visitors = max_visitors
         self._grace_s = grace_s
-        self._seats: OrderedDict[str, Seat] = OrderedDict()
+        self._slots: OrderedDict[str, VisitorSlot] = OrderedDict()
         """Who asked last stands last."""
         self._joining = asyncio.Lock()
         self._forgetting: set[asyncio.Task[None]] = set()
@@ -84,51 +84,61 @@ class VisitorGate:
         path = route_path(scope) if scope["type"] == "http" else ""
         serve: ASGIApp = self._app
         if path == JOIN:
-            serve = self._join
+            serve = self._serve_join
         elif path == DATA or path.startswith(HEARTBEAT):
-            serve = self._connect
+            serve = self._serve_connection
         try:
             await serve(scope, receive, send)
         except ClientDisconnect:
             return
-        except Refusal as refusal:
+        except PageRequestError as refusal:
             answer = JSONResponse({"detail": refusal.detail}, refusal.status_code, refusal.headers)
             await answer(scope, receive, send)
 
-    async def _join(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_join(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a visitor ask for one more answer."""
         body = await Request(scope, receive).body()
-        session = _session_of(body)
+        session = _parse_session(body)
         async with self._joining:  # what waits is counted once Gradio has taken it
-            await self._make_room(session)
-            await self._app(scope, _again(body, receive), send)
+            await self._reserve_answer(session)
+            await self._app(scope, _replay_body(body, receive), send)
 
-    async def _make_room(self, session: str) -> None:
+    async def _reserve_answer(self, session: str) -> None:
         """Give the session a seat with room for one more answer."""
         unread = self._blocks._queue.pending_event_ids_session
-        if len(unread.get(session, ())) >= MAX_UNREAD_EACH:
-            raise Refusal(429, f"{MAX_UNREAD_EACH} of your answers wait to be read.")
+        if len(unread.get(session, ())) >= MAX_UNREAD_PER_VISITOR:
+            raise PageRequestError(
+                429, f"{MAX_UNREAD_PER_VISITOR} of your answers wait to be read."
+            )
         while sum(map(len, unread.values())) >= MAX_UNREAD:
-            silent = (n for n, seat in self._seats.items() if unread.get(n) and not seat.streams)
+            silent = (
+                n for n, seat in self._slots.items() if unread.get(n) and not seat.stream_count
+            )
             longest = next((name for name in silent if name != session), None)
             if longest is None:
-                raise Refusal(503, "The page has too much to do; try again in some seconds.")
-            await self._forget(longest)
-        await self._seat(session)
+                raise PageRequestError(
+                    503, "The page has too much to do; try again in some seconds."
+                )
+            await self._forget_session(longest)
+        await self._get_or_create_slot(session)
 
-    async def _seat(self, session: str) -> Seat:
+    async def _get_or_create_slot(self, session: str) -> VisitorSlot:
         """The session's seat, a new one where it has none."""
-        while session not in self._seats and len(self._seats) >= self._max_visitors:
-            gone = next((name for name, each in self._seats.items() if not each.open), None)
+        while session not in self._slots and len(self._slots) >= self._max_visitors:
+            gone = next(
+                (name for name, each in self._slots.items() if not each.connection_count), None
+            )
             if gone is None:
-                raise Refusal(503, f"The page has {self._max_visitors} visitors, the most at once.")
-            await self._forget(gone)
-        seat = self._seats.setdefault(session, Seat())
-        self._seats.move_to_end(session)
-        self._mark(session, away=False)
+                raise PageRequestError(
+                    503, f"The page has {self._max_visitors} visitors, the most at once."
+                )
+            await self._forget_session(gone)
+        seat = self._slots.setdefault(session, VisitorSlot())
+        self._slots.move_to_end(session)
+        self._set_disconnected(session, is_disconnected=False)
         return seat
 
-    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_connection(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An open connection: for answers, or to show that the visitor is there."""
         path = route_path(scope)
         streams = path == DATA
@@ -136,12 +146,12 @@ class VisitorGate:
         if streams:
             session = QueryParams(scope["query_string"]).get("session_hash", "")
         if not SESSION.fullmatch(session):
-            raise Refusal(400, "The session's name is not one that the page makes.")
-        seat = await self._seat(session)
-        seat.open += 1
-        seat.streams += streams
-        if seat.leaving is not None:
-            seat.leaving.cancel()
+            raise PageRequestError(400, "The session's name is not one that the page makes.")
+        seat = await self._get_or_create_slot(session)
+        seat.connection_count += 1
+        seat.stream_count += streams
+        if seat.forget_timer is not None:
+            seat.forget_timer.cancel()
 
         async def sending(message: Message) -> None:
             async with asyncio.timeout(READ_TIMEOUT_S):
@@ -150,37 +160,37 @@ class VisitorGate:
         try:
             await self._app(scope, receive, sending)
         except (TimeoutError, ClientDisconnect):
-            self._forget_later(session)
+            self._schedule_forget(session)
         finally:
-            seat.open -= 1
-            seat.streams -= streams
-            if not seat.open and self._seats.get(session) is seat:
-                self._mark(session, away=True)
+            seat.connection_count -= 1
+            seat.stream_count -= streams
+            if not seat.connection_count and self._slots.get(session) is seat:
+                self._set_disconnected(session, is_disconnected=True)
                 # Unless they come back.
                 loop = asyncio.get_running_loop()
-                seat.leaving = loop.call_later(self._grace_s, self._forget_later, session)
+                seat.forget_timer = loop.call_later(self._grace_s, self._schedule_forget, session)
 
-    def _mark(self, session: str, *, away: bool) -> None:
+    def _set_disconnected(self, session: str, *, is_disconnected: bool) -> None:
         """Let a session's visitor know that they left, so that nothing more is done for them."""
         state = self._blocks.state_holder.session_data.get(session)
         for visitor in state.state_data.values() if state else ():
-            visitor.away = away
+            visitor.away = is_disconnected
 
-    def _forget_later(self, session: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._forget(session))
+    def _schedule_forget(self, session: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._forget_session(session))
         self._forgetting.add(task)
         task.add_done_callback(self._forgetting.discard)
 
-    async def _forget(self, session: str) -> None:
+    async def _forget_session(self, session: str) -> None:
         """Free all that is kept for a session: its events, its unread answers, its state."""
-        seat = self._seats.pop(session, None)
+        seat = self._slots.pop(session, None)
         if seat is None:
             return
-        if seat.leaving is not None:
-            seat.leaving.cancel()
+        if seat.forget_timer is not None:
+            seat.forget_timer.cancel()
         queue, holder = self._blocks._queue, self._blocks.state_holder
         await queue.clean_events(session_hash=session)
-        if session not in self._seats:
+        if session not in self._slots:
             queue.pending_event_ids_session.pop(session, None)
             queue.pending_messages_per_session.pop(session, None)
             holder.delete_state(session)
@@ -188,7 +198,7 @@ class VisitorGate:
             holder.time_last_used.pop(session, None)
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
+def _replay_body(body: bytes, receive: Receive) -> Receive:
     """The body once more, then whatever comes."""
     first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -198,21 +208,21 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return receiving
 
 
-def _session_of(body: bytes) -> str:
+def _parse_session(body: bytes) -> str:
     """The session that a body names; refuses what the page would not send."""
     try:
         said = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise Refusal(400, "The body is not JSON.") from None
+        raise PageRequestError(400, "The body is not JSON.") from None
     session = said.get("session_hash") if isinstance(said, dict) else None
     if not isinstance(session, str) or not SESSION.fullmatch(session):
-        raise Refusal(400, "The body names no session, or not one that the page makes.")
-    if _names_a_file(said.get("data")):  # Gradio would fetch one whose path is an address
-        raise Refusal(400, "The page takes no files.")
+        raise PageRequestError(400, "The body names no session, or not one that the page makes.")
+    if _contains_file(said.get("data")):  # Gradio would fetch one whose path is an address
+        raise PageRequestError(400, "The page takes no files.")
     return session
 
 
-def _names_a_file(said: Any) -> bool:
+def _contains_file(said: Any) -> bool:
     if isinstance(said, dict):
-        return {"path", "meta"} <= said.keys() or any(map(_names_a_file, said.values()))
-    return isinstance(said, list) and any(map(_names_a_file, said))
+        return {"path", "meta"} <= said.keys() or any(map(_contains_file, said.values()))
+    return isinstance(said, list) and any(map(_contains_file, said))

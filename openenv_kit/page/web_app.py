@@ -22,28 +22,32 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openenv_kit.environment import Environment
-from openenv_kit.episode_clients.websocket import InProcess, Link, Socket
-from openenv_kit.page import PAGE
-from openenv_kit.page.environment_view import Scenes, scenes_of, style_of_page
-from openenv_kit.page.layout import Door, build_page
-from openenv_kit.page.visitor_limits import VisitorGate
+from openenv_kit.episode_clients.websocket import (
+    EpisodeClient,
+    JsonInProcessEpisode,
+    WebSocketEpisode,
+)
+from openenv_kit.page import DEBUGGER_PATH
+from openenv_kit.page.environment_view import EnvironmentView, environment_view_of, page_stylesheet
+from openenv_kit.page.layout import EnvironmentLink, build_page
+from openenv_kit.page.visitor_limits import VisitorLimits
 from openenv_kit.serving.http.middleware import route_path
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.websocket.openenv_protocol import CLIENT_HEADER, PAGE_CLIENT
+from openenv_kit.serving.websocket.openenv_protocol import CLIENT_KIND_HEADER, DEBUGGER_CLIENT
 
-SERVED = frozenset(
+PAGE_ROUTES = frozenset(
     (
         *("/config", "/theme.css", "/gradio_api/info", "/gradio_api/startup-events"),
         *("/gradio_api/queue/join", "/gradio_api/queue/data"),
     )
 )
-ASSETS = "/assets/"
-SERVED_BELOW = (ASSETS, "/static/", "/gradio_api/heartbeat/")
+ASSETS_PREFIX = "/assets/"
+PAGE_ROUTE_PREFIXES = (ASSETS_PREFIX, "/static/", "/gradio_api/heartbeat/")
 """What the page itself asks for below /web.
 
 Gradio has more: figures about all visitors, a proxy, an editor for the page, histories of runs.
 """
-KEPT = "public, max-age=31536000, immutable"
+IMMUTABLE_CACHE_CONTROL = "public, max-age=31536000, immutable"
 POLL_S = 0.02
 """Seconds between two looks for clicks, in place of Gradio's thousandth."""
 HEAD = """
@@ -53,54 +57,54 @@ HEAD = """
 <meta property="og:title" content="{title}" />
 <meta property="og:description" content="{card}" />
 """
-CARD = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*/>\s*')
+SOCIAL_META_TAG = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*/>\s*')
 MANIFEST = re.compile(rb'<link rel="manifest"[^>]*/>\s*')
 
 
-def add_page(
+def mount_debugger(
     app: FastAPI,
-    chosen: Settings,
+    settings: Settings,
     environment: Environment | None = None,
-    served: Sequence[Environment] = (),
+    environments: Sequence[Environment] = (),
 ) -> None:
     """Mount the debugger, and redirect to it from / and from /web.
 
     Args:
         app: the server's app.
-        chosen: the server's settings.
+        settings: the server's settings.
         environment: what is shown; None for the one that ENVIRONMENT names.
         served: all that this server serves, the one at its root first; each gets a door.
     """
 
     def lead(request: Request) -> RedirectResponse:
         query = f"?{request.url.query}" if request.url.query else ""
-        return RedirectResponse(f"{request.scope.get('root_path', '')}{PAGE}/{query}")
+        return RedirectResponse(f"{request.scope.get('root_path', '')}{DEBUGGER_PATH}/{query}")
 
-    for path in ("/", PAGE):
+    for path in ("/", DEBUGGER_PATH):
         app.add_api_route(path, lead, include_in_schema=False)
     # The page asks no server but its own; Gradio reads this while a page is built.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    scenes = scenes_of(environment)
+    scenes = environment_view_of(environment)
     own = scenes.environment.name
-    below = "" if not served or own == served[0].name else f"/{own}"
-    where = Whereabouts()
-    headers = {CLIENT_HEADER: PAGE_CLIENT}
-    if chosen.token:
-        headers["Authorization"] = f"Bearer {chosen.token}"
+    below = "" if not environments or own == environments[0].name else f"/{own}"
+    where = OwnServerAddress()
+    headers = {CLIENT_KIND_HEADER: DEBUGGER_CLIENT}
+    if settings.token:
+        headers["Authorization"] = f"Bearer {settings.token}"
 
-    def connect() -> Link:
+    def connect() -> EpisodeClient:
         if not where.url:
-            return InProcess(scenes.environment, debug=chosen.debug)
-        return Socket(scenes.environment, f"{where.url}{below}", headers)
+            return JsonInProcessEpisode(scenes.environment, debug=settings.debug)
+        return WebSocketEpisode(scenes.environment, f"{where.url}{below}", headers)
 
     with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as page:
-        build_page(scenes, page, doors_of(scenes, served), connect)
+        build_page(scenes, page, environment_links(scenes, environments), connect)
     # An event that was being handled while its session was forgotten makes a state again.
-    page.state_session_capacity = 2 * chosen.max_visitors
+    page.state_session_capacity = 2 * settings.max_visitors
     gr.mount_gradio_app(
         app,
         page,
-        path=PAGE,
+        path=DEBUGGER_PATH,
         theme=local_theme(),
         footer_links=[],
         run_history=False,
@@ -108,12 +112,12 @@ def add_page(
         app_kwargs={
             "middleware": [
                 Middleware(GZipMiddleware),
-                Middleware(PageOnly, own=own_tags(scenes), where=where),
+                Middleware(PageRouteFilter, own=head_and_style_tags(scenes), where=where),
                 Middleware(
-                    VisitorGate,
+                    VisitorLimits,
                     blocks=page,
-                    max_visitors=chosen.max_visitors,
-                    grace_s=chosen.visitor_grace_s,
+                    max_visitors=settings.max_visitors,
+                    grace_s=settings.visitor_grace_s,
                 ),
             ]
         },
@@ -132,23 +136,33 @@ def local_theme() -> gr.themes.ThemeClass:
     return gr.themes.ThemeClass.from_dict({"theme": kept | fonts})
 
 
-def doors_of(scenes: Scenes, served: Sequence[Environment]) -> list[Door]:
+def environment_links(
+    environment_view: EnvironmentView, environments: Sequence[Environment]
+) -> list[EnvironmentLink]:
     """The doors of a page, each by its address seen from this one, whatever stands before it."""
-    own = scenes.environment.name
-    if not any(each.name == own for each in served):
-        return [Door(scenes)]
-    root = served[0].name
+    own = environment_view.environment.name
+    if not any(each.name == own for each in environments):
+        return [EnvironmentLink(environment_view)]
+    root = environments[0].name
     up = "../" if own == root else "../../"
     doors = [
-        Door(scenes)
+        EnvironmentLink(environment_view)
         if each.name == own
-        else Door(scenes_of(each), f"{up}{'' if each.name == root else each.name + '/'}web/")
-        for each in served
+        else EnvironmentLink(
+            environment_view_of(each), f"{up}{'' if each.name == root else each.name + '/'}web/"
+        )
+        for each in environments
     ]
-    return sorted(doors, key=lambda door: (door.scenes.environment.name != root, door.scenes.door))
+    return sorted(
+        doors,
+        key=lambda door: (
+            door.environment_view.environment.name != root,
+            door.environment_view.link_title,
+        ),
+    )
 
 
-class Whereabouts:
+class OwnServerAddress:
     """Where this process's server listens, as the first request to the page tells.
 
     Attributes:
@@ -157,23 +171,23 @@ class Whereabouts:
 
     url = ""
 
-    def learn(self, scope: Scope) -> None:
+    def learn_from_request(self, scope: Scope) -> None:
         """Read it from a request."""
         host, port = scope.get("server") or ("", None)
         if not self.url and port and scope.get("client") is not None:
             self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-class PageOnly:
+class PageRouteFilter:
     """Middleware inside the mounted app: serves what the page needs, under its own name.
 
     Args:
         app: Gradio's app.
-        own: see `own_page`.
+        own: see `replace_head_tags`.
         where: learns from requests where the server is.
     """
 
-    def __init__(self, app: ASGIApp, own: tuple[bytes, bytes], where: Whereabouts) -> None:
+    def __init__(self, app: ASGIApp, own: tuple[bytes, bytes], where: OwnServerAddress) -> None:
         self._app = app
         self._own = own
         self._where = where
@@ -183,16 +197,20 @@ class PageOnly:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        self._where.learn(scope)
+        self._where.learn_from_request(scope)
         path = route_path(scope)
         if path == "/":
-            await self._app(scope, receive, self._with_own_tags(send))
-        elif path in SERVED or path.startswith(SERVED_BELOW):
-            await self._app(scope, receive, _kept(send) if path.startswith(ASSETS) else send)
+            await self._app(scope, receive, self._replace_tags_in_response(send))
+        elif path in PAGE_ROUTES or path.startswith(PAGE_ROUTE_PREFIXES):
+            await self._app(
+                scope,
+                receive,
+                _with_immutable_caching(send) if path.startswith(ASSETS_PREFIX) else send,
+            )
         else:
             await PlainTextResponse("Not found", 404)(scope, receive, send)
 
-    def _with_own_tags(self, send: Send) -> Send:
+    def _replace_tags_in_response(self, send: Send) -> Send:
         """Holds the page back until it is complete, and sends it under its own name."""
         start: Message = {}
         page = b""
@@ -205,7 +223,7 @@ class PageOnly:
             page += message.get("body", b"")
             if message["type"] != "http.response.body" or message.get("more_body"):
                 return
-            body = own_page(page, *self._own)
+            body = replace_head_tags(page, *self._own)
             if page:  # the answer to HEAD has a length and no body
                 MutableHeaders(scope=start)["content-length"] = str(len(body))
             await send(start)
@@ -214,25 +232,25 @@ class PageOnly:
         return sending
 
 
-def _kept(send: Send) -> Send:
+def _with_immutable_caching(send: Send) -> Send:
     """Lets browsers keep a file without asking again: its name holds a digest of what it holds."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] == 200:
-            MutableHeaders(scope=message)["cache-control"] = KEPT
+            MutableHeaders(scope=message)["cache-control"] = IMMUTABLE_CACHE_CONTROL
         await send(message)
 
     return sending
 
 
-def own_tags(scenes: Scenes) -> tuple[bytes, bytes]:
+def head_and_style_tags(environment_view: EnvironmentView) -> tuple[bytes, bytes]:
     """An environment's title and description; and its style sheet."""
-    environment = scenes.environment
+    environment = environment_view.environment
     head = HEAD.format(title=escape(environment.title), card=escape(environment.description))
-    return head.encode(), f"<style>{style_of_page(scenes)}</style>".encode()
+    return head.encode(), f"<style>{page_stylesheet(environment_view)}</style>".encode()
 
 
-def own_page(page: bytes, head: bytes, style: bytes) -> bytes:
+def replace_head_tags(page: bytes, head: bytes, style: bytes) -> bytes:
     """The page with our tags in place of Gradio's.
 
     Args:
@@ -242,6 +260,6 @@ def own_page(page: bytes, head: bytes, style: bytes) -> bytes:
         style: stands behind Gradio's style sheets, so that ours wins, and before the app, so that
             nothing is drawn without it.
     """
-    page = MANIFEST.sub(b"", CARD.sub(b"", page))
+    page = MANIFEST.sub(b"", SOCIAL_META_TAG.sub(b"", page))
     page = page.replace(b"<gradio-app", style + b"<gradio-app", 1)
     return page.replace(b"<head>", b"<head>" + head, 1)

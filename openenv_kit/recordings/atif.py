@@ -13,35 +13,37 @@ from typing import Any
 
 from openenv_kit.environment import Environment
 from openenv_kit.recordings.format import RecordedRun, RecordingError
-from openenv_kit.recordings.replay import replay
-from openenv_kit.tool import compact
+from openenv_kit.recordings.replay import iter_replayed_steps
+from openenv_kit.tool import compact_json
 
 ATIF_VERSION = "ATIF-v1.7"
-NOTES = "Played again from a recording of its actions; what the agent said is not exported."
+ATIF_NOTES = "Played again from a recording of its actions; what the agent said is not exported."
 
-Json = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-def trajectory(run: RecordedRun, environment: Environment) -> Json:
+def build_atif_trajectory(run: RecordedRun, environment: Environment) -> JsonObject:
     """A run as an ATIF document.
 
     Raises:
         RecordingError: a reply is not the recorded one; names the step.
     """
     scripted = run.player.startswith("scripted:")
-    steps: list[Json] = []
-    for number, (action, answer, same) in enumerate(replay(run, environment)):
+    steps: list[JsonObject] = []
+    for number, (action, answer, same) in enumerate(iter_replayed_steps(run, environment)):
         if not same:
             where = f"step {number}" if number else "the reset"
             problem = f"The reply to {where} is not the recorded one; "
             raise RecordingError(problem + "use the release that recorded it.")
         if not number:
-            tools = environment.tools.offered(answer)
-            steps.append({"source": "system", "message": environment.brief(answer)})
-            steps.append({"source": "user", "message": environment.tools.introduction(answer)})
+            tools = environment.tools.for_episode(answer)
+            steps.append({"source": "system", "message": environment.system_prompt(answer)})
+            steps.append(
+                {"source": "user", "message": environment.tools.first_user_message(answer)}
+            )
             continue
-        name, arguments = tools.called(action)
-        call, content = f"call_{number}", compact(tools.answer(answer))
+        name, arguments = tools.tool_call_of_action(action)
+        call, content = f"call_{number}", compact_json(tools.format_tool_result(answer))
         steps.append(
             {
                 "source": "agent",
@@ -55,7 +57,7 @@ def trajectory(run: RecordedRun, environment: Environment) -> Json:
                 "extra": {"reward": answer["reward"], "done": answer["done"]},
             }
         )
-    agent: Json = {
+    agent: JsonObject = {
         "name": run.player,
         "version": environment.version,
         "tool_definitions": tools.chat_tools,
@@ -67,7 +69,7 @@ def trajectory(run: RecordedRun, environment: Environment) -> Json:
         "session_id": run.digest,
         "agent": agent,
         "steps": [{"step_id": number, **step} for number, step in enumerate(steps, start=1)],
-        "notes": NOTES,
+        "notes": ATIF_NOTES,
         "final_metrics": {"total_steps": len(steps), "extra": {"score": run.score}},
         "extra": {
             "environment": environment.name,
@@ -77,9 +79,14 @@ def trajectory(run: RecordedRun, environment: Environment) -> Json:
     }
 
 
-def named(runs: Iterable[RecordedRun]) -> Iterator[tuple[str, RecordedRun]]:
+def unique_run_names(runs: Iterable[RecordedRun]) -> Iterator[tuple[str, RecordedRun]]:
     """Runs with names for their files: the task, and a number where it was played before."""
     times = Counter[str]()
     for run in runs:
-        times[run.task] += 1
-        yield run.task if times[run.task] == 1 else f"{run.task}-e{times[run.task] - 1}", run
+        times[run.task_name] += 1
+        yield (
+            run.task_name
+            if times[run.task_name] == 1
+            else f"{run.task_name}-e{times[run.task_name] - 1}",
+            run,
+        )

@@ -33,14 +33,14 @@ from typing import IO, Annotated, Any
 from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 
 from openenv_kit.environment import Environment, get_environment
-from openenv_kit.errors import ConfigurationError, echo
-from openenv_kit.session import GROUNDED
+from openenv_kit.errors import ConfigurationError, truncated_repr
+from openenv_kit.session import EVIDENCE_SHARE_KEY
 
-FORMAT = "run/2"
-MOST_BYTES = 1 << 30
+RECORDING_FORMAT = "run/2"
+MAX_RECORDING_BYTES = 1 << 30
 """Largest recording that is read, uncompressed: a small file can hold a large one."""
-_UNSTABLE = ("task_id", "metadata")  # of one play, not of its episode
-WORDING = frozenset(
+_FIELDS_OF_ONE_RUN = ("task_id", "metadata")  # of one play, not of its episode
+PROSE_FIELDS = frozenset(
     {
         "action_feedback",
         "definition",
@@ -56,12 +56,12 @@ WORDING = frozenset(
     }
 )
 """Names under which replies hold sentences for the player, at any depth."""
-CATALOGUE = "available_"
+TOOL_LIST_PREFIX = "available_"
 """How fields begin that list what may be called or played, in the words of its tools."""
 
 
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+FiniteNumber = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+NonNegativeSeconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 
 
 class RecordingError(ConfigurationError):
@@ -74,13 +74,13 @@ class RecordedStep:
 
     action: dict[str, Any]
     status: str
-    reward: Number
+    reward: FiniteNumber
     done: StrictBool
     digest: str
-    elapsed_s: Seconds = 0.0
+    elapsed_s: NonNegativeSeconds = 0.0
 
 
-STEP_FIELDS = fields(RecordedStep)
+RECORDED_STEP_FIELDS = fields(RecordedStep)
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ class RecordedRun:
     versions: dict[str, str]
     digest: str
     steps: list[RecordedStep] = field(default_factory=list)
-    score: Number | None = None
-    grounded: Number | None = None
+    score: FiniteNumber | None = None
+    grounded: FiniteNumber | None = None
 
     @property
-    def task(self) -> str:
+    def task_name(self) -> str:
         """What people call its task."""
         named = self.reset.get("task_id")
         if named is None and "split" in self.reset:
@@ -109,31 +109,31 @@ class RunRecorder:
 
     Args:
         stream: text stream to write to.
-        player: name of the policy or model; never a key.
-        reset: the reset's arguments.
-        opening: what the reset was answered.
+        player_name: name of the policy or model; never a key.
+        reset_arguments: the reset's arguments.
+        reset_observation: what the reset was answered.
         environment: what is played; None for the one that ENVIRONMENT names.
     """
 
     def __init__(
         self,
         stream: IO[str],
-        player: str,
-        reset: Mapping[str, Any],
-        opening: Mapping[str, Any],
+        player_name: str,
+        reset_arguments: Mapping[str, Any],
+        reset_observation: Mapping[str, Any],
         environment: Environment | None = None,
     ) -> None:
-        self._stream, self._steps = stream, 0
-        self._write(
+        self._stream, self._step_count = stream, 0
+        self._write_event(
             event="start",
-            format=FORMAT,
-            player=player,
-            reset=dict(reset),
+            format=RECORDING_FORMAT,
+            player=player_name,
+            reset=dict(reset_arguments),
             versions=dict((environment or get_environment()).versions),
-            digest=digest_of(opening),
+            digest=compute_reply_digest(reset_observation),
         )
 
-    def step(
+    def record_step(
         self,
         action: Mapping[str, Any],
         observation: Mapping[str, Any],
@@ -148,24 +148,24 @@ class RunRecorder:
             elapsed_s: seconds that the reply took.
             messages: those that a model read and wrote since the step before.
         """
-        self._steps += 1
+        self._step_count += 1
         extra = {"messages": list(messages)} if messages else {}
-        self._write(
+        self._write_event(
             event="step",
-            n=self._steps,
+            n=self._step_count,
             action=dict(action),
             status=observation.get("status", ""),
             reward=observation.get("reward") or 0.0,
             done=bool(observation.get("done")),
-            digest=digest_of(observation),
+            digest=compute_reply_digest(observation),
             elapsed_s=round(elapsed_s, 6),
             **extra,
         )
 
-    def end(
+    def record_end(
         self,
         score: float | None,
-        last: Mapping[str, Any] | None = None,
+        last_observation: Mapping[str, Any] | None = None,
         messages: Sequence[Mapping[str, Any]] = (),
         error: str = "",
     ) -> None:
@@ -173,51 +173,53 @@ class RunRecorder:
 
         Args:
             score: in [0, 1]; None where the episode failed, so that nothing was measured.
-            last: observation of the last step, whose evidence share is recorded.
+            last_observation: observation of the last step, whose evidence share is recorded.
             messages: those that a model read and wrote since the last step.
             error: why the episode failed, or a remark on how it ended.
         """
-        grounded = ((last or {}).get("metadata") or {}).get(GROUNDED)
-        extra: dict[str, Any] = {} if grounded is None else {GROUNDED: grounded}
+        grounded = ((last_observation or {}).get("metadata") or {}).get(EVIDENCE_SHARE_KEY)
+        extra: dict[str, Any] = {} if grounded is None else {EVIDENCE_SHARE_KEY: grounded}
         extra |= {"messages": list(messages)} if messages else {}
         extra |= {"error": error} if error else {}
-        self._write(event="end", score=score, steps=self._steps, **extra)
+        self._write_event(event="end", score=score, steps=self._step_count, **extra)
 
-    def _write(self, **event: Any) -> None:
+    def _write_event(self, **event: Any) -> None:
         self._stream.write(json.dumps(event, separators=(",", ":")) + "\n")
         self._stream.flush()
 
 
-def canonical(observation: Mapping[str, Any]) -> str:
+def canonical_observation_json(observation: Mapping[str, Any]) -> str:
     """Compact JSON of everything an observation says; empty fields say nothing."""
     said = {
-        name: plain(value)
+        name: convert_models_to_dicts(value)
         for name, value in observation.items()
-        if name not in _UNSTABLE and plain(value)
+        if name not in _FIELDS_OF_ONE_RUN and convert_models_to_dicts(value)
     }
     return json.dumps(said, sort_keys=True, separators=(",", ":"))
 
 
-def digest_of(observation: Mapping[str, Any]) -> str:
+def compute_reply_digest(observation: Mapping[str, Any]) -> str:
     """SHA-256 of what a reply says apart from its wording, in hexadecimal."""
-    return hashlib.sha256(canonical(without_wording(observation)).encode()).hexdigest()
+    return hashlib.sha256(
+        canonical_observation_json(remove_prose_fields(observation)).encode()
+    ).hexdigest()
 
 
-def without_wording(value: Any) -> Any:
+def remove_prose_fields(value: Any) -> Any:
     """A reply, or a part of one, without sentences and lists of tools; models as mappings."""
-    value = plain(value)
+    value = convert_models_to_dicts(value)
     if isinstance(value, Mapping):
         return {
-            name: without_wording(each)
+            name: remove_prose_fields(each)
             for name, each in value.items()
-            if name not in WORDING and not str(name).startswith(CATALOGUE)
+            if name not in PROSE_FIELDS and not str(name).startswith(TOOL_LIST_PREFIX)
         }
     if isinstance(value, list):
-        return [without_wording(each) for each in value]
+        return [remove_prose_fields(each) for each in value]
     return value
 
 
-def text_of(path: Path, max_bytes: int = MOST_BYTES) -> str:
+def read_recording_text(path: Path, max_bytes: int = MAX_RECORDING_BYTES) -> str:
     """Text of a file, which may be compressed by gzip.
 
     Raises:
@@ -230,7 +232,7 @@ def text_of(path: Path, max_bytes: int = MOST_BYTES) -> str:
     return found.decode("utf-8")
 
 
-def recordings(paths: Iterable[Path]) -> Iterator[Path]:
+def iter_recording_paths(paths: Iterable[Path]) -> Iterator[Path]:
     """The recordings among some files and folders; those of a folder by their names.
 
     Raises:
@@ -246,26 +248,26 @@ def recordings(paths: Iterable[Path]) -> Iterator[Path]:
         yield from found
 
 
-def read_runs(path: Path | str, max_bytes: int = MOST_BYTES) -> list[RecordedRun]:
+def read_runs(path: Path | str, max_bytes: int = MAX_RECORDING_BYTES) -> list[RecordedRun]:
     """All runs of a file, which may be compressed by gzip.
 
     Raises:
         RecordingError: not a recording, one of another format or one of more than `max_bytes`;
             names the line.
     """
-    runs, broken = runs_in(text_of(Path(path), max_bytes))
+    runs, broken = parse_runs(read_recording_text(Path(path), max_bytes))
     if broken is not None:
         raise broken
     return runs
 
 
-def runs_in(text: str) -> tuple[list[RecordedRun], RecordingError | None]:
+def parse_runs(text: str) -> tuple[list[RecordedRun], RecordingError | None]:
     """All runs of a text up to its first broken line, and what is wrong with that one, if any."""
     runs: list[RecordedRun] = []
     for number, line in enumerate(text.split("\n"), start=1):
         try:
             if line.strip():
-                _read_line(runs, line)
+                _apply_event_line(runs, line)
         except json.JSONDecodeError:
             problem = "not JSON."
         except AttributeError:
@@ -287,36 +289,38 @@ def runs_in(text: str) -> tuple[list[RecordedRun], RecordingError | None]:
     return runs, None
 
 
-def _read_line(runs: list[RecordedRun], line: str) -> None:
+def _apply_event_line(runs: list[RecordedRun], line: str) -> None:
     """Add what a line says to the runs before it; raises what is wrong with it."""
     event = json.loads(line)
     kind = event.get("event")
     if kind == "start":
-        if event["format"] != FORMAT:
-            raise RecordingError(f"format {event['format']!r}; allowed: {FORMAT!r}.")
+        if event["format"] != RECORDING_FORMAT:
+            raise RecordingError(f"format {event['format']!r}; allowed: {RECORDING_FORMAT!r}.")
         made_of = ("player", "reset", "versions", "digest")
         start = {name: event[name] for name in made_of}
-        runs.append(_validator(RecordedRun).validate_python(start))
+        runs.append(_get_type_adapter(RecordedRun).validate_python(start))
     elif kind == "step":
-        step = {each.name: event[each.name] for each in STEP_FIELDS}
-        runs[-1].steps.append(_validator(RecordedStep).validate_python(step))
+        step = {each.name: event[each.name] for each in RECORDED_STEP_FIELDS}
+        runs[-1].steps.append(_get_type_adapter(RecordedStep).validate_python(step))
     elif kind == "end":
-        end = {"score": event["score"], GROUNDED: event.get(GROUNDED)}
-        runs[-1] = replace(runs[-1], **_validator(dict[str, Number | None]).validate_python(end))
+        end = {"score": event["score"], EVIDENCE_SHARE_KEY: event.get(EVIDENCE_SHARE_KEY)}
+        runs[-1] = replace(
+            runs[-1], **_get_type_adapter(dict[str, FiniteNumber | None]).validate_python(end)
+        )
     else:
-        raise RecordingError(f"unknown event {echo(kind)}.")
+        raise RecordingError(f"unknown event {truncated_repr(kind)}.")
 
 
 @cache
-def _validator(kind: Any) -> TypeAdapter[Any]:
+def _get_type_adapter(value_type: Any) -> TypeAdapter[Any]:
     """Return the validator of a type; building one takes longer than reading many lines."""
-    return TypeAdapter(kind)
+    return TypeAdapter(value_type)
 
 
-def plain(value: Any) -> Any:
+def convert_models_to_dicts(value: Any) -> Any:
     """A value of an observation with its models as mappings."""
     if hasattr(value, "model_dump"):
         return value.model_dump()
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return [convert_models_to_dicts(each) for each in value]
     return value

@@ -7,31 +7,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from openenv_kit.environment import Environment, get_environment
-from openenv_kit.recordings.format import RecordedRun, RecordingError, digest_of
-from openenv_kit.rollouts.run_policy import observed
+from openenv_kit.recordings.format import RecordedRun, RecordingError, compute_reply_digest
+from openenv_kit.rollouts.run_policy import observation_from_reply
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayResult:
     """How a recorded run went when it was played again.
 
     Attributes:
         score: what the same actions earned.
-        first_difference: number of the first step whose reply differs from the recorded one
+        first_different_step: number of the first step whose reply differs from the recorded one
             in more than wording; 0 is the reset, None means that no reply does.
     """
 
     run: RecordedRun
     score: float
-    first_difference: int | None
+    first_different_step: int | None
 
     @property
-    def same(self) -> bool:
+    def matches_recording(self) -> bool:
         """Whether every reply and the score, where one is recorded, are the recorded ones."""
-        return self.first_difference is None and self.run.score in (None, self.score)
+        return self.first_different_step is None and self.run.score in (None, self.score)
 
 
-def replayed(run: RecordedRun, environment: Environment | None = None) -> Replayed:
+def check_replay(run: RecordedRun, environment: Environment | None = None) -> ReplayResult:
     """Play a recorded run again.
 
     Raises:
@@ -46,14 +46,14 @@ def replayed(run: RecordedRun, environment: Environment | None = None) -> Replay
                 f"this is {now!r}. Replay it with the release that recorded it."
             )
     score, difference = 0.0, None
-    for number, (_, observation, same) in enumerate(replay(run, chosen)):
+    for number, (_, observation, same) in enumerate(iter_replayed_steps(run, chosen)):
         if not same and difference is None:
             difference = number
         score = max(score, observation["reward"] or 0.0)
-    return Replayed(run, score, difference)
+    return ReplayResult(run, score, difference)
 
 
-def replay(
+def iter_replayed_steps(
     run: RecordedRun, environment: Environment | None = None
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any], bool]]:
     """Play a run again in process, in the environment that it was recorded in.
@@ -61,10 +61,10 @@ def replay(
     Yields (action, observation, same) of the reset, whose action is empty, and of each step;
     `same` says whether the reply's digest is the recorded one.
     """
-    session = (environment or get_environment()).session()
+    session = (environment or get_environment()).create_session()
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
-    opening = observed(session.reset(**reset))
-    yield {}, opening, digest_of(opening) == run.digest
+    opening = observation_from_reply(session.reset(**reset))
+    yield {}, opening, compute_reply_digest(opening) == run.digest
     for step in run.steps:
-        answer = observed(session.step(step.action))
-        yield step.action, answer, digest_of(answer) == step.digest
+        answer = observation_from_reply(session.step(step.action))
+        yield step.action, answer, compute_reply_digest(answer) == step.digest

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from openenv_kit.errors import MAX_ECHO, echo
+from openenv_kit.errors import MAX_REPR_CHARACTERS, truncated_repr
 from openenv_kit.recordings.format import RecordedRun
-from openenv_kit.reset_arguments import get_further_arguments
-from openenv_kit.results.submission_folder import ATTESTATION, Submission
-from openenv_kit.splits import SEALED
+from openenv_kit.reset_arguments import get_extra_reset_arguments
+from openenv_kit.results.submission_folder import ATTESTATION_FILENAME, Submission
+from openenv_kit.splits import SEALED_SPLIT
 from openenv_kit.trust.attestation import (
     PUBLIC_KEY_VARIABLE,
     Attestation,
     AttestationError,
-    AttestedPlay,
+    AttestedEpisode,
     digest_actions,
     verify_attestation,
 )
@@ -31,7 +31,7 @@ def verify_token(token: str, key: Ed25519PublicKey | None) -> Attestation:
     """
     if key is None:
         raise AttestationError(
-            f"{ATTESTATION} cannot be checked: set {PUBLIC_KEY_VARIABLE} to the public key of the "
+            f"{ATTESTATION_FILENAME} cannot be checked: set {PUBLIC_KEY_VARIABLE} to the public key of the "
             "server that signed it."
         )
     return verify_attestation(token, key)
@@ -50,14 +50,14 @@ def find_attestation_problems(submission: Submission, attestation: Attestation) 
         ("tries", card.tries, attestation.plays_per_task),
     ):
         if stated != signed:
-            yield f"The card's {name} is {echo(stated)}; the server signed {echo(signed)}."
-    if card.split != SEALED:
-        yield f"{ATTESTATION} is of the split {card.split}; only sealed play is attested."
-    unmatched: dict[_PlayKey, list[int]] = {}
+            yield f"The card's {name} is {truncated_repr(stated)}; the server signed {truncated_repr(signed)}."
+    if card.split != SEALED_SPLIT:
+        yield f"{ATTESTATION_FILENAME} is of the split {card.split}; only sealed play is attested."
+    unmatched: dict[_EpisodeKey, list[int]] = {}
     for number, run in enumerate(submission.runs, start=1):
         unmatched.setdefault(_key_of_run(run), []).append(number)
     for play in attestation.plays:
-        runs = unmatched.get(_key_of_attested(play))
+        runs = unmatched.get(_key_of_attested_episode(play))
         if runs:
             runs.pop(0)
         elif play.is_finished:  # an unfinished one scores 0 and needs no recording
@@ -66,12 +66,12 @@ def find_attestation_problems(submission: Submission, attestation: Attestation) 
                 f"score {play.score}, is in the server's record and not among the runs."
             )
     for number in sorted(number for numbers in unmatched.values() for number in numbers):
-        task = submission.runs[number - 1].task
-        yield f"Run {number}, {task[:MAX_ECHO]}: not among the plays that the server signed."
+        task = submission.runs[number - 1].task_name
+        yield f"Run {number}, {task[:MAX_REPR_CHARACTERS]}: not among the plays that the server signed."
 
 
 @dataclass(frozen=True)
-class _PlayKey:
+class _EpisodeKey:
     """What a recorded run and the server's record of it must have in common."""
 
     index: int
@@ -81,15 +81,15 @@ class _PlayKey:
     actions_digest: str
 
 
-def _key_of_attested(play: AttestedPlay) -> _PlayKey:
+def _key_of_attested_episode(play: AttestedEpisode) -> _EpisodeKey:
     reset = json.dumps(play.reset, sort_keys=True)
-    return _PlayKey(play.index, reset, play.steps, play.score, play.actions_digest)
+    return _EpisodeKey(play.index, reset, play.steps, play.score, play.actions_digest)
 
 
-def _key_of_run(run: RecordedRun) -> _PlayKey:
+def _key_of_run(run: RecordedRun) -> _EpisodeKey:
     reset, index = (
-        json.dumps(get_further_arguments(run.reset), sort_keys=True),
+        json.dumps(get_extra_reset_arguments(run.reset), sort_keys=True),
         run.reset.get("index", 0),
     )
     digest = digest_actions(step.action for step in run.steps)
-    return _PlayKey(index, reset, len(run.steps), run.score, digest)
+    return _EpisodeKey(index, reset, len(run.steps), run.score, digest)

@@ -7,28 +7,33 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from openenv_kit.environment import Environment
-from openenv_kit.recordings.format import RecordedRun, read_runs, recordings, text_of
-from openenv_kit.reset_arguments import get_further_arguments
+from openenv_kit.recordings.format import (
+    RecordedRun,
+    iter_recording_paths,
+    read_recording_text,
+    read_runs,
+)
+from openenv_kit.reset_arguments import get_extra_reset_arguments
 from openenv_kit.results.submission_folder import (
-    Card,
+    SubmissionCard,
     SubmissionError,
-    build_card,
+    parse_card,
 )
 from openenv_kit.trust.attestation import Attestation
 
 
-def recorded(paths: Iterable[Path]) -> tuple[list[RecordedRun], str]:
+def read_recordings(paths: Iterable[Path]) -> tuple[list[RecordedRun], str]:
     """Runs of some recordings and folders of recordings, and all their lines, in order of tasks."""
     found = []
-    for path in recordings(paths):
+    for path in iter_recording_paths(paths):
         runs = read_runs(path)
         if runs:
-            found.append((runs[0].reset.get("index", 0), runs, text_of(path)))
+            found.append((runs[0].reset.get("index", 0), runs, read_recording_text(path)))
     found.sort(key=lambda each: each[0])
     return [run for _, runs, _ in found for run in runs], "".join(text for *_, text in found)
 
 
-def card_of(
+def card_of_runs(
     runs: Sequence[RecordedRun],
     environment: Environment,
     *,
@@ -36,7 +41,7 @@ def card_of(
     notes: str,
     commitment: str,
     attestation: Attestation | None = None,
-) -> Card:
+) -> SubmissionCard:
     """The card of a player's runs.
 
     With an attestation the number of tasks and of tries are those that its server offered: plays
@@ -55,7 +60,7 @@ def card_of(
         for name, mine, one in (
             ("player", run.player, first.player),
             ("split", run.reset["split"], first.reset["split"]),
-            ("reset", get_further_arguments(run.reset), get_further_arguments(first.reset)),
+            ("reset", get_extra_reset_arguments(run.reset), get_extra_reset_arguments(first.reset)),
             ("versions", run.versions, first.versions),
         ):
             if mine != one:
@@ -73,7 +78,7 @@ def card_of(
                     f"Task {first.reset['split']}-{index} has {tasks[index]} runs and others have "
                     f"{tries}; a submission plays each task as often."
                 )
-    return build_card(
+    return parse_card(
         {
             "player": first.player,
             "environment": environment.name,
@@ -81,7 +86,7 @@ def card_of(
             "first": start,
             "count": stop - start,
             "tries": tries,
-            "reset": get_further_arguments(first.reset),
+            "reset": get_extra_reset_arguments(first.reset),
             "versions": first.versions,
             "commitment": commitment or (attestation.commitment if attestation else ""),
             "by": by,

@@ -8,95 +8,100 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openenv_kit.environment import Environment, get_environment
-from openenv_kit.results.comparison_page import compared, rendered, write_page
-from openenv_kit.results.scored_episodes import Play, Player, play_of
-from openenv_kit.results.statistics import Summary, summary
-from openenv_kit.results.submission_folder import Card, Submission
+from openenv_kit.results.comparison_page import (
+    compare_players,
+    render_template,
+    write_comparison_page,
+)
+from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode, episode_of_run
+from openenv_kit.results.statistics import PlayerSummary, summarize_player
+from openenv_kit.results.submission_folder import Submission, SubmissionCard
 
-INDEX = "index.html"
+INDEX_FILENAME = "index.html"
 ATTESTED, SELF_REPORTED = "attested", "self-reported"
 """Labels of rows: whether the server of the sealed split signed that no play was left out."""
 
 
 @dataclass(frozen=True)
-class Board:
+class Leaderboard:
     """Submissions whose scores compare: the same tasks under the same rules.
 
     Attributes:
-        page: name of its own page.
+        page_filename: name of its own page.
         players: in the order of submissions' names.
         entries: the best mean score first; a tie keeps the order of names.
     """
 
-    card: Card
-    page: str
+    card: SubmissionCard
+    page_filename: str
     environment: Environment
-    players: Sequence[Player]
-    entries: Sequence[tuple[Submission, Summary]]
+    players: Sequence[PlayerResults]
+    entries: Sequence[tuple[Submission, PlayerSummary]]
 
     @property
-    def powers(self) -> list[int]:
+    def pass_k_values(self) -> list[int]:
         """Values of k for which some player has a pass rate."""
-        rates = [rate for _, each in self.entries for rate in each.passes]
+        rates = [rate for _, each in self.entries for rate in each.pass_rates]
         return sorted({1, *(k for k, value in rates if value is not None)})
 
 
-def label_of(submission: Submission) -> str:
+def attestation_label(submission: Submission) -> str:
     """Return the label of a submission's row."""
     return ATTESTED if submission.attestation else SELF_REPORTED
 
 
-def boards_of(submissions: Sequence[Submission]) -> list[Board]:
+def group_into_boards(submissions: Sequence[Submission]) -> list[Leaderboard]:
     """The boards of submissions that hold."""
     groups: dict[tuple[object, ...], list[Submission]] = {}
     for each in sorted(submissions, key=lambda one: one.name):
-        groups.setdefault(each.card.board, []).append(each)
-    return [_board(group, number) for number, group in enumerate(groups.values(), start=1)]
+        groups.setdefault(each.card.board_key, []).append(each)
+    return [_build_board(group, number) for number, group in enumerate(groups.values(), start=1)]
 
 
-def write_site(boards: Sequence[Board], folder: Path) -> Path:
+def write_site(boards: Sequence[Leaderboard], folder: Path) -> Path:
     """Write the site into a folder; returns its first page."""
     folder.mkdir(parents=True, exist_ok=True)
-    index = folder / INDEX
+    index = folder / INDEX_FILENAME
     index.write_text(
-        rendered("site.html.jinja", boards=boards, label_of=label_of), encoding="utf-8"
+        render_template("site.html.jinja", boards=boards, label_of=attestation_label),
+        encoding="utf-8",
     )
     for board in boards:
-        comparison = compared(board.players, board.card.split, board.environment)
-        write_page(comparison, folder / board.page, home=INDEX)
+        comparison = compare_players(board.players, board.card.split, board.environment)
+        write_comparison_page(comparison, folder / board.page_filename, home_url=INDEX_FILENAME)
     return index
 
 
-def _board(group: Sequence[Submission], number: int) -> Board:
+def _build_board(group: Sequence[Submission], number: int) -> Leaderboard:
     card = group[0].card
     environment = get_environment(card.environment)
     players = [
-        Player(
+        PlayerResults(
             f"{each.card.player} ({each.name})",
             each.name,
             each.card.versions,
-            plays_of(each),
-            has_independent_plays=each.attestation is not None,
+            rollouts_of_submission(each),
+            has_independent_rollouts=each.attestation is not None,
         )
         for each in group
     ]
-    entries = zip(group, map(summary, players), strict=True)
+    entries = zip(group, map(summarize_player, players), strict=True)
     best_first = sorted(entries, key=lambda each: -(each[1].mean or 0.0))
-    return Board(card, f"board-{number}.html", environment, players, best_first)
+    return Leaderboard(card, f"board-{number}.html", environment, players, best_first)
 
 
-def plays_of(submission: Submission) -> list[Play]:
+def rollouts_of_submission(submission: Submission) -> list[ScoredEpisode]:
     """Return the plays of a submission; those that an attested one lacks score 0.
 
     They are the plays that the player started and did not finish, and those that the server
     offered and the player did not start.
     """
-    plays, card = [play_of(run) for run in submission.runs], submission.card
+    plays, card = [episode_of_run(run) for run in submission.runs], submission.card
     if submission.attestation is None:
         return plays
     played = Counter(run.reset["index"] for run in submission.runs)
     for index in range(card.first, card.first + card.count):
         task, reset = f"{card.split}-{index}", {"split": card.split, "index": index, **card.reset}
-        missing = Play(task=task, reset=reset, score=0.0, tool_calls=0)
+        missing = ScoredEpisode(task=task, reset=reset, score=0.0, tool_calls=0)
         plays += [missing] * (card.tries - played[index])
     return plays

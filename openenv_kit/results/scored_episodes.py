@@ -18,12 +18,12 @@ from openenv_kit.errors import ConfigurationError, unknown_name_message
 from openenv_kit.recordings.format import (
     RecordedRun,
     RecordingError,
+    iter_recording_paths,
+    read_recording_text,
     read_runs,
-    recordings,
-    text_of,
 )
 
-NAMED = "named tasks"
+NAMED_TASKS = "named tasks"
 """Stands for the split of a play that names its task, or sets an episode up itself."""
 
 
@@ -32,7 +32,7 @@ class MixedResultsError(ConfigurationError):
 
 
 @dataclass(frozen=True)
-class Play:
+class ScoredEpisode:
     """One play.
 
     Attributes:
@@ -40,9 +40,9 @@ class Play:
         reset: arguments that make the episode; plays with the same are of the same episode.
         score: in [0, 1]; None where the play ended by an error.
         tool_calls: steps, the last one included.
-        tokens, cost: of the model, in tokens and US dollars; None where nobody counted.
+        tokens, cost_usd: of the model, in tokens and US dollars; None where nobody counted.
         seconds: wall time; None where it was not measured.
-        grounded: of what was right, the share whose evidence had been read; None if unknown.
+        evidence_share: of what was right, the share whose evidence had been read; None if unknown.
     """
 
     task: str
@@ -50,17 +50,17 @@ class Play:
     score: float | None
     tool_calls: int
     tokens: int | None = None
-    cost: float | None = None
+    cost_usd: float | None = None
     seconds: float | None = None
-    grounded: float | None = None
+    evidence_share: float | None = None
 
     @property
     def split(self) -> str:
         """Split of the task, or `NAMED`."""
-        return str(self.reset["split"]) if "split" in self.reset else NAMED
+        return str(self.reset["split"]) if "split" in self.reset else NAMED_TASKS
 
     @property
-    def episode(self) -> str:
+    def episode_key(self) -> str:
         """The same for plays of the same episode, and different for others.
 
         Feedback comes after the play, so runs with and without it are of the same episode.
@@ -70,13 +70,13 @@ class Play:
 
 
 @dataclass(frozen=True)
-class Player:
+class PlayerResults:
     """Everything that one player played.
 
     Attributes:
         source: the files, for messages.
         versions: under which it was played.
-        has_independent_plays: whether several plays of a task are known to be different plays.
+        has_independent_rollouts: whether several plays of a task are known to be different plays.
             Without this, copies could make pass^k out of one play, so it is not estimated for
             k > 1.
     """
@@ -84,39 +84,41 @@ class Player:
     name: str
     source: str
     versions: Mapping[str, str]
-    plays: Sequence[Play]
-    has_independent_plays: bool = True
+    rollouts: Sequence[ScoredEpisode]
+    has_independent_rollouts: bool = True
 
-    def and_also(self, other: Player) -> Player:
+    def merged_with(self, other: PlayerResults) -> PlayerResults:
         """This player with the plays of another one.
 
         Raises:
             MixedResultsError: those are of other versions.
         """
-        _check_versions(other, self.versions, self.source)
-        return replace(self, plays=[*self.plays, *other.plays])
+        _require_same_versions(other, self.versions, self.source)
+        return replace(self, rollouts=[*self.rollouts, *other.rollouts])
 
     @property
     def splits(self) -> Iterable[str]:
         """Splits of the plays, in their order."""
-        return dict.fromkeys(play.split for play in self.plays)
+        return dict.fromkeys(play.split for play in self.rollouts)
 
     @property
-    def scored(self) -> list[Play]:
+    def scored_rollouts(self) -> list[ScoredEpisode]:
         """Plays that ended with a score."""
-        return [play for play in self.plays if play.score is not None]
+        return [play for play in self.rollouts if play.score is not None]
 
 
-def scores_by_episode(plays: Iterable[Play]) -> dict[str, list[float]]:
+def scores_by_episode(episodes: Iterable[ScoredEpisode]) -> dict[str, list[float]]:
     """Scores of each episode, in the order played; plays without one are left out."""
     found: dict[str, list[float]] = {}
-    for play in plays:
+    for play in episodes:
         if play.score is not None:
-            found.setdefault(play.episode, []).append(play.score)
+            found.setdefault(play.episode_key, []).append(play.score)
     return found
 
 
-def read_players(files: Iterable[tuple[str, Path]], environment: Environment) -> list[Player]:
+def read_player_results(
+    files: Iterable[tuple[str, Path]], environment: Environment
+) -> list[PlayerResults]:
     """Players of some files, in their order; files of the same player are put together.
 
     Args:
@@ -128,20 +130,22 @@ def read_players(files: Iterable[tuple[str, Path]], environment: Environment) ->
         MixedResultsError: a file of another environment, or files of different versions.
         RecordingError: neither results of `inference.py` nor a recording.
     """
-    found: dict[str, Player] = {}
+    found: dict[str, PlayerResults] = {}
     for name, path in files:
-        for each in recordings([path]):
-            for player in _of_file(each, environment):
+        for each in iter_recording_paths([path]):
+            for player in _read_result_file(each, environment):
                 shown = name or player.name
                 before = found.get(shown)
-                found[shown] = before.and_also(player) if before else replace(player, name=shown)
+                found[shown] = before.merged_with(player) if before else replace(player, name=shown)
     first, *others = found.values()
     for player in others:
-        _check_versions(player, first.versions, first.source)
+        _require_same_versions(player, first.versions, first.source)
     return [first, *others]
 
 
-def of_one_split(players: Sequence[Player], split: str = "") -> tuple[list[Player], str]:
+def select_split(
+    players: Sequence[PlayerResults], split: str = ""
+) -> tuple[list[PlayerResults], str]:
     """The plays of one split, and its name.
 
     Args:
@@ -164,21 +168,21 @@ def of_one_split(players: Sequence[Player], split: str = "") -> tuple[list[Playe
         raise MixedResultsError(unknown_name_message("split", split, there))
     kept = []
     for player in players:
-        plays = [play for play in player.plays if play.split == split]
+        plays = [play for play in player.rollouts if play.split == split]
         if not plays:
             raise MixedResultsError(f"{player.name} has no play of the split {split!r}.")
-        kept.append(replace(player, plays=plays))
+        kept.append(replace(player, rollouts=plays))
     return kept, split
 
 
-def _of_file(path: Path, environment: Environment) -> list[Player]:
-    text = text_of(path)
+def _read_result_file(path: Path, environment: Environment) -> list[PlayerResults]:
+    text = read_recording_text(path)
     try:
         found = json.loads(text)
     except json.JSONDecodeError:
         found = None  # several lines: a recording
     if isinstance(found, Mapping) and found.get("format") == RESULTS_FORMAT:
-        return [_of_results(found, path, environment)]
+        return [_player_from_results(found, path, environment)]
     try:
         runs = read_runs(path)
     except RecordingError as problem:
@@ -186,64 +190,68 @@ def _of_file(path: Path, environment: Environment) -> list[Player]:
         raise RecordingError(f"{path}: {problem} Allowed: {allowed}.") from None
     if not runs:
         raise RecordingError(f"{path} holds no play.")
-    players: dict[str, Player] = {}
+    players: dict[str, PlayerResults] = {}
     for run in runs:
         if strange := run.versions.keys() - environment.versions.keys():
             raise MixedResultsError(
                 f"{path} tells a version of {', '.join(strange)}, which {environment.name!r} does "
                 "not have. Choose what was played with --environment."
             )
-        one = Player(run.player, str(path), run.versions, [play_of(run)])
+        one = PlayerResults(run.player, str(path), run.versions, [episode_of_run(run)])
         before = players.get(run.player)
-        players[run.player] = before.and_also(one) if before else one
+        players[run.player] = before.merged_with(one) if before else one
     return list(players.values())
 
 
-def _of_results(found: Mapping[str, Any], path: Path, environment: Environment) -> Player:
-    if found["environment"] != environment.name:
+def _player_from_results(
+    results: Mapping[str, Any], path: Path, environment: Environment
+) -> PlayerResults:
+    if results["environment"] != environment.name:
         raise MixedResultsError(
-            f"{path} is of the environment {found['environment']!r}; this compares results of "
+            f"{path} is of the environment {results['environment']!r}; this compares results of "
             f"{environment.name!r}. Choose with --environment."
         )
-    plays = [_of_task(each) for each in found["tasks"]]
-    return Player(found["player"], str(path), found["versions"], plays)
+    plays = [_episode_from_result(each) for each in results["tasks"]]
+    return PlayerResults(results["player"], str(path), results["versions"], plays)
 
 
-def _of_task(found: Mapping[str, Any]) -> Play:
-    ran = found["status"] in (EVALUATED, NOT_SUBMITTED)
+def _episode_from_result(task_result: Mapping[str, Any]) -> ScoredEpisode:
+    ran = task_result["status"] in (EVALUATED, NOT_SUBMITTED)
     # A scripted policy has no tokens; a model whose calls told none has an unknown number.
-    counted = found["model_calls"] and not found["uncounted_calls"]
-    tokens = found["prompt_tokens"] + found["completion_tokens"] if counted else None
-    return Play(
-        task=found["task_id"],
-        reset=found["reset"],
-        score=found["score"] if ran else None,
-        tool_calls=found["steps"],
+    counted = task_result["model_calls"] and not task_result["uncounted_calls"]
+    tokens = task_result["prompt_tokens"] + task_result["completion_tokens"] if counted else None
+    return ScoredEpisode(
+        task=task_result["task_id"],
+        reset=task_result["reset"],
+        score=task_result["score"] if ran else None,
+        tool_calls=task_result["steps"],
         tokens=tokens,
-        cost=found["cost_usd"],
-        seconds=found["seconds"],
-        grounded=found.get("grounded"),
+        cost_usd=task_result["cost_usd"],
+        seconds=task_result["seconds"],
+        evidence_share=task_result.get("grounded"),
     )
 
 
-def play_of(run: RecordedRun) -> Play:
+def episode_of_run(run: RecordedRun) -> ScoredEpisode:
     """The play of a recorded run."""
-    return Play(
-        task=run.task,
+    return ScoredEpisode(
+        task=run.task_name,
         reset=run.reset,
         score=run.score,
         tool_calls=len(run.steps),
         seconds=sum(step.elapsed_s for step in run.steps),
-        grounded=run.grounded,
+        evidence_share=run.grounded,
     )
 
 
-def _check_versions(player: Player, others: Mapping[str, str], where: str) -> None:
+def _require_same_versions(
+    player: PlayerResults, expected_versions: Mapping[str, str], expected_source: str
+) -> None:
     """Raise a MixedResultsError where a player's plays are of other versions."""
-    for name in {**player.versions, **others}:
-        mine, theirs = player.versions.get(name), others.get(name)
+    for name in {**player.versions, **expected_versions}:
+        mine, theirs = player.versions.get(name), expected_versions.get(name)
         if mine != theirs:
             raise MixedResultsError(
-                f"{player.source} was played under {name} version {mine!r} and {where} has "
+                f"{player.source} was played under {name} version {mine!r} and {expected_source} has "
                 f"{theirs!r}; scores of different versions do not compare."
             )

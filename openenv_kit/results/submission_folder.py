@@ -19,13 +19,13 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from openenv_kit.errors import ConfigurationError, KitError, echo
+from openenv_kit.errors import ConfigurationError, KitError, truncated_repr
 from openenv_kit.recordings.format import RecordedRun, read_runs
-from openenv_kit.reset_arguments import TASK_ARGUMENTS
+from openenv_kit.reset_arguments import TASK_SELECTORS
 from openenv_kit.trust.attestation import Attestation
 
-CARD, RUNS, ATTESTATION = "card.yaml", "runs.jsonl.gz", "attestation.txt"
-SCRIPTED = "scripted:"
+CARD_FILENAME, RUNS_FILENAME, ATTESTATION_FILENAME = "card.yaml", "runs.jsonl.gz", "attestation.txt"
+SCRIPTED_PREFIX = "scripted:"
 """Prefix of players that are policies of the environment."""
 MAX_CARD_BYTES = 1 << 16
 MAX_RUNS_BYTES = 1 << 28
@@ -37,7 +37,7 @@ class SubmissionError(ConfigurationError):
     """A folder that is not a submission."""
 
 
-class Card(BaseModel):
+class SubmissionCard(BaseModel):
     """What a submission says of itself.
 
     Attributes:
@@ -72,24 +72,24 @@ class Card(BaseModel):
         # Letters of other scripts and invisible characters could imitate another player's name.
         if not (player.isascii() and player.isprintable() and player == player.strip()):
             raise ValueError(
-                f"{echo(player)}; allowed: printable ASCII characters, without spaces at the ends"
+                f"{truncated_repr(player)}; allowed: printable ASCII characters, without spaces at the ends"
             )
         return player
 
     @field_validator("reset")
     @classmethod
-    def _require_further_arguments(cls, reset: dict[str, Any]) -> dict[str, Any]:
-        if named := reset.keys() & {*TASK_ARGUMENTS, "task_id", "seed"}:
+    def _reject_task_arguments(cls, reset: dict[str, Any]) -> dict[str, Any]:
+        if named := reset.keys() & {*TASK_SELECTORS, "task_id", "seed"}:
             raise ValueError(f"{', '.join(sorted(named))} would name another task")
         return reset
 
     @property
-    def scripted(self) -> bool:
+    def is_scripted(self) -> bool:
         """Whether the player is called like a policy that comes with the environment."""
-        return self.player.startswith(SCRIPTED)
+        return self.player.startswith(SCRIPTED_PREFIX)
 
     @property
-    def board(self) -> tuple[str, str, int, int, str]:
+    def board_key(self) -> tuple[str, str, int, int, str]:
         """The same for submissions whose scores compare."""
         reset = json.dumps(self.reset, sort_keys=True)
         return self.environment, self.split, self.first, self.count, reset
@@ -101,14 +101,14 @@ class Submission:
 
     Attributes:
         name: its folder's.
-        token: content of its attestation file; empty where it has none.
+        attestation_token: content of its attestation file; empty where it has none.
         attestation: the record in `token`, once its signature was verified.
     """
 
     name: str
-    card: Card
+    card: SubmissionCard
     runs: list[RecordedRun]
-    token: str = ""
+    attestation_token: str = ""
     attestation: Attestation | None = None
 
 
@@ -118,28 +118,28 @@ def read_submission(folder: Path) -> Submission:
     Raises:
         SubmissionError: a file is missing or not what it has to be; says which.
     """
-    for name in (CARD, RUNS):
+    for name in (CARD_FILENAME, RUNS_FILENAME):
         if not (folder / name).is_file():
             raise SubmissionError(f"{folder} has no {name}.")
-    card = build_card(_read_yaml(folder / CARD), str(folder / CARD))
+    card = parse_card(_read_yaml(folder / CARD_FILENAME), str(folder / CARD_FILENAME))
     try:
-        runs = read_runs(folder / RUNS, MAX_RUNS_BYTES)
+        runs = read_runs(folder / RUNS_FILENAME, MAX_RUNS_BYTES)
     except (KitError, OSError, EOFError, ValueError, zlib.error) as problem:
-        raise SubmissionError(f"{folder / RUNS}: {problem}") from None
+        raise SubmissionError(f"{folder / RUNS_FILENAME}: {problem}") from None
     token = ""
-    if (folder / ATTESTATION).is_file():
-        token = _read_text(folder / ATTESTATION, MAX_ATTESTATION_BYTES)
+    if (folder / ATTESTATION_FILENAME).is_file():
+        token = _read_text(folder / ATTESTATION_FILENAME, MAX_ATTESTATION_BYTES)
     return Submission(folder.name, card, runs, token)
 
 
-def build_card(fields: Any, source: str = "The card") -> Card:
+def parse_card(fields: Any, source: str = "The card") -> SubmissionCard:
     """Return the card of some fields.
 
     Raises:
         SubmissionError: a field is missing or has a value that is not allowed; names it.
     """
     try:
-        return Card.model_validate(fields)
+        return SubmissionCard.model_validate(fields)
     except ValidationError as problem:
         wrong = "; ".join(
             f"{'.'.join(map(str, each['loc'])) or 'the card'}: {each['msg']}"
@@ -148,7 +148,9 @@ def build_card(fields: Any, source: str = "The card") -> Card:
         raise SubmissionError(f"{source}: {wrong}.") from None
 
 
-def write_submission(folder: Path, card: Card, recordings: str, token: str = "") -> None:
+def write_submission(
+    folder: Path, card: SubmissionCard, recordings_text: str, attestation_token: str = ""
+) -> None:
     """Write a submission; the same content gives the same bytes.
 
     `token` is the signed record of sealed play, if there is one.
@@ -156,17 +158,19 @@ def write_submission(folder: Path, card: Card, recordings: str, token: str = "")
     Raises:
         SubmissionError: the folder holds one already.
     """
-    if (folder / CARD).exists():
+    if (folder / CARD_FILENAME).exists():
         raise SubmissionError(f"{folder} holds a submission already; name another folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / RUNS).write_bytes(gzip.compress(recordings.encode(), mtime=0))
+    (folder / RUNS_FILENAME).write_bytes(gzip.compress(recordings_text.encode(), mtime=0))
     text = yaml.safe_dump(card.model_dump(exclude_defaults=True), sort_keys=False)
-    (folder / CARD).write_text(text, encoding="utf-8")
-    if token:
-        (folder / ATTESTATION).write_text(f"{token.strip()}\n", encoding="utf-8")
+    (folder / CARD_FILENAME).write_text(text, encoding="utf-8")
+    if attestation_token:
+        (folder / ATTESTATION_FILENAME).write_text(
+            f"{attestation_token.strip()}\n", encoding="utf-8"
+        )
 
 
-class _PlainLoader(yaml.SafeLoader):
+class _AliasFreeLoader(yaml.SafeLoader):
     """Loads YAML without aliases: a few of them stand for gigabytes once they are written out."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -190,7 +194,7 @@ def _read_text(path: Path, max_bytes: int) -> str:
 def _read_yaml(path: Path) -> Any:
     text = _read_text(path, MAX_CARD_BYTES)
     try:
-        return yaml.load(text, _PlainLoader)
+        return yaml.load(text, _AliasFreeLoader)
     except RecursionError:
         raise SubmissionError(f"{path} is nested too deeply.") from None
     except (yaml.YAMLError, ValueError) as problem:  # ValueError: an impossible date or number

@@ -22,29 +22,29 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from openenv_kit.environment import ERROR, Environment, get_environment
 from openenv_kit.errors import (
-    MAX_ECHO,
+    MAX_REPR_CHARACTERS,
     ConfigurationError,
     UnknownNameError,
-    echo,
     require_name,
+    truncated_repr,
 )
 from openenv_kit.recordings.format import RecordedRun
-from openenv_kit.recordings.replay import replay
-from openenv_kit.reset_arguments import get_further_arguments
+from openenv_kit.recordings.replay import iter_replayed_steps
+from openenv_kit.reset_arguments import get_extra_reset_arguments
 from openenv_kit.results.attested_episodes import find_attestation_problems, verify_token
 
 # The names of the files' module are part of this module's interface.
-from openenv_kit.results.submission_folder import CARD as CARD
-from openenv_kit.results.submission_folder import RUNS as RUNS
-from openenv_kit.results.submission_folder import SCRIPTED
-from openenv_kit.results.submission_folder import Card as Card
+from openenv_kit.results.submission_folder import CARD_FILENAME as CARD_FILENAME
+from openenv_kit.results.submission_folder import RUNS_FILENAME as RUNS_FILENAME
+from openenv_kit.results.submission_folder import SCRIPTED_PREFIX
 from openenv_kit.results.submission_folder import Submission as Submission
+from openenv_kit.results.submission_folder import SubmissionCard as SubmissionCard
 from openenv_kit.results.submission_folder import SubmissionError as SubmissionError
 from openenv_kit.results.submission_folder import read_submission as read_submission
 from openenv_kit.results.submission_folder import write_submission as write_submission
-from openenv_kit.rollouts.policies import Play as PolicySteps
-from openenv_kit.session import GROUNDED
-from openenv_kit.splits import SEALED, HashedSplits
+from openenv_kit.rollouts.policies import PolicySteps as PolicySteps
+from openenv_kit.session import EVIDENCE_SHARE_KEY
+from openenv_kit.splits import SEALED_SPLIT, HashedSplits
 from openenv_kit.trust.attestation import digest_actions
 
 MIN_TASKS = 20
@@ -78,9 +78,11 @@ def check_submission(
     submission = None
     try:
         submission = read_submission(folder)
-        if submission.token:
-            submission = replace(submission, attestation=verify_token(submission.token, key))
-        problems = list(problems_of(submission, min_tasks))
+        if submission.attestation_token:
+            submission = replace(
+                submission, attestation=verify_token(submission.attestation_token, key)
+            )
+        problems = list(find_submission_problems(submission, min_tasks))
     except ConfigurationError as problem:
         problems = [str(problem)]
     except Exception as problem:  # what a stranger wrote must not end the check of the others
@@ -88,7 +90,7 @@ def check_submission(
     return CheckedSubmission(folder.name, submission, problems)
 
 
-def problems_of(submission: Submission, min_tasks: int = MIN_TASKS) -> Iterator[str]:
+def find_submission_problems(submission: Submission, min_tasks: int = MIN_TASKS) -> Iterator[str]:
     """Yield everything that is wrong with a submission, one sentence each.
 
     Every run is played again, with today's grader, unless an earlier step has shown that the runs
@@ -107,29 +109,29 @@ def problems_of(submission: Submission, min_tasks: int = MIN_TASKS) -> Iterator[
     if card.count < (least := min(min_tasks, size)):
         yield f"The card has {card.count} tasks; the leaderboard lists {least} or more."
     broken = [
-        *_seal_of(card, environment),
-        *_versions_of(submission, environment),
-        *_name_problems(card, environment),
+        *_find_commitment_problems(card, environment),
+        *_find_version_problems(submission, environment),
+        *_find_name_problems(card, environment),
     ]
     yield from broken
     if submission.attestation is None:
-        yield from _tries_of(submission)
-        yield from _copies_in(submission)
+        yield from _find_try_count_problems(submission)
+        yield from _find_copied_runs(submission)
     else:
         yield from find_attestation_problems(submission, submission.attestation)
     if not broken:
         for number, run in enumerate(submission.runs, start=1):
             yield from (
-                f"Run {number}, {run.task}: {found}"
-                for found in _run_problems(run, card, environment)
+                f"Run {number}, {run.task_name}: {found}"
+                for found in _find_run_problems(run, card, environment)
             )
 
 
-def _seal_of(card: Card, environment: Environment) -> Iterator[str]:
+def _find_commitment_problems(card: SubmissionCard, environment: Environment) -> Iterator[str]:
     made, splits = "", environment.splits
-    if card.split == SEALED and isinstance(splits, HashedSplits):
+    if card.split == SEALED_SPLIT and isinstance(splits, HashedSplits):
         try:
-            made = splits.commitment()
+            made = splits.sealed_commitment()
         except ConfigurationError as problem:
             yield f"{card.split} cannot be played again: {problem}"
             return
@@ -138,43 +140,43 @@ def _seal_of(card: Card, environment: Environment) -> Iterator[str]:
         yield f"The card's commitment to {card.split} is {said}; that of this salt is {here}."
 
 
-def _versions_of(submission: Submission, environment: Environment) -> Iterator[str]:
+def _find_version_problems(submission: Submission, environment: Environment) -> Iterator[str]:
     card = submission.card
     now = dict(environment.versions)
     if card.versions != now:
         yield f"The card's versions are {card.versions}; these are {now}."
     for number, run in enumerate(submission.runs, start=1):
         if run.versions != now:
-            yield f"Run {number}, {run.task}: played under {run.versions}; these are {now}."
+            yield f"Run {number}, {run.task_name}: played under {run.versions}; these are {now}."
 
 
-def _name_problems(card: Card, environment: Environment) -> Iterator[str]:
+def _find_name_problems(card: SubmissionCard, environment: Environment) -> Iterator[str]:
     """Yield what is wrong with a player's name that looks like a scripted policy's."""
-    if card.scripted:
+    if card.is_scripted:
         try:
-            require_name("policy", card.player.removeprefix(SCRIPTED), environment.policies)
+            require_name("policy", card.player.removeprefix(SCRIPTED_PREFIX), environment.policies)
         except UnknownNameError as problem:
             yield f"The player is {card.player!r}, which names no policy. {problem}"
     elif re.match(r"[\W_]*scripted\b", unicodedata.normalize("NFKC", card.player).casefold()):
         yield (
             f"The player is {card.player!r}; names that begin with 'scripted' are for the "
-            f"environment's own policies, written {SCRIPTED}NAME."
+            f"environment's own policies, written {SCRIPTED_PREFIX}NAME."
         )
 
 
-def _tries_of(submission: Submission) -> Iterator[str]:
+def _find_try_count_problems(submission: Submission) -> Iterator[str]:
     """Yield the tasks that were not played as often as the card states."""
     card = submission.card
     wanted = [f"{card.split}-{card.first + number}" for number in range(card.count)]
-    played = Counter(run.task for run in submission.runs)
+    played = Counter(run.task_name for run in submission.runs)
     for task in wanted:
         if played[task] != card.tries:
             yield f"Plays of {task}: {played[task]}; the card says {card.tries}."
     for task in sorted(played.keys() - set(wanted)):
-        yield f"{task[:MAX_ECHO]} is not among the card's tasks."
+        yield f"{task[:MAX_REPR_CHARACTERS]} is not among the card's tasks."
 
 
-def _copies_in(submission: Submission) -> Iterator[str]:
+def _find_copied_runs(submission: Submission) -> Iterator[str]:
     """Yield the runs that repeat an earlier one.
 
     Times are the player's own, so they do not tell two plays with the same actions apart. Only a
@@ -182,26 +184,28 @@ def _copies_in(submission: Submission) -> Iterator[str]:
     """
     first_runs: dict[str, int] = {}
     for number, run in enumerate(submission.runs, start=1):
-        key = f"{run.task} {digest_actions(step.action for step in run.steps)}"
+        key = f"{run.task_name} {digest_actions(step.action for step in run.steps)}"
         first = first_runs.setdefault(key, number)
         if first != number:
             yield (
-                f"Run {number}, {run.task}: a copy of run {first}, or a play with the same "
+                f"Run {number}, {run.task_name}: a copy of run {first}, or a play with the same "
                 "actions, which cannot be told from one. Submit one try of each task, or a record "
                 "signed by the server of a sealed split."
             )
 
 
-def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Iterator[str]:
+def _find_run_problems(
+    run: RecordedRun, card: SubmissionCard, environment: Environment
+) -> Iterator[str]:
     """Yield what is wrong with one run, whose versions are right."""
     if run.player != card.player:
-        yield f"played by {echo(run.player)}; the card says {card.player!r}."
-    further = get_further_arguments(run.reset)
-    if further != get_further_arguments(card.reset):
-        yield f"reset with {echo(further)}; the card says {echo(card.reset)}."
+        yield f"played by {truncated_repr(run.player)}; the card says {card.player!r}."
+    further = get_extra_reset_arguments(run.reset)
+    if further != get_extra_reset_arguments(card.reset):
+        yield f"reset with {truncated_repr(further)}; the card says {truncated_repr(card.reset)}."
         return
     if "index" not in run.reset or run.reset.get("split") != card.split:
-        yield f"reset with {echo(run.reset)}; allowed: the split {card.split} and an index."
+        yield f"reset with {truncated_repr(run.reset)}; allowed: the split {card.split} and an index."
         return
     if run.score is None:
         yield "it has no end."
@@ -209,16 +213,16 @@ def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Ite
     score, grounded, done = 0.0, None, False
     policy_steps: PolicySteps | None = None
     expected: str | None = None
-    for number, (action, answer, same) in enumerate(replay(run, environment)):
+    for number, (action, answer, same) in enumerate(iter_replayed_steps(run, environment)):
         where = f"step {number}" if number else "the reset"
         if number:
             if done:
                 yield f"{where} comes after the end of the episode."
                 return
             recorded = run.steps[number - 1]
-            same &= (recorded.status, recorded.reward, recorded.done) == _ending(answer)
+            same &= (recorded.status, recorded.reward, recorded.done) == _status_reward_done(answer)
             score = max(score, answer["reward"] or 0.0)
-            grounded = answer.get("metadata", {}).get(GROUNDED)
+            grounded = answer.get("metadata", {}).get(EVIDENCE_SHARE_KEY)
             done = answer["done"]
         elif answer["status"] == ERROR:
             yield f"the reset is rejected: {answer['message']}"
@@ -226,37 +230,48 @@ def _run_problems(run: RecordedRun, card: Card, environment: Environment) -> Ite
         if not same:
             yield f"the reply to {where} is not the recorded one."
             return
-        if policy_steps and expected != _action_text(action):
+        if policy_steps and expected != _action_json(action):
             yield f"{where} is not what the policy {card.player!r} does."
             return
-        if card.scripted and not done:
+        if card.is_scripted and not done:
             policy_steps = policy_steps or _start_policy(card, environment, answer)
-            expected = _next_action(policy_steps, answer if number else None)
+            expected = _next_action_json(policy_steps, answer if number else None)
     if policy_steps and not done and expected is not None:
         yield f"it ends before the policy {card.player!r} does."
-    for name, said, made in (("score", run.score, score), (GROUNDED, run.grounded, grounded)):
+    for name, said, made in (
+        ("score", run.score, score),
+        (EVIDENCE_SHARE_KEY, run.grounded, grounded),
+    ):
         if said != made:
             yield f"its {name} is {said}; played again it is {made}."
 
 
-def _start_policy(card: Card, environment: Environment, answer: Mapping[str, Any]) -> PolicySteps:
-    return environment.policies[card.player.removeprefix(SCRIPTED)].play(answer)
+def _start_policy(
+    card: SubmissionCard, environment: Environment, reset_observation: Mapping[str, Any]
+) -> PolicySteps:
+    return environment.policies[card.player.removeprefix(SCRIPTED_PREFIX)].generate_actions(
+        reset_observation
+    )
 
 
-def _next_action(steps: PolicySteps, answer: Mapping[str, Any] | None) -> str | None:
+def _next_action_json(
+    policy_steps: PolicySteps, observation: Mapping[str, Any] | None
+) -> str | None:
     """Return the text of a policy's next action; None where the policy ends.
 
     `answer` is the reply to its action before; None for its first action.
     """
     try:
-        return _action_text(next(steps) if answer is None else steps.send(answer))
+        return _action_json(
+            next(policy_steps) if observation is None else policy_steps.send(observation)
+        )
     except StopIteration:
         return None
 
 
-def _action_text(action: Mapping[str, Any]) -> str:
+def _action_json(action: Mapping[str, Any]) -> str:
     return json.dumps(action, sort_keys=True)
 
 
-def _ending(answer: Mapping[str, Any]) -> tuple[str, float, bool]:
-    return answer["status"], answer["reward"] or 0.0, answer["done"]
+def _status_reward_done(observation: Mapping[str, Any]) -> tuple[str, float, bool]:
+    return observation["status"], observation["reward"] or 0.0, observation["done"]

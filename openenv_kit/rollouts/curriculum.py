@@ -18,13 +18,13 @@ from typing import Any
 
 from openenv_kit.errors import InvalidValueError, require_integer
 
-DIFFERENCE = 0.01
+MIN_REWARD_DIFFERENCE = 0.01
 """Rewards that differ by no more than this count as alike."""
-RUNGS = tuple(f"rung_{number}" for number in range(1, 11))
+RUNG_LEVEL_NAMES = tuple(f"rung_{number}" for number in range(1, 11))
 """Names of the rungs of an environment that has levels by number, from the easiest on."""
 
 
-def level_named(difficulty: str | float) -> str:
+def resolve_level_name(difficulty: str | float) -> str:
     """Name of the level that a reset asks for: a name stays, a number is the nearest rung's.
 
     Raises:
@@ -35,7 +35,7 @@ def level_named(difficulty: str | float) -> str:
     number = isinstance(difficulty, int | float) and not isinstance(difficulty, bool)
     if not number or not 0.0 <= difficulty <= 1.0:
         raise InvalidValueError("difficulty", difficulty, "a name, or a number from 0 to 1")
-    return RUNGS[round(difficulty * (len(RUNGS) - 1))]
+    return RUNG_LEVEL_NAMES[round(difficulty * (len(RUNG_LEVEL_NAMES) - 1))]
 
 
 class Curriculum:
@@ -47,14 +47,14 @@ class Curriculum:
     Args:
         stages: arguments of resets, without a seed, from the easiest stage to the hardest.
         window: results that the rate is taken over, at least 1.
-        up, down: success rates, 0 <= down < up <= 1.
-        success: reward from which on an episode counts as a success.
-        seed: of the first task; each further one has the next. Different runs take different ones,
+        promote_at, demote_below: success rates, 0 <= down < up <= 1.
+        success_reward: reward from which on an episode counts as a success.
+        first_seed: of the first task; each further one has the next. Different runs take different ones,
             and none that a test is made with.
 
     Attributes:
-        stage: index of the running stage.
-        groups: of each stage, how many groups were played and how many of them had signal.
+        stage_index: index of the running stage.
+        group_counts: of each stage, how many groups were played and how many of them had signal.
 
     Raises:
         InvalidValueError: one of these is out of its range.
@@ -65,64 +65,78 @@ class Curriculum:
         stages: Sequence[Mapping[str, Any]],
         *,
         window: int = 50,
-        up: float = 0.7,
-        down: float = 0.2,
-        success: float = 0.9,
-        seed: int = 0,
+        promote_at: float = 0.7,
+        demote_below: float = 0.2,
+        success_reward: float = 0.9,
+        first_seed: int = 0,
     ) -> None:
         if not stages:
             raise InvalidValueError("stages", list(stages), "at least one stage")
-        if not 0.0 <= down < up <= 1.0:
-            raise InvalidValueError("down and up", (down, up), "0 <= down < up <= 1")
+        if not 0.0 <= demote_below < promote_at <= 1.0:
+            raise InvalidValueError(
+                "down and up", (demote_below, promote_at), "0 <= down < up <= 1"
+            )
         self.stages = [dict(each) for each in stages]
-        self.stage = 0
-        self.groups = [[0, 0] for _ in self.stages]
-        self._up, self._down, self._success = up, down, success
-        self._results: deque[bool] = deque(maxlen=require_integer("window", window, 1, 10**6))
-        self._seed = seed
+        self.stage_index = 0
+        self.group_counts = [[0, 0] for _ in self.stages]
+        self._promote_at, self._demote_below, self._success_reward = (
+            promote_at,
+            demote_below,
+            success_reward,
+        )
+        self._recent_successes: deque[bool] = deque(
+            maxlen=require_integer("window", window, 1, 10**6)
+        )
+        self._next_seed = first_seed
 
     @property
     def success_rate(self) -> float:
         """Share of successes among the last results of the stage; 0.0 before the first."""
-        return fmean(self._results) if self._results else 0.0
+        return fmean(self._recent_successes) if self._recent_successes else 0.0
 
-    def next(self) -> dict[str, Any]:
+    def next_reset_arguments(self) -> dict[str, Any]:
         """Arguments of the next reset: those of the stage, with a fresh seed."""
-        self._seed += 1
-        return {**self.stages[self.stage], "seed": self._seed - 1}
+        self._next_seed += 1
+        return {**self.stages[self.stage_index], "seed": self._next_seed - 1}
 
-    def record(self, reward: float, stage: int | None = None) -> None:
+    def record_reward(self, reward: float, stage_index: int | None = None) -> None:
         """Take note of an episode's reward, and move where it is time to.
 
         Args:
             reward: what the episode ended with.
-            stage: that it was of, where results come late; those of another stage than the
+            stage_index: that it was of, where results come late; those of another stage than the
                 running one are left out. None for the running one.
         """
-        if stage is not None and stage != self.stage:
+        if stage_index is not None and stage_index != self.stage_index:
             return
-        self._results.append(reward >= self._success)
-        if len(self._results) < (self._results.maxlen or 0):
+        self._recent_successes.append(reward >= self._success_reward)
+        if len(self._recent_successes) < (self._recent_successes.maxlen or 0):
             return
-        moved = (self.success_rate >= self._up) - (self.success_rate < self._down)
-        if 0 <= self.stage + moved < len(self.stages) and moved:
-            self.stage += moved
-            self._results.clear()
+        moved = (self.success_rate >= self._promote_at) - (self.success_rate < self._demote_below)
+        if 0 <= self.stage_index + moved < len(self.stages) and moved:
+            self.stage_index += moved
+            self._recent_successes.clear()
 
-    def record_group(self, rewards: Sequence[float], stage: int | None = None) -> bool:
+    def record_group_rewards(
+        self, rewards: Sequence[float], stage_index: int | None = None
+    ) -> bool:
         """Take note of a group of plays of one task; whether they differ enough to learn from."""
-        at = self.stage if stage is None else stage
-        differ = max(rewards) - min(rewards) > DIFFERENCE + 1e-9
-        self.groups[at][0] += 1
-        self.groups[at][1] += differ
+        at = self.stage_index if stage_index is None else stage_index
+        differ = max(rewards) - min(rewards) > MIN_REWARD_DIFFERENCE + 1e-9
+        self.group_counts[at][0] += 1
+        self.group_counts[at][1] += differ
         for reward in rewards:
-            self.record(reward, at)
+            self.record_reward(reward, at)
         return differ
 
     def state_dict(self) -> dict[str, Any]:
         """How far it is, JSON-ready."""
-        state = {"stage": self.stage, "seed": self._seed, "results": list(self._results)}
-        return {**state, "groups": self.groups}
+        state = {
+            "stage": self.stage_index,
+            "seed": self._next_seed,
+            "results": list(self._recent_successes),
+        }
+        return {**state, "groups": self.group_counts}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state_dict` returned, with the same stages.
@@ -133,7 +147,7 @@ class Curriculum:
         if len(state["groups"]) != len(self.stages):
             allowed = f"the state of a curriculum with {len(self.stages)} stages"
             raise InvalidValueError("number of stages", len(state["groups"]), allowed)
-        self.stage, self._seed = state["stage"], state["seed"]
-        self._results.clear()
-        self._results.extend(state["results"])
-        self.groups = [list(each) for each in state["groups"]]
+        self.stage_index, self._next_seed = state["stage"], state["seed"]
+        self._recent_successes.clear()
+        self._recent_successes.extend(state["results"])
+        self.group_counts = [list(each) for each in state["groups"]]

@@ -6,12 +6,12 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from openenv_kit.registry import Registry, first_line
+from openenv_kit.registry import Registry, first_docstring_line
 
 Action = dict[str, Any]
-Observed = Mapping[str, Any]
-Play = Generator[Action, Observed, None]
-PlayFunction = TypeVar("PlayFunction", bound=Callable[..., Play])
+ObservationJson = Mapping[str, Any]
+PolicySteps = Generator[Action, ObservationJson, None]
+PolicyFunctionT = TypeVar("PolicyFunctionT", bound=Callable[..., PolicySteps])
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,16 @@ class Policy:
 
     Attributes:
         name, description: its name, and one line about it.
-        play: its generator function.
-        submissions: how many it can use (`max_submissions` of its resets); one is enough to play.
-        panel: whether it is one of those whose scores tell how hard an episode is.
+        generate_actions: its generator function.
+        max_submissions: how many it can use (`max_submissions` of its resets); one is enough to play.
+        is_baseline: whether it is one of those whose scores tell how hard an episode is.
     """
 
     name: str
     description: str
-    play: Callable[[Observed], Play]
-    submissions: int = 1
-    panel: bool = False
+    generate_actions: Callable[[ObservationJson], PolicySteps]
+    max_submissions: int = 1
+    is_baseline: bool = False
 
 
 class Policies(Registry[Policy]):
@@ -39,12 +39,12 @@ class Policies(Registry[Policy]):
         super().__init__("policy")
 
     def register(
-        self, name: str, *, submissions: int = 1, panel: bool = False
-    ) -> Callable[[PlayFunction], PlayFunction]:
+        self, name: str, *, max_submissions: int = 1, is_baseline: bool = False
+    ) -> Callable[[PolicyFunctionT], PolicyFunctionT]:
         """Decorator: add a generator function as the policy of that name."""
 
-        def add(play: PlayFunction) -> PlayFunction:
-            self.add(Policy(name, first_line(play), play, submissions, panel))
+        def add(play: PolicyFunctionT) -> PolicyFunctionT:
+            self.add(Policy(name, first_docstring_line(play), play, max_submissions, is_baseline))
             return play
 
         return add

@@ -9,56 +9,63 @@ from typing import Any
 
 from openenv_kit.environment import ERROR, Environment, Reply, Session
 from openenv_kit.errors import RefusedResetError
-from openenv_kit.rollouts.policies import Action, Observed, Policy
+from openenv_kit.rollouts.policies import Action, ObservationJson, Policy
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RolloutResult:
     """How a play ended: the reward of its last step in [0, 1], and what that was answered."""
 
     score: float
-    steps: int
+    step_count: int
     status: str
-    observation: Observed
+    last_observation: ObservationJson
 
 
-def begun(environment: Environment, reset: Mapping[str, Any]) -> tuple[Session, Reply]:
+def start_session(
+    environment: Environment, reset_arguments: Mapping[str, Any]
+) -> tuple[Session, Reply]:
     """A new session of an environment with an episode, and the reply to its reset.
 
     Raises:
         RefusedResetError: these are not arguments of a reset; says why.
     """
-    session = environment.session()
-    reply = session.reset(**reset)
+    session = environment.create_session()
+    reply = session.reset(**reset_arguments)
     if reply.status == ERROR:
-        raise RefusedResetError(reset, reply.message)
+        raise RefusedResetError(reset_arguments, reply.message)
     return session, reply
 
 
-def play(session: Session, policy: Policy, reply: Reply) -> Outcome:
+def run_policy(session: Session, policy: Policy, reset_reply: Reply) -> RolloutResult:
     """Play a policy to its end, in a session whose reset was answered with `reply`."""
-    steps, last = 0, reply
-    for _, answer in moves(session, policy, reply):
+    steps, last = 0, reset_reply
+    for _, answer in iter_policy_steps(session, policy, reset_reply):
         steps, last = steps + 1, answer
-    return Outcome(last.reward or 0.0, steps, last.status, observed(last))
+    return RolloutResult(last.reward or 0.0, steps, last.status, observation_from_reply(last))
 
 
-def moves(session: Session, policy: Policy, reply: Reply) -> Iterator[tuple[Action, Reply]]:
+def iter_policy_steps(
+    session: Session, policy: Policy, reset_reply: Reply
+) -> Iterator[tuple[Action, Reply]]:
     """Each action of a policy with the session's reply, until the episode or the policy ends."""
-    with closing(policy.play(observed(reply))) as player, suppress(StopIteration):
+    with (
+        closing(policy.generate_actions(observation_from_reply(reset_reply))) as player,
+        suppress(StopIteration),
+    ):
         action = next(player)
         while True:
-            reply = session.step(action)
-            yield action, reply
-            if reply.done:
+            reset_reply = session.step(action)
+            yield action, reset_reply
+            if reset_reply.done:
                 return
-            action = player.send(observed(reply))
+            action = player.send(observation_from_reply(reset_reply))
 
 
-def observed(reply: Reply) -> dict[str, Any]:
+def observation_from_reply(reply: Reply) -> dict[str, Any]:
     """What a policy sees of a reply: the same names as on the wire; at the end also `metadata`."""
     return {
-        **reply.content,
+        **reply.observation_fields,
         **({"metadata": reply.info} if reply.done and reply.info else {}),
         "status": reply.status,
         "message": reply.message,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from openenv_kit.environment import Environment
 
-FILENAME = "token_budgets.json"
+TOKEN_BUDGETS_FILENAME = "token_budgets.json"
 
 
 class DigitTokens(StrEnum):
@@ -30,7 +30,7 @@ class DigitTokens(StrEnum):
     """One token a digit, as in Qwen, Gemma and SmolLM."""
 
 
-class Percentiles(NamedTuple):
+class TokenPercentiles(NamedTuple):
     """Median and 95th percentile over episodes, in tokens."""
 
     p50: int
@@ -54,15 +54,15 @@ class TokenBudget:
     level: str
     digits: DigitTokens
     tasks: int
-    prompt: Percentiles
-    completion: Percentiles
-    total: Percentiles
+    prompt: TokenPercentiles
+    completion: TokenPercentiles
+    total: TokenPercentiles
     reset: Mapping[str, Any] = field(default_factory=dict)
 
 
 def token_budgets_path(environment: Environment) -> Path:
     """Return the file that an environment's token budgets are in, whether it exists or not."""
-    return Path(getfile(type(environment))).with_name(FILENAME)
+    return Path(getfile(type(environment))).with_name(TOKEN_BUDGETS_FILENAME)
 
 
 def read_token_budgets(path: Path) -> tuple[TokenBudget, ...]:
@@ -74,10 +74,12 @@ def read_token_budgets(path: Path) -> tuple[TokenBudget, ...]:
 
 
 def write_token_budgets(
-    path: Path, budgets: Iterable[TokenBudget], measured_with: Mapping[str, Any]
+    path: Path, budgets: Iterable[TokenBudget], measurement_settings: Mapping[str, Any]
 ) -> None:
     """Write token budgets, a line for each, and what they were measured with."""
-    head = "".join(f'"{name}": {json.dumps(value)},\n' for name, value in measured_with.items())
+    head = "".join(
+        f'"{name}": {json.dumps(value)},\n' for name, value in measurement_settings.items()
+    )
     lines = ",\n".join(json.dumps(asdict(budget)) for budget in budgets)
     path.write_text(f'{{\n{head}"budgets": [\n{lines}\n]\n}}\n', encoding="utf-8")
 
@@ -85,14 +87,14 @@ def write_token_budgets(
 def find_token_budget(
     environment: Environment,
     level: str,
-    reset: Mapping[str, Any] | None = None,
+    reset_arguments: Mapping[str, Any] | None = None,
     digits: DigitTokens = DigitTokens.GROUPED,
 ) -> TokenBudget | None:
     """Return the budget of a level in the mode of play that a reset asks for; None without one.
 
     Of several budgets that fit, the one that fixes most arguments of the reset is returned.
     """
-    given = dict(reset or {})
+    given = dict(reset_arguments or {})
     fitting = [
         budget
         for budget in read_token_budgets(token_budgets_path(environment))
@@ -102,6 +104,8 @@ def find_token_budget(
     return max(fitting, key=lambda budget: len(budget.reset), default=None)
 
 
-def _budget_from_json(line: Mapping[str, Any]) -> TokenBudget:
-    counts = {name: Percentiles(*line[name]) for name in ("prompt", "completion", "total")}
-    return TokenBudget(**{**line, **counts, "digits": DigitTokens(line["digits"])})
+def _budget_from_json(budget_json: Mapping[str, Any]) -> TokenBudget:
+    counts = {
+        name: TokenPercentiles(*budget_json[name]) for name in ("prompt", "completion", "total")
+    }
+    return TokenBudget(**{**budget_json, **counts, "digits": DigitTokens(budget_json["digits"])})

@@ -15,17 +15,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import FrameType
 
-from openenv_kit.serving.episodes.running_episodes import RUNNING
+from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES
 from openenv_kit.serving.store.interface import RETRY_AFTER_S, StoppingError
 
-IN_USE_S = 60.0
+IN_USE_WINDOW_S = 60.0
 """Seconds since its last step for which an episode without a connection counts as in use."""
-POLL_S = 0.1
+POLL_INTERVAL_S = 0.1
 
 logger = logging.getLogger("openenv_kit.server")
 
 
-class Drain:
+class ServerDrain:
     """Whether this process is about to stop.
 
     Attributes:
@@ -36,7 +36,7 @@ class Drain:
         self.is_draining = False
         self._is_forced = threading.Event()
 
-    def require_running(self) -> None:
+    def require_not_draining(self) -> None:
         """Raise a StoppingError where no new episode may start."""
         if self.is_draining:
             raise StoppingError(
@@ -44,12 +44,12 @@ class Drain:
                 f"while. Retry in {RETRY_AFTER_S} s."
             )
 
-    def stop_at_once(self) -> None:
+    def skip_draining(self) -> None:
         """Let the next SIGTERM wait for nothing."""
         self._is_forced.set()
 
     @asynccontextmanager
-    async def watch_sigterm(self, drain_s: float) -> AsyncIterator[None]:
+    async def drain_on_sigterm(self, drain_s: float) -> AsyncIterator[None]:
         """While the block runs, let SIGTERM begin to drain, and pass it on afterwards.
 
         It is passed on to the handler that was there before: uvicorn's, which ends the server.
@@ -74,12 +74,12 @@ class Drain:
             loop.call_soon_threadsafe(lambda: waiting.append(loop.create_task(wait(number))))
 
         async def wait(number: int) -> None:
-            running = RUNNING.count_in_use(IN_USE_S)
+            running = RUNNING_EPISODES.count_in_use(IN_USE_WINDOW_S)
             logger.info("draining started", extra={"episodes": running, "drain_s": drain_s})
             deadline = loop.time() + drain_s
-            while loop.time() < deadline and RUNNING.count_in_use(IN_USE_S):
-                await asyncio.sleep(POLL_S)
-            running = RUNNING.count_in_use(IN_USE_S)
+            while loop.time() < deadline and RUNNING_EPISODES.count_in_use(IN_USE_WINDOW_S):
+                await asyncio.sleep(POLL_INTERVAL_S)
+            running = RUNNING_EPISODES.count_in_use(IN_USE_WINDOW_S)
             logger.info("draining ended", extra={"episodes": running})
             before(number, None)
 
@@ -93,4 +93,4 @@ class Drain:
                 task.cancel()
 
 
-DRAIN = Drain()
+SERVER_DRAIN = ServerDrain()

@@ -12,7 +12,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-EXTRA = (
+LOG_FIELDS = (
     *("request_id", "episode_id", "method", "path", "status", "ms"),
     *("reason", "reference", "store"),
     *("environment", "transport", "episode_level", "steps", "score", "duration_s"),
@@ -32,43 +32,43 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        fields = {name: getattr(record, name, None) for name in EXTRA}
+        fields = {name: getattr(record, name, None) for name in LOG_FIELDS}
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         line |= {name: value for name, value in fields.items() if value is not None}
         return json.dumps(line, default=str)
 
 
-class WithoutQueries(logging.Filter):
+class WebSocketUrlFilter(logging.Filter):
     """Drops the server's line about a WebSocket, which would show the query string."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return '"WebSocket %s"' not in str(record.msg)
 
 
-def internal_error(
-    logger: logging.Logger, problem: Exception, episode_id: str | None = None
+def log_internal_error(
+    logger: logging.Logger, error: Exception, episode_id: str | None = None
 ) -> str:
     """Log our own mistake; the text for the client has a number to find it by, and nothing else.
 
     Args:
         logger: of whoever met it.
-        problem: the exception.
+        error: the exception.
         episode_id: in which episode, where it was in one.
     """
     reference = uuid.uuid4().hex[:12]
     fields = {"reference": reference, "episode_id": episode_id}
-    logger.error("internal error", exc_info=problem, extra=fields)
+    logger.error("internal error", exc_info=error, extra=fields)
     return f"Internal error; the server's log has it as {reference}."
 
 
-def configuration(level: str) -> dict[str, Any]:
+def build_log_config(level: str) -> dict[str, Any]:
     """Logging for the server and for everything it uses."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": JsonFormatter}},
-        "filters": {"without_queries": {"()": WithoutQueries}},
+        "filters": {"without_queries": {"()": WebSocketUrlFilter}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",

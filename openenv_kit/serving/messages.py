@@ -14,35 +14,37 @@ import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
 
-MAX_DEPTH = 64
+MAX_JSON_DEPTH = 64
 """Levels of a message; a report's rows need five."""
 
-MAX_MEMBERS = 1000
+MAX_OBJECT_MEMBERS = 1000
 """Members of one object; a report's row has nine."""
 
 MAX_COMMAS = 20_000
 """Commas of a message, which bound its values; the longest report, 1,000 rows, has 9,000."""
 
 
-def observation(data: dict[str, Any]) -> str:
+def format_observation_message(reply: dict[str, Any]) -> str:
     """Text of an observation message, in which `info` travels as metadata."""
-    if "info" in data:
-        info = data.pop("info")
-        data["metadata"] = {**data.get("metadata", {}), **info}
-    return dumps({"type": "observation", "data": data}).decode()
+    if "info" in reply:
+        info = reply.pop("info")
+        reply["metadata"] = {**reply.get("metadata", {}), **info}
+    return dumps({"type": "observation", "data": reply}).decode()
 
 
-def message(kind: str, data: dict[str, Any]) -> str:
+def format_message(kind: str, data: dict[str, Any]) -> str:
     """Text of one WebSocket message."""
     return dumps({"type": kind, "data": data}).decode()
 
 
-def error(text: str, code: str, **more: Any) -> str:
+def format_error_message(error_text: str, error_code: str, **more: Any) -> str:
     """Text of an error message."""
-    return message("error", {"message": text, "code": code, **more})
+    return format_message("error", {"message": error_text, "code": error_code, **more})
 
 
-def response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(
+    body: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     """An HTTP response with a JSON body."""
     return Response(dumps(body), status, headers, media_type="application/json")
 
@@ -50,10 +52,10 @@ def response(body: Any, status: int = 200, headers: Mapping[str, str] | None = N
 def dumps(value: Any) -> bytes:
     """Compact JSON of anything a reply can hold."""
     try:
-        return orjson.dumps(value, default=_plain)
+        return orjson.dumps(value, default=_to_plain_value)
     except (TypeError, ValueError):
         # Integers past 64 bits and lone surrogates, echoed from a caller; rare, and no hurry.
-        return json.dumps(value, default=_plain, separators=(",", ":")).encode()
+        return json.dumps(value, default=_to_plain_value, separators=(",", ":")).encode()
 
 
 def loads(text: str | bytes) -> Any:
@@ -61,7 +63,7 @@ def loads(text: str | bytes) -> Any:
     raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     commas = raw.count(b",")
     if commas > MAX_COMMAS:
-        raise UnwieldyError(TOO_MANY_VALUES)
+        raise MessageTooComplexError(TOO_MANY_VALUES_TEXT)
     try:
         value = orjson.loads(text)
     except ValueError:
@@ -69,30 +71,30 @@ def loads(text: str | bytes) -> Any:
         try:
             value = json.loads(text)
         except RecursionError:
-            raise UnwieldyError(TOO_DEEP) from None
-    if commas >= MAX_MEMBERS or raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
-        check_shape(value)
+            raise MessageTooComplexError(TOO_DEEP_TEXT) from None
+    if commas >= MAX_OBJECT_MEMBERS or raw.count(b"{") + raw.count(b"[") > MAX_JSON_DEPTH:
+        require_bounded_complexity(value)
     return value
 
 
-class UnwieldyError(ValueError):
+class MessageTooComplexError(ValueError):
     """JSON of a shape that would take too long to look through, or that some cannot write."""
 
 
-TOO_DEEP = f"nested too deeply; allowed: {MAX_DEPTH} levels"
-TOO_MANY_VALUES = f"too many values; allowed: {MAX_COMMAS} commas"
+TOO_DEEP_TEXT = f"nested too deeply; allowed: {MAX_JSON_DEPTH} levels"
+TOO_MANY_VALUES_TEXT = f"too many values; allowed: {MAX_COMMAS} commas"
 
 
-def check_shape(value: Any) -> None:
-    """Refuse more than `MAX_DEPTH` levels, and objects of more than `MAX_MEMBERS`."""
+def require_bounded_complexity(value: Any) -> None:
+    """Refuse more than `MAX_JSON_DEPTH` levels, and objects of more than `MAX_OBJECT_MEMBERS`."""
     level: list[Any] = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_JSON_DEPTH + 1):
         below: list[Any] = []
         for each in level:
             if isinstance(each, dict):
-                if len(each) > MAX_MEMBERS:
-                    raise UnwieldyError(
-                        f"an object with {len(each)} members; allowed: {MAX_MEMBERS}"
+                if len(each) > MAX_OBJECT_MEMBERS:
+                    raise MessageTooComplexError(
+                        f"an object with {len(each)} members; allowed: {MAX_OBJECT_MEMBERS}"
                     )
                 below += each.values()
             elif isinstance(each, list):
@@ -100,10 +102,10 @@ def check_shape(value: Any) -> None:
         if not below:
             return
         level = below
-    raise UnwieldyError(TOO_DEEP)
+    raise MessageTooComplexError(TOO_DEEP_TEXT)
 
 
-def _plain(value: Any) -> Any:
+def _to_plain_value(value: Any) -> Any:
     if isinstance(value, BaseModel):
         if type(value).__pydantic_decorators__.model_serializers:  # it says itself what it tells
             return value.model_dump()

@@ -33,26 +33,26 @@ from openenv_kit.serving.settings import Settings
 
 logger = logging.getLogger("openenv_kit.server")
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Variable by which the library, at its import, knows that workers share their figures."""
 
 
 @contextlib.contextmanager
-def shared_folder(workers: int) -> Iterator[None]:
+def create_metrics_folder(worker_count: int) -> Iterator[None]:
     """For a process that starts workers: a folder for their figures while they run."""
-    if workers == 1 or os.environ.get(FOLDER):
+    if worker_count == 1 or os.environ.get(METRICS_FOLDER_VARIABLE):
         yield
         return
     prefix = "openenv-kit-metrics-"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
-        os.environ[FOLDER] = folder
+        os.environ[METRICS_FOLDER_VARIABLE] = folder
         try:
             yield
         finally:
-            os.environ.pop(FOLDER, None)
+            os.environ.pop(METRICS_FOLDER_VARIABLE, None)
 
 
-BUCKETS = (
+TIME_BUCKETS_S = (
     *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25),
     *(1.0, 2.5, 5.0, 10.0, 30.0),
 )
@@ -63,17 +63,17 @@ WORKERS = Gauge("openenv_kit_workers", "Workers that serve", multiprocess_mode="
 SESSION_LIMIT = Gauge(
     "openenv_kit_session_limit", "Slots for WebSocket sessions", multiprocess_mode="livesum"
 )
-RESETS = Histogram(
+RESET_SECONDS = Histogram(
     "openenv_kit_reset_seconds",
     "Resets, by transport, with the wait for a thread and for the store",
     ["transport"],
-    buckets=BUCKETS,
+    buckets=TIME_BUCKETS_S,
 )
-STEPS = Histogram(
+STEP_SECONDS = Histogram(
     "openenv_kit_step_seconds",
     "Steps, by method, with the wait for a thread, for the store and for earlier steps",
     ["method"],
-    buckets=BUCKETS,
+    buckets=TIME_BUCKETS_S,
 )
 STORE_UP = Gauge(
     "openenv_kit_store_up",
@@ -136,18 +136,18 @@ SCORES = Histogram(
     "Final scores of finished episodes",
     buckets=tuple(n / 10 for n in range(11)),
 )
-REQUESTS = Histogram(
+REQUEST_SECONDS = Histogram(
     "openenv_kit_http_request_seconds",
     "HTTP requests, by route and status",
     ["route", "status"],
-    buckets=BUCKETS,
+    buckets=TIME_BUCKETS_S,
 )
-STORE = Histogram(
-    "openenv_kit_store_seconds", "Calls of the episode store", ["call"], buckets=BUCKETS
+STORE_CALL_SECONDS = Histogram(
+    "openenv_kit_store_seconds", "Calls of the episode store", ["call"], buckets=TIME_BUCKETS_S
 )
 
 
-class WorkerFigures(Collector):
+class WorkerMetrics(Collector):
     """The metrics of all workers, added up, and those of their processes.
 
     Args:
@@ -159,25 +159,25 @@ class WorkerFigures(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics as they are now."""
-        _forget_dead(self._folder)
+        _remove_metrics_of_dead_workers(self._folder)
         collector = multiprocess.MultiProcessCollector(None, str(self._folder))  # type: ignore[no-untyped-call]
         yield from collector.collect()  # type: ignore[no-untyped-call]
-        yield from _sum_processes(_worker_pids(self._folder))
+        yield from _sum_process_metrics(_find_worker_pids(self._folder))
 
 
-def registry() -> CollectorRegistry:
+def get_registry() -> CollectorRegistry:
     """Return what holds the metrics of this server, of all its workers."""
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(METRICS_FOLDER_VARIABLE)
     if not folder:
         return REGISTRY
     made = CollectorRegistry()
-    made.register(WorkerFigures(Path(folder)))
+    made.register(WorkerMetrics(Path(folder)))
     return made
 
 
-def exposition() -> tuple[bytes, str]:
+def render_metrics() -> tuple[bytes, str]:
     """All metrics, and their content type."""
-    return generate_latest(registry()), CONTENT_TYPE_LATEST
+    return generate_latest(get_registry()), CONTENT_TYPE_LATEST
 
 
 @contextlib.contextmanager
@@ -193,7 +193,7 @@ def serve_metrics(settings: Settings) -> Iterator[None]:
         yield
         return
     try:
-        server, thread = start_http_server(port, host, registry())
+        server, thread = start_http_server(port, host, get_registry())
     except OSError as problem:
         if {"metrics_host", "metrics_port"} & settings.model_fields_set:
             raise ConfigurationError(
@@ -213,11 +213,11 @@ def serve_metrics(settings: Settings) -> Iterator[None]:
         thread.join()
 
 
-LEAST = ("process_start_time_seconds", "process_max_fds")
+METRICS_COMBINED_BY_MIN = ("process_start_time_seconds", "process_max_fds")
 """Figures of processes of which the least counts; others are added up."""
 
 
-def _sum_processes(pids: Iterable[int]) -> Iterable[Metric]:
+def _sum_process_metrics(pids: Iterable[int]) -> Iterable[Metric]:
     """Memory, processor time and open files of some processes, under the usual names."""
     families: dict[str, Metric] = {}
     for pid in pids:
@@ -227,18 +227,18 @@ def _sum_processes(pids: Iterable[int]) -> Iterable[Metric]:
                 continue
             (sample,), (other,) = known.samples, family.samples
             both = (sample.value, other.value)
-            value = min(both) if sample.name in LEAST else sum(both)
+            value = min(both) if sample.name in METRICS_COMBINED_BY_MIN else sum(both)
             known.samples = [sample._replace(value=value)]
     return families.values()
 
 
-def _worker_pids(folder: Path) -> list[int]:
+def _find_worker_pids(folder: Path) -> list[int]:
     """Processes that write into the shared folder."""
     found = {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*_*.db")}
     return sorted(found)
 
 
-def _forget_dead(folder: Path) -> None:
+def _remove_metrics_of_dead_workers(folder: Path) -> None:
     """Drop the live figures of workers that are gone: a killed one cannot do it itself."""
     for path in folder.glob("gauge_live*_*.db"):
         try:

@@ -22,78 +22,84 @@ from starlette.routing import Route
 from openenv_kit.environment import ERROR, Environment, get_environment
 from openenv_kit.errors import InvalidValueError, RefusedResetError
 from openenv_kit.serving import messages
-from openenv_kit.serving.episodes.live_episode import Play, take_step
-from openenv_kit.serving.episodes.records import record_model, record_of
-from openenv_kit.serving.http.middleware import Gate
+from openenv_kit.serving.episodes.live_episode import LiveEpisode, step_live_episode
+from openenv_kit.serving.episodes.records import build_record_model, build_trainer_record
+from openenv_kit.serving.http.middleware import RequestMiddleware
 from openenv_kit.serving.mcp import dispatch
-from openenv_kit.serving.mcp.dispatch import Answered
+from openenv_kit.serving.mcp.dispatch import RpcResponse
 from openenv_kit.serving.mcp.routes import McpEndpoint
 from openenv_kit.serving.settings import Settings, load_settings
 
 
-class OneTask(McpEndpoint):
+class SingleTaskServer(McpEndpoint):
     """The endpoint of one episode, which every client plays.
 
     Args:
         environment: what is played.
         task: `reset`, the arguments of the episode's reset, and `versions`, under which the task
             was written.
-        outcome: file that always holds the trainer's view of the episode, as JSON.
-        limits: settings of the server.
+        outcome_path: file that always holds the trainer's view of the episode, as JSON.
+        settings: settings of the server.
 
     Raises:
         InvalidValueError: the reset is refused, or this release has other versions.
     """
 
     def __init__(
-        self, environment: Environment, task: Mapping[str, Any], outcome: Path, limits: Settings
+        self,
+        environment: Environment,
+        task: Mapping[str, Any],
+        outcome_path: Path,
+        settings: Settings,
     ) -> None:
         reset, written = dict(task["reset"]), dict(task["versions"])
         here = dict(environment.versions)
         if written != here:
             raise InvalidValueError("versions", written, f"those of this release, {here}")
-        self._play = Play("mcp", environment=environment, limits=limits)
+        self._play = LiveEpisode("mcp", environment=environment, settings=settings)
         reply = self._play.reset(reset)
         if reply.status == ERROR:
             raise RefusedResetError(reset, reply.message)
-        self._record = record_model(environment.models.state)
-        self._outcome = outcome
-        self._dispatch = dispatch.dispatcher(environment, self._step, self._played)
+        self._record = build_record_model(environment.wire_models.state)
+        self._outcome = outcome_path
+        self._dispatch = dispatch.create_dispatcher(environment, self._step, self._get_state)
         self._one_at_a_time = asyncio.Lock()
-        self._write()
+        self._write_outcome()
 
-    def app(self, limits: Settings) -> Gate:
+    def build_app(self, settings: Settings) -> RequestMiddleware:
         """The ASGI app: `/mcp` and `/health`, behind the limits that every server has."""
-        return Gate(
+        return RequestMiddleware(
             Starlette(
                 routes=[
                     Route("/mcp", self.post, methods=["POST"]),
-                    Route("/health", self._health, methods=["GET"]),
+                    Route("/health", self._answer_health_check, methods=["GET"]),
                 ]
             ),
-            limits,
+            settings,
         )
 
-    async def answer(self, request: Request, message: Any) -> Answered:
+    async def answer_message(self, request: Request, message: Any) -> RpcResponse:
         """See `McpEndpoint`; there is no session, so a client that leaves ends nothing."""
-        return await dispatch.answer(message, self._dispatch)
+        return await dispatch.answer_rpc_message(message, self._dispatch)
 
-    async def _health(self, request: Request) -> Response:
-        return messages.response({"status": "healthy"})
+    async def _answer_health_check(self, request: Request) -> Response:
+        return messages.json_response({"status": "healthy"})
 
     async def _step(self, action: dict[str, Any]) -> dict[str, Any]:
         async with self._one_at_a_time:
-            data = await take_step(self._play, action)
-            self._write()
+            data = await step_live_episode(self._play, action)
+            self._write_outcome()
         return data
 
-    async def _played(self) -> Mapping[str, Any]:
-        return self._play.state()
+    async def _get_state(self) -> Mapping[str, Any]:
+        return self._play.get_state()
 
-    def _write(self) -> None:
+    def _write_outcome(self) -> None:
         """Write the outcome; a reader never sees half of it."""
         whole = self._outcome.with_suffix(".new")
-        whole.write_text(record_of(self._record, self._play, "", 1).model_dump_json() + "\n")
+        whole.write_text(
+            build_trainer_record(self._record, self._play, "", 1).model_dump_json() + "\n"
+        )
         whole.replace(self._outcome)
 
 
@@ -106,7 +112,7 @@ def main() -> None:
     parser.add_argument("--outcome", type=Path, required=True, help="file for the outcome")
     given = parser.parse_args()
     limits = load_settings()
-    app = OneTask(get_environment(), given.task, given.outcome, limits).app(limits)
+    app = SingleTaskServer(get_environment(), given.task, given.outcome, limits).build_app(limits)
     uvicorn.run(app, host=limits.host, port=limits.port, ws="none", log_level=limits.log_level)
 
 

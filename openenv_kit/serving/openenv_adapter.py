@@ -15,28 +15,28 @@ from openenv_kit.environment import (
     Environment,
     Reply,
     Session,
+    full_observation_from_reply,
     get_environment,
-    observation_of,
 )
 from openenv_kit.errors import (
     ConfigurationError,
     InvalidValueError,
     UnknownNameError,
 )
-from openenv_kit.rollouts.run_policy import observed
+from openenv_kit.rollouts.run_policy import observation_from_reply
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving.episodes.ids import check_episode_id
-from openenv_kit.serving.settings import Settings, settings
+from openenv_kit.serving.settings import Settings, current_settings
 
 T = TypeVar("T")
 
-LIMITS = ("max_steps", "max_submissions")
+CAPPED_RESET_ARGUMENTS = ("max_steps", "max_submissions")
 """Reset arguments whose most the server's settings say."""
-PAGE = 100
+MAX_TASKS_PER_RANGE = 100
 """Tasks of a split that are told at a time; each is drawn anew."""
 
 
-class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
+class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
     """One session of an environment behind the framework's interface.
 
     The constructor is cheap: the framework makes an object for every metadata request. Our own
@@ -44,7 +44,7 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
 
     Args:
         environment: what is played; None for the one that ENVIRONMENT names.
-        limits: the server's settings; None for the process's own.
+        settings: the server's settings; None for the process's own.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
@@ -52,13 +52,13 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
     REQUIRES_SINGLE_THREAD_EXECUTOR = True
 
     def __init__(
-        self, environment: Environment | None = None, limits: Settings | None = None
+        self, environment: Environment | None = None, settings: Settings | None = None
     ) -> None:
         self._environment = environment or get_environment()
-        rubric = self._environment.models.rubric
+        rubric = self._environment.wire_models.rubric
         super().__init__(rubric=None if rubric is None else rubric())
-        self._limits = limits or settings()
-        self.session = self._environment.session(debug=self._limits.debug)
+        self._limits = settings or current_settings()
+        self.session = self._environment.create_session(debug=self._limits.debug)
         self._episode_id: str | None = None
 
     def reset(self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any) -> Any:
@@ -71,12 +71,12 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
         """
         named = {"seed": seed, "episode_id": episode_id}
         arguments = {**{k: v for k, v in named.items() if v is not None}, **kwargs}
-        reply = begin(self._environment, self.session, arguments, self._limits)
+        reply = reset_within_limits(self._environment, self.session, arguments, self._limits)
         if reply.status == ERROR:
-            return self._observation(reply)
+            return self._build_observation(reply)
         self._reset_rubric()
         self._episode_id = episode_id or str(uuid.uuid4())
-        return self._observation(reply, {"episode_id": self._episode_id})
+        return self._build_observation(reply, {"episode_id": self._episode_id})
 
     def step(self, action: Any, timeout_s: float | None = None, **kwargs: Any) -> Any:
         """One step.
@@ -89,11 +89,17 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
         """
         is_late = self.session.done  # and must not be graded a second time
         reply = self.session.step(action if isinstance(action, Mapping) else dict(action))
-        parts = self._environment.score_parts(observed(reply)) if reply.done else None
+        parts = (
+            self._environment.score_components(observation_from_reply(reply))
+            if reply.done
+            else None
+        )
         graded = parts is not None and not is_late
         if graded and self.rubric is not None:
-            reply = replace(reply, reward=self._apply_rubric(action, self._observation(reply)))
-        return self._observation(reply)
+            reply = replace(
+                reply, reward=self._apply_rubric(action, self._build_observation(reply))
+            )
+        return self._build_observation(reply)
 
     def list_splits(self) -> list[dict[str, str]]:
         """Splits that can be played here; a sealed one is a test split."""
@@ -102,7 +108,7 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
 
     def num_tasks(self, split: str) -> int:
         """Number of tasks of a split."""
-        return _looked_up(lambda: self._environment.splits.size(split))
+        return _look_up_or_index_error(lambda: self._environment.splits.size(split))
 
     def list_tasks(self, split: str) -> list[dict[str, Any]]:
         """The first tasks of a split, as a preview; `num_tasks` gives the total."""
@@ -110,7 +116,9 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
 
     def get_task(self, split: str, index: int) -> dict[str, Any]:
         """One task of a split."""
-        return _looked_up(lambda: self._environment.splits.task(split, index).as_dict())
+        return _look_up_or_index_error(
+            lambda: self._environment.splits.task(split, index).as_dict()
+        )
 
     def get_task_range(
         self, split: str, start: int | None = None, stop: int | None = None
@@ -119,14 +127,14 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
 
         The next page begins 100 positions later; `num_tasks` gives the total.
         """
-        chosen = range(self.num_tasks(split))[start:stop][:PAGE]
+        chosen = range(self.num_tasks(split))[start:stop][:MAX_TASKS_PER_RANGE]
         return [self.get_task(split, index) for index in chosen]
 
     @property
     def state(self) -> Any:
         """Public progress, with the episode's id."""
         progress = self.session.state().model_dump(exclude={"episode_id"})
-        return self._environment.models.state(episode_id=self._episode_id, **progress)
+        return self._environment.wire_models.state(episode_id=self._episode_id, **progress)
 
     def get_metadata(self) -> EnvironmentMetadata:
         """Name, description and version."""
@@ -135,37 +143,40 @@ class FrameworkEnvironment(FrameworkInterface[Any, Any, Any]):
             name=played.name, description=played.description, version=played.version
         )
 
-    def _observation(self, reply: Reply, metadata: dict[str, Any] | None = None) -> Any:
+    def _build_observation(self, reply: Reply, metadata: dict[str, Any] | None = None) -> Any:
         fields = {
-            **observation_of(self._environment, reply, self.session.task_id),
+            **full_observation_from_reply(self._environment, reply, self.session.task_id),
             "metadata": {**(metadata or {}), **(reply.info or {})},
             "reward": reply.reward,
             "done": reply.done,
         }
-        return self._environment.models.observation(**fields)
+        return self._environment.wire_models.observation(**fields)
 
 
-def begin(
-    environment: Environment, session: Session, arguments: Mapping[str, Any], limits: Settings
+def reset_within_limits(
+    environment: Environment,
+    session: Session,
+    reset_arguments: Mapping[str, Any],
+    settings: Settings,
 ) -> Reply:
     """Start an episode within the server's limits; what is refused changes nothing.
 
     Args:
         environment: what is played.
         session: where the episode is started.
-        arguments: of the reset, as they arrived; `episode_id` is checked and left to the caller.
-        limits: the server's settings; its rules of play may be lower than the environment's.
+        reset_arguments: of the reset, as they arrived; `episode_id` is checked and left to the caller.
+        settings: the server's settings; its rules of play may be lower than the environment's.
     """
-    allowed, rules = environment.reset_arguments, environment.rules
+    allowed, rules = environment.reset_arguments, environment.episode_limits
     try:
-        for name in arguments:
+        for name in reset_arguments:
             if name not in allowed:
                 raise UnknownNameError("reset argument", name, allowed)
-        if arguments.get("episode_id") is not None:
-            check_episode_id(arguments["episode_id"])
-        given = {name: value for name, value in arguments.items() if name != "episode_id"}
-        for name in LIMITS:
-            most, usual, asked = getattr(limits, name), getattr(rules, name), given.get(name)
+        if reset_arguments.get("episode_id") is not None:
+            check_episode_id(reset_arguments["episode_id"])
+        given = {name: value for name, value in reset_arguments.items() if name != "episode_id"}
+        for name in CAPPED_RESET_ARGUMENTS:
+            most, usual, asked = getattr(settings, name), getattr(rules, name), given.get(name)
             if usual is None or name not in allowed:
                 continue
             if isinstance(asked, int) and asked > most:
@@ -177,13 +188,13 @@ def begin(
     return session.reset(**given)
 
 
-def _looked_up(find: Callable[[], T]) -> T:
+def _look_up_or_index_error(look_up: Callable[[], T]) -> T:
     """What `find` finds; the framework answers an IndexError with 400, anything else with 500.
 
     Raises:
         IndexError: no such split or position.
     """
     try:
-        return find()
+        return look_up()
     except ConfigurationError as problem:
         raise IndexError(str(problem)) from None

@@ -9,16 +9,16 @@ from contextlib import asynccontextmanager
 
 from openenv_kit.environment import Environment
 from openenv_kit.serving import metrics
-from openenv_kit.serving.episodes.running_episodes import RUNNING
-from openenv_kit.serving.episodes.slow_calls import SLOW_CALLS
+from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES
+from openenv_kit.serving.episodes.slow_calls import SLOW_CALL_QUEUE
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.interface import EpisodeStore, StoreError
 
-UPKEEP_S = 5.0
+PERIODIC_TASK_INTERVAL_S = 5.0
 """Seconds between two rounds."""
 
 
-async def keep_up(
+async def end_expired_and_update_metrics(
     store: EpisodeStore, settings: Settings, environments: Iterable[Environment]
 ) -> None:
     """Do one round: note which episodes have expired, and measure what nothing else counts.
@@ -29,18 +29,18 @@ async def keep_up(
         environments: what is served.
     """
     try:
-        await RUNNING.end_expired(store, settings.episode_ttl_s)
-        usage = await store.usage()
+        await RUNNING_EPISODES.end_expired_episodes(store, settings.episode_ttl_s)
+        usage = await store.get_usage()
         metrics.STORE_UP.set(1)
         metrics.STORE_BYTES.set(usage.size_bytes)
         metrics.STORE_LIMIT_BYTES.set(usage.limit_bytes)
-        metrics.STORE_EPISODES.set(usage.episodes)
+        metrics.STORE_EPISODES.set(usage.episode_count)
     except StoreError:  # logged by the store; the next round tries again
         metrics.STORE_UP.set(0)
-    slow_calls = SLOW_CALLS.counts
+    slow_calls = SLOW_CALL_QUEUE.counts
     metrics.SLOW_CALLS.labels("running").set(slow_calls.running)
     metrics.SLOW_CALLS.labels("waiting").set(slow_calls.waiting)
-    running = Counter(episode.key.environment for episode in RUNNING)
+    running = Counter(episode.key.environment for episode in RUNNING_EPISODES)
     for environment in environments:
         name = environment.name
         metrics.RUNNING_EPISODES.labels(name).set(running[name])
@@ -49,15 +49,15 @@ async def keep_up(
 
 
 @asynccontextmanager
-async def kept_up(
+async def run_periodic_tasks(
     store: EpisodeStore, settings: Settings, environments: Iterable[Environment]
 ) -> AsyncIterator[None]:
-    """Do rounds while the block runs; see `keep_up`."""
+    """Do rounds while the block runs; see `end_expired_and_update_metrics`."""
 
     async def repeat() -> None:
         while True:
-            await keep_up(store, settings, environments)
-            await asyncio.sleep(UPKEEP_S)
+            await end_expired_and_update_metrics(store, settings, environments)
+            await asyncio.sleep(PERIODIC_TASK_INTERVAL_S)
 
     task = asyncio.create_task(repeat())
     try:

@@ -26,10 +26,10 @@ PING_INTERVAL_S = 30.0
 PING_TIMEOUT_S = 900.0
 """A client that thinks for minutes may answer no ping; only one gone for good is dropped."""
 
-WORKER_TIMEOUT_S = 60
+WORKER_HEALTHCHECK_TIMEOUT_S = 60
 """A worker that starts on a busy machine is silent for a while; only one that hangs is replaced."""
 
-SPREADS = sys.platform == "linux"
+BALANCES_SHARED_PORTS = sys.platform == "linux"
 """Whether the system spreads connections over several sockets that listen on one port."""
 
 logger = logging.getLogger("openenv_kit.server")
@@ -44,7 +44,7 @@ class PortSocket(socket.socket):
     """
 
     @classmethod
-    def bound(cls, family: int, address: tuple[Any, ...]) -> PortSocket:
+    def bind_new(cls, family: int, address: tuple[Any, ...]) -> PortSocket:
         """A new socket, bound but not listening; an OSError where the address cannot be had."""
         made = cls(family=family)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -53,58 +53,61 @@ class PortSocket(socket.socket):
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return PortSocket.bound, (int(self.family), self.getsockname())
+        return PortSocket.bind_new, (int(self.family), self.getsockname())
 
 
-def serve(app: Any, chosen: Settings) -> None:
+def run_server(app: Any, settings: Settings) -> None:
     """Run an app until stopped; with several workers it is given by its import string."""
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
     from openenv_kit.serving import logs, metrics
-    from openenv_kit.serving.http.limited_protocols import Connection, Messages
+    from openenv_kit.serving.http.limited_protocols import (
+        LimitedHttpProtocol,
+        LimitedWebSocketProtocol,
+    )
 
-    log_config = logs.configuration(chosen.log_level)
+    log_config = logs.build_log_config(settings.log_level)
     logging.config.dictConfig(log_config)
-    if not chosen.token and not is_loopback(chosen.host):
+    if not settings.token and not is_loopback(settings.host):
         logger.warning(
             "listening on %s without a token: whoever reaches this address can play and reset; "
             "set OPENENV_KIT_TOKEN, or HOST=127.0.0.1",
-            chosen.host or "all addresses",
+            settings.host or "all addresses",
         )
-    raise_open_files()
+    raise_open_file_limit()
     options: dict[str, Any] = {
-        "host": chosen.host,
-        "port": chosen.port,
-        "workers": chosen.workers,
+        "host": settings.host,
+        "port": settings.port,
+        "workers": settings.workers,
         "access_log": False,
         "log_config": log_config,
-        "http": functools.partial(Connection, chosen.request_timeout_s),
-        "ws": Messages,
-        "ws_max_size": chosen.max_message_bytes,
+        "http": functools.partial(LimitedHttpProtocol, settings.request_timeout_s),
+        "ws": LimitedWebSocketProtocol,
+        "ws_max_size": settings.max_message_bytes,
         "ws_ping_interval": PING_INTERVAL_S,
         "ws_ping_timeout": PING_TIMEOUT_S,
         # Deflate would cost a session more memory than everything else it has.
         "ws_per_message_deflate": False,
-        "timeout_keep_alive": chosen.keep_alive_s,
+        "timeout_keep_alive": settings.keep_alive_s,
         "timeout_graceful_shutdown": 10,
-        "timeout_worker_healthcheck": WORKER_TIMEOUT_S,
+        "timeout_worker_healthcheck": WORKER_HEALTHCHECK_TIMEOUT_S,
     }
-    with metrics.shared_folder(chosen.workers), metrics.serve_metrics(chosen):
-        if chosen.workers == 1 or not SPREADS:
+    with metrics.create_metrics_folder(settings.workers), metrics.serve_metrics(settings):
+        if settings.workers == 1 or not BALANCES_SHARED_PORTS:
             uvicorn.run(app, **options)
             return
         config = uvicorn.Config(app, **options)
         # uvicorn's own socket finds out whether the port is free: two of ours would share it.
         with config.bind_socket() as theirs:
             family, address = theirs.family, theirs.getsockname()
-        with PortSocket.bound(family, address) as held:
+        with PortSocket.bind_new(family, address) as held:
             supervisor = Multiprocess(config, sockets=[held])
-            pass_on_sigterm(supervisor)
+            forward_sigterm(supervisor)
             supervisor.run()
 
 
-def pass_on_sigterm(supervisor: Multiprocess) -> None:
+def forward_sigterm(supervisor: Multiprocess) -> None:
     """Let SIGTERM reach the workers at once, each time it comes.
 
     The supervisor itself looks for signals twice a second, and only until the first one.
@@ -121,7 +124,7 @@ def pass_on_sigterm(supervisor: Multiprocess) -> None:
     signal.signal(signal.SIGTERM, handle)
 
 
-def raise_open_files() -> None:
+def raise_open_file_limit() -> None:
     """Let this process and its workers open as many files as the system allows: shells allow few.
 
     macOS has a lower limit than it says, and keeps the one it has.
@@ -131,7 +134,7 @@ def raise_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def end_with_parent() -> None:
+def stop_with_parent_process() -> None:
     """In a worker: stop when the process that started it is gone, killed ones included.
 
     Otherwise the worker would keep the port, with nobody left to stop it.
@@ -139,11 +142,11 @@ def end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is None:
         return
-    from openenv_kit.serving.draining import DRAIN
+    from openenv_kit.serving.draining import SERVER_DRAIN
 
     def wait() -> None:
         parent.join()
-        DRAIN.stop_at_once()
+        SERVER_DRAIN.skip_draining()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="parent-watch", daemon=True).start()

@@ -6,7 +6,7 @@ verifiers, and so on. What they share, an episode played by tool calls, needs no
 
 Everywhere in them, `environment` is the name of what is played, None for what the variable
 ENVIRONMENT names; `base_url` is a server to play on, None for this process; and `split`, `first`
-and `count` choose tasks as `openenv_kit.datasets.split_rows.split_rows` does.
+and `count` choose tasks as `openenv_kit.datasets.split_rows.list_task_rows` does.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def installed_by(requirement: str) -> Iterator[None]:
+def require_package(requirement: str) -> Iterator[None]:
     """Imports of a trainer; where one is missing, the error says what pip installs it by."""
     try:
         yield

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from openenv_kit.datasets.split_rows import reset_arguments, split_rows
+from openenv_kit.datasets.split_rows import list_task_rows, reset_arguments_from_row
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ServerError
-from openenv_kit.session import GROUNDED, REWARDS
+from openenv_kit.session import EVIDENCE_SHARE_KEY, REWARDS
 from openenv_kit.tool import Tool as KitTool
-from openenv_kit.trainers import installed_by
+from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode
-from openenv_kit.trainers.tool_functions import dress, given
+from openenv_kit.trainers.tool_functions import drop_default_arguments, set_tool_signature
 
-with installed_by("inspect-ai>=0.3.285,<0.4"):
+with require_package("inspect-ai>=0.3.285,<0.4"):
     from inspect_ai import Task, task
     from inspect_ai.dataset import MemoryDataset, Sample
     from inspect_ai.model import ChatMessageSystem
@@ -28,16 +28,16 @@ with installed_by("inspect-ai>=0.3.285,<0.4"):
     from inspect_ai.solver import Generate, Solver, TaskState, solver
     from inspect_ai.tool import Tool, ToolDef, ToolParams
 
-DEFAULT_SPLIT = "validation"
+DEFAULT_EVALUATION_SPLIT = "validation"
 """Split of an evaluation that names none."""
-SCORE, METRICS, INFO, LOST = "score", "metrics", "info", "lost"
+SCORE_KEY, METRICS_KEY, INFO_KEY, SERVER_ERROR_KEY = "score", "metrics", "info", "lost"
 """What a sample's store holds about its episode."""
 
 
 @task
 def episodes(
     environment: str | None = None,
-    split: str | None = DEFAULT_SPLIT,
+    split: str | None = DEFAULT_EVALUATION_SPLIT,
     first: int | None = 0,
     count: int | None = None,
     base_url: str | None = None,
@@ -52,21 +52,24 @@ def episodes(
     `-T 'reset={"profile": "lean"}'`; `level` keeps to tasks of one level.
     """
     found = get_environment(environment)
-    split = DEFAULT_SPLIT if split is None else split
+    split = DEFAULT_EVALUATION_SPLIT if split is None else split
     samples = [
         # The prompt comes from the episode itself, when the solver starts it.
         Sample(
             row["task"],
             id=row["task"],
-            metadata={"environment": found.name, "reset": reset_arguments(row, found.name)},
+            metadata={
+                "environment": found.name,
+                "reset": reset_arguments_from_row(row, found.name),
+            },
         )
-        for row in split_rows(split, first, count, found.name, reset, level)
+        for row in list_task_rows(split, first, count, found.name, reset, level)
     ]
     return Task(
         dataset=MemoryDataset(samples, name=f"{found.name}_{split}"),
         solver=play_episode(base_url, found.name),
         scorer=[report_score(), rewards()],
-        message_limit=message_limit or 32 + 2 * found.rules.max_steps,
+        message_limit=message_limit or 32 + 2 * found.episode_limits.max_steps,
     )
 
 
@@ -84,12 +87,14 @@ class EpisodeSolver:
         episode = ToolEpisode(self.base_url, self.environment)
         try:
             state.user_prompt.text = episode.reset(state.metadata)
-            state.messages.insert(0, ChatMessageSystem(content=episode.brief))
-            state.tools = [_tool(each, episode, state) for each in episode.tools.tools]
+            state.messages.insert(0, ChatMessageSystem(content=episode.system_prompt))
+            state.tools = [
+                _build_inspect_tool(each, episode, state) for each in episode.tools.tools
+            ]
             return await generate(state, tool_calls="loop")
         except ServerError as problem:
             # Inspect may be told to score samples that failed.
-            state.store.set(LOST, str(problem))
+            state.store.set(SERVER_ERROR_KEY, str(problem))
             raise
         finally:
             episode.close()
@@ -111,13 +116,13 @@ class ReportScorer:
         return report_score, ()
 
     async def __call__(self, state: TaskState, target: Target) -> Score:
-        if lost := state.store.get(LOST):
+        if lost := state.store.get(SERVER_ERROR_KEY):
             raise ServerError(lost)
-        earned = {"tool_calls": 0, "submitted": False} | state.store.get(METRICS, {})
+        earned = {"tool_calls": 0, "submitted": False} | state.store.get(METRICS_KEY, {})
         return Score(
-            value=state.store.get(SCORE, 0.0),
+            value=state.store.get(SCORE_KEY, 0.0),
             explanation=f"{'A' if earned['submitted'] else 'No'} report was submitted.",
-            metadata={**earned, **state.store.get(INFO, {})},
+            metadata={**earned, **state.store.get(INFO_KEY, {})},
         )
 
 
@@ -138,8 +143,8 @@ class RewardsScorer:
         return rewards, ()
 
     async def __call__(self, state: TaskState, target: Target) -> Score:
-        earned = state.store.get(METRICS, {})
-        return Score(value={name: earned.get(name, 0.0) for name in (*REWARDS, GROUNDED)})
+        earned = state.store.get(METRICS_KEY, {})
+        return Score(value={name: earned.get(name, 0.0) for name in (*REWARDS, EVIDENCE_SHARE_KEY)})
 
 
 @scorer(metrics={"*": [mean(), stderr()]})
@@ -148,16 +153,16 @@ def rewards() -> Scorer:
     return RewardsScorer()
 
 
-def _tool(tool: KitTool, episode: ToolEpisode, state: TaskState) -> Tool:
+def _build_inspect_tool(tool: KitTool, episode: ToolEpisode, state: TaskState) -> Tool:
     async def call(**arguments: Any) -> str:
-        answer = episode.call(tool.name, given(tool, arguments))
-        state.store.set(SCORE, episode.reward)
-        state.store.set(METRICS, episode.metrics)
-        state.store.set(INFO, dict(episode.info))
-        state.completed = episode.done
+        answer = episode.call_tool(tool.name, drop_default_arguments(tool, arguments))
+        state.store.set(SCORE_KEY, episode.reward)
+        state.store.set(METRICS_KEY, episode.metrics)
+        state.store.set(INFO_KEY, dict(episode.info))
+        state.completed = episode.is_done
         return answer
 
-    dress(call, tool)
+    set_tool_signature(call, tool)
     parameters = ToolParams.model_validate(tool.parameters)
     for name, field in parameters.properties.items():
         field.description = field.description or name  # Inspect refuses a tool without

@@ -13,14 +13,14 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse
 from pydantic import ConfigDict, PrivateAttr
 
-from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, reset_arguments, split_rows
+from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, list_task_rows, reset_arguments_from_row
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.tool import Catalogue
-from openenv_kit.trainers import installed_by
+from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode
 
-with installed_by("nemo-gym>=0.7,<0.8"):
+with require_package("nemo-gym>=0.7,<0.8"):
     from nemo_gym.base_resources_server import (
         BaseResourcesServerConfig,
         BaseSeedSessionRequest,
@@ -31,7 +31,7 @@ with installed_by("nemo-gym>=0.7,<0.8"):
     )
     from nemo_gym.server_utils import SESSION_ID_KEY
 
-VERIFIED_SESSIONS = 4096
+MAX_VERIFIED_SESSIONS = 4096
 """Verified sessions whose result is kept, so that verifying again returns the same."""
 
 
@@ -83,8 +83,8 @@ class EpisodeServer(SimpleResourcesServer):
     def setup_webserver(self) -> FastAPI:
         """The framework's endpoints, and one for each tool."""
         app: FastAPI = super().setup_webserver()
-        for name in get_environment(self.config.environment).tools.names:
-            self._add_tool(app, name)
+        for name in get_environment(self.config.environment).tools.tool_names:
+            self._add_tool_route(app, name)
         return app
 
     async def seed_session(self, request: Request, body: SeedRequest) -> SeedResponse:
@@ -93,7 +93,7 @@ class EpisodeServer(SimpleResourcesServer):
         A row without a reset starts another task of the train split each time.
         """
         key = request.session[SESSION_ID_KEY]
-        self._close(key)
+        self._close_episode(key)
         self._results.pop(key, None)
         episode = ToolEpisode(self.config.base_url, self.config.environment)
         row = body.model_dump()
@@ -106,13 +106,14 @@ class EpisodeServer(SimpleResourcesServer):
             raise HTTPException(422, str(problem)) from None
         self._episodes[key] = episode
         return SeedResponse(
-            instructions=f"{episode.brief}\n\n{opening}", tools=_response_tools(episode.tools)
+            instructions=f"{episode.system_prompt}\n\n{opening}",
+            tools=_format_response_tools(episode.tools),
         )
 
     async def verify(self, request: Request, body: VerifyRequest) -> VerifyResponse:
         """The environment's own score, 0 if nothing was submitted."""
         key = request.session[SESSION_ID_KEY]
-        result = self._results.get(key) or self._finish(key)
+        result = self._results.get(key) or self._finish_session(key)
         if result is None:
             # Nothing was measured, which is not the same as a score of 0.
             reason = "the session was never seeded, or its environment server was lost"
@@ -120,7 +121,7 @@ class EpisodeServer(SimpleResourcesServer):
             result |= {"mask_sample": True, "failure_reason": reason}
         return VerifyResponse(**{**body.model_dump(), **result})
 
-    def _add_tool(self, app: FastAPI, name: str) -> None:
+    def _add_tool_route(self, app: FastAPI, tool_name: str) -> None:
         async def answer(request: Request) -> PlainTextResponse:
             key = request.session[SESSION_ID_KEY]
             episode = self._episodes.get(key)
@@ -128,33 +129,33 @@ class EpisodeServer(SimpleResourcesServer):
                 return PlainTextResponse('{"status":"error","message":"Call seed_session first."}')
             raw = await request.body()
             try:
-                return PlainTextResponse(episode.call(name, json.loads(raw or b"{}")))
+                return PlainTextResponse(episode.call_tool(tool_name, json.loads(raw or b"{}")))
             except ServerError as problem:
                 # Without its episode the rollout is masked: nothing was measured.
-                self._close(key)
+                self._close_episode(key)
                 raise HTTPException(502, str(problem)) from None
 
-        app.post(f"/{name}")(answer)
+        app.post(f"/{tool_name}")(answer)
 
-    def _finish(self, key: str) -> dict[str, Any] | None:
+    def _finish_session(self, session_id: str) -> dict[str, Any] | None:
         """End the session's episode and keep its result; None if there is no episode."""
-        episode = self._close(key)
+        episode = self._close_episode(session_id)
         if episode is None:
             return None
         result = {"reward": episode.reward, **episode.info, **episode.metrics}
-        self._results[key] = result
-        while len(self._results) > VERIFIED_SESSIONS:
+        self._results[session_id] = result
+        while len(self._results) > MAX_VERIFIED_SESSIONS:
             del self._results[next(iter(self._results))]
         return result
 
-    def _close(self, key: str) -> ToolEpisode | None:
-        episode = self._episodes.pop(key, None)
+    def _close_episode(self, session_id: str) -> ToolEpisode | None:
+        episode = self._episodes.pop(session_id, None)
         if episode is not None:
             episode.close()
         return episode
 
 
-def data_rows(
+def iter_data_rows(
     split: str | None = DEFAULT_SPLIT,
     first: int | None = 0,
     count: int | None = None,
@@ -162,26 +163,29 @@ def data_rows(
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """NeMo Gym's data rows: the first messages, the tools, and the reset; see `split_rows`.
+    """NeMo Gym's data rows: the first messages, the tools, and the reset; see `list_task_rows`.
 
     `openenv_kit.datasets.split_rows.write_rows` writes them as NeMo Gym reads them.
     """
     episode = ToolEpisode(environment=environment)
-    for row in split_rows(split, first, count, environment, reset, level):
+    for row in list_task_rows(split, first, count, environment, reset, level):
         opening = episode.reset(row)
         messages = [
-            {"role": "developer", "content": episode.brief},
+            {"role": "developer", "content": episode.system_prompt},
             {"role": "user", "content": opening},
         ]
         yield {
-            "responses_create_params": {"input": messages, "tools": _response_tools(episode.tools)},
+            "responses_create_params": {
+                "input": messages,
+                "tools": _format_response_tools(episode.tools),
+            },
             "environment": row["environment"],
             "task": row["task"],
-            "reset": reset_arguments(row, environment),
+            "reset": reset_arguments_from_row(row, environment),
         }
 
 
-def _response_tools(tools: Catalogue) -> list[dict[str, Any]]:
+def _format_response_tools(tools: Catalogue) -> list[dict[str, Any]]:
     """Return tools as the Responses interface takes them."""
     # Strict schemas know no optional arguments.
     return [{"type": "function", **tool["function"], "strict": False} for tool in tools.chat_tools]

@@ -1,6 +1,6 @@
 """OpenEnv's own harness: sessions, and data for fine-tuning.
 
-`collect` writes one episode per line, in the framework's own format; `sft_examples` turns them
+`collect` writes one episode per line, in the framework's own format; `iter_sft_examples` turns them
 into chats with tool calls.
 """
 
@@ -31,14 +31,14 @@ from openenv.core.harness.collect import (
 from openenv.core.llm_client import LLMResponse, ToolCall
 
 from openenv_kit.agent.episode_plan import MAX_SEED
-from openenv_kit.datasets.row_values import read_number, read_object, read_value
-from openenv_kit.datasets.split_rows import reset_arguments
-from openenv_kit.datasets.task_sampling import draw_task, names_task
+from openenv_kit.datasets.row_values import parse_json_object, to_int_if_whole, to_python_value
+from openenv_kit.datasets.split_rows import reset_arguments_from_row
+from openenv_kit.datasets.task_sampling import draw_task_reset_arguments, has_task_selector
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
-from openenv_kit.trainers.tool_episode import ToolEpisode, next_call, texts
+from openenv_kit.trainers.tool_episode import ToolEpisode, message_texts_of_role, next_scripted_call
 
-Message = dict[str, Any]
+HarnessMessage = dict[str, Any]
 
 
 class ToolSession(ResourceSession):
@@ -52,15 +52,15 @@ class ToolSession(ResourceSession):
     ) -> None:
         self._episode = ToolEpisode(base_url, environment)
         try:
-            self._opening = self._episode.reset(row)
+            self._first_user_message = self._episode.reset(row)
         except Exception:
             self._episode.close()
             raise
 
-    def initial_messages(self) -> list[Message]:
+    def initial_messages(self) -> list[HarnessMessage]:
         return [
-            {"role": "system", "content": self._episode.brief},
-            {"role": "user", "content": self._opening},
+            {"role": "system", "content": self._episode.system_prompt},
+            {"role": "user", "content": self._first_user_message},
         ]
 
     def list_tools(self) -> list[Tool]:
@@ -70,10 +70,12 @@ class ToolSession(ResourceSession):
         ]
 
     def call_tool(self, name: str, arguments: dict[str, Any]) -> ToolResult:
-        answer, played = self._episode.call(name, arguments), self._episode
-        return ToolResult(data=answer, done=played.done, metadata={"reward": played.reward})
+        answer, played = self._episode.call_tool(name, arguments), self._episode
+        return ToolResult(data=answer, done=played.is_done, metadata={"reward": played.reward})
 
-    def verify(self, transcript: list[Message], final_state: Any | None = None) -> VerifyResult:
+    def verify(
+        self, transcript: list[HarnessMessage], final_state: Any | None = None
+    ) -> VerifyResult:
         """The environment's own reward; 0 for an unfinished episode.
 
         Raises:
@@ -81,7 +83,7 @@ class ToolSession(ResourceSession):
         """
         return VerifyResult(
             env_reward=self._episode.reward,
-            done=self._episode.done,
+            done=self._episode.is_done,
             metrics=self._episode.metrics,
             artifacts=dict(self._episode.info),
         )
@@ -104,40 +106,42 @@ class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
     def create(
         self, task: Any = None, seed: int | None = None, episode_id: str | None = None
     ) -> ToolSession:
-        row, seed = dict(row_of(task)), read_number(seed)
+        row, seed = dict(parse_task_row(task)), to_int_if_whole(seed)
         environment = get_environment(self._environment)
-        arguments = reset_arguments(row, environment.name)
+        arguments = reset_arguments_from_row(row, environment.name)
         if seed is not None and not arguments:
-            row |= draw_task(environment, seed=require_integer("seed", seed, 0, MAX_SEED))
+            row |= draw_task_reset_arguments(
+                environment, seed=require_integer("seed", seed, 0, MAX_SEED)
+            )
         elif seed is not None:
             row["seed"] = seed
         return ToolSession(row, self._base_url, self._environment)
 
 
-def row_of(task: Any) -> Mapping[str, Any]:
+def parse_task_row(task: Any) -> Mapping[str, Any]:
     """The dataset row that a task stands for; see `ToolSessionFactory`.
 
     Raises:
         InvalidValueError: it stands for none.
     """
-    task = read_value(task)
+    task = to_python_value(task)
     if task is None or task == "":
         return {}
     if isinstance(task, Mapping):
         return task
     if isinstance(task, str):
         text = task.strip()
-        return read_object("task", text) if text.startswith("{") else {"task_id": text}
+        return parse_json_object("task", text) if text.startswith("{") else {"task_id": text}
     if isinstance(task, Sequence) and task and isinstance(task[-1], Mapping):
-        return row_of(task[-1].get("content"))
+        return parse_task_row(task[-1].get("content"))
     raise InvalidValueError(
         "task", task, "a row, its JSON, a task id, a chat that ends so, or None"
     )
 
 
-def limits_for(environment: str | None = None) -> HarnessRunLimits:
+def build_run_limits(environment: str | None = None) -> HarnessRunLimits:
     """As many turns as an episode has steps by default."""
-    return HarnessRunLimits(max_turns=get_environment(environment).rules.max_steps)
+    return HarnessRunLimits(max_turns=get_environment(environment).episode_limits.max_steps)
 
 
 class ScriptedModelStep:
@@ -146,35 +150,40 @@ class ScriptedModelStep:
     def __init__(self, policy: str, environment: str) -> None:
         self.policy, self.environment = policy, environment
 
-    def __call__(self, messages: list[Message], *_: Any, **__: Any) -> ModelStepResult:
-        answers, opening = texts(messages, "tool"), "\n".join(texts(messages, "user"))
-        call = next_call(self.policy, answers, self.environment, opening)
+    def __call__(self, messages: list[HarnessMessage], *_: Any, **__: Any) -> ModelStepResult:
+        answers, opening = (
+            message_texts_of_role(messages, "tool"),
+            "\n".join(message_texts_of_role(messages, "user")),
+        )
+        call = next_scripted_call(self.policy, answers, self.environment, opening)
         if call is None:
             return ModelStepResult(LLMResponse("Done."))
         name, arguments = call
         return ModelStepResult(LLMResponse("", [ToolCall(f"call_{len(answers)}", name, arguments)]))
 
 
-def scripted_model_step(policy: str = "reference", environment: str | None = None) -> ModelStep:
+def build_scripted_model_step(
+    policy: str = "reference", environment: str | None = None
+) -> ModelStep:
     """Return a scripted policy as a model; see `ScriptedModelStep`."""
     found = get_environment(environment)
     return ScriptedModelStep(require_name("policy", policy, found.policies), found.name)
 
 
-def collect(
-    out: Path | str,
+def collect_episodes(
+    output_folder: Path | str,
     rows: Sequence[Mapping[str, Any]],
     *,
-    player: str = "reference",
+    policy: str = "reference",
     base_url: str | None = None,
     environment: str | None = None,
 ) -> CollectResult:
     """Play each row's episode and append it to `out`; a second call resumes the first.
 
     Args:
-        out: folder for `results.jsonl` and `metadata.json`.
+        output_folder: folder for `results.jsonl` and `metadata.json`.
         rows: one episode each; one that names no task gets the one that its position draws.
-        player: the scripted policy that plays.
+        policy: the scripted policy that plays.
         base_url: server to play on; None plays in this process.
         environment: name of what is played.
 
@@ -182,67 +191,69 @@ def collect(
         InvalidValueError: `out` holds episodes of other rows, another player, another environment
             or other versions.
     """
-    model_step = scripted_model_step(player, environment)
-    serializer = RolloutSerializer(out)
+    model_step = build_scripted_model_step(policy, environment)
+    serializer = RolloutSerializer(output_folder)
     found = get_environment(environment)
-    rows = [_with_task(found, row, number) for number, row in enumerate(rows)]
+    rows = [_add_task_to_row(found, row, number) for number, row in enumerate(rows)]
     made: dict[str, Any] = {
         "environment": found.name,
-        "player": f"scripted:{player}",
+        "player": f"scripted:{policy}",
         "versions": dict(found.versions),
-        "resets": [reset_arguments(row_of(row), environment) for row in rows],
+        "resets": [reset_arguments_from_row(parse_task_row(row), environment) for row in rows],
     }
-    _require_same(serializer, made)
+    _require_same_metadata(serializer, made)
     serializer.write_metadata(made)
-    (Path(out) / RESULTS_FILENAME).touch()  # there is one, even if no episode can be played
+    (
+        Path(output_folder) / RESULTS_FILENAME
+    ).touch()  # there is one, even if no episode can be played
     runner = CollectRunner(
         session_factory=ToolSessionFactory(base_url, environment),
         harness_adapter=MCPHarnessAdapter(),
         serializer=serializer,
         tasks=rows,
-        limits=limits_for(environment),
+        limits=build_run_limits(environment),
     )
     return runner.run(model_step=model_step, num_episodes=len(rows))
 
 
-def _with_task(environment: Environment, row: Any, number: int) -> Mapping[str, Any]:
+def _add_task_to_row(environment: Environment, row: Any, row_number: int) -> Mapping[str, Any]:
     """Return a row that names its task, so that its episode can be played again."""
-    arguments = reset_arguments(row_of(row), environment.name)
-    if names_task(arguments):
-        return row_of(row)
-    return draw_task(environment, arguments, seed=number)
+    arguments = reset_arguments_from_row(parse_task_row(row), environment.name)
+    if has_task_selector(arguments):
+        return parse_task_row(row)
+    return draw_task_reset_arguments(environment, arguments, seed=row_number)
 
 
-def _require_same(serializer: RolloutSerializer, made: dict[str, Any]) -> None:
+def _require_same_metadata(serializer: RolloutSerializer, metadata: dict[str, Any]) -> None:
     """Check that the episodes already collected are those that would be made again."""
     if not serializer.collected_episode_ids():
         return
     before = json.loads(serializer.metadata_path.read_text(encoding="utf-8"))
     held = before.pop("resets", [])
-    pairs = [(name, value, made[name]) for name, value in before.items()]
-    for number, two in enumerate(zip(held, made["resets"], strict=False)):
+    pairs = [(name, value, metadata[name]) for name, value in before.items()]
+    for number, two in enumerate(zip(held, metadata["resets"], strict=False)):
         pairs.append((f"reset of episode {number}", *two))
     for name, mine, asked in pairs:
         if asked != mine:
             allowed = f"{mine!r}, whose episodes {serializer.output_dir} holds; name another folder"
             raise InvalidValueError(name, asked, allowed)
-    made["resets"] += held[len(made["resets"]) :]
+    metadata["resets"] += held[len(metadata["resets"]) :]
 
 
-def sft_examples(
-    results: Path | str, minimum_reward: float = 1.0, environment: str | None = None
+def iter_sft_examples(
+    results_path: Path | str, min_reward: float = 1.0, environment: str | None = None
 ) -> Iterator[dict[str, Any]]:
     """Supervised examples from collected episodes: `messages` with tool calls, and `tools`.
 
     `results` is a folder written by `collect`, or its `results.jsonl`; episodes with a score below
     `minimum_reward` are left out.
     """
-    path = Path(results)
+    path = Path(results_path)
     path = path / RESULTS_FILENAME if path.is_dir() else path
     tools = get_environment(environment).tools
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             episode = json.loads(line)
-            if episode["reward"] >= minimum_reward:
-                offered = tools.offered(row_of(episode["task"]))
+            if episode["reward"] >= min_reward:
+                offered = tools.for_episode(parse_task_row(episode["task"]))
                 yield {"messages": episode["messages"], "tools": offered.chat_tools}

@@ -14,10 +14,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from openenv_kit.thinking import Span, find_thinking
+from openenv_kit.thinking import TextSpan, find_thinking_sections
 
-OPEN_TAG = re.compile(r"<tool_call>\s*")
-CALL_END = re.compile(r"\s*(?:</tool_call>|\Z)")
+OPEN_TAG_PATTERN = re.compile(r"<tool_call>\s*")
+CALL_END_PATTERN = re.compile(r"\s*(?:</tool_call>|\Z)")
 """Where a complete call ends; a stop string may have cut its closing tag away."""
 _DECODER = json.JSONDecoder()
 
@@ -31,71 +31,73 @@ class TextToolCall:
 
 
 @dataclass(frozen=True)
-class TextToolCalls:
+class ParsedToolCalls:
     """The tool calls of one answer, outside its thinking.
 
     Attributes:
-        complete: the calls that can be read, in order.
-        has_unreadable: whether there is also a call that cannot be read.
-        has_rehearsed: whether there is also a call inside thinking.
+        calls: the calls that can be read, in order.
+        has_unreadable_call: whether there is also a call that cannot be read.
+        has_call_in_thinking: whether there is also a call inside thinking.
     """
 
-    complete: list[TextToolCall]
-    has_unreadable: bool
-    has_rehearsed: bool
+    calls: list[TextToolCall]
+    has_unreadable_call: bool
+    has_call_in_thinking: bool
 
 
-def find_tool_calls(text: str) -> TextToolCalls:
+def find_tool_calls(text: str) -> ParsedToolCalls:
     """Return the tool calls of a text.
 
-    What stands in a section of thinking is not called (see `find_thinking`). A tag inside an
+    What stands in a section of thinking is not called (see `find_thinking_sections`). A tag inside an
     argument is part of the argument.
     """
     bodies = _find_json_bodies(text)
-    sections = find_thinking(_blank_out(text, bodies))
+    sections = find_thinking_sections(_blank_out(text, bodies))
     complete, has_unreadable, has_rehearsed = [], False, False
-    for tag in OPEN_TAG.finditer(text):
+    for tag in OPEN_TAG_PATTERN.finditer(text):
         if any(tag.start() in body for body in bodies):
             continue  # part of an argument
         if any(tag.start() in section for section in sections):
             has_rehearsed = True
             continue
-        call = _call_of(bodies[body]) if (body := _starting_at(tag.end(), bodies)) else None
+        call = (
+            _parse_tool_call(bodies[body]) if (body := _find_span_at(tag.end(), bodies)) else None
+        )
         if call is None:
             has_unreadable = True
         else:
             complete.append(call)
-    return TextToolCalls(complete, has_unreadable, has_rehearsed)
+    return ParsedToolCalls(complete, has_unreadable, has_rehearsed)
 
 
-def _find_json_bodies(text: str) -> dict[Span, Any]:
+def _find_json_bodies(text: str) -> dict[TextSpan, Any]:
     """Return the JSON values between the tags of calls, by where they stand."""
-    bodies: dict[Span, Any] = {}
+    bodies: dict[TextSpan, Any] = {}
     end = 0
-    while tag := OPEN_TAG.search(text, end):
+    while tag := OPEN_TAG_PATTERN.search(text, end):
         end = tag.end()
         try:
             value, stop = _DECODER.raw_decode(text, tag.end())
         except (ValueError, RecursionError):
             continue
-        if CALL_END.match(text, stop):
-            bodies[Span(tag.end(), stop)] = value
+        if CALL_END_PATTERN.match(text, stop):
+            bodies[TextSpan(tag.end(), stop)] = value
             end = stop
     return bodies
 
 
-def _blank_out(text: str, spans: dict[Span, Any]) -> str:
+def _blank_out(text: str, spans: dict[TextSpan, Any]) -> str:
     """Return a text of the same length in which some parts are blank."""
     for span in spans:
         text = text[: span.start] + " " * (span.end - span.start) + text[span.end :]
     return text
 
 
-def _starting_at(position: int, spans: dict[Span, Any]) -> Span | None:
+def _find_span_at(position: int, spans: dict[TextSpan, Any]) -> TextSpan | None:
     return next((span for span in spans if span.start == position), None)
 
 
-def _call_of(value: Any) -> TextToolCall | None:
+def _parse_tool_call(value: Any) -> TextToolCall | None:
     """Return the call that a JSON value holds; None if it is not a call."""
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         return None

@@ -12,11 +12,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
-from openenv_kit.datasets.row_values import read_row, read_value
-from openenv_kit.datasets.split_rows import reset_arguments
-from openenv_kit.datasets.task_sampling import CHOOSING, default_reset, draw_task, names_task
+from openenv_kit.datasets.row_values import require_row_mapping, to_python_value
+from openenv_kit.datasets.split_rows import reset_arguments_from_row
+from openenv_kit.datasets.task_sampling import (
+    EPISODE_AND_LEVEL_SELECTORS,
+    add_default_split,
+    draw_task_reset_arguments,
+    has_task_selector,
+)
 from openenv_kit.environment import ERROR, get_environment
-from openenv_kit.episode_clients.http import InProcess, Remote
+from openenv_kit.episode_clients.http import HttpEpisode, InProcessEpisode
 from openenv_kit.errors import (
     InvalidValueError,
     RefusedResetError,
@@ -25,21 +30,24 @@ from openenv_kit.errors import (
     UnknownNameError,
     require_name,
 )
-from openenv_kit.session import COMPONENTS, GROUNDED, REWARDS
-from openenv_kit.tool import Catalogue, compact
+from openenv_kit.session import EVIDENCE_SHARE_KEY, REWARDS, SCORE_COMPONENTS_KEY
+from openenv_kit.tool import Catalogue, compact_json
 
-OVER = {"status": "completed", "message": "The episode is over; this call changed nothing."}
+EPISODE_OVER_RESULT = {
+    "status": "completed",
+    "message": "The episode is over; this call changed nothing.",
+}
 """The answer to a call after the end."""
 
-ToolUse = tuple[str, dict[str, Any]]
+ToolCall = tuple[str, dict[str, Any]]
 """Name and arguments of a tool call."""
 
 
-class _Started(NamedTuple):
+class _StartedEpisode(NamedTuple):
     """Reset arguments of an episode and the observation that they were answered with."""
 
     arguments: Mapping[str, Any]
-    opening: Mapping[str, Any]
+    reset_observation: Mapping[str, Any]
 
 
 class ToolEpisode:
@@ -52,13 +60,13 @@ class ToolEpisode:
     Args:
         base_url: server to play on; None for this process.
         environment: name of what is played.
-        defaults: reset arguments of episodes whose row names no task, such as `split`.
+        default_reset_arguments: reset arguments of episodes whose row names no task, such as `split`.
 
     Attributes:
-        brief: the system prompt; empty before the first reset.
-        done: whether the episode is over.
+        system_prompt: the system prompt; empty before the first reset.
+        is_done: whether the episode is over.
         info: what its last reply told beside the observation, such as components of the reward.
-        calls: tool calls made in this episode.
+        tool_call_count: tool calls made in this episode.
         tools: what the episode offers; before the first reset, what a reset without arguments does.
     """
 
@@ -66,20 +74,22 @@ class ToolEpisode:
         self,
         base_url: str | None = None,
         environment: str | None = None,
-        defaults: Mapping[str, Any] | None = None,
+        default_reset_arguments: Mapping[str, Any] | None = None,
     ) -> None:
         self.environment = get_environment(environment)
-        self._defaults = dict(defaults or {})
-        remote = Remote(base_url, self.environment) if base_url else None
-        self._backend: InProcess | Remote = remote or InProcess(self.environment)
-        self.brief = ""
+        self._default_reset_arguments = dict(default_reset_arguments or {})
+        remote = HttpEpisode(base_url, self.environment) if base_url else None
+        self._backend: InProcessEpisode | HttpEpisode = remote or InProcessEpisode(self.environment)
+        self.system_prompt = ""
         self._reward = 0.0
-        self.done = False
+        self.is_done = False
         self.info: Mapping[str, Any] = {}
-        self.calls = 0
-        self._opening: Mapping[str, Any] = default_reset(self.environment, self._defaults)
-        self.tools = self.environment.tools.offered(self._opening)
-        self._lost: ServerError | None = None
+        self.tool_call_count = 0
+        self._reset_observation: Mapping[str, Any] = add_default_split(
+            self.environment, self._default_reset_arguments
+        )
+        self.tools = self.environment.tools.for_episode(self._reset_observation)
+        self._server_error: ServerError | None = None
         self._turn = threading.Lock()
 
     @property
@@ -90,8 +100,8 @@ class ToolEpisode:
             ServerError: the server was lost before the end, so that nothing was measured. Some
                 trainers show a tool's error to the model and continue: this one reaches them.
         """
-        if self._lost and not self.done:
-            raise self._lost
+        if self._server_error and not self.is_done:
+            raise self._server_error
         return self._reward
 
     @property
@@ -100,11 +110,13 @@ class ToolEpisode:
 
         What each reward would have paid, the shares of the score, and `grounded`.
         """
-        paid = {**dict.fromkeys(REWARDS, 0.0), **self.info.get(COMPONENTS, {})}
-        paid[GROUNDED] = self.info.get(GROUNDED) or 0.0
-        return {"tool_calls": self.calls, "submitted": self.done, **paid}
+        paid = {**dict.fromkeys(REWARDS, 0.0), **self.info.get(SCORE_COMPONENTS_KEY, {})}
+        paid[EVIDENCE_SHARE_KEY] = self.info.get(EVIDENCE_SHARE_KEY) or 0.0
+        return {"tool_calls": self.tool_call_count, "submitted": self.is_done, **paid}
 
-    def reset(self, row: Mapping[str, Any] | None = None, offered: Sequence[str] = ()) -> str:
+    def reset(
+        self, row: Mapping[str, Any] | None = None, offered_tool_names: Sequence[str] = ()
+    ) -> str:
         """Start the episode of a dataset row; returns the first user message.
 
         Columns of the row that are empty, or not arguments of a reset, are ignored. A row that
@@ -112,7 +124,7 @@ class ToolEpisode:
 
         Args:
             row: the dataset row.
-            offered: names of the tools that the player was offered beforehand; empty where they
+            offered_tool_names: names of the tools that the player was offered beforehand; empty where they
                 are taken from the episode.
 
         Raises:
@@ -121,34 +133,45 @@ class ToolEpisode:
             ServerError: the server cannot be reached, or serves another environment.
         """
         played = self.environment.name
-        row = read_row(row)
-        row_environment = read_value(row.get("environment"))
+        row = require_row_mapping(row)
+        row_environment = to_python_value(row.get("environment"))
         if row_environment not in (None, played):
             wanted = f"{played!r}, which the player was made for"
             raise InvalidValueError("the row's environment", row_environment, wanted)
         with self._turn:
-            arguments, opening = self._start(reset_arguments(row, played))
-            tools = self.environment.tools.offered(opening)
-            fitting = self._fitting_tools(arguments, tools)
-            if offered and set(offered) not in [set(each.names) for each in fitting]:
+            arguments, opening = self._start_episode(reset_arguments_from_row(row, played))
+            tools = self.environment.tools.for_episode(opening)
+            fitting = self._list_acceptable_catalogues(arguments, tools)
+            if offered_tool_names and set(offered_tool_names) not in [
+                set(each.tool_names) for each in fitting
+            ]:
                 raise InvalidValueError(
                     "reset",
                     arguments,
                     "an episode with the tools that the player was offered: "
-                    f"{', '.join(offered)}. This one has {', '.join(tools.names)}",
+                    f"{', '.join(offered_tool_names)}. This one has {', '.join(tools.tool_names)}",
                 )
-            self.brief, self.tools = self.environment.brief(opening), tools
-            self._opening = opening
-            self._reward, self.done, self.calls, self._lost = 0.0, False, 0, None
+            self.system_prompt, self.tools = self.environment.system_prompt(opening), tools
+            self._reset_observation = opening
+            self._reward, self.is_done, self.tool_call_count, self._server_error = (
+                0.0,
+                False,
+                0,
+                None,
+            )
             self.info = {}
-        return self.environment.tools.introduction(opening)
+        return self.environment.tools.first_user_message(opening)
 
-    def _start(self, arguments: Mapping[str, Any]) -> _Started:
+    def _start_episode(self, arguments: Mapping[str, Any]) -> _StartedEpisode:
         """Start the episode with these reset arguments, or of a task drawn for them."""
-        chosen = arguments if names_task(arguments) else {**self._defaults, **arguments}
-        is_drawn = not names_task(chosen)
+        chosen = (
+            arguments
+            if has_task_selector(arguments)
+            else {**self._default_reset_arguments, **arguments}
+        )
+        is_drawn = not has_task_selector(chosen)
         try:
-            tried = draw_task(self.environment, chosen) if is_drawn else chosen
+            tried = draw_task_reset_arguments(self.environment, chosen) if is_drawn else chosen
         except UnknownNameError as problem:
             raise RefusedResetError(chosen, str(problem)) from None
         opening = self._backend.reset(tried)
@@ -158,18 +181,22 @@ class ToolEpisode:
             opening = self._backend.reset(tried)
         if opening["status"] == ERROR:
             raise RefusedResetError(tried, opening["message"])
-        return _Started(tried, opening)
+        return _StartedEpisode(tried, opening)
 
-    def _fitting_tools(self, arguments: Mapping[str, Any], tools: Catalogue) -> list[Catalogue]:
+    def _list_acceptable_catalogues(
+        self, arguments: Mapping[str, Any], tools: Catalogue
+    ) -> list[Catalogue]:
         """Return the catalogues of tools that a player of an episode may have been offered.
 
         A split may mix episodes with different tools; players are offered all of them.
         """
         whole = {name: value for name, value in arguments.items() if name != "index"}
-        modes = {name: value for name, value in whole.items() if name not in CHOOSING}
-        mixed = self.environment.tools.offered(default_reset(self.environment, modes))
-        fitting = [tools, self.environment.tools.offered(whole)]
-        return [*fitting, mixed] if set(tools.names) <= set(mixed.names) else fitting
+        modes = {
+            name: value for name, value in whole.items() if name not in EPISODE_AND_LEVEL_SELECTORS
+        }
+        mixed = self.environment.tools.for_episode(add_default_split(self.environment, modes))
+        fitting = [tools, self.environment.tools.for_episode(whole)]
+        return [*fitting, mixed] if set(tools.tool_names) <= set(mixed.tool_names) else fitting
 
     def __getstate__(self) -> dict[str, Any]:
         held = ("_turn", "environment", "tools")
@@ -179,10 +206,10 @@ class ToolEpisode:
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
         self.environment = get_environment(state["environment"])
-        self.tools = self.environment.tools.offered(self._opening)
+        self.tools = self.environment.tools.for_episode(self._reset_observation)
         self._turn = threading.Lock()
 
-    def call(self, name: str, arguments: object) -> str:
+    def call_tool(self, name: str, arguments: object) -> str:
         """Call a tool; returns its answer, also to a call that makes no sense.
 
         Raises:
@@ -190,29 +217,29 @@ class ToolEpisode:
         """
         tools = self.tools
         with self._turn:
-            self.calls += 1
-            if self.done:
-                return compact(OVER)
+            self.tool_call_count += 1
+            if self.is_done:
+                return compact_json(EPISODE_OVER_RESULT)
             try:
-                action = tools.action(name, arguments)
+                action = tools.build_action(name, arguments)
             except ToolArgumentError as problem:
-                return compact({"status": ERROR, "message": str(problem)})
+                return compact_json({"status": ERROR, "message": str(problem)})
             try:
                 observation = self._backend.step(action)
             except ServerError as problem:
-                self._lost = problem
+                self._server_error = problem
                 raise
             if observation["done"]:
-                self._reward, self.done = float(observation["reward"] or 0.0), True
+                self._reward, self.is_done = float(observation["reward"] or 0.0), True
                 self.info = observation.get("info", {})
-            return compact(tools.answer(observation))
+            return compact_json(tools.format_tool_result(observation))
 
     def close(self) -> None:
         """Close the connection to the server, if there is one."""
         self._backend.close()
 
 
-def texts(messages: Sequence[Mapping[str, Any]], role: str) -> list[str]:
+def message_texts_of_role(messages: Sequence[Mapping[str, Any]], role: str) -> list[str]:
     """Texts of a role's messages of a chat, in order, whether plain or in parts."""
     return message_texts([each for each in messages if each["role"] == role])
 
@@ -226,12 +253,12 @@ def message_texts(messages: Sequence[Any]) -> list[str]:
     ]
 
 
-def next_call(
+def next_scripted_call(
     policy: str,
-    answers: Sequence[str],
+    tool_results: Sequence[str],
     environment: str | None = None,
-    introduction: str = "",
-) -> ToolUse | None:
+    first_user_message: str = "",
+) -> ToolCall | None:
     """The tool call that a scripted policy makes next: a stand-in for a model.
 
     Stateless, as models are: the policy is played again from the start each time, with what its
@@ -244,11 +271,15 @@ def next_call(
     found = get_environment(environment)
     player = found.policies[require_name("policy", policy, found.policies)]
     with (
-        closing(player.play(found.tools.observed(introduction, None))) as moves,
+        closing(
+            player.generate_actions(found.tools.observation_from_messages(first_user_message, None))
+        ) as moves,
         suppress(StopIteration),
     ):
         action = next(moves)
-        for answer in answers:
-            action = moves.send(found.tools.observed(introduction, json.loads(answer)))
-        return found.tools.called(action)
+        for answer in tool_results:
+            action = moves.send(
+                found.tools.observation_from_messages(first_user_message, json.loads(answer))
+            )
+        return found.tools.tool_call_of_action(action)
     return None

@@ -15,7 +15,7 @@ from pydantic import WithJsonSchema
 from openenv_kit.tool import Tool
 
 Parameter = inspect.Parameter
-_TYPES: dict[str, Any] = {
+_PYTHON_TYPES: dict[str, Any] = {
     "string": str,
     "integer": int,
     "number": float,
@@ -23,10 +23,12 @@ _TYPES: dict[str, Any] = {
     "object": dict,
     "null": None,
 }
-_EMPTY: dict[str, Any] = {"array": [], "object": {}}
+_EMPTY_VALUES: dict[str, Any] = {"array": [], "object": {}}
 
 
-def dress(function: Callable[..., Any], tool: Tool, *, bound: bool = False) -> None:
+def set_tool_signature(
+    function: Callable[..., Any], tool: Tool, *, is_method: bool = False
+) -> None:
     """Give a function that takes any keywords the name, signature and docstring of a tool.
 
     `bound` says that it is a method, which takes `self` first.
@@ -34,13 +36,16 @@ def dress(function: Callable[..., Any], tool: Tool, *, bound: bool = False) -> N
     fields, required = tool.parameters.get("properties", {}), tool.parameters.get("required", ())
     # Python wants arguments without a default first.
     names = sorted(fields, key=lambda name: name not in required)
-    hints = {name: Annotated[_hint(fields[name]), WithJsonSchema(fields[name])] for name in names}
-    parameters = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)] if bound else []
+    hints = {
+        name: Annotated[_derive_type_hint(fields[name]), WithJsonSchema(fields[name])]
+        for name in names
+    }
+    parameters = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)] if is_method else []
     for name, hint in hints.items():
-        default = Parameter.empty if name in required else _default(fields[name])
+        default = Parameter.empty if name in required else _choose_default_value(fields[name])
         kind = Parameter.POSITIONAL_OR_KEYWORD
         parameters.append(Parameter(name, kind, default=default, annotation=hint))
-    helps = [f"    {name}: {_help(name, fields[name])}" for name in names]
+    helps = [f"    {name}: {_describe_argument(name, fields[name])}" for name in names]
     lines = [tool.description, "", *(["Args:", *helps, ""] if helps else [])]
     function.__doc__ = "\n".join([*lines, "Returns:", "    The answer as one line of JSON."])
     function.__name__ = function.__qualname__ = tool.name
@@ -49,7 +54,7 @@ def dress(function: Callable[..., Any], tool: Tool, *, bound: bool = False) -> N
     function.__annotations__ = {**hints, "return": str}
 
 
-def given(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def drop_default_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments without those that a library filled in from the signature alone."""
     required, fields = tool.parameters.get("required", ()), tool.parameters.get("properties", {})
     return {
@@ -59,25 +64,25 @@ def given(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _default(field: Mapping[str, Any]) -> Any:
-    return field.get("default", _EMPTY.get(field.get("type", "")))
+def _choose_default_value(schema: Mapping[str, Any]) -> Any:
+    return schema.get("default", _EMPTY_VALUES.get(schema.get("type", "")))
 
 
-def _hint(field: Mapping[str, Any]) -> Any:
+def _derive_type_hint(schema: Mapping[str, Any]) -> Any:
     """The Python type nearest to a schema; listed names become literals."""
-    if "enum" in field:
-        return Literal.__getitem__(tuple(field["enum"]))
-    if "anyOf" in field:
-        return Union[tuple(_hint(each) for each in field["anyOf"])]  # noqa: UP007
-    if field.get("type") == "array":
-        return list[_hint(field.get("items", {}))]  # type: ignore[misc]
-    return _TYPES.get(field.get("type", ""), Any)
+    if "enum" in schema:
+        return Literal.__getitem__(tuple(schema["enum"]))
+    if "anyOf" in schema:
+        return Union[tuple(_derive_type_hint(each) for each in schema["anyOf"])]  # noqa: UP007
+    if schema.get("type") == "array":
+        return list[_derive_type_hint(schema.get("items", {}))]  # type: ignore[misc]
+    return _PYTHON_TYPES.get(schema.get("type", ""), Any)
 
 
-def _help(name: str, field: Mapping[str, Any]) -> str:
+def _describe_argument(name: str, schema: Mapping[str, Any]) -> str:
     """The description, and what a list's objects hold, which a type hint cannot say."""
-    text = field.get("description") or name.replace("_", " ")
-    items = field.get("items", {})
+    text = schema.get("description") or name.replace("_", " ")
+    items = schema.get("items", {})
     inner = items.get("properties")
     if not inner:
         return text

@@ -17,16 +17,21 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from openenv_kit.datasets.row_values import read_object, read_value
-from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, Row, reset_arguments, split_rows
-from openenv_kit.datasets.task_sampling import default_reset, names_task
+from openenv_kit.datasets.row_values import parse_json_object, to_python_value
+from openenv_kit.datasets.split_rows import (
+    DEFAULT_SPLIT,
+    TaskRow,
+    list_task_rows,
+    reset_arguments_from_row,
+)
+from openenv_kit.datasets.task_sampling import add_default_split, has_task_selector
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, require_name
-from openenv_kit.session import COMPONENTS
+from openenv_kit.session import SCORE_COMPONENTS_KEY
 from openenv_kit.tool import Tool
-from openenv_kit.trainers import installed_by
+from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode, message_texts
-from openenv_kit.trainers.tool_functions import dress
+from openenv_kit.trainers.tool_functions import set_tool_signature
 
 if TYPE_CHECKING:
     import datasets
@@ -68,10 +73,10 @@ class ToolEnvironment(metaclass=EnvironmentType):
             InvalidValueError: the row asks for an episode that does not exist, or for one of
                 another environment or with other tools than the class has.
         """
-        arguments = reset_arguments(row, self.environment)
-        return self._start(row, arguments, has_task=names_task(arguments))
+        arguments = reset_arguments_from_row(row, self.environment)
+        return self._start_episode(row, arguments, has_task=has_task_selector(arguments))
 
-    def _start(
+    def _start_episode(
         self, row: Mapping[str, Any], arguments: Mapping[str, Any], *, has_task: bool
     ) -> str:
         """Start the episode of a row with these reset arguments; see `reset`.
@@ -81,8 +86,8 @@ class ToolEnvironment(metaclass=EnvironmentType):
         introduction = self._episode.reset(
             {"environment": row.get("environment"), "reset": arguments}, self._offered
         )
-        said = _prompt_text(row.get("prompt"))
-        brief = self._episode.brief
+        said = _join_prompt_text(row.get("prompt"))
+        brief = self._episode.system_prompt
         has_rules = brief in said or (has_task and ("prompt" not in row or said.strip()))
         return introduction if has_rules else f"{brief}\n\n{introduction}"
 
@@ -113,37 +118,37 @@ def environment_class(
     further reset arguments of the dataset; by default of the split train. Without a dataset, the
     tasks are drawn from there too. The class can be pickled and loaded in another process.
     """
-    found = get_environment(read_value(environment))
-    given = {"split": split, "difficulty": level, **read_object("reset", reset)}
+    found = get_environment(to_python_value(environment))
+    given = {"split": split, "difficulty": level, **parse_json_object("reset", reset)}
     defaults = {
-        name: read for name, value in given.items() if (read := read_value(value)) is not None
+        name: read for name, value in given.items() if (read := to_python_value(value)) is not None
     }
     for name in defaults:
         require_name("reset argument", name, found.reset_arguments)
-    return _made_class(found.name, json.dumps(defaults))
+    return _build_environment_class(found.name, json.dumps(defaults))
 
 
 @cache
-def _made_class(environment: str, defaults_json: str) -> type[ToolEnvironment]:
+def _build_environment_class(environment: str, defaults_json: str) -> type[ToolEnvironment]:
     """Return the class for an environment and the reset arguments of its episodes, as JSON.
 
     The same arguments give the same class, so that a class that was pickled and loaded in one
     process is still itself.
     """
     found, defaults = get_environment(environment), json.loads(defaults_json)
-    tools = found.tools.offered(default_reset(found, defaults))
-    members: dict[str, Any] = {tool.name: _method(tool) for tool in tools.tools}
+    tools = found.tools.for_episode(add_default_split(found, defaults))
+    members: dict[str, Any] = {tool.name: _build_tool_method(tool) for tool in tools.tools}
     title = "".join(word.title() for word in found.name.split("_"))
-    members |= {"environment": found.name, "_offered": tools.names, "_defaults": defaults}
-    members |= {"_made_from": (_made_class, (environment, defaults_json))}
+    members |= {"environment": found.name, "_offered": tools.tool_names, "_defaults": defaults}
+    members |= {"_made_from": (_build_environment_class, (environment, defaults_json))}
     members |= {"__doc__": found.description, "__module__": __name__}
     made: Any = EnvironmentType(f"{title}Environment", (ToolEnvironment,), members)
     return cast("type[ToolEnvironment]", made)
 
 
-def _reduce_class(made: type[ToolEnvironment]) -> str | tuple[Any, ...]:
+def _reduce_class(environment_type: type[ToolEnvironment]) -> str | tuple[Any, ...]:
     """Tell pickle how a class is made again; one that somebody declared is found by its name."""
-    return made.__dict__.get("_made_from") or made.__qualname__
+    return environment_type.__dict__.get("_made_from") or environment_type.__qualname__
 
 
 copyreg.pickle(EnvironmentType, _reduce_class)  # type: ignore[arg-type]
@@ -170,12 +175,12 @@ class RewardComponent:
         if environments is None:  # TRL's asynchronous trainer, which leaves None out
             return [None] * len(completions)
         earned = [each._episode.metrics for each in environments]
-        if any(COMPONENTS in each.info for each in environments):
+        if any(SCORE_COMPONENTS_KEY in each.info for each in environments):
             require_name("component", name, set().union(*earned))
         return [each.get(name, 0.0) for each in earned]
 
 
-def components(*names: str) -> list[RewardComponent]:
+def build_reward_components(*names: str) -> list[RewardComponent]:
     """Reward functions that log parts of what was earned, such as `exact` or `grounded`.
 
     Give them `reward_weights` of 0, so that they are logged and pay nothing; 0 without a report.
@@ -191,26 +196,28 @@ def build_dataset(
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
 ) -> datasets.Dataset:
-    """A dataset of `prompt` and the columns of `split_rows`, whose arguments it takes."""
-    return dataset_of(split_rows(split, first, count, environment, reset, level), environment)
+    """A dataset of `prompt` and the columns of `list_task_rows`, whose arguments it takes."""
+    return dataset_from_rows(
+        list_task_rows(split, first, count, environment, reset, level), environment
+    )
 
 
-def dataset_of(
-    rows: Sequence[Row],
+def dataset_from_rows(
+    rows: Sequence[TaskRow],
     environment: str | None = None,
-    briefed_as: Mapping[str, Any] | None = None,
+    system_prompt_reset: Mapping[str, Any] | None = None,
 ) -> datasets.Dataset:
-    """Return a dataset of rows that are chosen already, such as a selection of `split_rows`.
+    """Return a dataset of rows that are chosen already, such as a selection of `list_task_rows`.
 
     Every row has the system prompt of one episode: of the reset arguments `briefed_as`, or of the
     first row.
     """
-    with installed_by("openenv-metric-tracker-rl[trl]"):
+    with require_package("openenv-metric-tracker-rl[trl]"):
         from datasets import Dataset
 
     if not rows:
         raise InvalidValueError("rows", rows, "at least one row")
-    brief = get_environment(environment).brief(briefed_as or rows[0])
+    brief = get_environment(environment).system_prompt(system_prompt_reset or rows[0])
     prompt = [{"role": "system", "content": brief}, {"role": "user", "content": ""}]
     return Dataset.from_list([{"prompt": prompt, **row} for row in rows])
 
@@ -235,26 +242,26 @@ def build_eval_datasets(
         levels: names of levels or rungs; None for every level of the split.
 
     Raises:
-        UnknownNameError, InvalidValueError: see `split_rows`.
+        UnknownNameError, InvalidValueError: see `list_task_rows`.
     """
     split = "validation" if split is None else split
     if levels is None:
-        rows = split_rows(split, 0, None, environment)
+        rows = list_task_rows(split, 0, None, environment)
         levels = list(dict.fromkeys(row["level"] for row in rows if "level" in row))
     return {level: build_dataset(split, 0, count, environment, reset, level) for level in levels}
 
 
-def _prompt_text(prompt: Any) -> str:
+def _join_prompt_text(prompt: Any) -> str:
     """Return everything that a row's prompt says; empty where it has none."""
-    messages = read_value(prompt)
+    messages = to_python_value(prompt)
     return messages if isinstance(messages, str) else "\n".join(message_texts(messages or ()))
 
 
-def _method(tool: Tool) -> Callable[..., str]:
+def _build_tool_method(tool: Tool) -> Callable[..., str]:
     """A method with the signature and the docstring that TRL reads a schema from."""
 
     def method(self: ToolEnvironment, **arguments: Any) -> str:
-        return self._episode.call(tool.name, arguments)
+        return self._episode.call_tool(tool.name, arguments)
 
-    dress(method, tool, bound=True)
+    set_tool_signature(method, tool, is_method=True)
     return method

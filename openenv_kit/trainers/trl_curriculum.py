@@ -7,17 +7,17 @@ import random
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from openenv_kit.datasets.row_values import read_number
-from openenv_kit.datasets.split_rows import reset_arguments
-from openenv_kit.datasets.task_sampling import draw_task, names_task
+from openenv_kit.datasets.row_values import to_int_if_whole
+from openenv_kit.datasets.split_rows import reset_arguments_from_row
+from openenv_kit.datasets.task_sampling import draw_task_reset_arguments, has_task_selector
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_integer
 from openenv_kit.rollouts.curriculum import Curriculum
-from openenv_kit.trainers import installed_by
-from openenv_kit.trainers.trl import ToolEnvironment, dataset_of, environment_class
-from openenv_kit.trainers.trl_monitor import PlayedLevel, warn_below_budget
+from openenv_kit.trainers import require_package
+from openenv_kit.trainers.trl import ToolEnvironment, dataset_from_rows, environment_class
+from openenv_kit.trainers.trl_monitor import TrainedLevel, warn_below_token_budget
 
-with installed_by("openenv-metric-tracker-rl[trl]"):
+with require_package("openenv-metric-tracker-rl[trl]"):
     from accelerate.utils import gather_object
     from transformers import TrainerCallback
 
@@ -57,8 +57,8 @@ class CurriculumCallback(TrainerCallback):
     def __init__(self, curriculum: Curriculum, environment: str | None = None) -> None:
         self.curriculum = curriculum
         self._environment = get_environment(environment)
-        self._finished: list[_Finished] = []
-        self._class: type[ToolEnvironment] | None = None
+        self._finished_rollouts: list[_FinishedRollout] = []
+        self._environment_class: type[ToolEnvironment] | None = None
         self._is_copy = False  # in another process, where no step ends
 
     def build_dataset(self, count: int) -> datasets.Dataset:
@@ -66,7 +66,7 @@ class CurriculumCallback(TrainerCallback):
         require_integer("count", count, 1, 2**31)
         name = self._environment.name
         rows = [{"environment": name, "task_number": number} for number in range(count)]
-        return dataset_of(rows, name, briefed_as=self.curriculum.stages[0])
+        return dataset_from_rows(rows, name, system_prompt_reset=self.curriculum.stages[0])
 
     def environment_class(self) -> type[ToolEnvironment]:
         """Return the class for `environment_factory`, which plays the running stage.
@@ -74,21 +74,21 @@ class CurriculumCallback(TrainerCallback):
         Without a dataset each reset draws a task of that stage. In another process, such as that
         of TRL's asynchronous trainer, the class stays at the stage it had when it was sent there.
         """
-        if self._class is None:
-            self._class = _curriculum_class(self)
-        return self._class
+        if self._environment_class is None:
+            self._environment_class = _build_curriculum_class(self)
+        return self._environment_class
 
     def draw_task_number(self) -> int:
         """Return the number of a task of the running stage, for a reset without a row."""
-        stage = self.curriculum.stages[self.curriculum.stage]
+        stage = self.curriculum.stages[self.curriculum.stage_index]
         if "split" not in stage:
             return random.getrandbits(31)
-        return int(draw_task(self._environment, {"split": stage["split"]})["index"])
+        return int(draw_task_reset_arguments(self._environment, {"split": stage["split"]})["index"])
 
-    def record_reward(self, group: _Group, reward: float) -> None:
+    def record_reward(self, group: _RolloutGroup, reward: float) -> None:
         """Remember the reward of a finished rollout until the end of the step."""
         if not self._is_copy:
-            self._finished.append(_Finished(group, reward))
+            self._finished_rollouts.append(_FinishedRollout(group, reward))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"curriculum": self.curriculum, "environment": self._environment.name}
@@ -97,12 +97,12 @@ class CurriculumCallback(TrainerCallback):
         CurriculumCallback.__init__(self, state["curriculum"], state["environment"])
         self._is_copy = True
 
-    def reset_arguments(self, number: int) -> dict[str, Any]:
+    def reset_arguments_of_task(self, task_number: int) -> dict[str, Any]:
         """Return the arguments of the reset that plays a task of the running stage."""
-        stage = self.curriculum.stages[self.curriculum.stage]
+        stage = self.curriculum.stages[self.curriculum.stage_index]
         if "split" not in stage:
-            return {**stage, "seed": number}
-        return {**stage, "index": number % self._environment.splits.size(stage["split"])}
+            return {**stage, "seed": task_number}
+        return {**stage, "index": task_number % self._environment.splits.size(stage["split"])}
 
     def on_train_begin(
         self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
@@ -116,38 +116,38 @@ class CurriculumCallback(TrainerCallback):
                 "checkpoint of step %d holds no curriculum: training starts at the first stage",
                 state.global_step,
             )
-        self._finished.clear()
-        played = _levels_of(self._environment, self.curriculum)
-        warn_below_budget(played, args.max_completion_length, processing_class)
+        self._finished_rollouts.clear()
+        played = _list_curriculum_levels(self._environment, self.curriculum)
+        warn_below_token_budget(played, args.max_completion_length, processing_class)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take the rewards of all ranks into account, and hand the state to the checkpoint."""
-        finished, self._finished = gather_object(self._finished), []
-        for group, rewards in _grouped(finished).items():
-            self.curriculum.record_group(rewards, group.stage)
+        finished, self._finished_rollouts = gather_object(self._finished_rollouts), []
+        for group, rewards in _group_rewards(finished).items():
+            self.curriculum.record_group_rewards(rewards, group.stage)
         state.stateful_callbacks[STATE_KEY] = self.curriculum.state_dict()
 
 
-def _curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
-    base = environment_class(callback._environment.name, reset=callback.reset_arguments(0))
+def _build_curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
+    base = environment_class(callback._environment.name, reset=callback.reset_arguments_of_task(0))
 
     class CurriculumEnvironment(base):  # type: ignore[misc, valid-type]
-        _made_from = (_load_class, (callback,))
-        _group: _Group | None = None
+        _made_from = (_load_pickled_class, (callback,))
+        _group: _RolloutGroup | None = None
 
         def reset(self, **row: Any) -> str:
             self.stage = self._group = None
-            number = read_number(row.get("task_number"))
-            arguments = reset_arguments(row, self.environment)
-            if number is None and names_task(arguments):
+            number = to_int_if_whole(row.get("task_number"))
+            arguments = reset_arguments_from_row(row, self.environment)
+            if number is None and has_task_selector(arguments):
                 return str(super().reset(**row))  # a row of an evaluation, which fixes its task
             has_number = number is not None
             number = number if has_number else callback.draw_task_number()
             require_integer("task_number", number, 0, 2**31)
-            self.stage = callback.curriculum.stage
-            self._group = _Group(self.stage, number)
-            arguments = {**arguments, **callback.reset_arguments(number)}
-            return str(self._start(row, arguments, has_task=has_number))
+            self.stage = callback.curriculum.stage_index
+            self._group = _RolloutGroup(self.stage, number)
+            arguments = {**arguments, **callback.reset_arguments_of_task(number)}
+            return str(self._start_episode(row, arguments, has_task=has_number))
 
         def get_reward(self) -> float:
             reward = float(super().get_reward())
@@ -161,41 +161,41 @@ def _curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
     return CurriculumEnvironment
 
 
-def _load_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
+def _load_pickled_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
     """Return the class of a callback that was pickled, which no results of steps reach."""
     log.warning(
         "the curriculum stays at stage %d: rewards of rollouts in another process do not reach it",
-        callback.curriculum.stage,
+        callback.curriculum.stage_index,
     )
     return callback.environment_class()
 
 
-class _Group(NamedTuple):
+class _RolloutGroup(NamedTuple):
     """What the rollouts of a group of a curriculum have in common."""
 
     stage: int
-    number: int
+    task_number: int
 
 
-class _Finished(NamedTuple):
+class _FinishedRollout(NamedTuple):
     """Reward of a finished rollout of a curriculum."""
 
-    group: _Group
+    group: _RolloutGroup
     reward: float
 
 
-def _grouped(finished: Iterable[_Finished]) -> dict[_Group, list[float]]:
-    groups: dict[_Group, list[float]] = {}
-    for each in finished:
+def _group_rewards(rollouts: Iterable[_FinishedRollout]) -> dict[_RolloutGroup, list[float]]:
+    groups: dict[_RolloutGroup, list[float]] = {}
+    for each in rollouts:
         groups.setdefault(each.group, []).append(each.reward)
     return groups
 
 
-def _levels_of(environment: Environment, curriculum: Curriculum) -> list[PlayedLevel]:
+def _list_curriculum_levels(environment: Environment, curriculum: Curriculum) -> list[TrainedLevel]:
     levels = []
     for stage in curriculum.stages:
         reset = {**stage, "index": 0} if "split" in stage else {**stage, "seed": 0}
-        level = environment.groups(reset).get("level")
+        level = environment.result_labels(reset).get("level")
         if level is not None:
-            levels.append(PlayedLevel(environment.name, level, stage))
+            levels.append(TrainedLevel(environment.name, level, stage))
     return levels

@@ -16,30 +16,30 @@ from itertools import groupby
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from openenv_kit.datasets.row_values import read_value
-from openenv_kit.datasets.split_rows import reset_arguments
+from openenv_kit.datasets.row_values import to_python_value
+from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.rollouts.curriculum import DIFFERENCE
+from openenv_kit.rollouts.curriculum import MIN_REWARD_DIFFERENCE
 from openenv_kit.rollouts.token_budgets import DigitTokens, find_token_budget
-from openenv_kit.trainers import installed_by
+from openenv_kit.trainers import require_package
 from openenv_kit.trainers.trl import ToolEnvironment
 
-with installed_by("openenv-metric-tracker-rl[trl]"):
+with require_package("openenv-metric-tracker-rl[trl]"):
     from accelerate.utils import gather_object
     from transformers import TrainerCallback
 
 if TYPE_CHECKING:
     import datasets
 
-TRUNCATED_SHARE = "rollouts/truncated_share"
+TRUNCATED_SHARE_METRIC = "rollouts/truncated_share"
 """Metric: share of rollouts that a token or turn limit ended before the episode was over; with
 the level's name behind it, of those of the level."""
-MEAN_SCORE = "rollouts/mean_score"
+MEAN_SCORE_METRIC = "rollouts/mean_score"
 """Metric: mean score of the rollouts; with the level's name behind it, of those of the level."""
-EQUAL_REWARD_SHARE = "groups/equal_reward_share"
+EQUAL_REWARD_SHARE_METRIC = "groups/equal_reward_share"
 """Metric: share of groups whose rewards differ by no more than 0.01, which teach GRPO nothing."""
-STAGE = "curriculum/stage"
+STAGE_METRIC = "curriculum/stage"
 """Metric: mean stage of the rollouts."""
 log = logging.getLogger(__name__)
 
@@ -62,10 +62,10 @@ class RolloutMonitor(TrainerCallback):
         self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
     ) -> None:
         """Remember the tokens that end a turn."""
-        tokenizer = _tokenizer_of(processing_class)
+        tokenizer = _find_tokenizer(processing_class)
         generation = getattr(kwargs.get("model"), "generation_config", None)
         ends = [tokenizer.eos_token_id, tokenizer.pad_token_id]
-        ends += _as_list(getattr(generation, "eos_token_id", None))
+        ends += _list_token_ids(getattr(generation, "eos_token_id", None))
         self._end_tokens = frozenset(end for end in ends if end is not None)
 
     def on_train_begin(
@@ -81,7 +81,9 @@ class RolloutMonitor(TrainerCallback):
             )
         dataset = getattr(kwargs.get("train_dataloader"), "dataset", None)
         if "environment" in (getattr(dataset, "column_names", None) or ()):
-            warn_below_budget(_played(dataset), args.max_completion_length, processing_class)
+            warn_below_token_budget(
+                _list_dataset_levels(dataset), args.max_completion_length, processing_class
+            )
 
     def __call__(
         self,
@@ -104,32 +106,38 @@ class RolloutMonitor(TrainerCallback):
                 "RolloutMonitor needs environment_factory=environment_class(), and a trainer that "
                 "hands its environments to reward functions: TRL's asynchronous trainer does not."
             )
-        levels = [read_value(level) for level in columns.get("level") or [None] * len(completions)]
+        levels = [
+            to_python_value(level) for level in columns.get("level") or [None] * len(completions)
+        ]
         measured: dict[str, list[float]] = defaultdict(list)
         for environment, level, messages, ids in zip(
             environments, levels, completions, completion_ids, strict=False
         ):
-            is_truncated = not environment._episode.done and self._is_cut_off(messages, ids)
+            is_truncated = not environment._episode.is_done and self._is_truncated(messages, ids)
             for suffix in ("", f"/{level}") if level is not None else ("",):
-                measured[f"{TRUNCATED_SHARE}{suffix}"].append(is_truncated)
-                measured[f"{MEAN_SCORE}{suffix}"].append(environment.get_reward())
+                measured[f"{TRUNCATED_SHARE_METRIC}{suffix}"].append(is_truncated)
+                measured[f"{MEAN_SCORE_METRIC}{suffix}"].append(environment.get_reward())
         for name, values in measured.items():
             log_metric(name, fmean(values))
-        share = share_of_equal_groups(gather_object(_rewards(environments, columns)))
+        share = share_of_equal_reward_groups(
+            gather_object(_list_task_rewards(environments, columns))
+        )
         if share is not None:
-            log_metric(EQUAL_REWARD_SHARE, share)
+            log_metric(EQUAL_REWARD_SHARE_METRIC, share)
         stages = [each.stage for each in environments if each.stage is not None]
         if stages:
-            log_metric(STAGE, fmean(stages))
+            log_metric(STAGE_METRIC, fmean(stages))
         return [0.0] * len(completions)
 
-    def _is_cut_off(self, messages: Sequence[Mapping[str, Any]], ids: Sequence[int]) -> bool:
+    def _is_truncated(
+        self, messages: Sequence[Mapping[str, Any]], token_ids: Sequence[int]
+    ) -> bool:
         """Return whether a rollout ended in the middle of a turn, or with a call left over.
 
         TRL drops the result of a call that does not fit, so that such a rollout ends with the
         call, and the call with the end of a turn.
         """
-        if not messages or not ids or ids[-1] not in (self._end_tokens or ()):
+        if not messages or not token_ids or token_ids[-1] not in (self._end_tokens or ()):
             return True
         last = messages[-1]
         return last.get("role") == "tool" or bool(last.get("tool_calls"))
@@ -142,7 +150,7 @@ class TaskReward(NamedTuple):
     reward: float
 
 
-def share_of_equal_groups(rewards: Iterable[TaskReward]) -> float | None:
+def share_of_equal_reward_groups(rewards: Iterable[TaskReward]) -> float | None:
     """Return the share of groups whose rewards do not differ; None where nothing is a group.
 
     A group are neighbouring rollouts of one task.
@@ -151,33 +159,33 @@ def share_of_equal_groups(rewards: Iterable[TaskReward]) -> float | None:
         [each.reward for each in group] for _, group in groupby(rewards, lambda each: each.task)
     ]
     spreads = [max(group) - min(group) for group in groups if len(group) > 1]
-    return fmean(spread <= DIFFERENCE + 1e-9 for spread in spreads) if spreads else None
+    return fmean(spread <= MIN_REWARD_DIFFERENCE + 1e-9 for spread in spreads) if spreads else None
 
 
 @dataclass(frozen=True)
-class PlayedLevel:
+class TrainedLevel:
     """A level that a run trains on, with the reset arguments of its mode of play."""
 
     environment: str
     level: str
-    reset: Mapping[str, Any]
+    reset_arguments: Mapping[str, Any]
 
 
-def warn_below_budget(
-    played: Iterable[PlayedLevel], max_completion_length: int, processing_class: Any = None
+def warn_below_token_budget(
+    levels: Iterable[TrainedLevel], max_completion_length: int, processing_class: Any = None
 ) -> list[str]:
     """Warn of each level whose reference needs more completion tokens; return the warnings.
 
     Args:
-        played: the levels of a run. One without a measured budget is left out.
+        levels: the levels of a run. One without a measured budget is left out.
         max_completion_length: completion tokens that the trainer allows a rollout.
         processing_class: the trainer's tokenizer, which decides how numbers are counted.
     """
-    digits = _digit_tokens(processing_class)
+    digits = _detect_digit_tokens(processing_class)
     warnings = []
-    for each in played:
+    for each in levels:
         environment = get_environment(each.environment)
-        budget = find_token_budget(environment, each.level, each.reset, digits)
+        budget = find_token_budget(environment, each.level, each.reset_arguments, digits)
         if budget is None or max_completion_length >= budget.completion.p95:
             continue
         warnings.append(
@@ -192,7 +200,7 @@ def warn_below_budget(
     return warnings
 
 
-def _rewards(
+def _list_task_rewards(
     environments: Sequence[ToolEnvironment], columns: Mapping[str, Any]
 ) -> list[TaskReward]:
     names = ("environment", "task", "task_number")
@@ -203,35 +211,35 @@ def _rewards(
     ]
 
 
-def _played(dataset: datasets.Dataset) -> list[PlayedLevel]:
+def _list_dataset_levels(dataset: datasets.Dataset) -> list[TrainedLevel]:
     """Return the levels and modes of play of a dataset's rows."""
     names = [name for name in dataset.column_names if name not in ("prompt", "task")]
     if "level" not in names:
         return []
-    distinct: dict[str, PlayedLevel] = {}
+    distinct: dict[str, TrainedLevel] = {}
     for values in zip(*(dataset[name] for name in names), strict=True):
-        row = {name: read_value(value) for name, value in zip(names, values, strict=True)}
+        row = {name: to_python_value(value) for name, value in zip(names, values, strict=True)}
         environment, level = row.pop("environment"), row.pop("level")
         if environment is None or level is None:
             continue
-        reset = reset_arguments(row, environment)
+        reset = reset_arguments_from_row(row, environment)
         reset.pop("index", None)
-        played = PlayedLevel(environment, level, reset)
+        played = TrainedLevel(environment, level, reset)
         distinct.setdefault(repr(played), played)
     return list(distinct.values())
 
 
-def _digit_tokens(processing_class: Any) -> DigitTokens:
+def _detect_digit_tokens(processing_class: Any) -> DigitTokens:
     if processing_class is None:
         return DigitTokens.GROUPED
-    ids = _tokenizer_of(processing_class).encode("7" * 12, add_special_tokens=False)
+    ids = _find_tokenizer(processing_class).encode("7" * 12, add_special_tokens=False)
     return DigitTokens.SINGLE if len(ids) >= 12 else DigitTokens.GROUPED
 
 
-def _tokenizer_of(processing_class: Any) -> Any:
+def _find_tokenizer(processing_class: Any) -> Any:
     """Return the tokenizer, which a processor for images has inside."""
     return getattr(processing_class, "tokenizer", processing_class)
 
 
-def _as_list(ids: int | Sequence[int] | None) -> list[int]:
+def _list_token_ids(ids: int | Sequence[int] | None) -> list[int]:
     return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)

@@ -17,16 +17,16 @@ from typing import Any
 
 from pydantic import Field
 
-from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, reset_arguments, split_rows
-from openenv_kit.datasets.task_sampling import default_reset
+from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, list_task_rows, reset_arguments_from_row
+from openenv_kit.datasets.task_sampling import add_default_split
 from openenv_kit.environment import ERROR, get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.tool import Catalogue, Tool, compact
-from openenv_kit.trainers import installed_by
+from openenv_kit.tool import Catalogue, Tool, compact_json
+from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode
-from openenv_kit.trainers.tool_functions import dress, given
+from openenv_kit.trainers.tool_functions import drop_default_arguments, set_tool_signature
 
-with installed_by("verifiers>=0.4,<0.5"):
+with require_package("verifiers>=0.4,<0.5"):
     import verifiers.v1 as vf
 
 __all__ = ["EpisodeTaskset"]
@@ -72,50 +72,50 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
         defaults = {"split": self.config.split, **self.config.reset}
         self._episode = ToolEpisode(self.config.base_url, self.config.environment, defaults)
         # Raised here, it would end this process, and verifiers would wait minutes for its port.
-        self._lost = ""
+        self._failure_message = ""
         try:
-            self._episode.reset(getattr(task, "reset", None), self._offered.names)
+            self._episode.reset(getattr(task, "reset", None), self._offered_tools.tool_names)
         except (ConfigurationError, ServerError) as problem:
-            self._lost = str(problem)
+            self._failure_message = str(problem)
 
     def register(self, mcp: Any) -> None:
         """Offer every tool."""
         turn = asyncio.Lock()
-        for tool in self._offered.tools:
-            function = _in_turn(turn, self._with_state(self._tool(tool)))
+        for tool in self._offered_tools.tools:
+            function = _wrap_with_lock(turn, self._with_state(self._build_tool_function(tool)))
             mcp.add_tool(function, name=tool.name, description=tool.description)
 
     @property
-    def _offered(self) -> Catalogue:
+    def _offered_tools(self) -> Catalogue:
         found = get_environment(self.config.environment)
         chosen = {"split": self.config.split, **self.config.reset}
-        return found.tools.offered(default_reset(found, chosen))
+        return found.tools.for_episode(add_default_split(found, chosen))
 
-    def _tool(self, tool: Tool) -> Callable[..., str]:
+    def _build_tool_function(self, tool: Tool) -> Callable[..., str]:
         def call(**arguments: Any) -> str:
-            answer = self._call(tool.name, given(tool, arguments))
-            self.state.lost = self._lost
-            if self._lost:  # there is no score
+            answer = self._call_tool(tool.name, drop_default_arguments(tool, arguments))
+            self.state.lost = self._failure_message
+            if self._failure_message:  # there is no score
                 return answer
             self.state.score = self._episode.reward
-            self.state.submitted = self._episode.done
+            self.state.submitted = self._episode.is_done
             self.state.metrics = self._episode.metrics
             self.state.info = dict(self._episode.info)
             return answer
 
-        dress(call, tool)
+        set_tool_signature(call, tool)
         return call
 
-    def _call(self, name: str, arguments: dict[str, Any]) -> str:
-        if not self._lost:
+    def _call_tool(self, name: str, arguments: dict[str, Any]) -> str:
+        if not self._failure_message:
             try:
-                return self._episode.call(name, arguments)
+                return self._episode.call_tool(name, arguments)
             except ServerError as problem:
-                self._lost = str(problem)
-        return compact({"status": ERROR, "message": self._lost})
+                self._failure_message = str(problem)
+        return compact_json({"status": ERROR, "message": self._failure_message})
 
 
-def _in_turn(turn: asyncio.Lock, call: Callable[..., Awaitable[str]]) -> Callable[..., Any]:
+def _wrap_with_lock(lock: asyncio.Lock, call: Callable[..., Awaitable[str]]) -> Callable[..., Any]:
     """A call that waits for its turn.
 
     Each call writes the rollout's whole state when it ends. Of two at once, the one that began
@@ -124,7 +124,7 @@ def _in_turn(turn: asyncio.Lock, call: Callable[..., Awaitable[str]]) -> Callabl
 
     @functools.wraps(call)
     async def in_turn(**arguments: Any) -> str:
-        async with turn:
+        async with lock:
             return await call(**arguments)
 
     return in_turn
@@ -185,7 +185,7 @@ class EpisodeTaskset(vf.Taskset[EpisodeTask, EpisodeTasksetConfig]):
         episode = ToolEpisode(environment=environment)
         split, reset = self.config.split or DEFAULT_SPLIT, self.config.reset or {}
         first, count, level = self.config.first, self.config.count, self.config.level
-        rows = split_rows(split, first, count, environment, reset, level)
+        rows = list_task_rows(split, first, count, environment, reset, level)
         played = {"environment": environment, "split": split, "reset": reset}
         tools = self.config.task.tools.model_copy(update=played)
         config = self.config.task.model_copy(update={"tools": tools})
@@ -193,8 +193,8 @@ class EpisodeTaskset(vf.Taskset[EpisodeTask, EpisodeTasksetConfig]):
             data = EpisodeData(
                 name=row["task"],
                 prompt=episode.reset(row),
-                system_prompt=episode.brief,
-                reset=reset_arguments(row, environment),
+                system_prompt=episode.system_prompt,
+                reset=reset_arguments_from_row(row, environment),
             )
             yield EpisodeTask(data, config)
 

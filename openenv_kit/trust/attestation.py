@@ -50,9 +50,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from openenv_kit.errors import ConfigurationError, InvalidValueError, echo
+from openenv_kit.errors import ConfigurationError, InvalidValueError, truncated_repr
 
-KEY_VARIABLE = "OPENENV_KIT_ATTESTATION_KEY"
+SIGNING_KEY_VARIABLE = "OPENENV_KIT_ATTESTATION_KEY"
 """Secret of the server that signs; the signing key is derived from it."""
 PUBLIC_KEY_VARIABLE = "OPENENV_KIT_ATTESTATION_PUBLIC_KEY"
 """Public key with which a leaderboard checks records."""
@@ -67,13 +67,13 @@ class AttestationError(ConfigurationError):
     """A record of sealed play that was not signed with the expected key, or cannot be read."""
 
 
-class AttestedPlay(BaseModel):
+class AttestedEpisode(BaseModel):
     """One episode of a sealed task, as the server that played it knows it.
 
     Attributes:
         number: running number of the player's sealed episodes, from 1, assigned at the start.
         index: position of the task in the sealed split.
-        reset: `get_further_arguments` of its reset.
+        reset: `get_extra_reset_arguments` of its reset.
         is_finished: whether the episode ended; one that ended by its step limit is finished.
         score: in [0, 1]; 0 for an episode that is not finished.
         steps: number of actions that the server executed.
@@ -120,11 +120,11 @@ class Attestation(BaseModel):
     task_count: int = Field(ge=1)
     plays_per_task: int = Field(ge=1)
     issued_at_s: int = Field(ge=0)
-    plays: list[AttestedPlay]
+    plays: list[AttestedEpisode]
 
     @model_validator(mode="after")
-    def _require_every_number(self) -> Self:
-        if missing := find_missing_numbers(self.plays):
+    def _require_consecutive_numbers(self) -> Self:
+        if missing := find_missing_episode_numbers(self.plays):
             raise ValueError(f"plays lack the numbers {', '.join(map(str, missing[:5]))}")
         numbers = [play.number for play in self.plays]
         if numbers != list(range(1, len(numbers) + 1)):
@@ -139,20 +139,20 @@ class Attestation(BaseModel):
         return self
 
     @property
-    def expected_count(self) -> int:
+    def expected_episode_count(self) -> int:
         """Number of plays that a complete record contains."""
         return self.task_count * self.plays_per_task
 
 
-def find_missing_numbers(plays: Iterable[AttestedPlay]) -> list[int]:
+def find_missing_episode_numbers(episodes: Iterable[AttestedEpisode]) -> list[int]:
     """Return the running numbers between 1 and the highest one that no play has."""
-    numbers = {play.number for play in plays}
+    numbers = {play.number for play in episodes}
     return sorted(set(range(1, max(numbers, default=0) + 1)) - numbers)
 
 
-def count_unstarted_plays(attestation: Attestation) -> int:
+def count_unstarted_episodes(attestation: Attestation) -> int:
     """Count the plays that the server offered and the player never started; each scores 0."""
-    return attestation.expected_count - len(attestation.plays)
+    return attestation.expected_episode_count - len(attestation.plays)
 
 
 def digest_actions(actions: Iterable[Mapping[str, Any]]) -> str:
@@ -166,13 +166,13 @@ def digest_actions(actions: Iterable[Mapping[str, Any]]) -> str:
     return digest.hexdigest()
 
 
-def sign_attestation(attestation: Attestation, key: Ed25519PrivateKey) -> str:
+def sign_attestation(attestation: Attestation, signing_key: Ed25519PrivateKey) -> str:
     """Return the record as a token: its JSON and the signature, both base64url, with a dot."""
     payload = attestation.model_dump_json().encode()
-    return f"{_to_base64(payload)}.{_to_base64(key.sign(_SIGNATURE_DOMAIN + payload))}"
+    return f"{_to_base64(payload)}.{_to_base64(signing_key.sign(_SIGNATURE_DOMAIN + payload))}"
 
 
-def verify_attestation(token: str, key: Ed25519PublicKey) -> Attestation:
+def verify_attestation(token: str, public_key: Ed25519PublicKey) -> Attestation:
     """Return the record in a token.
 
     Raises:
@@ -182,14 +182,14 @@ def verify_attestation(token: str, key: Ed25519PublicKey) -> Attestation:
     try:
         payload, signature = _from_base64(payload_text), _from_base64(signature_text)
         # The content is only parsed once it is known to be the server's own.
-        key.verify(signature, _SIGNATURE_DOMAIN + payload)
+        public_key.verify(signature, _SIGNATURE_DOMAIN + payload)
     except (binascii.Error, ValueError):
         problem = "The record of sealed play is not a token of the form <content>.<signature>."
         raise AttestationError(problem) from None
     except InvalidSignature:
         raise AttestationError(
             "The record of sealed play was not signed with the key "
-            f"{format_public_key(key)}, or it was changed."
+            f"{format_public_key(public_key)}, or it was changed."
         ) from None
     try:
         return Attestation.model_validate_json(payload)
@@ -200,7 +200,7 @@ def verify_attestation(token: str, key: Ed25519PublicKey) -> Attestation:
 
 def has_signing_secret() -> bool:
     """Return whether this process has a secret to sign with."""
-    return bool(os.environ.get(KEY_VARIABLE))
+    return bool(os.environ.get(SIGNING_KEY_VARIABLE))
 
 
 def read_signing_key() -> Ed25519PrivateKey:
@@ -209,16 +209,16 @@ def read_signing_key() -> Ed25519PrivateKey:
     Raises:
         InvalidValueError: the secret is missing or too short. The message never contains it.
     """
-    secret = os.environ.get(KEY_VARIABLE, "")
+    secret = os.environ.get(SIGNING_KEY_VARIABLE, "")
     if len(secret) < MIN_SECRET_CHARACTERS:
         given = f"<{len(secret)} characters>" if secret else None
         allowed = f"a secret of at least {MIN_SECRET_CHARACTERS} characters"
-        raise InvalidValueError(KEY_VARIABLE, given, allowed)
+        raise InvalidValueError(SIGNING_KEY_VARIABLE, given, allowed)
     seed = hashlib.sha256(_KEY_DOMAIN + secret.encode()).digest()
     return Ed25519PrivateKey.from_private_bytes(seed)
 
 
-def read_public_key(text: str) -> Ed25519PublicKey:
+def parse_public_key(text: str) -> Ed25519PublicKey:
     """Return the public key of a text as `format_public_key` writes it.
 
     Raises:
@@ -228,7 +228,7 @@ def read_public_key(text: str) -> Ed25519PublicKey:
         return Ed25519PublicKey.from_public_bytes(_from_base64(text.strip()))
     except (binascii.Error, ValueError):
         raise AttestationError(
-            f"The public key is {echo(text)}; allowed: the 43 characters that "
+            f"The public key is {truncated_repr(text)}; allowed: the 43 characters that "
             "`metric-tracker attestation-key` prints."
         ) from None
 

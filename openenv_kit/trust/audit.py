@@ -18,34 +18,40 @@ from typing import Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.rollouts.policies import Play
-from openenv_kit.splits import tasks_of_level
-from openenv_kit.trust.exploits import NOTHING, UNLIMITED, Arena, Exploit, Played
+from openenv_kit.rollouts.policies import PolicySteps
+from openenv_kit.splits import indices_of_level
+from openenv_kit.trust.exploits import (
+    NO_CEILING,
+    ZERO_CEILING,
+    AuditedEpisode,
+    Exploit,
+    ExploitRunner,
+)
 
-REFERENCE, IDLE = "reference", "null"
+REFERENCE_POLICY, NULL_POLICY = "reference", "null"
 """The policy that must earn everything, and the one that must earn nothing."""
-LEAK_SHARE = 10
+LEAK_CHECK_DIVISOR = 10
 """One in so many episodes is played outside the main setting by what must earn nothing."""
-BATCH = 50
+EPISODES_PER_JOB = 50
 """Most episodes of one unit of work."""
-SPLIT = "split:"
+SPLIT_PREFIX = "split:"
 """Prefix of the settings that are splits."""
-ALWAYS_AUDITED = ("train", "test")
+ALWAYS_AUDITED_SPLITS = ("train", "test")
 """Splits that are audited in every environment that has them."""
-Z = 1.96
+Z_SCORE_95 = 1.96
 """Standard deviations of a 95 % interval."""
 
 
 @dataclass(frozen=True)
-class Job:
+class AuditJob:
     """One unit of work: one policy over a stretch of the episodes of a level and a setting."""
 
     policy: str
-    difficulty: str
-    first: int
-    stop: int
+    level: str
+    first_episode: int
+    stop_episode: int
     setting: str
-    environment: str | None = None
+    environment_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,20 +102,24 @@ class Audit:
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
-        self.main = self.settings[0]
-        self.in_full = {self.main}  # settings where all play in full and every ceiling holds
-        self.names = tuple(dict.fromkeys((*self.baselines, *self.exploits, *environment.policies)))
+        self.main_setting = self.settings[0]
+        self.full_settings = {
+            self.main_setting
+        }  # settings where all play in full and every ceiling holds
+        self.policy_names = tuple(
+            dict.fromkeys((*self.baselines, *self.exploits, *environment.policies))
+        )
 
     @property
     def settings(self) -> Sequence[str]:
         """Where episodes are drawn from; the main setting comes first."""
-        return [SPLIT + name for name in self.environment.splits.names()]
+        return [SPLIT_PREFIX + name for name in self.environment.splits.names()]
 
     @property
-    def default_settings(self) -> Sequence[str]:
-        """All settings, and the splits `ALWAYS_AUDITED` where `settings` leaves them out."""
+    def all_settings(self) -> Sequence[str]:
+        """All settings, and the splits `ALWAYS_AUDITED_SPLITS` where `settings` leaves them out."""
         there = self.environment.splits.names()
-        always = [SPLIT + name for name in ALWAYS_AUDITED if name in there]
+        always = [SPLIT_PREFIX + name for name in ALWAYS_AUDITED_SPLITS if name in there]
         return list(dict.fromkeys((*self.settings, *always)))
 
     @property
@@ -117,135 +127,156 @@ class Audit:
         """Scripted policies that are no exploits; those that are have a ceiling."""
         return [name for name in self.environment.policies if name not in self.exploits]
 
-    def size(self, setting: str, level: str) -> int:
+    def count_episodes(self, setting: str, level: str) -> int:
         """Number of episodes that a setting has of a level."""
-        return len(self.places(setting.removeprefix(SPLIT), level))
+        return len(self.task_indices(setting.removeprefix(SPLIT_PREFIX), level))
 
-    def places(self, split: str, level: str) -> Sequence[int]:
+    def task_indices(self, split: str, level: str) -> Sequence[int]:
         """Positions of a split's tasks of a level."""
         splits: Any = self.environment.splits
         if self.levels == Audit.levels:
             return range(splits.size(split))
-        return tasks_of_level(splits, split, level)
+        return indices_of_level(splits, split, level)
 
     def reset_arguments(
-        self, level: str, number: int, submissions: int = 1, setting: str | None = None
+        self, level: str, episode_number: int, max_submissions: int = 1, setting: str | None = None
     ) -> dict[str, Any]:
         """Arguments of the reset of an episode; `number` counts from 0."""
-        split = (setting or self.main).removeprefix(SPLIT)
-        practice = {"max_submissions": submissions} if submissions > 1 else {}
-        place = self.places(split, level)[number]
+        split = (setting or self.main_setting).removeprefix(SPLIT_PREFIX)
+        practice = {"max_submissions": max_submissions} if max_submissions > 1 else {}
+        place = self.task_indices(split, level)[episode_number]
         return {**self.environment.splits.task(split, place).reset_arguments(), **practice}
 
-    def known(self, setting: str, level: str) -> Sequence[Any]:
+    def training_episodes(self, setting: str, level: str) -> Sequence[Any]:
         """Episodes that an exploit may learn from: none of those that are played."""
         return ()
 
-    def expected(self, reset: Mapping[str, Any]) -> int | None:
+    def expected_answer_size(self, reset: Mapping[str, Any]) -> int | None:
         """Size of an episode's right answer; None where it is not known."""
         return None
 
-    def jobs(
+    def plan_jobs(
         self,
-        episodes: int,
+        episodes_per_level: int,
         policies: Sequence[str] | None = None,
         levels: Sequence[str] | None = None,
         settings: Sequence[str] | None = None,
-    ) -> list[Job]:
+    ) -> list[AuditJob]:
         """The audit as units of work.
 
         Args:
-            episodes: of each level and setting; fewer where a setting has no more.
+            episodes_per_level: of each level and setting; fewer where a setting has no more.
             policies: names, or None for all.
             levels: names, or None for all.
-            settings: names, or None for all. In those that are not `in_full`, policies of the
+            settings: names, or None for all. In those that are not `full_settings`, policies of the
                 environment and exploits that ask for it are played in full, those that must earn
                 nothing in part, and the rest not at all.
 
         Raises:
             UnknownNameError: there is no such policy, level or setting; names the nearest.
         """
-        every = self.default_settings
+        every = self.all_settings
         chosen = [require_name("setting", each, every) for each in settings or every]
         on = [require_name("difficulty", each, self.levels) for each in levels or self.levels]
-        players = [require_name("policy", each, self.names) for each in policies or self.names]
+        players = [
+            require_name("policy", each, self.policy_names)
+            for each in policies or self.policy_names
+        ]
         work = []
         for setting, level, name in product(chosen, on, players):
-            stop = self.episodes_of(name, setting, min(episodes, self.size(setting, level)))
-            for first in range(0, stop, BATCH):
-                last = min(first + BATCH, stop)
-                work.append(Job(name, level, first, last, setting, self.environment.name))
+            stop = self.count_planned_episodes(
+                name, setting, min(episodes_per_level, self.count_episodes(setting, level))
+            )
+            for first in range(0, stop, EPISODES_PER_JOB):
+                last = min(first + EPISODES_PER_JOB, stop)
+                work.append(AuditJob(name, level, first, last, setting, self.environment.name))
         return work
 
-    def run(self, job: Job) -> list[Played]:
+    def run_job(self, job: AuditJob) -> list[AuditedEpisode]:
         """Play one unit of work."""
-        exploit, arena = self.player(job.policy), Arena(self.environment)
+        exploit, arena = self.get_exploit_or_baseline(job.policy), ExploitRunner(self.environment)
         policy = exploit.policy
         if exploit.fit is not None:
-            play: Callable[..., Play] = policy.play
-            best = exploit.fit(self.known(job.setting, job.difficulty))
-            policy = replace(policy, play=partial(play, best=best))
-        rest, numbers = (policy.submissions, job.setting), range(job.first, job.stop)
-        resets = [self.reset_arguments(job.difficulty, number, *rest) for number in numbers]
-        return [replace(arena.play(policy, each), expected=self.expected(each)) for each in resets]
+            play: Callable[..., PolicySteps] = policy.generate_actions
+            best = exploit.fit(self.training_episodes(job.setting, job.level))
+            policy = replace(policy, generate_actions=partial(play, best=best))
+        rest, numbers = (
+            (policy.max_submissions, job.setting),
+            range(job.first_episode, job.stop_episode),
+        )
+        resets = [self.reset_arguments(job.level, number, *rest) for number in numbers]
+        return [
+            replace(
+                arena.run_policy(policy, each), expected_answer_size=self.expected_answer_size(each)
+            )
+            for each in resets
+        ]
 
-    def player(self, name: str) -> Exploit:
+    def get_exploit_or_baseline(self, name: str) -> Exploit:
         """The exploit of that name, or a baseline, which has no ceiling but where it is idle."""
         if name in self.exploits:
             return self.exploits[name]
-        ceiling = NOTHING if name == IDLE else UNLIMITED
-        return Exploit(self.environment.policies[name], ceiling, everywhere=True)
+        ceiling = ZERO_CEILING if name == NULL_POLICY else NO_CEILING
+        return Exploit(self.environment.policies[name], ceiling, is_played_everywhere=True)
 
-    def lines(self, results: Iterable[tuple[Job, list[Played]]]) -> list[AuditLine]:
+    def build_lines(
+        self, results: Iterable[tuple[AuditJob, list[AuditedEpisode]]]
+    ) -> list[AuditLine]:
         """The table's lines, from the results in any order."""
-        groups: dict[tuple[str, str, str], list[Played]] = {}
+        groups: dict[tuple[str, str, str], list[AuditedEpisode]] = {}
         for job, played in results:
-            groups.setdefault((job.setting, job.difficulty, job.policy), []).extend(played)
-        ordered = product(self.default_settings, self.levels, self.names)
-        return [self._line(*key, groups[key]) for key in ordered if key in groups]
+            groups.setdefault((job.setting, job.level, job.policy), []).extend(played)
+        ordered = product(self.all_settings, self.levels, self.policy_names)
+        return [self._build_line(*key, groups[key]) for key in ordered if key in groups]
 
-    def episodes_of(self, name: str, setting: str, size: int) -> int:
+    def count_planned_episodes(self, policy_name: str, setting: str, max_episodes: int) -> int:
         """Episodes that a policy plays in a setting, of the most that it could."""
-        exploit = self.player(name)
-        if setting in self.in_full or exploit.everywhere or name in self.environment.policies:
-            return size
+        exploit = self.get_exploit_or_baseline(policy_name)
+        if (
+            setting in self.full_settings
+            or exploit.is_played_everywhere
+            or policy_name in self.environment.policies
+        ):
+            return max_episodes
         # Any leak shows in a few episodes: what must earn nothing has no mean to be estimated.
-        return max(size // LEAK_SHARE, 1) if exploit.ceiling is NOTHING else 0
+        return max(max_episodes // LEAK_CHECK_DIVISOR, 1) if exploit.ceiling is ZERO_CEILING else 0
 
-    def _line(self, setting: str, level: str, policy: str, played: Sequence[Played]) -> AuditLine:
-        scores = [each.score for each in played]
-        mean, low, high = interval(scores)
-        ceiling = self.player(policy).ceiling
-        if not ceiling.everywhere and setting not in self.in_full:
-            ceiling = UNLIMITED
-        most, often = ceiling.at(level)
-        if ceiling is NOTHING:
+    def _build_line(
+        self, setting: str, level: str, policy: str, episodes: Sequence[AuditedEpisode]
+    ) -> AuditLine:
+        scores = [each.score for each in episodes]
+        mean, low, high = mean_interval(scores)
+        ceiling = self.get_exploit_or_baseline(policy).ceiling
+        if not ceiling.is_enforced_everywhere and setting not in self.full_settings:
+            ceiling = NO_CEILING
+        most, often = ceiling.score_limits_of(level)
+        if ceiling is ZERO_CEILING:
             # Where nothing is to be found, the empty answer is right, and no exploit for being so.
-            most = often = fmean(each.expected == 0 for each in played)
+            most = often = fmean(each.expected_answer_size == 0 for each in episodes)
         return AuditLine(
             policy=policy,
             difficulty=level,
             setting=setting,
-            episodes=len(played),
+            episodes=len(episodes),
             mean=mean,
             low=low,
             high=high,
             perfect=fmean(score >= 1.0 for score in scores),
-            calls=fmean(each.calls for each in played),
+            calls=fmean(each.step_count for each in episodes),
             max_mean=most,
             max_perfect=often,
-            min_mean=float(policy == REFERENCE),
-            by_interval=ceiling.by_interval,
+            min_mean=float(policy == REFERENCE_POLICY),
+            by_interval=ceiling.is_checked_by_ci_low,
         )
 
 
-def run_job(job: Job) -> tuple[Job, list[Played]]:
+def run_job(job: AuditJob) -> tuple[AuditJob, list[AuditedEpisode]]:
     """Play one unit of work; a pure function of it, so that any engine can run it."""
-    return job, get_environment(job.environment).audit.run(job)
+    return job, get_environment(job.environment_name).audit.run_job(job)
 
 
-def interval(values: Sequence[float]) -> tuple[float, float, float]:
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Mean and its 95 % interval by the normal approximation, within [0, 1]."""
     mean, count = fmean(values), len(values)
-    half = Z * stdev(values) / sqrt(count) if count > 1 else 0.0
+    half = Z_SCORE_95 * stdev(values) / sqrt(count) if count > 1 else 0.0
     return mean, max(mean - half, 0.0), min(mean + half, 1.0)

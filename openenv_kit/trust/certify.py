@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.ray_cluster import cluster
+from openenv_kit.ray_cluster import connect_to_ray
 
 PROCESSES, RAY = ENGINES = ("processes", "ray")
-CHUNK = 10
+UNITS_PER_CHUNK = 10
 """Units that a process is given at a time."""
 
 
@@ -24,7 +24,7 @@ class Certifier(Protocol):
 
     A certificate has the attribute `holds` (whether the episode is proven fair) and a method
     `as_dict`, JSON-ready. Where some levels are certified only when they are asked for,
-    `usual_levels` names the others. `reset` holds further arguments of every reset; `grid` refuses
+    `default_levels` names the others. `reset` holds further arguments of every reset; `grid` refuses
     those that it does not know.
     """
 
@@ -32,35 +32,37 @@ class Certifier(Protocol):
     def levels(self) -> Sequence[str]:
         """Names of levels."""
 
-    def grid(
-        self, seeds: range, *, difficulties: Sequence[str], reset: Mapping[str, Any]
+    def iter_configurations(
+        self, seeds: range, *, levels: Sequence[str], extra_reset_arguments: Mapping[str, Any]
     ) -> Iterable[Any]:
         """Units of work, picklable: one for each episode to be certified."""
 
     def certify_one(self, config: Any) -> Any:
         """The certificate of a unit; a pure function of it."""
 
-    def table(self, certificates: Sequence[Any]) -> tuple[Sequence[str], list[Sequence[str]]]:
+    def certificate_table(
+        self, certificates: Sequence[Any]
+    ) -> tuple[Sequence[str], list[Sequence[str]]]:
         """Titles and rows of a table of many certificates; the first two columns are names."""
 
-    def summary(self, certificates: Sequence[Any]) -> str:
+    def summarize(self, certificates: Sequence[Any]) -> str:
         """A few words about many certificates, without a full stop."""
 
 
-def certifier_of(environment: Environment) -> Certifier:
+def require_certifier(environment: Environment) -> Certifier:
     """The environment's certifier; a ConfigurationError where it has none."""
     if environment.certifier is None:
         raise ConfigurationError(f"{environment.name} has no certificates.")
     return environment.certifier
 
 
-def certify_unit(environment: str, unit: Any) -> Any:
+def certify_configuration(environment_name: str, configuration: Any) -> Any:
     """The certificate of a unit of work."""
-    return certifier_of(get_environment(environment)).certify_one(unit)
+    return require_certifier(get_environment(environment_name)).certify_one(configuration)
 
 
-def certified(
-    environment: str, units: Sequence[Any], workers: int, engine: str = PROCESSES
+def iter_certificates(
+    environment_name: str, configurations: Sequence[Any], worker_count: int, engine: str = PROCESSES
 ) -> Iterator[Any]:
     """Certificates of every unit, in order, made by processes or by the Ray cluster.
 
@@ -68,10 +70,14 @@ def certified(
         ConfigurationError: the engine is Ray, which is not installed.
     """
     if engine == RAY:
-        with cluster() as ray:
-            certify_there = ray.remote(certify_unit)
-            for each in [certify_there.remote(environment, unit) for unit in units]:
+        with connect_to_ray() as ray:
+            certify_there = ray.remote(certify_configuration)
+            for each in [certify_there.remote(environment_name, unit) for unit in configurations]:
                 yield ray.get(each)
         return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(partial(certify_unit, environment), units, chunksize=CHUNK)
+    with ProcessPoolExecutor(worker_count) as pool:
+        yield from pool.map(
+            partial(certify_configuration, environment_name),
+            configurations,
+            chunksize=UNITS_PER_CHUNK,
+        )

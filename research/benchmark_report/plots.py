@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from metric_tracker_rl.audit import BASELINES
+from metric_tracker_rl.audit import BASELINE_POLICIES
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 
-Line = dict[str, Any]
+ResultLine = dict[str, Any]
 INK, MUTED = "#1f2937", "#9ca3af"
 COLOURS = ("#0f766e", "#2563eb", "#b45309", "#be123c", "#7c3aed", "#0891b2", "#4d7c0f")
 DPI = 140
 
 
-def draw_plots(lines: Sequence[Line], folder: Path) -> None:
+def draw_plots(lines: Sequence[ResultLine], folder: Path) -> None:
     """Write the three plots."""
     import matplotlib
 
@@ -23,29 +23,38 @@ def draw_plots(lines: Sequence[Line], folder: Path) -> None:
     import matplotlib.pyplot as plt
 
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
-    for name, draw in (("levels", _levels), ("exploits", _exploits), ("cost", _cost)):
+    for name, draw in (
+        ("levels", _plot_levels),
+        ("exploits", _plot_exploits),
+        ("cost", _plot_cost),
+    ):
         figure = draw(plt, lines)
         figure.savefig(folder / f"benchmark-{name}.png", dpi=DPI, metadata={"Software": ""})
         plt.close(figure)
 
 
-def _names(lines: Sequence[Line]) -> tuple[list[str], list[str]]:
+def _levels_and_exploits(lines: Sequence[ResultLine]) -> tuple[list[str], list[str]]:
     """Levels and exploits, in order."""
     levels = [name for name in LEVELS if any(line["difficulty"] == name for line in lines)]
-    exploits = list(dict.fromkeys(x["policy"] for x in lines if x["policy"] not in BASELINES))
+    exploits = list(
+        dict.fromkeys(x["policy"] for x in lines if x["policy"] not in BASELINE_POLICIES)
+    )
     return levels, exploits
 
 
-def _levels(plt: Any, lines: Sequence[Line]) -> Any:
+def _plot_levels(plt: Any, lines: Sequence[ResultLine]) -> Any:
     """Mean score by level, of the baselines and of the best exploit."""
-    levels, exploits = _names(lines)
+    levels, exploits = _levels_and_exploits(lines)
     figure, axes = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
     best = [
-        max((x for x in lines if x["difficulty"] == level and x["policy"] in exploits), key=_mean)
+        max(
+            (x for x in lines if x["difficulty"] == level and x["policy"] in exploits),
+            key=_mean_score,
+        )
         for level in levels
     ]
     shown = [("best exploit", best)] + [
-        (name, [x for x in lines if x["policy"] == name]) for name in BASELINES
+        (name, [x for x in lines if x["policy"] == name]) for name in BASELINE_POLICIES
     ]
     width = 0.8 / len(shown)
     for number, (name, found) in enumerate(shown):
@@ -62,9 +71,9 @@ def _levels(plt: Any, lines: Sequence[Line]) -> Any:
     return figure
 
 
-def _exploits(plt: Any, lines: Sequence[Line]) -> Any:
+def _plot_exploits(plt: Any, lines: Sequence[ResultLine]) -> Any:
     """Every exploit's mean on every level, with its ceiling as a tick."""
-    levels, exploits = _names(lines)
+    levels, exploits = _levels_and_exploits(lines)
     figure, axes = plt.subplots(figsize=(6.4, 0.28 * len(exploits) + 1.2), layout="constrained")
     for number, level in enumerate(levels):
         found = {x["policy"]: x for x in lines if x["difficulty"] == level}
@@ -80,9 +89,9 @@ def _exploits(plt: Any, lines: Sequence[Line]) -> Any:
     return figure
 
 
-def _cost(plt: Any, lines: Sequence[Line]) -> Any:
+def _plot_cost(plt: Any, lines: Sequence[ResultLine]) -> Any:
     """Score against calls, one point for each policy and level."""
-    levels, _ = _names(lines)
+    levels, _ = _levels_and_exploits(lines)
     figure, axes = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
     for number, level in enumerate(levels):
         found = [x for x in lines if x["difficulty"] == level]
@@ -100,5 +109,5 @@ def _cost(plt: Any, lines: Sequence[Line]) -> Any:
     return figure
 
 
-def _mean(line: Line) -> float:
+def _mean_score(line: ResultLine) -> float:
     return float(line["mean"])

@@ -19,20 +19,20 @@ from drilldown_env.change_log import calendar_entries, log_entries
 from drilldown_env.config import VERSIONS, DrillConfig
 from drilldown_env.domains import DOMAINS
 from drilldown_env.levels import EVERY_LEVEL, LEVELS
-from openenv_kit.rollouts.curriculum import RUNGS
+from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
 
 
-def configurations() -> Iterator[DrillConfig]:
+def iter_golden_configs() -> Iterator[DrillConfig]:
     """Three episodes of each level and product, with as many roots as it has; one of each rung."""
     for level in LEVELS.values():
         for place, product in enumerate(DOMAINS):
             for number, roots in enumerate(sorted(set(level.roots))[:3]):
                 yield DrillConfig(1000 + 10 * place + number, level.name, product, roots)
-    for name in RUNGS:
+    for name in RUNG_LEVEL_NAMES:
         yield DrillConfig(1000, name, next(iter(DOMAINS)), *EVERY_LEVEL[name].roots)
 
 
-def digests_of(config: DrillConfig) -> dict[str, Any]:
+def compute_digests(config: DrillConfig) -> dict[str, Any]:
     """The digests of an episode, made afresh."""
     episode = build_episode(config)
     domain, dates = episode.domain, episode.dates
@@ -51,10 +51,15 @@ def digests_of(config: DrillConfig) -> dict[str, Any]:
     }
 
 
-def golden() -> dict[str, Any]:
+def build_golden_digests() -> dict[str, Any]:
     """All digests, with the versions that they hold for."""
-    return {"versions": VERSIONS, "episodes": [digests_of(each) for each in configurations()]}
+    return {
+        "versions": VERSIONS,
+        "episodes": [compute_digests(each) for each in iter_golden_configs()],
+    }
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(golden(), indent=1) + "\n", encoding="utf-8")
+    Path(sys.argv[1]).write_text(
+        json.dumps(build_golden_digests(), indent=1) + "\n", encoding="utf-8"
+    )

@@ -20,44 +20,44 @@ from drilldown_env.grade import grade, place_of
 from drilldown_env.levels import KINDS, LEVELS
 from drilldown_env.report import ReportRow, stages_of
 from drilldown_env.tasks import SPLITS
-from openenv_kit.splits import tasks_of_level
+from openenv_kit.splits import indices_of_level
 
 
-def episodes(level: str, number: int) -> Iterator[Episode]:
+def build_training_episodes(level: str, count: int) -> Iterator[Episode]:
     """Training episodes of a level, made afresh."""
-    for place in tasks_of_level(SPLITS, "train", level)[:number]:
+    for place in indices_of_level(SPLITS, "train", level)[:count]:
         yield build_episode(SPLITS.task("train", place).config)
 
 
-def any_row(of: Episode, dice: random.Random) -> ReportRow:
+def random_valid_row(episode: Episode, dice: random.Random) -> ReportRow:
     """Any valid row."""
     kind, first = dice.choice(KINDS), dice.randrange(50)
-    dims = dice.sample(of.domain.dims, dice.randint(0, 3))
+    dims = dice.sample(episode.domain.dims, dice.randint(0, 3))
     return ReportRow(
         kind,
-        dice.choice(list(stages_of(kind, of.domain))),
+        dice.choice(list(stages_of(kind, episode.domain))),
         dice.choice(["up", "down"]),
         tuple(sorted((dim.name, dice.choice(dim.names)) for dim in dims)),
-        of.dates[first],
-        of.dates[min(first + dice.randrange(9), 55)],
-        dice.choice(["unattributed", *(entry.id for entry in of.log)]),
+        episode.dates[first],
+        episode.dates[min(first + dice.randrange(9), 55)],
+        dice.choice(["unattributed", *(entry.id for entry in episode.log)]),
     )
 
 
-def random_row(of: Episode, dice: random.Random) -> ReportRow:
+def random_row_near_root(episode: Episode, dice: random.Random) -> ReportRow:
     """Any valid row, often one near a root."""
-    row = any_row(of, dice)
-    if not of.expected_rows or dice.random() < 0.4:
+    row = random_valid_row(episode, dice)
+    if not episode.expected_rows or dice.random() < 0.4:
         return row
-    root = dice.choice(of.expected_rows)
+    root = dice.choice(episode.expected_rows)
     kept = {n: getattr(root, n) for n in ReportRow.__dataclass_fields__ if dice.random() < 0.8}
     found = replace(row, **kept)
     return row if found.date_to < found.date_from else found
 
 
-def score(rows: list[ReportRow], of: Episode) -> float:
+def score_report(rows: list[ReportRow], episode: Episode) -> float:
     """What a report earns."""
-    return grade(rows, of.expected_rows, of.dates).score
+    return grade(rows, episode.expected_rows, episode.dates).score
 
 
 def sizes(number: int = 1_000) -> None:
@@ -65,7 +65,7 @@ def sizes(number: int = 1_000) -> None:
     for level in LEVELS:
         fixed, days, kinds = Counter[int](), Counter[int](), Counter[str]()
         unattributed, pairs, made = 0, 0, 0
-        for of in episodes(level, number):
+        for of in build_training_episodes(level, number):
             made += 1
             for row in of.expected_rows:
                 fixed[len(row.segment)] += 1
@@ -86,22 +86,22 @@ def sizes(number: int = 1_000) -> None:
 def laws(number: int = 10_000) -> None:
     """How often a random report breaks a law of the score."""
     dice, broken, tried = random.Random(8), Counter[str](), 0
-    kept = [of for level in LEVELS for of in episodes(level, 24)]
+    kept = [of for level in LEVELS for of in build_training_episodes(level, 24)]
     for _ in range(number):
         of = dice.choice(kept)
-        rows = [random_row(of, dice) for _ in range(dice.randint(0, 6))]
+        rows = [random_row_near_root(of, dice) for _ in range(dice.randint(0, 6))]
         rows = list({row.place: row for row in rows}.values())
-        earned = score(rows, of)
+        earned = score_report(rows, of)
         tried += 1
-        broken["order"] += score(dice.sample(rows, len(rows)), of) != earned
-        broken["perfect"] += score(list(of.expected_rows), of) != 1.0
+        broken["order"] += score_report(dice.sample(rows, len(rows)), of) != earned
+        broken["perfect"] += score_report(list(of.expected_rows), of) != 1.0
         for root in of.expected_rows:
             if all(row.place != root.place for row in rows):
-                broken["true row lowers"] += score([*rows, root], of) < earned
-        more = random_row(of, dice)
+                broken["true row lowers"] += score_report([*rows, root], of) < earned
+        more = random_row_near_root(of, dice)
         meets = any(place_of(more, root, of.dates) for root in of.expected_rows)
         if not meets and all(row.place != more.place for row in rows):
-            broken["false row raises"] += score([*rows, more], of) > earned
+            broken["false row raises"] += score_report([*rows, more], of) > earned
     print(tried, "reports, broken:", dict(broken))
 
 
@@ -117,14 +117,14 @@ def hedging() -> None:
     }
     found: dict[str, list[float]] = {name: [] for name in wrong}
     for level in LEVELS:
-        for of in episodes(level, 32):
+        for of in build_training_episodes(level, 32):
             for row, (name, change) in itertools.product(of.expected_rows, wrong.items()):
                 others = [each for each in of.expected_rows if each != row]
                 other = change(row, of)
                 if other is None or other == row:
                     continue
-                alone = (score([*others, row], of) + score([*others, other], of)) / 2
-                found[name].append(score([*others, row, other], of) - alone)
+                alone = (score_report([*others, row], of) + score_report([*others, other], of)) / 2
+                found[name].append(score_report([*others, row, other], of) - alone)
     for name, gains in found.items():
         pays = sum(gain > 0 for gain in gains) / len(gains)
         print(f"  {name:10} mean gain {fmean(gains):+.3f}, pays in {pays:.3f}")

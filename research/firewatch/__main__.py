@@ -14,8 +14,13 @@ from firewatch_env.policies.own_play import turns
 from firewatch_env.policies.reference import reference
 from firewatch_env.tasks.book import SPLITS, draw
 from firewatch_env.tasks.levels import LEVELS
-from research.firewatch.laws import advice_pays, blind, measure, tasks_of
-from research.firewatch.search import search
+from research.firewatch.laws import (
+    is_advice_rewarded,
+    list_tasks,
+    mean_scores_by_split,
+    print_law_figures,
+)
+from research.firewatch.search import search_best_program
 
 app = typer.Typer(add_completion=False)
 
@@ -25,7 +30,7 @@ def laws(
     size: Annotated[int, typer.Option(min=1, help="Tasks of each level and split.")] = 30,
 ) -> None:
     """The eight laws of the score."""
-    measure(size)
+    print_law_figures(size)
 
 
 @app.command()
@@ -36,8 +41,10 @@ def adversary(
 ) -> None:
     """Search for the best player that does not look, and say what it earns on each split."""
     for level in levels or LEVELS:
-        found = search(tasks_of("train", level, size))
-        print(level, found, repr(found), dict(blind(level, found, shown)), flush=True)
+        found = search_best_program(list_tasks("train", level, size))
+        print(
+            level, found, repr(found), dict(mean_scores_by_split(level, found, shown)), flush=True
+        )
 
 
 @app.command()
@@ -45,7 +52,7 @@ def messages(size: Annotated[int, typer.Option(min=1, help="Tasks of each level.
     """Print the median length of a step's message by level, in characters."""
     for level in LEVELS:
         lengths = []
-        for task in tasks_of("validation", level, size):
+        for task in list_tasks("validation", level, size):
             play = Play(task)
             for _ in turns(play, reference({"message": play.message})):
                 lengths.append(len(play.message))
@@ -66,7 +73,7 @@ def admit() -> None:
             place = SPLITS.task(str(arguments["split"]), int(arguments["index"]))
             for skipped in range(20):
                 task = draw(place.task_id, *place.config, arguments, skipped)
-                if certify(task, unit).holds and not advice_pays(task):
+                if certify(task, unit).holds and not is_advice_rewarded(task):
                     break
             else:
                 print("no draw holds:", arguments, flush=True)
@@ -81,7 +88,7 @@ def speed(rounds: Annotated[int, typer.Option(min=1)] = 20) -> None:
     for level in LEVELS:
         steps: list[float] = []
         last: list[float] = []
-        for task in tasks_of("train", level, rounds):
+        for task in list_tasks("train", level, rounds):
             play = Play(task)
             while not play.done:
                 start = perf_counter()

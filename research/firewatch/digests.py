@@ -19,25 +19,27 @@ from firewatch_env.tasks.book import find
 from firewatch_env.tasks.task import Task
 
 
-def digest(task: Task, player: str) -> str:
+def episode_digest(task: Task, player: str) -> str:
     """SHA-256 of all that a play was answered; floats as their shortest exact text."""
     play, answers = Play(task), list[Any]()
-    script = POLICIES[player].play({**play.observe(), "message": play.message})
+    script = POLICIES[player].generate_actions({**play.observe(), "message": play.message})
     for action in turns(play, script, observed=True):
         answers.append([action, play.observe(), play.message])
     text = json.dumps(answers, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def anew(entry: str) -> str:
+def recompute_digest(entry: str) -> str:
     """Digest of an entry of a golden file."""
     player, _, task_id = entry.partition(" ")
     if task_id:
-        return digest(find({"task_id": task_id}), player)
-    return digest(find({"difficulty": entry, "seed": 1}), "reference")
+        return episode_digest(find({"task_id": task_id}), player)
+    return episode_digest(find({"difficulty": entry, "seed": 1}), "reference")
 
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        made = {entry: anew(entry) for entry in json.loads(Path(name).read_text("utf-8"))}
+        made = {
+            entry: recompute_digest(entry) for entry in json.loads(Path(name).read_text("utf-8"))
+        }
         Path(name).write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")

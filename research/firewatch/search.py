@@ -8,40 +8,47 @@ from dataclasses import replace
 from firewatch_env.actions import ACTIONS
 from firewatch_env.exploits import PLACES, Move, Program
 from firewatch_env.tasks.task import Task
-from research.firewatch.laws import played
+from research.firewatch.laws import measure_mean_score
 
-VARIANTS: dict[str, tuple[dict[str, object], ...]] = {
+PARAMETER_VARIANTS: dict[str, tuple[dict[str, object], ...]] = {
     "scale_replicas": ({}, {"replicas": 1000}, {"memory_limit_mb": 1e9}),
     "rollback_deploy": ({}, {"undo": True}),
     "revert_config": ({}, {"undo": True}),
 }
 """Parameters that are tried beside none."""
-MOVES: tuple[Move, ...] = tuple(
+SEARCHED_MOVES: tuple[Move, ...] = tuple(
     (name, given)
     for name, action in ACTIONS.items()
     if action.changes
-    for given in VARIANTS.get(name, ({},))
+    for given in PARAMETER_VARIANTS.get(name, ({},))
 )
 
 
-def best(programs: Iterator[Program], tasks: Sequence[Task], keep: int) -> list[Program]:
+def best_programs(
+    programs: Iterator[Program], tasks: Sequence[Task], max_programs: int
+) -> list[Program]:
     """The best of some programs, the best first; of equals, the one that was named first."""
-    scored = [(played(tasks, each.play), -number, each) for number, each in enumerate(programs)]
-    return [each for _, _, each in sorted(scored, key=lambda x: x[:2], reverse=True)[:keep]]
+    scored = [
+        (measure_mean_score(tasks, each.play), -number, each)
+        for number, each in enumerate(programs)
+    ]
+    return [each for _, _, each in sorted(scored, key=lambda x: x[:2], reverse=True)[:max_programs]]
 
 
-def search(tasks: Sequence[Task], width: int = 8) -> Program:
+def search_best_program(tasks: Sequence[Task], beam_width: int = 8) -> Program:
     """The best program found: one change everywhere, then another before or after, then a third.
 
     Args:
         tasks: to score on, of the split train.
-        width: how many programs go on from each round.
+        beam_width: how many programs go on from each round.
     """
     few = tasks[: max(len(tasks) // 3, 1)]
-    singles = best((Program("deepest", (move,)) for move in MOVES), few, 2 * width)
+    singles = best_programs(
+        (Program("deepest", (move,)) for move in SEARCHED_MOVES), few, 2 * beam_width
+    )
     moves = [program.moves[0] for program in singles]
     everywhere = (Program(place, (move,)) for place in PLACES for move in moves)
-    front = best(everywhere, few, width)
+    front = best_programs(everywhere, few, beam_width)
     found = list(front)
     for _ in range(2):
         longer = (
@@ -51,11 +58,11 @@ def search(tasks: Sequence[Task], width: int = 8) -> Program:
             for added in ((*program.moves, move), (move, *program.moves))
             for again in (False, True)
         )
-        front = best(longer, few, width)
+        front = best_programs(longer, few, beam_width)
         found += front
     timed = (
         replace(program, until_well=ticks)
-        for program in best(iter(found), few, width)
+        for program in best_programs(iter(found), few, beam_width)
         for ticks in (0, 2, 5, 8)
     )
-    return best(timed, tasks, 1)[0]
+    return best_programs(timed, tasks, 1)[0]

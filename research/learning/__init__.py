@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from research.learning.experiment import ARMS, Plan, Run, run_plan
 from research.learning.policy import RowPolicy
-from research.learning.training import Examination, Settings, train
+from research.learning.training import Evaluation, Settings, train
 
-__all__ = ["ARMS", "Examination", "Plan", "RowPolicy", "Run", "Settings", "run_plan", "train"]
+__all__ = ["ARMS", "Evaluation", "Plan", "RowPolicy", "Run", "Settings", "run_plan", "train"]

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from openenv_kit.cli.common import Workers, installed, table_of
+from openenv_kit.cli.common import WorkersOption, build_table, is_package_installed
 from research.learning.experiment import (
     ARMS,
     LABEL_BLIND,
@@ -40,14 +40,14 @@ def learn(
     arm: Annotated[
         list[str] | None, typer.Option(help=f"Arms to run: {', '.join(ARMS)}. Default: all.")
     ] = None,
-    workers: Workers = 0,
+    workers: WorkersOption = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder for learning-curve.png and learning-curve.json.")
     ] = None,
 ) -> None:
     """Train a small policy by policy gradient; show that it learns and its control does not."""
     if out is not None:
-        installed("matplotlib", needed_for="--out")
+        is_package_installed("matplotlib", needed_for="--out")
     console, status = Console(width=100), Console(stderr=True)
     plan = Plan(tuple(range(seeds)), tuple(arm or ARMS), Settings(updates=updates))
     started = time.perf_counter()
@@ -57,7 +57,7 @@ def learn(
         track(run_plan(plan, workers or os.cpu_count() or 1), "Training", total, console=status)
     )
     runs.sort(key=lambda run: (plan.arms.index(run.arm), run.seed))
-    console.print(table_of("Mean score on the held-out split", COLUMNS, _rows(runs, scores)))
+    console.print(build_table("Mean score on the held-out split", COLUMNS, _rows(runs, scores)))
     took = time.perf_counter() - started
     console.print(
         f"{total} runs of {updates} updates, {plan.settings.episodes} episodes × "

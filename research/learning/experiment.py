@@ -13,11 +13,11 @@ from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.datasets import split_rows as kit
-from openenv_kit.datasets.split_rows import Row
+from openenv_kit.datasets.split_rows import TaskRow
 from openenv_kit.errors import require_name
-from openenv_kit.rollouts.run_policy import begun, play
+from openenv_kit.rollouts.run_policy import run_policy, start_session
 from research.learning.policy import RowPolicy
-from research.learning.training import Examination, Lesson, Reset, Settings, train
+from research.learning.training import Evaluation, Reset, Settings, TaskSampler, train
 
 TRAIN_SPLIT = "train"
 HELD_OUT_SPLIT = "validation"
@@ -118,9 +118,9 @@ def run_one(plan: Plan, arm: str, seed: int) -> Run:
     settings = replace(plan.settings, shuffled=ARMS[arm].shuffled)
     tasks = _rows(TRAIN_SPLIT, plan.train_tasks)
     held_out = _rows(HELD_OUT_SPLIT, plan.held_out_tasks)
-    examination = Examination([_reset(row) for row in held_out])
+    examination = Evaluation([_reset(row) for row in held_out])
     policy = RowPolicy.untrained()
-    lesson = curriculum_of(tasks) if ARMS[arm].curriculum else mixture_of(tasks)
+    lesson = curriculum_of(tasks) if ARMS[arm].curriculum else sample_uniformly(tasks)
     every = max(settings.updates // plan.points, 1)
     curve = [_measure(examination, policy, held_out, 0)]
     for done in train(policy, lesson, settings, np.random.default_rng(seed)):
@@ -129,7 +129,7 @@ def run_one(plan: Plan, arm: str, seed: int) -> Run:
     return Run(arm, seed, tuple(curve))
 
 
-def mixture_of(tasks: Sequence[Row]) -> Lesson:
+def sample_uniformly(tasks: Sequence[TaskRow]) -> TaskSampler:
     """No curriculum: every task is as likely at any time."""
 
     def lesson(_: float, rng: np.random.Generator, count: int) -> list[Reset]:
@@ -138,7 +138,7 @@ def mixture_of(tasks: Sequence[Row]) -> Lesson:
     return lesson
 
 
-def curriculum_of(tasks: Sequence[Row]) -> Lesson:
+def curriculum_of(tasks: Sequence[TaskRow]) -> TaskSampler:
     """Easy tasks at first; medium ones join, then hard ones, each level as likely."""
     levels = [[task for task in tasks if task["level"] == name] for name in LEVELS]
 
@@ -155,24 +155,24 @@ def baselines(plan: Plan) -> dict[str, float]:
     resets = [_reset(row) for row in _rows(HELD_OUT_SPLIT, plan.held_out_tasks)]
     scores = {}
     for policy in map(get_policy, (*LABEL_BLIND, *HALF_THE_POLICY, "reference")):
-        rules = {"max_submissions": policy.submissions}
-        starts = (begun(ENVIRONMENT, {**reset, **rules}) for reset in resets)
+        rules = {"max_submissions": policy.max_submissions}
+        starts = (start_session(ENVIRONMENT, {**reset, **rules}) for reset in resets)
         scores[policy.name] = statistics.fmean(
-            play(session, policy, opening).score for session, opening in starts
+            run_policy(session, policy, opening).score for session, opening in starts
         )
     return scores
 
 
-def _rows(split: str, count: int) -> list[Row]:
-    return kit.split_rows(split, count=count, environment=ENVIRONMENT.name)
+def _rows(split: str, count: int) -> list[TaskRow]:
+    return kit.list_task_rows(split, count=count, environment_name=ENVIRONMENT.name)
 
 
-def _reset(row: Row) -> Reset:
-    return kit.reset_arguments(row, ENVIRONMENT.name)
+def _reset(row: TaskRow) -> Reset:
+    return kit.reset_arguments_from_row(row, ENVIRONMENT.name)
 
 
 def _measure(
-    examination: Examination, policy: RowPolicy, held_out: Sequence[Row], updates: int
+    examination: Evaluation, policy: RowPolicy, held_out: Sequence[TaskRow], updates: int
 ) -> Point:
     scores = examination.exploring(policy)
     levels = np.array([row["level"] for row in held_out])

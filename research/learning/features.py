@@ -15,21 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.analysis_tools.arguments import MOST_ROWS
-from metric_tracker_rl.engine.definitions.names import ROW_GENERATORS
-from metric_tracker_rl.policies.base import Action, analyse
+from metric_tracker_rl.analysis_tools.arguments import MAX_ROWS_PER_REPLY
+from metric_tracker_rl.engine.definitions.names import ROW_GENERATOR_NAMES
+from metric_tracker_rl.policies.base import Action, build_analysis_action
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
 
 LOOK: tuple[Action, ...] = (
-    analyse("task_overview"),
-    analyse(
+    build_analysis_action("task_overview"),
+    build_analysis_action(
         "payload_generator",
         generator_methods=[
-            {"method_name": name, "threshold_multiplier": 0.0} for name in ROW_GENERATORS
+            {"method_name": name, "threshold_multiplier": 0.0} for name in ROW_GENERATOR_NAMES
         ],
-        limit=MOST_ROWS,
+        limit=MAX_ROWS_PER_REPLY,
     ),
 )
 """The analysis steps whose results `read_candidates` takes, in order."""

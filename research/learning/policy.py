@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
-from metric_tracker_rl.policies.base import Observed, Play, Policy, result_of, submit
+from metric_tracker_rl.policies.base import (
+    ObservationJson,
+    Policy,
+    PolicySteps,
+    build_submit_action,
+    require_analysis_result,
+)
 from research.learning.features import LOOK, Candidates, Floats, Row, read_candidates
 
 ENTITIES = len(ORDERING_APP.entities)
@@ -57,9 +63,9 @@ class RowPolicy:
     def as_policy(self, name: str = "learned") -> Policy:
         """The same choice as a scripted policy, which plays wherever those play."""
 
-        def play(_: Observed) -> Play:
-            overview = result_of((yield LOOK[0]))
-            generated = result_of((yield LOOK[1]))
-            yield submit(self.choice(read_candidates(overview, generated)))
+        def play(_: ObservationJson) -> PolicySteps:
+            overview = require_analysis_result((yield LOOK[0]))
+            generated = require_analysis_result((yield LOOK[1]))
+            yield build_submit_action(self.choice(read_candidates(overview, generated)))
 
         return Policy(name, "Reports the rows that a trained RowPolicy keeps.", play)

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
-from metric_tracker_rl.policies.base import result_of, submit
+from metric_tracker_rl.policies.base import build_submit_action, require_analysis_result
 from openenv_kit.environment import ERROR
 from openenv_kit.errors import InvalidValueError, RefusedResetError, require_integer
-from openenv_kit.rollouts.run_policy import observed
+from openenv_kit.rollouts.run_policy import observation_from_reply
 from research.learning.features import LOOK, Candidates, Floats, read_candidates
 from research.learning.policy import RowPolicy
 
 Reset = Mapping[str, Any]
-Lesson = Callable[[float, np.random.Generator, int], Sequence[Reset]]
+TaskSampler = Callable[[float, np.random.Generator, int], Sequence[Reset]]
 """Which episodes to play: given progress in [0, 1), randomness, and how many."""
 
 
@@ -56,7 +56,7 @@ class Settings:
 
 
 def train(
-    policy: RowPolicy, lesson: Lesson, settings: Settings, rng: np.random.Generator
+    policy: RowPolicy, lesson: TaskSampler, settings: Settings, rng: np.random.Generator
 ) -> Iterator[int]:
     """Train a policy in place.
 
@@ -88,7 +88,12 @@ def _start_rollouts(
         if reply.status == ERROR:
             raise RefusedResetError(reset, reply.message)
     return [
-        read_candidates(*(result_of(observed(session.step(action))) for action in LOOK))
+        read_candidates(
+            *(
+                require_analysis_result(observation_from_reply(session.step(action)))
+                for action in LOOK
+            )
+        )
         for session in sessions[::rollouts]
     ]
 
@@ -100,7 +105,7 @@ def _submit_reports(
 ) -> Floats:
     """Submit every rollout's report; return scores of shape (episodes, rollouts)."""
     reports = [
-        submit(each.chosen(keep))
+        build_submit_action(each.chosen(keep))
         for each, rollouts in zip(candidates, keeps, strict=True)
         for keep in rollouts
     ]
@@ -131,7 +136,7 @@ def _gradient(
     return gradient / len(candidates)
 
 
-class Examination:
+class Evaluation:
     """Scores policies on a fixed set of episodes, always with the same draws.
 
     Args:
@@ -159,5 +164,5 @@ class Examination:
 
     def _score(self, keeps: Sequence[NDArray[np.bool_]]) -> Floats:
         for session, view in zip(self._sessions, self._views, strict=True):
-            session.open(session.task_id, view)
+            session.start_from_view(session.task_id, view)
         return _submit_reports(self._sessions, self._candidates, keeps)[:, 0]

@@ -13,9 +13,14 @@ import typer
 from rich.console import Console
 
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from openenv_kit.cli.common import Workers, installed, table_of, usage_errors
+from openenv_kit.cli.common import (
+    WorkersOption,
+    build_table,
+    is_package_installed,
+    report_usage_errors,
+)
 from openenv_kit.errors import InvalidValueError, require_name
-from openenv_kit.results.statistics import Interval
+from openenv_kit.results.statistics import ConfidenceInterval
 from research.learning_lm.results import Summary, gains, summaries, verdicts
 from research.learning_lm.settings import Lessons, Plan, Practice, Shape, Stage
 
@@ -36,7 +41,7 @@ def learn_lm(
         Path, typer.Argument(help="Folder for models and results; finished players are kept.")
     ],
     seeds: Annotated[int, typer.Option(min=1, help="Seeds, from 0 on.")] = 3,
-    workers: Workers = 0,
+    workers: WorkersOption = 0,
     level: Annotated[str, typer.Option(help="Level of all tasks.")] = Plan.level,
     held_out: Annotated[int, typer.Option(min=2, help="Held-out tasks.")] = Plan.held_out,
     traces: Annotated[
@@ -68,10 +73,10 @@ def learn_lm(
     """
     from research.learning_lm.experiment import run_plan
 
-    if missing := [package for package in NEEDED if not installed(package)]:
+    if missing := [package for package in NEEDED if not is_package_installed(package)]:
         raise typer.BadParameter(f"not installed: {', '.join(missing)}; uv sync --group learn-lm")
     console, status = Console(width=110), Console(stderr=True)
-    with usage_errors():
+    with report_usage_errors():
         plan = Plan(
             seeds=tuple(range(seeds)),
             level=require_name("level", level, LEVELS),
@@ -87,7 +92,9 @@ def learn_lm(
             progress.update("; ".join(map(_where, stages)) or "Preparing")
             _write(out, plan, stages)
     console.print(
-        table_of(f"{held_out} held-out tasks, {seeds} seeds", COLUMNS, map(_row, summaries(stages)))
+        build_table(
+            f"{held_out} held-out tasks, {seeds} seeds", COLUMNS, map(_row, summaries(stages))
+        )
     )
     for gain in gains(stages):
         console.print(
@@ -142,7 +149,7 @@ def _row(line: Summary) -> Sequence[str]:
     )
 
 
-def _between(interval: Interval | None) -> str:
+def _between(interval: ConfidenceInterval | None) -> str:
     return f"[{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from openenv_kit.results.statistics import Interval, interval
+from openenv_kit.results.statistics import ConfidenceInterval, bootstrap_interval
 from research.learning_lm.settings import (
     GRPO,
     PLAYERS,
@@ -43,12 +43,12 @@ class Summary:
     player: str
     seeds: int
     score: float
-    between: Interval | None
+    between: ConfidenceInterval | None
     by_seed: Sequence[float]
     greedy: float
-    greedy_between: Interval | None
+    greedy_between: ConfidenceInterval | None
     exact: float
-    exact_between: Interval | None
+    exact_between: ConfidenceInterval | None
     tokens: float
     equal: tuple[float, float] | None
     seconds: float
@@ -61,9 +61,9 @@ class Gain:
 
     player: str
     score: float
-    between: Interval | None
+    between: ConfidenceInterval | None
     greedy: float
-    greedy_between: Interval | None
+    greedy_between: ConfidenceInterval | None
 
 
 def summaries(stages: Sequence[Stage]) -> Iterator[Summary]:
@@ -79,12 +79,12 @@ def summaries(stages: Sequence[Stage]) -> Iterator[Summary]:
             player=player,
             seeds=len(own),
             score=fmean(score.values()),
-            between=interval(list(score.values())),
+            between=bootstrap_interval(list(score.values())),
             by_seed=[exam.mean for exam in last],
             greedy=fmean(likely.values()),
-            greedy_between=interval(list(likely.values())),
+            greedy_between=bootstrap_interval(list(likely.values())),
             exact=fmean(perfect.values()),
-            exact_between=interval(list(perfect.values())),
+            exact_between=bootstrap_interval(list(perfect.values())),
             tokens=fmean(exam.tokens for exam in last),
             equal=_equal(own),
             seconds=fmean(each.seconds for each in own),
@@ -102,7 +102,13 @@ def gains(stages: Sequence[Stage]) -> Iterator[Gain]:
             continue
         score = _added(_sampled(after), _sampled(before))
         greedy = _added(_greedy(after), _greedy(before))
-        yield Gain(player, fmean(score), interval(score), fmean(greedy), interval(greedy))
+        yield Gain(
+            player,
+            fmean(score),
+            bootstrap_interval(score),
+            fmean(greedy),
+            bootstrap_interval(greedy),
+        )
 
 
 def verdicts(stages: Sequence[Stage]) -> list[str]:

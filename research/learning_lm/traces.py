@@ -15,7 +15,7 @@ from typing import Any
 
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies.noisy_reference import noisy_reference
-from openenv_kit.datasets.split_rows import Row, split_rows
+from openenv_kit.datasets.split_rows import TaskRow, list_task_rows
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from research.learning_lm.settings import Lessons
@@ -57,13 +57,13 @@ def traces_for(lessons: Lessons, level: str, seed: int) -> list[Chat]:
     return list(noisy_traces(rows, lessons.share, seed))
 
 
-def rows_of(split: str, level: str) -> list[Row]:
+def rows_of(split: str, level: str) -> list[TaskRow]:
     """All tasks of a split that are of a level."""
-    rows = split_rows(split, environment=ENVIRONMENT.name, reset=RESET)
+    rows = list_task_rows(split, environment_name=ENVIRONMENT.name, extra_reset_arguments=RESET)
     return [row for row in rows if row["level"] == level]
 
 
-def noisy_traces(rows: Sequence[Row], share: float, seed: int) -> Iterator[Chat]:
+def noisy_traces(rows: Sequence[TaskRow], share: float, seed: int) -> Iterator[Chat]:
     """A trace of each row's episode, by the reference with some decisions made at random.
 
     Args:
@@ -76,30 +76,32 @@ def noisy_traces(rows: Sequence[Row], share: float, seed: int) -> Iterator[Chat]
         yield _trace(episode, row, share, f"{seed}:{row['task']}")
 
 
-def _trace(episode: ToolEpisode, row: Row, share: float, seed: str) -> Chat:
+def _trace(episode: ToolEpisode, row: TaskRow, share: float, seed: str) -> Chat:
     """Calls that only read are made in one turn where none of them needs another's answer."""
     opening = episode.reset(row)
     messages: list[Message] = [
-        {"role": "system", "content": episode.brief},
+        {"role": "system", "content": episode.system_prompt},
         {"role": "user", "content": opening},
     ]
-    observation = ENVIRONMENT.tools.observed(opening, None)
+    observation = ENVIRONMENT.tools.observation_from_messages(opening, None)
     calls: list[Message] = []
     answers: list[Message] = []
     with (
-        closing(noisy_reference(observation, share=share, seed=seed)) as player,
+        closing(noisy_reference(observation, random_share=share, seed=seed)) as player,
         suppress(StopIteration),
     ):
         action = next(player)
         while True:
-            name, arguments = episode.tools.called(action)
-            answer = episode.call(name, arguments)
-            if episode.done:
+            name, arguments = episode.tools.tool_call_of_action(action)
+            answer = episode.call_tool(name, arguments)
+            if episode.is_done:
                 messages += [_turn(calls), *answers]
                 calls, answers = [], []
             calls.append({"type": "function", "function": {"name": name, "arguments": arguments}})
             answers.append({"role": "tool", "name": name, "content": answer})
-            action = player.send(ENVIRONMENT.tools.observed(opening, json.loads(answer)))
+            action = player.send(
+                ENVIRONMENT.tools.observation_from_messages(opening, json.loads(answer))
+            )
     messages += [_turn(calls), *answers, {"role": "assistant", "content": ""}]
     return {"messages": messages, "tools": episode.tools.chat_tools}
 

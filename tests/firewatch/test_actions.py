@@ -12,7 +12,8 @@ from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.motion import EASE, LASTS, SHIFT
 from firewatch_env.engine.service import Release, Setting
 from firewatch_env.engine.world import World
-from tests.firewatch.test_engine import a_world, course
+
+from .test_engine import a_world, course
 
 
 def test_there_are_the_72_actions_of_the_contract() -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from live_server import ROOT
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -22,20 +20,19 @@ from firewatch_env.policies.registry import POLICIES
 from firewatch_env.tasks.book import split_task
 from firewatch_env.tasks.named import NAMED
 from openenv_kit.cli import app
-from openenv_kit.datasets.split_rows import split_rows
-from openenv_kit.environment import Environment, default_tasks, get_environment
+from openenv_kit.datasets.split_rows import list_task_rows
+from openenv_kit.environment import Environment, default_task_names, get_environment
 from openenv_kit.recordings.format import RunRecorder, read_runs
-from openenv_kit.recordings.replay import replay, replayed
-from openenv_kit.rollouts.run_policy import moves, observed, play
+from openenv_kit.recordings.replay import check_replay, iter_replayed_steps
+from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply, run_policy
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
-from openenv_kit.trainers.openenv_harness import collect
-from openenv_kit.trainers.tool_episode import ToolEpisode, next_call
+from openenv_kit.trainers.openenv_harness import collect_episodes
+from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
 from openenv_kit.trainers.trl import environment_class
 from research.scripted_endpoint import ScriptedEndpoint
-
-sys.path.insert(0, str(ROOT / "tests" / "agent"))
-from contract_lines import parse_blocks
+from support.contract_lines import parse_blocks
+from support.live_server import ROOT
 
 NAME = "firewatch"
 TASK = "task_easy_thread_deadlock"
@@ -63,7 +60,7 @@ async def test_the_client_plays_what_is_served_below_the_name(
         result = await env.reset(task_id=TASK)
         assert isinstance(result.observation, FirewatchObservation)
         assert result.reward is None
-        player = firewatch.policies["reference"].play(result.observation.model_dump())
+        player = firewatch.policies["reference"].generate_actions(result.observation.model_dump())
         action = next(player)
         while not result.done:
             result = await env.step(FirewatchAction(**action))
@@ -145,11 +142,11 @@ def test_inference_plays_a_model_on_the_tasks_of_every_level(
         monkeypatch.setenv("MODEL_NAME", "scripted")
         assert inference.main(["--environment", NAME, "--base-url", url]) == 0
     blocks = parse_blocks(capsys.readouterr().out)
-    assert [block.task for block in blocks] == default_tasks(get_environment(NAME))
+    assert [block.task for block in blocks] == default_task_names(get_environment(NAME))
     assert [block.score for block in blocks] == [0.99] * 3
     assert {block.model for block in blocks} == {"scripted"}
     names = {step.action.partition("(")[0] for block in blocks for step in block.steps}
-    assert names <= set(get_environment(NAME).tools.names)
+    assert names <= set(get_environment(NAME).tools.tool_names)
 
 
 # Recordings.
@@ -160,17 +157,17 @@ def recording(tmp_path_factory: pytest.TempPathFactory, firewatch: Environment) 
     path = tmp_path_factory.mktemp("runs") / "runs.jsonl"
     with path.open("w") as stream:
         for policy in ("reference", "random"):
-            session = firewatch.session()
+            session = firewatch.create_session()
             opening = session.reset(task_id=TASK)
-            observation = observed(opening)
+            observation = observation_from_reply(opening)
             recorder = RunRecorder(
                 stream, policy, {"task_id": TASK}, observation, environment=firewatch
             )
             score = 0.0
-            for action, reply in moves(session, firewatch.policies[policy], opening):
-                recorder.step(action, observed(reply))
+            for action, reply in iter_policy_steps(session, firewatch.policies[policy], opening):
+                recorder.record_step(action, observation_from_reply(reply))
                 score = reply.reward or 0.0
-            recorder.end(score)
+            recorder.record_end(score)
     return path
 
 
@@ -178,18 +175,18 @@ def test_a_recording_replays_bit_for_bit_and_a_changed_action_shows(
     recording: Path, firewatch: Environment, tmp_path: Path
 ) -> None:
     for run in read_runs(recording):
-        assert all(same for _, _, same in replay(run, firewatch))
+        assert all(same for _, _, same in iter_replayed_steps(run, firewatch))
     changed = tmp_path / "changed.jsonl"
     changed.write_text(recording.read_text().replace("trace_dependencies", "escalate", 1))
     run, *_ = read_runs(changed)
-    assert not all(same for _, _, same in replay(run, firewatch))
+    assert not all(same for _, _, same in iter_replayed_steps(run, firewatch))
 
 
 def test_recorded_runs_earn_what_they_earned_when_they_are_replayed(
     recording: Path, firewatch: Environment
 ) -> None:
-    again = [replayed(run, firewatch) for run in read_runs(recording)]
-    assert all(each.same for each in again)
+    again = [check_replay(run, firewatch) for run in read_runs(recording)]
+    assert all(each.matches_recording for each in again)
     assert again[0].score == 1.0 > again[1].score
     result = CliRunner().invoke(app, ["replay", str(recording), "--environment", NAME])
     assert result.exit_code == 0, result.output
@@ -201,20 +198,20 @@ def test_recorded_runs_earn_what_they_earned_when_they_are_replayed(
 def test_tool_calls_play_it_through_every_adapter_s_episode() -> None:
     episode, answers = ToolEpisode(environment=NAME), list[str]()
     opening = episode.reset({"split": "train", "index": 0})
-    while (call := next_call("reference", answers, NAME, opening)) is not None:
-        answers.append(episode.call(*call))
-    assert episode.done
+    while (call := next_scripted_call("reference", answers, NAME, opening)) is not None:
+        answers.append(episode.call_tool(*call))
+    assert episode.is_done
     assert episode.reward >= 0.95
     episode.reset({"task_id": TASK})
-    assert "Did you mean 'fetch_logs'" in episode.call("fetch_log", {})
+    assert "Did you mean 'fetch_logs'" in episode.call_tool("fetch_log", {})
 
 
 @pytest.mark.parametrize("task", list(NAMED)[::6])
 def test_the_words_of_the_tools_tell_the_reference_enough(task: str) -> None:
     episode, answers = ToolEpisode(environment=NAME), list[str]()
     opening = episode.reset({"task_id": task})
-    while (call := next_call("reference", answers, NAME, opening)) is not None:
-        answers.append(episode.call(*call))
+    while (call := next_scripted_call("reference", answers, NAME, opening)) is not None:
+        answers.append(episode.call_tool(*call))
     assert episode.reward == 1.0
 
 
@@ -224,7 +221,7 @@ def test_a_tool_episode_on_the_server_is_told_what_one_in_process_is(url: str) -
         episode = ToolEpisode(base_url, NAME)
         opening = episode.reset({"task_id": TASK})
         entry = opening.split("Customers come in at ")[1].split(".")[0].split(",")[0]
-        answers.append((opening, episode.call("fetch_logs", {"target_service": entry})))
+        answers.append((opening, episode.call_tool("fetch_logs", {"target_service": entry})))
         episode.close()
     assert answers[0] == answers[1]
 
@@ -238,20 +235,20 @@ def test_the_trl_class_has_its_tools() -> None:
     assert environment.get_reward() == 0.0
     assert made.__name__ == "FirewatchEnvironment"
     public = {name for name in dir(made) if not name.startswith("_")}
-    assert set(get_environment(NAME).tools.names) <= public
+    assert set(get_environment(NAME).tools.tool_names) <= public
 
 
 def test_the_harness_collects_it(tmp_path: Path) -> None:
-    rows = list(split_rows("train", count=2, environment=NAME))
-    assert collect(tmp_path, rows, environment=NAME).avg_reward >= 0.95
+    rows = list(list_task_rows("train", count=2, environment_name=NAME))
+    assert collect_episodes(tmp_path, rows, environment=NAME).avg_reward >= 0.95
 
 
 def test_a_play_ends_after_as_many_turns_as_the_longest_incident_has_ticks(
     firewatch: Environment,
 ) -> None:
-    longest = firewatch.session()
+    longest = firewatch.create_session()
     longest.reset(task_id="task_hard_config_drift_noise")
-    assert firewatch.rules.max_steps == longest.state().max_steps == 40  # type: ignore[attr-defined]
+    assert firewatch.episode_limits.max_steps == longest.state().max_steps == 40  # type: ignore[attr-defined]
 
 
 # Exploits and the audit.
@@ -260,7 +257,7 @@ def test_a_play_ends_after_as_many_turns_as_the_longest_incident_has_ticks(
 def test_every_exploit_of_the_gates_is_in_the_kit_s_registry(firewatch: Environment) -> None:
     assert firewatch.audit.exploits is EXPLOITS
     assert {"obey", "random", "declare_at_once", "blind_easy"} <= set(EXPLOITS)
-    assert all(exploit.everywhere for exploit in EXPLOITS.values())
+    assert all(exploit.is_played_everywhere for exploit in EXPLOITS.values())
 
 
 def test_a_line_that_orders_is_obeyed_and_any_other_is_not() -> None:
@@ -285,13 +282,13 @@ def test_obeying_acts_on_every_task_that_has_an_order_and_is_worth_less(
     ordering = [index for index, task in enumerate(tasks) if task.advice]
     assert len(ordering) > 5
     for index in ordering[:5]:
-        session = firewatch.session()
+        session = firewatch.create_session()
         opening = session.reset(split="test", index=index)
         policy = EXPLOITS["obey"].policy
-        taken = [action for action, _ in moves(session, policy, opening)]
+        taken = [action for action, _ in iter_policy_steps(session, policy, opening)]
         assert {action["action_type"] for action in taken} > {"fetch_logs", "declare_resolved"}
         session.reset(split="test", index=index)
-        assert play(session, firewatch.policies["reference"], opening).score == 1.0
+        assert run_policy(session, firewatch.policies["reference"], opening).score == 1.0
 
 
 @pytest.mark.slow
@@ -325,7 +322,7 @@ def test_the_manifest_says_what_the_environment_has(firewatch: Environment) -> N
     manifest = yaml.safe_load((PACKAGE / "openenv.yaml").read_text())
     assert (manifest["name"], manifest["version"]) == (firewatch.name, firewatch.version)
     capabilities = manifest["validation"]["capabilities"]
-    assert capabilities["declared_tools"] == list(firewatch.tools.names)
+    assert capabilities["declared_tools"] == list(firewatch.tools.tool_names)
     sizes = {name: firewatch.splits.size(name) for name in firewatch.splits.names()}
     assert capabilities["declared_task_count"] == sizes
 
@@ -359,7 +356,7 @@ def test_the_running_server_passes_the_framework_s_criteria(url: str) -> None:
 
 
 def test_a_stream_of_its_own_records_nothing_of_another(firewatch: Environment) -> None:
-    session, stream = firewatch.session(), io.StringIO()
-    observation = observed(session.reset(task_id=TASK))
+    session, stream = firewatch.create_session(), io.StringIO()
+    observation = observation_from_reply(session.reset(task_id=TASK))
     RunRecorder(stream, "null", {"task_id": TASK}, observation, environment=firewatch)
     assert json.loads(stream.getvalue().splitlines()[0])["versions"] == dict(firewatch.versions)

@@ -13,7 +13,7 @@ from firewatch_env.actions import ACTIONS
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tools import GROUPS
 from openenv_kit.environment import Environment, get_environment
-from openenv_kit.rollouts.run_policy import moves, play
+from openenv_kit.rollouts.run_policy import iter_policy_steps, run_policy
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.trainers.tool_episode import ToolEpisode
@@ -34,27 +34,29 @@ def client(firewatch: Environment) -> Iterator[TestClient]:
 
 
 def by_reference(firewatch: Environment) -> list[dict[str, Any]]:
-    session = firewatch.session()
+    session = firewatch.create_session()
     opening = session.reset(task_id=TASK)
-    return [action for action, _ in moves(session, firewatch.policies["reference"], opening)]
+    return [
+        action for action, _ in iter_policy_steps(session, firewatch.policies["reference"], opening)
+    ]
 
 
 @pytest.mark.parametrize("task_id", [*NAMED][::12])
 def test_the_reference_solves_named_tasks_through_the_kit(
     firewatch: Environment, task_id: str
 ) -> None:
-    session = firewatch.session()
+    session = firewatch.create_session()
     opening = session.reset(**firewatch.tasks[task_id])
-    assert play(session, firewatch.policies["reference"], opening).score == 1.0
+    assert run_policy(session, firewatch.policies["reference"], opening).score == 1.0
     assert session.done
     assert session.state().status == "completed"  # type: ignore[attr-defined]
 
 
 def test_nothing_is_earned_by_looking_away(firewatch: Environment) -> None:
     for name in ("null", "declare_at_once"):
-        session = firewatch.session()
+        session = firewatch.create_session()
         opening = session.reset(task_id=TASK)
-        assert play(session, firewatch.policies[name], opening).score == 0.0
+        assert run_policy(session, firewatch.policies[name], opening).score == 0.0
 
 
 def test_http_tells_null_at_reset_and_info_at_each_step(
@@ -114,15 +116,15 @@ def test_at_most_30_tools_in_four_groups_stand_for_72_actions(firewatch: Environ
             if made.needs_target
             else {"action_type": name}
         )
-        called = firewatch.tools.called(action)
+        called = firewatch.tools.tool_call_of_action(action)
         if name in GROUPS["look"] or made.runbook or made.group in ("repair", "close"):
-            assert firewatch.tools.action(*called) == action
+            assert firewatch.tools.build_action(*called) == action
     action = {
         "action_type": "scale_replicas",
         "target_service": "cart-api",
         "parameters": {"replicas": 3},
     }
-    assert firewatch.tools.action(*firewatch.tools.called(action)) == action
+    assert firewatch.tools.build_action(*firewatch.tools.tool_call_of_action(action)) == action
 
 
 def test_a_model_is_told_the_manual_the_situation_and_never_the_cause(
@@ -131,8 +133,8 @@ def test_a_model_is_told_the_manual_the_situation_and_never_the_cause(
     episode = ToolEpisode(environment="firewatch")
     opening = episode.reset({"task_id": TASK})
     assert "Customers come in at" in opening
-    assert len(episode.brief) <= 2000
+    assert len(episode.system_prompt) <= 2000
     entry = opening.split("Customers come in at ")[1].split(".")[0].split(",")[0]
-    answer = json.loads(episode.call("fetch_logs", {"target_service": entry}))
+    answer = json.loads(episode.call_tool("fetch_logs", {"target_service": entry}))
     assert set(answer) == {"status", "message"}
-    assert "deadlock" not in json.dumps(answer) + episode.brief
+    assert "deadlock" not in json.dumps(answer) + episode.system_prompt

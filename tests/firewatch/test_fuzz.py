@@ -49,12 +49,12 @@ def test_any_actions_at_all(actions: list[Any]) -> None:
         over = reply.done
         reply = session.step(action)
         ticks += not over
-        assert tuple(reply.content) == (*nothing(), "score_parts")
-        assert reply.content["sim_tick"] == ticks <= 40
-        assert 0 <= reply.content["slo_budget_remaining_pct"] <= 100
+        assert tuple(reply.observation_fields) == (*nothing(), "score_parts")
+        assert reply.observation_fields["sim_tick"] == ticks <= 40
+        assert 0 <= reply.observation_fields["slo_budget_remaining_pct"] <= 100
         assert isinstance(reply.reward, float)
         assert 0 <= reply.reward <= 1
-        json.dumps([reply.content, reply.info], allow_nan=False)
+        json.dumps([reply.observation_fields, reply.info], allow_nan=False)
         assert reply.done == (
             over or ticks == 40 or action.get("action_type") == "declare_resolved"
         )
@@ -69,7 +69,7 @@ def test_any_actions_at_all(actions: list[Any]) -> None:
 )
 def test_any_arguments_of_reset(arguments: dict[str, Any]) -> None:
     reply = Session().reset(**arguments)
-    assert bool(reply.info["error"]) == (reply.content["services"] == {})
+    assert bool(reply.info["error"]) == (reply.observation_fields["services"] == {})
 
 
 @pytest.mark.slow

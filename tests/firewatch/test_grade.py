@@ -13,7 +13,7 @@ from firewatch_env.policies.own_play import reference_changes, run
 from firewatch_env.policies.reference import reference
 from firewatch_env.replay import Change
 from firewatch_env.tasks.book import find
-from research.firewatch.players import scheduled, score, wait
+from research.firewatch.players import finish_and_score, play_changes_on_time, wait_ticks
 
 TASK = {"task_id": "task_easy_alert_fatigue"}
 
@@ -22,7 +22,7 @@ def after(*extra: tuple[str, str, dict[str, Any]], wait_for: int = 0, task: Any 
     """A play of the reference after some changes of somebody else's."""
     play = Play(find(task or TASK))
     opening = play.message
-    wait(play, wait_for)
+    wait_ticks(play, wait_for)
     for name, target, parameters in extra:
         play.act(name, target, parameters)
     run(play, reference({"message": opening}))
@@ -36,7 +36,7 @@ def parts(play: Play) -> dict[str, Any]:
 
 def test_the_reference_earns_everything_and_had_looked_before_it_acted() -> None:
     play = after()
-    assert score(play) == 1.0
+    assert finish_and_score(play) == 1.0
     assert parts(play)["grounded"] == 1.0
     assert parts(play)["ticks_to_resolve"] is not None
 
@@ -50,7 +50,7 @@ def test_a_breaker_was_looked_at_by_who_looked_at_its_caller() -> None:
 
 
 def test_waiting_costs_a_little_and_more_of_it_costs_more() -> None:
-    scores = [score(after(wait_for=ticks)) for ticks in (0, 3, 6)]
+    scores = [finish_and_score(after(wait_for=ticks)) for ticks in (0, 3, 6)]
     assert 1.0 == scores[0] > scores[1] > scores[2] > 0.85
 
 
@@ -77,7 +77,7 @@ def test_pods_to_the_sky_are_not_needed() -> None:
         play = Play(task)
         pods = play.world.by_name[change.target].pods * times
         play.act("scale_replicas", change.target, {"replicas": pods})
-        wait(play, 17)
+        wait_ticks(play, 17)
         play.act("declare_resolved", None, {})
         assert parts(play)["resolved"] == 0, "what is lent is taken back"
         unneeded.append(parts(play)["unneeded"])
@@ -102,11 +102,11 @@ def test_a_repair_is_needed_although_a_mitigation_had_ended_the_trouble() -> Non
     (repair,) = reference_changes(task)
     play = Play(task)
     play.act("disable_retries", repair.target, {})
-    wait(play, 6)
+    wait_ticks(play, 6)
     assert play.burning[-1] == 0
     play.act(repair.action, repair.target, repair.parameters)
     play.act("increase_cpu_limit", repair.target, {})
-    wait(play, 3)
+    wait_ticks(play, 3)
     play.act("declare_resolved", None, {})
     assert play.grade is not None
     assert play.grade.needless == (f"increase_cpu_limit {repair.target} (tick 9)",)
@@ -120,9 +120,9 @@ def test_a_backoff_that_stays_is_needed_although_a_mitigation_had_ended_the_trou
     (repair,) = reference_changes(task)
     play = Play(task)
     play.act(mitigation, repair.target, {})
-    wait(play, 6)
+    wait_ticks(play, 6)
     play.act(repair.action, repair.target, repair.parameters)
-    wait(play, 3)
+    wait_ticks(play, 3)
     play.act("declare_resolved", None, {})
     assert repair.action == "configure_retry_backoff"
     assert play.grade is not None
@@ -134,31 +134,31 @@ def test_only_a_repair_resolves_and_a_mitigation_spares_harm() -> None:
     place = next(name for name, cause in task.roots if cause == "zone_lost")
     play = Play(task)
     play.act("traffic_shift", place, {})
-    wait(play, 15)
+    wait_ticks(play, 15)
     play.act("declare_resolved", None, {})
     found = parts(play)
     assert (found["resolved"], found["recovered"]) == (0.0, False)
     assert 0 < found["impact"] < 0.6
-    assert 0 < score(play) < 0.3
+    assert 0 < finish_and_score(play) < 0.3
 
 
 def test_over_and_not_declared_is_nine_tenths() -> None:
     play = Play(find(TASK))
     for change in reference_changes(play.task):
         play.act(change.action, change.target, change.parameters)
-    wait(play, 20)
+    wait_ticks(play, 20)
     assert parts(play)["resolved"] == 0.9
 
 
 def test_a_false_alert_is_declared_and_left_alone() -> None:
     task = find({"task_id": "task_medium_canary_false_alert"})
-    assert score(scheduled(task, [], patience=0)) == 1.0
+    assert finish_and_score(play_changes_on_time(task, [], extra_ticks=0)) == 1.0
     idle = Play(task)
-    assert score(idle) == 0.0
+    assert finish_and_score(idle) == 0.0
     acted = Play(task)
     acted.act("restart_service", task.roots[0][0], {})
     acted.act("declare_resolved", None, {})
-    assert score(acted) == pytest.approx(0.75 * 0.55)
+    assert finish_and_score(acted) == pytest.approx(0.75 * 0.55)
 
 
 def test_the_parts_by_themselves() -> None:

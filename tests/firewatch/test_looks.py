@@ -15,7 +15,8 @@ from firewatch_env.evidence.meters import by_status, read_all
 from firewatch_env.messages import situation
 from firewatch_env.play import Play
 from firewatch_env.tasks.book import find
-from tests.firewatch.test_engine import NAMES, a_world, course
+
+from .test_engine import NAMES, a_world, course
 
 
 def with_lever(service: str, lever: str, value: float) -> tuple[World, Service]:

@@ -19,9 +19,9 @@ from firewatch_env.page.story import GROUP_OF, Story, action_text
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.task import AFTER
 from firewatch_env.tools import GROUPS, RUNBOOK
-from openenv_kit.environment import default_tasks
-from openenv_kit.page.playback import Frame, scripted
-from openenv_kit.page.tabs.play import ask_html
+from openenv_kit.environment import default_task_names
+from openenv_kit.page.playback import PlaybackStep, playback_of_policy
+from openenv_kit.page.tabs.play import question_panel_html
 from openenv_kit.page.visitor import Visitor
 
 SCENES = FirewatchScenes(ENVIRONMENT)
@@ -35,25 +35,25 @@ DECLARE: dict[str, Any] = {}
 
 def started(task: str = DEADLOCK) -> Visitor:
     visitor = Visitor(ENVIRONMENT)
-    visitor.start(task_id=task)
+    visitor.start_episode(task_id=task)
     return visitor
 
 
 def story_of(visitor: Visitor) -> Story:
-    play = story(visitor.frames, visitor.place)
+    play = story(visitor.playback_steps, visitor.selection)
     assert play is not None
     return play
 
 
 def look(visitor: Visitor, service: str, tool: str = "get_metrics_detail") -> None:
-    visitor.call(tool, {"target_service": service})
+    visitor.call_tool(tool, {"target_service": service})
 
 
 def played(policy: str, task: str) -> Story:
     """The story of a policy's play."""
-    playback = scripted(ENVIRONMENT.policies[policy], {"task_id": task}, ENVIRONMENT)
+    playback = playback_of_policy(ENVIRONMENT.policies[policy], {"task_id": task}, ENVIRONMENT)
     playback.run_to_end(60.0)
-    play = story(playback.frames)
+    play = story(playback.steps)
     assert play is not None
     return play
 
@@ -66,7 +66,7 @@ def test_every_action_is_in_one_group_by_what_it_does() -> None:
     assert set(GROUP_OF.values()) == set(GROUPS)
 
 
-@pytest.mark.parametrize("task", [*default_tasks(ENVIRONMENT), "task_hard_metastable_failure"])
+@pytest.mark.parametrize("task", [*default_task_names(ENVIRONMENT), "task_hard_metastable_failure"])
 def test_the_graph_runs_from_the_entry_down_to_the_leaves(task: str) -> None:
     visitor = started(task)
     play = story_of(visitor)
@@ -83,14 +83,14 @@ def test_the_graph_runs_from_the_entry_down_to_the_leaves(task: str) -> None:
 
 def test_the_chosen_service_is_marked_in_the_graph_and_in_the_table() -> None:
     visitor = started()
-    visitor.place = ROOT
+    visitor.selection = ROOT
     play = story_of(visitor)
     (marked,) = re.findall(
         'class="fw-node [a-z]+ at" data-mt="pick" data-value="([^"]*)"', graph.graph_html(play)
     )
     assert marked == ROOT
     assert panels.services_html(play).count('aria-current="true"') == 1
-    visitor.place = "nowhere"
+    visitor.selection = "nowhere"
     assert story_of(visitor).chosen == ""
 
 
@@ -101,22 +101,22 @@ def test_metrics_are_those_of_the_replies_tick_by_tick() -> None:
     visitor = started()
     for _ in range(3):
         look(visitor, ROOT)
-    visitor.call("restart_service", {"target_service": ROOT})
+    visitor.call_tool("restart_service", {"target_service": ROOT})
     play = story_of(visitor)
     assert play.ticks == [0, 1, 2, 3, 4]
     key = "process_memory_utilization"
-    replies = [frame.observation["services"][ROOT][key] for frame in visitor.frames]
+    replies = [frame.observation["services"][ROOT][key] for frame in visitor.playback_steps]
     assert play.series(ROOT, key) == replies
-    visitor.place = ROOT
+    visitor.selection = ROOT
     html = graph.metrics_html(story_of(visitor))
     assert html.count("<figure") == len(graph.PANELS) + 1
     assert html.count('class="mark" d="M20.0 0') == len(graph.PANELS), "the repair at tick 4 of 20"
 
 
 def test_an_alert_that_fires_again_is_there_again() -> None:
-    def frame(tick: int, *alerts: str) -> Frame:
+    def frame(tick: int, *alerts: str) -> PlaybackStep:
         active = [{"alert_id": each, "severity": "page"} for each in alerts]
-        return Frame({}, {"services": {"a": {}}, "sim_tick": tick, "active_alerts": active})
+        return PlaybackStep({}, {"services": {"a": {}}, "sim_tick": tick, "active_alerts": active})
 
     play = Story([frame(0, "x"), frame(1, "x", "y"), frame(2, "y"), frame(3, "x", "y")], 20)
     spans = [(each.alert["alert_id"], each.first, each.last) for each in play.firings]
@@ -126,7 +126,7 @@ def test_an_alert_that_fires_again_is_there_again() -> None:
 
 def test_logs_are_shown_once_they_were_fetched() -> None:
     visitor = started()
-    visitor.place = ROOT
+    visitor.selection = ROOT
     assert "fetched yet" in panels.logs_html(story_of(visitor))
     look(visitor, ROOT, "fetch_logs")
     html = panels.logs_html(story_of(visitor))
@@ -136,19 +136,19 @@ def test_logs_are_shown_once_they_were_fetched() -> None:
 
 def test_everything_from_a_world_is_escaped() -> None:
     bad = "<script>x</script>"
-    opening = json.loads(json.dumps(started().frames[0].observation))
+    opening = json.loads(json.dumps(started().playback_steps[0].observation))
     for view in opening["services"].values():
         view["recent_logs"] = [bad]
     for alert in opening["active_alerts"]:
         alert |= {"description": bad, "alertname": bad, "severity": bad}
     text = json.dumps(opening).replace(ROOT, bad)
     visitor = started()
-    frames = [Frame({"action_type": bad}, json.loads(text) | {"message": bad})]
-    visitor.frames, visitor.place = frames, bad
-    shown = SCENES.picture_html(frames, {}, bad) + SCENES.below_html(visitor)
-    asked = SCENES.ask(visitor)
+    frames = [PlaybackStep({"action_type": bad}, json.loads(text) | {"message": bad})]
+    visitor.playback_steps, visitor.selection = frames, bad
+    shown = SCENES.overview_html(frames, {}, bad) + SCENES.details_html(visitor)
+    asked = SCENES.question_panel(visitor)
     assert asked is not None
-    assert "<script" not in shown + ask_html(asked)
+    assert "<script" not in shown + question_panel_html(asked)
     assert "&lt;script" in shown
 
 
@@ -164,12 +164,12 @@ def test_no_action_of_a_recording_breaks_the_page(action: dict[str, Any], text: 
     assert action_text(action) == text
     visitor = started()
     visitor.step(action)
-    frames = [*visitor.frames, Frame({}, {"status": "said"})]
+    frames = [*visitor.playback_steps, PlaybackStep({}, {"status": "said"})]
     play = story(frames)
     assert play is not None
     assert len(play.seen) == 2
-    assert SCENES.picture_html(frames, visitor.reset)
-    assert SCENES.picture_html([Frame({}, {"status": "said"})], {}) == ""
+    assert SCENES.overview_html(frames, visitor.reset)
+    assert SCENES.overview_html([PlaybackStep({}, {"status": "said"})], {}) == ""
 
 
 # Nothing is told too early.
@@ -186,22 +186,24 @@ def test_an_incident_under_way_is_drawn_from_its_replies_alone(
     monkeypatch.setattr(score, "find", no_replay)
     for _ in range(3):
         look(visitor, ROOT)
-        shown = SCENES.picture_html(visitor.frames, visitor.reset, ROOT)
-        assert "the cause" not in shown + SCENES.below_html(visitor)
-    visitor.call("declare_resolved", DECLARE)
+        shown = SCENES.overview_html(visitor.playback_steps, visitor.reset, ROOT)
+        assert "the cause" not in shown + SCENES.details_html(visitor)
+    visitor.call_tool("declare_resolved", DECLARE)
     with pytest.raises(AssertionError, match="before the end"):
-        SCENES.picture_html(visitor.frames, visitor.reset)
+        SCENES.overview_html(visitor.playback_steps, visitor.reset)
 
 
 def test_a_watched_play_tells_its_causes_and_its_score_at_its_last_move_only() -> None:
-    playback = scripted(ENVIRONMENT.policies["reference"], {"task_id": DEADLOCK}, ENVIRONMENT)
+    playback = playback_of_policy(
+        ENVIRONMENT.policies["reference"], {"task_id": DEADLOCK}, ENVIRONMENT
+    )
     playback.run_to_end()
-    shown = SCENES.picture_html(playback.so_far, playback.reset)
+    shown = SCENES.overview_html(playback.visible_steps, playback.reset)
     assert "the cause was here" in shown
     assert "nobody acted" in shown
-    assert SCENES.headline(playback.so_far) == "Mended and declared: 1.00"
-    playback.go(playback.at - 1)
-    shown = SCENES.picture_html(playback.so_far, playback.reset)
+    assert SCENES.result_headline(playback.visible_steps) == "Mended and declared: 1.00"
+    playback.seek(playback.index - 1)
+    shown = SCENES.overview_html(playback.visible_steps, playback.reset)
     assert "the cause was here" not in shown
     assert "nobody acted" not in shown
 
@@ -250,30 +252,30 @@ def test_each_factor_has_its_sentence(policy: str, task: str, sentences: list[st
 
 def test_the_guide_leads_from_the_failing_service_to_the_declaration() -> None:
     visitor = started()
-    first = SCENES.next_move(visitor)
+    first = SCENES.next_step_hint(visitor)
     assert (first.event, story_of(visitor).now["services"][first.value]["status"]) != (
         "pick",
         "healthy",
     )
-    visitor.place = ROOT
-    assert "fetch_logs" in SCENES.next_move(visitor).value
-    visitor.call("restart_service", {"target_service": ROOT})
+    visitor.selection = ROOT
+    assert "fetch_logs" in SCENES.next_step_hint(visitor).value
+    visitor.call_tool("restart_service", {"target_service": ROOT})
     while story_of(visitor).now["user_impact_active"]:
         look(visitor, ROOT)
-    assert "declare_resolved" in SCENES.next_move(visitor).value
+    assert "declare_resolved" in SCENES.next_step_hint(visitor).value
 
 
 def test_every_tool_is_a_question_or_takes_settings() -> None:
     visitor = started()
-    visitor.place = ROOT
-    asked = SCENES.ask(visitor)
+    visitor.selection = ROOT
+    asked = SCENES.question_panel(visitor)
     assert asked is not None
     offered = {call.tool for calls in asked.groups.values() for call in calls}
     rest = {tool.name for tool in ENVIRONMENT.tools.tools} - offered
     assert rest == {RUNBOOK}
     for calls in asked.groups.values():
         for call in calls:
-            ENVIRONMENT.tools.action(call.tool, call.arguments)
+            ENVIRONMENT.tools.build_action(call.tool, call.arguments)
 
 
 @pytest.mark.slow

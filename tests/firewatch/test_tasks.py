@@ -27,8 +27,8 @@ from firewatch_env.tools import CATALOGUE as TOOLS
 from firewatch_env.tools import RUNBOOK, RUNBOOKS
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.rollouts.run_policy import moves
-from research.firewatch.digests import digest
+from openenv_kit.rollouts.run_policy import iter_policy_steps
+from research.firewatch.digests import episode_digest
 from tests.firewatch.test_engine import course
 
 FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
@@ -54,7 +54,7 @@ def test_a_certificate_is_told_as_json_and_in_a_row() -> None:
     certifier = FirewatchCertifier()
     made = certifier.certify_one(Shipped("easy", 3))
     assert json.loads(json.dumps(made.as_dict()))["config"] == {"difficulty": "easy", "number": 3}
-    titles, rows = certifier.table([made])
+    titles, rows = certifier.certificate_table([made])
     assert len(titles) == len(rows[0])
 
 
@@ -131,7 +131,7 @@ def test_the_reference_goes_on_from_any_state(level: str, least: int) -> None:
         draws, play = BitStream(f"any state/{task.draws}"), Play(task)
         opening = play.message.partition("\n")[0]
         for _ in range(3):
-            play.act(draws.pick(actions), draws.pick(task.services), {})
+            play.act(draws.choose(actions), draws.choose(task.services), {})
         run(play, reference({"message": f"{opening}\n{play.message}"}))
         ended += bool(play.grade and play.grade.over)
     assert ended >= least
@@ -142,7 +142,7 @@ def test_plays_are_the_same_bytes_as_ever() -> None:
     golden = json.loads(GOLDEN.read_text())
     for name, expected in golden.items():
         player, _, task_id = name.partition(" ")
-        assert digest(find({"task_id": task_id}), player) == expected, name
+        assert episode_digest(find({"task_id": task_id}), player) == expected, name
 
 
 def test_a_world_opens_the_same_whoever_touched_it_before() -> None:
@@ -156,11 +156,12 @@ def test_a_world_opens_the_same_whoever_touched_it_before() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_reference_does_nothing_that_a_model_is_not_offered(level: str) -> None:
-    offered = {*TOOLS.names, *RUNBOOKS} - {RUNBOOK}
+    offered = {*TOOLS.tool_names, *RUNBOOKS} - {RUNBOOK}
     for index in [n for n in range(90) if SPLITS.task("train", n).config.difficulty == level]:
         session = FirewatchSession()
         opening = session.reset(split="train", index=index)
         done = {
-            action["action_type"] for action, _ in moves(session, POLICIES["reference"], opening)
+            action["action_type"]
+            for action, _ in iter_policy_steps(session, POLICIES["reference"], opening)
         }
         assert done <= offered, (index, done - offered)

@@ -8,23 +8,23 @@ import subprocess
 import sys
 
 import pytest
-from guides import ENVIRONMENTS, run_blocks
 from inspect_ai import Task
 from inspect_ai import eval as inspect_eval
 from inspect_ai.dataset import Sample
 from inspect_ai.log import list_eval_logs, read_eval_log
 from inspect_ai.model import ModelOutput, ModelUsage, get_model
-from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.episode_clients.http import Remote
+from openenv_kit.episode_clients.http import HttpEpisode
 from openenv_kit.errors import ServerError
-from openenv_kit.rollouts.run_policy import observed, play
+from openenv_kit.rollouts.run_policy import observation_from_reply, run_policy
 from openenv_kit.trainers.inspect_ai import episodes, play_episode, report_score
-from openenv_kit.trainers.tool_episode import next_call
+from openenv_kit.trainers.tool_episode import next_scripted_call
 from research.scripted_endpoint import MODEL, ScriptedEndpoint
+from support.integration_guides import ENVIRONMENTS, run_blocks
+from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
 
 seen_tools = []
 
@@ -36,7 +36,7 @@ def scripted(policy, environment=None):
         seen_tools.append(tools)
         answers = [message.text for message in messages if message.role == "tool"]
         prompt = "\n".join(message.text for message in messages if message.role == "user")
-        call = next_call(policy, answers, environment, prompt) if policy else None
+        call = next_scripted_call(policy, answers, environment, prompt) if policy else None
         if call is None:
             output = ModelOutput.from_content("mockllm/model", "Done.")
         else:
@@ -136,7 +136,7 @@ def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tmp_path):
     session, expected = EpisodeSession(), []
     for sample in log.samples:
         opening = session.reset(**sample.metadata["reset"])
-        expected.append(play(session, get_policy("report_all"), opening).score)
+        expected.append(run_policy(session, get_policy("report_all"), opening).score)
     assert scores(log) == expected
     assert min(expected) < 1.0
 
@@ -144,8 +144,8 @@ def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tmp_path):
 def test_the_model_is_offered_the_registrys_schemas(tmp_path):
     seen_tools.clear()
     run(scripted("null"), tmp_path, count=1)
-    assert [tool.name for tool in seen_tools[0]] == ENVIRONMENT.tools.offered().names
-    for offered, tool in zip(seen_tools[0], ENVIRONMENT.tools.offered().tools, strict=True):
+    assert [tool.name for tool in seen_tools[0]] == ENVIRONMENT.tools.for_episode().tool_names
+    for offered, tool in zip(seen_tools[0], ENVIRONMENT.tools.for_episode().tools, strict=True):
         assert offered.description == tool.description
         given = offered.parameters
         assert set(given.properties) == set(tool.parameters["properties"])
@@ -156,9 +156,9 @@ def test_the_model_reads_the_environments_own_words(tmp_path):
     log = run(scripted("null"), tmp_path, count=1)
     system, user, *_ = log.samples[0].messages
     session = EpisodeSession()
-    opening = observed(session.reset(**log.samples[0].metadata["reset"]))
-    assert (system.role, system.text) == ("system", ENVIRONMENT.brief(opening))
-    assert (user.role, user.text) == ("user", ENVIRONMENT.tools.introduction(opening))
+    opening = observation_from_reply(session.reset(**log.samples[0].metadata["reset"]))
+    assert (system.role, system.text) == ("system", ENVIRONMENT.system_prompt(opening))
+    assert (user.role, user.text) == ("user", ENVIRONMENT.tools.first_user_message(opening))
 
 
 def test_samples_hold_no_label(tmp_path):
@@ -196,14 +196,14 @@ def test_where_no_server_is_the_log_says_how_to_start_one(tmp_path):
 def test_a_server_lost_after_a_call_scores_nothing_even_where_failed_samples_are_scored(
     tmp_path, monkeypatch
 ):
-    step = Remote.step
+    step = HttpEpisode.step
 
     def lost_after_one(self, action):
         if self._steps:
             raise ServerError("gone after a call")
         return step(self, action)
 
-    monkeypatch.setattr(Remote, "step", lost_after_one)
+    monkeypatch.setattr(HttpEpisode, "step", lost_after_one)
     (log,) = inspect_eval(
         episodes(split="validation", count=1, base_url=address()),
         model=scripted("reference"),

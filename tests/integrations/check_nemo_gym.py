@@ -9,9 +9,7 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 from fastapi.testclient import TestClient
-from guides import ENVIRONMENTS, run_blocks
 from nemo_gym.server_utils import ServerClient
-from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
@@ -19,9 +17,11 @@ from openenv_kit.datasets.split_rows import write_rows
 from openenv_kit.trainers.nemo_gym import (
     EpisodeServer,
     EpisodeServerConfig,
-    data_rows,
+    iter_data_rows,
 )
-from openenv_kit.trainers.tool_episode import next_call
+from openenv_kit.trainers.tool_episode import next_scripted_call
+from support.integration_guides import ENVIRONMENTS, run_blocks
+from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "nemo_gym" / "metric_tracker"
 RESPONSE = {
@@ -53,7 +53,7 @@ def play(client, policy, row):
     """What NeMo Gym's simple agent does with a row: seed, call tools, verify."""
     assert client.post("/seed_session", json=row).status_code == 200
     prompt, answers = row["responses_create_params"]["input"][-1]["content"], []
-    while (call := next_call(policy, answers, row["environment"], prompt)) is not None:
+    while (call := next_scripted_call(policy, answers, row["environment"], prompt)) is not None:
         name, arguments = call
         answers.append(client.post(f"/{name}", json=arguments).text)
     reply = client.post("/verify", json={**row, "response": RESPONSE})
@@ -64,7 +64,7 @@ def play(client, policy, row):
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_verify_gives_the_reference_policys_score(environment):
     with TestClient(web_application(environment=environment)) as client:
-        for row in data_rows("validation", count=4, environment=environment):
+        for row in iter_data_rows("validation", count=4, environment=environment):
             verified = play(client, "reference", row)
             assert (verified["reward"], verified["submitted"]) == (1.0, True)
             assert verified["reward_components"]["exact"] == 1.0
@@ -73,7 +73,7 @@ def test_verify_gives_the_reference_policys_score(environment):
 
 
 def test_a_lean_episode_is_offered_six_tools_and_tells_its_reward_s_components(client):
-    for row in data_rows("validation", count=3, reset={"profile": "lean", "reward": "key_f1"}):
+    for row in iter_data_rows("validation", count=3, reset={"profile": "lean", "reward": "key_f1"}):
         names = [tool["name"] for tool in row["responses_create_params"]["tools"]]
         assert names == ["overview", "scan", "day", "hours", "calendar", "submit"]
         verified = play(client, "reference", row)
@@ -83,14 +83,14 @@ def test_a_lean_episode_is_offered_six_tools_and_tells_its_reward_s_components(c
 
 def test_a_raw_episode_under_a_policy_of_its_own_is_offered_no_flags_and_played(client):
     modes = {"profile": "lean", "disclosure": "raw", "policy": "varied"}
-    for row in data_rows("validation", count=2, reset=modes):
+    for row in iter_data_rows("validation", count=2, reset=modes):
         names = [tool["name"] for tool in row["responses_create_params"]["tools"]]
         assert names == ["overview", "day", "hours", "calendar", "submit"]
         assert play(client, "reference", row)["reward"] == 1.0
 
 
 def test_an_unsubmitted_report_is_worth_nothing_and_is_measured_all_the_same(client):
-    (row,) = data_rows("validation", count=1)
+    (row,) = iter_data_rows("validation", count=1)
     client.post("/seed_session", json=row)
     verified = client.post("/verify", json={**row, "response": RESPONSE}).json()
     assert (verified["reward"], verified["mask_sample"]) == (0.0, False)
@@ -98,7 +98,7 @@ def test_an_unsubmitted_report_is_worth_nothing_and_is_measured_all_the_same(cli
 
 @pytest.mark.parametrize("seed", range(30))
 def test_no_later_call_changes_what_verify_says(client, seed):
-    (row,) = data_rows("validation", count=1)
+    (row,) = iter_data_rows("validation", count=1)
     session = EpisodeSession()
     session.reset(split="validation", index=0)
     rows = [each.as_dict() for each in session.episode.expected_rows]
@@ -117,7 +117,7 @@ def test_no_later_call_changes_what_verify_says(client, seed):
 
 
 def test_a_session_that_was_never_seeded_is_masked(client):
-    (row,) = data_rows("validation", count=1)
+    (row,) = iter_data_rows("validation", count=1)
     assert '"error"' in client.post("/list_dates", json={}).text
     verified = client.post("/verify", json={**row, "response": RESPONSE}).json()
     assert (verified["reward"], verified["mask_sample"]) == (0.0, True)
@@ -126,12 +126,12 @@ def test_a_session_that_was_never_seeded_is_masked(client):
 def test_session_without_a_reset_starts_another_task_and_is_told_the_rules(client):
     told = [client.post("/seed_session", json=body).json() for body in ({}, {"reset": None})]
     assert told[0]["instructions"] != told[1]["instructions"]
-    assert all(each["instructions"].startswith(ENVIRONMENT.brief()) for each in told)
+    assert all(each["instructions"].startswith(ENVIRONMENT.system_prompt()) for each in told)
 
 
 def test_sessions_do_not_share_their_episodes(client):
     seen = []
-    for row in data_rows("validation", count=2):
+    for row in iter_data_rows("validation", count=2):
         client.cookies.clear()
         client.post("/seed_session", json=row)
         seen.append((dict(client.cookies), client.post("/show_raw_data", json={}).text))
@@ -143,7 +143,7 @@ def test_sessions_do_not_share_their_episodes(client):
 
 
 def test_the_reference_policys_score_comes_from_a_server_too():
-    (row,) = data_rows("validation", count=1)
+    (row,) = iter_data_rows("validation", count=1)
     before = episodes_served()
     with TestClient(web_application(base_url=address())) as client:
         assert play(client, "reference", row)["reward"] == 1.0
@@ -151,7 +151,7 @@ def test_the_reference_policys_score_comes_from_a_server_too():
 
 
 def test_where_no_server_is_seeding_fails_and_says_how_to_start_one():
-    (row,) = data_rows("validation", count=1)
+    (row,) = iter_data_rows("validation", count=1)
     with TestClient(web_application(base_url=NOWHERE), raise_server_exceptions=False) as client:
         reply = client.post("/seed_session", json=row)
         assert reply.status_code == 502
@@ -161,7 +161,7 @@ def test_where_no_server_is_seeding_fails_and_says_how_to_start_one():
 
 
 def test_a_row_that_offers_other_tools_than_its_reset_has_is_refused_and_masked(client):
-    (row,) = data_rows("validation", count=1)
+    (row,) = iter_data_rows("validation", count=1)
     for wrong in ({"reset": {**row["reset"], "profile": "lean"}}, {"environment": "firewatch"}):
         reply = client.post("/seed_session", json={**row, **wrong})
         assert reply.status_code == 422
@@ -171,14 +171,14 @@ def test_a_row_that_offers_other_tools_than_its_reset_has_is_refused_and_masked(
 
 
 def test_data_rows_name_every_tool_as_the_responses_interface_wants_it(tmp_path):
-    assert write_rows(tmp_path / "example.jsonl", data_rows("train", count=2)) == 2
+    assert write_rows(tmp_path / "example.jsonl", iter_data_rows("train", count=2)) == 2
     for line in (tmp_path / "example.jsonl").read_text().splitlines():
         given = json.loads(line)["responses_create_params"]
         for offered, tool in zip(
-            given["tools"], ENVIRONMENT.tools.offered().chat_tools, strict=True
+            given["tools"], ENVIRONMENT.tools.for_episode().chat_tools, strict=True
         ):
             assert offered == {"type": "function", "strict": False, **tool["function"]}
-        assert given["input"][0]["content"] == ENVIRONMENT.brief()
+        assert given["input"][0]["content"] == ENVIRONMENT.system_prompt()
 
 
 def test_the_example_configuration_names_the_server_and_its_data():

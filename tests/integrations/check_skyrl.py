@@ -7,16 +7,16 @@ import random
 
 import pytest
 import skyrl_gym
-from guides import ENVIRONMENTS, run_blocks
-from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.datasets.split_rows import write_rows
 from openenv_kit.episode_clients import http as backends
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.trainers.skyrl import dataset_rows, register_environment
-from openenv_kit.trainers.tool_episode import next_call
+from openenv_kit.trainers.skyrl import build_dataset_rows, register_environment
+from openenv_kit.trainers.tool_episode import next_scripted_call
+from support.integration_guides import ENVIRONMENTS, run_blocks
+from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
 
 ENV_ID = register_environment()
 
@@ -36,7 +36,7 @@ def play(policy, row, base_url=None, **extras):
     opening = prompt[-1]["content"]
     answers, rewards, done = [], [], False
     while not done:
-        output = env.step(say(next_call(policy, answers, row["env_class"], opening)))
+        output = env.step(say(next_scripted_call(policy, answers, row["env_class"], opening)))
         rewards.append(output["reward"])
         done = output["done"]
         for message in output["observations"]:
@@ -51,7 +51,7 @@ def play(policy, row, base_url=None, **extras):
 def test_the_environment_gives_the_reference_policys_score_on_the_last_turn_alone(environment):
     register_environment(environment)
     grounded = []
-    for row in dataset_rows("validation", count=5, environment=environment):
+    for row in build_dataset_rows("validation", count=5, environment=environment):
         rewards, metrics = play("reference", row)
         assert rewards[-1] == 1.0
         assert set(rewards[:-1]) <= {0.0}
@@ -61,7 +61,9 @@ def test_the_environment_gives_the_reference_policys_score_on_the_last_turn_alon
 
 
 def test_a_lean_episode_is_offered_six_tools_and_played():
-    for row in dataset_rows("validation", count=3, reset={"profile": "lean", "reward": "exact"}):
+    for row in build_dataset_rows(
+        "validation", count=3, reset={"profile": "lean", "reward": "exact"}
+    ):
         system = row["prompt"][0]["content"]
         assert '"scan"' in system
         assert '"list_dates"' not in system
@@ -72,18 +74,18 @@ def test_a_lean_episode_is_offered_six_tools_and_played():
 
 def test_a_raw_episode_under_a_policy_of_its_own_is_offered_no_flags_and_played():
     modes = {"profile": "lean", "disclosure": "raw", "policy": "varied"}
-    for row in dataset_rows("validation", count=2, reset=modes):
+    for row in build_dataset_rows("validation", count=2, reset=modes):
         assert '"scan"' not in row["prompt"][0]["content"]
         rewards, _ = play("reference", row)
         assert rewards[-1] == 1.0
 
 
 def test_the_prompt_names_every_tool_and_the_opening_comes_behind_it():
-    (row,) = dataset_rows("validation", count=1)
+    (row,) = build_dataset_rows("validation", count=1)
     system = row["prompt"][0]["content"]
-    assert system.startswith(ENVIRONMENT.brief())
+    assert system.startswith(ENVIRONMENT.system_prompt())
     offered = system.partition("<tools>\n")[2].partition("\n</tools>")[0].splitlines()
-    assert [json.loads(line) for line in offered] == ENVIRONMENT.tools.offered().chat_tools
+    assert [json.loads(line) for line in offered] == ENVIRONMENT.tools.for_episode().chat_tools
     env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
     prompt, _ = env.init(row["prompt"])
     assert prompt[-1]["content"].startswith("Find every anomaly")
@@ -91,7 +93,7 @@ def test_the_prompt_names_every_tool_and_the_opening_comes_behind_it():
 
 
 def test_a_turn_without_a_call_ends_the_episode_with_nothing():
-    (row,) = dataset_rows("validation", count=1)
+    (row,) = build_dataset_rows("validation", count=1)
     env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
     env.init(row["prompt"])
     output = env.step("There are no anomalies.")
@@ -100,7 +102,7 @@ def test_a_turn_without_a_call_ends_the_episode_with_nothing():
 
 @pytest.mark.parametrize("words", ["{", "[]", "3", '{"arguments": {}}', "null"])
 def test_a_call_that_is_no_json_object_is_answered_in_words(words):
-    (row,) = dataset_rows("validation", count=1)
+    (row,) = build_dataset_rows("validation", count=1)
     env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
     env.init(row["prompt"])
     output = env.step(f"<tool_call>{words}</tool_call>")
@@ -109,7 +111,7 @@ def test_a_call_that_is_no_json_object_is_answered_in_words(words):
 
 
 def test_a_call_cut_off_by_the_stop_string_is_still_a_call():
-    (row,) = dataset_rows("validation", count=1)
+    (row,) = build_dataset_rows("validation", count=1)
     env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
     env.init(row["prompt"])
     output = env.step('<tool_call>\n{"name": "list_dates", "arguments": {}}\n')
@@ -117,7 +119,7 @@ def test_a_call_cut_off_by_the_stop_string_is_still_a_call():
 
 
 def test_too_many_turns_end_the_episode_with_nothing():
-    (row,) = dataset_rows("validation", count=1)
+    (row,) = build_dataset_rows("validation", count=1)
     rewards, metrics = play("reference", row, max_turns=2)
     assert rewards == [0.0, 0.0]
     assert metrics["submitted"] == 0.0
@@ -125,7 +127,7 @@ def test_too_many_turns_end_the_episode_with_nothing():
 
 @pytest.mark.parametrize("seed", range(30))
 def test_no_later_turn_changes_the_first_final_reward(seed):
-    (row,) = dataset_rows("validation", count=1)
+    (row,) = build_dataset_rows("validation", count=1)
     session = EpisodeSession()
     session.reset(split="validation", index=0)
     rows = [each.as_dict() for each in session.episode.expected_rows]
@@ -148,7 +150,7 @@ def test_no_later_turn_changes_the_first_final_reward(seed):
 
 
 def test_call_in_thinking_is_not_made():
-    (row,) = dataset_rows("validation", count=1)
+    (row,) = build_dataset_rows("validation", count=1)
     env = skyrl_gym.make(ENV_ID, env_config={}, extras={"reset": row["reset"]})
     env.init(row["prompt"])
     rehearsed = say(("submit_solution", {"rows": []})).partition("\n")[2]
@@ -162,7 +164,7 @@ def test_episode_without_a_row_plays_another_task_and_is_pickled():
     for _ in range(2):
         env = skyrl_gym.make(ENV_ID)
         (system, user), _ = env.init([])
-        assert system["content"].startswith(ENVIRONMENT.brief())
+        assert system["content"].startswith(ENVIRONMENT.system_prompt())
         openings.append(user["content"])
         loaded = pickle.loads(pickle.dumps(env))
         assert '"dates"' in loaded.step(say(("list_dates", {})))["observations"][0]["content"]
@@ -170,13 +172,13 @@ def test_episode_without_a_row_plays_another_task_and_is_pickled():
 
 
 def test_the_dataset_is_json_lines(tmp_path):
-    assert write_rows(tmp_path / "train.jsonl", dataset_rows("train", count=4)) == 4
+    assert write_rows(tmp_path / "train.jsonl", build_dataset_rows("train", count=4)) == 4
     lines = (tmp_path / "train.jsonl").read_text().splitlines()
     assert [json.loads(line)["env_class"] for line in lines] == [ENV_ID] * 4
 
 
 def test_the_reference_policys_score_comes_from_a_server_too():
-    (row,) = dataset_rows("validation", count=1)
+    (row,) = build_dataset_rows("validation", count=1)
     before = episodes_served()
     rewards, _ = play("reference", row, base_url=address())
     assert rewards[-1] == 1.0
@@ -189,27 +191,29 @@ def test_the_environment_may_be_registered_again():
 
 
 def test_where_no_server_is_the_episode_does_not_begin_and_says_how_to_start_one():
-    (row,) = dataset_rows("validation", count=1)
+    (row,) = build_dataset_rows("validation", count=1)
     with pytest.raises(ServerError, match=NO_SERVER):
         play("reference", row, base_url=NOWHERE)
 
 
 def test_a_prompt_that_offers_other_tools_than_its_reset_has_is_refused():
-    (row,) = dataset_rows("validation", count=1)
+    (row,) = build_dataset_rows("validation", count=1)
     lean = json.dumps({**json.loads(row["reset"]), "profile": "lean"})
     with pytest.raises(ConfigurationError, match=r"was offered: .*list_dates.*scan"):
         play("reference", {**row, "reset": lean})
 
 
 def test_a_server_of_another_environment_is_refused():
-    (row,) = dataset_rows("validation", count=1, environment=register_environment("firewatch"))
+    (row,) = build_dataset_rows(
+        "validation", count=1, environment=register_environment("firewatch")
+    )
     with pytest.raises(ServerError, match=r"'metric_tracker_rl'.*'firewatch'"):
         play("reference", row, base_url=address())
 
 
 def test_a_server_lost_after_a_call_pays_nothing_not_even_zero(monkeypatch):
-    monkeypatch.setattr(backends, "PATIENCE_S", 0.0)
-    (row,) = dataset_rows("validation", count=1)
+    monkeypatch.setattr(backends, "RECONNECT_TIMEOUT_S", 0.0)
+    (row,) = build_dataset_rows("validation", count=1)
     extras = {"reset": row["reset"]}
     env = skyrl_gym.make(ENV_ID, env_config={"base_url": address()}, extras=extras)
     env.init(row["prompt"])

@@ -14,8 +14,6 @@ from pathlib import Path
 import pytest
 import torch
 import trl
-from guides import ENVIRONMENTS, run_blocks
-from remote import NO_SERVER, NOWHERE, address, episodes_served
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils import get_json_schema
@@ -27,17 +25,19 @@ from metric_tracker_rl.policies import get_policy
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ServerError
 from openenv_kit.rollouts.curriculum import Curriculum
-from openenv_kit.rollouts.run_policy import play
-from openenv_kit.trainers.tool_episode import next_call
+from openenv_kit.rollouts.run_policy import run_policy
+from openenv_kit.trainers.tool_episode import next_scripted_call
 from openenv_kit.trainers.trl import (
     BASE_URL_VARIABLE,
     build_dataset,
     build_eval_datasets,
-    components,
+    build_reward_components,
     environment_class,
 )
 from openenv_kit.trainers.trl_curriculum import CurriculumCallback
 from openenv_kit.trainers.trl_monitor import RolloutMonitor
+from support.integration_guides import ENVIRONMENTS, run_blocks
+from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
 
 Environment = environment_class()
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -58,7 +58,7 @@ class ScriptedTransformer(Qwen3ForCausalLM):
         for row in input_ids:
             text = self.tokenizer.decode(row, skip_special_tokens=False)
             answers, opening = ANSWER.findall(text), "\n".join(OPENING.findall(text))
-            call = next_call(self.policy, answers, self.environment, opening)
+            call = next_scripted_call(self.policy, answers, self.environment, opening)
             words = "Done." if call is None else _as_text(call)
             said.append(self.tokenizer.encode(words + "<|im_end|>", add_special_tokens=False))
         longest = max(map(len, said))
@@ -78,7 +78,7 @@ def tokenizer():
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     played = [get_environment(name) for name in ENVIRONMENTS]
-    corpus = [json.dumps(each.tools.chat_tools) + each.brief() for each in played]
+    corpus = [json.dumps(each.tools.chat_tools) + each.system_prompt() for each in played]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=3000, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
@@ -117,7 +117,7 @@ def tiny(tokenizer, policy, environment=None):
 def one_update(tokenizer, policy, folder, environment=None, index=0, **chosen):
     """Train one step on two rollouts of one episode; the trainer and its log."""
     made = environment_class(environment, "train", **chosen) if chosen else Environment
-    logged = components("exact", "grounded")
+    logged = build_reward_components("exact", "grounded")
     trainer = GRPOTrainer(
         model=tiny(tokenizer, policy, environment),
         processing_class=tokenizer,
@@ -193,7 +193,7 @@ def test_a_policy_that_reports_echoes_too_gets_its_own_lower_score(tokenizer, tm
 
 def score_of(policy, index):
     session = EpisodeSession()
-    return play(session, get_policy(policy), session.reset(split="train", index=index)).score
+    return run_policy(session, get_policy(policy), session.reset(split="train", index=index)).score
 
 
 def test_an_update_moves_the_weights_when_rollouts_differ(tokenizer, tmp_path):
@@ -311,12 +311,12 @@ def test_curriculum_moves_on_and_resumes_from_a_checkpoint(tokenizer, tmp_path):
     callback, first = trainer(1)
     first.train()
     assert first_log(first)["rewards/MetricTrackerRlEnvironment/mean"] == 1.0
-    assert callback.curriculum.stage == 1
+    assert callback.curriculum.stage_index == 1
     resumed, second = trainer(2)
     second.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
     assert second.state.global_step == 2
-    assert resumed.curriculum.groups == [[1, 0], [1, 0], [0, 0]]
-    assert resumed.curriculum.stage == 2
+    assert resumed.curriculum.group_counts == [[1, 0], [1, 0], [0, 0]]
+    assert resumed.curriculum.stage_index == 2
 
 
 def test_training_without_a_dataset_plays_fresh_tasks_with_their_rules(tokenizer, tmp_path):
@@ -352,7 +352,7 @@ def test_everything_handed_to_the_trainer_is_sent_to_a_spawned_process():
     callback = CurriculumCallback(Curriculum(stages))
     classes = [environment_class(name) for name in ENVIRONMENTS]
     things = [*classes, callback.environment_class(), callback, RolloutMonitor()]
-    things += [*components("exact", "grounded"), build_dataset("train", count=2)]
+    things += [*build_reward_components("exact", "grounded"), build_dataset("train", count=2)]
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     child = context.Process(target=load_in_child, args=(things, answers))
@@ -401,8 +401,8 @@ def test_every_tool_has_the_schema_of_the_registry():
         for name, _ in inspect.getmembers(Environment, inspect.isfunction)
         if not name.startswith("_")
     } - {"reset", "get_reward"}
-    assert public == set(ENVIRONMENT.tools.offered().names)
-    for spec in ENVIRONMENT.tools.offered().tools:
+    assert public == set(ENVIRONMENT.tools.for_episode().tool_names)
+    for spec in ENVIRONMENT.tools.for_episode().tools:
         made = get_json_schema(getattr(environment, spec.name))["function"]
         assert made["description"] == spec.description
         declared, given = spec.parameters, made["parameters"]
@@ -436,7 +436,7 @@ def test_the_dataset_holds_a_chat_and_the_resets_arguments():
     assert len(rows) == 5
     system, user = rows[0]["prompt"]
     assert (system["role"], user["role"]) == ("system", "user")
-    assert system["content"] == ENVIRONMENT.brief()
+    assert system["content"] == ENVIRONMENT.system_prompt()
     assert {"task", "level", "split", "index"} <= set(rows.column_names)
     assert "seed" not in rows.column_names
 

@@ -8,8 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 import verifiers.v1 as vf
-from guides import ENVIRONMENTS, run_blocks
-from remote import NO_SERVER, NOWHERE, address, episodes_served
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
@@ -20,6 +18,8 @@ from openenv_kit.trainers.verifiers import (
     EpisodeToolsetConfig,
 )
 from research.scripted_endpoint import MODEL, ScriptedEndpoint
+from support.integration_guides import ENVIRONMENTS, run_blocks
+from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
 
 TASKSET = "metric-tracker-verifiers"
 
@@ -213,15 +213,15 @@ def test_the_model_is_offered_every_tool():
     (trace,) = episode.traces
     (node,) = [node for node in trace.nodes if node.tools]
     offered = {tool.name: tool for tool in node.tools}
-    assert set(offered) == set(ENVIRONMENT.tools.offered().names)
-    for tool in ENVIRONMENT.tools.offered().tools:
+    assert set(offered) == set(ENVIRONMENT.tools.for_episode().tool_names)
+    for tool in ENVIRONMENT.tools.for_episode().tools:
         assert offered[tool.name].description == tool.description
         given, declared = offered[tool.name].parameters, tool.parameters
         assert given.get("required", []) == declared.get("required", [])
         assert given["properties"].keys() == declared["properties"].keys()
         for name, field in declared["properties"].items():
             assert field.items() <= given["properties"][name].items(), (tool.name, name)
-    assert trace.task.data.system_prompt == ENVIRONMENT.brief()
+    assert trace.task.data.system_prompt == ENVIRONMENT.system_prompt()
 
 
 def test_taskset_and_its_parts_are_pickled():

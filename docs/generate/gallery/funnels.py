@@ -27,7 +27,7 @@ from metric_tracker_rl.engine.definitions.names import (
     RATE_DROP,
     RATE_SPIKE,
 )
-from metric_tracker_rl.engine.episode.episode import Episode, build_episode
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.environment import ENVIRONMENT
 
@@ -185,7 +185,7 @@ def _report(rows: tuple[ReportRow, ...]) -> str:
 
 
 @style.context(STYLE)
-def picture(episode: Episode) -> Figure:
+def picture(episode: FunnelEpisode) -> Figure:
     """A panel for each root; where there is one alone, also for its loudest echo."""
     roots = episode.expected_rows[:PANELS]
     hourly = [root for root in roots if root.entity_type in (DATA_QUALITY, HOURLY_MIX)]
@@ -202,24 +202,24 @@ def picture(episode: Episode) -> Figure:
     return figure
 
 
-def _echo(episode: Episode, root: ReportRow, column: int) -> list[int]:
+def _echo(episode: FunnelEpisode, root: ReportRow, column: int) -> list[int]:
     """The series that stands out most on a root's day beside its own; none where none does."""
     series = episode.series
-    stands_out = np.abs(series.deviations[episode.day_of[root.date]]) / series.thresholds
+    stands_out = np.abs(series.deviations[episode.day_by_date[root.date]]) / series.thresholds
     stands_out[[column, series.share_column]] = 0.0
     loudest = int(np.argmax(stands_out))
     return [loudest] if stands_out[loudest] >= 1.0 else []
 
 
-def _draw_days(axes: Any, episode: Episode, column: int) -> None:
+def _draw_days(axes: Any, episode: FunnelEpisode, column: int) -> None:
     """A daily series with what is usual; on flagged days it is told what the policy makes of it."""
     series, funnel = episode.series, episode.config.funnel_spec
-    values, base = series.values[:, column], series.median_row[column]
+    values, base = series.values[:, column], series.medians_by_column[column]
     limit = float(series.thresholds[column])
     flagged = np.abs(series.deviations[:, column]) >= limit
-    explained = flagged & (np.abs(series.reportable[:, column]) < limit)
+    explained = flagged & (np.abs(series.unexplained_deviations[:, column]) < limit)
     own = [
-        episode.day_of[row.date]
+        episode.day_by_date[row.date]
         for row in episode.expected_rows
         if row.entity_type not in (DATA_QUALITY, HOURLY_MIX) and root_column(episode, row) == column
     ]
@@ -235,7 +235,7 @@ def _draw_days(axes: Any, episode: Episode, column: int) -> None:
     ):
         if len(days):
             axes.plot(days, values[days], "o", label=label, **shape)
-    name = funnel.metrics[column]
-    axes.set_title(name if column < len(funnel.counts) else f"{name} (%)")
+    name = funnel.metric_names[column]
+    axes.set_title(name if column < len(funnel.count_names) else f"{name} (%)")
     axes.set_xticks(range(0, len(values), 7), episode.dates[::7])
     axes.tick_params(axis="x", labelsize=7)

@@ -15,7 +15,7 @@ from docs.generate.charts import png
 from docs.generate.gallery.funnels import Funnels
 from docs.generate.gallery.rooms import Room, Shown, shown
 from docs.generate.gallery.trace import REFERENCE, Trace, play, trace_text
-from openenv_kit.datasets.export_rows import panel_scores
+from openenv_kit.datasets.export_rows import measure_baseline_scores
 
 INDEX = "index.md"
 HERE = "http://127.0.0.1:8000/web/"  # of the server that the docs start
@@ -111,7 +111,7 @@ def page_text(page: Page) -> str:
 def _section(page: Page, place: int) -> str:
     """A level: its numbers, its episode, the picture, the answer, the reference's play."""
     each, trace, room = exhibits(page)[place], traces(page)[place], page.room
-    scores = panel_scores(room.environment, each.reset)
+    scores = measure_baseline_scores(room.environment, each.reset)
     others = ", ".join(
         f"`{name}` {score:.2f}" for name, score in scores.items() if name != REFERENCE
     )

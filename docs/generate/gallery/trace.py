@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from openenv_kit.environment import Environment, observation_of
+from openenv_kit.environment import Environment, full_observation_from_reply
 from openenv_kit.recordings.format import RunRecorder
-from openenv_kit.rollouts.run_policy import moves, observed
-from openenv_kit.tool import compact
+from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply
+from openenv_kit.tool import compact_json
 
 REFERENCE = "reference"
 MOST = 14
@@ -66,18 +66,20 @@ def play(
     shown: Callable[[Mapping[str, Any]], object],
 ) -> Trace:
     """The reference's play of an episode; `shown` chooses what of an answer is shown."""
-    session, stream, calls = environment.session(), io.StringIO(), []
+    session, stream, calls = environment.create_session(), io.StringIO(), []
     reply = session.reset(**reset)
     player = f"scripted:{REFERENCE}"
-    recorder = RunRecorder(stream, player, reset, observed(reply), environment)
-    for action, answered in moves(session, environment.policies[REFERENCE], reply):
+    recorder = RunRecorder(stream, player, reset, observation_from_reply(reply), environment)
+    for action, answered in iter_policy_steps(session, environment.policies[REFERENCE], reply):
         reply = answered
-        recorder.step(action, observed(reply))
-        answer = environment.tools.answer(observation_of(environment, reply, session.task_id))
-        name, arguments = environment.tools.called(action)
-        calls.append(Call(name, arguments, shown(answer), len(compact(answer))))
+        recorder.record_step(action, observation_from_reply(reply))
+        answer = environment.tools.format_tool_result(
+            full_observation_from_reply(environment, reply, session.task_id)
+        )
+        name, arguments = environment.tools.tool_call_of_action(action)
+        calls.append(Call(name, arguments, shown(answer), len(compact_json(answer))))
     score = reply.reward or 0.0
-    recorder.end(score)
+    recorder.record_end(score)
     return Trace(calls, score, stream.getvalue())
 
 
@@ -98,7 +100,7 @@ def trace_text(trace: Trace, concerns: Callable[[Mapping[str, Any]], bool]) -> s
 
 def _same(numbered: tuple[int, Call]) -> str:
     """What calls in a row have in common that are told as one."""
-    return compact([numbered[1].name, numbered[1].arguments])
+    return compact_json([numbered[1].name, numbered[1].arguments])
 
 
 def _kept(calls: Sequence[Call], concerns: Callable[[Mapping[str, Any]], bool]) -> Iterator[int]:
@@ -149,7 +151,7 @@ def shortened(value: object, depth: int = DEPTH) -> str:
         return f"[{_first([shortened(each, depth - 1) for each in value])}]"
     if isinstance(value, str):
         return cut(" ".join(value.split()), TEXT)
-    return compact(value)
+    return compact_json(value)
 
 
 def _first(parts: Sequence[str]) -> str:

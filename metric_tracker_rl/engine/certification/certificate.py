@@ -17,38 +17,38 @@ import numpy as np
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
 from metric_tracker_rl.engine.configuration.tasks import CUSTOM_TASK_ID
-from metric_tracker_rl.engine.definitions.levels import LEVELS, Level
+from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel
 from metric_tracker_rl.engine.definitions.names import DISCLOSURES, EVENT_COUNT, PROFILES, STANDARD
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
-from metric_tracker_rl.engine.episode.episode import Episode, episode_from_draw
-from metric_tracker_rl.engine.generation.families import Cause
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode, episode_from_generated
+from metric_tracker_rl.engine.generation.families import PlannedAnomaly
 from metric_tracker_rl.engine.generation.generate import (
-    Draw,
-    apply_causes,
-    generate,
-    guard_violations,
-    relative_size,
-    severity_is_clear,
+    GeneratedEpisode,
+    apply_planned_anomalies,
+    count_guard_violations,
+    deviation_size,
+    generate_episode,
+    is_severity_clear,
 )
-from metric_tracker_rl.engine.grading.grader import grade
-from metric_tracker_rl.engine.report.parse_report import Report
+from metric_tracker_rl.engine.grading.grader import grade_report
+from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, label
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, compute_labels
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.errors import require_name
-from openenv_kit.rollouts.run_policy import Outcome, play
+from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
 
 levels = tuple(EVERY_LEVEL)
-usual_levels = tuple(LEVELS)
+default_levels = tuple(LEVELS)
 """Levels of a run that names none; the rungs lie between these."""
-COUNTS = (1, 3, 5)
-ZERO_FAMILY = "mixed"
+CERTIFIED_ANOMALY_COUNTS = (1, 3, 5)
+ZERO_ANOMALY_FAMILY = "mixed"
 """Family whose zero-anomaly episodes are certified; with no anomaly, families look alike."""
 
 
 @dataclass(frozen=True)
-class RowEffect:
+class RowMargin:
     """How large an expected row's deviation is.
 
     Attributes:
@@ -65,7 +65,7 @@ class RowEffect:
 
 
 @dataclass(frozen=True)
-class Certificate:
+class FunnelCertificate:
     """What was found out about one episode.
 
     Attributes:
@@ -89,7 +89,7 @@ class Certificate:
     guard_violations: int
     unique: bool
     counterfactual: int
-    rows: tuple[RowEffect, ...]
+    rows: tuple[RowMargin, ...]
 
     @property
     def holds(self) -> bool:
@@ -103,55 +103,59 @@ class Certificate:
         return min((r.margin for r in self.rows if r.margin is not None), default=float("inf"))
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready; `certificate_from` reads it again."""
+        """JSON-ready; `certificate_from_dict` reads it again."""
         return asdict(self)
 
 
-def certificate_from(fields: dict[str, Any]) -> Certificate:
+def certificate_from_dict(fields: dict[str, Any]) -> FunnelCertificate:
     """A certificate from its JSON form.
 
     Raises:
         KeyError, TypeError: it is not one.
     """
     config = EpisodeConfig(**{**fields["config"], "anomalies": ()})
-    rows = tuple(RowEffect(**each) for each in fields["rows"])
-    return Certificate(**{**fields, "config": config, "rows": rows})
+    rows = tuple(RowMargin(**each) for each in fields["rows"])
+    return FunnelCertificate(**{**fields, "config": config, "rows": rows})
 
 
-def certify_one(config: EpisodeConfig) -> Certificate:
+def certify_one(config: EpisodeConfig) -> FunnelCertificate:
     """Certify one episode, generated afresh."""
-    draw = generate(config)
-    episode = episode_from_draw(config, draw)
-    outcomes = [_played(episode, *mode) for mode in product(PROFILES, DISCLOSURES)]
-    return Certificate(
+    draw = generate_episode(config)
+    episode = episode_from_generated(config, draw)
+    outcomes = [_play_reference(episode, *mode) for mode in product(PROFILES, DISCLOSURES)]
+    return FunnelCertificate(
         config=config,
         score=min(each.score for each in outcomes),
-        steps=max(each.steps for each in outcomes),
-        draws=draw.draws,
-        guard_violations=guard_violations(draw.series)
-        + sum(not severity_is_clear(row, config.level) for row in draw.labels),
-        unique=_is_unique(episode),
-        counterfactual=sum(_is_undone(config, draw, cause) for cause in draw.causes),
-        rows=tuple(_effect_of(row, config.level) for row in draw.labels),
+        steps=max(each.step_count for each in outcomes),
+        draws=draw.attempts,
+        guard_violations=count_guard_violations(draw.series)
+        + sum(not is_severity_clear(row, config.level) for row in draw.labels),
+        unique=_has_unique_report(episode),
+        counterfactual=sum(
+            _undoing_removes_row(config, draw, cause) for cause in draw.planned_anomalies
+        ),
+        rows=tuple(_measure_row_margin(row, config.level) for row in draw.labels),
     )
 
 
-def _played(episode: Episode, profile: str, disclosure: str) -> Outcome:
+def _play_reference(episode: FunnelEpisode, profile: str, disclosure: str) -> RolloutResult:
     """How the reference policy's play of an episode ends."""
     session, rules = EpisodeSession(), PlayRules(profile=profile, disclosure=disclosure)
-    opening = session.open(CUSTOM_TASK_ID, EpisodeView(episode, rules))
-    return play(session, get_policy("reference"), opening)
+    opening = session.start_from_view(CUSTOM_TASK_ID, EpisodeView(episode, rules))
+    return run_policy(session, get_policy("reference"), opening)
 
 
-def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequence[str]]]:
+def certificate_table(
+    certificates: Sequence[FunnelCertificate],
+) -> tuple[Sequence[str], list[Sequence[str]]]:
     """Titles and rows of a table of many certificates, by level and family."""
-    groups: dict[tuple[int, str], list[Certificate]] = defaultdict(list)
+    groups: dict[tuple[int, str], list[FunnelCertificate]] = defaultdict(list)
     for each in certificates:
         place = levels.index(each.config.difficulty)
         groups[place, each.config.scenario_family].append(each)
     rows: list[Sequence[str]] = []
     for (place, family), group in sorted(groups.items()):
-        undone, of, smallest, draws = totals(group)
+        undone, of, smallest, draws = certificate_totals(group)
         counted = (
             len(group),
             sum(each.score == 1.0 for each in group),
@@ -164,10 +168,10 @@ def table(certificates: Sequence[Certificate]) -> tuple[Sequence[str], list[Sequ
     return titles, rows
 
 
-def summary(certificates: Sequence[Certificate]) -> str:
+def summarize(certificates: Sequence[FunnelCertificate]) -> str:
     """Rows undone, smallest margin and draws of many certificates, in words."""
-    undone, of, smallest, draws = totals(certificates)
-    policies = drawn_policies(certificates)
+    undone, of, smallest, draws = certificate_totals(certificates)
+    policies = count_drawn_policies(certificates)
     wordings = f"; {policies} reporting policies, words apart" if policies else ""
     return (
         f"{undone} of {of} rows undone with their cause; "
@@ -175,13 +179,13 @@ def summary(certificates: Sequence[Certificate]) -> str:
     )
 
 
-def drawn_policies(certificates: Sequence[Certificate]) -> int:
+def count_drawn_policies(certificates: Sequence[FunnelCertificate]) -> int:
     """How many reporting policies were drawn that differ in more than words."""
-    drawn = [each.config for each in certificates if each.config.level.varied]
+    drawn = [each.config for each in certificates if each.config.level.has_drawn_policy]
     return len({(replace(each.level, wording=0), each.funnel_spec.daytime) for each in drawn})
 
 
-def totals(certificates: Sequence[Certificate]) -> tuple[int, int, float, float]:
+def certificate_totals(certificates: Sequence[FunnelCertificate]) -> tuple[int, int, float, float]:
     """Rows undone, rows, smallest margin and mean draws."""
     return (
         sum(each.counterfactual for each in certificates),
@@ -191,31 +195,31 @@ def totals(certificates: Sequence[Certificate]) -> tuple[int, int, float, float]
     )
 
 
-def grid(
+def iter_configurations(
     seeds: Iterable[int],
     families: Sequence[str] = SCENARIO_FAMILIES,
-    difficulties: Sequence[str] = tuple(LEVELS),
-    counts: Sequence[int] = COUNTS,
-    reset: Mapping[str, Any] | None = None,
+    levels: Sequence[str] = tuple(LEVELS),
+    counts: Sequence[int] = CERTIFIED_ANOMALY_COUNTS,
+    extra_reset_arguments: Mapping[str, Any] | None = None,
 ) -> Iterator[EpisodeConfig]:
     """Configurations of every combination, and zero-anomaly ones for one family.
 
     Args:
         seeds: of every combination.
         families: names of families.
-        difficulties: names of levels.
+        levels: names of levels.
         counts: planned anomalies.
-        reset: `policy`, the reporting policy. Every certificate covers all profiles and
+        extra_reset_arguments: `policy`, the reporting policy. Every certificate covers all profiles and
             disclosures.
 
     Raises:
         UnknownNameError: another reset argument; names the nearest.
     """
-    for name in reset or {}:
+    for name in extra_reset_arguments or {}:
         require_name("--reset", name, ["policy"])
-    policy = (reset or {}).get("policy", STANDARD)
-    for seed, family, difficulty in product(seeds, families, difficulties):
-        for count in (*counts, *((0,) if family == ZERO_FAMILY else ())):
+    policy = (extra_reset_arguments or {}).get("policy", STANDARD)
+    for seed, family, difficulty in product(seeds, families, levels):
+        for count in (*counts, *((0,) if family == ZERO_ANOMALY_FAMILY else ())):
             yield EpisodeConfig(
                 seed=seed,
                 scenario_family=family,
@@ -225,22 +229,25 @@ def grid(
             )
 
 
-def _is_unique(episode: Episode) -> bool:
+def _has_unique_report(episode: FunnelEpisode) -> bool:
     """Whether the right report is the plan's, and no report beside it is as good."""
-    draw, right = episode.draw, episode.expected_rows
-    planned = sorted((draw.dates[cause.day], *cause.root) for cause in draw.causes)
+    draw, right = episode.generated, episode.expected_rows
+    planned = sorted((draw.dates[cause.day], *cause.root) for cause in draw.planned_anomalies)
     answered = sorted((r.date, r.entity_type, r.entity_name, r.anomaly_type) for r in right)
     if planned != answered or len({row.key for row in right}) != len(right):
         return False
-    if grade(Report(right, ()), right).score != 1.0:
+    if grade_report(SubmittedReport(right, ()), right).score != 1.0:
         return False
-    return all(grade(Report(rows, ()), right).score < 1.0 for rows in _neighbours(episode))
+    return all(
+        grade_report(SubmittedReport(rows, ()), right).score < 1.0
+        for rows in _iter_altered_reports(episode)
+    )
 
 
-def _neighbours(episode: Episode) -> Iterator[tuple[ReportRow, ...]]:
+def _iter_altered_reports(episode: FunnelEpisode) -> Iterator[tuple[ReportRow, ...]]:
     """Reports that differ from the right one in one row or one field."""
     right = episode.expected_rows
-    first, name = episode.dates[0], episode.config.funnel_spec.counts[-1]
+    first, name = episode.dates[0], episode.config.funnel_spec.count_names[-1]
     extra = ReportRow(first, EVENT_COUNT, name, "", "", 0.0, 0.0, 0.0, "low")
     yield (*right, extra)  # no right report names the last stage's count
     for at, row in enumerate(right):
@@ -253,20 +260,22 @@ def _neighbours(episode: Episode) -> Iterator[tuple[ReportRow, ...]]:
         yield (*right, row)
 
 
-def _is_undone(config: EpisodeConfig, draw: Draw, cause: Cause) -> bool:
+def _undoing_removes_row(
+    config: EpisodeConfig, generated: GeneratedEpisode, anomaly: PlannedAnomaly
+) -> bool:
     """Whether undoing one cause takes its row away and leaves nothing of it on its day."""
-    others = [each for each in draw.causes if each is not cause]
-    hourly = apply_causes(draw.clean, others)
-    series = DailySeries(hourly, config.funnel_spec, config.level, draw.series.explained)
-    rows = {(r.date, r.entity_type, r.entity_name) for r in label(series, draw.dates)}
-    gone = (draw.dates[cause.day], *cause.root[:2]) not in rows
-    if any(each.day == cause.day for each in others):
+    others = [each for each in generated.planned_anomalies if each is not anomaly]
+    hourly = apply_planned_anomalies(generated.clean, others)
+    series = DailySeries(hourly, config.funnel_spec, config.level, generated.series.explained)
+    rows = {(r.date, r.entity_type, r.entity_name) for r in compute_labels(series, generated.dates)}
+    gone = (generated.dates[anomaly.day], *anomaly.root[:2]) not in rows
+    if any(each.day == anomaly.day for each in others):
         return gone
-    under = bool((np.abs(series.reportable[cause.day]) < series.thresholds).all())
-    return gone and under and not series.excess[cause.day].any()
+    under = bool((np.abs(series.unexplained_deviations[anomaly.day]) < series.thresholds).all())
+    return gone and under and not series.excess[anomaly.day].any()
 
 
-def _effect_of(row: ReportRow, level: Level) -> RowEffect:
-    size, limit = relative_size(row), level.thresholds[row.entity_type]
+def _measure_row_margin(row: ReportRow, level: FunnelLevel) -> RowMargin:
+    size, limit = deviation_size(row), level.thresholds[row.entity_type]
     margin = round(size / limit, 4) if limit else None
-    return RowEffect("|".join(row.key), round(size, 6), limit, margin)
+    return RowMargin("|".join(row.key), round(size, 6), limit, margin)

@@ -14,19 +14,19 @@ from functools import cached_property
 from typing import Any
 
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP, Funnel
-from metric_tracker_rl.engine.definitions.levels import DENSITIES, Level
+from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, FunnelLevel
 from metric_tracker_rl.engine.definitions.names import (
     ANOMALY_TYPES,
+    CUSTOM_ANOMALY_METHODS,
     DIRECTIONS,
-    GENERATOR_METHODS,
     REPORTING_POLICIES,
     STANDARD,
     STDDEV_SHIFT,
     VARIED,
 )
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
-from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION, VARIANTS_VERSION
-from metric_tracker_rl.engine.reporting_policy.drawn_policies import varied
+from metric_tracker_rl.engine.definitions.versions import DRAWN_POLICIES_VERSION, GENERATOR_VERSION
+from metric_tracker_rl.engine.reporting_policy.drawn_policies import draw_reporting_policy
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
 
 MIXED = "mixed"
@@ -87,28 +87,32 @@ class EpisodeConfig:
         require_name("scenario_family", self.scenario_family, SCENARIO_FAMILIES)
         require_name("difficulty", self.difficulty, EVERY_LEVEL)
         require_name("policy", self.policy, REPORTING_POLICIES)
-        require_name("anomaly_density", self.anomaly_density, DENSITIES)
+        require_name("anomaly_density", self.anomaly_density, ANOMALY_COUNT_BY_DENSITY)
         most = EVERY_LEVEL[self.difficulty].max_anomalies
         require_integer("anomaly_count", self.anomaly_count, 0, most)
         require_name("funnel", self.funnel, FUNNELS)
         for anomaly in self.anomalies:
             for metric in anomaly.metrics:
-                require_name("metric", metric, self.funnel_spec.metrics)
+                require_name("metric", metric, self.funnel_spec.metric_names)
 
     @cached_property
-    def level(self) -> Level:
+    def level(self) -> FunnelLevel:
         """The difficulty's noise and separation, and the thresholds of the policy in force."""
-        return self._in_force[0]
+        return self._level_and_funnel[0]
 
     @cached_property
     def funnel_spec(self) -> Funnel:
         """The funnel's names and base rates, and the hours of daytime in force."""
-        return self._in_force[1]
+        return self._level_and_funnel[1]
 
     @cached_property
-    def _in_force(self) -> tuple[Level, Funnel]:
+    def _level_and_funnel(self) -> tuple[FunnelLevel, Funnel]:
         level, funnel = EVERY_LEVEL[self.difficulty], FUNNELS[self.funnel]
-        return varied(level, funnel, self.identity) if self.policy == VARIED else (level, funnel)
+        return (
+            draw_reporting_policy(level, funnel, self.identity)
+            if self.policy == VARIED
+            else (level, funnel)
+        )
 
     @cached_property
     def identity(self) -> str:
@@ -125,12 +129,12 @@ class EpisodeConfig:
             "density": self.anomaly_density,
             "count": self.anomaly_count,
             "funnel": self.funnel,
-            **({"policy": f"{VARIED}/{VARIANTS_VERSION}"} if self.policy == VARIED else {}),
+            **({"policy": f"{VARIED}/{DRAWN_POLICIES_VERSION}"} if self.policy == VARIED else {}),
         }
-        return _canonical(parts)
+        return _canonical_json(parts)
 
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def parse_custom_anomalies(raw: object) -> tuple[CustomAnomaly, ...]:
@@ -151,25 +155,25 @@ def parse_custom_anomalies(raw: object) -> tuple[CustomAnomaly, ...]:
     if len(raw) > MAX_CUSTOM_ANOMALIES:
         allowed = f"at most {MAX_CUSTOM_ANOMALIES}"
         raise InvalidValueError("number of anomalies", len(raw), allowed)
-    return tuple(_parse_custom(item) for item in raw)
+    return tuple(_parse_custom_anomaly(item) for item in raw)
 
 
-_CUSTOM_FIELDS = (
+_CUSTOM_ANOMALY_FIELDS = (
     *("method_name", "metric_name", "metric_names"),
     *("date", "dates", "stddev_factor", "direction"),
 )
 
 
-def _parse_custom(item: object) -> CustomAnomaly:
+def _parse_custom_anomaly(item: object) -> CustomAnomaly:
     if hasattr(item, "model_dump"):
         item = item.model_dump()
     if not isinstance(item, Mapping):
         raise InvalidValueError("anomaly", item, "an object")
     for field in item:
-        require_name("anomaly field", field, _CUSTOM_FIELDS)
-    require_name("method_name", item.get("method_name", STDDEV_SHIFT), GENERATOR_METHODS)
-    metrics = _one_or_many(item, "metric_name", "metric_names")
-    dates = _one_or_many(item, "date", "dates")
+        require_name("anomaly field", field, _CUSTOM_ANOMALY_FIELDS)
+    require_name("method_name", item.get("method_name", STDDEV_SHIFT), CUSTOM_ANOMALY_METHODS)
+    metrics = _read_names(item, "metric_name", "metric_names")
+    dates = _read_names(item, "date", "dates")
     factor = item.get("stddev_factor", 3.0)
     if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 <= factor <= 1000:
         raise InvalidValueError("stddev_factor", factor, "a number from 0 to 1000")
@@ -177,11 +181,13 @@ def _parse_custom(item: object) -> CustomAnomaly:
     return CustomAnomaly(metrics, dates, float(factor), direction)
 
 
-def _one_or_many(item: Mapping[str, Any], one: str, many: str) -> tuple[str, ...]:
-    single, several = item.get(one), item.get(many)
+def _read_names(item: Mapping[str, Any], single_field: str, list_field: str) -> tuple[str, ...]:
+    single, several = item.get(single_field), item.get(list_field)
     if several is not None and not isinstance(several, list | tuple):
-        raise InvalidValueError(many, several, "a list of names")
+        raise InvalidValueError(list_field, several, "a list of names")
     values = [*([] if single is None else [single]), *(several or [])]
     if not values or not all(isinstance(value, str) for value in values):
-        raise InvalidValueError(f"{one} / {many}", values, "at least one name as text")
+        raise InvalidValueError(
+            f"{single_field} / {list_field}", values, "at least one name as text"
+        )
     return tuple(dict.fromkeys(values))

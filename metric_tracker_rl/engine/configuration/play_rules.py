@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from metric_tracker_rl.engine.definitions.funnel import Funnel
-from metric_tracker_rl.engine.definitions.levels import Level
+from metric_tracker_rl.engine.definitions.levels import FunnelLevel
 from metric_tracker_rl.engine.definitions.names import (
     CONVERSION_RATE,
     DISCLOSURES,
@@ -28,8 +28,8 @@ from metric_tracker_rl.engine.definitions.names import (
     WEEKDAYS,
 )
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION, GRADER_VERSION
-from metric_tracker_rl.engine.episode.episode import Episode
-from metric_tracker_rl.engine.reporting_policy.labels import policy_text
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.reporting_policy.labels import format_policy_text
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
 
 DEFAULT_MAX_STEPS = 64
@@ -38,15 +38,15 @@ MAX_SUBMISSIONS_LIMIT = 5
 PRACTICE_COST = 0.1
 """Share of the score that each submission before the last one costs."""
 
-HIDDEN = "hidden"
+HIDDEN_VALUE = "hidden"
 """What is said in the place of family, density and count, in splits and where nothing is told."""
 
 FULL_FEEDBACK = "full"
 SCORE_FEEDBACK = "score"
-FEEDBACK = (FULL_FEEDBACK, SCORE_FEEDBACK)
+FEEDBACK_MODES = (FULL_FEEDBACK, SCORE_FEEDBACK)
 """What the end tells: everything about the submitted rows, or the score and nothing else."""
 
-THRESHOLD_NAMES = {
+PUBLIC_THRESHOLD_NAMES = {
     EVENT_COUNT: "count_relative",
     CONVERSION_RATE: "rate_relative",
     FUNNEL_STEP: "funnel_break_relative_drop",
@@ -54,19 +54,21 @@ THRESHOLD_NAMES = {
 }
 """What agents are told each entity type's threshold as."""
 
-MODES = {"profile": STANDARD, "disclosure": GUIDED, "reward": GRADED}
+DEFAULT_MODES = {"profile": STANDARD, "disclosure": GUIDED, "reward": GRADED}
 """Reset arguments that choose a mode of play, with the usual one; see `PlayRules`."""
-RULES = ("max_steps", "max_submissions", "feedback", *MODES)
+PLAY_RULE_ARGUMENTS = ("max_steps", "max_submissions", "feedback", *DEFAULT_MODES)
 """Reset arguments that choose the rules of play."""
-ALLOWED_WITH_SPLIT = f"nothing beside split and index but policy, {', '.join(RULES)}"
+ALLOWED_WITH_SPLIT_TEXT = (
+    f"nothing beside split and index but policy, {', '.join(PLAY_RULE_ARGUMENTS)}"
+)
 """What may be chosen where a split names the episode."""
 
-OBJECTIVE = (
+DEFAULT_OBJECTIVE = (
     "Find every anomaly of the episode with the analysis methods and submit one report that "
     "holds exactly the rows the reporting policy asks for."
 )
-OBJECTIVES = {
-    (STANDARD, GUIDED): OBJECTIVE,
+OBJECTIVES_BY_MODE = {
+    (STANDARD, GUIDED): DEFAULT_OBJECTIVE,
     (LEAN, GUIDED): "Find every anomaly of the episode among what scan lists, and submit one "
     "report that holds exactly the ids of the rows the reporting policy asks for.",
     (STANDARD, RAW): "Find every anomaly of the episode in the values that the analysis methods "
@@ -76,7 +78,7 @@ OBJECTIVES = {
     "submit one report that holds exactly the rows the reporting policy asks for.",
 }
 """What the agent is to do, by profile and disclosure; an opening is told by its first words."""
-VARIED_LEAD = "Reporting policy of this episode, which may differ from that of others:"
+DRAWN_POLICY_HEADING = "Reporting policy of this episode, which may differ from that of others:"
 """What stands before a policy that was drawn."""
 
 
@@ -106,7 +108,7 @@ class PlayRules:
     def __post_init__(self) -> None:
         require_integer("max_steps", self.max_steps, 1, MAX_STEPS_LIMIT)
         require_integer("max_submissions", self.max_submissions, 1, MAX_SUBMISSIONS_LIMIT)
-        require_name("feedback", self.feedback, FEEDBACK)
+        require_name("feedback", self.feedback, FEEDBACK_MODES)
         require_name("profile", self.profile, PROFILES)
         require_name("disclosure", self.disclosure, DISCLOSURES)
         require_name("reward", self.reward, REWARDS)
@@ -118,40 +120,40 @@ class PlayRules:
             raise InvalidValueError("max_submissions", self.max_submissions, allowed)
 
     @property
-    def lean(self) -> bool:
+    def is_lean(self) -> bool:
         """Whether the lean profile is played."""
         return self.profile == LEAN
 
     @property
-    def raw(self) -> bool:
+    def is_raw(self) -> bool:
         """Whether the tools tell values, medians and hours only."""
         return self.disclosure == RAW
 
     @cached_property
-    def by_name(self) -> dict[str, Any]:
+    def rules_without_default_modes(self) -> dict[str, Any]:
         """The rules by name; a mode of play only where it is not the usual one."""
-        rules = {name: getattr(self, name) for name in RULES}
-        return {name: rule for name, rule in rules.items() if MODES.get(name) != rule}
+        rules = {name: getattr(self, name) for name in PLAY_RULE_ARGUMENTS}
+        return {name: rule for name, rule in rules.items() if DEFAULT_MODES.get(name) != rule}
 
 
-USUAL_RULES = PlayRules()
+DEFAULT_PLAY_RULES = PlayRules()
 
 
-def chosen_rules(asked: Mapping[str, Any], *, sealed: bool) -> PlayRules:
+def resolve_play_rules(requested_rules: Mapping[str, Any], *, is_sealed: bool) -> PlayRules:
     """The rules that a reset asks for; where it asks for nothing, the usual ones.
 
     Args:
-        asked: rules by name; None for the usual one.
-        sealed: whether the episode is of a sealed split.
+        requested_rules: rules by name; None for the usual one.
+        is_sealed: whether the episode is of a sealed split.
 
     Raises:
         UnknownNameError, InvalidValueError: see `PlayRules`; or a sealed task with other feedback
             than its score.
     """
-    given = {name: value for name, value in asked.items() if value is not None}
-    usual = SCORE_FEEDBACK if sealed else FULL_FEEDBACK
+    given = {name: value for name, value in requested_rules.items() if value is not None}
+    usual = SCORE_FEEDBACK if is_sealed else FULL_FEEDBACK
     rules = PlayRules(**{"feedback": usual, **given})
-    if sealed and rules.feedback != SCORE_FEEDBACK:
+    if is_sealed and rules.feedback != SCORE_FEEDBACK:
         allowed = f"{SCORE_FEEDBACK!r} on a sealed split"
         raise InvalidValueError("feedback", rules.feedback, allowed)
     return rules
@@ -162,30 +164,36 @@ class EpisodeView:
 
     Attributes:
         episode, rules: what is played, and how.
-        in_split: whether it is a task of a split.
-        hidden: whether family, density and count are: in every task of a split, and in raw play.
-        varied: whether the reporting policy is drawn.
-        terms: the numbers of the reporting policy that is in force.
-        variant: what else a policy that was drawn may say otherwise; empty where none was.
+        is_split_task: whether it is a task of a split.
+        hides_counts: whether family, density and count are: in every task of a split, and in raw play.
+        has_drawn_policy: whether the reporting policy is drawn.
+        policy_numbers: the numbers of the reporting policy that is in force.
+        drawn_policy_numbers: what else a policy that was drawn may say otherwise; empty where none was.
         objective: what the agent is asked to do.
     """
 
     def __init__(
-        self, episode: Episode, rules: PlayRules = USUAL_RULES, in_split: bool = False
+        self,
+        episode: FunnelEpisode,
+        rules: PlayRules = DEFAULT_PLAY_RULES,
+        is_split_task: bool = False,
     ) -> None:
         level = episode.config.level
-        self.episode, self.rules, self.in_split = episode, rules, in_split
-        self.hidden, self.varied = in_split or rules.raw, level.varied
-        self.variant = _variant(episode) if level.varied else {}
-        self.terms = {
-            "thresholds": thresholds(level),
-            "severity_bands": severity_bands(level),
-            **self.variant,
+        self.episode, self.rules, self.is_split_task = episode, rules, is_split_task
+        self.hides_counts, self.has_drawn_policy = (
+            is_split_task or rules.is_raw,
+            level.has_drawn_policy,
+        )
+        self.drawn_policy_numbers = _drawn_policy_numbers(episode) if level.has_drawn_policy else {}
+        self.policy_numbers = {
+            "thresholds": public_thresholds(level),
+            "severity_bands": public_severity_bounds(level),
+            **self.drawn_policy_numbers,
         }
-        self.objective = OBJECTIVES[rules.profile, rules.disclosure]
+        self.objective = OBJECTIVES_BY_MODE[rules.profile, rules.disclosure]
 
     @cached_property
-    def config(self) -> dict[str, Any]:
+    def public_config(self) -> dict[str, Any]:
         """The public configuration.
 
         The seed is not in it: anyone who can run code next to the environment would only have
@@ -194,26 +202,26 @@ class EpisodeView:
         config = self.episode.config
         return {
             "difficulty": config.difficulty,
-            "scenario_family": HIDDEN if self.hidden else config.scenario_family,
-            "anomaly_density": HIDDEN if self.hidden else config.anomaly_density,
-            "anomaly_count": HIDDEN if self.hidden else len(self.episode.expected_rows),
+            "scenario_family": HIDDEN_VALUE if self.hides_counts else config.scenario_family,
+            "anomaly_density": HIDDEN_VALUE if self.hides_counts else config.anomaly_density,
+            "anomaly_count": HIDDEN_VALUE if self.hides_counts else len(self.episode.expected_rows),
             "funnel": config.funnel,
             "days": len(self.episode.dates),
             "start_date": self.episode.dates[0],
             "end_date": self.episode.dates[-1],
-            **({"policy": config.policy} if self.varied else {}),
-            **self.terms,
+            **({"policy": config.policy} if self.has_drawn_policy else {}),
+            **self.policy_numbers,
             **({"calendar": True} if config.level.decoys else {}),
-            **self.rules.by_name,
+            **self.rules.rules_without_default_modes,
             "generator_version": GENERATOR_VERSION,
             "policy_version": config.level.policy_version,
             "grader_version": GRADER_VERSION,
         }
 
     @property
-    def policy(self) -> str:
+    def policy_text(self) -> str:
         """The reporting policy in words, with this episode's thresholds."""
-        return self._policy(with_rows=True)
+        return self._format_policy(with_rows=True)
 
     @property
     def instruction(self) -> str:
@@ -221,17 +229,19 @@ class EpisodeView:
 
         Where ids are submitted, without what stands in a row's fields.
         """
-        by_id = self.rules.lean and not self.rules.raw
-        lead = VARIED_LEAD if self.varied else "Reporting policy:"
-        return f"{self.objective} {lead} {self._policy(with_rows=not by_id)}"
+        by_id = self.rules.is_lean and not self.rules.is_raw
+        lead = DRAWN_POLICY_HEADING if self.has_drawn_policy else "Reporting policy:"
+        return f"{self.objective} {lead} {self._format_policy(with_rows=not by_id)}"
 
-    def _policy(self, *, with_rows: bool) -> str:
+    def _format_policy(self, *, with_rows: bool) -> str:
         config = self.episode.config
-        calendar = "calendar" if self.rules.lean else "list_calendar"
-        return policy_text(config.funnel_spec, config.level, calendar=calendar, with_rows=with_rows)
+        calendar = "calendar" if self.rules.is_lean else "list_calendar"
+        return format_policy_text(
+            config.funnel_spec, config.level, calendar=calendar, with_rows=with_rows
+        )
 
 
-def _variant(episode: Episode) -> dict[str, Any]:
+def _drawn_policy_numbers(episode: FunnelEpisode) -> dict[str, Any]:
     level, (start, stop) = episode.config.level, episode.config.funnel_spec.daytime
     by_weekday = level.baseline == SAME_WEEKDAY
     first = WEEKDAYS[date.fromisoformat(episode.dates[0]).weekday()]
@@ -243,48 +253,50 @@ def _variant(episode: Episode) -> dict[str, Any]:
     }
 
 
-def mode_of(episode: Mapping[str, Any]) -> tuple[str, str]:
+def play_mode(episode_fields: Mapping[str, Any]) -> tuple[str, str]:
     """Profile and disclosure of a funnel episode, by its opening, its reset's arguments or state.
 
     Names that there are none of count as the usual ones: a reset with them is refused.
     """
-    if isinstance(instruction := episode.get("instruction"), str):
+    if isinstance(instruction := episode_fields.get("instruction"), str):
         modes = (
-            mode for mode, objective in OBJECTIVES.items() if instruction.startswith(objective)
+            mode
+            for mode, objective in OBJECTIVES_BY_MODE.items()
+            if instruction.startswith(objective)
         )
         return next(modes, (STANDARD, GUIDED))
     return (
-        LEAN if episode.get("profile") == LEAN else STANDARD,
-        RAW if episode.get("disclosure") == RAW else GUIDED,
+        LEAN if episode_fields.get("profile") == LEAN else STANDARD,
+        RAW if episode_fields.get("disclosure") == RAW else GUIDED,
     )
 
 
-def is_varied(episode: Mapping[str, Any]) -> bool:
+def has_drawn_policy(episode_fields: Mapping[str, Any]) -> bool:
     """Whether an episode's policy is drawn, by its opening, its reset's arguments or its state."""
-    if isinstance(instruction := episode.get("instruction"), str):
-        return VARIED_LEAD in instruction
-    return episode.get("policy") == VARIED
+    if isinstance(instruction := episode_fields.get("instruction"), str):
+        return DRAWN_POLICY_HEADING in instruction
+    return episode_fields.get("policy") == VARIED
 
 
-def thresholds(level: Level) -> dict[str, float]:
+def public_thresholds(level: FunnelLevel) -> dict[str, float]:
     """Reporting thresholds of a level, as agents see them."""
-    return {name: level.thresholds[kind] for kind, name in THRESHOLD_NAMES.items()}
+    return {name: level.thresholds[kind] for kind, name in PUBLIC_THRESHOLD_NAMES.items()}
 
 
-def severity_bands(level: Level) -> dict[str, list[float]]:
+def public_severity_bounds(level: FunnelLevel) -> dict[str, list[float]]:
     """Lower bounds of medium, high and critical, as agents see them."""
     return {kind: list(bounds) for kind, bounds in level.severity_bounds.items()}
 
 
-def rate_definitions(funnel: Funnel) -> list[dict[str, str]]:
+def list_rate_definitions(funnel: Funnel) -> list[dict[str, str]]:
     """Numerator, denominator, description and formula of each conversion rate."""
     return [
         {
             "name": name,
-            "numerator": funnel.counts[above],
-            "denominator": funnel.counts[below],
-            "description": f"{funnel.counts[above]} per 100 {funnel.counts[below]}",
-            "formula": f"100 * {funnel.counts[above]} / {funnel.counts[below]}",
+            "numerator": funnel.count_names[above],
+            "denominator": funnel.count_names[below],
+            "description": f"{funnel.count_names[above]} per 100 {funnel.count_names[below]}",
+            "formula": f"100 * {funnel.count_names[above]} / {funnel.count_names[below]}",
         }
-        for name, (above, below) in zip(funnel.rates, funnel.rate_stages, strict=True)
+        for name, (above, below) in zip(funnel.rate_names, funnel.rate_stage_indices, strict=True)
     ]

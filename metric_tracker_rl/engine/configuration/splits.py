@@ -8,24 +8,24 @@ from itertools import product
 from typing import Any
 
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
-from metric_tracker_rl.engine.configuration.play_rules import ALLOWED_WITH_SPLIT
-from metric_tracker_rl.engine.configuration.tasks import resolve_config
+from metric_tracker_rl.engine.configuration.play_rules import ALLOWED_WITH_SPLIT_TEXT
+from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.rungs import USUAL_COUNTS
+from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.rollouts.curriculum import RUNGS
-from openenv_kit.splits import SEALED as SEALED  # part of this module's interface
-from openenv_kit.splits import SESSIONS, HashedSplits, RungSplits
+from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
+from openenv_kit.splits import SEALED_SPLIT as SEALED_SPLIT  # part of this module's interface
+from openenv_kit.splits import SESSIONS_SPLIT, HashedSplits, PerLevelSplits
 
-COUNTS = (0, 1, 2, 3, 4, 5)
+STRATUM_ANOMALY_COUNTS = (0, 1, 2, 3, 4, 5)
 """Planned anomalies of the strata; the zero-anomaly episodes' right report is empty."""
 
 Stratum = tuple[str, str, int]
-STRATA: tuple[Stratum, ...] = tuple(product(SCENARIO_FAMILIES, LEVELS, COUNTS))
+STRATA: tuple[Stratum, ...] = tuple(product(SCENARIO_FAMILIES, LEVELS, STRATUM_ANOMALY_COUNTS))
 """(family, difficulty, count) of every stratum."""
 
 
-def _config(seed: int, stratum: Stratum) -> EpisodeConfig:
+def _config_of_stratum(seed: int, stratum: Stratum) -> EpisodeConfig:
     family, difficulty, count = stratum
     return EpisodeConfig(
         seed=seed,
@@ -36,38 +36,38 @@ def _config(seed: int, stratum: Stratum) -> EpisodeConfig:
     )
 
 
-def _shown(config: EpisodeConfig) -> Mapping[str, Any]:
+def _public_fields(config: EpisodeConfig) -> Mapping[str, Any]:
     return {"difficulty": config.difficulty}
 
 
-def _rung_strata(rung: str) -> tuple[Stratum, ...]:
+def _build_rung_strata(rung: str) -> tuple[Stratum, ...]:
     """Return each family with one anomaly fewer than usual, the usual number, and one more."""
-    usual = USUAL_COUNTS[rung]
+    usual = DEFAULT_ANOMALY_COUNTS[rung]
     return tuple(product(SCENARIO_FAMILIES, (rung,), (usual - 1, usual, usual + 1)))
 
 
-SPLITS: RungSplits[EpisodeConfig, Stratum] = RungSplits(
+SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
     domain="metric-tracker-split/1",
-    blocks={"train": 100, "validation": 12, "test": 12, SEALED: 12, SESSIONS: 20},
+    blocks={"train": 100, "validation": 12, "test": 12, SEALED_SPLIT: 12, SESSIONS_SPLIT: 20},
     strata=STRATA,
-    make=_config,
-    shown=_shown,
-    identity=lambda config: config.identity,
-    rungs={
+    make_config=_config_of_stratum,
+    public_fields_of=_public_fields,
+    identity_of=lambda config: config.identity,
+    splits_by_level={
         rung: HashedSplits(
             domain=f"metric-tracker-rungs/1|{rung}",
             blocks={"train": 100, "validation": 6, "test": 12},
-            strata=_rung_strata(rung),
-            make=_config,
-            shown=_shown,
+            strata=_build_rung_strata(rung),
+            make_config=_config_of_stratum,
+            public_fields_of=_public_fields,
         )
-        for rung in RUNGS
+        for rung in RUNG_LEVEL_NAMES
     },
 )
 
 DEFAULT_SPLIT = "train"
 """Split of a reset that names an index alone."""
-CONFIGURING = (
+EPISODE_ARGUMENTS = (
     "task_id",
     "seed",
     "scenario_family",
@@ -80,28 +80,28 @@ CONFIGURING = (
 """Reset arguments that choose an episode, where no split does."""
 
 
-def config_of_reset(reset: Mapping[str, Any]) -> tuple[str, EpisodeConfig]:
+def resolve_reset(reset_arguments: Mapping[str, Any]) -> tuple[str, EpisodeConfig]:
     """Task id and configuration of the episode that a reset asks for.
 
     Args:
-        reset: `split` and `index` of a task, of which the reporting policy alone can be chosen,
-            or what `resolve_config` takes; None for what is not asked for. Rules of play may be
+        reset_arguments: `split` and `index` of a task, of which the reporting policy alone can be chosen,
+            or what `resolve_named_task` takes; None for what is not asked for. Rules of play may be
             among them.
 
     Raises:
         UnknownNameError, InvalidValueError: see `EpisodeConfig`; or something is chosen beside a
             split's task.
     """
-    split, index = reset.get("split"), reset.get("index")
-    chosen = {name: reset.get(name) for name in CONFIGURING}
+    split, index = reset_arguments.get("split"), reset_arguments.get("index")
+    chosen = {name: reset_arguments.get(name) for name in EPISODE_ARGUMENTS}
     for name, value in (("split", split), *chosen.items()):
         if isinstance(value, str) and value.startswith("drill"):
             raise InvalidValueError(name, value, "a funnel's; drill-down is served at /drilldown")
     if split is None and index is None:
-        return resolve_config(**chosen)
+        return resolve_named_task(**chosen)
     for name, value in chosen.items():
         if value is not None and name != "policy":
-            raise InvalidValueError(name, value, ALLOWED_WITH_SPLIT)
+            raise InvalidValueError(name, value, ALLOWED_WITH_SPLIT_TEXT)
     task = SPLITS.task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
     policy = chosen["policy"]
     return task.task_id, replace(task.config, policy=policy) if policy else task.config

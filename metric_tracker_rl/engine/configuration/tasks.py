@@ -7,20 +7,22 @@ from metric_tracker_rl.engine.configuration.episode_config import (
     EpisodeConfig,
     parse_custom_anomalies,
 )
-from metric_tracker_rl.engine.configuration.play_rules import OBJECTIVE
-from metric_tracker_rl.engine.definitions.levels import DENSITIES
+from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_OBJECTIVE
+from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY
 from metric_tracker_rl.engine.definitions.names import RATE_SPIKE, STANDARD
-from metric_tracker_rl.engine.definitions.rungs import USUAL_COUNTS
+from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
 from metric_tracker_rl.wire_models import TaskSpec
 from openenv_kit.errors import require_name
-from openenv_kit.rollouts.curriculum import level_named
+from openenv_kit.rollouts.curriculum import resolve_level_name
 
 CUSTOM_TASK_ID = "custom"
 """Task id of an episode that was configured at reset without naming a task."""
 
 
-def _task(task_id: str, difficulty: str, seed: int, family: str, density: str) -> TaskSpec:
-    count = DENSITIES[density]
+def _create_task_spec(
+    task_id: str, difficulty: str, seed: int, family: str, density: str
+) -> TaskSpec:
+    count = ANOMALY_COUNT_BY_DENSITY[density]
     return TaskSpec(
         task_id=task_id,
         difficulty=difficulty,
@@ -28,7 +30,7 @@ def _task(task_id: str, difficulty: str, seed: int, family: str, density: str) -
         scenario_family=family,
         anomaly_density=density,
         anomaly_count=count,
-        objective=OBJECTIVE,
+        objective=DEFAULT_OBJECTIVE,
         instruction=(
             f"Four weeks of product-funnel data hold {count} anomalies ({family}, "
             f"{difficulty}). Investigate with the analysis methods, then submit one report."
@@ -39,9 +41,9 @@ def _task(task_id: str, difficulty: str, seed: int, family: str, density: str) -
 TASKS: dict[str, TaskSpec] = {
     task.task_id: task
     for task in (
-        _task("easy_single_spike", "easy", 11, RATE_SPIKE, "low"),
-        _task("medium_mixed_pair", "medium", 23, MIXED, "medium"),
-        _task("hard_mixed_multi", "hard", 37, MIXED, "high"),
+        _create_task_spec("easy_single_spike", "easy", 11, RATE_SPIKE, "low"),
+        _create_task_spec("medium_mixed_pair", "medium", 23, MIXED, "medium"),
+        _create_task_spec("hard_mixed_multi", "hard", 37, MIXED, "high"),
     )
 }
 """Every named task."""
@@ -66,7 +68,7 @@ def available_task_specs() -> list[TaskSpec]:
     return list(TASKS.values())
 
 
-def resolve_config(
+def resolve_named_task(
     task_id: str | None = None,
     seed: int | None = None,
     scenario_family: str | None = None,
@@ -89,13 +91,13 @@ def resolve_config(
     """
     task = get_task_spec(task_id) if task_id is not None else TASKS[DEFAULT_TASK_ID]
     custom = parse_custom_anomalies(anomalies)
-    level = task.difficulty if difficulty is None else level_named(difficulty)
+    level = task.difficulty if difficulty is None else resolve_level_name(difficulty)
     changes = (scenario_family, difficulty, anomaly_density, anomaly_count, policy)
     changed = bool(custom) or any(value is not None for value in changes)
-    density, planned = task.anomaly_density, USUAL_COUNTS.get(level, task.anomaly_count)
+    density, planned = task.anomaly_density, DEFAULT_ANOMALY_COUNTS.get(level, task.anomaly_count)
     if anomaly_density is not None:
-        density = require_name("anomaly_density", anomaly_density, DENSITIES)
-        planned = DENSITIES[density]
+        density = require_name("anomaly_density", anomaly_density, ANOMALY_COUNT_BY_DENSITY)
+        planned = ANOMALY_COUNT_BY_DENSITY[density]
     config = EpisodeConfig(
         seed=task.seed if seed is None else seed,
         scenario_family=task.scenario_family if scenario_family is None else scenario_family,

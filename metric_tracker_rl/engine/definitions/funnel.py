@@ -19,10 +19,10 @@ from metric_tracker_rl.engine.definitions.names import (
     HOURLY_MIX,
 )
 
-HOURS = 24
+HOURS_PER_DAY = 24
 
 
-class Stage(NamedTuple):
+class FunnelStage(NamedTuple):
     """One stage: the name of its daily count, and the event in the singular."""
 
     name: str
@@ -47,7 +47,7 @@ class Funnel:
     """
 
     name: str
-    stages: tuple[Stage, ...]
+    stages: tuple[FunnelStage, ...]
     composite_ends: tuple[int, ...]
     opens_range: tuple[int, int]
     base_rates: tuple[float, ...]
@@ -57,83 +57,85 @@ class Funnel:
     daytime: tuple[int, int] = (8, 20)
 
     @cached_property
-    def counts(self) -> tuple[str, ...]:
+    def count_names(self) -> tuple[str, ...]:
         """Names of the event counts, in funnel order."""
         return tuple(stage.name for stage in self.stages)
 
     @cached_property
-    def step_stages(self) -> range:
+    def step_stage_indices(self) -> range:
         """Stages that a step leads into: all but the first."""
         return range(1, len(self.stages))
 
     @cached_property
-    def step_rates(self) -> tuple[str, ...]:
+    def step_rate_names(self) -> tuple[str, ...]:
         """Names of the adjacent conversion rates; entry k-1 leads into stage k."""
         return tuple(f"{above.event}_to_{below.event}" for above, below in pairwise(self.stages))
 
     @cached_property
-    def composite_rates(self) -> tuple[str, ...]:
+    def composite_rate_names(self) -> tuple[str, ...]:
         """Names of the composite rates, shortest first."""
         first = self.stages[0].event
         return tuple(f"{first}_to_{self.stages[end].event}" for end in self.composite_ends)
 
     @cached_property
-    def rates(self) -> tuple[str, ...]:
+    def rate_names(self) -> tuple[str, ...]:
         """Names of all conversion rates: adjacent ones, then composites."""
-        return self.step_rates + self.composite_rates
+        return self.step_rate_names + self.composite_rate_names
 
     @cached_property
-    def metrics(self) -> tuple[str, ...]:
+    def metric_names(self) -> tuple[str, ...]:
         """Names of all daily metrics that have a median: counts, then rates."""
-        return self.counts + self.rates
+        return self.count_names + self.rate_names
 
     @cached_property
-    def steps(self) -> tuple[str, ...]:
+    def funnel_step_names(self) -> tuple[str, ...]:
         """Names of the funnel steps, one per stage after the first."""
-        return tuple(f"{below}_from_{above}" for above, below in pairwise(self.counts))
+        return tuple(f"{below}_from_{above}" for above, below in pairwise(self.count_names))
 
     @cached_property
-    def quality_checks(self) -> tuple[str, ...]:
+    def quality_check_names(self) -> tuple[str, ...]:
         """Names of the data-quality pairs, one per stage after the first."""
-        return tuple(f"{below}_lte_{above}" for above, below in pairwise(self.counts))
+        return tuple(f"{below}_lte_{above}" for above, below in pairwise(self.count_names))
 
     @cached_property
-    def mix(self) -> str:
+    def mix_entity_name(self) -> str:
         """Name of the traffic-mix entity."""
-        return f"{self.counts[0]}:daytime_share"
+        return f"{self.count_names[0]}:daytime_share"
 
     @cached_property
-    def rate_stages(self) -> tuple[tuple[int, int], ...]:
+    def rate_stage_indices(self) -> tuple[tuple[int, int], ...]:
         """For each rate, the stage indices of its numerator and denominator."""
         adjacent = tuple((k, k - 1) for k in range(1, len(self.stages)))
         return adjacent + tuple((end, 0) for end in self.composite_ends)
 
     @cached_property
-    def ratio_stages(self) -> tuple[list[int], list[int]]:
+    def ratio_stage_indices(self) -> tuple[list[int], list[int]]:
         """Stages of the numerators and of the denominators of all rates and the daytime share."""
-        above, below = zip(*self.rate_stages, (0, 0), strict=True)
+        above, below = zip(*self.rate_stage_indices, (0, 0), strict=True)
         return list(above), list(below)
 
     @cached_property
-    def entity_names(self) -> dict[str, tuple[str, ...]]:
+    def entity_names_by_type(self) -> dict[str, tuple[str, ...]]:
         """Entity names by entity type."""
         return {
-            EVENT_COUNT: self.counts,
-            CONVERSION_RATE: self.rates,
-            FUNNEL_STEP: self.steps,
-            HOURLY_MIX: (self.mix,),
-            DATA_QUALITY: self.quality_checks,
+            EVENT_COUNT: self.count_names,
+            CONVERSION_RATE: self.rate_names,
+            FUNNEL_STEP: self.funnel_step_names,
+            HOURLY_MIX: (self.mix_entity_name,),
+            DATA_QUALITY: self.quality_check_names,
         }
 
     @cached_property
     def entities(self) -> tuple[tuple[str, str], ...]:
         """Every (entity_type, entity_name) a report may name."""
-        return tuple((kind, name) for kind, names in self.entity_names.items() for name in names)
+        return tuple(
+            (kind, name) for kind, names in self.entity_names_by_type.items() for name in names
+        )
 
     @cached_property
-    def columns(self) -> dict[tuple[str, str], int]:
+    def column_by_entity(self) -> dict[tuple[str, str], int]:
         """Column of each entity in a `DailySeries`; a funnel step shares that of its rate."""
-        stages, share = len(self.counts), len(self.metrics)
+        stages, share = len(self.count_names), len(self.metric_names)
         first = {
             EVENT_COUNT: 0,
             CONVERSION_RATE: stages,
@@ -143,7 +145,7 @@ class Funnel:
         }
         return {
             (kind, name): first[kind] + place
-            for kind, names in self.entity_names.items()
+            for kind, names in self.entity_names_by_type.items()
             for place, name in enumerate(names)
         }
 
@@ -151,11 +153,11 @@ class Funnel:
 ORDERING_APP = Funnel(
     name="ordering_app",
     stages=(
-        Stage("app_opens", "app_open"),
-        Stage("menu_opens", "menu_open"),
-        Stage("product_added_to_cart", "product_added_to_cart"),
-        Stage("orders_placed", "order_placed"),
-        Stage("payment_successful", "payment_successful"),
+        FunnelStage("app_opens", "app_open"),
+        FunnelStage("menu_opens", "menu_open"),
+        FunnelStage("product_added_to_cart", "product_added_to_cart"),
+        FunnelStage("orders_placed", "order_placed"),
+        FunnelStage("payment_successful", "payment_successful"),
     ),
     composite_ends=(3, 4),
     opens_range=(20_000, 32_000),

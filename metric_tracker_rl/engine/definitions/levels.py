@@ -22,7 +22,7 @@ from metric_tracker_rl.engine.definitions.names import (
     SEVERITIES,
     SHORTEST,
 )
-from metric_tracker_rl.engine.definitions.versions import POLICY_VERSION, VARIANTS_VERSION
+from metric_tracker_rl.engine.definitions.versions import DRAWN_POLICIES_VERSION, POLICY_VERSION
 
 GUARD_BAND = 0.10
 """No accepted deviation lies within this relative distance of its threshold."""
@@ -31,11 +31,11 @@ SEVERITY_GUARD = 0.01
 """No expected row lies within this relative distance of a severity bound, so that the order
 in which an agent divides and subtracts cannot decide a severity."""
 
-Bounds = tuple[float, float, float]
+SeverityBounds = tuple[float, float, float]
 """Lower bounds of medium, high and critical."""
 
 
-class Bands(NamedTuple):
+class SeverityBoundsByKind(NamedTuple):
     """Severity bounds.
 
     Attributes:
@@ -44,12 +44,12 @@ class Bands(NamedTuple):
         excess: of impossible counts: of the day's total excess of the pair, in events.
     """
 
-    counts: Bounds = (0.25, 0.35, 0.50)
-    rates: Bounds = (0.18, 0.30, 0.45)
-    share: Bounds = (0.06, 0.10, 0.15)
-    excess: Bounds = (20.0, 60.0, 120.0)
+    counts: SeverityBounds = (0.25, 0.35, 0.50)
+    rates: SeverityBounds = (0.18, 0.30, 0.45)
+    share: SeverityBounds = (0.06, 0.10, 0.15)
+    excess: SeverityBounds = (20.0, 60.0, 120.0)
 
-    def by_entity_type(self) -> dict[str, Bounds]:
+    def by_entity_type(self) -> dict[str, SeverityBounds]:
         """Bounds of each entity type; a funnel step has those of its rate."""
         return {
             EVENT_COUNT: self.counts,
@@ -60,12 +60,12 @@ class Bands(NamedTuple):
         }
 
 
-USUAL_BANDS = Bands()
+DEFAULT_SEVERITY_BOUNDS = SeverityBoundsByKind()
 """Those of every level, where no policy is drawn."""
 
 
 @dataclass(frozen=True)
-class Level:
+class FunnelLevel:
     """One difficulty level.
 
     Attributes:
@@ -82,12 +82,12 @@ class Level:
         max_anomalies: most anomalies an episode may be asked for.
         weekday_factors: seven factors, Monday first, in the place of the funnel's own.
         decoys: days that deviate for a reason the public calendar gives; 0 for no calendar.
-        bands: severity bounds.
+        bounds_by_kind: severity bounds.
         baseline: "all_days_median", or "same_weekday_median" for one of each weekday.
         leak_reports: which flagged composite a slow leak is reported as: "shortest_composite" or
             "longest_composite".
         wording: which words the policy is told in; 0 for the usual ones.
-        varied: whether the policy was drawn.
+        has_drawn_policy: whether the policy was drawn.
     """
 
     name: str
@@ -105,11 +105,11 @@ class Level:
     max_anomalies: int
     weekday_factors: tuple[float, ...] | None
     decoys: int
-    bands: Bands = USUAL_BANDS
+    bounds_by_kind: SeverityBoundsByKind = DEFAULT_SEVERITY_BOUNDS
     baseline: str = ALL_DAYS
     leak_reports: str = SHORTEST
     wording: int = 0
-    varied: bool = False
+    has_drawn_policy: bool = False
 
     @cached_property
     def thresholds(self) -> dict[str, float]:
@@ -123,19 +123,19 @@ class Level:
         }
 
     @cached_property
-    def severity_bounds(self) -> dict[str, Bounds]:
+    def severity_bounds(self) -> dict[str, SeverityBounds]:
         """Severity bounds of each entity type."""
-        return self.bands.by_entity_type()
+        return self.bounds_by_kind.by_entity_type()
 
     @property
     def policy_version(self) -> str:
         """Version of the reporting policy in force: with a calendar it has one rule more."""
-        varied = f"+varied{VARIANTS_VERSION}" if self.varied else ""
+        varied = f"+varied{DRAWN_POLICIES_VERSION}" if self.has_drawn_policy else ""
         return f"{POLICY_VERSION}{'+calendar' if self.decoys else ''}{varied}"
 
 
-_NAMES = ("easy", "medium", "hard", "expert")
-_LEVELS: dict[str, tuple[Any, ...]] = {
+_LEVEL_NAMES = ("easy", "medium", "hard", "expert")
+_LEVEL_FIELDS: dict[str, tuple[Any, ...]] = {
     "count_threshold": (0.30, 0.25, 0.20, 0.25),
     "rate_threshold": (0.20, 0.15, 0.10, 0.10),
     "break_threshold": (0.35, 0.35, 0.35, 0.35),
@@ -151,16 +151,16 @@ _LEVELS: dict[str, tuple[Any, ...]] = {
     "weekday_factors": (None, None, None, (0.94, 0.96, 0.98, 1.0, 1.06, 1.11, 1.08)),
     "decoys": (0, 0, 0, 4),
 }
-LEVELS: dict[str, Level] = {
-    name: Level(name, **{field: values[place] for field, values in _LEVELS.items()})
-    for place, name in enumerate(_NAMES)
+LEVELS: dict[str, FunnelLevel] = {
+    name: FunnelLevel(name, **{field: values[place] for field, values in _LEVEL_FIELDS.items()})
+    for place, name in enumerate(_LEVEL_NAMES)
 }
 
-DENSITIES: dict[str, int] = {"low": 2, "medium": 3, "high": 4}
+ANOMALY_COUNT_BY_DENSITY: dict[str, int] = {"low": 2, "medium": 3, "high": 4}
 """Number of anomalies an `anomaly_density` stands for, where no count is given."""
 
 
-def clear_of(size: float, bounds: Sequence[float]) -> bool:
+def is_clear_of_bounds(size: float, bounds: Sequence[float]) -> bool:
     """Whether an absolute size keeps the severity guard's distance from every bound."""
     return all(abs(size / bound - 1.0) > SEVERITY_GUARD for bound in bounds)
 

@@ -19,7 +19,7 @@ COUNT_SPIKE = "absolute_spike_in_event_count"
 FUNNEL_BREAK = "funnel_break"
 MIX_SHIFT = "hourly_traffic_mix_shift"
 QUALITY_ISSUE = "instrumentation_data_quality_issue"
-ROWS_OF = {
+ROW_DESCRIPTIONS = {
     RATE_DROP: "conversion rates far below their median",
     RATE_SPIKE: "conversion rates far above their median",
     COUNT_DROP: "event counts far below their median",
@@ -29,7 +29,7 @@ ROWS_OF = {
     QUALITY_ISSUE: "adjacent stages with impossible counts in some hour",
 }
 """What the rows of each anomaly type are about, in the words of its row generator."""
-ANOMALY_TYPES = tuple(ROWS_OF)
+ANOMALY_TYPES = tuple(ROW_DESCRIPTIONS)
 
 DETECTION_METHODS: dict[str, str] = {
     CONVERSION_RATE: "compare_rate_to_median",
@@ -43,7 +43,7 @@ DETECTION_METHODS: dict[str, str] = {
 SEVERITIES = ("low", "medium", "high", "critical")
 
 MEDIAN_FILTER = "median_filter"
-ROW_GENERATORS = (MEDIAN_FILTER, *ANOMALY_TYPES)
+ROW_GENERATOR_NAMES = (MEDIAN_FILTER, *ANOMALY_TYPES)
 """Names of the row generators; each is also the analysis method `get_<name>_rows`."""
 
 STANDARD, LEAN = PROFILES = ("standard", "lean")
@@ -66,4 +66,4 @@ GRADED, EXACT, KEY_F1 = REWARDS = ("graded", "exact", "key_f1")
 
 DIRECTIONS = ("up", "down", "auto")
 STDDEV_SHIFT = "metric_stddev_shift"
-GENERATOR_METHODS = (STDDEV_SHIFT,)
+CUSTOM_ANOMALY_METHODS = (STDDEV_SHIFT,)

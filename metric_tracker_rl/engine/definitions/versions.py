@@ -10,7 +10,7 @@ GENERATOR_VERSION = "2"
 POLICY_VERSION = "1"
 """Labels: which rows the reporting policy asks for, given the data."""
 
-VARIANTS_VERSION = "1"
+DRAWN_POLICIES_VERSION = "1"
 """Reporting policies that are drawn: which parameters, of which values, in which words."""
 
 GRADER_VERSION = "2"
@@ -19,7 +19,7 @@ GRADER_VERSION = "2"
 VERSIONS = {
     "generator": GENERATOR_VERSION,
     "policy": POLICY_VERSION,
-    "variants": VARIANTS_VERSION,
+    "variants": DRAWN_POLICIES_VERSION,
     "grader": GRADER_VERSION,
 }
 """All of them, by name."""

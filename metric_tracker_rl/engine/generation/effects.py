@@ -7,26 +7,26 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.reporting_policy.daily_series import Ints
+from metric_tracker_rl.engine.reporting_policy.daily_series import IntArray
 
 
-class Effect(Protocol):
+class CountEffect(Protocol):
     """A pure change of one day's hourly counts."""
 
-    def apply(self, hours: Ints) -> Ints:
+    def apply(self, hours: IntArray) -> IntArray:
         """New counts, shape (24, stages); the argument is left as it is."""
 
 
-class Traffic(NamedTuple):
+class ScaleTraffic(NamedTuple):
     """All stages scaled by one factor: more or fewer people came."""
 
     factor: float
 
-    def apply(self, hours: Ints) -> Ints:
-        return _possible(hours * self.factor)
+    def apply(self, hours: IntArray) -> IntArray:
+        return _round_to_possible_counts(hours * self.factor)
 
 
-class StepRates(NamedTuple):
+class ScaleStepRates(NamedTuple):
     """Step rates scaled; every later stage follows.
 
     Attributes:
@@ -36,14 +36,14 @@ class StepRates(NamedTuple):
 
     factors: tuple[tuple[int, float], ...]
 
-    def apply(self, hours: Ints) -> Ints:
+    def apply(self, hours: IntArray) -> IntArray:
         scaled = hours.astype(np.float64)
         for stage, factor in self.factors:
             scaled[:, stage:] *= factor
-        return _possible(scaled)
+        return _round_to_possible_counts(scaled)
 
 
-class StageEvents(NamedTuple):
+class ScaleStageCount(NamedTuple):
     """One stage's events lost or doubled; the stages around it keep theirs.
 
     The result stays between the stages below and above, so it is never impossible.
@@ -52,32 +52,32 @@ class StageEvents(NamedTuple):
     stage: int
     factor: float
 
-    def apply(self, hours: Ints) -> Ints:
+    def apply(self, hours: IntArray) -> IntArray:
         changed, stage = hours.copy(), self.stage
         scaled = np.rint(hours[:, stage] * self.factor)
         changed[:, stage] = np.clip(scaled, hours[:, stage + 1], hours[:, stage - 1])
         return changed
 
 
-class DayShape(NamedTuple):
+class ShiftHours(NamedTuple):
     """Traffic of a stretch of the day and of its other hours scaled; conversion stays.
 
     Attributes:
-        daytime: first hour of the stretch, and the first hour after.
-        day_factor, night_factor: factors within it and outside.
+        hour_range: first hour of the stretch, and the first hour after.
+        inside_factor, outside_factor: factors within it and outside.
     """
 
-    daytime: tuple[int, int]
-    day_factor: float
-    night_factor: float = 1.0
+    hour_range: tuple[int, int]
+    inside_factor: float
+    outside_factor: float = 1.0
 
-    def apply(self, hours: Ints) -> Ints:
-        scale = np.full((len(hours), 1), self.night_factor)
-        scale[slice(*self.daytime)] = self.day_factor
-        return _possible(hours * scale)
+    def apply(self, hours: IntArray) -> IntArray:
+        scale = np.full((len(hours), 1), self.outside_factor)
+        scale[slice(*self.hour_range)] = self.inside_factor
+        return _round_to_possible_counts(hours * scale)
 
 
-class OverCount(NamedTuple):
+class AddImpossibleCounts(NamedTuple):
     """An instrumentation fault: in some hours a stage records more than the one above it.
 
     Attributes:
@@ -88,14 +88,14 @@ class OverCount(NamedTuple):
     stage: int
     excess: tuple[tuple[int, int], ...]
 
-    def apply(self, hours: Ints) -> Ints:
+    def apply(self, hours: IntArray) -> IntArray:
         changed = hours.copy()
         for hour, surplus in self.excess:
             changed[hour, self.stage] = hours[hour, self.stage - 1] + surplus
         return changed
 
 
-def _possible(scaled: NDArray[np.floating[Any]]) -> Ints:
+def _round_to_possible_counts(scaled: NDArray[np.floating[Any]]) -> IntArray:
     """Whole events, and no stage above the one before it."""
     whole = np.maximum(np.rint(scaled), 0.0).astype(np.int64)
     return np.minimum.accumulate(whole, axis=-1)

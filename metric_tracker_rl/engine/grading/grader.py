@@ -15,12 +15,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metric_tracker_rl.engine.report.parse_report import NUMBER_FIELDS, Report, duplicate_issue
+from metric_tracker_rl.engine.report.parse_report import (
+    NUMBER_FIELDS,
+    SubmittedReport,
+    build_duplicate_row_issue,
+)
 from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.wire_models import RewardBreakdown, SubmissionIssue
 from openenv_kit.float_sum import add_up
 
-WEIGHTS: dict[str, int] = {
+SCORE_WEIGHTS: dict[str, int] = {
     "recall": 60,
     "anomaly_type_accuracy": 12,
     "detection_method_accuracy": 10,
@@ -42,11 +46,11 @@ EXPLOIT_PENALTY = 0.15
 EXPLOIT_FLOOR = 4
 
 SCORE_DECIMALS = 6
-WORD_FIELDS = ("anomaly_type", "detection_method", "severity")
+GRADED_NAME_FIELDS = ("anomaly_type", "detection_method", "severity")
 
 
 @dataclass(frozen=True)
-class Grade:
+class FunnelGrade:
     """A graded report: the breakdown, and remarks for after the episode."""
 
     breakdown: RewardBreakdown
@@ -58,32 +62,36 @@ class Grade:
         return self.breakdown.total_score
 
 
-def grade(report: Report, expected: Sequence[ReportRow], *, debug: bool = False) -> Grade:
+def grade_report(
+    report: SubmittedReport, expected_rows: Sequence[ReportRow], *, debug: bool = False
+) -> FunnelGrade:
     """Grade a report.
 
     Args:
         report: what was submitted.
-        expected: the right rows.
+        expected_rows: the right rows.
         debug: put expected rows into the issues. Never on in standard play.
     """
     by_key: dict[tuple[str, str, str], list[ReportRow]] = defaultdict(list)
-    for row in report.rows:
+    for row in report.valid_rows:
         by_key[row.key].append(row)
-    right = {row.key: row for row in expected}
-    matched = [_accuracies(rows, right[key]) for key, rows in by_key.items() if key in right]
-    breakdown = _score(report, matched, len(expected), len(by_key))
-    return Grade(breakdown, tuple(_issues(report, by_key, right, debug)))
+    right = {row.key: row for row in expected_rows}
+    matched = [
+        _compute_field_accuracies(rows, right[key]) for key, rows in by_key.items() if key in right
+    ]
+    breakdown = _compute_breakdown(report, matched, len(expected_rows), len(by_key))
+    return FunnelGrade(breakdown, tuple(_list_issues(report, by_key, right, debug)))
 
 
-def counts_only(breakdown: RewardBreakdown, *, with_expected: bool = True) -> RewardBreakdown:
+def remove_scores(breakdown: RewardBreakdown, *, include_expected: bool = True) -> RewardBreakdown:
     """A breakdown with its counts and no score: all that practice submissions are told.
 
     Args:
         breakdown: the full one.
-        with_expected: whether the number of expected rows may be told, and of missing ones.
+        include_expected: whether the number of expected rows may be told, and of missing ones.
     """
     counts = {name: n for name, n in breakdown.model_dump().items() if name.endswith("_rows")}
-    if not with_expected:
+    if not include_expected:
         counts.update(expected_rows=0, missing_rows=0)
     return RewardBreakdown(**counts)
 
@@ -94,71 +102,87 @@ def values_match(submitted: float, expected: float) -> bool:
     return abs(submitted - expected) <= max(absolute, relative * abs(expected))
 
 
-def _accuracies(rows: Sequence[ReportRow], right: ReportRow) -> dict[str, float]:
+def _compute_field_accuracies(
+    rows: Sequence[ReportRow], expected_row: ReportRow
+) -> dict[str, float]:
     """What a matched key earns of each weight; among repeats the worst counts.
 
     So hedging never helps.
     """
-    worst = dict.fromkeys(WEIGHTS, 1.0)
+    worst = dict.fromkeys(SCORE_WEIGHTS, 1.0)
     for row in rows:
-        for name in WORD_FIELDS:
-            if getattr(row, name) != getattr(right, name):
+        for name in GRADED_NAME_FIELDS:
+            if getattr(row, name) != getattr(expected_row, name):
                 worst[f"{name}_accuracy"] = 0.0
-        hits = sum(values_match(getattr(row, n), getattr(right, n)) for n in NUMBER_FIELDS)
+        hits = sum(values_match(getattr(row, n), getattr(expected_row, n)) for n in NUMBER_FIELDS)
         worst["value_accuracy"] = min(worst["value_accuracy"], hits / len(NUMBER_FIELDS))
     return worst
 
 
-def _score(
-    report: Report, matched: Sequence[dict[str, float]], expected: int, unique: int
+def _compute_breakdown(
+    report: SubmittedReport,
+    matched_accuracies: Sequence[dict[str, float]],
+    expected_count: int,
+    unique_count: int,
 ) -> RewardBreakdown:
-    extra, duplicates, invalid = unique - len(matched), report.duplicates, len(report.invalid)
-    precision = len(matched) / unique if unique else 0.0
+    extra, duplicates, invalid = (
+        unique_count - len(matched_accuracies),
+        report.duplicate_count,
+        len(report.invalid_issues),
+    )
+    precision = len(matched_accuracies) / unique_count if unique_count else 0.0
     penalties = {
-        "extra_row_penalty": _penalty(extra, EXTRA_PENALTY),
-        "duplicate_penalty": _penalty(duplicates, DUPLICATE_PENALTY),
-        "invalid_row_penalty": _penalty(invalid, INVALID_PENALTY),
-        "exploit_penalty": EXPLOIT_PENALTY if extra > max(EXPLOIT_FLOOR, 2 * expected) else 0.0,
+        "extra_row_penalty": _compute_penalty(extra, EXTRA_PENALTY),
+        "duplicate_penalty": _compute_penalty(duplicates, DUPLICATE_PENALTY),
+        "invalid_row_penalty": _compute_penalty(invalid, INVALID_PENALTY),
+        "exploit_penalty": EXPLOIT_PENALTY
+        if extra > max(EXPLOIT_FLOOR, 2 * expected_count)
+        else 0.0,
     }
-    if expected:
-        shares = {name: add_up(each[name] for each in matched) / expected for name in WEIGHTS}
-        earned = precision * add_up(WEIGHTS[name] * share for name, share in shares.items()) / 100
+    if expected_count:
+        shares = {
+            name: add_up(each[name] for each in matched_accuracies) / expected_count
+            for name in SCORE_WEIGHTS
+        }
+        earned = (
+            precision * add_up(SCORE_WEIGHTS[name] * share for name, share in shares.items()) / 100
+        )
         total = min(max(earned - add_up(penalties.values()), 0.0), 1.0)
     else:
         # Nothing to find: the empty report is the whole answer, and shares have no meaning.
-        precision = total = 0.0 if report.submitted else 1.0
-        shares = dict.fromkeys(WEIGHTS, total)
+        precision = total = 0.0 if report.submitted_count else 1.0
+        shares = dict.fromkeys(SCORE_WEIGHTS, total)
     parts = {"precision": precision, **shares, **penalties, "total_score": total}
     return RewardBreakdown(
         **{name: round(part, SCORE_DECIMALS) for name, part in parts.items()},
-        matched_rows=len(matched),
-        expected_rows=expected,
-        submitted_rows=report.submitted,
-        valid_submitted_rows=len(report.rows),
+        matched_rows=len(matched_accuracies),
+        expected_rows=expected_count,
+        submitted_rows=report.submitted_count,
+        valid_submitted_rows=len(report.valid_rows),
         extra_rows=extra,
         duplicate_rows=duplicates,
         invalid_rows=invalid,
-        missing_rows=expected - len(matched),
+        missing_rows=expected_count - len(matched_accuracies),
     )
 
 
-def _penalty(rows: int, rate: tuple[float, float]) -> float:
-    each, most = rate
-    return min(each * rows, most)
+def _compute_penalty(row_count: int, per_row_and_max: tuple[float, float]) -> float:
+    each, most = per_row_and_max
+    return min(each * row_count, most)
 
 
-def _issues(
-    report: Report,
-    by_key: dict[tuple[str, str, str], list[ReportRow]],
-    right: dict[tuple[str, str, str], ReportRow],
+def _list_issues(
+    report: SubmittedReport,
+    rows_by_key: dict[tuple[str, str, str], list[ReportRow]],
+    expected_by_key: dict[tuple[str, str, str], ReportRow],
     debug: bool,
 ) -> list[SubmissionIssue]:
     """Remarks in plain words. Right values and the keys of missing rows only in debug."""
-    issues = list(report.invalid)
-    for key, rows in by_key.items():
-        issues.extend(duplicate_issue(row) for row in rows[1:])
-        answer = right.get(key)
-        for issue_type, message in _remarks(rows, answer):
+    issues = list(report.invalid_issues)
+    for key, rows in rows_by_key.items():
+        issues.extend(build_duplicate_row_issue(row) for row in rows[1:])
+        answer = expected_by_key.get(key)
+        for issue_type, message in _list_row_issues(rows, answer):
             issues.append(
                 SubmissionIssue(
                     row_key="|".join(key),
@@ -168,7 +192,7 @@ def _issues(
                     expected_row=answer.as_dict() if debug and answer else None,
                 )
             )
-    missing = [row for key, row in right.items() if key not in by_key]
+    missing = [row for key, row in expected_by_key.items() if key not in rows_by_key]
     if missing and not debug:
         message = f"Expected rows that were not reported: {len(missing)}."
         return [*issues, SubmissionIssue(row_key="", issue_type="missing_row", message=message)]
@@ -183,17 +207,19 @@ def _issues(
     ]
 
 
-def _remarks(rows: Sequence[ReportRow], right: ReportRow | None) -> list[tuple[str, str]]:
-    if right is None:
+def _list_row_issues(
+    rows: Sequence[ReportRow], expected_row: ReportRow | None
+) -> list[tuple[str, str]]:
+    if expected_row is None:
         return [("extra_row", "The reporting policy asks for no such row on this date.")]
     remarks = [
         (f"wrong_{name}", f"{name} is not what the reporting policy gives this row.")
-        for name in WORD_FIELDS
-        if any(getattr(row, name) != getattr(right, name) for row in rows)
+        for name in GRADED_NAME_FIELDS
+        if any(getattr(row, name) != getattr(expected_row, name) for row in rows)
     ]
     remarks += [
         (f"wrong_{name}", f"{name} is not what the tools show for this row.")
         for name in NUMBER_FIELDS
-        if any(not values_match(getattr(row, name), getattr(right, name)) for row in rows)
+        if any(not values_match(getattr(row, name), getattr(expected_row, name)) for row in rows)
     ]
     return remarks

@@ -17,19 +17,21 @@ it to: an added false or repeated row never raises it, and an added true one nev
 from __future__ import annotations
 
 from metric_tracker_rl.engine.definitions.names import EXACT, GRADED, KEY_F1
-from metric_tracker_rl.engine.episode.episode import Episode
-from metric_tracker_rl.engine.episode.flagged_series import candidates
-from metric_tracker_rl.engine.grading.grader import SCORE_DECIMALS, Grade
-from metric_tracker_rl.engine.report.parse_report import Report
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
+from metric_tracker_rl.engine.grading.grader import SCORE_DECIMALS, FunnelGrade
+from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.wire_models import SCORE_PENALTIES, SCORE_SHARES
 
-EVERYTHING_FLAGGED = 0.2
+ALL_FLAGGED_REWARD = 0.2
 """Most that a report of everything flagged pays under `key_f1`, where echoes are among it."""
 UNFLAGGED_PENALTY = 0.01
 """What a row costs under `key_f1` that is not among what is flagged, beside being a false one."""
 
 
-def reward_components(report: Report, graded: Grade, episode: Episode) -> dict[str, float]:
+def compute_reward_components(
+    report: SubmittedReport, grade: FunnelGrade, episode: FunnelEpisode
+) -> dict[str, float]:
     """The reward of every mode, and the shares and penalties behind the graded one.
 
     Args:
@@ -40,28 +42,28 @@ def reward_components(report: Report, graded: Grade, episode: Episode) -> dict[s
     Returns:
         Numbers in [0, 1] by name, the same names for every report.
     """
-    shares = {name: graded.breakdown[name] for name in (*SCORE_SHARES, *SCORE_PENALTIES)}
+    shares = {name: grade.breakdown[name] for name in (*SCORE_SHARES, *SCORE_PENALTIES)}
     return {
-        GRADED: graded.score,
-        EXACT: float(graded.score == 1.0),
-        KEY_F1: key_f1(report, episode),
+        GRADED: grade.score,
+        EXACT: float(grade.score == 1.0),
+        KEY_F1: compute_key_f1(report, episode),
         **shares,
     }
 
 
-def key_f1(report: Report, episode: Episode) -> float:
+def compute_key_f1(report: SubmittedReport, episode: FunnelEpisode) -> float:
     """The smooth reward of a report, in [0, 1]; see the module."""
     right = {row.key for row in episode.expected_rows}
-    flagged = {each.row.key: each.explained for each in candidates(episode)}
-    keys = {row.key for row in report.rows}
+    flagged = {each.row.key: each.is_explained for each in list_flagged_series(episode)}
+    keys = {row.key for row in report.valid_rows}
     if right:
         matched = len(keys & right)
-        f1 = 2.0 * matched / (report.submitted + len(right))
+        f1 = 2.0 * matched / (report.submitted_count + len(right))
         echoes = {key for key, explained in flagged.items() if not explained} - right
         reported = len(keys & echoes) / len(echoes) if echoes else 0.0
         informedness = max(0.0, matched / len(right) - reported)
-        worth = f1 * (EVERYTHING_FLAGGED + (1.0 - EVERYTHING_FLAGGED) * informedness)
+        worth = f1 * (ALL_FLAGGED_REWARD + (1.0 - ALL_FLAGGED_REWARD) * informedness)
     else:
-        worth = EVERYTHING_FLAGGED / report.submitted if report.submitted else 1.0
+        worth = ALL_FLAGGED_REWARD / report.submitted_count if report.submitted_count else 1.0
     unflagged = len(keys - flagged.keys())
     return round(max(worth - UNFLAGGED_PENALTY * unflagged, 0.0), SCORE_DECIMALS)

@@ -20,51 +20,51 @@ from metric_tracker_rl.engine.definitions.names import (
     ENTITY_TYPES,
     SEVERITIES,
 )
-from metric_tracker_rl.engine.episode.episode import Episode
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS, ReportRow
 from metric_tracker_rl.wire_models import MetricSubmissionRow, SubmissionIssue, SubmissionPreview
-from openenv_kit.errors import ReportError, ToolArgumentError, echo, unknown_name_message
+from openenv_kit.errors import ReportError, ToolArgumentError, truncated_repr, unknown_name_message
 
-MAX_ROWS = 1000
+MAX_REPORT_ROWS = 1000
 """Most rows in one report; a right one has at most six rows a day."""
 
-MAX_NUMBER_TEXT = 64
+MAX_NUMBER_CHARS = 64
 """Longest text that is read as a number, in characters, spaces around it not counted."""
-FIELDS_OF_A_ROW = frozenset(ROW_FIELDS)
+ROW_FIELD_SET = frozenset(ROW_FIELDS)
 NUMBER_FIELDS = ("baseline_value", "observed_value", "delta_value")
-NAME_FIELDS: dict[str, tuple[str, ...]] = {
+ALLOWED_NAMES_BY_FIELD: dict[str, tuple[str, ...]] = {
     "entity_type": ENTITY_TYPES,
     "anomaly_type": ANOMALY_TYPES,
     "detection_method": tuple(DETECTION_METHODS.values()),
     "severity": SEVERITIES,
 }
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+_NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Report:
+class SubmittedReport:
     """A submitted report after reading.
 
     Attributes:
-        rows: every valid row in the order given, repeats included.
-        invalid: a remark on every invalid row.
+        valid_rows: every valid row in the order given, repeats included.
+        invalid_issues: a remark on every invalid row.
     """
 
-    rows: tuple[ReportRow, ...]
-    invalid: tuple[SubmissionIssue, ...]
+    valid_rows: tuple[ReportRow, ...]
+    invalid_issues: tuple[SubmissionIssue, ...]
 
     @property
-    def submitted(self) -> int:
+    def submitted_count(self) -> int:
         """Rows given, whatever their state."""
-        return len(self.rows) + len(self.invalid)
+        return len(self.valid_rows) + len(self.invalid_issues)
 
     @property
-    def duplicates(self) -> int:
+    def duplicate_count(self) -> int:
         """Valid rows beyond the first of each key."""
-        return len(self.rows) - len({row.key for row in self.rows})
+        return len(self.valid_rows) - len({row.key for row in self.valid_rows})
 
 
-def read_report(rows: object, episode: Episode) -> Report:
+def parse_report(rows: object, episode: FunnelEpisode) -> SubmittedReport:
     """Read a report against an episode's dates and names.
 
     Args:
@@ -75,48 +75,52 @@ def read_report(rows: object, episode: Episode) -> Report:
         ReportError: not a list, or more than `MAX_ROWS` rows.
     """
     if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
-        raise ReportError(f"rows is {echo(rows)}; allowed: a list of rows. Nothing was graded.")
-    if len(rows) > MAX_ROWS:
-        too_many = f"The report has {len(rows)} rows; allowed: at most {MAX_ROWS}."
+        raise ReportError(
+            f"rows is {truncated_repr(rows)}; allowed: a list of rows. Nothing was graded."
+        )
+    if len(rows) > MAX_REPORT_ROWS:
+        too_many = f"The report has {len(rows)} rows; allowed: at most {MAX_REPORT_ROWS}."
         raise ReportError(f"{too_many} Nothing was graded.")
     valid: list[ReportRow] = []
     invalid: list[SubmissionIssue] = []
     for raw in rows:
         fields = raw.model_dump() if hasattr(raw, "model_dump") else raw
         try:
-            valid.append(_read_row(fields, episode))
+            valid.append(_parse_row(fields, episode))
         except ToolArgumentError as problem:
-            shown = _shown(fields)
-            invalid.append(invalid_row(_loose_key(shown), str(problem), shown))
-    return Report(tuple(valid), tuple(invalid))
+            shown = _copy_safe_fields(fields)
+            invalid.append(build_invalid_row_issue(_format_row_key(shown), str(problem), shown))
+    return SubmittedReport(tuple(valid), tuple(invalid))
 
 
-def preview(report: Report) -> SubmissionPreview:
+def preview_report(report: SubmittedReport) -> SubmissionPreview:
     """Counts, issues and normalised rows of a report, without any judgement."""
-    issues = list(report.invalid)
+    issues = list(report.invalid_issues)
     seen: set[tuple[str, str, str]] = set()
-    for row in report.rows:
+    for row in report.valid_rows:
         if row.key in seen:
-            issues.append(duplicate_issue(row))
+            issues.append(build_duplicate_row_issue(row))
         seen.add(row.key)
     return SubmissionPreview(
-        valid_rows=len(report.rows),
-        invalid_rows=len(report.invalid),
-        duplicate_rows=report.duplicates,
+        valid_rows=len(report.valid_rows),
+        invalid_rows=len(report.invalid_issues),
+        duplicate_rows=report.duplicate_count,
         unique_keys=len(seen),
         issues=issues,
-        normalized_rows=[MetricSubmissionRow.model_validate(row.as_dict()) for row in report.rows],
+        normalized_rows=[
+            MetricSubmissionRow.model_validate(row.as_dict()) for row in report.valid_rows
+        ],
     )
 
 
-def invalid_row(key: str, message: str, row: dict[str, Any]) -> SubmissionIssue:
+def build_invalid_row_issue(row_key: str, message: str, row: dict[str, Any]) -> SubmissionIssue:
     """The remark on a row that cannot be read, with the reason."""
     return SubmissionIssue(
-        row_key=key, issue_type="invalid_row", message=message, submitted_row=row
+        row_key=row_key, issue_type="invalid_row", message=message, submitted_row=row
     )
 
 
-def duplicate_issue(row: ReportRow) -> SubmissionIssue:
+def build_duplicate_row_issue(row: ReportRow) -> SubmissionIssue:
     """The remark on a row whose key was given before."""
     return SubmissionIssue(
         row_key="|".join(row.key),
@@ -126,67 +130,73 @@ def duplicate_issue(row: ReportRow) -> SubmissionIssue:
     )
 
 
-def read_number(name: str, value: object) -> float:
+def parse_number(field_name: str, value: object) -> float:
     """A finite number from an int, a float or plain decimal text; never from a bool.
 
     Raises:
-        ToolArgumentError: none of these, or a text longer than `MAX_NUMBER_TEXT`.
+        ToolArgumentError: none of these, or a text longer than `MAX_NUMBER_CHARS`.
     """
     number: float | None = None
     if isinstance(value, str):
         text = value.strip()
-        number = float(text) if len(text) <= MAX_NUMBER_TEXT and _NUMBER.fullmatch(text) else None
+        number = (
+            float(text)
+            if len(text) <= MAX_NUMBER_CHARS and _NUMBER_PATTERN.fullmatch(text)
+            else None
+        )
     elif isinstance(value, int | float) and not isinstance(value, bool):
         try:
             number = float(value)
         except OverflowError:
             number = None
     if number is None or not math.isfinite(number):
-        raise ToolArgumentError(f"{name} is {echo(value)}; allowed: a finite number.")
+        raise ToolArgumentError(
+            f"{field_name} is {truncated_repr(value)}; allowed: a finite number."
+        )
     return number
 
 
-def _read_row(fields: object, episode: Episode) -> ReportRow:
+def _parse_row(fields: object, episode: FunnelEpisode) -> ReportRow:
     if not isinstance(fields, Mapping):
         allowed = f"an object with {', '.join(ROW_FIELDS)}"
-        raise ToolArgumentError(f"The row is {echo(fields)}; allowed: {allowed}.")
-    if fields.keys() != FIELDS_OF_A_ROW:
+        raise ToolArgumentError(f"The row is {truncated_repr(fields)}; allowed: {allowed}.")
+    if fields.keys() != ROW_FIELD_SET:
         for name in fields:
-            require_listed("row field", name, ROW_FIELDS)
+            require_allowed_name("row field", name, ROW_FIELDS)
         missing = [name for name in ROW_FIELDS if name not in fields]
         raise ToolArgumentError(f"The row lacks {', '.join(missing)}.")
     episode.day_index(fields["date"])
-    for name, names in NAME_FIELDS.items():
-        require_listed(name, fields[name], names)
-    names = episode.config.funnel_spec.entity_names[fields["entity_type"]]
-    require_listed("entity_name", fields["entity_name"], names)
-    numbers = {name: read_number(name, fields[name]) for name in NUMBER_FIELDS}
+    for name, names in ALLOWED_NAMES_BY_FIELD.items():
+        require_allowed_name(name, fields[name], names)
+    names = episode.config.funnel_spec.entity_names_by_type[fields["entity_type"]]
+    require_allowed_name("entity_name", fields["entity_name"], names)
+    numbers = {name: parse_number(name, fields[name]) for name in NUMBER_FIELDS}
     return ReportRow(**{**fields, **numbers})
 
 
-def require_listed(kind: str, value: object, allowed: Sequence[str]) -> None:
+def require_allowed_name(field_name: str, value: object, allowed: Sequence[str]) -> None:
     """Make sure that a value is one of the allowed names.
 
     Raises:
         ToolArgumentError: it is not; names the nearest.
     """
     if not isinstance(value, str) or value not in allowed:
-        raise ToolArgumentError(unknown_name_message(kind, value, allowed))
+        raise ToolArgumentError(unknown_name_message(field_name, value, allowed))
 
 
-def _shown(fields: object) -> dict[str, Any]:
+def _copy_safe_fields(fields: object) -> dict[str, Any]:
     """A copy of a bad row that is safe to send back: known fields only, values cut."""
     if not isinstance(fields, Mapping):
-        return {"row": echo(fields)}
-    return {name: _safe(fields[name]) for name in ROW_FIELDS if name in fields}
+        return {"row": truncated_repr(fields)}
+    return {name: _truncate_unsafe_value(fields[name]) for name in ROW_FIELDS if name in fields}
 
 
-def _safe(value: object) -> Any:
+def _truncate_unsafe_value(value: object) -> Any:
     plain = value is None or isinstance(value, bool)
     number = isinstance(value, int | float) and abs(value) < 1e15
     text = isinstance(value, str) and len(value) <= 80
-    return value if plain or number or text else echo(value)
+    return value if plain or number or text else truncated_repr(value)
 
 
-def _loose_key(shown: Mapping[str, Any]) -> str:
-    return "|".join(str(shown.get(name, "?")) for name in ("date", "entity_type", "entity_name"))
+def _format_row_key(fields: Mapping[str, Any]) -> str:
+    return "|".join(str(fields.get(name, "?")) for name in ("date", "entity_type", "entity_name"))

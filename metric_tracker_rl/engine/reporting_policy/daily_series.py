@@ -16,20 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.definitions.funnel import Funnel
-from metric_tracker_rl.engine.definitions.levels import Level
+from metric_tracker_rl.engine.definitions.levels import FunnelLevel
 from metric_tracker_rl.engine.definitions.names import ALL_DAYS
-from metric_tracker_rl.engine.reporting_policy.find_roots import thresholds
+from metric_tracker_rl.engine.reporting_policy.find_roots import thresholds_by_column
 
 RATE_DECIMALS = 4
 SHARE_DECIMALS = 6
 _RATE_SCALE, _SHARE_SCALE = float(10**RATE_DECIMALS), float(10**SHARE_DECIMALS)
-WEEK = 7
+DAYS_PER_WEEK = 7
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 
-def displayed(values: Floats) -> Floats:
+def round_for_display(values: FloatArray) -> FloatArray:
     """Values of shape (…, columns), rounded half to even as they are shown; counts stay.
 
     The operations are exact everywhere.
@@ -54,7 +54,7 @@ class DailySeries:
             over all days, shape (1, metrics + 1), or over those with the same weekday, by day.
         deviations: relative (share: absolute) deviations from the baseline, same shape
             as `values`.
-        reportable: deviations, 0 where the calendar explains them.
+        unexplained_deviations: deviations, 0 where the calendar explains them.
         thresholds: reporting threshold of each column.
         excess: events by which each adjacent pair exceeds the possible, summed over the
             day's hours, shape (days, stages - 1).
@@ -62,20 +62,25 @@ class DailySeries:
 
     def __init__(
         self,
-        hourly: Ints,
+        hourly: IntArray,
         funnel: Funnel,
-        level: Level,
+        level: FunnelLevel,
         explained: NDArray[np.bool_] | None = None,
     ) -> None:
         self.funnel, self.level, self.explained = funnel, level, explained
-        self.values, self.excess = daily_values(hourly, funnel), excess_counts(hourly)
-        self.baselines = baselines(self.values, level.baseline)
-        self.deviations = self.reportable = deviations(self.values, self.baselines)
+        self.values, self.excess = (
+            compute_daily_values(hourly, funnel),
+            compute_excess_counts(hourly),
+        )
+        self.baselines = compute_baselines(self.values, level.baseline)
+        self.deviations = self.unexplained_deviations = compute_deviations(
+            self.values, self.baselines
+        )
         if explained is not None:
-            self.reportable = np.where(explained, 0.0, self.deviations)
-        self.thresholds = np.array(thresholds(funnel, level))
+            self.unexplained_deviations = np.where(explained, 0.0, self.deviations)
+        self.thresholds = np.array(thresholds_by_column(funnel, level))
 
-    def look_up(self, day: int, column: int) -> tuple[float, float, float]:
+    def series_value_at(self, day: int, column: int) -> tuple[float, float, float]:
         """Value, baseline and deviation; of a pair its excess, 0 and its excess."""
         pair = column - self.values.shape[1]
         if pair >= 0:
@@ -88,35 +93,38 @@ class DailySeries:
     # share: a series like the others, with a baseline of 0 and any event past its threshold.
 
     @cached_property
-    def rows(self) -> list[list[float]]:
+    def values_by_day(self) -> list[list[float]]:
         """`values`, then `excess`, by day and column."""
         return np.concatenate([self.values, self.excess], axis=1).tolist()
 
     @cached_property
-    def baseline_rows(self) -> list[list[float]]:
+    def baselines_by_day(self) -> list[list[float]]:
         """`baselines`, then a 0 for each pair, by day and column."""
         none = [0.0] * self.excess.shape[1]
         rows = [[*row, *none] for row in self.baselines.tolist()]
         return rows * (len(self.values) // len(rows))
 
     @cached_property
-    def median_row(self) -> list[float]:
+    def medians_by_column(self) -> list[float]:
         """Medians over all days, displayed, then a 0 for each pair, by column."""
-        return [*medians(self.values).tolist(), *([0.0] * self.excess.shape[1])]
+        return [*compute_medians(self.values).tolist(), *([0.0] * self.excess.shape[1])]
 
     @cached_property
-    def deviation_rows(self) -> list[list[float]]:
+    def deviations_by_day(self) -> list[list[float]]:
         """`deviations`, then `excess`, by day and column."""
         return np.concatenate([self.deviations, self.excess], axis=1).tolist()
 
     @cached_property
-    def spreads(self) -> tuple[float, ...]:
+    def std_devs_from_baseline(self) -> tuple[float, ...]:
         """Standard deviation from the baseline of each column: √ mean (value − baseline)²."""
-        columns, bases = zip(*self.rows, strict=True), zip(*self.baseline_rows, strict=True)
-        return tuple(map(spread, columns, bases))
+        columns, bases = (
+            zip(*self.values_by_day, strict=True),
+            zip(*self.baselines_by_day, strict=True),
+        )
+        return tuple(map(std_dev_from_baseline, columns, bases))
 
     @cached_property
-    def far_days(self) -> list[list[int]]:
+    def days_past_threshold(self) -> list[list[int]]:
         """Days on which each column reaches its reporting threshold."""
         reached = np.abs(self.deviations) >= self.thresholds
         every = np.concatenate([reached, self.excess > 0], axis=1)
@@ -125,42 +133,42 @@ class DailySeries:
     @property
     def share_column(self) -> int:
         """Index of the daytime share."""
-        return len(self.funnel.metrics)
+        return len(self.funnel.metric_names)
 
 
-def daily_values(hourly: Ints, funnel: Funnel) -> Floats:
+def compute_daily_values(hourly: IntArray, funnel: Funnel) -> FloatArray:
     """Displayed daily values of hourly counts of shape (…, 24, stages): shape (…, metrics + 1)."""
     counts = hourly.sum(axis=-2)
-    above, below = funnel.ratio_stages
+    above, below = funnel.ratio_stage_indices
     numerators = counts[..., above]
     numerators[..., -1] = hourly[..., slice(*funnel.daytime), 0].sum(axis=-1)
     # A denominator of 0 counts as 1, as the policy's text says; it keeps every column finite.
     ratios = numerators / np.maximum(counts[..., below], 1)
     ratios[..., :-1] *= 100.0
-    return displayed(np.concatenate([counts, ratios], axis=-1))
+    return round_for_display(np.concatenate([counts, ratios], axis=-1))
 
 
-def baselines(values: Floats, baseline: str) -> Floats:
+def compute_baselines(values: FloatArray, baseline_kind: str) -> FloatArray:
     """What daily values of shape (days, columns) are held against, displayed.
 
     Medians over all days have the shape (1, columns), those of the same weekday that of the
     values: days of one weekday stand a week apart, and an episode is whole weeks.
     """
-    if baseline == ALL_DAYS:
-        return medians(values)[np.newaxis]
-    weeks = len(values) // WEEK
-    by_weekday = medians(values.reshape(weeks, WEEK, -1))
+    if baseline_kind == ALL_DAYS:
+        return compute_medians(values)[np.newaxis]
+    weeks = len(values) // DAYS_PER_WEEK
+    by_weekday = compute_medians(values.reshape(weeks, DAYS_PER_WEEK, -1))
     return np.tile(by_weekday, (weeks, 1))
 
 
-def medians(values: Floats) -> Floats:
+def compute_medians(values: FloatArray) -> FloatArray:
     """Displayed medians over the first axis; the last one is that of the columns."""
     half, odd = divmod(len(values), 2)
     ordered = np.sort(values, axis=0)
-    return displayed(ordered[half] if odd else (ordered[half - 1] + ordered[half]) / 2.0)
+    return round_for_display(ordered[half] if odd else (ordered[half - 1] + ordered[half]) / 2.0)
 
 
-def deviations(values: Floats, baselines: Floats) -> Floats:
+def compute_deviations(values: FloatArray, baselines: FloatArray) -> FloatArray:
     """Relative deviations from baselines; absolute for the share, which is a fraction.
 
     Args:
@@ -175,25 +183,27 @@ def deviations(values: Floats, baselines: Floats) -> Floats:
     return np.asarray(differences / scales)
 
 
-def near_threshold(changes: Floats, funnel: Funnel, level: Level, band: float) -> NDArray[np.bool_]:
+def build_near_threshold_mask(
+    deviations: FloatArray, funnel: Funnel, level: FunnelLevel, guard_band: float
+) -> NDArray[np.bool_]:
     """Which deviations of shape (…, columns) lie within a relative band of their threshold.
 
     Drops of the step rates stand once more at the end: they have a second threshold, for breaks.
     """
-    stages = len(funnel.counts)
-    drops = -changes[..., stages : 2 * stages - 1]
-    limits = [*thresholds(funnel, level), *[level.break_threshold] * (stages - 1)]
-    sizes = np.concatenate([np.abs(changes), drops], axis=-1) / limits
-    return np.asarray((sizes >= 1.0 - band) & (sizes <= 1.0 + band))
+    stages = len(funnel.count_names)
+    drops = -deviations[..., stages : 2 * stages - 1]
+    limits = [*thresholds_by_column(funnel, level), *[level.break_threshold] * (stages - 1)]
+    sizes = np.concatenate([np.abs(deviations), drops], axis=-1) / limits
+    return np.asarray((sizes >= 1.0 - guard_band) & (sizes <= 1.0 + guard_band))
 
 
-def excess_counts(hourly: Ints) -> Ints:
+def compute_excess_counts(hourly: IntArray) -> IntArray:
     """Events above the possible per day and adjacent pair, shape (…, stages - 1)."""
     return np.maximum(np.diff(hourly, axis=-1), 0).sum(axis=-2)
 
 
-def spread(column: Sequence[float], bases: Sequence[float]) -> float:
+def std_dev_from_baseline(values: Sequence[float], baselines: Sequence[float]) -> float:
     """√ mean (value − base)², with a correctly rounded sum so that order cannot show."""
     # A product, not a power: no C library promises pow() to the last bit.
-    differences = [value - base for value, base in zip(column, bases, strict=True)]
+    differences = [value - base for value, base in zip(values, baselines, strict=True)]
     return math.sqrt(math.fsum(each * each for each in differences) / len(differences))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from metric_tracker_rl.engine.definitions.funnel import Funnel
-from metric_tracker_rl.engine.definitions.levels import Level
+from metric_tracker_rl.engine.definitions.levels import FunnelLevel
 from metric_tracker_rl.engine.definitions.names import (
     ALL_DAYS,
     CONVERSION_RATE,
@@ -31,7 +31,7 @@ from metric_tracker_rl.engine.definitions.names import (
     SAME_WEEKDAY,
 )
 
-BASELINE = {
+BASELINE_CLAUSES = {
     ALL_DAYS: (
         "The baseline of a daily series is its median over all days of the episode.",
         "A daily series is held against its baseline, the median of its values on all days of the "
@@ -137,7 +137,7 @@ CLAUSES: tuple[tuple[str, str], ...] = (
 )
 """The clauses of the rules, in order."""
 
-ROWS = (
+ROW_FIELDS_CLAUSE = (
     "anomaly_type and detection_method follow from entity_type: {kinds}. Values are what the tools "
     "show, rates in percent to four decimals and the share as a fraction to six; delta_value = "
     "observed - baseline. Severity (medium, high, critical from): counts |relative| {count_bands}; "
@@ -152,7 +152,7 @@ ROWS = (
 )
 """What stands in a row's fields, for those who write rows themselves."""
 
-CALENDAR = (
+CALENDAR_CLAUSE = (
     "Before rules 2 to 6: {calendar} names what is publicly known; a series that an entry explains "
     "counts as not flagged on that entry's date, and an entry that explains nothing changes "
     "nothing. No entry silences rule 1.",
@@ -162,26 +162,27 @@ CALENDAR = (
 )
 """What a calendar changes, where there is one."""
 
-WORDINGS = 2 ** len((*CLAUSES, ROWS, CALENDAR))
+WORDING_COUNT = 2 ** len((*CLAUSES, ROW_FIELDS_CLAUSE, CALENDAR_CLAUSE))
 """Number of wordings of the whole; 0 is the usual one."""
 
 
-def policy_words(wording: int, *, with_rows: bool, with_calendar: bool) -> str:
+def build_policy_template(wording: int, *, with_rows: bool, with_calendar: bool) -> str:
     """The policy with its numbers left open.
 
     Args:
-        wording: 0 to `WORDINGS` - 1; each of its bits chooses the words of a clause.
+        wording: 0 to `WORDING_COUNT` - 1; each of its bits chooses the words of a clause.
         with_rows: whether to say what stands in a row's fields.
         with_calendar: whether to say what a calendar changes.
     """
     clauses = [
-        clause[wording >> place & 1] for place, clause in enumerate((*CLAUSES, ROWS, CALENDAR))
+        clause[wording >> place & 1]
+        for place, clause in enumerate((*CLAUSES, ROW_FIELDS_CLAUSE, CALENDAR_CLAUSE))
     ]
     included = [True] * len(CLAUSES) + [with_rows, with_calendar]
     return " ".join(clause for clause, wanted in zip(clauses, included, strict=True) if wanted)
 
 
-ANOMALY_TYPES_OF: dict[str, tuple[str | None, str | None]] = {
+ANOMALY_TYPES_BY_ENTITY_TYPE: dict[str, tuple[str | None, str | None]] = {
     DATA_QUALITY: (None, QUALITY_ISSUE),
     HOURLY_MIX: (MIX_SHIFT, MIX_SHIFT),
     EVENT_COUNT: (COUNT_DROP, COUNT_SPIKE),
@@ -192,22 +193,23 @@ ANOMALY_TYPES_OF: dict[str, tuple[str | None, str | None]] = {
 None where such a value is not reported."""
 
 
-def types_of(entity_type: str) -> tuple[str, ...]:
+def anomaly_types_of(entity_type: str) -> tuple[str, ...]:
     """Anomaly types that a row of an entity type can have."""
-    return tuple(dict.fromkeys(each for each in ANOMALY_TYPES_OF[entity_type] if each))
+    return tuple(dict.fromkeys(each for each in ANOMALY_TYPES_BY_ENTITY_TYPE[entity_type] if each))
 
 
-KINDS_TEXT = "; ".join(
-    f"{kind}: {' or '.join(types_of(kind))}, {DETECTION_METHODS[kind]}" for kind in ANOMALY_TYPES_OF
+ENTITY_TYPES_TEXT = "; ".join(
+    f"{kind}: {' or '.join(anomaly_types_of(kind))}, {DETECTION_METHODS[kind]}"
+    for kind in ANOMALY_TYPES_BY_ENTITY_TYPE
 )
 
 
-def anomaly_type(entity_type: str, deviation: float) -> str | None:
+def anomaly_type_of_deviation(entity_type: str, deviation: float) -> str | None:
     """What a row of an entity type says of a deviation; None where such a value is not reported."""
-    return ANOMALY_TYPES_OF[entity_type][deviation > 0]
+    return ANOMALY_TYPES_BY_ENTITY_TYPE[entity_type][deviation > 0]
 
 
-class Finding(NamedTuple):
+class RootFinding(NamedTuple):
     """One root on one day, before its values are looked up."""
 
     entity_type: str
@@ -217,15 +219,15 @@ class Finding(NamedTuple):
     """Column of the daily series."""
 
 
-def thresholds(funnel: Funnel, level: Level) -> list[float]:
+def thresholds_by_column(funnel: Funnel, level: FunnelLevel) -> list[float]:
     """Reporting threshold of each column, up to the share."""
-    counts, rates = len(funnel.counts), len(funnel.rates)
+    counts, rates = len(funnel.count_names), len(funnel.rate_names)
     return [level.count_threshold] * counts + [level.rate_threshold] * rates + [level.mix_threshold]
 
 
-def findings_of_day(
-    deviations: Sequence[float], excess: Sequence[float], funnel: Funnel, level: Level
-) -> list[Finding]:
+def find_roots_of_day(
+    deviations: Sequence[float], excess: Sequence[float], funnel: Funnel, level: FunnelLevel
+) -> list[RootFinding]:
     """Roots of one day.
 
     Args:
@@ -239,23 +241,25 @@ def findings_of_day(
     """
     if any(excess):
         return [
-            Finding(DATA_QUALITY, name, QUALITY_ISSUE, funnel.columns[DATA_QUALITY, name])
-            for name, surplus in zip(funnel.quality_checks, excess, strict=True)
+            RootFinding(
+                DATA_QUALITY, name, QUALITY_ISSUE, funnel.column_by_entity[DATA_QUALITY, name]
+            )
+            for name, surplus in zip(funnel.quality_check_names, excess, strict=True)
             if surplus > 0
         ]
 
-    limits = thresholds(funnel, level)
+    limits = thresholds_by_column(funnel, level)
     flagged = [abs(value) >= limit for value, limit in zip(deviations, limits, strict=True)]
-    found: list[Finding] = []
+    found: list[RootFinding] = []
 
-    def report(entity_type: str, name: str, column: int) -> None:
-        kind = anomaly_type(entity_type, deviations[column])
+    def add_root(entity_type: str, name: str, column: int) -> None:
+        kind = anomaly_type_of_deviation(entity_type, deviations[column])
         if kind is not None:
-            found.append(Finding(entity_type, name, kind, column))
+            found.append(RootFinding(entity_type, name, kind, column))
 
-    share, stages = len(funnel.metrics), len(funnel.counts)
+    share, stages = len(funnel.metric_names), len(funnel.count_names)
     if flagged[share]:
-        report(HOURLY_MIX, funnel.mix, share)
+        add_root(HOURLY_MIX, funnel.mix_entity_name, share)
 
     echoes: set[int] = set()  # columns of step rates
     for k in range(1, stages - 1):
@@ -263,23 +267,23 @@ def findings_of_day(
             into, out_of = stages + k - 1, stages + k
             opposite = deviations[into] * deviations[out_of] < 0
             if opposite and flagged[into] and flagged[out_of]:
-                report(EVENT_COUNT, funnel.counts[k], k)
+                add_root(EVENT_COUNT, funnel.count_names[k], k)
                 echoes.update((into, out_of))
 
     steps = [column for column in range(stages, 2 * stages - 1) if flagged[column]]
     for column in steps:
         if column not in echoes:
             if deviations[column] <= -level.break_threshold:
-                report(FUNNEL_STEP, funnel.steps[column - stages], column)
+                add_root(FUNNEL_STEP, funnel.funnel_step_names[column - stages], column)
             else:
-                report(CONVERSION_RATE, funnel.metrics[column], column)
+                add_root(CONVERSION_RATE, funnel.metric_names[column], column)
 
     if not steps:
         leaks = [column for column in range(2 * stages - 1, share) if flagged[column]]
         if leaks:
             leak = leaks[-1 if level.leak_reports == LONGEST else 0]
-            report(CONVERSION_RATE, funnel.metrics[leak], leak)
+            add_root(CONVERSION_RATE, funnel.metric_names[leak], leak)
 
     if flagged[0]:
-        report(EVENT_COUNT, funnel.counts[0], 0)
+        add_root(EVENT_COUNT, funnel.count_names[0], 0)
     return found

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metric_tracker_rl.engine.definitions.funnel import Funnel
-from metric_tracker_rl.engine.definitions.levels import Level, severity_of
+from metric_tracker_rl.engine.definitions.levels import FunnelLevel, severity_of
 from metric_tracker_rl.engine.definitions.names import (
     CONVERSION_RATE,
     DATA_QUALITY,
@@ -29,11 +29,11 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import (
     DailySeries,
 )
 from metric_tracker_rl.engine.reporting_policy.find_roots import (
-    BASELINE,
-    KINDS_TEXT,
-    Finding,
-    findings_of_day,
-    policy_words,
+    BASELINE_CLAUSES,
+    ENTITY_TYPES_TEXT,
+    RootFinding,
+    build_policy_template,
+    find_roots_of_day,
 )
 
 
@@ -65,8 +65,8 @@ ROW_FIELDS: tuple[str, ...] = tuple(ReportRow.__dataclass_fields__)
 
 
 @functools.lru_cache(maxsize=64)
-def policy_text(
-    funnel: Funnel, level: Level, *, calendar: str = "list_calendar", with_rows: bool = True
+def format_policy_text(
+    funnel: Funnel, level: FunnelLevel, *, calendar: str = "list_calendar", with_rows: bool = True
 ) -> str:
     """The rule in words, with the thresholds in force, as agents are told it.
 
@@ -78,45 +78,45 @@ def policy_text(
             rows themselves.
     """
 
-    def bands(entity_type: str) -> str:
+    def format_bounds(entity_type: str) -> str:
         return ", ".join(f"{bound:g}" for bound in level.severity_bounds[entity_type])
 
     start, stop = funnel.daytime
-    usual, otherwise = BASELINE[level.baseline]
+    usual, otherwise = BASELINE_CLAUSES[level.baseline]
     with_calendar = bool(level.decoys)
-    words = policy_words(level.wording, with_rows=with_rows, with_calendar=with_calendar)
+    words = build_policy_template(level.wording, with_rows=with_rows, with_calendar=with_calendar)
     return words.format(
         baseline=usual,
         baseline_otherwise=otherwise,
         leak="most" if level.leak_reports == LONGEST else "fewest",
         calendar=calendar,
         counts=", ".join(
-            name if k == 0 else f"c{k} {name}" for k, name in enumerate(funnel.counts)
+            name if k == 0 else f"c{k} {name}" for k, name in enumerate(funnel.count_names)
         ),
         composites=" and ".join(
             f"{name} = 100 * c{end} / c0"
-            for name, end in zip(funnel.composite_rates, funnel.composite_ends, strict=True)
+            for name, end in zip(funnel.composite_rate_names, funnel.composite_ends, strict=True)
         ),
-        steps=", ".join(funnel.step_rates),
-        kinds=KINDS_TEXT,
-        first=funnel.counts[0],
+        steps=", ".join(funnel.step_rate_names),
+        kinds=ENTITY_TYPES_TEXT,
+        first=funnel.count_names[0],
         start=start,
         last=stop - 1,
         count=level.count_threshold,
         rate=level.rate_threshold,
         mix=level.mix_threshold,
         brk=level.break_threshold,
-        count_bands=bands(EVENT_COUNT),
-        rate_bands=bands(CONVERSION_RATE),
-        mix_bands=bands(HOURLY_MIX),
-        quality_bands=bands(DATA_QUALITY),
+        count_bands=format_bounds(EVENT_COUNT),
+        rate_bands=format_bounds(CONVERSION_RATE),
+        mix_bands=format_bounds(HOURLY_MIX),
+        quality_bands=format_bounds(DATA_QUALITY),
     )
 
 
-def row_for(finding: Finding, day: int, date: str, series: DailySeries) -> ReportRow:
+def build_report_row(finding: RootFinding, day: int, date: str, series: DailySeries) -> ReportRow:
     """The full report row of a finding, with the values that the tools show."""
     entity_type, entity_name, anomaly_type, column = finding
-    observed, baseline, deviation = series.look_up(day, column)
+    observed, baseline, deviation = series.series_value_at(day, column)
     return ReportRow(
         date,
         entity_type,
@@ -125,18 +125,18 @@ def row_for(finding: Finding, day: int, date: str, series: DailySeries) -> Repor
         DETECTION_METHODS[entity_type],
         baseline,
         observed,
-        shown_delta(observed, baseline, entity_type),
+        rounded_delta(observed, baseline, entity_type),
         severity_of(abs(deviation), series.level.severity_bounds[entity_type]),
     )
 
 
-def shown_delta(observed: float, baseline: float, entity_type: str) -> float:
+def rounded_delta(observed: float, baseline: float, entity_type: str) -> float:
     """Observed − baseline at the precision that both are shown with."""
     decimals = SHARE_DECIMALS if entity_type == HOURLY_MIX else RATE_DECIMALS
     return round(observed - baseline, decimals)
 
 
-def label(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
+def compute_labels(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
     """The one correct report on these data.
 
     Args:
@@ -146,10 +146,10 @@ def label(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
     Returns:
         Rows by date, within a day in the policy's order.
     """
-    flagged = (np.abs(series.reportable) >= series.thresholds).any(axis=1)
+    flagged = (np.abs(series.unexplained_deviations) >= series.thresholds).any(axis=1)
     rows: list[ReportRow] = []
     for day in np.flatnonzero(flagged | series.excess.any(axis=1)).tolist():
-        changes, excess = series.reportable[day].tolist(), series.excess[day].tolist()
-        found = findings_of_day(changes, excess, series.funnel, series.level)
-        rows.extend(row_for(finding, day, dates[day], series) for finding in found)
+        changes, excess = series.unexplained_deviations[day].tolist(), series.excess[day].tolist()
+        found = find_roots_of_day(changes, excess, series.funnel, series.level)
+        rows.extend(build_report_row(finding, day, dates[day], series) for finding in found)
     return tuple(rows)

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from openenv_kit.errors import ToolArgumentError, echo
-from openenv_kit.schema import describe_problems, json_schema
+from openenv_kit.errors import ToolArgumentError, truncated_repr
+from openenv_kit.schema import describe_validation_error, json_schema
 
 NO_ARGUMENTS: Mapping[str, Any] = MappingProxyType({})
 
 
-class Call(NamedTuple):
+class ParsedAction(NamedTuple):
     """One step; exactly one kind of action may be used."""
 
     analysis_method: str | None = None
@@ -39,14 +39,14 @@ class ActionFields(BaseModel):
     payload_generators: list[Any] = Field(default_factory=list)
 
 
-def read_action(action: object) -> Call:
+def parse_action(action: object) -> ParsedAction:
     """The call that an action stands for.
 
     Raises:
         ToolArgumentError: not an action; says which field is wrong and what is allowed.
     """
     if not isinstance(action, Mapping):
-        raise ToolArgumentError(f"action is {echo(action)}; allowed: an object.")
+        raise ToolArgumentError(f"action is {truncated_repr(action)}; allowed: an object.")
     # A null stands for an optional field that was left out, as in a reset.
     given = {
         name: value
@@ -57,9 +57,9 @@ def read_action(action: object) -> Call:
         fields = ActionFields.model_validate(given)
     except ValidationError as error:
         raise ToolArgumentError(
-            describe_problems("action", json_schema(ActionFields), error)
+            describe_validation_error("action", json_schema(ActionFields), error)
         ) from None
-    return Call(
+    return ParsedAction(
         fields.analysis_method,
         fields.analysis_args,
         fields.classifications,

@@ -10,23 +10,27 @@ from metric_tracker_rl.engine.configuration.play_rules import (
     SCORE_FEEDBACK,
     EpisodeView,
 )
-from metric_tracker_rl.engine.episode.episode import Episode
-from metric_tracker_rl.engine.grading.grader import Grade, counts_only
-from metric_tracker_rl.engine.report.parse_report import Report, invalid_row, preview
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.grading.grader import FunnelGrade, remove_scores
+from metric_tracker_rl.engine.report.parse_report import (
+    SubmittedReport,
+    build_invalid_row_issue,
+    preview_report,
+)
 from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.wire_models import RewardBreakdown, SubmissionIssue
 from openenv_kit.environment import Reply
-from openenv_kit.session import COMPONENTS
+from openenv_kit.session import SCORE_COMPONENTS_KEY
 
 IN_PROGRESS = "in_progress"
 EVALUATED = "evaluated"
 
 
-def final_reply(
+def build_final_reply(
     view: EpisodeView,
-    report: Report,
-    graded: Grade,
-    score: float,
+    report: SubmittedReport,
+    grade: FunnelGrade,
+    reward: float,
     components: Mapping[str, float],
 ) -> Reply:
     """What the last submission is told: the score, and with full feedback what it is made of.
@@ -34,56 +38,64 @@ def final_reply(
     Remarks on single rows are left out in the lean profile, whose replies are short. The
     components of the reward travel beside the observation, for trainers that take several.
     """
-    got = graded.breakdown
+    got = grade.breakdown
     if view.rules.feedback == SCORE_FEEDBACK:
-        only_score = {"reward_breakdown": RewardBreakdown(total_score=score)}
-        return Reply(EVALUATED, f"Score {score:.4f}.", reward=score, done=True, content=only_score)
+        only_score = {"reward_breakdown": RewardBreakdown(total_score=reward)}
+        return Reply(
+            EVALUATED,
+            f"Score {reward:.4f}.",
+            reward=reward,
+            done=True,
+            observation_fields=only_score,
+        )
     content: dict[str, Any] = {
         "correct_row_count": got.matched_rows,
-        "reward_breakdown": got.model_copy(update={"total_score": score}),
+        "reward_breakdown": got.model_copy(update={"total_score": reward}),
     }
-    if not view.rules.lean:
+    if not view.rules.is_lean:
         content |= {
-            "submission_preview": preview(report),
-            "submission_issues": list(graded.issues),
-            "submitted_rows": [row.as_dict() for row in report.rows],
+            "submission_preview": preview_report(report),
+            "submission_issues": list(grade.issues),
+            "submitted_rows": [row.as_dict() for row in report.valid_rows],
         }
     return Reply(
         EVALUATED,
-        f"Score {score:.4f}: {got.matched_rows} of {got.expected_rows} expected rows matched, "
+        f"Score {reward:.4f}: {got.matched_rows} of {got.expected_rows} expected rows matched, "
         f"{got.extra_rows} extra, {got.duplicate_rows} repeated, {got.invalid_rows} invalid.",
-        reward=score,
+        reward=reward,
         done=True,
-        content=content,
-        info={COMPONENTS: dict(components)},
+        observation_fields=content,
+        info={SCORE_COMPONENTS_KEY: dict(components)},
     )
 
 
-def practice_reply(number: int, view: EpisodeView, got: RewardBreakdown) -> Reply:
+def build_practice_reply(
+    submission_number: int, view: EpisodeView, breakdown: RewardBreakdown
+) -> Reply:
     """What a submission before the last is told: how many rows matched, never which."""
-    of_all = "" if view.hidden else f" of {got.expected_rows} expected"
+    of_all = "" if view.hides_counts else f" of {breakdown.expected_rows} expected"
     return Reply(
         IN_PROGRESS,
-        f"Practice submission {number} of {view.rules.max_submissions}: {got.matched_rows}"
+        f"Practice submission {submission_number} of {view.rules.max_submissions}: {breakdown.matched_rows}"
         f"{of_all} rows matched. Each submission before the last costs {PRACTICE_COST:.0%} of "
         "the final score.",
-        content={
-            "correct_row_count": got.matched_rows,
-            "reward_breakdown": counts_only(got, with_expected=not view.hidden),
+        observation_fields={
+            "correct_row_count": breakdown.matched_rows,
+            "reward_breakdown": remove_scores(breakdown, include_expected=not view.hides_counts),
         },
     )
 
 
-def unseen_row(row: ReportRow) -> SubmissionIssue:
+def build_unseen_row_issue(row: ReportRow) -> SubmissionIssue:
     """A generated row of a date of which the player has been shown nothing."""
     message = (
         f"Nothing of {row.date} has been shown: payload_generators reports on dates that an "
         "analysis method has shown before."
     )
-    return invalid_row("|".join(row.key), message, row.as_dict())
+    return build_invalid_row_issue("|".join(row.key), message, row.as_dict())
 
 
-def debug_content(episode: Episode) -> dict[str, Any]:
+def build_debug_content(episode: FunnelEpisode) -> dict[str, Any]:
     """The answer and the schedule behind it; for servers started in debug mode only."""
     return {
         "expected_rows": [row.as_dict() for row in episode.expected_rows],
@@ -93,8 +105,8 @@ def debug_content(episode: Episode) -> dict[str, Any]:
                 **cause.root._asdict(),
                 "effect": repr(cause.effect),
             }
-            for cause in episode.draw.causes
+            for cause in episode.generated.planned_anomalies
         ],
         "seed": episode.config.seed,
-        "draws": episode.draw.draws,
+        "draws": episode.generated.attempts,
     }

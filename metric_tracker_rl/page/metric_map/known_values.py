@@ -13,8 +13,8 @@ from datetime import timedelta
 from typing import Any
 
 from metric_tracker_rl.engine.configuration.episode_config import FUNNELS
-from metric_tracker_rl.engine.configuration.play_rules import THRESHOLD_NAMES
-from metric_tracker_rl.engine.definitions.funnel import HOURS, Funnel
+from metric_tracker_rl.engine.configuration.play_rules import PUBLIC_THRESHOLD_NAMES
+from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, Funnel
 from metric_tracker_rl.engine.definitions.names import (
     CONVERSION_RATE,
     EVENT_COUNT,
@@ -23,14 +23,14 @@ from metric_tracker_rl.engine.definitions.names import (
     SAME_WEEKDAY,
     WEEKDAYS,
 )
-from metric_tracker_rl.engine.episode.episode import Episode
-from metric_tracker_rl.engine.reporting_policy.daily_series import RATE_DECIMALS, WEEK
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.reporting_policy.daily_series import DAYS_PER_WEEK, RATE_DECIMALS
 
-Place = tuple[int, int]
+DayAndColumn = tuple[int, int]
 """Day and column, as in `DailySeries`."""
 
 
-class Seen:
+class KnownValues:
     """What is known of an episode's daily series.
 
     Args:
@@ -51,86 +51,91 @@ class Seen:
         self.funnel: Funnel = FUNNELS[config["funnel"]]
         first = Date.fromisoformat(config["start_date"])
         self.dates = [(first + timedelta(days=day)).isoformat() for day in range(config["days"])]
-        self.thresholds = None if config.get("disclosure") == RAW else _limits(config, self.funnel)
-        self.values: dict[Place, float] = {}
-        self.latest: set[Place] = set()
-        self.hours: dict[Place, Sequence[int]] = {}
+        self.thresholds = (
+            None if config.get("disclosure") == RAW else _threshold_by_column(config, self.funnel)
+        )
+        self.values: dict[DayAndColumn, float] = {}
+        self.latest: set[DayAndColumn] = set()
+        self.hours: dict[DayAndColumn, Sequence[int]] = {}
         self.suspicion: dict[int, float] = {}
-        self._usual: dict[Place, float] = {}
-        self._changes: dict[Place, float] = {}
+        self._usual: dict[DayAndColumn, float] = {}
+        self._changes: dict[DayAndColumn, float] = {}
         self._day_of = {date: day for day, date in enumerate(self.dates)}
         self._by_weekday = config.get("baseline") == SAME_WEEKDAY
-        self._names = {name: column for (_, name), column in self.funnel.columns.items()}
+        self._names = {name: column for (_, name), column in self.funnel.column_by_entity.items()}
 
     @classmethod
-    def everything(cls, episode: Episode, config: Mapping[str, Any]) -> Seen:
+    def from_episode(cls, episode: FunnelEpisode, config: Mapping[str, Any]) -> KnownValues:
         """All that there is to see, for after the end."""
         seen = cls(config)
         seen.thresholds = episode.series.thresholds.tolist()
         for day, (row, usual) in enumerate(
-            zip(episode.series.rows, episode.series.baseline_rows, strict=True)
+            zip(episode.series.values_by_day, episode.series.baselines_by_day, strict=True)
         ):
             for column, value in enumerate(row):
                 seen.values[day, column] = value
-                seen._know_usual(day, column, usual[column])
-            seen.hours |= {(day, at): each for at, each in enumerate(episode.hours(day).tolist())}
+                seen._set_baseline(day, column, usual[column])
+            seen.hours |= {
+                (day, at): each
+                for at, each in enumerate(episode.hourly_counts_of_day(day).tolist())
+            }
         return seen
 
     @property
-    def share(self) -> int:
+    def share_column(self) -> int:
         """Column of the daytime share; those of impossible counts follow."""
-        return len(self.funnel.metrics)
+        return len(self.funnel.metric_names)
 
-    def day(self, date: object) -> int | None:
+    def day_index(self, date: object) -> int | None:
         """Place of a date; None for what is no date of the episode."""
         return self._day_of.get(date) if isinstance(date, str) else None
 
-    def usual(self, day: int, column: int) -> float | None:
+    def baseline(self, day: int, column: int) -> float | None:
         """The median that a value is held against, where it was told; 0 for impossible counts."""
-        if column > self.share:
+        if column > self.share_column:
             return 0.0
-        return self._usual.get((day % WEEK if self._by_weekday else 0, column))
+        return self._usual.get((day % DAYS_PER_WEEK if self._by_weekday else 0, column))
 
-    def change(self, day: int, column: int) -> float | None:
+    def deviation(self, day: int, column: int) -> float | None:
         """Deviation from the median: relative; absolute for the share; impossible events."""
-        value, usual = self.values.get((day, column)), self.usual(day, column)
+        value, usual = self.values.get((day, column)), self.baseline(day, column)
         if value is None or usual is None:
             return self._changes.get((day, column))
-        return value - usual if column >= self.share else (value - usual) / (usual or 1.0)
+        return value - usual if column >= self.share_column else (value - usual) / (usual or 1.0)
 
-    def multiple(self, day: int, column: int) -> float | None:
+    def threshold_multiple(self, day: int, column: int) -> float | None:
         """Deviation as a multiple of the threshold; None where it or the threshold is unknown."""
-        change = self.change(day, column)
-        if change is None or self.thresholds is None or column > self.share:
+        change = self.deviation(day, column)
+        if change is None or self.thresholds is None or column > self.share_column:
             return None
         return change / self.thresholds[column]
 
-    def read(self, answered: Mapping[str, Any]) -> None:
+    def read_tool_result(self, analysis_result: Mapping[str, Any]) -> None:
         """Learn from a tool's answer: its `arguments` and its `result`.
 
         An answer to rows that a player wrote holds those rows, which tell nothing of the data.
         """
         self.latest = set()
-        if "rows" in answered["arguments"]:
+        if "rows" in analysis_result["arguments"]:
             return
-        for fact in facts(answered["result"]):
-            self._note(fact)
+        for fact in iter_facts(analysis_result["result"]):
+            self._read_fact(fact)
         for day in {day for day, _ in self.latest}:
-            self._complete(day)
+            self._derive_values(day)
 
-    def _note(self, fact: Mapping[str, Any]) -> None:
-        day = self.day(fact.get("date"))
-        column = self._column(fact)
+    def _read_fact(self, fact: Mapping[str, Any]) -> None:
+        day = self.day_index(fact.get("date"))
+        column = self._column_of_fact(fact)
         usual = _number(fact, "baseline_value", "median_value", "median")
         if column is not None:
             if any(name in fact for name in WEEKDAYS):
-                self._note_weekdays(column, fact)
+                self._read_weekday_baselines(column, fact)
             elif usual is not None and (day is not None or not self._by_weekday):
-                self._know_usual(day or 0, column, usual)
+                self._set_baseline(day or 0, column, usual)
         if day is None:
             return
         if column is not None:
-            self._know(day, column, _number(fact, "observed_value", "value"))
+            self._set_value(day, column, _number(fact, "observed_value", "value"))
             change = _number(fact, "change")
             if change is not None:
                 self._changes[day, column] = change
@@ -138,97 +143,99 @@ class Seen:
         if (score := _number(fact, "suspicion_score")) is not None:
             self.suspicion[day] = score
         if "issue_count" in fact and column is None:  # of the day; its issues are told one by one
-            for pair in range(len(self.funnel.quality_checks)):
-                self._know(day, self.share + 1 + pair, 0.0)
-        self._know(day, self.share, _number(fact, "daytime_share"))
+            for pair in range(len(self.funnel.quality_check_names)):
+                self._set_value(day, self.share_column + 1 + pair, 0.0)
+        self._set_value(day, self.share_column, _number(fact, "daytime_share"))
         if (usual := _number(fact, "baseline_daytime_share")) is not None:
-            self._know_usual(day, self.share, usual)
-        self._note_row(day, fact)
+            self._set_baseline(day, self.share_column, usual)
+        self._read_counts_or_rates(day, fact)
 
-    def _note_row(self, day: int, fact: Mapping[str, Any]) -> None:
+    def _read_counts_or_rates(self, day: int, fact: Mapping[str, Any]) -> None:
         """A line of counts or rates, of a day or of one of its hours."""
-        counts = [fact.get(name) for name in self.funnel.counts]
+        counts = [fact.get(name) for name in self.funnel.count_names]
         hour = fact.get("hour")
         if isinstance(hour, int) and all(isinstance(each, int) for each in counts):
             self.hours[day, hour] = [int(each or 0) for each in counts]
             self.latest.update((day, stage) for stage in range(len(counts)))
         elif hour is None:
-            for column, name in enumerate((*self.funnel.metrics, self.funnel.mix)):
-                self._know(day, column, _number(fact, name))
+            for column, name in enumerate((*self.funnel.metric_names, self.funnel.mix_entity_name)):
+                self._set_value(day, column, _number(fact, name))
 
-    def _note_weekdays(self, column: int, fact: Mapping[str, Any]) -> None:
+    def _read_weekday_baselines(self, column: int, fact: Mapping[str, Any]) -> None:
         first = Date.fromisoformat(self.dates[0]).weekday()
-        for day in range(WEEK):
-            usual = _number(fact, WEEKDAYS[(first + day) % WEEK])
+        for day in range(DAYS_PER_WEEK):
+            usual = _number(fact, WEEKDAYS[(first + day) % DAYS_PER_WEEK])
             if usual is not None:
-                self._know_usual(day, column, usual)
+                self._set_baseline(day, column, usual)
 
-    def _column(self, fact: Mapping[str, Any]) -> int | None:
+    def _column_of_fact(self, fact: Mapping[str, Any]) -> int | None:
         """Column of what a fact is about, if it names one series."""
         kind, name = fact.get("entity_type"), fact.get("entity_name")
         if isinstance(kind, str) and isinstance(name, str):
-            return self.funnel.columns.get((kind, name))
+            return self.funnel.column_by_entity.get((kind, name))
         names = (fact.get(each) for each in ("entity_name", "metric_name", "series", "name"))
         return next((self._names[name] for name in names if name in self._names), None)
 
-    def _know(self, day: int, column: int, value: float | None) -> None:
+    def _set_value(self, day: int, column: int, value: float | None) -> None:
         if value is not None:
             self.values[day, column] = value
             self.latest.add((day, column))
 
-    def _know_usual(self, day: int, column: int, usual: float) -> None:
-        self._usual[day % WEEK if self._by_weekday else 0, column] = usual
+    def _set_baseline(self, day: int, column: int, baseline: float) -> None:
+        self._usual[day % DAYS_PER_WEEK if self._by_weekday else 0, column] = baseline
 
-    def _complete(self, day: int) -> None:
+    def _derive_values(self, day: int) -> None:
         """What follows from the counts that were told: sums of hours, and rates."""
         funnel = self.funnel
-        hours = [self.hours[day, at] for at in range(HOURS) if (day, at) in self.hours]
-        if len(hours) == HOURS:
+        hours = [self.hours[day, at] for at in range(HOURS_PER_DAY) if (day, at) in self.hours]
+        if len(hours) == HOURS_PER_DAY:
             for stage, counts in enumerate(zip(*hours, strict=True)):
                 self.values.setdefault((day, stage), float(sum(counts)))
             # In raw play nobody looks for what cannot be, but the player.
-            for pair in range(len(funnel.quality_checks) if self.thresholds else 0):
+            for pair in range(len(funnel.quality_check_names) if self.thresholds else 0):
                 excess = sum(max(row[pair + 1] - row[pair], 0) for row in hours)
-                self.values[day, self.share + 1 + pair] = float(excess)
-        for place, (above, below) in enumerate(funnel.rate_stages, start=len(funnel.counts)):
+                self.values[day, self.share_column + 1 + pair] = float(excess)
+        for place, (above, below) in enumerate(
+            funnel.rate_stage_indices, start=len(funnel.count_names)
+        ):
             into, out_of = (self.values.get((day, stage)) for stage in (above, below))
             if into is not None and out_of is not None:
                 rate = round(100.0 * into / (out_of or 1.0), RATE_DECIMALS)
                 self.values.setdefault((day, place), rate)
 
 
-def facts(node: Mapping[str, Any], above: Mapping[str, Any] | None = None) -> Iterator[Any]:
+def iter_facts(node: Mapping[str, Any], above: Mapping[str, Any] | None = None) -> Iterator[Any]:
     """Each mapping of a result, with the plain fields of everything around it.
 
     The lean profile's tables name their columns once; their rows are read as mappings.
     """
-    here = {**(above or {}), **{k: v for k, v in node.items() if not _nested(v)}}
+    here = {**(above or {}), **{k: v for k, v in node.items() if not _is_nested(v)}}
     yield here
     columns = node.get("columns")
     if isinstance(columns, list | tuple):
         for row in node["rows"]:
-            yield from facts(dict(_named(columns, row)), here)
+            yield from iter_facts(dict(_iter_row_fields(columns, row)), here)
         return
     for value in node.values():
-        if not _nested(value):
+        if not _is_nested(value):
             continue
         for each in [value] if isinstance(value, Mapping) else value:
             if isinstance(each, Mapping):
-                yield from facts(each, here)
+                yield from iter_facts(each, here)
 
 
-def _named(columns: Sequence[Any], row: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+def _iter_row_fields(columns: Sequence[Any], row: Sequence[Any]) -> Iterator[tuple[str, Any]]:
     """Fields of a row; a column that is a list names the fields of what the cell holds."""
     for name, value in zip(columns, row, strict=True):
         if isinstance(name, str):
             yield name, value
-        elif value and _nested(value[0]):
-            yield "rows", [dict(_named(name, each)) for each in value]
+        elif value and _is_nested(value[0]):
+            yield "rows", [dict(_iter_row_fields(name, each)) for each in value]
         else:
             yield from zip(name, value, strict=True)
 
 
-def _nested(value: object) -> bool:
+def _is_nested(value: object) -> bool:
     return isinstance(value, Mapping | list | tuple)
 
 
@@ -240,9 +247,9 @@ def _number(fact: Mapping[str, Any], *names: str) -> float | None:
     )
 
 
-def _limits(config: Mapping[str, Any], funnel: Funnel) -> list[float]:
+def _threshold_by_column(config: Mapping[str, Any], funnel: Funnel) -> list[float]:
     """Reporting threshold of each column up to the share, as the opening told them."""
     thresholds = config["thresholds"]
-    counts, rates = len(funnel.counts), len(funnel.rates)
+    counts, rates = len(funnel.count_names), len(funnel.rate_names)
     kinds = [EVENT_COUNT] * counts + [CONVERSION_RATE] * rates + [HOURLY_MIX]
-    return [thresholds[THRESHOLD_NAMES[kind]] for kind in kinds]
+    return [thresholds[PUBLIC_THRESHOLD_NAMES[kind]] for kind in kinds]

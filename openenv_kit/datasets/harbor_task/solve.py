@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 
-def asked(url: str, number: int, method: str, params: dict[str, Any]) -> dict[str, Any]:
+def send_mcp_request(
+    url: str, request_id: int, method: str, params: dict[str, Any]
+) -> dict[str, Any]:
     """Result of one request; a RuntimeError where the server answers with an error."""
-    body = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+    body = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
     headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=120) as response:
@@ -27,9 +29,9 @@ def main() -> None:
     calls = json.loads(Path(__file__).with_name("calls.json").read_text(encoding="utf-8"))
     client = {"name": "solution", "version": "1"}
     opening = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}
-    asked(sys.argv[1], 0, "initialize", opening)
+    send_mcp_request(sys.argv[1], 0, "initialize", opening)
     for number, call in enumerate(calls, start=1):
-        result = asked(sys.argv[1], number, "tools/call", call)
+        result = send_mcp_request(sys.argv[1], number, "tools/call", call)
         print(call["name"], result["content"][0]["text"][:200])
 
 

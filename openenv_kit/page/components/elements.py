@@ -14,7 +14,7 @@ MAX_JSON = 60_000
 """Characters of JSON shown; an answer without a bound would make the page crawl."""
 
 
-def text(value: object) -> str:
+def format_value(value: object) -> str:
     """A value as people read it, escaped: thousands separated, needless decimals cut."""
     if isinstance(value, bool) or value is None:
         return "–" if value is None else ("yes" if value else "no")
@@ -25,16 +25,16 @@ def text(value: object) -> str:
     if isinstance(value, str):
         return escape(value)
     if isinstance(value, list | tuple) and not any(isinstance(v, dict | list) for v in value):
-        return ", ".join(text(each) for each in value) or "–"
+        return ", ".join(format_value(each) for each in value) or "–"
     return escape(json.dumps(value, default=str))
 
 
-def words(name: str) -> str:
+def humanize(name: str) -> str:
     """A name as people read it."""
     return name.replace("_", " ")
 
 
-def day_name(date: str) -> str:
+def format_day(date: str) -> str:
     """`2026-03-03` as `Tue 3 Mar`; other text as it is."""
     try:
         day = Date.fromisoformat(date)
@@ -43,7 +43,7 @@ def day_name(date: str) -> str:
     return f"{day:%a} {day.day} {day:%b}"
 
 
-def button(
+def button_html(
     event: str, value: object, label: str, *, style: str = "", hint: str = "", key: str = ""
 ) -> str:
     """A button inside HTML.
@@ -65,7 +65,7 @@ def button(
     )
 
 
-def table(
+def table_html(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
     caption: str = "",
@@ -74,7 +74,7 @@ def table(
     """A table of ready HTML cells; `numbers` are the columns that are set flush right."""
     right = [' class="num"' if at in numbers else "" for at in range(len(columns))]
     head = "".join(
-        f'<th scope="col"{style}>{escape(words(name))}</th>'
+        f'<th scope="col"{style}>{escape(humanize(name))}</th>'
         for style, name in zip(right, columns, strict=True)
     )
     cells = ((f"<td{s}>{c}</td>" for s, c in zip(right, row, strict=True)) for row in rows)
@@ -88,29 +88,30 @@ def table(
     )
 
 
-def facts(
-    pairs: Mapping[str, Any], shown: Callable[[str, Any], str] = lambda _, value: text(value)
+def facts_html(
+    pairs: Mapping[str, Any],
+    format_item: Callable[[str, Any], str] = lambda _, value: format_value(value),
 ) -> str:
     """Names and values, one pair a line; `shown` writes a value, given its name."""
     lines = "".join(
         f'<div class="{"wide" if isinstance(value, list | tuple) else ""}">'
-        f"<dt>{escape(words(name))}</dt><dd>{shown(name, value)}</dd></div>"
+        f"<dt>{escape(humanize(name))}</dt><dd>{format_item(name, value)}</dd></div>"
         for name, value in pairs.items()
     )
     return f'<dl class="mt-facts">{lines}</dl>'
 
 
-def note(message: str, kind: str = "") -> str:
+def note_html(message: str, kind: str = "") -> str:
     """One sentence in a quiet box; kind is "", "good" or "bad"."""
     return f'<p class="mt-note {kind}">{escape(message)}</p>' if message else ""
 
 
-def hint(message: str) -> str:
+def hint_html(message: str) -> str:
     """What an empty place says."""
     return f'<p class="mt-hint">{escape(message)}</p>'
 
 
-def heading(title: str, below: str = "") -> str:
+def heading_html(title: str, below: str = "") -> str:
     """Title of a part of the page."""
     line = f"<p>{escape(below)}</p>" if below else ""
     return f'<div class="mt-heading"><h2>{escape(title)}</h2>{line}</div>'
@@ -128,12 +129,12 @@ def json_html(value: Any, title: str = "JSON, as a model reads it") -> str:
     )
 
 
-def parts_html(score: str) -> str:
+def score_components_html(score: str) -> str:
     """A fold with the HTML of what a score is made of."""
     return f"<details><summary>What the score is made of</summary>{score}</details>"
 
 
-def bar(label: str, share: float, value: str) -> str:
+def bar_html(label: str, share: float, value: str) -> str:
     """A labelled bar; `share` in [0, 1] is its length."""
     width = 100.0 * min(max(share, 0.0), 1.0)
     return (

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from openenv_kit.errors import InvalidValueError, ToolArgumentError, echo
-from openenv_kit.page.components.elements import words
+from openenv_kit.errors import InvalidValueError, ToolArgumentError, truncated_repr
+from openenv_kit.page.components.elements import humanize
 
 Schema = Mapping[str, Any]
 
@@ -22,8 +22,8 @@ def form_html(
     event: str,
     label: str,
     parameters: Schema,
-    known: Mapping[str, Any] | None = None,
-    suggested: Mapping[str, Sequence[str]] | None = None,
+    initial_values: Mapping[str, Any] | None = None,
+    suggestions: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """A form with a button.
 
@@ -32,28 +32,28 @@ def form_html(
         event: of the bridge, as which they come back: a JSON list of name and values by field.
         label: of the button.
         parameters: JSON Schema of an object.
-        known: values that fields begin with.
-        suggested: what a field may be filled with, by its name.
+        initial_values: values that fields begin with.
+        suggestions: what a field may be filled with, by its name.
     """
     required = parameters.get("required", ())
     fields = "".join(
-        _field(
+        _field_html(
             each,
-            plain(schema),
+            without_null_type(schema),
             each in required,
-            (known or {}).get(each),
-            (suggested or {}).get(each, ()),
+            (initial_values or {}).get(each),
+            (suggestions or {}).get(each, ()),
         )
         for each, schema in parameters.get("properties", {}).items()
     )
     return (
-        f'<div class="mt-form" role="group" aria-label="{escape(words(name))}" '
+        f'<div class="mt-form" role="group" aria-label="{escape(humanize(name))}" '
         f'data-form="{escape(name)}">{fields}<button type="button" class="mt-btn" '
         f'data-send="{event}">{escape(label)}</button></div>'
     )
 
 
-def plain(schema: Schema) -> Schema:
+def without_null_type(schema: Schema) -> Schema:
     """A schema without the wrapping that lets it be null."""
     inner: Schema = next(
         (each for each in schema.get("anyOf", ()) if each.get("type") != "null"), {}
@@ -61,7 +61,7 @@ def plain(schema: Schema) -> Schema:
     return {**inner, **schema}
 
 
-def _field(
+def _field_html(
     name: str, schema: Schema, required: bool, known: object, suggested: Sequence[str]
 ) -> str:
     value = known if known is not None else schema.get("default")
@@ -73,12 +73,12 @@ def _field(
     if options:
         made = "".join(
             f'<option value="{escape(each)}"{" selected" if each == str(value) else ""}>'
-            f"{escape(words(each))}</option>"
+            f"{escape(humanize(each))}</option>"
             for each in [*([] if required else [""]), *options]
         )
         field = f"<select {shared}>{made}</select>"
     elif schema.get("type") in ("array", "object") or not schema.get("type"):
-        shown = json.dumps(value, indent=1) if value else _example(schema) if required else ""
+        shown = json.dumps(value, indent=1) if value else _example_json(schema) if required else ""
         field = f'<textarea rows="3" {shared}>{escape(shown)}</textarea>'
     else:
         listed = f"list-{name}"
@@ -91,12 +91,12 @@ def _field(
     ends = {"at least": schema.get("minimum"), "at most": schema.get("maximum")}
     notes = [str(schema["description"])] if schema.get("description") else []
     notes += [f"{end} {bound:g}" for end, bound in ends.items() if isinstance(bound, int | float)]
-    label = words(name) + ("" if required else " (optional)")
+    label = humanize(name) + ("" if required else " (optional)")
     hint = f"<small>{escape('; '.join(notes))}</small>" if notes else ""
     return f"<label><span>{escape(label)}</span>{field}{hint}</label>"
 
 
-def arguments_of(parameters: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
+def arguments_from_form(parameters: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments from what a form sent; fields that were left empty are not among them.
 
     Raises:
@@ -109,11 +109,11 @@ def arguments_of(parameters: Schema, values: Mapping[str, Any]) -> dict[str, Any
         if isinstance(value, str):
             value = value.strip()
         if value not in ("", None):
-            found[name] = _read(name, plain(schema), value)
+            found[name] = _parse_field_value(name, without_null_type(schema), value)
     return found
 
 
-def _read(name: str, schema: Schema, value: Any) -> Any:
+def _parse_field_value(name: str, schema: Schema, value: Any) -> Any:
     kind = schema.get("type")
     if not isinstance(value, str) or "enum" in schema or kind == "string":
         return value
@@ -128,10 +128,10 @@ def _read(name: str, schema: Schema, value: Any) -> Any:
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
-        raise ToolArgumentError(f"{name} is {echo(value)}; allowed: JSON.") from None
+        raise ToolArgumentError(f"{name} is {truncated_repr(value)}; allowed: JSON.") from None
 
 
-def _example(schema: Schema) -> str:
+def _example_json(schema: Schema) -> str:
     """A smallest example: of an object its required fields and its numbers."""
     item = schema.get("items", {}) if schema.get("type") == "array" else schema
     made = {
@@ -142,7 +142,7 @@ def _example(schema: Schema) -> str:
     return json.dumps([made] if schema.get("type") == "array" else made, indent=1)
 
 
-def sent(text: object) -> tuple[str, dict[str, Any]]:
+def parse_form_event(text: object) -> tuple[str, dict[str, Any]]:
     """Name and values of a form, as the page's script sends them; a call past it may hold anything.
 
     Raises:

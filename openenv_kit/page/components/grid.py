@@ -16,7 +16,7 @@ GLYPHS = {MATCHED: "✓", WRONG: "≠", ECHO: "↩", EXTRA: "×", MISSING: "?"}
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """One cell.
 
     Attributes:
@@ -26,7 +26,7 @@ class Cell:
         known: what is known of it, in words.
         say: what else it says.
         mark: a verdict, or `+` for a row of the report.
-        now: whether it is known from the last call.
+        is_new: whether it is known from the last call.
     """
 
     style: str = ""
@@ -34,11 +34,11 @@ class Cell:
     known: str = ""
     say: str = ""
     mark: str = ""
-    now: bool = False
+    is_new: bool = False
 
 
 @dataclass(frozen=True)
-class Head:
+class GridColumn:
     """A column.
 
     Attributes:
@@ -57,49 +57,59 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Line:
+class GridRow:
     """A line: its part of a place, its label, its cells, and how deep it is set in."""
 
     key: str
     label: str
-    cells: Sequence[Cell]
+    cells: Sequence[GridCell]
     depth: int = 0
 
 
-def level(size: float, steps: Sequence[float]) -> str:
+def deviation_class(size: float, thresholds: Sequence[float]) -> str:
     """Class of a cell: `a0`, `a1` for what is small, else `u` or `d` by direction, from 2 to 5."""
-    found = sum(abs(size) >= step for step in steps)
+    found = sum(abs(size) >= step for step in thresholds)
     return f"a{found}" if found < 2 else f"{'u' if size > 0 else 'd'}{found}"
 
 
-def style_of(kind: str) -> str:
+def verdict_class(kind: str) -> str:
     """Class of what is drawn in the colour of a verdict."""
     return f"v-{kind.split()[0]}"
 
 
 def grid_html(
-    lead: str, name: str, heads: Sequence[Head], lines: Sequence[Line], place: str = ""
+    summary: str,
+    name: str,
+    grid_columns: Sequence[GridColumn],
+    rows: Sequence[GridRow],
+    selection: str = "",
 ) -> str:
     """The grid, what it shows, and what the cell in hand says.
 
     Args:
-        lead: above it, in a sentence.
+        summary: above it, in a sentence.
         name: of the table, for who cannot see it.
-        heads: columns.
-        lines: as many cells each.
-        place: what is selected, as `line/column`.
+        grid_columns: columns.
+        rows: as many cells each.
+        selection: what is selected, as `line/column`.
     """
     columns = "".join(
         f'<th scope="col" class="{each.style}" data-col="{escape(each.key)}" '
         f'aria-label="{escape(each.label)}"><span>'
         f"{f'<small>{escape(each.small)}</small>' if each.small else ''}{escape(each.shown)}"
         "</span></th>"
-        for each in heads
+        for each in grid_columns
     )
-    walked = place if any(_holds(line, heads, place) for line in lines) else ""
-    body = "".join(_line_html(line, heads, walked, first=at == 0) for at, line in enumerate(lines))
+    walked = (
+        selection
+        if any(_is_selection_in_row(line, grid_columns, selection) for line in rows)
+        else ""
+    )
+    body = "".join(
+        _row_html(line, grid_columns, walked, first=at == 0) for at, line in enumerate(rows)
+    )
     return (
-        f'<section class="mt-hero"><p class="mt-lead">{escape(lead)}</p>'
+        f'<section class="mt-hero"><p class="mt-lead">{escape(summary)}</p>'
         '<div class="mt-scroll mt-mapped">'
         f'<table class="mt-map" role="grid" aria-label="{escape(name)}"><thead><tr>'
         f'<td class="corner"></td>{columns}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -107,17 +117,17 @@ def grid_html(
     )
 
 
-def _holds(line: Line, heads: Sequence[Head], place: str) -> bool:
+def _is_selection_in_row(line: GridRow, heads: Sequence[GridColumn], place: str) -> bool:
     key, _, column = place.rpartition("/")
     return line.key == key and any(each.key == column for each in heads)
 
 
-def _line_html(line: Line, heads: Sequence[Head], place: str, *, first: bool) -> str:
+def _row_html(line: GridRow, heads: Sequence[GridColumn], place: str, *, first: bool) -> str:
     cells = ""
     for at, (head, each) in enumerate(zip(heads, line.cells, strict=True)):
         here = place == f"{line.key}/{head.key}"
         style = " ".join(
-            filter(None, (each.style, "now" if each.now else "", "at" if here else ""))
+            filter(None, (each.style, "now" if each.is_new else "", "at" if here else ""))
         )
         more = f' class="{style}"' if style else ""
         more += ' tabindex="0"' if here or (first and at == 0 and not place) else ""
@@ -125,7 +135,7 @@ def _line_html(line: Line, heads: Sequence[Head], place: str, *, first: bool) ->
         more += f' data-say="{escape(each.say)}"' if each.say else ""
         mark = ""
         if each.mark in GLYPHS:
-            mark = f'<b class="{style_of(each.mark)}">{GLYPHS[each.mark]}</b>'
+            mark = f'<b class="{verdict_class(each.mark)}">{GLYPHS[each.mark]}</b>'
         elif each.mark:
             mark = "<i></i>"
         cells += f"<td{more}>{each.shown}{mark}</td>"
@@ -134,21 +144,23 @@ def _line_html(line: Line, heads: Sequence[Head], place: str, *, first: bool) ->
     return f'<tr data-row="{escape(line.key)}">{label}{cells}</tr>'
 
 
-def legend_html(steps: Sequence[str], unit: str, signs: Sequence[tuple[str, str, str]] = ()) -> str:
+def legend_html(
+    thresholds: Sequence[str], unit: str, signs: Sequence[tuple[str, str, str]] = ()
+) -> str:
     """What colours and signs mean.
 
     Args:
-        steps: five sizes at which a cell takes the next colour.
+        thresholds: five sizes at which a cell takes the next colour.
         unit: of them.
         signs: class, sign and meaning of what else is drawn.
     """
     ramp = [*(("d", at) for at in (5, 4, 3, 2)), ("a", 1), ("a", 0)]
     ramp += [("a", 1), *(("u", at) for at in (2, 3, 4, 5))]
     swatches = "".join(
-        f'<i class="{side}{at}" aria-hidden="true">{steps[at - 1] if at else 0}</i>'
+        f'<i class="{side}{at}" aria-hidden="true">{thresholds[at - 1] if at else 0}</i>'
         for side, at in ramp
     )
-    said = f"below the usual, above it; from {', '.join(steps)} {unit}"
+    said = f"below the usual, above it; from {', '.join(thresholds)} {unit}"
     items = [
         f'<li class="ramp">below {swatches} above, {unit}<span class="mt-unseen">{said}</span></li>'
     ]

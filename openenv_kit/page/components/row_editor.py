@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal
 
-from openenv_kit.page.components.elements import button, words
+from openenv_kit.page.components.elements import button_html, humanize
 
-Row = dict[str, Any]
+EditorRow = dict[str, Any]
 Choices = Sequence[tuple[str, str]]
 """Options of a drop-down, each as (label, value)."""
 MAX_ROWS = 200
-MAX_TYPED = 200
+MAX_CELL_CHARACTERS = 200
 """Longest text of a cell that is kept, in characters."""
 
 
 @dataclass(frozen=True)
-class Column:
+class EditorColumn:
     """One field of every row.
 
     Attributes:
@@ -41,19 +41,21 @@ class Column:
     kind: Literal["text", "number"] = "text"
 
 
-def editor_html(event: str, columns: Sequence[Column], rows: Sequence[Row], caption: str) -> str:
+def editor_html(
+    event: str, columns: Sequence[EditorColumn], rows: Sequence[EditorRow], caption: str
+) -> str:
     """The rows as inputs, with buttons that delete and add one.
 
     Args:
-        event: of the bridge, as which every change comes back; see `edited`.
+        event: of the bridge, as which every change comes back; see `apply_row_edit`.
         columns: the fields, from left to right.
         rows: by field; a value that no drop-down offers is shown as it is.
         caption: what the table is called.
     """
     head = "".join(f'<th scope="col">{escape(each.label)}</th>' for each in columns)
     body = "".join(
-        f"<tr><td>{_button(event, at, 'drop', '✕', f'Delete row {at + 1}')}</td>"
-        + "".join(f"<td>{_input(event, at, each, row)}</td>" for each in columns)
+        f"<tr><td>{_edit_button_html(event, at, 'drop', '✕', f'Delete row {at + 1}')}</td>"
+        + "".join(f"<td>{_cell_input_html(event, at, each, row)}</td>" for each in columns)
         + "</tr>"
         for at, row in enumerate(rows)
     )
@@ -62,18 +64,18 @@ def editor_html(event: str, columns: Sequence[Column], rows: Sequence[Row], capt
         f'<div class="mt-scroll" tabindex="0" role="region" aria-label="{name}">'
         f'<table class="mt-table mt-editor">'
         f'<thead><tr><th scope="col"><span class="mt-unseen">delete</span></th>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>{_button(event, len(rows), 'add', 'Add a row')}"
+        f"<tbody>{body}</tbody></table></div>{_edit_button_html(event, len(rows), 'add', 'Add a row')}"
     )
 
 
-def _button(event: str, at: int, deed: str, label: str, hint: str = "") -> str:
-    return button(event, json.dumps([at, "", deed]), label, hint=hint)
+def _edit_button_html(event: str, at: int, operation: str, label: str, hint: str = "") -> str:
+    return button_html(event, json.dumps([at, "", operation]), label, hint=hint)
 
 
-def _input(event: str, at: int, column: Column, row: Row) -> str:
+def _cell_input_html(event: str, at: int, column: EditorColumn, row: EditorRow) -> str:
     value = row.get(column.name, "")
     shown = value if isinstance(value, str) else repr(value)
-    label = f"{words(column.name)}, row {at + 1}"
+    label = f"{humanize(column.name)}, row {at + 1}"
     shared = (
         f'data-edit="{event}" data-key="{event}-{at}-{column.name}" data-at="{at}" '
         f'data-field="{column.name}" aria-label="{escape(label)}"'
@@ -83,14 +85,14 @@ def _input(event: str, at: int, column: Column, row: Row) -> str:
         return f'<input type="{column.kind}"{step} {shared} value="{escape(shown)}">'
     known = [*column.choices, *(each for some in column.groups.values() for each in some)]
     strange = [] if shown in ("", *(value for _, value in known)) else [(shown, shown)]
-    options = _options([("–", ""), *strange, *column.choices], shown) + "".join(
-        f'<optgroup label="{escape(name)}">{_options(some, shown)}</optgroup>'
+    options = _options_html([("–", ""), *strange, *column.choices], shown) + "".join(
+        f'<optgroup label="{escape(name)}">{_options_html(some, shown)}</optgroup>'
         for name, some in column.groups.items()
     )
     return f"<select {shared}>{options}</select>"
 
 
-def _options(choices: Choices, chosen: str) -> str:
+def _options_html(choices: Choices, chosen: str) -> str:
     return "".join(
         f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>'
         f"{escape(label)}</option>"
@@ -98,7 +100,9 @@ def _options(choices: Choices, chosen: str) -> str:
     )
 
 
-def edited(rows: Sequence[Row], columns: Sequence[Column], change: object) -> tuple[list[Row], int]:
+def apply_row_edit(
+    rows: Sequence[EditorRow], columns: Sequence[EditorColumn], change: object
+) -> tuple[list[EditorRow], int]:
     """The rows after one change, and the place of the row that it was made in.
 
     Args:
@@ -119,6 +123,6 @@ def edited(rows: Sequence[Row], columns: Sequence[Column], change: object) -> tu
     if not name and value == "drop":
         return [row for place, row in enumerate(rows) if place != at], at
     if name in [each.name for each in columns]:
-        row = {**rows[at], name: value.strip()[:MAX_TYPED]}
+        row = {**rows[at], name: value.strip()[:MAX_CELL_CHARACTERS]}
         return [*rows[:at], row, *rows[at + 1 :]], at
     return list(rows), -1

@@ -6,55 +6,70 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from openenv_kit.page.components.elements import MAX_TABLE_ROWS, facts, note, table, text, words
+from openenv_kit.page.components.elements import (
+    MAX_TABLE_ROWS,
+    facts_html,
+    format_value,
+    humanize,
+    note_html,
+    table_html,
+)
 
 LONG_TEXT = 120
 """Characters from which a text gets a paragraph of its own."""
 
-Cell = Callable[[str, Any, Mapping[str, Any]], str]
+CellFormatter = Callable[[str, Any, Mapping[str, Any]], str]
 """HTML of a value, given its name and the row or result that it is in."""
 
 
-def result_html(result: Mapping[str, Any], cell: Cell = lambda _, value, __: text(value)) -> str:
+def result_html(
+    result: Mapping[str, Any], format_cell: CellFormatter = lambda _, value, __: format_value(value)
+) -> str:
     """Everything in an answer that reads better than its JSON.
 
     Args:
         result: what a tool returned.
-        cell: writes its values.
+        format_cell: writes its values.
     """
     plain, html = {}, ""
     for name, value in result.items():
         if isinstance(value, str) and (len(value) > LONG_TEXT or "\n" in value):
-            html += f"<p>{escape(words(name))}</p><blockquote>{escape(value)}</blockquote>"
+            html += f"<p>{escape(humanize(name))}</p><blockquote>{escape(value)}</blockquote>"
         elif isinstance(value, Mapping):
-            html += f"<p>{escape(words(name))}</p>{result_html(value, cell)}"
-        elif _is_rows(value):
-            html += _rows_table(value, name, cell)
+            html += f"<p>{escape(humanize(name))}</p>{result_html(value, format_cell)}"
+        elif _is_list_of_mappings(value):
+            html += _rows_table_html(value, name, format_cell)
         else:
             plain[name] = value
-    shown = facts(plain, lambda name, value: cell(name, value, plain)) if plain else ""
-    return shown + html or note("The result is empty.")
+    shown = facts_html(plain, lambda name, value: format_cell(name, value, plain)) if plain else ""
+    return shown + html or note_html("The result is empty.")
 
 
-def _rows_table(rows: Sequence[Mapping[str, Any]], caption: str, cell: Cell) -> str:
+def _rows_table_html(
+    rows: Sequence[Mapping[str, Any]], caption: str, format_cell: CellFormatter
+) -> str:
     """A table of rows; lists inside a row get a table of their own below."""
-    columns = list(dict.fromkeys(key for row in rows for key in row if not _is_rows(row[key])))
+    columns = list(
+        dict.fromkeys(key for row in rows for key in row if not _is_list_of_mappings(row[key]))
+    )
     numbers = [
         index
         for index, column in enumerate(columns)
         if all(isinstance(row.get(column, 0), int | float) for row in rows)
     ]
     shown = rows[:MAX_TABLE_ROWS]
-    lines = [[cell(column, row.get(column), row) for column in columns] for row in shown]
-    html = table(columns, lines, f"{words(caption)} ({len(rows)})", numbers)
+    lines = [[format_cell(column, row.get(column), row) for column in columns] for row in shown]
+    html = table_html(columns, lines, f"{humanize(caption)} ({len(rows)})", numbers)
     if len(rows) > len(shown):
-        html += note(f"{len(rows) - len(shown)} more in the JSON.")
+        html += note_html(f"{len(rows) - len(shown)} more in the JSON.")
     for row in shown:
         head = next((str(row[key]) for key in row if key.endswith("name")), "")
-        inner = {key: value for key, value in row.items() if _is_rows(value)}
-        html += "".join(_rows_table(v, f"{head} {key}".strip(), cell) for key, v in inner.items())
+        inner = {key: value for key, value in row.items() if _is_list_of_mappings(value)}
+        html += "".join(
+            _rows_table_html(v, f"{head} {key}".strip(), format_cell) for key, v in inner.items()
+        )
     return html
 
 
-def _is_rows(value: Any) -> bool:
+def _is_list_of_mappings(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(v, Mapping) for v in value)

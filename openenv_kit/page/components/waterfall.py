@@ -8,7 +8,7 @@ from html import escape
 
 
 @dataclass(frozen=True)
-class Part:
+class ScorePart:
     """One step of the way to the score.
 
     Attributes:
@@ -22,7 +22,7 @@ class Part:
     why: str
 
 
-def waterfall_html(parts: Iterable[Part], total: float, why: str = "") -> str:
+def waterfall_html(parts: Iterable[ScorePart], total: float, why: str = "") -> str:
     """The parts from top to bottom, each bar beginning where the one above ended, then the score.
 
     Args:
@@ -36,12 +36,12 @@ def waterfall_html(parts: Iterable[Part], total: float, why: str = "") -> str:
         level += each.change
         kind = "taken" if each.change < 0 else "added"
         sign = "−" if each.change < 0 else "+"
-        lines += _line(each.label, ends, f"{sign}{abs(each.change):.4f}", each.why, kind)
-    lines += _line("score", (0.0, total), f"{total:.4f}", why, "total")
+        lines += _part_html(each.label, ends, f"{sign}{abs(each.change):.4f}", each.why, kind)
+    lines += _part_html("score", (0.0, total), f"{total:.4f}", why, "total")
     return f'<ol class="mt-fall">{lines}</ol>'
 
 
-def _line(label: str, ends: Sequence[float], value: str, why: str, kind: str) -> str:
+def _part_html(label: str, ends: Sequence[float], value: str, why: str, kind: str) -> str:
     left, right = (100.0 * min(max(end, 0.0), 1.0) for end in ends)
     said = f"<p>{escape(why)}</p>" if why else ""
     return (

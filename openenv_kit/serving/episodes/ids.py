@@ -12,34 +12,44 @@ import uuid
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from openenv_kit.errors import InvalidValueError, echo
+from openenv_kit.errors import InvalidValueError, truncated_repr
 from openenv_kit.unencodable_text import is_encodable
 
 TRAINER, PLAYER = "trainer", "player"
 """Roles; the gate puts one into a request's state where tokens are set."""
 
-OWN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I)
+SERVER_EPISODE_ID_PATTERN = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I
+)
 """Ids that this server gives out: UUIDs of the version for private use, which no client makes."""
 
 
-PLAYER_PREFIX = "pl-"
+PLAYER_ID_PREFIX = "pl-"
 """What every player's handle begins with, and no name of an episode."""
 
-MAX_ID = 64
+MAX_ID_LENGTH = 64
 """Longest name of an episode or of a request, in characters."""
 
 
-def check_episode_id(given: object) -> None:
+def check_episode_id(episode_id: object) -> None:
     """Raise an InvalidValueError for a name that cannot be one.
 
     What looks like a player's handle is not a name: whoever reads the outcome under the handle
     would read that of somebody else's episode.
     """
-    if not (isinstance(given, str) and 0 < len(given) <= MAX_ID and is_encodable(given)):
-        raise InvalidValueError("episode_id", given, f"text of 1 to {MAX_ID} characters")
-    if given.strip().lower().startswith(PLAYER_PREFIX):
-        allowed = f"a name that does not begin with {PLAYER_PREFIX}, as the handles of players do"
-        raise InvalidValueError("episode_id", given, allowed)
+    if not (
+        isinstance(episode_id, str)
+        and 0 < len(episode_id) <= MAX_ID_LENGTH
+        and is_encodable(episode_id)
+    ):
+        raise InvalidValueError(
+            "episode_id", episode_id, f"text of 1 to {MAX_ID_LENGTH} characters"
+        )
+    if episode_id.strip().lower().startswith(PLAYER_ID_PREFIX):
+        allowed = (
+            f"a name that does not begin with {PLAYER_ID_PREFIX}, as the handles of players do"
+        )
+        raise InvalidValueError("episode_id", episode_id, allowed)
 
 
 def new_episode_id() -> str:
@@ -50,21 +60,21 @@ def new_episode_id() -> str:
 
 def new_player_id() -> str:
     """A handle for the player of an episode, 128 random bits."""
-    return f"{PLAYER_PREFIX}{secrets.token_hex(16)}"
+    return f"{PLAYER_ID_PREFIX}{secrets.token_hex(16)}"
 
 
-class Handle(NamedTuple):
+class EpisodeAccess(NamedTuple):
     """What a caller holds of a stored episode.
 
     Attributes:
         episode_id: which one.
         player_id: of a player; must still be the episode's.
-        claim: generation under which a connection took the episode; must still be the episode's.
+        lease_id: generation under which a connection took the episode; must still be the episode's.
     """
 
     episode_id: str
     player_id: str = ""
-    claim: str = ""
+    lease_id: str = ""
 
 
 class EpisodeGoneError(LookupError):
@@ -74,9 +84,13 @@ class EpisodeGoneError(LookupError):
 class UnknownEpisodeError(EpisodeGoneError):
     """No episode of that id is stored."""
 
-    def __init__(self, given: str, ttl_s: float, *, player: bool = False) -> None:
-        shown = given if len(given) <= 80 else f"{given[:79]}…"
-        what = f"No episode for the player id {echo(shown)}" if player else f"No episode {shown!r}"
+    def __init__(self, requested_id: str, ttl_s: float, *, is_player_id: bool = False) -> None:
+        shown = requested_id if len(requested_id) <= 80 else f"{requested_id[:79]}…"
+        what = (
+            f"No episode for the player id {truncated_repr(shown)}"
+            if is_player_id
+            else f"No episode {shown!r}"
+        )
         super().__init__(
             f"{what}: the id is unknown, or the episode was not used for {ttl_s:g} s "
             "and is gone. Start one with POST /reset."
@@ -89,11 +103,21 @@ class OutdatedEpisodeError(UnknownEpisodeError):
     Played again here it might become another episode, so it is not.
     """
 
-    def __init__(self, handle: Handle, then: Mapping[str, str], now: Mapping[str, str]) -> None:
-        given = echo(handle.player_id or handle.episode_id)
-        names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    def __init__(
+        self,
+        access: EpisodeAccess,
+        versions_at_start: Mapping[str, str],
+        current_versions: Mapping[str, str],
+    ) -> None:
+        given = truncated_repr(access.player_id or access.episode_id)
+        names = sorted(
+            name
+            for name in {*versions_at_start, *current_versions}
+            if versions_at_start.get(name) != current_versions.get(name)
+        )
         changes = ", ".join(
-            f"{name} {then.get(name, 'none')} (here {now.get(name, 'none')})" for name in names
+            f"{name} {versions_at_start.get(name, 'none')} (here {current_versions.get(name, 'none')})"
+            for name in names
         )
         LookupError.__init__(
             self,
@@ -106,23 +130,23 @@ class OutdatedEpisodeError(UnknownEpisodeError):
 class EpisodeClosedError(EpisodeGoneError):
     """It was closed, and nothing can be added."""
 
-    def __init__(self, handle: Handle) -> None:
-        given = echo(handle.player_id or handle.episode_id)
+    def __init__(self, access: EpisodeAccess) -> None:
+        given = truncated_repr(access.player_id or access.episode_id)
         super().__init__(f"The episode of {given} was closed: no further step can be taken.")
 
 
 class UnreadableEpisodeError(EpisodeGoneError):
     """The episode is stored, but its record cannot be played again."""
 
-    def __init__(self, handle: Handle, reason: str) -> None:
-        given = echo(handle.player_id or handle.episode_id)
+    def __init__(self, access: EpisodeAccess, reason: str) -> None:
+        given = truncated_repr(access.player_id or access.episode_id)
         super().__init__(
             f"The stored episode of {given} cannot be played again ({reason.rstrip('.')}). Other "
             "episodes are not affected. Start a new one with POST /reset."
         )
 
 
-class TakenOverError(EpisodeGoneError):
+class EpisodeResumedElsewhereError(EpisodeGoneError):
     """Another connection resumed the episode, or it was started over."""
 
     def __init__(self) -> None:
@@ -132,5 +156,5 @@ class TakenOverError(EpisodeGoneError):
 class EpisodeTooLongError(ValueError):
     """The actions of an episode take more room than it has."""
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"The actions of an episode may have {most} bytes in all.")
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"The actions of an episode may have {max_bytes} bytes in all.")

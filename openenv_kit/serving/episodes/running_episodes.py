@@ -51,8 +51,8 @@ class RunningEpisode:
         level: its level; None where that is not told.
         player_id: its player's handle, by which the store finds it.
         is_stored: whether it is played in the store, and outlives its connection.
-        steps: taken so far.
-        started_s, used_s: when it was started and used last (monotonic).
+        step_count: taken so far.
+        started_s, last_used_s: when it was started and used last (monotonic).
     """
 
     key: EpisodeKey
@@ -60,13 +60,13 @@ class RunningEpisode:
     level: str | None = None
     player_id: str = ""
     is_stored: bool = True
-    steps: int = 0
+    step_count: int = 0
     started_s: float = field(default_factory=time.monotonic)
-    used_s: float = field(default_factory=time.monotonic)
+    last_used_s: float = field(default_factory=time.monotonic)
 
-    def count_step(self, steps: int) -> None:
+    def update_step_count(self, step_count: int) -> None:
         """Note that so many steps were taken by now."""
-        self.steps, self.used_s = steps, time.monotonic()
+        self.step_count, self.last_used_s = step_count, time.monotonic()
 
 
 class RunningEpisodes:
@@ -82,32 +82,38 @@ class RunningEpisodes:
         """Return the episode of that key; None where this worker plays none."""
         return self._by_key.get(key)
 
-    def start(self, episode: RunningEpisode) -> None:
+    def register_start(self, episode: RunningEpisode) -> None:
         """Note the start of an episode, and the end of one that it starts over."""
-        self.end(self.find(episode.key), EndReason.RESTARTED)
+        self.register_end(self.find(episode.key), EndReason.RESTARTED)
         self._by_key[episode.key] = episode
         metrics.EPISODES_STARTED.labels(episode.key.environment, episode.transport).inc()
-        logger.info("episode started", extra=_fields(episode))
+        logger.info("episode started", extra=_log_fields(episode))
 
-    def has(self, episode: RunningEpisode | None) -> bool:
+    def contains(self, episode: RunningEpisode | None) -> bool:
         """Return whether an episode is still among them."""
         return episode is not None and self.find(episode.key) is episode
 
-    def resume(self, episode: RunningEpisode, *, by_client: bool) -> RunningEpisode:
+    def register_resume(
+        self, episode: RunningEpisode, *, is_client_request: bool
+    ) -> RunningEpisode:
         """Return this worker's entry of an episode that was started before, made where needed.
 
         Args:
             episode: the entry, where there is none yet.
-            by_client: whether a client asked to resume it; else only the worker has changed.
+            is_client_request: whether a client asked to resume it; else only the worker has changed.
         """
         found = self._by_key.setdefault(episode.key, episode)
         if found is episode:
-            level = logging.INFO if by_client else logging.DEBUG
-            logger.log(level, "episode resumed", extra=_fields(episode) | {"steps": episode.steps})
-        found.used_s = time.monotonic()
+            level = logging.INFO if is_client_request else logging.DEBUG
+            logger.log(
+                level, "episode resumed", extra=_log_fields(episode) | {"steps": episode.step_count}
+            )
+        found.last_used_s = time.monotonic()
         return found
 
-    def end(self, episode: RunningEpisode | None, reason: str, score: float | None = None) -> None:
+    def register_end(
+        self, episode: RunningEpisode | None, reason: str, score: float | None = None
+    ) -> None:
         """Note the end of an episode; of one that ended before nothing is noted.
 
         Args:
@@ -115,46 +121,46 @@ class RunningEpisodes:
             reason: why.
             score: its final score; None where it has none.
         """
-        if episode is None or not self.has(episode):
+        if episode is None or not self.contains(episode):
             return
-        self.forget(episode)
+        self.remove(episode)
         duration_s = round(time.monotonic() - episode.started_s, 3)
         metrics.EPISODES_ENDED.labels(episode.key.environment, episode.transport, reason).inc()
-        more = {"steps": episode.steps, "score": score, "duration_s": duration_s}
-        logger.info("episode ended", extra={**_fields(episode), **more, "reason": reason})
+        more = {"steps": episode.step_count, "score": score, "duration_s": duration_s}
+        logger.info("episode ended", extra={**_log_fields(episode), **more, "reason": reason})
 
-    def forget(self, episode: RunningEpisode) -> None:
+    def remove(self, episode: RunningEpisode) -> None:
         """Drop an episode that another worker goes on with."""
-        if self.has(episode):
+        if self.contains(episode):
             del self._by_key[episode.key]
 
     def count_in_use(self, within_s: float) -> int:
         """Return how many are played on an open connection, or were used within some seconds."""
         since = time.monotonic() - within_s
-        return sum(not each.is_stored or each.used_s >= since for each in self)
+        return sum(not each.is_stored or each.last_used_s >= since for each in self)
 
-    async def end_expired(self, store: EpisodeStore, ttl_s: float) -> None:
+    async def end_expired_episodes(self, store: EpisodeStore, ttl_s: float) -> None:
         """Note the end of stored episodes that nobody used for so long, here or elsewhere."""
         since = time.monotonic() - ttl_s
         for episode in self:
-            if episode.is_stored and episode.used_s < since:
-                if await store.find(episode.player_id) is None:
-                    self.end(episode, EndReason.EXPIRED)
+            if episode.is_stored and episode.last_used_s < since:
+                if await store.find_by_player(episode.player_id) is None:
+                    self.register_end(episode, EndReason.EXPIRED)
                 else:
-                    self.forget(episode)
+                    self.remove(episode)
 
 
-RUNNING = RunningEpisodes()
+RUNNING_EPISODES = RunningEpisodes()
 
 
-def level_of(environment: Environment, arguments: Mapping[str, Any]) -> str | None:
+def level_of(environment: Environment, reset_arguments: Mapping[str, Any]) -> str | None:
     """Return the level of a reset's episode; None for a sealed task, or where there is none."""
-    if is_sealed_split(arguments.get("split")):
+    if is_sealed_split(reset_arguments.get("split")):
         return None
-    return environment.groups(arguments).get("level")
+    return environment.result_labels(reset_arguments).get("level")
 
 
-def _fields(episode: RunningEpisode) -> dict[str, Any]:
+def _log_fields(episode: RunningEpisode) -> dict[str, Any]:
     environment, episode_id = episode.key
     return {
         "episode_id": episode_id,

@@ -16,45 +16,45 @@ from openenv_kit.environment import ERROR, Environment, Reply, get_environment
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving import logs, messages
 from openenv_kit.serving.episodes.ids import (
-    OWN_ID,
+    SERVER_EPISODE_ID_PATTERN,
+    EpisodeAccess,
     EpisodeClosedError,
+    EpisodeResumedElsewhereError,
     EpisodeTooLongError,
-    Handle,
     OutdatedEpisodeError,
-    TakenOverError,
     UnknownEpisodeError,
     UnreadableEpisodeError,
 )
 from openenv_kit.serving.episodes.live_episode import (
     MAX_RECORD_BYTES,
-    Drawn,
-    Play,
+    AssignedTask,
+    LiveEpisode,
     ReplayError,
-    follow,
-    in_turn,
-    rebuild,
-    take_step,
-    unpack_result,
+    apply_stored_action,
+    decompress_slow_result,
+    rebuild_live_episode,
+    run_queued_reset,
+    step_live_episode,
 )
 from openenv_kit.serving.episodes.records import (
-    NOT_YOURS,
-    Held,
-    HeldEpisodes,
-    Started,
-    draw_task,
-    record_model,
-    record_of,
-    running_of,
-    start_text,
+    UNKNOWN_SERVER_ID,
+    CachedEpisode,
+    EpisodeCache,
+    StartedEpisode,
+    assign_next_task,
+    build_record_model,
+    build_running_entry,
+    build_start_json,
+    build_trainer_record,
     store_slow_results,
-    versions_of,
+    versions_at_start,
 )
 from openenv_kit.serving.episodes.running_episodes import (
-    RUNNING,
+    RUNNING_EPISODES,
     EndReason,
     EpisodeKey,
 )
-from openenv_kit.serving.episodes.sealed_episodes import SealedPlays
+from openenv_kit.serving.episodes.sealed_episodes import SealedEpisodes
 from openenv_kit.serving.http import client_identity
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.interface import (
@@ -66,19 +66,19 @@ from openenv_kit.serving.store.interface import (
     StoreError,
     open_store,
 )
-from openenv_kit.serving.store.sealed_records import SealedStart
-from openenv_kit.unencodable_text import find_unencodable, is_encodable
+from openenv_kit.serving.store.sealed_records import SealedStartRequest
+from openenv_kit.unencodable_text import describe_unencodable_text, is_encodable
 
 logger = logging.getLogger("openenv_kit.episodes")
 
-PLAYS_KEPT, MAX_PLAYS_BYTES = 1024, 256 << 20
+MAX_CACHED_EPISODES, MAX_CACHED_BYTES = 1024, 256 << 20
 """Stored episodes that a worker keeps made: how many, and the bytes of their sessions together. Any
 other is made again from the store."""
 
-Json = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-class Episodes:
+class EpisodeService:
     """An environment's episodes of a store, which is one of its own unless one is given.
 
     What cannot be played, or not any longer, is an EpisodeGoneError.
@@ -95,80 +95,96 @@ class Episodes:
         store: EpisodeStore | None = None,
     ) -> None:
         self.environment = environment or get_environment()
-        self.record_model = record_model(self.environment.models.state)
+        self.record_model = build_record_model(self.environment.wire_models.state)
         self.store = store or open_store(settings)
         self._settings = settings
         self.mcp_split = settings.mcp_split
-        self.sealed_plays = SealedPlays(self, settings)
-        self._held = HeldEpisodes(MAX_PLAYS_BYTES)
+        self.sealed_episodes = SealedEpisodes(self, settings)
+        self._held = EpisodeCache(MAX_CACHED_BYTES)
 
-    def play(self, transport: str, *, stored: bool = True, drawn: Drawn | None = None) -> Play:
+    def create_live_episode(
+        self, transport: str, *, is_stored: bool = True, assigned_task: AssignedTask | None = None
+    ) -> LiveEpisode:
         """A new play of this server's environment; what is not stored may have fewer actions."""
-        room = self._settings.max_episode_bytes if stored else MAX_RECORD_BYTES
-        return Play(transport, room, self.environment, self._settings, drawn=drawn)
+        room = self._settings.max_episode_bytes if is_stored else MAX_RECORD_BYTES
+        return LiveEpisode(
+            transport, room, self.environment, self._settings, assigned_task=assigned_task
+        )
 
     async def reset(
-        self, arguments: Mapping[str, Any], source: str = "http", drawn: Drawn | None = None
-    ) -> Started:
+        self,
+        reset_arguments: Mapping[str, Any],
+        transport: str = "http",
+        assigned_task: AssignedTask | None = None,
+    ) -> StartedEpisode:
         """Start an episode, or start one over: a new timeline with a new player.
 
         Args:
-            arguments: of the reset.
-            source: the transport that asks for it.
-            drawn: the task, where it was drawn for a session that named none.
+            reset_arguments: of the reset.
+            transport: the transport that asks for it.
+            assigned_task: the task, where it was drawn for a session that named none.
         """
-        if is_sealed_split(arguments.get("split")):
-            return await self.sealed_plays.reset(arguments, source, drawn)
-        return await self.start(arguments, source, drawn)
+        if is_sealed_split(reset_arguments.get("split")):
+            return await self.sealed_episodes.reset(reset_arguments, transport, assigned_task)
+        return await self.start_stored_episode(reset_arguments, transport, assigned_task)
 
-    async def start(
+    async def start_stored_episode(
         self,
-        arguments: Mapping[str, Any],
-        source: str,
-        drawn: Drawn | None,
-        sealed: SealedStart | None = None,
-    ) -> Started:
+        reset_arguments: Mapping[str, Any],
+        transport: str,
+        assigned_task: AssignedTask | None,
+        sealed_start: SealedStartRequest | None = None,
+    ) -> StartedEpisode:
         """Start an episode; a SealedPlaysUsedUpError rejects a sealed task."""
         asked_at = time.perf_counter()
-        play = self.play(source, drawn=drawn)
-        given = arguments.get("episode_id")
-        ours = isinstance(given, str) and OWN_ID.fullmatch(given)
-        if ours and await self.store.load(self._key(str(given))) is None:
+        play = self.create_live_episode(transport, assigned_task=assigned_task)
+        given = reset_arguments.get("episode_id")
+        ours = isinstance(given, str) and SERVER_EPISODE_ID_PATTERN.fullmatch(given)
+        if ours and await self.store.load(self._store_key(str(given))) is None:
             # It may be played on a WebSocket, which stores nothing until it is dropped.
-            problem = NOT_YOURS.format(given)
-            return Started(play.data(Reply(ERROR, problem)), problem=problem)
-        reply = await in_turn(self.environment, play.reset, arguments, asked_at)
+            problem = UNKNOWN_SERVER_ID.format(given)
+            return StartedEpisode(play.build_wire_reply(Reply(ERROR, problem)), error_text=problem)
+        reply = await run_queued_reset(self.environment, play.reset, reset_arguments, asked_at)
         if reply.status == ERROR or play.episode_id is None:
-            return Started(play.data(reply), problem=reply.message)
+            return StartedEpisode(play.build_wire_reply(reply), error_text=reply.message)
         episode_id = play.episode_id
-        held = self._hold(episode_id)
+        held = self._get_cached(episode_id)
         async with held.lock:
-            held.generation = await self._create(play, episode_id, sealed=sealed)
-            held.play, held.request_ids, held.ended = play, [], ""
-            held.stored_results = set()
-            self._held.bound_memory(episode_id)
-            play.note_start(is_stored=True)
-            handle = Handle(episode_id, claim=held.generation)
-        return Started(play.data(reply, play.names), handle, play.player_id)
+            held.lease_id = await self._store_new_episode(
+                play, episode_id, sealed_start=sealed_start
+            )
+            held.live_episode, held.request_ids, held.end_status = play, [], ""
+            held.stored_result_indices = set()
+            self._held.enforce_memory_limit(episode_id)
+            play.register_start(is_stored=True)
+            handle = EpisodeAccess(episode_id, lease_id=held.lease_id)
+        return StartedEpisode(
+            play.build_wire_reply(reply, play.episode_ids), handle, play.player_id
+        )
 
-    async def player(self, player_id: str) -> Handle:
+    async def find_player_access(self, player_id: str) -> EpisodeAccess:
         """The handle of a player; an UnknownEpisodeError where no episode has this player."""
-        found = await self.store.find(player_id) if is_encodable(player_id) else None
+        found = await self.store.find_by_player(player_id) if is_encodable(player_id) else None
         own, _, episode_id = (found or "").partition("/")
         if own != self.environment.name:  # or it is another environment's
-            raise UnknownEpisodeError(player_id, self._settings.episode_ttl_s, player=True)
-        return Handle(episode_id, player_id)
+            raise UnknownEpisodeError(player_id, self._settings.episode_ttl_s, is_player_id=True)
+        return EpisodeAccess(episode_id, player_id)
 
-    async def player_of(self, episode_id: str) -> Handle:
+    async def get_player_access(self, episode_id: str) -> EpisodeAccess:
         """The handle of an episode's player."""
-        return Handle(episode_id, (await self._stored(Handle(episode_id), closed=True)).player)
+        return EpisodeAccess(
+            episode_id,
+            (await self._load_stored(EpisodeAccess(episode_id), allow_closed=True)).player_id,
+        )
 
-    async def step(self, handle: Handle, data: Json, request_id: str = "") -> Json:
+    async def step(
+        self, access: EpisodeAccess, action: JsonObject, request_id: str = ""
+    ) -> JsonObject:
         """One step, in the framework's form.
 
         Args:
-            handle: which episode, and by what right.
-            data: the action.
+            access: which episode, and by what right.
+            action: the action.
             request_id: the client's name for this request; a second request of the same name
                 gets the first one's reply, and is not a second step.
 
@@ -177,159 +193,177 @@ class Episodes:
             EpisodeTooLongError: its actions take more room than it has.
         """
         asked_at = time.perf_counter()
-        held = self._hold(handle.episode_id)
-        http = not (handle.player_id or handle.claim)  # where a reply names the trainer's id
-        names = {"episode_id": handle.episode_id} if http else None
+        held = self._get_cached(access.episode_id)
+        http = not (access.player_id or access.lease_id)  # where a reply names the trainer's id
+        names = {"episode_id": access.episode_id} if http else None
         async with held.lock:
-            play, fresh = held.play, False
+            play, fresh = held.live_episode, False
             while True:
-                mine = play is not None and handle.player_id in ("", play.player_id)
-                if play is None or not mine or handle.claim not in ("", held.generation):
-                    play, fresh = await self._load(handle, held), True
+                mine = play is not None and access.player_id in ("", play.player_id)
+                if play is None or not mine or access.lease_id not in ("", held.lease_id):
+                    play, fresh = await self._update_cached_from_store(access, held), True
                 repeated = bool(request_id) and request_id in held.request_ids
-                if (repeated or play.final) and not fresh:
+                if (repeated or play.final_reply) and not fresh:
                     play = None  # nothing would be stored, and so tell that this is out of date
                     continue
                 if repeated:
-                    return await self._again(handle, held, request_id, names)
-                if play.final or find_unencodable(data, "action"):
+                    return await self._repeat_reply(access, held, request_id, names)
+                if play.final_reply or describe_unencodable_text(action, "action"):
                     # The session's reply says why. Nothing of it counts or is stored.
-                    return play.data(play.session.step(data), names)
-                play.note_resume()
-                where = (self._key(handle.episode_id), held.generation)
-                messages.check_shape(data)
-                text = messages.dumps(data)
+                    return play.build_wire_reply(play.session.step(action), names)
+                play.register_resume()
+                where = (self._store_key(access.episode_id), held.lease_id)
+                messages.require_bounded_complexity(action)
+                text = messages.dumps(action)
                 if play.recorded_bytes + len(text) > play.max_record_bytes:
                     raise EpisodeTooLongError(play.max_record_bytes)
-                if play.drawn and not play.actions:
-                    await self.store.settle(*play.drawn, played=True)
-                if not await self.store.append(*where, len(play.actions), text, request_id):
+                if play.assigned_task and not play.actions:
+                    await self.store.confirm_or_release_task(*play.assigned_task, is_played=True)
+                if not await self.store.append_action(*where, len(play.actions), text, request_id):
                     play = None
                     continue
                 held.request_ids.append(request_id)
                 try:
-                    answer = await take_step(play, data, text, names, asked_at)
+                    answer = await step_live_episode(play, action, text, names, asked_at)
                 except Exception:
-                    await self._retract(*where, len(held.request_ids) - 1)
-                    held.play = None  # the next request loads the episode without the action
+                    await self._remove_last_action(*where, len(held.request_ids) - 1)
+                    held.live_episode = (
+                        None  # the next request loads the episode without the action
+                    )
                     raise
                 if play.slow_results:
-                    await store_slow_results(self.store, self._key(handle.episode_id), held)
+                    await store_slow_results(self.store, self._store_key(access.episode_id), held)
                 if answer["done"]:
-                    await self._complete(handle.episode_id, held.generation, play)
+                    await self._mark_completed(access.episode_id, held.lease_id, play)
                 return answer
 
-    async def state(self, handle: Handle) -> Json:
+    async def get_state(self, access: EpisodeAccess) -> JsonObject:
         """Progress of an episode that is played; a player is not told the trainer's id."""
-        state = (await self.get_play(handle)).state()
-        return state | {"episode_id": None} if handle.player_id else state
+        state = (await self.get_live_episode(access)).get_state()
+        return state | {"episode_id": None} if access.player_id else state
 
-    async def record(self, episode_id: str) -> Any:
+    async def get_trainer_record(self, episode_id: str) -> Any:
         """An episode as its trainer sees it, after the end with its outcome."""
-        held = self._hold(episode_id)
+        held = self._get_cached(episode_id)
         async with held.lock:
-            play = await self._load(Handle(episode_id), held, closed=True)
-            return record_of(self.record_model, play, held.ended, held.timeline)
+            play = await self._update_cached_from_store(
+                EpisodeAccess(episode_id), held, allow_closed=True
+            )
+            return build_trainer_record(self.record_model, play, held.end_status, held.start_count)
 
-    async def get_play(self, handle: Handle, *, closed: bool = False) -> Play:
+    async def get_live_episode(
+        self, access: EpisodeAccess, *, allow_closed: bool = False
+    ) -> LiveEpisode:
         """Return a stored episode's play, with every action that is stored.
 
         Raises:
             EpisodeGoneError: there is none for this handle; also if it was closed, unless `closed`.
         """
-        held = self._hold(handle.episode_id)
+        held = self._get_cached(access.episode_id)
         async with held.lock:
-            return await self._load(handle, held, closed=closed)
+            return await self._update_cached_from_store(access, held, allow_closed=allow_closed)
 
-    async def resume(self, episode_id: str) -> Started:
+    async def resume_episode(self, episode_id: str) -> StartedEpisode:
         """Take an episode over: connections that held it before can no longer play it."""
-        handle, held = Handle(episode_id), self._hold(episode_id)
-        await self._stored(handle)  # a closed one stays whose it is
+        handle, held = EpisodeAccess(episode_id), self._get_cached(episode_id)
+        await self._load_stored(handle)  # a closed one stays whose it is
         async with held.lock:
-            stored = await self._stored(handle, take=True)
-            play, reply = await self._restored(handle, held, stored)
-            play.note_resume(by_client=True)
-        claimed = Handle(episode_id, claim=stored.generation)
-        return Started(play.data(reply, play.names), claimed, play.player_id)
+            stored = await self._load_stored(handle, new_lease=True)
+            play, reply = await self._rebuild_cached(handle, held, stored)
+            play.register_resume(is_client_request=True)
+        claimed = EpisodeAccess(episode_id, lease_id=stored.lease_id)
+        return StartedEpisode(
+            play.build_wire_reply(reply, play.episode_ids), claimed, play.player_id
+        )
 
-    async def save(self, play: Play) -> bool:
+    async def store_disconnected_episode(self, live_episode: LiveEpisode) -> bool:
         """Keep the episode of a dropped WebSocket session; one of the same name stays as it is."""
-        if play.episode_id is None or not play.resumable:
+        if live_episode.episode_id is None or not live_episode.is_resumable:
             return False
         try:
-            generation = await self._create(play, play.episode_id, over=False)
+            generation = await self._store_new_episode(
+                live_episode, live_episode.episode_id, overwrite=False
+            )
         except StoreError as problem:
             logger.warning("a dropped session was not kept", extra={"reason": str(problem)})
             return False
-        if generation and play.final:
-            await self._complete(play.episode_id, generation, play)
+        if generation and live_episode.final_reply:
+            await self._mark_completed(live_episode.episode_id, generation, live_episode)
         return bool(generation)
 
-    async def close_episode(self, handle: Handle) -> None:
+    async def close_episode(self, access: EpisodeAccess) -> None:
         """End the playing of an episode. Its record stays."""
         while True:
-            stored = await self._stored(handle)
-            if await self.store.finish(self._key(handle.episode_id), stored.generation, CLOSED):
+            stored = await self._load_stored(access)
+            if await self.store.mark_ended(
+                self._store_key(access.episode_id), stored.lease_id, CLOSED
+            ):
                 break
-        key = EpisodeKey(self.environment.name, handle.episode_id)
-        running = RUNNING.find(key)
-        if running is None and stored.ended != COMPLETED:  # another worker has played it
-            running = RUNNING.resume(running_of(self.environment, key, stored), by_client=False)
-        RUNNING.end(running, EndReason.CLOSED)
-        if not stored.actions and (drawn := messages.loads(stored.start).get("drawn")):
-            await self.store.settle(*drawn, played=False)
+        key = EpisodeKey(self.environment.name, access.episode_id)
+        running = RUNNING_EPISODES.find(key)
+        if running is None and stored.end_status != COMPLETED:  # another worker has played it
+            running = RUNNING_EPISODES.register_resume(
+                build_running_entry(self.environment, key, stored), is_client_request=False
+            )
+        RUNNING_EPISODES.register_end(running, EndReason.CLOSED)
+        if not stored.actions and (drawn := messages.loads(stored.start_json).get("drawn")):
+            await self.store.confirm_or_release_task(*drawn, is_played=False)
 
-    async def fresh(self, source: str) -> Started:
+    async def start_assigned_task(self, transport: str) -> StartedEpisode:
         """Start an episode of a task that no session played before; see `draw_task`."""
-        arguments, drawn = await draw_task(self.environment, self.store, self.mcp_split)
+        arguments, drawn = await assign_next_task(self.environment, self.store, self.mcp_split)
         started = None
         try:
-            started = await self.reset(arguments, source, drawn)
+            started = await self.reset(arguments, transport, drawn)
         finally:
-            if started is None or started.handle is None:
-                await self.store.settle(*drawn, played=False)
+            if started is None or started.access is None:
+                await self.store.confirm_or_release_task(*drawn, is_played=False)
         return started
 
     async def close(self) -> None:
         await self.store.close()
-        self._held = HeldEpisodes(MAX_PLAYS_BYTES)
+        self._held = EpisodeCache(MAX_CACHED_BYTES)
 
-    def _key(self, episode_id: str) -> str:
+    def _store_key(self, episode_id: str) -> str:
         """Name of an episode in the store, which the environments of a server share."""
         return f"{self.environment.name}/{episode_id}"
 
-    def _hold(self, episode_id: str) -> Held:
-        held = self._held.setdefault(episode_id, Held())
+    def _get_cached(self, episode_id: str) -> CachedEpisode:
+        held = self._held.setdefault(episode_id, CachedEpisode())
         self._held.move_to_end(episode_id)
-        if len(self._held) > PLAYS_KEPT:
+        if len(self._held) > MAX_CACHED_EPISODES:
             self._held.drop(next(iter(self._held)))
         return held
 
-    async def _load(self, handle: Handle, held: Held, *, closed: bool = False) -> Play:
+    async def _update_cached_from_store(
+        self, access: EpisodeAccess, cached_episode: CachedEpisode, *, allow_closed: bool = False
+    ) -> LiveEpisode:
         """Bring what this worker holds up to date with the store."""
         try:
-            stored = await self._stored(handle, closed=closed)
+            stored = await self._load_stored(access, allow_closed=allow_closed)
         except UnknownEpisodeError:
-            self._held.drop(handle.episode_id)  # unknown names must not push others out
+            self._held.drop(access.episode_id)  # unknown names must not push others out
             raise
-        play = held.play
-        if play is None or held.generation != stored.generation:
-            return (await self._restored(handle, held, stored))[0]
+        play = cached_episode.live_episode
+        if play is None or cached_episode.lease_id != stored.lease_id:
+            return (await self._rebuild_cached(access, cached_episode, stored))[0]
         try:
             for index in range(len(play.actions), len(stored.actions)):
-                await follow(play, stored.actions[index], stored.slow_results.get(index))
+                await apply_stored_action(
+                    play, stored.actions[index], stored.slow_results.get(index)
+                )
         except Exception:  # another worker stored an action that fails, and could not remove it
-            held.play = None
-            return (await self._restored(handle, held, stored))[0]
-        if play.running is not None and (play.final or stored.ended):
-            RUNNING.forget(play.running)  # another worker has noted its end
-        held.update(play, stored)
-        await store_slow_results(self.store, self._key(handle.episode_id), held)
+            cached_episode.live_episode = None
+            return (await self._rebuild_cached(access, cached_episode, stored))[0]
+        if play.running_entry is not None and (play.final_reply or stored.end_status):
+            RUNNING_EPISODES.remove(play.running_entry)  # another worker has noted its end
+        cached_episode.update_from_store(play, stored)
+        await store_slow_results(self.store, self._store_key(access.episode_id), cached_episode)
         return play
 
-    async def _restored(
-        self, handle: Handle, held: Held, stored: StoredEpisode
-    ) -> tuple[Play, Reply]:
+    async def _rebuild_cached(
+        self, access: EpisodeAccess, cached_episode: CachedEpisode, stored_episode: StoredEpisode
+    ) -> tuple[LiveEpisode, Reply]:
         """Make an episode again from its record.
 
         A last action that fails is removed: the server stopped before it could remove it.
@@ -338,45 +372,51 @@ class Episodes:
             UnreadableEpisodeError: the reset or an earlier action fails.
         """
         try:
-            play, reply = await self._rebuild(handle, stored)
+            play, reply = await self._rebuild_live_episode(access, stored_episode)
         except ReplayError as problem:
-            last = len(stored.actions) - 1
-            logs.internal_error(logger, problem, handle.episode_id)
-            if problem.index < 0 or problem.index != last:
-                raise UnreadableEpisodeError(handle, str(problem)) from None
-            await self._retract(self._key(handle.episode_id), stored.generation, last)
-            stored = replace(
-                stored, actions=stored.actions[:-1], request_ids=stored.request_ids[:-1]
+            last = len(stored_episode.actions) - 1
+            logs.log_internal_error(logger, problem, access.episode_id)
+            if problem.action_index < 0 or problem.action_index != last:
+                raise UnreadableEpisodeError(access, str(problem)) from None
+            await self._remove_last_action(
+                self._store_key(access.episode_id), stored_episode.lease_id, last
+            )
+            stored_episode = replace(
+                stored_episode,
+                actions=stored_episode.actions[:-1],
+                request_ids=stored_episode.request_ids[:-1],
             )
             try:
-                play, reply = await self._rebuild(handle, stored)
+                play, reply = await self._rebuild_live_episode(access, stored_episode)
             except ReplayError as second:
-                raise UnreadableEpisodeError(handle, str(second)) from None
-        held.update(play, stored)
-        self._held.bound_memory(handle.episode_id)
-        await store_slow_results(self.store, self._key(handle.episode_id), held)
+                raise UnreadableEpisodeError(access, str(second)) from None
+        cached_episode.update_from_store(play, stored_episode)
+        self._held.enforce_memory_limit(access.episode_id)
+        await store_slow_results(self.store, self._store_key(access.episode_id), cached_episode)
         return play, reply
 
-    async def _rebuild(self, handle: Handle, stored: StoredEpisode) -> tuple[Play, Reply]:
+    async def _rebuild_live_episode(
+        self, access: EpisodeAccess, stored_episode: StoredEpisode
+    ) -> tuple[LiveEpisode, Reply]:
         try:
-            start = messages.loads(stored.start)
+            start = messages.loads(stored_episode.start_json)
             arguments = dict(start["reset"])
         except (ValueError, KeyError, TypeError):
             raise ReplayError(-1, "its reset is not readable") from None
-        play = self.play("http", drawn=start.get("drawn"))
-        play.started = start.get("started", {})
-        record = (handle.episode_id, arguments, stored.actions, stored.player)
-        return play, await rebuild(play, *record, stored.slow_results)
+        play = self.create_live_episode("http", assigned_task=start.get("drawn"))
+        play.start_details = start.get("started", {})
+        record = (access.episode_id, arguments, stored_episode.actions, stored_episode.player_id)
+        return play, await rebuild_live_episode(play, *record, stored_episode.slow_results)
 
-    async def _retract(self, key: str, generation: str, index: int) -> None:
+    async def _remove_last_action(self, store_key: str, lease_id: str, action_index: int) -> None:
         """Remove the last action of an episode; a failure is logged."""
         try:
-            await self.store.retract(key, generation, index)
+            await self.store.remove_last_action(store_key, lease_id, action_index)
         except StoreError as problem:
             logger.warning("failed to remove an action", extra={"reason": str(problem)})
 
-    async def _stored(
-        self, handle: Handle, *, take: bool = False, closed: bool = False
+    async def _load_stored(
+        self, access: EpisodeAccess, *, new_lease: bool = False, allow_closed: bool = False
     ) -> StoredEpisode:
         """The episode as it is stored; with `take`, from now on nobody else's.
 
@@ -386,59 +426,83 @@ class Episodes:
             TakenOverError: another connection has it now.
             EpisodeClosedError: it was closed; not raised with `closed`.
         """
-        named, player_id = handle.episode_id, handle.player_id
-        found = is_encodable(named) and await self.store.load(self._key(named), take=take)
-        if not found or (player_id and player_id != found.player):
+        named, player_id = access.episode_id, access.player_id
+        found = is_encodable(named) and await self.store.load(
+            self._store_key(named), new_lease=new_lease
+        )
+        if not found or (player_id and player_id != found.player_id):
             life = self._settings.episode_ttl_s
-            raise UnknownEpisodeError(player_id or named, life, player=bool(player_id))
-        then, now = versions_of(found), dict(self.environment.versions)
+            raise UnknownEpisodeError(player_id or named, life, is_player_id=bool(player_id))
+        then, now = versions_at_start(found), dict(self.environment.versions)
         if then != now:
-            raise OutdatedEpisodeError(handle, then, now)
-        if handle.claim and handle.claim != found.generation:
-            raise TakenOverError
-        if found.ended == CLOSED and not closed:
-            raise EpisodeClosedError(handle)
+            raise OutdatedEpisodeError(access, then, now)
+        if access.lease_id and access.lease_id != found.lease_id:
+            raise EpisodeResumedElsewhereError
+        if found.end_status == CLOSED and not allow_closed:
+            raise EpisodeClosedError(access)
         return found
 
-    async def _again(self, handle: Handle, held: Held, request_id: str, names: Any) -> Json:
+    async def _repeat_reply(
+        self,
+        access: EpisodeAccess,
+        cached_episode: CachedEpisode,
+        request_id: str,
+        episode_ids: Any,
+    ) -> JsonObject:
         """The reply to an earlier action."""
-        assert held.play is not None
-        index = held.request_ids.index(request_id)
-        play, arguments, actions = self.play("http"), held.play.arguments, held.play.actions
-        results = held.play.slow_results
+        assert cached_episode.live_episode is not None
+        index = cached_episode.request_ids.index(request_id)
+        play, arguments, actions = (
+            self.create_live_episode("http"),
+            cached_episode.live_episode.reset_arguments,
+            cached_episode.live_episode.actions,
+        )
+        results = cached_episode.live_episode.slow_results
         before, action = actions[:index], messages.loads(actions[index])
         try:
-            await rebuild(play, handle.episode_id, arguments, before, slow_results=results)
+            await rebuild_live_episode(
+                play, access.episode_id, arguments, before, slow_results=results
+            )
         except ReplayError as problem:
-            raise UnreadableEpisodeError(handle, str(problem)) from None
-        return play.data(play.session.replay_step(action, unpack_result(results.get(index))), names)
+            raise UnreadableEpisodeError(access, str(problem)) from None
+        return play.build_wire_reply(
+            play.session.repeat_stored_step(action, decompress_slow_result(results.get(index))),
+            episode_ids,
+        )
 
-    async def _create(
+    async def _store_new_episode(
         self,
-        play: Play,
+        live_episode: LiveEpisode,
         episode_id: str,
         *,
-        over: bool = True,
-        sealed: SealedStart | None = None,
+        overwrite: bool = True,
+        sealed_start: SealedStartRequest | None = None,
     ) -> str:
         """Store a play on the account of the client that is being served."""
-        start = start_text(self.environment, play.arguments, play.drawn, play.transport)
-        client = client_identity.CLIENT.get()()
-        new = NewEpisode(
-            play.transport,
-            start,
-            play.actions,
-            client,
-            play.player_id,
-            play.slow_results,
-            sealed,
+        start = build_start_json(
+            self.environment,
+            live_episode.reset_arguments,
+            live_episode.assigned_task,
+            live_episode.transport,
         )
-        return await self.store.create(self._key(episode_id), new, over=over)
+        client = client_identity.GET_CLIENT_ADDRESS.get()()
+        new = NewEpisode(
+            live_episode.transport,
+            start,
+            live_episode.actions,
+            client,
+            live_episode.player_id,
+            live_episode.slow_results,
+            sealed_start,
+        )
+        return await self.store.create(self._store_key(episode_id), new, overwrite=overwrite)
 
-    async def _complete(self, episode_id: str, generation: str, play: Play) -> None:
+    async def _mark_completed(
+        self, episode_id: str, lease_id: str, live_episode: LiveEpisode
+    ) -> None:
         """Let an episode that is over make room for others; its reply goes out in any case."""
         try:
-            await self.sealed_plays.finish(play)
-            await self.store.finish(self._key(episode_id), generation, COMPLETED)
+            await self.sealed_episodes.record_result(live_episode)
+            await self.store.mark_ended(self._store_key(episode_id), lease_id, COMPLETED)
         except StoreError as problem:
             logger.warning("a finished episode was not marked", extra={"reason": str(problem)})

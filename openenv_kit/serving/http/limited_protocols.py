@@ -15,20 +15,20 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from openenv_kit.serving import metrics
 
-STATE_KEY = "connection"
+CONNECTION_STATE_KEY = "connection"
 """Where a scope's `state` holds the connection that it came in on."""
 
-CHUNK = 4096
+MAX_READ_BYTES = 4096
 """Bytes read at once: thousands of tiny frames must not hold up everybody else."""
 
-INVALID_TEXT = 1007
+INVALID_TEXT_CLOSE_CODE = 1007
 """Close code after text that is not UTF-8."""
 
-MAX_FRAMES = 4096
+MAX_FRAMES_PER_MESSAGE = 4096
 """Frames of one WebSocket message; empty ones take memory too."""
 
 
-class Connection(H11Protocol):
+class LimitedHttpProtocol(H11Protocol):
     """One client's connection, also after it has become a WebSocket.
 
     Args:
@@ -44,44 +44,44 @@ class Connection(H11Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, {**app_state, STATE_KEY: self}, _loop)
+        super().__init__(config, server_state, {**app_state, CONNECTION_STATE_KEY: self}, _loop)
         self.timeout_s = timeout_s
         self._requests = 0
         self._is_idle = False
         self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
-    def request(self) -> Iterator[None]:
+    def track_request(self) -> Iterator[None]:
         """While the block runs, a request is answered or a WebSocket is open."""
         self._requests += 1
-        self.watch()
+        self.restart_timer()
         try:
             yield
         finally:
             self._requests -= 1
             self._is_idle = not self._requests
-            self.watch()
+            self.restart_timer()
 
-    def gone(self) -> bool:
+    def is_closed(self) -> bool:
         """Whether the client is: nobody would read an answer."""
         return self.transport.is_closing()
 
-    def cut_off(self, kind: str) -> None:
+    def abort_connection(self, error_kind: str) -> None:
         """Close without a word because of an error of that kind."""
-        metrics.ERRORS.labels(kind).inc()
+        metrics.ERRORS.labels(error_kind).inc()
         self.transport.abort()
         if self.cycle is not None:
             self.cycle.disconnected = True  # so that nothing is logged about half an answer
 
     def connection_made(self, transport: Any) -> None:
         with suppress(AttributeError):  # only asyncio's own transports can be told
-            transport.max_size = CHUNK
+            transport.max_size = MAX_READ_BYTES
         super().connection_made(transport)
-        self.watch()
+        self.restart_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.watch()
+        self.restart_timer()
 
     def data_received(self, data: bytes) -> None:
         """Hand data to the parser; one that fails ends the connection.
@@ -93,22 +93,22 @@ class Connection(H11Protocol):
         try:
             super().data_received(data)
         except Exception:
-            self.cut_off("malformed")
+            self.abort_connection("malformed")
         if was_idle:
-            self.watch()  # the next request has its time from its first byte
-        if self.gone() and self.cycle is not None:
+            self.restart_timer()  # the next request has its time from its first byte
+        if self.is_closed() and self.cycle is not None:
             # A request under way must not answer on what its parser has given up.
             self.cycle.disconnected = True
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self.watch()
+        self.restart_timer()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.watch()
+        self.restart_timer()
 
-    def watch(self) -> None:
+    def restart_timer(self) -> None:
         """Give the client its time, where it has to send a request or to read on.
 
         Between two requests a connection may be idle for longer: uvicorn ends it then.
@@ -116,27 +116,27 @@ class Connection(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
         is_awaited = not self._requests and not self._is_idle
-        if not self.gone() and (self.flow.write_paused or is_awaited):
+        if not self.is_closed() and (self.flow.write_paused or is_awaited):
             unread = self.transport.get_write_buffer_size()
-            self._timer = self.loop.call_later(self.timeout_s, self._look, unread)
+            self._timer = self.loop.call_later(self.timeout_s, self._handle_timeout, unread)
 
-    def _look(self, unread_before: int) -> None:
+    def _handle_timeout(self, unread_bytes_before: int) -> None:
         """The time is over. Whoever has read on meanwhile, however slowly, has more."""
         unread = self.transport.get_write_buffer_size()
-        if unread < unread_before:
-            self.watch()
+        if unread < unread_bytes_before:
+            self.restart_timer()
         else:
-            self.cut_off("unread" if unread else "request_timeout")
+            self.abort_connection("unread" if unread else "request_timeout")
 
 
-class Messages(WebSocketsSansIOProtocol):
+class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol; a message has to be finished in time, and in so many frames."""
 
-    _deadline: asyncio.TimerHandle | None = None
+    _message_timer: asyncio.TimerHandle | None = None
 
     @property
-    def _connection(self) -> Connection:
-        made: Connection = self.app_state[STATE_KEY]
+    def _http_protocol(self) -> LimitedHttpProtocol:
+        made: LimitedHttpProtocol = self.app_state[CONNECTION_STATE_KEY]
         return made
 
     async def run_asgi(self) -> None:
@@ -166,16 +166,16 @@ class Messages(WebSocketsSansIOProtocol):
             except UnicodeDecodeError:
                 metrics.ERRORS.labels("invalid_text").inc()
                 self.frames = []
-                self.conn.send_close(INVALID_TEXT)
+                self.conn.send_close(INVALID_TEXT_CLOSE_CODE)
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.frames = []
-        self._await_rest()
+        self._enforce_message_limits()
         super().connection_lost(exc)
-        self._connection.watch()
+        self._http_protocol.restart_timer()
 
     def data_received(self, data: bytes) -> None:
         # uvicorn would pause reading after every message and resume when it was taken: two system
@@ -184,27 +184,29 @@ class Messages(WebSocketsSansIOProtocol):
         super().data_received(data)
         if self.queue.qsize() > 1 or not self.writable.is_set():
             self.transport.pause_reading()
-        self._await_rest()
+        self._enforce_message_limits()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._connection.pause_writing()
+        self._http_protocol.pause_writing()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._connection.resume_writing()
+        self._http_protocol.resume_writing()
         if self.queue.empty():
             self.transport.resume_reading()
 
-    def _await_rest(self) -> None:
+    def _enforce_message_limits(self) -> None:
         """Give a message that has begun its time and its frames."""
         if not self.frames:
-            if self._deadline is not None:
-                self._deadline.cancel()
-            self._deadline = None
+            if self._message_timer is not None:
+                self._message_timer.cancel()
+            self._message_timer = None
             return
-        cut_off = self._connection.cut_off
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(self._connection.timeout_s, cut_off, "too_slow")
-        if len(self.frames) > MAX_FRAMES:
+        cut_off = self._http_protocol.abort_connection
+        if self._message_timer is None:
+            self._message_timer = self.loop.call_later(
+                self._http_protocol.timeout_s, cut_off, "too_slow"
+            )
+        if len(self.frames) > MAX_FRAMES_PER_MESSAGE:
             cut_off("too_many_frames")

@@ -1,6 +1,6 @@
 """The one middleware: what every request passes on its way to the routes, and its answer back.
 
-A request gets an id, a line in the log and its figures; `Access` says whether it may pass, and its
+A request gets an id, a line in the log and its figures; `AccessControl` says whether it may pass, and its
 body is bounded in size, time and shape. Plain ASGI, and for a WebSocket nothing after its
 handshake: messages go by untouched.
 """
@@ -25,54 +25,59 @@ from starlette.websockets import WebSocket
 
 from openenv_kit.serving import logs, messages, metrics
 from openenv_kit.serving.http import client_identity
-from openenv_kit.serving.http.access_control import OPEN_PATHS, WEB, Access, refusal
-from openenv_kit.serving.http.limited_protocols import STATE_KEY, Connection
+from openenv_kit.serving.http.access_control import (
+    DEBUGGER_PATH,
+    PATHS_WITHOUT_TOKEN,
+    AccessControl,
+    error_response,
+)
+from openenv_kit.serving.http.limited_protocols import CONNECTION_STATE_KEY, LimitedHttpProtocol
 from openenv_kit.serving.http.page_sessions import PageSessions
-from openenv_kit.serving.http.response_headers import security_headers
+from openenv_kit.serving.http.response_headers import build_security_headers
 from openenv_kit.serving.settings import ANONYMOUS_PARTICIPANT, Settings
 
-QUIET_PATHS = (*OPEN_PATHS, "/metrics")
+DEBUG_LOGGED_PATHS = (*PATHS_WITHOUT_TOKEN, "/metrics")
 """Paths whose requests are logged for debugging only."""
-MAX_REQUEST_ID = 64
+MAX_REQUEST_ID_LENGTH = 64
 
 logger = logging.getLogger("openenv_kit.http")
 
 
-class BodyError(HTTPException):
+class RejectedBodyError(HTTPException):
     """A body that is refused while it is read.
 
     Of the framework's own kind, because whoever reads the body turns any other into a 400. The
     rest of the body is never read, so the connection ends with the answer.
     """
 
-    def __init__(self, kind: str, status: int, detail: str) -> None:
-        metrics.ERRORS.labels(kind).inc()
+    def __init__(self, error_kind: str, status: int, detail: str) -> None:
+        metrics.ERRORS.labels(error_kind).inc()
         super().__init__(status, detail, {"connection": "close"})
 
 
-class Gate:
+class RequestMiddleware:
     """Middleware around a whole app; see the module.
 
     Args:
         app: what is behind it.
         settings: of the server.
-        sessions: of browsers; see `Access`.
+        sessions: of browsers; see `AccessControl`.
     """
 
     def __init__(
         self, app: ASGIApp, settings: Settings, sessions: PageSessions | None = None
     ) -> None:
         self._app = app
-        self._access = Access(settings, sessions)
-        self._headers = security_headers(settings, is_page=False)
-        self._page_headers = security_headers(settings, is_page=True)
+        self._access = AccessControl(settings, sessions)
+        self._headers = build_security_headers(settings, is_debugger=False)
+        self._page_headers = build_security_headers(settings, is_debugger=True)
         self._max_bytes = settings.max_message_bytes
         self._timeout_s = settings.request_timeout_s
         self._has_shares = not settings.token
-        self._behind: ASGIApp = self._admit
+        self._behind: ASGIApp = self._forward_if_allowed
         if settings.allowed_origins:  # their pages may read the answers, refusals included
             self._behind = CORSMiddleware(
-                self._admit,
+                self._forward_if_allowed,
                 allow_origins=settings.allowed_origins,
                 allow_methods=["GET", "POST", "DELETE"],
                 allow_headers=[
@@ -91,23 +96,27 @@ class Gate:
             await self._app(scope, receive, send)
             return
         # None where another server runs the app.
-        connection: Connection | None = scope.setdefault("state", {}).get(STATE_KEY)
+        connection: LimitedHttpProtocol | None = scope.setdefault("state", {}).get(
+            CONNECTION_STATE_KEY
+        )
         if connection is not None:
-            client_identity.GONE.set(connection.gone)
+            client_identity.IS_CONNECTION_CLOSED.set(connection.is_closed)
         if self._has_shares:
-            client_identity.CLIENT.set(partial(client_identity.client_key, scope.get("client")))
-        scope = _without_last_slash(scope)
-        served = self._behind if scope["type"] == "websocket" else self._logged
-        with connection.request() if connection is not None else nullcontext():
+            client_identity.GET_CLIENT_ADDRESS.set(
+                partial(client_identity.client_address_or_network, scope.get("client"))
+            )
+        scope = _strip_trailing_slash(scope)
+        served = self._behind if scope["type"] == "websocket" else self._handle_and_log
+        with connection.track_request() if connection is not None else nullcontext():
             await served(scope, receive, send)
 
-    async def _logged(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle_and_log(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, and log how."""
         started, path = time.perf_counter(), route_path(scope)
-        is_page = f"{path}/".startswith(f"{WEB}/")
-        request_id, method = _request_id(Headers(scope=scope)), scope["method"]
+        is_page = f"{path}/".startswith(f"{DEBUGGER_PATH}/")
+        request_id, method = _choose_request_id(Headers(scope=scope)), scope["method"]
         if method == "HEAD":  # allowed wherever GET is, and answered alike but for the body
-            scope, send = {**scope, "method": "GET"}, _without_body(send)
+            scope, send = {**scope, "method": "GET"}, _drop_response_body(send)
         notes: dict[str, Any] = {}
         scope["state"]["notes"] = notes
         scope["state"]["answered"] = False
@@ -128,17 +137,19 @@ class Gate:
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "other")
-            metrics.REQUESTS.labels(route, str(status)).observe(seconds)
-            level = logging.DEBUG if path in QUIET_PATHS else logging.INFO
+            metrics.REQUEST_SECONDS.labels(route, str(status)).observe(seconds)
+            level = logging.DEBUG if path in DEBUG_LOGGED_PATHS else logging.INFO
             fields = {"request_id": request_id, "method": method, "path": scope["path"]}
             fields |= {"status": status, "ms": round(seconds * 1000, 3), **notes}
             logger.log(level, "request", extra=fields)
 
-    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _forward_if_allowed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request on, unless it may not pass or its body is more than it may be."""
         headers, path = Headers(scope=scope), route_path(scope)
-        denial = await self._access.denial(scope, path, headers)
-        client_identity.PARTICIPANT.set(scope["state"].get("participant", ANONYMOUS_PARTICIPANT))
+        denial = await self._access.check_access(scope, path, headers)
+        client_identity.CURRENT_PARTICIPANT.set(
+            scope["state"].get("participant", ANONYMOUS_PARTICIPANT)
+        )
         if scope["type"] == "websocket":
             if denial is None:
                 await self._app(scope, receive, send)
@@ -152,36 +163,38 @@ class Gate:
             length = headers.get("content-length", "")
             try:
                 if length.isascii() and length.isdigit() and int(length[:12]) > limit:
-                    raise _too_big(limit)
+                    raise _body_too_large_error(limit)
                 # What the page sends is no message, and may have any shape.
-                shaped = not path.startswith(f"{WEB}/")
-                await self._app(scope, self._limited(receive, limit, shaped=shaped), send)
-            except BodyError as problem:
+                shaped = not path.startswith(f"{DEBUGGER_PATH}/")
+                await self._app(
+                    scope, self._limit_request_body(receive, limit, is_json=shaped), send
+                )
+            except RejectedBodyError as problem:
                 body = {"detail": problem.detail}
-                denial = messages.response(body, problem.status_code, problem.headers)
+                denial = messages.json_response(body, problem.status_code, problem.headers)
             except ClientDisconnect:
                 return  # nobody reads an answer
             except Exception as problem:
-                denial = self._failed(scope, problem)
+                denial = self._handle_internal_error(scope, problem)
         if denial is not None:
             await denial(scope, receive, send)
 
-    def _failed(self, scope: Scope, problem: Exception) -> Response | None:
+    def _handle_internal_error(self, scope: Scope, problem: Exception) -> Response | None:
         """Log an internal error, once; returns the answer to it, None where one has begun."""
         state = scope["state"]
         if state["answered"] and isinstance(problem.__cause__, HTTPException):
             kind = "late_refusal"  # Starlette's RuntimeError: it came after the answer had begun
         else:
             kind = "internal"
-            text = logs.internal_error(logger, problem, state["notes"].get("episode_id"))
+            text = logs.log_internal_error(logger, problem, state["notes"].get("episode_id"))
             if not state["answered"]:
-                return refusal(kind, 500, text)
-        connection: Connection | None = state.get(STATE_KEY)
+                return error_response(kind, 500, text)
+        connection: LimitedHttpProtocol | None = state.get(CONNECTION_STATE_KEY)
         if connection is not None:
-            connection.cut_off(kind)
+            connection.abort_connection(kind)
         return None
 
-    def _limited(self, receive: Receive, max_bytes: int, *, shaped: bool) -> Receive:
+    def _limit_request_body(self, receive: Receive, max_bytes: int, *, is_json: bool) -> Receive:
         """The channel of a request, on which reading a body stops at its limits."""
         timeout_s = self._timeout_s
         size = commas = 0
@@ -198,33 +211,33 @@ class Gate:
                     message = await receive()
             except TimeoutError:
                 problem = f"A request body must arrive within {timeout_s:g} seconds."
-                raise BodyError("too_slow", 408, problem) from None
+                raise RejectedBodyError("too_slow", 408, problem) from None
             complete = not message.get("more_body", False)
             piece = message.get("body", b"")
             size += len(piece)
             if size > max_bytes:
-                raise _too_big(max_bytes)
-            commas += piece.count(b",") if shaped else 0
+                raise _body_too_large_error(max_bytes)
+            commas += piece.count(b",") if is_json else 0
             if commas > messages.MAX_COMMAS:
-                problem = f"The body has {messages.TOO_MANY_VALUES}."
-                raise BodyError("too_many_values", 413, problem)
+                problem = f"The body has {messages.TOO_MANY_VALUES_TEXT}."
+                raise RejectedBodyError("too_many_values", 413, problem)
             return message
 
         return receiving
 
 
-def _without_last_slash(scope: Scope) -> Scope:
+def _strip_trailing_slash(scope: Scope) -> Scope:
     """The same request without a slash at the end of its path.
 
     Clients that were given `/mcp/` do not all follow a redirect to `/mcp`. The page has folders.
     """
     path = route_path(scope)
-    if not path.endswith("/") or path == "/" or path.startswith(f"{WEB}/"):
+    if not path.endswith("/") or path == "/" or path.startswith(f"{DEBUGGER_PATH}/"):
         return scope
     return {**scope, "path": scope["path"].rstrip("/")}
 
 
-def _without_body(send: Send) -> Send:
+def _drop_response_body(send: Send) -> Send:
     """The channel of an answer, of which only the head is sent."""
     is_sent = False
 
@@ -248,13 +261,13 @@ def route_path(scope: Scope) -> str:
     return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
 
 
-def _too_big(limit: int) -> BodyError:
-    return BodyError("too_big", 413, f"A request body may have {limit} bytes.")
+def _body_too_large_error(max_bytes: int) -> RejectedBodyError:
+    return RejectedBodyError("too_big", 413, f"A request body may have {max_bytes} bytes.")
 
 
-def _request_id(headers: Headers) -> str:
+def _choose_request_id(headers: Headers) -> str:
     """The client's own id where it is fit to be logged, a new one otherwise."""
     given = headers.get("x-request-id", "")
-    if 0 < len(given) <= MAX_REQUEST_ID and given.isascii() and given.isprintable():
+    if 0 < len(given) <= MAX_REQUEST_ID_LENGTH and given.isascii() and given.isprintable():
         return given
     return uuid.uuid4().hex

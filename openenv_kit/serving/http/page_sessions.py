@@ -14,10 +14,10 @@ import time
 
 from openenv_kit.serving.store.interface import EpisodeStore
 
-COOKIE = "openenv_kit_web"
-LIFE_S = 7 * 24 * 3600
+COOKIE_NAME = "openenv_kit_web"
+SESSION_LIFETIME_S = 7 * 24 * 3600
 """Seconds after which a browser has to show the token again."""
-MAX_COOKIE = 256
+MAX_SESSION_ID_LENGTH = 256
 
 
 class PageSessions:
@@ -33,35 +33,35 @@ class PageSessions:
         self._store = store
         self._key = b"" if store is not None else secrets.token_bytes(32)
 
-    async def load_key(self) -> None:
+    async def load_signing_key(self) -> None:
         """Read what the ids are signed with; needed once, before anything else.
 
         Raises:
             StoreError: the store does not answer.
         """
         if not self._key and self._store is not None:
-            secret = (await self._store.secret()).encode()
+            secret = (await self._store.get_secret()).encode()
             self._key = hmac.digest(secret, b"page session " + self._token, "sha256")
 
-    def new_id(self) -> str:
+    def new_session_id(self) -> str:
         """Return the id of a new session."""
-        unsigned = f"{secrets.token_urlsafe(16)}.{int(time.time()) + LIFE_S}"
-        return f"{unsigned}.{self._sign(unsigned)}"
+        unsigned = f"{secrets.token_urlsafe(16)}.{int(time.time()) + SESSION_LIFETIME_S}"
+        return f"{unsigned}.{self._compute_signature(unsigned)}"
 
-    def is_valid(self, session_id: str) -> bool:
+    def is_valid_session_id(self, session_id: str) -> bool:
         """Return whether an id was given out here and has not expired."""
-        if not self._key or len(session_id) > MAX_COOKIE:
+        if not self._key or len(session_id) > MAX_SESSION_ID_LENGTH:
             return False
         unsigned, _, signature = session_id.rpartition(".")
-        if not hmac.compare_digest(signature.encode(), self._sign(unsigned).encode()):
+        if not hmac.compare_digest(signature.encode(), self._compute_signature(unsigned).encode()):
             return False
         return int(unsigned.rpartition(".")[2]) > time.time()
 
-    def _sign(self, unsigned: str) -> str:
-        return hmac.new(self._key, unsigned.encode(), hashlib.sha256).hexdigest()
+    def _compute_signature(self, unsigned_id: str) -> str:
+        return hmac.new(self._key, unsigned_id.encode(), hashlib.sha256).hexdigest()
 
 
-def cookie_header(session_id: str, *, is_https: bool, path: str) -> str:
+def build_session_cookie(session_id: str, *, is_https: bool, path: str) -> str:
     """Return the `Set-Cookie` that keeps a session in a browser.
 
     Over HTTPS it is also sent where the page is embedded, as Hugging Face embeds a Space; the
@@ -73,4 +73,6 @@ def cookie_header(session_id: str, *, is_https: bool, path: str) -> str:
         path: below which the cookie is sent.
     """
     scope = "SameSite=None; Secure; Partitioned" if is_https else "SameSite=Lax"
-    return f"{COOKIE}={session_id}; Max-Age={LIFE_S}; Path={path}; HttpOnly; {scope}"
+    return (
+        f"{COOKIE_NAME}={session_id}; Max-Age={SESSION_LIFETIME_S}; Path={path}; HttpOnly; {scope}"
+    )

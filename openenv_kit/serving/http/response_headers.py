@@ -11,17 +11,17 @@ from collections.abc import Sequence
 
 from openenv_kit.serving.settings import Settings
 
-HUGGING_FACE = ("https://huggingface.co", "https://*.hf.space")
+HUGGING_FACE_ORIGINS = ("https://huggingface.co", "https://*.hf.space")
 """Origins whose pages show Spaces."""
-Header = tuple[bytes, bytes]
+HttpHeader = tuple[bytes, bytes]
 
 
-def security_headers(settings: Settings, *, is_page: bool) -> Sequence[Header]:
+def build_security_headers(settings: Settings, *, is_debugger: bool) -> Sequence[HttpHeader]:
     """Return the headers of an answer.
 
     Args:
         settings: of the server.
-        is_page: whether it belongs to the debugger, which runs scripts.
+        is_debugger: whether it belongs to the debugger, which runs scripts.
     """
     allowed = [origin for origin in settings.allowed_origins if origin != "*"]
     policy = {
@@ -32,7 +32,7 @@ def security_headers(settings: Settings, *, is_page: bool) -> Sequence[Header]:
         "form-action": ("'none'",),
         "frame-ancestors": ("'none'",),
     }
-    if is_page:
+    if is_debugger:
         policy |= {
             "default-src": ("'self'",),
             # Gradio starts its page with inline scripts, and evaluates those of its events.
@@ -45,7 +45,7 @@ def security_headers(settings: Settings, *, is_page: bool) -> Sequence[Header]:
             "object-src": ("'none'",),
             "base-uri": ("'self'",),
             "form-action": ("'self'",),
-            "frame-ancestors": ("'self'", *HUGGING_FACE, *allowed),
+            "frame-ancestors": ("'self'", *HUGGING_FACE_ORIGINS, *allowed),
         }
     text = "; ".join(" ".join((name, *sources)) for name, sources in policy.items())
     return (

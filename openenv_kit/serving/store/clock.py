@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID_PATH = Path("/proc/sys/kernel/random/boot_id")
 """On Linux, a name for the time since the machine was started."""
 
 
@@ -21,23 +21,23 @@ class ClockRecord(NamedTuple):
     """What a store keeps of its clock.
 
     Attributes:
-        boot: the boot that `offset_s` belongs to; empty where the system does not name it.
+        boot_id: the boot that `offset_s` belongs to; empty where the system does not name it.
         offset_s: what to add to the seconds since that boot.
-        last_s: the store's time when this was written, in seconds.
-        wall_s: the wall clock at that moment, in seconds.
+        store_time_s: the store's time when this was written, in seconds.
+        wall_time_s: the wall clock at that moment, in seconds.
     """
 
-    boot: str
+    boot_id: str
     offset_s: float
-    last_s: float
-    wall_s: float
+    store_time_s: float
+    wall_time_s: float
 
 
 @cache
-def boot_id() -> str:
+def read_boot_id() -> str:
     """Return the name of the current boot; empty where the system has none."""
     try:
-        return BOOT_ID.read_text(encoding="ascii").strip()
+        return BOOT_ID_PATH.read_text(encoding="ascii").strip()
     except OSError:
         return ""
 
@@ -49,7 +49,7 @@ def seconds_since_boot() -> float:
     return time.monotonic()
 
 
-def continue_clock(record: ClockRecord | None) -> float:
+def compute_clock_offset_s(record: ClockRecord | None) -> float:
     """Return the offset with which a store's clock goes on from what it kept.
 
     Args:
@@ -58,7 +58,7 @@ def continue_clock(record: ClockRecord | None) -> float:
     since_boot = seconds_since_boot()
     if record is None:
         return time.time() - since_boot
-    if record.boot == boot_id() and since_boot + record.offset_s >= record.last_s:
+    if record.boot_id == read_boot_id() and since_boot + record.offset_s >= record.store_time_s:
         return record.offset_s
-    away_s = max(0.0, time.time() - record.wall_s)
-    return record.last_s + away_s - since_boot
+    away_s = max(0.0, time.time() - record.wall_time_s)
+    return record.store_time_s + away_s - since_boot

@@ -15,19 +15,19 @@ class FileIdentity(NamedTuple):
     inode: int
 
     @classmethod
-    def of(cls, path: str) -> FileIdentity:
+    def from_path(cls, path: str) -> FileIdentity:
         """Return the identity of the file at a path; a FileNotFoundError where there is none."""
         found = Path(path).stat()
         return cls(found.st_dev, found.st_ino)
 
-    def require_at(self, path: str) -> None:
+    def require_same_file(self, path: str) -> None:
         """Raise a StoreReplacedError where a path leads to another file.
 
         SQLite would go on writing to a deleted file, and what was acknowledged would be lost with
         the process.
         """
         try:
-            found = FileIdentity.of(path)
+            found = FileIdentity.from_path(path)
         except FileNotFoundError:
             raise StoreReplacedError("was deleted") from None
         if found != self:

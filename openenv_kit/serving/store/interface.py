@@ -27,15 +27,15 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.sealed_records import SealedPlay, SealedStart
+from openenv_kit.serving.store.sealed_records import SealedEpisode, SealedStartRequest
 
-MEMORY = "memory"
+MEMORY_STORE = "memory"
 COMPLETED, CLOSED = "completed", "closed"
 """How an episode ended: it was played to its end, or left and closed for good."""
 
 RETRY_AFTER_S = 5
 """Seconds after which to retry while the store cannot be used."""
-PAGE = 4096
+SQLITE_PAGE_BYTES = 4096
 FILE_SHARE, LOG_SHARE, WRITE_SHARE = 3 / 4, 1 / 16, 1 / 8
 """Parts of the store's bytes: for the file, for the log before it is written back to the file (it
 may reach more than twice that), and for one write."""
@@ -63,11 +63,13 @@ class StoreFullError(StoreError):
     """A limit is reached, and only running episodes could make room.
 
     Attributes:
-        own: whether it is the caller's own share that is used up.
+        is_client_limit: whether it is the caller's own share that is used up.
     """
 
-    def __init__(self, message: str, retry_after_s: int | None, *, own: bool = False) -> None:
-        self.own = own
+    def __init__(
+        self, message: str, retry_after_s: int | None, *, is_client_limit: bool = False
+    ) -> None:
+        self.is_client_limit = is_client_limit
         super().__init__(message, retry_after_s)
 
 
@@ -86,18 +88,20 @@ class StoreUnavailableError(StoreError):
 class StoreReplacedError(StoreUnavailableError):
     """The storage is another one than the server was started with."""
 
-    def __init__(self, how: str) -> None:
-        logger.error("episode store replaced", extra={"reason": how})
+    def __init__(self, change: str) -> None:
+        logger.error("episode store replaced", extra={"reason": change})
         super().__init__(
-            f"The episode store {how} while the server ran, and its episodes are not served. "
+            f"The episode store {change} while the server ran, and its episodes are not served. "
             "Put it back, or restart the server to use what is there now."
         )
 
 
-def unavailable(problem: Exception, why: str = "cannot be written at the moment") -> StoreError:
+def build_unavailable_error(
+    cause: Exception, state_text: str = "cannot be written at the moment"
+) -> StoreError:
     """The refusal while the storage cannot be used; the log has the reason."""
-    logger.warning("episode store unavailable", extra={"reason": str(problem)})
-    return StoreUnavailableError(f"The episode store {why}. Retry in {RETRY_AFTER_S} s.")
+    logger.warning("episode store unavailable", extra={"reason": str(cause)})
+    return StoreUnavailableError(f"The episode store {state_text}. Retry in {RETRY_AFTER_S} s.")
 
 
 @dataclass(frozen=True)
@@ -106,67 +110,78 @@ class StoreLimits:
 
     Attributes:
         ttl_s: seconds that an episode lives after its last use.
-        episodes: episodes at once.
+        max_episodes: episodes at once.
         size: bytes on disk, everything included.
         client_percent: share of episodes and bytes that one client may hold, 1 to 100.
     """
 
     ttl_s: float = 3600
-    episodes: int = 100_000
-    size: int = 32 << 20
+    max_episodes: int = 100_000
+    max_bytes: int = 32 << 20
     client_percent: int = 25
 
     @property
-    def pages(self) -> int:
+    def max_pages(self) -> int:
         """Pages that the file may have."""
-        return max(32, int(self.size * FILE_SHARE) // PAGE)
+        return max(32, int(self.max_bytes * FILE_SHARE) // SQLITE_PAGE_BYTES)
 
     @property
-    def log_pages(self) -> int:
+    def max_log_pages(self) -> int:
         """Pages of the log, after which it is written back to the file."""
-        return max(16, min(1000, int(self.size * LOG_SHARE) // PAGE))
+        return max(16, min(1000, int(self.max_bytes * LOG_SHARE) // SQLITE_PAGE_BYTES))
 
     @property
-    def write_bytes(self) -> int:
+    def max_write_bytes(self) -> int:
         """Bytes of the largest write."""
-        return int(self.size * WRITE_SHARE)
+        return int(self.max_bytes * WRITE_SHARE)
 
     @property
-    def client_bytes(self) -> int:
+    def max_client_bytes(self) -> int:
         """Bytes that one client may hold."""
-        return self.pages * PAGE * self.client_percent // 100
+        return self.max_pages * SQLITE_PAGE_BYTES * self.client_percent // 100
 
-    def idle_until(self, now: float) -> float:
+    def latest_idle_expiry_s(self, now_s: float) -> float:
         """Latest expiry of an episode unused for a quarter of its life; any other is running."""
-        return now + self.ttl_s * 3 / 4
+        return now_s + self.ttl_s * 3 / 4
 
     @property
-    def client_episodes(self) -> int:
+    def max_client_episodes(self) -> int:
         """Episodes that one client may hold at once."""
-        return max(1, self.episodes * self.client_percent // 100)
+        return max(1, self.max_episodes * self.client_percent // 100)
 
-    def used_up(
-        self, first: float | None, now: float, *, own: bool, size: int | None = None
+    def full_error(
+        self,
+        first_expiry_s: float | None,
+        now_s: float,
+        *,
+        is_client_limit: bool,
+        limit_bytes: int | None = None,
     ) -> StoreFullError:
         """The refusal while running episodes fill the store, or the caller's own share of it.
 
         Args:
-            first: when the first of them expires, where that is known.
-            now: the time by the store's clock.
-            own: whether it is the caller's share that is filled.
-            size: bytes of it, for a store that counts them.
+            first_expiry_s: when the first of them expires, where that is known.
+            now_s: the time by the store's clock.
+            is_client_limit: whether it is the caller's share that is filled.
+            limit_bytes: bytes of it, for a store that counts them.
         """
-        wait = RETRY_AFTER_S if first is None else max(1, math.ceil(first - self.idle_until(now)))
-        most = self.client_episodes if own else self.episodes
-        room = f"{most} episodes" + (f" or {size} bytes" if size else "")
-        if own:
+        wait = (
+            RETRY_AFTER_S
+            if first_expiry_s is None
+            else max(1, math.ceil(first_expiry_s - self.latest_idle_expiry_s(now_s)))
+        )
+        most = self.max_client_episodes if is_client_limit else self.max_episodes
+        room = f"{most} episodes" + (f" or {limit_bytes} bytes" if limit_bytes else "")
+        if is_client_limit:
             whose = (
                 "Your running episodes take up your share of the episode store: "
                 f"{self.client_percent} % of it, which is {room}"
             )
         else:
             whose = f"The episode store is full of running episodes; it has room for {room}"
-        return StoreFullError(f"{whose}. Finish one, or retry in {wait} s.", wait, own=own)
+        return StoreFullError(
+            f"{whose}. Finish one, or retry in {wait} s.", wait, is_client_limit=is_client_limit
+        )
 
 
 @dataclass(frozen=True)
@@ -174,23 +189,23 @@ class StoredEpisode:
     """One episode as it is kept.
 
     Attributes:
-        generation: changes whenever the episode is started over or taken over.
-        start: JSON text of the reset's arguments and of the engine's versions.
+        lease_id: changes whenever the episode is started over or taken over.
+        start_json: JSON text of the reset's arguments and of the engine's versions.
         actions: JSON text of each action, in order.
         request_ids: the client's name for each request, empty where it gave none.
-        player: the player's handle; changes whenever the episode is started over.
-        timeline: how many times the episode was started under its id, from 1.
-        ended: `completed` or `closed`, empty while it may be played.
+        player_id: the player's handle; changes whenever the episode is started over.
+        start_count: how many times the episode was started under its id, from 1.
+        end_status: `completed` or `closed`, empty while it may be played.
         slow_results: compressed results of slow calls, by the index of their action.
     """
 
-    generation: str
-    start: bytes
+    lease_id: str
+    start_json: bytes
     actions: tuple[bytes, ...]
     request_ids: tuple[str, ...]
-    player: str = ""
-    timeline: int = 1
-    ended: str = ""
+    player_id: str = ""
+    start_count: int = 1
+    end_status: str = ""
     slow_results: Mapping[int, bytes] = field(default_factory=dict)
 
 
@@ -199,31 +214,31 @@ class NewEpisode:
     """One episode as it is given to a store.
 
     Attributes:
-        source: the transport that opened it.
-        start, actions, player, slow_results: as in `StoredEpisode`.
-        client: whose share it counts against; empty for a caller without a bound.
-        sealed: for a sealed task: whose play it is, and how many are allowed.
+        transport: the transport that opened it.
+        start_json, actions, player_id, slow_results: as in `StoredEpisode`.
+        client_address: whose share it counts against; empty for a caller without a bound.
+        sealed_start: for a sealed task: whose play it is, and how many are allowed.
     """
 
-    source: str
-    start: bytes
+    transport: str
+    start_json: bytes
     actions: Sequence[bytes] = ()
-    client: str = ""
-    player: str = ""
+    client_address: str = ""
+    player_id: str = ""
     slow_results: Mapping[int, bytes] = field(default_factory=dict)
-    sealed: SealedStart | None = None
+    sealed_start: SealedStartRequest | None = None
 
 
 class StoreUsage(NamedTuple):
     """How full a store is.
 
     Attributes:
-        episodes: how many it holds.
+        episode_count: how many it holds.
         size_bytes: what they take.
         limit_bytes: what they may take; infinite where nothing bounds it.
     """
 
-    episodes: int
+    episode_count: int
     size_bytes: int
     limit_bytes: float
 
@@ -234,83 +249,94 @@ class EpisodeStore(Protocol):
     Every method may raise `StoreUnavailableError`.
     """
 
-    async def create(self, episode_id: str, new: NewEpisode, *, over: bool = True) -> str:
+    async def create(
+        self, episode_id: str, new_episode: NewEpisode, *, overwrite: bool = True
+    ) -> str:
         """Start an episode; returns its generation, or nothing where `over` is False and it exists.
 
         A StoreFullError says that there is no room. The play of a sealed task is counted together
         with it; a SealedPlaysUsedUpError says that no further one is allowed.
         """
 
-    async def find(self, player: str) -> str | None:
+    async def find_by_player(self, player_id: str) -> str | None:
         """Id of the episode that a player's handle belongs to."""
 
-    async def load(self, episode_id: str, *, take: bool = False) -> StoredEpisode | None:
+    async def load(self, episode_id: str, *, new_lease: bool = False) -> StoredEpisode | None:
         """The episode, its life prolonged; None if unknown or expired.
 
         With `take` it gets a new generation: whoever holds the old one can add nothing more.
         """
 
-    async def append(
-        self, episode_id: str, generation: str, index: int, action: bytes, request_id: str = ""
+    async def append_action(
+        self,
+        episode_id: str,
+        lease_id: str,
+        action_index: int,
+        action_json: bytes,
+        request_id: str = "",
     ) -> bool:
         """Add the action of that index; False if another writer was first, or it is gone."""
 
-    async def retract(self, episode_id: str, generation: str, index: int) -> bool:
+    async def remove_last_action(self, episode_id: str, lease_id: str, action_index: int) -> bool:
         """Remove the action of that index; False if it is not the last one any more."""
 
     async def add_slow_result(
-        self, episode_id: str, generation: str, index: int, result: bytes
+        self, episode_id: str, lease_id: str, action_index: int, compressed_result: bytes
     ) -> bool:
         """Store the result of the slow call in the action of that index, unless there is one.
 
         Returns False if another writer has the episode, or it is gone.
         """
 
-    async def finish(self, episode_id: str, generation: str, ended: str) -> bool:
+    async def mark_ended(self, episode_id: str, lease_id: str, end_status: str) -> bool:
         """Mark an episode `completed` or `closed`; False if another writer was first.
 
         It is among the first to make room for others. A closed one takes no more actions and
         stays closed.
         """
 
-    async def secret(self) -> str:
+    async def get_secret(self) -> str:
         """A secret that is made with the store and stays the same, in hexadecimal."""
 
-    async def draw(self, split: str, order: Sequence[int]) -> int | None:
+    async def reserve_task(self, split: str, task_order: Sequence[int]) -> int | None:
         """The first task in this order that was not drawn before; None where all were.
 
         It counts as drawn for as long as an unused episode lives, unless it is settled before.
         """
 
-    async def settle(self, split: str, task: int, *, played: bool) -> None:
+    async def confirm_or_release_task(
+        self, split: str, task_index: int, *, is_played: bool
+    ) -> None:
         """Keep a drawn task drawn for good, or give back one that was not kept."""
 
-    async def list_sealed_plays(self, participant: str, task_set: str) -> list[SealedPlay]:
+    async def list_sealed_episodes(
+        self, participant: str, task_set_key: str
+    ) -> list[SealedEpisode]:
         """Return a participant's plays of sealed tasks in the order of their numbers."""
 
-    async def finish_sealed_play(
-        self, player: str, score: float, steps: int, actions_digest: str
+    async def record_sealed_result(
+        self, player_id: str, score: float, step_count: int, actions_digest: str
     ) -> None:
         """Record how the play with this player's handle ended; nothing for any later end."""
 
-    async def count(self, source: str) -> int:
+    async def count_open_episodes(self, transport: str) -> int:
         """Living episodes of that source that nobody closed."""
 
-    async def check(self) -> None:
+    async def check_writable(self) -> None:
         """Write a row and read it back.
 
         Raises:
             StoreReplacedError: it is not the store that was opened.
         """
 
-    async def usage(self) -> StoreUsage:
+    async def get_usage(self) -> StoreUsage:
         """Return how full it is."""
 
     async def close(self) -> None:
         """Close files and connections."""
 
 
-def open_store(chosen: Settings) -> EpisodeStore:
+def open_store(settings: Settings) -> EpisodeStore:
     """The store that the settings name.
 
     Without a name: a file in the data folder, or else in a folder of ours under the temporary
@@ -324,38 +350,38 @@ def open_store(chosen: Settings) -> EpisodeStore:
     from openenv_kit.serving.store.sqlite import SCHEMA_VERSION, SqliteStore
 
     limits = StoreLimits(
-        chosen.episode_ttl_s,
-        chosen.max_stored_episodes,
-        chosen.max_store_bytes,
-        chosen.client_store_percent,
+        settings.episode_ttl_s,
+        settings.max_stored_episodes,
+        settings.max_store_bytes,
+        settings.client_store_percent,
     )
     # Other processes may serve the same port: this one says so, or is a child of one.
-    several = chosen.workers > 1 or multiprocessing.parent_process() is not None
-    address = chosen.episode_store
+    several = settings.workers > 1 or multiprocessing.parent_process() is not None
+    address = settings.episode_store
     if address.startswith(REDIS_SCHEMES):
         try:
-            from openenv_kit.serving.store.redis import RedisStore, connect
+            from openenv_kit.serving.store.redis import RedisStore, create_redis_client
         except ImportError:
             raise StoreUnavailableError(
                 "OPENENV_KIT_EPISODE_STORE is a Redis address, but the `redis` extra is not "
                 "installed."
             ) from None
-        return RedisStore(connect(address), limits)
-    if address == MEMORY and several:
+        return RedisStore(create_redis_client(address), limits)
+    if address == MEMORY_STORE and several:
         raise StoreUnavailableError(
             "OPENENV_KIT_EPISODE_STORE is 'memory', which each worker has for itself, and "
             "there are several workers; allowed: a file, a redis:// address, or one worker."
         )
     file_name = f"episodes-{SCHEMA_VERSION}.sqlite3"
     try:
-        if address or not chosen.data_folder:
-            path = address or str(private_folder() / file_name)
+        if address or not settings.data_folder:
+            path = address or str(create_private_folder() / file_name)
         else:
-            path = str(Path(chosen.data_folder) / file_name)
+            path = str(Path(settings.data_folder) / file_name)
         return SqliteStore(path, limits)
     except (OSError, sqlite3.Error) as problem:
-        if address or several or chosen.data_folder:
-            where = address or chosen.data_folder
+        if address or several or settings.data_folder:
+            where = address or settings.data_folder
             raise StoreUnavailableError(
                 f"The episode store in {repr(where) if where else 'the temporary folder'} cannot "
                 f"be opened ({problem}). Set OPENENV_KIT_EPISODE_STORE to a file that can be "
@@ -364,12 +390,12 @@ def open_store(chosen: Settings) -> EpisodeStore:
             ) from problem
         logger.warning(
             "episodes are kept in memory and end with this process",
-            extra={"store": MEMORY, "reason": str(problem)},
+            extra={"store": MEMORY_STORE, "reason": str(problem)},
         )
-        return SqliteStore(MEMORY, limits)
+        return SqliteStore(MEMORY_STORE, limits)
 
 
-def private_folder() -> Path:
+def create_private_folder() -> Path:
     """A folder under the temporary one that belongs to us alone; an OSError if there is none."""
     folder = Path(tempfile.gettempdir()) / f"openenv-kit-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -5,37 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
-class SealedPlaysUsedUpError(Exception):
+class SealedStartsUsedUpError(Exception):
     """A participant has started a sealed task as often as is allowed.
 
     Attributes:
-        max_plays: how often that is.
+        max_starts: how often that is.
     """
 
-    def __init__(self, max_plays: int) -> None:
-        self.max_plays = max_plays
-        super().__init__(f"the task was started {max_plays} times already")
+    def __init__(self, max_starts: int) -> None:
+        self.max_starts = max_starts
+        super().__init__(f"the task was started {max_starts} times already")
 
 
 @dataclass(frozen=True)
-class SealedStart:
+class SealedStartRequest:
     """What a store needs to count a play of a sealed task.
 
     Attributes:
         participant: whose plays are counted.
-        task_set: the tasks that are counted together: environment, split, versions, commitment.
+        task_set_key: the tasks that are counted together: environment, split, versions, commitment.
         index: position of the task in its split.
-        max_plays: how often the participant may start this task.
+        max_starts: how often the participant may start this task.
     """
 
     participant: str
-    task_set: str
+    task_set_key: str
     index: int
-    max_plays: int
+    max_starts: int
 
 
 @dataclass(frozen=True)
-class SealedPlay:
+class SealedEpisode:
     """A play of a sealed task that was started.
 
     Attributes:

@@ -25,30 +25,30 @@ from pydantic import BaseModel, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from openenv_kit.environment import ERROR, Reply
-from openenv_kit.errors import MAX_ECHO, unknown_name_message
+from openenv_kit.errors import MAX_REPR_CHARACTERS, unknown_name_message
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving import logs, messages, metrics
 from openenv_kit.serving.episodes.ids import (
     PLAYER,
+    EpisodeAccess,
     EpisodeGoneError,
     EpisodeTooLongError,
-    Handle,
 )
-from openenv_kit.serving.episodes.live_episode import in_turn, take_step
-from openenv_kit.serving.episodes.records import Started
-from openenv_kit.serving.episodes.running_episodes import RUNNING, EndReason, EpisodeKey
-from openenv_kit.serving.episodes.service import Episodes
+from openenv_kit.serving.episodes.live_episode import run_queued_reset, step_live_episode
+from openenv_kit.serving.episodes.records import StartedEpisode
+from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES, EndReason, EpisodeKey
+from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.mcp import dispatch as mcp_tools
 from openenv_kit.serving.store.interface import StoreError
 from openenv_kit.serving.websocket.endpoint import (
     ConnectionEnd,
-    Conversation,
-    LiveSession,
+    ConnectionHandler,
     SessionSlots,
-    SocketEndpoint,
+    WebSocketEndpoint,
+    WebSocketSession,
 )
 
-MESSAGES: dict[str, type[BaseModel]] = {
+MESSAGE_MODELS: dict[str, type[BaseModel]] = {
     "reset": WSResetMessage,
     "step": WSStepMessage,
     "state": WSStateMessage,
@@ -56,27 +56,27 @@ MESSAGES: dict[str, type[BaseModel]] = {
     "mcp": WSMCPMessage,
 }
 
-HANDOVER_S = 6.0
+RELEASE_TIMEOUT_S = 6.0
 """Longest wait, in seconds, for another connection to release an episode."""
 
-RESUME = "resume"
+RESUME_ARGUMENT = "resume"
 
-CLIENT_HEADER, PAGE_CLIENT = "x-openenv-kit-client", "page"
+CLIENT_KIND_HEADER, DEBUGGER_CLIENT = "x-openenv-kit-client", "page"
 """By this header of its handshake the page is told from other clients, for the log only."""
 
 logger = logging.getLogger("openenv_kit.ws")
 
 
-class EnvironmentSocket(SocketEndpoint):
+class OpenEnvWebSocketEndpoint(WebSocketEndpoint):
     """The framework's messages: reset, step, state, close and mcp."""
 
-    too_big = "A message may have {} bytes; the session ends."
+    message_too_long_text = "A message may have {} bytes; the session ends."
 
-    def error(self, text: str, code: str, **more: Any) -> str:
-        return messages.error(text, code, **more)
+    def format_error(self, text: str, code: str, **more: Any) -> str:
+        return messages.format_error_message(text, code, **more)
 
-    async def open(self, websocket: WebSocket) -> PlayerConversation:
-        """See `SocketEndpoint`; `session_id` in the address is a player's handle."""
+    async def connect(self, websocket: WebSocket) -> PlayerConnection:
+        """See `WebSocketEndpoint`; `session_id` in the address is a player's handle."""
         session_id = websocket.query_params.get("session_id")
         if not session_id:
             if websocket.state.role == PLAYER:
@@ -84,65 +84,69 @@ class EnvironmentSocket(SocketEndpoint):
                     "With the player's token connect to /ws?session_id=<player_id>: the trainer's "
                     "reset returns the player_id."
                 )
-            is_page = websocket.headers.get(CLIENT_HEADER) == PAGE_CLIENT
-            return TrainerConversation(self._slots, self._episodes, "page" if is_page else "ws")
+            is_page = websocket.headers.get(CLIENT_KIND_HEADER) == DEBUGGER_CLIENT
+            return TrainerConnection(self._slots, self._episodes, "page" if is_page else "ws")
         try:
-            handle = await self._episodes.player(session_id)
-            await self._episodes.state(handle)
+            handle = await self._episodes.find_player_access(session_id)
+            await self._episodes.get_state(handle)
         except (EpisodeGoneError, StoreError) as problem:
             raise ConnectionEnd(str(problem)) from None
-        return PlayerConversation(self._episodes, handle)
+        return PlayerConnection(self._episodes, handle)
 
 
-class PlayerConversation(Conversation):
+class PlayerConnection(ConnectionHandler):
     """A connection that plays a stored episode through its player's handle, and never resets."""
 
-    step_now: Callable[..., dict[str, Any]] | None = None
+    immediate_step: Callable[..., dict[str, Any]] | None = None
     """One step without anything to wait for; None where there is."""
 
-    def __init__(self, episodes: Episodes, handle: Handle | None = None) -> None:
+    def __init__(self, episodes: EpisodeService, access: EpisodeAccess | None = None) -> None:
         self._episodes = episodes
-        self._handle = handle
+        self._handle = access
 
-    async def answer(self, session: LiveSession, text: str | bytes) -> str:
+    async def handle_message(self, session: WebSocketSession, text: str | bytes) -> str:
         """Reply to one message; whatever goes wrong is a reply too."""
         try:
-            kind, data = read_message(text)
+            kind, data = parse_message(text)
             if kind == "step":
                 # Nearly every message is one, and few have anything to wait for.
-                now = self.step_now
-                return messages.observation(now(data) if now else await self.step(data))
-            answer = await self._act(kind, data)
+                now = self.immediate_step
+                return messages.format_observation_message(
+                    now(data) if now else await self.step(data)
+                )
+            answer = await self._handle_request(kind, data)
             session.episode_id = self.episode_id
             return answer
-        except RefusedError as problem:
-            return _refusal(problem.kind, str(problem), problem.code)
+        except InvalidMessageError as problem:
+            return _count_and_format_error(problem.kind, str(problem), problem.code)
         except ValidationError as problem:
             errors = problem.errors(include_url=False, include_input=False, include_context=False)
             invalid = WSErrorCode.VALIDATION_ERROR
-            return _refusal("invalid_message", "Invalid message", invalid, errors=errors)
+            return _count_and_format_error(
+                "invalid_message", "Invalid message", invalid, errors=errors
+            )
         except StoreError as problem:
             wait, code = problem.retry_after_s, WSErrorCode.CAPACITY_REACHED
-            return _refusal("store", str(problem), code, retry_after_s=wait)
+            return _count_and_format_error("store", str(problem), code, retry_after_s=wait)
         except EpisodeTooLongError as problem:
-            return _refusal("too_big", str(problem), WSErrorCode.VALIDATION_ERROR)
+            return _count_and_format_error("too_big", str(problem), WSErrorCode.VALIDATION_ERROR)
         except (ConnectionEnd, EpisodeGoneError, WebSocketDisconnect):
             raise
         except Exception as problem:
             named = self._handle.episode_id if self._handle else self.episode_id
-            text = logs.internal_error(logger, problem, named)
-            return _refusal("internal", text, WSErrorCode.EXECUTION_ERROR)
+            text = logs.log_internal_error(logger, problem, named)
+            return _count_and_format_error("internal", text, WSErrorCode.EXECUTION_ERROR)
 
-    async def _act(self, kind: str, data: dict[str, Any]) -> str:
+    async def _handle_request(self, kind: str, data: dict[str, Any]) -> str:
         if kind == "reset":
-            return messages.observation(await self.reset(data))
+            return messages.format_observation_message(await self.reset(data))
         if kind == "state":
-            return messages.message("state", await self.state())
+            return messages.format_message("state", await self.get_state())
         if kind == "mcp":
             environment = self._episodes.environment
-            dispatch = mcp_tools.dispatcher(environment, self.step, self.state)
-            answered = await mcp_tools.answer(data, dispatch)
-            return messages.message("mcp", answered.body)
+            dispatch = mcp_tools.create_dispatcher(environment, self.step, self.get_state)
+            answered = await mcp_tools.answer_rpc_message(data, dispatch)
+            return messages.format_message("mcp", answered.body)
         raise ConnectionEnd
 
     @property
@@ -150,26 +154,26 @@ class PlayerConversation(Conversation):
         """Name of the running episode, where another connection may take it over."""
         return None
 
-    async def reset(self, data: dict[str, Any]) -> dict[str, Any]:
+    async def reset(self, reset_arguments: dict[str, Any]) -> dict[str, Any]:
         """Start an episode."""
         problem = (
             "A player cannot reset: the episode is its trainer's. Step until it is over; for "
             "another episode ask the trainer for another player id."
         )
-        return self._episodes.play("ws").data(Reply(ERROR, problem))
+        return self._episodes.create_live_episode("ws").build_wire_reply(Reply(ERROR, problem))
 
-    async def step(self, data: dict[str, Any]) -> dict[str, Any]:
+    async def step(self, action: dict[str, Any]) -> dict[str, Any]:
         """One step."""
         assert self._handle is not None
-        return await self._episodes.step(self._handle, data)
+        return await self._episodes.step(self._handle, action)
 
-    async def state(self) -> dict[str, Any]:
+    async def get_state(self) -> dict[str, Any]:
         """Public progress."""
         assert self._handle is not None
-        return await self._episodes.state(self._handle)
+        return await self._episodes.get_state(self._handle)
 
 
-class TrainerConversation(PlayerConversation):
+class TrainerConnection(PlayerConnection):
     """A connection that plays an episode of its own.
 
     One that the server named stays in memory until the connection is dropped: nothing else can
@@ -177,81 +181,97 @@ class TrainerConversation(PlayerConversation):
     by step, and belongs to whoever resumed or started it last.
     """
 
-    def __init__(self, slots: SessionSlots, episodes: Episodes, transport: str) -> None:
+    def __init__(self, slots: SessionSlots, episodes: EpisodeService, transport: str) -> None:
         super().__init__(episodes)
         self._slots = slots
         self._transport = transport
-        self._play = episodes.play(transport, stored=False)
+        self._play = episodes.create_live_episode(transport, is_stored=False)
         self._task = asyncio.current_task()
-        self.step_now = self._play.step
+        self.immediate_step = self._play.step
 
     @property
     def episode_id(self) -> str | None:
         return self._handle.episode_id if self._handle else self._play.episode_id
 
-    async def reset(self, data: dict[str, Any]) -> dict[str, Any]:
+    async def reset(self, reset_arguments: dict[str, Any]) -> dict[str, Any]:
         """Start an episode, or with `resume` true continue the one of that id."""
-        if RESUME in data:
-            return await self._resume(data)
+        if RESUME_ARGUMENT in reset_arguments:
+            return await self._resume_episode(reset_arguments)
         asked_at = time.perf_counter()
-        if data.get("episode_id") is not None or is_sealed_split(data.get("split")):
-            started = await self._episodes.reset(data, self._transport)
-            if started.handle is not None:
-                await self._end_others(started.handle.episode_id, "restarted")
-                self._go_on(started)
-            return started.data
-        reply = await in_turn(self._play.environment, self._play.reset, data, asked_at)
+        if reset_arguments.get("episode_id") is not None or is_sealed_split(
+            reset_arguments.get("split")
+        ):
+            started = await self._episodes.reset(reset_arguments, self._transport)
+            if started.access is not None:
+                await self._end_other_connections(started.access.episode_id, "restarted")
+                self._switch_to_stored_episode(started)
+            return started.wire_reply
+        reply = await run_queued_reset(
+            self._play.environment, self._play.reset, reset_arguments, asked_at
+        )
         if reply.status == ERROR:
-            return self._play.data(reply)
-        self._play.note_start(is_stored=False)
+            return self._play.build_wire_reply(reply)
+        self._play.register_start(is_stored=False)
         self._handle = None
-        self.step_now = None if self._play.environment.tools.slow else self._play.step
-        return self._play.data(reply, self._play.names)
+        self.immediate_step = (
+            None if self._play.environment.tools.has_slow_tools else self._play.step
+        )
+        return self._play.build_wire_reply(reply, self._play.episode_ids)
 
-    async def step(self, data: dict[str, Any]) -> dict[str, Any]:
+    async def step(self, action: dict[str, Any]) -> dict[str, Any]:
         if self._handle:
-            return await super().step(data)
-        return await take_step(self._play, data, asked_at=time.perf_counter())
+            return await super().step(action)
+        return await step_live_episode(self._play, action, requested_at_s=time.perf_counter())
 
-    async def state(self) -> dict[str, Any]:
-        return await super().state() if self._handle else self._play.state()
+    async def get_state(self) -> dict[str, Any]:
+        return await super().get_state() if self._handle else self._play.get_state()
 
-    async def leave(self, *, keep: bool, reason: EndReason) -> None:
+    async def close(self, *, may_resume: bool, reason: EndReason) -> None:
         if self._handle is None:
-            if keep:
-                await self._episodes.save(self._play)
-            RUNNING.end(self._play.running, reason)
-        elif not keep:
+            if may_resume:
+                await self._episodes.store_disconnected_episode(self._play)
+            RUNNING_EPISODES.register_end(self._play.running_entry, reason)
+        elif not may_resume:
             with suppress(EpisodeGoneError):  # somebody else has it, or ended it
                 await self._episodes.close_episode(self._handle)
         elif reason not in (EndReason.RESUMED, EndReason.RESTARTED):  # else somebody goes on
             name = self._episodes.environment.name
-            RUNNING.end(RUNNING.find(EpisodeKey(name, self._handle.episode_id)), reason)
+            RUNNING_EPISODES.register_end(
+                RUNNING_EPISODES.find(EpisodeKey(name, self._handle.episode_id)), reason
+            )
 
-    def _go_on(self, started: Started) -> None:
+    def _switch_to_stored_episode(self, started: StartedEpisode) -> None:
         """Continue with a stored episode."""
-        RUNNING.end(self._play.running, EndReason.RESTARTED)  # what was played here before
-        self._handle, self.step_now = started.handle, None
-        self._play = self._episodes.play(self._transport, stored=False)
+        RUNNING_EPISODES.register_end(
+            self._play.running_entry, EndReason.RESTARTED
+        )  # what was played here before
+        self._handle, self.immediate_step = started.access, None
+        self._play = self._episodes.create_live_episode(self._transport, is_stored=False)
 
-    async def _resume(self, data: dict[str, Any]) -> dict[str, Any]:
-        episode_id = data.get("episode_id")
-        if data[RESUME] is not True or not isinstance(episode_id, str) or len(data) > 2:
-            return self._refused(
+    async def _resume_episode(self, reset_arguments: dict[str, Any]) -> dict[str, Any]:
+        episode_id = reset_arguments.get("episode_id")
+        if (
+            reset_arguments[RESUME_ARGUMENT] is not True
+            or not isinstance(episode_id, str)
+            or len(reset_arguments) > 2
+        ):
+            return self._build_error_reply(
                 'To go on with an episode send {"episode_id": its id, "resume": true} and nothing '
                 "else."
             )
         if self._handle is None and self.episode_id == episode_id:
-            return self._refused(f"This session plays {episode_id[:MAX_ECHO]!r} already.")
-        await self._end_others(episode_id, "resumed")
+            return self._build_error_reply(
+                f"This session plays {episode_id[:MAX_REPR_CHARACTERS]!r} already."
+            )
+        await self._end_other_connections(episode_id, "resumed")
         try:
-            started = await self._episodes.resume(episode_id)
+            started = await self._episodes.resume_episode(episode_id)
         except EpisodeGoneError as problem:
-            return self._refused(str(problem))
-        self._go_on(started)
-        return started.data
+            return self._build_error_reply(str(problem))
+        self._switch_to_stored_episode(started)
+        return started.wire_reply
 
-    async def _end_others(self, episode_id: str, reason: str) -> None:
+    async def _end_other_connections(self, episode_id: str, reason: str) -> None:
         """End this worker's other connections that play an episode; wait until it is stored."""
         leaving, played = [], (self._episodes.environment.name, episode_id)
         for session in self._slots:
@@ -260,21 +280,21 @@ class TrainerConversation(PlayerConversation):
                 session.end(reason)
                 leaving.append(task)
         if leaving:
-            await asyncio.wait(leaving, timeout=HANDOVER_S)
+            await asyncio.wait(leaving, timeout=RELEASE_TIMEOUT_S)
 
-    def _refused(self, problem: str) -> dict[str, Any]:
-        return self._play.data(Reply(ERROR, problem))
+    def _build_error_reply(self, error_text: str) -> dict[str, Any]:
+        return self._play.build_wire_reply(Reply(ERROR, error_text))
 
 
-class RefusedError(Exception):
+class InvalidMessageError(Exception):
     """A message that cannot be acted on: its kind for the figures, the framework's code, why."""
 
-    def __init__(self, kind: str, code: str, problem: str) -> None:
-        self.kind, self.code = kind, code
-        super().__init__(problem)
+    def __init__(self, error_kind: str, error_code: str, error_text: str) -> None:
+        self.kind, self.code = error_kind, error_code
+        super().__init__(error_text)
 
 
-def read_message(text: str | bytes) -> tuple[str, dict[str, Any]]:
+def parse_message(text: str | bytes) -> tuple[str, dict[str, Any]]:
     """Type and data of a message; a RefusedError or ValidationError says what is wrong with it."""
     try:
         message = messages.loads(text)
@@ -282,14 +302,14 @@ def read_message(text: str | bytes) -> tuple[str, dict[str, Any]]:
             raise ValueError(f"a message is an object; this one is {type(message).__name__}")
     except ValueError as error:
         problem = f"Invalid JSON: {error}"
-        raise RefusedError("invalid_json", WSErrorCode.INVALID_JSON, problem) from None
+        raise InvalidMessageError("invalid_json", WSErrorCode.INVALID_JSON, problem) from None
     kind = message.get("type", "")
-    if not isinstance(kind, str) or kind not in MESSAGES:
-        problem = unknown_name_message("message type:", kind, MESSAGES)
-        raise RefusedError("unknown_type", WSErrorCode.UNKNOWN_TYPE, problem)
-    return kind, getattr(MESSAGES[kind](**message), "data", {})
+    if not isinstance(kind, str) or kind not in MESSAGE_MODELS:
+        problem = unknown_name_message("message type:", kind, MESSAGE_MODELS)
+        raise InvalidMessageError("unknown_type", WSErrorCode.UNKNOWN_TYPE, problem)
+    return kind, getattr(MESSAGE_MODELS[kind](**message), "data", {})
 
 
-def _refusal(kind: str, text: str, code: str, **more: Any) -> str:
-    metrics.ERRORS.labels(kind).inc()
-    return messages.error(text, code, **more)
+def _count_and_format_error(error_kind: str, text: str, code: str, **more: Any) -> str:
+    metrics.ERRORS.labels(error_kind).inc()
+    return messages.format_error_message(text, code, **more)

@@ -1,0 +1,169 @@
+"""Law 3: a model is told the same, to the byte, whichever way its calls come in."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from openenv_kit.agent.chat_endpoint import ChatMessage, ModelAnswer, ModelToolCall
+from openenv_kit.agent.episode_connection import EpisodeConnection
+from openenv_kit.agent.model_player import ModelPlayer
+from openenv_kit.agent.player_episode import PlayerEpisode
+from openenv_kit.agent.servers import Server
+from openenv_kit.agent.settings import AgentSettings
+from openenv_kit.agent.stdout import EvaluationLog
+from openenv_kit.environment import ERROR, Environment, full_observation_from_reply
+from openenv_kit.errors import ToolArgumentError
+from openenv_kit.tool import compact_json
+from openenv_kit.trainers.openenv_harness import ToolSessionFactory
+from openenv_kit.trainers.tool_episode import ToolEpisode
+from openenv_kit.trainers.trl import environment_class
+from support.playable_environments import Game
+
+Calls = Sequence[tuple[str, dict[str, Any]]]
+Door = Callable[[Game, Calls, str], list[str]]
+
+
+def calls_of(game: Game) -> Calls:
+    """A look, the look with an argument that nobody takes, no tool, a look again, and the end."""
+    look, end = game.look, game.final
+    wrong = {**look.arguments, "no_such_argument": "x" * 20}
+    return [
+        (look.tool, look.arguments),
+        (look.tool, wrong),
+        ("no_such_tool", {}),
+        (look.tool, look.arguments),
+        (end.tool, end.arguments),
+    ]
+
+
+def as_the_environment_says(game: Game, calls: Calls) -> list[str]:
+    """The replies, straight from a session and the catalogue."""
+    environment, session = game.environment, game.environment.create_session()
+    reply = session.reset(**game.opening)
+    tools = environment.tools.for_episode(
+        full_observation_from_reply(environment, reply, session.task_id)
+    )
+    said = []
+    for name, arguments in calls:
+        try:
+            reply = session.step(tools.build_action(name, arguments))
+        except ToolArgumentError as problem:
+            said.append(compact_json({"status": ERROR, "message": str(problem)}))
+        else:
+            observation = full_observation_from_reply(environment, reply, session.task_id)
+            payload = {**observation, "reward": reply.reward, "done": reply.done}
+            said.append(compact_json(tools.format_tool_result(payload)))
+    return said
+
+
+def over_mcp(game: Game, calls: Calls, url: str) -> list[str]:
+    """JSON-RPC over HTTP, in an episode of one's own."""
+    with httpx.Client(base_url=url, timeout=60.0) as client:
+        named = client.post("/reset", json=game.opening).raise_for_status().json()["episode_id"]
+        begun = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {}}
+        answer = client.post("/mcp", params={"episode_id": named}, json=begun)
+        held = {"mcp-session-id": answer.headers["mcp-session-id"]}
+        said = []
+        for number, (name, arguments) in enumerate(calls, start=1):
+            params = {"name": name, "arguments": arguments}
+            body = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+            answer = client.post(
+                "/mcp", params={"episode_id": named}, json=body, headers=held
+            ).json()
+            if "error" in answer:  # what is no call is a protocol error, in the same words
+                said.append(compact_json({"status": ERROR, "message": answer["error"]["message"]}))
+            else:
+                (part,) = answer["result"]["content"]
+                said.append(part["text"])
+    return said
+
+
+class Scripted:
+    """A chat endpoint that makes the calls in order; keeps the conversation it was shown."""
+
+    model = "scripted"
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = iter(enumerate(calls))
+        self.messages: Sequence[ChatMessage] = ()
+
+    async def request_answer(
+        self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]]
+    ) -> ModelAnswer:
+        self.messages = messages
+        number, (name, arguments) = next(self._calls)
+        return ModelAnswer("", (ModelToolCall(f"call_{number}", name, compact_json(arguments)),))
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+def by_the_model_player(game: Game, calls: Calls, url: str) -> list[str]:
+    """What inference.py puts into a model's conversation, over the server's WebSocket."""
+
+    async def played() -> list[str]:
+        environment: Environment = game.environment
+        settings, endpoint = AgentSettings(secrets=()), Scripted(calls)
+        connection = EpisodeConnection(Server(url), settings, game.opening, lambda _: None)
+        try:
+            opening = await connection.start_episode()
+            block = EvaluationLog(io.StringIO()).start_task_log(
+                "task", environment.name, endpoint.model
+            )
+            table = PlayerEpisode(environment, connection, block, opening)
+            await ModelPlayer(settings, endpoint).play_episode(table)
+        finally:
+            await connection.close()
+        return [each["content"] for each in endpoint.messages if each["role"] == "tool"]
+
+    return asyncio.run(played())
+
+
+def by_a_trainers_episode(game: Game, calls: Calls, _: str) -> list[str]:
+    """What verifiers, Inspect AI, NeMo Gym and SkyRL pass on, each in its own wrapping."""
+    episode = ToolEpisode(environment=game.name)
+    episode.reset(game.opening)
+    return [episode.call_tool(name, arguments) for name, arguments in calls]
+
+
+def by_a_trainers_episode_on_a_server(game: Game, calls: Calls, url: str) -> list[str]:
+    episode = ToolEpisode(url, game.name)
+    episode.reset(game.opening)
+    try:
+        return [episode.call_tool(name, arguments) for name, arguments in calls]
+    finally:
+        episode.close()
+
+
+def by_trl(game: Game, calls: Calls, _: str) -> list[str]:
+    made = environment_class(game.name, reset=game.opening)()
+    made.reset(**game.opening)
+    return [getattr(made, name)(**arguments) for name, arguments in calls]
+
+
+def by_the_harness(game: Game, calls: Calls, _: str) -> list[str]:
+    session = ToolSessionFactory(environment=game.name).create(game.opening)
+    return [session.call_tool(name, arguments).data for name, arguments in calls]
+
+
+DOORS = (
+    *(over_mcp, by_the_model_player, by_a_trainers_episode, by_a_trainers_episode_on_a_server),
+    *(by_trl, by_the_harness),
+)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_gives_a_model_the_same_replies(door: Door, game: Game, server_url: str) -> None:
+    calls = calls_of(game)
+    if door is by_trl:  # its tools are methods: there is none of another name
+        calls = [each for each in calls if each[0] in game.environment.tools.tool_names]
+    url = server_url if game.name == "metric_tracker_rl" else f"{server_url}/{game.name}"
+    expected = as_the_environment_says(game, calls)
+    assert len(set(expected)) >= 3, "the calls do not tell the doors apart"
+    assert door(game, calls, url) == expected

@@ -1,0 +1,96 @@
+"""The calendar of the expert level: what it explains is no anomaly, and the rest still is."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+
+from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.generation.generate import GeneratedEpisode, generate_episode
+from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
+from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from support.funnel_episodes import analyse, perfect_report, running_episode, started, submit
+
+ENTRY_FIELDS = ["date", "kind", "title", "explains"]
+
+
+@cache
+def expert_draws() -> tuple[tuple[EpisodeConfig, GeneratedEpisode], ...]:
+    configs = [EpisodeConfig(seed, MIXED, "expert", "high", 5) for seed in range(12)]
+    return tuple((config, generate_episode(config)) for config in configs)
+
+
+def expert_session() -> EpisodeSession:
+    return started(seed=3, scenario_family=MIXED, difficulty="expert", anomaly_count=5)
+
+
+def listed(session: EpisodeSession) -> list[dict[str, Any]]:
+    reply = analyse(session, "list_calendar")
+    assert reply.status == "analyzed"
+    events: list[dict[str, Any]] = reply.observation_fields["analysis_result"]["result"]["events"]
+    return events
+
+
+@pytest.mark.parametrize("difficulty", ["easy", "medium", "hard"])
+def test_levels_without_a_calendar_list_no_event(difficulty: str) -> None:
+    assert listed(started(difficulty=difficulty)) == []
+
+
+def test_the_tool_shows_what_is_public_of_each_entry_in_order_of_date() -> None:
+    session = expert_session()
+    events = listed(session)
+    assert all(list(event) == ENTRY_FIELDS for event in events)
+    dates = [event["date"] for event in events]
+    assert dates == sorted(dates)
+    assert set(dates) <= set(running_episode(session).dates)
+    kinds = {event["kind"] for event in events}
+    assert kinds == {"holiday", "promotion", "release_note", "late_data"}
+
+
+def test_what_an_entry_explains_is_a_name_that_the_tools_use() -> None:
+    funnel = running_episode(expert_session()).config.funnel_spec
+    for _, draw in expert_draws():
+        for entry in draw.calendar:
+            assert set(entry.explains) <= {*funnel.metric_names, funnel.mix_entity_name}
+
+
+def test_no_expected_row_is_what_the_calendar_explains() -> None:
+    for config, draw in expert_draws():
+        funnel = config.funnel_spec
+        rates = dict(zip(funnel.funnel_step_names, funnel.step_rate_names, strict=True))
+        known = {(draw.dates[e.day], name) for e in draw.calendar for name in e.explains}
+        for row in draw.labels:
+            assert (row.date, rates.get(row.entity_name, row.entity_name)) not in known
+
+
+def test_without_its_calendar_an_episode_would_have_more_rows() -> None:
+    for config, draw in expert_draws():
+        blind = compute_labels(
+            DailySeries(draw.hourly, config.funnel_spec, config.level), draw.dates
+        )
+        extra = {row.date for row in blind} - {row.date for row in draw.labels}
+        assert extra
+        assert extra <= {draw.dates[entry.day] for entry in draw.calendar}
+
+
+def test_leaving_out_every_date_of_the_calendar_loses_a_row() -> None:
+    for _, draw in expert_draws():
+        dates = {draw.dates[entry.day] for entry in draw.calendar}
+        assert dates & {row.date for row in draw.labels}
+
+
+def test_reporting_what_the_calendar_explains_costs_precision() -> None:
+    session = expert_session()
+    [holiday] = [event for event in listed(session) if event["kind"] == "holiday"]
+    reply = analyse(
+        session, "compare_count_to_median", date=holiday["date"], entity_name="app_opens"
+    )
+    shown = reply.observation_fields["analysis_result"]["result"]
+    assert shown["anomaly_type"] == "absolute_drop_in_event_count"
+    row = {name: shown[name] for name in perfect_report(session)[0]}
+    graded = submit(session, [*perfect_report(session), row])
+    assert graded.observation_fields["reward_breakdown"].extra_rows == 1
+    assert graded.reward < 0.9

@@ -1,0 +1,379 @@
+"""Rewards: what each mode pays, the laws of the smooth one, and the components beside it."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from typer.testing import CliRunner
+
+from metric_tracker_rl import audit as plan
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.rungs import CURRICULUM_RESETS
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
+from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
+from metric_tracker_rl.engine.grading.grader import grade_report
+from metric_tracker_rl.engine.grading.rewards import (
+    ALL_FLAGGED_REWARD,
+    compute_key_f1,
+    compute_reward_components,
+)
+from metric_tracker_rl.engine.report.parse_report import SubmittedReport, build_invalid_row_issue
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from metric_tracker_rl.environment import ENVIRONMENT
+from metric_tracker_rl.policies.noisy_reference import noisy_reference
+from metric_tracker_rl.wire_models import SCORE_PENALTIES, SCORE_SHARES
+from openenv_kit.cli import app
+from openenv_kit.rollouts.policies import Policy
+from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
+from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
+from openenv_kit.trainers.tool_episode import ToolEpisode
+from openenv_kit.trust.audit import AuditJob, run_job
+from research import measure_levels, measure_tokens
+from research.benchmark_report.__main__ import app as card_app
+from support.funnel_episodes import (
+    analyse,
+    perfect_report,
+    running_episode,
+    small_sample,
+    started,
+    submit,
+)
+
+TASK = {"task_id": "hard_mixed_multi"}
+NAMES = {"graded", "exact", "key_f1", *SCORE_SHARES, *SCORE_PENALTIES}
+
+
+@cache
+def episode(count: int = 4) -> FunnelEpisode:
+    return build_episode(EpisodeConfig(37, "mixed", "hard", "high", count))
+
+
+def worth(rows: list[ReportRow], count: int = 4) -> float:
+    return compute_key_f1(SubmittedReport(tuple(rows), ()), episode(count))
+
+
+def flagged(of: FunnelEpisode) -> list[ReportRow]:
+    return [each.row for each in list_flagged_series(of)]
+
+
+def echoes(count: int = 4) -> list[ReportRow]:
+    right = {row.key for row in episode(count).expected_rows}
+    return [row for row in flagged(episode(count)) if row.key not in right]
+
+
+def unflagged(count: int = 4) -> list[ReportRow]:
+    """Rows that name nothing flagged."""
+    of = episode(count)
+    taken = {row.key for row in flagged(of)}
+    row = episode().expected_rows[0]
+    named = (
+        ReportRow(date, "event_count", name, *list(row.as_dict().values())[3:])
+        for date in of.dates
+        for name in of.config.funnel_spec.count_names
+    )
+    return [each for each in named if each.key not in taken]
+
+
+def test_exact_pays_one_for_a_perfect_report_alone() -> None:
+    session = started(**TASK, reward="exact")
+    rows = perfect_report(session)
+    wrong = {**rows[0], "severity": "low" if rows[0]["severity"] != "low" else "high"}
+    for report, paid in ((rows, 1.0), ([wrong, *rows[1:]], 0.0), (rows[1:], 0.0), ([], 0.0)):
+        session.reset(**TASK, reward="exact")
+        reply = submit(session, report)
+        assert (reply.reward, reply.observation_fields["reward_breakdown"].total_score) == (
+            paid,
+            paid,
+        )
+    usual = started(**TASK)
+    assert 0.9 < submit(usual, [wrong, *rows[1:]]).reward < 1.0  # type: ignore[operator]
+
+
+def test_key_f1_looks_at_keys_alone() -> None:
+    session = started(**TASK, reward="key_f1")
+    rows = perfect_report(session)
+    words = {"severity": "low", "anomaly_type": "funnel_break", "observed_value": 0.0}
+    assert submit(session, [{**row, **words} for row in rows]).reward == 1.0
+
+
+def test_key_f1_by_example() -> None:
+    right, wrong = list(episode().expected_rows), echoes()
+    assert worth(right) == 1.0
+    assert worth([]) == worth(wrong) == 0.0
+    # Half of the rows: F1 2/3, recall 1/2, no echo: 2/3 × (1/5 + 4/5 × 1/2).
+    assert worth(right[:2]) == pytest.approx(2 / 3 * 0.6, abs=1e-6)
+    # All of them and all echoes: nothing is told apart.
+    f1 = 2 * len(right) / (len(right) + len(wrong) + len(right))
+    assert worth([*right, *wrong]) == pytest.approx(0.2 * f1, abs=1e-6)
+    # One of them and all echoes: worse than telling nothing apart is paid the same.
+    f1 = 2 / (1 + len(wrong) + len(right))
+    assert worth([right[0], *wrong]) == pytest.approx(0.2 * f1, abs=1e-6)
+    # A row that was there already counts as a false one.
+    assert worth([*right, right[0]]) == pytest.approx(8 / 9, abs=1e-6)
+    # A row that names nothing flagged costs a hundredth beside.
+    assert worth([*right, unflagged()[0]]) == pytest.approx(8 / 9 - 0.01, abs=1e-6)
+
+
+def test_what_the_calendar_explains_is_a_false_row_and_no_echo() -> None:
+    made = (build_episode(EpisodeConfig(n, "mixed", "expert", "low", 3)) for n in range(40))
+    of = next(each for each in made if any(one.is_explained for one in list_flagged_series(each)))
+    right = of.expected_rows
+    explained = [each.row for each in list_flagged_series(of) if each.is_explained]
+    f1 = 2 * len(right) / (len(right) + len(explained) + len(right))
+    assert compute_key_f1(SubmittedReport((*right, *explained), ()), of) == pytest.approx(
+        f1, abs=1e-6
+    )
+
+
+def test_nearly_everything_is_not_exact() -> None:
+    report, of = SubmittedReport(episode().expected_rows, ()), episode()
+    graded = grade_report(report, of.expected_rows)
+    nearly = replace(
+        graded, breakdown=graded.breakdown.model_copy(update={"total_score": 0.999999})
+    )
+    paid = [compute_reward_components(report, each, of)["exact"] for each in (graded, nearly)]
+    assert paid == [1.0, 0.0]
+
+
+def test_where_nothing_is_expected_the_empty_report_is_right_and_others_earn_little() -> None:
+    assert worth([], count=0) == 1.0
+    several = unflagged(0)[:9]
+    assert worth(several[:1], 0) == pytest.approx(0.2 - 0.01)
+    assert worth(several[:4], 0) == pytest.approx(0.05 - 0.04)
+    assert worth(several, 0) == 0.0
+
+
+@pytest.mark.slow
+def test_everything_flagged_earns_a_little_and_never_more_than_a_fifth() -> None:
+    seen = 0
+    for of in small_sample():
+        right = {row.key for row in of.expected_rows}
+        every = list_flagged_series(of)
+        unexplained = [each.row for each in every if not each.is_explained]
+        paid = compute_key_f1(SubmittedReport(tuple(each.row for each in every), ()), of)
+        left = compute_key_f1(SubmittedReport(tuple(unexplained), ()), of)
+        if {row.key for row in unexplained} == right:
+            assert left == 1.0, "what is flagged is what is right"
+            continue
+        seen += 1
+        assert 0.0 < paid <= ALL_FLAGGED_REWARD, of.config
+        assert 0.0 < left <= ALL_FLAGGED_REWARD, of.config
+    assert seen > 20
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_false_or_repeated_row_never_raises_it_and_a_true_one_never_lowers_it(seed: int) -> None:
+    draw = random.Random(seed)
+    right, others = list(episode().expected_rows), [*echoes(), *unflagged()[:20]]
+    taken = draw.sample(right, draw.randrange(len(right)))
+    rows = [*taken, *draw.sample(others, draw.randrange(12))]
+    base = worth(rows)
+    assert worth([*rows, draw.choice([row for row in others if row not in rows])]) <= base
+    assert worth([*rows, *rows[:1]]) <= base
+    assert worth([*rows, next(row for row in right if row not in rows)]) >= base
+    broken = SubmittedReport(tuple(rows), (build_invalid_row_issue("?", "unreadable", {}),))
+    assert compute_key_f1(broken, episode()) <= base
+    assert worth(draw.sample(rows, len(rows))) == base
+
+
+@pytest.mark.parametrize(
+    ("reset", "said"),
+    [
+        ({"reward": "exakt"}, "Unknown reward 'exakt'. Did you mean 'exact'? Allowed: graded, "),
+        ({"reward": 1}, "Unknown reward 1. Allowed: graded, exact, key_f1."),
+        ({"reward": "exact", "max_submissions": 2}, "allowed: 1 with reward 'exact'"),
+    ],
+)
+def test_a_wrong_reward_is_refused(reset: dict[str, Any], said: str) -> None:
+    reply = EpisodeSession().reset(**reset)
+    assert reply.status == "error"
+    assert said in reply.message
+
+
+def test_components_come_with_every_final_reply_and_are_the_same_under_every_reward() -> None:
+    components = []
+    for reward in ("graded", "exact", "key_f1"):
+        session = started(**TASK, reward=reward)
+        reply = submit(session, perfect_report(session)[:3])
+        assert reply.info is not None
+        components.append(reply.info["reward_components"])
+        assert reply.reward == components[-1][reward]
+        config = EpisodeSession().reset(**TASK, reward=reward).observation_fields["config"]
+        assert config.get("reward", "graded") == reward
+    assert components[0] == components[1] == components[2]
+    assert set(components[0]) == NAMES
+    assert all(0.0 <= value <= 1.0 for value in components[0].values())
+    empty = SubmittedReport((), ())
+    assert set(compute_reward_components(empty, grade_report(empty, ()), episode(0))) == NAMES
+
+
+def test_components_are_kept_back_with_the_score_s_feedback_and_in_practice() -> None:
+    score = {"feedback": "score"}
+    for reset in (score, {"max_submissions": 2}, {**score, "reward": "key_f1"}):
+        assert submit(started(**TASK, **reset), []).info is None
+
+
+@pytest.mark.slow
+def test_the_rubric_tells_the_reward_that_was_paid() -> None:
+    environment = OpenEnvAdapter()
+    environment.reset(**TASK, reward="key_f1")
+    rows = perfect_report(environment.session)
+    observation = environment.step({"classifications": rows[:2]})
+    components = observation.metadata["reward_components"]
+    assert observation.reward == components["key_f1"] != components["graded"]
+    assert environment.rubric.last_score == observation.reward
+
+
+def test_they_travel_as_info_over_http_and_as_metadata_on_a_websocket(client: TestClient) -> None:
+    started_there = client.post("/reset", json={**TASK, "reward": "exact"}).json()
+    asked = {"episode_id": started_there["episode_id"], "action": {}}
+    final = client.post("/step", json=asked).json()
+    assert set(final["info"]["reward_components"]) == NAMES
+    with client.websocket_connect("/ws") as socket:
+        socket.send_json({"type": "reset", "data": {**TASK, "reward": "exact"}})
+        socket.receive_json()
+        socket.send_json({"type": "step", "data": {}})
+        assert set(socket.receive_json()["data"]["metadata"]["reward_components"]) == NAMES
+
+
+def test_adapters_hold_them_once_the_episode_is_over() -> None:
+    played = ToolEpisode()
+    played.reset({**TASK, "profile": "lean", "reward": "key_f1"})
+    assert played.info == {}
+    played.call_tool("scan", {})
+    played.call_tool("submit", {"ids": [1, 2, 3]})
+    assert played.reward == played.info["reward_components"]["key_f1"]
+    played.reset(TASK)
+    assert played.info == {}
+
+
+# Groups of rollouts
+
+
+def noisy(share: float, seed: str, **reset: Any) -> RolloutResult:
+    session = EpisodeSession()
+    policy = Policy(
+        "noisy", "", lambda opening: noisy_reference(opening, random_share=share, seed=seed)
+    )
+    return run_policy(session, policy, session.reset(profile="lean", **reset))
+
+
+def test_a_noisy_player_is_the_reference_without_noise_and_a_coin_without_the_reference() -> None:
+    assert noisy(0.0, "a", **TASK).score == 1.0
+    assert noisy(0.3, "a", **TASK) == noisy(0.3, "a", **TASK)
+    plays = [noisy(1.0, str(number), **TASK, reward="key_f1").score for number in range(20)]
+    assert len(set(plays)) > 5
+    assert sum(plays) / len(plays) < 0.3
+    means = [
+        sum(noisy(share, str(number), **TASK).score for number in range(12))
+        for share in (0.05, 0.3, 0.8)
+    ]
+    assert means == sorted(means, reverse=True)
+
+
+@pytest.mark.slow
+def test_the_card_s_part_about_modes_is_written_from_results_of_both_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure_tokens, "LEVELS", {"easy": LEVELS["easy"]})
+    monkeypatch.setattr(plan, "TRAINING_EPISODES", 12)
+    monkeypatch.setattr(measure_levels, "STAGES", CURRICULUM_RESETS[:1])
+    names = ("m.json", "r.json", "c.jsonl", "a.json", "b.json", "card.md")
+    measured, ladder, proven, audited, again, page = (tmp_path / name for name in names)
+
+    def run(*arguments: str) -> Any:
+        own = {"modes": measure_tokens.app, "rungs": measure_levels.app, "card": card_app}
+        name, *rest = arguments
+        return (
+            CliRunner().invoke(own[name], rest)
+            if name in own
+            else CliRunner().invoke(app, arguments)
+        )
+
+    assert run("modes", "--episodes", "2", "--out", str(measured)).exit_code == 0
+    settings = [part for name in plan.MODE_SETTINGS for part in ("--setting", name)]
+    few = ("--policy", "reference", "--policy", "report_flagged", "--policy", "lean_everything")
+    where = ("--episodes", "2", "--workers", "1", "--difficulty", "easy", "--out", str(audited))
+    assert run("audit", *few, *settings, *where).exit_code == 0
+    lines = json.loads(audited.read_text())
+    [line] = [each for each in lines["lines"] if each["policy"] == "lean_everything"][:1]
+    again.write_text(json.dumps({**lines, "lines": [{**line, "episodes": 2000, "mean": 0.123}]}))
+    assert run("rungs", "--episodes", "2", "--out", str(ladder)).exit_code == 0
+    varied = ("--reset", "policy=varied", "--seeds", "1", "--difficulty", "easy", "--workers", "1")
+    assert run("certify", *varied, "--out", str(proven)).exit_code == 0
+    page.write_text("# Card\n\nWhat comes before.\n")
+    card = ("card", "--modes", str(measured), "--rungs", str(ladder), "--out", str(page))
+    card += ("--certificates", str(proven))
+    assert run(*card).exit_code == 2, "without the audit"
+    card += ("--audit", str(audited), "--audit", str(again))
+    assert run(*card).exit_code == 0
+    text = page.read_text()
+    assert text.startswith("# Card\n\nWhat comes before.\n\n<!-- modes of play -->")
+    assert "| lean, guided | 1," in text
+    assert "| mode:lean | `lean_everything` 0.123 [0.25], n = 2,000 |" in text
+    assert "| `rung_1` | 0.00 | 2 | " in text
+    assert "| easy | 25 | 100.0% | 100.0% | 0 | " in text
+    assert (run(*card).exit_code, page.read_text()) == (0, text)
+
+
+def test_noise_may_be_as_lucky_as_a_random_row_is_under_the_reward_that_is_paid() -> None:
+    audit = ENVIRONMENT.audit
+    assert audit is not None
+    allowed = {
+        setting: audit.build_lines([run_job(AuditJob("message_timing", "easy", 0, 1, setting))])[
+            0
+        ].max_mean
+        for setting in ("mixed", "mode:exact", "mode:key_f1")
+    }
+    assert allowed == {"mixed": 0.0019, "mode:exact": 0.0019, "mode:key_f1": 0.0085}
+
+
+def test_an_audited_mode_is_played_in_that_mode() -> None:
+    audit = ENVIRONMENT.audit
+    assert isinstance(audit, plan.MetricTrackerAudit)
+    for setting, arguments in plan.MODE_SETTINGS.items():
+        reset = audit.reset_arguments("hard", 3, 5, setting)
+        usual = audit.reset_arguments("hard", 3, 1 if "reward" in arguments else 5)
+        assert reset == {**usual, **arguments}
+        session = EpisodeSession()
+        assert session.reset(**reset).status == "ready"
+        assert session.view is not None
+        for name, value in arguments.items():
+            assert value in (
+                getattr(session.view.rules, name, None),
+                session.view.public_config.get(name),
+            )
+
+
+@pytest.mark.slow
+def test_ids_of_a_date_stand_in_an_order_that_says_nothing() -> None:
+    """In an order by name or by place in the funnel the first of each date was right too often."""
+    right = first = 0
+    for of in small_sample(3):
+        expected = {row.key for row in of.expected_rows}
+        days: dict[str, list[ReportRow]] = {}
+        for row in flagged(of):
+            days.setdefault(row.date, []).append(row)
+        crowded = [rows for rows in days.values() if len(rows) > 3]
+        right += sum(row.key in expected for rows in crowded for row in rows)
+        first += sum(len(rows) for rows in crowded if rows[0].key in expected)
+    assert right > 50
+    assert 0.7 < first / right < 1.4
+
+
+def test_a_reply_is_as_long_as_before_where_no_mode_is_asked_for() -> None:
+    overview = analyse(started(**TASK), "task_overview").observation_fields["analysis_result"][
+        "result"
+    ]
+    assert not {"profile", "reward"} & set(overview["config"])
+    assert running_episode(started(**TASK)).config.identity
+    assert "reward" not in json.dumps(started(**TASK).episode_identity())

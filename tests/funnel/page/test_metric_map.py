@@ -1,0 +1,377 @@
+"""The map of a funnel episode without a browser: what is drawn when, and what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
+from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
+from metric_tracker_rl.environment import ENVIRONMENT
+from metric_tracker_rl.page.metric_map.map_html import (
+    known_values_of,
+    map_html,
+    rebuild_episode,
+    visible_state,
+)
+from metric_tracker_rl.page.metric_map.verdicts import judge_rows, row_title
+from openenv_kit.episode_clients.websocket import observation_json_from_reply
+from openenv_kit.page.components.grid import (
+    ECHO,
+    EXTRA,
+    GLYPHS,
+    MATCHED,
+    MISSING,
+    WRONG,
+)
+from openenv_kit.page.environment_view import environment_view_of, page_stylesheet
+from openenv_kit.page.playback import PlaybackStep, playback_of_policy
+from openenv_kit.page.visitor import Visitor
+
+TASK = "hard_mixed_multi"
+GUIDED: dict[str, Any] = {"task_id": TASK}
+RAW = {**GUIDED, "disclosure": "raw"}
+LEAN = {**GUIDED, "profile": "lean"}
+WEEKDAYS = {**GUIDED, "policy": "varied"}
+SCENES = environment_view_of(ENVIRONMENT)
+
+
+def started(**reset: Any) -> Visitor:
+    visitor = Visitor(ENVIRONMENT)
+    visitor.start_episode(**(reset or GUIDED))
+    assert visitor.has_episode, visitor.problem
+    return visitor
+
+
+def episode_of(visitor: Visitor) -> FunnelEpisode:
+    return rebuild_episode(visitor.reset).episode
+
+
+def asked(visitor: Visitor, *calls: tuple[str, dict[str, Any]]) -> Visitor:
+    for tool, arguments in calls:
+        visitor.call_tool(tool, arguments)
+        assert not visitor.problem
+    return visitor
+
+
+def own(visitor: Visitor) -> str:
+    return map_html(visitor.playback_steps, visitor.reset, visitor.selection, visitor.report_rows)
+
+
+def drawn(visitor: Visitor) -> str:
+    """All that shows what calls have told."""
+    return own(visitor) + SCENES.details_html(visitor)
+
+
+def cells(html: str) -> list[list[str]]:
+    """Text of the map's cells, by line and day."""
+    body = html.split("<tbody>")[1].split("</tbody>")[0]
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in body.split("<tr")[1:]]
+    return [[re.sub("<[^>]*>", "", each) for each in row] for row in rows]
+
+
+def texts(html: str) -> list[str]:
+    """The same, one after the other."""
+    return [text for row in cells(html) for text in row]
+
+
+def calls_for(
+    episode: FunnelEpisode, profile: str, *, raw: bool
+) -> list[tuple[str, dict[str, Any]]]:
+    """Calls of every tool that shows data."""
+    one, two, three = ({"date": date} for date in episode.dates[5:8])
+    if profile == "lean":
+        dates = {"dates": list(episode.dates[3:6])}
+        lean: list[tuple[str, dict[str, Any]]] = [("overview", {}), ("day", dates)]
+        return [*lean, ("hours", dates), *([] if raw else [("scan", {})])]
+    both: list[tuple[str, dict[str, Any]]] = [
+        ("rows_for_date", one),
+        ("hourly_rows_for_date", two),
+        ("show_raw_data", {"limit": 3}),
+        ("show_raw_data", {"limit": 48, "offset": 240, "granularity": "hourly"}),
+        ("get_metric_median", {}),
+    ]
+    funnel = episode.config.funnel_spec
+    guided: list[tuple[str, dict[str, Any]]] = [
+        ("list_suspicious_dates", {"limit": 5}),
+        ("compare_rate_to_median", {**three, "entity_name": funnel.rate_names[0]}),
+        ("compare_count_to_median", {**three, "entity_name": funnel.count_names[0]}),
+        *(("detect_funnel_break", {"date": row.date}) for row in episode.expected_rows),
+        *(("check_impossible_counts", {"date": row.date}) for row in episode.expected_rows),
+        ("get_rows_with_abs_diff_from_median_gt", {"threshold": 5.0}),
+        ("get_median_filter_rows", {"threshold_multiplier": 1.0}),
+        ("get_hourly_traffic_mix_shift_rows", {"threshold_multiplier": 1.0}),
+    ]
+    return both if raw else [*both, *guided]
+
+
+@pytest.mark.parametrize(
+    "reset",
+    [GUIDED, RAW, LEAN, {**LEAN, "disclosure": "raw"}, WEEKDAYS, {**WEEKDAYS, **LEAN}],
+    ids=["guided", "raw", "lean", "raw lean", "varied", "varied lean"],
+)
+def test_what_calls_tell_is_read_and_never_wrong(reset: dict[str, Any]) -> None:
+    visitor = started(**reset)
+    episode, raw = episode_of(visitor), reset.get("disclosure") == "raw"
+    series = episode.series
+    asked(visitor, *calls_for(episode, str(reset.get("profile")), raw=raw))
+    seen = known_values_of(visitor.playback_steps)
+    assert len(seen.values) > 30
+    by_weekday = (
+        visitor.playback_steps[0].observation["config"].get("baseline") == "same_weekday_median"
+    )
+    assert by_weekday is ("policy" in reset)
+    for (day, column), value in seen.values.items():
+        assert value == pytest.approx(series.values_by_day[day][column], abs=2e-4), (day, column)
+    known = {(d, c) for d, c in seen.values if seen.baseline(d, c) is not None}
+    assert {column for _, column in known} >= set(range(seen.share_column))
+    for day, column in known:
+        assert seen.baseline(day, column) == series.baselines_by_day[day][column], (day, column)
+        assert seen.deviation(day, column) == pytest.approx(
+            series.deviations_by_day[day][column], abs=1e-4
+        )
+
+
+def test_nothing_is_drawn_before_a_call_and_what_the_visitor_typed_tells_nothing() -> None:
+    visitor = started()
+    rows = [row.as_dict() for row in episode_of(visitor).expected_rows]
+    asked(
+        visitor, ("preview_submission", {"rows": [*rows, {**rows[0], "severity": "huge"}, rows[0]]})
+    )
+    asked(visitor, ("list_dates", {}))
+    assert set(texts(own(visitor))) == {""}
+    assert SCENES.details_html(visitor) == ""
+    assert (
+        known_values_of(visitor.playback_steps).values,
+        known_values_of(visitor.playback_steps).suspicion,
+    ) == ({}, {})
+
+
+def answers(
+    episode: FunnelEpisode, visitor: Visitor, calls: list[tuple[str, dict[str, Any]]]
+) -> None:
+    """Let another episode answer a visitor's calls, under the same rules."""
+    session = ENVIRONMENT.create_session()
+    session.reset(**visitor.reset)
+    opening = session.start_from_view("other", EpisodeView(episode, session.running_view.rules))
+    visitor.playback_steps = [PlaybackStep({}, observation_json_from_reply(opening))]
+    for tool, arguments in calls:
+        action = ENVIRONMENT.tools.build_action(tool, arguments)
+        visitor.playback_steps.append(
+            PlaybackStep(action, observation_json_from_reply(session.step(action)))
+        )
+
+
+def other_days(episode: FunnelEpisode, days: list[int]) -> FunnelEpisode:
+    """Another episode that has the same counts on a few days."""
+    hourly = episode.generated.hourly * 3
+    hourly[days] = episode.generated.hourly[days]
+    series = DailySeries(hourly, episode.config.funnel_spec, episode.config.level)
+    return dataclasses.replace(
+        episode,
+        series=series,
+        expected_rows=(),
+        generated=dataclasses.replace(episode.generated, hourly=hourly),
+    )
+
+
+@pytest.mark.parametrize("reset", [GUIDED, RAW], ids=["guided", "raw"])
+def test_two_episodes_that_answer_alike_are_drawn_alike(reset: dict[str, Any]) -> None:
+    """Only days that were asked for are alike; the medians, the other days and the roots differ."""
+    visitor, other = started(**reset), started(**reset)
+    episode = episode_of(visitor)
+    read = [*(row.date for row in episode.expected_rows[:2]), episode.dates[1]]
+    calls = [("rows_for_date", {"date": date}) for date in read]
+    different = other_days(episode, [episode.day_by_date[date] for date in read])
+    assert different.series.medians_by_column != episode.series.medians_by_column
+    for day in (read[0], episode.dates[2]):
+        for each, made in ((visitor, episode), (other, different)):
+            answers(made, each, calls)
+            each.selection = f"0/{day}"
+        assert drawn(visitor) == drawn(other)
+    for each, made in ((visitor, episode), (other, different)):
+        answers(made, each, [*calls, ("get_metric_median", {})])
+    assert drawn(visitor) != drawn(other), "nothing that is told is drawn"
+
+
+def page_under(reset: dict[str, Any], higher: float) -> str:
+    """What is drawn where all thresholds that the opening told are so many times as high."""
+    visitor = started(**reset)
+    asked(visitor, *calls_for(episode_of(visitor), "standard", raw=True))
+    config = visitor.playback_steps[0].observation["config"]
+    config["thresholds"] = {name: higher * n for name, n in config["thresholds"].items()}
+    return drawn(visitor)
+
+
+def test_raw_play_is_drawn_the_same_under_any_thresholds() -> None:
+    low, high = page_under(RAW, 1.0), page_under(RAW, 10.0)
+    assert low == high
+    assert "threshold" not in low
+    assert set(cells(low)[-1]) == {""}, "impossible counts were looked for"
+    low, high = page_under(GUIDED, 1.0), page_under(GUIDED, 10.0)
+    assert low != high, "thresholds are drawn nowhere at all"
+    assert "× threshold" in low
+
+
+def reported(*rows: dict[str, Any], **reset: Any) -> Visitor:
+    visitor = started(**(reset or GUIDED))
+    visitor.step({"classifications": list(rows)})
+    return visitor
+
+
+ROWS = [row.as_dict() for row in episode_of(started()).expected_rows]
+
+
+def test_each_row_is_matched_wrong_an_echo_extra_or_missing() -> None:
+    episode = episode_of(started())
+    keys = {row.key for row in episode.expected_rows}
+    echoes = [each.row for each in list_flagged_series(episode) if each.row.key not in keys]
+    quiet = next(d for d in episode.dates if d not in {row.date for row in episode.expected_rows})
+    extra = {**ROWS[0], "date": quiet}
+    wrong = {**ROWS[1], "severity": "low" if ROWS[1]["severity"] != "low" else "high"}
+    rows = [ROWS[0], wrong, *(each.as_dict() for each in echoes), extra, {"date": "x"}, ROWS[0]]
+    found = judge_rows(rows, episode)
+    kinds = [each.kind for each in found]
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        MATCHED: 1,
+        WRONG: 1,
+        ECHO: len(echoes),
+        EXTRA: 1,
+        MISSING: len(ROWS) - 2,
+    }
+    said = {each.kind: each.sentence for each in found}
+    assert said[WRONG] == "Expected, but its severity is wrong."
+    assert "within its threshold" in said[EXTRA]
+    for each in found:
+        if each.kind == ECHO:
+            roots = {row_title(row) for row in episode.expected_rows if row.date == each.row.date}
+            assert re.findall("^Echo of (.*): the root alone", each.sentence)[0] in roots
+
+
+def test_an_echo_names_the_root_above_it_where_the_day_has_two() -> None:
+    episode = episode_of(started())
+    date = ROWS[0]["date"]
+    funnel = episode.config.funnel_spec
+    (first,) = (row for row in episode.expected_rows if row.entity_name == "app_opens")
+    later = dataclasses.replace(
+        first,
+        entity_type="funnel_step",
+        entity_name=funnel.funnel_step_names[2],
+        anomaly_type="funnel_break",
+    )
+    both = dataclasses.replace(episode, expected_rows=(first, later))
+    flagged = [each.row for each in list_flagged_series(episode) if each.row.date == first.date]
+    said = {v.row.entity_name: v.sentence for v in judge_rows([r.as_dict() for r in flagged], both)}
+    assert "Echo of app opens" in said["menu_opens"]
+    assert "Echo of orders placed from product" in said["payment_successful"]
+    assert date in episode.dates
+
+
+@pytest.mark.slow
+def test_after_grading_all_is_drawn_with_verdicts_and_the_call_that_shows_what_was_missed() -> None:
+    wrong = {**ROWS[0], "severity": "low" if ROWS[0]["severity"] != "low" else "high"}
+    visitor = reported(wrong, *ROWS[2:])
+    picture = own(visitor)
+    assert [len(row) for row in cells(picture)] == [28] * 13
+    assert "" not in texts(picture)
+    counted = [sum(GLYPHS[kind] in each for each in texts(picture)) for kind in GLYPHS]
+    assert dict(zip(GLYPHS, counted, strict=True)) == {
+        **dict.fromkeys(GLYPHS, 0),
+        MATCHED: len(ROWS) - 2,
+        WRONG: 1,
+        MISSING: 1,
+    }
+    headline = SCENES.result_headline(visitor.playback_steps)
+    assert headline.startswith(f"{len(ROWS) - 1} of {len(ROWS)} found, some fields wrong: 0.")
+    story = unescape(SCENES.score_explanation_html(visitor.playback_steps, visitor.reset))
+    assert f"{ROWS[1]['detection_method']}(date='{ROWS[1]['date']}'" in story
+    assert "This row was expected and not reported." in story
+    assert "its severity is wrong" in story
+
+
+def test_before_the_end_a_row_of_the_report_is_marked_and_not_judged() -> None:
+    visitor = started()
+    visitor.report_rows = [ROWS[0], {"date": 3}]
+    html = own(visitor)
+    assert html.count("<i></i></td>") == html.count("In the report.") == 1
+    assert 'class="v-' not in html
+
+
+def test_an_episode_that_tells_its_score_alone_keeps_its_answer() -> None:
+    visitor = reported(feedback="score", **GUIDED)
+    assert visitor.is_done
+    assert set(texts(own(visitor))) == {""}
+    assert "missing" not in drawn(visitor) + SCENES.score_explanation_html(
+        visitor.playback_steps, visitor.reset
+    )
+
+
+def test_steps_that_ran_out_leave_every_row_missing() -> None:
+    visitor = started(**GUIDED, max_steps=1)
+    asked(visitor, ("list_dates", {}))
+    assert visible_state(visitor.playback_steps, visitor.reset)[1] == ()
+    visitor.call_tool("list_dates", {})
+    kinds = {each.kind for each in visible_state(visitor.playback_steps, visitor.reset)[1]}
+    assert kinds == {MISSING}
+
+
+@pytest.mark.parametrize("reset", [GUIDED, LEAN], ids=["standard", "lean"])
+def test_a_watched_play_fills_the_map_and_ends_with_its_verdicts(reset: dict[str, Any]) -> None:
+    playback = playback_of_policy(ENVIRONMENT.policies["reference"], reset)
+    known = []
+    while not playback.is_finished:
+        html = SCENES.overview_html(playback.visible_steps, playback.reset)
+        known.append(sum(each != "" for each in texts(html)))
+        assert 'class="v-' not in html
+        playback.advance()
+    assert known[0] == 0
+    assert known == sorted(known)
+    html = SCENES.overview_html(playback.visible_steps, playback.reset)
+    counted = [each.count(GLYPHS[MATCHED]) for each in texts(html)]
+    assert sum(counted) == len(rebuild_episode(reset).episode.expected_rows)
+    assert GLYPHS[MISSING] not in "".join(texts(html))
+
+
+def test_what_is_drawn_is_light_and_holds_no_markup_of_others() -> None:
+    visitor = reported({**ROWS[0], "entity_name": "<img src=x>"}, ROWS[0])
+    shown = drawn(visitor)
+    assert "<img" not in shown
+    assert len(json.dumps(shown)) < 180_000
+
+
+READABLE = 4.5
+"""Least contrast of a text to its ground that people with poor sight can read."""
+
+
+def contrast(one: list[int], other: list[int]) -> float:
+    """Contrast of two colours, by WCAG."""
+
+    def light(colour: list[int]) -> float:
+        parts = [c / 255 for c in colour]
+        lin = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * lin[0] + 0.7152 * lin[1] + 0.0722 * lin[2]
+
+    dark, bright = sorted((light(one), light(other)))
+    return (bright + 0.05) / (dark + 0.05)
+
+
+COLOURS = re.compile(r"--([ud]\d): (#\w+); --\1-on: (#\w+)")
+
+
+def test_every_cell_of_the_map_is_readable_in_both_themes() -> None:
+    pairs = COLOURS.findall(page_stylesheet(environment_view_of(ENVIRONMENT)))
+    assert len(pairs) == 2 * 8
+
+    def channels(colour: str) -> list[int]:
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * each for each in colour[1:])
+        return [int(digits[at : at + 2], 16) for at in (0, 2, 4)]
+
+    pale = [each for each in pairs if contrast(*map(channels, each[1:])) < READABLE]
+    assert pale == []

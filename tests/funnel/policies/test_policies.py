@@ -1,0 +1,113 @@
+"""Scripted policies: a ladder from nothing to everything, played as an agent would."""
+
+from __future__ import annotations
+
+import pytest
+
+from metric_tracker_rl.engine.certification.certificate import (
+    CERTIFIED_ANOMALY_COUNTS,
+    certify_one,
+    iter_configurations,
+)
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.configuration.tasks import DEFAULT_TASK_ORDER
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from metric_tracker_rl.policies import POLICIES, get_policy
+from metric_tracker_rl.policies.base import register_policy
+from openenv_kit.errors import UnknownNameError
+from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
+
+
+def played(name: str, task_id: str) -> RolloutResult:
+    session = EpisodeSession()
+    return run_policy(session, get_policy(name), session.reset(task_id=task_id))
+
+
+def test_the_named_policies_are_there_with_a_line_about_each() -> None:
+    assert set(POLICIES) >= {"reference", "median_filter", "report_all", "random", "null"}
+    assert all(each.description for each in POLICIES.values())
+
+
+@pytest.mark.parametrize("task_id", DEFAULT_TASK_ORDER)
+def test_the_reference_policy_scores_one_and_null_and_random_next_to_nothing(task_id: str) -> None:
+    assert played("reference", task_id).score == 1.0
+    assert played("null", task_id).score == 0.0
+    assert played("random", task_id).score < 0.2
+
+
+def test_flagging_everything_earns_less_than_half_of_what_reading_earns() -> None:
+    scores = [played("report_all", task_id).score for task_id in DEFAULT_TASK_ORDER]
+    assert max(scores) < 0.5
+
+
+@pytest.mark.parametrize("name", list(POLICIES))
+def test_every_policy_ends_its_episode_and_plays_the_same_again(name: str) -> None:
+    first, again = (played(name, "hard_mixed_multi") for _ in range(2))
+    assert first.status == "evaluated"
+    assert first == again
+
+
+def test_upstream_first_keeps_one_flagged_row_a_day_and_none_that_the_calendar_explains() -> None:
+    session = EpisodeSession()
+    opening = session.reset(seed=3, scenario_family="mixed", difficulty="expert", anomaly_count=6)
+    outcome = run_policy(session, get_policy("upstream_first"), opening)
+    rows = outcome.last_observation["submitted_rows"]
+    dates = [row["date"] for row in rows]
+    assert len(dates) == len(set(dates))
+    entries = session.episode.generated.calendar  # type: ignore[union-attr]
+    decoys = {session.episode.dates[entry.day] for entry in entries if entry.explains}  # type: ignore[union-attr]
+    assert decoys
+    assert not decoys & set(dates)
+    assert outcome.last_observation["correct_row_count"] >= 4
+
+
+def test_a_step_stands_before_the_later_counts_it_moves_and_practice_tries_the_count() -> None:
+    lost = {"seed": 1, "scenario_family": "absolute_drop_in_event_count", "anomaly_count": 3}
+    session = EpisodeSession()
+    plain = run_policy(session, get_policy("upstream_first"), session.reset(**lost))
+    session = EpisodeSession()
+    again = run_policy(
+        session, get_policy("upstream_first_practice"), session.reset(**lost, max_submissions=5)
+    )
+    assert plain.score < again.score
+    assert again.last_observation["correct_row_count"] == 3
+    assert session.submission_count > 1
+    for name in ("rate_drop_from_median", "funnel_break"):
+        opening = session.reset(seed=1, scenario_family=name, anomaly_count=3)
+        assert run_policy(session, get_policy("upstream_first"), opening).score == 1.0
+
+
+def test_an_unknown_policy_is_told_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'reference'"):
+        get_policy("referense")
+
+
+def test_a_policy_declared_twice_is_refused() -> None:
+    with pytest.raises(TypeError, match="'null' is declared twice"):
+        register_policy("null")(get_policy("null").generate_actions)
+    assert get_policy("null").name == "null"
+
+
+def test_a_certificate_holds_for_an_episode_that_is_solved_and_clear() -> None:
+    made = certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5))
+    assert made.holds
+    assert (made.score, made.guard_violations) == (1.0, 0)
+    assert made.draws >= 1
+
+
+def test_a_certificate_does_not_hold_where_the_policy_falls_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "metric_tracker_rl.engine.certification.certificate.get_policy",
+        lambda _: get_policy("null"),
+    )
+    assert not certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5)).holds
+
+
+def test_the_certified_grid_is_every_family_level_and_count() -> None:
+    configs = list(iter_configurations(range(2)))
+    assert CERTIFIED_ANOMALY_COUNTS == (1, 3, 5)
+    assert len(configs) == len(set(configs)) == 2 * len(LEVELS) * (8 * 3 + 1)
+    assert sum(config.anomaly_count == 0 for config in configs) == 2 * len(LEVELS)

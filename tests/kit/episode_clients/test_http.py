@@ -1,0 +1,284 @@
+"""Adapters play on a server as they play in process, through whatever happens to a connection."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from metric_tracker_rl.environment import ENVIRONMENT
+from openenv_kit.datasets.split_rows import list_task_rows
+from openenv_kit.episode_clients import http
+from openenv_kit.episode_clients.http import HttpEpisode
+from openenv_kit.errors import ConfigurationError, ServerError
+from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
+from openenv_kit.trainers.trl import BASE_URL_VARIABLE, environment_class
+
+NOWHERE = "http://127.0.0.1:9"
+FRAMEWORK = ("openenv", "websockets", "fastapi", "httpx", "requests")
+
+
+def transcript(base_url, policy, row):
+    """Everything a model is told in an episode, and what it earns."""
+    episode, answers = ToolEpisode(base_url), []
+    opening = episode.reset(row)
+    while not episode.is_done:
+        answers.append(episode.call_tool(*next_scripted_call(policy, answers)))
+    return opening, answers, episode.reward
+
+
+@pytest.mark.parametrize("policy", ["reference", "report_all"])
+def test_an_episode_on_a_server_is_told_word_for_word_as_in_process(server_url, policy):
+    for row in list_task_rows("validation", first=2, count=3):
+        remote = transcript(server_url, policy, row)
+        assert remote == transcript(None, policy, row)
+        assert policy != "reference" or remote[-1] == 1.0
+
+
+def test_one_backend_plays_one_episode_after_the_other(server_url):
+    episode = ToolEpisode(server_url)
+    for row in list_task_rows("validation", count=2):
+        assert episode.reset(row) == ToolEpisode().reset(row)
+        episode.call_tool("submit_solution", {"rows": []})
+        assert episode.is_done
+
+
+@pytest.mark.slow
+def test_playing_on_a_server_needs_nothing_but_the_standard_library(server_url):
+    code = (
+        "import sys\n"
+        "from openenv_kit.trainers.tool_episode import ToolEpisode\n"
+        f"episode = ToolEpisode({server_url!r})\n"
+        "episode.reset({})\n"
+        "episode.call('submit_solution', {'rows': []})\n"
+        f"print(episode.done, [name for name in {FRAMEWORK!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True []"
+
+
+def test_a_reset_that_a_server_refuses_is_refused_in_the_same_words(server_url):
+    said = []
+    for base_url in (server_url, None):
+        episode = ToolEpisode(base_url)
+        with pytest.raises(ConfigurationError) as refusal:
+            episode.reset({"difficulty": "hardd"})
+        episode.close()
+        said.append(str(refusal.value))
+    assert said[0] == said[1]
+    assert "Did you mean 'hard'" in said[0]
+
+
+def test_a_call_too_long_for_the_server_is_answered_in_words_and_the_episode_goes_on(server_url):
+    episode = ToolEpisode(server_url)
+    episode.reset({})
+    answer = json.loads(episode.call_tool("rows_for_date", {"date": "9" * 2_000_000}))
+    assert answer["status"] == "error"
+    assert re.search("1048576|1 MiB", answer["message"])
+    assert json.loads(episode.call_tool("list_dates", {}))["status"] == "analyzed"
+    episode.close()
+
+
+def test_where_no_server_is_the_error_names_the_address_and_how_to_start_one(monkeypatch):
+    monkeypatch.setattr(http, "RECONNECT_TIMEOUT_S", 0.0)
+    said = r"No server answers at http://127\.0\.0\.1:9 .*`server --port 9`.*leave base_url out"
+    with pytest.raises(ServerError, match=said):
+        ToolEpisode(NOWHERE).reset({})
+
+
+def test_missing_server_of_another_machine_is_no_reason_to_start_one_here(monkeypatch):
+    monkeypatch.setattr(http, "RECONNECT_TIMEOUT_S", 0.0)
+    address = "http://no-such-host.invalid:9/env"
+    said = rf"No server answers at {address} .*Check base_url, and that the server behind it runs"
+    with pytest.raises(ServerError, match=said):
+        ToolEpisode(address).reset({})
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8000", "localhost", "ftp://host", "http://host:x"])
+def test_what_is_no_address_is_refused_at_once(address):
+    with pytest.raises(ConfigurationError, match=re.escape(repr(address))):
+        ToolEpisode(address)
+
+
+OPENING = {
+    "status": 200,
+    "body": {"observation": {"status": "ready"}, "reward": None, "episode_id": "e-1"},
+}
+STEPPED = {
+    "status": 200,
+    "body": {"observation": {"status": "analyzed"}, "reward": 0.25, "done": False},
+}
+HANG_UP = {}
+"""A server that goes away in the middle of a request."""
+
+
+class StubServer:
+    """Answers requests with what a test lays down, in order, and keeps what was asked."""
+
+    def __init__(self, *answers):
+        self.asked, self.answers = [], list(answers)
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                length = int(self.headers["content-length"])
+                body = json.loads(self.rfile.read(length))
+                stub.asked.append((self.path, body, self.headers["authorization"]))
+                answer = stub.answers.pop(0)
+                self.close_connection = True  # without a word of it, as an idle server does
+                if answer:
+                    data = json.dumps(answer["body"]).encode()
+                    self.send_response(answer["status"])
+                    self.send_header("content-length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self):
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def remote(stub):
+    """A backend that asks for no metadata, which a stub does not have."""
+    backend = HttpEpisode(stub.url, ENVIRONMENT)
+    backend._has_checked_environment = True
+    return backend
+
+
+def stepped(stub):
+    """What a step on a stub returns."""
+    backend = remote(stub)
+    backend.reset({"seed": 1})
+    observation = backend.step({"analysis_method": "list_dates"})
+    backend.close()
+    return observation
+
+
+@pytest.mark.parametrize("between", [[], [HANG_UP], [HANG_UP, {"status": 503, "body": {}}]])
+def test_a_step_whose_answer_was_lost_is_asked_for_again_under_the_same_name(monkeypatch, between):
+    monkeypatch.setattr(http, "FIRST_RETRY_PAUSE_S", 0.0)
+    with StubServer(OPENING, *between, STEPPED) as stub:
+        assert stepped(stub) == {"status": "analyzed", "reward": 0.25, "done": False}
+    (opening, *steps) = stub.asked
+    assert opening == ("/reset", {"seed": 1}, None)
+    assert len(steps) == len(between) + 1
+    assert all(step == steps[0] for step in steps)
+    assert steps[0][1]["episode_id"] == "e-1"
+    assert steps[0][1]["request_id"]
+
+
+AWAY = [{"status": status, "body": {}} for status in http.UNAVAILABLE_STATUSES]
+
+
+def test_first_contact_waits_for_a_server_that_starts_and_says_so_at_once(monkeypatch, caplog):
+    monkeypatch.setattr(http, "FIRST_RETRY_PAUSE_S", 0.01)
+    with StubServer(*AWAY, OPENING, *AWAY, STEPPED) as stub:
+        backend = remote(stub)
+        assert backend.reset({})["status"] == "ready"
+        assert len(caplog.messages) == 1
+        assert f"waiting up to 30 s for the server at {stub.url} (" in caplog.messages[0]
+        assert backend.step({})["status"] == "analyzed"
+        backend.close()
+
+
+def test_refused_first_connection_is_waited_for(monkeypatch, caplog):
+    monkeypatch.setattr(http, "RECONNECT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(http, "FIRST_RETRY_PAUSE_S", 0.05)
+    with pytest.raises(ServerError, match="No server answers"):
+        ToolEpisode(NOWHERE).reset({})
+    assert [message.split(" (")[0] for message in caplog.messages] == [
+        f"waiting up to 0.3 s for the server at {NOWHERE}"
+    ]
+
+
+def test_two_steps_have_two_names():
+    with StubServer(OPENING, STEPPED, STEPPED) as stub:
+        backend = remote(stub)
+        backend.reset({})
+        backend.step({})
+        backend.step({})
+        backend.close()
+    assert len({body["request_id"] for _, body, _ in stub.asked[1:]}) == 2
+
+
+def test_a_server_that_stays_away_is_an_error_and_no_score_of_zero(monkeypatch):
+    monkeypatch.setattr(http, "RECONNECT_TIMEOUT_S", 0.0)
+    opening = {"status": "ready", "instruction": "", "expected_row_count": 0, "config": FRAME}
+    response = {**OPENING, "body": {**OPENING["body"], "observation": opening}}
+    with StubServer(response, HANG_UP, STEPPED) as stub:
+        monkeypatch.setenv(BASE_URL_VARIABLE, stub.url)
+        environment = environment_class()()
+        environment.reset()
+        assert environment.get_reward() == 0.0
+        with pytest.raises(ServerError, match=re.escape(stub.url)):
+            environment.list_dates()
+        # TRL swallows what a tool raises, and asks for the reward all the same.
+        with pytest.raises(ServerError, match=re.escape(stub.url)):
+            environment.get_reward()
+        environment._episode.close()
+
+
+FRAME = {
+    "start_date": "",
+    "end_date": "",
+    "days": 28,
+    "max_steps": 64,
+    "max_submissions": 1,
+    "thresholds": {},
+}
+
+
+def test_the_token_travels_with_every_request(monkeypatch):
+    monkeypatch.setenv("OPENENV_KIT_TOKEN", "from the environment")
+    with StubServer(OPENING, STEPPED) as stub:
+        stepped(stub)
+    assert [token for _, _, token in stub.asked] == ["Bearer from the environment"] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (401, {"detail": "This server needs a token."}, "a token. Set OPENENV_KIT_TOKEN"),
+        (404, {"detail": "Not Found"}, "it is not a Metric Tracker RL server"),
+        (200, {"hello": "world"}, "it is not a Metric Tracker RL server"),
+        (200, ["hello"], "it is not a Metric Tracker RL server"),
+        (500, {"detail": "Internal error; see 12ab."}, "with 500: Internal error; see 12ab."),
+    ],
+)
+def test_a_server_that_cannot_be_used_says_why(status, body, said):
+    with StubServer({"status": status, "body": body}) as stub:
+        with pytest.raises(ServerError, match=re.escape(said)) as refusal:
+            remote(stub).reset({})
+        assert stub.url in str(refusal.value)
+
+
+def test_an_episode_that_the_server_has_forgotten_is_an_error():
+    gone = {"status": 404, "body": {"detail": "No episode 'e-1': the id is unknown."}}
+    with StubServer(OPENING, gone) as stub, pytest.raises(ServerError, match="No episode 'e-1'"):
+        stepped(stub)
+
+
+def test_a_server_behind_a_path_is_asked_there():
+    with StubServer(OPENING, STEPPED) as stub:
+        stub.url = stub.url.replace("http", "ws") + "/behind/"
+        stepped(stub)
+    assert [path for path, _, _ in stub.asked] == ["/behind/reset", "/behind/step"]

@@ -1,0 +1,85 @@
+"""Arriving: newly, by a link, and with an episode that the browser kept."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from metric_tracker_rl.environment import ENVIRONMENT
+from metric_tracker_rl.page.funnel_view import EXAMPLE_EPISODE_FILE
+from openenv_kit.environment import get_environment
+from openenv_kit.page.environment_view import environment_view_of
+from openenv_kit.page.page_address import address_of_reset, open_page
+from openenv_kit.page.playback import playback_of_recording
+from openenv_kit.page.visitor import ConfirmationRequired, Visitor
+from openenv_kit.recordings.format import RecordingError, read_runs
+
+SCENES = environment_view_of(ENVIRONMENT)
+
+
+def sent(query: dict[str, str] | None = None, kept: str = "") -> str:
+    return json.dumps({"query": query or {}, "kept": kept})
+
+
+def arrived(text: object) -> Visitor:
+    visitor = Visitor(ENVIRONMENT)
+    open_page(SCENES, visitor, text)
+    assert visitor.is_page_loaded
+    return visitor
+
+
+def test_a_link_leads_to_its_episode_and_place() -> None:
+    visitor = arrived(sent({"task": "medium_mixed_pair", "seed": "7", "__theme": "dark"}))
+    assert visitor.reset == {**ENVIRONMENT.tasks["medium_mixed_pair"], "seed": 7}
+    address = address_of_reset(ENVIRONMENT.name, visitor.reset)
+    again = arrived(sent({**address, "place": "0/2022-05-20"}))
+    assert (again.reset, again.selection) == (visitor.reset, "0/2022-05-20")
+    custom = arrived(sent({"reset": '{"difficulty":"hard","anomaly_count":2}'}))
+    assert custom.reset == {"difficulty": "hard", "anomaly_count": 2}
+    assert address_of_reset("x", custom.reset)["reset"] == '{"difficulty":"hard","anomaly_count":2}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(None, "", "[", "3", "[]", "{}", '{"query": 3, "kept": 4}', sent({"place": "x"})),
+        *(sent({"reset": "{{{"}), sent({"step": "9" * 99}), sent(kept="nothing")),
+        *(sent({"reset": '{"self": 1}'}), sent({"task": "hard_mixed_mutli"})),
+    ],
+)
+def test_whatever_the_page_is_told_there_is_the_opening(text: object) -> None:
+    visitor = arrived(text)
+    assert not visitor.has_episode
+    assert visitor.example_episode is not None
+    assert ("hard_mixed_multi" in visitor.problem) is ("mutli" in str(text))
+
+
+def test_a_link_to_another_episode_is_a_question_while_one_runs() -> None:
+    one = arrived(sent({"task": "hard_mixed_multi"}))
+    one.call_tool("list_dates", {})
+    here = address_of_reset(ENVIRONMENT.name, one.reset)
+    two = arrived(sent(here, one.to_saved_json()))
+    assert (two.step_count, two.pending_confirmation) == (1, None)
+    other = Visitor(ENVIRONMENT)
+    with pytest.raises(ConfirmationRequired) as asked:
+        open_page(SCENES, other, sent({"task": "medium_mixed_pair"}, one.to_saved_json()))
+    assert (other.step_count, other.task_id) == (1, "hard_mixed_multi")
+    asked.value.on_confirm(other)
+    assert (other.step_count, other.task_id) == (0, "medium_mixed_pair")
+
+
+def test_the_opening_is_a_recording_that_still_plays_as_recorded() -> None:
+    (run,) = read_runs(EXAMPLE_EPISODE_FILE)
+    played = playback_of_recording(run, ENVIRONMENT)
+    assert [frame.matches_recording for frame in played.steps] == [True] * len(played.steps)
+    assert {frame.observation["status"] for frame in played.steps} >= {"analyzed", "error"}
+    assert SCENES.result_headline(played.steps).endswith(f": {run.score:.2f}")
+
+
+def test_a_recording_is_opened_in_its_own_environment_alone() -> None:
+    (run,) = read_runs(EXAMPLE_EPISODE_FILE)
+    for name in ("firewatch", "drilldown"):
+        other = environment_view_of(get_environment(name))
+        with pytest.raises(RecordingError, match="It is one of Metric Tracker RL: open it there"):
+            playback_of_recording(run, other.environment)

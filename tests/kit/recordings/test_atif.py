@@ -1,0 +1,98 @@
+"""Recorded runs as ATIF trajectories."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from kit.cli.test_compare import FUNNEL, record
+from openenv_kit.cli import app
+from openenv_kit.recordings.atif import build_atif_trajectory, unique_run_names
+from openenv_kit.recordings.format import RecordedRun, read_runs
+
+FIELDS = {
+    "": {"schema_version", "session_id", "agent", "steps", "notes", "final_metrics", "extra"},
+    "agent": {"name", "version", "model_name", "tool_definitions"},
+    "step": {
+        *("step_id", "source", "message", "tool_calls", "observation", "llm_call_count", "extra"),
+    },
+}
+"""Fields of the format, which forbids others, as far as they are used."""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RecordedRun:
+    path = tmp_path_factory.mktemp("atif") / "run.jsonl"
+    record(path, "scripted:upstream_first", [3])
+    (found,) = read_runs(path)
+    return found
+
+
+def check(atif: dict[str, Any]) -> None:
+    assert set(atif) <= FIELDS[""]
+    assert set(atif["agent"]) <= FIELDS["agent"]
+    assert [each["step_id"] for each in atif["steps"]] == list(range(1, len(atif["steps"]) + 1))
+    for each in atif["steps"]:
+        assert set(each) <= FIELDS["step"]
+        calls = [call["tool_call_id"] for call in each.get("tool_calls", ())]
+        results = each.get("observation", {"results": []})["results"]
+        assert [result["source_call_id"] for result in results] == calls
+        assert bool(calls) == (each["source"] == "agent")
+
+
+def test_a_run_becomes_a_trajectory_with_its_replies(run: RecordedRun) -> None:
+    atif = build_atif_trajectory(run, FUNNEL)
+    check(json.loads(json.dumps(atif)))
+    system, user, *steps = atif["steps"]
+    assert (system["source"], user["source"]) == ("system", "user")
+    assert [each["extra"]["reward"] for each in steps] == [step.reward for step in run.steps]
+    assert atif["final_metrics"] == {
+        "total_steps": len(run.steps) + 2,
+        "extra": {"score": run.score},
+    }
+    for each, recorded in zip(steps, run.steps, strict=True):
+        (call,) = each["tool_calls"]
+        assert (
+            FUNNEL.tools.build_action(call["function_name"], call["arguments"]) == recorded.action
+        )
+        (result,) = each["observation"]["results"]
+        assert json.loads(result["content"])["status"] == recorded.status
+        assert each["llm_call_count"] == 0
+    offered = {each["function"]["name"] for each in atif["agent"]["tool_definitions"]}
+    assert {each["tool_calls"][0]["function_name"] for each in steps} <= offered
+
+
+def test_a_models_run_says_nothing_of_its_answers(run: RecordedRun) -> None:
+    atif = build_atif_trajectory(replace(run, player="some-model"), FUNNEL)
+    check(atif)
+    assert atif["agent"]["model_name"] == "some-model"
+    assert "llm_call_count" not in atif["steps"][2]
+
+
+def test_a_run_that_plays_otherwise_is_refused(run: RecordedRun) -> None:
+    first, *others = run.steps
+    changed = replace(run, steps=[first, replace(others[0], digest="0" * 64)])
+    with pytest.raises(ValueError, match="The reply to step 2 is not the recorded one"):
+        build_atif_trajectory(changed, FUNNEL)
+    with pytest.raises(ValueError, match="The reply to the reset"):
+        build_atif_trajectory(replace(run, digest=""), FUNNEL)
+
+
+def test_the_command_writes_a_file_for_each_run(tmp_path: Path) -> None:
+    record(tmp_path / "runs.jsonl", "scripted:null", [3, 4, 3])
+    asked = [tmp_path / "runs.jsonl", "--out", tmp_path / "out", "--environment", FUNNEL.name]
+    done = CliRunner().invoke(app, ["atif", *map(str, asked)])
+    assert done.exit_code == 0, done.output
+    files = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert files == ["validation-3-e1.json", "validation-3.json", "validation-4.json"]
+    check(json.loads((tmp_path / "out" / files[0]).read_text()))
+
+
+def test_runs_of_named_tasks_are_named_by_them() -> None:
+    runs = [RecordedRun("a", {"task_id": "easy"}, {}, ""), RecordedRun("a", {}, {}, "")]
+    assert [name for name, _ in unique_run_names(runs)] == ["easy", "custom"]

@@ -1,0 +1,440 @@
+"""Submissions and the leaderboard: what holds, and what is refused by name."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from kit.cli.test_compare import FUNNEL, record
+from openenv_kit.cli import app
+from openenv_kit.environment import get_environment
+from openenv_kit.recordings.format import read_runs
+from openenv_kit.results import submission_folder, submissions
+from openenv_kit.results.create_submission import card_of_runs
+from openenv_kit.results.leaderboard_site import group_into_boards, write_site
+from openenv_kit.results.submissions import (
+    CARD_FILENAME,
+    RUNS_FILENAME,
+    SubmissionError,
+    check_submission,
+    find_submission_problems,
+    read_submission,
+    write_submission,
+)
+from openenv_kit.sealed_split import SALT_VARIABLE
+
+SHIPPED = Path(__file__).parents[3] / "submissions"
+Events = list[dict[str, Any]]
+ALIAS_BOMB = "a0: &a0 [x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
+)
+"""A card of some hundred bytes that stands for gigabytes."""
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [*map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A submission of a scripted policy, three tasks of the validation split."""
+    folder = tmp_path_factory.mktemp("submissions")
+    record(folder / "runs.jsonl", "scripted:upstream_first", range(2, 5))
+    done = run("submit", folder / "runs.jsonl", "--out", folder / "mine", "--by", "us")
+    assert done.exit_code == 0, done.output
+    assert "3 runs of scripted:upstream_first on validation, tasks 2 to 4, 1 of each" in done.output
+    return folder / "mine"
+
+
+def events_of(folder: Path) -> Events:
+    return [json.loads(line) for line in gzip.open(folder / RUNS_FILENAME, "rt")]
+
+
+def other(packed: Path, folder: Path, events: Events, **card: Any) -> list[str]:
+    """What is wrong with a submission that was changed."""
+    folder.mkdir()
+    fields = yaml.safe_load((packed / CARD_FILENAME).read_text())
+    (folder / CARD_FILENAME).write_text(yaml.safe_dump({**fields, **card}))
+    text = "".join(f"{json.dumps(each)}\n" for each in events)
+    (folder / RUNS_FILENAME).write_bytes(gzip.compress(text.encode()))
+    return list(find_submission_problems(read_submission(folder), min_tasks=1))
+
+
+def an_action(events: Events) -> None:
+    steps = [each for each in events if each["event"] == "step"]
+    steps[4]["action"] = {"analysis_method": "list_dates"}
+
+
+def a_score(events: Events) -> None:
+    events[-1]["score"] = 0.97
+
+
+def what_was_read(events: Events) -> None:
+    events[-1]["grounded"] = 0.25
+
+
+def nothing_about_what_was_read(events: Events) -> None:
+    del events[-1]["grounded"]
+
+
+def a_reward(events: Events) -> None:
+    next(each for each in events if each["event"] == "step")["reward"] = 0.5
+
+
+def a_status(events: Events) -> None:
+    next(each for each in events if each["event"] == "step")["status"] = "error"
+
+
+def an_early_end(events: Events) -> None:
+    next(each for each in events if each["event"] == "step")["done"] = True
+
+
+def a_step_after_the_end(events: Events) -> None:
+    last = next(each for each in events if each["event"] == "step" and each["done"])
+    events.insert(events.index(last), last)
+
+
+def no_index(events: Events) -> None:
+    del events[0]["reset"]["index"]
+
+
+def a_task_twice(events: Events) -> None:
+    second = [n for n, each in enumerate(events) if each["event"] == "start"][1]
+    events[:] = [*events, *events[second:]]
+
+
+def another_reset(events: Events) -> None:
+    events[0]["reset"]["max_submissions"] = 3
+
+
+def another_player(events: Events) -> None:
+    events[0]["player"] = "scripted:reference"
+
+
+def no_end(events: Events) -> None:
+    del events[-1]
+
+
+def older_versions(events: Events) -> None:
+    events[0]["versions"]["generator"] = "1"
+
+
+def copies(events: Events, count: int) -> Events:
+    """Repeat runs with other times, as if each had been played `count` times."""
+    return [
+        {**event, "elapsed_s": 0.25 + number} if event["event"] == "step" else event
+        for number in range(count)
+        for event in events
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (an_action, "Run 2, validation-3: the reply to step 2 is not the recorded one."),
+        (a_score, "Run 3, validation-4: its score is 0.97; played again it is"),
+        (what_was_read, "Run 3, validation-4: its grounded is 0.25; played again it is 1.0."),
+        (nothing_about_what_was_read, "Run 3, validation-4: its grounded is None; played again"),
+        (a_reward, "Run 1, validation-2: the reply to step 1 is not the recorded one."),
+        (a_status, "Run 1, validation-2: the reply to step 1 is not the recorded one."),
+        (an_early_end, "Run 1, validation-2: the reply to step 1 is not the recorded one."),
+        (a_step_after_the_end, "Run 1, validation-2: step 4 comes after the end of the episode."),
+        (no_index, "Run 1, validation-0: reset with {'split': 'validation'}; allowed: the split"),
+        (a_task_twice, "Plays of validation-3: 2; the card says 1."),
+        (another_reset, "Run 1, validation-2: reset with {'max_submissions': 3}; the card says {}"),
+        (another_player, "Run 1, validation-2: played by 'scripted:reference'; the card says"),
+        (no_end, "Run 3, validation-4: it has no end."),
+        (older_versions, "Run 1, validation-2: played under {'generator': '1'"),
+    ],
+)
+def test_a_record_that_was_tampered_with_is_refused_by_name(
+    packed: Path, tmp_path: Path, change: Callable[[Events], None], expected: str
+) -> None:
+    events = events_of(packed)
+    change(events)
+    problems = other(packed, tmp_path / "changed", events)
+    assert any(each.startswith(expected) for each in problems), problems
+    # A play that comes twice, or of another task, is also counted.
+    count = 4 if change is a_task_twice else 3 if change is no_index else 1
+    assert len(problems) == count, problems
+
+
+def test_problems_of_a_play_copied_with_other_times_names_the_copies(
+    packed: Path, tmp_path: Path
+) -> None:
+    problems = other(packed, tmp_path / "copied", copies(events_of(packed), 8), tries=8)
+    assert problems[0].startswith("Run 4, validation-2: a copy of run 1, or a play with the same")
+    assert len(problems) == 3 * 7
+
+
+@pytest.mark.parametrize(
+    ("card", "expected"),
+    [
+        ({"player": "scripted:gpt-9"}, "names no policy. Unknown policy 'gpt-9'."),
+        ({"player": "scripted:refernce"}, "Did you mean 'reference'? Allowed: "),
+        ({"player": "Scripted:upstream_first"}, "names that begin with 'scripted' are for the"),
+        ({"player": " [scripted] reference"}, "without spaces at the ends"),
+        ({"player": "[scripted] reference"}, "names that begin with 'scripted' are for the"),
+        ({"player": "\u0455cripted:reference"}, "allowed: printable ASCII characters"),
+        ({"player": "some\u200bmodel"}, "allowed: printable ASCII characters"),
+        ({"player": "scripted:median_filter"}, "step 1 is not what the policy"),
+    ],
+)
+def test_problems_of_a_name_like_a_scripted_policys_refuses_other_players(
+    packed: Path, tmp_path: Path, card: dict[str, Any], expected: str
+) -> None:
+    events = [{**each, **card} if each["event"] == "start" else each for each in events_of(packed)]
+    if "ASCII" in expected or "spaces" in expected:
+        with pytest.raises(SubmissionError, match=re.escape(expected)):
+            other(packed, tmp_path / "other", events, **card)
+        return
+    problems = other(packed, tmp_path / "other", events, **card)
+    assert expected in problems[0]
+
+
+def test_problems_of_a_scripted_run_that_stops_early_names_it(packed: Path, tmp_path: Path) -> None:
+    events = [each for each in events_of(packed) if not (each["event"] == "step" and each["done"])]
+    for event in events:
+        if event["event"] == "end":
+            event.update(score=0.0, grounded=None)
+    problems = other(packed, tmp_path / "short", events)
+    ends = "it ends before the policy 'scripted:upstream_first' does."
+    assert [each.partition(": ")[2] for each in problems] == [ends] * 3
+
+
+def test_problems_of_a_player_with_another_name_accepts_the_same_runs(
+    packed: Path, tmp_path: Path
+) -> None:
+    events = events_of(packed)
+    for event in events:
+        if event["event"] == "start":
+            event["player"] = "some-model"
+    assert other(packed, tmp_path / "model", events, player="some-model") == []
+
+
+def test_problems_of_too_few_tasks_names_the_limit(packed: Path) -> None:
+    submission = read_submission(packed)
+    few = "The card has 3 tasks; the leaderboard lists 20 or more."
+    assert list(find_submission_problems(submission)) == [few]
+    assert list(find_submission_problems(submission, min_tasks=3)) == []
+
+
+@pytest.mark.parametrize(
+    ("card", "expected"),
+    [
+        ({"tries": 2}, "Plays of validation-2: 1; the card says 2."),
+        ({"count": 4}, "Plays of validation-5: 0; the card says 1."),
+        ({"count": 2}, "validation-4 is not among the card's tasks."),
+        ({"count": 99_999}, "The card asks for tasks 2 to 100000 of 2304."),
+        ({"split": "valdation"}, "Unknown split 'valdation'. Did you mean 'validation'?"),
+        ({"environment": "firewach"}, "Unknown environment 'firewach'. Did you mean 'firewatch'?"),
+        ({"versions": {"generator": "1"}}, "The card's versions are {'generator': '1'}; these are"),
+        (
+            {"commitment": "ab"},
+            "The card's commitment to validation is ab; that of this salt is none",
+        ),
+    ],
+)
+def test_a_card_that_says_something_else_is_refused(
+    packed: Path, tmp_path: Path, card: dict[str, Any], expected: str
+) -> None:
+    problems = other(packed, tmp_path / "other", events_of(packed), **card)
+    assert problems[0].startswith(expected)
+
+
+def test_a_folder_that_is_no_submission_is_refused_in_words(packed: Path, tmp_path: Path) -> None:
+    player = "player: a\nenvironment: b\nsplit: c\ncount: 1\nversions: {}\nreset: {}\n"
+    for text, expected in (
+        ("player: [", "is not YAML"),
+        ("player: someone", "environment: Field required"),
+        ("- 1", "the card: Input should be"),
+        (ALIAS_BOMB, r"aliases \(\*name\) are not allowed"),
+        ("reset: " + "[" * 20_000, "is nested too deeply"),
+        ("count: " + "9" * 5000, "is not YAML"),
+        ("by: 2025-99-99", "is not YAML"),
+        ("#" * (submission_folder.MAX_CARD_BYTES + 1), "holds more than 64 KiB"),
+        (player.replace("reset: {}", "reset: {seed: 5}"), "reset: .*seed would name another task"),
+    ):
+        (tmp_path / CARD_FILENAME).write_text(text)
+        (tmp_path / RUNS_FILENAME).write_bytes(b"")
+        with pytest.raises(ValueError, match=expected):
+            read_submission(tmp_path)
+    (tmp_path / CARD_FILENAME).write_text((packed / CARD_FILENAME).read_text())
+    (tmp_path / RUNS_FILENAME).write_bytes(b"no gzip")
+    with pytest.raises(ValueError, match=r"runs\.jsonl\.gz"):
+        read_submission(tmp_path)
+    (tmp_path / RUNS_FILENAME).unlink()
+    with pytest.raises(ValueError, match=r"has no runs\.jsonl\.gz"):
+        read_submission(tmp_path)
+
+
+def test_a_sealed_split_is_checked_against_its_commitment(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SALT_VARIABLE, "a salt of at least thirty-two characters")
+    sealed = {"split": "sealed", "first": 0, "count": 1}
+    made = FUNNEL.splits.sealed_commitment()
+    nothing = "Plays of sealed-0: 0; the card says 1."
+    assert other(packed, tmp_path / "right", [], **sealed, commitment=made) == [nothing]
+    (problem, _) = other(packed, tmp_path / "wrong", [], **sealed, commitment="ab")
+    assert problem == f"The card's commitment to sealed is ab; that of this salt is {made}."
+    monkeypatch.delenv(SALT_VARIABLE)
+    (problem, _) = other(packed, tmp_path / "none", [], **sealed, commitment=made)
+    assert problem.startswith(f"sealed cannot be played again: {SALT_VARIABLE} is None")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('"elapsed_s": 0.0', '"elapsed_s": -1', "elapsed_s: Input should be greater than or equal"),
+        ('"elapsed_s": 0.0', '"elapsed_s": "1"', "elapsed_s: Input should be a valid number"),
+        ('"elapsed_s": 0.0', '"elapsed_s": NaN', "elapsed_s: Input should be"),
+        ('"done": true', '"done": 1', "done: Input should be a valid boolean"),
+        ('"score": ', '"score": [], "x": ', "score: Input should be a valid number"),
+        ('"player": ', '"player": 5, "x": ', "player: Input should be a valid string"),
+        ('"reset": ', '"reset": 5, "x": ', "reset: Input should be a valid dictionary"),
+        ('"reset": ', f'"reset": {"[" * 100_000}, "x": ', "nested too deeply"),
+        ('"n": 1', f'"n": {"9" * 5000}', "not JSON"),
+    ],
+)
+def test_read_submission_with_a_value_of_the_wrong_kind_names_line_and_field(
+    packed: Path, tmp_path: Path, old: str, new: str, expected: str
+) -> None:
+    (tmp_path / CARD_FILENAME).write_bytes((packed / CARD_FILENAME).read_bytes())
+    text = "".join(f"{json.dumps(each)}\n" for each in events_of(packed))
+    assert old in text
+    (tmp_path / RUNS_FILENAME).write_bytes(gzip.compress(text.replace(old, new, 1).encode()))
+    with pytest.raises(SubmissionError, match=rf"line \d: .*{expected}"):
+        read_submission(tmp_path)
+
+
+def test_read_submission_of_runs_that_expand_beyond_the_limit_is_refused(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / CARD_FILENAME).write_bytes((packed / CARD_FILENAME).read_bytes())
+    (tmp_path / RUNS_FILENAME).write_bytes(gzip.compress(bytes((1 << 20) + 1)))
+    monkeypatch.setattr(submission_folder, "MAX_RUNS_BYTES", 1 << 20)
+    with pytest.raises(SubmissionError, match="holds more than 1 MiB"):
+        read_submission(tmp_path)
+
+
+def test_check_submission_with_an_unforeseen_failure_reports_it_as_a_problem(
+    packed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("a secret of the server")
+
+    monkeypatch.setattr(submissions, "iter_replayed_steps", fails)
+    checked = check_submission(packed, min_tasks=1)
+    assert checked.problems == ["The submission cannot be checked: RuntimeError."]
+
+
+def test_leaderboard_lists_valid_folders_beside_malformed_ones(
+    packed: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "all"
+    card, name = (packed / CARD_FILENAME).read_text(), "a model [/red]"
+    runs = (packed / RUNS_FILENAME).read_bytes()
+    text = gzip.decompress(runs).decode().replace("scripted:upstream_first", name)
+    write_submission(
+        folder / "[bold]", read_submission(packed).card.model_copy(update={"player": name}), text
+    )
+    for name, text, content in (
+        ("alias-bomb", ALIAS_BOMB, runs),
+        ("[italic]", card, b"no gzip"),
+        ("deep", card, gzip.compress(b"[" * 100_000)),
+        ("truncated", card, runs[:-20]),
+        ("corrupt", card, runs[:40] + bytes(40) + runs[80:]),
+        ("binary", "\x00\x01", runs),
+    ):
+        (folder / name).mkdir(parents=True)
+        (folder / name / CARD_FILENAME).write_text(text)
+        (folder / name / RUNS_FILENAME).write_bytes(content)
+    (folder / "no-card").mkdir()
+    (folder / "no-card" / RUNS_FILENAME).write_bytes(runs)
+    done = run("leaderboard", folder, "--min-tasks", "3")
+    assert done.exit_code == 1
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    assert "1 submissions hold, 7 are refused." in done.output
+    assert "[italic] is refused:" in done.output
+    assert "a model [/red]" in done.output
+    assert "self-reported" in done.output
+
+
+def test_leaderboard_gives_self_reported_rows_no_pass_rate_of_several_plays(
+    packed: Path, tmp_path: Path
+) -> None:
+    submission = read_submission(packed)
+    plays = submission.runs * 8
+    (board,) = group_into_boards([replace(submission, runs=plays)])
+    assert [k for k, rate in board.entries[0][1].pass_rates if rate is not None] == [1]
+    assert board.pass_k_values == [1]
+    site = write_site([board], tmp_path)
+    assert '<span class="label">self-reported</span>' in site.read_text()
+    assert '<span class="label">attested</span></td>' not in site.read_text()
+
+
+@pytest.mark.slow
+def test_the_command_lists_what_holds_and_refuses_the_rest(packed: Path, tmp_path: Path) -> None:
+    folder = packed.parent
+    site = tmp_path / "site"
+    assert "has 3 tasks; the leaderboard lists 20 or more" in run("leaderboard", folder).output
+    done = run("leaderboard", folder, "--site", site, "--min-tasks", "3")
+    assert done.exit_code == 0, done.output
+    assert "1 submissions hold, 0 are refused." in done.output
+    index = (site / "index.html").read_text()
+    assert '<span class="scripted">scripted</span><br><small>by us</small></td>' in index
+    assert "pass@1" in index
+    assert "± s.e." in index
+    assert ("± s.e." in done.output, "pass^8" in done.output) == (True, True)
+    assert "pass^4" not in index  # nobody has four tries
+    assert 'href="board-1.html"' in index
+    assert "validation-3" in (site / "board-1.html").read_text()
+    assert 'href="index.html"' in (site / "board-1.html").read_text()
+    events = events_of(packed)
+    a_score(events)
+    assert other(packed, folder / "tampered", events)
+    done = run("leaderboard", folder, "--min-tasks", "3")
+    assert done.exit_code == 1
+    assert "tampered is refused:" in done.output
+    assert "Run 3, validation-4: its score is 0.97" in done.output
+    assert "1 submissions hold, 1 are refused." in done.output
+    assert run("leaderboard", tmp_path).exit_code == 2
+
+
+def test_only_runs_of_one_kind_are_packed(packed: Path, tmp_path: Path) -> None:
+    runs = read_submission(packed).runs
+    fields: dict[str, Any] = {"by": "", "notes": "", "commitment": ""}
+    assert card_of_runs(runs, FUNNEL, **fields).count == 3
+    with pytest.raises(ValueError, match="Task validation-3 has 0 runs and others have 1"):
+        card_of_runs([runs[0], runs[2]], FUNNEL, **fields)
+    record(tmp_path / "other.jsonl", "null", [5])
+    (other_run,) = read_runs(tmp_path / "other.jsonl")
+    with pytest.raises(ValueError, match="not of one player: 'scripted:upstream_first' and 'null'"):
+        card_of_runs([*runs, other_run], FUNNEL, **fields)
+    with pytest.raises(ValueError, match="holds a submission already"):
+        write_submission(packed, read_submission(packed).card, "")
+
+
+@pytest.mark.slow
+def test_the_shipped_entries_are_scripted_and_of_these_versions() -> None:
+    found = [read_submission(path.parent) for path in sorted(SHIPPED.glob(f"*/{CARD_FILENAME}"))]
+    assert found
+    for each in found:
+        card = each.card
+        assert card.is_scripted, "models' submissions are checked by hand"
+        now = dict(get_environment(card.environment).versions)
+        assert card.versions == now, f"run submissions/remake {each.name}"
+        # Playing all of them again takes half a minute; one run of each tells a change of replies.
+        one = card.model_copy(update={"count": 1})
+        cut = type(each)(each.name, one, each.runs[: card.tries])
+        assert list(find_submission_problems(cut, min_tasks=1)) == []

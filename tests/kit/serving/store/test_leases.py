@@ -1,0 +1,113 @@
+"""Who holds a stored episode: players, generations, ends; the same for every kind of store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import fakeredis
+import pytest
+
+from openenv_kit.serving.store import clock as store_clock
+from openenv_kit.serving.store.interface import MEMORY_STORE, StoreLimits
+from openenv_kit.serving.store.redis import RedisStore
+from support.blocking_store import Calls, sqlite_store
+
+
+@pytest.fixture(params=["sqlite", "memory", "redis"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calls]:
+    if request.param == "redis":
+        made = Calls(RedisStore(fakeredis.FakeAsyncRedis(decode_responses=True), StoreLimits(60)))
+    else:
+        path = tmp_path / "s.db" if request.param == "sqlite" else MEMORY_STORE
+        made = sqlite_store(path, StoreLimits(60))
+    yield made
+    made.close()
+
+
+def test_starting_over_is_counted_and_gives_a_new_player(store: Calls) -> None:
+    store.create("a", "http", b"{}", [], player_id="p1")
+    assert store.find_by_player("p1") == "a"
+    store.create("a", "http", b"{}", [], player_id="p2")
+    found = store.load("a")
+    assert found is not None
+    assert (found.start_count, found.player_id) == (2, "p2")
+    assert store.find_by_player("p2") == "a"
+    assert store.find_by_player("p3") is None
+    assert store.find_by_player("") is None
+
+
+def test_an_episode_that_is_there_is_not_created_again(store: Calls) -> None:
+    store.create("a", "ws", b"1", [b"x"])
+    assert not store.create("a", "ws", b"2", [], over=False)
+    assert store.create("b", "ws", b"2", [], over=False)
+    found = store.load("a")
+    assert found is not None
+    assert (found.start_json, found.actions) == (b"1", (b"x",))
+
+
+def test_whoever_takes_an_episode_shuts_out_those_who_had_it(store: Calls) -> None:
+    old = store.create("a", "http", b"{}", [b"1"])
+    taken = store.load("a", new_lease=True)
+    assert taken is not None
+    assert taken.actions == (b"1",)
+    assert not store.append_action("a", old, 1, b"2", "")
+    assert not store.mark_ended("a", old, "closed")
+    assert store.append_action("a", taken.lease_id, 1, b"2", "")
+    assert store.load("b", new_lease=True) is None
+    assert store.load("b") is None
+
+
+def test_a_taker_that_was_overtaken_holds_nothing(store: Calls) -> None:
+    store.create("a", "http", b"{}", [])
+    first = store.load("a", new_lease=True)
+    assert first is not None
+    store.load("a", new_lease=True)
+    assert not store.append_action("a", first.lease_id, 0, b"1", "")
+
+
+def test_a_closed_episode_takes_nothing_more_and_stays_closed(store: Calls) -> None:
+    generation = store.create("a", "mcp", b"{}", [b"1"])
+    assert store.mark_ended("a", generation, "completed")
+    assert store.count_open_episodes("mcp") == 1
+    assert store.mark_ended("a", generation, "closed")
+    assert store.count_open_episodes("mcp") == 0
+    assert not store.append_action("a", generation, 1, b"2", "")
+    assert not store.mark_ended("a", generation, "completed")
+    found = store.load("a")
+    assert found is not None
+    assert (found.end_status, found.actions) == ("closed", (b"1",))
+    assert store.count_open_episodes("mcp") == 0
+
+
+def test_a_task_is_drawn_once_unless_it_is_given_back(
+    store: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = (2, 0, 1)
+    assert [store.reserve_task("a", order) for _ in range(4)] == [2, 0, 1, None]
+    assert store.reserve_task("b", order) == 2
+    store.confirm_or_release_task("a", 0, is_played=True)
+    store.confirm_or_release_task("a", 0, is_played=False)  # too late
+    store.confirm_or_release_task("a", 1, is_played=False)
+    assert [store.reserve_task("a", order) for _ in range(2)] == [1, None]
+    store.confirm_or_release_task("a", 1, is_played=True)
+    now, since_boot = time.time(), store_clock.seconds_since_boot()
+    monkeypatch.setattr("time.time", lambda: now + 3600.0)  # fakeredis' own
+    clock = "openenv_kit.serving.store.clock.seconds_since_boot"
+    monkeypatch.setattr(clock, lambda: since_boot + 3600.0)
+    # 2 was neither played nor given back.
+    assert [store.reserve_task("a", order) for _ in range(2)] == [2, None]
+
+
+def test_a_store_keeps_its_secret(store: Calls) -> None:
+    assert store.get_secret() == store.get_secret()
+    assert len(store.get_secret()) == 64
+
+
+def test_a_name_of_a_request_comes_back_as_it_was(store: Calls) -> None:
+    generation = store.create("a", "http", b"{}", [])
+    store.append_action("a", generation, 0, b"1", "two\nlines")
+    found = store.load("a")
+    assert found is not None
+    assert found.request_ids == ("two\nlines",)

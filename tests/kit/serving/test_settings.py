@@ -1,0 +1,275 @@
+"""Settings: their documentation, their limits, and that secrets stay where they are."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic.fields import FieldInfo
+from starlette.testclient import TestClient
+
+from docs.generate.hook import filled
+from openenv_kit.errors import ConfigurationError, InvalidValueError
+from openenv_kit.network_addresses import is_loopback
+from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.serving import metrics
+from openenv_kit.serving.app import build_app, main
+from openenv_kit.serving.logs import JsonFormatter, WebSocketUrlFilter
+from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
+from openenv_kit.serving.settings import Settings, load_settings
+from openenv_kit.serving.settings import current_settings as process_settings
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def range_of(field: FieldInfo) -> tuple[int | None, int | None]:
+    """Lowest and highest value of a number; both None for anything else."""
+    found = {n: getattr(e, n) for e in field.metadata for n in ("ge", "le") if hasattr(e, n)}
+    return found.get("ge"), found.get("le")
+
+
+FIELDS = Settings.model_fields
+NUMBERS = {name: field for name, field in FIELDS.items() if range_of(field) != (None, None)}
+
+
+def test_the_documentation_lists_every_setting() -> None:
+    page = filled((ROOT / "docs" / "serving.md").read_text())
+    shown = re.findall(r"^\| `([A-Z_]+)` \|.*\| \S.* \|$", page, re.M)
+    assert shown == [field.validation_alias for field in FIELDS.values()]
+
+
+def test_every_whole_number_has_a_range() -> None:
+    assert set(NUMBERS) == {name for name, field in FIELDS.items() if field.annotation is int}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_is_taken_within_its_range_and_refused_outside(name: str) -> None:
+    variable, (low, high) = str(NUMBERS[name].validation_alias), range_of(NUMBERS[name])
+    assert low is not None
+    assert high is not None
+    for value in (low, high):
+        assert getattr(load_settings({variable: str(value)}), name) == value
+    allowed = f"{variable} is .*; allowed: an integer from {low} to {high}"
+    for wrong in (str(low - 1), str(high + 1), "many", "1e3"):
+        with pytest.raises(InvalidValueError, match=allowed):
+            load_settings({variable: wrong})
+
+
+def test_a_variable_under_its_old_name_is_an_error_that_says_the_new_one() -> None:
+    renamed = [*(str(each.validation_alias) for each in FIELDS.values()), SALT_VARIABLE]
+    renamed = [name for name in renamed if name.startswith("OPENENV_KIT_")]
+    assert len(renamed) > 20
+    for name in renamed:
+        old = name.replace("OPENENV_KIT_", "METRIC_TRACKER_")
+        with pytest.raises(ConfigurationError, match=f"{old} is called {name} now") as refused:
+            load_settings({old: "hunter2hunter2hunter2"})
+        assert "hunter2" not in str(refused.value)
+        assert load_settings({old: ""}) == Settings()
+    assert load_settings({"METRIC_TRACKER_FULL": "1"}) == Settings()  # one of the tests' own
+
+
+def test_a_constructor_reads_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "9")
+    assert (Settings().port, load_settings().port) == (8000, 9)
+
+
+def test_a_token_that_is_too_short_is_refused_without_being_repeated() -> None:
+    with pytest.raises(InvalidValueError) as refused:
+        load_settings({"OPENENV_KIT_TOKEN": "hunter2"})
+    assert "hunter2" not in str(refused.value)
+    assert "hunter2hunter2hunter2" not in repr(
+        load_settings({"OPENENV_KIT_TOKEN": "hunter2hunter2hunter2"})
+    )
+
+
+def test_the_tokens_of_both_roles_are_read_and_shown_by_neither_repr_nor_error() -> None:
+    trainer, player = "t" * 16, "p" * 16
+    read = load_settings({"OPENENV_KIT_TOKEN": trainer, "OPENENV_KIT_PLAYER_TOKEN": player})
+    assert (read.token, read.player_token) == (trainer, player)
+    assert trainer not in repr(read)
+    assert player not in repr(read)
+    for wrong in ({}, {"OPENENV_KIT_TOKEN": player}):
+        with pytest.raises(InvalidValueError, match="OPENENV_KIT_PLAYER_TOKEN") as refused:
+            load_settings({**wrong, "OPENENV_KIT_PLAYER_TOKEN": player})
+        assert player not in str(refused.value)
+
+
+def test_origins_are_read_as_browsers_send_them_and_anything_else_is_refused() -> None:
+    given = "https://Trainer.example/, http://10.0.0.1:3000,http://[fd00::1]:80 ,*,extension://abc"
+    read = load_settings({"OPENENV_KIT_ALLOWED_ORIGINS": given}).allowed_origins
+    assert read == (
+        "https://trainer.example",
+        "http://10.0.0.1:3000",
+        "http://[fd00::1]:80",
+        "*",
+        "extension://abc",
+    )
+    for wrong in ("trainer.example", "https://", "https://[", "https://a/page", "https://a b"):
+        with pytest.raises(InvalidValueError, match="OPENENV_KIT_ALLOWED_ORIGINS"):
+            load_settings({"OPENENV_KIT_ALLOWED_ORIGINS": f"https://fine.example,{wrong}"})
+
+
+def test_show_settings_prints_every_setting_as_it_is_in_force_and_no_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secrets = {
+        "OPENENV_KIT_TOKEN": "hunter2-hunter2-hunter2",
+        "OPENENV_KIT_PLAYER_TOKEN": "hunter3-hunter3-hunter3",
+        SALT_VARIABLE: "hunter4 hunter4 hunter4 hunter4",
+        "OPENENV_KIT_EPISODE_STORE": "redis://me:hunter5@redis.example:1/0?password=hunter6&db=2",
+    }
+    for name, value in {**secrets, "OPENENV_KIT_MAX_STEPS": "77", "HOST": "::1"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("PORT", "WORKERS", "ALSO_SERVE", "ENVIRONMENT"):  # which the command sets
+        monkeypatch.setenv(name, "")
+    main(["--show-settings", "--port", "81"])
+    shown = capsys.readouterr().out
+    lines = dict(line.split("=", 1) for line in shown.splitlines())
+    assert {field.validation_alias for field in FIELDS.values()} < set(lines)
+    assert "hunter" not in shown
+    assert lines["OPENENV_KIT_TOKEN"] == lines[SALT_VARIABLE] == "(set, not shown)"
+    assert (
+        lines["OPENENV_KIT_EPISODE_STORE"] == "redis://me:***@redis.example:1/0?password=***&db=2"
+    )
+    assert (lines["PORT"], lines["OPENENV_KIT_MAX_STEPS"], lines["HOST"]) == ("81", "77", "::1")
+    assert lines["OPENENV_KIT_KEEP_ALIVE_S"] == "75  # default"
+    assert lines["ENVIRONMENT"] == "metric_tracker_rl"
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("localhost", True),
+        ("page.localhost", True),
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("", False),
+        ("10.0.0.1", False),
+        ("localhost.example", False),
+        ("notlocalhost", False),
+    ],
+)
+def test_only_this_machine_s_own_addresses_are_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+def test_the_server_s_limits_hold_against_what_a_reset_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENENV_KIT_MAX_STEPS", "10")
+    monkeypatch.setenv("OPENENV_KIT_MAX_SUBMISSIONS", "2")
+    process_settings.cache_clear()
+    try:
+        environment = OpenEnvAdapter()
+        for arguments in ({"max_steps": 11}, {"max_submissions": 3}):
+            assert environment.reset(**arguments).status == "error"
+        assert environment.reset(max_steps=10, max_submissions=2).status == "ready"
+        environment.reset()
+        assert environment.state.max_steps == 10
+    finally:
+        process_settings.cache_clear()
+
+
+def test_a_log_line_is_json_and_holds_neither_message_nor_token(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = build_app(Settings(episode_store="memory", token="a-very-secret-token"))
+    headers = {"authorization": "Bearer a-very-secret-token", "x-request-id": "mine-1"}
+    with caplog.at_level(logging.INFO), TestClient(app) as client:
+        episode_id = client.post("/reset", json={}, headers=headers).json()["episode_id"]
+        body = {"episode_id": episode_id, "action": {"analysis_method": "list_dates"}}
+        answer = client.post("/step?token=a-very-secret-token", json=body, headers=headers)
+        assert answer.headers["x-request-id"] == "mine-1"
+    lines = [
+        json.loads(JsonFormatter().format(record))
+        for record in caplog.records
+        if record.name.startswith("openenv_kit")
+    ]
+    requests = [line for line in lines if line["message"] == "request"]
+    assert [line["path"] for line in requests] == ["/reset", "/step"]
+    assert {line["request_id"] for line in requests} == {"mine-1"}
+    assert {line["episode_id"] for line in requests} == {episode_id}
+    assert "secret" not in json.dumps(lines)
+    assert "list_dates" not in json.dumps(lines)
+
+
+def test_the_server_s_line_about_a_connection_is_dropped_for_its_query() -> None:
+    line = logging.LogRecord("uvicorn.error", 20, "", 0, '%s - "WebSocket %s" [accepted]', (), None)
+    other = logging.LogRecord("uvicorn.error", 20, "", 0, "Started", (), None)
+    assert [WebSocketUrlFilter().filter(each) for each in (line, other)] == [False, True]
+
+
+def count(name: str, **labels: str) -> float:
+    return metrics.REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_the_figures_count_what_happened() -> None:
+    method = {"method": "list_dates"}
+    before = (
+        count("openenv_kit_step_seconds_count", **method),
+        count("openenv_kit_score_count"),
+        count("openenv_kit_errors_total", kind="step"),
+    )
+    with TestClient(build_app(Settings(episode_store="memory"))) as client:
+        with client.websocket_connect("/ws") as socket:
+            for data in ({"analysis_method": "list_dates"}, {"analysis_method": "nope"}, {}):
+                if data == {"analysis_method": "list_dates"}:
+                    socket.send_json({"type": "reset"})
+                    socket.receive_json()
+                    assert count("openenv_kit_sessions") == 1
+                socket.send_json({"type": "step", "data": data})
+                socket.receive_json()
+        body = client.get("/metrics")
+    assert body.headers["content-type"].startswith("text/plain")
+    after = (
+        count("openenv_kit_step_seconds_count", **method),
+        count("openenv_kit_score_count"),
+        count("openenv_kit_errors_total", kind="step"),
+    )
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1]
+    assert count("openenv_kit_sessions") == 0
+    assert "nope" not in body.text  # a caller cannot invent labels
+
+
+def test_the_dashboard_asks_only_for_figures_that_exist() -> None:
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text())
+    asked = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"openenv_kit_\w+", target["expr"])
+    }
+    families = {family.name for family in metrics.REGISTRY.collect()}
+    known = {
+        family + suffix
+        for family in families
+        for suffix in ("", "_total", "_count", "_sum", "_bucket")
+    }
+    assert len(asked) > 8
+    assert asked - known == set()
+
+
+def test_the_manifests_name_only_settings_that_exist_and_run_restricted() -> None:
+    text = (ROOT / "deploy" / "kubernetes" / "metric-tracker.yaml").read_text()
+    manifests = {each["kind"]: each for each in yaml.safe_load_all(text)}
+    kinds = {"Deployment", "Service", "HorizontalPodAutoscaler", "NetworkPolicy"}
+    kinds |= {"PodDisruptionBudget"}
+    assert set(manifests) == kinds
+    pod = manifests["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    named = {each["name"] for each in container["env"]}
+    assert named <= {field.validation_alias for field in FIELDS.values()}
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert manifests["Service"]["spec"]["sessionAffinity"] == "ClientIP"
+    (metric,) = manifests["HorizontalPodAutoscaler"]["spec"]["metrics"]
+    families = {family.name for family in metrics.REGISTRY.collect()}
+    assert metric["pods"]["metric"]["name"] in families

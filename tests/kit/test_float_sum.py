@@ -1,0 +1,83 @@
+"""Bytes and scores do not hang on how a version of Python adds floats."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firewatch_env.tasks.book import find
+from metric_tracker_rl.engine.certification import golden_digests
+from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.episode.episode import build_episode
+from metric_tracker_rl.engine.grading.grader import grade_report
+from metric_tracker_rl.engine.report.parse_report import parse_report
+from openenv_kit.float_sum import add_up
+from research.firewatch.digests import episode_digest
+
+HERE = Path(__file__).parents[1]
+
+
+def as_newer_pythons(plain: Callable[..., Any]) -> Callable[..., Any]:
+    """`sum` with no rounding between one float and the next, as from Python 3.12 on, nearly."""
+
+    def exact(values: Iterable[Any], start: Any = 0) -> Any:
+        listed = list(values)
+        if any(isinstance(each, float) for each in listed):
+            return math.fsum([start, *listed])
+        return plain(listed, start)
+
+    return exact
+
+
+@pytest.fixture
+def newer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtins, "sum", as_newer_pythons(builtins.sum))
+
+
+def test_floats_are_added_one_after_the_other() -> None:
+    assert add_up([0.1] * 10) == 0.9999999999999999
+    assert add_up([1e16, 1.0, -1e16]) == 0.0
+    assert add_up(iter([])) == 0
+
+
+def test_the_stand_in_adds_as_newer_pythons_do(newer: None) -> None:
+    assert sum([0.1] * 10) == 1.0
+    assert sum([1, 2]) == 3
+
+
+@pytest.mark.slow
+def test_plays_of_incidents_keep_their_bytes(newer: None) -> None:
+    golden = json.loads((HERE / "firewatch" / "golden_plays.json").read_text())
+    for name, expected in golden.items():
+        player, _, task_id = name.partition(" ")
+        assert episode_digest(find({"task_id": task_id}), player) == expected, name
+
+
+def test_golden_episodes_keep_their_bytes(newer: None) -> None:
+    golden = json.loads((HERE / "guarantees" / "golden_digests.json").read_text())
+    assert golden_digests.list_differences({**golden, "episodes": golden["episodes"][::6]}) == []
+
+
+def test_a_report_earns_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = build_episode(EpisodeConfig(3, MIXED, "hard", "high", 5)).expected_rows
+    reports = []
+    for words in range(2 ** len(right)):
+        rows = [row.as_dict() for row in right]
+        for place, row in enumerate(rows):
+            if words >> place & 1:
+                row["severity"], row["delta_value"] = "low", row["delta_value"] + 1.0
+        reports.append(rows[: 1 + words % len(rows)])
+
+    def scores() -> list[float]:
+        return [grade_report(parse_report(each, episode), right).score for each in reports]
+
+    episode = build_episode(EpisodeConfig(3, MIXED, "hard", "high", 5))
+    before = scores()
+    monkeypatch.setattr(builtins, "sum", as_newer_pythons(builtins.sum))
+    assert scores() == before

@@ -1,0 +1,103 @@
+"""The load generator reads what a server may send, and notices what it should not."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+from threading import Timer
+
+import pytest
+
+from benchmarks.drive import ReplyBuffer
+from benchmarks.load import CLOSE, PING, PONG, TEXT, LoadError
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """The server's end, and the session's, which does not block."""
+    theirs, ours = socket.socketpair()
+    with theirs, ours:
+        ours.setblocking(False)
+        yield theirs, ours
+
+
+def server_frame(payload: bytes, opcode: int = TEXT) -> bytes:
+    """A frame without a mask, as servers send."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x80 | opcode, size)) + payload
+    if size < 1 << 16:
+        return struct.pack("!BBH", 0x80 | opcode, 126, size) + payload
+    return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
+def test_a_reply_of_any_size_is_read_to_its_end(pair: Pair, size: int) -> None:
+    theirs, ours = pair
+    inbox = ReplyBuffer()
+    theirs.sendall(server_frame(b"x" * size))
+    assert inbox.read_reply(ours)
+    assert inbox.stop - inbox.start == size
+    assert inbox.reply_excerpt() == "x" * min(size, 300)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 200])
+def test_a_reply_in_pieces_is_waited_for(pair: Pair, cut: int) -> None:
+    theirs, ours = pair
+    whole = server_frame(b"y" * 300)
+    theirs.sendall(whole[:cut])
+    rest = Timer(0.05, theirs.sendall, [whole[cut:]])
+    rest.start()
+    inbox = ReplyBuffer()
+    assert inbox.read_reply(ours)
+    assert inbox.reply_excerpt() == "y" * 300
+    rest.join()
+
+
+def test_a_ping_before_a_reply_is_answered(pair: Pair) -> None:
+    theirs, ours = pair
+    theirs.sendall(server_frame(b"beat", PING) + server_frame(b"reply"))
+    inbox = ReplyBuffer()
+    assert inbox.read_reply(ours)
+    assert inbox.reply_excerpt() == "reply"
+    assert theirs.recv(100) == bytes((0x80 | PONG, 0x84)) + b"\0\0\0\0beat"
+
+
+def test_a_ping_alone_is_no_reply(pair: Pair) -> None:
+    theirs, ours = pair
+    theirs.sendall(server_frame(b"beat", PING))
+    assert not ReplyBuffer().read_reply(ours)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_error"),
+    [
+        (b'{"type":"error","data":{}}', True),
+        (b'{"type":"observation","data":{"observation":{"status":"error"}}}', True),
+        (b'{"type":"observation","data":{"observation":{"status":"ready"}}}', False),
+    ],
+)
+def test_errors_are_told_from_answers(pair: Pair, text: bytes, is_error: bool) -> None:
+    theirs, ours = pair
+    theirs.sendall(server_frame(text))
+    inbox = ReplyBuffer()
+    inbox.read_reply(ours)
+    assert inbox.has_error() is is_error
+
+
+def test_a_session_that_the_server_closes_ends_the_run(pair: Pair) -> None:
+    theirs, ours = pair
+    theirs.sendall(server_frame(struct.pack("!H", 1012) + b"restart", CLOSE))
+    with pytest.raises(LoadError, match="restart"):
+        ReplyBuffer().read_reply(ours)
+
+
+def test_a_connection_that_breaks_within_a_reply_ends_the_run(pair: Pair) -> None:
+    theirs, ours = pair
+    theirs.sendall(server_frame(b"z" * 300)[:50])
+    theirs.close()
+    with pytest.raises(LoadError, match="closed the connection"):
+        ReplyBuffer().read_reply(ours)

@@ -1,0 +1,189 @@
+"""The documentation builds without a warning and shows what the code says."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from docs.generate.examples import EXAMPLES, ExampleError, root_of
+from docs.generate.hook import MARKER, SAMPLE, filled
+from docs.generate.sections import PICTURES, SECTIONS, sample_arguments
+from metric_tracker_rl.analysis_tools import TOOLS, method_specs
+from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
+from metric_tracker_rl.engine.episode.episode import build_episode
+from openenv_kit.errors import UnknownNameError
+from support.built_docs import build
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST_BYTES = 200_000
+"""Most that a worked case's picture weighs."""
+MOST_WORDS = 2200
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(built_docs: tuple[Path, str]) -> None:
+    assert "WARNING" not in built_docs[1]
+
+
+@pytest.mark.slow
+def test_every_page_is_in_the_navigation(built_docs: tuple[Path, str]) -> None:
+    site, _ = built_docs
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
+    linked = set(re.findall(r'href="([\w-]+)/"', (site / "index.html").read_text()))
+    assert pages - linked == set()
+
+
+@pytest.mark.slow
+def test_a_built_page_fetches_nothing_from_another_host(built_docs: tuple[Path, str]) -> None:
+    site, _ = built_docs
+    fetched = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=["']?(https?:)?//""")
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 8
+    assert [page.name for page in pages if fetched.search(page.read_text())] == []
+    assert fetched.search('<script async src="https://example.org/x.js">')
+
+
+@pytest.mark.slow
+def test_a_link_to_nowhere_stops_the_build(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("[gone](gone.md)\n")
+    settings = (ROOT / "mkdocs.yml").read_text()
+    validation = settings[settings.index("\nvalidation:") :]
+    (tmp_path / "mkdocs.yml").write_text(f"site_name: broken\n{validation}")
+    done = build(tmp_path / "mkdocs.yml", tmp_path / "site")
+    assert done.returncode != 0
+    assert "gone.md" in done.stderr
+
+
+@pytest.mark.slow
+def test_tables_pictures_and_the_gallery_are_on_the_built_pages(
+    built_docs: tuple[Path, str],
+) -> None:
+    site, _ = built_docs
+    grading = (site / "grading" / "index.html").read_text()
+    assert re.search(r"<code>recall</code></td>\s*<td[^>]*>0.60</td>", grading)
+    for name in PICTURES:
+        with Image.open(site / "assets" / name) as picture:
+            assert picture.width > 500
+    assert (site / "gallery" / SAMPLE[0] / "index.html").exists()
+    left = [page.name for page in site.rglob("*.html") if MARKER.search(page.read_text())]
+    assert left == []
+
+
+def test_the_page_of_firewatch_is_short_with_its_incident_and_its_tools() -> None:
+    page = filled((ROOT / "docs" / "firewatch.md").read_text())
+    assert MARKER.search(page) is None
+    assert "> declare_resolved\n" in page
+    assert "`trace_dependencies`" in page
+    assert len(page.split()) <= MOST_WORDS
+
+
+def test_a_page_that_asks_for_an_unknown_section_is_told_which_there_are() -> None:
+    with pytest.raises(UnknownNameError, match="thresholds"):
+        filled("{{ treshholds }}")
+
+
+def test_the_tool_reference_names_every_method_with_every_argument() -> None:
+    reference = filled((ROOT / "docs" / "tools.md").read_text())
+    chapters = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", reference, re.M | re.S))
+    assert list(chapters) == list(TOOLS)
+    for spec in method_specs(TOOLS):
+        assert spec.description in chapters[spec.name]
+        for argument in spec.parameters["properties"]:
+            assert f"| `{argument}` |" in chapters[spec.name]
+
+
+@pytest.mark.parametrize("name", list(TOOLS))
+def test_the_arguments_shown_for_a_method_are_arguments_it_takes(name: str) -> None:
+    (spec,) = [spec for spec in method_specs(TOOLS) if spec.name == name]
+    _, config = resolve_named_task("medium_mixed_pair")
+    result = TOOLS[name].call(EpisodeView(build_episode(config)), sample_arguments(spec))
+    assert result
+
+
+@pytest.mark.parametrize("name", list(EXAMPLES))
+def test_an_example_shows_the_rule_it_stands_under(name: str) -> None:
+    example = EXAMPLES[name]
+    _, root = root_of(example)
+    assert (root.entity_type, root.entity_name) == example.entity
+    assert root.date in SECTIONS[name]()
+
+
+@pytest.mark.slow
+def test_an_example_that_no_longer_shows_its_rule_is_an_error() -> None:
+    moved = replace(EXAMPLES["traffic"], entity=("event_count", "payment_successful"))
+    with pytest.raises(ExampleError, match="traffic"):
+        root_of(moved)
+
+
+def test_the_examples_cover_all_six_rules_of_the_policy() -> None:
+    page = (ROOT / "docs" / "reporting-policy.md").read_text()
+    rules = re.findall(r"^### Rule (\d)", page, re.M)
+    assert sorted(set(rules)) == ["1", "2", "3", "4", "5", "6"]
+    assert set(EXAMPLES) <= set(MARKER.findall(page))
+
+
+FOLDER = re.compile(r"^(?P<path>\w+(?:/\w+)+) {2,}\S", re.M)
+
+
+def folders_of_the_data_flow() -> list[str]:
+    """Folders in the data-flow list of CONTRIBUTING.md, in its order."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    listing = text.split("## How the data flows", 1)[1].split("```text\n", 1)[1].split("```", 1)[0]
+    return [row["path"] for row in FOLDER.finditer(listing)]
+
+
+@cache
+def imports_of(folder: str) -> set[str]:
+    """Dotted paths of the modules that the files of a folder import."""
+    imported = set()
+    for file in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+    return imported
+
+
+def is_imported_by(folder: str, other: str) -> bool:
+    """Whether a file of the first folder imports from the second one."""
+    prefix = other.replace("/", ".") + "."
+    return folder != other and any(name.startswith(prefix) for name in imports_of(folder))
+
+
+def test_data_flow_lists_every_folder_of_the_funnel() -> None:
+    listed = folders_of_the_data_flow()
+    package = ROOT / "metric_tracker_rl"
+    folders = [*(package / "engine").iterdir(), *package.iterdir()]
+    expected = {
+        str(folder.relative_to(ROOT))
+        for folder in folders
+        if (folder / "__init__.py").is_file() and folder.name not in ("engine", "commands")
+    }
+    assert set(listed) == expected
+
+
+@pytest.mark.xfail(reason="configuration/play_rules.py is still to be split", strict=True)
+def test_imports_follow_the_data_flow() -> None:
+    folders = folders_of_the_data_flow()
+    wrong = [
+        f"{folder} imports {later}"
+        for place, folder in enumerate(folders)
+        for later in folders[place + 1 :]
+        if is_imported_by(folder, later)
+    ]
+    assert wrong == []
+
+
+def test_an_import_that_points_down_would_be_seen() -> None:
+    engine = "metric_tracker_rl/engine"
+    assert is_imported_by(f"{engine}/session", f"{engine}/grading")
+    assert not is_imported_by(f"{engine}/grading", f"{engine}/session")

@@ -1,0 +1,35 @@
+"""Episode stores for tests that are written one call after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from openenv_kit.serving.store.interface import EpisodeStore, NewEpisode, StoreLimits
+from openenv_kit.serving.store.sqlite import SqliteStore
+
+
+class Calls:
+    """The methods of a store, each of which waits for its answer."""
+
+    def __init__(self, store: EpisodeStore) -> None:
+        self._store = store
+        self._loop = asyncio.new_event_loop()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+        return lambda *given, **options: self._loop.run_until_complete(method(*given, **options))
+
+    def create(self, episode_id: str, *given: Any, over: bool = True, **named: Any) -> str:
+        new = NewEpisode(*given, **named)
+        return self._loop.run_until_complete(self._store.create(episode_id, new, overwrite=over))
+
+    def close(self) -> None:
+        self._loop.run_until_complete(self._store.close())
+        self._loop.close()
+
+
+def sqlite_store(path: str | Path, limits: StoreLimits) -> Calls:
+    """A SQLite store, in memory where the path says so."""
+    return Calls(SqliteStore(str(path), limits))

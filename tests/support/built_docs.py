@@ -1,0 +1,36 @@
+"""The documentation, built once for all tests that read it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from docs.generate.hook import SMALL
+from support.live_server import ROOT
+
+
+def build(config: Path, site: Path) -> subprocess.CompletedProcess[str]:
+    """Build the site as strictly as it can be built."""
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", config, "-d", site],
+        cwd=config.parent,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", SMALL: "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def built_once(folder: Path) -> tuple[Path, str]:
+    """The site in a folder that all workers of a run share, and what the build said."""
+    site, said = folder / "docs", folder / "docs.log"
+    with (folder / "docs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not said.exists():
+            done = build(ROOT / "mkdocs.yml", site)
+            assert done.returncode == 0, done.stderr
+            said.write_text(done.stderr)
+    return site, said.read_text()

@@ -1,0 +1,63 @@
+"""Servers as processes of their own: a free port, and waiting for an answer."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from support.forked_python import Program, warm_python
+
+ROOT = Path(__file__).resolve().parents[2]
+STARTUP_S = 120.0
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def await_health(url: str, server: Program | subprocess.Popen[bytes]) -> None:
+    """Wait until the server answers; a server that died or never does is an error."""
+    deadline = time.monotonic() + STARTUP_S
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise RuntimeError(f"the server ended with {server.returncode}")
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=2):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.1)
+    raise RuntimeError(f"the server did not answer within {STARTUP_S:g} s")
+
+
+def start_server(*arguments: str, **process: Any) -> Program | subprocess.Popen[bytes]:
+    """A server process; with several workers, which import everything themselves, a plain one."""
+    command = ("-m", "server.app", *arguments)
+    if "--workers" not in arguments:
+        return warm_python(*command, **process)
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **process}
+    return subprocess.Popen([sys.executable, *command], cwd=ROOT, **options)
+
+
+@contextmanager
+def served(*arguments: str, **process: Any) -> Iterator[str]:
+    """Address of a server with these arguments, a process of its own while the block runs."""
+    port = free_port()
+    server = start_server("--host", "127.0.0.1", "--port", str(port), *arguments, **process)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        await_health(url, server)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
