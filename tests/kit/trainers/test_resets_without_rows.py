@@ -233,7 +233,7 @@ def test_ranks_draw_disjoint_tasks_whatever_their_seeds() -> None:
 def test_forked_process_draws_other_tasks_than_its_parent() -> None:
     code = DRAW.format(
         # The parent draws when the child has ended, so that their lines do not mix.
-        prepare="import os\ndraw_task(get_environment('firewatch'))\nif os.fork(): os.wait()"
+        prepare="import os\ndraw_task_reset_arguments(get_environment('firewatch'))\nif os.fork(): os.wait()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
