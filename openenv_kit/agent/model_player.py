@@ -140,8 +140,8 @@ class _ModelEpisode:
             return (
                 f" The model wrote a tool call as text ({self.text_call_marker}), which is "
                 "not executed: the server has no tool-call parser for this model, or one that "
-                "does not fit. Start the server with the right one (vLLM, SGLang: --tool-call-parser; "
-                "llama.cpp: --jinja), or choose another MODEL_NAME."
+                "does not fit. Start the server with the right one (vLLM, SGLang: "
+                "--tool-call-parser; llama.cpp: --jinja), or choose another MODEL_NAME."
             )
         if self.has_called_tool or not self.ignores_tools:
             return ""
