@@ -62,7 +62,8 @@ class EpisodeLimits:
         max_steps: of the longest episode that a reset without further arguments starts.
         max_submissions: of such an episode; None where there is no practice.
         max_tool_rounds: answers that a model has for an episode, where MAX_TOOL_ROUNDS is not set.
-        may_omit_episode_id: whether plain HTTP clients may play without an episode id, one episode each.
+        may_omit_episode_id: whether plain HTTP clients may play without an episode id, one
+            episode each.
     """
 
     max_steps: int = 500

@@ -92,7 +92,7 @@ class ModelError(KitError):
 
 
 def truncated_repr(value: Any) -> str:
-    """Repr of a caller's value, cut to `MAX_REPR_CHARACTERS` characters so that no error is a megaphone."""
+    """Return the repr of a caller's value, cut to `MAX_REPR_CHARACTERS` to keep errors short."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # e.g. an int of more digits than Python prints

@@ -100,7 +100,8 @@ def _describe_error(schema: Mapping[str, Any], error: Any) -> str:
         )
     known = describe_allowed_values(field)
     if known and kind != "value_error":
-        return f"{where} is {truncated_repr(given)}{_nearest_name_hint(given, field.get('enum', ()))}; allowed: {known}"
+        hint = _nearest_name_hint(given, field.get("enum", ()))
+        return f"{where} is {truncated_repr(given)}{hint}; allowed: {known}"
     reason = error["msg"].removeprefix("Value error, ")
     return f"{where} is {truncated_repr(given)}: {reason[:1].lower()}{reason[1:]}"
 

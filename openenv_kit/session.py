@@ -36,7 +36,8 @@ class Reply:
         message: one or two sentences, written for the player.
         reward: of this step; the score on the last one. None where a reset has none to tell.
         done: whether the episode is over.
-        observation_fields: the observation's fields that this reply fills; the others keep their defaults.
+        observation_fields: the observation's fields that this reply fills; the others keep their
+            defaults.
         info: what is told beside the observation: `info` over HTTP, `metadata` on a WebSocket.
     """
 

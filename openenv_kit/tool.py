@@ -42,16 +42,16 @@ class Tool:
     Attributes:
         name: what a model calls it by.
         description: one line, written for models.
-        arguments_type: typed model of its arguments; it says by its `extra` whether unknown names are
-            refused.
-        run: carries out a call, given what the environment plays with and the arguments; None
-            where the session does so itself.
+        arguments_type: typed model of its arguments; it says by its `extra` whether unknown names
+            are refused.
+        run: carries out a call, given what the environment plays with and the arguments;
+            None where the session does so itself.
         is_read_only: whether a call leaves the episode as it was.
         is_final: whether a call hands in the result and ends the episode.
-        has_episode_data: whether its result holds data of the episode, and not only what the caller
-            gave or what everybody knows.
-        is_slow: whether a call may take longer than a server should wait; then such calls take turns
-            in threads of their own, and the environment's resets are made in threads.
+        has_episode_data: whether its result holds data of the episode, and not only what the
+            caller gave or what everybody knows.
+        is_slow: whether a call may take longer than a server should wait; then such calls take
+            turns in threads of their own, and the environment's resets are made in threads.
         vocabulary: holds the lists that marked arguments take their names from; see `json_schema`.
     """
 
@@ -178,10 +178,12 @@ class Catalogue:
         tools: the tools, in the order models see them.
         format_tool_result: what a model is told of an observation; values may be pydantic models.
         first_user_message: the first user message of an episode, from its reset's observation.
-        observation_from_messages: what a scripted policy reads that stands in for a model, from the introduction
-            and the last answer, which is None at first; inverse of the two above.
+        observation_from_messages: what a scripted policy reads that stands in for a model, from
+            the first user message and the last answer, which is None at first; inverse of
+            the two above.
         action_of_tool_call: the action of a tool call; by default `{"tool", "arguments"}`.
-        tool_call_of_action: name and arguments of the call that an action stands for; inverse of `to_action`.
+        tool_call_of_action: name and arguments of the call that an action stands for; inverse
+            of `action_of_tool_call`.
         gauges: what a server reports of the tools while they work, by a short name: functions that
             return a number at once, such as how many queries run.
         select_tools: the tools that an episode offers, for `offered`; None where all episodes offer

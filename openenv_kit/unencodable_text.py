@@ -37,8 +37,8 @@ def describe_unencodable_text(value: Any, value_name: str) -> str | None:
         path, item = waiting.pop()
         if isinstance(item, str) and not is_encodable(item):
             return (
-                f"{path} is {truncated_repr(item)}, which contains half of a surrogate pair; allowed: text "
-                "that UTF-8 can encode."
+                f"{path} is {truncated_repr(item)}, which contains half of a surrogate pair; "
+                "allowed: text that UTF-8 can encode."
             )
         if isinstance(item, dict):
             for key, below in item.items():

@@ -66,8 +66,8 @@ class CommandLineOptions:
         "episodes at a time (default 1)", "N", 1, type=_parse_positive_integer
     )
     engine: str = _option_field(
-        f"who plays them: {LOCAL_ENGINE} (default), or {RAY_ENGINE}, the workers of the cluster that "
-        "RAY_ADDRESS names, or of a new one on this machine (the `ray` extra)",
+        f"who plays them: {LOCAL_ENGINE} (default), or {RAY_ENGINE}, the workers of the cluster "
+        "that RAY_ADDRESS names, or of a new one on this machine (the `ray` extra)",
         "NAME",
         LOCAL_ENGINE,
     )

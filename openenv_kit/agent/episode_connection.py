@@ -126,8 +126,8 @@ class EpisodeConnection:
                     ) from loss
                 self.reconnects += 1
                 self.print_status(
-                    f"Lost the environment ({_describe_error(loss)}); connecting again and replaying "
-                    f"{len(self._actions)} steps …"
+                    f"Lost the environment ({_describe_error(loss)}); connecting again and "
+                    f"replaying {len(self._actions)} steps …"
                 )
 
     async def _connect_and_replay(self) -> Observation:
@@ -222,8 +222,9 @@ class EpisodeConnection:
             and compute_reply_digest(observation) != self._observation_digests[step_number]
         ):
             raise ServerError(
-                f"After the connection was lost, the replayed episode differed at step {step_number}: "
-                "the server now runs another version, and the score would mean nothing."
+                "After the connection was lost, the replayed episode differed at step "
+                f"{step_number}: the server now runs another version, and the "
+                "score would mean nothing."
             )
 
 

@@ -55,7 +55,8 @@ class FailedRequest:
         endpoint_url: address of the endpoint, without secrets.
         attempts_text: how often it was tried, in words.
         max_tokens: limit of the answer that was asked for.
-        has_earlier_tool_calls: whether the endpoint accepted tool calls earlier in the conversation.
+        has_earlier_tool_calls: whether the endpoint accepted tool calls earlier in the
+            conversation.
     """
 
     settings: AgentSettings
@@ -96,7 +97,8 @@ def build_model_error(failure: EndpointFailure, request: FailedRequest) -> Model
         )
     if failure.kind is FailureKind.NO_ANSWER:
         return ModelError(
-            f"{endpoint} replied without an answer ({failure.message}), {attempts}. {TRY_LATER_ADVICE}"
+            f"{endpoint} replied without an answer ({failure.message}), {attempts}. "
+            f"{TRY_LATER_ADVICE}"
         )
     limit = failure.parse_max_answer_tokens(request.max_tokens)
     if limit is not None and not is_context_size_error(failure.message):
@@ -134,8 +136,8 @@ def _build_refusal_error(failure: EndpointFailure, request: FailedRequest) -> Mo
         "another endpoint.",
         403: f"forbids {model} ({status}): {check_model} {key}.",
         404: f"knows no {model} ({status}): {check_model} API_BASE_URL.",
-        429: f"limits the rate (429), {request.attempts_text}: {said} Lower --concurrency, or raise "
-        "MODEL_RETRIES.",
+        429: f"limits the rate (429), {request.attempts_text}: {said} Lower --concurrency, or "
+        "raise MODEL_RETRIES.",
     }
     if found := TOOL_PARSER_OPTIONS_PATTERN.search(failure.message):
         is_llama = "jinja" in found[0]

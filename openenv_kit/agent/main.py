@@ -148,8 +148,8 @@ def _describe_player(
         return text
     if settings.api_key is None and not settings.is_local_model:
         text += (
-            f" No key is set ({', '.join(API_KEY_VARIABLES)}), so a scripted policy plays instead of a "
-            "model."
+            f" No key is set ({', '.join(API_KEY_VARIABLES)}), so a scripted policy plays instead "
+            "of a model."
         )
         if options.model:
             text += f" --model {options.model} has no effect without a key."

@@ -114,7 +114,10 @@ class _ModelEpisode:
             if last:
                 why = "rounds (MAX_TOOL_ROUNDS)" if number == rounds else "tokens (TOKEN_BUDGET)"
                 also = f" In the end {answer.problem}." if answer.problem else ""
-                self.episode.stop_reason = f"No report was submitted: no {why} left.{also}{self._explain_missing_tool_calls()}"
+                self.episode.stop_reason = (
+                    f"No report was submitted: no {why} left.{also}"
+                    f"{self._explain_missing_tool_calls()}"
+                )
                 return
             if not answer.tool_calls:
                 if self.is_reminded:
@@ -126,16 +129,19 @@ class _ModelEpisode:
     def _explain_stop(self, answer: ModelAnswer) -> str:
         stopped = "stopped calling tools" if self.has_called_tool else "never called a tool"
         remark = answer.problem or f"the model {stopped}"
-        return f"No report was submitted: {remark}, after one reminder.{self._explain_missing_tool_calls()}"
+        return (
+            f"No report was submitted: {remark}, after one reminder."
+            f"{self._explain_missing_tool_calls()}"
+        )
 
     def _explain_missing_tool_calls(self) -> str:
         """Return a sentence about calls that did not arrive as such, if the reason is known."""
         if self.text_call_marker:
             return (
-                f" The model wrote a tool call as text ({self.text_call_marker}), which is not executed: "
-                "the server has no tool-call parser for this model, or one that does not fit. "
-                "Start the server with the right one (vLLM, SGLang: --tool-call-parser; "
-                "llama.cpp: --jinja), or choose another MODEL_NAME."
+                f" The model wrote a tool call as text ({self.text_call_marker}), which is "
+                "not executed: the server has no tool-call parser for this model, or one that "
+                "does not fit. Start the server with the right one (vLLM, SGLang: "
+                "--tool-call-parser; llama.cpp: --jinja), or choose another MODEL_NAME."
             )
         if self.has_called_tool or not self.ignores_tools:
             return ""

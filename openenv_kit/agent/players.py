@@ -86,7 +86,8 @@ def choose_player(
         return ScriptedPlayer(environment.policies[policy_name or DEFAULT_POLICY])
     if not has_model:
         raise ConfigurationError(
-            f"--require-llm was given, but no key is set: set one of {', '.join(API_KEY_VARIABLES)}."
+            f"--require-llm was given, but no key is set: set one of "
+            f"{', '.join(API_KEY_VARIABLES)}."
         )
     if settings.model is None:
         raise ConfigurationError(

@@ -18,16 +18,17 @@ def no_tool_call_reminder(tools: Catalogue) -> str:
     """To a model that answered with text instead of a tool call."""
     return (
         "You have not finished, and text alone does nothing. Call "
-        f"{_join_finishing_tool_names(tools)} now, or continue with the other tools. This is the only "
-        "reminder."
+        f"{_join_finishing_tool_names(tools)} now, or continue with the other tools. This is the "
+        "only reminder."
     )
 
 
 def last_turn_notice(tools: Catalogue) -> str:
     """To a model that has one answer left."""
     return (
-        f"This is your last answer in this episode: call {_join_finishing_tool_names(tools)} now with what "
-        "you have found. Without it the score is 0."
+        "This is your last answer in this episode: call "
+        f"{_join_finishing_tool_names(tools)} now with what you "
+        "have found. Without it the score is 0."
     )
 
 

@@ -18,7 +18,10 @@ Redact = Callable[[str], str]
 
 
 def build_redactor(secrets: Iterable[str]) -> Redact:
-    """Return a function that cuts every secret out of a text and repairs it, see `repair_surrogates`."""
+    """Return a function that removes every secret from a text.
+
+    The function also repairs the text, see `repair_surrogates`.
+    """
     # The longest first: one secret may be part of another.
     worth = sorted(
         (each for each in secrets if len(each) >= MIN_SECRET_CHARACTERS), key=len, reverse=True

@@ -123,8 +123,8 @@ class RequestOptions:
         if not is_known:
             why = "beside the conversation" if is_context_limit else "by this endpoint"
             self._print_status(
-                f"MAX_TOKENS is {self._settings.max_tokens}; {limit_tokens} is used, the most that is "
-                f"allowed {why}."
+                f"MAX_TOKENS is {self._settings.max_tokens}; {limit_tokens} is used, the most that "
+                f"is allowed {why}."
             )
         self._has_reported_context_limit |= is_context_limit
         return True

@@ -144,7 +144,7 @@ class ResumeFile:
         for name, mine in self._header.items():
             if entry.get(name) != mine:
                 raise ConfigurationError(
-                    f"{location}: {name} is {entry.get(name)!r}; this run has {mine!r}. Name another "
-                    "file."
+                    f"{location}: {name} is {entry.get(name)!r}; this run has {mine!r}. Name "
+                    "another file."
                 )
         return result

@@ -70,7 +70,8 @@ class EvaluationLog:
         """A new block; writes its START line."""
         return TaskLog(
             self,
-            f"[START] task={format_log_field(task_id)} env={format_log_field(benchmark)} model={format_log_field(player_name)}",
+            f"[START] task={format_log_field(task_id)} env={format_log_field(benchmark)} "
+            f"model={format_log_field(player_name)}",
         )
 
     def write_or_defer_lines(self, lines: list[str], *, is_last: bool) -> list[str]:
@@ -105,7 +106,8 @@ class TaskLog:
         said = format_one_line(error, MAX_ERROR_CHARACTERS) if error else ""
         self._write_line(
             f"[STEP] step={number} action={format_one_line(action, MAX_ACTION_CHARACTERS)} "
-            f"reward={self._evaluation_log.format_score(reward)} done={_format_boolean(is_done)} error={said or 'null'}"
+            f"reward={self._evaluation_log.format_score(reward)} done={_format_boolean(is_done)} "
+            f"error={said or 'null'}"
         )
 
     def write_end(self, is_success: bool, score: float) -> None:

@@ -23,8 +23,8 @@ def parse_tool_arguments(
 
     Args:
         tool_name: of the tool, for errors.
-        raw_arguments: a JSON object, text that holds one (perhaps encoded more than once), or nothing:
-            None, an empty text or `null`.
+        raw_arguments: a JSON object, text that holds one (perhaps encoded more than once), or
+            nothing: None, an empty text or `null`.
         schema: of the tool's arguments; a text where it declares another type is decoded.
 
     Raises:

@@ -77,8 +77,8 @@ def build_instruction(row: TaskRow) -> str:
     words = "\n\n".join(message["content"].strip() for message in row["prompt"])
     return (
         f"{words}\n\nYour tools are those of an MCP server, which is configured for you; its "
-        f"address is {MCP_URL}. There is one episode, and only what you do with these tools counts: "
-        "files that you write are not read.\n"
+        f"address is {MCP_URL}. There is one episode, and only what you do with these tools "
+        "counts: files that you write are not read.\n"
     )
 
 
@@ -93,9 +93,11 @@ def build_task_toml(environment: Environment, row: TaskRow) -> str:
         "group": row["group"],
     }
     versions = environment.versions
+    outcome_path = _format_toml_value(OUTCOME_PATH)
+    service_name = _format_toml_value(SERVER_SERVICE)
     return f"""\
 schema_version = {_format_toml_value(HARBOR_SCHEMA_VERSION)}
-artifacts = [{{ source = {_format_toml_value(OUTCOME_PATH)}, service = {_format_toml_value(SERVER_SERVICE)} }}]
+artifacts = [{{ source = {outcome_path}, service = {service_name} }}]
 
 [task]
 name = {_format_toml_value(f"{environment.name}/{row['task']}")}

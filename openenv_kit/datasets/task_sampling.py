@@ -65,8 +65,8 @@ def draw_task_reset_arguments(
 
     Args:
         environment: whose task.
-        reset_arguments: reset arguments that leave the task open: `split`, by default train; `difficulty`,
-            the only level to draw from; and modes of play, which are passed on.
+        reset_arguments: reset arguments that leave the task open: `split`, by default train;
+            `difficulty`, the only level to draw from; and modes of play, which are passed on.
         seed: of the draw, where the trainer gives one: the same seed gives the same task.
 
     Raises:

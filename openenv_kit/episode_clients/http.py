@@ -169,8 +169,9 @@ class HttpEpisode:
         if served not in (None, self._environment.name):
             self.close()
             raise ServerError(
-                f"{self._address} serves {truncated_repr(served)}, and {self._environment.name!r} is to be "
-                "played: name the address of a server that serves it, or play what is served."
+                f"{self._address} serves {truncated_repr(served)}, and {self._environment.name!r} "
+                "is to be played: name the address of a server that serves it, or play "
+                "what is served."
             )
         self._has_checked_environment = True
 

@@ -49,8 +49,8 @@ class Curriculum:
         window: results that the rate is taken over, at least 1.
         promote_at, demote_below: success rates, 0 <= down < up <= 1.
         success_reward: reward from which on an episode counts as a success.
-        first_seed: of the first task; each further one has the next. Different runs take different ones,
-            and none that a test is made with.
+        first_seed: of the first task; each further one has the next. Different runs take different
+            ones, and none that a test is made with.
 
     Attributes:
         stage_index: index of the running stage.

@@ -21,7 +21,8 @@ class Policy:
     Attributes:
         name, description: its name, and one line about it.
         generate_actions: its generator function.
-        max_submissions: how many it can use (`max_submissions` of its resets); one is enough to play.
+        max_submissions: how many it can use (`max_submissions` of its resets); one is
+            enough to play.
         is_baseline: whether it is one of those whose scores tell how hard an episode is.
     """
 

@@ -48,8 +48,8 @@ class ParsedToolCalls:
 def find_tool_calls(text: str) -> ParsedToolCalls:
     """Return the tool calls of a text.
 
-    What stands in a section of thinking is not called (see `find_thinking_sections`). A tag inside an
-    argument is part of the argument.
+    What stands in a section of thinking is not called (see `find_thinking_sections`). A tag inside
+    an argument is part of the argument.
     """
     bodies = _find_json_bodies(text)
     sections = find_thinking_sections(_blank_out(text, bodies))

@@ -60,7 +60,8 @@ class ToolEpisode:
     Args:
         base_url: server to play on; None for this process.
         environment: name of what is played.
-        default_reset_arguments: reset arguments of episodes whose row names no task, such as `split`.
+        default_reset_arguments: reset arguments of episodes whose row names no task, such as
+            `split`.
 
     Attributes:
         system_prompt: the system prompt; empty before the first reset.
@@ -124,8 +125,8 @@ class ToolEpisode:
 
         Args:
             row: the dataset row.
-            offered_tool_names: names of the tools that the player was offered beforehand; empty where they
-                are taken from the episode.
+            offered_tool_names: names of the tools that the player was offered beforehand; empty
+                where they are taken from the episode.
 
         Raises:
             InvalidValueError: the reset was refused, or the row is of another environment, or

@@ -24,8 +24,8 @@ class Certifier(Protocol):
 
     A certificate has the attribute `holds` (whether the episode is proven fair) and a method
     `as_dict`, JSON-ready. Where some levels are certified only when they are asked for,
-    `default_levels` names the others. `reset` holds further arguments of every reset; `grid` refuses
-    those that it does not know.
+    `default_levels` names the others. `reset` holds further arguments of every reset; `grid`
+    refuses those that it does not know.
     """
 
     @property
