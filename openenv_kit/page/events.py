@@ -41,7 +41,7 @@ def confirm_before_ending(
     """Do what ends the running episode; whoever has taken a step in it is asked before.
 
     Raises:
-        Unsure: there is something to lose.
+        ConfirmationRequired: there is something to lose.
     """
     if visitor.is_done or not (visitor.step_count or visitor.report_rows):
         act(visitor)
@@ -120,7 +120,7 @@ class Page:
         Args:
             trigger: an event of the bridge.
             handler: takes the visitor and the value of what was clicked; an error of the package it
-                raises becomes the visitor's `problem`, an `ConfirmationRequired` their `question`.
+                raises becomes the visitor's `problem`, a `ConfirmationRequired` their `question`.
             changed_views: names of the views that may have changed; `page.views` itself for all of
                 them.
             options: passed on to Gradio.

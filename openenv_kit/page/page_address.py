@@ -35,7 +35,7 @@ def open_page(environment_view: EnvironmentView, visitor: Visitor, browser_state
             episode. Anything else is as if none of it were known.
 
     Raises:
-        Unsure: the link is to another episode than the running one.
+        ConfirmationRequired: the link is to another episode than the running one.
     """
     query, kept = _parse_browser_state(browser_state)
     visitor.clear()
