@@ -127,7 +127,8 @@ def summary_table(
 def _format_mean(summary: PlayerSummary) -> str:
     errors = f", {summary.error_count} errors" if summary.error_count else ""
     around = "" if summary.standard_error is None else f" ± {summary.standard_error:.4f}"
-    return f"{'-' if summary.mean is None else format(summary.mean, '.4f')}{around} ({summary.task_count}{errors})"
+    mean = "-" if summary.mean is None else f"{summary.mean:.4f}"
+    return f"{mean}{around} ({summary.task_count}{errors})"
 
 
 def _comparison_as_dict(comparison: Comparison) -> dict[str, Any]:

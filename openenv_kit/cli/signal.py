@@ -45,7 +45,10 @@ def signal(
     ]
     titles = ["player", "level", "mode", "tasks", "mean", "signal", "± s.e.", "per 1,000 tokens"]
     console = Console(width=TABLE_WIDTH)
-    title = f"{chosen.title}: groups of {group} whose rewards differ by more than {MIN_REWARD_DIFFERENCE}"
+    title = (
+        f"{chosen.title}: groups of {group} whose rewards differ by more than "
+        f"{MIN_REWARD_DIFFERENCE}"
+    )
     console.print(build_table(title, titles, rows, text_column_count=3))
     if all(row[3] == "0" for row in rows):
         plays = [len(e) for one in players for e in scores_by_episode(one.scored_rollouts).values()]

@@ -2,7 +2,8 @@
 
 An environment draws its own picture and says what can be asked of it: pure functions of a play's
 replies, to HTML. All that is laid out and wired is the kit's. Its property `page` returns an
-instance of a subclass of `EnvironmentView`; a property, so that a server without the page loads none of it:
+instance of a subclass of `EnvironmentView`; a property, so that a server without the page loads
+none of it:
 
 ```python
 @property

@@ -41,12 +41,15 @@ def confirm_before_ending(
     """Do what ends the running episode; whoever has taken a step in it is asked before.
 
     Raises:
-        Unsure: there is something to lose.
+        ConfirmationRequired: there is something to lose.
     """
     if visitor.is_done or not (visitor.step_count or visitor.report_rows):
         act(visitor)
         return
-    text = f"You are at step {visitor.step_count} of an episode. {action_text} ends it without a score."
+    text = (
+        f"You are at step {visitor.step_count} of an episode. {action_text} ends it without a "
+        "score."
+    )
     raise ConfirmationRequired(text, "End it", act)
 
 
@@ -117,8 +120,9 @@ class Page:
         Args:
             trigger: an event of the bridge.
             handler: takes the visitor and the value of what was clicked; an error of the package it
-                raises becomes the visitor's `problem`, an `ConfirmationRequired` their `question`.
-            changed_views: names of the views that may have changed; `page.views` itself for all of them.
+                raises becomes the visitor's `problem`, a `ConfirmationRequired` their `question`.
+            changed_views: names of the views that may have changed; `page.views` itself for all of
+                them.
             options: passed on to Gradio.
 
         Of clicks that come faster than they are answered the last one counts, unless

@@ -94,9 +94,11 @@ def header_html(
     environment_view: EnvironmentView, environment_links: Sequence[EnvironmentLink]
 ) -> str:
     """The doors, a name and a line each, and the switch between light and dark."""
+    title = escape(environment_view.environment.title)
+    links = "".join(map(_environment_link_html, environment_links))
     return (
-        f'<header class="mt-head"><h1 class="mt-unseen">{escape(environment_view.environment.title)}</h1>'
-        f'<nav class="mt-doors" aria-label="Environments">{"".join(map(_environment_link_html, environment_links))}</nav>'
+        f'<header class="mt-head"><h1 class="mt-unseen">{title}</h1>'
+        f'<nav class="mt-doors" aria-label="Environments">{links}</nav>'
         f"{button_html('theme', '', 'Light / dark', style='link')}</header>"
     )
 

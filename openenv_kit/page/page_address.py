@@ -31,11 +31,11 @@ def open_page(environment_view: EnvironmentView, visitor: Visitor, browser_state
     Args:
         environment_view: the environment's.
         visitor: new.
-        browser_state: JSON with the address' `query`, and what the browser `kept` of a running episode.
-            Anything else is as if none of it were known.
+        browser_state: JSON with the address' `query`, and what the browser `kept` of a running
+            episode. Anything else is as if none of it were known.
 
     Raises:
-        Unsure: the link is to another episode than the running one.
+        ConfirmationRequired: the link is to another episode than the running one.
     """
     query, kept = _parse_browser_state(browser_state)
     visitor.clear()

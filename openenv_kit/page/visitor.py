@@ -55,7 +55,8 @@ class Visitor:
         away: whether no connection of theirs is open any more, since one was.
         is_page_loaded: whether the page was loaded for this visitor; not so for a forgotten one.
         reset: arguments of the running episode's reset.
-        playback_steps: its replies, the reset's first, each with what was done; empty before the first.
+        playback_steps: the episode's replies, the reset's first, each with the action it answers;
+            empty before the first.
         episode_state: `task_id` and `max_steps`, as the server told them.
         selection: what is selected on the picture; empty for nothing.
         selected_tool: the one whose form is open; empty for the first.

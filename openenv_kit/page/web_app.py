@@ -73,7 +73,7 @@ def mount_debugger(
         app: the server's app.
         settings: the server's settings.
         environment: what is shown; None for the one that ENVIRONMENT names.
-        served: all that this server serves, the one at its root first; each gets a door.
+        environments: all that this server serves, the one at its root first; each gets a door.
     """
 
     def lead(request: Request) -> RedirectResponse:

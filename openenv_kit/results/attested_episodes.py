@@ -31,8 +31,8 @@ def verify_token(token: str, key: Ed25519PublicKey | None) -> Attestation:
     """
     if key is None:
         raise AttestationError(
-            f"{ATTESTATION_FILENAME} cannot be checked: set {PUBLIC_KEY_VARIABLE} to the public key of the "
-            "server that signed it."
+            f"{ATTESTATION_FILENAME} cannot be checked: set {PUBLIC_KEY_VARIABLE} to the public "
+            "key of the server that signed it."
         )
     return verify_attestation(token, key)
 
@@ -50,7 +50,10 @@ def find_attestation_problems(submission: Submission, attestation: Attestation) 
         ("tries", card.tries, attestation.plays_per_task),
     ):
         if stated != signed:
-            yield f"The card's {name} is {truncated_repr(stated)}; the server signed {truncated_repr(signed)}."
+            yield (
+                f"The card's {name} is {truncated_repr(stated)}; the server signed "
+                f"{truncated_repr(signed)}."
+            )
     if card.split != SEALED_SPLIT:
         yield f"{ATTESTATION_FILENAME} is of the split {card.split}; only sealed play is attested."
     unmatched: dict[_EpisodeKey, list[int]] = {}
@@ -67,7 +70,8 @@ def find_attestation_problems(submission: Submission, attestation: Attestation) 
             )
     for number in sorted(number for numbers in unmatched.values() for number in numbers):
         task = submission.runs[number - 1].task_name
-        yield f"Run {number}, {task[:MAX_REPR_CHARACTERS]}: not among the plays that the server signed."
+        shown_task = task[:MAX_REPR_CHARACTERS]
+        yield f"Run {number}, {shown_task}: not among the plays that the server signed."
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,8 @@ class Comparison:
     """Players on the tasks of one split.
 
     Attributes:
-        summaries_by_label: by what plays are grouped (such as level) and then by group: a summary of each
-            player, in the order of the players; None where one has no play there.
+        summaries_by_label: by what plays are grouped (such as level) and then by group: a summary
+            of each player, in the order of the players; None where one has no play there.
         paired: every two players on their common episodes.
         group_size: plays of a group, for the signal.
     """

@@ -252,6 +252,6 @@ def _require_same_versions(
         mine, theirs = player.versions.get(name), expected_versions.get(name)
         if mine != theirs:
             raise MixedResultsError(
-                f"{player.source} was played under {name} version {mine!r} and {expected_source} has "
-                f"{theirs!r}; scores of different versions do not compare."
+                f"{player.source} was played under {name} version {mine!r} and {expected_source} "
+                f"has {theirs!r}; scores of different versions do not compare."
             )

@@ -25,8 +25,9 @@ EPISODE_AND_LEVEL_SELECTORS = ("episode_id", "task_id", "seed", "split", "index"
 def share_with_signal(
     rewards_by_task: Iterable[Sequence[float]], group_size: int = ROLLOUTS_PER_GROUP
 ) -> float | None:
-    """Share of groups of plays of one task whose rewards differ by more than `MIN_REWARD_DIFFERENCE`.
+    """Compute the share of groups of one task's plays whose rewards differ enough to learn from.
 
+    They differ enough if the largest and the smallest are more than `MIN_REWARD_DIFFERENCE` apart.
     Of a task with more plays than a group has, every choice of a group counts alike.
 
     Args:
@@ -69,7 +70,8 @@ class LevelSignal:
         mode: further arguments of the reset, such as the reward.
         task_count: that were played often enough for a group.
         mean_reward: reward of a play.
-        signal, standard_error: see `signal`, and its standard error over tasks; None with too few tasks.
+        signal, standard_error: see `signal`, and its standard error over tasks; None with too few
+            tasks.
         mean_tokens: mean of a play; None where some play does not tell.
     """
 

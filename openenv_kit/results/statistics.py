@@ -33,8 +33,8 @@ class PlayerSummary:
     """What one player's plays come to.
 
     Attributes:
-        rollout_count, error_count, task_count: numbers of plays with a score, of those that ended by an error, and
-            of different episodes with a score.
+        rollout_count, error_count, task_count: numbers of plays with a score, of those that ended
+            by an error, and of different episodes with a score.
         mean: mean over episodes of the mean score of each; None without a score.
         standard_error: standard error of the mean, over episodes; None with fewer than two.
         interval: of the mean; None with fewer than two episodes.
@@ -68,7 +68,8 @@ class PlayerDifference:
     """Two players on the episodes that both have a score for.
 
     Attributes:
-        mean_difference: of the first one's score minus the second one's; None without a common episode.
+        mean_difference: mean of the first one's score minus the second one's; None without a
+            common episode.
         interval: of that; None with fewer than two.
     """
 

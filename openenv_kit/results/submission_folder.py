@@ -72,7 +72,8 @@ class SubmissionCard(BaseModel):
         # Letters of other scripts and invisible characters could imitate another player's name.
         if not (player.isascii() and player.isprintable() and player == player.strip()):
             raise ValueError(
-                f"{truncated_repr(player)}; allowed: printable ASCII characters, without spaces at the ends"
+                f"{truncated_repr(player)}; allowed: printable ASCII characters, without spaces at "
+                "the ends"
             )
         return player
 

@@ -205,7 +205,9 @@ def _find_run_problems(
         yield f"reset with {truncated_repr(further)}; the card says {truncated_repr(card.reset)}."
         return
     if "index" not in run.reset or run.reset.get("split") != card.split:
-        yield f"reset with {truncated_repr(run.reset)}; allowed: the split {card.split} and an index."
+        yield (
+            f"reset with {truncated_repr(run.reset)}; allowed: the split {card.split} and an index."
+        )
         return
     if run.score is None:
         yield "it has no end."

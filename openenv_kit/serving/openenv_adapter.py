@@ -164,7 +164,8 @@ def reset_within_limits(
     Args:
         environment: what is played.
         session: where the episode is started.
-        reset_arguments: of the reset, as they arrived; `episode_id` is checked and left to the caller.
+        reset_arguments: of the reset, as they arrived; `episode_id` is checked and left to the
+            caller.
         settings: the server's settings; its rules of play may be lower than the environment's.
     """
     allowed, rules = environment.reset_arguments, environment.episode_limits

@@ -63,7 +63,8 @@ def step_html(environment_view: EnvironmentView, playback: Playback, at: int) ->
     frame = playback.steps[at]
     seen = frame.observation
     took = f"took {1000 * frame.elapsed_s:.1f} ms" if frame.elapsed_s else ""
-    top = f'<h3><code>{escape(step_title(environment_view, frame))}</code></h3><p class="mt-took">{took}</p>'
+    heading = f"<h3><code>{escape(step_title(environment_view, frame))}</code></h3>"
+    top = f'{heading}<p class="mt-took">{took}</p>'
     if frame.matches_recording is not None:
         same = note_html("The same answer as in the recording.", "good")
         top += (
@@ -154,5 +155,6 @@ def playback_page_html(environment_view: EnvironmentView, playback: Playback) ->
         f"<style>{STANDALONE_CSS}{page_stylesheet(environment_view)}</style>"
         f'<body class="gradio-container"><main><h1>{escape(title)}</h1>'
         f"<p>{escape(environment_view.result_headline(playback.steps))}</p>"
-        f"{environment_view.overview_html(playback.steps, playback.reset)}{steps}</main></body></html>"
+        f"{environment_view.overview_html(playback.steps, playback.reset)}{steps}"
+        "</main></body></html>"
     )

@@ -64,7 +64,8 @@ def editor_html(
         f'<div class="mt-scroll" tabindex="0" role="region" aria-label="{name}">'
         f'<table class="mt-table mt-editor">'
         f'<thead><tr><th scope="col"><span class="mt-unseen">delete</span></th>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>{_edit_button_html(event, len(rows), 'add', 'Add a row')}"
+        f"<tbody>{body}</tbody></table></div>"
+        f"{_edit_button_html(event, len(rows), 'add', 'Add a row')}"
     )
 
 

@@ -107,9 +107,11 @@ def example_episode_html(environment_view: EnvironmentView, visitor: Visitor) ->
     return (
         '<section class="mt-opening"><div class="mt-pitch">'
         '<p class="mt-eyebrow">An example, played to its end; score 0 to 1</p>'
-        f"<h2>{escape(environment_view.result_headline(demo.steps))}</h2><p>{escape(environment_view.objective)}</p><div>"
-        f"{button_html('next_episode', '', 'Play one yourself', style='primary')}{links}</div></div>"
-        f'<div class="mt-picture">{environment_view.overview_html(demo.visible_steps, demo.reset)}</div></section>'
+        f"<h2>{escape(environment_view.result_headline(demo.steps))}</h2>"
+        f"<p>{escape(environment_view.objective)}</p><div>"
+        f"{button_html('next_episode', '', 'Play one yourself', style='primary')}{links}"
+        '</div></div><div class="mt-picture">'
+        f"{environment_view.overview_html(demo.visible_steps, demo.reset)}</div></section>"
     )
 
 
@@ -153,7 +155,8 @@ def last_reply_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     action, seen = visitor.playback_steps[-1].action, visitor.last_observation
     shown = environment_view.reply_html(seen) or note_html(str(seen.get("message") or ""))
     return (
-        f'<section class="mt-answer" aria-label="Answer"><h2>{escape(environment_view.describe_action(action))}</h2>'
+        '<section class="mt-answer" aria-label="Answer">'
+        f"<h2>{escape(environment_view.describe_action(action))}</h2>"
         f"{suggested_rows_html(environment_view, visitor)}{shown}"
         f"{json_html(tool_result_json(environment_view.environment, seen))}</section>"
     )

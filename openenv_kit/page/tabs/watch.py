@@ -42,7 +42,8 @@ MAX_FILE_BYTES = 256_000_000
 """Largest recording that the page's script reads; what it sends of it is one run."""
 RECORDING = (
     f'<details id="mt-recording" data-file-bytes="{MAX_FILE_BYTES}" '
-    f'data-run-bytes="{MAX_RUN_CHARACTERS}" data-moves="{MAX_PLAYBACK_STEPS}"><summary>Open recorded runs</summary>'
+    f'data-run-bytes="{MAX_RUN_CHARACTERS}" data-moves="{MAX_PLAYBACK_STEPS}">'
+    "<summary>Open recorded runs</summary>"
     + hint_html(
         "Files that inference.py --record or “Save as JSONL” wrote, or a folder of them. They "
         "are read in your browser; only the run you look at is sent here, played again and "

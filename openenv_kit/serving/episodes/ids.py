@@ -116,7 +116,8 @@ class OutdatedEpisodeError(UnknownEpisodeError):
             if versions_at_start.get(name) != current_versions.get(name)
         )
         changes = ", ".join(
-            f"{name} {versions_at_start.get(name, 'none')} (here {current_versions.get(name, 'none')})"
+            f"{name} {versions_at_start.get(name, 'none')} "
+            f"(here {current_versions.get(name, 'none')})"
             for name in names
         )
         LookupError.__init__(

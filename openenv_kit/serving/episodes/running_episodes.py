@@ -100,7 +100,7 @@ class RunningEpisodes:
 
         Args:
             episode: the entry, where there is none yet.
-            is_client_request: whether a client asked to resume it; else only the worker has changed.
+            is_client_request: whether a client asked to resume it; else only the worker changed.
         """
         found = self._by_key.setdefault(episode.key, episode)
         if found is episode:

@@ -75,8 +75,8 @@ class SealedEpisodes:
         except SealedStartsUsedUpError as problem:
             times = "once" if problem.max_starts == 1 else f"{problem.max_starts} times"
             return self._reject_reset(
-                f"The sealed task {get_task_index(reset_arguments)} has been started as often as this "
-                f"server allows: {times} (OPENENV_KIT_SEALED_PLAYS)."
+                f"The sealed task {get_task_index(reset_arguments)} has been started as often as "
+                f"this server allows: {times} (OPENENV_KIT_SEALED_PLAYS)."
             )
 
     async def record_result(self, live_episode: LiveEpisode) -> None:
@@ -155,8 +155,8 @@ class SealedEpisodes:
             before = get_extra_reset_arguments(play.reset_arguments)
             if before != get_extra_reset_arguments(reset_arguments):
                 raise ConfigurationError(
-                    f"The unfinished play of the sealed task {start_request.index} was started with "
-                    f"{truncated_repr(before)}; reset it with these arguments to go on."
+                    f"The unfinished play of the sealed task {start_request.index} was started "
+                    f"with {truncated_repr(before)}; reset it with these arguments to go on."
                 )
             return await self._episodes.resume_episode(handle.episode_id)
         return None

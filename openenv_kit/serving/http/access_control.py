@@ -128,8 +128,9 @@ class AccessControl:
         local = self._local and is_loopback(here)
         if local and not self._is_own_host(host):
             return (
-                f"Host is {truncated_repr(headers.get('host', ''))}; this server listens on loopback and "
-                "answers to loopback names. OPENENV_KIT_ALLOWED_ORIGINS can name others."
+                f"Host is {truncated_repr(headers.get('host', ''))}; this server listens on "
+                "loopback and answers to loopback names. OPENENV_KIT_ALLOWED_ORIGINS can name "
+                "others."
             )
         origin = headers.get("origin")
         if origin is None:

@@ -1,7 +1,8 @@
 """Episodes of plain HTTP clients that know no episode ids: one for each caller.
 
 Existing clients of some environments post `/reset` and then `/step` without a name. Such an
-environment says so (`EpisodeLimits.may_omit_episode_id`), and each client address has an episode of its own.
+environment says so (`EpisodeLimits.may_omit_episode_id`), and each client address has an episode
+of its own.
 Several clients on one host put a name of their choice before the path: `/as/NAME/reset`.
 """
 

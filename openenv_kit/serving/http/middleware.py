@@ -1,7 +1,7 @@
 """The one middleware: what every request passes on its way to the routes, and its answer back.
 
-A request gets an id, a line in the log and its figures; `AccessControl` says whether it may pass, and its
-body is bounded in size, time and shape. Plain ASGI, and for a WebSocket nothing after its
+A request gets an id, a line in the log and its figures; `AccessControl` says whether it may pass,
+and its body is bounded in size, time and shape. Plain ASGI, and for a WebSocket nothing after its
 handshake: messages go by untouched.
 """
 
