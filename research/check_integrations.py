@@ -44,8 +44,8 @@ class Integration:
     Attributes:
         name: identifier; its check is `tests/integrations/check_<name>.py`.
         requirements: what to install.
-        installed_first: installed first, by pip itself: a build of a library that the requirements would
-            otherwise replace by a much larger one.
+        installed_first: requirements that pip installs before the others: a build of a library
+            that would otherwise be installed as a much larger one.
         oldest_python: oldest Python it supports; None for this one's version.
         environ: variables of its check.
     """

@@ -40,7 +40,14 @@ PolicyFunction = Callable[[ObservationJson], PolicySteps]
 
 @dataclass(frozen=True)
 class PlayerStrength:
-    """How often a player's decisions are right; `knows_location`: it always knows where, else nothing."""
+    """How often a player's decisions are right.
+
+    Attributes:
+        name: the player's name.
+        correct_share: share of its decisions that are right.
+        knows_location: whether its decisions about the location are always right;
+            `correct_share` then holds for its other decisions.
+    """
 
     name: str
     correct_share: float

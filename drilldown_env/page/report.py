@@ -65,7 +65,8 @@ class DrillReport(ReportEditor):
 
     def format_suggested_row(self, row: EditorRow) -> str:
         dates = f"{format_day(str(row['date_from']))} to {format_day(str(row['date_to']))}"
-        return f"{row['segment'] or EVERYBODY}: {humanize(str(row['stage']))} {row['direction']}, {dates}"
+        segment, stage = row["segment"] or EVERYBODY, humanize(str(row["stage"]))
+        return f"{segment}: {stage} {row['direction']}, {dates}"
 
     def row_problem(self, row: EditorRow) -> str:
         for column in self.columns:

@@ -64,12 +64,12 @@ for _tool in TOOLS.values():
 
 
 def select_analysis_tools(rules: PlayRules, *, has_drawn_policy: bool = False) -> Tools:
-    """The tools that a play under these rules offers.
+    """Return the tools that an episode offers under these rules.
 
     Args:
-        rules: of the play.
-        has_drawn_policy: whether the reporting policy is drawn, so that no tool's description may tell what
-            that of a level says.
+        rules: the episode's rules of play.
+        has_drawn_policy: whether the reporting policy is drawn at random. If so, no tool's
+            description may state the numbers of a level's own policy.
     """
     tools = ANALYSIS_TOOLS_BY_MODE[rules.profile, rules.disclosure]
     return VARIED_TOOLS if has_drawn_policy and tools is TOOLS else tools

@@ -185,8 +185,8 @@ def require_listed_ids(ids: list[int], listed_ids: Any) -> None:
     for number in ids:
         if number not in listed_ids:
             raise ToolArgumentError(
-                f"{SUBMIT_TOOL}: no scan has shown the id {number}; allowed: ids of candidates that "
-                "scan has shown in this episode. Nothing was graded."
+                f"{SUBMIT_TOOL}: no scan has shown the id {number}; allowed: ids of candidates "
+                "that scan has shown in this episode. Nothing was graded."
             )
 
 

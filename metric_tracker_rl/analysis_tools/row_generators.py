@@ -179,7 +179,8 @@ def _require_multiplier(value: Any) -> float:
     if is_number and 0.0 <= value <= MAX_MULTIPLIER:
         return float(value)
     raise ToolArgumentError(
-        f"threshold_multiplier is {truncated_repr(value)}; allowed: a number from 0 to {MAX_MULTIPLIER:g}."
+        f"threshold_multiplier is {truncated_repr(value)}; "
+        f"allowed: a number from 0 to {MAX_MULTIPLIER:g}."
     )
 
 

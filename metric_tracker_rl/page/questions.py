@@ -65,7 +65,8 @@ def build_question_panel(seen: KnownValues, frames: PlaybackSteps, place: str) -
         lines = build_map_rows(seen.funnel)
         line, day = lines[map_row_index(lines, column)], format_day(date)
         title = f"{day} · {line.label}"
-        known = f"<p>{escape(describe_cell(seen, line, seen.day_index(date) or 0)[2] or 'Nothing known yet.')}</p>"
+        cell_text = describe_cell(seen, line, seen.day_index(date) or 0)[2]
+        known = f"<p>{escape(cell_text or 'Nothing known yet.')}</p>"
         name = seen.funnel.metric_names[column] if column < seen.share_column else ""
         groups["This cell"] = _cell_questions(seen, column, name, date)
         groups[f"All of {day}"] = [

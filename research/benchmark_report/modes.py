@@ -27,14 +27,14 @@ def format_modes_part(
     certificates: str,
     policy_count: int,
 ) -> str:
-    """The part's text.
+    """Return the text of the report's part on modes.
 
     Args:
-        measured: results of `research.measure_tokens`.
-        ladder: results of `research.measure_levels`.
-        audited: the audit's lines of the settings that are modes.
+        token_results: results of `research.measure_tokens`.
+        rung_results: results of `research.measure_levels`.
+        audit_lines: the audit's lines for the settings that are modes.
         certificates: table of the certificates of varied policies.
-        policies: how many of these policies differ in more than words.
+        policy_count: how many of these policies differ in more than words.
     """
     lines = _lines_of_most_episodes(audit_lines)
     played = multimode(line["episodes"] for line in lines)[0]
@@ -89,8 +89,8 @@ def _exploits_table(lines: Sequence[ResultLine], default_episodes: int) -> str:
     """For each mode and level, the exploit that comes nearest to its ceiling; not noise.
 
     Args:
-        lines: of the audit.
-        usual: number of episodes that is not told in the table.
+        lines: lines of the audit.
+        default_episodes: the usual number of episodes, which the table does not state.
     """
     nearest: dict[tuple[str, str], ResultLine] = {}
     for line in lines:

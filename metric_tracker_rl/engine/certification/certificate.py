@@ -209,8 +209,8 @@ def iter_configurations(
         families: names of families.
         levels: names of levels.
         counts: planned anomalies.
-        extra_reset_arguments: `policy`, the reporting policy. Every certificate covers all profiles and
-            disclosures.
+        extra_reset_arguments: `policy`, the reporting policy; no other argument is allowed,
+            because every certificate covers all profiles and disclosures.
 
     Raises:
         UnknownNameError: another reset argument; names the nearest.

@@ -165,10 +165,12 @@ class EpisodeView:
     Attributes:
         episode, rules: what is played, and how.
         is_split_task: whether it is a task of a split.
-        hides_counts: whether family, density and count are: in every task of a split, and in raw play.
+        hides_counts: whether the family, density and count of anomalies are hidden, as in every
+            task of a split and in the raw profile.
         has_drawn_policy: whether the reporting policy is drawn.
         policy_numbers: the numbers of the reporting policy that is in force.
-        drawn_policy_numbers: what else a policy that was drawn may say otherwise; empty where none was.
+        drawn_policy_numbers: further settings that a drawn policy may change; empty if the
+            policy was not drawn.
         objective: what the agent is asked to do.
     """
 

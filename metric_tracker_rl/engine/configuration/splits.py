@@ -81,12 +81,12 @@ EPISODE_ARGUMENTS = (
 
 
 def resolve_reset(reset_arguments: Mapping[str, Any]) -> tuple[str, EpisodeConfig]:
-    """Task id and configuration of the episode that a reset asks for.
+    """Return the task id and configuration of the episode that a reset asks for.
 
     Args:
-        reset_arguments: `split` and `index` of a task, of which the reporting policy alone can be chosen,
-            or what `resolve_named_task` takes; None for what is not asked for. Rules of play may be
-            among them.
+        reset_arguments: either `split` and `index` of a task, with which only the reporting
+            policy can be chosen, or the arguments of `resolve_named_task`; None for an argument
+            that is not given. Rules of play may be included.
 
     Raises:
         UnknownNameError, InvalidValueError: see `EpisodeConfig`; or something is chosen beside a

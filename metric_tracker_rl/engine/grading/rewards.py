@@ -36,7 +36,7 @@ def compute_reward_components(
 
     Args:
         report: what was submitted.
-        graded: its grade.
+        grade: the report's grade.
         episode: what it is about.
 
     Returns:

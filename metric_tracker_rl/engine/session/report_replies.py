@@ -76,9 +76,9 @@ def build_practice_reply(
     of_all = "" if view.hides_counts else f" of {breakdown.expected_rows} expected"
     return Reply(
         IN_PROGRESS,
-        f"Practice submission {submission_number} of {view.rules.max_submissions}: {breakdown.matched_rows}"
-        f"{of_all} rows matched. Each submission before the last costs {PRACTICE_COST:.0%} of "
-        "the final score.",
+        f"Practice submission {submission_number} of {view.rules.max_submissions}: "
+        f"{breakdown.matched_rows}{of_all} rows matched. "
+        f"Each submission before the last costs {PRACTICE_COST:.0%} of the final score.",
         observation_fields={
             "correct_row_count": breakdown.matched_rows,
             "reward_breakdown": remove_scores(breakdown, include_expected=not view.hides_counts),

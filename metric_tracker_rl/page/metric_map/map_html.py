@@ -239,9 +239,10 @@ def _legend_html(seen: KnownValues, judged: Sequence[RowVerdict]) -> str:
 
 
 def verdict_html(verdict: RowVerdict) -> str:
-    """A verdict in a line."""
+    """Return a list item that states a verdict."""
+    kind, row = verdict.kind, verdict.row
     return (
-        f'<li><b class="{verdict_class(verdict.kind)}">{GLYPHS[verdict.kind]} {escape(verdict.kind)}</b> '
-        f"{escape(format_day(verdict.row.date))}, {escape(verdict.row.entity_name.replace('_', ' '))}. "
+        f'<li><b class="{verdict_class(kind)}">{GLYPHS[kind]} {escape(kind)}</b> '
+        f"{escape(format_day(row.date))}, {escape(row.entity_name.replace('_', ' '))}. "
         f"{escape(verdict.sentence)}</li>"
     )

@@ -74,8 +74,9 @@ def _chart_html(seen: KnownValues, line: MapRow, said: Sequence[tuple[int, RowVe
         if day in values
     )
     first, last = (format_day(seen.dates[end])[4:] for end in (0, -1))
+    chart_label = escape(_chart_label(seen, line, values))
     return (
-        f'<figure data-column="{line.columns[0]}" aria-label="{escape(_chart_label(seen, line, values))}">'
+        f'<figure data-column="{line.columns[0]}" aria-label="{chart_label}">'
         f"<figcaption>{escape(line.label)}<small>{escape(line.unit)}</small></figcaption>"
         f'<div class="plot"><svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" '
         f'aria-hidden="true">{shapes}</svg><i></i>{marks}</div>'

@@ -134,7 +134,8 @@ def test_started_episode_in_another_process_goes_on_to_the_same_score() -> None:
         "episode, answers, opening = pickle.load(sys.stdin.buffer)\n"
         "while call := next_scripted_call('reference', answers, 'drilldown', opening):\n"
         "    answers.append(episode.call_tool(*call))\n"
-        "print(episode.reward, episode.tool_call_count == len(answers), episode.system_prompt != '')\n"
+        "has_counted_calls = episode.tool_call_count == len(answers)\n"
+        "print(episode.reward, has_counted_calls, episode.system_prompt != '')\n"
     )
     episode = ToolEpisode(environment="drilldown")
     opening = episode.reset(ROW)

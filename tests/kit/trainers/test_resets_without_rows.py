@@ -199,7 +199,8 @@ DRAW = (
     "from openenv_kit.environment import get_environment\n"
     "from openenv_kit.datasets.task_sampling import draw_task_reset_arguments\n"
     "{prepare}\n"
-    "drawn = [draw_task_reset_arguments(get_environment('firewatch'))['index'] for _ in range(50)]\n"
+    "environment = get_environment('firewatch')\n"
+    "drawn = [draw_task_reset_arguments(environment)['index'] for _ in range(50)]\n"
     "print(json.dumps(drawn))\n"
 )
 
@@ -233,7 +234,11 @@ def test_ranks_draw_disjoint_tasks_whatever_their_seeds() -> None:
 def test_forked_process_draws_other_tasks_than_its_parent() -> None:
     code = DRAW.format(
         # The parent draws when the child has ended, so that their lines do not mix.
-        prepare="import os\ndraw_task_reset_arguments(get_environment('firewatch'))\nif os.fork(): os.wait()"
+        prepare=(
+            "import os\n"
+            "draw_task_reset_arguments(get_environment('firewatch'))\n"
+            "if os.fork(): os.wait()"
+        )
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
