@@ -132,6 +132,29 @@ def _format_mean(summary: PlayerSummary) -> str:
 
 
 def _comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
-    """JSON-ready, without the plays."""
-    found = asdict(replace(comparison, players=()))
-    return found | {"players": found.pop("summaries")}
+    """Return the comparison as JSON, without its rollouts, under the keys of the file format."""
+    fields = _with_file_keys(asdict(replace(comparison, players=())))
+    return fields | {"players": fields.pop("summaries")}
+
+
+FILE_KEYS = {
+    "rollout_count": "plays",
+    "error_count": "errors",
+    "standard_error": "error",
+    "pass_rates": "passes",
+    "task_count": "tasks",
+    "mean_difference": "mean",
+    "evidence_share": "grounded",
+    "cost_usd": "cost",
+    "summaries_by_label": "groups",
+    "group_size": "group",
+}
+"""Names of fields in the JSON of `--out`, where they differ from those in the code."""
+
+
+def _with_file_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {FILE_KEYS.get(key, key): _with_file_keys(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_file_keys(each) for each in value]
+    return value

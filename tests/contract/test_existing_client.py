@@ -251,5 +251,8 @@ def test_the_client_needs_no_more_of_the_package_than_what_travels() -> None:
         "print(*sorted(name for name in sys.modules if name.startswith('metric_tracker_rl.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    needed = "client engine engine.versions engine.vocabulary models rows"
+    needed = (
+        "client engine engine.definitions engine.definitions.names engine.definitions.versions "
+        "models wire_models"
+    )
     assert done.stdout.split() == [f"metric_tracker_rl.{name}" for name in needed.split()]

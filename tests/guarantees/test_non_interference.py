@@ -117,7 +117,7 @@ def frames_of(
     session = environment.session
     environment._episode_id = "same"
     view = EpisodeView(episode, PlayRules(500, reward=reward))
-    send(environment._build_observation(session.open("task", view)))
+    send(environment._build_observation(session.start_from_view("task", view)))
     for action in actions:
         session.steps = min(session.steps, 400)  # more steps than an episode has
         send(environment.step(action))
@@ -184,7 +184,7 @@ def leak_through_the_opening(monkeypatch: pytest.MonkeyPatch) -> None:
         kinds = {row.entity_type for row in view.episode.expected_rows}
         return {**opening, "config": {**opening["config"], "hint": sorted(kinds)}}
 
-    monkeypatch.setattr(EpisodeSession, "_opening", leaky)
+    monkeypatch.setattr(EpisodeSession, "_build_reset_content", leaky)
 
 
 def leak_through_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def leak_through_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
         assert episode is not None
         return honest(self).model_copy(update={"task_id": episode.expected_rows[0].date})
 
-    monkeypatch.setattr(OpenEnvAdapter, "get_state", property(leaky))
+    monkeypatch.setattr(OpenEnvAdapter, "state", property(leaky))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_practice_tells_no_more_than_the_counts_of_its_rows() -> None:
     for each in (episode, swapped):
         environment = OpenEnvAdapter()
         rules = PlayRules(max_submissions=3)
-        environment.session.open("task", EpisodeView(each, rules))
+        environment.session.start_from_view("task", EpisodeView(each, rules))
         row = each.expected_rows[0].as_dict()  # one right row, whichever that is
         observation = environment.step({"classifications": [row]})
         frame = WSObservationResponse(data=serialize_observation(observation))

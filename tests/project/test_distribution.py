@@ -30,16 +30,16 @@ UV = os.environ.get("UV") or shutil.which("uv")
 
 LIGHT = """
 from openenv_kit.environment import get_environment
-from openenv_kit.rollouts.run_policy import play
+from openenv_kit.rollouts.run_policy import run_policy
 from openenv_kit.trainers.trl import environment_class
 
 for name in ("metric_tracker_rl", "drilldown", "firewatch"):
     environment = get_environment(name)
-    session = environment.session()
+    session = environment.create_session()
     opening = session.reset(split="validation", index=0)
     player = environment_class(name)()
     assert player.reset(split="train", index=0)
-    print(play(session, environment.policies["reference"], opening).score)
+    print(run_policy(session, environment.policies["reference"], opening).score)
 """
 PINNED = ("--build-constraint", ROOT / "requirements-build.lock", "--require-hashes")
 

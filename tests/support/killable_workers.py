@@ -98,7 +98,7 @@ class Workers:
         self._http: list[http.client.HTTPConnection | None] = [None, None]
 
     def _start(self, number: int) -> None:
-        print(number, resume_file=self._asking, flush=True)
+        print(number, file=self._asking, flush=True)
         assert self._measure_first_answer_kb.readline()
 
     def kill(self, number: int) -> None:

@@ -286,7 +286,7 @@ def test_the_card_s_part_about_modes_is_written_from_results_of_both_commands(
 ) -> None:
     monkeypatch.setattr(measure_tokens, "LEVELS", {"easy": LEVELS["easy"]})
     monkeypatch.setattr(plan, "TRAINING_EPISODES", 12)
-    monkeypatch.setattr(measure_levels, "STAGES", CURRICULUM_RESETS[:1])
+    monkeypatch.setattr(measure_levels, "CURRICULUM_RESETS", CURRICULUM_RESETS[:1])
     names = ("m.json", "r.json", "c.jsonl", "a.json", "b.json", "card.md")
     measured, ladder, proven, audited, again, page = (tmp_path / name for name in names)
 

@@ -79,7 +79,7 @@ class Wanderer:
         for ended in ("requestfinished", "requestfailed"):
             page.on(ended, lambda asked: self._asks(asked, self.waiting.discard))
         self.kept: dict[str, Any] = {}
-        self.open_page(lambda: page.goto(f"{url}{PATHS[0]}"))
+        self.arrive(lambda: page.goto(f"{url}{PATHS[0]}"))
 
     @staticmethod
     def _asks(asked: Request, then: Callable[[Request], None]) -> None:
@@ -118,16 +118,16 @@ class Wanderer:
     def move(self, rng: random.Random, kind: str) -> str:
         """One move; returns what was done."""
         if kind == "reload":
-            self.open_page(self.page.reload)
+            self.arrive(self.page.reload)
         elif kind == "back":
-            self.open_page(self.page.go_back)
+            self.arrive(self.page.go_back)
         elif kind == "link":  # to another episode, which must be a question where one runs
             link = f"{self.url}{self.path()}?seed={rng.randrange(9)}"
-            self.open_page(lambda: self.page.goto(link))
+            self.arrive(lambda: self.page.goto(link))
         elif kind == "door":
             path = rng.choice(PATHS)
             door = self.page.locator(".mt-door").nth(PATHS.index(path))
-            self.open_page(lambda: (door.click(), self.page.wait_for_url(f"**{path}*")))
+            self.arrive(lambda: (door.click(), self.page.wait_for_url(f"**{path}*")))
         else:
             done: str = ""
             for each in (kind, "guide", "picture"):

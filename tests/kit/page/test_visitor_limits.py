@@ -148,7 +148,7 @@ async def test_who_is_gone_makes_room_and_who_is_there_does_not(tmp_path: Path) 
     assert await door.knock("/gradio_api/heartbeat/late") == 503
     assert await door.join("here") == 200, "a visitor who has a seat keeps it"
     assert "late" not in door.page.joined
-    await door.close()
+    await door.leave()
 
 
 async def test_all_together_only_so_many_answers_wait(
@@ -168,12 +168,12 @@ async def test_who_left_is_forgotten_after_the_grace_and_who_came_back_is_not(
 ) -> None:
     door = Door(grace_s=0.0)
     await door.connect("me")
-    await door.close()
+    await door.leave()
     await door.settle()
     assert door.forgotten == ["me"]
     patient = Door(grace_s=3600.0)
     await patient.connect("me")
-    await patient.close()
+    await patient.leave()
     leaving = patient.gate._slots["me"].forget_timer
     assert leaving is not None
     assert patient.visitor.away, "nothing more is done for them"
@@ -181,7 +181,7 @@ async def test_who_left_is_forgotten_after_the_grace_and_who_came_back_is_not(
     assert not patient.visitor.away
     assert leaving.cancelled()
     assert patient.forgotten == []
-    await patient.close()
+    await patient.leave()
     await patient.gate._forget_session("me")
 
 

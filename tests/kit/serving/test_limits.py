@@ -76,7 +76,7 @@ def test_a_share_is_counted_in_the_pages_that_it_takes(
         with pytest.raises(StoreFullError) as refused:
             fill(f"203.0.113.{number}")
         assert refused.value.is_client_limit
-    store.create("mine", "http", b"x" * start, [], client="another")
+    store.create("mine", "http", b"x" * start, [], client_address="another")
     store.close()
 
 

@@ -132,7 +132,7 @@ def test_a_websocket_is_told_that_the_store_is_unavailable_and_goes_on(
             socket.send_json(step)  # the connection has found its episode by the time it answers
             assert socket.receive_json()["type"] == "observation"
             with monkeypatch.context() as patched:
-                patched.setattr(SqliteStore, "_run", broken)
+                patched.setattr(SqliteStore, "_run_transaction", broken)
                 socket.send_json(step)
                 error = socket.receive_json()
                 assert error["type"] == "error"
