@@ -53,7 +53,7 @@ def test_episodes_in_process_load_no_server_page_or_model() -> None:
             "from openenv_kit.trainers.tool_episode import ToolEpisode\n"
             f"episode = ToolEpisode(environment={name!r})\n"
             "episode.reset({})\n"
-            "print(episode.call('no_such_tool', {}), file=sys.stderr)"
+            "print(episode.call_tool('no_such_tool', {}), file=sys.stderr)"
             for name in names
         )
     )

@@ -53,8 +53,8 @@ def test_playing_on_a_server_needs_nothing_but_the_standard_library(server_url):
         "from openenv_kit.trainers.tool_episode import ToolEpisode\n"
         f"episode = ToolEpisode({server_url!r})\n"
         "episode.reset({})\n"
-        "episode.call('submit_solution', {'rows': []})\n"
-        f"print(episode.done, [name for name in {FRAMEWORK!r} if name in sys.modules])"
+        "episode.call_tool('submit_solution', {'rows': []})\n"
+        f"print(episode.is_done, [name for name in {FRAMEWORK!r} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True []"

@@ -68,7 +68,9 @@ def test_a_share_is_counted_in_the_pages_that_it_takes(
         while True:
             name = secrets.token_hex(32)
             player = f"pl-{secrets.token_hex(16)}"
-            made = store.create(name, "http", b"x" * start, [], client=client, player=player)
+            made = store.create(
+                name, "http", b"x" * start, [], client_address=client, player_id=player
+            )
             if action:
                 store.append_action(name, made, 0, b"x" * action, "")
 
