@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,8 +133,10 @@ def _format_mean(summary: PlayerSummary) -> str:
 
 def _comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
     """Return the comparison as JSON, without its rollouts, under the keys of the file format."""
-    fields = _with_file_keys(asdict(replace(comparison, players=())))
-    return fields | {"players": fields.pop("summaries")}
+    document = _to_file_json(replace(comparison, players=()))
+    return {
+        name: each for name, each in document.items() if name not in ("players", "summaries")
+    } | {"players": document["summaries"]}
 
 
 FILE_KEYS = {
@@ -152,9 +154,15 @@ FILE_KEYS = {
 """Names of fields in the JSON of `--out`, where they differ from those in the code."""
 
 
-def _with_file_keys(value: Any) -> Any:
+def _to_file_json(value: Any) -> Any:
+    """Return dataclasses as dictionaries under `FILE_KEYS`; keys of dictionaries are data."""
+    if is_dataclass(value):
+        return {
+            FILE_KEYS.get(field.name, field.name): _to_file_json(getattr(value, field.name))
+            for field in fields(value)
+        }
     if isinstance(value, dict):
-        return {FILE_KEYS.get(key, key): _with_file_keys(each) for key, each in value.items()}
+        return {key: _to_file_json(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_with_file_keys(each) for each in value]
+        return [_to_file_json(each) for each in value]
     return value

@@ -281,7 +281,8 @@ def test_every_tool_is_a_question_or_takes_settings() -> None:
 @pytest.mark.slow
 def test_a_server_without_the_page_loads_none_of_it() -> None:
     program = (
-        "import sys; from firewatch_env.environment import ENVIRONMENT as e; e.session().reset(); "
+        "import sys; from firewatch_env.environment import ENVIRONMENT as e\n"
+        "e.create_session().reset()\n"
         "print([n for n in sys.modules if n in ('gradio', 'plotly') or '.page.' in n])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -126,7 +126,7 @@ for task in ("easy_single_spike", "medium_mixed_pair", "hard_mixed_multi"):
     for name in ("reference", "report_all"):
         session = EpisodeSession()
         seen = observation_from_reply(session.reset(task_id=task))
-        moves = POLICIES[name].play(seen)
+        moves = POLICIES[name].generate_actions(seen)
         action = next(moves)
         while not seen["done"]:
             results.append(digest_of(seen))

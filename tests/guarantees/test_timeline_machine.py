@@ -481,7 +481,7 @@ class EveryWayToPlay(RuleBasedStateMachine):
             return
         connection = self.connections[slot]
         timeline, holds = connection.timeline, self.holds(connection)
-        connection.socket.close()
+        connection.socket.leave()
         del self.connections[slot]
         if timeline is not None and timeline.stored and holds and not connection.player_id:
             timeline.closed = True

@@ -101,7 +101,14 @@ def test_every_parameter_is_drawn_and_every_value_of_it_met() -> None:
         for parameter in thresholds:
             assert getattr(usual, parameter) in {getattr(each, parameter) for each in levels}
         kept = {field.name for field in dataclasses.fields(FunnelLevel)} - {
-            *(*thresholds, "bands", "baseline", "leak_reports", "wording", "varied"),
+            *(
+                *thresholds,
+                "bounds_by_kind",
+                "baseline",
+                "leak_reports",
+                "wording",
+                "has_drawn_policy",
+            ),
         }
         assert all(getattr(each, one) == getattr(usual, one) for each in levels for one in kept)
     configs = drawn()
