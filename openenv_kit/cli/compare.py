@@ -133,10 +133,9 @@ def _format_mean(summary: PlayerSummary) -> str:
 
 def _comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
     """Return the comparison as JSON, without its rollouts, under the keys of the file format."""
-    document = _to_file_json(replace(comparison, players=()))
-    return {
-        name: each for name, each in document.items() if name not in ("players", "summaries")
-    } | {"players": document["summaries"]}
+    document: dict[str, Any] = _to_file_json(replace(comparison, players=()))
+    document["players"] = document.pop("summaries")
+    return document
 
 
 FILE_KEYS = {
