@@ -125,7 +125,8 @@ class EnvironmentView:
         environment: what is played.
 
     Attributes:
-        link_title, line, icon: name, one line and SVG paths, 24 × 24, of its door on the page.
+        link_title, link_description, icon: name, one line and SVG paths (24 × 24) of the
+            environment's link in the page header.
         objective: what a player is to do, in a sentence or two.
         style_folder: with a `style.css` that is added to the page's; None for none.
         reset_choices: reset arguments that are chosen in a form, by name.

@@ -52,7 +52,7 @@ class Visitor:
 
     Attributes:
         lock: held by whatever is done for this visitor, one after the other.
-        away: whether no connection of theirs is open any more, since one was.
+        is_disconnected: whether the visitor had a connection and has none any more.
         is_page_loaded: whether the page was loaded for this visitor; not so for a forgotten one.
         reset: arguments of the running episode's reset.
         playback_steps: the episode's replies, the reset's first, each with the action it answers;

@@ -41,13 +41,14 @@ def resolve_level_name(difficulty: str | float) -> str:
 class Curriculum:
     """Hands out tasks of the stage that the results so far call for.
 
-    Once `window` results of a stage are in, each further one decides: at a success rate of `up` or
-    more the next stage begins, below `down` the one before. A new stage begins without results.
+    Once `window` results of a stage are in, each further one decides: at a success rate of
+    `promote_at` or more the next stage begins, below `demote_below` the one before. A new stage
+    begins without results.
 
     Args:
         stages: arguments of resets, without a seed, from the easiest stage to the hardest.
         window: results that the rate is taken over, at least 1.
-        promote_at, demote_below: success rates, 0 <= down < up <= 1.
+        promote_at, demote_below: success rates, 0 <= demote_below < promote_at <= 1.
         success_reward: reward from which on an episode counts as a success.
         first_seed: of the first task; each further one has the next. Different runs take different
             ones, and none that a test is made with.
@@ -74,7 +75,9 @@ class Curriculum:
             raise InvalidValueError("stages", list(stages), "at least one stage")
         if not 0.0 <= demote_below < promote_at <= 1.0:
             raise InvalidValueError(
-                "down and up", (demote_below, promote_at), "0 <= down < up <= 1"
+                "demote_below and promote_at",
+                (demote_below, promote_at),
+                "0 <= demote_below < promote_at <= 1",
             )
         self.stages = [dict(each) for each in stages]
         self.stage_index = 0

@@ -111,7 +111,7 @@ class StoreLimits:
     Attributes:
         ttl_s: seconds that an episode lives after its last use.
         max_episodes: episodes at once.
-        size: bytes on disk, everything included.
+        max_bytes: bytes on disk, everything included.
         client_percent: share of episodes and bytes that one client may hold, 1 to 100.
     """
 
