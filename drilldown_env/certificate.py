@@ -28,7 +28,7 @@ from drilldown_env.session import DrillSession
 from openenv_kit.errors import require_name
 from openenv_kit.rollouts.run_policy import run_policy
 
-levels = tuple(LEVELS)
+levels = default_levels = tuple(LEVELS)
 
 
 @dataclass(frozen=True)

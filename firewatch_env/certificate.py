@@ -83,6 +83,7 @@ class FirewatchCertifier:
     """See `openenv_kit.trust.certify.Certifier`."""
 
     levels: Sequence[str] = tuple(LEVELS)
+    default_levels = levels
 
     def iter_configurations(
         self,

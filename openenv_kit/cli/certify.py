@@ -41,8 +41,8 @@ def certify(
     chosen = get_environment(environment)
     certifier = require_certifier(chosen)
     require_name("engine", engine, ENGINES)
-    usual = getattr(certifier, "usual_levels", certifier.levels)
-    levels = [require_name("difficulty", n, certifier.levels) for n in difficulty or usual]
+    requested_levels = difficulty or certifier.default_levels
+    levels = [require_name("difficulty", name, certifier.levels) for name in requested_levels]
     further = dict(map(parse_reset_argument, reset or ()))
     chosen_seeds = range(first, first + seeds)
     units = list(

@@ -23,14 +23,17 @@ class Certifier(Protocol):
     """How an environment certifies its episodes; a module with these functions is one.
 
     A certificate has the attribute `holds` (whether the episode is proven fair) and a method
-    `as_dict`, JSON-ready. Where some levels are certified only when they are asked for,
-    `default_levels` names the others. `reset` holds further arguments of every reset; `grid`
-    refuses those that it does not know.
+    `as_dict`, JSON-ready. `iter_configurations` rejects extra reset arguments that it does not
+    know.
     """
 
     @property
     def levels(self) -> Sequence[str]:
-        """Names of levels."""
+        """Names of all levels that can be certified."""
+
+    @property
+    def default_levels(self) -> Sequence[str]:
+        """Names of the levels that are certified when none is named."""
 
     def iter_configurations(
         self, seeds: range, *, levels: Sequence[str], extra_reset_arguments: Mapping[str, Any]

@@ -95,6 +95,18 @@ def test_an_unknown_engine_or_level_is_told_with_the_nearest() -> None:
     assert run("audit", "--difficulty", "exprt").exit_code == 2
 
 
+def test_certify_without_difficulty_leaves_out_the_rungs(monkeypatch: pytest.MonkeyPatch) -> None:
+    certified: list[str] = []
+
+    def record_levels(_: range, *, levels: list[str], extra_reset_arguments: object) -> list[Any]:
+        certified.extend(levels)
+        return []
+
+    monkeypatch.setattr(certificate, "iter_configurations", record_levels)
+    run("certify", "--seeds", "1", "--workers", "1")
+    assert certified == ["easy", "medium", "hard", "expert"]
+
+
 @pytest.mark.slow
 def test_the_small_audit_holds_and_tells_every_policy(tmp_path: Path) -> None:
     out = tmp_path / "audit.json"

@@ -131,7 +131,7 @@ class Timeline:
         expected = reply_of(
             self.game, plain(self.game, observation_from_reply(self.session.step(action)))
         )
-        self.submission = getattr(self.session.state(), "submission_count", 0)
+        self.submission = getattr(self.session.state(), "submissions", 0)
         if request and not over:
             self.answers[request] = expected, self.submission
         return expected
