@@ -18,7 +18,8 @@ from drilldown_env.tools import TOOLS
 from drilldown_env.words import BRIEF
 from openenv_kit.environment import Environment, EpisodeLimits, WireModels
 from openenv_kit.errors import KitError
-from openenv_kit.tool import Catalogue, Tool, compact_json
+from openenv_kit.json_text import compact_json
+from openenv_kit.tool import Catalogue, Tool
 
 if TYPE_CHECKING:
     from openenv_kit.page.environment_view import EnvironmentView

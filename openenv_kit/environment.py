@@ -20,9 +20,8 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openenv_kit.errors import UnknownNameError
-from openenv_kit.session import COMPLETED as COMPLETED
-from openenv_kit.session import ERROR as ERROR
-from openenv_kit.session import Reply as Reply
+from openenv_kit.reply import Reply as Reply
+from openenv_kit.reply import ReplyStatus as ReplyStatus
 from openenv_kit.session import Session as Session
 
 if TYPE_CHECKING:

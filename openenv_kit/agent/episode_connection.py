@@ -25,10 +25,10 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from openenv_kit.agent.servers import PrintStatus, Server
 from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE, AgentSettings
-from openenv_kit.environment import ERROR
 from openenv_kit.errors import ServerError
 from openenv_kit.network_addresses import is_loopback
 from openenv_kit.recordings.format import compute_reply_digest
+from openenv_kit.reply import ReplyStatus
 
 MAX_REPLY_BYTES = 100 * 2**20
 CONNECTION_ERRORS = (OSError, TimeoutError, WebSocketException, EOFError)
@@ -83,7 +83,7 @@ class EpisodeConnection:
             ServerError: no connection, or the server refused the reset.
         """
         opening = await self._send_with_reconnect(None)
-        if opening["status"] == ERROR:
+        if opening["status"] == ReplyStatus.ERROR:
             raise ServerError(f"The server refused the reset: {opening['message']}")
         self._observation_digests.append(compute_reply_digest(opening))
         return opening

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from openenv_kit.environment import ERROR, Environment, default_task_names
+from openenv_kit.environment import Environment, default_task_names
 from openenv_kit.errors import ConfigurationError, require_integer, require_name
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.sealed_split import is_sealed_split
 
 MAX_EPISODES = 100_000
@@ -86,7 +87,7 @@ def _check_reset_arguments(environment: Environment, reset_arguments: Mapping[st
     """Reset once in this process, so that a wrong argument fails before anything is played."""
     if not is_sealed_split(reset_arguments.get("split")):  # whose salt the server alone holds
         reply = environment.create_session().reset(**reset_arguments)
-        if reply.status == ERROR:
+        if reply.status == ReplyStatus.ERROR:
             raise ConfigurationError(f"--reset: {reply.message}")
 
 

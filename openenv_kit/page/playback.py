@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from openenv_kit.environment import (
-    ERROR,
     Environment,
     Reply,
     Session,
@@ -24,6 +22,7 @@ from openenv_kit.recordings.format import (
     compute_reply_digest,
     parse_runs,
 )
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.rollouts.policies import Policy
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.sealed_split import is_sealed_split
@@ -184,7 +183,9 @@ def playback_of_recording(run: RecordedRun, environment: Environment | None = No
             except (TypeError, AttributeError, ValueError):
                 message = "The recording holds an action that cannot be read; it ends here."
                 yield PlaybackStep(
-                    {"unreadable": step.action}, {"status": ERROR, "message": message}, False
+                    {"unreadable": step.action},
+                    {"status": ReplyStatus.ERROR, "message": message},
+                    False,
                 )
                 return
             same = compute_reply_digest(seen) == step.digest
@@ -226,14 +227,6 @@ def open_session(reset: Mapping[str, Any], environment: Environment) -> tuple[Se
         raise ConfigurationError("Sealed tasks can be neither watched nor played again here.")
     session = environment.create_session()
     reply = reset_within_limits(environment, session, reset, current_settings())
-    if reply.status == ERROR:
+    if reply.status == ReplyStatus.ERROR:
         raise ConfigurationError(reply.message)
     return session, reply
-
-
-def format_tool_call(name: str, arguments: object) -> str:
-    """A tool call in one line; arguments that are not an object are shown as they came."""
-    if not isinstance(arguments, Mapping):
-        return f"{name}({arguments})"
-    parts = (f"{key}={json.dumps(value, default=str)}" for key, value in arguments.items())
-    return f"{name}({', '.join(parts)})"

@@ -34,7 +34,7 @@ from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, truncated_repr
-from openenv_kit.session import EVIDENCE_SHARE_KEY
+from openenv_kit.reply import EVIDENCE_SHARE_KEY
 
 RECORDING_FORMAT = "run/2"
 MAX_RECORDING_BYTES = 1 << 30

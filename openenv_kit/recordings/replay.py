@@ -8,7 +8,7 @@ from typing import Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.recordings.format import RecordedRun, RecordingError, compute_reply_digest
-from openenv_kit.rollouts.run_policy import observation_from_reply
+from openenv_kit.reply import observation_from_reply
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from openenv.core.env_server.interfaces import Environment as FrameworkInterface
 from openenv.core.env_server.types import EnvironmentMetadata
 
 from openenv_kit.environment import (
-    ERROR,
     Environment,
     Reply,
     Session,
@@ -23,7 +22,7 @@ from openenv_kit.errors import (
     InvalidValueError,
     UnknownNameError,
 )
-from openenv_kit.rollouts.run_policy import observation_from_reply
+from openenv_kit.reply import ReplyStatus, observation_from_reply
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving.episodes.ids import check_episode_id
 from openenv_kit.serving.settings import Settings, current_settings
@@ -72,7 +71,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
         named = {"seed": seed, "episode_id": episode_id}
         arguments = {**{k: v for k, v in named.items() if v is not None}, **kwargs}
         reply = reset_within_limits(self._environment, self.session, arguments, self._limits)
-        if reply.status == ERROR:
+        if reply.status == ReplyStatus.ERROR:
             return self._build_observation(reply)
         self._reset_rubric()
         self._episode_id = episode_id or str(uuid.uuid4())
@@ -185,7 +184,7 @@ def reset_within_limits(
             if asked is None and most < usual:
                 given[name] = most
     except ConfigurationError as problem:
-        return Reply(ERROR, str(problem), done=session.done)
+        return Reply(ReplyStatus.ERROR, str(problem), done=session.done)
     return session.reset(**given)
 
 

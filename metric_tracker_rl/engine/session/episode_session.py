@@ -43,8 +43,8 @@ from metric_tracker_rl.engine.session.report_replies import (
 from metric_tracker_rl.wire_models import FunnelProgress, RewardBreakdown
 from openenv_kit.environment import Reply, Session
 from openenv_kit.errors import InvalidValueError, ReportError, ToolArgumentError, require_name
+from openenv_kit.reply import EVIDENCE_SHARE_KEY
 from openenv_kit.sealed_split import is_sealed_split
-from openenv_kit.session import EVIDENCE_SHARE_KEY
 
 READY = "ready"
 ANALYZED = "analyzed"

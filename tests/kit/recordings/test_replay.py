@@ -22,8 +22,8 @@ from openenv_kit.recordings.format import (
     read_runs,
 )
 from openenv_kit.recordings.replay import check_replay, iter_replayed_steps
+from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.scored_episodes import episode_of_run
-from openenv_kit.rollouts.run_policy import observation_from_reply
 
 SHORT = {"feedback": "score"}
 

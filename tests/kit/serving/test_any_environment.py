@@ -23,7 +23,7 @@ from openenv_kit.environment import (
 from openenv_kit.errors import require_integer
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
-from openenv_kit.tool import Catalogue, Tool, ToolArguments
+from openenv_kit.tool import Catalogue, Tool, ToolArguments, ToolCall
 
 
 class GuessAction(Action):
@@ -105,7 +105,7 @@ class GuessingEnvironment(Environment):
         format_tool_result=lambda observation: {"hint": observation["hint"]},
         first_user_message=lambda opening: str(opening["hint"]),
         action_of_tool_call=lambda _, arguments: {"guess": arguments["number"]},
-        tool_call_of_action=lambda action: ("guess", {"number": action["guess"]}),
+        tool_call_of_action=lambda action: ToolCall("guess", {"number": action["guess"]}),
     )
     reset_arguments = ("episode_id", "max_steps")
     episode_limits = EpisodeLimits(max_steps=3)
