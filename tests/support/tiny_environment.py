@@ -106,6 +106,8 @@ def reference(_: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 class Task:
+    level = None
+
     def __init__(self, index: int) -> None:
         self.index = index
         self.task_id = f"train-{index}"

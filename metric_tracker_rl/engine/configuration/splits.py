@@ -36,10 +36,6 @@ def _config_of_stratum(seed: int, stratum: Stratum) -> EpisodeConfig:
     )
 
 
-def _public_fields(config: EpisodeConfig) -> Mapping[str, Any]:
-    return {"difficulty": config.difficulty}
-
-
 def _build_rung_strata(rung: str) -> tuple[Stratum, ...]:
     """Return each family with one anomaly fewer than usual, the usual number, and one more."""
     usual = DEFAULT_ANOMALY_COUNTS[rung]
@@ -51,7 +47,7 @@ SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
     blocks={"train": 100, "validation": 12, "test": 12, SEALED_SPLIT: 12, SESSIONS_SPLIT: 20},
     strata=STRATA,
     make_config=_config_of_stratum,
-    public_fields_of=_public_fields,
+    level_of=lambda config: config.difficulty,
     identity_of=lambda config: config.identity,
     splits_by_level={
         rung: HashedSplits(
@@ -59,7 +55,7 @@ SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
             blocks={"train": 100, "validation": 6, "test": 12},
             strata=_build_rung_strata(rung),
             make_config=_config_of_stratum,
-            public_fields_of=_public_fields,
+            level_of=lambda config: config.difficulty,
         )
         for rung in RUNG_LEVEL_NAMES
     },
@@ -94,9 +90,6 @@ def resolve_reset(reset_arguments: Mapping[str, Any]) -> tuple[str, EpisodeConfi
     """
     split, index = reset_arguments.get("split"), reset_arguments.get("index")
     chosen = {name: reset_arguments.get(name) for name in EPISODE_ARGUMENTS}
-    for name, value in (("split", split), *chosen.items()):
-        if isinstance(value, str) and value.startswith("drill"):
-            raise InvalidValueError(name, value, "a funnel's; drill-down is served at /drilldown")
     if split is None and index is None:
         return resolve_named_task(**chosen)
     for name, value in chosen.items():

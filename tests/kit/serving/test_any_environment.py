@@ -75,6 +75,7 @@ GUESS = Tool("guess", "Guess the number.", Guess, is_read_only=False)
 
 class OneTask:
     task_id = "train-0"
+    level = None
 
     def reset_arguments(self) -> dict[str, Any]:
         return {"max_steps": 2}
