@@ -19,6 +19,7 @@ from drilldown_env.words import BRIEF
 from openenv_kit.environment import Environment, EpisodeLimits, WireModels
 from openenv_kit.errors import KitError
 from openenv_kit.json_text import compact_json
+from openenv_kit.reset_arguments import ResetArgument
 from openenv_kit.tool import Catalogue, Tool
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Drilldown(Environment):
         select_tools=in_force,
         gauges={"sql_workers": count_sql_workers, "busy_sql_workers": count_busy_sql_workers},
     )
-    reset_arguments: Sequence[str] = RESET_ARGUMENTS
+    reset_arguments: Mapping[str, ResetArgument] = RESET_ARGUMENTS
     episode_limits = EpisodeLimits(MAX_STEPS, max_tool_rounds=60)
     splits = SPLITS
     policies = POLICIES

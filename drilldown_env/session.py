@@ -33,13 +33,34 @@ from openenv_kit.byte_cache import ByteCache
 from openenv_kit.environment import Reply
 from openenv_kit.errors import ToolArgumentError, require_name, truncated_repr
 from openenv_kit.reply import EVIDENCE_SHARE_KEY, SCORE_COMPONENTS_KEY, ReplyStatus
+from openenv_kit.reset_arguments import (
+    DIFFICULTY,
+    EPISODE_ID,
+    INDEX,
+    REWARD,
+    SEED,
+    SPLIT,
+    TASK_ID,
+    ResetArgument,
+    Role,
+    reset_arguments_by_name,
+)
 from openenv_kit.rewards import COMMON_REWARDS, Reward
 from openenv_kit.session import Session
 
 READY, ANSWERED = "ready", "answered"
 MAX_STEPS = 120
 CHOOSING = ("task_id", "seed", "difficulty", "product", "split", "index")
-RESET_ARGUMENTS = ("episode_id", *CHOOSING, "reward")
+RESET_ARGUMENTS = reset_arguments_by_name(
+    EPISODE_ID,
+    TASK_ID,
+    SEED,
+    DIFFICULTY,
+    ResetArgument("product", Role.DATA, "string", "name of a product"),
+    SPLIT,
+    INDEX,
+    REWARD,
+)
 EPISODES: ByteCache[DrillConfig, Episode] = ByteCache(16 << 20, lambda made: made.size_bytes)
 """Episodes that this process made last."""
 

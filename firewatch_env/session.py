@@ -16,10 +16,22 @@ from firewatch_env.tasks.task import Task
 from openenv_kit.environment import Reply
 from openenv_kit.errors import ToolArgumentError, UnknownNameError, require_name, truncated_repr
 from openenv_kit.reply import END_REASON_KEY, EVIDENCE_SHARE_KEY, SCORE_COMPONENTS_KEY, ReplyStatus
+from openenv_kit.reset_arguments import (
+    DIFFICULTY,
+    EPISODE_ID,
+    INDEX,
+    REWARD,
+    SEED,
+    SPLIT,
+    TASK_ID,
+    reset_arguments_by_name,
+)
 from openenv_kit.rewards import COMMON_REWARDS, Reward
 from openenv_kit.session import Session
 
-RESET_ARGUMENTS = ("episode_id", "task_id", "difficulty", "seed", "split", "index", "reward")
+RESET_ARGUMENTS = reset_arguments_by_name(
+    EPISODE_ID, TASK_ID, DIFFICULTY, SEED, SPLIT, INDEX, REWARD
+)
 
 
 class Progress(BaseModel):

@@ -154,27 +154,12 @@ def reset_arguments_from_row(
         columns = nested
     # A float without a fraction is what a gap in a column makes of an integer.
     read = {
-        name: to_python_value(columns.get(name))
-        if name == "difficulty"
-        else to_int_if_whole(columns.get(name), name)
-        for name in names
+        name: to_int_if_whole(columns.get(name), name)
+        if argument.json_type == "integer"
+        else to_python_value(columns.get(name))
+        for name, argument in names.items()
     }
     return {name: value for name, value in read.items() if value is not None}
-
-
-def parse_reset_argument(text: str) -> tuple[str, Any]:
-    """Name and value of a reset argument written NAME=VALUE; what is no JSON is text.
-
-    Raises:
-        InvalidValueError: it is not written so.
-    """
-    name, given, value = text.partition("=")
-    if not (name and given):
-        raise InvalidValueError("reset argument", text, "NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
 
 
 def write_rows(path: Path | str, rows: Iterable[TaskRow]) -> int:

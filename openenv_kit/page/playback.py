@@ -23,10 +23,10 @@ from openenv_kit.recordings.format import (
     parse_runs,
 )
 from openenv_kit.reply import ReplyStatus
+from openenv_kit.reset_limits import reset_within_limits
 from openenv_kit.rollouts.policies import Policy
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.sealed_split import is_sealed_split
-from openenv_kit.serving.openenv_adapter import reset_within_limits
 from openenv_kit.serving.settings import current_settings
 
 MAX_PLAYBACK_STEPS = 600

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from openenv_kit.datasets.row_values import require_row_mapping, to_python_value
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import (
-    EPISODE_AND_LEVEL_SELECTORS,
     add_default_split,
     draw_task_reset_arguments,
     has_task_selector,
@@ -32,6 +31,7 @@ from openenv_kit.errors import (
 )
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
+from openenv_kit.reset_arguments import get_mode_arguments
 from openenv_kit.rewards import COMMON_REWARDS
 from openenv_kit.tool import Catalogue, ToolCall
 
@@ -192,9 +192,7 @@ class ToolEpisode:
         A split may mix episodes with different tools; players are offered all of them.
         """
         whole = {name: value for name, value in arguments.items() if name != "index"}
-        modes = {
-            name: value for name, value in whole.items() if name not in EPISODE_AND_LEVEL_SELECTORS
-        }
+        modes = get_mode_arguments(self.environment.reset_arguments, whole)
         mixed = self.environment.tools.for_episode(add_default_split(self.environment, modes))
         fitting = [tools, self.environment.tools.for_episode(whole)]
         return [*fitting, mixed] if set(tools.tool_names) <= set(mixed.tool_names) else fitting

@@ -9,6 +9,7 @@ from typing import Any
 
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.configuration.play_rules import ALLOWED_WITH_SPLIT_TEXT
+from metric_tracker_rl.engine.configuration.reset_arguments import EPISODE_ARGUMENTS
 from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
@@ -63,17 +64,6 @@ SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
 
 DEFAULT_SPLIT = "train"
 """Split of a reset that names an index alone."""
-EPISODE_ARGUMENTS = (
-    "task_id",
-    "seed",
-    "scenario_family",
-    "difficulty",
-    "anomaly_density",
-    "anomaly_count",
-    "anomalies",
-    "policy",
-)
-"""Reset arguments that choose an episode, where no split does."""
 
 
 def resolve_reset(reset_arguments: Mapping[str, Any]) -> tuple[str, EpisodeConfig]:

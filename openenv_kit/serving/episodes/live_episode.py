@@ -25,6 +25,7 @@ from openenv_kit.environment import (
     get_environment,
 )
 from openenv_kit.reply import EndInfo, ReplyStatus, observation_from_reply
+from openenv_kit.reset_limits import reset_within_limits
 from openenv_kit.serving import messages, metrics
 from openenv_kit.serving.draining import SERVER_DRAIN
 from openenv_kit.serving.episodes.ids import new_episode_id, new_player_id
@@ -38,7 +39,6 @@ from openenv_kit.serving.episodes.running_episodes import (
 from openenv_kit.serving.episodes.saved_recordings import EpisodeRecorder, create_recorder
 from openenv_kit.serving.episodes.slow_calls import SLOW_CALL_QUEUE
 from openenv_kit.serving.http import client_identity
-from openenv_kit.serving.openenv_adapter import reset_within_limits
 from openenv_kit.serving.settings import Settings, current_settings
 from openenv_kit.serving.store.interface import RETRY_AFTER_S, BusyError
 

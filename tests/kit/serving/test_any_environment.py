@@ -21,6 +21,7 @@ from openenv_kit.environment import (
     get_environment,
 )
 from openenv_kit.errors import require_integer
+from openenv_kit.reset_arguments import EPISODE_ID, MAX_STEPS, reset_arguments_by_name
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.tool import Catalogue, Tool, ToolArguments, ToolCall
@@ -108,7 +109,7 @@ class GuessingEnvironment(Environment):
         action_of_tool_call=lambda _, arguments: {"guess": arguments["number"]},
         tool_call_of_action=lambda action: ToolCall("guess", {"number": action["guess"]}),
     )
-    reset_arguments = ("episode_id", "max_steps")
+    reset_arguments = reset_arguments_by_name(EPISODE_ID, MAX_STEPS)
     episode_limits = EpisodeLimits(max_steps=3)
     tasks: Mapping[str, Any] = {"seven": {}}
     splits = OneSplit()
