@@ -20,8 +20,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from openenv_kit.environment import ERROR, Environment, get_environment
+from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, RefusedResetError
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.serving import messages
 from openenv_kit.serving.episodes.live_episode import LiveEpisode, step_live_episode
 from openenv_kit.serving.episodes.records import build_record_model, build_trainer_record
@@ -62,7 +63,7 @@ class SingleTaskServer(McpEndpoint):
             raise InvalidValueError("versions", task_versions, allowed)
         self._live_episode = LiveEpisode("mcp", environment=environment, settings=settings)
         reply = self._live_episode.reset(reset_arguments)
-        if reply.status == ERROR:
+        if reply.status == ReplyStatus.ERROR:
             raise RefusedResetError(reset_arguments, reply.message)
         self._record_model = build_record_model(environment.wire_models.state)
         self._outcome_path = outcome_path

@@ -13,12 +13,13 @@ from enum import IntEnum
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from openenv_kit.environment import ERROR, Environment
+from openenv_kit.environment import Environment
 from openenv_kit.errors import ToolArgumentError, truncated_repr
+from openenv_kit.json_text import compact_json
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.serving import metrics
 from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.metrics import ErrorKind
-from openenv_kit.tool import compact_json
 from openenv_kit.unencodable_text import is_encodable
 
 PROTOCOL_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -176,7 +177,7 @@ async def _call_tool(
     return {
         "content": [{"type": "text", "text": text}],
         "structuredContent": json.loads(text),
-        "isError": reply["observation"]["status"] == ERROR,
+        "isError": reply["observation"]["status"] == ReplyStatus.ERROR,
         # Clients do not show `_meta` to models.
         "_meta": {key: reply[key] for key in RESULT_META_KEYS if key in reply},
     }

@@ -16,8 +16,8 @@ from openenv.core.env_server.types import WSErrorCode
 from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from openenv_kit.environment import ERROR, Reply
 from openenv_kit.errors import MAX_REPR_CHARACTERS
+from openenv_kit.reply import Reply, ReplyStatus
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving import logs, messages
 from openenv_kit.serving.episodes.ids import (
@@ -195,7 +195,7 @@ class PlayerConnection(EpisodeConnection):
         return self._access.episode_id
 
     async def reset(self, reset_arguments: JsonObject) -> JsonObject:
-        reply = Reply(ERROR, PLAYER_RESET_MESSAGE)
+        reply = Reply(ReplyStatus.ERROR, PLAYER_RESET_MESSAGE)
         return self._episodes.create_live_episode("ws").build_wire_reply(reply)
 
     async def step(self, action: JsonObject) -> JsonObject:
@@ -254,7 +254,7 @@ class TrainerConnection(EpisodeConnection):
         reply = await run_queued_reset(
             live_episode.environment, live_episode.reset, reset_arguments, requested_at_s
         )
-        if reply.status == ERROR:
+        if reply.status == ReplyStatus.ERROR:
             return live_episode.build_wire_reply(reply)
         live_episode.register_start(is_stored=False)
         self._stored_access = None
@@ -331,4 +331,4 @@ class TrainerConnection(EpisodeConnection):
             await asyncio.wait(ending_tasks, timeout=RELEASE_TIMEOUT_S)
 
     def _build_error_reply(self, error_text: str) -> JsonObject:
-        return self._live_episode.build_wire_reply(Reply(ERROR, error_text))
+        return self._live_episode.build_wire_reply(Reply(ReplyStatus.ERROR, error_text))
