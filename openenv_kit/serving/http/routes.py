@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.sealed_split import SEALED_SPLIT
-from openenv_kit.serving import messages, metrics
+from openenv_kit.serving import messages, metrics_export
 from openenv_kit.serving.episodes.ids import MAX_ID_LENGTH, EpisodeAccess, UnknownEpisodeError
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.http.access_control import SPACE_HOST_VARIABLE
@@ -164,7 +164,7 @@ def add_metrics_route(app: FastAPI, settings: Settings) -> None:
     @app.get("/metrics", include_in_schema=False)
     async def get_metrics() -> Response:
         """Return the metrics for Prometheus."""
-        page = metrics.render_metrics()
+        page = metrics_export.render_metrics()
         return Response(page.body, media_type=page.content_type)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import REGISTRY
 from pydantic.fields import FieldInfo
 from starlette.testclient import TestClient
 
@@ -16,7 +17,6 @@ from docs.generate.hook import filled
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.network_addresses import is_loopback
 from openenv_kit.sealed_split import SALT_VARIABLE
-from openenv_kit.serving import metrics
 from openenv_kit.serving.app import build_app, main
 from openenv_kit.serving.logs import JsonFormatter, WebSocketUrlFilter
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
@@ -207,7 +207,7 @@ def test_the_server_s_line_about_a_connection_is_dropped_for_its_query() -> None
 
 
 def count(name: str, **labels: str) -> float:
-    return metrics.REGISTRY.get_sample_value(name, labels) or 0.0
+    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 def test_the_figures_count_what_happened() -> None:
@@ -246,7 +246,7 @@ def test_the_dashboard_asks_only_for_figures_that_exist() -> None:
         for target in panel["targets"]
         for name in re.findall(r"openenv_kit_\w+", target["expr"])
     }
-    families = {family.name for family in metrics.REGISTRY.collect()}
+    families = {family.name for family in REGISTRY.collect()}
     known = {
         family + suffix
         for family in families
@@ -271,5 +271,5 @@ def test_the_manifests_name_only_settings_that_exist_and_run_restricted() -> Non
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert manifests["Service"]["spec"]["sessionAffinity"] == "ClientIP"
     (metric,) = manifests["HorizontalPodAutoscaler"]["spec"]["metrics"]
-    families = {family.name for family in metrics.REGISTRY.collect()}
+    families = {family.name for family in REGISTRY.collect()}
     assert metric["pods"]["metric"]["name"] in families
