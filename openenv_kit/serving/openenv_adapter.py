@@ -99,7 +99,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
 
     def num_tasks(self, split: str) -> int:
         """Return the number of tasks of a split."""
-        return _look_up_or_index_error(lambda: self._environment.splits.size(split))
+        return _look_up_or_raise_index_error(lambda: self._environment.splits.size(split))
 
     def list_tasks(self, split: str) -> list[dict[str, Any]]:
         """Return the first tasks of a split, at most `MAX_TASKS_PER_RANGE`."""
@@ -107,7 +107,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
 
     def get_task(self, split: str, index: int) -> dict[str, Any]:
         """Return one task of a split."""
-        return _look_up_or_index_error(
+        return _look_up_or_raise_index_error(
             lambda: self._environment.splits.task(split, index).as_dict()
         )
 
@@ -151,7 +151,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
         return self._environment.wire_models.observation(**fields)
 
 
-def _look_up_or_index_error(look_up: Callable[[], T]) -> T:
+def _look_up_or_raise_index_error(look_up: Callable[[], T]) -> T:
     """Return what `look_up` returns.
 
     Raises:

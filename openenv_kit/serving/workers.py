@@ -135,7 +135,7 @@ def forward_sigterm(supervisor: Multiprocess) -> None:
     The supervisor itself polls for signals twice a second, and only until the first one.
     """
 
-    def handle(number: int, _: FrameType | None) -> None:
+    def handle_sigterm(number: int, _: FrameType | None) -> None:
         if not supervisor.should_exit.is_set():
             supervisor.should_exit.set()  # wakes up the supervisor, which stops the workers
             return
@@ -143,7 +143,7 @@ def forward_sigterm(supervisor: Multiprocess) -> None:
             if process.pid is not None and process.exitcode is None:
                 os.kill(process.pid, number)
 
-    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGTERM, handle_sigterm)
 
 
 def raise_open_file_limit() -> None:

@@ -35,7 +35,7 @@ from openenv_kit.serving.websocket.sessions import WebSocketSession
 logger = logging.getLogger("openenv_kit.ws")
 
 
-class StepFunction(Protocol):
+class ImmediateStep(Protocol):
     """Executes one step synchronously and returns the reply in the framework's form."""
 
     def __call__(self, action: JsonObject, /) -> JsonObject: ...
@@ -48,7 +48,7 @@ class EpisodeConnection(ConnectionHandler):
         episodes: episodes of the environment.
     """
 
-    immediate_step: StepFunction | None = None
+    immediate_step: ImmediateStep | None = None
     """Executes a step that does not have to wait for anything; None if every step may wait."""
 
     def __init__(self, episodes: EpisodeService) -> None:
@@ -81,7 +81,7 @@ class EpisodeConnection(ConnectionHandler):
             case MessageType.MCP:
                 environment = self._episodes.environment
                 dispatcher = dispatch.create_dispatcher(environment, self.step, self.get_state)
-                response = await dispatch.answer_rpc_message(data, dispatcher)
+                response = await dispatch.handle_rpc_message(data, dispatcher)
                 return messages.format_message("mcp", response.body)
         raise ConnectionEnd
 
