@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
@@ -24,14 +23,15 @@ from openenv_kit.environment import (
     get_environment,
 )
 from openenv_kit.errors import UnknownNameError
-from openenv_kit.recordings.format import RunRecorder, read_runs
+from openenv_kit.recordings.format import read_runs
 from openenv_kit.recordings.replay import iter_replayed_steps
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply, run_policy
+from openenv_kit.rollouts.run_policy import iter_policy_steps, run_policy
 from openenv_kit.trainers.trl import environment_class
 from openenv_kit.trust.exploits import ExploitRunner
-from project.test_architecture import members
 from research.scripted_endpoint import ScriptedEndpoint
+from support.environment_members import members
 from support.live_server import ROOT, served
+from support.recorded_runs import record_runs
 from support.server_requests import rpc
 
 pytestmark = pytest.mark.slow
@@ -144,18 +144,8 @@ def test_the_model_player_plays_it_through_a_chat_endpoint(url: str, tmp_path: P
 
 
 def test_a_recording_of_it_replays(pipe: Environment, tmp_path: Path) -> None:
-    session, stream = pipe.create_session(), io.StringIO()
-    opening = session.reset(**TASK)
-    recorder = RunRecorder(
-        stream, "reference", TASK, observation_from_reply(opening), environment=pipe
-    )
-    score = 0.0
-    for action, reply in iter_policy_steps(session, pipe.policies["reference"], opening):
-        recorder.record_step(action, observation_from_reply(reply))
-        score = reply.reward or 0.0
-    recorder.record_end(score)
     file = tmp_path / "run.jsonl"
-    file.write_text(stream.getvalue())
+    record_runs(file, "reference", [TASK], pipe)
     (run,) = read_runs(file)
     assert all(same for _, _, same in iter_replayed_steps(run, pipe))
     ran = CliRunner().invoke(app, ["replay", str(file), "--environment", NAME])

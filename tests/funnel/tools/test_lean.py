@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from guarantees.test_non_interference import CONFIGS, other_labels
 from metric_tracker_rl import MetricTrackerRlEnv
 from metric_tracker_rl.analysis_tools import LEAN_TOOLS, TOOLS
 from metric_tracker_rl.analysis_tools.lean import MAX_CANDIDATES_PER_REPLY, list_flagged_series
@@ -36,6 +35,7 @@ from openenv_kit.trainers.trl import environment_class
 from research.tokens import count_tokens
 from research.transcript import build_transcript
 from support.funnel_episodes import analyse, perfect_report, running_episode, small_sample, started
+from support.label_changes import CONFIGS, other_labels
 from support.server_requests import rpc
 
 NAMES = ["overview", "scan", "day", "hours", "calendar", "submit"]

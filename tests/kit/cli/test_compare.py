@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
-from openenv_kit.recordings.format import RecordedRun, RunRecorder
+from openenv_kit.recordings.format import RecordedRun
 from openenv_kit.results.comparison_page import compare_players, write_comparison_page
 from openenv_kit.results.scored_episodes import (
     NAMED_TASKS,
@@ -25,24 +25,10 @@ from openenv_kit.results.scored_episodes import (
     select_split,
 )
 from openenv_kit.results.statistics import bootstrap_interval, summarize_player
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply
+from support.recorded_runs import record_split
 
 FUNNEL = get_environment("metric_tracker_rl")
 EPISODES = 100
-
-
-def record(path: Path, policy: str, episodes: Sequence[int]) -> None:
-    """Play a policy on the validation split and record it, under its name or scripted:NAME."""
-    played = FUNNEL.policies[policy.removeprefix("scripted:")]
-    with path.open("w", encoding="utf-8") as stream:
-        for index in episodes:
-            reset = {"split": "validation", "index": index}
-            session = FUNNEL.create_session()
-            opening = session.reset(**reset)
-            recorder = RunRecorder(stream, policy, reset, observation_from_reply(opening), FUNNEL)
-            for action, answer in iter_policy_steps(session, played, opening):
-                recorder.record_step(action, observation_from_reply(answer))
-            recorder.record_end(answer.reward or 0.0, observation_from_reply(answer))
 
 
 def run(*arguments: str | Path) -> Result:
@@ -65,7 +51,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("recordings")
     paths = [folder / "median_filter.jsonl", folder / "upstream_first.jsonl"]
     for path in paths:
-        record(path, path.stem, range(EPISODES))
+        record_split(path, path.stem, range(EPISODES))
     return paths
 
 
@@ -198,7 +184,7 @@ def test_results_and_recordings_are_read_and_renamed(tmp_path: Path) -> None:
     one = written(tmp_path / "one.json", results())
     (tmp_path / "folder").mkdir()
     for index in (0, 1):
-        record(tmp_path / "folder" / f"{index}.jsonl", "null", [index])
+        record_split(tmp_path / "folder" / f"{index}.jsonl", "null", [index])
     found = read_player_results([("", one), ("mine", one), ("", tmp_path / "folder")], FUNNEL)
     assert [each.name for each in found] == ["some model", "mine", "null"]
     (graded, failed) = found[0].rollouts

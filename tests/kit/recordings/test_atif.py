@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from kit.cli.test_compare import FUNNEL, record
+from metric_tracker_rl.environment import ENVIRONMENT as FUNNEL
 from openenv_kit.cli import app
 from openenv_kit.recordings.atif import build_atif_trajectory, unique_run_names
 from openenv_kit.recordings.format import RecordedRun, read_runs
+from support.recorded_runs import record_split
 
 FIELDS = {
     "": {"schema_version", "session_id", "agent", "steps", "notes", "final_metrics", "extra"},
@@ -28,7 +29,7 @@ FIELDS = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RecordedRun:
     path = tmp_path_factory.mktemp("atif") / "run.jsonl"
-    record(path, "scripted:upstream_first", [3])
+    record_split(path, "upstream_first", [3], player_name="scripted:upstream_first")
     (found,) = read_runs(path)
     return found
 
@@ -84,7 +85,7 @@ def test_a_run_that_plays_otherwise_is_refused(run: RecordedRun) -> None:
 
 
 def test_the_command_writes_a_file_for_each_run(tmp_path: Path) -> None:
-    record(tmp_path / "runs.jsonl", "scripted:null", [3, 4, 3])
+    record_split(tmp_path / "runs.jsonl", "null", [3, 4, 3], player_name="scripted:null")
     asked = [tmp_path / "runs.jsonl", "--out", tmp_path / "out", "--environment", FUNNEL.name]
     done = CliRunner().invoke(app, ["atif", *map(str, asked)])
     assert done.exit_code == 0, done.output

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from kit.cli.test_compare import FUNNEL, record
+from metric_tracker_rl.environment import ENVIRONMENT as FUNNEL
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import read_runs
@@ -31,6 +31,7 @@ from openenv_kit.results.submissions import (
     write_submission,
 )
 from openenv_kit.sealed_split import SALT_VARIABLE
+from support.recorded_runs import record_split
 
 SHIPPED = Path(__file__).parents[3] / "submissions"
 Events = list[dict[str, Any]]
@@ -48,7 +49,9 @@ def run(*arguments: str | Path) -> Result:
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A submission of a scripted policy, three tasks of the validation split."""
     folder = tmp_path_factory.mktemp("submissions")
-    record(folder / "runs.jsonl", "scripted:upstream_first", range(2, 5))
+    record_split(
+        folder / "runs.jsonl", "upstream_first", range(2, 5), player_name="scripted:upstream_first"
+    )
     done = run("submit", folder / "runs.jsonl", "--out", folder / "mine", "--by", "us")
     assert done.exit_code == 0, done.output
     assert "3 runs of scripted:upstream_first on validation, tasks 2 to 4, 1 of each" in done.output
@@ -417,7 +420,7 @@ def test_only_runs_of_one_kind_are_packed(packed: Path, tmp_path: Path) -> None:
     assert card_of_runs(runs, FUNNEL, **fields).count == 3
     with pytest.raises(ValueError, match="Task validation-3 has 0 runs and others have 1"):
         card_of_runs([runs[0], runs[2]], FUNNEL, **fields)
-    record(tmp_path / "other.jsonl", "null", [5])
+    record_split(tmp_path / "other.jsonl", "null", [5])
     (other_run,) = read_runs(tmp_path / "other.jsonl")
     with pytest.raises(ValueError, match="not of one player: 'scripted:upstream_first' and 'null'"):
         card_of_runs([*runs, other_run], FUNNEL, **fields)

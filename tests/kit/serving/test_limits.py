@@ -17,14 +17,6 @@ import pytest
 from pipe_leak import PipeLeak, PipeSession
 from starlette.testclient import TestClient
 
-from kit.serving.http.test_limited_protocols import (
-    PATIENCE_S,
-    Server,
-    is_closed,
-    running,
-    say,
-    shake_hands,
-)
 from openenv_kit.environment import get_environment
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes import live_episode
@@ -40,6 +32,14 @@ from openenv_kit.serving.store.interface import (
     open_store,
 )
 from support.blocking_store import sqlite_store
+from support.raw_connections import (
+    PATIENCE_S,
+    Server,
+    is_closed,
+    running,
+    say,
+    shake_hands,
+)
 
 LONG = "x" * 65
 MIB = 1 << 20

@@ -21,13 +21,13 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from websockets.sync.client import connect
 
-from kit.serving.http.test_limited_protocols import Server, read_all, running
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.http.environment_mounts import resolve_mounted_environments
 from openenv_kit.serving.settings import Settings, load_settings
 from support.live_server import free_port
+from support.raw_connections import Server, read_all, running
 from support.server_requests import ask
 
 ROOT = Path(__file__).resolve().parents[4]
