@@ -10,7 +10,6 @@ from firewatch_env.evidence.meters import read_all
 from firewatch_env.messages import situation
 from openenv_kit.bitstream import BitStream
 
-
 NAMES = {
     "web-gateway", "storefront-api", "edge-mesh", "checkout-api", "service-mesh", "order-api",
     "order-db", "inventory-api",
