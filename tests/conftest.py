@@ -147,6 +147,15 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def raw_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start a server process that tests reach over bare sockets."""
+    from support.raw_connections import running
+
+    with running(tmp_path_factory.mktemp("plain")) as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that waits for a request or a reader for one second."""

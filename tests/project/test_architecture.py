@@ -20,8 +20,8 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.environment import Environment, find_environment_entry_points, get_environment
 from openenv_kit.rollouts.run_policy import observation_from_reply
 from support.environment_members import members
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     *("openenv_kit", "metric_tracker_rl", "drilldown_env", "firewatch_env", "server"),
     *("benchmarks", "research"),

@@ -12,10 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-from typer.testing import CliRunner
 from websockets.sync.client import connect
 
-from openenv_kit.cli import app
 from openenv_kit.environment import (
     DEFAULT_ENVIRONMENT,
     Environment,
@@ -29,8 +27,10 @@ from openenv_kit.rollouts.run_policy import iter_policy_steps, run_policy
 from openenv_kit.trainers.trl import environment_class
 from openenv_kit.trust.exploits import ExploitRunner
 from research.scripted_endpoint import ScriptedEndpoint
+from support.command_line import run_cli
 from support.environment_members import members
-from support.live_server import ROOT, served
+from support.live_server import served
+from support.paths import ROOT
 from support.recorded_runs import record_runs
 from support.server_requests import rpc
 
@@ -148,13 +148,13 @@ def test_a_recording_of_it_replays(pipe: Environment, tmp_path: Path) -> None:
     record_runs(file, "reference", [TASK], pipe)
     (run,) = read_runs(file)
     assert all(same for _, _, same in iter_replayed_steps(run, pipe))
-    ran = CliRunner().invoke(app, ["replay", str(file), "--environment", NAME])
+    ran = run_cli("replay", str(file), "--environment", NAME)
     assert ran.exit_code == 0, ran.output
 
 
 def test_the_audit_plays_it(pipe: Environment) -> None:
     assert ExploitRunner(pipe).run_policy(pipe.policies["reference"], TASK).score == 1.0
-    ran = CliRunner().invoke(app, ["audit", "--environment", NAME, "--episodes", "20"])
+    ran = run_cli("audit", "--environment", NAME, "--episodes", "20")
     assert ran.exit_code == 0, ran.output
     assert "reference" in ran.output
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from support.forked_python import Program
-from support.live_server import ROOT, await_health, free_port, start_server
+from support.live_server import await_health, free_port, start_server
+from support.paths import ROOT
 
 PATIENCE_S = 60.0
 """Longest wait for what must happen at some time; no test depends on how soon."""

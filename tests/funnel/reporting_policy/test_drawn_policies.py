@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from metric_tracker_rl.engine.certification.certificate import certify_one, iter_configurations
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
@@ -40,7 +39,6 @@ from metric_tracker_rl.engine.reporting_policy.labels import compute_labels, for
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.cli import app
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import full_observation_from_reply
 from openenv_kit.recordings.format import RecordingError, read_runs
@@ -48,6 +46,7 @@ from openenv_kit.recordings.replay import check_replay
 from openenv_kit.results.scored_episodes import ScoredEpisode
 from openenv_kit.trainers.openenv_harness import collect_episodes
 from openenv_kit.trainers.tool_episode import ToolEpisode
+from support.command_line import run_cli
 from support.funnel_episodes import analyse, running_episode, started
 from support.label_changes import CONFIGS, actions_on, frames_of, other_labels
 from support.recorded_runs import record_runs
@@ -357,7 +356,7 @@ def test_a_reference_that_keeps_to_the_usual_policy_is_not_certified(
 def test_the_command_certifies_them() -> None:
     def run(*arguments: str) -> Any:
         command = ["certify", "--seeds", "1", "--difficulty", "easy", "--workers", "1"]
-        return CliRunner().invoke(app, [*command, *arguments])
+        return run_cli(*command, *arguments)
 
     assert "Unknown --reset 'polcy'. Did you mean 'policy'" in plain(run("--reset", "polcy=varied"))
     assert "Did you mean 'varied'" in plain(run("--reset", "policy=varid"))

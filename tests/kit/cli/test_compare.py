@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import RecordedRun
 from openenv_kit.results.comparison_page import compare_players, write_comparison_page
@@ -25,14 +23,11 @@ from openenv_kit.results.scored_episodes import (
     select_split,
 )
 from openenv_kit.results.statistics import bootstrap_interval, summarize_player
+from support.command_line import run_cli
 from support.recorded_runs import record_split
 
 FUNNEL = get_environment("metric_tracker_rl")
 EPISODES = 100
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, ["compare", *map(str, arguments)])
 
 
 def play(score: float | None, **others: Any) -> ScoredEpisode:
@@ -70,7 +65,9 @@ def test_the_figures_are_those_of_a_second_computation(
     recordings: list[Path], tmp_path: Path
 ) -> None:
     out, page = tmp_path / "figures.json", tmp_path / "page.html"
-    done = run(*recordings, "--environment", FUNNEL.name, "--out", out, "--page", page)
+    done = run_cli(
+        "compare", *recordings, "--environment", FUNNEL.name, "--out", out, "--page", page
+    )
     assert done.exit_code == 0, done.output
     figures = json.loads(out.read_text())
     scores = [scores_of(path) for path in recordings]
@@ -206,7 +203,7 @@ def test_other_versions_and_environments_are_refused_by_name(
 ) -> None:
     right = written(tmp_path / "right.json", results())
     wrong = written(tmp_path / "wrong.json", results(player="other", **others))
-    done = run(right, wrong, "--environment", FUNNEL.name)
+    done = run_cli("compare", right, wrong, "--environment", FUNNEL.name)
     assert done.exit_code == 2
     said = " ".join(done.output.replace("│", " ").split())
     assert expected in said
@@ -253,7 +250,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str, expected: 
 
 
 def test_a_path_that_does_not_exist_is_named() -> None:
-    done = run("no/such.json")
+    done = run_cli("compare", "no/such.json")
     assert done.exit_code == 2
     assert "no/such.json" in done.output
 

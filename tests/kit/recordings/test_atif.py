@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from metric_tracker_rl.environment import ENVIRONMENT as FUNNEL
-from openenv_kit.cli import app
 from openenv_kit.recordings.atif import build_atif_trajectory, unique_run_names
 from openenv_kit.recordings.format import RecordedRun, read_runs
+from support.command_line import run_cli
 from support.recorded_runs import record_split
 
 FIELDS = {
@@ -87,7 +86,7 @@ def test_a_run_that_plays_otherwise_is_refused(run: RecordedRun) -> None:
 def test_the_command_writes_a_file_for_each_run(tmp_path: Path) -> None:
     record_split(tmp_path / "runs.jsonl", "null", [3, 4, 3], player_name="scripted:null")
     asked = [tmp_path / "runs.jsonl", "--out", tmp_path / "out", "--environment", FUNNEL.name]
-    done = CliRunner().invoke(app, ["atif", *map(str, asked)])
+    done = run_cli("atif", *asked)
     assert done.exit_code == 0, done.output
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert files == ["validation-3-e1.json", "validation-3.json", "validation-4.json"]

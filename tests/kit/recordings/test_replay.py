@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
-from openenv_kit.cli import app
 from openenv_kit.recordings.format import (
     RecordingError,
     compute_reply_digest,
@@ -21,6 +19,7 @@ from openenv_kit.recordings.format import (
 )
 from openenv_kit.recordings.replay import check_replay, iter_replayed_steps
 from openenv_kit.results.scored_episodes import episode_of_run
+from support.command_line import run_cli
 from support.recorded_runs import record_runs
 
 SHORT = {"feedback": "score"}
@@ -62,13 +61,13 @@ def test_a_run_that_does_not_tell_its_version_is_not_replayed(recorded: Path, na
 def test_replay_takes_a_folder_for_its_recordings(tmp_path: Path, recorded: Path) -> None:
     folder = tmp_path / "runs"
     folder.mkdir()
-    empty = CliRunner().invoke(app, ["replay", str(folder)])
+    empty = run_cli("replay", str(folder))
     assert empty.exit_code == 2
     assert "*.jsonl" in empty.output
     (folder / "one.jsonl").write_bytes(recorded.read_bytes())
     (folder / "two.jsonl.gz").write_bytes(gzip.compress(recorded.read_bytes()))
     (folder / "notes.txt").write_text("no recording")
-    done = CliRunner().invoke(app, ["replay", str(folder)])
+    done = run_cli("replay", str(folder))
     assert done.exit_code == 0, done.output
     assert "2 runs, 0 that differ from their recording." in done.output
 

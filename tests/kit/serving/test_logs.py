@@ -18,12 +18,20 @@ from openenv_kit.environment import get_environment
 from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes import running_episodes
-from openenv_kit.serving.logs import JsonFormatter
+from openenv_kit.serving.logs import JsonFormatter, WebSocketUrlFilter
 from openenv_kit.serving.periodic_tasks import end_expired_and_update_metrics
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.websocket.openenv_protocol import CLIENT_KIND_HEADER, DEBUGGER_CLIENT
 from support.raw_connections import Server, frame, running, shake_hands
 from support.server_requests import ask, rpc
+from support.websocket_session import Conversation, talking
+
+
+@pytest.fixture
+def talk(server_url: str) -> Iterator[Conversation]:
+    with talking(server_url) as session:
+        yield session
+
 
 LIST = {"analysis_method": "list_dates"}
 EASY = {"task_id": "easy_single_spike"}
@@ -297,3 +305,44 @@ def noise_of(server: Server) -> list[str]:
         for line in written
         if not line.startswith("{") or json.loads(line)["level"] in ("error", "critical")
     ]
+
+
+def test_a_log_line_is_json_and_holds_neither_message_nor_token(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = build_app(Settings(episode_store="memory", token="a-very-secret-token"))
+    headers = {"authorization": "Bearer a-very-secret-token", "x-request-id": "mine-1"}
+    with caplog.at_level(logging.INFO), TestClient(app) as client:
+        episode_id = client.post("/reset", json={}, headers=headers).json()["episode_id"]
+        body = {"episode_id": episode_id, "action": {"analysis_method": "list_dates"}}
+        answer = client.post("/step?token=a-very-secret-token", json=body, headers=headers)
+        assert answer.headers["x-request-id"] == "mine-1"
+    lines = [
+        json.loads(JsonFormatter().format(record))
+        for record in caplog.records
+        if record.name.startswith("openenv_kit")
+    ]
+    requests = [line for line in lines if line["message"] == "request"]
+    assert [line["path"] for line in requests] == ["/reset", "/step"]
+    assert {line["request_id"] for line in requests} == {"mine-1"}
+    assert {line["episode_id"] for line in requests} == {episode_id}
+    assert "secret" not in json.dumps(lines)
+    assert "list_dates" not in json.dumps(lines)
+
+
+def test_the_server_s_line_about_a_connection_is_dropped_for_its_query() -> None:
+    line = logging.LogRecord("uvicorn.error", 20, "", 0, '%s - "WebSocket %s" [accepted]', (), None)
+    other = logging.LogRecord("uvicorn.error", 20, "", 0, "Started", (), None)
+    assert [WebSocketUrlFilter().filter(each) for each in (line, other)] == [False, True]
+
+
+def test_the_log_of_the_server_tells_no_label_and_no_seed(
+    talk: Conversation, server_log: Path
+) -> None:
+    talk.send("reset", {"seed": 616161616161})
+    talk.analyse("rows_for_date", date="nonsense")
+    talk.step(classifications=[{"date": "x"}])
+    log = server_log.read_text()
+    assert "616161616161" not in log
+    assert "Traceback" not in log
+    assert "app_open" not in log

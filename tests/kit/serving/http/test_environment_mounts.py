@@ -19,7 +19,7 @@ from openenv_kit.serving.http.environment_mounts import (
     resolve_mounted_environments,
 )
 from openenv_kit.serving.settings import Settings, load_settings
-from support.live_server import ROOT
+from support.paths import ROOT
 from support.server_requests import ask
 
 FUNNEL, FIREWATCH, PIPE = "metric_tracker_rl", "firewatch", "pipe_leak"

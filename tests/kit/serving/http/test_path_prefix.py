@@ -27,10 +27,10 @@ from openenv_kit.serving.app import build_app
 from openenv_kit.serving.http.environment_mounts import resolve_mounted_environments
 from openenv_kit.serving.settings import Settings, load_settings
 from support.live_server import free_port
+from support.paths import ROOT
 from support.raw_connections import Server, read_all, running
 from support.server_requests import ask
 
-ROOT = Path(__file__).resolve().parents[4]
 FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
 PREFIX = "/lab/env"
 TOKEN = "a-token-long-enough"
