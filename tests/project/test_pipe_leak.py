@@ -32,7 +32,7 @@ from support.environment_members import members
 from support.live_server import served
 from support.paths import ROOT
 from support.recorded_runs import record_runs
-from support.server_requests import rpc
+from support.server_requests import call_mcp
 
 pytestmark = pytest.mark.slow
 
@@ -115,7 +115,7 @@ def test_http_plays_it_and_a_wrong_argument_is_told(url: str, pipe: Environment)
 
 def test_mcp_lists_its_tools_and_plays_it(url: str) -> None:
     with httpx.Client(base_url=url) as client:
-        ask = partial(rpc, client)
+        ask = partial(call_mcp, client)
         opened = ask("initialize", protocolVersion="2025-06-18")
         client.headers["mcp-session-id"] = opened.headers["mcp-session-id"]
         assert "water main" in opened.json()["result"]["instructions"]

@@ -37,7 +37,7 @@ from research.tokens import count_tokens
 from research.transcript import build_transcript
 from support.funnel_episodes import analyse, perfect_report, running_episode, small_sample, started
 from support.label_changes import CONFIGS, other_labels
-from support.server_requests import rpc
+from support.server_requests import call_mcp
 
 
 def flagged(of: FunnelEpisode) -> list[ReportRow]:
@@ -366,7 +366,7 @@ def test_inference_takes_arguments_of_the_reset() -> None:
 def test_http_and_mcp_play_the_episode_that_a_trainer_reset(client: TestClient) -> None:
     reset = client.post("/reset", json={"task_id": "hard_mixed_multi", **LEAN}).json()
     assert [each["name"] for each in reset["observation"]["available_methods"]] == NAMES
-    ask = partial(rpc, client, path=f"/mcp?player_id={reset['player_id']}")
+    ask = partial(call_mcp, client, path=f"/mcp?player_id={reset['player_id']}")
     opened = ask("initialize", protocolVersion="2025-06-18")
     assert opened.json()["result"]["instructions"] == LEAN_SYSTEM_PROMPT
     headers = {"mcp-session-id": opened.headers["mcp-session-id"]}

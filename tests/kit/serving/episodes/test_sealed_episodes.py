@@ -34,7 +34,7 @@ from openenv_kit.trust.attestation import (
     verify_attestation,
 )
 from support.live_server import served
-from support.server_requests import ask
+from support.server_requests import send_message
 
 SALT = "one salt for tests, of forty characters."
 TRAINER = "the trainer's token, long enough"
@@ -113,17 +113,17 @@ def test_sealed_plays_setting_allows_so_many_starts(tmp_path: Path) -> None:
 
 def test_plays_are_counted_over_all_transports(client: TestClient) -> None:
     with client.websocket_connect("/ws") as socket:
-        opened = ask(socket, "reset", TASK)
+        opened = send_message(socket, "reset", TASK)
         names = opened["observation"]["metadata"]
-        ask(socket, "step", {"analysis_method": "list_dates"})
+        send_message(socket, "step", {"analysis_method": "list_dates"})
     resumed = reset(client)
     assert resumed["episode_id"] == names["episode_id"]
     assert step(client, resumed, {})["done"]
     with client.websocket_connect("/ws") as socket:
-        refused = ask(socket, "reset", TASK)
+        refused = send_message(socket, "reset", TASK)
         assert refused["observation"]["status"] == "error"
         # The connection still plays other tasks.
-        assert ask(socket, "reset", {"split": "test"})["observation"]["status"] == "ready"
+        assert send_message(socket, "reset", {"split": "test"})["observation"]["status"] == "ready"
 
 
 def test_plays_stay_counted_after_a_restart(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_sealed_reset_without_a_persistent_store_is_rejected(store: str) -> None
         assert refused["observation"]["status"] == "error"
         assert "OPENENV_KIT_EPISODE_STORE" in message(refused)
         with client.websocket_connect("/ws") as socket:
-            assert ask(socket, "reset", TASK)["observation"]["status"] == "error"
+            assert send_message(socket, "reset", TASK)["observation"]["status"] == "error"
 
 
 def test_sealed_reset_beyond_the_offered_tasks_is_rejected(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from openenv_kit.serving.episodes.ids import (
 from openenv_kit.serving.episodes.live_episode import LiveEpisode
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.settings import Settings
-from support.server_requests import ask, rpc
+from support.server_requests import call_mcp, send_message
 
 LIST = {"analysis_method": "list_dates"}
 
@@ -140,12 +140,14 @@ def test_episode_of_another_version_says_what_to_do_on_every_transport(
         texts = [answer.json()["detail"]]
         session = {"mcp-session-id": made["player_id"]}
         texts.append(
-            rpc(client, "tools/call", session, name="list_dates").json()["error"]["message"]
+            call_mcp(client, "tools/call", session, name="list_dates").json()["error"]["message"]
         )
         with client.websocket_connect("/ws") as socket:
-            resumed = ask(socket, "reset", {"episode_id": made["episode_id"], "resume": True})
+            resumed = send_message(
+                socket, "reset", {"episode_id": made["episode_id"], "resume": True}
+            )
             texts.append(resumed["observation"]["message"])
-            assert ask(socket, "reset", {})["observation"]["status"] == "ready"
+            assert send_message(socket, "reset", {})["observation"]["status"] == "ready"
     for text in texts:
         assert "other versions: generator" in text
         assert "rolled back" in text
