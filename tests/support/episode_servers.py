@@ -14,6 +14,13 @@ from support.playable_environments import Call, Game
 from support.server_requests import call_mcp, send_message
 
 TOKENS = {role: f"the {role}'s token, long enough" for role in ("trainer", "player")}
+TOKEN_SETTINGS = {"token": TOKENS["trainer"], "player_token": TOKENS["player"]}
+"""Settings of a server that asks for the tokens of both roles."""
+
+
+def token_header(role: str) -> dict[str, str]:
+    """Return the header that shows the token of a role."""
+    return {"authorization": f"Bearer {TOKENS[role]}"}
 
 
 def build_game_app(game: Game, **settings: Any) -> FastAPI:
@@ -23,7 +30,7 @@ def build_game_app(game: Game, **settings: Any) -> FastAPI:
 
 def client_with_token(app: Any, role: str) -> TestClient:
     """Return a client that sends the token of a role."""
-    return TestClient(app, headers={"authorization": f"Bearer {TOKENS[role]}"})
+    return TestClient(app, headers=token_header(role))
 
 
 def start_episode(client: TestClient, game: Game) -> dict[str, Any]:

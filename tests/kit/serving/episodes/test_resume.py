@@ -11,15 +11,23 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from openenv_kit.serving.episodes.ids import SERVER_EPISODE_ID_PATTERN, new_episode_id
+from openenv_kit.serving.episodes.ids import EpisodeAccess, EpisodeClosedError
+from openenv_kit.serving.episodes.live_episode import LiveEpisode
+from openenv_kit.serving.episodes.service import EpisodeService
+from openenv_kit.serving.settings import Settings
 from support.episode_servers import (
-    await_stored_episode,
     build_game_app,
     close_websocket,
     resume_episode,
 )
 from support.playable_environments import Game, only_the_first
 from support.server_requests import read_episode, send_message
+
+LIST = {"analysis_method": "list_dates"}
+
+
+def episodes_at(path: Path, **more: Any) -> EpisodeService:
+    return EpisodeService(Settings(episode_store=str(path), **more))
 
 
 @pytest.mark.parametrize("ending", ["close", "drop"])
@@ -130,19 +138,6 @@ def test_http_steps_and_a_resumed_connection_are_one_timeline(
         assert send_message(socket, "step", game.final.action)["done"] is True
 
 
-def test_an_episode_started_over_is_lost_to_the_connection_that_played_it(
-    game: Game,
-    workers: list[TestClient],
-) -> None:
-    with workers[0].websocket_connect("/ws") as socket:
-        send_message(socket, "reset", {**game.opening, "episode_id": "mine"})
-        send_message(socket, "step", game.look.action)
-        workers[1].post("/reset", json={**game.opening, "episode_id": "mine"})
-        assert "started over" in send_message(socket, "step", game.final.action)["message"]
-    found = read_episode(workers[0], "mine")
-    assert (found["step_count"], found["timeline"]) == (0, 2)
-
-
 def test_two_connections_that_choose_one_name_play_one_episode(
     game: Game,
     workers: list[TestClient],
@@ -162,82 +157,6 @@ def test_two_connections_that_choose_one_name_play_one_episode(
         assert "started over" in send_message(second, "state")["message"]
         assert send_message(third, "state")["step_count"] == 0
     assert read_episode(workers[1], "mine")["timeline"] == 3
-
-
-@pytest.mark.slow
-def test_an_episode_closed_and_started_over_is_played_on_every_worker(
-    game: Game,
-    workers: list[TestClient],
-) -> None:
-    named = {**game.opening, "episode_id": "mine"}
-    player = workers[0].post("/reset", json=named).json()["player_id"]
-    workers[0].delete("/mcp", headers={"mcp-session-id": player})
-    assert read_episode(workers[1], "mine")["status"] == "closed"
-    workers[0].post("/reset", json=named)
-    answer = workers[1].post("/step", json={"episode_id": "mine", "action": game.look.action})
-    assert answer.json()["observation"]["status"] == game.looked
-
-
-def test_a_player_who_is_seated_does_not_play_the_next_timeline(
-    game: Game,
-    workers: list[TestClient],
-) -> None:
-    named = {**game.opening, "episode_id": "mine"}
-    player = workers[0].post("/reset", json=named).json()["player_id"]
-    with workers[0].websocket_connect(f"/ws?session_id={player}") as socket:
-        send_message(socket, "step", game.look.action)
-        workers[1].post("/reset", json=named)
-        assert player in send_message(socket, "step", game.final.action)["message"]
-        assert socket.receive()["code"] == 4408
-    assert read_episode(workers[0], "mine")["step_count"] == 0
-
-
-def test_a_connection_may_start_its_own_episode_over(game: Game, workers: list[TestClient]) -> None:
-    named = {**game.opening, "episode_id": "mine"}
-    with workers[0].websocket_connect("/ws") as socket:
-        for timeline in (1, 2):
-            send_message(socket, "reset", named)
-            assert (
-                send_message(socket, "step", game.look.action)["observation"]["status"]
-                == game.looked
-            )
-            found = read_episode(workers[1], "mine")
-            assert (found["step_count"], found["timeline"]) == (1, timeline)
-
-
-def test_a_name_of_the_servers_own_cannot_be_chosen_while_it_may_be_played(
-    game: Game,
-    workers: list[TestClient],
-) -> None:
-    with workers[0].websocket_connect("/ws") as socket:
-        episode_id = send_message(socket, "reset", game.opening)["metadata"]["episode_id"]
-        send_message(socket, "step", game.look.action)
-        body = {**game.opening, "episode_id": episode_id}
-        for worker in workers:
-            answer = worker.post("/reset", json=body).json()
-            assert answer["episode_id"] is None
-            assert "gives out itself" in answer["observation"]["message"]
-        with workers[1].websocket_connect("/ws") as other:
-            assert send_message(other, "reset", body)["observation"]["status"] == "error"
-        assert send_message(socket, "state")["step_count"] == 1
-    await_stored_episode(workers[1], episode_id)  # it is stored once its connection is gone
-    assert read_episode(workers[1], episode_id)["step_count"] == 1
-    assert workers[1].post("/reset", json=body).json()["episode_id"] == episode_id
-    assert read_episode(workers[0], episode_id)["timeline"] == 2
-
-
-def test_ids_of_the_server_are_uuids_that_no_client_would_make() -> None:
-    import uuid
-
-    made = {new_episode_id() for _ in range(200)}
-    assert len(made) == 200
-    for each in made:
-        assert SERVER_EPISODE_ID_PATTERN.fullmatch(each)
-        assert str(uuid.UUID(each)) == each
-        assert uuid.UUID(each).variant == uuid.RFC_4122
-    assert not any(
-        SERVER_EPISODE_ID_PATTERN.fullmatch(str(make())) for make in (uuid.uuid1, uuid.uuid4)
-    )
 
 
 def test_a_resumed_episode_has_room_for_as_much_as_any_stored_one(
@@ -307,3 +226,45 @@ def test_a_sealed_episode_is_graded_once(
     found = read_episode(workers[0], episode_id)
     assert found["reward_breakdown"] == scores[0]
     assert "submission_issues" not in json.dumps(found)
+
+
+async def test_a_dropped_session_never_replaces_an_episode_that_is_stored(
+    tmp_path: Path,
+) -> None:
+    episodes = episodes_at(tmp_path / "s.db")
+    play = LiveEpisode()
+    play.reset({"seed": 1, "episode_id": "shared"})
+    assert await episodes.store_disconnected_episode(play)
+    await episodes.step(EpisodeAccess("shared"), LIST)
+    assert not await episodes.store_disconnected_episode(play)
+    play.step(LIST)
+    play.step(LIST)
+    assert not await episodes.store_disconnected_episode(play)
+    assert (await episodes.get_trainer_record("shared")).step_count == 1
+    await episodes.close()
+
+
+def test_a_play_whose_record_grew_too_long_cannot_be_resumed() -> None:
+    play = LiveEpisode(max_record_bytes=100)
+    play.reset({"seed": 1})
+    play.step(LIST)
+    assert play.is_resumable
+    play.step({"analysis_method": "x" * 200})
+    assert not play.is_resumable
+    assert play.actions == []
+    play.reset({"seed": 1})
+    assert play.is_resumable
+
+
+async def test_resume_of_a_closed_episode_is_rejected_and_leaves_its_handle_valid(
+    tmp_path: Path,
+) -> None:
+    episodes = episodes_at(tmp_path / "s.db")
+    started = await episodes.reset({"seed": 5})
+    assert started.access is not None
+    await episodes.close_episode(started.access)
+    with pytest.raises(EpisodeClosedError):
+        await episodes.resume_episode(started.access.episode_id)
+    with pytest.raises(EpisodeClosedError):  # and not that another connection has it now
+        await episodes.step(started.access, LIST)
+    await episodes.close()

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from starlette.testclient import TestClient
 
-from metric_tracker_rl.engine.configuration import splits
-from openenv_kit.environment import get_environment
-from openenv_kit.errors import InvalidValueError
-from openenv_kit.sealed_split import SALT_VARIABLE
-from openenv_kit.serving.http.environment_mounts import resolve_mounted_environments
-from openenv_kit.serving.settings import load_settings
+from openenv_kit.serving.app import build_app
+from openenv_kit.serving.settings import Settings
 from support.episode_servers import (
-    TOKENS,
+    TOKEN_SETTINGS,
     build_game_app,
     call_mcp_tool,
     client_with_token,
     open_mcp_session,
     start_episode,
+    token_header,
 )
-from support.playable_environments import Game, only_the_first
+from support.playable_environments import Game
 from support.server_requests import call_mcp, read_episode, send_message
 
-SALT = "one salt for tests, of forty characters."
+CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+
+
+def rpc(client: TestClient, method: str, query: str = "", **params: Any) -> httpx.Response:
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    return client.post(f"/mcp{query}", json=body)
+
+
+def reset_on(socket: Any, data: dict[str, Any]) -> dict[str, Any]:
+    socket.send_json({"type": "reset", "data": data})
+    return dict(socket.receive_json()["data"])
 
 
 def test_a_reset_gives_the_player_a_handle_that_does_not_tell_the_trainers(
@@ -139,159 +146,8 @@ def test_closing_in_the_frameworks_dialect_keeps_the_record_too(
     assert read_episode(game_client, started["episode_id"])["status"] == "closed"
 
 
-def test_the_trainer_reads_the_outcome_after_the_end_and_nothing_of_it_before(
-    game_client: TestClient,
-    game: Game,
-) -> None:
-    started = start_episode(game_client, game)
-    first, last = ({"player_id": started["player_id"], "action": each} for each in game.ending)
-    game_client.post("/step", json=first)
-    before = read_episode(game_client, started["episode_id"])
-    assert (before["status"], before["step_count"]) == ("running", 1)
-    hidden = ("score", "reward_breakdown", "config_digest")
-    assert [before[name] for name in hidden] == [None, None, None]
-    final = game_client.post("/step", json=last).json()
-    after = read_episode(game_client, started["episode_id"])
-    assert (after["status"], after["step_count"]) == ("completed", 2)
-    assert after["score"] == final["reward"]
-    assert after["reward_breakdown"] == game.parts(final)
-
-
-def test_the_outcome_is_the_same_after_a_restart(game: Game, tmp_path: Any) -> None:
-    store = str(tmp_path / "s.db")
-    reset, actions = game.solved
-    with TestClient(build_game_app(game, episode_store=store)) as client:
-        episode_id = client.post("/reset", json=reset).json()["episode_id"]
-        for action in actions:
-            client.post("/step", json={"episode_id": episode_id, "action": action})
-        before = read_episode(client, episode_id)
-    assert before["score"] == 1.0
-    with TestClient(build_game_app(game, episode_store=store)) as client:
-        assert read_episode(client, episode_id) == before
-
-
-@only_the_first
-def test_more_steps_than_allowed_are_an_outcome_of_0_without_a_breakdown(
-    game_client: TestClient,
-    game: Game,
-) -> None:
-    episode_id = game_client.post("/reset", json={"seed": 3, "max_steps": 1}).json()["episode_id"]
-    for _ in range(2):
-        game_client.post("/step", json={"episode_id": episode_id, "action": game.look.action})
-    found = read_episode(game_client, episode_id)
-    assert (found["status"], found["score"], found["reward_breakdown"]) == ("completed", 0.0, None)
-
-
-def digest(client: TestClient, game: Game, **reset: Any) -> str:
-    """The digest of an episode, once it is over."""
-    episode_id = client.post("/reset", json=reset).json()["episode_id"]
-    for _ in range(5):
-        client.post("/step", json={"episode_id": episode_id, "action": game.ending[-1]})
-    return str(read_episode(client, episode_id)["config_digest"])
-
-
-@pytest.mark.slow
-def test_the_configurations_digest_tells_equal_from_different(
-    game_client: TestClient, game: Game
-) -> None:
-    same = digest(game_client, game, **game.opening)
-    for again in game.same:
-        assert digest(game_client, game, **again, episode_id="named") == same
-    found = [digest(game_client, game, **{**game.opening, **each}) for each in game.changes]
-    assert len({same, *found}) == 1 + len(game.changes)
-
-
-@only_the_first
-def test_an_anomaly_of_ones_own_is_in_the_digest(game_client: TestClient, game: Game) -> None:
-    anomaly = {
-        "method_name": "metric_stddev_shift",
-        "metric_name": "app_opens",
-        "stddev_factor": 5.0,
-    }
-    dates = game_client.post("/reset", json=game.opening).json()["observation"]["config"]
-    own = {"anomalies": [{**anomaly, "date": dates["start_date"]}]}
-    assert digest(game_client, game, **game.opening, **own) != digest(
-        game_client, game, **game.opening
-    )
-
-
-@only_the_first
-def test_a_sealed_digest_is_keyed_so_that_no_guess_of_a_seed_can_be_tried(
-    game_client: TestClient, game: Game, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(SALT_VARIABLE, SALT)
-    config = splits.SPLITS.task(splits.SEALED_SPLIT, 3).config
-    sealed = digest(game_client, game, split=splits.SEALED_SPLIT, index=3)
-    open_twin = digest(
-        game_client,
-        game,
-        seed=config.seed,
-        scenario_family=config.scenario_family,
-        difficulty=config.difficulty,
-        anomaly_density=config.anomaly_density,
-        anomaly_count=config.anomaly_count,
-    )
-    assert sealed != open_twin
-    assert digest(game_client, game, split=splits.SEALED_SPLIT, index=3) == sealed
-
-
-def test_starting_over_is_a_new_timeline_with_another_player_and_shows(
-    game_client: TestClient, game: Game
-) -> None:
-    first = game_client.post("/reset", json={**game.opening, "episode_id": "mine"}).json()
-    game_client.post("/step", json={"player_id": first["player_id"], "action": game.look.action})
-    assert read_episode(game_client, "mine")["timeline"] == 1
-    second = game_client.post("/reset", json={**game.opening, "episode_id": "mine"}).json()
-    assert second["player_id"] != first["player_id"]
-    body = {"player_id": first["player_id"], "action": game.look.action}
-    assert game_client.post("/step", json=body).status_code == 404
-    found = read_episode(game_client, "mine")
-    assert (found["timeline"], found["step_count"]) == (2, 0)
-
-
-@pytest.mark.slow
-def test_sessions_without_an_episode_never_get_the_same_task_twice(
-    game: Game, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = game.tasks_begun(monkeypatch)
-    for _ in range(2):  # what was played outlives the server
-        app = build_game_app(game, episode_store=str(tmp_path / "s.db"), mcp_split="validation")
-        with TestClient(app) as client:
-            for _ in range(2):
-                assert call_mcp_tool(client, open_mcp_session(client, ""), game.look)["content"]
-            params = call_mcp(client, "openenv/session/create").json()["result"]
-            answer = call_mcp(client, "tools/call", **params, **game.look.params)
-            assert answer.json()["result"]["content"]
-            with client.websocket_connect("/mcp") as socket:
-                request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
-                socket.send_json({**request, "params": game.look.params})
-                assert socket.receive_json()["result"]["content"]
-    assert all("validation" in name for name in names)
-    assert len(names) == 8
-
-
-def test_a_split_that_is_used_up_is_not_started_again(
-    game_client: TestClient, game: Game, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(type(game.environment.splits), "size", lambda *_: 1)
-    open_mcp_session(game_client, "")
-    for method in ("initialize", "openenv/session/create"):
-        message = call_mcp(game_client, method).json()["error"]["message"]
-        assert "OPENENV_KIT_MCP_SPLIT" in message
-    with game_client.websocket_connect("/mcp") as socket:
-        request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
-        socket.send_json({**request, "params": game.look.params})
-        assert "given out" in socket.receive_json()["error"]["message"]
-
-
-def test_an_unknown_split_is_refused_at_the_start() -> None:
-    chosen = load_settings({"OPENENV_KIT_MCP_SPLIT": "trian"})
-    with pytest.raises(InvalidValueError, match=r"OPENENV_KIT_MCP_SPLIT.*train, validation"):
-        resolve_mounted_environments(get_environment("metric_tracker_rl"), chosen)
-
-
 def test_the_players_token_opens_only_what_a_player_may_do(game: Game, tmp_path: Any) -> None:
-    tokens = {"token": TOKENS["trainer"], "player_token": TOKENS["player"]}
+    tokens = TOKEN_SETTINGS
     app = build_game_app(game, episode_store=str(tmp_path / "s.db"), **tokens)
     with client_with_token(app, "trainer") as trainer, client_with_token(app, "player") as player:
         started = start_episode(trainer, game)
@@ -320,66 +176,33 @@ def test_the_players_token_opens_only_what_a_player_may_do(game: Game, tmp_path:
         assert read_episode(trainer, started["episode_id"])["step_count"] == 2
 
 
-HALF = "\ud800"
-
-
-def test_half_of_a_surrogate_pair_is_refused_in_every_id(
-    game_client: TestClient, game: Game
-) -> None:
-    def post(path: str, body: Any, **headers: str) -> httpx.Response:
-        given = {"content-type": "application/json", **headers}
-        return game_client.post(path, content=json.dumps(body), headers=given)
-
-    answer = post("/reset", {"episode_id": HALF})
-    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "episode_id"])
-    for name in ("episode_id", "player_id", "request_id"):
-        body = {"episode_id": "x", **({} if name != "player_id" else {"episode_id": None})}
-        answer = post("/step", {**body, name: HALF, "action": {}})
-        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", name])
-    message = {"jsonrpc": "2.0", "id": HALF, "method": "ping"}
-    assert "well-formed" in post("/mcp", message).json()["error"]["message"]
-    for method in ("tools/call", "openenv/session/close"):
-        params = {"session_id": HALF, **game.look.params}
-        reply = post("/mcp", {**message, "id": 1, "method": method, "params": params}).json()
-        assert reply["error"]["code"] == -32602
-    with game_client.websocket_connect("/ws") as socket:
-        for data in ({"episode_id": HALF}, {"episode_id": HALF, "resume": True}):
-            socket.send_text(json.dumps({"type": "reset", "data": data}))
-            assert socket.receive_json()["data"]["observation"]["status"] == "error"
-
-
-def test_a_step_names_the_episode_or_the_player_and_not_both(game_client: TestClient) -> None:
-    answer = game_client.post("/step", json={"episode_id": "a", "player_id": "b", "action": {}})
-    assert answer.status_code == 422
-    assert "one of them" in answer.text
-
-
 # What MCP's transport wants.
 
 
-def test_a_batch_is_refused_and_nothing_of_it_is_played(
-    game_client: TestClient, game: Game
-) -> None:
-    session = open_mcp_session(game_client, "")
-    request = {"jsonrpc": "2.0", "method": "tools/call", "params": game.look.params}
-    for version in ("2025-03-26", "2025-11-25"):
-        headers = {"mcp-protocol-version": version, **session}
-        answer = game_client.post(
-            "/mcp", json=[{**request, "id": 1}, {**request, "id": 2}], headers=headers
-        )
-        error = answer.json()["error"]
-        assert (answer.status_code, error["code"]) == (200, -32600)
-        assert "one object" in error["message"]
-    with game_client.websocket_connect(f"/ws?session_id={session['mcp-session-id']}") as socket:
-        socket.send_json({"type": "state"})
-        assert socket.receive_json()["data"]["step_count"] == 0
-
-
-def test_a_clients_response_is_taken_without_a_word(game_client: TestClient) -> None:
-    for outcome in ({"result": {}}, {"error": {"code": 1, "message": "no"}}):
-        answer = game_client.post("/mcp", json={"jsonrpc": "2.0", "id": 5, **outcome})
-        assert (answer.status_code, answer.content) == (202, b"")
-    with game_client.websocket_connect("/mcp") as socket:
-        socket.send_json({"jsonrpc": "2.0", "id": 5, "result": {}})
-        socket.send_json({"jsonrpc": "2.0", "id": 6, "method": "ping"})
-        assert socket.receive_json()["id"] == 6
+def test_a_players_token_opens_no_task_by_any_door(game: Game, tmp_path: Path) -> None:
+    app = build_app(
+        Settings(episode_store=str(tmp_path / "s.db"), **TOKEN_SETTINGS), game.environment
+    )
+    split = game.environment.splits.names()[0]
+    task = game.environment.splits.task(split, 7).reset_arguments()
+    with (
+        TestClient(app, headers=token_header("trainer")) as trainer,
+        TestClient(app, headers=token_header("player")) as player,
+    ):
+        started = trainer.post("/reset", json=task).json()
+        assert player.post("/reset", json=task).status_code == 403
+        for query in ("", f"?task_id={split}-7", f"?episode_id={started['episode_id']}"):
+            for method in ("initialize", "openenv/session/create"):
+                answer = rpc(player, method, query)
+                assert "handed to it" in answer.json()["error"]["message"]
+                assert "mcp-session-id" not in answer.headers
+            with player.websocket_connect(f"/mcp{query}") as socket:
+                socket.send_json({**CALL, "params": game.look.params})
+                assert "handed to it" in socket.receive_json()["error"]["message"]
+        with player.websocket_connect("/ws") as socket:
+            assert "player_id" in socket.receive_json()["data"]["message"]
+        with player.websocket_connect(f"/ws?session_id={started['player_id']}") as socket:
+            assert "cannot reset" in str(reset_on(socket, task))
+        session = rpc(player, "initialize", f"?player_id={started['player_id']}")
+        assert session.headers["mcp-session-id"] == started["player_id"]
+        assert "mcp-session-id" in rpc(trainer, "initialize").headers

@@ -14,6 +14,8 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
+from support.episode_servers import open_mcp_session
+from support.playable_environments import Game
 from support.server_requests import call_mcp
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
@@ -212,3 +214,31 @@ def test_an_mcp_message_on_ws_plays_the_session_s_own_episode(client: TestClient
         assert socket.receive_json()["data"]["result"]["isError"] is False
         socket.send_json({"type": "state"})
         assert socket.receive_json()["data"]["step_count"] == 1
+
+
+def test_a_batch_is_refused_and_nothing_of_it_is_played(
+    game_client: TestClient, game: Game
+) -> None:
+    session = open_mcp_session(game_client, "")
+    request = {"jsonrpc": "2.0", "method": "tools/call", "params": game.look.params}
+    for version in ("2025-03-26", "2025-11-25"):
+        headers = {"mcp-protocol-version": version, **session}
+        answer = game_client.post(
+            "/mcp", json=[{**request, "id": 1}, {**request, "id": 2}], headers=headers
+        )
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (200, -32600)
+        assert "one object" in error["message"]
+    with game_client.websocket_connect(f"/ws?session_id={session['mcp-session-id']}") as socket:
+        socket.send_json({"type": "state"})
+        assert socket.receive_json()["data"]["step_count"] == 0
+
+
+def test_a_clients_response_is_taken_without_a_word(game_client: TestClient) -> None:
+    for outcome in ({"result": {}}, {"error": {"code": 1, "message": "no"}}):
+        answer = game_client.post("/mcp", json={"jsonrpc": "2.0", "id": 5, **outcome})
+        assert (answer.status_code, answer.content) == (202, b"")
+    with game_client.websocket_connect("/mcp") as socket:
+        socket.send_json({"jsonrpc": "2.0", "id": 5, "result": {}})
+        socket.send_json({"jsonrpc": "2.0", "id": 6, "method": "ping"})
+        assert socket.receive_json()["id"] == 6

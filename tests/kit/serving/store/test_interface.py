@@ -5,13 +5,18 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from pathlib import Path
+from typing import Any
 
+import fakeredis
 import pytest
 
 from openenv_kit.serving.store.interface import (
+    NewEpisode,
     StoreFullError,
     StoreLimits,
 )
+from openenv_kit.serving.store.redis import RedisStore
+from openenv_kit.serving.store.sqlite import SqliteStore
 from support.blocking_store import Calls, sqlite_store
 from support.manual_clock import ManualClock
 
@@ -267,3 +272,20 @@ def test_a_share_is_counted_in_the_pages_that_it_takes(
         assert refused.value.is_client_limit
     store.create("mine", "http", b"x" * start, [], client_address="another")
     store.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+async def test_store_removes_the_last_action_only(kind: str, tmp_path: Path) -> None:
+    store: Any = (
+        SqliteStore(str(tmp_path / "s.db"), StoreLimits())
+        if kind == "sqlite"
+        else RedisStore(fakeredis.FakeAsyncRedis(decode_responses=True), StoreLimits())
+    )
+    generation = await store.create("e", NewEpisode("http", b"{}", [b"1", b"2"]))
+    assert await store.remove_last_action("e", "another", 1) is False
+    assert await store.remove_last_action("e", generation, 0) is False
+    assert await store.remove_last_action("e", generation, 1) is True
+    assert (await store.load("e")).actions == (b"1",)
+    assert await store.append_action("e", generation, 1, b"3")
+    assert (await store.load("e")).actions == (b"1", b"3")
+    await store.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from support.episode_servers import build_game_app
+from support.episode_servers import TOKEN_SETTINGS, build_game_app, token_header
 from support.playable_environments import Game
 
 
@@ -29,3 +29,12 @@ def workers(game: Game, tmp_path: Path) -> Iterator[list[TestClient]]:
             stack.enter_context(TestClient(build_game_app(game, episode_store=store)))
             for _ in range(2)
         ]
+
+
+@pytest.fixture(params=["open", "tokens"])
+def trainer(request: pytest.FixtureRequest, game: Game, tmp_path: Path) -> Iterator[TestClient]:
+    """Return a trainer's client of a server without and with tokens."""
+    tokens = TOKEN_SETTINGS if request.param == "tokens" else {}
+    app = build_game_app(game, episode_store=str(tmp_path / "s.db"), **tokens)
+    with TestClient(app, headers=token_header("trainer")) as client:
+        yield client

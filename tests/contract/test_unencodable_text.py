@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import fakeredis
 import pytest
 from starlette.testclient import TestClient
 
@@ -17,7 +16,6 @@ from openenv_kit.errors import ToolArgumentError
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.interface import NewEpisode, StoreLimits
-from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sqlite import SqliteStore
 from openenv_kit.session import Session
 from openenv_kit.unencodable_text import describe_unencodable_text
@@ -270,46 +268,3 @@ async def test_episode_that_cannot_be_rebuilt_is_refused_by_its_id_and_affects_n
             assert (
                 send_message(socket, "reset", {"split": "test"})["observation"]["status"] == "ready"
             )
-
-
-@pytest.mark.parametrize("kind", ["sqlite", "redis"])
-async def test_store_removes_the_last_action_only(kind: str, tmp_path: Path) -> None:
-    store: Any = (
-        SqliteStore(str(tmp_path / "s.db"), StoreLimits())
-        if kind == "sqlite"
-        else RedisStore(fakeredis.FakeAsyncRedis(decode_responses=True), StoreLimits())
-    )
-    generation = await store.create("e", NewEpisode("http", b"{}", [b"1", b"2"]))
-    assert await store.remove_last_action("e", "another", 1) is False
-    assert await store.remove_last_action("e", generation, 0) is False
-    assert await store.remove_last_action("e", generation, 1) is True
-    assert (await store.load("e")).actions == (b"1",)
-    assert await store.append_action("e", generation, 1, b"3")
-    assert (await store.load("e")).actions == (b"1", b"3")
-    await store.close()
-
-
-def test_null_stands_for_an_optional_argument_of_a_tool() -> None:
-    session = get_environment("metric_tracker_rl").create_session()
-    session.reset(split="test", index=0)
-    for method, arguments in (
-        ("list_suspicious_dates", {"limit": None}),
-        ("get_metric_median", {"metric_name": "app_opens", "metric_names": None}),
-    ):
-        action = {"analysis_method": method, "analysis_args": arguments}
-        assert session.step(action).status == "analyzed"
-    required = {"analysis_method": "rows_for_date", "analysis_args": {"date": None}}
-    assert session.step(required).status == "error"
-
-
-def test_null_stands_for_an_optional_field_of_an_action() -> None:
-    session = get_environment("metric_tracker_rl").create_session()
-    session.reset(split="test", index=0)
-    nulls = {
-        "classifications": None,
-        "payload_generators": None,
-        "analysis_args": None,
-        "metadata": None,
-    }
-    assert session.step({**nulls, **GOOD}).status == "analyzed"
-    assert session.step({"nonsense": None}).status == "error"
