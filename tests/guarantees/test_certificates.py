@@ -26,8 +26,8 @@ from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from metric_tracker_rl.policies.base import build_submit_action
 from openenv_kit.cli import app
 from openenv_kit.errors import UnknownNameError
-from openenv_kit.results.statistics import pass_hat_k
-from openenv_kit.trust.audit import AuditLine, mean_interval
+from openenv_kit.results.statistics import normal_mean_interval, pass_hat_k
+from openenv_kit.trust.audit import AuditLine
 from research.benchmark_report import second_play
 from research.benchmark_report.__main__ import app as card_app
 
@@ -147,7 +147,7 @@ def test_a_noisy_channel_may_be_lucky_and_is_caught_when_it_tells_something() ->
     lucky = AuditLine("message_timing", "easy", 200, 0.002, 0.0, 0.005, 0.0, 31, 0.0, 0.0)
     assert not lucky.holds
     assert replace(lucky, by_interval=True).holds
-    assert not replace(lucky, by_interval=True, mean=0.1, low=0.06, high=0.14).holds
+    assert not replace(lucky, by_interval=True, mean=0.1, ci_low=0.06, ci_high=0.14).holds
     assert get_exploit("message_timing").ceiling.is_checked_by_ci_low
     assert max(get_exploit("message_timing").ceiling.max_mean.values()) < 0.002
     assert not get_exploit("message_size").ceiling.is_checked_by_ci_low
@@ -161,11 +161,11 @@ def test_two_exploits_of_one_name_are_a_mistake_and_an_unknown_one_is_told() -> 
 
 
 def test_an_interval_is_the_normal_one_and_stays_within_the_scale() -> None:
-    mean, low, high = mean_interval([0.0, 1.0] * 50)
+    mean, low, high = normal_mean_interval([0.0, 1.0] * 50)
     assert mean == 0.5
     assert (round(low, 3), round(high, 3)) == (0.402, 0.598)
-    assert mean_interval([1.0] * 9) == (1.0, 1.0, 1.0)
-    assert mean_interval([0.4]) == (0.4, 0.4, 0.4)
+    assert normal_mean_interval([1.0] * 9) == (1.0, 1.0, 1.0)
+    assert normal_mean_interval([0.4]) == (0.4, 0.4, 0.4)
 
 
 def test_pass_hat_k_is_the_share_of_draws_of_k_that_are_all_perfect() -> None:
