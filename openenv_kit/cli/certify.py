@@ -19,9 +19,9 @@ from openenv_kit.cli.common import (
     build_table,
     exit_with_result,
 )
-from openenv_kit.datasets.split_rows import parse_reset_argument
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
+from openenv_kit.reset_arguments import parse_reset_argument
 from openenv_kit.trust.certify import ENGINES, PROCESSES, iter_certificates, require_certifier
 
 TABLE_WIDTH = 110
@@ -76,8 +76,10 @@ def certify(
                 line = {**certificate.as_dict(), "versions": dict(environment_object.versions)}
                 print(json.dumps(line), file=file, flush=True)
     console = Console(width=TABLE_WIDTH)
-    titles, rows = certifier.certificate_table(certificates)
-    console.print(build_table("Certificates by level", titles, rows, text_column_count=2))
+    table = certifier.certificate_table(certificates)
+    console.print(
+        build_table("Certificates by level", table.titles, table.rows, text_column_count=2)
+    )
     failed = [certificate for certificate in certificates if not certificate.holds]
     console.print(
         f"{len(certificates)} episodes, {len(failed)} failed; {certifier.summarize(certificates)}."

@@ -15,13 +15,12 @@ from statistics import fmean
 from typing import Any
 
 from openenv_kit.environment import Environment
+from openenv_kit.reset_arguments import get_mode_arguments
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode, scores_by_episode
 from openenv_kit.results.statistics import standard_error
 from openenv_kit.rollouts.curriculum import MIN_REWARD_DIFFERENCE
 
 ROLLOUTS_PER_GROUP = 8
-EPISODE_AND_LEVEL_SELECTORS = ("episode_id", "task_id", "seed", "split", "index", "difficulty")
-"""Reset arguments that select an episode or its level; the others say how it is played."""
 ROUNDING_TOLERANCE = 1e-9
 """Keeps two rewards exactly `MIN_REWARD_DIFFERENCE` apart from counting as different."""
 
@@ -119,29 +118,27 @@ def signal_by_level(
         rollouts_by_key: defaultdict[_LevelAndMode, list[ScoredEpisode]] = defaultdict(list)
         for rollout in player.scored_rollouts:
             level = environment.result_labels(rollout.reset).get("level", "") if is_current else ""
-            mode_json = json.dumps(_play_mode(rollout), sort_keys=True, default=repr)
+            mode = get_mode_arguments(environment.reset_arguments, rollout.reset)
+            mode_json = json.dumps(mode, sort_keys=True, default=repr)
             rollouts_by_key[_LevelAndMode(level, mode_json)].append(rollout)
         for key, rollouts in rollouts_by_key.items():
-            yield _measure_level(player.name, key.level, rollouts, group_size)
-
-
-def _play_mode(rollout: ScoredEpisode) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in rollout.reset.items()
-        if name not in EPISODE_AND_LEVEL_SELECTORS
-    }
+            mode = get_mode_arguments(environment.reset_arguments, rollouts[0].reset)
+            yield _measure_level(player.name, key.level, mode, rollouts, group_size)
 
 
 def _measure_level(
-    player_name: str, level: str, rollouts: Sequence[ScoredEpisode], group_size: int
+    player_name: str,
+    level: str,
+    mode: Mapping[str, Any],
+    rollouts: Sequence[ScoredEpisode],
+    group_size: int,
 ) -> LevelSignal:
     shares = signal_per_task(scores_by_episode(rollouts).values(), group_size)
     tokens = [rollout.tokens for rollout in rollouts if rollout.tokens is not None]
     return LevelSignal(
         player=player_name,
         level=level,
-        mode=_play_mode(rollouts[0]),
+        mode=mode,
         task_count=len(shares),
         mean_reward=fmean(rollout.score or 0.0 for rollout in rollouts),
         signal=fmean(shares) if shares else None,

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from openenv_kit.environment import ERROR, Environment, get_environment
+from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import (
     MAX_REPR_CHARACTERS,
     ConfigurationError,
@@ -29,6 +29,7 @@ from openenv_kit.errors import (
 )
 from openenv_kit.recordings.format import RecordedRun
 from openenv_kit.recordings.replay import iter_replayed_steps
+from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
 from openenv_kit.reset_arguments import get_extra_reset_arguments
 from openenv_kit.results.attested_episodes import find_attestation_problems, verify_token
 
@@ -42,7 +43,6 @@ from openenv_kit.results.submission_folder import SubmissionError as SubmissionE
 from openenv_kit.results.submission_folder import read_submission as read_submission
 from openenv_kit.results.submission_folder import write_submission as write_submission
 from openenv_kit.rollouts.policies import PolicySteps as PolicySteps
-from openenv_kit.session import EVIDENCE_SHARE_KEY
 from openenv_kit.splits import SEALED_SPLIT, HashedSplits
 from openenv_kit.trust.attestation import digest_actions
 
@@ -232,9 +232,9 @@ def _find_run_problems(
             recorded_outcome = _StepOutcome(recorded.status, recorded.reward, recorded.done)
             is_same = is_same and recorded_outcome == _outcome_of(observation)
             score = max(score, observation["reward"] or 0.0)
-            evidence_share = observation.get("metadata", {}).get(EVIDENCE_SHARE_KEY)
+            evidence_share = EndInfo.from_info(observation.get("metadata")).evidence_share
             is_done = observation["done"]
-        elif observation["status"] == ERROR:
+        elif observation["status"] == ReplyStatus.ERROR:
             yield f"the reset is rejected: {observation['message']}"
             return
         if not is_same:
@@ -250,8 +250,10 @@ def _find_run_problems(
         yield f"it ends before the policy {card.player!r} does."
     if run.score != score:
         yield f"its score is {run.score}; the replay gives {score}."
-    if run.grounded != evidence_share:
-        yield f"its {EVIDENCE_SHARE_KEY} is {run.grounded}; the replay gives {evidence_share}."
+    if run.evidence_share != evidence_share:
+        yield (
+            f"its {EVIDENCE_SHARE_KEY} is {run.evidence_share}; the replay gives {evidence_share}."
+        )
 
 
 class _PolicyCheck:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,13 @@ from openenv_kit.serving.app import build_app
 from openenv_kit.serving.http import routes
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store import clock
-from openenv_kit.serving.store.interface import StoreError, StoreLimits, StoreReplacedError
+from openenv_kit.serving.store.interface import (
+    StoreError,
+    StoreLimits,
+    StoreReplacedError,
+    StoreUnavailableError,
+    open_store,
+)
 from openenv_kit.serving.store.redis import RedisStore, create_redis_client
 from openenv_kit.serving.store.sqlite import SqliteStore
 from support.blocking_store import Calls, sqlite_store
@@ -221,3 +229,18 @@ def test_redis_store_wall_clock_jumps_counts_by_redis_own_time(
         with pytest.raises(StoreError, match="retry in 15 s"):
             store.create("b", "mcp", b"{}", client_address="me")
     assert store.count_open_episodes("mcp") == 1
+
+
+def test_a_redis_that_hangs_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openenv_kit.serving.store.redis.REDIS_TIMEOUT_S", 0.05)
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+
+        def use() -> None:
+            with contextlib.suppress(StoreUnavailableError):
+                asyncio.run(open_store(Settings(episode_store=address)).check_writable())
+            ended.set()
+
+        threading.Thread(target=use, daemon=True).start()
+        assert ended.wait(30)
