@@ -16,8 +16,8 @@ from metric_tracker_rl.engine.certification import certificate
 from metric_tracker_rl.engine.certification.certificate import FunnelCertificate, certify_one
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION, GRADER_VERSION
-from metric_tracker_rl.engine.generation.families import PlannedAnomaly
 from metric_tracker_rl.engine.generation.generate import generate_episode
+from metric_tracker_rl.engine.generation.planned_anomaly import PlannedAnomaly
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.exploits import EXPLOITS, get_exploit
 from metric_tracker_rl.exploits.base import ZERO_CEILING, register_exploit

@@ -16,18 +16,15 @@ from openenv.core.env_server.types import WSObservationResponse, WSStateResponse
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.configuration.tasks import TASKS
-from metric_tracker_rl.engine.definitions.names import (
-    DETECTION_METHODS,
-    EXACT,
-    GRADED,
-    KEY_F1,
-    ROW_GENERATOR_NAMES,
-)
+from metric_tracker_rl.engine.definitions.anomaly_types import ROW_GENERATOR_NAMES
+from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from openenv_kit.rewards import Reward
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 
 pytestmark = pytest.mark.slow
@@ -103,7 +100,7 @@ def frames_of(
     config: EpisodeConfig,
     episode: FunnelEpisode,
     actions: list[dict[str, Any]],
-    reward: str = GRADED,
+    reward: str = Reward.GRADED,
 ) -> Frames:
     """What the server sends: reset, then each step and the state after it, then a submission."""
     environment = OpenEnvAdapter()
@@ -126,7 +123,7 @@ def frames_of(
     return sent
 
 
-def interference(config: EpisodeConfig, reward: str = GRADED) -> tuple[list[int], bool]:
+def interference(config: EpisodeConfig, reward: str = Reward.GRADED) -> tuple[list[int], bool]:
     """Indices of frames before the submission that tell labels apart; whether the last does."""
     episode = build_episode(config)
     swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
@@ -146,7 +143,7 @@ def test_no_frame_before_the_submission_depends_on_the_labels(config: EpisodeCon
     assert at_the_end
 
 
-@pytest.mark.parametrize("reward", [EXACT, KEY_F1])
+@pytest.mark.parametrize("reward", [Reward.EXACT, Reward.KEY_F1])
 def test_nor_does_one_under_another_reward(reward: str) -> None:
     before, at_the_end = interference(CONFIGS[1], reward)
     assert before == []

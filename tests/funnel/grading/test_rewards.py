@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from metric_tracker_rl import audit as plan
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.definitions.rungs import CURRICULUM_RESETS
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
@@ -26,7 +27,6 @@ from metric_tracker_rl.engine.grading.rewards import (
     compute_reward_components,
 )
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport, build_invalid_row_issue
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies.noisy_reference import noisy_reference
