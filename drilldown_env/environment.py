@@ -91,6 +91,8 @@ class Drilldown(Environment):
         first_user_message=introduction,
         observation_from_messages=observed,
         select_tools=in_force,
+        # "definition" is a version; digests of existing recordings do not cover it.
+        prose_fields=("definition", "message"),
         gauges={"sql_workers": count_sql_workers, "busy_sql_workers": count_busy_sql_workers},
     )
     reset_arguments: Mapping[str, ResetArgument] = RESET_ARGUMENTS

@@ -157,4 +157,5 @@ CATALOGUE = Catalogue(
     format_tool_result=answer,
     action_of_tool_call=to_action,
     tool_call_of_action=called,
+    prose_fields=("description", "feedback_string", "message"),
 )

@@ -37,6 +37,19 @@ OVERVIEW_METHOD = "task_overview"
 _CONFIG_HEADING = "\n\nEpisode: "
 _FIRST_MESSAGE_FIELDS = ("start_date", "end_date", "days", "max_steps", "max_submissions")
 _GRADE_FIELDS = ("reward_breakdown", "submission_issues")
+PROSE_FIELDS = frozenset(
+    {
+        "available_methods",
+        "available_synthetic_generator_methods",
+        "available_tasks",
+        "description",
+        "instruction",
+        "message",
+        "notes",
+        "objective",
+    }
+)
+"""Names of the observation fields that hold text for the player, lists of tools included."""
 _REPEATED_OVERVIEW_FIELDS = ("instruction", "dates", "entities", "available_methods")
 """Of an overview: what a model has read in the opening or among its tools, or can ask for alone."""
 
@@ -191,6 +204,7 @@ CATALOGUE = Catalogue(
     observation_from_messages=observation_from_messages,
     action_of_tool_call=action_of_tool_call,
     tool_call_of_action=tool_call_of_action,
+    prose_fields=PROSE_FIELDS,
     select_tools=select_tools,
 )
 """Every tool of every profile and disclosure."""

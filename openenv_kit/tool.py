@@ -15,7 +15,7 @@ describes a tool in words of its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -27,6 +27,8 @@ from openenv_kit.registry import Registry, first_docstring_line
 from openenv_kit.schema import describe_validation_error, json_schema
 
 Action = dict[str, Any]
+DEFAULT_PROSE_FIELDS = frozenset({"message"})
+"""Names of the observation fields that hold prose in every environment."""
 
 
 class ToolArguments(BaseModel):
@@ -218,6 +220,8 @@ class Catalogue:
             return a number at once, such as how many queries run.
         select_tools: the tools that an episode offers, for `offered`; None where all episodes offer
             all. Tools that no episode offers together may share a name.
+        prose_fields: names of the observation fields, at any depth, whose text may be reworded
+            without another result. Digests of recordings leave them out.
     """
 
     tools: Sequence[Tool]
@@ -229,6 +233,7 @@ class Catalogue:
     action_of_tool_call: Callable[[str, Mapping[str, Any]], Action] = _default_action_of_tool_call
     tool_call_of_action: Callable[[Mapping[str, Any]], ToolCall] = _default_tool_call_of_action
     select_tools: Callable[[Mapping[str, Any]], Sequence[Tool]] | None = None
+    prose_fields: Collection[str] = DEFAULT_PROSE_FIELDS
     gauges: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
     def for_episode(self, reset_fields: Mapping[str, Any] | None = None) -> Catalogue:

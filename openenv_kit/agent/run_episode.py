@@ -70,7 +70,13 @@ class LocalEpisodeRunner:
             self.print_status(f"{planned.label}: {text}")
 
         result.rewards = block.rewards
-        connection = EpisodeConnection(self.server, self.settings, planned.reset, say)
+        connection = EpisodeConnection(
+            self.server,
+            self.settings,
+            planned.reset,
+            say,
+            prose_fields=self.environment.tools.prose_fields,
+        )
         try:
             with ExitStack() as files:
                 opening = await connection.start_episode()

@@ -16,10 +16,10 @@ from openenv_kit.environment import (
 )
 from openenv_kit.episode_clients.websocket import observation_json_from_reply
 from openenv_kit.errors import ConfigurationError, KitError
+from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.recordings.format import (
     RecordedRun,
     RecordingError,
-    compute_reply_digest,
     parse_runs,
 )
 from openenv_kit.reply import ReplyStatus
@@ -174,9 +174,11 @@ def playback_of_recording(run: RecordedRun, environment: Environment | None = No
         reason = str(problem) if isinstance(problem, KitError) else "its reset is unreadable"
         raise RecordingError(f"The run cannot be played again: {reason}") from None
 
+    prose_fields = chosen.tools.prose_fields
+
     def frames() -> Iterator[PlaybackStep]:
         seen = observation_json_from_reply(opening)
-        yield PlaybackStep({}, seen, compute_reply_digest(seen) == run.digest)
+        yield PlaybackStep({}, seen, compute_reply_digest(seen, prose_fields) == run.digest)
         for step in run.steps:
             try:
                 seen = observation_json_from_reply(session.step(step.action))
@@ -188,7 +190,7 @@ def playback_of_recording(run: RecordedRun, environment: Environment | None = No
                     False,
                 )
                 return
-            same = compute_reply_digest(seen) == step.digest
+            same = compute_reply_digest(seen, prose_fields) == step.digest
             yield PlaybackStep(step.action, seen, same, elapsed_s=step.elapsed_s)
 
     playback = Playback(str(run.player), frames(), reset, chosen)

@@ -242,7 +242,7 @@ def _find_run_problems(
         yield f"it ends before the policy {card.player!r} does."
     for name, said, made in (
         ("score", run.score, score),
-        (EVIDENCE_SHARE_KEY, run.grounded, grounded),
+        (EVIDENCE_SHARE_KEY, run.evidence_share, grounded),
     ):
         if said != made:
             yield f"its {name} is {said}; played again it is {made}."
