@@ -20,7 +20,7 @@ from metric_tracker_rl.engine.certification.certificate import (
 from metric_tracker_rl.engine.configuration.episode_config import MIXED
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import VARIED
+from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.base import NO_TOOL_CEILING as CEILING_WITHOUT_CALLS
@@ -111,7 +111,7 @@ def _split_results_by_part(
     drawn: list[ResultLine] = []
     usual: list[ResultLine] = []
     for proof in proofs:
-        (drawn if proof["config"].get("policy") == VARIED else usual).append(proof)
+        (drawn if proof["config"].get("policy") == PolicySource.VARIED else usual).append(proof)
     lines = [line for each in audits for line in each["lines"] if line["setting"] in MODE_SETTINGS]
     rest = [
         {**each, "lines": others}
