@@ -139,4 +139,4 @@ def test_the_command_writes_folders_and_refuses_what_does_not_fit(tmp_path: Path
     assert "docker build -t mine:2 ." in (tmp_path / "out/README.md").read_text()
     code, output = run("--image", "mine:2")
     assert code == 2
-    assert "rows have none" in output
+    assert "rows have no image" in output
