@@ -23,6 +23,7 @@ from openenv_kit.errors import UnknownNameError
 from openenv_kit.reply import Reply as Reply
 from openenv_kit.reply import ReplyStatus as ReplyStatus
 from openenv_kit.session import Session as Session
+from openenv_kit.variables import ENVIRONMENT_VARIABLE
 
 if TYPE_CHECKING:
     from openenv_kit.page.environment_view import EnvironmentView
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from openenv_kit.trust.certify import Certifier
 
 ENTRY_POINT_GROUP = "openenv_kit.environments"
-ENVIRONMENT_VARIABLE, DEFAULT_ENVIRONMENT = "ENVIRONMENT", "metric_tracker_rl"
+DEFAULT_ENVIRONMENT = "metric_tracker_rl"
 DEFAULT_TASK_COUNT = 3
 """Named tasks of a run that names none."""
 

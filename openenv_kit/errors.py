@@ -23,9 +23,6 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-VARIABLE_PREFIX = "OPENENV_KIT_"
-"""How the kit's variables begin."""
-
 MAX_REPR_CHARACTERS = 80
 """Longest echo of a caller's own value inside a message, in characters."""
 

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from openenv_kit.errors import ConfigurationError
-
-UV_HOOK_VARIABLE = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
+from openenv_kit.variables import UV_HOOK_VARIABLE
 
 
 @contextmanager

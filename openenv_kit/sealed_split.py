@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 
 from openenv_kit.errors import InvalidValueError
+from openenv_kit.variables import SALT_VARIABLE
 
 SEALED_SPLIT = "sealed"
 """Name of the split."""
 
-SALT_VARIABLE = "OPENENV_KIT_SEALED_SALT"
 MIN_SALT_CHARACTERS = 32
 """Shortest salt, in characters: a commitment to a shorter one could be guessed."""
 

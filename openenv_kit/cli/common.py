@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from openenv_kit.environment import DEFAULT_ENVIRONMENT, ENVIRONMENT_VARIABLE
+from openenv_kit.environment import DEFAULT_ENVIRONMENT
 from openenv_kit.errors import ConfigurationError
+from openenv_kit.variables import ENVIRONMENT_VARIABLE
 
 EnvironmentOption = Annotated[
     str | None,

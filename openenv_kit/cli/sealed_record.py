@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE
 from openenv_kit.sealed_split import SEALED_SPLIT
+from openenv_kit.variables import SERVER_TOKEN_VARIABLE
 
 SERVER_TIMEOUT_S = 60.0
 """Longest wait for the server, in seconds; it may have to replay episodes for the record."""

@@ -20,6 +20,7 @@ from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, TaskIndices, TaskRow,
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.reset_arguments import SINGLE_TASK_SELECTORS
 from openenv_kit.rollouts.curriculum import resolve_level_name
+from openenv_kit.variables import RANK_VARIABLE, WORLD_SIZE_VARIABLE
 
 LOG = logging.getLogger("openenv_kit.trainers")
 
@@ -121,7 +122,7 @@ class _ProcessRank(NamedTuple):
 
 def _read_process_rank() -> _ProcessRank:
     """Return the number of this process and of all of them, as launchers say it."""
-    rank, world_size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    rank, world_size = os.environ.get(RANK_VARIABLE, ""), os.environ.get(WORLD_SIZE_VARIABLE, "")
     if rank.isdecimal() and world_size.isdecimal() and int(rank) < int(world_size):
         return _ProcessRank(int(rank), int(world_size))
     return _ProcessRank(0, 1)

@@ -30,11 +30,9 @@ from prometheus_client.registry import Collector
 
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.serving.settings import Settings
+from openenv_kit.variables import METRICS_FOLDER_VARIABLE
 
 logger = logging.getLogger("openenv_kit.server")
-
-METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Variable by which the library, at its import, knows that workers share their figures."""
 
 
 @contextlib.contextmanager

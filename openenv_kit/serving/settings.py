@@ -24,14 +24,12 @@ from pydantic import (
     field_validator,
 )
 
-from openenv_kit.errors import VARIABLE_PREFIX, ConfigurationError, InvalidValueError
+from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.schema import describe_allowed_values as in_words
 from openenv_kit.schema import json_schema
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.splits import SESSIONS_SPLIT
+from openenv_kit.variables import OLD_VARIABLE_PREFIX, SALT_VARIABLE, VARIABLE_PREFIX
 
-OLD_VARIABLE_PREFIX = "METRIC_TRACKER_"
-"""How the kit's variables began in release 0.1.0."""
 MIN_TOKEN_LENGTH = 16
 """Shortest bearer token, in characters; a shorter one could be found by trying."""
 

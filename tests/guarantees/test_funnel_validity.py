@@ -34,11 +34,11 @@ from openenv_kit import splits as hashed
 from openenv_kit.recordings.format import RunRecorder
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import iter_policy_steps
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 from openenv_kit.trust.audit import AuditJob as AuditJob
 from openenv_kit.trust.audit import run_job
 from openenv_kit.trust.exploits import ZERO_CEILING, ExploitRunner
+from openenv_kit.variables import SALT_VARIABLE
 
 AUDIT = ENVIRONMENT.audit
 SALT = "one salt for tests, of forty characters."

@@ -28,7 +28,6 @@ from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.rollouts.run_policy import run_policy
 from openenv_kit.trainers.tool_episode import next_scripted_call
 from openenv_kit.trainers.trl import (
-    BASE_URL_VARIABLE,
     build_dataset,
     build_eval_datasets,
     build_reward_components,
@@ -36,6 +35,7 @@ from openenv_kit.trainers.trl import (
 )
 from openenv_kit.trainers.trl_curriculum import CurriculumCallback
 from openenv_kit.trainers.trl_monitor import RolloutMonitor
+from openenv_kit.variables import BASE_URL_VARIABLE
 from support.integration_guides import ENVIRONMENTS, run_blocks
 from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
 

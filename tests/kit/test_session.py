@@ -19,10 +19,11 @@ from openenv_kit.environment import (
 )
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
-from openenv_kit.sealed_split import SALT_VARIABLE, SEALED_SPLIT
+from openenv_kit.sealed_split import SEALED_SPLIT
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 from openenv_kit.serving.settings import Settings
+from openenv_kit.variables import SALT_VARIABLE
 
 SALT = "one salt for tests, of forty characters."
 ENVIRONMENTS = list(find_environment_entry_points())

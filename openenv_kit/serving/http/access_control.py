@@ -32,6 +32,7 @@ from openenv_kit.serving.settings import (
     Settings,
 )
 from openenv_kit.serving.store.interface import StoreError
+from openenv_kit.variables import SPACE_HOST_VARIABLE
 
 PATHS_WITHOUT_TOKEN = ("/health", "/ready")
 """Paths that need no token: a load balancer has none."""
@@ -50,8 +51,6 @@ DEBUGGER_PATH = "/web"
 
 ANY_ORIGIN = "*"
 READ_ONLY_METHODS = ("GET", "HEAD", "OPTIONS")
-SPACE_HOST_VARIABLE = "SPACE_HOST"
-"""Variable in which a Hugging Face Space is told its own name."""
 
 
 class AccessControl:

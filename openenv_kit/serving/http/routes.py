@@ -30,7 +30,7 @@ from openenv_kit.serving.episodes.ids import (
     UnknownEpisodeError,
 )
 from openenv_kit.serving.episodes.service import EpisodeService
-from openenv_kit.serving.http.access_control import SPACE_HOST_VARIABLE, error_response
+from openenv_kit.serving.http.access_control import error_response
 from openenv_kit.serving.http.anonymous_episodes import get_anonymous_episode_id
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.interface import (
@@ -40,6 +40,7 @@ from openenv_kit.serving.store.interface import (
     StoreFullError,
     build_unavailable_error,
 )
+from openenv_kit.variables import SPACE_HOST_VARIABLE
 
 NO_EPISODE_ID_TEXT = (
     " Over HTTP an episode has a name: POST /reset returns its episode_id, and POST /step and "

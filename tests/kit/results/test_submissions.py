@@ -30,7 +30,7 @@ from openenv_kit.results.submissions import (
     read_submission,
     write_submission,
 )
-from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.variables import SALT_VARIABLE
 
 SHIPPED = Path(__file__).parents[3] / "submissions"
 Events = list[dict[str, Any]]

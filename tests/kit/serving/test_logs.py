@@ -16,13 +16,13 @@ from starlette.testclient import TestClient
 from kit.serving.http.test_limited_protocols import Server, frame, running, shake_hands
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.environment import get_environment
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes import running_episodes
 from openenv_kit.serving.logs import JsonFormatter
 from openenv_kit.serving.periodic_tasks import end_expired_and_update_metrics
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.websocket.openenv_protocol import CLIENT_KIND_HEADER, DEBUGGER_CLIENT
+from openenv_kit.variables import SALT_VARIABLE
 from support.server_requests import ask, rpc
 
 LIST = {"analysis_method": "list_dates"}

@@ -15,13 +15,13 @@ from starlette.testclient import TestClient
 from docs.generate.hook import filled
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.network_addresses import is_loopback
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving import metrics
 from openenv_kit.serving.app import build_app, main
 from openenv_kit.serving.logs import JsonFormatter, WebSocketUrlFilter
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 from openenv_kit.serving.settings import Settings, load_settings
 from openenv_kit.serving.settings import current_settings as process_settings
+from openenv_kit.variables import SALT_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -12,11 +12,12 @@ from metric_tracker_rl.policies import POLICIES as FUNNEL_POLICIES
 from openenv_kit.environment import Reply, get_environment
 from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.rollouts.policies import ObservationJson, PolicySteps
-from openenv_kit.sealed_split import SALT_VARIABLE, is_sealed_split
+from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving.episodes.records import compute_config_digest
 from openenv_kit.splits import SEALED_SPLIT, HashedSplits
 from openenv_kit.trust.audit import Audit
 from openenv_kit.trust.exploits import ZERO_CEILING, Exploits, ScoreCeiling
+from openenv_kit.variables import SALT_VARIABLE
 
 LEVELS = (1, 2, 3)
 SPLITS: HashedSplits[dict[str, int], int] = HashedSplits(

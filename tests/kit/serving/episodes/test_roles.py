@@ -13,10 +13,10 @@ from starlette.testclient import TestClient
 from metric_tracker_rl.engine.configuration import splits
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.http.environment_mounts import resolve_mounted_environments
 from openenv_kit.serving.settings import Settings, load_settings
+from openenv_kit.variables import SALT_VARIABLE
 from support.playable_environments import Call, Game, only_the_first
 from support.server_requests import ask, record, rpc
 
