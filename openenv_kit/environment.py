@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from openenv.core.env_server.types import Action, Observation, State
     from openenv.core.rubrics import Rubric
 
+    from openenv_kit.catalogue import Catalogue
     from openenv_kit.page.environment_view import EnvironmentView
     from openenv_kit.reset_arguments import ResetArgument
     from openenv_kit.rollouts.policies import Policy
     from openenv_kit.splits import Splits
-    from openenv_kit.tool import Catalogue
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
 
