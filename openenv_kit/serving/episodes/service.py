@@ -57,6 +57,7 @@ from openenv_kit.serving.episodes.running_episodes import (
 )
 from openenv_kit.serving.episodes.sealed_episodes import SealedEpisodes
 from openenv_kit.serving.http import client_identity
+from openenv_kit.serving.message_limits import require_bounded_complexity
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.interface import (
     CLOSED,
@@ -216,7 +217,7 @@ class EpisodeService:
                     return play.build_wire_reply(play.session.step(action), names)
                 play.register_resume()
                 where = (self._store_key(access.episode_id), held.lease_id)
-                messages.require_bounded_complexity(action)
+                require_bounded_complexity(action)
                 text = messages.dumps(action)
                 if play.recorded_bytes + len(text) > play.max_record_bytes:
                     raise EpisodeTooLongError(play.max_record_bytes)
