@@ -18,11 +18,11 @@ from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.tools import CATALOGUE, system_prompt
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment, EpisodeLimits, WireModels
 from openenv_kit.reset_arguments import ResetArgument
 from openenv_kit.rollouts.policies import Policies
 from openenv_kit.sealed_split import is_sealed_split
-from openenv_kit.tool import Catalogue
 
 if TYPE_CHECKING:
     from openenv_kit.page.environment_view import EnvironmentView

@@ -24,10 +24,11 @@ from metric_tracker_rl.engine.configuration.modes import (
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
 from metric_tracker_rl.wire_models import MetricSubmissionRow
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.schema import json_schema
-from openenv_kit.tool import Action, Catalogue, Tool, ToolArguments, ToolCall
+from openenv_kit.tool import Action, Tool, ToolArguments, ToolCall
 
 SUBMIT_SOLUTION = "submit_solution"
 SUBMIT_GENERATORS = "submit_payload_generator"
