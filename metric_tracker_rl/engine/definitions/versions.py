@@ -1,7 +1,8 @@
-"""Version numbers of everything that decides bytes, labels or scores.
+"""Version numbers of everything that decides an episode's bytes, labels, scores or replies.
 
-Each one is named in the observation's `config`. A change of behaviour bumps the number:
-episodes, labels or scores made under different numbers are different things.
+Recordings, results and exports state all of them. A change of behaviour raises the number, and
+results of different numbers are not compared. The observation's `config` states those that decide
+bytes, labels and scores.
 """
 
 GENERATOR_VERSION = "2"
@@ -16,10 +17,17 @@ DRAWN_POLICIES_VERSION = "1"
 GRADER_VERSION = "2"
 """Scores: which rows of a report are valid, and the formula that turns it into a number."""
 
+REPLIES_VERSION = "1"
+"""Replies: tools, their schemas and results, and everything else that a player receives.
+
+Rewording a text does not raise it.
+"""
+
 VERSIONS = {
     "generator": GENERATOR_VERSION,
     "policy": POLICY_VERSION,
     "variants": DRAWN_POLICIES_VERSION,
     "grader": GRADER_VERSION,
+    "replies": REPLIES_VERSION,
 }
-"""All of them, by name."""
+"""All versions by name."""
