@@ -10,7 +10,7 @@ import typer
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.cli.common import is_package_installed
-from openenv_kit.environment import ERROR
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.sealed_split import is_sealed_split
 
 
@@ -47,7 +47,7 @@ def episode(
         is_package_installed("pyarrow", needed_for="--to parquet")
     session = EpisodeSession()
     reply = session.reset(task_id=task, seed=seed, difficulty=difficulty, split=split, index=index)
-    if reply.status == ERROR or session.episode is None:
+    if reply.status == ReplyStatus.ERROR or session.episode is None:
         raise typer.BadParameter(reply.message)
     options = [str(value) for value in (difficulty, seed) if value is not None]
     file_prefix = "-".join([session.task_id, *options])
