@@ -1,4 +1,4 @@
-"""One day of what was told: its metrics beside their medians, its funnel, its hours."""
+"""Renders the known values of one day: metrics with medians, the funnel, and the hours."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from metric_tracker_rl.page.metric_map.verdicts import RowVerdict
 from openenv_kit.page.components.elements import format_value, hint_html, humanize, table_html
 
 WIDTH, HEIGHT = 240.0, 60.0
-"""Of the hours, in their own units."""
-ASK = "Not known yet: {} tells it."
+"""Size of the chart of hours, in SVG units."""
+UNKNOWN_HINT = "Not known yet: request {}."
 
 
 def day_html(
     seen: KnownValues, date: str, stage: str, verdicts: tuple[RowVerdict, ...] = ()
 ) -> str:
-    """The day's parts below its title.
+    """Return the details of one day, as HTML.
 
     Args:
-        seen: all that may be drawn.
-        date: of the episode.
-        stage: whose hours are shown.
-        verdicts: after the end; those of the day are told.
+        seen: values that may be drawn.
+        date: a date of the episode.
+        stage: stage whose hours are shown.
+        verdicts: verdicts about the report, after the end.
     """
     day, at = Date.fromisoformat(date), seen.day_index(date) or 0
-    said = "".join(verdict_html(each) for each in verdicts if each.day == at)
+    verdict_items = "".join(verdict_html(verdict) for verdict in verdicts if verdict.day == at)
     return (
         f'<h3 class="mt-daytitle">{day:%A} {day.day} {day:%B %Y}</h3>'
-        + (f'<ul class="mt-issues">{said}</ul>' if said else "")
+        + (f'<ul class="mt-issues">{verdict_items}</ul>' if verdict_items else "")
         + f'<div class="mt-dayparts">{_series_table_html(seen, at)}'
         f"<div><h4>Its funnel</h4>{funnel_html(seen, at)}"
         f"<h4>Its hours: {escape(humanize(stage))}</h4>{hours_html(seen, at, stage)}</div></div>"
@@ -41,7 +41,7 @@ def day_html(
 
 
 def _series_table_html(seen: KnownValues, day: int) -> str:
-    """A line for each series: value, median, deviation, and where it is judged its multiple."""
+    """Return a table of all series: value, median, deviation, and multiple of the threshold."""
     judged = seen.thresholds is not None
     rows = []
     for line in build_map_rows(seen.funnel):
@@ -49,8 +49,8 @@ def _series_table_html(seen: KnownValues, day: int) -> str:
         column = line.columns[0]
         change = None if line.is_impossible_counts(seen) else seen.deviation(day, column)
         points = " points" if column == seen.share_column else " %"
-        kind, shown, _ = describe_cell(seen, line, day)
-        chip = f'<span class="mt-chip {kind}">{shown}</span>' if shown else "–"
+        cell = describe_cell(seen, line, day)
+        chip = f'<span class="mt-chip {cell.css_class}">{cell.text}</span>' if cell.text else "–"
         rows.append(
             [
                 escape(line.label),
@@ -64,10 +64,10 @@ def _series_table_html(seen: KnownValues, day: int) -> str:
 
 
 def funnel_html(seen: KnownValues, day: int) -> str:
-    """Counts of the stages, each bar beside a mark at its median."""
+    """Return a bar for each stage's count with a mark at its median, as HTML."""
     counts = [seen.values.get((day, stage)) for stage in range(len(seen.funnel.count_names))]
     if all(each is None for each in counts):
-        return hint_html(ASK.format("a row of the day"))
+        return hint_html(UNKNOWN_HINT.format("the rows of this day"))
     usual = [seen.baseline(day, stage) for stage in range(len(counts))]
     most = max(each for each in (*counts, *usual) if each is not None) or 1.0
     lines = ""
@@ -84,13 +84,13 @@ def funnel_html(seen: KnownValues, day: int) -> str:
 
 
 def hours_html(seen: KnownValues, day: int, stage: str) -> str:
-    """Counts by the hour, above the median hour where every day was told."""
+    """Return a chart of hourly counts, with the median hours if all days are known."""
     column = seen.funnel.count_names.index(stage)
     hourly = {
         at: seen.hours[day, at][column] for at in range(HOURS_PER_DAY) if (day, at) in seen.hours
     }
     if not hourly:
-        return hint_html(ASK.format("a look at the hours"))
+        return hint_html(UNKNOWN_HINT.format("the hours of this day"))
     usual = []
     if len(seen.hours) == HOURS_PER_DAY * len(seen.dates):
         days = range(len(seen.dates))
