@@ -97,14 +97,18 @@ class FunnelView(EnvironmentView):
         return map_html(steps, reset, selection, rows)
 
     def details_html(self, visitor: Visitor) -> str:
-        seen, judged, over = visible_state(visitor.playback_steps, visitor.reset)
-        at = questions.parse_selection(seen, visitor.selection)
-        stages = seen.funnel.count_names
+        known_values, verdicts, over = visible_state(visitor.playback_steps, visitor.reset)
+        at = questions.parse_selection(known_values, visitor.selection)
+        stages = known_values.funnel.count_names
         day = ""
         if at is not None:
             stage = stages[at[0]] if at[0] < len(stages) else stages[0]
-            day = f'<div id="mt-day">{day_html(seen, at[1], stage, judged)}</div>'
-        return day + small_charts_html(seen, judged) + (_counts_table_html(visitor) if over else "")
+            day = f'<div id="mt-day">{day_html(known_values, at[1], stage, verdicts)}</div>'
+        return (
+            day
+            + small_charts_html(known_values, verdicts)
+            + (_counts_table_html(visitor) if over else "")
+        )
 
     def result_headline(self, steps: PlaybackSteps) -> str:
         last = steps[-1].observation
@@ -128,9 +132,9 @@ class FunnelView(EnvironmentView):
             return message
         got = last.get("reward_breakdown")
         score = score_waterfall_html(RewardBreakdown.model_validate(got)) if got else message
-        judged = visible_state(steps, reset)[1]
+        verdicts = visible_state(steps, reset)[1]
         items = ""
-        for verdict in judged:
+        for verdict in verdicts:
             if verdict.kind == CellVerdict.MISSING:
                 items += verdict_html(verdict, extra_html=f" {_tool_hint_html(verdict.row)}")
             elif verdict.kind != CellVerdict.MATCHED:
@@ -143,20 +147,25 @@ class FunnelView(EnvironmentView):
     def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
         if visitor.is_done:
             return None
-        seen, at = known_values_of(visitor.playback_steps), visitor.selection.rpartition("/")[2]
-        asked = questions.build_question_panel(seen, visitor.playback_steps, visitor.selection)
+        known_values, at = (
+            known_values_of(visitor.playback_steps),
+            visitor.selection.rpartition("/")[2],
+        )
+        asked = questions.build_question_panel(
+            known_values, visitor.playback_steps, visitor.selection
+        )
         metrics = ["", *ORDERING_APP.metric_names]
         suggested = {
-            "date": [at, *seen.dates] if at in seen.dates else seen.dates,
+            "date": [at, *known_values.dates] if at in known_values.dates else known_values.dates,
             "metric_name": metrics,
             "entity_name": metrics,
         }
         return replace(asked, suggested_values=suggested)
 
     def next_step_hint(self, visitor: Visitor) -> NextStepHint:
-        seen = known_values_of(visitor.playback_steps)
+        known_values = known_values_of(visitor.playback_steps)
         return questions.build_next_step_hint(
-            seen,
+            known_values,
             visitor.playback_steps,
             visitor.selection,
             self.report_editor(visitor).suggested_rows(),

@@ -43,40 +43,44 @@ class Selection(NamedTuple):
     date: str
 
 
-def parse_selection(seen: KnownValues, place: str) -> Selection | None:
+def parse_selection(known_values: KnownValues, selection: str) -> Selection | None:
     """Return the cell that a text `column/date` selects, or None if it selects none."""
-    column, _, date = place.partition("/")
+    column, _, date = selection.partition("/")
     column = "0" if column == WHOLE_DAY else column
     if (
         column.isdecimal()
-        and int(column) <= seen.share_column + 1
-        and seen.day_index(date) is not None
+        and int(column) <= known_values.share_column + 1
+        and known_values.day_index(date) is not None
     ):
         return Selection(int(column), date)
     return None
 
 
-def offered_method_names(frames: PlaybackSteps) -> set[str]:
+def offered_method_names(steps: PlaybackSteps) -> set[str]:
     """Return the names of the episode's methods."""
-    methods = frames[0].observation.get("available_methods") or ()
+    methods = steps[0].observation.get("available_methods") or ()
     return {each["name"] if isinstance(each, Mapping) else str(each) for each in methods}
 
 
-def build_question_panel(seen: KnownValues, frames: PlaybackSteps, place: str) -> QuestionPanel:
+def build_question_panel(
+    known_values: KnownValues, steps: PlaybackSteps, selection: str
+) -> QuestionPanel:
     """Return the questions about a cell whose tools the episode offers."""
-    offered = offered_method_names(frames)
+    offered = offered_method_names(steps)
     groups: dict[str, list[SuggestedCall]] = {}
-    at, title = parse_selection(seen, place), "Click a cell to ask about it"
+    at, title = parse_selection(known_values, selection), "Click a cell to ask about it"
     known = "<p>Each question is a step.</p>"
     if at is not None:
         column, date = at
-        lines = build_map_rows(seen.funnel)
+        lines = build_map_rows(known_values.funnel)
         line, day = lines[map_row_index(lines, column)], format_day(date)
         title = f"{day} · {line.label}"
-        cell_text = describe_cell(seen, line, seen.day_index(date) or 0).description
+        cell_text = describe_cell(known_values, line, known_values.day_index(date) or 0).description
         known = f"<p>{escape(cell_text or 'Nothing known yet.')}</p>"
-        name = seen.funnel.metric_names[column] if column < seen.share_column else ""
-        groups["This cell"] = _cell_questions(seen, column, name, date)
+        name = (
+            known_values.funnel.metric_names[column] if column < known_values.share_column else ""
+        )
+        groups["This cell"] = _cell_questions(known_values, column, name, date)
         groups[f"All of {day}"] = [
             SuggestedCall(label, tool, {"date": date}) for tool, label in DAY_QUESTIONS.items()
         ]
@@ -92,34 +96,38 @@ def build_question_panel(seen: KnownValues, frames: PlaybackSteps, place: str) -
     return QuestionPanel(title, shown, known)
 
 
-def _cell_questions(seen: KnownValues, column: int, name: str, date: str) -> list[SuggestedCall]:
-    if name in seen.funnel.count_names or name in seen.funnel.rate_names:
-        tool = f"compare_{'count' if name in seen.funnel.count_names else 'rate'}_to_median"
+def _cell_questions(
+    known_values: KnownValues, column: int, name: str, date: str
+) -> list[SuggestedCall]:
+    if name in known_values.funnel.count_names or name in known_values.funnel.rate_names:
+        tool = f"compare_{'count' if name in known_values.funnel.count_names else 'rate'}_to_median"
         return [SuggestedCall("How far from its usual?", tool, {"date": date, "entity_name": name})]
-    tool = "hourly_rows_for_date" if column == seen.share_column else "check_impossible_counts"
+    tool = (
+        "hourly_rows_for_date" if column == known_values.share_column else "check_impossible_counts"
+    )
     return [SuggestedCall("How far from its usual?", tool, {"date": date})]
 
 
-def _first_cell_past_threshold(seen: KnownValues, place: str) -> str | None:
+def _first_cell_past_threshold(known_values: KnownValues, selection: str) -> str | None:
     """Return the first count or rate of the selected day that is known to be flagged, or None."""
-    _, date = parse_selection(seen, place) or (0, "")
-    day = seen.day_index(date)
+    _, date = parse_selection(known_values, selection) or (0, "")
+    day = known_values.day_index(date)
     far = (
         column
-        for column in range(seen.share_column)
-        if day is not None and abs(seen.threshold_multiple(day, column) or 0.0) >= 1
+        for column in range(known_values.share_column)
+        if day is not None and abs(known_values.threshold_multiple(day, column) or 0.0) >= 1
     )
     first = next(far, None)
     return None if first is None else f"{first}/{date}"
 
 
 def build_next_step_hint(
-    seen: KnownValues, frames: PlaybackSteps, place: str, offers: Sequence[Any]
+    known_values: KnownValues, steps: PlaybackSteps, selection: str, offers: Sequence[Any]
 ) -> NextStepHint:
     """Return the suggested next step while the report is empty."""
-    asked = build_question_panel(seen, frames, place)
-    if len(frames) == 1:
-        tools = offered_method_names(frames)
+    asked = build_question_panel(known_values, steps, selection)
+    if len(steps) == 1:
+        tools = offered_method_names(steps)
         first = next((name for name in FIRST_QUESTIONS if name in tools), "")
         label = ALL_DAYS_QUESTIONS.get(first, "")
         text = "Something broke in these numbers. Find which day and which metric: ask first."
@@ -127,22 +135,22 @@ def build_next_step_hint(
     if offers:
         text = "Is it the cause, or a consequence of an earlier step? Add the cause to your report."
         return NextStepHint(text, "Go to the rows it points to", "go", ".mt-offers")
-    if parse_selection(seen, place) is None:
-        if not seen.suspicion:
+    if parse_selection(known_values, selection) is None:
+        if not known_values.suspicion:
             return NextStepHint("Click a cell of the map, and ask about it.", *GO_TO_MAP)
-        day = max(seen.suspicion, key=lambda each: seen.suspicion[each])
-        date = seen.dates[day]
+        day = max(known_values.suspicion, key=lambda each: known_values.suspicion[each])
+        date = known_values.dates[day]
         text = f"{format_day(date)} stands out. Which metric moved?"
         return NextStepHint(text, f"Look at {format_day(date)}", "pick", f"0/{date}")
     done = [
-        (frame.action.get("analysis_method"), frame.action.get("analysis_args")) for frame in frames
+        (step.action.get("analysis_method"), step.action.get("analysis_args")) for step in steps
     ]
     calls = [call for some in asked.groups.values() for call in some]
     # After the day's values and the medians, the map shows which cells are flagged.
     calls.sort(key=lambda call: PREFERRED.get((call.tool, bool(call.arguments)), len(PREFERRED)))
-    far = _first_cell_past_threshold(seen, place)
-    if far is not None and far != place:
-        lines = build_map_rows(seen.funnel)
+    far = _first_cell_past_threshold(known_values, selection)
+    if far is not None and far != selection:
+        lines = build_map_rows(known_values.funnel)
         name = lines[map_row_index(lines, int(far.partition("/")[0]))].label
         return NextStepHint(
             "The first step that moved is where to look.", f"Look at {name}", "pick", far

@@ -85,22 +85,22 @@ class FunnelReport(ReportEditor):
         return f"{format_day(str(row['date']))}, {name}: {anomaly}, {' against '.join(values)}"
 
     def complete_row(self, row: EditorRow) -> EditorRow:
-        seen, names = self.known_values, self.known_values.funnel.entity_names_by_type
+        known_values, names = self.known_values, self.known_values.funnel.entity_names_by_type
         if not row.get("entity_type") and row.get("entity_name"):
             kinds = [kind for kind, some in names.items() if row["entity_name"] in some]
             # If several entity types have this name, the player has to choose one.
             row = {**row, "entity_type": kinds[0]} if len(kinds) == 1 else row
         kind, name = str(row.get("entity_type")), str(row.get("entity_name"))
         day, column = (
-            seen.day_index(row.get("date")),
-            seen.funnel.column_by_entity.get((kind, name)),
+            known_values.day_index(row.get("date")),
+            known_values.funnel.column_by_entity.get((kind, name)),
         )
         if day is None or column is None:
             return row
         found: EditorRow = {"detection_method": DETECTION_METHODS[kind]}
-        value = seen.values.get((day, column))
-        usual = 0.0 if kind == DATA_QUALITY else seen.baseline(day, column)
-        change = value if kind == DATA_QUALITY else seen.deviation(day, column)
+        value = known_values.values.get((day, column))
+        usual = 0.0 if kind == DATA_QUALITY else known_values.baseline(day, column)
+        change = value if kind == DATA_QUALITY else known_values.deviation(day, column)
         if value is not None and usual is not None and change is not None:
             bands = self.visitor.playback_steps[0].observation["config"]["severity_bands"][kind]
             found |= {

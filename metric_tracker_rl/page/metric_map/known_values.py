@@ -67,19 +67,19 @@ class KnownValues:
     @classmethod
     def from_episode(cls, episode: FunnelEpisode, config: Mapping[str, Any]) -> KnownValues:
         """Return all values of a finished episode."""
-        seen = cls(config)
-        seen.thresholds = episode.series.thresholds.tolist()
+        known_values = cls(config)
+        known_values.thresholds = episode.series.thresholds.tolist()
         for day, (row, usual) in enumerate(
             zip(episode.series.values_by_day, episode.series.baselines_by_day, strict=True)
         ):
             for column, value in enumerate(row):
-                seen.values[day, column] = value
-                seen._set_baseline(day, column, usual[column])
-            seen.hours |= {
+                known_values.values[day, column] = value
+                known_values._set_baseline(day, column, usual[column])
+            known_values.hours |= {
                 (day, at): each
                 for at, each in enumerate(episode.hourly_counts_of_day(day).tolist())
             }
-        return seen
+        return known_values
 
     @property
     def share_column(self) -> int:
@@ -199,13 +199,13 @@ class KnownValues:
             for pair in range(len(funnel.quality_check_names) if self.thresholds else 0):
                 excess = sum(max(row[pair + 1] - row[pair], 0) for row in hours)
                 self.values[day, self.share_column + 1 + pair] = float(excess)
-        for place, (above, below) in enumerate(
+        for selection, (above, below) in enumerate(
             funnel.rate_stage_indices, start=len(funnel.count_names)
         ):
             into, out_of = (self.values.get((day, stage)) for stage in (above, below))
             if into is not None and out_of is not None:
                 rate = round(100.0 * into / (out_of or 1.0), RATE_DECIMALS)
-                self.values.setdefault((day, place), rate)
+                self.values.setdefault((day, selection), rate)
 
 
 def iter_facts(node: Mapping[str, Any], above: Mapping[str, Any] | None = None) -> Iterator[Any]:

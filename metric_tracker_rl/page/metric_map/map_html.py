@@ -83,21 +83,21 @@ class VisibleState(NamedTuple):
 VerdictsByCell = Mapping[CellPosition, Sequence[RowVerdict]]
 
 
-def known_values_of(frames: PlaybackSteps) -> KnownValues:
+def known_values_of(steps: PlaybackSteps) -> KnownValues:
     """Return the values that the replies of an episode contained."""
-    seen = KnownValues(frames[0].observation["config"])
-    for frame in frames:
-        answered = frame.observation.get("analysis_result")
-        seen.latest = set()
+    known_values = KnownValues(steps[0].observation["config"])
+    for step in steps:
+        answered = step.observation.get("analysis_result")
+        known_values.latest = set()
         if answered:
-            seen.read_tool_result(answered)
-    return seen
+            known_values.read_tool_result(answered)
+    return known_values
 
 
-def may_reveal_answers(frames: PlaybackSteps) -> bool:
+def may_reveal_answers(steps: PlaybackSteps) -> bool:
     """Return whether an episode is over and its feedback includes the answers."""
-    feedback = frames[0].observation["config"].get("feedback", FULL_FEEDBACK)
-    return bool(frames[-1].observation.get("done")) and feedback == FULL_FEEDBACK
+    feedback = steps[0].observation["config"].get("feedback", FULL_FEEDBACK)
+    return bool(steps[-1].observation.get("done")) and feedback == FULL_FEEDBACK
 
 
 def rebuild_episode(reset: Mapping[str, Any]) -> EpisodeView:
@@ -107,95 +107,101 @@ def rebuild_episode(reset: Mapping[str, Any]) -> EpisodeView:
     return session.running_view
 
 
-def visible_state(frames: PlaybackSteps, reset: Mapping[str, Any]) -> VisibleState:
+def visible_state(steps: PlaybackSteps, reset: Mapping[str, Any]) -> VisibleState:
     """Return what may be drawn: known values before the end, and everything after it."""
-    if not may_reveal_answers(frames):
-        return VisibleState(known_values_of(frames), (), is_complete=False)
+    if not may_reveal_answers(steps):
+        return VisibleState(known_values_of(steps), (), is_complete=False)
     view = rebuild_episode(reset)
     all_values = KnownValues.from_episode(view.episode, view.public_config)
-    verdicts = judge_rows(submitted_rows(view, frames[-1]), view.episode)
+    verdicts = judge_rows(submitted_rows(view, steps[-1]), view.episode)
     return VisibleState(all_values, tuple(verdicts), is_complete=True)
 
 
-def submitted_rows(view: EpisodeView, frame: PlaybackStep) -> Sequence[Any]:
+def submitted_rows(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
     """Return the complete rows of the last action; empty if it was not graded."""
-    if not frame.observation.get("reward_breakdown"):
+    if not step.observation.get("reward_breakdown"):
         return ()
-    submitted = frame.observation.get("submitted_rows")
+    submitted = step.observation.get("submitted_rows")
     if submitted is not None:
         return list(submitted)
-    asked: Mapping[str, Any] = frame.action.get("analysis_args") or {}
+    asked: Mapping[str, Any] = step.action.get("analysis_args") or {}
     found = list_flagged_series(view.episode)
     named = [found[number - 1].row.as_dict() for number in asked.get("ids") or ()]
-    return [*named, *(asked.get("rows") or frame.action.get("classifications") or ())]
+    return [*named, *(asked.get("rows") or step.action.get("classifications") or ())]
 
 
 def map_html(
-    frames: PlaybackSteps,
+    steps: PlaybackSteps,
     reset: Mapping[str, Any],
-    place: str = "",
+    selection: str = "",
     rows: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the map of an episode with its legend, as HTML.
 
     Args:
-        frames: playback steps so far.
+        steps: playback steps so far.
         reset: reset arguments of the episode.
-        place: selected cell, `column/date`.
+        selection: selected cell, `column/date`.
         rows: rows of the unfinished report, which are marked before the end.
     """
-    seen, judged, over = visible_state(frames, reset)
-    lines = build_map_rows(seen.funnel)
-    places = verdicts_by_cell(lines, judged)
-    marked = set() if over else set(_cells_of_rows(seen, lines, rows))
+    known_values, verdicts, over = visible_state(steps, reset)
+    lines = build_map_rows(known_values.funnel)
+    places = verdicts_by_cell(lines, verdicts)
+    marked = set() if over else set(_cells_of_rows(known_values, lines, rows))
     drawn = [
         grid.GridRow(
             str(line.columns[0]),
             line.label,
-            [_grid_cell(seen, line, at, day, places, marked) for day in range(len(seen.dates))],
+            [
+                _grid_cell(known_values, line, at, day, places, marked)
+                for day in range(len(known_values.dates))
+            ],
         )
         for at, line in enumerate(lines)
     ]
-    suspicion = [_suspicion_row(seen)] if seen.suspicion else []
-    measure = "in multiples of the threshold" if seen.thresholds else "from the median, in percent"
+    suspicion = [_suspicion_row(known_values)] if known_values.suspicion else []
+    measure = (
+        "in multiples of the threshold"
+        if known_values.thresholds
+        else "from the median, in percent"
+    )
     name = f"Deviation by metric and day, {measure}"
-    known_count = sum(column <= seen.share_column for _day, column in seen.values)
-    lead = (
-        "" if over else f"{known_count} of {len(seen.dates) * (seen.share_column + 1)} cells known."
-    )
+    known_count = sum(column <= known_values.share_column for _day, column in known_values.values)
+    cell_count = len(known_values.dates) * (known_values.share_column + 1)
+    lead = "" if over else f"{known_count} of {cell_count} cells known."
     picture = grid.grid_html(
-        f"{name}. {lead}".strip(), name, _date_columns(seen), suspicion + drawn, place
+        f"{name}. {lead}".strip(), name, _date_columns(known_values), suspicion + drawn, selection
     )
-    return picture + _legend_html(seen, judged)
+    return picture + _legend_html(known_values, verdicts)
 
 
-def verdicts_by_cell(lines: Sequence[MapRow], judged: Iterable[RowVerdict]) -> VerdictsByCell:
+def verdicts_by_cell(lines: Sequence[MapRow], verdicts: Iterable[RowVerdict]) -> VerdictsByCell:
     """Return verdicts by cell; those of expected rows come first."""
     unexpected = (CellVerdict.CONSEQUENCE, CellVerdict.EXTRA)
     by_cell: dict[CellPosition, list[RowVerdict]] = {}
-    for verdict in sorted(judged, key=lambda verdict: verdict.kind in unexpected):
+    for verdict in sorted(verdicts, key=lambda verdict: verdict.kind in unexpected):
         position = CellPosition(map_row_index(lines, verdict.column), verdict.day)
         by_cell.setdefault(position, []).append(verdict)
     return by_cell
 
 
 def _cells_of_rows(
-    seen: KnownValues, lines: Sequence[MapRow], rows: Iterable[Mapping[str, Any]]
+    known_values: KnownValues, lines: Sequence[MapRow], rows: Iterable[Mapping[str, Any]]
 ) -> Iterator[CellPosition]:
     """Yield the cells of report rows; rows with invalid fields are skipped."""
     for row in rows:
-        day = seen.day_index(row.get("date"))
-        column = seen.funnel.column_by_entity.get(
+        day = known_values.day_index(row.get("date"))
+        column = known_values.funnel.column_by_entity.get(
             (str(row.get("entity_type")), str(row.get("entity_name")))
         )
         if day is not None and column is not None:
             yield CellPosition(map_row_index(lines, column), day)
 
 
-def _date_columns(seen: KnownValues) -> list[GridColumn]:
+def _date_columns(known_values: KnownValues) -> list[GridColumn]:
     """Return the columns of the map; a month is named at its first date."""
     heads, month = [], 0
-    for date in seen.dates:
+    for date in known_values.dates:
         day = Date.fromisoformat(date)
         small = f"{day:%b}" if day.month != month else ""
         style = "weekend" if day.weekday() >= SATURDAY else ""
@@ -204,11 +210,11 @@ def _date_columns(seen: KnownValues) -> list[GridColumn]:
     return heads
 
 
-def _suspicion_row(seen: KnownValues) -> grid.GridRow:
+def _suspicion_row(known_values: KnownValues) -> grid.GridRow:
     """Return the row with the largest deviation of each day, whose metric is not known."""
     cells = []
-    for day in range(len(seen.dates)):
-        score = seen.suspicion.get(day)
+    for day in range(len(known_values.dates)):
+        score = known_values.suspicion.get(day)
         if score is None:
             cells.append(GridCell())
         else:
@@ -218,19 +224,19 @@ def _suspicion_row(seen: KnownValues) -> grid.GridRow:
 
 
 def _grid_cell(
-    seen: KnownValues,
+    known_values: KnownValues,
     line: MapRow,
     at: int,
     day: int,
-    judged: VerdictsByCell,
+    verdicts_by_position: VerdictsByCell,
     marked: set[CellPosition],
 ) -> GridCell:
-    cell = describe_cell(seen, line, day)
-    is_new = any((day, column) in seen.latest for column in line.columns)
+    cell = describe_cell(known_values, line, day)
+    is_new = any((day, column) in known_values.latest for column in line.columns)
     position = CellPosition(at, day)
     say = ""
     mark = ""
-    if verdicts := judged.get(position):
+    if verdicts := verdicts_by_position.get(position):
         say = " ".join(f"{verdict.kind.capitalize()}: {verdict.sentence}" for verdict in verdicts)
         mark = verdicts[0].kind
     elif position in marked:
@@ -239,17 +245,17 @@ def _grid_cell(
     return GridCell(cell.css_class, cell.text, cell.description, say, mark, is_new)
 
 
-def describe_cell(seen: KnownValues, line: MapRow, day: int) -> MapCell:
+def describe_cell(known_values: KnownValues, line: MapRow, day: int) -> MapCell:
     """Return the content of a cell, `UNKNOWN_CELL` if nothing is known of it."""
-    value = line.value(seen, day)
-    if line.is_impossible_counts(seen):
+    value = line.value(known_values, day)
+    if line.is_impossible_counts(known_values):
         if value is None:
             return UNKNOWN_CELL
         return MapCell("u4" if value else "a0", f"{value:,.0f}", line.format_with_unit(value))
     column = line.columns[0]
-    deviation = seen.deviation(day, column)
-    multiple = seen.threshold_multiple(day, column)
-    baseline = line.baseline(seen, day)
+    deviation = known_values.deviation(day, column)
+    multiple = known_values.threshold_multiple(day, column)
+    baseline = line.baseline(known_values, day)
     figures = "" if value is None else line.format_with_unit(value)
     if figures and baseline is not None:
         figures += f" against a median of {line.format_with_unit(baseline)}"
@@ -262,7 +268,7 @@ def describe_cell(seen: KnownValues, line: MapRow, day: int) -> MapCell:
         description = _join_sentence(f"{text} × threshold", figures)
         return MapCell(deviation_class(multiple, STEPS), text, description)
     text = format_signed(100 * deviation, 0)
-    unit = "points" if column == seen.share_column else "%"
+    unit = "points" if column == known_values.share_column else "%"
     description = _join_sentence(f"{text} {unit}", figures)
     return MapCell(deviation_class(deviation, RAW_STEPS), text, description)
 
@@ -271,11 +277,11 @@ def _join_sentence(deviation: str, figures: str) -> str:
     return f"{deviation}; {figures}" if figures else deviation
 
 
-def _legend_html(seen: KnownValues, judged: Sequence[RowVerdict]) -> str:
-    signs = [("now", "", "from the last call")] if seen.latest else []
-    for kind in dict.fromkeys(verdict.kind for verdict in judged):
+def _legend_html(known_values: KnownValues, verdicts: Sequence[RowVerdict]) -> str:
+    signs = [("now", "", "from the last call")] if known_values.latest else []
+    for kind in dict.fromkeys(verdict.kind for verdict in verdicts):
         signs.append((verdict_class(kind), GLYPHS[kind], f"{kind}: {VERDICT_TEXT[kind]}"))
-    if seen.thresholds is None:
+    if known_values.thresholds is None:
         return grid.legend_html([f"{100 * step:g}" for step in RAW_STEPS], "%", signs)
     return grid.legend_html([f"{step:g}" for step in STEPS], "× threshold", signs)
 

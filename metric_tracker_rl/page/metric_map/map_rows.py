@@ -40,19 +40,23 @@ class MapRow:
     unit: str
     columns: tuple[int, ...]
 
-    def value(self, seen: KnownValues, day: int) -> float | None:
+    def value(self, known_values: KnownValues, day: int) -> float | None:
         """Return the value of a day, or None if it is not known."""
-        values = [seen.values.get((day, column)) for column in self.columns]
+        values = [known_values.values.get((day, column)) for column in self.columns]
         known = [value for value in values if value is not None]
         return sum(known) if known else None
 
-    def baseline(self, seen: KnownValues, day: int) -> float | None:
+    def baseline(self, known_values: KnownValues, day: int) -> float | None:
         """Return the baseline of a day; None if it is not known, and for impossible counts."""
-        return None if self.is_impossible_counts(seen) else seen.baseline(day, self.columns[0])
+        return (
+            None
+            if self.is_impossible_counts(known_values)
+            else known_values.baseline(day, self.columns[0])
+        )
 
-    def is_impossible_counts(self, seen: KnownValues) -> bool:
+    def is_impossible_counts(self, known_values: KnownValues) -> bool:
         """Return whether the values are numbers of impossible events."""
-        return self.columns[0] > seen.share_column
+        return self.columns[0] > known_values.share_column
 
     def format_with_unit(self, value: float) -> str:
         """Return a value with its unit, rounded as in tool results."""

@@ -22,34 +22,36 @@ MARGIN_SHARE = 0.08
 """Free space above and below the values, as a share of their range."""
 
 
-def small_charts_html(seen: KnownValues, verdicts: Sequence[RowVerdict] = ()) -> str:
+def small_charts_html(known_values: KnownValues, verdicts: Sequence[RowVerdict] = ()) -> str:
     """Return a chart for each series with known values, as HTML.
 
     Args:
-        seen: values that may be drawn.
+        known_values: values that may be drawn.
         verdicts: verdicts about the report, after the end.
     """
-    lines = build_map_rows(seen.funnel)
-    judged = verdicts_by_cell(lines, verdicts)
+    lines = build_map_rows(known_values.funnel)
+    verdicts_by_position = verdicts_by_cell(lines, verdicts)
     charts = ""
     for row_index, line in enumerate(lines):
         verdict_by_day = {
             position.day: verdicts_of_cell[0]
-            for position, verdicts_of_cell in judged.items()
+            for position, verdicts_of_cell in verdicts_by_position.items()
             if position.row_index == row_index
         }
-        charts += _chart_html(seen, line, verdict_by_day)
+        charts += _chart_html(known_values, line, verdict_by_day)
     return f'<div class="mt-small">{charts}</div>' if charts else ""
 
 
-def _chart_html(seen: KnownValues, line: MapRow, verdict_by_day: Mapping[int, RowVerdict]) -> str:
+def _chart_html(
+    known_values: KnownValues, line: MapRow, verdict_by_day: Mapping[int, RowVerdict]
+) -> str:
     """Return the chart of one series; empty if nothing is known of it."""
-    days = range(len(seen.dates))
-    values = {day: v for day in days if (v := line.value(seen, day)) is not None}
-    baselines = {day: b for day in days if (b := line.baseline(seen, day)) is not None}
-    if not values or (line.is_impossible_counts(seen) and not any(values.values())):
+    days = range(len(known_values.dates))
+    values = {day: v for day in days if (v := line.value(known_values, day)) is not None}
+    baselines = {day: b for day in days if (b := line.baseline(known_values, day)) is not None}
+    if not values or (line.is_impossible_counts(known_values) and not any(values.values())):
         return ""
-    bands = _threshold_bands(seen, line, baselines)
+    bands = _threshold_bands(known_values, line, baselines)
     drawn_values = [*values.values(), *baselines.values()]
     for band in bands.values():
         drawn_values += band
@@ -61,7 +63,7 @@ def _chart_html(seen: KnownValues, line: MapRow, verdict_by_day: Mapping[int, Ro
         return HEIGHT * (high - value) / (high - low)
 
     def x(day: float) -> float:
-        return WIDTH * day / len(seen.dates)
+        return WIDTH * day / len(known_values.dates)
 
     points = [ChartPoint(day, x(day + 0.5), y(value)) for day, value in values.items()]
     path_by_class = {
@@ -75,7 +77,9 @@ def _chart_html(seen: KnownValues, line: MapRow, verdict_by_day: Mapping[int, Ro
         ),
         "line": _line_path(points),
         "dots": "".join(_dot_path(point) for point in points),
-        "far": "".join(_dot_path(point) for point in points if _is_flagged(seen, line, point.day)),
+        "far": "".join(
+            _dot_path(point) for point in points if _is_flagged(known_values, line, point.day)
+        ),
     }
     shapes = "".join(
         f'<path class="{css_class}" d="{path}"/>'
@@ -89,9 +93,9 @@ def _chart_html(seen: KnownValues, line: MapRow, verdict_by_day: Mapping[int, Ro
         for day, verdict in verdict_by_day.items()
         if day in values
     )
-    first_day = format_day(seen.dates[0])[4:]
-    last_day = format_day(seen.dates[-1])[4:]
-    chart_label = escape(_chart_label(seen, line, values))
+    first_day = format_day(known_values.dates[0])[4:]
+    last_day = format_day(known_values.dates[-1])[4:]
+    chart_label = escape(_chart_label(known_values, line, values))
     return (
         f'<figure data-column="{line.columns[0]}" aria-label="{chart_label}">'
         f"<figcaption>{escape(line.label)}<small>{escape(line.unit)}</small></figcaption>"
@@ -110,15 +114,15 @@ class ThresholdBand(NamedTuple):
 
 
 def _threshold_bands(
-    seen: KnownValues, line: MapRow, baselines: Mapping[int, float]
+    known_values: KnownValues, line: MapRow, baselines: Mapping[int, float]
 ) -> dict[int, ThresholdBand]:
     """Return the threshold band of each day with a baseline; empty without thresholds."""
-    if seen.thresholds is None or line.is_impossible_counts(seen):
+    if known_values.thresholds is None or line.is_impossible_counts(known_values):
         return {}
-    threshold = seen.thresholds[line.columns[0]]
+    threshold = known_values.thresholds[line.columns[0]]
     bands = {}
     for day, baseline in baselines.items():
-        reach = threshold if line.columns[0] == seen.share_column else threshold * baseline
+        reach = threshold if line.columns[0] == known_values.share_column else threshold * baseline
         bands[day] = ThresholdBand(baseline + reach, baseline - reach)
     return bands
 
@@ -150,23 +154,22 @@ def _dot_path(point: ChartPoint) -> str:
     return f"M{point.x:.1f} {point.y:.1f}h0"
 
 
-def _is_flagged(seen: KnownValues, line: MapRow, day: int) -> bool:
+def _is_flagged(known_values: KnownValues, line: MapRow, day: int) -> bool:
     """Return whether a known value reaches its threshold; False if the thresholds are hidden."""
-    if seen.thresholds is None:
+    if known_values.thresholds is None:
         return False
-    if line.is_impossible_counts(seen):
-        return bool(line.value(seen, day))
-    return abs(seen.threshold_multiple(day, line.columns[0]) or 0.0) >= 1.0
+    if line.is_impossible_counts(known_values):
+        return bool(line.value(known_values, day))
+    return abs(known_values.threshold_multiple(day, line.columns[0]) or 0.0) >= 1.0
 
 
-def _chart_label(seen: KnownValues, line: MapRow, values: dict[int, float]) -> str:
+def _chart_label(known_values: KnownValues, line: MapRow, values: dict[int, float]) -> str:
     """Return a sentence that describes a chart."""
     low = line.format_short(min(values.values()))
     high = line.format_short(max(values.values()))
-    label = (
-        f"{line.label}: {len(values)} of {len(seen.dates)} days known, {low} to {high}{line.unit}"
-    )
-    if seen.thresholds is None or line.is_impossible_counts(seen):
+    day_count = len(known_values.dates)
+    label = f"{line.label}: {len(values)} of {day_count} days known, {low} to {high}{line.unit}"
+    if known_values.thresholds is None or line.is_impossible_counts(known_values):
         return f"{label}."
-    flagged_count = sum(_is_flagged(seen, line, day) for day in values)
+    flagged_count = sum(_is_flagged(known_values, line, day) for day in values)
     return f"{label}; {flagged_count} at or beyond the threshold."

@@ -47,7 +47,7 @@ class RowVerdict:
 def judge_rows(rows: Sequence[Any], episode: FunnelEpisode) -> list[RowVerdict]:
     """Return a verdict for each submitted and each missing row, sorted by date.
 
-    Invalid rows are skipped. Of rows with the same key, only the first is judged.
+    Invalid rows are skipped. Of rows with the same key, only the first is verdicts.
 
     Args:
         rows: the submitted rows.
