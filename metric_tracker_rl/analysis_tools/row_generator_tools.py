@@ -18,8 +18,8 @@ from metric_tracker_rl.analysis_tools.row_generators import (
     run_generator,
     run_generators,
 )
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from openenv_kit.tool import Tool
 
 

@@ -22,21 +22,23 @@ from metric_tracker_rl.analysis_tools.arguments import (
 )
 from metric_tracker_rl.analysis_tools.registry import MethodResult
 from metric_tracker_rl.analysis_tools.statistics import resolve_metric_names
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
-from metric_tracker_rl.engine.definitions.names import (
-    CONVERSION_RATE,
-    ENTITY_TYPES,
-    EVENT_COUNT,
+from metric_tracker_rl.engine.definitions.anomaly_types import (
+    ANOMALY_TYPES,
     MEDIAN_FILTER,
-    ROW_DESCRIPTIONS,
-)
-from metric_tracker_rl.engine.reporting_policy.daily_series import RATE_DECIMALS
-from metric_tracker_rl.engine.reporting_policy.find_roots import (
-    RootFinding,
     anomaly_type_of_deviation,
     anomaly_types_of,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, build_report_row
+from metric_tracker_rl.engine.definitions.display import STATISTIC_DECIMALS
+from metric_tracker_rl.engine.definitions.entity_types import (
+    CONVERSION_RATE,
+    ENTITY_TYPES,
+    EVENT_COUNT,
+)
+from metric_tracker_rl.engine.definitions.report_row import ReportRow, RowKey
+from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_entity_type
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
+from metric_tracker_rl.engine.reporting_policy.find_roots import RootFinding
+from metric_tracker_rl.engine.reporting_policy.labels import build_report_row
 from metric_tracker_rl.wire_models import PayloadGeneratorMethod
 from openenv_kit.errors import ToolArgumentError, UnknownNameError, truncated_repr
 from openenv_kit.schema import describe_validation_error, json_schema
@@ -99,8 +101,8 @@ GENERATORS_BY_NAME: dict[str, RowGenerator] = {
         (*anomaly_types_of(CONVERSION_RATE), *anomaly_types_of(EVENT_COUNT)),
     ),
     **{
-        name: RowGenerator(name, f"Rows of {description}.", (name,))
-        for name, description in ROW_DESCRIPTIONS.items()
+        name: RowGenerator(name, f"Rows of {anomaly_type.description}.", (name,))
+        for name, anomaly_type in ANOMALY_TYPES.items()
     },
 }
 
@@ -149,7 +151,7 @@ def run_generators(
     Raises:
         ToolArgumentError: a method, metric or date is unknown, or a multiplier is out of range.
     """
-    merged: dict[tuple[str, str, str], ReportRow] = {}
+    merged: dict[RowKey, ReportRow] = {}
     summaries = []
     for method in methods:
         generator = find_generator(method["method_name"])
@@ -205,7 +207,7 @@ def run_generator(
         raise ToolArgumentError(f"{generator.name} reads fixed series; it takes no metric.")
     episode = view.episode
     metrics = episode.metrics
-    column_by_entity = episode.config.funnel_spec.column_by_entity
+    columns = episode.config.funnel_spec.columns
     type_by_name = generator.entity_types_by_name(view)
     names = resolve_metric_names(view, metric_name, metric_names, tuple(type_by_name))
     allowed_dates = [episode.require_date(date) for date in dates]
@@ -226,17 +228,18 @@ def run_generator(
             continue
         if allowed_dates and date not in allowed_dates:
             continue
-        finding = RootFinding(entity_type, name, anomaly_type, column_by_entity[entity_type, name])
+        finding = RootFinding(entity_type, name, anomaly_type, columns.column_of(entity_type, name))
         rows.append(build_report_row(finding, day, date, episode.series))
     match_counts = Counter(row.entity_name for row in rows)
     medians = metrics.median.to_numpy()[positions].tolist()
+    thresholds = thresholds_by_entity_type(episode.config.level)
     details = [
         {
             "entity_name": name,
             "median_value": median,
-            "std_dev_from_median": round(std_dev, RATE_DECIMALS + 2),
-            "threshold_value": round(multiplier * std_dev, RATE_DECIMALS + 2),
-            "reporting_threshold": episode.config.level.thresholds[type_by_name[name]],
+            "std_dev_from_median": round(std_dev, STATISTIC_DECIMALS),
+            "threshold_value": round(multiplier * std_dev, STATISTIC_DECIMALS),
+            "reporting_threshold": thresholds[type_by_name[name]],
             "match_count": match_counts[name],
         }
         for name, median, std_dev in zip(names, medians, std_devs.tolist(), strict=True)

@@ -14,8 +14,8 @@ from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMIL
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, LEVELS
 from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.grading.grader import SCORE_WEIGHTS
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.page import questions
 from metric_tracker_rl.page.format_values import format_with_unit
 from metric_tracker_rl.page.metric_map.day_details import day_html

@@ -49,7 +49,7 @@ def parse_selection(known_values: KnownValues, selection: str) -> Selection | No
     column = "0" if column == WHOLE_DAY else column
     if (
         column.isdecimal()
-        and int(column) <= known_values.share_column + 1
+        and int(column) <= known_values.funnel.columns.excess.start
         and known_values.day_index(date) is not None
     ):
         return Selection(int(column), date)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
-from metric_tracker_rl.engine.definitions.levels import severity_of
-from metric_tracker_rl.engine.definitions.names import (
+from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
+    anomaly_type_of_deviation,
+)
+from metric_tracker_rl.engine.definitions.display import rounded_delta
+from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
     DETECTION_METHODS,
     EVENT_COUNT,
     HOURLY_MIX,
-    SEVERITIES,
 )
-from metric_tracker_rl.engine.report.parse_report import NUMBER_FIELDS
-from metric_tracker_rl.engine.reporting_policy.find_roots import anomaly_type_of_deviation
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS, rounded_delta
+from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS, ROW_FIELDS, RowKey
+from metric_tracker_rl.engine.definitions.severity import SEVERITIES, severity_of
 from metric_tracker_rl.page.format_values import format_with_unit
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_html import known_values_of
@@ -29,14 +30,6 @@ from openenv_kit.page.environment_view import ReportEditor, options_of
 
 NON_NEGATIVE_FIELDS = ("observed_value", "baseline_value")
 """Number fields that contain counts, percentages or shares."""
-
-
-class RowKey(NamedTuple):
-    """Fields by which report rows are matched."""
-
-    date: str
-    entity_type: str
-    entity_name: str
 
 
 def row_key(row: Mapping[str, Any]) -> RowKey:
@@ -61,7 +54,7 @@ class FunnelReport(ReportEditor):
             EditorColumn("date", "date", dates),
             EditorColumn("entity_type", "entity type", options_of(tuple(names))),
             EditorColumn("entity_name", "entity", groups=entities),
-            EditorColumn("anomaly_type", "anomaly", options_of(ANOMALY_TYPES)),
+            EditorColumn("anomaly_type", "anomaly", options_of(tuple(ANOMALY_TYPES))),
             EditorColumn("observed_value", "observed (events, % or share)", kind="number"),
             EditorColumn("baseline_value", "median (the same unit)", kind="number"),
             EditorColumn("delta_value", "observed − median", kind="number"),
@@ -93,7 +86,7 @@ class FunnelReport(ReportEditor):
         kind, name = str(row.get("entity_type")), str(row.get("entity_name"))
         day, column = (
             known_values.day_index(row.get("date")),
-            known_values.funnel.column_by_entity.get((kind, name)),
+            known_values.funnel.columns.find_column(kind, name),
         )
         if day is None or column is None:
             return row

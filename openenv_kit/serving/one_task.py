@@ -27,7 +27,7 @@ from openenv_kit.serving import messages
 from openenv_kit.serving.episodes.live_episode import LiveEpisode, step_live_episode
 from openenv_kit.serving.episodes.records import build_record_model, build_trainer_record
 from openenv_kit.serving.http.middleware import RequestMiddleware
-from openenv_kit.serving.mcp.dispatch import RpcResponse, answer_rpc_message, create_dispatcher
+from openenv_kit.serving.mcp.dispatch import RpcResponse, create_dispatcher, handle_rpc_message
 from openenv_kit.serving.mcp.routes import McpEndpoint
 from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.settings import Settings, load_settings
@@ -77,17 +77,17 @@ class SingleTaskServer(McpEndpoint):
             Starlette(
                 routes=[
                     Route("/mcp", self.post, methods=["POST"]),
-                    Route("/health", self._answer_health_check, methods=["GET"]),
+                    Route("/health", self._get_health, methods=["GET"]),
                 ]
             ),
             settings,
         )
 
-    async def answer_message(self, request: Request, message: object) -> RpcResponse:
+    async def handle_message(self, request: Request, message: object) -> RpcResponse:
         """Return the response to one JSON-RPC message. There are no sessions."""
-        return await answer_rpc_message(message, self._dispatch)
+        return await handle_rpc_message(message, self._dispatch)
 
-    async def _answer_health_check(self, request: Request) -> Response:
+    async def _get_health(self, request: Request) -> Response:
         return messages.json_response({"status": "healthy"})
 
     async def _step(self, action: JsonObject) -> JsonObject:

@@ -16,12 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from metric_tracker_rl.engine.report.parse_report import (
+from metric_tracker_rl.engine.definitions.report_row import (
+    GRADED_NAME_FIELDS,
     NUMBER_FIELDS,
-    SubmittedReport,
-    build_duplicate_row_issue,
+    ReportRow,
+    RowKey,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
+from metric_tracker_rl.engine.report.parse_report import SubmittedReport, build_duplicate_row_issue
 from metric_tracker_rl.wire_models import RewardBreakdown, SubmissionIssue
 from openenv_kit.float_sum import add_up
 
@@ -79,7 +80,6 @@ EXPLOIT_PENALTY = 0.15
 EXPLOIT_FLOOR = 4
 
 SCORE_DECIMALS = 6
-GRADED_NAME_FIELDS = ("anomaly_type", "detection_method", "severity")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def grade_report(
         expected_rows: the rows of the right report.
         debug: whether the issues contain the expected rows. Only servers in debug mode set it.
     """
-    rows_by_key: dict[tuple[str, str, str], list[ReportRow]] = defaultdict(list)
+    rows_by_key: dict[RowKey, list[ReportRow]] = defaultdict(list)
     for row in report.valid_rows:
         rows_by_key[row.key].append(row)
     expected_by_key = {row.key: row for row in expected_rows}
@@ -226,8 +226,8 @@ def _compute_penalty(row_count: int, penalty: RowPenalty) -> float:
 
 def _list_issues(
     report: SubmittedReport,
-    rows_by_key: Mapping[tuple[str, str, str], Sequence[ReportRow]],
-    expected_by_key: Mapping[tuple[str, str, str], ReportRow],
+    rows_by_key: Mapping[RowKey, Sequence[ReportRow]],
+    expected_by_key: Mapping[RowKey, ReportRow],
     *,
     debug: bool,
 ) -> list[SubmissionIssue]:
@@ -242,7 +242,7 @@ def _list_issues(
         for issue_type, message in _list_row_remarks(rows, expected_row):
             issues.append(
                 SubmissionIssue(
-                    row_key="|".join(key),
+                    row_key=key.as_text(),
                     issue_type=issue_type,
                     message=message,
                     submitted_row=rows[0].as_dict(),
@@ -255,7 +255,7 @@ def _list_issues(
         return [*issues, SubmissionIssue(row_key="", issue_type="missing_row", message=message)]
     return issues + [
         SubmissionIssue(
-            row_key="|".join(row.key),
+            row_key=row.key.as_text(),
             issue_type="missing_row",
             message="This row was not reported.",
             expected_row=row.as_dict(),

@@ -7,7 +7,8 @@ from datetime import date as Date
 from html import escape
 from typing import Any, NamedTuple
 
-from metric_tracker_rl.engine.configuration.play_rules import FULL_FEEDBACK, EpisodeView
+from metric_tracker_rl.engine.configuration.play_rules import FULL_FEEDBACK
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
@@ -166,8 +167,9 @@ def map_html(
         else "from the median, in percent"
     )
     name = f"Deviation by metric and day, {measure}"
-    known_count = sum(column <= known_values.share_column for _day, column in known_values.values)
-    cell_count = len(known_values.dates) * (known_values.share_column + 1)
+    columns = known_values.funnel.columns
+    known_count = sum(not columns.is_excess(column) for _day, column in known_values.values)
+    cell_count = len(known_values.dates) * columns.compared.stop
     lead = "" if over else f"{known_count} of {cell_count} cells known."
     picture = grid.grid_html(
         f"{name}. {lead}".strip(), name, _date_columns(known_values), suspicion + drawn, selection
@@ -191,8 +193,8 @@ def _cells_of_rows(
     """Yield the cells of report rows; rows with invalid fields are skipped."""
     for row in rows:
         day = known_values.day_index(row.get("date"))
-        column = known_values.funnel.column_by_entity.get(
-            (str(row.get("entity_type")), str(row.get("entity_name")))
+        column = known_values.funnel.columns.find_column(
+            row.get("entity_type"), row.get("entity_name")
         )
         if day is not None and column is not None:
             yield CellPosition(map_row_index(lines, column), day)

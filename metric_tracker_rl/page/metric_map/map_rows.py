@@ -56,7 +56,7 @@ class MapRow:
 
     def is_impossible_counts(self, known_values: KnownValues) -> bool:
         """Return whether the values are numbers of impossible events."""
-        return self.columns[0] > known_values.share_column
+        return known_values.funnel.columns.is_excess(self.columns[0])
 
     def format_with_unit(self, value: float) -> str:
         """Return a value with its unit, rounded as in tool results."""
@@ -69,8 +69,7 @@ class MapRow:
 
 def build_map_rows(funnel: Funnel) -> list[MapRow]:
     """Return the rows of the map, in the order of the funnel."""
-    share_column = len(funnel.metric_names)
-    pair_columns = range(share_column + 1, share_column + 1 + len(funnel.quality_check_names))
+    columns = funnel.columns
     stage_names = [humanize(stage.event) for stage in funnel.stages]
     count_rows = [
         MapRow(humanize(name), EVENTS, (column,)) for column, name in enumerate(funnel.count_names)
@@ -78,14 +77,14 @@ def build_map_rows(funnel: Funnel) -> list[MapRow]:
     rate_rows = [
         MapRow(f"{stage_names[below]} → {stage_names[above]}", PERCENT, (column,))
         for column, (above, below) in enumerate(
-            funnel.rate_stage_indices, start=len(funnel.count_names)
+            funnel.rate_stage_indices, start=columns.rates.start
         )
     ]
     return [
         *count_rows,
         *rate_rows,
-        MapRow(RowLabel.DAYTIME_SHARE, SHARE, (share_column,)),
-        MapRow(RowLabel.IMPOSSIBLE_COUNTS, EVENTS, tuple(pair_columns)),
+        MapRow(RowLabel.DAYTIME_SHARE, SHARE, (columns.daytime_share,)),
+        MapRow(RowLabel.IMPOSSIBLE_COUNTS, EVENTS, tuple(columns.all[columns.excess])),
     ]
 
 

@@ -32,11 +32,8 @@ from openenv_kit.serving.http.error_responses import error_response
 from openenv_kit.serving.http.page_sessions import COOKIE_NAME, PageSessions, build_session_cookie
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_ROUTE_MESSAGE, WEBSOCKET_METHOD, Role
-from openenv_kit.serving.settings import (
-    ANONYMOUS_PARTICIPANT,
-    TRAINER_PARTICIPANT,
-    Settings,
-)
+from openenv_kit.serving.setting_values import ReservedParticipant
+from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.interface import StoreError
 
 PATHS_WITHOUT_TOKEN = ("/health", "/ready")
@@ -94,7 +91,7 @@ class AccessControl:
         role = Role.TRAINER if participant else self._find_role(scope, headers)
         scope["state"]["role"] = role or Role.PLAYER
         scope["state"]["participant"] = participant or (
-            TRAINER_PARTICIPANT if self._token else ANONYMOUS_PARTICIPANT
+            ReservedParticipant.TRAINER if self._token else ReservedParticipant.ANONYMOUS
         )
         if path in PATHS_WITHOUT_TOKEN:
             return None

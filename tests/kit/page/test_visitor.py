@@ -19,7 +19,7 @@ import gradio as gr
 import pytest
 
 from metric_tracker_rl.engine.configuration.tasks import TASKS
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
+from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.page.metric_map.map_html import rebuild_episode
 from metric_tracker_rl.page.report_editor import FunnelReport
 from openenv_kit.environment import Environment, get_environment
