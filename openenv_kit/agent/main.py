@@ -20,7 +20,8 @@ from openenv_kit.agent.command_line import (
 from openenv_kit.agent.episode_plan import plan_episodes
 from openenv_kit.agent.players import Player, choose_player
 from openenv_kit.agent.redaction import build_redactor
-from openenv_kit.agent.results import EpisodeResult, print_result_table, write_results_with_backup
+from openenv_kit.agent.result_table import print_result_table
+from openenv_kit.agent.results import EpisodeResult, write_results_with_backup
 from openenv_kit.agent.resume_file import ResumeFile
 from openenv_kit.agent.run_all_episodes import EpisodeRunner, EpisodeScheduler
 from openenv_kit.agent.run_episode import LocalEpisodeRunner

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from openenv_kit.agent.results import EVALUATED, NOT_SUBMITTED, RESULTS_FORMAT
+from openenv_kit.agent.results import FINISHED_STATUSES, RESULTS_FORMAT
 from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError, unknown_name_message
 from openenv_kit.recordings.format import (
@@ -216,7 +216,7 @@ def _player_from_results(
 
 
 def _episode_from_result(task_result: Mapping[str, Any]) -> ScoredEpisode:
-    ran = task_result["status"] in (EVALUATED, NOT_SUBMITTED)
+    ran = task_result["status"] in FINISHED_STATUSES
     # A scripted policy has no tokens; a model whose calls told none has an unknown number.
     counted = task_result["model_calls"] and not task_result["uncounted_calls"]
     tokens = task_result["prompt_tokens"] + task_result["completion_tokens"] if counted else None
