@@ -15,11 +15,12 @@ from types import ModuleType
 from typing import Any
 
 from openenv_kit.agent.command_line import CommandLineOptions
+from openenv_kit.agent.find_server import find_or_start_server
 from openenv_kit.agent.players import choose_player
 from openenv_kit.agent.redaction import build_redactor
 from openenv_kit.agent.results import EpisodeResult, RunStatus
 from openenv_kit.agent.run_episode import LocalEpisodeRunner
-from openenv_kit.agent.servers import PrintStatus, Server, find_or_start_server
+from openenv_kit.agent.servers import PrintStatus, Server
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.stdout import EvaluationLog
 from openenv_kit.environment import get_environment
