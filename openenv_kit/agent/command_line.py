@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from openenv_kit.datasets.split_rows import parse_reset_argument
 from openenv_kit.environment import (
     Environment,
     default_task_names,
@@ -17,6 +16,7 @@ from openenv_kit.environment import (
     get_environment,
 )
 from openenv_kit.errors import InvalidValueError, UnknownNameError, require_name
+from openenv_kit.reset_arguments import NamedValue, parse_reset_argument
 
 DEFAULT_POLICY = "reference"
 MAX_COUNT = 100_000
@@ -31,13 +31,6 @@ class Engine(StrEnum):
 
 
 ENGINE_NAMES = [engine.value for engine in Engine]
-
-
-class ResetAssignment(NamedTuple):
-    """Name and value of one `--reset` option."""
-
-    name: str
-    value: Any
 
 
 class ExclusiveOptions(NamedTuple):
@@ -73,7 +66,7 @@ class CommandLineOptions:
     model: str | None
     require_llm: bool
     seed: int | None
-    reset: list[ResetAssignment] | None
+    reset: list[NamedValue] | None
     base_url: str | None
     embedded: bool
     record: Path | None
@@ -217,8 +210,8 @@ def _parse_count(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 to {MAX_COUNT}")
 
 
-def _parse_assignment(text: str) -> ResetAssignment:
+def _parse_assignment(text: str) -> NamedValue:
     try:
-        return ResetAssignment(*parse_reset_argument(text))
+        return parse_reset_argument(text)
     except InvalidValueError as problem:  # argparse prints only errors of its own type
         raise argparse.ArgumentTypeError(str(problem)) from None

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from openenv_kit.agent.servers import PrintStatus
-from openenv_kit.agent.stdout import TaskLog, format_tool_call
-from openenv_kit.environment import ERROR, Environment
+from openenv_kit.agent.stdout import TaskLog, format_action_field
+from openenv_kit.environment import Environment
 from openenv_kit.episode_clients.protocol import ObservationJson
 from openenv_kit.episode_clients.replaying_websocket import ReplayingWebSocketEpisode
 from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.tool import Catalogue
 
 
@@ -91,17 +92,18 @@ class PlayerEpisode:
             self.recorder.record_step(
                 action, observation, elapsed_s, self._take_unrecorded_messages()
             )
+        tool_call = self.environment.tools.tool_call_of_action(action)
         self.task_log.write_step(
-            format_tool_call(*self.environment.tools.tool_call_of_action(action)),
+            format_action_field(tool_call.name, tool_call.arguments),
             float(observation["reward"] or 0.0),
             self.is_done,
-            observation["message"] if observation["status"] == ERROR else None,
+            observation["message"] if observation["status"] == ReplyStatus.ERROR else None,
         )
         return observation
 
     def log_rejected_call(self, tool_name: str, arguments: Any, error: str) -> None:
         """Print a tool call that cannot be converted to an action as a step with reward 0."""
-        self.task_log.write_step(format_tool_call(tool_name, arguments), 0.0, False, error)
+        self.task_log.write_step(format_action_field(tool_name, arguments), 0.0, False, error)
 
     def end_recording(self, score: float | None, error: str = "") -> None:
         """Record how the episode ended.

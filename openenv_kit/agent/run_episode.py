@@ -22,8 +22,8 @@ from openenv_kit.environment import Environment
 from openenv_kit.episode_clients.replaying_websocket import ReplayingWebSocketEpisode
 from openenv_kit.errors import KitError, ModelError
 from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.reply import EndInfo
 from openenv_kit.sealed_split import is_sealed_split
-from openenv_kit.session import EVIDENCE_SHARE_KEY
 
 
 @dataclass
@@ -69,7 +69,12 @@ class LocalEpisodeRunner:
             self.print_status(f"{planned.label}: {text}")
 
         result.rewards = task_log.rewards
-        client = ReplayingWebSocketEpisode(self.server, self.settings, print_episode_status)
+        client = ReplayingWebSocketEpisode(
+            self.server,
+            self.settings,
+            print_episode_status,
+            prose_fields=self.environment.tools.prose_fields,
+        )
         try:
             await self._play_episode(result, client, task_log, print_episode_status)
         except KitError as problem:
@@ -143,7 +148,7 @@ def _fill_result(
         result.status = RunStatus.EVALUATED
         result.breakdown = dict(components)
         result.score = float(observation["reward"] or 0.0)
-        result.grounded = observation["metadata"].get(EVIDENCE_SHARE_KEY)
+        result.grounded = EndInfo.from_info(observation.get("metadata")).evidence_share
         return
     result.status, result.score = RunStatus.NOT_SUBMITTED, 0.0
     if not result.error:

@@ -37,8 +37,8 @@ def format_log_field(value: object) -> str:
     return format_one_line(value, MAX_ACTION_CHARACTERS).replace(" ", "_") or "-"
 
 
-def format_tool_call(tool_name: str, arguments: Any) -> str:
-    """Return a tool call as `name(arguments as JSON)`.
+def format_action_field(tool_name: str, arguments: Any) -> str:
+    """Return a tool call for a STEP line, as `name(arguments as JSON)`.
 
     Args:
         tool_name: name of the tool, as the model wrote it.

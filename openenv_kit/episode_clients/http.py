@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE, parse_url
-from openenv_kit.environment import ERROR, Environment, get_environment
+from openenv_kit.environment import Environment, get_environment
 from openenv_kit.episode_clients import retry
 from openenv_kit.episode_clients.protocol import ObservationJson
 from openenv_kit.errors import InvalidValueError, ServerError, truncated_repr
 from openenv_kit.network_addresses import is_loopback
+from openenv_kit.reply import ReplyStatus
 
 logger = logging.getLogger("openenv_kit.trainers")
 
@@ -109,7 +110,8 @@ class HttpEpisode:
         self._check_environment_name()
         reply = self._send_with_retry("/reset", arguments)
         observation = self._parse_observation("/reset", reply)
-        if observation["status"] != ERROR:  # a rejected reset leaves the running episode unchanged
+        # A rejected reset leaves the running episode unchanged.
+        if observation["status"] != ReplyStatus.ERROR:
             self._episode_id = reply.body.get("episode_id") or ""
             self._step_count = 0
         return observation
@@ -130,7 +132,7 @@ class HttpEpisode:
         reply = self._send_with_retry("/step", request)
         if reply.status in REJECTED_STEP_STATUSES:
             return {
-                "status": ERROR,
+                "status": ReplyStatus.ERROR,
                 "message": _extract_error_detail(reply.body),
                 "reward": 0.0,
                 "done": False,

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_jsonable_python
 
-from openenv_kit.environment import ERROR, Environment, Reply, Session, get_environment
+from openenv_kit.environment import Environment, Session, get_environment
 from openenv_kit.episode_clients.protocol import ObservationJson
-from openenv_kit.rollouts.run_policy import observation_from_reply
+from openenv_kit.reply import Reply, ReplyStatus, observation_from_reply
 
 ResetSession = Callable[[Session, Mapping[str, Any]], Reply]
 """Resets a session with the arguments of a client."""
@@ -61,7 +61,8 @@ class InProcessEpisode:
 
     def reset(self, arguments: Mapping[str, Any]) -> ObservationJson:
         reply = self._reset_session(self._session, arguments)
-        if reply.status != ERROR:  # a rejected reset leaves the running episode unchanged
+        # A rejected reset leaves the running episode unchanged.
+        if reply.status != ReplyStatus.ERROR:
             self._reset_arguments, self._executed_steps = dict(arguments), []
         return observation_json_from_reply(reply)
 

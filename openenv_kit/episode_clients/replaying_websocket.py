@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +22,6 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from openenv_kit.agent.servers import Server
 from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE, AgentSettings
-from openenv_kit.environment import ERROR
 from openenv_kit.episode_clients.protocol import ObservationJson
 from openenv_kit.episode_clients.retry import (
     CAPACITY_RETRY_PAUSE_S,
@@ -31,7 +30,9 @@ from openenv_kit.episode_clients.retry import (
 )
 from openenv_kit.errors import ServerError
 from openenv_kit.network_addresses import is_loopback
-from openenv_kit.recordings.format import compute_reply_digest
+from openenv_kit.recordings.digest import compute_reply_digest
+from openenv_kit.reply import ReplyStatus
+from openenv_kit.tool import DEFAULT_PROSE_FIELDS
 
 MAX_REPLY_BYTES = 100 * 2**20
 CONNECTION_ERRORS = (OSError, TimeoutError, WebSocketException, EOFError)
@@ -62,17 +63,24 @@ class ReplayingWebSocketEpisode:
         server: server to connect to; restarted before a reconnection if this run started it.
         settings: settings of the run, with its timeouts and its number of reconnections.
         print_status: prints a message for people.
+        prose_fields: see `Catalogue`. A replayed episode may differ in these fields.
 
     Attributes:
         reconnects: how often the connection was lost and restored.
     """
 
     def __init__(
-        self, server: Server, settings: AgentSettings, print_status: Callable[[str], None]
+        self,
+        server: Server,
+        settings: AgentSettings,
+        print_status: Callable[[str], None],
+        *,
+        prose_fields: Collection[str] = DEFAULT_PROSE_FIELDS,
     ) -> None:
         self._server = server
         self._settings = settings
         self._print_status = print_status
+        self._prose_fields = prose_fields
         self.reconnects = 0
         self._socket: ClientConnection | None = None
         self._reset_arguments: Mapping[str, Any] = {}
@@ -88,9 +96,9 @@ class ReplayingWebSocketEpisode:
         self._reset_arguments = arguments
         self._actions, self._observation_digests = [], []
         observation = await self._send_with_reconnect(None)
-        if observation["status"] == ERROR:
+        if observation["status"] == ReplyStatus.ERROR:
             raise ServerError(f"The server refused the reset: {observation['message']}")
-        self._observation_digests.append(compute_reply_digest(observation))
+        self._observation_digests.append(self._compute_digest(observation))
         return observation
 
     async def step(self, action: Mapping[str, Any]) -> ObservationJson:
@@ -102,7 +110,7 @@ class ReplayingWebSocketEpisode:
         """
         observation = await self._send_with_reconnect(dict(action))
         self._actions.append(dict(action))
-        self._observation_digests.append(compute_reply_digest(observation))
+        self._observation_digests.append(self._compute_digest(observation))
         return observation
 
     async def close(self) -> None:
@@ -225,11 +233,14 @@ class ReplayingWebSocketEpisode:
             "metadata": reply_data.get("metadata") or {},
         }
 
+    def _compute_digest(self, observation: ObservationJson) -> str:
+        return compute_reply_digest(observation, self._prose_fields)
+
     def _check_replayed_observation(self, step_number: int, observation: ObservationJson) -> None:
         """Raise a ServerError if a replayed observation differs from the original one."""
         if (
             step_number < len(self._observation_digests)
-            and compute_reply_digest(observation) != self._observation_digests[step_number]
+            and self._compute_digest(observation) != self._observation_digests[step_number]
         ):
             raise ServerError(
                 "After the connection was lost, the replayed episode differed at step "

@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 from openenv_kit.datasets.row_values import require_row_mapping, to_python_value
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import (
-    EPISODE_AND_LEVEL_SELECTORS,
     add_default_split,
     draw_task_reset_arguments,
     has_task_selector,
 )
-from openenv_kit.environment import ERROR, get_environment
+from openenv_kit.environment import get_environment
 from openenv_kit.episode_clients.http import HttpEpisode
 from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.episode_clients.protocol import EpisodeClient, ObservationJson
@@ -31,17 +30,17 @@ from openenv_kit.errors import (
     UnknownNameError,
     require_name,
 )
-from openenv_kit.session import EVIDENCE_SHARE_KEY, REWARDS, SCORE_COMPONENTS_KEY
-from openenv_kit.tool import Catalogue, compact_json
+from openenv_kit.json_text import compact_json
+from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
+from openenv_kit.reset_arguments import get_mode_arguments
+from openenv_kit.rewards import COMMON_REWARDS
+from openenv_kit.tool import Catalogue, ToolCall
 
 EPISODE_OVER_RESULT = {
     "status": "completed",
     "message": "The episode is over; this call changed nothing.",
 }
 """Result of a tool call after the end of the episode."""
-
-ToolCall = tuple[str, dict[str, Any]]
-"""Name and arguments of a tool call."""
 
 
 class _StartedEpisode(NamedTuple):
@@ -117,15 +116,13 @@ class ToolEpisode:
         `tool_calls`, `submitted`, what the end pays under each reward mode, the score components,
         and the evidence share (`grounded`). All except `tool_calls` are 0 without a report.
         """
-        reward_components = {
-            **dict.fromkeys(REWARDS, 0.0),
-            **self.info.get(SCORE_COMPONENTS_KEY, {}),
-        }
+        end_info = EndInfo.from_info(self.info)
         return {
             "tool_calls": self.tool_call_count,
             "submitted": self.is_done,
-            **reward_components,
-            EVIDENCE_SHARE_KEY: self.info.get(EVIDENCE_SHARE_KEY) or 0.0,
+            **{reward.value: 0.0 for reward in COMMON_REWARDS},
+            **end_info.components,
+            EVIDENCE_SHARE_KEY: end_info.evidence_share or 0.0,
         }
 
     def reset(
@@ -181,11 +178,11 @@ class ToolEpisode:
         except UnknownNameError as problem:
             raise RefusedResetError(arguments, str(problem)) from None
         observation = self._client.reset(arguments)
-        if observation["status"] == ERROR and is_drawn and row_arguments:
+        if observation["status"] == ReplyStatus.ERROR and is_drawn and row_arguments:
             # Some arguments configure an episode of their own and cannot be combined with a split.
             arguments = row_arguments
             observation = self._client.reset(arguments)
-        if observation["status"] == ERROR:
+        if observation["status"] == ReplyStatus.ERROR:
             raise RefusedResetError(arguments, observation["message"])
         return _StartedEpisode(arguments, observation)
 
@@ -211,11 +208,7 @@ class ToolEpisode:
         A split may mix episodes with different tools; its players are offered all of them.
         """
         of_any_index = {name: value for name, value in arguments.items() if name != "index"}
-        of_any_episode = {
-            name: value
-            for name, value in of_any_index.items()
-            if name not in EPISODE_AND_LEVEL_SELECTORS
-        }
+        of_any_episode = get_mode_arguments(self.environment.reset_arguments, of_any_index)
         acceptable = [tools, self.environment.tools.for_episode(of_any_index)]
         mixed = self.environment.tools.for_episode(
             add_default_split(self.environment, of_any_episode)
@@ -248,7 +241,7 @@ class ToolEpisode:
             try:
                 action = self.tools.build_action(name, arguments)
             except ToolArgumentError as problem:
-                return compact_json({"status": ERROR, "message": str(problem)})
+                return compact_json({"status": ReplyStatus.ERROR, "message": str(problem)})
             try:
                 observation = self._client.step(action)
             except ServerError as problem:

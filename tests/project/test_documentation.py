@@ -20,8 +20,8 @@ from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
 from metric_tracker_rl.engine.episode.episode import build_episode
 from openenv_kit.errors import UnknownNameError
 from support.built_docs import build
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 MOST_BYTES = 200_000
 """Most that a worked case's picture weighs."""
 MOST_WORDS = 2200

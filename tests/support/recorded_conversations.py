@@ -9,7 +9,6 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +16,10 @@ from starlette.testclient import TestClient
 
 from support import conversation_scripts as plays
 from support.conversation_messages import MODES
+from support.paths import TESTS
 from support.wire_conversation import Conversation, digest
 
-FOLDER = Path(__file__).parents[1] / "contract" / "wire_conversations"
+FOLDER = TESTS / "contract" / "wire_conversations"
 LEAST_SHARED = 40
 """Length of JSON from which a part is worth a reference."""
 EMPTY = "<empty>"

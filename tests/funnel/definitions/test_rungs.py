@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,10 +44,9 @@ from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES, Curriculum
 from openenv_kit.rollouts.run_policy import run_policy
 from research.firewatch.digests import episode_digest
 from research.measure_levels import measure_rung
+from support.paths import TESTS
 
-GOLDEN: dict[str, str] = json.loads(
-    (Path(__file__).parents[2] / "firewatch" / "golden_rungs.json").read_text()
-)
+GOLDEN: dict[str, str] = json.loads((TESTS / "firewatch" / "golden_rungs.json").read_text())
 
 
 def test_every_third_rung_from_the_first_on_has_the_noise_of_a_named_level() -> None:

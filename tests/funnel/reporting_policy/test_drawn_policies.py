@@ -14,9 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from guarantees.test_non_interference import CONFIGS, actions_on, frames_of, other_labels
 from metric_tracker_rl.engine.certification.certificate import certify_one, iter_configurations
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
@@ -41,16 +39,17 @@ from metric_tracker_rl.engine.reporting_policy.labels import compute_labels, for
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.cli import app
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import full_observation_from_reply
-from openenv_kit.recordings.format import RecordingError, RunRecorder, read_runs
+from openenv_kit.recordings.format import RecordingError, read_runs
 from openenv_kit.recordings.replay import check_replay
 from openenv_kit.results.scored_episodes import ScoredEpisode
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply
 from openenv_kit.trainers.openenv_harness import collect_episodes
 from openenv_kit.trainers.tool_episode import ToolEpisode
+from support.command_line import run_cli
 from support.funnel_episodes import analyse, running_episode, started
+from support.label_changes import CONFIGS, actions_on, frames_of, other_labels
+from support.recorded_runs import record_runs
 
 VARIED = {"policy": "varied"}
 MODES = list(product(PROFILES, DISCLOSURES))
@@ -357,7 +356,7 @@ def test_a_reference_that_keeps_to_the_usual_policy_is_not_certified(
 def test_the_command_certifies_them() -> None:
     def run(*arguments: str) -> Any:
         command = ["certify", "--seeds", "1", "--difficulty", "easy", "--workers", "1"]
-        return CliRunner().invoke(app, [*command, *arguments])
+        return run_cli(*command, *arguments)
 
     assert "Unknown --reset 'polcy'. Did you mean 'policy'" in plain(run("--reset", "polcy=varied"))
     assert "Did you mean 'varied'" in plain(run("--reset", "policy=varid"))
@@ -405,14 +404,9 @@ def test_the_same_names_draw_the_same_policy_and_other_data_than_without() -> No
 def test_a_recorded_run_replays_and_is_refused_under_other_variants(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, session = tmp_path / "run.jsonl", EpisodeSession()
+    path = tmp_path / "run.jsonl"
     reset = {"task_id": "hard_mixed_multi", **VARIED, "disclosure": "raw"}
-    opening = session.reset(**reset)
-    with path.open("w") as stream:
-        recorder = RunRecorder(stream, "reference", reset, observation_from_reply(opening))
-        for action, reply in iter_policy_steps(session, get_policy("reference"), opening):
-            recorder.record_step(action, observation_from_reply(reply))
-        recorder.record_end(1.0)
+    record_runs(path, "reference", [reset])
     [run] = read_runs(path)
     assert run.versions["variants"] == "1"
     again = check_replay(run)

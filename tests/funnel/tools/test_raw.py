@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from guarantees.test_non_interference import CONFIGS, other_labels
 from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE, TOOLS
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
@@ -30,6 +29,7 @@ from openenv_kit.trainers.openenv_harness import collect_episodes
 from openenv_kit.trainers.trl import environment_class
 from research.transcript import build_transcript
 from support.funnel_episodes import analyse, perfect_report, running_episode, started, submit
+from support.label_changes import CONFIGS, other_labels
 
 PROFILES = ("standard", "lean")
 RAW = {"disclosure": "raw"}

@@ -17,10 +17,11 @@ from openenv_kit.recordings.format import read_runs
 from support.agent_runs import Play, Ran
 from support.fake_model import SCRIPTS, FakeModel, refusal
 from support.forked_python import warm_python
+from support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
-PROGRAM = Path(__file__).parents[3] / "inference.py"
+PROGRAM = ROOT / "inference.py"
 EPISODES = 500 if os.environ.get("METRIC_TRACKER_FULL") else 24
 KEPT = Path("played.jsonl")
 ASKED = ("--policy", "upstream_first", "--tasks", f"train:0-{EPISODES}")
@@ -130,8 +131,8 @@ def test_a_file_of_another_run_is_refused_by_line(play: Play) -> None:
         changed(line, format="other/1"): "line 1: format is 'other/1'",
         changed(line, episode={**line["episode"], "planned": planned}): "train-0 was played with",
         f"{json.dumps(line)}\n{json.dumps(line)}": "line 2: train-0 is already in line 1",
-        f"[]\n{json.dumps(line)}": "line 1: '[]' is not one episode",
-        f'{{"torn\n{json.dumps(line)}': "line 1: '{\"torn' is not one episode",
+        f"[]\n{json.dumps(line)}": "line 1: '[]' is not an episode",
+        f'{{"torn\n{json.dumps(line)}': "line 1: '{\"torn' is not an episode",
     }
     for text, expected in cases.items():
         KEPT.write_text(f"{text}\n")

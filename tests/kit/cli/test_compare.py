@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
-from openenv_kit.recordings.format import RecordedRun, RunRecorder
+from openenv_kit.recordings.format import RecordedRun
 from openenv_kit.results.comparison_page import compare_players, write_comparison_page
 from openenv_kit.results.scored_episodes import (
     NAMED_TASKS,
@@ -25,28 +23,11 @@ from openenv_kit.results.scored_episodes import (
     select_split,
 )
 from openenv_kit.results.statistics import bootstrap_interval, summarize_player
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply
+from support.command_line import run_cli
+from support.recorded_runs import record_split
 
 FUNNEL = get_environment("metric_tracker_rl")
 EPISODES = 100
-
-
-def record(path: Path, policy: str, episodes: Sequence[int]) -> None:
-    """Play a policy on the validation split and record it, under its name or scripted:NAME."""
-    played = FUNNEL.policies[policy.removeprefix("scripted:")]
-    with path.open("w", encoding="utf-8") as stream:
-        for index in episodes:
-            reset = {"split": "validation", "index": index}
-            session = FUNNEL.create_session()
-            opening = session.reset(**reset)
-            recorder = RunRecorder(stream, policy, reset, observation_from_reply(opening), FUNNEL)
-            for action, answer in iter_policy_steps(session, played, opening):
-                recorder.record_step(action, observation_from_reply(answer))
-            recorder.record_end(answer.reward or 0.0, observation_from_reply(answer))
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, ["compare", *map(str, arguments)])
 
 
 def play(score: float | None, **others: Any) -> ScoredEpisode:
@@ -65,7 +46,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("recordings")
     paths = [folder / "median_filter.jsonl", folder / "upstream_first.jsonl"]
     for path in paths:
-        record(path, path.stem, range(EPISODES))
+        record_split(path, path.stem, range(EPISODES))
     return paths
 
 
@@ -84,7 +65,9 @@ def test_the_figures_are_those_of_a_second_computation(
     recordings: list[Path], tmp_path: Path
 ) -> None:
     out, page = tmp_path / "figures.json", tmp_path / "page.html"
-    done = run(*recordings, "--environment", FUNNEL.name, "--out", out, "--page", page)
+    done = run_cli(
+        "compare", *recordings, "--environment", FUNNEL.name, "--out", out, "--page", page
+    )
     assert done.exit_code == 0, done.output
     figures = json.loads(out.read_text())
     scores = [scores_of(path) for path in recordings]
@@ -198,7 +181,7 @@ def test_results_and_recordings_are_read_and_renamed(tmp_path: Path) -> None:
     one = written(tmp_path / "one.json", results())
     (tmp_path / "folder").mkdir()
     for index in (0, 1):
-        record(tmp_path / "folder" / f"{index}.jsonl", "null", [index])
+        record_split(tmp_path / "folder" / f"{index}.jsonl", "null", [index])
     found = read_player_results([("", one), ("mine", one), ("", tmp_path / "folder")], FUNNEL)
     assert [each.name for each in found] == ["some model", "mine", "null"]
     (graded, failed) = found[0].rollouts
@@ -220,7 +203,7 @@ def test_other_versions_and_environments_are_refused_by_name(
 ) -> None:
     right = written(tmp_path / "right.json", results())
     wrong = written(tmp_path / "wrong.json", results(player="other", **others))
-    done = run(right, wrong, "--environment", FUNNEL.name)
+    done = run_cli("compare", right, wrong, "--environment", FUNNEL.name)
     assert done.exit_code == 2
     said = " ".join(done.output.replace("│", " ").split())
     assert expected in said
@@ -267,7 +250,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str, expected: 
 
 
 def test_a_path_that_does_not_exist_is_named() -> None:
-    done = run("no/such.json")
+    done = run_cli("compare", "no/such.json")
     assert done.exit_code == 2
     assert "no/such.json" in done.output
 

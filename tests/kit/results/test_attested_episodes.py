@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from typer.testing import CliRunner, Result
 
-from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.leaderboard_site import (
     attestation_label,
     group_into_boards,
@@ -23,7 +22,7 @@ from openenv_kit.results.leaderboard_site import (
 )
 from openenv_kit.results.submission_folder import ATTESTATION_FILENAME, Submission
 from openenv_kit.results.submissions import CheckedSubmission, check_submission
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply
+from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.trust.attestation import (
     SIGNING_KEY_VARIABLE,
@@ -34,6 +33,7 @@ from openenv_kit.trust.attestation import (
     read_signing_key,
     sign_attestation,
 )
+from support.command_line import run_cli
 
 FIREWATCH = get_environment("firewatch")
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -104,15 +104,11 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SealedPlays]:
         yield SealedPlays(path, record)
 
 
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [*map(str, arguments)])
-
-
 def pack(sealed: SealedPlays, folder: Path, token: str = "") -> Path:
     """Make a submission with `submit`, and put another token into it if one is given."""
     folder.mkdir(exist_ok=True)
     (folder / "record.txt").write_text(sealed.token())
-    done = run(
+    done = run_cli(
         *("submit", sealed.recording, "--out", folder / "all" / "mine"),
         *("--environment", "firewatch", "--attestation", folder / "record.txt"),
         *("--public-key", format_public_key(KEY.public_key())),
@@ -237,9 +233,9 @@ def test_leaderboard_labels_attested_rows_on_the_page_and_in_the_table(
     secret = "a signing secret of more than thirty-two characters"
     monkeypatch.setenv(SIGNING_KEY_VARIABLE, secret)
     pack(sealed, tmp_path, sealed.token(read_signing_key()))
-    printed = run("attestation-key")
+    printed = run_cli("attestation-key")
     assert printed.exit_code == 0
-    done = run(
+    done = run_cli(
         *("leaderboard", tmp_path / "all", "--min-tasks", "1", "--site", tmp_path / "site"),
         *("--public-key", printed.output.strip()),
     )
@@ -248,4 +244,4 @@ def test_leaderboard_labels_attested_rows_on_the_page_and_in_the_table(
     page = (tmp_path / "site" / "index.html").read_text()
     assert '<span class="label">attested</span><br><small>player team-7 of the server' in page
     assert secret not in done.output + page
-    assert run("submit", sealed.recording, "--out", tmp_path / "x").exit_code == 2
+    assert run_cli("submit", sealed.recording, "--out", tmp_path / "x").exit_code == 2

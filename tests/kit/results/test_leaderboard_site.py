@@ -10,8 +10,9 @@ from playwright.sync_api import BrowserContext
 from openenv_kit.results.leaderboard_site import group_into_boards, write_site
 from openenv_kit.results.submissions import read_submission
 from support.browser import _leaks_are_told_here  # noqa: F401
+from support.paths import ROOT
 
-SHIPPED = Path(__file__).parents[3] / "submissions"
+SHIPPED = ROOT / "submissions"
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -12,10 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
 
-from kit.cli.test_compare import FUNNEL, record
-from openenv_kit.cli import app
+from metric_tracker_rl.environment import ENVIRONMENT as FUNNEL
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import read_runs
 from openenv_kit.results import submission_folder, submissions
@@ -31,8 +29,11 @@ from openenv_kit.results.submissions import (
     write_submission,
 )
 from openenv_kit.sealed_split import SALT_VARIABLE
+from support.command_line import run_cli
+from support.paths import ROOT
+from support.recorded_runs import record_split
 
-SHIPPED = Path(__file__).parents[3] / "submissions"
+SHIPPED = ROOT / "submissions"
 Events = list[dict[str, Any]]
 ALIAS_BOMB = "a0: &a0 [x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
@@ -40,16 +41,14 @@ ALIAS_BOMB = "a0: &a0 [x]\n" + "".join(
 """A card of some hundred bytes that stands for gigabytes."""
 
 
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [*map(str, arguments)])
-
-
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A submission of a scripted policy, three tasks of the validation split."""
     folder = tmp_path_factory.mktemp("submissions")
-    record(folder / "runs.jsonl", "scripted:upstream_first", range(2, 5))
-    done = run("submit", folder / "runs.jsonl", "--out", folder / "mine", "--by", "us")
+    record_split(
+        folder / "runs.jsonl", "upstream_first", range(2, 5), player_name="scripted:upstream_first"
+    )
+    done = run_cli("submit", folder / "runs.jsonl", "--out", folder / "mine", "--by", "us")
     assert done.exit_code == 0, done.output
     assert "3 runs of scripted:upstream_first on validation, tasks 2 to 4, 1 of each" in done.output
     return folder / "mine"
@@ -323,7 +322,7 @@ def test_read_submission_of_runs_that_expand_beyond_the_limit_is_refused(
     (tmp_path / CARD_FILENAME).write_bytes((packed / CARD_FILENAME).read_bytes())
     (tmp_path / RUNS_FILENAME).write_bytes(gzip.compress(bytes((1 << 20) + 1)))
     monkeypatch.setattr(submission_folder, "MAX_RUNS_BYTES", 1 << 20)
-    with pytest.raises(SubmissionError, match="holds more than 1 MiB"):
+    with pytest.raises(SubmissionError, match="more than 1 MiB"):
         read_submission(tmp_path)
 
 
@@ -361,7 +360,7 @@ def test_leaderboard_lists_valid_folders_beside_malformed_ones(
         (folder / name / RUNS_FILENAME).write_bytes(content)
     (folder / "no-card").mkdir()
     (folder / "no-card" / RUNS_FILENAME).write_bytes(runs)
-    done = run("leaderboard", folder, "--min-tasks", "3")
+    done = run_cli("leaderboard", folder, "--min-tasks", "3")
     assert done.exit_code == 1
     assert done.exception is None or isinstance(done.exception, SystemExit)
     assert "1 submissions hold, 7 are refused." in done.output
@@ -387,8 +386,8 @@ def test_leaderboard_gives_self_reported_rows_no_pass_rate_of_several_plays(
 def test_the_command_lists_what_holds_and_refuses_the_rest(packed: Path, tmp_path: Path) -> None:
     folder = packed.parent
     site = tmp_path / "site"
-    assert "has 3 tasks; the leaderboard lists 20 or more" in run("leaderboard", folder).output
-    done = run("leaderboard", folder, "--site", site, "--min-tasks", "3")
+    assert "has 3 tasks; the leaderboard lists 20 or more" in run_cli("leaderboard", folder).output
+    done = run_cli("leaderboard", folder, "--site", site, "--min-tasks", "3")
     assert done.exit_code == 0, done.output
     assert "1 submissions hold, 0 are refused." in done.output
     index = (site / "index.html").read_text()
@@ -403,12 +402,12 @@ def test_the_command_lists_what_holds_and_refuses_the_rest(packed: Path, tmp_pat
     events = events_of(packed)
     a_score(events)
     assert other(packed, folder / "tampered", events)
-    done = run("leaderboard", folder, "--min-tasks", "3")
+    done = run_cli("leaderboard", folder, "--min-tasks", "3")
     assert done.exit_code == 1
     assert "tampered is refused:" in done.output
     assert "Run 3, validation-4: its score is 0.97" in done.output
     assert "1 submissions hold, 1 are refused." in done.output
-    assert run("leaderboard", tmp_path).exit_code == 2
+    assert run_cli("leaderboard", tmp_path).exit_code == 2
 
 
 def test_only_runs_of_one_kind_are_packed(packed: Path, tmp_path: Path) -> None:
@@ -417,7 +416,7 @@ def test_only_runs_of_one_kind_are_packed(packed: Path, tmp_path: Path) -> None:
     assert card_of_runs(runs, FUNNEL, **fields).count == 3
     with pytest.raises(ValueError, match="Task validation-3 has 0 runs and others have 1"):
         card_of_runs([runs[0], runs[2]], FUNNEL, **fields)
-    record(tmp_path / "other.jsonl", "null", [5])
+    record_split(tmp_path / "other.jsonl", "null", [5])
     (other_run,) = read_runs(tmp_path / "other.jsonl")
     with pytest.raises(ValueError, match="not of one player: 'scripted:upstream_first' and 'null'"):
         card_of_runs([*runs, other_run], FUNNEL, **fields)

@@ -29,8 +29,8 @@ from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.periodic_tasks import end_expired_and_update_metrics
 from openenv_kit.serving.settings import Settings, load_settings
 from support.live_server import await_health, free_port, start_server
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "a-token-long-enough"
 LIST = {"analysis_method": "list_dates"}
 NAME = re.compile(r"\b(?:openenv_kit|process)_\w+")
@@ -127,7 +127,7 @@ def test_metrics_port_taken_refuses_only_one_that_was_asked_for(
             pass
         usual = Settings.model_construct(_fields_set=set(), **asked.model_dump())
         with caplog.at_level("WARNING"), metrics.serve_metrics(usual):
-            assert caplog.records[-1].getMessage() == "metrics port not opened"
+            assert caplog.records[-1].getMessage() == "failed to open the metrics port"
 
 
 def test_metrics_port_0_opens_none() -> None:
@@ -260,23 +260,6 @@ def test_prometheus_reads_the_alerts_and_the_metrics_port() -> None:
         assert set(re.findall(r'job="([^"]+)"', rule["expr"])) <= {job["job_name"]}
 
 
-def test_kubernetes_lets_only_the_monitoring_namespace_read_metrics() -> None:
-    text = (ROOT / "deploy" / "kubernetes" / "metric-tracker.yaml").read_text()
-    manifests = {each["kind"]: each for each in yaml.safe_load_all(text)}
-    (container,) = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
-    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert ports == {"http": 8000, "metrics": Settings().metrics_port}
-    served = {port["targetPort"] for port in manifests["Service"]["spec"]["ports"]}
-    assert served == {"http"}
-    open_to_all, closed = manifests["NetworkPolicy"]["spec"]["ingress"]
-    assert open_to_all == {"ports": [{"port": "http"}]}
-    assert closed["ports"] == [{"port": "metrics"}]
-    assert closed["from"]
-    labels = manifests["Deployment"]["spec"]["template"]["metadata"]
-    assert manifests["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == labels["labels"]
-    assert labels["annotations"]["prometheus.io/port"] == str(ports["metrics"])
-
-
 def test_dashboard_shows_waiting_store_and_processes() -> None:
     dashboard = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text())
     asked = {
@@ -293,3 +276,49 @@ def test_dashboard_shows_waiting_store_and_processes() -> None:
         "openenv_kit_environment_gauge",
         "process_resident_memory_bytes",
     } <= asked
+
+
+def test_the_figures_count_what_happened() -> None:
+    method = {"method": "list_dates"}
+    before = (
+        count("openenv_kit_step_seconds_count", **method),
+        count("openenv_kit_score_count"),
+        count("openenv_kit_errors_total", kind="step"),
+    )
+    with TestClient(build_app(Settings(episode_store="memory"))) as client:
+        with client.websocket_connect("/ws") as socket:
+            for data in ({"analysis_method": "list_dates"}, {"analysis_method": "nope"}, {}):
+                if data == {"analysis_method": "list_dates"}:
+                    socket.send_json({"type": "reset"})
+                    socket.receive_json()
+                    assert count("openenv_kit_sessions") == 1
+                socket.send_json({"type": "step", "data": data})
+                socket.receive_json()
+        body = client.get("/metrics")
+    assert body.headers["content-type"].startswith("text/plain")
+    after = (
+        count("openenv_kit_step_seconds_count", **method),
+        count("openenv_kit_score_count"),
+        count("openenv_kit_errors_total", kind="step"),
+    )
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1]
+    assert count("openenv_kit_sessions") == 0
+    assert "nope" not in body.text  # a caller cannot invent labels
+
+
+def test_the_dashboard_asks_only_for_figures_that_exist() -> None:
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text())
+    asked = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"openenv_kit_\w+", target["expr"])
+    }
+    families = {family.name for family in metrics.REGISTRY.collect()}
+    known = {
+        family + suffix
+        for family in families
+        for suffix in ("", "_total", "_count", "_sum", "_bucket")
+    }
+    assert len(asked) > 8
+    assert asked - known == set()
