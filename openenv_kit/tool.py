@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -28,7 +28,6 @@ from openenv_kit.registry import Registry, first_docstring_line
 from openenv_kit.schema import describe_validation_error, json_schema
 
 Action = dict[str, Any]
-ToolFunctionT = TypeVar("ToolFunctionT", bound=Callable[..., Any])
 
 
 class ToolArguments(BaseModel):
@@ -152,9 +151,7 @@ class Tools(Registry[Tool]):
         super().__init__(kind)
         self.vocabulary = vocabulary
 
-    def tool(
-        self, arguments_type: type[BaseModel], **options: Any
-    ) -> Callable[[ToolFunctionT], ToolFunctionT]:
+    def tool(self, arguments_type: type[BaseModel], **options: Any) -> Callable[[Any], Any]:
         """Return a decorator that declares a function as a tool.
 
         The tool has the name of the function, and the first line of its docstring as description.
@@ -164,7 +161,7 @@ class Tools(Registry[Tool]):
             options: further attributes of `Tool`.
         """
 
-        def declare(function: ToolFunctionT) -> ToolFunctionT:
+        def declare(function: Callable[..., Any]) -> Callable[..., Any]:
             name = options.pop("name", function.__name__)
             attributes = {"vocabulary": self.vocabulary, **options}
             description = first_docstring_line(function)
