@@ -22,7 +22,7 @@ from metric_tracker_rl.page.metric_map.map_html import (
     visible_state,
 )
 from metric_tracker_rl.page.metric_map.verdicts import judge_rows, row_title
-from openenv_kit.episode_clients.websocket import observation_json_from_reply
+from openenv_kit.episode_clients.in_process import observation_json_from_reply
 from openenv_kit.page.components.grid import GLYPHS, CellVerdict
 from openenv_kit.page.environment_view import environment_view_of, page_stylesheet
 from openenv_kit.page.playback import PlaybackStep, playback_of_policy
