@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -28,6 +28,7 @@ from openenv_kit.registry import Registry, first_docstring_line
 from openenv_kit.schema import describe_validation_error, json_schema
 
 Action = dict[str, Any]
+ToolFunctionT = TypeVar("ToolFunctionT", bound=Callable[..., Any])
 
 
 class ToolArguments(BaseModel):
@@ -151,7 +152,9 @@ class Tools(Registry[Tool]):
         super().__init__(kind)
         self.vocabulary = vocabulary
 
-    def tool(self, arguments_type: type[BaseModel], **options: Any) -> Callable[[Any], Any]:
+    def tool(
+        self, arguments_type: type[BaseModel], **options: Any
+    ) -> Callable[[ToolFunctionT], ToolFunctionT]:
         """Return a decorator that declares a function as a tool.
 
         The tool has the name of the function, and the first line of its docstring as description.
@@ -161,7 +164,7 @@ class Tools(Registry[Tool]):
             options: further attributes of `Tool`.
         """
 
-        def declare(function: Callable[..., Any]) -> Callable[..., Any]:
+        def declare(function: ToolFunctionT) -> ToolFunctionT:
             name = options.pop("name", function.__name__)
             attributes = {"vocabulary": self.vocabulary, **options}
             description = first_docstring_line(function)

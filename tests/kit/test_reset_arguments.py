@@ -11,21 +11,25 @@ from openenv_kit.reset_arguments import (
     EPISODE_ID,
     SEED,
     SPLIT,
+    ArgumentRole,
     ResetArgument,
-    Role,
     get_mode_arguments,
     names_with_roles,
     parse_reset_argument,
     reset_arguments_by_name,
 )
 
-WIND = ResetArgument("wind", Role.DATA, "string", "`calm` or `storm`")
+WIND = ResetArgument("wind", ArgumentRole.DATA, "string", "`calm` or `storm`")
 ARGUMENTS = reset_arguments_by_name(EPISODE_ID, WIND, SPLIT, SEED, DIFFICULTY)
 ENVIRONMENT_NAMES = ("metric_tracker_rl", "drilldown", "firewatch")
 
 
 def test_names_with_roles_several_roles_keep_the_order_of_declaration() -> None:
-    assert names_with_roles(ARGUMENTS, Role.SEED, Role.TASK) == ("episode_id", "split", "seed")
+    assert names_with_roles(ARGUMENTS, ArgumentRole.SEED, ArgumentRole.TASK) == (
+        "episode_id",
+        "split",
+        "seed",
+    )
 
 
 def test_get_mode_arguments_reset_with_selectors_returns_the_rest() -> None:
@@ -43,7 +47,10 @@ def test_environment_reset_arguments_are_listed_under_their_names(name: str) -> 
 def test_environment_reset_arguments_selectors_have_a_selecting_role(name: str) -> None:
     arguments = get_environment(name).reset_arguments
     selectors = {"episode_id", "task_id", "seed", "split", "index", "difficulty"}
-    assert set(names_with_roles(arguments, Role.TASK, Role.SEED, Role.LEVEL)) == selectors
+    assert (
+        set(names_with_roles(arguments, ArgumentRole.TASK, ArgumentRole.SEED, ArgumentRole.LEVEL))
+        == selectors
+    )
 
 
 @pytest.mark.parametrize(
