@@ -17,7 +17,9 @@ from openenv_kit.environment import DEFAULT_ENVIRONMENT, ENVIRONMENT_VARIABLE, g
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.settings import Settings, current_settings, format_settings, load_settings
-from openenv_kit.serving.store.interface import EpisodeStore, StoreUnavailableError, open_store
+from openenv_kit.serving.store.errors import StoreUnavailableError
+from openenv_kit.serving.store.interface import EpisodeStore
+from openenv_kit.serving.store.open_store import open_store
 from openenv_kit.serving.workers import run_server, stop_with_parent_process
 
 if TYPE_CHECKING:

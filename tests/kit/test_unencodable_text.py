@@ -16,7 +16,8 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import NewEpisode, StoreLimits
+from openenv_kit.serving.store.interface import NewEpisode
+from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sqlite import SqliteStore
 from openenv_kit.session import Session

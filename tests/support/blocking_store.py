@@ -6,7 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from openenv_kit.serving.store.interface import EpisodeStore, NewEpisode, StoreLimits
+from openenv_kit.serving.store.interface import EpisodeStore, NewEpisode
+from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.sqlite import SqliteStore
 
 
@@ -21,7 +22,7 @@ class Calls:
         method = getattr(self._store, name)
         return lambda *given, **options: self._loop.run_until_complete(method(*given, **options))
 
-    def create(self, episode_id: str, *given: Any, over: bool = True, **named: Any) -> str:
+    def create(self, episode_id: str, *given: Any, over: bool = True, **named: Any) -> str | None:
         new = NewEpisode(*given, **named)
         return self._loop.run_until_complete(self._store.create(episode_id, new, overwrite=over))
 

@@ -41,7 +41,7 @@ from openenv_kit.serving.episodes.slow_calls import SLOW_CALL_QUEUE
 from openenv_kit.serving.http import client_identity
 from openenv_kit.serving.openenv_adapter import reset_within_limits
 from openenv_kit.serving.settings import Settings, current_settings
-from openenv_kit.serving.store.interface import RETRY_AFTER_S, BusyError
+from openenv_kit.serving.store.errors import RETRY_AFTER_S, BusyError
 from openenv_kit.session import END_REASON_KEY
 
 T = TypeVar("T")

@@ -23,7 +23,8 @@ from openenv_kit.serving import messages
 from openenv_kit.serving.episodes.ids import EpisodeAccess
 from openenv_kit.serving.episodes.live_episode import AssignedTask, LiveEpisode
 from openenv_kit.serving.episodes.running_episodes import EpisodeKey, RunningEpisode, level_of
-from openenv_kit.serving.store.interface import CLOSED, EpisodeStore, StoredEpisode, StoreError
+from openenv_kit.serving.store.errors import StoreError
+from openenv_kit.serving.store.interface import EndStatus, EpisodeStore, StoredEpisode
 
 logger = logging.getLogger("openenv_kit.episodes")
 
@@ -243,9 +244,9 @@ def build_trainer_record(
     """The trainer's view of a play that was started `timeline` times; `ended` is as stored."""
     fields = {**live_episode.get_state(), "timeline": start_count}
     identity = live_episode.session.episode_identity()
-    if identity and (live_episode.final_reply or end_status == CLOSED):
+    if identity and (live_episode.final_reply or end_status == EndStatus.CLOSED):
         if live_episode.final_reply is None:
-            fields["status"] = CLOSED
+            fields["status"] = EndStatus.CLOSED
         sealed = is_sealed_split(live_episode.reset_arguments.get("split"))
         fields |= {
             "score": live_episode.final_reply.reward if live_episode.final_reply else 0.0,

@@ -173,7 +173,9 @@ class SealedEpisodes:
     def _access_to(self, sealed_episode: SealedEpisode) -> EpisodeAccess:
         """Return the handle with which a sealed play's episode is found while it is its own."""
         prefix = f"{self._episodes.environment.name}/"
-        return EpisodeAccess(sealed_episode.episode_id.removeprefix(prefix), sealed_episode.player)
+        return EpisodeAccess(
+            sealed_episode.episode_id.removeprefix(prefix), sealed_episode.player_id
+        )
 
     def _reject_reset(self, error_text: str) -> StartedEpisode:
         """Return the reply to a reset that starts no episode."""
@@ -268,10 +270,10 @@ def build_attestation(
             AttestedEpisode(
                 number=play.number,
                 index=play.index,
-                reset=get_extra_reset_arguments(messages.loads(play.start)["reset"]),
+                reset=get_extra_reset_arguments(messages.loads(play.start_json)["reset"]),
                 is_finished=play.score is not None,
                 score=play.score or 0.0,
-                steps=play.steps,
+                steps=play.step_count,
                 actions_digest=play.actions_digest or digest_actions(()),
             )
             for play in sealed_episodes

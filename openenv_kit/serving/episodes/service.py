@@ -57,15 +57,14 @@ from openenv_kit.serving.episodes.running_episodes import (
 from openenv_kit.serving.episodes.sealed_episodes import SealedEpisodes
 from openenv_kit.serving.http import client_identity
 from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.store.interface import (
-    CLOSED,
-    COMPLETED,
+    EndStatus,
     EpisodeStore,
     NewEpisode,
     StoredEpisode,
-    StoreError,
-    open_store,
 )
+from openenv_kit.serving.store.open_store import open_store
 from openenv_kit.serving.store.sealed_records import SealedStartRequest
 from openenv_kit.unencodable_text import describe_unencodable_text, is_encodable
 
@@ -150,8 +149,8 @@ class EpisodeService:
         episode_id = play.episode_id
         held = self._get_cached(episode_id)
         async with held.lock:
-            held.lease_id = await self._store_new_episode(
-                play, episode_id, sealed_start=sealed_start
+            held.lease_id = (
+                await self._store_new_episode(play, episode_id, sealed_start=sealed_start) or ""
             )
             held.live_episode, held.request_ids, held.end_status = play, [], ""
             held.stored_result_indices = set()
@@ -296,12 +295,14 @@ class EpisodeService:
         while True:
             stored = await self._load_stored(access)
             if await self.store.mark_ended(
-                self._store_key(access.episode_id), stored.lease_id, CLOSED
+                self._store_key(access.episode_id), stored.lease_id, EndStatus.CLOSED
             ):
                 break
         key = EpisodeKey(self.environment.name, access.episode_id)
         running = RUNNING_EPISODES.find(key)
-        if running is None and stored.end_status != COMPLETED:  # another worker has played it
+        if (
+            running is None and stored.end_status != EndStatus.COMPLETED
+        ):  # another worker has played it
             running = RUNNING_EPISODES.register_resume(
                 build_running_entry(self.environment, key, stored), is_client_request=False
             )
@@ -438,7 +439,7 @@ class EpisodeService:
             raise OutdatedEpisodeError(access, then, now)
         if access.lease_id and access.lease_id != found.lease_id:
             raise EpisodeResumedElsewhereError
-        if found.end_status == CLOSED and not allow_closed:
+        if found.end_status == EndStatus.CLOSED and not allow_closed:
             raise EpisodeClosedError(access)
         return found
 
@@ -477,7 +478,7 @@ class EpisodeService:
         *,
         overwrite: bool = True,
         sealed_start: SealedStartRequest | None = None,
-    ) -> str:
+    ) -> str | None:
         """Store a play on the account of the client that is being served."""
         start = build_start_json(
             self.environment,
@@ -503,6 +504,6 @@ class EpisodeService:
         """Let an episode that is over make room for others; its reply goes out in any case."""
         try:
             await self.sealed_episodes.record_result(live_episode)
-            await self.store.mark_ended(self._store_key(episode_id), lease_id, COMPLETED)
+            await self.store.mark_ended(self._store_key(episode_id), lease_id, EndStatus.COMPLETED)
         except StoreError as problem:
             logger.warning("a finished episode was not marked", extra={"reason": str(problem)})

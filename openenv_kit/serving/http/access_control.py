@@ -31,7 +31,7 @@ from openenv_kit.serving.settings import (
     TRAINER_PARTICIPANT,
     Settings,
 )
-from openenv_kit.serving.store.interface import StoreError
+from openenv_kit.serving.store.errors import StoreError
 
 PATHS_WITHOUT_TOKEN = ("/health", "/ready")
 """Paths that need no token: a load balancer has none."""

@@ -33,13 +33,13 @@ from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.http.access_control import SPACE_HOST_VARIABLE, error_response
 from openenv_kit.serving.http.anonymous_episodes import get_anonymous_episode_id
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import (
+from openenv_kit.serving.store.errors import (
     RETRY_AFTER_S,
-    EpisodeStore,
     StoreError,
     StoreFullError,
     build_unavailable_error,
 )
+from openenv_kit.serving.store.interface import EpisodeStore
 
 NO_EPISODE_ID_TEXT = (
     " Over HTTP an episode has a name: POST /reset returns its episode_id, and POST /step and "

@@ -37,7 +37,7 @@ from openenv_kit.serving.mcp.dispatch import (
     RpcError,
     RpcResponse,
 )
-from openenv_kit.serving.store.interface import StoreError
+from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.websocket.endpoint import (
     CapacityError,
     ConnectionEnd,

@@ -39,7 +39,7 @@ from openenv_kit.serving.episodes.records import StartedEpisode
 from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES, EndReason, EpisodeKey
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.mcp import dispatch as mcp_tools
-from openenv_kit.serving.store.interface import StoreError
+from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.websocket.endpoint import (
     ConnectionEnd,
     ConnectionHandler,

@@ -32,13 +32,9 @@ from openenv_kit.serving.episodes.ids import UnknownEpisodeError
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.http import client_identity
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import (
-    BusyError,
-    StoreFullError,
-    StoreLimits,
-    StoreUnavailableError,
-    open_store,
-)
+from openenv_kit.serving.store.errors import BusyError, StoreFullError, StoreUnavailableError
+from openenv_kit.serving.store.limits import StoreLimits
+from openenv_kit.serving.store.open_store import open_store
 from support.blocking_store import sqlite_store
 
 LONG = "x" * 65
@@ -171,7 +167,7 @@ def test_names_of_environments_are_told_behind_the_gate() -> None:
 
 
 def test_a_redis_that_hangs_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openenv_kit.serving.store.redis.REDIS_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("openenv_kit.serving.store.redis_client.REDIS_TIMEOUT_S", 0.05)
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"redis://127.0.0.1:{silent.getsockname()[1]}"

@@ -301,7 +301,7 @@ def test_a_repeated_request_of_an_episode_that_is_gone_is_not_answered(
             assert [again(each["episode_id"]) for _ in range(2)] == [200, 200]
         with sqlite3.connect(tmp_path / "s.db") as store:
             stored = f"{game.name}/{expired['episode_id']}"
-            store.execute("UPDATE episodes SET expires = 0 WHERE id = ?", (stored,))
+            store.execute("UPDATE episodes SET expires_s = 0 WHERE episode_id = ?", (stored,))
         store.close()
         assert again(expired["episode_id"]) == 404
         assert again(expired["episode_id"], request_id="another") == 404

@@ -13,7 +13,8 @@ from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes import saved_recordings as kept
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import StoreUnavailableError, open_store
+from openenv_kit.serving.store.errors import StoreUnavailableError
+from openenv_kit.serving.store.open_store import open_store
 from support.server_requests import ask
 
 LIST = {"analysis_method": "list_dates"}
@@ -92,4 +93,4 @@ def test_data_folder_that_cannot_be_written_is_refused_by_name(tmp_path: Path) -
 
 def test_named_store_stays_where_it_is(tmp_path: Path) -> None:
     store = open_store(Settings(data_folder=str(tmp_path / "data"), episode_store="memory"))
-    assert store._path == "memory"  # type: ignore[attr-defined]
+    assert store.path == "memory"  # type: ignore[attr-defined]

@@ -19,12 +19,9 @@ from openenv_kit.serving.episodes import service, slow_calls
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.episodes.slow_calls import SlowCallCounts, SlowCallQueue
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import (
-    MEMORY_STORE,
-    EpisodeStore,
-    StoreFullError,
-    StoreLimits,
-)
+from openenv_kit.serving.store.errors import StoreFullError
+from openenv_kit.serving.store.interface import MEMORY_STORE, EpisodeStore
+from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sqlite import SqliteStore
 from support.blocking_store import Calls, sqlite_store

@@ -18,8 +18,7 @@ from openenv_kit.serving.episodes.records import SplitUsedUpError
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store import sqlite
-from openenv_kit.serving.store.interface import StoreFullError
+from openenv_kit.serving.store.errors import StoreFullError
 from support.playable_environments import Game, only_the_first
 
 TOKENS = {"token": "the trainer's own token", "player_token": "the token of all players"}
@@ -203,7 +202,7 @@ async def test_a_played_task_is_not_given_out_again_after_its_episode_expired(
     )
     await episodes.step(player, {"tool": "gauge", "segment": 1})
     later = time.time() + 2 * settings.episode_ttl_s
-    monkeypatch.setattr(sqlite.time, "time", lambda: later)
+    monkeypatch.setattr("time.time", lambda: later)
     with pytest.raises(SplitUsedUpError):
         await episodes.start_assigned_task("mcp")
     await episodes.close()

@@ -19,16 +19,14 @@ from openenv_kit.serving.app import main
 from openenv_kit.serving.episodes.ids import OutdatedEpisodeError
 from openenv_kit.serving.http.client_identity import client_address_or_network
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store import interface as opening
-from openenv_kit.serving.store.interface import (
-    MEMORY_STORE,
-    StoreFullError,
-    StoreLimits,
-    StoreUnavailableError,
-    open_store,
-)
+from openenv_kit.serving.store import open_store as opening
+from openenv_kit.serving.store.errors import StoreFullError, StoreUnavailableError
+from openenv_kit.serving.store.interface import MEMORY_STORE
+from openenv_kit.serving.store.limits import StoreLimits
+from openenv_kit.serving.store.open_store import open_store
 from openenv_kit.serving.store.redis import RedisStore
-from openenv_kit.serving.store.sqlite import APPLICATION_ID, SCHEMA_VERSION, SqliteStore
+from openenv_kit.serving.store.sqlite import SqliteStore
+from openenv_kit.serving.store.sqlite_schema import APPLICATION_ID, SCHEMA_VERSION
 from support.blocking_store import Calls, sqlite_store
 from support.small_disk import Disk
 
@@ -145,7 +143,7 @@ def test_the_expired_go_first_then_the_finished_then_the_idle_and_the_running_ne
     for name, left in (("1", "ifgr1"), ("2", "igr12"), ("3", "ir123"), ("4", "r1234")):
         with sqlite3.connect(tmp_path / "s.db") as db:
             store.create(name, "http", b"{}", [])
-            found = db.execute("SELECT group_concat(id, '') FROM episodes").fetchone()[0]
+            found = db.execute("SELECT group_concat(episode_id, '') FROM episodes").fetchone()[0]
         db.close()
         assert sorted(found) == sorted(left), name
     with pytest.raises(StoreFullError, match=r"running.* 5 episodes.* in 1\d s") as refused:
@@ -225,7 +223,9 @@ def check(path: Path) -> None:
     """The file is whole, and the sums by client are what they should be."""
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    counted = "SELECT client, COUNT(*), SUM(bytes) FROM episodes GROUP BY client"
+    counted = (
+        "SELECT client_address, COUNT(*), SUM(size_bytes) FROM episodes GROUP BY client_address"
+    )
     assert db.execute(counted).fetchall() == db.execute("SELECT * FROM clients").fetchall()
     db.close()
 
@@ -346,7 +346,7 @@ def test_episode_that_another_release_kept_in_redis_is_refused_by_its_version() 
     old.hset("openenv-kit:4:episode:game/mine", "generation", "1")
     redis = fakeredis.FakeAsyncRedis(server=server, decode_responses=True)
     store = Calls(RedisStore(redis, StoreLimits(60)))
-    with pytest.raises(OutdatedEpisodeError, match=r"'mine'.*store 4 \(here 10\).*rolled back"):
+    with pytest.raises(OutdatedEpisodeError, match=r"'mine'.*store 4 \(here 11\).*rolled back"):
         store.load("game/mine")
     assert store.load("game/other") is None
 
@@ -357,7 +357,7 @@ def test_episode_that_another_release_kept_in_redis_is_refused_by_its_version() 
 def open_at(folder: str, results: Any) -> None:
     tempfile.tempdir = folder
     try:
-        results.put(open_store(Settings())._path)
+        results.put(open_store(Settings()).path)
     except StoreUnavailableError as problem:
         results.put(str(problem))
 
@@ -397,11 +397,11 @@ def test_a_folder_that_others_may_write_to_is_not_trusted(
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     store = open_store(Settings())
     assert isinstance(store, SqliteStore)
-    assert store._path.startswith(str(tmp_path))
-    Path(store._path).parent.chmod(0o777)
+    assert store.path.startswith(str(tmp_path))
+    Path(store.path).parent.chmod(0o777)
     again = open_store(Settings())
     assert isinstance(again, SqliteStore)
-    assert again._path == MEMORY_STORE
+    assert again.path == MEMORY_STORE
     Calls(store).close()
     Calls(again).close()
 
@@ -487,7 +487,7 @@ def test_an_episode_that_redis_has_displaced_is_gone() -> None:
     generation = store.create("a", "http", b"{}", [])
     assert store.append_action("a", generation, 0, b"1", "")
     other = fakeredis.FakeRedis(server=server, decode_responses=True)
-    (key,) = other.scan_iter("*episode*")  # its start and its actions go together
+    (key,) = other.scan_iter("*:episode:*")  # its start and its actions go together
     other.delete(key)
     assert store.load("a") is None
     assert store.load("a", new_lease=True) is None

@@ -10,7 +10,8 @@ import fakeredis
 import pytest
 
 from openenv_kit.serving.store import clock as store_clock
-from openenv_kit.serving.store.interface import MEMORY_STORE, StoreLimits
+from openenv_kit.serving.store.interface import MEMORY_STORE
+from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
 from support.blocking_store import Calls, sqlite_store
 

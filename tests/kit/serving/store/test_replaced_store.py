@@ -18,8 +18,10 @@ from openenv_kit.serving.app import build_app
 from openenv_kit.serving.http import routes
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store import clock
-from openenv_kit.serving.store.interface import StoreError, StoreLimits, StoreReplacedError
-from openenv_kit.serving.store.redis import RedisStore, create_redis_client
+from openenv_kit.serving.store.errors import StoreError, StoreReplacedError
+from openenv_kit.serving.store.limits import StoreLimits
+from openenv_kit.serving.store.redis import RedisStore
+from openenv_kit.serving.store.redis_client import create_redis_client
 from openenv_kit.serving.store.sqlite import SqliteStore
 from support.blocking_store import Calls, sqlite_store
 
@@ -70,7 +72,7 @@ def test_sqlite_store_replaced_by_another_file_refuses(store: Calls, path: Path)
 
 
 def test_sqlite_store_reopened_on_another_store_refuses(store: Calls, path: Path) -> None:
-    store._store._close_database()  # as after an error of the disk
+    store._store._database.close()  # as after an error of the disk
     other = path.with_name("other.db")
     sqlite_store(other, LIMITS).close()
     shutil.copyfile(other, path)  # the same inode
