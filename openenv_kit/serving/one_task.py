@@ -19,8 +19,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from openenv_kit.environment import ERROR, Environment, get_environment
+from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, RefusedResetError
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.serving import messages
 from openenv_kit.serving.episodes.live_episode import LiveEpisode, step_live_episode
 from openenv_kit.serving.episodes.records import build_record_model, build_trainer_record
@@ -58,7 +59,7 @@ class SingleTaskServer(McpEndpoint):
             raise InvalidValueError("versions", written, f"those of this release, {here}")
         self._play = LiveEpisode("mcp", environment=environment, settings=settings)
         reply = self._play.reset(reset)
-        if reply.status == ERROR:
+        if reply.status == ReplyStatus.ERROR:
             raise RefusedResetError(reset, reply.message)
         self._record = build_record_model(environment.wire_models.state)
         self._outcome = outcome_path

@@ -32,7 +32,8 @@ from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from metric_tracker_rl.policies import get_policy
 from openenv_kit import splits as hashed
 from openenv_kit.recordings.format import RunRecorder
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply
+from openenv_kit.reply import observation_from_reply
+from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 from openenv_kit.trust.audit import AuditJob as AuditJob

@@ -115,7 +115,7 @@ import json
 from hashlib import sha256
 from openenv_kit.rollouts.run_policy import observation_from_reply
 from metric_tracker_rl.policies import POLICIES
-from openenv_kit.recordings.format import canonical_observation_json
+from openenv_kit.recordings.digest import canonical_observation_json
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 
 def digest_of(seen):

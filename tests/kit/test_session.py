@@ -17,7 +17,8 @@ from openenv_kit.environment import (
     find_environment_entry_points,
     get_environment,
 )
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply, start_session
+from openenv_kit.reply import observation_from_reply
+from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
 from openenv_kit.sealed_split import SALT_VARIABLE, SEALED_SPLIT
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter

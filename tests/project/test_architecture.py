@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.environment import Environment, find_environment_entry_points, get_environment
-from openenv_kit.rollouts.run_policy import observation_from_reply
+from openenv_kit.reply import observation_from_reply
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (

@@ -26,7 +26,8 @@ from openenv_kit.environment import (
 from openenv_kit.errors import UnknownNameError
 from openenv_kit.recordings.format import RunRecorder, read_runs
 from openenv_kit.recordings.replay import iter_replayed_steps
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply, run_policy
+from openenv_kit.reply import observation_from_reply
+from openenv_kit.rollouts.run_policy import iter_policy_steps, run_policy
 from openenv_kit.trainers.trl import environment_class
 from openenv_kit.trust.exploits import ExploitRunner
 from project.test_architecture import members

@@ -10,10 +10,11 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
-from openenv_kit.environment import ERROR, Environment
+from openenv_kit.environment import Environment
 from openenv_kit.errors import ToolArgumentError, truncated_repr
+from openenv_kit.json_text import compact_json
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.serving import metrics
-from openenv_kit.tool import compact_json
 from openenv_kit.unencodable_text import is_encodable
 
 PROTOCOL_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -83,7 +84,7 @@ async def _call_tool(
     return {
         "content": [{"type": "text", "text": text}],
         "structuredContent": json.loads(text),
-        "isError": data["observation"]["status"] == ERROR,
+        "isError": data["observation"]["status"] == ReplyStatus.ERROR,
         "_meta": {
             name: data[name] for name in RESULT_META_KEYS if name in data
         },  # for trainers, not models

@@ -24,8 +24,9 @@ from openenv.core.env_server.types import (
 from pydantic import BaseModel, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from openenv_kit.environment import ERROR, Reply
+from openenv_kit.environment import Reply
 from openenv_kit.errors import MAX_REPR_CHARACTERS, unknown_name_message
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving import logs, messages, metrics
 from openenv_kit.serving.episodes.ids import (
@@ -160,7 +161,9 @@ class PlayerConnection(ConnectionHandler):
             "A player cannot reset: the episode is its trainer's. Step until it is over; for "
             "another episode ask the trainer for another player id."
         )
-        return self._episodes.create_live_episode("ws").build_wire_reply(Reply(ERROR, problem))
+        return self._episodes.create_live_episode("ws").build_wire_reply(
+            Reply(ReplyStatus.ERROR, problem)
+        )
 
     async def step(self, action: dict[str, Any]) -> dict[str, Any]:
         """One step."""
@@ -209,7 +212,7 @@ class TrainerConnection(PlayerConnection):
         reply = await run_queued_reset(
             self._play.environment, self._play.reset, reset_arguments, asked_at
         )
-        if reply.status == ERROR:
+        if reply.status == ReplyStatus.ERROR:
             return self._play.build_wire_reply(reply)
         self._play.register_start(is_stored=False)
         self._handle = None
@@ -283,7 +286,7 @@ class TrainerConnection(PlayerConnection):
             await asyncio.wait(leaving, timeout=RELEASE_TIMEOUT_S)
 
     def _build_error_reply(self, error_text: str) -> dict[str, Any]:
-        return self._play.build_wire_reply(Reply(ERROR, error_text))
+        return self._play.build_wire_reply(Reply(ReplyStatus.ERROR, error_text))
 
 
 class InvalidMessageError(Exception):

@@ -46,8 +46,9 @@ from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import full_observation_from_reply
 from openenv_kit.recordings.format import RecordingError, RunRecorder, read_runs
 from openenv_kit.recordings.replay import check_replay
+from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.scored_episodes import ScoredEpisode
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply
+from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.trainers.openenv_harness import collect_episodes
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from support.funnel_episodes import analyse, running_episode, started

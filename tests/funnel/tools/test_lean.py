@@ -28,8 +28,8 @@ from openenv_kit.agent.episode_plan import plan_episodes
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import full_observation_from_reply
 from openenv_kit.errors import ConfigurationError, InvalidValueError
+from openenv_kit.json_text import compact_json
 from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
-from openenv_kit.tool import compact_json
 from openenv_kit.trainers.openenv_harness import collect_episodes
 from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
 from openenv_kit.trainers.trl import environment_class

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import RecordedRun, RunRecorder
+from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.comparison_page import compare_players, write_comparison_page
 from openenv_kit.results.scored_episodes import (
     NAMED_TASKS,
@@ -25,7 +26,7 @@ from openenv_kit.results.scored_episodes import (
     select_split,
 )
 from openenv_kit.results.statistics import bootstrap_interval, summarize_player
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply
+from openenv_kit.rollouts.run_policy import iter_policy_steps
 
 FUNNEL = get_environment("metric_tracker_rl")
 EPISODES = 100

@@ -14,16 +14,17 @@ from typer.testing import CliRunner
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
+from metric_tracker_rl.tools import PROSE_FIELDS
 from openenv_kit.cli import app
+from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.recordings.format import (
     RecordingError,
     RunRecorder,
-    compute_reply_digest,
     read_runs,
 )
 from openenv_kit.recordings.replay import check_replay, iter_replayed_steps
+from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.scored_episodes import episode_of_run
-from openenv_kit.rollouts.run_policy import observation_from_reply
 
 SHORT = {"feedback": "score"}
 
@@ -75,7 +76,7 @@ def test_replayed_with_a_step_after_the_end_keeps_the_score(recorded: Path) -> N
 def test_a_run_that_does_not_tell_its_version_is_not_replayed(recorded: Path, name: str) -> None:
     (run,) = read_runs(recorded)
     silent = {each: version for each, version in run.versions.items() if each != name}
-    with pytest.raises(RecordingError, match=f"under {name} version None"):
+    with pytest.raises(RecordingError, match=f"{name} version None"):
         check_replay(replace(run, versions=silent))
 
 
@@ -137,6 +138,10 @@ WORDED: dict[str, Any] = {
 }
 
 
+def digest_of(reply: dict[str, Any]) -> str:
+    return compute_reply_digest(reply, PROSE_FIELDS)
+
+
 def changed(path: str, value: Any) -> dict[str, Any]:
     """`WORDED` with another value at a path of names and positions."""
     reply: Any = copy.deepcopy(WORDED)
@@ -158,7 +163,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     ],
 )
 def test_a_sentence_said_better_is_the_same_reply(path: str) -> None:
-    assert compute_reply_digest(changed(path, "In other words.")) == compute_reply_digest(WORDED)
+    assert digest_of(changed(path, "In other words.")) == digest_of(WORDED)
 
 
 @pytest.mark.parametrize(
@@ -174,12 +179,12 @@ def test_a_sentence_said_better_is_the_same_reply(path: str) -> None:
     ],
 )
 def test_a_change_of_anything_else_is_another_reply(path: str, value: Any) -> None:
-    assert compute_reply_digest(changed(path, value)) != compute_reply_digest(WORDED)
+    assert digest_of(changed(path, value)) != digest_of(WORDED)
 
 
 def test_a_tool_described_otherwise_is_the_same_reply() -> None:
     tools = [*WORDED["available_methods"], {"name": "another"}]
-    assert compute_reply_digest(changed("available_methods", tools)) == compute_reply_digest(WORDED)
+    assert digest_of(changed("available_methods", tools)) == digest_of(WORDED)
 
 
 def test_a_recording_outlives_new_wording(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.leaderboard_site import (
     attestation_label,
     group_into_boards,
@@ -23,7 +24,7 @@ from openenv_kit.results.leaderboard_site import (
 )
 from openenv_kit.results.submission_folder import ATTESTATION_FILENAME, Submission
 from openenv_kit.results.submissions import CheckedSubmission, check_submission
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply
+from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.trust.attestation import (
     SIGNING_KEY_VARIABLE,

@@ -9,9 +9,10 @@ from playwright.sync_api import BrowserContext
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.comparison_page import compare_players, write_comparison_page
 from openenv_kit.results.scored_episodes import read_player_results
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply
+from openenv_kit.rollouts.run_policy import iter_policy_steps
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.environment import get_environment
-from openenv_kit.rollouts.run_policy import observation_from_reply
+from openenv_kit.reply import observation_from_reply
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes.ids import (
     EpisodeAccess,
