@@ -64,7 +64,7 @@ def build_app(
     """
     from openenv_kit.serving import metrics
     from openenv_kit.serving.draining import SERVER_DRAIN
-    from openenv_kit.serving.episodes.live_episode import WORKER_THREAD_COUNT
+    from openenv_kit.serving.episodes.worker_threads import WORKER_THREAD_COUNT
     from openenv_kit.serving.http.environment_mounts import mount_environment_apps
     from openenv_kit.serving.http.page_sessions import PageSessions
     from openenv_kit.serving.http.path_prefix import PathPrefix

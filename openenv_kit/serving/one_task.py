@@ -23,13 +23,15 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, RefusedResetError
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.serving import messages
-from openenv_kit.serving.episodes.live_episode import LiveEpisode, step_live_episode
-from openenv_kit.serving.episodes.records import build_record_model, build_trainer_record
+from openenv_kit.serving.episodes.live_episode import LiveEpisode
+from openenv_kit.serving.episodes.trainer_record import build_record_model, build_trainer_record
+from openenv_kit.serving.episodes.worker_threads import step_live_episode
 from openenv_kit.serving.http.middleware import RequestMiddleware
 from openenv_kit.serving.mcp import dispatch
 from openenv_kit.serving.mcp.dispatch import RpcResponse
 from openenv_kit.serving.mcp.routes import McpEndpoint
 from openenv_kit.serving.settings import Settings, load_settings
+from openenv_kit.serving.store.interface import EndStatus
 
 
 class SingleTaskServer(McpEndpoint):
@@ -98,9 +100,8 @@ class SingleTaskServer(McpEndpoint):
     def _write_outcome(self) -> None:
         """Write the outcome; a reader never sees half of it."""
         whole = self._outcome.with_suffix(".new")
-        whole.write_text(
-            build_trainer_record(self._record, self._play, "", 1).model_dump_json() + "\n"
-        )
+        record = build_trainer_record(self._record, self._play, EndStatus.NOT_ENDED, 1)
+        whole.write_text(record.model_dump_json() + "\n")
         whole.replace(self._outcome)
 
 

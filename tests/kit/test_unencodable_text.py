@@ -261,11 +261,11 @@ async def test_episode_that_cannot_be_rebuilt_is_refused_by_its_id_and_affects_n
             client.post("/step", json={"player_id": "pl-1", "action": GOOD}),
         ):
             assert answered.status_code == 409
-            assert "cannot be played again" in answered.json()["detail"]
+            assert "cannot be replayed" in answered.json()["detail"]
         assert "'killed'" in client.get("/state", params=episode).json()["detail"]
         with client.websocket_connect("/ws") as socket:
             refused = ask(socket, "reset", {"episode_id": "killed", "resume": True})
-            assert "cannot be played again" in refused["observation"]["message"]
+            assert "cannot be replayed" in refused["observation"]["message"]
             assert ask(socket, "reset", {"split": "test"})["observation"]["status"] == "ready"
 
 

@@ -24,9 +24,9 @@ from openenv_kit.serving.episodes.ids import (
     EpisodeGoneError,
     EpisodeTooLongError,
 )
-from openenv_kit.serving.episodes.records import SplitUsedUpError
 from openenv_kit.serving.episodes.running_episodes import EndReason
 from openenv_kit.serving.episodes.service import EpisodeService
+from openenv_kit.serving.episodes.task_assignment import SplitUsedUpError
 from openenv_kit.serving.http.routes import http_status_of_store_error
 from openenv_kit.serving.mcp import dispatch
 from openenv_kit.serving.mcp.dispatch import (

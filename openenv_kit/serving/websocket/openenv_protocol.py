@@ -35,10 +35,10 @@ from openenv_kit.serving.episodes.ids import (
     EpisodeGoneError,
     EpisodeTooLongError,
 )
-from openenv_kit.serving.episodes.live_episode import run_queued_reset, step_live_episode
 from openenv_kit.serving.episodes.records import StartedEpisode
 from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES, EndReason, EpisodeKey
 from openenv_kit.serving.episodes.service import EpisodeService
+from openenv_kit.serving.episodes.worker_threads import run_queued_reset, step_live_episode
 from openenv_kit.serving.mcp import dispatch as mcp_tools
 from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.websocket.endpoint import (

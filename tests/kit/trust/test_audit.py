@@ -13,7 +13,7 @@ from openenv_kit.environment import Reply, get_environment
 from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.rollouts.policies import ObservationJson, PolicySteps
 from openenv_kit.sealed_split import SALT_VARIABLE, is_sealed_split
-from openenv_kit.serving.episodes.records import compute_config_digest
+from openenv_kit.serving.episodes.trainer_record import compute_config_digest
 from openenv_kit.splits import SEALED_SPLIT, HashedSplits
 from openenv_kit.trust.audit import Audit
 from openenv_kit.trust.exploits import ZERO_CEILING, Exploits, ScoreCeiling

@@ -297,7 +297,7 @@ def test_a_split_that_is_used_up_is_not_started_again(
     with client.websocket_connect("/mcp") as socket:
         request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
         socket.send_json({**request, "params": game.look.params})
-        assert "given out" in socket.receive_json()["error"]["message"]
+        assert "were assigned" in socket.receive_json()["error"]["message"]
 
 
 def test_an_unknown_split_is_refused_at_the_start() -> None:

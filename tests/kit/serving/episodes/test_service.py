@@ -174,7 +174,7 @@ def test_a_play_whose_record_grew_too_long_cannot_be_resumed() -> None:
     assert play.is_resumable
     play.step({"analysis_method": "x" * 200})
     assert not play.is_resumable
-    assert play.actions == []
+    assert play.record.actions == []
     play.reset({"seed": 1})
     assert play.is_resumable
 

@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 
 from openenv_kit.environment import get_environment
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.episodes.records import SplitUsedUpError
 from openenv_kit.serving.episodes.service import EpisodeService
+from openenv_kit.serving.episodes.task_assignment import SplitUsedUpError
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.errors import StoreFullError
@@ -181,7 +181,7 @@ async def test_a_session_that_found_no_room_gives_its_task_back(
         raise StoreFullError("full", 5)
 
     with monkeypatch.context() as patched:
-        patched.setattr(episodes, "_store_new_episode", full)
+        patched.setattr(episodes._loader, "store_new_episode", full)
         with pytest.raises(StoreFullError):
             await episodes.start_assigned_task("mcp")
     await episodes.start_assigned_task("mcp")
