@@ -11,18 +11,16 @@ from functools import lru_cache
 from typing import Any
 
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, SCENARIO_FAMILIES
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, play_mode
+from metric_tracker_rl.engine.configuration.modes import (
+    LEAN_MODE,
+    LEAN_RAW_MODE,
+    RAW_MODE,
+    play_mode,
+)
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import (
-    EXACT,
-    GUIDED,
-    KEY_F1,
-    LEAN,
-    RAW,
-    STANDARD,
-    VARIED,
-)
+from metric_tracker_rl.engine.definitions.names import Disclosure, PolicySource, Profile
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.base import CHANCE_CEILING, CHANCE_KEY_F1
@@ -30,6 +28,7 @@ from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from openenv_kit.environment import Environment
 from openenv_kit.errors import require_name
+from openenv_kit.rewards import Reward
 from openenv_kit.splits import seed_from_text
 from openenv_kit.trust.audit import SPLIT_PREFIX, Audit, AuditLine
 from openenv_kit.trust.exploits import AuditedEpisode
@@ -48,14 +47,14 @@ TRAINING_SPLIT = "train"
 MODE_PREFIX = "mode:"
 """Prefix of the settings that are mixed episodes in another mode of play."""
 MODE_SETTINGS: dict[str, dict[str, str]] = {
-    MODE_PREFIX + EXACT: {"reward": EXACT},
-    MODE_PREFIX + KEY_F1: {"reward": KEY_F1},
-    MODE_PREFIX + LEAN: {"profile": LEAN},
-    MODE_PREFIX + RAW: {"disclosure": RAW},
-    MODE_PREFIX + "lean_raw": {"profile": LEAN, "disclosure": RAW},
-    MODE_PREFIX + VARIED: {"policy": VARIED},
-    MODE_PREFIX + "lean_varied": {"profile": LEAN, "policy": VARIED},
-    MODE_PREFIX + "raw_varied": {"disclosure": RAW, "policy": VARIED},
+    MODE_PREFIX + Reward.EXACT: {"reward": Reward.EXACT},
+    MODE_PREFIX + Reward.KEY_F1: {"reward": Reward.KEY_F1},
+    MODE_PREFIX + Profile.LEAN: {"profile": Profile.LEAN},
+    MODE_PREFIX + Disclosure.RAW: {"disclosure": Disclosure.RAW},
+    MODE_PREFIX + "lean_raw": {"profile": Profile.LEAN, "disclosure": Disclosure.RAW},
+    MODE_PREFIX + PolicySource.VARIED: {"policy": PolicySource.VARIED},
+    MODE_PREFIX + "lean_varied": {"profile": Profile.LEAN, "policy": PolicySource.VARIED},
+    MODE_PREFIX + "raw_varied": {"disclosure": Disclosure.RAW, "policy": PolicySource.VARIED},
 }
 """Reset arguments of each of them."""
 LEAN_BASELINES = ("reference", "null")
@@ -69,9 +68,9 @@ RAW_COMPATIBLE_EXPLOITS = (
 )
 """Exploits of the standard profile that ask for nothing that raw disclosure takes away."""
 PLAYERS_BY_MODE = {
-    (LEAN, GUIDED): (*LEAN_BASELINES, *LEAN_EXPLOITS),
-    (STANDARD, RAW): (*RAW_BASELINES, *RAW_COMPATIBLE_EXPLOITS, *RAW_EXPLOITS),
-    (LEAN, RAW): (*LEAN_BASELINES, *RAW_EXPLOITS),
+    LEAN_MODE: (*LEAN_BASELINES, *LEAN_EXPLOITS),
+    RAW_MODE: (*RAW_BASELINES, *RAW_COMPATIBLE_EXPLOITS, *RAW_EXPLOITS),
+    LEAN_RAW_MODE: (*LEAN_BASELINES, *RAW_EXPLOITS),
 }
 """Who plays with other tools than the usual ones, by profile and disclosure."""
 
@@ -136,7 +135,7 @@ class MetricTrackerAudit(Audit):
     ) -> AuditLine:
         line = super()._build_line(setting, level, policy, episodes)
         if (
-            setting == MODE_PREFIX + KEY_F1
+            setting == MODE_PREFIX + Reward.KEY_F1
             and self.get_exploit_or_baseline(policy).ceiling is CHANCE_CEILING
         ):
             return replace(line, max_mean=CHANCE_KEY_F1[level])

@@ -7,7 +7,7 @@ from typing import Any
 from openenv.core.env_server.types import Action, Observation, State
 from pydantic import Field
 
-from metric_tracker_rl.engine.definitions.names import GUIDED, STANDARD
+from metric_tracker_rl.engine.definitions.names import Disclosure, PolicySource, Profile
 from metric_tracker_rl.wire_models import (
     AppliedSyntheticGenerator,
     ConversionMetricDefinition,
@@ -106,6 +106,12 @@ class MetricTrackerRlState(State):
     max_steps: int = 0
     submissions: int = 0
     max_submissions: int = 0
-    profile: str = Field(STANDARD, description="which tools the episode offers: standard or lean")
-    disclosure: str = Field(GUIDED, description="what they tell: guided, or raw for values alone")
-    policy: str = Field(STANDARD, description="reporting policy: standard, or varied for one drawn")
+    profile: str = Field(
+        Profile.STANDARD, description="which tools the episode offers: standard or lean"
+    )
+    disclosure: str = Field(
+        Disclosure.GUIDED, description="what they tell: guided, or raw for values alone"
+    )
+    policy: str = Field(
+        PolicySource.STANDARD, description="reporting policy: standard, or varied for one drawn"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
+from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from openenv_kit.errors import InvalidValueError, require_name
 
 if TYPE_CHECKING:

@@ -16,16 +16,15 @@ from pydantic import (
     Field,
 )
 
+from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES, ROW_GENERATOR_NAMES
+from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS, ENTITY_TYPES
 from metric_tracker_rl.engine.definitions.names import (
-    ANOMALY_TYPES,
-    DETECTION_METHODS,
-    ENTITY_TYPES,
-    GUIDED,
-    ROW_GENERATOR_NAMES,
-    SEVERITIES,
-    STANDARD,
     STDDEV_SHIFT,
+    Disclosure,
+    PolicySource,
+    Profile,
 )
+from metric_tracker_rl.engine.definitions.severity import SEVERITIES
 from metric_tracker_rl.engine.definitions.versions import GRADER_VERSION, POLICY_VERSION
 
 
@@ -217,9 +216,9 @@ class FunnelProgress(BaseModel):
     max_steps: int = 0
     submissions: int = 0
     max_submissions: int = 0
-    profile: str = STANDARD
-    disclosure: str = GUIDED
-    policy: str = STANDARD
+    profile: str = Profile.STANDARD
+    disclosure: str = Disclosure.GUIDED
+    policy: str = PolicySource.STANDARD
 
 
 class RewardBreakdown(MappingModel):

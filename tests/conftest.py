@@ -19,7 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
-    from kit.serving.http.test_limited_protocols import Server
+    from support.raw_connections import Server
 
 if sys.dont_write_bytecode:
     # Compiling the framework takes longer than importing it, and the tests start dozens of
@@ -147,10 +147,19 @@ def client() -> Iterator[TestClient]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def raw_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start a server process that tests reach over bare sockets."""
+    from support.raw_connections import running
+
+    with running(tmp_path_factory.mktemp("plain")) as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that waits for a request or a reader for one second."""
-    from kit.serving.http.test_limited_protocols import running
+    from support.raw_connections import running
 
     folder = tmp_path_factory.mktemp("hasty")
     with running(folder, OPENENV_KIT_REQUEST_TIMEOUT_S="1") as server:

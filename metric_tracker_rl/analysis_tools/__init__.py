@@ -9,16 +9,15 @@ from metric_tracker_rl.analysis_tools import compare, lookup, row_generators, st
 from metric_tracker_rl.analysis_tools.lean import LEAN_TOOLS, SUBMIT_TOOL
 from metric_tracker_rl.analysis_tools.raw import RAW_LEAN_TOOLS, RAW_TOOLS
 from metric_tracker_rl.analysis_tools.registry import TOOLS, create_method_registry, method_specs
+from metric_tracker_rl.engine.configuration.modes import (
+    GUIDED_MODE,
+    LEAN_MODE,
+    LEAN_RAW_MODE,
+    RAW_MODE,
+)
 from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
-from metric_tracker_rl.engine.definitions.names import (
-    DIRECTIONS,
-    GUIDED,
-    LEAN,
-    RAW,
-    STANDARD,
-    STDDEV_SHIFT,
-)
+from metric_tracker_rl.engine.definitions.names import DIRECTIONS, STDDEV_SHIFT
 from metric_tracker_rl.wire_models import (
     MethodSpec,
     PayloadGeneratorMethod,
@@ -48,12 +47,12 @@ __all__ = [
 
 
 ANALYSIS_TOOLS_BY_MODE = {
-    (STANDARD, GUIDED): TOOLS,
-    (LEAN, GUIDED): LEAN_TOOLS,
-    (STANDARD, RAW): RAW_TOOLS,
-    (LEAN, RAW): RAW_LEAN_TOOLS,
+    GUIDED_MODE: TOOLS,
+    LEAN_MODE: LEAN_TOOLS,
+    RAW_MODE: RAW_TOOLS,
+    LEAN_RAW_MODE: RAW_LEAN_TOOLS,
 }
-"""The tools of each profile and disclosure."""
+"""The tools of each mode."""
 
 VARIED_TOOLS = create_method_registry()
 """The tools of guided play in the standard profile, where the reporting policy is drawn."""
@@ -71,7 +70,7 @@ def select_analysis_tools(rules: PlayRules, *, has_drawn_policy: bool = False) -
         has_drawn_policy: whether the reporting policy is drawn at random. If so, no tool's
             description may state the numbers of a level's own policy.
     """
-    tools = ANALYSIS_TOOLS_BY_MODE[rules.profile, rules.disclosure]
+    tools = ANALYSIS_TOOLS_BY_MODE[rules.mode]
     return VARIED_TOOLS if has_drawn_policy and tools is TOOLS else tools
 
 

@@ -14,19 +14,21 @@ from metric_tracker_rl.analysis_tools.arguments import (
 )
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
-from metric_tracker_rl.engine.definitions.levels import severity_of
-from metric_tracker_rl.engine.definitions.names import (
+from metric_tracker_rl.engine.definitions.anomaly_types import (
+    FUNNEL_BREAK,
+    QUALITY_ISSUE,
+    anomaly_type_of_deviation,
+)
+from metric_tracker_rl.engine.definitions.display import rounded_delta
+from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
     DETECTION_METHODS,
     EVENT_COUNT,
-    FUNNEL_BREAK,
     FUNNEL_STEP,
-    QUALITY_ISSUE,
 )
-from metric_tracker_rl.engine.reporting_policy.find_roots import anomaly_type_of_deviation
-from metric_tracker_rl.engine.reporting_policy.labels import rounded_delta
+from metric_tracker_rl.engine.definitions.severity import severity_of
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from openenv_kit.errors import ToolArgumentError, unknown_name_message
 
 IMPOSSIBLE_COUNTS_SCORE = 2.0

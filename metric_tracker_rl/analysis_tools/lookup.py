@@ -12,16 +12,17 @@ from metric_tracker_rl.analysis_tools.arguments import (
     TaskOverviewArguments,
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
-from metric_tracker_rl.engine.definitions.levels import severity_of
-from metric_tracker_rl.engine.definitions.names import HOURLY_MIX, MIX_SHIFT
+from metric_tracker_rl.engine.definitions.anomaly_types import MIX_SHIFT
+from metric_tracker_rl.engine.definitions.display import rounded_delta
+from metric_tracker_rl.engine.definitions.entity_types import HOURLY_MIX
+from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS, ROW_FIELDS
+from metric_tracker_rl.engine.definitions.severity import severity_of
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import (
     ALLOWED_NAMES_BY_FIELD,
-    NUMBER_FIELDS,
     parse_report,
     preview_report,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS, rounded_delta
 from openenv_kit.errors import ReportError, ToolArgumentError
 
 THRESHOLD_SEARCH_SPACE = {

@@ -11,9 +11,9 @@ from pydantic import Field
 from metric_tracker_rl.analysis_tools import lean, lookup
 from metric_tracker_rl.analysis_tools.arguments import DateArguments, TaskOverviewArguments
 from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult, create_method_registry
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
 from openenv_kit.tool import Tool, ToolArguments
 
 RAW_TOOLS = create_method_registry()

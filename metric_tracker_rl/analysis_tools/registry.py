@@ -10,8 +10,8 @@ import orjson
 from pydantic import BaseModel
 
 from metric_tracker_rl.engine.configuration.episode_config import FUNNELS
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.wire_models import MethodSpec
 from openenv_kit.schema import json_schema
 from openenv_kit.tool import Tool, Tools

@@ -26,21 +26,23 @@ from metric_tracker_rl.analysis_tools.arguments import (
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult, cache_result
 from metric_tracker_rl.analysis_tools.statistics import resolve_metric_names
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
-from metric_tracker_rl.engine.definitions.names import (
-    CONVERSION_RATE,
-    ENTITY_TYPES,
-    EVENT_COUNT,
+from metric_tracker_rl.engine.definitions.anomaly_types import (
+    ANOMALY_TYPES,
     MEDIAN_FILTER,
-    ROW_DESCRIPTIONS,
-)
-from metric_tracker_rl.engine.reporting_policy.daily_series import RATE_DECIMALS
-from metric_tracker_rl.engine.reporting_policy.find_roots import (
-    RootFinding,
     anomaly_type_of_deviation,
     anomaly_types_of,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, build_report_row
+from metric_tracker_rl.engine.definitions.display import STATISTIC_DECIMALS
+from metric_tracker_rl.engine.definitions.entity_types import (
+    CONVERSION_RATE,
+    ENTITY_TYPES,
+    EVENT_COUNT,
+)
+from metric_tracker_rl.engine.definitions.report_row import ReportRow, RowKey
+from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_entity_type
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
+from metric_tracker_rl.engine.reporting_policy.find_roots import RootFinding
+from metric_tracker_rl.engine.reporting_policy.labels import build_report_row
 from metric_tracker_rl.wire_models import PayloadGeneratorMethod
 from openenv_kit.errors import ToolArgumentError, UnknownNameError, truncated_repr
 from openenv_kit.schema import describe_validation_error, json_schema
@@ -86,8 +88,8 @@ GENERATORS_BY_NAME: dict[str, RowGenerator] = {
         (*anomaly_types_of(CONVERSION_RATE), *anomaly_types_of(EVENT_COUNT)),
     ),
     **{
-        name: RowGenerator(name, f"Rows of {about}.", (name,))
-        for name, about in ROW_DESCRIPTIONS.items()
+        name: RowGenerator(name, f"Rows of {anomaly_type.description}.", (name,))
+        for name, anomaly_type in ANOMALY_TYPES.items()
     },
 }
 
@@ -133,7 +135,7 @@ def run_generators(
     Raises:
         ToolArgumentError: an unknown method, metric or date, or a bad multiplier.
     """
-    merged: dict[tuple[str, str, str], ReportRow] = {}
+    merged: dict[RowKey, ReportRow] = {}
     summaries = []
     for method in methods:
         generator = find_generator(method["method_name"])
@@ -195,7 +197,7 @@ def _run_generator(
     if not generator.has_metric_arguments and (metric_name is not None or metric_names):
         raise ToolArgumentError(f"{generator.name} looks at one fixed series; it takes no metric.")
     episode, metrics = view.episode, view.episode.metrics
-    series, columns = episode.series, episode.config.funnel_spec.column_by_entity
+    series, columns = episode.series, episode.config.funnel_spec.columns
     entities = generator.entity_types_by_name(view)
     names = resolve_metric_names(view, metric_name, metric_names, tuple(entities))
     chosen = [*map(episode.require_date, dates)]
@@ -209,17 +211,18 @@ def _run_generator(
         date, kind, name = episode.dates[day], entities[names[place]], names[place]
         anomaly = anomaly_type_of_deviation(kind, changes[day][place])
         if anomaly in generator.anomaly_types and (not chosen or date in chosen):
-            finding = RootFinding(kind, name, anomaly, columns[kind, name])
+            finding = RootFinding(kind, name, anomaly, columns.column_of(kind, name))
             rows.append(build_report_row(finding, day, date, series))
     matches = Counter(row.entity_name for row in rows)
     medians = metrics.median.to_numpy()[taken].tolist()
+    thresholds = thresholds_by_entity_type(episode.config.level)
     details = [
         {
             "entity_name": name,
             "median_value": median,
-            "std_dev_from_median": round(spread, RATE_DECIMALS + 2),
-            "threshold_value": round(multiplier * spread, RATE_DECIMALS + 2),
-            "reporting_threshold": episode.config.level.thresholds[entities[name]],
+            "std_dev_from_median": round(spread, STATISTIC_DECIMALS),
+            "threshold_value": round(multiplier * spread, STATISTIC_DECIMALS),
+            "reporting_threshold": thresholds[entities[name]],
             "match_count": matches[name],
         }
         for name, median, spread in zip(names, medians, spreads.tolist(), strict=True)

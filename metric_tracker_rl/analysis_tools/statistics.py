@@ -8,11 +8,10 @@ import numpy as np
 
 from metric_tracker_rl.analysis_tools.arguments import DifferenceArguments, MetricArguments
 from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
-from metric_tracker_rl.engine.definitions.names import CONVERSION_RATE, EVENT_COUNT
+from metric_tracker_rl.engine.definitions.display import RATE_DECIMALS, rounded_delta
+from metric_tracker_rl.engine.definitions.entity_types import CONVERSION_RATE, EVENT_COUNT
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import require_allowed_name
-from metric_tracker_rl.engine.reporting_policy.daily_series import RATE_DECIMALS
-from metric_tracker_rl.engine.reporting_policy.labels import rounded_delta
 
 
 @TOOLS.tool(MetricArguments)

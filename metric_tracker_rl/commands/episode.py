@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
-from openenv_kit.cli.common import is_package_installed
+from openenv_kit.cli.common import is_package_installed, require_installed
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.sealed_split import is_sealed_split
 
@@ -40,7 +40,7 @@ def episode(
     if is_sealed_split(split):
         raise typer.BadParameter("the data of sealed tasks stay on their server")
     if to is EpisodeFileFormat.PARQUET and not is_package_installed("fastparquet"):
-        is_package_installed("pyarrow", needed_for="--to parquet")
+        require_installed("pyarrow", needed_for="--to parquet")
     session = EpisodeSession()
     reply = session.reset(task_id=task, seed=seed, difficulty=difficulty, split=split, index=index)
     if reply.status == ReplyStatus.ERROR or session.episode is None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
-from metric_tracker_rl.engine.definitions.names import (
+from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
     EVENT_COUNT,
     FUNNEL_STEP,
     HOURLY_MIX,
 )
+from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from openenv_kit.page.components.elements import format_value
 
 EVENTS, PERCENT, SHARE, POINTS = " events", " %", " of events", " points"

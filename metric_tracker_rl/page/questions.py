@@ -41,7 +41,7 @@ def parse_selection(seen: KnownValues, place: str) -> tuple[int, str] | None:
     column = "0" if column == WHOLE_DAY else column
     if (
         column.isdecimal()
-        and int(column) <= seen.share_column + 1
+        and int(column) <= seen.funnel.columns.excess.start
         and seen.day_index(date) is not None
     ):
         return int(column), date

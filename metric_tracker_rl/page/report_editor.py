@@ -7,18 +7,20 @@ from functools import cached_property
 from typing import Any
 
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
-from metric_tracker_rl.engine.definitions.levels import severity_of
-from metric_tracker_rl.engine.definitions.names import (
+from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
+    anomaly_type_of_deviation,
+)
+from metric_tracker_rl.engine.definitions.display import rounded_delta
+from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
     DETECTION_METHODS,
     EVENT_COUNT,
     HOURLY_MIX,
-    SEVERITIES,
 )
-from metric_tracker_rl.engine.reporting_policy.find_roots import anomaly_type_of_deviation
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS, rounded_delta
+from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
+from metric_tracker_rl.engine.definitions.severity import SEVERITIES, severity_of
 from metric_tracker_rl.page.format_values import format_with_unit
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_html import known_values_of
@@ -54,7 +56,7 @@ class FunnelReport(ReportEditor):
             EditorColumn("date", "date", dates),
             EditorColumn("entity_type", "entity type", options_of(tuple(names))),
             EditorColumn("entity_name", "entity", groups=entities),
-            EditorColumn("anomaly_type", "anomaly", options_of(ANOMALY_TYPES)),
+            EditorColumn("anomaly_type", "anomaly", options_of(tuple(ANOMALY_TYPES))),
             EditorColumn("observed_value", "observed (events, % or share)", kind="number"),
             EditorColumn("baseline_value", "median (the same unit)", kind="number"),
             EditorColumn("delta_value", "observed − median", kind="number"),
@@ -86,7 +88,7 @@ class FunnelReport(ReportEditor):
         kind, name = str(row.get("entity_type")), str(row.get("entity_name"))
         day, column = (
             seen.day_index(row.get("date")),
-            seen.funnel.column_by_entity.get((kind, name)),
+            seen.funnel.columns.find_column(kind, name),
         )
         if day is None or column is None:
             return row

@@ -9,8 +9,8 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from metric_tracker_rl.analysis_tools.arguments import MAX_ROWS_PER_REPLY
+from metric_tracker_rl.engine.definitions.anomaly_types import ROW_GENERATOR_NAMES
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
-from metric_tracker_rl.engine.definitions.names import ROW_GENERATOR_NAMES
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.rollouts.policies import Action, ObservationJson, Policies, Policy, PolicySteps
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from metric_tracker_rl.engine.configuration.play_rules import has_drawn_policy
+from metric_tracker_rl.engine.configuration.modes import has_drawn_policy
 from metric_tracker_rl.policies.base import (
     Action,
     ObservationJson,

@@ -11,8 +11,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from metric_tracker_rl.engine.configuration.play_rules import play_mode
-from metric_tracker_rl.engine.definitions.names import GUIDED, LEAN, RAW, STANDARD
+from metric_tracker_rl.engine.configuration.modes import (
+    GUIDED_MODE,
+    LEAN_MODE,
+    LEAN_RAW_MODE,
+    RAW_MODE,
+    play_mode,
+)
 from metric_tracker_rl.policies.base import (
     Action,
     ObservationJson,
@@ -119,9 +124,9 @@ def _request_suspicious_dates() -> Generator[Action, ObservationJson, list[dict[
 
 
 REFERENCE_BY_MODE = {
-    (STANDARD, GUIDED): guided_reference,
-    (LEAN, GUIDED): lean_reference,
-    (STANDARD, RAW): raw_reference,
-    (LEAN, RAW): raw_lean_reference,
+    GUIDED_MODE: guided_reference,
+    LEAN_MODE: lean_reference,
+    RAW_MODE: raw_reference,
+    LEAN_RAW_MODE: raw_lean_reference,
 }
-"""The reference of each profile and disclosure."""
+"""The reference policy of each mode."""

@@ -5,13 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from metric_tracker_rl.engine.configuration.play_rules import HIDDEN_VALUE
-from metric_tracker_rl.engine.definitions.names import (
-    ANOMALY_TYPES,
-    DETECTION_METHODS,
-    MEDIAN_FILTER,
-    SEVERITIES,
-)
+from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES, MEDIAN_FILTER
+from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
+from metric_tracker_rl.engine.definitions.severity import SEVERITIES
+from metric_tracker_rl.engine.episode.episode_view import HIDDEN_VALUE
 from metric_tracker_rl.policies.base import (
     ObservationJson,
     PolicySteps,
@@ -58,7 +55,7 @@ def _random_row(
     return {
         "date": rng.choice(dates),
         **entity,
-        "anomaly_type": rng.choice(ANOMALY_TYPES),
+        "anomaly_type": rng.choice(tuple(ANOMALY_TYPES)),
         "detection_method": DETECTION_METHODS[entity["entity_type"]],
         "baseline_value": baseline,
         "observed_value": observed,

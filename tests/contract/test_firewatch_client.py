@@ -9,7 +9,6 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +16,10 @@ import pytest
 from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
 from support.live_server import served
+from support.paths import TESTS
 
 pytestmark = pytest.mark.slow
-CLIENT = Path(__file__).parents[1] / "support" / "firewatch_client.py"
+CLIENT = TESTS / "support" / "firewatch_client.py"
 END = re.compile(r"\[END\] success=(true|false) steps=\d+ score=(\d\.\d\d) rewards=[\d.,]+")
 
 

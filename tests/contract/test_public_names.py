@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import metric_tracker_rl
 from openenv_kit.errors import KitError
-
-ROOT = Path(__file__).resolve().parents[2]
+from support.paths import ROOT
 
 CONTRACT = {
     "MetricTrackerRlEnv",

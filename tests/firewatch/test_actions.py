@@ -12,8 +12,7 @@ from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.motion import EASE, LASTS, SHIFT
 from firewatch_env.engine.service import Release, Setting
 from firewatch_env.engine.world import World
-
-from .test_engine import a_world, course
+from support.firewatch_worlds import a_world, course
 
 
 def test_there_are_the_72_actions_of_the_contract() -> None:

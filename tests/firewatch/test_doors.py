@@ -19,7 +19,6 @@ from firewatch_env.exploits import EXPLOITS, advised
 from firewatch_env.policies.registry import POLICIES
 from firewatch_env.tasks.book import split_task
 from firewatch_env.tasks.named import NAMED
-from openenv_kit.cli import app
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import Environment, default_task_names, get_environment
 from openenv_kit.recordings.format import RunRecorder, read_runs
@@ -32,8 +31,9 @@ from openenv_kit.trainers.openenv_harness import collect_episodes
 from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
 from openenv_kit.trainers.trl import environment_class
 from research.scripted_endpoint import ScriptedEndpoint
+from support.command_line import run_cli
 from support.contract_lines import parse_blocks
-from support.live_server import ROOT
+from support.paths import ROOT
 
 NAME = "firewatch"
 TASK = "task_easy_thread_deadlock"
@@ -189,7 +189,7 @@ def test_recorded_runs_earn_what_they_earned_when_they_are_replayed(
     again = [check_replay(run, firewatch) for run in read_runs(recording)]
     assert all(each.matches_recording for each in again)
     assert again[0].score == 1.0 > again[1].score
-    result = CliRunner().invoke(app, ["replay", str(recording), "--environment", NAME])
+    result = run_cli("replay", str(recording), "--environment", NAME)
     assert result.exit_code == 0, result.output
 
 
@@ -298,7 +298,7 @@ def test_the_audit_prints_its_table_and_fails_where_a_ceiling_is_broken(
 ) -> None:
     asked = ["audit", "--environment", NAME, "--episodes", "4", "--workers", "1"]
     chosen = [part for name in ("reference", "null", "obey") for part in ("--policy", name)]
-    result = CliRunner().invoke(app, [*asked, *chosen])
+    result = run_cli(*asked, *chosen)
     assert result.exit_code == 0, result.output
     assert "27 lines, 0 outside their limits" in result.output
 

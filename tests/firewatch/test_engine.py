@@ -13,30 +13,9 @@ import firewatch_env
 from firewatch_env.actions import act
 from firewatch_env.engine.levers import LEVERS
 from firewatch_env.engine.motion import ZONE_B
-from firewatch_env.engine.world import World, build
-from openenv_kit.bitstream import BitStream
+from support.firewatch_worlds import a_world, course
 
 ENGINE = Path(firewatch_env.__file__).parent / "engine"
-NAMES = {
-    "web-gateway", "storefront-api", "edge-mesh", "checkout-api", "service-mesh", "order-api",
-    "order-db", "inventory-api",
-}  # fmt: skip
-
-
-def a_world(ticks: int = 30, names: set[str] = NAMES) -> World:
-    world = build(names, "web-gateway", BitStream("tests"), -60, 400)
-    for service in world.services:
-        service.features = {"bulk": 0.6, "quote": 0.3, "feed": 0.1}
-    course(world, ticks)
-    return world
-
-
-def course(world: World, ticks: int = 20) -> list[float]:
-    harm = []
-    for _ in range(ticks):
-        world.step()
-        harm.append(world.harm)
-    return harm
 
 
 def test_an_ordinary_day_does_no_harm_at_all() -> None:

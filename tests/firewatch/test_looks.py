@@ -8,31 +8,12 @@ import pytest
 
 from firewatch_env.actions import act
 from firewatch_env.engine.motion import EASE
-from firewatch_env.engine.service import Release, Service
-from firewatch_env.engine.world import World
+from firewatch_env.engine.service import Release
 from firewatch_env.evidence.logs import lines
-from firewatch_env.evidence.meters import by_status, read_all
-from firewatch_env.messages import situation
+from firewatch_env.evidence.meters import by_status
 from firewatch_env.play import Play
 from firewatch_env.tasks.book import find
-
-from .test_engine import NAMES, a_world, course
-
-
-def with_lever(service: str, lever: str, value: float) -> tuple[World, Service]:
-    world = a_world(names=NAMES | {"cart-api", "cart-cache", "cart-db"})
-    world.set_lever(world.by_name[service], lever, value)
-    course(world, 2)
-    return world, world.by_name[service]
-
-
-def situation_of(world: World) -> str:
-    return situation(world, read_all(world), {s.name: s.now.memory for s in world.services}, 90, 20)
-
-
-def by_client(text: str) -> str:
-    found = re.search(r"By client [^:]*: ([^.]*)", text)
-    return found[1] if found else ""
+from support.firewatch_worlds import a_world, by_client, course, situation_of, with_lever
 
 
 def test_timeouts_of_callees_are_told_apart_from_their_errors() -> None:

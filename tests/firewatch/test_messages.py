@@ -22,9 +22,7 @@ from firewatch_env.tasks.changes import guilty
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import TRIGGER
 from openenv_kit.bitstream import BitStream
-
-from .test_engine import course
-from .test_looks import by_client, situation_of, with_lever
+from support.firewatch_worlds import by_client, course, situation_of, with_lever
 
 
 @pytest.fixture(scope="module", name="plays")

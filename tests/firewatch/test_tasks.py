@@ -29,7 +29,7 @@ from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 from research.firewatch.digests import episode_digest
-from tests.firewatch.test_engine import course
+from support.firewatch_worlds import course
 
 FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
 GOLDEN = Path(__file__).with_name("golden_plays.json")

@@ -7,17 +7,16 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
 from benchmarks.engine import _method_arguments
 from metric_tracker_rl import result_frame
 from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
+from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies.base import build_analysis_action
-from openenv_kit.cli import app
 from openenv_kit.cli.common import is_package_installed
 from openenv_kit.errors import InvalidValueError, UnknownNameError
+from support.command_line import run_cli
 
 STAGES = ["app_opens", "menu_opens", "product_added_to_cart", "orders_placed", "payment_successful"]
 
@@ -70,13 +69,9 @@ def test_a_wrong_table_or_no_result_at_all_is_told() -> None:
         result_frame(None)  # type: ignore[arg-type]
 
 
-def run(*arguments: object) -> Any:
-    return CliRunner().invoke(app, ["episode", *map(str, arguments)])
-
-
 def test_the_command_writes_both_frames_and_no_label(tmp_path: Path) -> None:
     out = tmp_path / "new"
-    assert run(out, "--task", "hard_mixed_multi").exit_code == 0
+    assert run_cli("episode", out, "--task", "hard_mixed_multi").exit_code == 0
     session = EpisodeSession()
     session.reset(task_id="hard_mixed_multi")
     assert session.episode is not None
@@ -93,13 +88,13 @@ def test_the_command_writes_both_frames_and_no_label(tmp_path: Path) -> None:
 
 def test_a_seed_and_a_level_are_in_the_name_and_no_file_is_overwritten(tmp_path: Path) -> None:
     chosen = (tmp_path, "--seed", 5, "--difficulty", "expert")
-    assert run(*chosen).exit_code == 0
+    assert run_cli("episode", *chosen).exit_code == 0
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     assert {path.name for path in before} == {
         "custom-expert-5-daily.csv",
         "custom-expert-5-hourly.csv",
     }
-    again = run(*chosen)
+    again = run_cli("episode", *chosen)
     assert again.exit_code == 2
     assert "exists" in again.output
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -119,14 +114,14 @@ def test_a_seed_and_a_level_are_in_the_name_and_no_file_is_overwritten(tmp_path:
 def test_a_wrong_choice_is_told_and_writes_nothing(
     tmp_path: Path, options: tuple[object, ...], word: str
 ) -> None:
-    refused = run(tmp_path / "new", *options)
+    refused = run_cli("episode", tmp_path / "new", *options)
     assert refused.exit_code == 2
     assert word in " ".join(refused.output.replace("│", " ").split())
     assert not (tmp_path / "new").exists()
 
 
 def test_parquet_is_written_or_says_what_to_install(tmp_path: Path) -> None:
-    done = run(tmp_path / "new", "--to", "parquet")
+    done = run_cli("episode", tmp_path / "new", "--to", "parquet")
     if is_package_installed("pyarrow") or is_package_installed("fastparquet"):
         daily = pd.read_parquet(tmp_path / "new" / "easy_single_spike-daily.parquet")
         assert list(daily.columns) == STAGES
@@ -136,11 +131,11 @@ def test_parquet_is_written_or_says_what_to_install(tmp_path: Path) -> None:
 
 
 def test_the_commands_of_an_environment_follow_those_of_the_kit() -> None:
-    help_text = CliRunner().invoke(app, ["--help"]).output
+    help_text = run_cli("--help").output
     assert help_text.index("certify") < help_text.index("episode")
-    unknown = CliRunner().invoke(app, ["episodes"])
+    unknown = run_cli("episodes")
     assert unknown.exit_code == 2
     assert "episodes" in unknown.output
-    wrong = CliRunner().invoke(app, ["audit", "--environment", "metric_traker_rl"])
+    wrong = run_cli("audit", "--environment", "metric_traker_rl")
     assert wrong.exit_code == 2
     assert "metric_tracker_rl" in wrong.output

@@ -3,39 +3,28 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from metric_tracker_rl import audit as plan
 from metric_tracker_rl.engine.certification import certificate
-from metric_tracker_rl.engine.certification.certificate import FunnelCertificate, certify_one
+from metric_tracker_rl.engine.certification.certificate import (
+    CERTIFIED_ANOMALY_COUNTS,
+    FunnelCertificate,
+    certify_one,
+    iter_configurations,
+)
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION, GRADER_VERSION
-from metric_tracker_rl.engine.generation.families import PlannedAnomaly
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION
 from metric_tracker_rl.engine.generation.generate import generate_episode
-from metric_tracker_rl.engine.session.episode_session import EpisodeSession
-from metric_tracker_rl.exploits import EXPLOITS, get_exploit
-from metric_tracker_rl.exploits.base import ZERO_CEILING, register_exploit
-from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
-from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
-from metric_tracker_rl.policies.base import build_submit_action
-from openenv_kit.cli import app
-from openenv_kit.errors import UnknownNameError
-from openenv_kit.results.statistics import pass_hat_k
-from openenv_kit.trust.audit import AuditLine, mean_interval
-from research.benchmark_report import second_play
-from research.benchmark_report.__main__ import app as card_app
+from metric_tracker_rl.engine.generation.planned_anomaly import PlannedAnomaly
+from metric_tracker_rl.policies import get_policy
+from support.command_line import run_cli
 
 EXPERT = EpisodeConfig(3, "mixed", "expert", "high", 6)
-
-
-def run(*arguments: str) -> Any:
-    return CliRunner().invoke(app, list(arguments))
 
 
 @pytest.mark.slow
@@ -84,15 +73,15 @@ def test_a_row_that_outlives_its_cause_is_seen(monkeypatch: pytest.MonkeyPatch) 
 def test_certificates_are_written_with_their_versions(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "proofs.jsonl"
     command = ("certify", "--seeds", "1", "--difficulty", "easy", "--workers", "1", "--out")
-    assert run(*command, str(out)).exit_code == 0
+    assert run_cli(*command, str(out)).exit_code == 0
     proofs = [json.loads(line) for line in out.read_text().splitlines()]
     assert len(proofs) == 25
     assert all(each["versions"]["generator"] == GENERATOR_VERSION for each in proofs)
 
 
 def test_an_unknown_engine_or_level_is_told_with_the_nearest() -> None:
-    assert "Did you mean" in run("certify", "--engine", "rays").output
-    assert run("audit", "--difficulty", "exprt").exit_code == 2
+    assert "Did you mean" in run_cli("certify", "--engine", "rays").output
+    assert run_cli("audit", "--difficulty", "exprt").exit_code == 2
 
 
 def test_certify_without_difficulty_leaves_out_the_rungs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,144 +92,8 @@ def test_certify_without_difficulty_leaves_out_the_rungs(monkeypatch: pytest.Mon
         return []
 
     monkeypatch.setattr(certificate, "iter_configurations", record_levels)
-    run("certify", "--seeds", "1", "--workers", "1")
+    run_cli("certify", "--seeds", "1", "--workers", "1")
     assert certified == ["easy", "medium", "hard", "expert"]
-
-
-@pytest.mark.slow
-def test_the_small_audit_holds_and_tells_every_policy(tmp_path: Path) -> None:
-    out = tmp_path / "audit.json"
-    # All but the one that listens to the clock.
-    there = (
-        *plan.BASELINE_POLICIES,
-        *(name for name in EXPLOITS if name not in (*LEAN_EXPLOITS, *RAW_EXPLOITS)),
-    )
-    names = [name for name in there if name != "message_timing"]
-    policies = [part for name in names for part in ("--policy", name)]
-    where = ("--setting", "mixed", "--difficulty", "hard")
-    options = ("--episodes", "1", "--workers", "1", *where, "--out", str(out))
-    found = run("audit", *policies, *options)
-    assert found.exit_code == 0, found.output
-    lines = json.loads(out.read_text())["lines"]
-    assert [line["policy"] for line in lines] == names
-    assert all(line["holds"] and line["calls"] >= 1 for line in lines)
-
-
-@pytest.mark.slow
-def test_the_audit_fails_above_a_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    cheat = replace(get_exploit("threshold_sweep"), ceiling=ZERO_CEILING)
-    monkeypatch.setitem(EXPLOITS, "threshold_sweep", cheat)
-    options = ("--episodes", "6", "--workers", "1", "--difficulty", "easy", "--setting", "mixed")
-    found = run("audit", "--policy", "threshold_sweep", *options)
-    assert found.exit_code == 1
-    assert re.search(r"mixed .* easy .* threshold_sweep .* no ", found.output)
-    assert "1 lines, 1 outside their limits." in found.output
-
-
-def test_a_reference_below_one_is_outside_its_limits() -> None:
-    line = AuditLine("reference", "easy", 4, 0.99, 0.9, 1.0, 0.9, 7, None, None, min_mean=1.0)
-    assert not line.holds
-    assert replace(line, mean=1.0).holds
-
-
-def test_a_noisy_channel_may_be_lucky_and_is_caught_when_it_tells_something() -> None:
-    lucky = AuditLine("message_timing", "easy", 200, 0.002, 0.0, 0.005, 0.0, 31, 0.0, 0.0)
-    assert not lucky.holds
-    assert replace(lucky, by_interval=True).holds
-    assert not replace(lucky, by_interval=True, mean=0.1, low=0.06, high=0.14).holds
-    assert get_exploit("message_timing").ceiling.is_checked_by_ci_low
-    assert max(get_exploit("message_timing").ceiling.max_mean.values()) < 0.002
-    assert not get_exploit("message_size").ceiling.is_checked_by_ci_low
-
-
-def test_two_exploits_of_one_name_are_a_mistake_and_an_unknown_one_is_told() -> None:
-    with pytest.raises(TypeError, match="declared twice"):
-        register_exploit("report_flagged", ZERO_CEILING)(lambda _: iter([build_submit_action([])]))  # type: ignore[arg-type]
-    with pytest.raises(UnknownNameError, match="Did you mean 'hill_climb'"):
-        get_exploit("hill_climbs")
-
-
-def test_an_interval_is_the_normal_one_and_stays_within_the_scale() -> None:
-    mean, low, high = mean_interval([0.0, 1.0] * 50)
-    assert mean == 0.5
-    assert (round(low, 3), round(high, 3)) == (0.402, 0.598)
-    assert mean_interval([1.0] * 9) == (1.0, 1.0, 1.0)
-    assert mean_interval([0.4]) == (0.4, 0.4, 0.4)
-
-
-def test_pass_hat_k_is_the_share_of_draws_of_k_that_are_all_perfect() -> None:
-    assert pass_hat_k([True, True, False, False], 1) == 0.5
-    assert pass_hat_k([True, True, False, False], 2) == pytest.approx(1 / 6)
-    assert pass_hat_k([True] * 8, 8) == 1.0
-    assert pass_hat_k([True] * 3, 4) is None
-
-
-def test_expert_episodes_hold_eight_weeks_and_a_calendar_that_explains_decoys() -> None:
-    draw = generate_episode(EXPERT)
-    assert len(draw.dates) == 56
-    kinds = {entry.kind for entry in draw.calendar}
-    assert kinds == {"holiday", "promotion", "release_note", "late_data"}
-    explained = {entry.day for entry in draw.calendar if entry.explains}
-    labelled = {draw.dates.index(row.date) for row in draw.labels}
-    assert not explained & labelled
-    assert draw.calendar[-1].kind == "late_data"
-    [empty] = [entry for entry in draw.calendar if not entry.explains]
-    assert empty.day in labelled
-    flagged = (abs(draw.series.deviations) >= draw.series.thresholds).any(axis=1)
-    assert all(flagged[day] for day in explained)
-
-
-def test_without_its_calendar_an_expert_episode_would_be_labelled_otherwise() -> None:
-    from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
-    from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
-
-    draw = generate_episode(EXPERT)
-    blind = DailySeries(draw.hourly, EXPERT.funnel_spec, EXPERT.level)
-    assert set(compute_labels(blind, draw.dates)) > set(draw.labels)
-
-
-def test_the_calendar_is_public_told_by_the_policy_and_empty_on_other_levels() -> None:
-    session = EpisodeSession()
-    opening = session.reset(difficulty="expert", anomaly_count=3, scenario_family="mixed")
-    assert "list_calendar" in opening.observation_fields["instruction"]
-    assert opening.observation_fields["config"]["policy_version"] == "1+calendar"
-    listed = session.step({"analysis_method": "list_calendar"}).observation_fields[
-        "analysis_result"
-    ]["result"]
-    assert len(listed["events"]) == 5
-    assert set(listed["events"][0]) == {"date", "kind", "title", "explains"}
-    plain = session.reset(task_id="hard_mixed_multi")
-    assert "list_calendar" not in plain.observation_fields["instruction"]
-    assert plain.observation_fields["config"]["policy_version"] == "1"
-    listed = session.step({"analysis_method": "list_calendar"}).observation_fields[
-        "analysis_result"
-    ]["result"]
-    assert listed == {"events": []}
-
-
-@pytest.mark.slow
-def test_the_card_is_written_from_results_of_these_versions_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "TRAINING_EPISODES", 12)
-    monkeypatch.setattr(second_play, "EPISODES_PER_LEVEL", 2)
-    audit, proofs, page = (tmp_path / name for name in ("a.json", "c.jsonl", "card.md"))
-    where = ("--setting", "mixed", "--setting", "funnel_break", "--setting", "split:test")
-    options = ("--episodes", "2", "--workers", "1", "--difficulty", "easy", *where)
-    assert run("audit", *options, "--out", str(audit)).exit_code in (0, 1)  # two are few
-    certify = ("certify", "--seeds", "1", "--difficulty", "easy", "--workers", "1")
-    assert run(*certify, "--out", str(proofs)).exit_code == 0
-    card = ("--audit", str(audit), "--certificates", str(proofs), "--out", str(page))
-    assert CliRunner().invoke(card_app, card).exit_code == 0
-    text = page.read_text()
-    assert re.search(r"\| reference \| 1\.000", text)
-    assert re.search(r"\| funnel_break \| 0\.000 \[0\.20\] \|", text)  # without a call
-    assert re.search(r"\| `issues` \| easy \| 0\.\d+ \| 1\.000 \| 2\.0 \|", text)
-    plots = sorted((tmp_path / "assets").glob("*.png"))
-    assert len(plots) == 3
-    assert all(plot.read_bytes()[:4] == b"\x89PNG" for plot in plots)
-    audit.write_text(audit.read_text().replace(f'"grader": "{GRADER_VERSION}"', '"grader": "0"'))
-    assert CliRunner().invoke(card_app, card).exit_code == 2
 
 
 def test_every_cause_and_certificate_survives_being_written_down() -> None:
@@ -251,3 +104,27 @@ def test_every_cause_and_certificate_survives_being_written_down() -> None:
     assert all(
         isinstance(cause, PlannedAnomaly) for cause in generate_episode(EXPERT).planned_anomalies
     )
+
+
+def test_a_certificate_holds_for_an_episode_that_is_solved_and_clear() -> None:
+    made = certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5))
+    assert made.holds
+    assert (made.score, made.guard_violations) == (1.0, 0)
+    assert made.draws >= 1
+
+
+def test_a_certificate_does_not_hold_where_the_policy_falls_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "metric_tracker_rl.engine.certification.certificate.get_policy",
+        lambda _: get_policy("null"),
+    )
+    assert not certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5)).holds
+
+
+def test_the_certified_grid_is_every_family_level_and_count() -> None:
+    configs = list(iter_configurations(range(2)))
+    assert CERTIFIED_ANOMALY_COUNTS == (1, 3, 5)
+    assert len(configs) == len(set(configs)) == 2 * len(LEVELS) * (8 * 3 + 1)
+    assert sum(config.anomaly_count == 0 for config in configs) == 2 * len(LEVELS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 import subprocess
@@ -31,14 +30,12 @@ from metric_tracker_rl.exploits.probing import find_report_rows
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from metric_tracker_rl.policies import get_policy
 from openenv_kit import splits as hashed
-from openenv_kit.recordings.format import RunRecorder
-from openenv_kit.reply import observation_from_reply
-from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 from openenv_kit.trust.audit import AuditJob as AuditJob
 from openenv_kit.trust.audit import run_job
 from openenv_kit.trust.exploits import ZERO_CEILING, ExploitRunner
+from support.recorded_runs import record_runs
 
 AUDIT = ENVIRONMENT.audit
 SALT = "one salt for tests, of forty characters."
@@ -244,18 +241,6 @@ def test_verifier_determinism() -> None:
     assert scores != {1.0}
 
 
-def record(policy: str, path: Path) -> None:
-    stream = io.StringIO()
-    for task in DEFAULT_TASK_ORDER:
-        played = EpisodeSession()
-        opening = played.reset(task_id=task)
-        recorder = RunRecorder(stream, policy, {"task_id": task}, observation_from_reply(opening))
-        for action, reply in iter_policy_steps(played, get_policy(policy), opening):
-            recorder.record_step(action, observation_from_reply(reply))
-        recorder.record_end(reply.reward)
-    path.write_text(stream.getvalue())
-
-
 def replayed(path: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "openenv_kit.cli", "replay", str(path)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -264,7 +249,7 @@ def replayed(path: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_replayability(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
-    record("reference", path)
+    record_runs(path, "reference", [{"task_id": task} for task in DEFAULT_TASK_ORDER])
     done = replayed(path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 runs, 0 that differ" in done.stdout

@@ -7,7 +7,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,8 @@ from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMIL
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.rungs import RUNG_LEVELS
 from support.oldest_packages import in_oldest_environment
+from support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 GOLDEN_FILE = ROOT / "tests" / "guarantees" / "golden_digests.json"
 GOLDEN: dict[str, Any] = json.loads(GOLDEN_FILE.read_text())
 EPISODES = len(GOLDEN["episodes"])
@@ -113,7 +112,7 @@ def test_the_golden_file_holds_on_the_oldest_numpy_allowed() -> None:
 PLAYS = """
 import json
 from hashlib import sha256
-from openenv_kit.rollouts.run_policy import observation_from_reply
+from openenv_kit.reply import observation_from_reply
 from metric_tracker_rl.policies import POLICIES
 from openenv_kit.recordings.digest import canonical_observation_json
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from socket import create_connection
 from typing import Any
-from urllib.request import urlopen
 
 import httpx
 import pytest
@@ -34,18 +26,15 @@ from benchmarks.load import (
     open_sessions,
     text_frame,
 )
-from benchmarks.server_process import HOST, ServerProcess, run_server
+from benchmarks.server_process import HOST, ServerProcess
 from openenv_kit.environment import get_environment
 from openenv_kit.rollouts.run_policy import run_policy
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.workers import BALANCES_SHARED_PORTS
-from support.live_server import await_health, free_port, start_server
+from support.forked_servers import FULL, SESSIONS, SOAK_ROUNDS, figures, forked
 
 pytestmark = pytest.mark.slow
 
-FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
-SESSIONS, SOAK_ROUNDS = (1000, 10) if FULL else (100, 3)
 CRASHED_EPISODES = 200 if FULL else 20
 MALFORMED = 20_000 if FULL else 1_000
 START = {"type": "reset", "data": {"task_id": "easy_single_spike"}}
@@ -85,51 +74,6 @@ FIREWATCH = Served(
     ("reference", "random", "keyword_rules"),
 )
 BOTH = pytest.mark.parametrize("served", [FUNNEL, FIREWATCH], ids=lambda served: served.name)
-
-
-def figures(server: ServerProcess) -> dict[str, float]:
-    # A client of httpx takes 30 ms of CPU to make, and this is asked again and again.
-    with urlopen(f"{server.url}/metrics", timeout=60) as answer:
-        lines = answer.read().decode().splitlines()
-    pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
-    return {name: float(value) for name, value in pairs}
-
-
-@contextmanager
-def forked(port: int | None = None, **variables: str) -> Iterator[ServerProcess]:
-    """A server whose start is not what is tested."""
-    port = port or free_port()
-    process = start_server("--port", str(port), env={**os.environ, **variables})
-    server = ServerProcess(process, port, Path(os.devnull))
-    try:
-        await_health(server.url, process)
-        yield server
-    finally:
-        server.stop()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    store = tmp_path_factory.mktemp("store") / "episodes.db"
-    with forked(
-        OPENENV_KIT_EPISODE_STORE=str(store),
-        MAX_CONCURRENT_ENVS=str(SESSIONS),
-        OPENENV_KIT_LOG_LEVEL="warning",
-    ) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Two workers, which wait for as long as a test needs for a connection's first request."""
-    environ = {
-        "OPENENV_KIT_EPISODE_STORE": str(tmp_path_factory.mktemp("pair") / "episodes.db"),
-        "OPENENV_KIT_REQUEST_TIMEOUT_S": "600",
-    }
-    with run_server(environ=environ, workers=2) as server:
-        while figures(server)["openenv_kit_workers"] < 2:  # /health takes one that answers
-            time.sleep(0.1)
-        yield server
 
 
 async def soaked(server: ServerProcess) -> int:
@@ -236,66 +180,6 @@ def test_every_http_episode_survives_a_killed_server(tmp_path: Path, served: Ser
         assert len(scores) > 2
 
 
-def connections(pid: int) -> int:
-    """Open sockets of a process."""
-    found = 0
-    for each in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(FileNotFoundError):  # closed since it was listed
-            found += each.readlink().name.startswith("socket:")
-    return found
-
-
-@pytest.mark.skipif(
-    not BALANCES_SHARED_PORTS, reason="only Linux spreads connections over sockets of one port"
-)
-def test_connections_of_one_moment_do_not_all_go_to_the_worker_that_wakes_up_first(
-    pair: ServerProcess,
-) -> None:
-    with ExitStack() as stack:
-        pids = pair.process_ids()
-        before = {pid: connections(pid) for pid in pids}
-
-        def grown(pid: int) -> int:
-            return connections(pid) - before[pid]
-
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        for _ in range(64):
-            stack.enter_context(create_connection((HOST, pair.port)))
-        first = pids[-1]
-        os.kill(first, signal.SIGCONT)
-        accepted = 0
-        for _ in range(100):
-            time.sleep(0.3)
-            if 0 < accepted == grown(first):
-                break
-            accepted = grown(first)
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-        for _ in range(300):
-            if sum(map(grown, pids)) == 64:
-                break
-            time.sleep(0.1)
-        # A fair coin gives either worker fewer than 8 of 64 once in 10^10 runs.
-        assert sorted(map(grown, pids))[-2] >= 8, [grown(pid) for pid in pids]
-
-
-def test_a_port_in_use_is_refused_with_several_workers_too() -> None:
-    with forked() as server:
-        command = ["server.app", "--host", HOST, "--port", str(server.port), "--workers", "2"]
-        second = subprocess.run(
-            [sys.executable, "-X", "importtime", "-m", *command],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-    assert second.returncode != 0
-    assert "Address already in use" in second.stderr
-    # Whoever starts workers needs nothing of what they serve.
-    assert "openenv_kit.serving.workers" in second.stderr
-    assert "openenv.core" not in second.stderr
-
-
 def test_a_peer_that_fell_silent_without_a_word_loses_its_slot() -> None:
     """Its connection still stands: nothing but its silence tells that it is gone."""
 
@@ -315,45 +199,6 @@ def test_a_peer_that_fell_silent_without_a_word_loses_its_slot() -> None:
 
     with forked(OPENENV_KIT_IDLE_TIMEOUT_S="1") as server:
         asyncio.run(fall_silent(server))
-
-
-def test_two_workers_share_episodes_and_add_up_their_figures(pair: ServerProcess) -> None:
-    def one(path: str, body: Any) -> dict[str, Any]:
-        return dict(httpx.post(f"{pair.url}{path}", json=body, timeout=30).json())
-
-    episode_id = one("/reset", {"seed": 4})["episode_id"]
-    body = {"episode_id": episode_id, "action": LIST["data"]}
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: one("/step", body), range(40)))
-    assert {each["observation"]["status"] for each in answers} == {"analyzed"}
-    state = httpx.get(f"{pair.url}/state", params={"episode_id": episode_id}).json()
-    assert state["step_count"] == 40
-    totals = figures(pair)
-    assert totals['openenv_kit_step_seconds_count{method="list_dates"}'] == 40
-    assert totals["openenv_kit_session_limit"] == 2 * 1024
-    assert totals["openenv_kit_workers"] == 2
-    assert len(pair.process_ids()) > 2
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_workers_end_when_their_parent_is_killed(pair: ServerProcess) -> None:
-    """The last to use the pair."""
-    workers = [pid for pid in pair.process_ids()[1:] if "spawn_main" in command_of(pid)]
-    assert len(workers) == 2
-    os.kill(pair.process.pid, signal.SIGKILL)
-    pair.process.wait(60)
-    for _ in range(1200):
-        if not any(map(command_of, workers)):
-            break
-        time.sleep(0.05)
-    assert [pid for pid in workers if command_of(pid)] == []
-
-
-def command_of(pid: int) -> str:
-    """Command line of a process; empty for one that is gone or a zombie."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    return ""
 
 
 def nonsense(rng: random.Random) -> bytes:

@@ -6,7 +6,6 @@ import builtins
 import json
 import math
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +18,7 @@ from metric_tracker_rl.engine.grading.grader import grade_report
 from metric_tracker_rl.engine.report.parse_report import parse_report
 from openenv_kit.float_sum import add_up
 from research.firewatch.digests import episode_digest
-
-HERE = Path(__file__).parents[1]
+from support.paths import TESTS
 
 
 def as_newer_pythons(plain: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,14 +51,14 @@ def test_the_stand_in_adds_as_newer_pythons_do(newer: None) -> None:
 
 @pytest.mark.slow
 def test_plays_of_incidents_keep_their_bytes(newer: None) -> None:
-    golden = json.loads((HERE / "firewatch" / "golden_plays.json").read_text())
+    golden = json.loads((TESTS / "firewatch" / "golden_plays.json").read_text())
     for name, expected in golden.items():
         player, _, task_id = name.partition(" ")
         assert episode_digest(find({"task_id": task_id}), player) == expected, name
 
 
 def test_golden_episodes_keep_their_bytes(newer: None) -> None:
-    golden = json.loads((HERE / "guarantees" / "golden_digests.json").read_text())
+    golden = json.loads((TESTS / "guarantees" / "golden_digests.json").read_text())
     assert golden_digests.list_differences({**golden, "episodes": golden["episodes"][::6]}) == []
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from pydantic_core import to_jsonable_python
-from starlette.testclient import TestClient
 
 from openenv_kit.environment import (
     Environment,
@@ -17,16 +14,11 @@ from openenv_kit.environment import (
     find_environment_entry_points,
     get_environment,
 )
-from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
-from openenv_kit.sealed_split import SALT_VARIABLE, SEALED_SPLIT
-from openenv_kit.serving.app import build_app
+from openenv_kit.sealed_split import SEALED_SPLIT
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
-from openenv_kit.serving.settings import Settings
 
-SALT = "one salt for tests, of forty characters."
 ENVIRONMENTS = list(find_environment_entry_points())
-SEALED_ENVIRONMENTS = ["drilldown", "firewatch", "metric_tracker_rl"]
 
 
 def play_reference(environment: Environment, reset: Mapping[str, Any]) -> tuple[Session, Reply]:
@@ -106,79 +98,3 @@ def test_framework_interface_grades_no_late_step_again() -> None:
         assert reply.reward
         late = served.step(action)
         assert (late.reward, late.done) == (0.0, True)
-
-
-def test_repeated_declarations_over_http_are_paid_once() -> None:
-    environment = get_environment("firewatch")
-    reset = {"task_id": "task_easy_oom_baseline"}
-    session, opening = start_session(environment, reset)
-    actions = [
-        action
-        for action, _ in iter_policy_steps(session, environment.policies["reference"], opening)
-    ]
-    with TestClient(build_app(Settings(episode_store="memory"), environment)) as client:
-        episode_id = client.post("/reset", json=reset).json()["episode_id"]
-        replies = [
-            client.post("/step", json={"episode_id": episode_id, "action": action}).json()
-            for action in (*actions, *([actions[-1]] * 15))
-        ]
-    rewards = [reply["reward"] for reply in replies]
-    assert actions[-1]["action_type"] == "declare_resolved"
-    assert rewards[len(actions) - 1] > 0.0
-    assert all(reply["done"] for reply in replies[len(actions) :])
-    assert rewards[len(actions) :] == [0.0] * 15
-
-
-@pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_task_id_of_a_seeded_reset_is_the_same_for_every_seed(name: str) -> None:
-    environment = get_environment(name)
-    found = set()
-    for seed in range(5):
-        session = environment.create_session()
-        assert session.reset(seed=1000 + seed).status != "error"
-        found.add(session.task_id)
-    assert len(found) == 1
-
-
-@pytest.mark.parametrize("name", SEALED_ENVIRONMENTS)
-def test_end_of_a_sealed_episode_shows_nothing_but_the_score(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(SALT_VARIABLE, SALT)
-    environment = get_environment(name)
-    session, last = play_reference(environment, {"split": SEALED_SPLIT, "index": 3})
-    public = play_reference(environment, {"split": "test", "index": 3})[1]
-    empty = environment.wire_models.observation().model_dump()
-    for reply in (last, session.step({})):
-        shown = to_jsonable_python(observation_from_reply(reply))
-        metadata = shown.pop("metadata", {})
-        for key in ("status", "message", "reward", "done"):
-            del shown[key]
-        informative = {key for key, value in shown.items() if value not in (empty.get(key), None)}
-        assert informative <= {"reward_breakdown", "episode_score"}
-        assert set(metadata) <= {"error", "action_valid", "action_feedback", "episode_score"}
-        breakdown = shown.get("reward_breakdown") or {}
-        assert not {k for k, v in breakdown.items() if v} - {"total_score"}
-    assert last.reward is not None
-    assert last.message == f"The episode is over. Score: {last.reward:.4f}."
-    # The same end on a public split contains more.
-    assert len(json.dumps(to_jsonable_python(observation_from_reply(public)))) > len(
-        json.dumps(to_jsonable_python(observation_from_reply(last)))
-    )
-
-
-@pytest.mark.parametrize("name", SEALED_ENVIRONMENTS)
-def test_sealed_task_of_one_secret_is_not_served_under_another(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    environment = get_environment(name)
-    openings = []
-    for salt in (SALT, f"{SALT}!", SALT):
-        monkeypatch.setenv(SALT_VARIABLE, salt)
-        reply = start_session(environment, {"split": SEALED_SPLIT, "index": 7})[1]
-        openings.append(
-            json.dumps(to_jsonable_python(observation_from_reply(reply)), sort_keys=True)
-        )
-    assert openings[0] == openings[2] != openings[1]
-    monkeypatch.delenv(SALT_VARIABLE)
-    assert environment.create_session().reset(split=SEALED_SPLIT, index=7).status == "error"

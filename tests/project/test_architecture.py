@@ -19,8 +19,9 @@ from pydantic import TypeAdapter
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.environment import Environment, find_environment_entry_points, get_environment
 from openenv_kit.reply import observation_from_reply
+from support.environment_members import members
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     *("openenv_kit", "metric_tracker_rl", "drilldown_env", "firewatch_env", "server"),
     *("benchmarks", "research"),
@@ -202,11 +203,6 @@ def cycle(arrows: dict[str, set[str]]) -> list[str]:
         if name not in state and (found := visit(name)):
             return found
     return []
-
-
-def members(kind: type) -> set[str]:
-    """Public names that a class itself declares, with or without a value."""
-    return {name for name in {*vars(kind), *inspect.get_annotations(kind)} if name[0] != "_"}
 
 
 def test_an_environment_is_asked_for_few_things() -> None:

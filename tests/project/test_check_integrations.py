@@ -7,7 +7,6 @@ import subprocess
 import sys
 import urllib.request
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from openai import OpenAI
@@ -21,10 +20,10 @@ from openenv_kit.trainers.trl import environment_class
 from research.check_integrations import INTEGRATIONS, app
 from research.scripted_endpoint import MODEL, ScriptedEndpoint
 from support.documentation_blocks import blocks_of
+from support.paths import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
-ROOT = Path(__file__).resolve().parents[2]
 TOOLS = get_environment("metric_tracker_rl").tools.for_episode(None)
 HEAVY = ("trl", "verifiers", "inspect_ai", "nemo_gym", "skyrl_gym", "datasets", "torch")
 

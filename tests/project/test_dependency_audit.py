@@ -7,13 +7,13 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
+from support.paths import ROOT
+
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 AUDIT = ["uv", "audit", "--no-dev", "--preview-features", "audit-command"]
 UNREACHABLE = "error sending request"
 

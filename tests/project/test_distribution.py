@@ -23,8 +23,8 @@ from pathlib import Path
 import pytest
 
 from support.documentation_blocks import blocks_of, commands_of
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 UV = os.environ.get("UV") or shutil.which("uv")
 

@@ -35,10 +35,10 @@ from support.documentation_blocks import (
     inline_commands,
 )
 from support.forked_python import Program, warm_python
+from support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     str(path.relative_to(ROOT))
     for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))

@@ -24,8 +24,7 @@ from openenv.validation.types import CheckStatus
 from typer.testing import CliRunner
 
 from support.local_process_provider import LocalProcessProvider, can_unshare
-
-ROOT = Path(__file__).resolve().parents[2]
+from support.paths import ROOT
 
 pytestmark = [
     pytest.mark.slow,

@@ -6,11 +6,11 @@ import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from support.paths import ROOT
+
 HEAVY = ("openenv", "fastapi", "gradio", "plotly", "openai", "duckdb", "pandas")
 """The framework and its server, the page and its charts, models, and frames."""
 LIGHT = (

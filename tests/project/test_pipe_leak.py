@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
@@ -13,10 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-from typer.testing import CliRunner
 from websockets.sync.client import connect
 
-from openenv_kit.cli import app
 from openenv_kit.environment import (
     DEFAULT_ENVIRONMENT,
     Environment,
@@ -24,16 +21,18 @@ from openenv_kit.environment import (
     get_environment,
 )
 from openenv_kit.errors import UnknownNameError
-from openenv_kit.recordings.format import RunRecorder, read_runs
+from openenv_kit.recordings.format import read_runs
 from openenv_kit.recordings.replay import iter_replayed_steps
-from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import iter_policy_steps, run_policy
 from openenv_kit.trainers.trl import environment_class
 from openenv_kit.trust.exploits import ExploitRunner
-from project.test_architecture import members
 from research.scripted_endpoint import ScriptedEndpoint
-from support.live_server import ROOT, served
-from support.server_requests import rpc
+from support.command_line import run_cli
+from support.environment_members import members
+from support.live_server import served
+from support.paths import ROOT
+from support.recorded_runs import record_runs
+from support.server_requests import call_mcp
 
 pytestmark = pytest.mark.slow
 
@@ -116,7 +115,7 @@ def test_http_plays_it_and_a_wrong_argument_is_told(url: str, pipe: Environment)
 
 def test_mcp_lists_its_tools_and_plays_it(url: str) -> None:
     with httpx.Client(base_url=url) as client:
-        ask = partial(rpc, client)
+        ask = partial(call_mcp, client)
         opened = ask("initialize", protocolVersion="2025-06-18")
         client.headers["mcp-session-id"] = opened.headers["mcp-session-id"]
         assert "water main" in opened.json()["result"]["instructions"]
@@ -145,27 +144,17 @@ def test_the_model_player_plays_it_through_a_chat_endpoint(url: str, tmp_path: P
 
 
 def test_a_recording_of_it_replays(pipe: Environment, tmp_path: Path) -> None:
-    session, stream = pipe.create_session(), io.StringIO()
-    opening = session.reset(**TASK)
-    recorder = RunRecorder(
-        stream, "reference", TASK, observation_from_reply(opening), environment=pipe
-    )
-    score = 0.0
-    for action, reply in iter_policy_steps(session, pipe.policies["reference"], opening):
-        recorder.record_step(action, observation_from_reply(reply))
-        score = reply.reward or 0.0
-    recorder.record_end(score)
     file = tmp_path / "run.jsonl"
-    file.write_text(stream.getvalue())
+    record_runs(file, "reference", [TASK], pipe)
     (run,) = read_runs(file)
     assert all(same for _, _, same in iter_replayed_steps(run, pipe))
-    ran = CliRunner().invoke(app, ["replay", str(file), "--environment", NAME])
+    ran = run_cli("replay", str(file), "--environment", NAME)
     assert ran.exit_code == 0, ran.output
 
 
 def test_the_audit_plays_it(pipe: Environment) -> None:
     assert ExploitRunner(pipe).run_policy(pipe.policies["reference"], TASK).score == 1.0
-    ran = CliRunner().invoke(app, ["audit", "--environment", NAME, "--episodes", "20"])
+    ran = run_cli("audit", "--environment", NAME, "--episodes", "20")
     assert ran.exit_code == 0, ran.output
     assert "reference" in ran.output
 

@@ -23,8 +23,8 @@ from research.write_locks import (
     strip_sbom,
     write_locks,
 )
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 UV_SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]
 UV = os.environ.get("UV") or shutil.which("uv")
 WRITE = "run: uv run --no-project --python 3.11 python -m research.write_locks"

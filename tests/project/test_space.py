@@ -17,7 +17,8 @@ from openenv.cli.commands import push as push_module
 from openenv.discovery import build_catalog, search_catalog
 from typer.testing import CliRunner
 
-ROOT = Path(__file__).resolve().parents[2]
+from support.paths import ROOT
+
 ENVIRONMENT = "envs/metric_tracker_rl"
 pytestmark = pytest.mark.slow  # each copies the checkout
 Files = dict[str, bytes]

@@ -6,8 +6,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from openenv_kit.serving.store.interface import EpisodeStore, NewEpisode
+import fakeredis
+
+from openenv_kit.serving.store.interface import MEMORY_STORE, EpisodeStore, NewEpisode
 from openenv_kit.serving.store.limits import StoreLimits
+from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sqlite import SqliteStore
 
 
@@ -34,3 +37,14 @@ class Calls:
 def sqlite_store(path: str | Path, limits: StoreLimits) -> Calls:
     """A SQLite store, in memory where the path says so."""
     return Calls(SqliteStore(str(path), limits))
+
+
+STORE_KINDS = ["sqlite", "memory", "redis"]
+"""Kinds of store that must behave alike."""
+
+
+def open_blocking_store(kind: str, folder: Path, limits: StoreLimits) -> Calls:
+    """Return an empty store of a kind."""
+    if kind == "redis":
+        return Calls(RedisStore(fakeredis.FakeAsyncRedis(decode_responses=True), limits))
+    return sqlite_store(folder / "s.db" if kind == "sqlite" else MEMORY_STORE, limits)

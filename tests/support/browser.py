@@ -29,8 +29,6 @@ from playwright.sync_api import (
 from support.forked_python import Program, warm_python
 from support.live_server import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
-
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),

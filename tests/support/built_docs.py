@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from docs.generate.hook import SMALL
-from support.live_server import ROOT
+from support.paths import ROOT
 
 
 def build(config: Path, site: Path) -> subprocess.CompletedProcess[str]:

@@ -19,8 +19,8 @@ from typing import Any
 
 from benchmarks.load import CLOSE, TEXT, frame_bounds, text_frame
 from support.forked_python import warm_python
+from support.paths import TESTS
 
-TESTS = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
 PATIENCE_S = 30.0
 

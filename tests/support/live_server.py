@@ -10,12 +10,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from support.forked_python import Program, warm_python
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 STARTUP_S = 120.0
 
 

@@ -11,7 +11,7 @@ import tomllib
 
 import pytest
 
-from support.live_server import ROOT
+from support.paths import ROOT
 
 DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
 

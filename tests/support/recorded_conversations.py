@@ -9,7 +9,6 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +16,10 @@ from starlette.testclient import TestClient
 
 from support import conversation_scripts as plays
 from support.conversation_messages import MODES
+from support.paths import TESTS
 from support.wire_conversation import Conversation, digest
 
-FOLDER = Path(__file__).parents[1] / "contract" / "wire_conversations"
+FOLDER = TESTS / "contract" / "wire_conversations"
 LEAST_SHARED = 40
 """Length of JSON from which a part is worth a reference."""
 EMPTY = "<empty>"
@@ -53,7 +53,7 @@ def converse(name: str) -> list[list[Any]]:
     from openenv_kit.serving.app import build_app
     from openenv_kit.serving.settings import Settings
     from openenv_kit.serving.store.sqlite import SqliteStore
-    from openenv_kit.serving.websocket import openenv_protocol as sockets
+    from openenv_kit.serving.websocket import trainer_connection
 
     async def secret(_: SqliteStore) -> str:
         """Which tasks sessions without an episode get is a secret of each store."""
@@ -63,7 +63,7 @@ def converse(name: str) -> list[list[Any]]:
     with pytest.MonkeyPatch.context() as patch:
         # The test client's connections never end by themselves, so waiting for one takes the whole
         # time; here every episode that changes hands is in the store already.
-        patch.setattr(sockets, "RELEASE_TIMEOUT_S", 0.05)
+        patch.setattr(trainer_connection, "RELEASE_TIMEOUT_S", 0.05)
         patch.setattr(SqliteStore, "get_secret", secret)
         with TestClient(build_app(Settings(episode_store="memory", **settings))) as client:
             conversation = Conversation(client)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 
-def ask(socket: Any, kind: str, data: Any = None) -> Any:
+def send_message(socket: Any, kind: str, data: Any = None) -> Any:
     """The data of the reply to one message."""
     socket.send_json({"type": kind} if data is None else {"type": kind, "data": data})
     return socket.receive_json()["data"]
 
 
-def rpc(client: Any, method: str, headers: Any = None, path: str = "/mcp", **params: Any) -> Any:
+def call_mcp(
+    client: Any, method: str, headers: Any = None, path: str = "/mcp", **params: Any
+) -> Any:
     """The response to a JSON-RPC request."""
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     return client.post(path, json=body, headers=headers or {})
 
 
-def record(client: Any, episode_id: str) -> dict[str, Any]:
+def read_episode(client: Any, episode_id: str) -> dict[str, Any]:
     """An episode as its trainer sees it."""
     return dict(client.get("/state", params={"episode_id": episode_id}).json())

@@ -1,20 +1,22 @@
-"""Version numbers of everything that decides bytes, labels or scores.
+"""Versions of the code that decides an episode's bytes, labels and scores.
 
-Each one is named in the observation's `config`. A change of behaviour bumps the number:
-episodes, labels or scores made under different numbers are different things.
+The observation's `config` contains them. A change of behaviour raises a version; episodes, labels
+and scores of different versions are not comparable.
 """
 
+from __future__ import annotations
+
 GENERATOR_VERSION = "2"
-"""Bytes of an episode: the bit stream, the funnel's arithmetic, the families' parameters."""
+"""Bytes of an episode: random stream, arithmetic of the funnel, parameters of the families."""
 
 POLICY_VERSION = "1"
 """Labels: which rows the reporting policy asks for, given the data."""
 
 DRAWN_POLICIES_VERSION = "1"
-"""Reporting policies that are drawn: which parameters, of which values, in which words."""
+"""Drawn reporting policies: which parameters are drawn, from which values, in which wordings."""
 
 GRADER_VERSION = "2"
-"""Scores: which rows of a report are valid, and the formula that turns it into a number."""
+"""Scores: which rows of a report are valid, and the formula of the score."""
 
 VERSIONS = {
     "generator": GENERATOR_VERSION,
@@ -22,4 +24,4 @@ VERSIONS = {
     "variants": DRAWN_POLICIES_VERSION,
     "grader": GRADER_VERSION,
 }
-"""All of them, by name."""
+"""All versions by name."""

@@ -15,12 +15,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from metric_tracker_rl.engine.report.parse_report import (
+from metric_tracker_rl.engine.definitions.report_row import (
+    GRADED_NAME_FIELDS,
     NUMBER_FIELDS,
-    SubmittedReport,
-    build_duplicate_row_issue,
+    ReportRow,
+    RowKey,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
+from metric_tracker_rl.engine.report.parse_report import SubmittedReport, build_duplicate_row_issue
 from metric_tracker_rl.wire_models import RewardBreakdown, SubmissionIssue
 from openenv_kit.float_sum import add_up
 
@@ -46,7 +47,6 @@ EXPLOIT_PENALTY = 0.15
 EXPLOIT_FLOOR = 4
 
 SCORE_DECIMALS = 6
-GRADED_NAME_FIELDS = ("anomaly_type", "detection_method", "severity")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def grade_report(
         expected_rows: the right rows.
         debug: put expected rows into the issues. Never on in standard play.
     """
-    by_key: dict[tuple[str, str, str], list[ReportRow]] = defaultdict(list)
+    by_key: dict[RowKey, list[ReportRow]] = defaultdict(list)
     for row in report.valid_rows:
         by_key[row.key].append(row)
     right = {row.key: row for row in expected_rows}
@@ -173,8 +173,8 @@ def _compute_penalty(row_count: int, per_row_and_max: tuple[float, float]) -> fl
 
 def _list_issues(
     report: SubmittedReport,
-    rows_by_key: dict[tuple[str, str, str], list[ReportRow]],
-    expected_by_key: dict[tuple[str, str, str], ReportRow],
+    rows_by_key: dict[RowKey, list[ReportRow]],
+    expected_by_key: dict[RowKey, ReportRow],
     debug: bool,
 ) -> list[SubmissionIssue]:
     """Remarks in plain words. Right values and the keys of missing rows only in debug."""
@@ -185,7 +185,7 @@ def _list_issues(
         for issue_type, message in _list_row_issues(rows, answer):
             issues.append(
                 SubmissionIssue(
-                    row_key="|".join(key),
+                    row_key=key.as_text(),
                     issue_type=issue_type,
                     message=message,
                     submitted_row=rows[0].as_dict(),
@@ -198,7 +198,7 @@ def _list_issues(
         return [*issues, SubmissionIssue(row_key="", issue_type="missing_row", message=message)]
     return issues + [
         SubmissionIssue(
-            row_key="|".join(row.key),
+            row_key=row.key.as_text(),
             issue_type="missing_row",
             message="This row was not reported.",
             expected_row=row.as_dict(),

@@ -16,12 +16,12 @@ it to: an added false or repeated row never raises it, and an added true one nev
 
 from __future__ import annotations
 
-from metric_tracker_rl.engine.definitions.names import EXACT, GRADED, KEY_F1
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
 from metric_tracker_rl.engine.grading.grader import SCORE_DECIMALS, FunnelGrade
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.wire_models import SCORE_PENALTIES, SCORE_SHARES
+from openenv_kit.rewards import Reward
 
 ALL_FLAGGED_REWARD = 0.2
 """Most that a report of everything flagged pays under `key_f1`, where echoes are among it."""
@@ -44,9 +44,9 @@ def compute_reward_components(
     """
     shares = {name: grade.breakdown[name] for name in (*SCORE_SHARES, *SCORE_PENALTIES)}
     return {
-        GRADED: grade.score,
-        EXACT: float(grade.score == 1.0),
-        KEY_F1: compute_key_f1(report, episode),
+        Reward.GRADED: grade.score,
+        Reward.EXACT: float(grade.score == 1.0),
+        Reward.KEY_F1: compute_key_f1(report, episode),
         **shares,
     }
 

@@ -14,14 +14,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metric_tracker_rl.engine.definitions.names import (
-    ANOMALY_TYPES,
-    DETECTION_METHODS,
-    ENTITY_TYPES,
-    SEVERITIES,
+from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES
+from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS, ENTITY_TYPES
+from metric_tracker_rl.engine.definitions.report_row import (
+    KEY_FIELDS,
+    NUMBER_FIELDS,
+    ROW_FIELDS,
+    ReportRow,
 )
+from metric_tracker_rl.engine.definitions.severity import SEVERITIES
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS, ReportRow
 from metric_tracker_rl.wire_models import MetricSubmissionRow, SubmissionIssue, SubmissionPreview
 from openenv_kit.errors import ReportError, ToolArgumentError, truncated_repr, unknown_name_message
 
@@ -31,10 +33,9 @@ MAX_REPORT_ROWS = 1000
 MAX_NUMBER_CHARS = 64
 """Longest text that is read as a number, in characters, spaces around it not counted."""
 ROW_FIELD_SET = frozenset(ROW_FIELDS)
-NUMBER_FIELDS = ("baseline_value", "observed_value", "delta_value")
 ALLOWED_NAMES_BY_FIELD: dict[str, tuple[str, ...]] = {
-    "entity_type": ENTITY_TYPES,
-    "anomaly_type": ANOMALY_TYPES,
+    "entity_type": tuple(ENTITY_TYPES),
+    "anomaly_type": tuple(ANOMALY_TYPES),
     "detection_method": tuple(DETECTION_METHODS.values()),
     "severity": SEVERITIES,
 }
@@ -123,7 +124,7 @@ def build_invalid_row_issue(row_key: str, message: str, row: dict[str, Any]) -> 
 def build_duplicate_row_issue(row: ReportRow) -> SubmissionIssue:
     """The remark on a row whose key was given before."""
     return SubmissionIssue(
-        row_key="|".join(row.key),
+        row_key=row.key.as_text(),
         issue_type="duplicate_row",
         message="The same date, entity_type and entity_name were given before.",
         submitted_row=row.as_dict(),
@@ -199,4 +200,4 @@ def _truncate_unsafe_value(value: object) -> Any:
 
 
 def _format_row_key(fields: Mapping[str, Any]) -> str:
-    return "|".join(str(fields.get(name, "?")) for name in ("date", "entity_type", "entity_name"))
+    return "|".join(str(fields.get(name, "?")) for name in KEY_FIELDS)

@@ -22,8 +22,6 @@ from metric_tracker_rl.analysis_tools.row_generators import run_generators, vali
 from metric_tracker_rl.engine.configuration.play_rules import (
     FULL_FEEDBACK,
     PRACTICE_COST,
-    EpisodeView,
-    list_rate_definitions,
     resolve_play_rules,
 )
 from metric_tracker_rl.engine.configuration.reset_arguments import (
@@ -33,6 +31,7 @@ from metric_tracker_rl.engine.configuration.reset_arguments import (
 from metric_tracker_rl.engine.configuration.splits import resolve_reset
 from metric_tracker_rl.engine.configuration.tasks import available_task_specs
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.grading.grader import SCORE_DECIMALS, grade_report
 from metric_tracker_rl.engine.grading.rewards import compute_reward_components
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport, parse_report
@@ -253,7 +252,7 @@ class EpisodeSession(Session):
             "expected_row_count": self._expected_row_count_if_visible(view),
         }
         if not view.rules.is_lean:
-            content["conversion_metric_definitions"] = list_rate_definitions(funnel)
+            content["conversion_metric_definitions"] = funnel.rate_definitions()
         if not view.rules.is_raw:
             content["applied_synthetic_generators"] = list(view.episode.applied_anomalies)
         if not view.rules.is_lean and not view.rules.is_raw:

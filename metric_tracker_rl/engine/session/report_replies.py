@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metric_tracker_rl.engine.configuration.play_rules import (
-    PRACTICE_COST,
-    SCORE_FEEDBACK,
-    EpisodeView,
-)
+from metric_tracker_rl.engine.configuration.play_rules import PRACTICE_COST, SCORE_FEEDBACK
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.grading.grader import FunnelGrade, remove_scores
 from metric_tracker_rl.engine.report.parse_report import (
     SubmittedReport,
     build_invalid_row_issue,
     preview_report,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.wire_models import RewardBreakdown, SubmissionIssue
 from openenv_kit.environment import Reply
 from openenv_kit.reply import SCORE_COMPONENTS_KEY
@@ -92,7 +89,7 @@ def build_unseen_row_issue(row: ReportRow) -> SubmissionIssue:
         f"Nothing of {row.date} has been shown: payload_generators reports on dates that an "
         "analysis method has shown before."
     )
-    return build_invalid_row_issue("|".join(row.key), message, row.as_dict())
+    return build_invalid_row_issue(row.key.as_text(), message, row.as_dict())
 
 
 def build_debug_content(episode: FunnelEpisode) -> dict[str, Any]:

@@ -13,18 +13,17 @@ from datetime import timedelta
 from typing import Any
 
 from metric_tracker_rl.engine.configuration.episode_config import FUNNELS
-from metric_tracker_rl.engine.configuration.play_rules import PUBLIC_THRESHOLD_NAMES
-from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, Funnel
-from metric_tracker_rl.engine.definitions.names import (
+from metric_tracker_rl.engine.definitions.display import RATE_DECIMALS
+from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     EVENT_COUNT,
     HOURLY_MIX,
-    RAW,
-    SAME_WEEKDAY,
-    WEEKDAYS,
+    PUBLIC_THRESHOLD_NAMES,
 )
+from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, Funnel
+from metric_tracker_rl.engine.definitions.names import WEEKDAYS, BaselineKind, Disclosure
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
-from metric_tracker_rl.engine.reporting_policy.daily_series import DAYS_PER_WEEK, RATE_DECIMALS
+from metric_tracker_rl.engine.reporting_policy.baselines import DAYS_PER_WEEK
 
 DayAndColumn = tuple[int, int]
 """Day and column, as in `DailySeries`."""
@@ -51,9 +50,8 @@ class KnownValues:
         self.funnel: Funnel = FUNNELS[config["funnel"]]
         first = Date.fromisoformat(config["start_date"])
         self.dates = [(first + timedelta(days=day)).isoformat() for day in range(config["days"])]
-        self.thresholds = (
-            None if config.get("disclosure") == RAW else _threshold_by_column(config, self.funnel)
-        )
+        is_raw = config.get("disclosure") == Disclosure.RAW
+        self.thresholds = None if is_raw else _threshold_by_column(config, self.funnel)
         self.values: dict[DayAndColumn, float] = {}
         self.latest: set[DayAndColumn] = set()
         self.hours: dict[DayAndColumn, Sequence[int]] = {}
@@ -61,8 +59,10 @@ class KnownValues:
         self._usual: dict[DayAndColumn, float] = {}
         self._changes: dict[DayAndColumn, float] = {}
         self._day_of = {date: day for day, date in enumerate(self.dates)}
-        self._by_weekday = config.get("baseline") == SAME_WEEKDAY
-        self._names = {name: column for (_, name), column in self.funnel.column_by_entity.items()}
+        self._by_weekday = config.get("baseline") == BaselineKind.SAME_WEEKDAY
+        self._names = {
+            name: column for (_, name), column in self.funnel.columns.column_by_entity.items()
+        }
 
     @classmethod
     def from_episode(cls, episode: FunnelEpisode, config: Mapping[str, Any]) -> KnownValues:
@@ -84,7 +84,7 @@ class KnownValues:
     @property
     def share_column(self) -> int:
         """Column of the daytime share; those of impossible counts follow."""
-        return len(self.funnel.metric_names)
+        return self.funnel.columns.daytime_share
 
     def day_index(self, date: object) -> int | None:
         """Place of a date; None for what is no date of the episode."""
@@ -92,7 +92,7 @@ class KnownValues:
 
     def baseline(self, day: int, column: int) -> float | None:
         """The median that a value is held against, where it was told; 0 for impossible counts."""
-        if column > self.share_column:
+        if self.funnel.columns.is_excess(column):
             return 0.0
         return self._usual.get((day % DAYS_PER_WEEK if self._by_weekday else 0, column))
 
@@ -101,12 +101,13 @@ class KnownValues:
         value, usual = self.values.get((day, column)), self.baseline(day, column)
         if value is None or usual is None:
             return self._changes.get((day, column))
-        return value - usual if column >= self.share_column else (value - usual) / (usual or 1.0)
+        is_relative = self.funnel.columns.is_relative(column)
+        return (value - usual) / (usual or 1.0) if is_relative else value - usual
 
     def threshold_multiple(self, day: int, column: int) -> float | None:
         """Deviation as a multiple of the threshold; None where it or the threshold is unknown."""
         change = self.deviation(day, column)
-        if change is None or self.thresholds is None or column > self.share_column:
+        if change is None or self.thresholds is None or self.funnel.columns.is_excess(column):
             return None
         return change / self.thresholds[column]
 
@@ -144,7 +145,7 @@ class KnownValues:
             self.suspicion[day] = score
         if "issue_count" in fact and column is None:  # of the day; its issues are told one by one
             for pair in range(len(self.funnel.quality_check_names)):
-                self._set_value(day, self.share_column + 1 + pair, 0.0)
+                self._set_value(day, self.funnel.columns.excess_of_pair(pair), 0.0)
         self._set_value(day, self.share_column, _number(fact, "daytime_share"))
         if (usual := _number(fact, "baseline_daytime_share")) is not None:
             self._set_baseline(day, self.share_column, usual)
@@ -172,7 +173,7 @@ class KnownValues:
         """Column of what a fact is about, if it names one series."""
         kind, name = fact.get("entity_type"), fact.get("entity_name")
         if isinstance(kind, str) and isinstance(name, str):
-            return self.funnel.column_by_entity.get((kind, name))
+            return self.funnel.columns.find_column(kind, name)
         names = (fact.get(each) for each in ("entity_name", "metric_name", "series", "name"))
         return next((self._names[name] for name in names if name in self._names), None)
 
@@ -194,9 +195,9 @@ class KnownValues:
             # In raw play nobody looks for what cannot be, but the player.
             for pair in range(len(funnel.quality_check_names) if self.thresholds else 0):
                 excess = sum(max(row[pair + 1] - row[pair], 0) for row in hours)
-                self.values[day, self.share_column + 1 + pair] = float(excess)
+                self.values[day, funnel.columns.excess_of_pair(pair)] = float(excess)
         for place, (above, below) in enumerate(
-            funnel.rate_stage_indices, start=len(funnel.count_names)
+            funnel.rate_stage_indices, start=funnel.columns.rates.start
         ):
             into, out_of = (self.values.get((day, stage)) for stage in (above, below))
             if into is not None and out_of is not None:

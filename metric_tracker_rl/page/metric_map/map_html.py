@@ -7,7 +7,8 @@ from datetime import date as Date
 from html import escape
 from typing import Any
 
-from metric_tracker_rl.engine.configuration.play_rules import FULL_FEEDBACK, EpisodeView
+from metric_tracker_rl.engine.configuration.play_rules import FULL_FEEDBACK
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
@@ -126,8 +127,9 @@ def map_html(
     suspicion = [_suspicion_row(seen)] if seen.suspicion else []
     measure = "in multiples of the threshold" if seen.thresholds else "from the median, in percent"
     name = f"Deviation by metric and day, {measure}"
-    known = len({each for each in seen.values if each[1] <= seen.share_column})
-    lead = "" if over else f"{known} of {len(seen.dates) * (seen.share_column + 1)} cells known."
+    known = len({each for each in seen.values if not seen.funnel.columns.is_excess(each[1])})
+    cells = len(seen.dates) * seen.funnel.columns.compared.stop
+    lead = "" if over else f"{known} of {cells} cells known."
     picture = grid.grid_html(
         f"{name}. {lead}".strip(), name, _date_columns(seen), suspicion + drawn, place
     )
@@ -148,9 +150,7 @@ def _cells_of_rows(
     """Line and day of the rows in the report; a row may hold anything."""
     for row in rows:
         day = seen.day_index(row.get("date"))
-        column = seen.funnel.column_by_entity.get(
-            (str(row.get("entity_type")), str(row.get("entity_name")))
-        )
+        column = seen.funnel.columns.find_column(row.get("entity_type"), row.get("entity_name"))
         if day is not None and column is not None:
             yield map_row_index(lines, column), day
 

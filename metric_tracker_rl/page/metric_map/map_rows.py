@@ -42,7 +42,7 @@ class MapRow:
 
     def is_impossible_counts(self, seen: KnownValues) -> bool:
         """Whether its values are impossible events, of which any is one too many."""
-        return self.columns[0] > seen.share_column
+        return seen.funnel.columns.is_excess(self.columns[0])
 
     def format_with_unit(self, value: float) -> str:
         """A value with its unit, as tools show it."""
@@ -55,7 +55,7 @@ class MapRow:
 
 def build_map_rows(funnel: Funnel) -> list[MapRow]:
     """Every line, in the order of the funnel."""
-    share, pairs = len(funnel.metric_names), len(funnel.quality_check_names)
+    columns = funnel.columns
     events = [humanize(stage.event) for stage in funnel.stages]
     rates = [f"{events[below]} → {events[above]}" for above, below in funnel.rate_stage_indices]
     named = [
@@ -64,8 +64,8 @@ def build_map_rows(funnel: Funnel) -> list[MapRow]:
     ]
     return [
         *(MapRow(label, unit, (column,)) for column, (label, unit) in enumerate(named)),
-        MapRow(SHARE_NAME, SHARE, (share,)),
-        MapRow(IMPOSSIBLE, EVENTS, tuple(range(share + 1, share + 1 + pairs))),
+        MapRow(SHARE_NAME, SHARE, (columns.daytime_share,)),
+        MapRow(IMPOSSIBLE, EVENTS, tuple(columns.all[columns.excess])),
     ]
 
 

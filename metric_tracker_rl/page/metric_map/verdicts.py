@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metric_tracker_rl.engine.definitions.names import DATA_QUALITY, HOURLY_MIX
+from metric_tracker_rl.engine.definitions.entity_types import DATA_QUALITY, HOURLY_MIX
+from metric_tracker_rl.engine.definitions.report_row import (
+    GRADED_NAME_FIELDS,
+    NUMBER_FIELDS,
+    ReportRow,
+)
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
-from metric_tracker_rl.engine.grading.grader import GRADED_NAME_FIELDS, values_match
-from metric_tracker_rl.engine.report.parse_report import NUMBER_FIELDS, parse_report
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
+from metric_tracker_rl.engine.grading.grader import values_match
+from metric_tracker_rl.engine.report.parse_report import parse_report
 from openenv_kit.errors import ReportError
 from openenv_kit.page.components.elements import humanize
 from openenv_kit.page.components.grid import ECHO, EXTRA, MATCHED, MISSING, WRONG
@@ -84,11 +88,12 @@ def _judge_row(row: ReportRow, right: ReportRow | None, episode: FunnelEpisode) 
 def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
     """An echo where the series is flagged and the day has a root; else nobody asked for it."""
     series, day = episode.series, episode.day_by_date[row.date]
-    column = episode.config.funnel_spec.column_by_entity[row.entity_type, row.entity_name]
+    column = episode.config.funnel_spec.columns.column_of(row.entity_type, row.entity_name)
     if day not in series.days_past_threshold[column]:
         return _create_verdict(EXTRA, row, "It is within its threshold on this day.", episode)
     explained = series.explained
-    if explained is not None and column <= series.share_column and explained[day, column]:
+    is_explainable = not series.funnel.columns.is_excess(column)
+    if explained is not None and is_explainable and explained[day, column]:
         return _create_verdict(EXTRA, row, "The public calendar explains it.", episode)
     roots = [each for each in episode.expected_rows if each.date == row.date]
     if not roots:
@@ -100,7 +105,7 @@ def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
 
 
 def _create_verdict(kind: str, row: ReportRow, sentence: str, episode: FunnelEpisode) -> RowVerdict:
-    column = episode.config.funnel_spec.column_by_entity[row.entity_type, row.entity_name]
+    column = episode.config.funnel_spec.columns.column_of(row.entity_type, row.entity_name)
     return RowVerdict(kind, row, episode.day_by_date[row.date], column, sentence)
 
 

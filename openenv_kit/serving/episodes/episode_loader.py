@@ -28,12 +28,7 @@ from openenv_kit.serving.episodes.worker_threads import apply_stored_action, reb
 from openenv_kit.serving.http import client_identity
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.errors import StoreError
-from openenv_kit.serving.store.interface import (
-    EndStatus,
-    EpisodeStore,
-    NewEpisode,
-    StoredEpisode,
-)
+from openenv_kit.serving.store.interface import EndStatus, EpisodeStore, NewEpisode, StoredEpisode
 from openenv_kit.serving.store.sealed_records import SealedStartRequest
 from openenv_kit.unencodable_text import is_encodable
 

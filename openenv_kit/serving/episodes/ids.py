@@ -15,9 +15,6 @@ from typing import NamedTuple, TypeGuard
 from openenv_kit.errors import InvalidValueError, truncated_repr
 from openenv_kit.unencodable_text import is_encodable
 
-TRAINER, PLAYER = "trainer", "player"
-"""Roles of callers. The middleware stores the role in the state of a request."""
-
 SERVER_EPISODE_ID_PATTERN = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I
 )

@@ -23,7 +23,6 @@ from openenv_kit.serving.episodes.records import (
     RESET_ACTION_INDEX,
     ActionRecord,
     EpisodeStart,
-    JsonObject,
     ReplayError,
     decompress_slow_result,
 )
@@ -37,6 +36,7 @@ from openenv_kit.serving.episodes.running_episodes import (
 )
 from openenv_kit.serving.episodes.saved_recordings import EpisodeRecorder, create_recorder
 from openenv_kit.serving.episodes.task_assignment import AssignedTask
+from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.settings import Settings, current_settings
 
 MAX_RECORD_BYTES = 256 * 1024

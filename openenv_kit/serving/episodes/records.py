@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 from openenv_kit.serving import messages
 from openenv_kit.serving.episodes.ids import EpisodeAccess
 from openenv_kit.serving.episodes.task_assignment import AssignedTask
-
-JsonObject = dict[str, Any]
+from openenv_kit.serving.messages import JsonObject
 
 RESET_ACTION_INDEX = -1
 """Stands for the reset in place of the index of an action."""

@@ -23,7 +23,7 @@ from openenv_kit.serving.episodes.ids import (
     unknown_server_id_message,
 )
 from openenv_kit.serving.episodes.live_episode import LiveEpisode
-from openenv_kit.serving.episodes.records import EpisodeStart, JsonObject, StartedEpisode
+from openenv_kit.serving.episodes.records import EpisodeStart, StartedEpisode
 from openenv_kit.serving.episodes.running_episodes import (
     RUNNING_EPISODES,
     EndReason,
@@ -37,6 +37,7 @@ from openenv_kit.serving.episodes.trainer_record import build_record_model, buil
 from openenv_kit.serving.episodes.worker_threads import (
     run_queued_reset,
 )
+from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.store.interface import EndStatus, EpisodeStore

@@ -13,8 +13,10 @@ from openenv_kit.serving.episodes.ids import (
     UnreadableEpisodeError,
 )
 from openenv_kit.serving.episodes.live_episode import LiveEpisode
-from openenv_kit.serving.episodes.records import JsonObject, ReplayError
+from openenv_kit.serving.episodes.records import ReplayError
 from openenv_kit.serving.episodes.worker_threads import rebuild_live_episode, step_live_episode
+from openenv_kit.serving.message_limits import require_bounded_complexity
+from openenv_kit.serving.messages import JsonObject
 from openenv_kit.unencodable_text import describe_unencodable_text
 
 
@@ -114,7 +116,7 @@ def _encode_action(live_episode: LiveEpisode, action: JsonObject) -> bytes:
         MessageTooComplexError: the action is nested too deeply or has too many members.
         EpisodeTooLongError: the episode has no room for it.
     """
-    messages.require_bounded_complexity(action)
+    require_bounded_complexity(action)
     action_json = messages.dumps(action)
     record = live_episode.record
     if record.size_bytes + len(action_json) > record.max_bytes:

@@ -18,9 +18,9 @@ from openenv_kit.reply import Reply
 from openenv_kit.serving import messages, metrics
 from openenv_kit.serving.draining import SERVER_DRAIN
 from openenv_kit.serving.episodes.live_episode import LiveEpisode
-from openenv_kit.serving.episodes.records import JsonObject
 from openenv_kit.serving.episodes.slow_calls import SLOW_CALL_QUEUE
 from openenv_kit.serving.http import client_identity
+from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.store.errors import RETRY_AFTER_S, BusyError
 
 T = TypeVar("T")

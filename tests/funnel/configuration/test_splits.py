@@ -22,8 +22,8 @@ from openenv_kit.cli import app
 from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
+from support.paths import ROOT
 
-ROOT = Path(__file__).parents[3]
 SALT = "a salt that nobody knows, of some length"
 PUBLIC = ("train", "validation", "test")
 

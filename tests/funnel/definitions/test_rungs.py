@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +22,6 @@ from firewatch_env.tasks.levels import STAGES as INCIDENT_STAGES
 from metric_tracker_rl.engine.certification.certificate import certify_one
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import GRADED
 from metric_tracker_rl.engine.definitions.rungs import (
     CURRICULUM_RESETS,
     DEFAULT_ANOMALY_COUNTS,
@@ -31,7 +29,7 @@ from metric_tracker_rl.engine.definitions.rungs import (
     EVERY_LEVEL,
     RUNG_LEVELS,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import format_policy_text
+from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.agent.episode_plan import plan_episodes
 from openenv_kit.datasets.split_rows import (
@@ -41,14 +39,14 @@ from openenv_kit.datasets.split_rows import (
 )
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError
+from openenv_kit.rewards import Reward
 from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES, Curriculum
 from openenv_kit.rollouts.run_policy import run_policy
 from research.firewatch.digests import episode_digest
 from research.measure_levels import measure_rung
+from support.paths import TESTS
 
-GOLDEN: dict[str, str] = json.loads(
-    (Path(__file__).parents[2] / "firewatch" / "golden_rungs.json").read_text()
-)
+GOLDEN: dict[str, str] = json.loads((TESTS / "firewatch" / "golden_rungs.json").read_text())
 
 
 def test_every_third_rung_from_the_first_on_has_the_noise_of_a_named_level() -> None:
@@ -177,7 +175,7 @@ def test_a_curriculum_that_could_not_move_is_refused(wrong: dict[str, Any]) -> N
 
 
 def test_a_stronger_player_earns_more_on_a_rung() -> None:
-    means = [line[GRADED] for line in measure_rung(CURRICULUM_RESETS[4], 6)]
+    means = [line[Reward.GRADED] for line in measure_rung(CURRICULUM_RESETS[4], 6)]
     assert means[0] > means[2] > means[-1]
 
 

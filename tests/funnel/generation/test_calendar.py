@@ -14,6 +14,9 @@ from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from support.funnel_episodes import analyse, perfect_report, running_episode, started, submit
 
+EXPERT = EpisodeConfig(3, "mixed", "expert", "high", 6)
+
+
 ENTRY_FIELDS = ["date", "kind", "title", "explains"]
 
 
@@ -94,3 +97,46 @@ def test_reporting_what_the_calendar_explains_costs_precision() -> None:
     graded = submit(session, [*perfect_report(session), row])
     assert graded.observation_fields["reward_breakdown"].extra_rows == 1
     assert graded.reward < 0.9
+
+
+def test_expert_episodes_hold_eight_weeks_and_a_calendar_that_explains_decoys() -> None:
+    draw = generate_episode(EXPERT)
+    assert len(draw.dates) == 56
+    kinds = {entry.kind for entry in draw.calendar}
+    assert kinds == {"holiday", "promotion", "release_note", "late_data"}
+    explained = {entry.day for entry in draw.calendar if entry.explains}
+    labelled = {draw.dates.index(row.date) for row in draw.labels}
+    assert not explained & labelled
+    assert draw.calendar[-1].kind == "late_data"
+    [empty] = [entry for entry in draw.calendar if not entry.explains]
+    assert empty.day in labelled
+    flagged = (abs(draw.series.deviations) >= draw.series.thresholds).any(axis=1)
+    assert all(flagged[day] for day in explained)
+
+
+def test_without_its_calendar_an_expert_episode_would_be_labelled_otherwise() -> None:
+    from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
+    from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
+
+    draw = generate_episode(EXPERT)
+    blind = DailySeries(draw.hourly, EXPERT.funnel_spec, EXPERT.level)
+    assert set(compute_labels(blind, draw.dates)) > set(draw.labels)
+
+
+def test_the_calendar_is_public_told_by_the_policy_and_empty_on_other_levels() -> None:
+    session = EpisodeSession()
+    opening = session.reset(difficulty="expert", anomaly_count=3, scenario_family="mixed")
+    assert "list_calendar" in opening.observation_fields["instruction"]
+    assert opening.observation_fields["config"]["policy_version"] == "1+calendar"
+    listed = session.step({"analysis_method": "list_calendar"}).observation_fields[
+        "analysis_result"
+    ]["result"]
+    assert len(listed["events"]) == 5
+    assert set(listed["events"][0]) == {"date", "kind", "title", "explains"}
+    plain = session.reset(task_id="hard_mixed_multi")
+    assert "list_calendar" not in plain.observation_fields["instruction"]
+    assert plain.observation_fields["config"]["policy_version"] == "1"
+    listed = session.step({"analysis_method": "list_calendar"}).observation_fields[
+        "analysis_result"
+    ]["result"]
+    assert listed == {"events": []}

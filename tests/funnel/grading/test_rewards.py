@@ -6,17 +6,12 @@ import json
 import random
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
-from typer.testing import CliRunner
 
-from metric_tracker_rl import audit as plan
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.rungs import CURRICULUM_RESETS
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
 from metric_tracker_rl.engine.grading.grader import grade_report
@@ -26,19 +21,9 @@ from metric_tracker_rl.engine.grading.rewards import (
     compute_reward_components,
 )
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport, build_invalid_row_issue
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
-from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.policies.noisy_reference import noisy_reference
 from metric_tracker_rl.wire_models import SCORE_PENALTIES, SCORE_SHARES
-from openenv_kit.cli import app
-from openenv_kit.rollouts.policies import Policy
-from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
-from openenv_kit.trainers.tool_episode import ToolEpisode
-from openenv_kit.trust.audit import AuditJob, run_job
-from research import measure_levels, measure_tokens
-from research.benchmark_report.__main__ import app as card_app
 from support.funnel_episodes import (
     analyse,
     perfect_report,
@@ -233,141 +218,7 @@ def test_the_rubric_tells_the_reward_that_was_paid() -> None:
     assert environment.rubric.last_score == observation.reward
 
 
-def test_they_travel_as_info_over_http_and_as_metadata_on_a_websocket(client: TestClient) -> None:
-    started_there = client.post("/reset", json={**TASK, "reward": "exact"}).json()
-    asked = {"episode_id": started_there["episode_id"], "action": {}}
-    final = client.post("/step", json=asked).json()
-    assert set(final["info"]["reward_components"]) == NAMES
-    with client.websocket_connect("/ws") as socket:
-        socket.send_json({"type": "reset", "data": {**TASK, "reward": "exact"}})
-        socket.receive_json()
-        socket.send_json({"type": "step", "data": {}})
-        assert set(socket.receive_json()["data"]["metadata"]["reward_components"]) == NAMES
-
-
-def test_adapters_hold_them_once_the_episode_is_over() -> None:
-    played = ToolEpisode()
-    played.reset({**TASK, "profile": "lean", "reward": "key_f1"})
-    assert played.info == {}
-    played.call_tool("scan", {})
-    played.call_tool("submit", {"ids": [1, 2, 3]})
-    assert played.reward == played.info["reward_components"]["key_f1"]
-    played.reset(TASK)
-    assert played.info == {}
-
-
 # Groups of rollouts
-
-
-def noisy(share: float, seed: str, **reset: Any) -> RolloutResult:
-    session = EpisodeSession()
-    policy = Policy(
-        "noisy", "", lambda opening: noisy_reference(opening, random_share=share, seed=seed)
-    )
-    return run_policy(session, policy, session.reset(profile="lean", **reset))
-
-
-def test_a_noisy_player_is_the_reference_without_noise_and_a_coin_without_the_reference() -> None:
-    assert noisy(0.0, "a", **TASK).score == 1.0
-    assert noisy(0.3, "a", **TASK) == noisy(0.3, "a", **TASK)
-    plays = [noisy(1.0, str(number), **TASK, reward="key_f1").score for number in range(20)]
-    assert len(set(plays)) > 5
-    assert sum(plays) / len(plays) < 0.3
-    means = [
-        sum(noisy(share, str(number), **TASK).score for number in range(12))
-        for share in (0.05, 0.3, 0.8)
-    ]
-    assert means == sorted(means, reverse=True)
-
-
-@pytest.mark.slow
-def test_the_card_s_part_about_modes_is_written_from_results_of_both_commands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(measure_tokens, "LEVELS", {"easy": LEVELS["easy"]})
-    monkeypatch.setattr(plan, "TRAINING_EPISODES", 12)
-    monkeypatch.setattr(measure_levels, "CURRICULUM_RESETS", CURRICULUM_RESETS[:1])
-    names = ("m.json", "r.json", "c.jsonl", "a.json", "b.json", "card.md")
-    measured, ladder, proven, audited, again, page = (tmp_path / name for name in names)
-
-    def run(*arguments: str) -> Any:
-        own = {"modes": measure_tokens.app, "rungs": measure_levels.app, "card": card_app}
-        name, *rest = arguments
-        return (
-            CliRunner().invoke(own[name], rest)
-            if name in own
-            else CliRunner().invoke(app, arguments)
-        )
-
-    assert run("modes", "--episodes", "2", "--out", str(measured)).exit_code == 0
-    settings = [part for name in plan.MODE_SETTINGS for part in ("--setting", name)]
-    few = ("--policy", "reference", "--policy", "report_flagged", "--policy", "lean_everything")
-    where = ("--episodes", "2", "--workers", "1", "--difficulty", "easy", "--out", str(audited))
-    assert run("audit", *few, *settings, *where).exit_code == 0
-    lines = json.loads(audited.read_text())
-    [line] = [each for each in lines["lines"] if each["policy"] == "lean_everything"][:1]
-    again.write_text(json.dumps({**lines, "lines": [{**line, "episodes": 2000, "mean": 0.123}]}))
-    assert run("rungs", "--episodes", "2", "--out", str(ladder)).exit_code == 0
-    varied = ("--reset", "policy=varied", "--seeds", "1", "--difficulty", "easy", "--workers", "1")
-    assert run("certify", *varied, "--out", str(proven)).exit_code == 0
-    page.write_text("# Card\n\nWhat comes before.\n")
-    card = ("card", "--modes", str(measured), "--rungs", str(ladder), "--out", str(page))
-    card += ("--certificates", str(proven))
-    assert run(*card).exit_code == 2, "without the audit"
-    card += ("--audit", str(audited), "--audit", str(again))
-    assert run(*card).exit_code == 0
-    text = page.read_text()
-    assert text.startswith("# Card\n\nWhat comes before.\n\n<!-- modes of play -->")
-    assert "| lean, guided | 1," in text
-    assert "| mode:lean | `lean_everything` 0.123 [0.25], n = 2,000 |" in text
-    assert "| `rung_1` | 0.00 | 2 | " in text
-    assert "| easy | 25 | 100.0% | 100.0% | 0 | " in text
-    assert (run(*card).exit_code, page.read_text()) == (0, text)
-
-
-def test_noise_may_be_as_lucky_as_a_random_row_is_under_the_reward_that_is_paid() -> None:
-    audit = ENVIRONMENT.audit
-    assert audit is not None
-    allowed = {
-        setting: audit.build_lines([run_job(AuditJob("message_timing", "easy", 0, 1, setting))])[
-            0
-        ].max_mean
-        for setting in ("mixed", "mode:exact", "mode:key_f1")
-    }
-    assert allowed == {"mixed": 0.0019, "mode:exact": 0.0019, "mode:key_f1": 0.0085}
-
-
-def test_an_audited_mode_is_played_in_that_mode() -> None:
-    audit = ENVIRONMENT.audit
-    assert isinstance(audit, plan.MetricTrackerAudit)
-    for setting, arguments in plan.MODE_SETTINGS.items():
-        reset = audit.reset_arguments("hard", 3, 5, setting)
-        usual = audit.reset_arguments("hard", 3, 1 if "reward" in arguments else 5)
-        assert reset == {**usual, **arguments}
-        session = EpisodeSession()
-        assert session.reset(**reset).status == "ready"
-        assert session.view is not None
-        for name, value in arguments.items():
-            assert value in (
-                getattr(session.view.rules, name, None),
-                session.view.public_config.get(name),
-            )
-
-
-@pytest.mark.slow
-def test_ids_of_a_date_stand_in_an_order_that_says_nothing() -> None:
-    """In an order by name or by place in the funnel the first of each date was right too often."""
-    right = first = 0
-    for of in small_sample(3):
-        expected = {row.key for row in of.expected_rows}
-        days: dict[str, list[ReportRow]] = {}
-        for row in flagged(of):
-            days.setdefault(row.date, []).append(row)
-        crowded = [rows for rows in days.values() if len(rows) > 3]
-        right += sum(row.key in expected for rows in crowded for row in rows)
-        first += sum(len(rows) for rows in crowded if rows[0].key in expected)
-    assert right > 50
-    assert 0.7 < first / right < 1.4
 
 
 def test_a_reply_is_as_long_as_before_where_no_mode_is_asked_for() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.environment import ENVIRONMENT

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metric_tracker_rl.engine.certification.certificate import (
-    CERTIFIED_ANOMALY_COUNTS,
-    certify_one,
-    iter_configurations,
-)
-from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.configuration.tasks import DEFAULT_TASK_ORDER
-from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import POLICIES, get_policy
 from metric_tracker_rl.policies.base import register_policy
@@ -87,27 +80,3 @@ def test_a_policy_declared_twice_is_refused() -> None:
     with pytest.raises(TypeError, match="'null' is declared twice"):
         register_policy("null")(get_policy("null").generate_actions)
     assert get_policy("null").name == "null"
-
-
-def test_a_certificate_holds_for_an_episode_that_is_solved_and_clear() -> None:
-    made = certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5))
-    assert made.holds
-    assert (made.score, made.guard_violations) == (1.0, 0)
-    assert made.draws >= 1
-
-
-def test_a_certificate_does_not_hold_where_the_policy_falls_short(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(
-        "metric_tracker_rl.engine.certification.certificate.get_policy",
-        lambda _: get_policy("null"),
-    )
-    assert not certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5)).holds
-
-
-def test_the_certified_grid_is_every_family_level_and_count() -> None:
-    configs = list(iter_configurations(range(2)))
-    assert CERTIFIED_ANOMALY_COUNTS == (1, 3, 5)
-    assert len(configs) == len(set(configs)) == 2 * len(LEVELS) * (8 * 3 + 1)
-    assert sum(config.anomaly_count == 0 for config in configs) == 2 * len(LEVELS)

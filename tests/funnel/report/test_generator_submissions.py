@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.engine.definitions.names import QUALITY_ISSUE, ROW_GENERATOR_NAMES
+from metric_tracker_rl.engine.definitions.anomaly_types import QUALITY_ISSUE, ROW_GENERATOR_NAMES
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from support.funnel_episodes import analyse, started
 

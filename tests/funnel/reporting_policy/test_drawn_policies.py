@@ -14,44 +14,41 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from guarantees.test_non_interference import CONFIGS, actions_on, frames_of, other_labels
 from metric_tracker_rl.engine.certification.certificate import certify_one, iter_configurations
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
-from metric_tracker_rl.engine.definitions.levels import (
-    DEFAULT_SEVERITY_BOUNDS,
-    GUARD_BAND,
-    LEVELS,
-    FunnelLevel,
-)
+from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel
 from metric_tracker_rl.engine.definitions.names import (
     BASELINES,
     DISCLOSURES,
     LEAK_REPORTS,
     PROFILES,
 )
+from metric_tracker_rl.engine.definitions.severity import DEFAULT_SEVERITY_BOUNDS
+from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.episode.episode import build_episode
+from metric_tracker_rl.engine.episode.episode_view import DRAWN_POLICY_HEADING
 from metric_tracker_rl.engine.generation.generate import generate_episode
-from metric_tracker_rl.engine.reporting_policy import drawn_policies, find_roots
+from metric_tracker_rl.engine.reporting_policy import clauses, drawn_policies
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries, compute_deviations
-from metric_tracker_rl.engine.reporting_policy.labels import compute_labels, format_policy_text
+from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
+from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.cli import app
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import full_observation_from_reply
-from openenv_kit.recordings.format import RecordingError, RunRecorder, read_runs
+from openenv_kit.recordings.format import RecordingError, read_runs
 from openenv_kit.recordings.replay import check_replay
-from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.scored_episodes import ScoredEpisode
-from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.trainers.openenv_harness import collect_episodes
 from openenv_kit.trainers.tool_episode import ToolEpisode
+from support.command_line import run_cli
 from support.funnel_episodes import analyse, running_episode, started
+from support.label_changes import CONFIGS, actions_on, frames_of, other_labels
+from support.recorded_runs import record_runs
 
 VARIED = {"policy": "varied"}
 MODES = list(product(PROFILES, DISCLOSURES))
@@ -230,10 +227,9 @@ def test_severity_follows_the_bands_of_the_episode() -> None:
         episode = build_episode(config)
         for row in episode.expected_rows:
             bounds = config.level.severity_bounds[row.entity_type]
-            day, names = episode.day_by_date[row.date], config.funnel_spec.column_by_entity
-            size = abs(
-                episode.series.deviations_by_day[day][names[row.entity_type, row.entity_name]]
-            )
+            day = episode.day_by_date[row.date]
+            column = config.funnel_spec.columns.column_of(row.entity_type, row.entity_name)
+            size = abs(episode.series.deviations_by_day[day][column])
             place = sum(size >= bound for bound in bounds)
             assert row.severity == ("low", "medium", "high", "critical")[place]
             seen.add((row.severity, bounds))
@@ -268,8 +264,8 @@ def test_a_planned_day_is_clear_of_every_threshold_without_its_cause(seed: int) 
 
 
 def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:
-    clauses = [*find_roots.CLAUSES, find_roots.ROW_FIELDS_CLAUSE, find_roots.CALENDAR_CLAUSE]
-    for usual, otherwise in clauses:
+    all_clauses = [*clauses.CLAUSES, clauses.ROW_FIELDS_CLAUSE, clauses.CALENDAR_CLAUSE]
+    for usual, otherwise in all_clauses:
         numbers = [
             sorted({name for _, name, _, _ in string.Formatter().parse(each) if name})
             for each in (usual, otherwise)
@@ -279,10 +275,10 @@ def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:
     level = LEVELS["expert"]
     texts = {
         format_policy_text(ORDERING_APP, dataclasses.replace(level, wording=2**place))
-        for place in range(len(clauses))
+        for place in range(len(all_clauses))
     }
-    assert len(texts) == len(clauses)
-    assert 2 ** len(clauses) == find_roots.WORDING_COUNT
+    assert len(texts) == len(all_clauses)
+    assert 2 ** len(all_clauses) == clauses.WORDING_COUNT
 
 
 def test_the_opening_tells_every_parameter_in_words_and_numbers() -> None:
@@ -293,7 +289,7 @@ def test_the_opening_tells_every_parameter_in_words_and_numbers() -> None:
         )
         stated, text = opening["config"], opening["instruction"]
         start, stop = config.funnel_spec.daytime
-        assert "Reporting policy of this episode, which may differ from that of others:" in text
+        assert DRAWN_POLICY_HEADING in text
         assert f"hours {start} to {stop - 1}" in text
         assert all(f"{each:.0%}" in text for each in (level.count_threshold, level.rate_threshold))
         assert f"drops by {level.break_threshold:.0%} or more" in text
@@ -322,7 +318,8 @@ def test_no_tool_s_description_tells_what_another_policy_says() -> None:
     listed = {each["name"]: each["description"] for each in opening["available_methods"]}
     assert listed.items() <= drawn_there.items()
     state = started(**VARIED).state().model_dump()
-    introduction = {"instruction": ENVIRONMENT.tools.first_user_message(opening)}
+    first_message = ENVIRONMENT.tools.first_user_message(opening)
+    introduction = ENVIRONMENT.tools.observation_from_messages(first_message, None)
     for episode in (opening, state, introduction):
         offered = ENVIRONMENT.tools.for_episode(episode).find_tool("hourly_rows_for_date")
         assert offered.description == drawn_there["hourly_rows_for_date"]
@@ -348,7 +345,7 @@ def test_a_reference_that_keeps_to_the_usual_policy_is_not_certified(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "metric_tracker_rl.engine.configuration.play_rules.public_severity_bounds",
+        "metric_tracker_rl.engine.episode.episode_view.public_severity_bounds",
         lambda _: {kind: list(of) for kind, of in DEFAULT_SEVERITY_BOUNDS.by_entity_type().items()},
     )
     config = EpisodeConfig(6, "mixed", "hard", "low", 5, policy="varied")
@@ -358,7 +355,7 @@ def test_a_reference_that_keeps_to_the_usual_policy_is_not_certified(
 def test_the_command_certifies_them() -> None:
     def run(*arguments: str) -> Any:
         command = ["certify", "--seeds", "1", "--difficulty", "easy", "--workers", "1"]
-        return CliRunner().invoke(app, [*command, *arguments])
+        return run_cli(*command, *arguments)
 
     assert "Unknown --reset 'polcy'. Did you mean 'policy'" in plain(run("--reset", "polcy=varied"))
     assert "Did you mean 'varied'" in plain(run("--reset", "policy=varid"))
@@ -406,14 +403,9 @@ def test_the_same_names_draw_the_same_policy_and_other_data_than_without() -> No
 def test_a_recorded_run_replays_and_is_refused_under_other_variants(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, session = tmp_path / "run.jsonl", EpisodeSession()
+    path = tmp_path / "run.jsonl"
     reset = {"task_id": "hard_mixed_multi", **VARIED, "disclosure": "raw"}
-    opening = session.reset(**reset)
-    with path.open("w") as stream:
-        recorder = RunRecorder(stream, "reference", reset, observation_from_reply(opening))
-        for action, reply in iter_policy_steps(session, get_policy("reference"), opening):
-            recorder.record_step(action, observation_from_reply(reply))
-        recorder.record_end(1.0)
+    record_runs(path, "reference", [reset])
     [run] = read_runs(path)
     assert run.versions["variants"] == "1"
     again = check_replay(run)
@@ -434,7 +426,9 @@ def test_an_adapter_that_reads_text_alone_plays_it(profile: str, disclosure: str
         reset = {"profile": profile, "disclosure": disclosure, "difficulty": "expert"}
         episode = ToolEpisode()
         introduction = episode.reset({"seed": number, "anomaly_count": 6, **reset, **VARIED})
-        player = get_policy("reference").generate_actions({"instruction": introduction})
+        player = get_policy("reference").generate_actions(
+            ENVIRONMENT.tools.observation_from_messages(introduction, None)
+        )
         action = next(player)
         while not episode.is_done:
             name, arguments = ENVIRONMENT.tools.tool_call_of_action(action)

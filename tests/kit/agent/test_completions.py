@@ -26,10 +26,11 @@ from support.agent_runs import KEY, Play
 from support.contract_lines import parse_blocks
 from support.fake_model import FAILED_REPLIES, TEXT_CALLS, FakeModel
 from support.model_request_rules import problems_of
+from support.paths import ROOT
 
 ONE = ("--tasks", "easy_single_spike")
 HALF, REPLACED = "\ud83d", "\ufffd"
-PROGRAM = Path(__file__).parents[3] / "inference.py"
+PROGRAM = ROOT / "inference.py"
 
 
 # Text that cannot be encoded

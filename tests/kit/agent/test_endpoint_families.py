@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from openenv_kit.agent.prompts import last_turn_notice
 from support.agent_runs import Play
 from support.endpoint_profiles import PROFILES, check_mistral
 from support.fake_model import FakeModel
+from support.paths import ROOT
 
 ONE = ("--tasks", "easy_single_spike")
 ANSWERS = 7
@@ -48,7 +47,7 @@ def test_profile_refuses_what_its_family_refuses(model: FakeModel) -> None:
 
 
 def test_table_of_families_in_the_docs_has_every_profile() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "agent.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "agent.md").read_text(encoding="utf-8")
     rows = text.partition("| family |")[2].partition("\n\n")[0].splitlines()[2:]
     named = [row.split("|")[1].strip() for row in rows]
     assert named == [

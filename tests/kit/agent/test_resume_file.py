@@ -17,10 +17,11 @@ from openenv_kit.recordings.format import read_runs
 from support.agent_runs import Play, Ran
 from support.fake_model import SCRIPTS, FakeModel, refusal
 from support.forked_python import warm_python
+from support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
-PROGRAM = Path(__file__).parents[3] / "inference.py"
+PROGRAM = ROOT / "inference.py"
 EPISODES = 500 if os.environ.get("METRIC_TRACKER_FULL") else 24
 KEPT = Path("played.jsonl")
 ASKED = ("--policy", "upstream_first", "--tasks", f"train:0-{EPISODES}")

@@ -18,6 +18,7 @@ from openenv_kit.recordings.replay import iter_replayed_steps
 from support.agent_runs import Play
 from support.contract_lines import parse_blocks
 from support.fake_model import FakeModel
+from support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +26,7 @@ TASKS = ["easy_single_spike", "medium_mixed_pair", "hard_mixed_multi"]
 
 
 def test_without_a_key_the_reference_policy_scores_1_on_a_server_of_its_own(tmp_path: Path) -> None:
-    program = Path(__file__).parents[3] / "inference.py"
+    program = ROOT / "inference.py"
     done = subprocess.run(
         [sys.executable, str(program), "--embedded"], capture_output=True, text=True, cwd=tmp_path
     )
@@ -154,7 +155,7 @@ def test_a_run_without_a_model_loads_neither_framework_nor_openai(
         "heavy = {'openenv', 'gradio', 'openai'} & set(sys.modules); "
         "print(heavy); sys.exit(code or len(heavy))"
     )
-    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=variables, capture_output=True, text=True
     )

@@ -25,9 +25,10 @@ from openenv_kit.agent.servers import (
 )
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.errors import ConfigurationError, ServerError
+from support.paths import TESTS
 from support.stub_server import stub_server
 
-STUB = Path(__file__).parents[2] / "support" / "stub_server.py"
+STUB = TESTS / "support" / "stub_server.py"
 
 
 class Said(list[str]):

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
-from openenv_kit.recordings.format import RecordedRun, RunRecorder
-from openenv_kit.reply import observation_from_reply
+from openenv_kit.recordings.format import RecordedRun
 from openenv_kit.results.comparison_page import compare_players, write_comparison_page
+from openenv_kit.results.player_summary import summarize_player
 from openenv_kit.results.scored_episodes import (
     NAMED_TASKS,
     PlayerResults,
@@ -25,29 +23,12 @@ from openenv_kit.results.scored_episodes import (
     read_player_results,
     select_split,
 )
-from openenv_kit.results.statistics import bootstrap_interval, summarize_player
-from openenv_kit.rollouts.run_policy import iter_policy_steps
+from openenv_kit.results.statistics import bootstrap_mean_interval
+from support.command_line import run_cli
+from support.recorded_runs import record_split
 
 FUNNEL = get_environment("metric_tracker_rl")
 EPISODES = 100
-
-
-def record(path: Path, policy: str, episodes: Sequence[int]) -> None:
-    """Play a policy on the validation split and record it, under its name or scripted:NAME."""
-    played = FUNNEL.policies[policy.removeprefix("scripted:")]
-    with path.open("w", encoding="utf-8") as stream:
-        for index in episodes:
-            reset = {"split": "validation", "index": index}
-            session = FUNNEL.create_session()
-            opening = session.reset(**reset)
-            recorder = RunRecorder(stream, policy, reset, observation_from_reply(opening), FUNNEL)
-            for action, answer in iter_policy_steps(session, played, opening):
-                recorder.record_step(action, observation_from_reply(answer))
-            recorder.record_end(answer.reward or 0.0, observation_from_reply(answer))
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, ["compare", *map(str, arguments)])
 
 
 def play(score: float | None, **others: Any) -> ScoredEpisode:
@@ -66,7 +47,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("recordings")
     paths = [folder / "median_filter.jsonl", folder / "upstream_first.jsonl"]
     for path in paths:
-        record(path, path.stem, range(EPISODES))
+        record_split(path, path.stem, range(EPISODES))
     return paths
 
 
@@ -85,7 +66,9 @@ def test_the_figures_are_those_of_a_second_computation(
     recordings: list[Path], tmp_path: Path
 ) -> None:
     out, page = tmp_path / "figures.json", tmp_path / "page.html"
-    done = run(*recordings, "--environment", FUNNEL.name, "--out", out, "--page", page)
+    done = run_cli(
+        "compare", *recordings, "--environment", FUNNEL.name, "--out", out, "--page", page
+    )
     assert done.exit_code == 0, done.output
     figures = json.loads(out.read_text())
     scores = [scores_of(path) for path in recordings]
@@ -152,8 +135,8 @@ def test_plays_of_one_episode_stay_together() -> None:
 
 @pytest.mark.slow
 def test_the_same_plays_give_the_same_interval_whatever_came_before() -> None:
-    assert bootstrap_interval([0.1, 0.9, 0.4]) == bootstrap_interval([0.1, 0.9, 0.4])
-    assert bootstrap_interval([0.5, 0.5]) == (0.5, 0.5)
+    assert bootstrap_mean_interval([0.1, 0.9, 0.4]) == bootstrap_mean_interval([0.1, 0.9, 0.4])
+    assert bootstrap_mean_interval([0.5, 0.5]) == (0.5, 0.5, 0.5)
 
 
 def test_what_only_some_plays_tell_has_no_mean() -> None:
@@ -199,7 +182,7 @@ def test_results_and_recordings_are_read_and_renamed(tmp_path: Path) -> None:
     one = written(tmp_path / "one.json", results())
     (tmp_path / "folder").mkdir()
     for index in (0, 1):
-        record(tmp_path / "folder" / f"{index}.jsonl", "null", [index])
+        record_split(tmp_path / "folder" / f"{index}.jsonl", "null", [index])
     found = read_player_results([("", one), ("mine", one), ("", tmp_path / "folder")], FUNNEL)
     assert [each.name for each in found] == ["some model", "mine", "null"]
     (graded, failed) = found[0].rollouts
@@ -221,7 +204,7 @@ def test_other_versions_and_environments_are_refused_by_name(
 ) -> None:
     right = written(tmp_path / "right.json", results())
     wrong = written(tmp_path / "wrong.json", results(player="other", **others))
-    done = run(right, wrong, "--environment", FUNNEL.name)
+    done = run_cli("compare", right, wrong, "--environment", FUNNEL.name)
     assert done.exit_code == 2
     said = " ".join(done.output.replace("│", " ").split())
     assert expected in said
@@ -245,7 +228,7 @@ def test_splits_are_not_mixed() -> None:
         select_split(players)
     kept, split = select_split(players, NAMED_TASKS)
     assert (split, [len(each.rollouts) for each in kept]) == (NAMED_TASKS, [1, 1])
-    with pytest.raises(ValueError, match="one has no play of the split 'test'"):
+    with pytest.raises(ValueError, match="one has no rollout of the split 'test'"):
         select_split(players, "test")
     with pytest.raises(ValueError, match="Did you mean 'test'"):
         select_split(players, "tets")
@@ -255,7 +238,7 @@ def test_splits_are_not_mixed() -> None:
     ("text", "expected"),
     [
         ("{}", "not a line of a recorded run"),
-        ("", "holds no play"),
+        ("", "contains no run"),
         ('{"event": "start", "format": "other/1"}', "other/1"),
     ],
 )
@@ -268,7 +251,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, text: str, expected: 
 
 
 def test_a_path_that_does_not_exist_is_named() -> None:
-    done = run("no/such.json")
+    done = run_cli("compare", "no/such.json")
     assert done.exit_code == 2
     assert "no/such.json" in done.output
 

@@ -10,9 +10,7 @@ from statistics import fmean
 import pandas as pd
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
 
-from openenv_kit.cli import app
 from openenv_kit.datasets.export_rows import (
     compute_difficulty,
     compute_group_digest,
@@ -21,20 +19,17 @@ from openenv_kit.datasets.export_rows import (
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.environment import full_observation_from_reply, get_environment
 from openenv_kit.rollouts.run_policy import run_policy
+from support.command_line import run_cli
 from support.playable_environments import Game
 
 FUNNEL = get_environment("metric_tracker_rl")
-
-
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, ["export", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported") / "set"
     asked = ("--split", "test", "--split", "validation", "--first", "1", "--count", "3")
-    done = run(folder, *asked, "--environment", FUNNEL.name)
+    done = run_cli("export", folder, *asked, "--environment", FUNNEL.name)
     assert done.exit_code == 0, done.output
     assert "3 tasks, mean difficulty" in " ".join(done.output.split())
     return folder
@@ -92,14 +87,16 @@ def test_difficulty_is_what_the_panel_loses_on_the_episode(exported: Path) -> No
 @pytest.mark.slow
 def test_rows_start_with_the_reset_that_was_asked_for(tmp_path: Path) -> None:
     chosen = ("--split", "test", "--count", "1", "--level", "easy", "--reset", "reward=exact")
-    assert run(tmp_path, *chosen).exit_code == 0
+    assert run_cli("export", tmp_path, *chosen).exit_code == 0
     (line,) = (tmp_path / "test.jsonl").read_text().splitlines()
     assert json.loads(line)["reset"]["reward"] == "exact"
 
 
 @pytest.mark.slow
 def test_a_reset_that_the_panel_cannot_play_is_refused(tmp_path: Path) -> None:
-    found = run(tmp_path, "--split", "test", "--count", "1", "--reset", "profile=lean")
+    found = run_cli(
+        "export", tmp_path, "--split", "test", "--count", "1", "--reset", "profile=lean"
+    )
     assert found.exit_code == 2
     assert "cannot play with this --reset" in " ".join(found.output.replace("│", " ").split())
 
@@ -136,7 +133,7 @@ def test_every_environment_has_a_panel(game: Game) -> None:
 def test_what_cannot_be_exported_is_refused(
     tmp_path: Path, asked: tuple[str, ...], expected: str
 ) -> None:
-    done = run(tmp_path / "set", *asked, "--environment", FUNNEL.name)
+    done = run_cli("export", tmp_path / "set", *asked, "--environment", FUNNEL.name)
     assert done.exit_code == 2
     assert expected in " ".join(done.output.replace("│", " ").split())
     assert not list((tmp_path / "set").glob("*"))

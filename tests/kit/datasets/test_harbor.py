@@ -11,15 +11,14 @@ from typing import Any
 import pytest
 import yaml
 from starlette.testclient import TestClient
-from typer.testing import CliRunner
 
-from openenv_kit.cli import app
 from openenv_kit.datasets import harbor
 from openenv_kit.datasets.export_rows import complete_row
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving.one_task import SingleTaskServer
 from openenv_kit.serving.settings import load_settings
+from support.command_line import run_cli
 
 IMAGE = "some-image:1"
 
@@ -132,7 +131,7 @@ def test_harbor_itself_reads_a_folder(task: Path) -> None:
 def test_the_command_writes_folders_and_refuses_what_does_not_fit(tmp_path: Path) -> None:
     def run(*further: str) -> tuple[int, str]:
         asked = ["export", str(tmp_path / "out"), "--split", "test", "--count", "1", *further]
-        done = CliRunner().invoke(app, asked)
+        done = run_cli(*asked)
         return done.exit_code, " ".join(done.output.split())
 
     assert run("--layout", "harbor", "--image", "mine:2")[0] == 0

@@ -13,14 +13,13 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from html import unescape
-from pathlib import Path
 from typing import Any, ClassVar
 
 import gradio as gr
 import pytest
 
 from metric_tracker_rl.engine.configuration.tasks import TASKS
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
+from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.page.metric_map.map_html import rebuild_episode
 from metric_tracker_rl.page.report_editor import FunnelReport
 from openenv_kit.environment import Environment, get_environment
@@ -34,10 +33,10 @@ from openenv_kit.page.page_address import choose_next_reset
 from openenv_kit.page.playback import parse_first_run, playback_of_recording
 from openenv_kit.page.tabs import play, watch
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor
+from support.paths import ROOT
 
 TASK = "hard_mixed_multi"
 NAMES = ["metric_tracker_rl", "drilldown", "firewatch"]
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")

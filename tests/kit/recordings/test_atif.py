@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from kit.cli.test_compare import FUNNEL, record
-from openenv_kit.cli import app
+from metric_tracker_rl.environment import ENVIRONMENT as FUNNEL
 from openenv_kit.recordings.atif import build_atif_trajectory, unique_run_names
 from openenv_kit.recordings.format import RecordedRun, read_runs
+from support.command_line import run_cli
+from support.recorded_runs import record_split
 
 FIELDS = {
     "": {"schema_version", "session_id", "agent", "steps", "notes", "final_metrics", "extra"},
@@ -28,7 +28,7 @@ FIELDS = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RecordedRun:
     path = tmp_path_factory.mktemp("atif") / "run.jsonl"
-    record(path, "scripted:upstream_first", [3])
+    record_split(path, "upstream_first", [3], player_name="scripted:upstream_first")
     (found,) = read_runs(path)
     return found
 
@@ -84,9 +84,9 @@ def test_a_run_that_plays_otherwise_is_refused(run: RecordedRun) -> None:
 
 
 def test_the_command_writes_a_file_for_each_run(tmp_path: Path) -> None:
-    record(tmp_path / "runs.jsonl", "scripted:null", [3, 4, 3])
+    record_split(tmp_path / "runs.jsonl", "null", [3, 4, 3], player_name="scripted:null")
     asked = [tmp_path / "runs.jsonl", "--out", tmp_path / "out", "--environment", FUNNEL.name]
-    done = CliRunner().invoke(app, ["atif", *map(str, asked)])
+    done = run_cli("atif", *asked)
     assert done.exit_code == 0, done.output
     files = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert files == ["validation-3-e1.json", "validation-3.json", "validation-4.json"]

@@ -10,47 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
-from metric_tracker_rl.policies import get_policy
 from metric_tracker_rl.tools import PROSE_FIELDS
-from openenv_kit.cli import app
 from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.recordings.format import (
     RecordingError,
-    RunRecorder,
     read_runs,
 )
 from openenv_kit.recordings.replay import check_replay, iter_replayed_steps
-from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.scored_episodes import episode_of_run
+from support.command_line import run_cli
+from support.recorded_runs import record_runs
 
 SHORT = {"feedback": "score"}
-
-
-def record(path: Path, name: str = "reference", **reset: Any) -> float:
-    """Play a policy and write it down."""
-    session = EpisodeSession()
-    seen = observation_from_reply(session.reset(**reset))
-    with path.open("a") as stream:
-        recorder = RunRecorder(stream, name, reset, seen)
-        moves = get_policy(name).generate_actions(seen)
-        action = next(moves)
-        while True:
-            seen = observation_from_reply(session.step(action))
-            recorder.record_step(action, seen)
-            if seen["done"]:
-                break
-            action = moves.send(seen)
-        recorder.record_end(seen["reward"])
-    return float(seen["reward"])
 
 
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
     path = tmp_path / "run.jsonl"
-    assert record(path, task_id="medium_mixed_pair") == 1.0
+    assert record_runs(path, "reference", [{"task_id": "medium_mixed_pair"}]) == [1.0]
     return path
 
 
@@ -83,13 +62,13 @@ def test_a_run_that_does_not_tell_its_version_is_not_replayed(recorded: Path, na
 def test_replay_takes_a_folder_for_its_recordings(tmp_path: Path, recorded: Path) -> None:
     folder = tmp_path / "runs"
     folder.mkdir()
-    empty = CliRunner().invoke(app, ["replay", str(folder)])
+    empty = run_cli("replay", str(folder))
     assert empty.exit_code == 2
     assert "*.jsonl" in empty.output
     (folder / "one.jsonl").write_bytes(recorded.read_bytes())
     (folder / "two.jsonl.gz").write_bytes(gzip.compress(recorded.read_bytes()))
     (folder / "notes.txt").write_text("no recording")
-    done = CliRunner().invoke(app, ["replay", str(folder)])
+    done = run_cli("replay", str(folder))
     assert done.exit_code == 0, done.output
     assert "2 runs, 0 that differ from their recording." in done.output
 
@@ -97,7 +76,8 @@ def test_replay_takes_a_folder_for_its_recordings(tmp_path: Path, recorded: Path
 def test_a_run_with_score_feedback_replays_and_is_of_the_same_episode(tmp_path: Path) -> None:
     path = tmp_path / "two.jsonl"
     for reset in ({"split": "test", "index": 4}, {"split": "test", "index": 4, **SHORT}):
-        assert record(path, "upstream_first", **reset) == record(path, "upstream_first", **reset)
+        first, second = record_runs(path, "upstream_first", [reset, reset])
+        assert first == second
     runs = [check_replay(run) for run in read_runs(path)]
     assert all(run.matches_recording for run in runs)
     assert len({episode_of_run(run.run).episode_key for run in runs}) == 1
@@ -105,7 +85,7 @@ def test_a_run_with_score_feedback_replays_and_is_of_the_same_episode(tmp_path: 
 
 
 def test_several_runs_share_a_file(recorded: Path) -> None:
-    record(recorded, "null", seed=4)
+    record_runs(recorded, "null", [{"seed": 4}])
     assert [run.player for run in read_runs(recorded)] == ["reference", "null"]
 
 

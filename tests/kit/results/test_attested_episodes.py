@@ -11,14 +11,11 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from typer.testing import CliRunner, Result
 
-from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import RunRecorder
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.leaderboard_site import (
-    attestation_label,
     group_into_boards,
     rollouts_of_submission,
 )
@@ -35,6 +32,7 @@ from openenv_kit.trust.attestation import (
     read_signing_key,
     sign_attestation,
 )
+from support.command_line import run_cli
 
 FIREWATCH = get_environment("firewatch")
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -105,15 +103,11 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SealedPlays]:
         yield SealedPlays(path, record)
 
 
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [*map(str, arguments)])
-
-
 def pack(sealed: SealedPlays, folder: Path, token: str = "") -> Path:
     """Make a submission with `submit`, and put another token into it if one is given."""
     folder.mkdir(exist_ok=True)
     (folder / "record.txt").write_text(sealed.token())
-    done = run(
+    done = run_cli(
         *("submit", sealed.recording, "--out", folder / "all" / "mine"),
         *("--environment", "firewatch", "--attestation", folder / "record.txt"),
         *("--public-key", format_public_key(KEY.public_key())),
@@ -141,7 +135,7 @@ def test_check_submission_of_a_complete_record_attests_it_with_zeros_for_what_is
     submission = submission_of(check(pack(sealed, tmp_path)))
     (board,) = group_into_boards([submission])
     ((_, summary),) = board.entries
-    assert attestation_label(submission) == "attested"
+    assert submission.verification == "attested"
     assert [each.score for each in rollouts_of_submission(submission)] == [1.0] * 5 + [0.0] * 3
     assert summary.mean == fmean([1.0, 0.25])
     assert dict(summary.pass_rates)[4] == 0.5  # the same actions four times, which the server saw
@@ -162,7 +156,7 @@ def test_check_submission_without_a_finished_play_names_it(
 ) -> None:
     (problem,) = check(pack(without_last_run(sealed, tmp_path), tmp_path)).problems
     assert problem == (
-        "Play 6 of 'team-7', sealed-1 with score 0.0, is in the server's record and not among the "
+        "Play 6 of 'team-7', sealed-1 with score 0.0, is in the server's record but not among the "
         "runs."
     )
 
@@ -174,7 +168,7 @@ def test_check_submission_of_a_record_from_before_bad_plays_scores_them_zero(
     submission = submission_of(check(pack(without_last_run(sealed, tmp_path), tmp_path, early)))
     assert [each.score for each in rollouts_of_submission(submission)] == [1.0] * 5 + [0.0] * 3
     (problem,) = check(pack(sealed, tmp_path / "complete", early)).problems
-    assert problem == "Run 6, sealed-1: not among the plays that the server signed."
+    assert problem == "Run 6, sealed-1: not in the record that the server signed."
 
 
 @pytest.mark.parametrize(
@@ -228,8 +222,8 @@ def test_check_submission_without_its_record_is_self_reported_and_must_be_comple
     (folder / ATTESTATION_FILENAME).unlink()
     checked = check(folder)
     assert checked.submission is not None
-    assert attestation_label(checked.submission) == "self-reported"
-    assert "Plays of sealed-1: 2; the card says 4." in checked.problems
+    assert checked.submission.verification == "self-reported"
+    assert "Runs of sealed-1: 2; the card says 4." in checked.problems
 
 
 def test_leaderboard_labels_attested_rows_on_the_page_and_in_the_table(
@@ -238,9 +232,9 @@ def test_leaderboard_labels_attested_rows_on_the_page_and_in_the_table(
     secret = "a signing secret of more than thirty-two characters"
     monkeypatch.setenv(SIGNING_KEY_VARIABLE, secret)
     pack(sealed, tmp_path, sealed.token(read_signing_key()))
-    printed = run("attestation-key")
+    printed = run_cli("attestation-key")
     assert printed.exit_code == 0
-    done = run(
+    done = run_cli(
         *("leaderboard", tmp_path / "all", "--min-tasks", "1", "--site", tmp_path / "site"),
         *("--public-key", printed.output.strip()),
     )
@@ -249,4 +243,4 @@ def test_leaderboard_labels_attested_rows_on_the_page_and_in_the_table(
     page = (tmp_path / "site" / "index.html").read_text()
     assert '<span class="label">attested</span><br><small>player team-7 of the server' in page
     assert secret not in done.output + page
-    assert run("submit", sealed.recording, "--out", tmp_path / "x").exit_code == 2
+    assert run_cli("submit", sealed.recording, "--out", tmp_path / "x").exit_code == 2

@@ -10,8 +10,9 @@ from playwright.sync_api import BrowserContext
 from openenv_kit.results.leaderboard_site import group_into_boards, write_site
 from openenv_kit.results.submissions import read_submission
 from support.browser import _leaks_are_told_here  # noqa: F401
+from support.paths import ROOT
 
-SHIPPED = Path(__file__).parents[3] / "submissions"
+SHIPPED = ROOT / "submissions"
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -43,7 +44,7 @@ def test_it_asks_no_other_host_fits_and_leads_to_its_boards(
     assert page.locator("#players tbody tr").count() == 2
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("#episodes tbody tr").count() > 0
-    page.get_by_text("All boards").click()
+    page.get_by_text("Leaderboard").click()
     assert page.locator(".board").count() == 1
     assert [each for each in events if not each.startswith(("file:", "data:"))] == []
     page.close()

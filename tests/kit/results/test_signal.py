@@ -9,14 +9,13 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from typer.testing import CliRunner
 
-from openenv_kit.cli import app
 from openenv_kit.environment import get_environment
+from openenv_kit.results.player_summary import summarize_player
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
 from openenv_kit.results.signal import share_with_signal, signal_by_level
-from openenv_kit.results.statistics import summarize_player
 from research.graded_players import GRADED_PLAYERS, build_player, measure_rewards
+from support.command_line import run_cli
 
 FUNNEL = get_environment("metric_tracker_rl")
 
@@ -96,12 +95,12 @@ def test_the_command_measures_results_and_says_what_smaller_groups_would(tmp_pat
     path.write_text(json.dumps(results))
 
     def run(*more: str) -> str:
-        done = CliRunner().invoke(app, ["signal", str(path), "--environment", FUNNEL.name, *more])
+        done = run_cli("signal", str(path), "--environment", FUNNEL.name, *more)
         assert done.exit_code == 0, done.output
         return " ".join(done.output.split())
 
     assert "0.375 │ 1.000 │ - │ 0.5000" in run("--group", "2")
-    assert "No task was played 8 times, 2 at most" in run()
+    assert "No task has 8 rollouts; the most is 2" in run()
 
 
 def test_recordings_of_another_environment_are_refused_by_name(tmp_path: Path) -> None:
@@ -112,9 +111,9 @@ def test_recordings_of_another_environment_are_refused_by_name(tmp_path: Path) -
     path = tmp_path / "run.jsonl"
     path.write_text(json.dumps(start) + "\n")
     command = ["signal", str(path), "--environment"]
-    done = CliRunner().invoke(app, [*command, "drilldown"])
+    done = run_cli(*command, "drilldown")
     assert (done.exit_code, "'drilldown' does not have" in done.output) == (2, True), done.output
-    assert CliRunner().invoke(app, [*command, FUNNEL.name]).exit_code == 0
+    assert run_cli(*command, FUNNEL.name).exit_code == 0
 
 
 # The ladder of players

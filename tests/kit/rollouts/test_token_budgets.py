@@ -29,6 +29,7 @@ from research.token_budgets import (
     percentiles,
     updated_pages,
 )
+from support.command_line import run_cli
 
 TOLERANCE = 0.02
 """Largest accepted difference between a shipped figure and one measured now."""
@@ -107,7 +108,7 @@ def test_pages_have_the_figures_of_the_shipped_budgets() -> None:
 def test_command_prints_the_budgets_of_an_environment() -> None:
     budget = find_token_budget(get_environment("firewatch"), "hard")
     assert budget is not None
-    ran = CliRunner().invoke(app, ["budgets", "--environment", "firewatch"])
+    ran = run_cli("budgets", "--environment", "firewatch")
     assert ran.exit_code == 0, ran.output
     (line,) = [line for line in ran.output.splitlines() if " hard " in line]
     assert f"{budget.completion.p95:,}" in line

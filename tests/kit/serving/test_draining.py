@@ -23,10 +23,10 @@ from websockets.frames import CloseCode
 from openenv_kit.serving.settings import Settings
 from support.forked_python import Program
 from support.live_server import await_health, free_port, start_server
+from support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[3]
 EXIT_S = 10
 """Seconds that closing connections may take once the drain is over."""
 

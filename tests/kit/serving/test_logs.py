@@ -13,17 +13,25 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from kit.serving.http.test_limited_protocols import Server, frame, running, shake_hands
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.environment import get_environment
 from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes import running_episodes
-from openenv_kit.serving.logs import JsonFormatter
+from openenv_kit.serving.logs import JsonFormatter, WebSocketUrlFilter
 from openenv_kit.serving.periodic_tasks import end_expired_and_update_metrics
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.websocket.openenv_protocol import CLIENT_KIND_HEADER, DEBUGGER_CLIENT
-from support.server_requests import ask, rpc
+from support.raw_connections import Server, frame, running, shake_hands
+from support.server_requests import call_mcp, send_message
+from support.websocket_session import Conversation, talking
+
+
+@pytest.fixture
+def talk(server_url: str) -> Iterator[Conversation]:
+    with talking(server_url) as session:
+        yield session
+
 
 LIST = {"analysis_method": "list_dates"}
 EASY = {"task_id": "easy_single_spike"}
@@ -70,10 +78,10 @@ def test_episode_on_websocket_completed_has_two_lines(
 ) -> None:
     headers = {CLIENT_KIND_HEADER: DEBUGGER_CLIENT} if transport == "page" else {}
     with client.websocket_connect("/ws", headers=headers) as socket:
-        ask(socket, "reset", EASY)
-        ask(socket, "step", LIST)
-        ask(socket, "step", {})
-        ask(socket, "step", {})  # after the end
+        send_message(socket, "reset", EASY)
+        send_message(socket, "step", LIST)
+        send_message(socket, "step", {})
+        send_message(socket, "step", {})  # after the end
     check_pair(lines(), transport, reason="completed", steps=2, score=0.0)
 
 
@@ -87,31 +95,31 @@ def test_episode_over_http_completed_has_two_lines(client: TestClient, lines: Li
 
 def test_episode_over_mcp_closed_has_two_lines(client: TestClient, lines: Lines) -> None:
     path = "/mcp?task_id=easy_single_spike"
-    opened = rpc(client, "initialize", path=path)
+    opened = call_mcp(client, "initialize", path=path)
     session = {"mcp-session-id": opened.headers["mcp-session-id"]}
-    rpc(client, "tools/call", session, name="list_dates", arguments={})
+    call_mcp(client, "tools/call", session, name="list_dates", arguments={})
     assert client.delete("/mcp", headers=session).status_code == 204
     check_pair(lines(), "mcp", reason="closed", steps=1, score=None)
 
 
 def test_episode_out_of_steps_ends_for_that_reason(client: TestClient, lines: Lines) -> None:
     with client.websocket_connect("/ws") as socket:
-        ask(socket, "reset", {**EASY, "max_steps": 1})
-        ask(socket, "step", LIST)
-        ask(socket, "step", LIST)
+        send_message(socket, "reset", {**EASY, "max_steps": 1})
+        send_message(socket, "step", LIST)
+        send_message(socket, "step", LIST)
     check_pair(lines(), "ws", reason="max_steps", steps=2, score=0.0)
 
 
 def test_websocket_dropped_and_resumed_ends_and_goes_on(client: TestClient, lines: Lines) -> None:
     with client.websocket_connect("/ws") as socket:
-        episode_id = ask(socket, "reset", EASY)["metadata"]["episode_id"]
-        ask(socket, "step", LIST)
+        episode_id = send_message(socket, "reset", EASY)["metadata"]["episode_id"]
+        send_message(socket, "step", LIST)
     while len(lines()) < 2:  # the server learns of it a moment later
         time.sleep(0.01)
     check_pair(lines(), "ws", reason="disconnected", steps=1)
     with client.websocket_connect("/ws") as socket:
-        ask(socket, "reset", {"episode_id": episode_id, "resume": True})
-        ask(socket, "step", {})
+        send_message(socket, "reset", {"episode_id": episode_id, "resume": True})
+        send_message(socket, "step", {})
     resumed, ended = lines()[2:]
     assert (resumed["message"], resumed["steps"]) == ("episode resumed", 1)
     assert (ended["reason"], ended["steps"], ended["transport"]) == ("completed", 2, "ws")
@@ -122,9 +130,9 @@ def test_websocket_resets_or_closes_ends_the_episode_before(
     client: TestClient, lines: Lines
 ) -> None:
     with client.websocket_connect("/ws") as socket:
-        ask(socket, "reset", EASY)
-        ask(socket, "reset", {**EASY, "episode_id": "mine"})
-        ask(socket, "reset", {**EASY, "episode_id": "mine"})
+        send_message(socket, "reset", EASY)
+        send_message(socket, "reset", {**EASY, "episode_id": "mine"})
+        send_message(socket, "reset", {**EASY, "episode_id": "mine"})
         socket.send_json({"type": "close"})
         socket.receive()
     ends = [line for line in lines() if line["message"] == "episode ended"]
@@ -171,8 +179,8 @@ def test_sealed_episode_tells_its_score_and_nothing_of_its_task(
         TestClient(app) as client,
         client.websocket_connect("/ws") as socket,
     ):
-        ask(socket, "reset", {"split": "sealed", "index": 1471})
-        ask(socket, "step", {})
+        send_message(socket, "reset", {"split": "sealed", "index": 1471})
+        send_message(socket, "step", {})
     written = [JsonFormatter().format(each) for each in caplog.records]
     episodes = [json.loads(line) for line in written if '"episode ' in line]
     assert [line["message"] for line in episodes] == ["episode started", "episode ended"]
@@ -187,8 +195,8 @@ def test_sealed_episode_tells_its_score_and_nothing_of_its_task(
 
 def test_no_line_tells_a_seed(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), client.websocket_connect("/ws") as socket:
-        ask(socket, "reset", {"seed": 31337313373133})
-        ask(socket, "step", {})
+        send_message(socket, "reset", {"seed": 31337313373133})
+        send_message(socket, "step", {})
         client.post("/reset", json={"seed": 31337313373133})
     assert "31337313373133" not in "".join(JsonFormatter().format(r) for r in caplog.records)
 
@@ -225,12 +233,12 @@ def test_internal_error_is_logged_once_with_its_episode(
         assert answer.status_code == 500
         text = answer.json()["detail"]
     elif transport == "mcp":
-        answer = rpc(client, "tools/call", {"mcp-session-id": player_id}, **call)
+        answer = call_mcp(client, "tools/call", {"mcp-session-id": player_id}, **call)
         assert answer.status_code == 500
         text = answer.json()["detail"]
     elif transport == "ws":
         with client.websocket_connect(f"/ws?session_id={player_id}") as socket:
-            text = ask(socket, "step", LIST)["message"]
+            text = send_message(socket, "step", LIST)["message"]
     else:
         with client.websocket_connect(f"/mcp?player_id={player_id}") as socket:
             body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
@@ -297,3 +305,44 @@ def noise_of(server: Server) -> list[str]:
         for line in written
         if not line.startswith("{") or json.loads(line)["level"] in ("error", "critical")
     ]
+
+
+def test_a_log_line_is_json_and_holds_neither_message_nor_token(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = build_app(Settings(episode_store="memory", token="a-very-secret-token"))
+    headers = {"authorization": "Bearer a-very-secret-token", "x-request-id": "mine-1"}
+    with caplog.at_level(logging.INFO), TestClient(app) as client:
+        episode_id = client.post("/reset", json={}, headers=headers).json()["episode_id"]
+        body = {"episode_id": episode_id, "action": {"analysis_method": "list_dates"}}
+        answer = client.post("/step?token=a-very-secret-token", json=body, headers=headers)
+        assert answer.headers["x-request-id"] == "mine-1"
+    lines = [
+        json.loads(JsonFormatter().format(record))
+        for record in caplog.records
+        if record.name.startswith("openenv_kit")
+    ]
+    requests = [line for line in lines if line["message"] == "request"]
+    assert [line["path"] for line in requests] == ["/reset", "/step"]
+    assert {line["request_id"] for line in requests} == {"mine-1"}
+    assert {line["episode_id"] for line in requests} == {episode_id}
+    assert "secret" not in json.dumps(lines)
+    assert "list_dates" not in json.dumps(lines)
+
+
+def test_the_server_s_line_about_a_connection_is_dropped_for_its_query() -> None:
+    line = logging.LogRecord("uvicorn.error", 20, "", 0, '%s - "WebSocket %s" [accepted]', (), None)
+    other = logging.LogRecord("uvicorn.error", 20, "", 0, "Started", (), None)
+    assert [WebSocketUrlFilter().filter(each) for each in (line, other)] == [False, True]
+
+
+def test_the_log_of_the_server_tells_no_label_and_no_seed(
+    talk: Conversation, server_log: Path
+) -> None:
+    talk.send("reset", {"seed": 616161616161})
+    talk.analyse("rows_for_date", date="nonsense")
+    talk.step(classifications=[{"date": "x"}])
+    log = server_log.read_text()
+    assert "616161616161" not in log
+    assert "Traceback" not in log
+    assert "app_open" not in log

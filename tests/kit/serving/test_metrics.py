@@ -17,11 +17,12 @@ import httpx
 import pytest
 import yaml
 from pipe_leak import PipeLeak
+from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.serving import metrics
+from openenv_kit.serving import metrics, metrics_export
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes.ids import EpisodeAccess
 from openenv_kit.serving.episodes.service import EpisodeService
@@ -29,15 +30,15 @@ from openenv_kit.serving.episodes.worker_threads import WORKER_THREAD_COUNT
 from openenv_kit.serving.periodic_tasks import end_expired_and_update_metrics
 from openenv_kit.serving.settings import Settings, load_settings
 from support.live_server import await_health, free_port, start_server
+from support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "a-token-long-enough"
 LIST = {"analysis_method": "list_dates"}
 NAME = re.compile(r"\b(?:openenv_kit|process)_\w+")
 
 
 def count(name: str, **labels: str) -> float:
-    return metrics.REGISTRY.get_sample_value(name, labels) or 0.0
+    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 def values(text: str) -> dict[str, float]:
@@ -103,8 +104,10 @@ def test_metrics_port_of_two_workers_has_both_and_asks_for_no_token(
 
 
 def test_process_figures_of_several_workers_are_added_up() -> None:
-    one = {f.name: f.samples[0].value for f in metrics._sum_process_metrics([os.getpid()])}
-    two = {f.name: f.samples[0].value for f in metrics._sum_process_metrics([os.getpid()] * 2)}
+    one = {f.name: f.samples[0].value for f in metrics_export.sum_process_metrics([os.getpid()])}
+    two = {
+        f.name: f.samples[0].value for f in metrics_export.sum_process_metrics([os.getpid()] * 2)
+    }
     assert two["process_open_fds"] > 1.5 * one["process_open_fds"]
     assert two["process_start_time_seconds"] == one["process_start_time_seconds"]
 
@@ -122,16 +125,16 @@ def test_metrics_port_taken_refuses_only_one_that_was_asked_for(
         asked = Settings(metrics_port=port)
         with (
             pytest.raises(ConfigurationError, match=f"127.0.0.1:{port} .*OPENENV_KIT_METRICS_PORT"),
-            metrics.serve_metrics(asked),
+            metrics_export.serve_metrics(asked),
         ):
             pass
         usual = Settings.model_construct(_fields_set=set(), **asked.model_dump())
-        with caplog.at_level("WARNING"), metrics.serve_metrics(usual):
-            assert caplog.records[-1].getMessage() == "metrics port not opened"
+        with caplog.at_level("WARNING"), metrics_export.serve_metrics(usual):
+            assert caplog.records[-1].getMessage() == "failed to open the metrics port"
 
 
 def test_metrics_port_0_opens_none() -> None:
-    with metrics.serve_metrics(Settings(metrics_port=0)):
+    with metrics_export.serve_metrics(Settings(metrics_port=0)):
         pass
 
 
@@ -220,7 +223,7 @@ def test_upkeep_store_gone_says_so(tmp_path: Path) -> None:
 def exported() -> set[str]:
     """Names of every sample that a server may export."""
     suffixes = ("", "_total", "_count", "_sum", "_bucket")
-    return {f.name + suffix for f in metrics.REGISTRY.collect() for suffix in suffixes}
+    return {f.name + suffix for f in REGISTRY.collect() for suffix in suffixes}
 
 
 def alerts() -> dict[str, Any]:
@@ -260,23 +263,6 @@ def test_prometheus_reads_the_alerts_and_the_metrics_port() -> None:
         assert set(re.findall(r'job="([^"]+)"', rule["expr"])) <= {job["job_name"]}
 
 
-def test_kubernetes_lets_only_the_monitoring_namespace_read_metrics() -> None:
-    text = (ROOT / "deploy" / "kubernetes" / "metric-tracker.yaml").read_text()
-    manifests = {each["kind"]: each for each in yaml.safe_load_all(text)}
-    (container,) = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
-    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert ports == {"http": 8000, "metrics": Settings().metrics_port}
-    served = {port["targetPort"] for port in manifests["Service"]["spec"]["ports"]}
-    assert served == {"http"}
-    open_to_all, closed = manifests["NetworkPolicy"]["spec"]["ingress"]
-    assert open_to_all == {"ports": [{"port": "http"}]}
-    assert closed["ports"] == [{"port": "metrics"}]
-    assert closed["from"]
-    labels = manifests["Deployment"]["spec"]["template"]["metadata"]
-    assert manifests["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == labels["labels"]
-    assert labels["annotations"]["prometheus.io/port"] == str(ports["metrics"])
-
-
 def test_dashboard_shows_waiting_store_and_processes() -> None:
     dashboard = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text())
     asked = {
@@ -293,3 +279,49 @@ def test_dashboard_shows_waiting_store_and_processes() -> None:
         "openenv_kit_environment_gauge",
         "process_resident_memory_bytes",
     } <= asked
+
+
+def test_the_figures_count_what_happened() -> None:
+    method = {"method": "list_dates"}
+    before = (
+        count("openenv_kit_step_seconds_count", **method),
+        count("openenv_kit_score_count"),
+        count("openenv_kit_errors_total", kind="step"),
+    )
+    with TestClient(build_app(Settings(episode_store="memory"))) as client:
+        with client.websocket_connect("/ws") as socket:
+            for data in ({"analysis_method": "list_dates"}, {"analysis_method": "nope"}, {}):
+                if data == {"analysis_method": "list_dates"}:
+                    socket.send_json({"type": "reset"})
+                    socket.receive_json()
+                    assert count("openenv_kit_sessions") == 1
+                socket.send_json({"type": "step", "data": data})
+                socket.receive_json()
+        body = client.get("/metrics")
+    assert body.headers["content-type"].startswith("text/plain")
+    after = (
+        count("openenv_kit_step_seconds_count", **method),
+        count("openenv_kit_score_count"),
+        count("openenv_kit_errors_total", kind="step"),
+    )
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1]
+    assert count("openenv_kit_sessions") == 0
+    assert "nope" not in body.text  # a caller cannot invent labels
+
+
+def test_the_dashboard_asks_only_for_figures_that_exist() -> None:
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text())
+    asked = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"openenv_kit_\w+", target["expr"])
+    }
+    families = {family.name for family in REGISTRY.collect()}
+    known = {
+        family + suffix
+        for family in families
+        for suffix in ("", "_total", "_count", "_sum", "_bucket")
+    }
+    assert len(asked) > 8
+    assert asked - known == set()

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import re
-from pathlib import Path
 
 import pytest
-import yaml
 from pydantic.fields import FieldInfo
-from starlette.testclient import TestClient
 
 from docs.generate.hook import filled
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.network_addresses import is_loopback
 from openenv_kit.sealed_split import SALT_VARIABLE
-from openenv_kit.serving import metrics
-from openenv_kit.serving.app import build_app, main
-from openenv_kit.serving.logs import JsonFormatter, WebSocketUrlFilter
-from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
+from openenv_kit.serving.app import main
 from openenv_kit.serving.settings import Settings, load_settings
-from openenv_kit.serving.settings import current_settings as process_settings
-
-ROOT = Path(__file__).resolve().parents[3]
+from support.paths import ROOT
 
 
 def range_of(field: FieldInfo) -> tuple[int | None, int | None]:
@@ -160,116 +150,16 @@ def test_only_this_machine_s_own_addresses_are_loopback(host: str, expected: boo
     assert is_loopback(host) is expected
 
 
-def test_the_server_s_limits_hold_against_what_a_reset_asks_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("OPENENV_KIT_MAX_STEPS", "10")
-    monkeypatch.setenv("OPENENV_KIT_MAX_SUBMISSIONS", "2")
-    process_settings.cache_clear()
-    try:
-        environment = OpenEnvAdapter()
-        for arguments in ({"max_steps": 11}, {"max_submissions": 3}):
-            assert environment.reset(**arguments).status == "error"
-        assert environment.reset(max_steps=10, max_submissions=2).status == "ready"
-        environment.reset()
-        assert environment.state.max_steps == 10
-    finally:
-        process_settings.cache_clear()
+def test_without_settings_the_server_is_there_for_this_machine_only() -> None:
+    settings = load_settings({})
+    assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
+    assert settings.debug is False
 
 
-def test_a_log_line_is_json_and_holds_neither_message_nor_token(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    app = build_app(Settings(episode_store="memory", token="a-very-secret-token"))
-    headers = {"authorization": "Bearer a-very-secret-token", "x-request-id": "mine-1"}
-    with caplog.at_level(logging.INFO), TestClient(app) as client:
-        episode_id = client.post("/reset", json={}, headers=headers).json()["episode_id"]
-        body = {"episode_id": episode_id, "action": {"analysis_method": "list_dates"}}
-        answer = client.post("/step?token=a-very-secret-token", json=body, headers=headers)
-        assert answer.headers["x-request-id"] == "mine-1"
-    lines = [
-        json.loads(JsonFormatter().format(record))
-        for record in caplog.records
-        if record.name.startswith("openenv_kit")
-    ]
-    requests = [line for line in lines if line["message"] == "request"]
-    assert [line["path"] for line in requests] == ["/reset", "/step"]
-    assert {line["request_id"] for line in requests} == {"mine-1"}
-    assert {line["episode_id"] for line in requests} == {episode_id}
-    assert "secret" not in json.dumps(lines)
-    assert "list_dates" not in json.dumps(lines)
-
-
-def test_the_server_s_line_about_a_connection_is_dropped_for_its_query() -> None:
-    line = logging.LogRecord("uvicorn.error", 20, "", 0, '%s - "WebSocket %s" [accepted]', (), None)
-    other = logging.LogRecord("uvicorn.error", 20, "", 0, "Started", (), None)
-    assert [WebSocketUrlFilter().filter(each) for each in (line, other)] == [False, True]
-
-
-def count(name: str, **labels: str) -> float:
-    return metrics.REGISTRY.get_sample_value(name, labels) or 0.0
-
-
-def test_the_figures_count_what_happened() -> None:
-    method = {"method": "list_dates"}
-    before = (
-        count("openenv_kit_step_seconds_count", **method),
-        count("openenv_kit_score_count"),
-        count("openenv_kit_errors_total", kind="step"),
-    )
-    with TestClient(build_app(Settings(episode_store="memory"))) as client:
-        with client.websocket_connect("/ws") as socket:
-            for data in ({"analysis_method": "list_dates"}, {"analysis_method": "nope"}, {}):
-                if data == {"analysis_method": "list_dates"}:
-                    socket.send_json({"type": "reset"})
-                    socket.receive_json()
-                    assert count("openenv_kit_sessions") == 1
-                socket.send_json({"type": "step", "data": data})
-                socket.receive_json()
-        body = client.get("/metrics")
-    assert body.headers["content-type"].startswith("text/plain")
-    after = (
-        count("openenv_kit_step_seconds_count", **method),
-        count("openenv_kit_score_count"),
-        count("openenv_kit_errors_total", kind="step"),
-    )
-    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1]
-    assert count("openenv_kit_sessions") == 0
-    assert "nope" not in body.text  # a caller cannot invent labels
-
-
-def test_the_dashboard_asks_only_for_figures_that_exist() -> None:
-    dashboard = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text())
-    asked = {
-        name
-        for panel in dashboard["panels"]
-        for target in panel["targets"]
-        for name in re.findall(r"openenv_kit_\w+", target["expr"])
-    }
-    families = {family.name for family in metrics.REGISTRY.collect()}
-    known = {
-        family + suffix
-        for family in families
-        for suffix in ("", "_total", "_count", "_sum", "_bucket")
-    }
-    assert len(asked) > 8
-    assert asked - known == set()
-
-
-def test_the_manifests_name_only_settings_that_exist_and_run_restricted() -> None:
-    text = (ROOT / "deploy" / "kubernetes" / "metric-tracker.yaml").read_text()
-    manifests = {each["kind"]: each for each in yaml.safe_load_all(text)}
-    kinds = {"Deployment", "Service", "HorizontalPodAutoscaler", "NetworkPolicy"}
-    kinds |= {"PodDisruptionBudget"}
-    assert set(manifests) == kinds
-    pod = manifests["Deployment"]["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    named = {each["name"] for each in container["env"]}
-    assert named <= {field.validation_alias for field in FIELDS.values()}
-    assert container["securityContext"]["readOnlyRootFilesystem"] is True
-    assert container["securityContext"]["allowPrivilegeEscalation"] is False
-    assert pod["securityContext"]["runAsNonRoot"] is True
-    assert manifests["Service"]["spec"]["sessionAffinity"] == "ClientIP"
-    (metric,) = manifests["HorizontalPodAutoscaler"]["spec"]["metrics"]
-    families = {family.name for family in metrics.REGISTRY.collect()}
-    assert metric["pods"]["metric"]["name"] in families
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "http"), ("PORT", "70000"), ("WORKERS", "0"), ("OPENENV_KIT_DEBUG", "maybe")],
+)
+def test_a_setting_that_is_wrong_is_named(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is '{value}'; allowed: "):
+        load_settings({name: value})

@@ -4,10 +4,8 @@ import inspect
 import json
 
 import pytest
-from typer.testing import CliRunner
 
 from openenv_kit.agent.episode_plan import plan_episodes
-from openenv_kit.cli import app
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
@@ -15,6 +13,7 @@ from openenv_kit.trainers.openenv_harness import collect_episodes, iter_sft_exam
 from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
 from openenv_kit.trainers.trl import build_reward_components, environment_class
 from research.scripted_endpoint import ScriptedEndpoint
+from support.command_line import run_cli
 
 NAME = "pipe_leak"
 BRIEF = get_environment(NAME).system_prompt()
@@ -92,7 +91,7 @@ def test_the_harness_collects_it(tmp_path):
 
 def test_the_command_collects_it(tmp_path):
     arguments = ["collect", str(tmp_path), "--count", "2", "--environment", NAME]
-    result = CliRunner().invoke(app, arguments)
+    result = run_cli(*arguments)
     assert result.exit_code == 0, result.output
     (first, _) = (tmp_path / "sft.jsonl").read_text().splitlines()
     assert json.loads(first)["messages"][0]["content"] == BRIEF

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from firewatch_env.client import FirewatchEnv
-from kit.episode_clients.test_http import FRAME, HANG_UP, OPENING, StubServer
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.episode_clients import http
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.trainers.openenv_harness import ToolSession, ToolSessionFactory
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import BASE_URL_VARIABLE, dataset_from_rows, environment_class
+from support.stub_episode_server import FRAME, HANG_UP, OPENING, StubServer
 
 FUNNEL = list_task_rows("train", count=1)[0]
 FIREWATCH = list_task_rows("train", count=1, environment_name="firewatch")[0]

@@ -7,9 +7,7 @@ import urllib.request
 import pytest
 from openenv.core.harness import MCPHarnessAdapter, ModelStepResult, SessionMCPBridge
 from openenv.core.llm_client import LLMResponse
-from typer.testing import CliRunner
 
-from openenv_kit.cli import app
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.episode_clients import http
@@ -24,6 +22,7 @@ from openenv_kit.trainers.openenv_harness import (
 )
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from research.learning_lm.traces import read_traces
+from support.command_line import run_cli
 
 TOOLS = get_environment("metric_tracker_rl").tools.for_episode()
 ROWS = list_task_rows("validation", count=4)
@@ -174,7 +173,7 @@ def test_the_harness_stops_at_its_limit_of_turns():
 
 
 def test_the_command_writes_sft_examples(tmp_path):
-    result = CliRunner().invoke(app, ["collect", str(tmp_path), "--count", "3"])
+    result = run_cli("collect", str(tmp_path), "--count", "3")
     assert result.exit_code == 0, result.output
     lines = (tmp_path / "sft.jsonl").read_text().splitlines()
     assert [sorted(json.loads(line)) for line in lines] == [["messages", "tools"]] * 3
@@ -182,7 +181,7 @@ def test_the_command_writes_sft_examples(tmp_path):
 
 def test_the_command_passes_further_reset_arguments_on(tmp_path):
     command = ["collect", str(tmp_path), "--count", "1", "--reset"]
-    result = CliRunner().invoke(app, [*command, "profile=lean"])
+    result = run_cli(*command, "profile=lean")
     assert result.exit_code == 0, result.output
     (example,) = map(json.loads, (tmp_path / "sft.jsonl").read_text().splitlines())
     assert len(example["tools"]) == 6
@@ -197,7 +196,7 @@ def test_the_command_passes_further_reset_arguments_on(tmp_path):
         *(("profil=lean", "Did you mean"), ("lean", "NAME=VALUE")),
         ("profile=leen", "Did you mean 'lean'"),
     ):
-        refused = CliRunner().invoke(app, [*command, wrong])
+        refused = run_cli(*command, wrong)
         assert refused.exit_code != 0
         assert said in " ".join(refused.output.replace("│", " ").split())
     assert not (tmp_path / "nothing").exists()
@@ -216,15 +215,15 @@ def test_the_command_passes_further_reset_arguments_on(tmp_path):
 )
 def test_a_folder_of_other_episodes_is_refused_and_stays_as_it_is(tmp_path, other, said):
     usual = ["collect", str(tmp_path), "--count", "2"]
-    assert CliRunner().invoke(app, usual).exit_code == 0
+    assert run_cli(*usual).exit_code == 0
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    refused = CliRunner().invoke(app, [*usual, *other])
+    refused = run_cli(*usual, *other)
     assert refused.exit_code == 2, refused.output
     output = " ".join(refused.output.replace("│", " ").split())
     assert said in output
     assert "name another folder" in output
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-    again = CliRunner().invoke(app, [*usual[:-1], "3"])
+    again = run_cli(*usual[:-1], "3")
     assert "1 episodes collected, 2 were already there" in " ".join(again.output.split())
 
 

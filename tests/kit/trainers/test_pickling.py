@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from openenv_kit.trainers.openenv_harness import (
 )
 from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
 from openenv_kit.trainers.trl import build_reward_components, environment_class
+from support.paths import TESTS
 
 LEAN = {"profile": "lean"}
 ROW = {"split": "validation", "index": 3}
@@ -43,7 +43,7 @@ def run_python(code: str, data: bytes) -> str:
         input=data,
         capture_output=True,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=TESTS,
     )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode().strip()

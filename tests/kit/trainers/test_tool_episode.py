@@ -11,6 +11,9 @@ from openenv_kit.errors import ConfigurationError, ToolArgumentError
 from openenv_kit.rollouts.run_policy import run_policy
 from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
 
+TASK = {"task_id": "hard_mixed_multi"}
+
+
 TOOLS = ENVIRONMENT.tools
 
 
@@ -107,3 +110,14 @@ def test_a_policy_that_has_finished_makes_no_further_call():
 def test_a_policy_that_does_not_exist_is_refused_with_the_nearest():
     with pytest.raises(ConfigurationError, match="Did you mean 'reference'"):
         next_scripted_call("referense", [])
+
+
+def test_adapters_hold_them_once_the_episode_is_over() -> None:
+    played = ToolEpisode()
+    played.reset({**TASK, "profile": "lean", "reward": "key_f1"})
+    assert played.info == {}
+    played.call_tool("scan", {})
+    played.call_tool("submit", {"ids": [1, 2, 3]})
+    assert played.reward == played.info["reward_components"]["key_f1"]
+    played.reset(TASK)
+    assert played.info == {}

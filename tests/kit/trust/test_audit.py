@@ -10,23 +10,12 @@ from pipe_leak import SEGMENTS, PipeLeak, PipeSession, bisect
 
 from metric_tracker_rl.policies import POLICIES as FUNNEL_POLICIES
 from openenv_kit.environment import Reply, get_environment
-from openenv_kit.errors import InvalidValueError, UnknownNameError
+from openenv_kit.errors import UnknownNameError
 from openenv_kit.rollouts.policies import ObservationJson, PolicySteps
-from openenv_kit.sealed_split import SALT_VARIABLE, is_sealed_split
-from openenv_kit.serving.episodes.trainer_record import compute_config_digest
-from openenv_kit.splits import SEALED_SPLIT, HashedSplits
 from openenv_kit.trust.audit import Audit
 from openenv_kit.trust.exploits import ZERO_CEILING, Exploits, ScoreCeiling
 
-LEVELS = (1, 2, 3)
-SPLITS: HashedSplits[dict[str, int], int] = HashedSplits(
-    "guess/1",
-    blocks={"train": 20, "test": 4, SEALED_SPLIT: 2},
-    strata=LEVELS,
-    make_config=lambda seed, level: {"seed": seed, "level": level},
-)
 POLICIES, EXPLOITS = PipeLeak.policies, Exploits()
-SALT = "a secret of more than thirty-two characters"
 
 
 @EXPLOITS.register("after_the_end", ZERO_CEILING)
@@ -141,79 +130,3 @@ def test_two_environments_have_registries_of_their_own() -> None:
         POLICIES.register("reference")(bisect)
     with pytest.raises(UnknownNameError, match="Did you mean 'reference'"):
         POLICIES.find("referense")
-
-
-def test_hashed_splits_hold_every_stratum_once_a_block_and_never_share_a_seed() -> None:
-    seeds = set()
-    for code, split in enumerate(("train", "test")):
-        tasks = [SPLITS.task(split, index) for index in range(SPLITS.size(split))]
-        for block in range(0, len(tasks), 3):
-            assert {task.config["level"] for task in tasks[block : block + 3]} == set(LEVELS)
-        assert {task.config["seed"] >> 62 for task in tasks} == {code}
-        seeds |= {task.config["seed"] for task in tasks}
-    assert len(seeds) == SPLITS.size("train") + SPLITS.size("test")
-    assert SPLITS.task("test", 2).as_dict() == {
-        "id": "test-2",
-        "split": "test",
-        "index": 2,
-        "reset": {"split": "test", "index": 2},
-    }
-
-
-def test_sealed_tasks_and_their_commitment_depend_on_the_salt_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    levels = HashedSplits(
-        "guess/1", {"test": 1, SEALED_SPLIT: 1}, range(24), lambda _, level: level
-    )
-    same = HashedSplits("guess/1", {SEALED_SPLIT: 1}, ["only"], lambda _, stratum: stratum)
-
-    def values_under(salt: str) -> tuple[str, str, str]:
-        monkeypatch.setenv(SALT_VARIABLE, salt)
-        order = [levels.task(SEALED_SPLIT, index).config for index in range(24)]
-        return (
-            str(order),
-            same.sealed_commitment(),
-            compute_config_digest({"seed": 1}, is_sealed=True),
-        )
-
-    plain = compute_config_digest({"seed": 1}, is_sealed=False)
-    for one, other in zip(values_under(SALT), values_under(f"{SALT}!"), strict=True):
-        assert one != other
-        assert plain not in (one, other)
-    assert values_under(SALT) == values_under(SALT)
-
-
-def test_a_sealed_split_needs_its_secret_and_commits_to_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv(SALT_VARIABLE, raising=False)
-    assert SPLITS.names() == ["train", "test"]
-    with pytest.raises(InvalidValueError, match="at least 32"):
-        SPLITS.sealed_commitment()
-    monkeypatch.setenv(SALT_VARIABLE, SALT)
-    assert SPLITS.names() == ["train", "test", SEALED_SPLIT]
-    committed = SPLITS.sealed_commitment()
-    monkeypatch.setenv(SALT_VARIABLE, f"{SALT}!")
-    assert SPLITS.sealed_commitment() != committed
-    open_splits = HashedSplits("guess/1", {"train": 1}, LEVELS, lambda seed, _: seed)
-    with pytest.raises(UnknownNameError, match="'sealed'"):
-        open_splits.sealed_commitment()
-    with pytest.raises(InvalidValueError, match="number of splits"):
-        HashedSplits("guess/1", dict.fromkeys("abcde", 1), LEVELS, lambda seed, _: seed)
-
-
-@pytest.mark.parametrize(
-    ("split", "expected"),
-    [
-        ("sealed", True),
-        ("sealed_rung_1", True),
-        ("rungs_sealed", True),
-        ("test", False),
-        ("unsealed", False),
-        (None, False),
-        (["sealed"], False),
-    ],
-)
-def test_split_is_sealed_if_a_part_of_its_name_says_so(split: object, expected: bool) -> None:
-    assert is_sealed_split(split) is expected

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,42 +11,23 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from openenv_kit.serving.app import build_app
-from openenv_kit.serving.episodes.ids import SERVER_EPISODE_ID_PATTERN, new_episode_id
+from openenv_kit.serving.episodes.ids import EpisodeAccess, EpisodeClosedError
+from openenv_kit.serving.episodes.live_episode import LiveEpisode
+from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.settings import Settings
+from support.episode_servers import (
+    build_game_app,
+    close_websocket,
+    resume_episode,
+)
 from support.playable_environments import Game, only_the_first
-from support.server_requests import ask, record
+from support.server_requests import read_episode, send_message
+
+LIST = {"analysis_method": "list_dates"}
 
 
-@pytest.fixture
-def workers(game: Game, tmp_path: Path) -> Iterator[list[TestClient]]:
-    """Two workers that share a store."""
-    apps = [app_of(game, tmp_path) for _ in range(2)]
-    with ExitStack() as stack:
-        yield [stack.enter_context(TestClient(app)) for app in apps]
-
-
-def app_of(game: Game, folder: Path, **more: Any) -> Any:
-    chosen = Settings(episode_store=str(folder / "s.db"), **more)
-    return build_app(chosen, game.environment)
-
-
-def resume(socket: Any, episode_id: str) -> dict[str, Any]:
-    return ask(socket, "reset", {"episode_id": episode_id, "resume": True})["observation"]
-
-
-def leave(socket: Any) -> None:
-    socket.send_json({"type": "close"})
-    assert socket.receive()["type"] == "websocket.close"
-
-
-def await_record(client: TestClient, episode_id: str) -> None:
-    """Wait until an episode is stored."""
-    for _ in range(200):
-        if client.get("/state", params={"episode_id": episode_id}).status_code == 200:
-            return
-        time.sleep(0.05)
-    raise AssertionError("the episode was never stored")
+def episodes_at(path: Path, **more: Any) -> EpisodeService:
+    return EpisodeService(Settings(episode_store=str(path), **more))
 
 
 @pytest.mark.parametrize("ending", ["close", "drop"])
@@ -58,13 +37,13 @@ def test_an_episode_resumed_and_graded_stays_graded(
     first, second = workers
     episode_id = first.post("/reset", json=game.opening).json()["episode_id"]
     with second.websocket_connect("/ws") as socket:
-        assert resume(socket, episode_id)["status"] == game.opened
-        final = ask(socket, "step", game.final.action)
+        assert resume_episode(socket, episode_id)["status"] == game.opened
+        final = send_message(socket, "step", game.final.action)
         assert final["done"] is True
         if ending == "close":
-            leave(socket)
+            close_websocket(socket)
     for worker in workers:
-        found = record(worker, episode_id)
+        found = read_episode(worker, episode_id)
         assert (found["status"], found["step_count"]) == ("completed", 1)
         assert found["score"] == final["reward"]
     answer = first.post("/step", json={"episode_id": episode_id, "action": {}})
@@ -74,11 +53,11 @@ def test_an_episode_resumed_and_graded_stays_graded(
         assert answer.json()["done"] is True
     for worker in workers:
         with worker.websocket_connect("/ws") as socket:
-            resume(socket, episode_id)
-            parts = game.parts(ask(socket, "step", {}))
+            resume_episode(socket, episode_id)
+            parts = game.parts(send_message(socket, "step", {}))
             # Over and over the same, or nothing.
             assert parts in (None, game.parts(final))
-    assert record(first, episode_id)["step_count"] == 1
+    assert read_episode(first, episode_id)["step_count"] == 1
 
 
 def test_a_dropped_websocket_gives_one_submission_however_often_it_is_resumed(
@@ -86,16 +65,16 @@ def test_a_dropped_websocket_gives_one_submission_however_often_it_is_resumed(
     workers: list[TestClient],
 ) -> None:
     with workers[0].websocket_connect("/ws") as socket:
-        episode_id = ask(socket, "reset", game.opening)["metadata"]["episode_id"]
-        ask(socket, "step", game.look.action)
+        episode_id = send_message(socket, "reset", game.opening)["metadata"]["episode_id"]
+        send_message(socket, "step", game.look.action)
     graded = []
     for number in range(6):
         with workers[number % 2].websocket_connect("/ws") as socket:
-            resume(socket, episode_id)
-            graded.append(bool(game.parts(ask(socket, "step", game.final.action))))
-            leave(socket)
+            resume_episode(socket, episode_id)
+            graded.append(bool(game.parts(send_message(socket, "step", game.final.action))))
+            close_websocket(socket)
     assert graded == [True, *[False] * 5]
-    assert record(workers[0], episode_id)["step_count"] == 2
+    assert read_episode(workers[0], episode_id)["step_count"] == 2
 
 
 @only_the_first
@@ -103,10 +82,10 @@ def test_practice_counts_that_were_told_stay_told(game: Game, workers: list[Test
     body = {**game.opening, "max_submissions": 2}
     episode_id = workers[0].post("/reset", json=body).json()["episode_id"]
     with workers[1].websocket_connect("/ws") as socket:
-        resume(socket, episode_id)
-        assert ask(socket, "step", {})["observation"]["status"] == "in_progress"
-        leave(socket)
-    assert record(workers[0], episode_id)["submissions"] == 1
+        resume_episode(socket, episode_id)
+        assert send_message(socket, "step", {})["observation"]["status"] == "in_progress"
+        close_websocket(socket)
+    assert read_episode(workers[0], episode_id)["submissions"] == 1
     assert (
         workers[0].post("/step", json={"episode_id": episode_id, "action": {}}).status_code == 409
     )
@@ -121,14 +100,14 @@ def test_a_resume_takes_the_episode_from_a_connection_of_another_worker(
         workers[0].websocket_connect("/ws") as before,
         workers[1].websocket_connect("/ws") as after,
     ):
-        resume(before, episode_id)
-        ask(before, "step", game.look.action)
-        assert "resumed at step 1 of" in resume(after, episode_id)["message"]
-        error = ask(before, "step", game.final.action)
+        resume_episode(before, episode_id)
+        send_message(before, "step", game.look.action)
+        assert "resumed at step 1 of" in resume_episode(after, episode_id)["message"]
+        error = send_message(before, "step", game.final.action)
         assert (error["code"], "resumed by another" in error["message"]) == ("SESSION_ERROR", True)
         assert before.receive()["code"] == 4408
-        assert ask(after, "state")["step_count"] == 1
-        assert ask(after, "step", game.final.action)["done"] is True
+        assert send_message(after, "state")["step_count"] == 1
+        assert send_message(after, "step", game.final.action)["done"] is True
 
 
 def test_a_connection_that_lost_its_episode_cannot_close_it(
@@ -139,10 +118,10 @@ def test_a_connection_that_lost_its_episode_cannot_close_it(
         workers[0].websocket_connect("/ws") as before,
         workers[1].websocket_connect("/ws") as after,
     ):
-        resume(before, episode_id)
-        resume(after, episode_id)
-        leave(before)
-        assert ask(after, "step", game.look.action)["observation"]["status"] == game.looked
+        resume_episode(before, episode_id)
+        resume_episode(after, episode_id)
+        close_websocket(before)
+        assert send_message(after, "step", game.look.action)["observation"]["status"] == game.looked
 
 
 def test_http_steps_and_a_resumed_connection_are_one_timeline(
@@ -150,26 +129,13 @@ def test_http_steps_and_a_resumed_connection_are_one_timeline(
 ) -> None:
     episode_id = workers[0].post("/reset", json=game.opening).json()["episode_id"]
     with workers[1].websocket_connect("/ws") as socket:
-        resume(socket, episode_id)
+        resume_episode(socket, episode_id)
         for number in range(3):
-            ask(socket, "step", game.look.action)
+            send_message(socket, "step", game.look.action)
             workers[0].post("/step", json={"episode_id": episode_id, "action": game.look.action})
-            assert ask(socket, "state")["step_count"] == 2 * number + 2
+            assert send_message(socket, "state")["step_count"] == 2 * number + 2
         workers[0].post("/step", json={"episode_id": episode_id, "action": game.final.action})
-        assert ask(socket, "step", game.final.action)["done"] is True
-
-
-def test_an_episode_started_over_is_lost_to_the_connection_that_played_it(
-    game: Game,
-    workers: list[TestClient],
-) -> None:
-    with workers[0].websocket_connect("/ws") as socket:
-        ask(socket, "reset", {**game.opening, "episode_id": "mine"})
-        ask(socket, "step", game.look.action)
-        workers[1].post("/reset", json={**game.opening, "episode_id": "mine"})
-        assert "started again" in ask(socket, "step", game.final.action)["message"]
-    found = record(workers[0], "mine")
-    assert (found["step_count"], found["timeline"]) == (0, 2)
+        assert send_message(socket, "step", game.final.action)["done"] is True
 
 
 def test_two_connections_that_choose_one_name_play_one_episode(
@@ -182,109 +148,41 @@ def test_two_connections_that_choose_one_name_play_one_episode(
             stack.enter_context(worker.websocket_connect("/ws"))
             for worker in (workers[0], workers[1], workers[0])
         )
-        ask(first, "reset", named)
-        ask(first, "step", game.look.action)
-        ask(second, "reset", named)
-        assert "started again" in ask(first, "step", game.look.action)["message"]
-        ask(second, "step", game.look.action)
-        ask(third, "reset", named)
-        assert "started again" in ask(second, "state")["message"]
-        assert ask(third, "state")["step_count"] == 0
-    assert record(workers[1], "mine")["timeline"] == 3
-
-
-@pytest.mark.slow
-def test_an_episode_closed_and_started_over_is_played_on_every_worker(
-    game: Game,
-    workers: list[TestClient],
-) -> None:
-    named = {**game.opening, "episode_id": "mine"}
-    player = workers[0].post("/reset", json=named).json()["player_id"]
-    workers[0].delete("/mcp", headers={"mcp-session-id": player})
-    assert record(workers[1], "mine")["status"] == "closed"
-    workers[0].post("/reset", json=named)
-    answer = workers[1].post("/step", json={"episode_id": "mine", "action": game.look.action})
-    assert answer.json()["observation"]["status"] == game.looked
-
-
-def test_a_player_who_is_seated_does_not_play_the_next_timeline(
-    game: Game,
-    workers: list[TestClient],
-) -> None:
-    named = {**game.opening, "episode_id": "mine"}
-    player = workers[0].post("/reset", json=named).json()["player_id"]
-    with workers[0].websocket_connect(f"/ws?session_id={player}") as socket:
-        ask(socket, "step", game.look.action)
-        workers[1].post("/reset", json=named)
-        assert player in ask(socket, "step", game.final.action)["message"]
-        assert socket.receive()["code"] == 4408
-    assert record(workers[0], "mine")["step_count"] == 0
-
-
-def test_a_connection_may_start_its_own_episode_over(game: Game, workers: list[TestClient]) -> None:
-    named = {**game.opening, "episode_id": "mine"}
-    with workers[0].websocket_connect("/ws") as socket:
-        for timeline in (1, 2):
-            ask(socket, "reset", named)
-            assert ask(socket, "step", game.look.action)["observation"]["status"] == game.looked
-            found = record(workers[1], "mine")
-            assert (found["step_count"], found["timeline"]) == (1, timeline)
-
-
-def test_a_name_of_the_servers_own_cannot_be_chosen_while_it_may_be_played(
-    game: Game,
-    workers: list[TestClient],
-) -> None:
-    with workers[0].websocket_connect("/ws") as socket:
-        episode_id = ask(socket, "reset", game.opening)["metadata"]["episode_id"]
-        ask(socket, "step", game.look.action)
-        body = {**game.opening, "episode_id": episode_id}
-        for worker in workers:
-            answer = worker.post("/reset", json=body).json()
-            assert answer["episode_id"] is None
-            assert "generated by the server" in answer["observation"]["message"]
-        with workers[1].websocket_connect("/ws") as other:
-            assert ask(other, "reset", body)["observation"]["status"] == "error"
-        assert ask(socket, "state")["step_count"] == 1
-    await_record(workers[1], episode_id)  # it is stored once its connection is gone
-    assert record(workers[1], episode_id)["step_count"] == 1
-    assert workers[1].post("/reset", json=body).json()["episode_id"] == episode_id
-    assert record(workers[0], episode_id)["timeline"] == 2
-
-
-def test_ids_of_the_server_are_uuids_that_no_client_would_make() -> None:
-    import uuid
-
-    made = {new_episode_id() for _ in range(200)}
-    assert len(made) == 200
-    for each in made:
-        assert SERVER_EPISODE_ID_PATTERN.fullmatch(each)
-        assert str(uuid.UUID(each)) == each
-        assert uuid.UUID(each).variant == uuid.RFC_4122
-    assert not any(
-        SERVER_EPISODE_ID_PATTERN.fullmatch(str(make())) for make in (uuid.uuid1, uuid.uuid4)
-    )
+        send_message(first, "reset", named)
+        send_message(first, "step", game.look.action)
+        send_message(second, "reset", named)
+        assert "started again" in send_message(first, "step", game.look.action)["message"]
+        send_message(second, "step", game.look.action)
+        send_message(third, "reset", named)
+        assert "started again" in send_message(second, "state")["message"]
+        assert send_message(third, "state")["step_count"] == 0
+    assert read_episode(workers[1], "mine")["timeline"] == 3
 
 
 def test_a_resumed_episode_has_room_for_as_much_as_any_stored_one(
     game: Game, tmp_path: Path
 ) -> None:
-    with TestClient(app_of(game, tmp_path, max_episode_bytes=2000)) as client:
+    with TestClient(
+        build_game_app(game, episode_store=str(tmp_path / "s.db"), max_episode_bytes=2000)
+    ) as client:
         episode_id = client.post("/reset", json=game.opening).json()["episode_id"]
         with client.websocket_connect("/ws") as socket:
-            resume(socket, episode_id)
-            ask(socket, "step", game.look.action)
-            error = ask(socket, "step", {**game.look.action, "note": "x" * 3000})
+            resume_episode(socket, episode_id)
+            send_message(socket, "step", game.look.action)
+            error = send_message(socket, "step", {**game.look.action, "note": "x" * 3000})
             assert "2000 bytes" in error["message"]
-            assert ask(socket, "step", game.look.action)["observation"]["status"] == game.looked
-        assert record(client, episode_id)["step_count"] == 2
+            assert (
+                send_message(socket, "step", game.look.action)["observation"]["status"]
+                == game.looked
+            )
+        assert read_episode(client, episode_id)["step_count"] == 2
 
 
 def test_a_repeated_request_of_an_episode_that_is_gone_is_not_answered(
     game: Game,
     tmp_path: Path,
 ) -> None:
-    with TestClient(app_of(game, tmp_path)) as client:
+    with TestClient(build_game_app(game, episode_store=str(tmp_path / "s.db"))) as client:
 
         def again(episode_id: str, **more: Any) -> int:
             body = {
@@ -320,9 +218,53 @@ def test_a_sealed_episode_is_graded_once(
     scores = []
     for worker in (*workers, *workers):
         with worker.websocket_connect("/ws") as socket:
-            resume(socket, episode_id)
-            scores.append(ask(socket, "step", game.final.action)["observation"]["reward_breakdown"])
+            resume_episode(socket, episode_id)
+            scores.append(
+                send_message(socket, "step", game.final.action)["observation"]["reward_breakdown"]
+            )
     assert [score is not None for score in scores] == [True, False, False, False]
-    found = record(workers[0], episode_id)
+    found = read_episode(workers[0], episode_id)
     assert found["reward_breakdown"] == scores[0]
     assert "submission_issues" not in json.dumps(found)
+
+
+async def test_a_dropped_session_never_replaces_an_episode_that_is_stored(
+    tmp_path: Path,
+) -> None:
+    episodes = episodes_at(tmp_path / "s.db")
+    play = LiveEpisode()
+    play.reset({"seed": 1, "episode_id": "shared"})
+    assert await episodes.store_disconnected_episode(play)
+    await episodes.step(EpisodeAccess("shared"), LIST)
+    assert not await episodes.store_disconnected_episode(play)
+    play.step(LIST)
+    play.step(LIST)
+    assert not await episodes.store_disconnected_episode(play)
+    assert (await episodes.get_trainer_record("shared")).step_count == 1
+    await episodes.close()
+
+
+def test_a_play_whose_record_grew_too_long_cannot_be_resumed() -> None:
+    play = LiveEpisode(max_record_bytes=100)
+    play.reset({"seed": 1})
+    play.step(LIST)
+    assert play.is_resumable
+    play.step({"analysis_method": "x" * 200})
+    assert not play.is_resumable
+    assert play.record.actions == []
+    play.reset({"seed": 1})
+    assert play.is_resumable
+
+
+async def test_resume_of_a_closed_episode_is_rejected_and_leaves_its_handle_valid(
+    tmp_path: Path,
+) -> None:
+    episodes = episodes_at(tmp_path / "s.db")
+    started = await episodes.reset({"seed": 5})
+    assert started.access is not None
+    await episodes.close_episode(started.access)
+    with pytest.raises(EpisodeClosedError):
+        await episodes.resume_episode(started.access.episode_id)
+    with pytest.raises(EpisodeClosedError):  # and not that another connection has it now
+        await episodes.step(started.access, LIST)
+    await episodes.close()

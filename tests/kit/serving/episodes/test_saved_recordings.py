@@ -15,7 +15,7 @@ from openenv_kit.serving.episodes import saved_recordings as kept
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.errors import StoreUnavailableError
 from openenv_kit.serving.store.open_store import open_store
-from support.server_requests import ask
+from support.server_requests import send_message
 
 LIST = {"analysis_method": "list_dates"}
 EASY = {"task_id": "easy_single_spike"}
@@ -43,10 +43,10 @@ def test_episode_goes_on_after_a_restart_and_is_recorded_whole(tmp_path: Path) -
 
 def test_websocket_episode_is_recorded_once_finished(tmp_path: Path) -> None:
     with client_at(tmp_path) as client, client.websocket_connect("/ws") as socket:
-        ask(socket, "reset", EASY)
-        ask(socket, "step", LIST)
-        ask(socket, "reset", EASY)
-        ask(socket, "step", {})
+        send_message(socket, "reset", EASY)
+        send_message(socket, "step", LIST)
+        send_message(socket, "reset", EASY)
+        send_message(socket, "step", {})
     kept.wait_for_recordings()
     (path,) = tmp_path.glob("recordings/*/*.jsonl")
     assert path.stat().st_mode & 0o077 == 0
@@ -56,8 +56,8 @@ def test_websocket_episode_is_recorded_once_finished(tmp_path: Path) -> None:
 def test_sealed_episode_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SALT_VARIABLE, "a salt that nobody knows, of some length")
     with client_at(tmp_path) as client, client.websocket_connect("/ws") as socket:
-        ask(socket, "reset", {"split": "sealed", "index": 3})
-        ask(socket, "step", {})
+        send_message(socket, "reset", {"split": "sealed", "index": 3})
+        send_message(socket, "step", {})
     kept.wait_for_recordings()
     assert not list(tmp_path.glob("recordings/*/*"))
 
@@ -65,8 +65,8 @@ def test_sealed_episode_is_not_recorded(tmp_path: Path, monkeypatch: pytest.Monk
 def test_without_the_setting_nothing_is_recorded(tmp_path: Path) -> None:
     settings = Settings(episode_store=str(tmp_path / "s.db"))
     with TestClient(build_app(settings)) as client, client.websocket_connect("/ws") as socket:
-        ask(socket, "reset", EASY)
-        ask(socket, "step", {})
+        send_message(socket, "reset", EASY)
+        send_message(socket, "step", {})
     kept.wait_for_recordings()
     assert not list(tmp_path.glob("recordings"))
 

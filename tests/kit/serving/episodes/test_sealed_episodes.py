@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import fakeredis
 import httpx
 import pytest
+from pydantic_core import to_jsonable_python
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from openenv_kit.cli import app
-from openenv_kit.environment import get_environment
+from openenv_kit.environment import (
+    Environment,
+    Reply,
+    Session,
+    find_environment_entry_points,
+    get_environment,
+)
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.page.playback import open_session
 from openenv_kit.reset_arguments import get_extra_reset_arguments
-from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
-from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply, start_session
+from openenv_kit.sealed_split import SALT_VARIABLE, SEALED_SPLIT
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings, load_settings
 from openenv_kit.serving.store.interface import NewEpisode
@@ -35,7 +43,21 @@ from openenv_kit.trust.attestation import (
     verify_attestation,
 )
 from support.live_server import served
-from support.server_requests import ask
+from support.server_requests import send_message
+
+ENVIRONMENTS = list(find_environment_entry_points())
+
+
+SEALED_ENVIRONMENTS = ["drilldown", "firewatch", "metric_tracker_rl"]
+
+
+def play_reference(environment: Environment, reset: Mapping[str, Any]) -> tuple[Session, Reply]:
+    """Return a session in which the reference has finished an episode, and its last reply."""
+    session, reply = start_session(environment, reset)
+    for _, answer in iter_policy_steps(session, environment.policies["reference"], reply):
+        reply = answer
+    return session, reply
+
 
 SALT = "one salt for tests, of forty characters."
 TRAINER = "the trainer's token, long enough"
@@ -114,17 +136,17 @@ def test_sealed_plays_setting_allows_so_many_starts(tmp_path: Path) -> None:
 
 def test_plays_are_counted_over_all_transports(client: TestClient) -> None:
     with client.websocket_connect("/ws") as socket:
-        opened = ask(socket, "reset", TASK)
+        opened = send_message(socket, "reset", TASK)
         names = opened["observation"]["metadata"]
-        ask(socket, "step", {"analysis_method": "list_dates"})
+        send_message(socket, "step", {"analysis_method": "list_dates"})
     resumed = reset(client)
     assert resumed["episode_id"] == names["episode_id"]
     assert step(client, resumed, {})["done"]
     with client.websocket_connect("/ws") as socket:
-        refused = ask(socket, "reset", TASK)
+        refused = send_message(socket, "reset", TASK)
         assert refused["observation"]["status"] == "error"
         # The connection still plays other tasks.
-        assert ask(socket, "reset", {"split": "test"})["observation"]["status"] == "ready"
+        assert send_message(socket, "reset", {"split": "test"})["observation"]["status"] == "ready"
 
 
 def test_plays_stay_counted_after_a_restart(tmp_path: Path) -> None:
@@ -161,7 +183,7 @@ def test_sealed_reset_without_a_persistent_store_is_rejected(store: str) -> None
         assert refused["observation"]["status"] == "error"
         assert "OPENENV_KIT_EPISODE_STORE" in message(refused)
         with client.websocket_connect("/ws") as socket:
-            assert ask(socket, "reset", TASK)["observation"]["status"] == "error"
+            assert send_message(socket, "reset", TASK)["observation"]["status"] == "error"
 
 
 def test_sealed_reset_beyond_the_offered_tasks_is_rejected(tmp_path: Path) -> None:
@@ -297,5 +319,81 @@ def test_wrong_participants_are_rejected_without_their_tokens(given: str) -> Non
 
 
 def test_participants_need_the_trainers_token() -> None:
-    with pytest.raises(InvalidValueError, match="none while OPENENV_KIT_TOKEN is not set"):
+    with pytest.raises(InvalidValueError, match="empty unless OPENENV_KIT_TOKEN is set"):
         load_settings({"OPENENV_KIT_PARTICIPANTS": f"alice={TOKENS['alice']}"})
+
+
+def test_repeated_declarations_over_http_are_paid_once() -> None:
+    environment = get_environment("firewatch")
+    reset = {"task_id": "task_easy_oom_baseline"}
+    session, opening = start_session(environment, reset)
+    actions = [
+        action
+        for action, _ in iter_policy_steps(session, environment.policies["reference"], opening)
+    ]
+    with TestClient(build_app(Settings(episode_store="memory"), environment)) as client:
+        episode_id = client.post("/reset", json=reset).json()["episode_id"]
+        replies = [
+            client.post("/step", json={"episode_id": episode_id, "action": action}).json()
+            for action in (*actions, *([actions[-1]] * 15))
+        ]
+    rewards = [reply["reward"] for reply in replies]
+    assert actions[-1]["action_type"] == "declare_resolved"
+    assert rewards[len(actions) - 1] > 0.0
+    assert all(reply["done"] for reply in replies[len(actions) :])
+    assert rewards[len(actions) :] == [0.0] * 15
+
+
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+def test_task_id_of_a_seeded_reset_is_the_same_for_every_seed(name: str) -> None:
+    environment = get_environment(name)
+    found = set()
+    for seed in range(5):
+        session = environment.create_session()
+        assert session.reset(seed=1000 + seed).status != "error"
+        found.add(session.task_id)
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("name", SEALED_ENVIRONMENTS)
+def test_end_of_a_sealed_episode_shows_nothing_but_the_score(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SALT_VARIABLE, SALT)
+    environment = get_environment(name)
+    session, last = play_reference(environment, {"split": SEALED_SPLIT, "index": 3})
+    public = play_reference(environment, {"split": "test", "index": 3})[1]
+    empty = environment.wire_models.observation().model_dump()
+    for reply in (last, session.step({})):
+        shown = to_jsonable_python(observation_from_reply(reply))
+        metadata = shown.pop("metadata", {})
+        for key in ("status", "message", "reward", "done"):
+            del shown[key]
+        informative = {key for key, value in shown.items() if value not in (empty.get(key), None)}
+        assert informative <= {"reward_breakdown", "episode_score"}
+        assert set(metadata) <= {"error", "action_valid", "action_feedback", "episode_score"}
+        breakdown = shown.get("reward_breakdown") or {}
+        assert not {k for k, v in breakdown.items() if v} - {"total_score"}
+    assert last.reward is not None
+    assert last.message == f"The episode is over. Score: {last.reward:.4f}."
+    # The same end on a public split contains more.
+    assert len(json.dumps(to_jsonable_python(observation_from_reply(public)))) > len(
+        json.dumps(to_jsonable_python(observation_from_reply(last)))
+    )
+
+
+@pytest.mark.parametrize("name", SEALED_ENVIRONMENTS)
+def test_sealed_task_of_one_secret_is_not_served_under_another(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = get_environment(name)
+    openings = []
+    for salt in (SALT, f"{SALT}!", SALT):
+        monkeypatch.setenv(SALT_VARIABLE, salt)
+        reply = start_session(environment, {"split": SEALED_SPLIT, "index": 7})[1]
+        openings.append(
+            json.dumps(to_jsonable_python(observation_from_reply(reply)), sort_keys=True)
+        )
+    assert openings[0] == openings[2] != openings[1]
+    monkeypatch.delenv(SALT_VARIABLE)
+    assert environment.create_session().reset(split=SEALED_SPLIT, index=7).status == "error"

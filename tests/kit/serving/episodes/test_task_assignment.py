@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,88 +12,27 @@ import pytest
 from starlette.testclient import TestClient
 
 from openenv_kit.environment import get_environment
+from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.episodes.task_assignment import SplitUsedUpError
-from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
-from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.http.environment_mounts import resolve_mounted_environments
+from openenv_kit.serving.settings import Settings, load_settings
 from openenv_kit.serving.store.errors import StoreFullError
+from support.episode_servers import (
+    build_game_app,
+    call_mcp_tool,
+    open_mcp_session,
+)
 from support.playable_environments import Game, only_the_first
+from support.server_requests import call_mcp
 
-TOKENS = {"token": "the trainer's own token", "player_token": "the token of all players"}
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
-
-
-@pytest.fixture(params=["open", "tokens"])
-def trainer(request: pytest.FixtureRequest, game: Game, tmp_path: Path) -> Iterator[TestClient]:
-    tokens = TOKENS if request.param == "tokens" else {}
-    app = build_app(Settings(episode_store=str(tmp_path / "s.db"), **tokens), game.environment)
-    with TestClient(app, headers=bearer("token")) as client:
-        yield client
-
-
-def bearer(name: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {TOKENS[name]}"}
 
 
 def rpc(client: TestClient, method: str, query: str = "", **params: Any) -> httpx.Response:
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     return client.post(f"/mcp{query}", json=body)
-
-
-def reset_on(socket: Any, data: dict[str, Any]) -> dict[str, Any]:
-    socket.send_json({"type": "reset", "data": data})
-    return dict(socket.receive_json()["data"])
-
-
-def test_what_looks_like_a_handle_is_never_a_name(trainer: TestClient, game: Game) -> None:
-    started = trainer.post("/reset", json=game.short).json()
-    handle = started["player_id"]
-    for name in (handle, handle.upper(), f" {handle}", f"pl-{'0' * 32}", "pl-mine"):
-        refused = trainer.post("/reset", json={**game.short, "episode_id": name}).json()
-        assert refused["episode_id"] is None
-        assert refused["player_id"] is None
-        with trainer.websocket_connect("/ws") as socket:
-            said = str(reset_on(socket, {**game.short, "episode_id": name}))
-            assert "pl-" in said
-            assert "begin" in said
-            said = str(reset_on(socket, {"episode_id": name, "resume": True}))
-            assert "unknown" in said
-        framework = OpenEnvAdapter(game.environment)
-        assert "begin" in str(framework.reset(episode_id=name, **game.short))
-        assert trainer.get("/state", params={"episode_id": name}).status_code == 404
-        step = {"episode_id": name, "action": game.final.action}
-        assert trainer.post("/step", json=step).status_code == 404
-    # The handle still plays what it was given for.
-    step = {"player_id": handle, "action": game.look.action}
-    assert trainer.post("/step", json=step).json()["done"] is False
-
-
-def test_a_players_token_opens_no_task_by_any_door(game: Game, tmp_path: Path) -> None:
-    app = build_app(Settings(episode_store=str(tmp_path / "s.db"), **TOKENS), game.environment)
-    split = game.environment.splits.names()[0]
-    task = game.environment.splits.task(split, 7).reset_arguments()
-    with (
-        TestClient(app, headers=bearer("token")) as trainer,
-        TestClient(app, headers=bearer("player_token")) as player,
-    ):
-        started = trainer.post("/reset", json=task).json()
-        assert player.post("/reset", json=task).status_code == 403
-        for query in ("", f"?task_id={split}-7", f"?episode_id={started['episode_id']}"):
-            for method in ("initialize", "openenv/session/create"):
-                answer = rpc(player, method, query)
-                assert "handed to it" in answer.json()["error"]["message"]
-                assert "mcp-session-id" not in answer.headers
-            with player.websocket_connect(f"/mcp{query}") as socket:
-                socket.send_json({**CALL, "params": game.look.params})
-                assert "handed to it" in socket.receive_json()["error"]["message"]
-        with player.websocket_connect("/ws") as socket:
-            assert "player_id" in socket.receive_json()["data"]["message"]
-        with player.websocket_connect(f"/ws?session_id={started['player_id']}") as socket:
-            assert "cannot reset" in str(reset_on(socket, task))
-        session = rpc(player, "initialize", f"?player_id={started['player_id']}")
-        assert session.headers["mcp-session-id"] == started["player_id"]
-        assert "mcp-session-id" in rpc(trainer, "initialize").headers
 
 
 @pytest.mark.slow
@@ -206,3 +144,44 @@ async def test_a_played_task_is_not_given_out_again_after_its_episode_expired(
     with pytest.raises(SplitUsedUpError):
         await episodes.start_assigned_task("mcp")
     await episodes.close()
+
+
+@pytest.mark.slow
+def test_sessions_without_an_episode_never_get_the_same_task_twice(
+    game: Game, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = game.tasks_begun(monkeypatch)
+    for _ in range(2):  # what was played outlives the server
+        app = build_game_app(game, episode_store=str(tmp_path / "s.db"), mcp_split="validation")
+        with TestClient(app) as client:
+            for _ in range(2):
+                assert call_mcp_tool(client, open_mcp_session(client, ""), game.look)["content"]
+            params = call_mcp(client, "openenv/session/create").json()["result"]
+            answer = call_mcp(client, "tools/call", **params, **game.look.params)
+            assert answer.json()["result"]["content"]
+            with client.websocket_connect("/mcp") as socket:
+                request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+                socket.send_json({**request, "params": game.look.params})
+                assert socket.receive_json()["result"]["content"]
+    assert all("validation" in name for name in names)
+    assert len(names) == 8
+
+
+def test_a_split_that_is_used_up_is_not_started_again(
+    game_client: TestClient, game: Game, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(game.environment.splits), "size", lambda *_: 1)
+    open_mcp_session(game_client, "")
+    for method in ("initialize", "openenv/session/create"):
+        message = call_mcp(game_client, method).json()["error"]["message"]
+        assert "OPENENV_KIT_MCP_SPLIT" in message
+    with game_client.websocket_connect("/mcp") as socket:
+        request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+        socket.send_json({**request, "params": game.look.params})
+        assert "were assigned" in socket.receive_json()["error"]["message"]
+
+
+def test_an_unknown_split_is_refused_at_the_start() -> None:
+    chosen = load_settings({"OPENENV_KIT_MCP_SPLIT": "trian"})
+    with pytest.raises(InvalidValueError, match=r"OPENENV_KIT_MCP_SPLIT.*train, validation"):
+        resolve_mounted_environments(get_environment("metric_tracker_rl"), chosen)

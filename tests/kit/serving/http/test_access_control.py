@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.routing import Mount, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
-from starlette.types import Receive, Scope, Send
 
+from openenv_kit.environment import get_environment
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.http.access_control import PATHS_WITHOUT_TOKEN, PLAYER_ROUTES
+from openenv_kit.serving.http.access_control import PATHS_WITHOUT_TOKEN
 from openenv_kit.serving.http.middleware import RequestMiddleware
+from openenv_kit.serving.roles import PLAYER_ROUTES
 from openenv_kit.serving.settings import Settings
 
 TOKEN = "a-token-for-tests-only"
@@ -179,36 +180,8 @@ def test_the_player_s_token_opens_what_a_player_needs_and_nothing_else(guarded: 
     assert guarded.get(f"/web?token={PLAYER_TOKEN}").status_code == 401
 
 
-async def roles_of(settings: Settings, *requests: dict[str, str]) -> list[str]:
-    """The roles that the gate gives to requests, as the routes see them."""
-    seen: list[str] = []
-
-    async def route(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(scope["state"]["role"])
-
-    for each in requests:
-        token = each.pop("token", "")
-        headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
-        scope = {**each, "headers": headers}
-        await RequestMiddleware(route, settings)(scope, never, never)
-    return seen
-
-
 async def never(*_: Any) -> Any:
     raise AssertionError("answered by the gate")
-
-
-async def test_the_gate_tells_the_routes_who_calls() -> None:
-    both = Settings(token=TOKEN, player_token=PLAYER_TOKEN)
-    for request in (
-        {"type": "http", "method": "POST", "path": "/step"},
-        {"type": "websocket", "path": "/ws"},
-        {"type": "websocket", "path": "/mcp"},
-    ):
-        trainer, player = {**request, "token": TOKEN}, {**request, "token": PLAYER_TOKEN}
-        assert await roles_of(both, {**trainer}, player) == ["trainer", "player"]
-        assert await roles_of(Settings(token=TOKEN), {**trainer}) == ["trainer"]
-        assert await roles_of(Settings(), request, trainer) == ["trainer", "trainer"]
 
 
 async def test_without_a_player_s_token_an_empty_one_opens_nothing() -> None:
@@ -341,3 +314,16 @@ def test_a_websocket_message_over_the_limit_ends_the_session_with_a_reason(
         socket.send_text('{"type":"state","data":"' + "x" * 3000 + '"}')
         assert "2000 bytes" in socket.receive_json()["data"]["message"]
         assert socket.receive()["code"] == 1009
+
+
+def test_names_of_environments_are_told_behind_the_gate() -> None:
+    settings = Settings(episode_store="memory", token="the trainer's own token")
+    app = build_app(settings, get_environment("pipe_leak"), [get_environment("firewatch")])
+    bearer = {"authorization": f"Bearer {settings.token}"}
+    with TestClient(app) as client:
+        answer = client.post("/firewach/reset", json={})
+        assert answer.status_code == 401
+        assert "firewatch" not in answer.text
+        answer = client.post("/firewach/reset", json={}, headers=bearer)
+        assert answer.status_code == 404
+        assert "Did you mean 'firewatch'?" in answer.json()["detail"]

@@ -19,8 +19,8 @@ from openenv_kit.serving.http.environment_mounts import (
     resolve_mounted_environments,
 )
 from openenv_kit.serving.settings import Settings, load_settings
-from support.live_server import ROOT
-from support.server_requests import ask
+from support.paths import ROOT
+from support.server_requests import send_message
 
 FUNNEL, FIREWATCH, PIPE = "metric_tracker_rl", "firewatch", "pipe_leak"
 DRILL = "drilldown"
@@ -65,7 +65,7 @@ def test_every_door_of_each_environment_is_below_its_name(
     body = {"episode_id": episode["episode_id"], "action": STEPS[name]}
     assert client.post(f"{at}/step", json=body).json()["observation"]["status"] != "error"
     with client.websocket_connect(f"{at}/ws") as socket:
-        observation = ask(socket, "reset", opening)["observation"]
+        observation = send_message(socket, "reset", opening)["observation"]
         assert observation == client.post(f"{at}/reset", json=opening).json()["observation"] | {
             "metadata": observation["metadata"]
         }
@@ -89,7 +89,7 @@ def test_no_handle_of_one_environment_opens_anything_of_another(
     named = {"episode_id": started["episode_id"]}
     assert client.get(f"{there}/state", params=named).status_code == 404
     with client.websocket_connect(f"{there}/ws") as socket:
-        message = ask(socket, "reset", {**named, "resume": True})["observation"]["message"]
+        message = send_message(socket, "reset", {**named, "resume": True})["observation"]["message"]
         assert "the id is unknown" in message
     with client.websocket_connect(f"{there}/ws?session_id={started['player_id']}") as socket:
         assert "the id is unknown" in socket.receive_json()["data"]["message"]
@@ -107,16 +107,16 @@ def test_a_name_of_one_s_own_stands_for_an_episode_in_each_environment(
     client, prefixes = served
     named = {"episode_id": "mine"}
     with client.websocket_connect(f"{prefixes[FUNNEL]}/ws") as socket:
-        ask(socket, "reset", named)
+        send_message(socket, "reset", named)
         for name in (FUNNEL, FIREWATCH):
             if name == FIREWATCH:
                 client.post(f"{prefixes[name]}/reset", json={**named, **OPENINGS[name]})
                 with client.websocket_connect(f"{prefixes[name]}/ws") as other:
-                    ask(other, "reset", {**named, "resume": True})
+                    send_message(other, "reset", {**named, "resume": True})
             body = {**named, "action": STEPS[name]}
             assert client.post(f"{prefixes[name]}/step", json=body).status_code == 200
         # Taking the other one over did not end this connection.
-        assert ask(socket, "step", STEPS[FUNNEL])["observation"]["status"] == "analyzed"
+        assert send_message(socket, "step", STEPS[FUNNEL])["observation"]["status"] == "analyzed"
     for name, steps in ((FUNNEL, 2), (FIREWATCH, 1)):
         state = client.get(f"{prefixes[name]}/state", params=named).json()
         assert (state["step_count"], state["timeline"]) == (steps, 1)
@@ -148,7 +148,7 @@ def test_each_environment_has_tasks_for_mcp_sessions(
     for name in (PIPE, FIREWATCH):
         session = client.post(f"{prefixes[name]}/mcp", json=opened).headers["mcp-session-id"]
         with client.websocket_connect(f"{prefixes[name]}/ws?session_id={session}") as socket:
-            assert ask(socket, "state")["task_id"].startswith("sessions")
+            assert send_message(socket, "state")["task_id"].startswith("sessions")
 
 
 def test_the_gate_and_its_roles_stand_before_each_environment() -> None:
@@ -173,12 +173,12 @@ def test_slots_and_the_longest_body_are_limits_of_all_environments_together() ->
     with TestClient(app) as client:
         assert client.post("/firewatch/reset", content=b" " * 2000).status_code == 413
         with client.websocket_connect("/ws") as first:
-            ask(first, "state")
+            send_message(first, "state")
             with client.websocket_connect("/firewatch/ws") as second:
                 error = second.receive_json()["data"]
                 assert (error["active_sessions"], error["max_sessions"]) == (1, 1)
         with client.websocket_connect("/firewatch/ws") as third:
-            assert ask(third, "state")["status"] == "idle"
+            assert send_message(third, "state")["status"] == "idle"
 
 
 def test_a_proxy_s_prefix_goes_before_the_name() -> None:

@@ -5,189 +5,36 @@ Everything here speaks through bare sockets and shares no code with the server o
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
-import os
 import re
 import shutil
 import socket
-import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from support.forked_python import Program
-from support.live_server import ROOT, await_health, free_port, start_server
+from support.paths import ROOT
+from support.raw_connections import (
+    PATIENCE_S,
+    Server,
+    answer_of,
+    frame,
+    is_closed,
+    read_message,
+    resident_bytes,
+    running,
+    say,
+    shake_hands,
+)
+
+EMPTY_START, EMPTY_REST = b"\x01\x80\0\0\0\0", b"\x00\x80\0\0\0\0"
+
 
 pytestmark = pytest.mark.slow
-
-PATIENCE_S = 60.0
-"""Longest wait for what must happen at some time; no test depends on how soon."""
-
-
-@dataclass
-class Server:
-    """A server process of a test's own."""
-
-    process: Program | subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    def connect(self) -> socket.socket:
-        """A new connection, with nothing sent."""
-        return socket.create_connection(("127.0.0.1", self.port), PATIENCE_S)
-
-    def ask(self, head: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the answer to one request; `head` ends without a newline."""
-        with self.connect() as connection:
-            announced = f"\r\ncontent-length: {len(body)}" if body else ""
-            text = head.replace("\n", "\r\n") + f"{announced}\r\nconnection: close\r\n\r\n"
-            connection.sendall(text.encode("latin-1") + body)
-            return answer_of(read_all(connection))
-
-    def opens_websocket(self, path: str, *headers: str) -> int:
-        """Status of a handshake."""
-        with self.connect() as connection:
-            return shake_hands(connection, path, *headers)
-
-    def lines(self) -> list[Any]:
-        """Its log; a line that is not JSON fails here."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-
-@contextlib.contextmanager
-def running(
-    folder: Path,
-    *arguments: str,
-    python: tuple[str, ...] = (),
-    **settings: str,
-) -> Iterator[Server]:
-    """A server for as long as the block runs, with another Python if there is one."""
-    port = free_port()
-    log = folder / f"server-{port}.log"
-    given = ["--port", str(port), *arguments]
-    env = {**os.environ, "OPENENV_KIT_EPISODE_STORE": str(folder / "store"), **settings}
-    process: Program | subprocess.Popen[bytes]
-    with log.open("wb") as output:
-        streams = {"stdout": output, "stderr": subprocess.STDOUT}
-        if python:
-            command = [*python, "-m", "server.app", *given]
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, **streams
-            )
-        else:
-            process = start_server(*given, env=env, **streams)
-    try:
-        await_health(f"http://127.0.0.1:{port}", process)
-        yield Server(process, port, log)
-    finally:
-        process.terminate()
-        try:
-            process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def read_all(connection: socket.socket) -> bytes:
-    """Everything until the server closes."""
-    got = b""
-    with contextlib.suppress(ConnectionResetError):
-        while piece := connection.recv(65536):
-            got += piece
-    return got
-
-
-def answer_of(raw: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of a response."""
-    head, _, body = raw.partition(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines)
-    return int(first.split(" ")[1]), headers, body
-
-
-def shake_hands(connection: socket.socket, path: str, *headers: str, host: str = "") -> int:
-    """Ask for a WebSocket; the status of the answer."""
-    key = base64.b64encode(os.urandom(16)).decode()
-    named = host or f"127.0.0.1:{connection.getpeername()[1]}"
-    lines = [
-        f"GET {path} HTTP/1.1",
-        f"Host: {named}",
-        "Connection: Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        f"Sec-WebSocket-Key: {key}",
-        *headers,
-    ]
-    connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-    head = b""
-    while b"\r\n\r\n" not in head:
-        piece = connection.recv(1)
-        assert piece, f"the server closed after {head!r}"
-        head += piece
-    return int(head.split(b" ")[1])
-
-
-def frame(opcode: int, payload: bytes) -> bytes:
-    """One masked WebSocket frame, whole."""
-    size = len(payload)
-    if size < 126:
-        length = struct.pack("!B", 0x80 | size)
-    elif size < 1 << 16:
-        length = struct.pack("!BH", 0x80 | 126, size)
-    else:
-        length = struct.pack("!BQ", 0x80 | 127, size)
-    return bytes([0x80 | opcode]) + length + b"\0\0\0\0" + payload  # a mask of zeros
-
-
-def read_exactly(connection: socket.socket, count: int) -> bytes:
-    got = b""
-    while len(got) < count:
-        piece = connection.recv(count - len(got))
-        assert piece, "the server closed"
-        got += piece
-    return got
-
-
-def read_message(connection: socket.socket) -> Any:
-    """The next text message, as JSON."""
-    first, second = read_exactly(connection, 2)
-    size = second & 0x7F
-    if size == 126:
-        (size,) = struct.unpack("!H", read_exactly(connection, 2))
-    elif size == 127:
-        (size,) = struct.unpack("!Q", read_exactly(connection, 8))
-    payload = read_exactly(connection, size)
-    assert first & 0x0F == 1, f"not a text message: {first:#x} {payload!r}"
-    return json.loads(payload)
-
-
-def say(connection: socket.socket, value: Any) -> Any:
-    """Send a message and read the reply."""
-    connection.sendall(frame(1, json.dumps(value).encode()))
-    return read_message(connection)
-
-
-def resident_bytes(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def is_closed(connection: socket.socket) -> bool:
-    """Whether the server closes the connection; waits for it."""
-    connection.settimeout(PATIENCE_S)
-    with contextlib.suppress(ConnectionResetError):
-        while connection.recv(65536):
-            pass
-    return True
 
 
 # Slow and silent clients.
@@ -278,15 +125,9 @@ def test_a_reader_that_stops_reading_is_cut_off(hasty: Server) -> None:
 # Greedy clients.
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("plain")) as started:
-        yield started
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.slow
-def test_a_flood_of_pings_whose_answers_are_never_read_takes_no_memory(server: Server) -> None:
+def test_a_flood_of_pings_whose_answers_are_never_read_takes_no_memory(raw_server: Server) -> None:
     pings = frame(9, b"x" * 125) * 500
 
     def flood(connection: socket.socket) -> None:
@@ -297,179 +138,20 @@ def test_a_flood_of_pings_whose_answers_are_never_read_takes_no_memory(server: S
             for _ in range(32_000_000 // len(pings)):
                 connection.sendall(pings)
 
-    before = resident_bytes(server.process.pid)
+    before = resident_bytes(raw_server.process.pid)
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(4) as pool:
-        list(pool.map(flood, [stack.enter_context(server.connect()) for _ in range(4)]))
-        assert server.ask("GET /health HTTP/1.1\nHost: localhost")[0] == 200
-        grown = resident_bytes(server.process.pid) - before
+        list(pool.map(flood, [stack.enter_context(raw_server.connect()) for _ in range(4)]))
+        assert raw_server.ask("GET /health HTTP/1.1\nHost: localhost")[0] == 200
+        grown = resident_bytes(raw_server.process.pid) - before
     assert grown < 40_000_000
-
-
-HUGE = {f"k{number}": 1 for number in range(80_000)}
-WIDE = {f"k{number}": 1 for number in range(1_001)}
-
-
-@pytest.mark.parametrize(
-    ("action", "problem"),
-    [
-        (HUGE, "too many values; allowed: 20000 commas"),
-        (WIDE, "an object with 1001 members; allowed: 1000"),
-        ({"analysis_method": "list_dates", "analysis_args": WIDE}, "1001 members; allowed: 1000"),
-        ({"classifications": [1] * 30_000}, "too many values; allowed: 20000 commas"),
-    ],
-    ids=["80,000 keys", "1,001 keys", "1,001 arguments", "30,000 rows"],
-)
-def test_an_action_of_too_many_keys_is_refused_before_it_is_looked_at(
-    server: Server, action: dict[str, Any], problem: str
-) -> None:
-    with server.connect() as connection:
-        assert shake_hands(connection, "/ws") == 101
-        reply = say(connection, {"type": "step", "data": action})
-        assert problem in reply["data"]["message"]
-        assert say(connection, {"type": "reset", "data": {}})["type"] == "observation"
-    with server.connect() as connection:
-        assert shake_hands(connection, "/mcp") == 101
-        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": action}
-        assert problem in say(connection, call)["error"]["message"]
-    head = "POST /step HTTP/1.1\nHost: localhost\nContent-Type: application/json"
-    status, _, body = server.ask(head, json.dumps({"action": action}).encode())
-    assert status in (400, 413)
-    assert problem in json.loads(body)["detail"]
-
-
-def test_the_longest_report_passes_the_limits_on_values(server: Server) -> None:
-    row = {
-        "date": "2025-01-01",
-        "entity_type": "event_count",
-        "entity_name": "app_opens",
-        "anomaly_type": "absolute_drop_in_event_count",
-        "detection_method": "compare_count_to_median",
-        "baseline_value": 1.0,
-        "observed_value": 1.0,
-        "delta_value": 0.0,
-        "severity": "low",
-    }
-    with server.connect() as connection:
-        assert shake_hands(connection, "/ws") == 101
-        say(connection, {"type": "reset", "data": {}})
-        reply = say(connection, {"type": "step", "data": {"classifications": [row] * 1000}})
-        assert reply["data"]["observation"]["status"] in ("evaluated", "completed")
-
-
-def test_a_message_in_many_pieces_is_put_together(server: Server) -> None:
-    """Large and tiny messages in one stream, faster than they are answered."""
-    text = json.dumps({"type": "state", "filler": "x" * 200_000}).encode()
-    small = frame(1, b'{"type":"state"}')
-    with server.connect() as connection:
-        assert shake_hands(connection, "/ws") == 101
-        connection.sendall(small * 50 + frame(1, text) + small * 50)
-        kinds = [read_message(connection)["type"] for _ in range(101)]
-    assert kinds.count("state") >= 100
 
 
 # Open files.
 
 
-def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one(tmp_path: Path) -> None:
-    script = (
-        "import resource; from openenv_kit.serving.workers import raise_open_file_limit;"
-        "raise_open_file_limit(); print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
-    )
-    command = f'ulimit -Sn 100; ulimit -Hn 400; exec "{sys.executable}" -c "{script}"'
-    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.split() == ["400", "400"], done.stderr
-
-
 # Pages of somebody else.
 
 PAGE = "https://evil.example"
-
-
-@pytest.fixture(scope="module")
-def listing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose settings name origins."""
-    folder = tmp_path_factory.mktemp("listing")
-    origins = "https://trainer.example, http://metrics.internal:8000"
-    with running(folder, OPENENV_KIT_ALLOWED_ORIGINS=origins) as started:
-        yield started
-
-
-def test_a_page_of_another_site_can_neither_open_a_socket_nor_post(server: Server) -> None:
-    for path in ("/ws", "/mcp"):
-        assert server.opens_websocket(path, f"Origin: {PAGE}") == 403
-        assert server.opens_websocket(path, "Origin: null") == 403
-        assert server.opens_websocket(path, "Sec-Fetch-Site: cross-site") == 403
-        assert server.opens_websocket(path, f"Origin: http://localhost:{server.port + 1}") == 403
-    for path in ("/reset", "/step", "/mcp"):
-        for kind in ("text/plain", "application/json", "application/x-www-form-urlencoded"):
-            head = f"POST {path} HTTP/1.1\nHost: localhost:{server.port}\nContent-Type: {kind}"
-            assert server.ask(f"{head}\nOrigin: {PAGE}", b"{}")[0] == 403
-            assert server.ask(f"{head}\nOrigin: null", b"{}")[0] == 403
-            assert server.ask(f"{head}\nSec-Fetch-Site: cross-site", b"{}")[0] == 403
-
-
-def test_our_own_page_and_programs_are_let_in(server: Server) -> None:
-    for name in ("localhost", "127.0.0.1", "[::1]"):
-        host = f"{name}:{server.port}"
-        head = f"POST /reset HTTP/1.1\nHost: {host}\nContent-Type: application/json"
-        assert server.ask(head, b"{}")[0] == 200
-        assert server.ask(f"{head}\nOrigin: http://{host}", b"{}")[0] == 200
-        assert server.ask(f"{head}\nSec-Fetch-Site: same-origin", b"{}")[0] == 200
-        with server.connect() as connection:
-            assert shake_hands(connection, "/ws", f"Origin: http://{host}", host=host) == 101
-
-
-REBOUND = ("evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example")
-
-
-@pytest.mark.parametrize("name", [*REBOUND, "192.168.0.9", "localhost@evil.example", "2130706433"])
-def test_a_name_that_was_rebound_to_this_machine_opens_nothing(
-    server: Server, listing: Server, name: str
-) -> None:
-    for each in (server, listing):
-        for origin in ("", f"\nOrigin: http://{name}"):
-            assert each.ask(f"GET /metrics HTTP/1.1\nHost: {name}{origin}")[0] == 403
-            head = f"POST /reset HTTP/1.1\nHost: {name}\nContent-Type: application/json{origin}"
-            assert each.ask(head, b"{}")[0] == 403
-            forwarded = f"X-Forwarded-Host: {name}"
-            assert each.ask(f"{head}\n{forwarded}", b"{}")[0] == 403
-        with each.connect() as connection:
-            assert shake_hands(connection, "/ws", f"Origin: http://{name}", host=name) == 403
-
-
-def test_named_origins_and_their_hosts_are_let_in(listing: Server) -> None:
-    head = f"POST /reset HTTP/1.1\nHost: localhost:{listing.port}\nContent-Type: application/json"
-    assert listing.ask(f"{head}\nOrigin: https://trainer.example", b"{}")[0] == 200
-    assert listing.ask(f"{head}\nOrigin: https://other.example", b"{}")[0] == 403
-    head = "POST /reset HTTP/1.1\nHost: metrics.internal:8000\nContent-Type: application/json"
-    assert listing.ask(head, b"{}")[0] == 200
-    assert listing.ask(f"{head}\nOrigin: http://metrics.internal:8000", b"{}")[0] == 200
-
-
-def test_a_star_lets_every_page_and_every_name_in(tmp_path: Path) -> None:
-    with running(tmp_path, OPENENV_KIT_ALLOWED_ORIGINS="*") as started:
-        assert started.opens_websocket("/ws", f"Origin: {PAGE}") == 101
-        assert started.ask(f"GET /metrics HTTP/1.1\nHost: evil.example\nOrigin: {PAGE}")[0] == 200
-
-
-def test_on_all_addresses_names_are_free_and_a_missing_token_is_told(tmp_path: Path) -> None:
-    with running(tmp_path, "--host", "0.0.0.0") as started:
-        name = "space.example"
-        assert started.ask(f"GET /metrics HTTP/1.1\nHost: {name}")[0] == 200
-        assert started.opens_websocket("/ws", f"Origin: {PAGE}") == 403
-        head = f"POST /reset HTTP/1.1\nHost: {name}\nContent-Type: application/json"
-        assert started.ask(f"{head}\nOrigin: https://{name}", b"{}")[0] == 200
-        head = head.replace(name, "10.0.0.7:8000") + f"\nX-Forwarded-Host: {name}"
-        assert started.ask(f"{head}\nOrigin: https://{name}", b"{}")[0] == 200
-        assert [line for line in started.lines() if "without a token" in line["message"]]
-
-
-def test_by_itself_the_server_listens_on_loopback_only(server: Server) -> None:
-    table = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
-    port = f"{server.port:04X}"
-    listening = re.findall(rf": ([0-9A-F]+):{port} [0-9A-F:]+ 0A", table)
-    assert listening == ["0100007F"]
-    assert not [line for line in server.lines() if "without a token" in line["message"]]
 
 
 # The oldest uvicorn that is allowed; all other tests run on the newest.
@@ -511,41 +193,45 @@ def test_the_oldest_uvicorn_allowed_serves_as_well(tmp_path: Path) -> None:
 
 # The official suite.
 
-SCENARIOS = (
-    "server-initialize",
-    "ping",
-    "tools-list",
-    "server-sse-multiple-streams",
-    "dns-rebinding-protection",
-)
 
-
-@pytest.fixture(scope="module")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of programs of the MCP conformance suite and the Node that it needs."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("needs npm")
-    folder = tmp_path_factory.mktemp("conformance")
-    packages = ["node@22", "@modelcontextprotocol/conformance@0.1.16"]
-    install = [npm, "install", "--no-audit", "--no-fund", "--silent", *packages]
-    subprocess.run(install, cwd=folder, check=True, timeout=300)
-    return folder / "node_modules" / ".bin"
-
-
-@pytest.mark.network
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_the_official_mcp_conformance_suite_passes(
-    server: Server, suite: Path, scenario: str
-) -> None:
-    url = f"http://localhost:{server.port}/mcp"
-    command = [str(suite / "node"), str(suite / "conformance"), "server", "--url", url]
-    done = subprocess.run(
-        [*command, "--scenario", scenario], capture_output=True, text=True, timeout=120
-    )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    (passed, total, failed) = re.findall(r"Passed: (\d+)/(\d+), (\d+) failed", said)[0]
-    assert (passed, failed) == (total, "0"), said
-    assert int(total) > 0
+def test_a_message_that_is_never_finished_ends_its_connection(hasty: Server) -> None:
+    with hasty.connect() as connection, hasty.connect() as other:
+        assert shake_hands(other, "/ws") == 101
+        assert shake_hands(connection, "/ws") == 101
+        connection.sendall(EMPTY_START)
+        assert is_closed(connection)
+        assert say(other, {"type": "state"})["type"] == "state"  # it owes nothing
+
+
+@pytest.mark.slow
+def test_empty_frames_without_end_are_cut_off(tmp_path: Path) -> None:
+    with running(tmp_path, OPENENV_KIT_REQUEST_TIMEOUT_S="3600") as server:
+        with server.connect() as connection:
+            assert shake_hands(connection, "/ws") == 101
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(EMPTY_START + EMPTY_REST * 5000)
+            assert is_closed(connection)
+        with server.connect() as connection:
+            assert shake_hands(connection, "/ws") == 101
+            pieces = [bytes([0, 0x81, 0, 0, 0, 0, letter]) for letter in b'"type":"state"}']
+            connection.sendall(b"\x01\x81\0\0\0\0{" + b"".join(pieces) + b"\x80\x80\0\0\0\0")
+            connection.settimeout(PATIENCE_S)
+            assert b'"state"' in connection.recv(65536)
+
+
+@pytest.mark.slow
+def test_bad_trailers_leave_no_traceback_in_the_log(tmp_path: Path) -> None:
+    head = b" HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with running(tmp_path) as server:
+        for path in (b"/step", b"/nowhere", b"/metrics"):
+            for trailer in (b"X: " + b"y" * 100_000 + b"\r\n\r\n", b"\x00bad\r\n\r\n"):
+                for pause_s in (0.0, 0.2):
+                    with server.connect() as connection:
+                        connection.sendall(b"POST " + path + head + b"2\r\n{}\r\n0\r\n")
+                        time.sleep(pause_s)  # the answer may be on its way, or not
+                        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                            connection.sendall(trailer)
+                        assert is_closed(connection)
+        assert server.ask("GET /health HTTP/1.1\nHost: localhost")[0] == 200
+    assert not [line for line in server.lines() if "exception" in line]

@@ -21,16 +21,16 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from websockets.sync.client import connect
 
-from kit.serving.http.test_limited_protocols import Server, read_all, running
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.http.environment_mounts import resolve_mounted_environments
 from openenv_kit.serving.settings import Settings, load_settings
 from support.live_server import free_port
-from support.server_requests import ask
+from support.paths import ROOT
+from support.raw_connections import Server, read_all, running
+from support.server_requests import send_message
 
-ROOT = Path(__file__).resolve().parents[4]
 FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
 PREFIX = "/lab/env"
 TOKEN = "a-token-long-enough"
@@ -112,7 +112,7 @@ def test_slash_at_the_end_changes_nothing(client: TestClient, at: str) -> None:
     for path in ("/health/", "/ready/", "/state/", "/docs/"):
         assert client.get(f"{at}{path}").status_code == 200
     with client.websocket_connect(f"{at}/ws/") as socket:
-        assert ask(socket, "reset", {})["observation"]["status"] != "error"
+        assert send_message(socket, "reset", {})["observation"]["status"] != "error"
     assert client.get(f"{at}/nowhere/").status_code == 404
 
 
@@ -159,7 +159,7 @@ def test_prefix_is_served_whether_or_not_a_proxy_strips_it(prefixed: TestClient,
         assert listed["servers"] == [{"url": f"{PREFIX}{name}"}]
     assert prefixed.post(f"{at}/mcp/", json=HELLO).status_code == 200
     with prefixed.websocket_connect(f"{at}/drilldown/ws") as socket:
-        assert ask(socket, "state")["status"] == "idle"
+        assert send_message(socket, "state")["status"] == "idle"
 
 
 def test_prefix_limits_the_page_s_cookie() -> None:

@@ -14,7 +14,9 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
-from support.server_requests import rpc
+from support.episode_servers import open_mcp_session
+from support.playable_environments import Game
+from support.server_requests import call_mcp
 
 PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
 
@@ -28,7 +30,7 @@ def client() -> Iterator[TestClient]:
 
 @pytest.fixture
 def session(client: TestClient) -> Iterator[dict[str, str]]:
-    answer = rpc(client, "initialize", protocolVersion="2025-06-18")
+    answer = call_mcp(client, "initialize", protocolVersion="2025-06-18")
     headers = {"mcp-session-id": answer.headers["mcp-session-id"]}
     yield headers
     client.delete("/mcp", headers=headers)
@@ -75,21 +77,21 @@ async def test_the_protocol_s_reference_client_lists_and_calls_too(server_url: s
 
 
 def test_every_tool_has_a_schema_and_says_whether_it_only_reads(client: TestClient) -> None:
-    tools = rpc(client, "tools/list").json()["result"]["tools"]
+    tools = call_mcp(client, "tools/list").json()["result"]["tools"]
     assert all(tool["inputSchema"]["type"] == "object" and tool["description"] for tool in tools)
     finals = [tool["name"] for tool in tools if not tool["annotations"]["readOnlyHint"]]
     assert finals == ["submit_solution", "submit_payload_generator"]
 
 
 def test_no_tool_resets(client: TestClient, session: dict[str, str]) -> None:
-    answer = rpc(client, "tools/call", session, name="reset", arguments={}).json()
+    answer = call_mcp(client, "tools/call", session, name="reset", arguments={}).json()
     assert "Unknown tool" in answer["error"]["message"]
 
 
 def test_sessions_do_not_share_an_episode(client: TestClient, session: dict[str, str]) -> None:
-    other = rpc(client, "initialize").headers["mcp-session-id"]
-    rpc(client, "tools/call", session, name="submit_solution", arguments={"rows": []})
-    answer = rpc(client, "tools/call", {"mcp-session-id": other}, name="list_dates").json()
+    other = call_mcp(client, "initialize").headers["mcp-session-id"]
+    call_mcp(client, "tools/call", session, name="submit_solution", arguments={"rows": []})
+    answer = call_mcp(client, "tools/call", {"mcp-session-id": other}, name="list_dates").json()
     assert answer["result"]["isError"] is False
     client.delete("/mcp", headers={"mcp-session-id": other})
 
@@ -99,15 +101,15 @@ def test_an_agent_plays_the_episode_that_a_trainer_reset(client: TestClient) -> 
     body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
     answer = client.post(f"/mcp?episode_id={episode_id}", json=body)
     headers = {"mcp-session-id": answer.headers["mcp-session-id"]}
-    rpc(client, "tools/call", headers, name="list_dates")
+    call_mcp(client, "tools/call", headers, name="list_dates")
     state = client.get("/state", params={"episode_id": episode_id}).json()
     assert state["step_count"] == 1
 
 
 def test_a_session_that_is_gone_is_a_404(client: TestClient) -> None:
     headers = {"mcp-session-id": "gone"}
-    assert rpc(client, "tools/call", headers, name="list_dates").status_code == 404
-    assert rpc(client, "tools/list", headers).status_code == 404
+    assert call_mcp(client, "tools/call", headers, name="list_dates").status_code == 404
+    assert call_mcp(client, "tools/list", headers).status_code == 404
     assert client.delete("/mcp", headers=headers).status_code == 404
 
 
@@ -156,7 +158,7 @@ def test_a_request_that_makes_no_sense_is_an_error_of_the_protocol(
 def test_a_submission_without_its_argument_submits_nothing(
     client: TestClient, session: dict[str, str], name: str, arguments: dict[str, Any]
 ) -> None:
-    answer = rpc(client, "tools/call", session, name=name, arguments=arguments).json()
+    answer = call_mcp(client, "tools/call", session, name=name, arguments=arguments).json()
     assert f"{name}: " in answer["error"]["message"]
     assert "Nothing was submitted." in answer["error"]["message"]
     with client.websocket_connect(f"/ws?session_id={session['mcp-session-id']}") as socket:
@@ -166,27 +168,27 @@ def test_a_submission_without_its_argument_submits_nothing(
 
 
 def test_the_cap_on_sessions_tells_how_many_and_when_to_retry(client: TestClient) -> None:
-    opened = [rpc(client, "openenv/session/create").json()["result"] for _ in range(3)]
-    refused = rpc(client, "initialize").json()["error"]["data"]
+    opened = [call_mcp(client, "openenv/session/create").json()["result"] for _ in range(3)]
+    refused = call_mcp(client, "initialize").json()["error"]["data"]
     assert (refused["active_sessions"], refused["max_sessions"]) == (3, 3)
     assert refused["retry_after_s"] > 0
     for each in opened:
-        closed = rpc(client, "openenv/session/close", **each).json()["result"]
+        closed = call_mcp(client, "openenv/session/close", **each).json()["result"]
         assert closed["closed"] is True
-    again = rpc(client, "openenv/session/close", **opened[0]).json()
+    again = call_mcp(client, "openenv/session/close", **opened[0]).json()
     assert "Unknown session_id" in again["error"]["message"]
 
 
 def test_the_framework_s_dialect_and_a_websocket_share_a_session(client: TestClient) -> None:
-    session = rpc(client, "openenv/session/create").json()["result"]["session_id"]
-    result = rpc(client, "tools/call", session_id=session, name="list_dates").json()["result"]
+    session = call_mcp(client, "openenv/session/create").json()["result"]["session_id"]
+    result = call_mcp(client, "tools/call", session_id=session, name="list_dates").json()["result"]
     assert result["structuredContent"]["status"] == "analyzed"
     with client.websocket_connect(f"/ws?session_id={session}") as socket:
         socket.send_json({"type": "step", "data": {"analysis_method": "list_dates"}})
         assert socket.receive_json()["data"]["observation"]["status"] == "analyzed"
         socket.send_json({"type": "state"})
         assert socket.receive_json()["data"]["step_count"] == 2
-    rpc(client, "openenv/session/close", session_id=session)
+    call_mcp(client, "openenv/session/close", session_id=session)
     with client.websocket_connect(f"/ws?session_id={session}") as socket:
         assert session in socket.receive_json()["data"]["message"]
 
@@ -212,3 +214,31 @@ def test_an_mcp_message_on_ws_plays_the_session_s_own_episode(client: TestClient
         assert socket.receive_json()["data"]["result"]["isError"] is False
         socket.send_json({"type": "state"})
         assert socket.receive_json()["data"]["step_count"] == 1
+
+
+def test_a_batch_is_refused_and_nothing_of_it_is_played(
+    game_client: TestClient, game: Game
+) -> None:
+    session = open_mcp_session(game_client, "")
+    request = {"jsonrpc": "2.0", "method": "tools/call", "params": game.look.params}
+    for version in ("2025-03-26", "2025-11-25"):
+        headers = {"mcp-protocol-version": version, **session}
+        answer = game_client.post(
+            "/mcp", json=[{**request, "id": 1}, {**request, "id": 2}], headers=headers
+        )
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (200, -32600)
+        assert "one object" in error["message"]
+    with game_client.websocket_connect(f"/ws?session_id={session['mcp-session-id']}") as socket:
+        socket.send_json({"type": "state"})
+        assert socket.receive_json()["data"]["step_count"] == 0
+
+
+def test_a_clients_response_is_taken_without_a_word(game_client: TestClient) -> None:
+    for outcome in ({"result": {}}, {"error": {"code": 1, "message": "no"}}):
+        answer = game_client.post("/mcp", json={"jsonrpc": "2.0", "id": 5, **outcome})
+        assert (answer.status_code, answer.content) == (202, b"")
+    with game_client.websocket_connect("/mcp") as socket:
+        socket.send_json({"jsonrpc": "2.0", "id": 5, "result": {}})
+        socket.send_json({"jsonrpc": "2.0", "id": 6, "method": "ping"})
+        assert socket.receive_json()["id"] == 6

@@ -6,25 +6,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import fakeredis
 import pytest
 
 from openenv_kit.serving.store import clock as store_clock
-from openenv_kit.serving.store.interface import MEMORY_STORE
 from openenv_kit.serving.store.limits import StoreLimits
-from openenv_kit.serving.store.redis import RedisStore
-from support.blocking_store import Calls, sqlite_store
+from support.blocking_store import STORE_KINDS, Calls, open_blocking_store
 
 
-@pytest.fixture(params=["sqlite", "memory", "redis"])
+@pytest.fixture(params=STORE_KINDS)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calls]:
-    if request.param == "redis":
-        made = Calls(RedisStore(fakeredis.FakeAsyncRedis(decode_responses=True), StoreLimits(60)))
-    else:
-        path = tmp_path / "s.db" if request.param == "sqlite" else MEMORY_STORE
-        made = sqlite_store(path, StoreLimits(60))
-    yield made
-    made.close()
+    store = open_blocking_store(request.param, tmp_path, StoreLimits(60))
+    yield store
+    store.close()
 
 
 def test_starting_over_is_counted_and_gives_a_new_player(store: Calls) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.http import routes
+from openenv_kit.serving.http import readiness
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store import clock
-from openenv_kit.serving.store.errors import StoreError, StoreReplacedError
+from openenv_kit.serving.store.errors import StoreError, StoreReplacedError, StoreUnavailableError
 from openenv_kit.serving.store.limits import StoreLimits
+from openenv_kit.serving.store.open_store import open_store
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.redis_client import create_redis_client
 from openenv_kit.serving.store.sqlite import SqliteStore
@@ -95,7 +98,7 @@ def test_redis_store_emptied_refuses() -> None:
 def test_ready_store_deleted_answers_503_and_says_what_to_do(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "READY_CACHE_S", 0.0)
+    monkeypatch.setattr(readiness, "READY_CACHE_S", 0.0)
     with TestClient(build_app(Settings(episode_store=str(path)))) as client:
         assert client.get("/ready").status_code == 200
         path.unlink()
@@ -107,17 +110,17 @@ def test_ready_store_deleted_answers_503_and_says_what_to_do(
 
 
 def test_ready_times_add_up_to_less_than_two_seconds() -> None:
-    assert routes.READY_CACHE_S + routes.STORE_CHECK_TIMEOUT_S < 2
+    assert readiness.READY_CACHE_S + readiness.STORE_CHECK_TIMEOUT_S < 2
 
 
 async def test_ready_store_hangs_answers_without_it_and_asks_it_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "STORE_CHECK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(readiness, "STORE_CHECK_TIMEOUT_S", 0.1)
     store = SqliteStore(str(path), LIMITS)
-    check = routes.StoreCheck(store)
+    check = readiness.StoreCheck(store)
     assert await check.find_store_error() is None
-    monkeypatch.setattr(routes, "READY_CACHE_S", 0.0)
+    monkeypatch.setattr(readiness, "READY_CACHE_S", 0.0)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     problems = await asyncio.gather(*(check.find_store_error() for _ in range(5)))
@@ -125,7 +128,7 @@ async def test_ready_store_hangs_answers_without_it_and_asks_it_once(
     assert store._thread._work_queue.qsize() == 0  # nothing waits behind the check that hangs
     other.execute("ROLLBACK")
     other.close()
-    running = check._running
+    running = check.running_check
     assert running is not None
     await running
     assert await check.find_store_error() is None
@@ -133,12 +136,12 @@ async def test_ready_store_hangs_answers_without_it_and_asks_it_once(
 
 
 async def test_ready_redis_hangs_answers_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "STORE_CHECK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(readiness, "STORE_CHECK_TIMEOUT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the system takes connections for it
         redis = create_redis_client(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
-        check = routes.StoreCheck(RedisStore(redis, LIMITS))
+        check = readiness.StoreCheck(RedisStore(redis, LIMITS))
         assert await check.find_store_error() is not None
-        running = check._running
+        running = check.running_check
         assert running is not None
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -223,3 +226,18 @@ def test_redis_store_wall_clock_jumps_counts_by_redis_own_time(
         with pytest.raises(StoreError, match="retry in 15 s"):
             store.create("b", "mcp", b"{}", client_address="me")
     assert store.count_open_episodes("mcp") == 1
+
+
+def test_a_redis_that_hangs_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openenv_kit.serving.store.redis_client.REDIS_TIMEOUT_S", 0.05)
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+
+        def use() -> None:
+            with contextlib.suppress(StoreUnavailableError):
+                asyncio.run(open_store(Settings(episode_store=address)).check_writable())
+            ended.set()
+
+        threading.Thread(target=use, daemon=True).start()
+        assert ended.wait(30)

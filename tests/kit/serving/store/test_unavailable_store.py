@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from starlette.testclient import TestClient
 
 from openenv_kit.environment import get_environment
@@ -26,7 +25,6 @@ from support.small_disk import Disk
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[4]
 MIB = 1 << 20
 LIST = {"analysis_method": "list_dates"}
 BIG = {"analysis_method": "x" * 1_000_000}
@@ -36,7 +34,7 @@ INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
 @pytest.fixture(autouse=True)
 def always_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer of /ready is given a second time."""
-    monkeypatch.setattr("openenv_kit.serving.http.routes.READY_CACHE_S", 0.0)
+    monkeypatch.setattr("openenv_kit.serving.http.readiness.READY_CACHE_S", 0.0)
 
 
 def client_at(store: Path | str, address: str = "203.0.113.7", **more: Any) -> TestClient:
@@ -159,7 +157,7 @@ def test_a_readiness_answer_is_kept_for_a_moment(
     async def check(_: SqliteStore) -> None:
         asked.append("check")
 
-    monkeypatch.setattr("openenv_kit.serving.http.routes.READY_CACHE_S", 3600.0)
+    monkeypatch.setattr("openenv_kit.serving.http.readiness.READY_CACHE_S", 3600.0)
     monkeypatch.setattr(SqliteStore, "check_writable", check)
     with client_at(tmp_path / "s.db", token="a-token-long-enough") as client:
         for _ in range(5):
@@ -195,30 +193,6 @@ async def test_a_dropped_session_that_cannot_be_kept_is_let_go(tmp_path: Path) -
     play.reset({"seed": 2})
     assert not await episodes.store_disconnected_episode(play)
     await episodes.close()
-
-
-def test_the_manifest_s_store_fits_its_volume_and_its_probes_ask_the_right_questions() -> None:
-    text = (ROOT / "deploy" / "kubernetes" / "metric-tracker.yaml").read_text()
-    (deployment,) = (each for each in yaml.safe_load_all(text) if each["kind"] == "Deployment")
-    pod = deployment["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    (volume,) = pod["volumes"]
-    size = volume["emptyDir"]["sizeLimit"]
-    assert size.endswith("Mi")
-    set_here = {each["name"]: each.get("value") for each in container["env"]}
-    quota = int(set_here["OPENENV_KIT_MAX_STORE_BYTES"])
-    # As much again is for uploads and other temporary files.
-    assert 2 * quota <= int(size[:-2]) * MIB
-    assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
-    for probe in ("livenessProbe", "startupProbe"):
-        assert container[probe]["httpGet"]["path"] == "/health"
-
-
-def test_the_store_s_default_size_fits_the_volume_that_the_image_is_checked_with() -> None:
-    script = (ROOT / "validation" / "read_only_container").read_text()
-    assert "--tmpfs /tmp:rw,size=64m" in script
-    assert 2 * Settings().max_store_bytes <= 64 * MIB
-    assert "/health" in (ROOT / "Dockerfile").read_text()
 
 
 async def test_a_store_is_closed_after_what_it_is_still_doing() -> None:

@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import fakeredis
 import pytest
 from starlette.testclient import TestClient
 
@@ -18,11 +17,10 @@ from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.interface import NewEpisode
 from openenv_kit.serving.store.limits import StoreLimits
-from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sqlite import SqliteStore
 from openenv_kit.session import Session
 from openenv_kit.unencodable_text import describe_unencodable_text
-from support.server_requests import ask, rpc
+from support.server_requests import call_mcp, send_message
 
 BAD = "half an emoji: \ud83d"
 NAMES = ["drilldown", "firewatch", "metric_tracker_rl", "pipe_leak"]
@@ -111,13 +109,13 @@ def test_http_rejects_every_unencodable_argument_and_stores_nothing(
 def test_websocket_rejects_every_unencodable_argument(name: str, tmp_path: Path) -> None:
     with serve(tmp_path, name) as client, client.websocket_connect("/ws") as socket:
         for reset in ({"split": "test"}, {"split": "test", "episode_id": "named"}):
-            ask(socket, "reset", reset)
+            send_message(socket, "reset", reset)
             for action in list_bad_actions(get_environment(name)):
                 assert (
                     "half of a surrogate pair"
-                    in ask(socket, "step", action)["observation"]["message"]
+                    in send_message(socket, "step", action)["observation"]["message"]
                 )
-            assert ask(socket, "step", HARMLESS[name])["done"] is False
+            assert send_message(socket, "step", HARMLESS[name])["done"] is False
             socket.send_json({"type": "state"})
             assert socket.receive_json()["data"]["step_count"] == 1
 
@@ -127,7 +125,7 @@ def test_mcp_rejects_every_unencodable_argument(name: str, tmp_path: Path) -> No
     environment = get_environment(name)
     with serve(tmp_path, name) as client:
         player = client.post("/reset", json={"split": "test"}).json()["player_id"]
-        opened = rpc(client, "initialize", path=f"/mcp?player_id={player}")
+        opened = call_mcp(client, "initialize", path=f"/mcp?player_id={player}")
         session = {"mcp-session-id": opened.headers["mcp-session-id"]}
         for tool in environment.tools.tools:
             for argument in (*tool.parameters.get("properties", {}), BAD):
@@ -142,7 +140,9 @@ def test_mcp_rejects_every_unencodable_argument(name: str, tmp_path: Path) -> No
                 # Some arguments are rejected while the call becomes an action.
                 assert '"error"' in answered.text or '"isError":true' in answered.text
                 assert "nternal" not in answered.text
-        played = rpc(client, "tools/call", session, name=HARMLESS_TOOL[name], arguments=CALL[name])
+        played = call_mcp(
+            client, "tools/call", session, name=HARMLESS_TOOL[name], arguments=CALL[name]
+        )
         assert "result" in played.json()
 
 
@@ -216,11 +216,11 @@ def test_websocket_episode_goes_on_after_an_internal_error(
 ) -> None:
     broken_tool(True)
     with serve(tmp_path, "metric_tracker_rl") as client, client.websocket_connect("/ws") as socket:
-        ask(socket, "reset", {"split": "test"})
-        ask(socket, "step", GOOD)
+        send_message(socket, "reset", {"split": "test"})
+        send_message(socket, "step", GOOD)
         socket.send_json({"type": "step", "data": FAILING})
         assert socket.receive_json()["type"] == "error"
-        assert ask(socket, "step", GOOD)["observation"]["status"] == "analyzed"
+        assert send_message(socket, "step", GOOD)["observation"]["status"] == "analyzed"
         socket.send_json({"type": "state"})
         assert socket.receive_json()["data"]["step_count"] == 2
 
@@ -264,49 +264,8 @@ async def test_episode_that_cannot_be_rebuilt_is_refused_by_its_id_and_affects_n
             assert "cannot be replayed" in answered.json()["detail"]
         assert "'killed'" in client.get("/state", params=episode).json()["detail"]
         with client.websocket_connect("/ws") as socket:
-            refused = ask(socket, "reset", {"episode_id": "killed", "resume": True})
+            refused = send_message(socket, "reset", {"episode_id": "killed", "resume": True})
             assert "cannot be replayed" in refused["observation"]["message"]
-            assert ask(socket, "reset", {"split": "test"})["observation"]["status"] == "ready"
-
-
-@pytest.mark.parametrize("kind", ["sqlite", "redis"])
-async def test_store_removes_the_last_action_only(kind: str, tmp_path: Path) -> None:
-    store: Any = (
-        SqliteStore(str(tmp_path / "s.db"), StoreLimits())
-        if kind == "sqlite"
-        else RedisStore(fakeredis.FakeAsyncRedis(decode_responses=True), StoreLimits())
-    )
-    generation = await store.create("e", NewEpisode("http", b"{}", [b"1", b"2"]))
-    assert await store.remove_last_action("e", "another", 1) is False
-    assert await store.remove_last_action("e", generation, 0) is False
-    assert await store.remove_last_action("e", generation, 1) is True
-    assert (await store.load("e")).actions == (b"1",)
-    assert await store.append_action("e", generation, 1, b"3")
-    assert (await store.load("e")).actions == (b"1", b"3")
-    await store.close()
-
-
-def test_null_stands_for_an_optional_argument_of_a_tool() -> None:
-    session = get_environment("metric_tracker_rl").create_session()
-    session.reset(split="test", index=0)
-    for method, arguments in (
-        ("list_suspicious_dates", {"limit": None}),
-        ("get_metric_median", {"metric_name": "app_opens", "metric_names": None}),
-    ):
-        action = {"analysis_method": method, "analysis_args": arguments}
-        assert session.step(action).status == "analyzed"
-    required = {"analysis_method": "rows_for_date", "analysis_args": {"date": None}}
-    assert session.step(required).status == "error"
-
-
-def test_null_stands_for_an_optional_field_of_an_action() -> None:
-    session = get_environment("metric_tracker_rl").create_session()
-    session.reset(split="test", index=0)
-    nulls = {
-        "classifications": None,
-        "payload_generators": None,
-        "analysis_args": None,
-        "metadata": None,
-    }
-    assert session.step({**nulls, **GOOD}).status == "analyzed"
-    assert session.step({"nonsense": None}).status == "error"
+            assert (
+                send_message(socket, "reset", {"split": "test"})["observation"]["status"] == "ready"
+            )
