@@ -87,7 +87,7 @@ def keep_sessions_busy(
             if not ready:
                 raise LoadError(f"no reply in {REPLY_TIMEOUT_S:g} s")
             for key, _ in ready:
-                player: BusySession = key.data
+                player = key.data
                 if not inbox.read_reply(player.socket):
                     continue
                 now = clock()

@@ -26,8 +26,6 @@ from openenv_kit.agent.run_all_episodes import EpisodeRunner, EpisodeScheduler
 from openenv_kit.agent.run_episode import LocalEpisodeRunner
 from openenv_kit.agent.servers import find_or_start_server
 from openenv_kit.agent.settings import (
-    API_KEY_VARIABLES,
-    HF_TOKEN_VARIABLE,
     AgentSettings,
     extract_url_password,
     hide_url_password,
@@ -37,6 +35,7 @@ from openenv_kit.agent.settings import (
 )
 from openenv_kit.agent.stdout import EvaluationLog
 from openenv_kit.errors import ConfigurationError, KitError
+from openenv_kit.variables import API_KEY_VARIABLES, HF_TOKEN_VARIABLE
 
 EXIT_OK, EXIT_EPISODE_FAILED, EXIT_BAD_SETTINGS, EXIT_INTERRUPTED = 0, 1, 2, 130
 

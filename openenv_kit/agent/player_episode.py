@@ -10,10 +10,10 @@ from typing import Any
 from openenv_kit.agent.episode_connection import EpisodeConnection, Observation
 from openenv_kit.agent.servers import PrintStatus
 from openenv_kit.agent.stdout import TaskLog, format_tool_call
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment
 from openenv_kit.recordings.format import RunRecorder
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.tool import Catalogue
 
 
 @dataclass

@@ -19,14 +19,19 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
-from openenv_kit.agent.settings import API_KEY_VARIABLES, AgentSettings, hide_url_password
-from openenv_kit.environment import ENVIRONMENT_VARIABLE, Environment
-from openenv_kit.errors import VARIABLE_PREFIX, ConfigurationError, ServerError
-from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.agent.settings import AgentSettings, hide_url_password
+from openenv_kit.environment import Environment
+from openenv_kit.errors import ConfigurationError, ServerError
+from openenv_kit.variables import (
+    API_KEY_VARIABLES,
+    ENVIRONMENT_VARIABLE,
+    SALT_VARIABLE,
+    SERVER_VARIABLES,
+    STORE_VARIABLE,
+    VARIABLE_PREFIX,
+)
 
 LOCAL_PORTS = (8000, 7860)
-SERVER_VARIABLES = ("HOST", "PORT", "WORKERS", "MAX_CONCURRENT_ENVS")
-STORE_VARIABLE = "OPENENV_KIT_EPISODE_STORE"
 START_TIMEOUT_S = 180.0
 """Longest wait for the embedded server; loading the framework takes seconds, more on a busy
 machine."""

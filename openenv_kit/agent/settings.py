@@ -14,18 +14,19 @@ from openenv_kit.agent.text_repair import repair_surrogates
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.network_addresses import is_loopback
 from openenv_kit.schema import describe_allowed_values, json_schema
-from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.variables import (
+    API_KEY_VARIABLES,
+    API_URL_VARIABLES,
+    HF_TOKEN_VARIABLE,
+    SALT_VARIABLE,
+    SERVER_TOKEN_VARIABLE,
+)
 
 ENV_FILE = ".env.inference"
-HF_TOKEN_VARIABLE = "HF_TOKEN"
-API_KEY_VARIABLES = (HF_TOKEN_VARIABLE, "OPENAI_API_KEY", "API_KEY")
-"""Variables that may hold the model's key, in the order for hosts of Hugging Face."""
 HF_HOST_PATTERN = re.compile(
     r"(.+\.)?huggingface\.co|.+\.hf\.space|.+\.endpoints\.huggingface\.cloud", re.IGNORECASE
 )
 """Hosts that HF_TOKEN is for; any other gets it only if no other key is set."""
-SERVER_TOKEN_VARIABLE = "OPENENV_KIT_TOKEN"
-API_URL_VARIABLES = ("API_BASE_URL", "OPENAI_BASE_URL")
 HF_ROUTER_URL = "https://router.huggingface.co/v1"
 """Default endpoint of a key from HF_TOKEN; any other key is for OpenAI's own."""
 MAX_TOKENS_LIMIT = 4096

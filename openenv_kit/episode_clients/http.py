@@ -16,12 +16,13 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE, parse_url
+from openenv_kit.agent.settings import parse_url
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, ServerError, truncated_repr
 from openenv_kit.network_addresses import is_loopback
 from openenv_kit.reply import ReplyStatus, observation_from_reply
 from openenv_kit.rollouts.policies import Action, ObservationJson
+from openenv_kit.variables import SERVER_TOKEN_VARIABLE
 
 LOG = logging.getLogger("openenv_kit.trainers")
 CONNECT_TIMEOUT_S = 10.0

@@ -22,9 +22,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from openenv_kit.errors import VARIABLE_PREFIX, ConfigurationError, InvalidValueError
+from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.schema import describe_allowed_values, json_schema
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.setting_values import (
     LogLevel,
     Origins,
@@ -33,9 +32,7 @@ from openenv_kit.serving.setting_values import (
     SecretToken,
 )
 from openenv_kit.splits import SESSIONS_SPLIT
-
-OLD_VARIABLE_PREFIX = "METRIC_TRACKER_"
-"""Prefix of the kit's variables in release 0.1.0."""
+from openenv_kit.variables import OLD_VARIABLE_PREFIX, SALT_VARIABLE, VARIABLE_PREFIX
 
 ALL_ENVIRONMENTS = "all"
 """Value of ALSO_SERVE for all other environments of the same distribution."""

@@ -12,6 +12,7 @@ from openenv.core.env_server.types import Action, Observation, State
 from pydantic import BaseModel, Field
 
 import openenv_kit.environment as kit
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import EpisodeLimits, Reply, Session, WireModels
 from openenv_kit.errors import require_integer
 from openenv_kit.reset_arguments import (
@@ -23,7 +24,7 @@ from openenv_kit.reset_arguments import (
     reset_arguments_by_name,
 )
 from openenv_kit.rollouts.policies import Policy
-from openenv_kit.tool import Catalogue, ToolArguments, Tools
+from openenv_kit.tool import ToolArguments, Tools
 
 STORY = "Somewhere a number is hidden.\nFind it, <b>then</b> answer."
 TOOLS = Tools()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError, truncated_repr
 from openenv_kit.reset_arguments import get_extra_reset_arguments
-from openenv_kit.sealed_split import SALT_VARIABLE, SEALED_SPLIT, has_sealed_salt, is_sealed_split
+from openenv_kit.sealed_split import SEALED_SPLIT, has_sealed_salt, is_sealed_split
 from openenv_kit.serving import messages
 from openenv_kit.serving.episodes.ids import EpisodeAccess, EpisodeGoneError
 from openenv_kit.serving.episodes.live_episode import LiveEpisode
@@ -36,6 +36,7 @@ from openenv_kit.serving.store.sealed_records import (
     SealedStartsUsedUpError,
 )
 from openenv_kit.splits import HashedSplits
+from openenv_kit.variables import SALT_VARIABLE
 
 if TYPE_CHECKING:
     from openenv_kit.serving.episodes.service import EpisodeService

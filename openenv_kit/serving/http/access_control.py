@@ -35,6 +35,7 @@ from openenv_kit.serving.roles import PLAYER_ROUTE_MESSAGE, WEBSOCKET_METHOD, Ro
 from openenv_kit.serving.setting_values import ReservedParticipant
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.errors import StoreError
+from openenv_kit.variables import SPACE_HOST_VARIABLE
 
 PATHS_WITHOUT_TOKEN = ("/health", "/ready")
 """Paths that need no token, because load balancers have none."""
@@ -43,8 +44,6 @@ DEBUGGER_PATH = "/web"
 
 ANY_ORIGIN = "*"
 READ_ONLY_METHODS = ("GET", "HEAD", "OPTIONS")
-SPACE_HOST_VARIABLE = "SPACE_HOST"
-"""Variable that contains the host name of a Hugging Face Space."""
 
 
 class AccessControl:

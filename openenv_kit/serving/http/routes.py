@@ -18,7 +18,6 @@ from openenv_kit.sealed_split import SEALED_SPLIT
 from openenv_kit.serving import messages, metrics_export
 from openenv_kit.serving.episodes.ids import MAX_ID_LENGTH, EpisodeAccess, UnknownEpisodeError
 from openenv_kit.serving.episodes.service import EpisodeService
-from openenv_kit.serving.http.access_control import SPACE_HOST_VARIABLE
 from openenv_kit.serving.http.anonymous_episodes import get_anonymous_episode_id
 from openenv_kit.serving.http.error_responses import error_response
 from openenv_kit.serving.http.models import (
@@ -34,6 +33,7 @@ from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_EPISODE_ID_MESSAGE, Role
 from openenv_kit.serving.settings import Settings
+from openenv_kit.variables import SPACE_HOST_VARIABLE
 
 NO_EPISODE_ID_TEXT = (
     " Over HTTP, POST /reset returns an episode_id. Send it with POST /step and GET /state."

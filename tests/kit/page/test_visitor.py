@@ -106,7 +106,7 @@ def test_a_row_is_filled_in_with_what_a_call_has_told_and_with_nothing_else(
     [
         ({}, ""),
         ({"severity": ""}, "severity is empty"),
-        ({"observed_value": "many"}, "observed (events, % or share) is no number"),
+        ({"observed_value": "many"}, "observed (events, % or share) is not a number"),
         ({"observed_value": -5}, "observed (events, % or share) is below 0"),
         ({"delta_value": -5}, ""),
     ],

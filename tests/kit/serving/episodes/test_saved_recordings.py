@@ -9,12 +9,12 @@ from starlette.testclient import TestClient
 
 from openenv_kit.recordings.format import iter_recording_paths, read_runs
 from openenv_kit.recordings.replay import check_replay
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes import saved_recordings as kept
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.errors import StoreUnavailableError
 from openenv_kit.serving.store.open_store import open_store
+from openenv_kit.variables import SALT_VARIABLE
 from support.server_requests import send_message
 
 LIST = {"analysis_method": "list_dates"}

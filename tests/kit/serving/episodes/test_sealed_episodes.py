@@ -26,9 +26,10 @@ from openenv_kit.environment import (
 )
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.page.playback import open_session
+from openenv_kit.reply import observation_from_reply
 from openenv_kit.reset_arguments import get_extra_reset_arguments
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply, start_session
-from openenv_kit.sealed_split import SALT_VARIABLE, SEALED_SPLIT
+from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
+from openenv_kit.sealed_split import SEALED_SPLIT
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings, load_settings
 from openenv_kit.serving.store.interface import NewEpisode
@@ -36,12 +37,8 @@ from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sealed_records import SealedStartRequest, SealedStartsUsedUpError
 from openenv_kit.serving.store.sqlite import SqliteStore
-from openenv_kit.trust.attestation import (
-    SIGNING_KEY_VARIABLE,
-    digest_actions,
-    read_signing_key,
-    verify_attestation,
-)
+from openenv_kit.trust.attestation import digest_actions, read_signing_key, verify_attestation
+from openenv_kit.variables import SALT_VARIABLE, SIGNING_KEY_VARIABLE
 from support.live_server import served
 from support.server_requests import send_message
 
