@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from types import FrameType
 
 from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES
-from openenv_kit.serving.store.interface import RETRY_AFTER_S, StoppingError
+from openenv_kit.serving.store.errors import RETRY_AFTER_S, StoppingError
 
 IN_USE_WINDOW_S = 60.0
 """Time after its last step for which an episode without a connection counts as in use."""

@@ -34,7 +34,7 @@ from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_ROUTE_MESSAGE, WEBSOCKET_METHOD, Role
 from openenv_kit.serving.setting_values import ReservedParticipant
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import StoreError
+from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.variables import SPACE_HOST_VARIABLE
 
 PATHS_WITHOUT_TOKEN = ("/health", "/ready")

@@ -18,7 +18,7 @@ from openenv_kit.serving.episodes.ids import (
 )
 from openenv_kit.serving.message_limits import MessageTooComplexError
 from openenv_kit.serving.metrics import ErrorKind
-from openenv_kit.serving.store.interface import StoreError, StoreFullError
+from openenv_kit.serving.store.errors import StoreError, StoreFullError
 
 HANDLED_ERRORS = (
     EpisodeGoneError,

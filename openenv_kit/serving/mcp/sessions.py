@@ -10,14 +10,14 @@ from starlette.requests import HTTPConnection
 
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.serving.episodes.ids import EpisodeAccess, EpisodeGoneError, EpisodeTooLongError
-from openenv_kit.serving.episodes.records import SplitUsedUpError
 from openenv_kit.serving.episodes.service import EpisodeService
+from openenv_kit.serving.episodes.task_assignment import SplitUsedUpError
 from openenv_kit.serving.http.error_responses import response_head_of_store_error
 from openenv_kit.serving.mcp.dispatch import RpcError, RpcErrorCode
 from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_MCP_MESSAGE, Role
-from openenv_kit.serving.store.interface import StoreError
+from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.websocket.sessions import CapacityError
 
 

@@ -28,7 +28,7 @@ from openenv_kit.serving.mcp.sessions import (
 )
 from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.metrics import ErrorKind
-from openenv_kit.serving.store.interface import StoreError
+from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.websocket.endpoint import (
     ConnectionEnd,
     ConnectionHandler,

@@ -21,7 +21,7 @@ from openenv_kit.serving.mcp import dispatch
 from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_RESET_MESSAGE
-from openenv_kit.serving.store.interface import StoreError
+from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.websocket.endpoint import ConnectionEnd, ConnectionHandler
 from openenv_kit.serving.websocket.openenv_messages import (
     InvalidMessageError,

@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket
 from openenv_kit.serving import messages
 from openenv_kit.serving.episodes.ids import EpisodeGoneError
 from openenv_kit.serving.roles import PLAYER_WEBSOCKET_MESSAGE, Role
-from openenv_kit.serving.store.interface import StoreError
+from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.websocket.endpoint import ConnectionEnd, WebSocketEndpoint
 from openenv_kit.serving.websocket.episode_connection import EpisodeConnection, PlayerConnection
 from openenv_kit.serving.websocket.trainer_connection import TrainerConnection

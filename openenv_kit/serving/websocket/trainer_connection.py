@@ -10,10 +10,10 @@ from openenv_kit.errors import MAX_REPR_CHARACTERS
 from openenv_kit.reply import Reply, ReplyStatus
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving.episodes.ids import EpisodeAccess, EpisodeGoneError
-from openenv_kit.serving.episodes.live_episode import run_queued_reset, step_live_episode
 from openenv_kit.serving.episodes.records import StartedEpisode
 from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES, EndReason, EpisodeKey
 from openenv_kit.serving.episodes.service import EpisodeService
+from openenv_kit.serving.episodes.worker_threads import run_queued_reset, step_live_episode
 from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.websocket.episode_connection import EpisodeConnection
 from openenv_kit.serving.websocket.sessions import SessionSlots

@@ -25,8 +25,8 @@ from openenv_kit.errors import ConfigurationError
 from openenv_kit.serving import metrics, metrics_export
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes.ids import EpisodeAccess
-from openenv_kit.serving.episodes.live_episode import WORKER_THREAD_COUNT
 from openenv_kit.serving.episodes.service import EpisodeService
+from openenv_kit.serving.episodes.worker_threads import WORKER_THREAD_COUNT
 from openenv_kit.serving.periodic_tasks import end_expired_and_update_metrics
 from openenv_kit.serving.settings import Settings, load_settings
 from support.live_server import await_health, free_port, start_server
@@ -165,7 +165,7 @@ async def test_step_that_waits_for_another_counts_with_its_wait() -> None:
     handle = (await episodes.reset({"seed": 5})).access
     assert handle is not None
     before = count("openenv_kit_step_seconds_sum", method="list_dates")
-    async with episodes._get_cached(handle.episode_id).lock:
+    async with episodes._loader.cache.get_or_add(handle.episode_id).lock:
         step = asyncio.create_task(episodes.step(EpisodeAccess(handle.episode_id), LIST))
         await asyncio.sleep(0.2)
     await step

@@ -32,7 +32,8 @@ from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
 from openenv_kit.sealed_split import SEALED_SPLIT
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings, load_settings
-from openenv_kit.serving.store.interface import NewEpisode, StoreLimits
+from openenv_kit.serving.store.interface import NewEpisode
+from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sealed_records import SealedStartRequest, SealedStartsUsedUpError
 from openenv_kit.serving.store.sqlite import SqliteStore
@@ -292,7 +293,7 @@ async def test_store_gives_numbers_without_gaps_and_counts_no_rejected_start(
     await store.record_sealed_result("pl-f", 0.5, 3, "digest")
     await store.record_sealed_result("pl-f", 0.9, 4, "later")
     last = (await store.list_sealed_episodes("alice", "tasks"))[-1]
-    assert (last.score, last.steps, last.actions_digest) == (0.5, 3, "digest")
+    assert (last.score, last.step_count, last.actions_digest) == (0.5, 3, "digest")
     await store.close()
 
 
