@@ -59,7 +59,7 @@ def episodes(
         reset: additional arguments of every reset, such as `-T 'reset={"profile": "lean"}'`.
         level: level of the tasks; None for all levels.
     """
-    found = get_environment(environment)
+    resolved_environment = get_environment(environment)
     split = DEFAULT_EVALUATION_SPLIT if split is None else split
     samples = [
         # The solver replaces the prompt when it starts the episode.
@@ -67,17 +67,17 @@ def episodes(
             row["task"],
             id=row["task"],
             metadata={
-                "environment": found.name,
-                "reset": reset_arguments_from_row(row, found.name),
+                "environment": resolved_environment.name,
+                "reset": reset_arguments_from_row(row, resolved_environment.name),
             },
         )
-        for row in list_task_rows(split, first, count, found.name, reset, level)
+        for row in list_task_rows(split, first, count, resolved_environment.name, reset, level)
     ]
     return Task(
-        dataset=MemoryDataset(samples, name=f"{found.name}_{split}"),
-        solver=play_episode(base_url, found.name),
+        dataset=MemoryDataset(samples, name=f"{resolved_environment.name}_{split}"),
+        solver=play_episode(base_url, resolved_environment.name),
         scorer=[report_score(), rewards()],
-        message_limit=message_limit or 32 + 2 * found.episode_limits.max_steps,
+        message_limit=message_limit or 32 + 2 * resolved_environment.episode_limits.max_steps,
     )
 
 

@@ -168,8 +168,10 @@ def build_scripted_model_step(
     policy: str = "reference", environment: str | None = None
 ) -> ModelStep:
     """Return a scripted policy that stands in for a model."""
-    found = get_environment(environment)
-    return ScriptedModelStep(require_name("policy", policy, found.policies), found.name)
+    resolved_environment = get_environment(environment)
+    return ScriptedModelStep(
+        require_name("policy", policy, resolved_environment.policies), resolved_environment.name
+    )
 
 
 def collect_episodes(
@@ -196,12 +198,15 @@ def collect_episodes(
     """
     model_step = build_scripted_model_step(policy, environment)
     serializer = RolloutSerializer(output_folder)
-    found = get_environment(environment)
-    rows = [_add_task_to_row(found, row, row_number) for row_number, row in enumerate(rows)]
+    resolved_environment = get_environment(environment)
+    rows = [
+        _add_task_to_row(resolved_environment, row, row_number)
+        for row_number, row in enumerate(rows)
+    ]
     metadata: dict[str, Any] = {
-        "environment": found.name,
+        "environment": resolved_environment.name,
         "player": f"scripted:{policy}",
-        "versions": dict(found.versions),
+        "versions": dict(resolved_environment.versions),
         "resets": [reset_arguments_from_row(parse_task_row(row), environment) for row in rows],
     }
     _require_same_metadata(serializer, metadata)

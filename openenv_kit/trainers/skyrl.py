@@ -177,23 +177,24 @@ def build_dataset_rows(
     `list_task_rows` describes the parameters. `openenv_kit.datasets.split_rows.write_rows` writes
     the rows in SkyRL's format.
     """
-    found = get_environment(environment)
-    rows = list_task_rows(split, first, count, found.name, reset, level)
+    resolved_environment = get_environment(environment)
+    rows = list_task_rows(split, first, count, resolved_environment.name, reset, level)
     selection = {"split": split, "difficulty": level, **parse_json_object("reset", reset)}
     reset_fields = add_default_split(
-        found,
+        resolved_environment,
         {name: value for name, value in selection.items() if to_python_value(value) is not None},
     )
     system_prompt = _add_tools_to_system_prompt(
-        found.system_prompt(reset_fields), found.tools.for_episode(reset_fields)
+        resolved_environment.system_prompt(reset_fields),
+        resolved_environment.tools.for_episode(reset_fields),
     )
     prompt = [{"role": "system", "content": system_prompt}, {"role": "user", "content": ""}]
     return [
         {
             "prompt": prompt,
-            "env_class": found.name,
+            "env_class": resolved_environment.name,
             "task": row["task"],
-            "reset": json.dumps(reset_arguments_from_row(row, found.name)),
+            "reset": json.dumps(reset_arguments_from_row(row, resolved_environment.name)),
         }
         for row in rows
     ]

@@ -142,13 +142,13 @@ def environment_class(
     Raises:
         UnknownNameError: there is no such environment or reset argument.
     """
-    found = get_environment(to_python_value(environment))
+    resolved_environment = get_environment(to_python_value(environment))
     arguments = {"split": split, "difficulty": level, **parse_json_object("reset", reset)}
     arguments = {name: to_python_value(value) for name, value in arguments.items()}
     defaults = {name: value for name, value in arguments.items() if value is not None}
     for name in defaults:
-        require_name("reset argument", name, found.reset_arguments)
-    return _build_environment_class(found.name, json.dumps(defaults))
+        require_name("reset argument", name, resolved_environment.reset_arguments)
+    return _build_environment_class(resolved_environment.name, json.dumps(defaults))
 
 
 @cache
@@ -158,18 +158,20 @@ def _build_environment_class(environment: str, defaults_json: str) -> type[ToolE
     Equal arguments return the same class, so that a class that is pickled and loaded in one process
     is identical to itself.
     """
-    found, defaults = get_environment(environment), json.loads(defaults_json)
-    tools = found.tools.for_episode(add_default_split(found, defaults))
+    resolved_environment, defaults = get_environment(environment), json.loads(defaults_json)
+    tools = resolved_environment.tools.for_episode(
+        add_default_split(resolved_environment, defaults)
+    )
     members: dict[str, Any] = {tool.name: _build_tool_method(tool) for tool in tools.tools}
     members |= {
-        "environment": found.name,
+        "environment": resolved_environment.name,
         "_offered_tool_names": tools.tool_names,
         "_default_reset_arguments": defaults,
         "_class_recipe": ClassRecipe(_build_environment_class, (environment, defaults_json)),
-        "__doc__": found.description,
+        "__doc__": resolved_environment.description,
         "__module__": __name__,
     }
-    title = "".join(word.title() for word in found.name.split("_"))
+    title = "".join(word.title() for word in resolved_environment.name.split("_"))
     built: Any = EnvironmentType(f"{title}Environment", (ToolEnvironment,), members)
     return cast("type[ToolEnvironment]", built)
 
