@@ -55,7 +55,7 @@ class MapRow:
 
 def build_map_rows(funnel: Funnel) -> list[MapRow]:
     """Every line, in the order of the funnel."""
-    columns = funnel.columns
+    columns, pairs = funnel.columns, len(funnel.quality_check_names)
     events = [humanize(stage.event) for stage in funnel.stages]
     rates = [f"{events[below]} → {events[above]}" for above, below in funnel.rate_stage_indices]
     named = [
@@ -65,7 +65,7 @@ def build_map_rows(funnel: Funnel) -> list[MapRow]:
     return [
         *(MapRow(label, unit, (column,)) for column, (label, unit) in enumerate(named)),
         MapRow(SHARE_NAME, SHARE, (columns.daytime_share,)),
-        MapRow(IMPOSSIBLE, EVENTS, tuple(columns.all[columns.excess])),
+        MapRow(IMPOSSIBLE, EVENTS, tuple(map(columns.excess_of_pair, range(pairs)))),
     ]
 
 
