@@ -88,10 +88,10 @@ def known_values_of(steps: PlaybackSteps) -> KnownValues:
     """Return the values that the replies of an episode contained."""
     known_values = KnownValues(steps[0].observation["config"])
     for step in steps:
-        answered = step.observation.get("analysis_result")
+        analysis = step.observation.get("analysis_result")
         known_values.latest = set()
-        if answered:
-            known_values.read_tool_result(answered)
+        if analysis:
+            known_values.read_tool_result(analysis)
     return known_values
 
 
@@ -125,10 +125,10 @@ def submitted_rows(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
     submitted = step.observation.get("submitted_rows")
     if submitted is not None:
         return list(submitted)
-    asked: Mapping[str, Any] = step.action.get("analysis_args") or {}
-    found = list_flagged_series(view.episode)
-    named = [found[number - 1].row.as_dict() for number in asked.get("ids") or ()]
-    return [*named, *(asked.get("rows") or step.action.get("classifications") or ())]
+    arguments: Mapping[str, Any] = step.action.get("analysis_args") or {}
+    flagged_series = list_flagged_series(view.episode)
+    named = [flagged_series[number - 1].row.as_dict() for number in arguments.get("ids") or ()]
+    return [*named, *(arguments.get("rows") or step.action.get("classifications") or ())]
 
 
 def map_html(
