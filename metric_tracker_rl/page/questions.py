@@ -8,8 +8,8 @@ from html import escape
 from typing import Any, NamedTuple
 
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
-from metric_tracker_rl.page.metric_map.map_html import WHOLE_DAY, PlaybackSteps, describe_cell
-from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, map_row_index
+from metric_tracker_rl.page.metric_map.map_html import WHOLE_DAY, PlaybackSteps, build_map_cell
+from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, find_map_row_index
 from openenv_kit.page.components.elements import format_day
 from openenv_kit.page.environment_view import NextStepHint, QuestionPanel, SuggestedCall
 
@@ -73,9 +73,11 @@ def build_question_panel(
     if at is not None:
         column, date = at
         lines = build_map_rows(known_values.funnel)
-        line, day = lines[map_row_index(lines, column)], format_day(date)
+        line, day = lines[find_map_row_index(lines, column)], format_day(date)
         title = f"{day} · {line.label}"
-        cell_text = describe_cell(known_values, line, known_values.day_index(date) or 0).description
+        cell_text = build_map_cell(
+            known_values, line, known_values.day_index(date) or 0
+        ).description
         known = f"<p>{escape(cell_text or 'Nothing known yet.')}</p>"
         name = (
             known_values.funnel.metric_names[column] if column < known_values.share_column else ""
@@ -153,7 +155,7 @@ def build_next_step_hint(
     far = _first_cell_past_threshold(known_values, selection)
     if far is not None and far != selection:
         lines = build_map_rows(known_values.funnel)
-        name = lines[map_row_index(lines, int(far.partition("/")[0]))].label
+        name = lines[find_map_row_index(lines, int(far.partition("/")[0]))].label
         return NextStepHint(
             "The first step that moved is where to look.", f"Look at {name}", "pick", far
         )

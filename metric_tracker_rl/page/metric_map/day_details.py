@@ -8,7 +8,7 @@ from statistics import median
 
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
-from metric_tracker_rl.page.metric_map.map_html import describe_cell, verdict_html
+from metric_tracker_rl.page.metric_map.map_html import build_map_cell, verdict_html
 from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, format_signed
 from metric_tracker_rl.page.metric_map.verdicts import RowVerdict
 from openenv_kit.page.components.elements import format_value, hint_html, humanize, table_html
@@ -53,7 +53,7 @@ def _series_table_html(known_values: KnownValues, day: int) -> str:
             None if line.is_impossible_counts(known_values) else known_values.deviation(day, column)
         )
         points = " points" if column == known_values.share_column else " %"
-        cell = describe_cell(known_values, line, day)
+        cell = build_map_cell(known_values, line, day)
         chip = f'<span class="mt-chip {cell.css_class}">{cell.text}</span>' if cell.text else "–"
         rows.append(
             [

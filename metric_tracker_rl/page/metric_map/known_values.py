@@ -131,7 +131,7 @@ class KnownValues:
     def _read_fact(self, fact: Mapping[str, Any]) -> None:
         day = self.day_index(fact.get("date"))
         column = self._column_of_fact(fact)
-        baseline = _number(fact, "baseline_value", "median_value", "median")
+        baseline = _first_number(fact, "baseline_value", "median_value", "median")
         if column is not None:
             if any(name in fact for name in WEEKDAYS):
                 self._read_weekday_baselines(column, fact)
@@ -140,18 +140,18 @@ class KnownValues:
         if day is None:
             return
         if column is not None:
-            self._set_value(day, column, _number(fact, "observed_value", "value"))
-            change = _number(fact, "change")
+            self._set_value(day, column, _first_number(fact, "observed_value", "value"))
+            change = _first_number(fact, "change")
             if change is not None:
                 self._changes[day, column] = change
                 self.latest.add((day, column))
-        if (score := _number(fact, "suspicion_score")) is not None:
+        if (score := _first_number(fact, "suspicion_score")) is not None:
             self.suspicion[day] = score
         if "issue_count" in fact and column is None:  # of the day; its issues follow one by one
             for pair in range(len(self.funnel.quality_check_names)):
                 self._set_value(day, self.funnel.columns.excess_of_pair(pair), 0.0)
-        self._set_value(day, self.share_column, _number(fact, "daytime_share"))
-        if (baseline := _number(fact, "baseline_daytime_share")) is not None:
+        self._set_value(day, self.share_column, _first_number(fact, "daytime_share"))
+        if (baseline := _first_number(fact, "baseline_daytime_share")) is not None:
             self._set_baseline(day, self.share_column, baseline)
         self._read_counts_or_rates(day, fact)
 
@@ -164,12 +164,12 @@ class KnownValues:
             self.latest.update((day, stage) for stage in range(len(counts)))
         elif hour is None:
             for column, name in enumerate((*self.funnel.metric_names, self.funnel.mix_entity_name)):
-                self._set_value(day, column, _number(fact, name))
+                self._set_value(day, column, _first_number(fact, name))
 
     def _read_weekday_baselines(self, column: int, fact: Mapping[str, Any]) -> None:
         first = Date.fromisoformat(self.dates[0]).weekday()
         for day in range(DAYS_PER_WEEK):
-            baseline = _number(fact, WEEKDAYS[(first + day) % DAYS_PER_WEEK])
+            baseline = _first_number(fact, WEEKDAYS[(first + day) % DAYS_PER_WEEK])
             if baseline is not None:
                 self._set_baseline(day, column, baseline)
 
@@ -244,7 +244,7 @@ def _is_nested(value: object) -> bool:
     return isinstance(value, Mapping | list | tuple)
 
 
-def _number(fact: Mapping[str, Any], *names: str) -> float | None:
+def _first_number(fact: Mapping[str, Any], *names: str) -> float | None:
     """Return the first of some fields that contains a number, or None."""
     numbers: Iterable[Any] = (fact.get(name) for name in names)
     return next(
