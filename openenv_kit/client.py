@@ -16,6 +16,7 @@ from openenv.core.env_server.types import Action, Observation, State
 from pydantic import ValidationError
 from websockets.exceptions import InvalidStatus
 
+from openenv_kit.episode_clients.retry import UNAVAILABLE_STATUSES
 from openenv_kit.errors import ServerError
 
 ActionT = TypeVar("ActionT", bound=Action)
@@ -24,8 +25,6 @@ StateT = TypeVar("StateT", bound=State)
 
 LOG = logging.getLogger("openenv_kit.client")
 RECONNECT_PAUSE_S = 0.5
-UNAVAILABLE_STATUSES = (502, 503, 504)
-"""HTTP statuses of a proxy while its server is starting."""
 DEFAULT_BASE_URL = "http://127.0.0.1:8000"
 
 

@@ -1,6 +1,7 @@
 """`python -m research.token_budgets`: measure token budgets, and write them where they are read.
 
-Writes `token_budgets.json` of each environment, and the figures in the docs that come from it. Run it again whenever an environment's texts, tools, levels or reference policy change.
+Writes `token_budgets.json` of each environment, and the figures in the docs that come from it.
+Run it again whenever an environment's texts, tools, levels or reference policy change.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import orjson
 from pydantic import BaseModel
@@ -14,7 +14,7 @@ from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.wire_models import MethodSpec
 from openenv_kit.schema import json_schema
-from openenv_kit.tool import Tool, Tools
+from openenv_kit.tool import Tool, ToolFunctionT, Tools
 
 MethodResult = dict[str, Any]
 """Result of an analysis method, JSON-ready."""
@@ -29,8 +29,8 @@ class AnalysisMethods(Tools):
     """A registry of analysis methods that caches results with the episode."""
 
     def tool(
-        self, arguments_type: type[ArgumentsT], *, cached: bool = True, **options: Any
-    ) -> Callable[[AnalysisMethod[ArgumentsT]], AnalysisMethod[ArgumentsT]]:
+        self, arguments_type: type[BaseModel], *, cached: bool = True, **options: Any
+    ) -> Callable[[ToolFunctionT], ToolFunctionT]:
         """Return a decorator that declares a function as an analysis method; see `Tools.tool`.
 
         Args:
@@ -41,11 +41,8 @@ class AnalysisMethods(Tools):
         """
         declare = super().tool(arguments_type, **options)
 
-        def declare_cached(method: AnalysisMethod[ArgumentsT]) -> AnalysisMethod[ArgumentsT]:
-            function: AnalysisMethod[ArgumentsT] = declare(
-                cache_result(method) if cached else method
-            )
-            return function
+        def declare_cached(method: ToolFunctionT) -> ToolFunctionT:
+            return declare(cast(ToolFunctionT, cache_result(method)) if cached else method)
 
         return declare_cached
 

@@ -19,8 +19,8 @@ from openenv_kit.reset_arguments import (
     EPISODE_ID,
     MAX_STEPS,
     TASK_ID,
+    ArgumentRole,
     ResetArgument,
-    Role,
     reset_arguments_by_name,
 )
 from openenv_kit.rollouts.policies import Policy
@@ -154,7 +154,7 @@ class Tiny(kit.Environment):
     reset_arguments = reset_arguments_by_name(
         EPISODE_ID,
         TASK_ID,
-        ResetArgument("number", Role.DATA, "integer", "a digit"),
+        ResetArgument("number", ArgumentRole.DATA, "integer", "a digit"),
         MAX_STEPS,
     )
     episode_limits = EpisodeLimits(max_steps=9)

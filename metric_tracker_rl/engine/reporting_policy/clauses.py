@@ -116,11 +116,11 @@ CLAUSES: tuple[Clause, ...] = (
     ),
     Clause(
         "(4) A step moved: each flagged r_k that is not a consequence: a drop of at least "
-        "{brk:.0%} is one funnel_step row named c_k_from_c_(k-1), anything else one conversion_rate row for "
-        "r_k; later counts and composites are its consequences.",
+        "{brk:.0%} is one funnel_step row named c_k_from_c_(k-1), anything else one "
+        "conversion_rate row for r_k; later counts and composites are its consequences.",
         "(4) A step moved: a flagged r_k that rule 3 has not made a consequence is one row: of "
-        "type funnel_step and named c_k_from_c_(k-1) where it drops by {brk:.0%} or more, else of type "
-        "conversion_rate and named as r_k. Later counts and composites are its consequences.",
+        "type funnel_step and named c_k_from_c_(k-1) where it drops by {brk:.0%} or more, else of "
+        "type conversion_rate and named as r_k. Later counts and composites are its consequences.",
     ),
     Clause(
         "(5) A slow leak: if no r_k is flagged that day, not even as a consequence, the flagged "

@@ -161,7 +161,7 @@ def test_pickled_episode_on_a_server_goes_on_there_and_holds_no_token(
     while call := next_scripted_call("reference", answers, None, opening):
         answers.append(loaded.call_tool(*call))
     assert loaded.reward == 1.0
-    assert loaded._backend._headers["authorization"] == "Bearer not-to-be-written"
+    assert loaded._client._headers["authorization"] == "Bearer not-to-be-written"
     loaded.close()
 
 
