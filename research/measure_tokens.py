@@ -17,14 +17,14 @@ from metric_tracker_rl.engine.configuration.episode_config import MIXED, Episode
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES, VARIED
+from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES, PolicySource
 from metric_tracker_rl.engine.episode.episode import build_episode
 from metric_tracker_rl.engine.grading.grader import grade_report
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.cli.common import build_table, is_package_installed
+from openenv_kit.cli.common import build_table, require_installed
 from openenv_kit.splits import indices_of_level
 from research.tokens import ENCODING, count_tokens
 from research.transcript import build_transcript
@@ -42,7 +42,7 @@ def measure_mode_tokens(
     out: Annotated[Path | None, typer.Option(help="Write the results as JSON.")] = None,
 ) -> None:
     """Measure what modes cost in tokens, and ask to be read."""
-    is_package_installed("bpe_openai", needed_for="counting tokens")
+    require_installed("bpe_openai", needed_for="counting tokens")
     cases = product(PROFILES, DISCLOSURES, LEVELS)
     tokens = [
         measure_reference_tokens(profile, disclosure, level, episodes)
@@ -92,7 +92,9 @@ def measure_default_policy(level: str, episodes: int) -> ResultLine:
     usual, scores = LEVELS[level], []
     for number in range(episodes):
         count = ANOMALY_COUNTS[number % len(ANOMALY_COUNTS)]
-        episode = build_episode(EpisodeConfig(number, MIXED, level, "low", count, policy=VARIED))
+        episode = build_episode(
+            EpisodeConfig(number, MIXED, level, "low", count, policy=PolicySource.VARIED)
+        )
         series = episode.series
         known = DailySeries(episode.generated.hourly, ORDERING_APP, usual, series.explained)
         report = SubmittedReport(compute_labels(known, episode.dates), ())

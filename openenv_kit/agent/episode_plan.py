@@ -11,7 +11,7 @@ from typing import Any
 from openenv_kit.environment import Environment, default_task_names
 from openenv_kit.errors import ConfigurationError, require_integer, require_name
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.reset_arguments import Role, names_with_roles
+from openenv_kit.reset_arguments import ArgumentRole, names_with_roles
 from openenv_kit.sealed_split import is_sealed_split
 
 MAX_EPISODES = 100_000
@@ -72,7 +72,7 @@ def plan_episodes(
     if first_seed is not None:
         require_integer("--seed", first_seed, 0, MAX_SEED)
     # The planner sets the arguments that select the episode, so `--reset` must not.
-    selectors = names_with_roles(environment.reset_arguments, Role.TASK, Role.SEED)
+    selectors = names_with_roles(environment.reset_arguments, ArgumentRole.TASK, ArgumentRole.SEED)
     allowed = [name for name in environment.reset_arguments if name not in selectors]
     extra_arguments = dict(extra_reset_arguments or {})
     for name in extra_arguments:

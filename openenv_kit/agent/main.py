@@ -23,8 +23,6 @@ from openenv_kit.agent.resume_file import ResumeFile
 from openenv_kit.agent.run_all_episodes import EpisodeRunner, EpisodeScheduler
 from openenv_kit.agent.run_episode import LocalEpisodeRunner
 from openenv_kit.agent.settings import (
-    API_KEY_VARIABLES,
-    HF_TOKEN_VARIABLE,
     AgentSettings,
     extract_url_password,
     hide_url_password,
@@ -34,6 +32,7 @@ from openenv_kit.agent.settings import (
 )
 from openenv_kit.agent.stdout import EvaluationLog
 from openenv_kit.errors import ConfigurationError, KitError
+from openenv_kit.variables import API_KEY_VARIABLES, HF_TOKEN_VARIABLE
 
 
 class ExitCode(IntEnum):

@@ -9,12 +9,12 @@ from typing import Any
 
 from openenv_kit.agent.servers import PrintStatus
 from openenv_kit.agent.stdout import TaskLog, format_action_field
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment
 from openenv_kit.episode_clients.protocol import ObservationJson
 from openenv_kit.episode_clients.replaying_websocket import ReplayingWebSocketEpisode
 from openenv_kit.recordings.format import RunRecorder
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.tool import Catalogue
 
 
 @dataclass

@@ -9,10 +9,11 @@ from typing import Any, Protocol
 from openenv_kit.agent.command_line import DEFAULT_POLICY
 from openenv_kit.agent.player_episode import PlayerEpisode
 from openenv_kit.agent.servers import PrintStatus
-from openenv_kit.agent.settings import API_KEY_VARIABLES, AgentSettings
+from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.rollouts.policies import Policy
+from openenv_kit.variables import API_KEY_VARIABLES
 
 
 class Player(Protocol):

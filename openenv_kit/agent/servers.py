@@ -15,13 +15,16 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from openenv_kit.agent.server_requests import is_healthy
-from openenv_kit.agent.settings import API_KEY_VARIABLES
-from openenv_kit.environment import ENVIRONMENT_VARIABLE
-from openenv_kit.errors import VARIABLE_PREFIX, ServerError
-from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.errors import ServerError
+from openenv_kit.variables import (
+    API_KEY_VARIABLES,
+    ENVIRONMENT_VARIABLE,
+    SALT_VARIABLE,
+    SERVER_VARIABLES,
+    STORE_VARIABLE,
+    VARIABLE_PREFIX,
+)
 
-SERVER_VARIABLES = ("HOST", "PORT", "WORKERS", "MAX_CONCURRENT_ENVS")
-STORE_VARIABLE = "OPENENV_KIT_EPISODE_STORE"
 START_TIMEOUT_S = 180.0
 """Longest wait for the start of an embedded server, in seconds.
 

@@ -21,7 +21,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from openenv_kit.agent.servers import Server
-from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE, AgentSettings
+from openenv_kit.agent.settings import AgentSettings
+from openenv_kit.catalogue import DEFAULT_PROSE_FIELDS
 from openenv_kit.episode_clients.protocol import ObservationJson
 from openenv_kit.episode_clients.retry import (
     CAPACITY_RETRY_PAUSE_S,
@@ -32,7 +33,7 @@ from openenv_kit.errors import ServerError
 from openenv_kit.network_addresses import is_loopback
 from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.tool import DEFAULT_PROSE_FIELDS
+from openenv_kit.variables import SERVER_TOKEN_VARIABLE
 
 MAX_REPLY_BYTES = 100 * 2**20
 CONNECTION_ERRORS = (OSError, TimeoutError, WebSocketException, EOFError)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.datasets.row_values import require_row_mapping, to_python_value
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import (
@@ -34,7 +35,7 @@ from openenv_kit.json_text import compact_json
 from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
 from openenv_kit.reset_arguments import get_mode_arguments
 from openenv_kit.rewards import COMMON_REWARDS
-from openenv_kit.tool import Catalogue, ToolCall
+from openenv_kit.tool import ToolCall
 
 EPISODE_OVER_RESULT = {
     "status": "completed",

@@ -32,12 +32,10 @@ from openenv_kit.tool import Tool
 from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode, message_texts
 from openenv_kit.trainers.tool_functions import set_tool_signature
+from openenv_kit.variables import BASE_URL_VARIABLE
 
 if TYPE_CHECKING:
     import datasets
-
-BASE_URL_VARIABLE = "OPENENV_KIT_BASE_URL"
-"""Variable for the address of a server; if unset, the trainer's process plays the episodes."""
 
 
 class EnvironmentType(ABCMeta):

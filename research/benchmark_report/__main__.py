@@ -20,11 +20,11 @@ from metric_tracker_rl.engine.certification.certificate import (
 from metric_tracker_rl.engine.configuration.episode_config import MIXED
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import VARIED
+from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.base import NO_TOOL_CEILING as CEILING_WITHOUT_CALLS
-from openenv_kit.cli.common import is_package_installed
+from openenv_kit.cli.common import require_installed
 from research.benchmark_report import modes as modes_part
 from research.benchmark_report.plots import draw_plots
 from research.benchmark_report.second_play import RepeatResult, measure_repeats
@@ -68,7 +68,7 @@ def write_benchmark_report(
     policies; without any, a part is left as it is. Of two audits of one line the one of more
     episodes counts.
     """
-    is_package_installed("matplotlib", needed_for="the card")
+    require_installed("matplotlib", needed_for="the card")
     try:
         audits = [json.loads(file.read_text(encoding="utf-8")) for file in audit or ()]
         lines = [line for file in certificates or () for line in file.read_text().splitlines()]
@@ -111,7 +111,7 @@ def _split_results_by_part(
     drawn: list[ResultLine] = []
     usual: list[ResultLine] = []
     for proof in proofs:
-        (drawn if proof["config"].get("policy") == VARIED else usual).append(proof)
+        (drawn if proof["config"].get("policy") == PolicySource.VARIED else usual).append(proof)
     lines = [line for each in audits for line in each["lines"] if line["setting"] in MODE_SETTINGS]
     rest = [
         {**each, "lines": others}

@@ -11,8 +11,8 @@ import pandas as pd
 
 from metric_tracker_rl.audit import MODE_SETTINGS
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import GRADED
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS, DIFFICULTY_BY_LEVEL
+from openenv_kit.rewards import Reward
 from research.benchmark_report.tables import level_table, markdown_table
 
 ResultLine = dict[str, Any]
@@ -75,7 +75,7 @@ def _rungs_table(lines: Sequence[ResultLine]) -> str:
     for line in lines:
         rung = line["rung"]
         cells = [f"`{rung}`", f"{DIFFICULTY_BY_LEVEL[rung]:.2f}", str(DEFAULT_ANOMALY_COUNTS[rung])]
-        found.setdefault(rung, cells).append(f"{line[GRADED]:.3f}")
+        found.setdefault(rung, cells).append(f"{line[Reward.GRADED]:.3f}")
     head = ["rung", "difficulty", "anomalies", *(f"{share:.0%}" for share in shares)]
     return markdown_table(head, found.values())
 

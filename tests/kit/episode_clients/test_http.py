@@ -14,7 +14,8 @@ from openenv_kit.episode_clients.http import HttpEpisode
 from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
-from openenv_kit.trainers.trl import BASE_URL_VARIABLE, environment_class
+from openenv_kit.trainers.trl import environment_class
+from openenv_kit.variables import BASE_URL_VARIABLE
 from support.stub_episode_server import FRAME, HANG_UP, OPENING, STEPPED, StubServer
 
 NOWHERE = "http://127.0.0.1:9"

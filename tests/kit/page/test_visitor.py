@@ -19,7 +19,7 @@ import gradio as gr
 import pytest
 
 from metric_tracker_rl.engine.configuration.tasks import TASKS
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
+from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.page.metric_map.map_html import rebuild_episode
 from metric_tracker_rl.page.report_editor import FunnelReport
 from openenv_kit.environment import Environment, get_environment
@@ -106,7 +106,7 @@ def test_a_row_is_filled_in_with_what_a_call_has_told_and_with_nothing_else(
     [
         ({}, ""),
         ({"severity": ""}, "severity is empty"),
-        ({"observed_value": "many"}, "observed (events, % or share) is no number"),
+        ({"observed_value": "many"}, "observed (events, % or share) is not a number"),
         ({"observed_value": -5}, "observed (events, % or share) is below 0"),
         ({"delta_value": -5}, ""),
     ],

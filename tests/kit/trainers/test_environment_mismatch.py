@@ -15,7 +15,8 @@ from openenv_kit.episode_clients import retry
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.trainers.openenv_harness import ToolSession, ToolSessionFactory
 from openenv_kit.trainers.tool_episode import ToolEpisode
-from openenv_kit.trainers.trl import BASE_URL_VARIABLE, dataset_from_rows, environment_class
+from openenv_kit.trainers.trl import dataset_from_rows, environment_class
+from openenv_kit.variables import BASE_URL_VARIABLE
 from support.stub_episode_server import FRAME, HANG_UP, OPENING, StubServer
 
 FUNNEL = list_task_rows("train", count=1)[0]

@@ -14,7 +14,6 @@ import pytest
 
 from firewatch_env.client import FirewatchEnv
 from metric_tracker_rl import MetricTrackerRlEnv
-from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.trainers.openenv_harness import (
@@ -25,6 +24,7 @@ from openenv_kit.trainers.openenv_harness import (
 )
 from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
 from openenv_kit.trainers.trl import build_reward_components, environment_class
+from openenv_kit.variables import SERVER_TOKEN_VARIABLE
 from support.paths import TESTS
 
 LEAN = {"profile": "lean"}
