@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from metric_tracker_rl.engine.definitions.names import GRADED, LEAN, REWARDS
+from metric_tracker_rl.engine.definitions.names import REWARDS, Profile
 from metric_tracker_rl.engine.definitions.rungs import (
     CURRICULUM_RESETS,
     DEFAULT_ANOMALY_COUNTS,
@@ -23,6 +23,7 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies.noisy_reference import RANDOM_SHARES, noisy_reference
 from openenv_kit.cli.common import build_table
 from openenv_kit.reply import EndInfo
+from openenv_kit.rewards import Reward
 from openenv_kit.rollouts.policies import Policy
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.splits import seed_from_text
@@ -46,7 +47,7 @@ def measure_rungs(
     rows = []
     for stage in CURRICULUM_RESETS:
         name = stage["difficulty"]
-        means = [f"{line[GRADED]:.3f}" for line in lines if line["rung"] == name]
+        means = [f"{line[Reward.GRADED]:.3f}" for line in lines if line["rung"] == name]
         rows.append(
             (name, f"{DIFFICULTY_BY_LEVEL[name]:.2f}", str(DEFAULT_ANOMALY_COUNTS[name]), *means)
         )
@@ -62,7 +63,7 @@ def measure_rung(rung_reset: Mapping[str, Any], episodes: int) -> list[ResultLin
         {
             **rung_reset,
             "seed": seed_from_text(f"metric-tracker-rungs/1|{level_name}|{number}"),
-            "profile": LEAN,
+            "profile": Profile.LEAN,
         }
         for number in range(episodes)
     ]

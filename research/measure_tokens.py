@@ -17,7 +17,7 @@ from metric_tracker_rl.engine.configuration.episode_config import MIXED, Episode
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES, VARIED
+from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES, PolicySource
 from metric_tracker_rl.engine.episode.episode import build_episode
 from metric_tracker_rl.engine.grading.grader import grade_report
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport
@@ -107,7 +107,9 @@ def measure_default_policy(level: str, episodes: int) -> ResultLine:
     default_level, scores = LEVELS[level], []
     for number in range(episodes):
         count = ANOMALY_COUNTS[number % len(ANOMALY_COUNTS)]
-        episode = build_episode(EpisodeConfig(number, MIXED, level, "low", count, policy=VARIED))
+        episode = build_episode(
+            EpisodeConfig(number, MIXED, level, "low", count, policy=PolicySource.VARIED)
+        )
         series = episode.series
         default_series = DailySeries(
             episode.generated.hourly, ORDERING_APP, default_level, series.explained

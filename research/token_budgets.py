@@ -1,7 +1,7 @@
 """`python -m research.token_budgets`: measures token budgets and writes the files that use them.
 
-These are `token_budgets.json` of each environment, and the figures in README and docs. Run the
-command again after a change of an environment's texts, tools, levels or reference policy.
+These are `token_budgets.json` of each environment, and the figures in the docs. Run the command
+again after a change of an environment's texts, tools, levels or reference policy.
 """
 
 from __future__ import annotations
@@ -175,12 +175,8 @@ def percentiles(counts: Iterable[int]) -> TokenPercentiles:
 
 
 def updated_pages() -> dict[str, str]:
-    """Return the text of README and docs pages with the figures of the environments' files."""
-    updates = {
-        DOCS_PAGE: _replace_table,
-        Path("README.md"): _replace_readme_cells,
-        Path("docs/environments.md"): _replace_overview_row,
-    }
+    """Return the text of the documentation pages with current figures, by path."""
+    updates = {DOCS_PAGE: _replace_table, Path("docs/environments.md"): _replace_overview_row}
     return {
         str(page): update((ROOT / page).read_text(encoding="utf-8"))
         for page, update in updates.items()
@@ -247,22 +243,6 @@ def _median_thousand_tokens(name: str, reset: Mapping[str, Any]) -> list[float]:
     ]
 
 
-def _replace_readme_cells(text: str) -> str:
-    lines = text.splitlines(keepends=True)
-    for name in LEVELS:
-        (line_number,) = [
-            number for number, line in enumerate(lines) if re.match(rf"\| \[.*`{name}` \|", line)
-        ]
-        cells = lines[line_number].split("|")
-        cell = ", ".join(f"{count:.1f}k" for count in _median_thousand_tokens(name, {}))
-        if name in MEASURED_MODES:
-            lean = ", ".join(f"{count:.1f}k" for count in _median_thousand_tokens(name, LEAN))
-            cell += f" (lean: {lean})"
-        cells[4] = f" {cell} "
-        lines[line_number] = "|".join(cells)
-    return "".join(lines)
-
-
 def _replace_overview_row(text: str) -> str:
     cells = []
     for name in LEVELS:
@@ -271,8 +251,10 @@ def _replace_overview_row(text: str) -> str:
             for mode in MEASURED_MODES.get(name, ({},))
         ]
         cells.append("; lean ".join(ranges))
-    row = f"| reference's tokens | {' | '.join(cells)} |"
-    return re.sub(r"^\| reference's tokens \|.*$", row, text, count=1, flags=re.MULTILINE)
+    row = f"| tokens of a reference episode | {' | '.join(cells)} |"
+    return re.sub(
+        r"^\| tokens of a reference episode \|.*$", row, text, count=1, flags=re.MULTILINE
+    )
 
 
 def _format_range(counts: Sequence[float]) -> str:

@@ -12,8 +12,9 @@ from typing import Annotated, Generic, TypeVar
 import typer
 from rich.table import Table
 
-from openenv_kit.environment import DEFAULT_ENVIRONMENT, ENVIRONMENT_VARIABLE
+from openenv_kit.environment import DEFAULT_ENVIRONMENT
 from openenv_kit.errors import ConfigurationError
+from openenv_kit.variables import ENVIRONMENT_VARIABLE
 
 RowT = TypeVar("RowT")
 

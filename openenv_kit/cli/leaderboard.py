@@ -15,12 +15,12 @@ from openenv_kit.cli.compare import TABLE_WIDTH, summary_columns
 from openenv_kit.environment import get_environment
 from openenv_kit.results.submissions import MIN_TASKS
 from openenv_kit.trust.attestation import (
-    PUBLIC_KEY_VARIABLE,
     format_public_key,
     parse_public_key,
     read_signing_key,
     verify_attestation,
 )
+from openenv_kit.variables import PUBLIC_KEY_VARIABLE
 
 if TYPE_CHECKING:
     from openenv_kit.results.leaderboard_site import Leaderboard, LeaderboardEntry

@@ -9,8 +9,8 @@ import typer
 
 from openenv_kit.cli.common import EnvironmentOption, exit_with_result
 from openenv_kit.environment import get_environment
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.splits import SEALED_SPLIT, HashedSplits
+from openenv_kit.variables import SALT_VARIABLE
 
 
 def seal(

@@ -12,8 +12,8 @@ from typing import Annotated, TypedDict
 
 import typer
 
-from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE
 from openenv_kit.sealed_split import SEALED_SPLIT
+from openenv_kit.variables import SERVER_TOKEN_VARIABLE
 
 SERVER_TIMEOUT_S = 60.0
 """Maximum wait for the server, which may have to replay episodes for the record."""

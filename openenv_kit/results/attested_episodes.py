@@ -15,13 +15,13 @@ from openenv_kit.reset_arguments import get_extra_reset_arguments
 from openenv_kit.results.submission_folder import ATTESTATION_FILENAME, Submission
 from openenv_kit.splits import SEALED_SPLIT
 from openenv_kit.trust.attestation import (
-    PUBLIC_KEY_VARIABLE,
     Attestation,
     AttestationError,
     AttestedEpisode,
     digest_actions,
     verify_attestation,
 )
+from openenv_kit.variables import PUBLIC_KEY_VARIABLE
 
 
 def verify_token(token: str, key: Ed25519PublicKey | None) -> Attestation:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from openenv_kit.agent.results import EVALUATED, NOT_SUBMITTED, RESULTS_FORMAT
+from openenv_kit.agent.results import FINISHED_STATUSES, RESULTS_FORMAT
 from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError, unknown_name_message
 from openenv_kit.recordings.format import (
@@ -256,7 +256,7 @@ def _player_from_results(
 
 
 def _episode_from_result(task_result: Mapping[str, Any]) -> ScoredEpisode:
-    is_finished = task_result["status"] in (EVALUATED, NOT_SUBMITTED)
+    is_finished = task_result["status"] in FINISHED_STATUSES
     # A scripted policy has no tokens. If the endpoint did not count some calls, the sum is unknown.
     has_token_count = task_result["model_calls"] and not task_result["uncounted_calls"]
     return ScoredEpisode(

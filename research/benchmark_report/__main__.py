@@ -20,7 +20,7 @@ from metric_tracker_rl.engine.certification.certificate import (
 from metric_tracker_rl.engine.configuration.episode_config import MIXED
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import VARIED
+from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.base import NO_TOOL_CEILING
@@ -134,7 +134,7 @@ def write_benchmark_report(
 def _split_results_by_part(results: MeasuredResults) -> ResultsByPart:
     modes, funnel = ModeResults([], []), MeasuredResults([], [])
     for certificate in results.certificates:
-        is_varied = certificate["config"].get("policy") == VARIED
+        is_varied = certificate["config"].get("policy") == PolicySource.VARIED
         (modes if is_varied else funnel).certificates.append(certificate)
     for audit in results.audits:
         funnel_lines: list[ResultLine] = []

@@ -11,8 +11,8 @@ import pandas as pd
 
 from metric_tracker_rl.audit import MODE_SETTINGS
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import GRADED
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS, DIFFICULTY_BY_LEVEL
+from openenv_kit.rewards import Reward
 from research.benchmark_report.tables import level_table, markdown_table
 
 ResultLine = dict[str, Any]
@@ -83,7 +83,7 @@ def _rungs_table(lines: Sequence[ResultLine]) -> str:
         if rung not in rows:
             anomaly_count = DEFAULT_ANOMALY_COUNTS[rung]
             rows[rung] = [f"`{rung}`", f"{DIFFICULTY_BY_LEVEL[rung]:.2f}", str(anomaly_count)]
-        rows[rung].append(f"{line[GRADED]:.3f}")
+        rows[rung].append(f"{line[Reward.GRADED]:.3f}")
     titles = ["rung", "difficulty", "anomalies", *(f"{share:.0%}" for share in shares)]
     return markdown_table(titles, rows.values())
 

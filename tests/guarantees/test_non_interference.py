@@ -16,21 +16,18 @@ from openenv.core.env_server.types import WSObservationResponse
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
-from metric_tracker_rl.engine.definitions.names import (
-    EXACT,
-    GRADED,
-    KEY_F1,
-)
+from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.episode.episode import build_episode
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from openenv_kit.rewards import Reward
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 from support.label_changes import CONFIGS, actions_on, frames_of, other_labels
 
 pytestmark = pytest.mark.slow
 
 
-def interference(config: EpisodeConfig, reward: str = GRADED) -> tuple[list[int], bool]:
+def interference(config: EpisodeConfig, reward: str = Reward.GRADED) -> tuple[list[int], bool]:
     """Indices of frames before the submission that tell labels apart; whether the last does."""
     episode = build_episode(config)
     swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
@@ -50,7 +47,7 @@ def test_no_frame_before_the_submission_depends_on_the_labels(config: EpisodeCon
     assert at_the_end
 
 
-@pytest.mark.parametrize("reward", [EXACT, KEY_F1])
+@pytest.mark.parametrize("reward", [Reward.EXACT, Reward.KEY_F1])
 def test_nor_does_one_under_another_reward(reward: str) -> None:
     before, at_the_end = interference(CONFIGS[1], reward)
     assert before == []
@@ -81,14 +78,14 @@ def leak_through_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def leak_through_the_opening(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = EpisodeSession._build_reset_content
+    honest = EpisodeSession._build_reset_fields
 
     def leaky(self: EpisodeSession, view: EpisodeView) -> dict[str, Any]:
         opening = honest(self, view)
         kinds = {row.entity_type for row in view.episode.expected_rows}
         return {**opening, "config": {**opening["config"], "hint": sorted(kinds)}}
 
-    monkeypatch.setattr(EpisodeSession, "_build_reset_content", leaky)
+    monkeypatch.setattr(EpisodeSession, "_build_reset_fields", leaky)
 
 
 def leak_through_the_state(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,15 +9,14 @@ from openenv.core.env_server.types import WSObservationResponse, WSStateResponse
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.configuration.tasks import TASKS
-from metric_tracker_rl.engine.definitions.names import (
-    DETECTION_METHODS,
-    GRADED,
-    ROW_GENERATOR_NAMES,
-)
+from metric_tracker_rl.engine.definitions.anomaly_types import ROW_GENERATOR_NAMES
+from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
+from openenv_kit.rewards import Reward
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 
 CONFIGS = [
@@ -96,7 +95,7 @@ def frames_of(
     config: EpisodeConfig,
     episode: FunnelEpisode,
     actions: list[dict[str, Any]],
-    reward: str = GRADED,
+    reward: str = Reward.GRADED,
 ) -> Frames:
     """What the server sends: reset, then each step and the state after it, then a submission."""
     environment = OpenEnvAdapter()

@@ -15,25 +15,28 @@ from typing import Any
 import numpy as np
 
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.configuration.tasks import CUSTOM_TASK_ID
+from metric_tracker_rl.engine.definitions.entity_types import EVENT_COUNT
 from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel
-from metric_tracker_rl.engine.definitions.names import DISCLOSURES, EVENT_COUNT, PROFILES, STANDARD
+from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES, PolicySource
+from metric_tracker_rl.engine.definitions.report_row import ReportRow, deviation_size
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
+from metric_tracker_rl.engine.definitions.severity import is_severity_clear
+from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_entity_type
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, episode_from_generated
-from metric_tracker_rl.engine.generation.families import PlannedAnomaly
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.generation.generate import (
     GeneratedEpisode,
     apply_planned_anomalies,
     count_guard_violations,
-    deviation_size,
     generate_episode,
-    is_severity_clear,
 )
+from metric_tracker_rl.engine.generation.planned_anomaly import PlannedAnomaly
 from metric_tracker_rl.engine.grading.grader import grade_report
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, compute_labels
+from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.errors import require_name
@@ -130,7 +133,7 @@ def certify_one(config: EpisodeConfig) -> FunnelCertificate:
         steps=max(each.step_count for each in outcomes),
         draws=draw.attempts,
         guard_violations=count_guard_violations(draw.series)
-        + sum(not is_severity_clear(row, config.level) for row in draw.labels),
+        + sum(not is_severity_clear(row, config.level.severity_bounds) for row in draw.labels),
         unique=_has_unique_report(episode),
         counterfactual=sum(
             _undoing_removes_row(config, draw, cause) for cause in draw.planned_anomalies
@@ -218,7 +221,7 @@ def iter_configurations(
     """
     for name in extra_reset_arguments or {}:
         require_name("--reset", name, ["policy"])
-    policy = (extra_reset_arguments or {}).get("policy", STANDARD)
+    policy = (extra_reset_arguments or {}).get("policy", PolicySource.STANDARD)
     for seed, family, difficulty in product(seeds, families, levels):
         for count in (*counts, *((0,) if family == ZERO_ANOMALY_FAMILY else ())):
             yield EpisodeConfig(
@@ -277,6 +280,6 @@ def _undoing_removes_row(
 
 
 def _measure_row_margin(row: ReportRow, level: FunnelLevel) -> RowMargin:
-    size, limit = deviation_size(row), level.thresholds[row.entity_type]
+    size, limit = deviation_size(row), thresholds_by_entity_type(level)[row.entity_type]
     margin = round(size / limit, 4) if limit else None
-    return RowMargin("|".join(row.key), round(size, 6), limit, margin)
+    return RowMargin(row.key.as_text(), round(size, 6), limit, margin)

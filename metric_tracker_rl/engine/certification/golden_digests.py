@@ -27,7 +27,7 @@ from metric_tracker_rl.engine.configuration.episode_config import (
     EpisodeConfig,
 )
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import STANDARD, VARIED
+from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION, POLICY_VERSION
 from metric_tracker_rl.engine.generation.generate import generate_episode
@@ -63,7 +63,9 @@ def iter_golden_configurations() -> Iterator[EpisodeConfig]:
     for turn, family in enumerate(SCENARIO_FAMILIES):
         difficulty = [*LEVELS][turn % len(LEVELS)]
         count = ANOMALY_COUNTS[1:][turn % 4]
-        yield EpisodeConfig(300 + turn, family, difficulty, "high", count, policy=VARIED)
+        yield EpisodeConfig(
+            300 + turn, family, difficulty, "high", count, policy=PolicySource.VARIED
+        )
     for turn, (rung, count) in enumerate(DEFAULT_ANOMALY_COUNTS.items()):
         yield EpisodeConfig(400 + turn, MIXED, rung, "low", count)
 
@@ -95,7 +97,7 @@ def _add_custom_anomalies(config: EpisodeConfig) -> EpisodeConfig:
 def _config_to_fields(config: EpisodeConfig) -> dict[str, Any]:
     """The fields of a configuration; the policy only where it is drawn."""
     fields = asdict(config)
-    if config.policy == STANDARD:
+    if config.policy == PolicySource.STANDARD:
         del fields["policy"]
     return fields
 

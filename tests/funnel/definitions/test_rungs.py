@@ -22,7 +22,6 @@ from firewatch_env.tasks.levels import STAGES as INCIDENT_STAGES
 from metric_tracker_rl.engine.certification.certificate import certify_one
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import GRADED
 from metric_tracker_rl.engine.definitions.rungs import (
     CURRICULUM_RESETS,
     DEFAULT_ANOMALY_COUNTS,
@@ -30,7 +29,7 @@ from metric_tracker_rl.engine.definitions.rungs import (
     EVERY_LEVEL,
     RUNG_LEVELS,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import format_policy_text
+from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.agent.episode_plan import plan_episodes
 from openenv_kit.datasets.split_rows import (
@@ -40,7 +39,8 @@ from openenv_kit.datasets.split_rows import (
 )
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES, Curriculum
+from openenv_kit.rewards import Reward
+from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES, Curriculum, GroupCounts
 from openenv_kit.rollouts.run_policy import run_policy
 from research.firewatch.digests import episode_digest
 from research.measure_levels import measure_rung
@@ -175,7 +175,7 @@ def test_a_curriculum_that_could_not_move_is_refused(wrong: dict[str, Any]) -> N
 
 
 def test_a_stronger_player_earns_more_on_a_rung() -> None:
-    means = [line[GRADED] for line in measure_rung(CURRICULUM_RESETS[4], 6)]
+    means = [line[Reward.GRADED] for line in measure_rung(CURRICULUM_RESETS[4], 6)]
     assert means[0] > means[2] > means[-1]
 
 
@@ -255,9 +255,9 @@ def test_a_curriculum_keeps_what_groups_have_shown() -> None:
     curriculum = Curriculum(CURRICULUM_RESETS, window=4)
     assert curriculum.record_group_rewards([0.0, 0.5])
     assert not curriculum.record_group_rewards([0.5, 0.505])
-    assert curriculum.group_counts[0] == [2, 1]
+    assert curriculum.group_counts[0] == GroupCounts(2, 1)
     assert curriculum.record_group_rewards([1.0, 0.0], stage_index=3)
-    assert (curriculum.group_counts[3], curriculum.stage_index) == ([1, 1], 0)
+    assert (curriculum.group_counts[3], curriculum.stage_index) == (GroupCounts(1, 1), 0)
     again = Curriculum(CURRICULUM_RESETS, window=4)
     again.load_state_dict(json.loads(json.dumps(curriculum.state_dict())))
     assert again.state_dict() == curriculum.state_dict()

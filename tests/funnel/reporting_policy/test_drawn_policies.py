@@ -18,24 +18,23 @@ import pytest
 from metric_tracker_rl.engine.certification.certificate import certify_one, iter_configurations
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
-from metric_tracker_rl.engine.definitions.levels import (
-    DEFAULT_SEVERITY_BOUNDS,
-    GUARD_BAND,
-    LEVELS,
-    FunnelLevel,
-)
+from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel
 from metric_tracker_rl.engine.definitions.names import (
     BASELINES,
     DISCLOSURES,
     LEAK_REPORTS,
     PROFILES,
 )
+from metric_tracker_rl.engine.definitions.severity import DEFAULT_SEVERITY_BOUNDS
+from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.episode.episode import build_episode
+from metric_tracker_rl.engine.episode.episode_view import DRAWN_POLICY_HEADING
 from metric_tracker_rl.engine.generation.generate import generate_episode
-from metric_tracker_rl.engine.reporting_policy import drawn_policies, find_roots
+from metric_tracker_rl.engine.reporting_policy import clauses, drawn_policies
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries, compute_deviations
-from metric_tracker_rl.engine.reporting_policy.labels import compute_labels, format_policy_text
+from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
+from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
@@ -228,10 +227,9 @@ def test_severity_follows_the_bands_of_the_episode() -> None:
         episode = build_episode(config)
         for row in episode.expected_rows:
             bounds = config.level.severity_bounds[row.entity_type]
-            day, names = episode.day_by_date[row.date], config.funnel_spec.column_by_entity
-            size = abs(
-                episode.series.deviations_by_day[day][names[row.entity_type, row.entity_name]]
-            )
+            day = episode.day_by_date[row.date]
+            column = config.funnel_spec.columns.column_of(row.entity_type, row.entity_name)
+            size = abs(episode.series.deviations_by_day[day][column])
             place = sum(size >= bound for bound in bounds)
             assert row.severity == ("low", "medium", "high", "critical")[place]
             seen.add((row.severity, bounds))
@@ -266,8 +264,8 @@ def test_a_planned_day_is_clear_of_every_threshold_without_its_cause(seed: int) 
 
 
 def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:
-    clauses = [*find_roots.CLAUSES, find_roots.ROW_FIELDS_CLAUSE, find_roots.CALENDAR_CLAUSE]
-    for usual, otherwise in clauses:
+    all_clauses = [*clauses.CLAUSES, clauses.ROW_FIELDS_CLAUSE, clauses.CALENDAR_CLAUSE]
+    for usual, otherwise in all_clauses:
         numbers = [
             sorted({name for _, name, _, _ in string.Formatter().parse(each) if name})
             for each in (usual, otherwise)
@@ -277,10 +275,10 @@ def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:
     level = LEVELS["expert"]
     texts = {
         format_policy_text(ORDERING_APP, dataclasses.replace(level, wording=2**place))
-        for place in range(len(clauses))
+        for place in range(len(all_clauses))
     }
-    assert len(texts) == len(clauses)
-    assert 2 ** len(clauses) == find_roots.WORDING_COUNT
+    assert len(texts) == len(all_clauses)
+    assert 2 ** len(all_clauses) == clauses.WORDING_COUNT
 
 
 def test_the_opening_tells_every_parameter_in_words_and_numbers() -> None:
@@ -291,7 +289,7 @@ def test_the_opening_tells_every_parameter_in_words_and_numbers() -> None:
         )
         stated, text = opening["config"], opening["instruction"]
         start, stop = config.funnel_spec.daytime
-        assert "Reporting policy of this episode, which may differ from that of others:" in text
+        assert DRAWN_POLICY_HEADING in text
         assert f"hours {start} to {stop - 1}" in text
         assert all(f"{each:.0%}" in text for each in (level.count_threshold, level.rate_threshold))
         assert f"drops by {level.break_threshold:.0%} or more" in text
@@ -320,7 +318,8 @@ def test_no_tool_s_description_tells_what_another_policy_says() -> None:
     listed = {each["name"]: each["description"] for each in opening["available_methods"]}
     assert listed.items() <= drawn_there.items()
     state = started(**VARIED).state().model_dump()
-    introduction = {"instruction": ENVIRONMENT.tools.first_user_message(opening)}
+    first_message = ENVIRONMENT.tools.first_user_message(opening)
+    introduction = ENVIRONMENT.tools.observation_from_messages(first_message, None)
     for episode in (opening, state, introduction):
         offered = ENVIRONMENT.tools.for_episode(episode).find_tool("hourly_rows_for_date")
         assert offered.description == drawn_there["hourly_rows_for_date"]
@@ -346,7 +345,7 @@ def test_a_reference_that_keeps_to_the_usual_policy_is_not_certified(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "metric_tracker_rl.engine.configuration.play_rules.public_severity_bounds",
+        "metric_tracker_rl.engine.episode.episode_view.public_severity_bounds",
         lambda _: {kind: list(of) for kind, of in DEFAULT_SEVERITY_BOUNDS.by_entity_type().items()},
     )
     config = EpisodeConfig(6, "mixed", "hard", "low", 5, policy="varied")
@@ -427,7 +426,9 @@ def test_an_adapter_that_reads_text_alone_plays_it(profile: str, disclosure: str
         reset = {"profile": profile, "disclosure": disclosure, "difficulty": "expert"}
         episode = ToolEpisode()
         introduction = episode.reset({"seed": number, "anomaly_count": 6, **reset, **VARIED})
-        player = get_policy("reference").generate_actions({"instruction": introduction})
+        player = get_policy("reference").generate_actions(
+            ENVIRONMENT.tools.observation_from_messages(introduction, None)
+        )
         action = next(player)
         while not episode.is_done:
             name, arguments = ENVIRONMENT.tools.tool_call_of_action(action)

@@ -11,8 +11,9 @@ import pytest
 
 from metric_tracker_rl.analysis_tools import TOOLS, registry
 from metric_tracker_rl.analysis_tools.arguments import NoMethodArguments
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 
 
@@ -54,7 +55,7 @@ def test_frames_hold_what_the_series_holds_under_each_entity_name(policy: str | 
     _, episode = session(policy=policy)
     metrics, series = episode.metrics, episode.series
     assert metrics is episode.metrics
-    for (_, name), column in episode.config.funnel_spec.column_by_entity.items():
+    for (_, name), column in episode.config.funnel_spec.columns.column_by_entity.items():
         for day, date in enumerate(episode.dates):
             assert metrics.value_at(date, name) == (
                 series.values_by_day[day][column],

@@ -15,14 +15,15 @@ from metric_tracker_rl import MetricTrackerRlEnv
 from metric_tracker_rl.analysis_tools import LEAN_TOOLS, TOOLS
 from metric_tracker_rl.analysis_tools.lean import MAX_CANDIDATES_PER_REPLY, list_flagged_series
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.configuration.modes import GUIDED_MODE, LEAN_MODE, MODES
+from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.tools import LEAN_SYSTEM_PROMPT, SYSTEM_PROMPT
 from openenv_kit.agent.command_line import parse_options
 from openenv_kit.agent.episode_plan import plan_episodes
 from openenv_kit.datasets.split_rows import list_task_rows
@@ -105,7 +106,7 @@ def test_the_reference_s_whole_episode_fits_with_as_many_anomalies_as_there_can_
 def test_a_transcript_holds_all_that_is_read_and_written_and_refuses_a_wrong_reset() -> None:
     reset = {"task_id": "hard_mixed_multi", **LEAN}
     brief, tools, opening, *turns = build_transcript(ENVIRONMENT, get_policy("reference"), reset)
-    assert brief == LEAN_SYSTEM_PROMPT
+    assert brief == MODES[LEAN_MODE].system_prompt
     assert [each["function"]["name"] for each in json.loads(tools)] == NAMES
     assert opening.count("Report the root") == 1
     assert [json.loads(call)["name"] for call in turns[::2]] == ["scan", "calendar", "submit"]
@@ -148,7 +149,7 @@ def test_scan_goes_on_where_a_page_ended_and_every_id_can_be_submitted(
     assert sum(len(rows) for _, rows in first["rows"]) == 60
     assert first["next"] == 61
     unseen = analyse(session, "submit", ids=[61])
-    assert "no scan has shown the id 61" in unseen.message
+    assert "the id 61;" in unseen.message
     rest = result_of(session, "scan", first=first["next"])
     assert "next" not in rest
     last = rest["rows"][-1][1][-1][0]
@@ -188,7 +189,7 @@ def test_an_id_that_was_not_shown_is_refused_and_nothing_is_graded() -> None:
     session = started(task_id="easy_single_spike", **LEAN)
     blind = analyse(session, "submit", ids=[1])
     assert blind.status == "error"
-    assert "no scan has shown the id 1" in blind.message
+    assert "the id 1;" in blind.message
     assert "Nothing was graded" in blind.message
     number = ids_of(session)[-1][1]
     beyond = analyse(session, "submit", ids=[number + 1])
@@ -322,10 +323,10 @@ def test_the_catalogue_and_the_brief_follow_the_profile() -> None:
     opening = full_observation_from_reply(ENVIRONMENT, EpisodeSession().reset(**LEAN), "custom")
     for episode in (LEAN, {"split": "train", **LEAN}, state, opening):
         assert offered(episode).tool_names == NAMES
-        assert ENVIRONMENT.system_prompt(episode) == LEAN_SYSTEM_PROMPT
+        assert ENVIRONMENT.system_prompt(episode) == MODES[LEAN_MODE].system_prompt
     for episode in ({}, {"profile": None}, {"profile": "standard"}, started().state().model_dump()):
         assert "scan" not in offered(episode).tool_names
-        assert ENVIRONMENT.system_prompt(episode) == SYSTEM_PROMPT
+        assert ENVIRONMENT.system_prompt(episode) == MODES[GUIDED_MODE].system_prompt
     with pytest.raises(ValueError, match=r"'ids' is required\. Nothing was submitted\."):
         offered(LEAN).build_action("submit", {})
 
@@ -368,7 +369,7 @@ def test_http_and_mcp_play_the_episode_that_a_trainer_reset(client: TestClient) 
     assert [each["name"] for each in reset["observation"]["available_methods"]] == NAMES
     ask = partial(call_mcp, client, path=f"/mcp?player_id={reset['player_id']}")
     opened = ask("initialize", protocolVersion="2025-06-18")
-    assert opened.json()["result"]["instructions"] == LEAN_SYSTEM_PROMPT
+    assert opened.json()["result"]["instructions"] == MODES[LEAN_MODE].system_prompt
     headers = {"mcp-session-id": opened.headers["mcp-session-id"]}
     listed = ask("tools/list", headers).json()["result"]["tools"]
     assert [each["name"] for each in listed] == NAMES

@@ -13,13 +13,14 @@ from starlette.testclient import TestClient
 
 from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE, TOOLS
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.configuration.modes import GUIDED_MODE, MODES, play_mode
+from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.tools import SYSTEM_PROMPTS
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import Reply, full_observation_from_reply
 from openenv_kit.rollouts.run_policy import run_policy
@@ -244,12 +245,13 @@ def test_the_catalogue_and_the_brief_follow_it(profile: str) -> None:
     opening = full_observation_from_reply(
         ENVIRONMENT, EpisodeSession().reset(**arguments), "custom"
     )
-    introduction = {"instruction": ENVIRONMENT.tools.first_user_message(opening)}
+    first_message = ENVIRONMENT.tools.first_user_message(opening)
+    introduction = ENVIRONMENT.tools.observation_from_messages(first_message, None)
     for episode in (arguments, {"split": "train", **arguments}, state, opening, introduction):
         assert ENVIRONMENT.tools.for_episode(episode).tool_names == NAMES[profile]
-        assert ENVIRONMENT.system_prompt(episode) == SYSTEM_PROMPTS[profile, "raw"]
+        assert ENVIRONMENT.system_prompt(episode) == MODES[play_mode(arguments)].system_prompt
     wrong = {"profile": ["lean"], "disclosure": {}}
-    assert ENVIRONMENT.system_prompt(wrong) == SYSTEM_PROMPTS["standard", "guided"]
+    assert ENVIRONMENT.system_prompt(wrong) == MODES[GUIDED_MODE].system_prompt
 
 
 @pytest.mark.parametrize("profile", PROFILES)

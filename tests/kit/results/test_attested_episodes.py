@@ -22,9 +22,7 @@ from openenv_kit.results.leaderboard_site import (
 from openenv_kit.results.submission_folder import ATTESTATION_FILENAME, Submission
 from openenv_kit.results.submissions import CheckedSubmission, check_submission
 from openenv_kit.rollouts.run_policy import iter_policy_steps
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.trust.attestation import (
-    SIGNING_KEY_VARIABLE,
     Attestation,
     AttestedEpisode,
     digest_actions,
@@ -32,6 +30,7 @@ from openenv_kit.trust.attestation import (
     read_signing_key,
     sign_attestation,
 )
+from openenv_kit.variables import SALT_VARIABLE, SIGNING_KEY_VARIABLE
 from support.command_line import run_cli
 
 FIREWATCH = get_environment("firewatch")

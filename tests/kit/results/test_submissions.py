@@ -28,7 +28,7 @@ from openenv_kit.results.submissions import (
     read_submission,
     write_submission,
 )
-from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.variables import SALT_VARIABLE
 from support.command_line import run_cli
 from support.paths import ROOT
 from support.recorded_runs import record_split

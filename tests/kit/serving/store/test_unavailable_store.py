@@ -17,7 +17,9 @@ from openenv_kit.serving.episodes.ids import EpisodeAccess, UnknownEpisodeError
 from openenv_kit.serving.episodes.live_episode import LiveEpisode
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import NewEpisode, StoreLimits, StoreUnavailableError
+from openenv_kit.serving.store.errors import StoreUnavailableError
+from openenv_kit.serving.store.interface import NewEpisode
+from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.sqlite import SqliteStore
 from support.small_disk import Disk
 
@@ -32,7 +34,7 @@ INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
 @pytest.fixture(autouse=True)
 def always_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer of /ready is given a second time."""
-    monkeypatch.setattr("openenv_kit.serving.http.routes.READY_CACHE_S", 0.0)
+    monkeypatch.setattr("openenv_kit.serving.http.readiness.READY_CACHE_S", 0.0)
 
 
 def client_at(store: Path | str, address: str = "203.0.113.7", **more: Any) -> TestClient:
@@ -155,7 +157,7 @@ def test_a_readiness_answer_is_kept_for_a_moment(
     async def check(_: SqliteStore) -> None:
         asked.append("check")
 
-    monkeypatch.setattr("openenv_kit.serving.http.routes.READY_CACHE_S", 3600.0)
+    monkeypatch.setattr("openenv_kit.serving.http.readiness.READY_CACHE_S", 3600.0)
     monkeypatch.setattr(SqliteStore, "check_writable", check)
     with client_at(tmp_path / "s.db", token="a-token-long-enough") as client:
         for _ in range(5):
@@ -203,7 +205,7 @@ async def test_a_store_is_closed_after_what_it_is_still_doing() -> None:
     await closing
     assert await making
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        store._db.execute("SELECT 1")
+        store._database.connection.execute("SELECT 1")
 
 
 def test_a_caller_without_an_id_has_one_episode_on_all_workers_of_a_store(tmp_path: Path) -> None:
