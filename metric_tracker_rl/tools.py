@@ -1,4 +1,4 @@
-"""The tools and the words that every model is given, whatever the door it comes through."""
+"""The funnel's tool catalogue and system prompts, the same through every interface."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from metric_tracker_rl.engine.configuration.modes import (
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
 from metric_tracker_rl.wire_models import MetricSubmissionRow
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.schema import json_schema
-from openenv_kit.tool import Action, Catalogue, Tool, ToolArguments, ToolCall
+from openenv_kit.tool import Action, Tool, ToolArguments, ToolCall
 
 SUBMIT_SOLUTION = "submit_solution"
 SUBMIT_GENERATORS = "submit_payload_generator"
@@ -49,9 +50,9 @@ PROSE_FIELDS = frozenset(
         "objective",
     }
 )
-"""Names of the observation fields that hold text for the player, lists of tools included."""
+"""Names of the observation fields that contain text for the player, or lists of tools."""
 _REPEATED_OVERVIEW_FIELDS = ("instruction", "dates", "entities", "available_methods")
-"""Of an overview: what a model has read in the opening or among its tools, or can ask for alone."""
+"""Fields of an overview that the first user message or the tools contain, or other tools return."""
 
 
 def system_prompt(episode: Mapping[str, Any] | None = None) -> str:
@@ -72,16 +73,17 @@ def first_user_message(reset_observation: Mapping[str, Any]) -> str:
     config = reset_observation["config"]
     fields = {name: config[name] for name in _FIRST_MESSAGE_FIELDS}
     fields |= {name: config[name] for name in MODE_ARGUMENTS if name in config}
+    message = f"{reset_observation['instruction']}{_CONFIG_HEADING}{compact_json(fields)}."
     count = reset_observation.get("expected_row_count")
-    hint = f" The right report has {count} rows." if count else ""
-    message = f"{reset_observation['instruction']}{_CONFIG_HEADING}{compact_json(fields)}.{hint}"
-    if play_mode(reset_observation).is_lean:
-        return message
-    return f"{message} Thresholds: {compact_json(config['thresholds'])}."
+    if count:
+        message += f" The right report has {count} rows."
+    if not play_mode(reset_observation).is_lean:
+        message += f" Thresholds: {compact_json(config['thresholds'])}."
+    return message
 
 
 def tool_call_of_action(action: Mapping[str, Any]) -> ToolCall:
-    """Name and arguments of the tool call that an action stands for."""
+    """Return the tool call that an action corresponds to."""
     if action.get("analysis_method") is not None:
         return ToolCall(str(action["analysis_method"]), dict(action.get("analysis_args") or {}))
     if action.get("payload_generators"):
@@ -90,23 +92,29 @@ def tool_call_of_action(action: Mapping[str, Any]) -> ToolCall:
 
 
 def format_tool_result(observation: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model is told of an observation: the message, and the result or the grade.
+    """Return the tool result that a model receives: the message, and the result or the grade.
 
-    Without details, an overview leaves out what a model knows already; clients see all of it.
+    Without details, the result of an overview omits fields that the model can read elsewhere.
+    Clients receive the complete observation.
     """
-    reply: dict[str, Any] = {"status": observation["status"], "message": observation["message"]}
+    tool_result: dict[str, Any] = {
+        "status": observation["status"],
+        "message": observation["message"],
+    }
     if observation["status"] == ReplyStatus.ERROR:
-        return reply
+        return tool_result
     analysis = observation.get("analysis_result")
     if analysis:
-        reply["result"] = analysis["result"]
+        fields = analysis["result"]
         if analysis["method"] == OVERVIEW_METHOD and not analysis["arguments"].get("details"):
-            result = analysis["result"].items()
-            reply["result"] = {
-                name: of for name, of in result if name not in _REPEATED_OVERVIEW_FIELDS
+            fields = {
+                name: value
+                for name, value in fields.items()
+                if name not in _REPEATED_OVERVIEW_FIELDS
             }
-    reply.update({name: observation[name] for name in _GRADE_FIELDS if observation.get(name)})
-    return reply
+        tool_result["result"] = fields
+    tool_result.update({name: observation[name] for name in _GRADE_FIELDS if observation.get(name)})
+    return tool_result
 
 
 def observation_from_messages(
@@ -136,13 +144,13 @@ def _config_from_first_message(first_message: str) -> dict[str, Any]:
 
 
 class SolutionArguments(ToolArguments):
-    """A report, row by row; a wrong row is graded as invalid and does not spoil the others."""
+    """Arguments of `submit_solution`. An invalid row does not make the others invalid."""
 
     rows: Annotated[
         list[Any],
         Field(
             max_length=MAX_REPORT_ROWS,
-            description="every row of the report; empty where there is no anomaly",
+            description="every row of the report; empty if there is no anomaly",
             json_schema_extra={"items": json_schema(MetricSubmissionRow, ORDERING_APP)},
         ),
     ]
@@ -157,7 +165,7 @@ SUBMIT_SOLUTION_TOOL = Tool(
 )
 SUBMIT_GENERATORS_TOOL = Tool(
     SUBMIT_GENERATORS,
-    "Submit the rows that row generators make as the final report. This ends the episode. "
+    "Submit the rows of row generators as the final report. This ends the episode. "
     "Rows of dates that no method has shown you are invalid.",
     PayloadArguments,
     is_read_only=False,
@@ -175,15 +183,15 @@ TOOLS_BY_MODE: dict[PlayMode, tuple[Tool, ...]] = {
     RAW_MODE: (*ANALYSIS_TOOLS_BY_MODE[RAW_MODE].values(), SUBMIT_SOLUTION_TOOL),
     LEAN_RAW_MODE: tuple(ANALYSIS_TOOLS_BY_MODE[LEAN_RAW_MODE].values()),
 }
-"""Tools of each mode."""
+"""Tools by mode."""
 DEFAULT_TOOLS = TOOLS_BY_MODE[GUIDED_MODE]
-"""Those of a reset without arguments: the analysis methods, and two ways to submit."""
+"""Tools of a reset without arguments: the analysis methods, and two ways to submit."""
 DEFAULT_VARIED_TOOLS = (*VARIED_TOOLS.values(), SUBMIT_SOLUTION_TOOL, SUBMIT_GENERATORS_TOOL)
-"""The same where the reporting policy is drawn."""
+"""The same tools for an episode whose reporting policy is drawn."""
 
 
 def action_of_tool_call(name: str, arguments: Mapping[str, Any]) -> Action:
-    """The action of a tool call."""
+    """Return the action of a tool call."""
     if name == SUBMIT_SOLUTION:
         return {"classifications": arguments["rows"]}
     if name == SUBMIT_GENERATORS:
@@ -192,7 +200,11 @@ def action_of_tool_call(name: str, arguments: Mapping[str, Any]) -> Action:
 
 
 def select_tools(episode: Mapping[str, Any]) -> Sequence[Tool]:
-    """The tools that an episode offers, by its reset's observation or arguments, or its state."""
+    """Return the tools that an episode offers.
+
+    Args:
+        episode: the reset observation, the reset arguments or the state.
+    """
     tools = TOOLS_BY_MODE[play_mode(episode)]
     return DEFAULT_VARIED_TOOLS if tools is DEFAULT_TOOLS and has_drawn_policy(episode) else tools
 
@@ -207,4 +219,4 @@ CATALOGUE = Catalogue(
     prose_fields=PROSE_FIELDS,
     select_tools=select_tools,
 )
-"""Every tool of every profile and disclosure."""
+"""Every tool of every profile and disclosure, with the functions that format messages."""

@@ -1,4 +1,4 @@
-"""Network addresses."""
+"""Checks of network addresses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 @lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own, reachable from nowhere else."""
+    """Return whether a host name or address can be reached from this machine only."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -17,7 +17,7 @@ import typer
 from drilldown_env.levels import STAGES as DRILL
 from firewatch_env.tasks.levels import STAGES as FIREWATCH
 from metric_tracker_rl.engine.definitions.rungs import CURRICULUM_RESETS as FUNNEL
-from openenv_kit.cli.common import WorkersOption, is_package_installed
+from openenv_kit.cli.common import WorkersOption, require_installed
 from openenv_kit.environment import get_environment
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
 from openenv_kit.results.signal import ROLLOUTS_PER_GROUP, LevelSignal, signal_by_level
@@ -143,7 +143,7 @@ def measure_signal(
     workers: WorkersOption = 1,
 ) -> None:
     """Measure the signal of a ladder of players in every environment."""
-    is_package_installed("bpe_openai", needed_for="counting tokens")
+    require_installed("bpe_openai", needed_for="counting tokens")
     parts = []
     for every, count, shown in (
         (iter_level_cases, True, signal_tables),

@@ -24,7 +24,7 @@ from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.cli.common import build_table, is_package_installed
+from openenv_kit.cli.common import build_table, require_installed
 from openenv_kit.splits import indices_of_level
 from research.tokens import ENCODING, count_tokens
 from research.transcript import build_transcript
@@ -42,7 +42,7 @@ def measure_mode_tokens(
     out: Annotated[Path | None, typer.Option(help="Write the results as JSON.")] = None,
 ) -> None:
     """Measure what modes cost in tokens, and ask to be read."""
-    is_package_installed("bpe_openai", needed_for="counting tokens")
+    require_installed("bpe_openai", needed_for="counting tokens")
     cases = product(PROFILES, DISCLOSURES, LEVELS)
     tokens = [
         measure_reference_tokens(profile, disclosure, level, episodes)

@@ -1,6 +1,7 @@
 """`python -m research.token_budgets`: measure token budgets, and write them where they are read.
 
-Writes `token_budgets.json` of each environment, and the figures in the docs that come from it. Run it again whenever an environment's texts, tools, levels or reference policy change.
+Writes `token_budgets.json` of each environment, and the figures in the docs that come from it.
+Run it again whenever an environment's texts, tools, levels or reference policy change.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from openenv_kit.cli.common import WorkersOption, is_package_installed, report_usage_errors
+from openenv_kit.cli.common import WorkersOption, report_usage_errors, require_installed
 from openenv_kit.datasets.split_rows import list_task_rows, reset_arguments_from_row
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
@@ -81,7 +82,7 @@ def measure_token_budgets(
     workers: WorkersOption = 1,
 ) -> None:
     """Play the reference on every level, count tokens, and write the figures."""
-    is_package_installed("bpe_openai", needed_for="counting tokens")
+    require_installed("bpe_openai", needed_for="counting tokens")
     with report_usage_errors():
         names = [require_name("environment", name, LEVELS) for name in environment or LEVELS]
     with ProcessPoolExecutor(workers or None) as pool:

@@ -1,4 +1,4 @@
-"""The report's rows: what their fields may be, and what the replies decide of them."""
+"""The editor of the report: allowed values of the fields, and values known from replies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     EVENT_COUNT,
     HOURLY_MIX,
 )
-from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
+from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS, ROW_FIELDS, RowKey
 from metric_tracker_rl.engine.definitions.severity import SEVERITIES, severity_of
 from metric_tracker_rl.page.format_values import format_with_unit
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
@@ -28,23 +28,21 @@ from openenv_kit.page.components.elements import format_day, humanize
 from openenv_kit.page.components.row_editor import EditorColumn, EditorRow
 from openenv_kit.page.environment_view import ReportEditor, options_of
 
-Key = tuple[str, str, str]
-NUMBERS = ("observed_value", "baseline_value", "delta_value")
-AT_LEAST_0 = ("observed_value", "baseline_value")
-"""Numbers that are counts, percentages or shares."""
+NON_NEGATIVE_FIELDS = ("observed_value", "baseline_value")
+"""Number fields that contain counts, percentages or shares."""
 
 
-def row_key(row: Mapping[str, Any]) -> Key:
-    """What report rows are matched on."""
-    return (str(row.get("date")), str(row.get("entity_type")), str(row.get("entity_name")))
+def row_key(row: Mapping[str, Any]) -> RowKey:
+    """Return the key of a row that may be incomplete."""
+    return RowKey(str(row.get("date")), str(row.get("entity_type")), str(row.get("entity_name")))
 
 
 class FunnelReport(ReportEditor):
-    """See `openenv_kit.page.environment_view.ReportEditor`."""
+    """The funnel's report editor; `ReportEditor` describes the members."""
 
     @cached_property
     def known_values(self) -> KnownValues:
-        """What the replies have told."""
+        """Values that the replies contained."""
         return known_values_of(self.visitor.playback_steps)
 
     @cached_property
@@ -80,22 +78,22 @@ class FunnelReport(ReportEditor):
         return f"{format_day(str(row['date']))}, {name}: {anomaly}, {' against '.join(values)}"
 
     def complete_row(self, row: EditorRow) -> EditorRow:
-        seen, names = self.known_values, self.known_values.funnel.entity_names_by_type
+        known_values, names = self.known_values, self.known_values.funnel.entity_names_by_type
         if not row.get("entity_type") and row.get("entity_name"):
             kinds = [kind for kind, some in names.items() if row["entity_name"] in some]
-            # A funnel step has the name of its rate; which is meant is for the player to say.
+            # If several entity types have this name, the player has to choose one.
             row = {**row, "entity_type": kinds[0]} if len(kinds) == 1 else row
         kind, name = str(row.get("entity_type")), str(row.get("entity_name"))
         day, column = (
-            seen.day_index(row.get("date")),
-            seen.funnel.columns.find_column(kind, name),
+            known_values.day_index(row.get("date")),
+            known_values.funnel.columns.find_column(kind, name),
         )
         if day is None or column is None:
             return row
         found: EditorRow = {"detection_method": DETECTION_METHODS[kind]}
-        value = seen.values.get((day, column))
-        usual = 0.0 if kind == DATA_QUALITY else seen.baseline(day, column)
-        change = value if kind == DATA_QUALITY else seen.deviation(day, column)
+        value = known_values.values.get((day, column))
+        usual = 0.0 if kind == DATA_QUALITY else known_values.baseline(day, column)
+        change = value if kind == DATA_QUALITY else known_values.deviation(day, column)
         if value is not None and usual is not None and change is not None:
             bands = self.visitor.playback_steps[0].observation["config"]["severity_bands"][kind]
             found |= {
@@ -112,13 +110,13 @@ class FunnelReport(ReportEditor):
             value = row.get(column.name, "")
             if value == "":
                 return f"{column.label} is empty"
-            if column.name not in NUMBERS:
+            if column.name not in NUMBER_FIELDS:
                 continue
             try:
                 number = float(value)
             except (TypeError, ValueError):
-                return f"{column.label} is no number"
-            if number < 0 and column.name in AT_LEAST_0:
+                return f"{column.label} is not a number"
+            if number < 0 and column.name in NON_NEGATIVE_FIELDS:
                 return f"{column.label} is below 0"
         if [row_key(each) for each in self.visitor.report_rows].count(row_key(row)) > 1:
             return "its date and entity are in the report twice"
@@ -128,18 +126,18 @@ class FunnelReport(ReportEditor):
         return {"classifications": list(rows)}
 
     def rows_from_result(self, result: Mapping[str, Any]) -> list[EditorRow]:
-        """Every report row that a tool's result points to, each once, in the result's order.
+        """Return the report rows that a tool result suggests, without duplicates, in its order.
 
-        A row is offered for what the tool itself calls an anomaly, with the values it told.
+        A row is suggested for each anomaly that the result names, with the values of the result.
         """
-        found: dict[Key, EditorRow] = {}
+        found: dict[RowKey, EditorRow] = {}
         for row in (self._row_from_fields(fields) for fields in _iter_mappings(result, {})):
             if row:
                 found.setdefault(row_key(row), row)
         return list(found.values())
 
     def _row_from_fields(self, fields: Mapping[str, Any]) -> EditorRow | None:
-        """The report row that one line of a result stands for, or None for none."""
+        """Return the report row that a mapping of a result suggests, or None."""
         flagged = fields.get("anomaly_type", NORMAL) != NORMAL
         if flagged and all(name in fields for name in ROW_FIELDS):
             return {name: fields[name] for name in ROW_FIELDS}
@@ -155,7 +153,7 @@ class FunnelReport(ReportEditor):
 
 
 def _iter_mappings(node: Mapping[str, Any], above: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Each mapping of a result, with the plain fields of everything around it."""
+    """Yield each mapping of a result, merged with the scalar fields of the mappings around it."""
     plain = {k: v for k, v in node.items() if not isinstance(v, Mapping | list | tuple)}
     here = {**above, **plain}
     yield here

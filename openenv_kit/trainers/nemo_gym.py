@@ -13,10 +13,10 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse
 from pydantic import ConfigDict, PrivateAttr
 
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, list_task_rows, reset_arguments_from_row
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.tool import Catalogue
 from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode
 

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.datasets.row_values import (
     parse_json_object,
     require_row_mapping,
@@ -32,7 +33,6 @@ from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_integer
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.tool import Catalogue
 from openenv_kit.trainers import require_package
 from openenv_kit.trainers.text_tool_calls import find_tool_calls
 from openenv_kit.trainers.tool_episode import ToolEpisode, message_texts

@@ -32,12 +32,10 @@ from openenv_kit.tool import Tool
 from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode, message_texts
 from openenv_kit.trainers.tool_functions import set_tool_signature
+from openenv_kit.variables import BASE_URL_VARIABLE
 
 if TYPE_CHECKING:
     import datasets
-
-BASE_URL_VARIABLE = "OPENENV_KIT_BASE_URL"
-"""Names a server to play on; if unset, episodes are played in the trainer's process."""
 
 
 class EnvironmentType(ABCMeta):  # as most other metaclasses, so that a subclass may mix them

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
-from math import sqrt
-from statistics import fmean, stdev
-from typing import Any
+from statistics import fmean
+from typing import Any, NamedTuple
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
+from openenv_kit.results.statistics import normal_mean_interval
 from openenv_kit.rollouts.policies import PolicySteps
 from openenv_kit.splits import indices_of_level
 from openenv_kit.trust.exploits import (
@@ -26,6 +26,7 @@ from openenv_kit.trust.exploits import (
     AuditedEpisode,
     Exploit,
     ExploitRunner,
+    ScoreLimits,
 )
 
 REFERENCE_POLICY, NULL_POLICY = "reference", "null"
@@ -38,8 +39,6 @@ SPLIT_PREFIX = "split:"
 """Prefix of the settings that are splits."""
 ALWAYS_AUDITED_SPLITS = ("train", "test")
 """Splits that are audited in every environment that has them."""
-Z_SCORE_95 = 1.96
-"""Standard deviations of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +53,23 @@ class AuditJob:
     environment_name: str | None = None
 
 
+class AuditJobResult(NamedTuple):
+    """A unit of work and the episodes that were played for it."""
+
+    job: AuditJob
+    episodes: list[AuditedEpisode]
+
+
+AUDIT_FILE_KEYS = {"ci_low": "low", "ci_high": "high"}
+"""Keys in the file that `audit --out` writes, where they differ from the fields' names."""
+
+
 @dataclass(frozen=True)
 class AuditLine:
     """One line of the table: a policy in a setting on a level.
 
     Attributes:
-        mean, low, high: mean score and its 95 % interval.
+        mean, ci_low, ci_high: mean score and its 95 % interval.
         perfect: share of episodes with a score of 1.0.
         calls: mean cost of an episode.
         max_mean, max_perfect: ceiling; None where there is none.
@@ -71,8 +81,8 @@ class AuditLine:
     difficulty: str
     episodes: int
     mean: float
-    low: float
-    high: float
+    ci_low: float
+    ci_high: float
     perfect: float
     calls: float
     max_mean: float | None
@@ -84,14 +94,17 @@ class AuditLine:
     @property
     def holds(self) -> bool:
         """Whether the policy stays within its limits."""
-        judged = self.low if self.by_interval else self.mean
+        judged = self.ci_low if self.by_interval else self.mean
         under = self.max_mean is None or judged <= self.max_mean
         rarely = self.max_perfect is None or self.perfect <= self.max_perfect
         return under and rarely and self.mean >= self.min_mean
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return {**asdict(self), "holds": self.holds}
+        """Return the line as JSON values, under the keys of the file that `audit --out` writes."""
+        return {
+            **{AUDIT_FILE_KEYS.get(name, name): value for name, value in asdict(self).items()},
+            "holds": self.holds,
+        }
 
 
 class Audit:
@@ -219,13 +232,11 @@ class Audit:
         ceiling = ZERO_CEILING if name == NULL_POLICY else NO_CEILING
         return Exploit(self.environment.policies[name], ceiling, is_played_everywhere=True)
 
-    def build_lines(
-        self, results: Iterable[tuple[AuditJob, list[AuditedEpisode]]]
-    ) -> list[AuditLine]:
-        """The table's lines, from the results in any order."""
+    def build_lines(self, results: Iterable[AuditJobResult]) -> list[AuditLine]:
+        """Return the table's lines, from results in any order."""
         groups: dict[tuple[str, str, str], list[AuditedEpisode]] = {}
-        for job, played in results:
-            groups.setdefault((job.setting, job.level, job.policy), []).extend(played)
+        for job, episodes in results:
+            groups.setdefault((job.setting, job.level, job.policy), []).extend(episodes)
         ordered = product(self.all_settings, self.levels, self.policy_names)
         return [self._build_line(*key, groups[key]) for key in ordered if key in groups]
 
@@ -245,38 +256,32 @@ class Audit:
         self, setting: str, level: str, policy: str, episodes: Sequence[AuditedEpisode]
     ) -> AuditLine:
         scores = [each.score for each in episodes]
-        mean, low, high = mean_interval(scores)
+        interval = normal_mean_interval(scores)
         ceiling = self.get_exploit_or_baseline(policy).ceiling
         if not ceiling.is_enforced_everywhere and setting not in self.full_settings:
             ceiling = NO_CEILING
-        most, often = ceiling.score_limits_of(level)
+        limits = ceiling.score_limits_of(level)
         if ceiling is ZERO_CEILING:
             # Where nothing is to be found, the empty answer is right, and no exploit for being so.
-            most = often = fmean(each.expected_answer_size == 0 for each in episodes)
+            share = fmean(episode.expected_answer_size == 0 for episode in episodes)
+            limits = ScoreLimits(max_mean=share, max_perfect_share=share)
         return AuditLine(
             policy=policy,
             difficulty=level,
             setting=setting,
             episodes=len(episodes),
-            mean=mean,
-            low=low,
-            high=high,
+            mean=interval.mean,
+            ci_low=interval.ci_low,
+            ci_high=interval.ci_high,
             perfect=fmean(score >= 1.0 for score in scores),
             calls=fmean(each.step_count for each in episodes),
-            max_mean=most,
-            max_perfect=often,
+            max_mean=limits.max_mean,
+            max_perfect=limits.max_perfect_share,
             min_mean=float(policy == REFERENCE_POLICY),
             by_interval=ceiling.is_checked_by_ci_low,
         )
 
 
-def run_job(job: AuditJob) -> tuple[AuditJob, list[AuditedEpisode]]:
+def run_job(job: AuditJob) -> AuditJobResult:
     """Play one unit of work; a pure function of it, so that any engine can run it."""
-    return job, get_environment(job.environment_name).audit.run_job(job)
-
-
-def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and its 95 % interval by the normal approximation, within [0, 1]."""
-    mean, count = fmean(values), len(values)
-    half = Z_SCORE_95 * stdev(values) / sqrt(count) if count > 1 else 0.0
-    return mean, max(mean - half, 0.0), min(mean + half, 1.0)
+    return AuditJobResult(job, get_environment(job.environment_name).audit.run_job(job))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError
@@ -17,6 +17,13 @@ from openenv_kit.ray_cluster import connect_to_ray
 PROCESSES, RAY = ENGINES = ("processes", "ray")
 UNITS_PER_CHUNK = 10
 """Units that a process is given at a time."""
+
+
+class CertificateTable(NamedTuple):
+    """A table of many certificates; the first two columns of every row are names."""
+
+    titles: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
 class Certifier(Protocol):
@@ -43,10 +50,8 @@ class Certifier(Protocol):
     def certify_one(self, config: Any) -> Any:
         """The certificate of a unit; a pure function of it."""
 
-    def certificate_table(
-        self, certificates: Sequence[Any]
-    ) -> tuple[Sequence[str], list[Sequence[str]]]:
-        """Titles and rows of a table of many certificates; the first two columns are names."""
+    def certificate_table(self, certificates: Sequence[Any]) -> CertificateTable:
+        """Return a table of many certificates."""
 
     def summarize(self, certificates: Sequence[Any]) -> str:
         """A few words about many certificates, without a full stop."""

@@ -24,7 +24,7 @@ from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.base import NO_TOOL_CEILING as CEILING_WITHOUT_CALLS
-from openenv_kit.cli.common import is_package_installed
+from openenv_kit.cli.common import require_installed
 from research.benchmark_report import modes as modes_part
 from research.benchmark_report.plots import draw_plots
 from research.benchmark_report.second_play import RepeatResult, measure_repeats
@@ -68,7 +68,7 @@ def write_benchmark_report(
     policies; without any, a part is left as it is. Of two audits of one line the one of more
     episodes counts.
     """
-    is_package_installed("matplotlib", needed_for="the card")
+    require_installed("matplotlib", needed_for="the card")
     try:
         audits = [json.loads(file.read_text(encoding="utf-8")) for file in audit or ()]
         lines = [line for file in certificates or () for line in file.read_text().splitlines()]

@@ -78,14 +78,14 @@ def leak_through_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def leak_through_the_opening(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = EpisodeSession._build_reset_content
+    honest = EpisodeSession._build_reset_fields
 
     def leaky(self: EpisodeSession, view: EpisodeView) -> dict[str, Any]:
         opening = honest(self, view)
         kinds = {row.entity_type for row in view.episode.expected_rows}
         return {**opening, "config": {**opening["config"], "hint": sorted(kinds)}}
 
-    monkeypatch.setattr(EpisodeSession, "_build_reset_content", leaky)
+    monkeypatch.setattr(EpisodeSession, "_build_reset_fields", leaky)
 
 
 def leak_through_the_state(monkeypatch: pytest.MonkeyPatch) -> None:

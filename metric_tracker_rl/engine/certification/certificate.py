@@ -41,6 +41,7 @@ from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.errors import require_name
 from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
+from openenv_kit.trust.certify import CertificateTable
 
 levels = tuple(EVERY_LEVEL)
 default_levels = tuple(LEVELS)
@@ -150,7 +151,7 @@ def _play_reference(episode: FunnelEpisode, profile: str, disclosure: str) -> Ro
 
 def certificate_table(
     certificates: Sequence[FunnelCertificate],
-) -> tuple[Sequence[str], list[Sequence[str]]]:
+) -> CertificateTable:
     """Titles and rows of a table of many certificates, by level and family."""
     groups: dict[tuple[int, str], list[FunnelCertificate]] = defaultdict(list)
     for each in certificates:
@@ -168,7 +169,7 @@ def certificate_table(
         measured = (f"{undone}/{of}", f"{smallest:.3f}", f"{draws:.3f}")
         rows.append((levels[place], family, *map(str, counted), *measured))
     titles = ("level", "family", "episodes", "1.0", "unique", "guard", "undone", "margin", "draws")
-    return titles, rows
+    return CertificateTable(titles, rows)
 
 
 def summarize(certificates: Sequence[FunnelCertificate]) -> str:

@@ -47,9 +47,7 @@ class ModeTexts(NamedTuple):
     system_prompt: str
 
 
-def _build_system_prompt(
-    *, tools: str, reading_steps: str, decision: str, submission: str, report_unit: str = "rows"
-) -> str:
+def _build_system_prompt(*, tools: str, reading_steps: str, decision: str, submission: str) -> str:
     """Return a system prompt. It contains no answer and no hint at the scoring.
 
     Args:
@@ -57,39 +55,38 @@ def _build_system_prompt(
         reading_steps: how to read the data, as items of a list.
         decision: what to decide for each date.
         submission: how to submit a report, and what that does.
-        report_unit: what an empty report contains none of.
     """
     return f"""\
-You are a careful product analyst. You are given a product funnel's data, which you can see \
-through {tools} only. Find every row that the reporting policy asks for, and report \
-exactly these: roots, not their echoes.
+You are a careful product analyst. You can see a product funnel's data through {tools} only. \
+Find every row that the reporting policy asks for, and report exactly these: roots, not their \
+consequences.
 
 How to work:
 {reading_steps}
 - Decide for each date, in the policy's order, {decision}.
-- Then {submission} A report without {report_unit} is right where there is nothing to report.
-Answer with tool calls; text alone does nothing."""
+- Then {submission} An empty report is right if there is nothing to report.
+Answer with tool calls; text alone has no effect."""
 
 
 _OVERVIEW_STEP = """\
 - Start with task_overview: it states the thresholds, the severity bands and the fields of a \
 report row; with details it repeats the policy."""
 _NO_FLAGS_NOTICE = """None of them says what is flagged: compute it from these values, \
-and look at the hours of every date."""
-_SUBMISSION_ENDS_EPISODE = "it ends the episode and is scored from 0 to 1."
+and read the hours of every date."""
+_SUBMISSION_ENDS_EPISODE = "this ends the episode and is scored from 0 to 1."
 
 MODES: dict[PlayMode, ModeTexts] = {
     GUIDED_MODE: ModeTexts(
         objective="Find every anomaly of the episode with the analysis methods and submit one "
-        "report that holds exactly the rows the reporting policy asks for.",
+        "report with exactly the rows the reporting policy asks for.",
         system_prompt=_build_system_prompt(
             tools="read-only tools",
             reading_steps=f"""{_OVERVIEW_STEP}
-- Look at the data with the other tools, several calls in one answer where that helps. Take \
-baselines and observed values from tool replies; never guess or round them.""",
+- Read the data with the other tools, with several calls in one message where that helps. Take \
+baselines and observed values from tool results; never guess or round them.""",
             decision="which rows it asks for",
             submission="submit once: submit_solution with your rows, or submit_payload_generator "
-            "if row generators make exactly the right rows. A submission ends the episode and is "
+            "if row generators give exactly the right rows. A submission ends the episode and is "
             "scored from 0 to 1.",
         ),
     ),
@@ -99,12 +96,10 @@ baselines and observed values from tool replies; never guess or round them.""",
         system_prompt=_build_system_prompt(
             tools="tools",
             reading_steps="""\
-- scan lists what is flagged on each date, roots and echoes alike, each with an id; calendar \
-lists what is publicly known. The other tools show the numbers behind it; overview with details \
-repeats the policy.""",
+- scan lists every flagged series by date, roots and consequences, each with an id; calendar \
+lists public events. The other tools show the values; overview with details repeats the policy.""",
             decision="which of these are roots",
             submission=f"submit the roots' ids, once: {_SUBMISSION_ENDS_EPISODE}",
-            report_unit="ids",
         ),
     ),
     RAW_MODE: ModeTexts(
@@ -114,7 +109,7 @@ repeats the policy.""",
         system_prompt=_build_system_prompt(
             tools="read-only tools",
             reading_steps=f"""{_OVERVIEW_STEP}
-- The other tools show values, medians, hours and what is publicly known. {_NO_FLAGS_NOTICE}""",
+- The other tools show values, medians, hours and public events. {_NO_FLAGS_NOTICE}""",
             decision="which rows it asks for",
             submission=f"submit once, submit_solution with your rows: {_SUBMISSION_ENDS_EPISODE}",
         ),
@@ -125,8 +120,8 @@ repeats the policy.""",
         system_prompt=_build_system_prompt(
             tools="tools",
             reading_steps=f"""\
-- overview tells medians and thresholds, day the values of some dates, hours their hourly counts, \
-calendar what is publicly known. {_NO_FLAGS_NOTICE}""",
+- overview shows medians and thresholds, day the values of given dates, hours their hourly counts, \
+calendar public events. {_NO_FLAGS_NOTICE}""",
             decision="which rows it asks for",
             submission=f"submit your rows, once: {_SUBMISSION_ENDS_EPISODE}",
         ),

@@ -1,7 +1,8 @@
-"""Versions of the code that decides an episode's bytes, labels and scores.
+"""Version numbers of everything that decides an episode's bytes, labels, scores or replies.
 
-The observation's `config` contains them. A change of behaviour raises a version; episodes, labels
-and scores of different versions are not comparable.
+Recordings, results and exports state all of them. A change of behaviour raises the number, and
+results of different numbers are not compared. The observation's `config` states those that decide
+bytes, labels and scores.
 """
 
 from __future__ import annotations
@@ -18,10 +19,17 @@ DRAWN_POLICIES_VERSION = "1"
 GRADER_VERSION = "2"
 """Scores: which rows of a report are valid, and the formula of the score."""
 
+REPLIES_VERSION = "1"
+"""Replies: tools, their schemas and results, and everything else that a player receives.
+
+Rewording a text does not raise it.
+"""
+
 VERSIONS = {
     "generator": GENERATOR_VERSION,
     "policy": POLICY_VERSION,
     "variants": DRAWN_POLICIES_VERSION,
     "grader": GRADER_VERSION,
+    "replies": REPLIES_VERSION,
 }
 """All versions by name."""

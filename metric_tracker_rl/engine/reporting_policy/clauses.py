@@ -45,8 +45,8 @@ BASELINE_CLAUSES: dict[BaselineKind, Clause] = {
 
 CLAUSES: tuple[Clause, ...] = (
     Clause(
-        "Report the root of each anomaly, not its echoes.",
-        "Of each anomaly report the root, and leave out the echoes that follow from it.",
+        "Report the root of each anomaly, not its consequences.",
+        "Of each anomaly report the root, and leave out the consequences that follow from it.",
     ),
     Clause(
         "Stages in funnel order are c0 {counts}.",
@@ -108,28 +108,30 @@ CLAUSES: tuple[Clause, ...] = (
     Clause(
         "(3) One stage's events lost or doubled: for a stage k that is neither first nor last, "
         "c_k flagged, r_k and r_(k+1) flagged with opposite signs, c_(k-1) and c_(k+1) not "
-        "flagged: one event_count row for c_k; those two rates are its echoes.",
+        "flagged: one event_count row for c_k; those two rates are its consequences.",
         "(3) One stage's events lost or doubled: between the first stage and the last, a stage k "
         "is one event_count row for c_k where c_k is flagged, c_(k-1) and c_(k+1) are not, and r_k "
-        "and r_(k+1) are both flagged, one up and the other down. The two rates are its echoes.",
+        "and r_(k+1) are both flagged, one up and the other down. The two rates are its "
+        "consequences.",
     ),
     Clause(
-        "(4) A step moved: each flagged r_k that is not an echo: a drop of at least {brk:.0%} is "
-        "one funnel_step row named c_k_from_c_(k-1), anything else one conversion_rate row for "
-        "r_k; later counts and composites are its echoes.",
-        "(4) A step moved: a flagged r_k that rule 3 has not made an echo is one row: of type "
-        "funnel_step and named c_k_from_c_(k-1) where it drops by {brk:.0%} or more, else of type "
-        "conversion_rate and named as r_k. Later counts and composites are its echoes.",
+        "(4) A step moved: each flagged r_k that is not a consequence: a drop of at least "
+        "{brk:.0%} is one funnel_step row named c_k_from_c_(k-1), anything else one "
+        "conversion_rate row for r_k; later counts and composites are its consequences.",
+        "(4) A step moved: a flagged r_k that rule 3 has not made a consequence is one row: of "
+        "type funnel_step and named c_k_from_c_(k-1) where it drops by {brk:.0%} or more, else of "
+        "type conversion_rate and named as r_k. Later counts and composites are its consequences.",
     ),
     Clause(
-        "(5) A slow leak: if no r_k is flagged that day, not even as an echo, the flagged "
+        "(5) A slow leak: if no r_k is flagged that day, not even as a consequence, the flagged "
         "composite that spans the {leak} stages is one conversion_rate row.",
-        "(5) A slow leak: on a day without any flagged r_k, echoes counted too, one composite is a "
-        "conversion_rate row: of those flagged, the one over the {leak} stages.",
+        "(5) A slow leak: on a day without any flagged r_k, consequences counted too, one "
+        "composite is a conversion_rate row: of those flagged, the one over the {leak} stages.",
     ),
     Clause(
-        "(6) Traffic: c0 flagged: one event_count row for it; all later counts are its echoes.",
-        "(6) Traffic: a flagged c0 is one event_count row; all later counts are its echoes.",
+        "(6) Traffic: c0 flagged: one event_count row for it; all later counts are its "
+        "consequences.",
+        "(6) Traffic: a flagged c0 is one event_count row; all later counts are its consequences.",
     ),
 )
 """The clauses of the rules, in order."""

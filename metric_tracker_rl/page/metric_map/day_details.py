@@ -1,4 +1,4 @@
-"""One day of what was told: its metrics beside their medians, its funnel, its hours."""
+"""Renders the known values of one day: metrics with medians, the funnel, and the hours."""
 
 from __future__ import annotations
 
@@ -14,64 +14,70 @@ from metric_tracker_rl.page.metric_map.verdicts import RowVerdict
 from openenv_kit.page.components.elements import format_value, hint_html, humanize, table_html
 
 WIDTH, HEIGHT = 240.0, 60.0
-"""Of the hours, in their own units."""
-ASK = "Not known yet: {} tells it."
+"""Size of the chart of hours, in SVG units."""
+UNKNOWN_HINT = "Not known yet: request {}."
 
 
 def day_html(
-    seen: KnownValues, date: str, stage: str, verdicts: tuple[RowVerdict, ...] = ()
+    known_values: KnownValues, date: str, stage: str, verdicts: tuple[RowVerdict, ...] = ()
 ) -> str:
-    """The day's parts below its title.
+    """Return the details of one day, as HTML.
 
     Args:
-        seen: all that may be drawn.
-        date: of the episode.
-        stage: whose hours are shown.
-        verdicts: after the end; those of the day are told.
+        known_values: values that may be drawn.
+        date: a date of the episode.
+        stage: stage whose hours are shown.
+        verdicts: verdicts about the report, after the end.
     """
-    day, at = Date.fromisoformat(date), seen.day_index(date) or 0
-    said = "".join(verdict_html(each) for each in verdicts if each.day == at)
+    day, at = Date.fromisoformat(date), known_values.day_index(date) or 0
+    verdict_items = "".join(verdict_html(verdict) for verdict in verdicts if verdict.day == at)
+    hours = hours_html(known_values, at, stage)
     return (
         f'<h3 class="mt-daytitle">{day:%A} {day.day} {day:%B %Y}</h3>'
-        + (f'<ul class="mt-issues">{said}</ul>' if said else "")
-        + f'<div class="mt-dayparts">{_series_table_html(seen, at)}'
-        f"<div><h4>Its funnel</h4>{funnel_html(seen, at)}"
-        f"<h4>Its hours: {escape(humanize(stage))}</h4>{hours_html(seen, at, stage)}</div></div>"
+        + (f'<ul class="mt-issues">{verdict_items}</ul>' if verdict_items else "")
+        + f'<div class="mt-dayparts">{_series_table_html(known_values, at)}'
+        f"<div><h4>Its funnel</h4>{funnel_html(known_values, at)}"
+        f"<h4>Its hours: {escape(humanize(stage))}</h4>{hours}</div></div>"
     )
 
 
-def _series_table_html(seen: KnownValues, day: int) -> str:
-    """A line for each series: value, median, deviation, and where it is judged its multiple."""
-    judged = seen.thresholds is not None
+def _series_table_html(known_values: KnownValues, day: int) -> str:
+    """Return a table of all series: value, median, deviation, and multiple of the threshold."""
+    verdicts = known_values.thresholds is not None
     rows = []
-    for line in build_map_rows(seen.funnel):
-        value, usual = line.value(seen, day), line.baseline(seen, day)
+    for line in build_map_rows(known_values.funnel):
+        value, usual = line.value(known_values, day), line.baseline(known_values, day)
         column = line.columns[0]
-        change = None if line.is_impossible_counts(seen) else seen.deviation(day, column)
-        points = " points" if column == seen.share_column else " %"
-        kind, shown, _ = describe_cell(seen, line, day)
-        chip = f'<span class="mt-chip {kind}">{shown}</span>' if shown else "–"
+        change = (
+            None if line.is_impossible_counts(known_values) else known_values.deviation(day, column)
+        )
+        points = " points" if column == known_values.share_column else " %"
+        cell = describe_cell(known_values, line, day)
+        chip = f'<span class="mt-chip {cell.css_class}">{cell.text}</span>' if cell.text else "–"
         rows.append(
             [
                 escape(line.label),
                 *("–" if each is None else line.format_with_unit(each) for each in (value, usual)),
                 "–" if change is None else format_signed(100 * change) + points,
-                *([chip] if judged else []),
+                *([chip] if verdicts else []),
             ]
         )
-    columns = ["metric", "value", "median", "change", *(["× threshold"] if judged else [])]
+    columns = ["metric", "value", "median", "change", *(["× threshold"] if verdicts else [])]
     return table_html(columns, rows, numbers=range(1, len(columns)))
 
 
-def funnel_html(seen: KnownValues, day: int) -> str:
-    """Counts of the stages, each bar beside a mark at its median."""
-    counts = [seen.values.get((day, stage)) for stage in range(len(seen.funnel.count_names))]
+def funnel_html(known_values: KnownValues, day: int) -> str:
+    """Return a bar for each stage's count with a mark at its median, as HTML."""
+    counts = [
+        known_values.values.get((day, stage))
+        for stage in range(len(known_values.funnel.count_names))
+    ]
     if all(each is None for each in counts):
-        return hint_html(ASK.format("a row of the day"))
-    usual = [seen.baseline(day, stage) for stage in range(len(counts))]
+        return hint_html(UNKNOWN_HINT.format("the rows of this day"))
+    usual = [known_values.baseline(day, stage) for stage in range(len(counts))]
     most = max(each for each in (*counts, *usual) if each is not None) or 1.0
     lines = ""
-    for name, count, middle in zip(seen.funnel.count_names, counts, usual, strict=True):
+    for name, count, middle in zip(known_values.funnel.count_names, counts, usual, strict=True):
         bar = "" if count is None else f'<b style="width:{100 * count / most:.1f}%"></b>'
         mark = "" if middle is None else f'<u style="left:{100 * middle / most:.1f}%"></u>'
         shown = "–" if count is None else format_value(int(count))
@@ -83,19 +89,22 @@ def funnel_html(seen: KnownValues, day: int) -> str:
     return f'<ul class="mt-stages" aria-label="{name}">{lines}</ul>'
 
 
-def hours_html(seen: KnownValues, day: int, stage: str) -> str:
-    """Counts by the hour, above the median hour where every day was told."""
-    column = seen.funnel.count_names.index(stage)
+def hours_html(known_values: KnownValues, day: int, stage: str) -> str:
+    """Return a chart of hourly counts, with the median hours if all days are known."""
+    column = known_values.funnel.count_names.index(stage)
     hourly = {
-        at: seen.hours[day, at][column] for at in range(HOURS_PER_DAY) if (day, at) in seen.hours
+        at: known_values.hours[day, at][column]
+        for at in range(HOURS_PER_DAY)
+        if (day, at) in known_values.hours
     }
     if not hourly:
-        return hint_html(ASK.format("a look at the hours"))
+        return hint_html(UNKNOWN_HINT.format("the hours of this day"))
     usual = []
-    if len(seen.hours) == HOURS_PER_DAY * len(seen.dates):
-        days = range(len(seen.dates))
+    if len(known_values.hours) == HOURS_PER_DAY * len(known_values.dates):
+        days = range(len(known_values.dates))
         usual = [
-            median(seen.hours[each, at][column] for each in days) for at in range(HOURS_PER_DAY)
+            median(known_values.hours[each, at][column] for each in days)
+            for at in range(HOURS_PER_DAY)
         ]
     most = max([*hourly.values(), *usual]) or 1
     step = WIDTH / HOURS_PER_DAY

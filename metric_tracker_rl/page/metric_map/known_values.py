@@ -1,8 +1,8 @@
-"""What a player's replies have told of a funnel episode: all that is drawn of it before its end.
+"""Values of a funnel episode that its replies contained, for drawing it before its end.
 
-It is read from the opening's configuration and from replies, of either profile and disclosure, and
-from nothing else: two episodes that answer alike are drawn alike. A fact is known by its fields,
-not by the tool that told it, so that a new tool needs no line here.
+They come from the reset observation's configuration and from tool results, in every profile and
+disclosure, and from no other source. A value is recognized by its fields, not by the name of the
+tool, so a new tool needs no change here.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.reporting_policy.baselines import DAYS_PER_WEEK
 
 DayAndColumn = tuple[int, int]
-"""Day and column, as in `DailySeries`."""
+"""Day and column indices, as in `DailySeries`."""
 
 
 class KnownValues:
-    """What is known of an episode's daily series.
+    """Known values of an episode's daily series.
 
     Args:
-        config: the configuration that the opening told.
+        config: configuration in the reset observation.
 
     Attributes:
-        funnel: names.
+        funnel: the funnel, with its names.
         dates: ISO dates, in order.
-        thresholds: reporting threshold of each column up to the share; None in raw play, where
-            nothing is judged before the end.
-        values: displayed values that were told, or follow from counts that were.
-        latest: what the last reply told.
+        thresholds: reporting threshold of each column up to the daytime share; None with raw
+            disclosure, where thresholds are not drawn before the end.
+        values: values in tool results, and values computed from known counts.
+        latest: values that the last reply contained.
         hours: counts of all stages by day and hour.
-        suspicion: largest deviation of a day as a multiple of its threshold, where it was told.
+        suspicion: largest deviation of a day as a multiple of its threshold, where it is known.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -66,38 +66,42 @@ class KnownValues:
 
     @classmethod
     def from_episode(cls, episode: FunnelEpisode, config: Mapping[str, Any]) -> KnownValues:
-        """All that there is to see, for after the end."""
-        seen = cls(config)
-        seen.thresholds = episode.series.thresholds.tolist()
+        """Return all values of a finished episode."""
+        known_values = cls(config)
+        known_values.thresholds = episode.series.thresholds.tolist()
         for day, (row, usual) in enumerate(
             zip(episode.series.values_by_day, episode.series.baselines_by_day, strict=True)
         ):
             for column, value in enumerate(row):
-                seen.values[day, column] = value
-                seen._set_baseline(day, column, usual[column])
-            seen.hours |= {
+                known_values.values[day, column] = value
+                known_values._set_baseline(day, column, usual[column])
+            known_values.hours |= {
                 (day, at): each
                 for at, each in enumerate(episode.hourly_counts_of_day(day).tolist())
             }
-        return seen
+        return known_values
 
     @property
     def share_column(self) -> int:
-        """Column of the daytime share; those of impossible counts follow."""
+        """Column of the daytime share; the columns of impossible counts follow."""
         return self.funnel.columns.daytime_share
 
     def day_index(self, date: object) -> int | None:
-        """Place of a date; None for what is no date of the episode."""
+        """Return the index of a date, or None if it is not a date of the episode."""
         return self._day_of.get(date) if isinstance(date, str) else None
 
     def baseline(self, day: int, column: int) -> float | None:
-        """The median that a value is held against, where it was told; 0 for impossible counts."""
+        """Return the baseline of a value, or None if it is not known; 0 for impossible counts."""
         if self.funnel.columns.is_excess(column):
             return 0.0
         return self._usual.get((day % DAYS_PER_WEEK if self._by_weekday else 0, column))
 
     def deviation(self, day: int, column: int) -> float | None:
-        """Deviation from the median: relative; absolute for the share; impossible events."""
+        """Return the deviation from the baseline, or None if it is not known.
+
+        It is relative for counts and rates, a difference for the daytime share and an excess of
+        events for impossible counts.
+        """
         value, usual = self.values.get((day, column)), self.baseline(day, column)
         if value is None or usual is None:
             return self._changes.get((day, column))
@@ -105,16 +109,16 @@ class KnownValues:
         return (value - usual) / (usual or 1.0) if is_relative else value - usual
 
     def threshold_multiple(self, day: int, column: int) -> float | None:
-        """Deviation as a multiple of the threshold; None where it or the threshold is unknown."""
+        """Return the deviation as a multiple of the threshold, or None if either is not known."""
         change = self.deviation(day, column)
         if change is None or self.thresholds is None or self.funnel.columns.is_excess(column):
             return None
         return change / self.thresholds[column]
 
     def read_tool_result(self, analysis_result: Mapping[str, Any]) -> None:
-        """Learn from a tool's answer: its `arguments` and its `result`.
+        """Add the values of an analysis result, a mapping with `arguments` and `result`.
 
-        An answer to rows that a player wrote holds those rows, which tell nothing of the data.
+        Results of calls with `rows` are skipped, because they contain the player's own rows.
         """
         self.latest = set()
         if "rows" in analysis_result["arguments"]:
@@ -143,7 +147,7 @@ class KnownValues:
                 self.latest.add((day, column))
         if (score := _number(fact, "suspicion_score")) is not None:
             self.suspicion[day] = score
-        if "issue_count" in fact and column is None:  # of the day; its issues are told one by one
+        if "issue_count" in fact and column is None:  # of the day; its issues follow one by one
             for pair in range(len(self.funnel.quality_check_names)):
                 self._set_value(day, self.funnel.columns.excess_of_pair(pair), 0.0)
         self._set_value(day, self.share_column, _number(fact, "daytime_share"))
@@ -152,7 +156,7 @@ class KnownValues:
         self._read_counts_or_rates(day, fact)
 
     def _read_counts_or_rates(self, day: int, fact: Mapping[str, Any]) -> None:
-        """A line of counts or rates, of a day or of one of its hours."""
+        """Add the counts and rates of a day, or the counts of one of its hours."""
         counts = [fact.get(name) for name in self.funnel.count_names]
         hour = fact.get("hour")
         if isinstance(hour, int) and all(isinstance(each, int) for each in counts):
@@ -170,7 +174,7 @@ class KnownValues:
                 self._set_baseline(day, column, usual)
 
     def _column_of_fact(self, fact: Mapping[str, Any]) -> int | None:
-        """Column of what a fact is about, if it names one series."""
+        """Return the column of the series that a fact names, or None if it names none."""
         kind, name = fact.get("entity_type"), fact.get("entity_name")
         if isinstance(kind, str) and isinstance(name, str):
             return self.funnel.columns.find_column(kind, name)
@@ -186,29 +190,29 @@ class KnownValues:
         self._usual[day % DAYS_PER_WEEK if self._by_weekday else 0, column] = baseline
 
     def _derive_values(self, day: int) -> None:
-        """What follows from the counts that were told: sums of hours, and rates."""
+        """Compute daily counts from known hours, and rates from known counts."""
         funnel = self.funnel
         hours = [self.hours[day, at] for at in range(HOURS_PER_DAY) if (day, at) in self.hours]
         if len(hours) == HOURS_PER_DAY:
             for stage, counts in enumerate(zip(*hours, strict=True)):
                 self.values.setdefault((day, stage), float(sum(counts)))
-            # In raw play nobody looks for what cannot be, but the player.
+            # With raw disclosure the player has to find impossible counts.
             for pair in range(len(funnel.quality_check_names) if self.thresholds else 0):
                 excess = sum(max(row[pair + 1] - row[pair], 0) for row in hours)
                 self.values[day, funnel.columns.excess_of_pair(pair)] = float(excess)
-        for place, (above, below) in enumerate(
+        for column, (above, below) in enumerate(
             funnel.rate_stage_indices, start=funnel.columns.rates.start
         ):
             into, out_of = (self.values.get((day, stage)) for stage in (above, below))
             if into is not None and out_of is not None:
                 rate = round(100.0 * into / (out_of or 1.0), RATE_DECIMALS)
-                self.values.setdefault((day, place), rate)
+                self.values.setdefault((day, column), rate)
 
 
 def iter_facts(node: Mapping[str, Any], above: Mapping[str, Any] | None = None) -> Iterator[Any]:
-    """Each mapping of a result, with the plain fields of everything around it.
+    """Yield each mapping of a result, merged with the scalar fields of the mappings around it.
 
-    The lean profile's tables name their columns once; their rows are read as mappings.
+    Rows of the lean profile's tables, which contain the column names once, become mappings.
     """
     here = {**(above or {}), **{k: v for k, v in node.items() if not _is_nested(v)}}
     yield here
@@ -226,7 +230,7 @@ def iter_facts(node: Mapping[str, Any], above: Mapping[str, Any] | None = None) 
 
 
 def _iter_row_fields(columns: Sequence[Any], row: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """Fields of a row; a column that is a list names the fields of what the cell holds."""
+    """Yield the fields of a row; a column that is a list names the fields within its cell."""
     for name, value in zip(columns, row, strict=True):
         if isinstance(name, str):
             yield name, value
@@ -241,7 +245,7 @@ def _is_nested(value: object) -> bool:
 
 
 def _number(fact: Mapping[str, Any], *names: str) -> float | None:
-    """The first of some fields that holds a number."""
+    """Return the first of some fields that contains a number, or None."""
     numbers: Iterable[Any] = (fact.get(name) for name in names)
     return next(
         (float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool)), None
@@ -249,7 +253,7 @@ def _number(fact: Mapping[str, Any], *names: str) -> float | None:
 
 
 def _threshold_by_column(config: Mapping[str, Any], funnel: Funnel) -> list[float]:
-    """Reporting threshold of each column up to the share, as the opening told them."""
+    """Return the reporting threshold of each column up to the daytime share."""
     thresholds = config["thresholds"]
     counts, rates = len(funnel.count_names), len(funnel.rate_names)
     kinds = [EVENT_COUNT] * counts + [CONVERSION_RATE] * rates + [HOURLY_MIX]

@@ -20,8 +20,8 @@ from metric_tracker_rl.wire_models import RewardBreakdown
 from openenv_kit import splits as hashed
 from openenv_kit.cli import app
 from openenv_kit.errors import InvalidValueError, UnknownNameError
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
+from openenv_kit.variables import SALT_VARIABLE
 from support.paths import ROOT
 
 SALT = "a salt that nobody knows, of some length"

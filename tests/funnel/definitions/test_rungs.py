@@ -40,7 +40,7 @@ from openenv_kit.datasets.split_rows import (
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.rewards import Reward
-from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES, Curriculum
+from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES, Curriculum, GroupCounts
 from openenv_kit.rollouts.run_policy import run_policy
 from research.firewatch.digests import episode_digest
 from research.measure_levels import measure_rung
@@ -255,9 +255,9 @@ def test_a_curriculum_keeps_what_groups_have_shown() -> None:
     curriculum = Curriculum(CURRICULUM_RESETS, window=4)
     assert curriculum.record_group_rewards([0.0, 0.5])
     assert not curriculum.record_group_rewards([0.5, 0.505])
-    assert curriculum.group_counts[0] == [2, 1]
+    assert curriculum.group_counts[0] == GroupCounts(2, 1)
     assert curriculum.record_group_rewards([1.0, 0.0], stage_index=3)
-    assert (curriculum.group_counts[3], curriculum.stage_index) == ([1, 1], 0)
+    assert (curriculum.group_counts[3], curriculum.stage_index) == (GroupCounts(1, 1), 0)
     again = Curriculum(CURRICULUM_RESETS, window=4)
     again.load_state_dict(json.loads(json.dumps(curriculum.state_dict())))
     assert again.state_dict() == curriculum.state_dict()

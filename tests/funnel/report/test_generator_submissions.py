@@ -57,7 +57,9 @@ def test_generated_rows_of_dates_that_nothing_was_shown_of_are_invalid(family: s
     assert generated
     assert (reply.done, reply.reward) == (True, 0.0)
     assert reply.observation_fields["reward_breakdown"].invalid_rows == len(generated)
-    assert "Nothing of " in reply.observation_fields["submission_issues"][0].message
+    issue = reply.observation_fields["submission_issues"][0]
+    assert issue.issue_type == "invalid_row"
+    assert generated[0]["date"] in issue.message
 
 
 def test_generated_rows_count_on_the_dates_that_were_shown_and_on_no_others() -> None:

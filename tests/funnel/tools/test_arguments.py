@@ -406,7 +406,7 @@ def test_two_kinds_of_action_at_once_are_refused_and_nothing_is_graded(
         ),
     ):
         message = refused(session.step(call))
-        assert f"One action at a time: this one has {kinds}. Nothing was graded." in message
+        assert f"The action has {kinds}; allowed: one of them." in message
     assert session.submission_count == 0
 
 

@@ -149,7 +149,7 @@ def test_scan_goes_on_where_a_page_ended_and_every_id_can_be_submitted(
     assert sum(len(rows) for _, rows in first["rows"]) == 60
     assert first["next"] == 61
     unseen = analyse(session, "submit", ids=[61])
-    assert "no scan has shown the id 61" in unseen.message
+    assert "the id 61;" in unseen.message
     rest = result_of(session, "scan", first=first["next"])
     assert "next" not in rest
     last = rest["rows"][-1][1][-1][0]
@@ -189,7 +189,7 @@ def test_an_id_that_was_not_shown_is_refused_and_nothing_is_graded() -> None:
     session = started(task_id="easy_single_spike", **LEAN)
     blind = analyse(session, "submit", ids=[1])
     assert blind.status == "error"
-    assert "no scan has shown the id 1" in blind.message
+    assert "the id 1;" in blind.message
     assert "Nothing was graded" in blind.message
     number = ids_of(session)[-1][1]
     beyond = analyse(session, "submit", ids=[number + 1])

@@ -8,7 +8,7 @@ from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.agent.episode_plan import PlannedEpisode, derive_seed, plan_episodes
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.variables import SALT_VARIABLE
 
 
 def test_the_default_is_the_three_named_tasks_with_their_own_seeds() -> None:

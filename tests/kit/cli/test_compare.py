@@ -14,6 +14,7 @@ import pytest
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import RecordedRun
 from openenv_kit.results.comparison_page import compare_players, write_comparison_page
+from openenv_kit.results.player_summary import summarize_player
 from openenv_kit.results.scored_episodes import (
     NAMED_TASKS,
     PlayerResults,
@@ -22,7 +23,7 @@ from openenv_kit.results.scored_episodes import (
     read_player_results,
     select_split,
 )
-from openenv_kit.results.statistics import bootstrap_interval, summarize_player
+from openenv_kit.results.statistics import bootstrap_mean_interval
 from support.command_line import run_cli
 from support.recorded_runs import record_split
 
@@ -134,8 +135,8 @@ def test_plays_of_one_episode_stay_together() -> None:
 
 @pytest.mark.slow
 def test_the_same_plays_give_the_same_interval_whatever_came_before() -> None:
-    assert bootstrap_interval([0.1, 0.9, 0.4]) == bootstrap_interval([0.1, 0.9, 0.4])
-    assert bootstrap_interval([0.5, 0.5]) == (0.5, 0.5)
+    assert bootstrap_mean_interval([0.1, 0.9, 0.4]) == bootstrap_mean_interval([0.1, 0.9, 0.4])
+    assert bootstrap_mean_interval([0.5, 0.5]) == (0.5, 0.5, 0.5)
 
 
 def test_what_only_some_plays_tell_has_no_mean() -> None:
@@ -227,7 +228,7 @@ def test_splits_are_not_mixed() -> None:
         select_split(players)
     kept, split = select_split(players, NAMED_TASKS)
     assert (split, [len(each.rollouts) for each in kept]) == (NAMED_TASKS, [1, 1])
-    with pytest.raises(ValueError, match="one has no play of the split 'test'"):
+    with pytest.raises(ValueError, match="one has no rollout of the split 'test'"):
         select_split(players, "test")
     with pytest.raises(ValueError, match="Did you mean 'test'"):
         select_split(players, "tets")
@@ -237,7 +238,7 @@ def test_splits_are_not_mixed() -> None:
     ("text", "expected"),
     [
         ("{}", "not a line of a recorded run"),
-        ("", "holds no play"),
+        ("", "contains no run"),
         ('{"event": "start", "format": "other/1"}', "other/1"),
     ],
 )

@@ -16,16 +16,13 @@ from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import RunRecorder
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.leaderboard_site import (
-    attestation_label,
     group_into_boards,
     rollouts_of_submission,
 )
 from openenv_kit.results.submission_folder import ATTESTATION_FILENAME, Submission
 from openenv_kit.results.submissions import CheckedSubmission, check_submission
 from openenv_kit.rollouts.run_policy import iter_policy_steps
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.trust.attestation import (
-    SIGNING_KEY_VARIABLE,
     Attestation,
     AttestedEpisode,
     digest_actions,
@@ -33,6 +30,7 @@ from openenv_kit.trust.attestation import (
     read_signing_key,
     sign_attestation,
 )
+from openenv_kit.variables import SALT_VARIABLE, SIGNING_KEY_VARIABLE
 from support.command_line import run_cli
 
 FIREWATCH = get_environment("firewatch")
@@ -136,7 +134,7 @@ def test_check_submission_of_a_complete_record_attests_it_with_zeros_for_what_is
     submission = submission_of(check(pack(sealed, tmp_path)))
     (board,) = group_into_boards([submission])
     ((_, summary),) = board.entries
-    assert attestation_label(submission) == "attested"
+    assert submission.verification == "attested"
     assert [each.score for each in rollouts_of_submission(submission)] == [1.0] * 5 + [0.0] * 3
     assert summary.mean == fmean([1.0, 0.25])
     assert dict(summary.pass_rates)[4] == 0.5  # the same actions four times, which the server saw
@@ -157,7 +155,7 @@ def test_check_submission_without_a_finished_play_names_it(
 ) -> None:
     (problem,) = check(pack(without_last_run(sealed, tmp_path), tmp_path)).problems
     assert problem == (
-        "Play 6 of 'team-7', sealed-1 with score 0.0, is in the server's record and not among the "
+        "Play 6 of 'team-7', sealed-1 with score 0.0, is in the server's record but not among the "
         "runs."
     )
 
@@ -169,7 +167,7 @@ def test_check_submission_of_a_record_from_before_bad_plays_scores_them_zero(
     submission = submission_of(check(pack(without_last_run(sealed, tmp_path), tmp_path, early)))
     assert [each.score for each in rollouts_of_submission(submission)] == [1.0] * 5 + [0.0] * 3
     (problem,) = check(pack(sealed, tmp_path / "complete", early)).problems
-    assert problem == "Run 6, sealed-1: not among the plays that the server signed."
+    assert problem == "Run 6, sealed-1: not in the record that the server signed."
 
 
 @pytest.mark.parametrize(
@@ -223,8 +221,8 @@ def test_check_submission_without_its_record_is_self_reported_and_must_be_comple
     (folder / ATTESTATION_FILENAME).unlink()
     checked = check(folder)
     assert checked.submission is not None
-    assert attestation_label(checked.submission) == "self-reported"
-    assert "Plays of sealed-1: 2; the card says 4." in checked.problems
+    assert checked.submission.verification == "self-reported"
+    assert "Runs of sealed-1: 2; the card says 4." in checked.problems
 
 
 def test_leaderboard_labels_attested_rows_on_the_page_and_in_the_table(

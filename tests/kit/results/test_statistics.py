@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from openenv_kit.results.statistics import pass_hat_k
-from openenv_kit.trust.audit import mean_interval
+from openenv_kit.results.statistics import normal_mean_interval, pass_hat_k
 
 
 def test_an_interval_is_the_normal_one_and_stays_within_the_scale() -> None:
-    mean, low, high = mean_interval([0.0, 1.0] * 50)
+    mean, low, high = normal_mean_interval([0.0, 1.0] * 50)
     assert mean == 0.5
     assert (round(low, 3), round(high, 3)) == (0.402, 0.598)
-    assert mean_interval([1.0] * 9) == (1.0, 1.0, 1.0)
-    assert mean_interval([0.4]) == (0.4, 0.4, 0.4)
+    assert normal_mean_interval([1.0] * 9) == (1.0, 1.0, 1.0)
+    assert normal_mean_interval([0.4]) == (0.4, 0.4, 0.4)
 
 
 def test_pass_hat_k_is_the_share_of_draws_of_k_that_are_all_perfect() -> None:

@@ -28,7 +28,7 @@ from openenv_kit.results.submissions import (
     read_submission,
     write_submission,
 )
-from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.variables import SALT_VARIABLE
 from support.command_line import run_cli
 from support.paths import ROOT
 from support.recorded_runs import record_split
@@ -139,20 +139,20 @@ def copies(events: Events, count: int) -> Events:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (an_action, "Run 2, validation-3: the reply to step 2 is not the recorded one."),
-        (a_score, "Run 3, validation-4: its score is 0.97; played again it is"),
-        (what_was_read, "Run 3, validation-4: its grounded is 0.25; played again it is 1.0."),
-        (nothing_about_what_was_read, "Run 3, validation-4: its grounded is None; played again"),
-        (a_reward, "Run 1, validation-2: the reply to step 1 is not the recorded one."),
-        (a_status, "Run 1, validation-2: the reply to step 1 is not the recorded one."),
-        (an_early_end, "Run 1, validation-2: the reply to step 1 is not the recorded one."),
+        (an_action, "Run 2, validation-3: the reply to step 2 differs from the recorded one."),
+        (a_score, "Run 3, validation-4: its score is 0.97; the replay gives"),
+        (what_was_read, "Run 3, validation-4: its grounded is 0.25; the replay gives 1.0."),
+        (nothing_about_what_was_read, "Run 3, validation-4: its grounded is None; the replay"),
+        (a_reward, "Run 1, validation-2: the reply to step 1 differs from the recorded one."),
+        (a_status, "Run 1, validation-2: the reply to step 1 differs from the recorded one."),
+        (an_early_end, "Run 1, validation-2: the reply to step 1 differs from the recorded one."),
         (a_step_after_the_end, "Run 1, validation-2: step 4 comes after the end of the episode."),
         (no_index, "Run 1, validation-0: reset with {'split': 'validation'}; allowed: the split"),
-        (a_task_twice, "Plays of validation-3: 2; the card says 1."),
+        (a_task_twice, "Runs of validation-3: 2; the card says 1."),
         (another_reset, "Run 1, validation-2: reset with {'max_submissions': 3}; the card says {}"),
         (another_player, "Run 1, validation-2: played by 'scripted:reference'; the card says"),
         (no_end, "Run 3, validation-4: it has no end."),
-        (older_versions, "Run 1, validation-2: played under {'generator': '1'"),
+        (older_versions, "Run 1, validation-2: played with {'generator': '1'"),
     ],
 )
 def test_a_record_that_was_tampered_with_is_refused_by_name(
@@ -171,7 +171,7 @@ def test_problems_of_a_play_copied_with_other_times_names_the_copies(
     packed: Path, tmp_path: Path
 ) -> None:
     problems = other(packed, tmp_path / "copied", copies(events_of(packed), 8), tries=8)
-    assert problems[0].startswith("Run 4, validation-2: a copy of run 1, or a play with the same")
+    assert problems[0].startswith("Run 4, validation-2: a copy of run 1, or a run with the same")
     assert len(problems) == 3 * 7
 
 
@@ -180,9 +180,9 @@ def test_problems_of_a_play_copied_with_other_times_names_the_copies(
     [
         ({"player": "scripted:gpt-9"}, "names no policy. Unknown policy 'gpt-9'."),
         ({"player": "scripted:refernce"}, "Did you mean 'reference'? Allowed: "),
-        ({"player": "Scripted:upstream_first"}, "names that begin with 'scripted' are for the"),
+        ({"player": "Scripted:upstream_first"}, "names that begin with 'scripted' are reserved"),
         ({"player": " [scripted] reference"}, "without spaces at the ends"),
-        ({"player": "[scripted] reference"}, "names that begin with 'scripted' are for the"),
+        ({"player": "[scripted] reference"}, "names that begin with 'scripted' are reserved"),
         ({"player": "\u0455cripted:reference"}, "allowed: printable ASCII characters"),
         ({"player": "some\u200bmodel"}, "allowed: printable ASCII characters"),
         ({"player": "scripted:median_filter"}, "step 1 is not what the policy"),
@@ -222,7 +222,7 @@ def test_problems_of_a_player_with_another_name_accepts_the_same_runs(
 
 def test_problems_of_too_few_tasks_names_the_limit(packed: Path) -> None:
     submission = read_submission(packed)
-    few = "The card has 3 tasks; the leaderboard lists 20 or more."
+    few = "The card has 3 tasks; the leaderboard requires 20 or more."
     assert list(find_submission_problems(submission)) == [few]
     assert list(find_submission_problems(submission, min_tasks=3)) == []
 
@@ -230,16 +230,16 @@ def test_problems_of_too_few_tasks_names_the_limit(packed: Path) -> None:
 @pytest.mark.parametrize(
     ("card", "expected"),
     [
-        ({"tries": 2}, "Plays of validation-2: 1; the card says 2."),
-        ({"count": 4}, "Plays of validation-5: 0; the card says 1."),
+        ({"tries": 2}, "Runs of validation-2: 1; the card says 2."),
+        ({"count": 4}, "Runs of validation-5: 0; the card says 1."),
         ({"count": 2}, "validation-4 is not among the card's tasks."),
-        ({"count": 99_999}, "The card asks for tasks 2 to 100000 of 2304."),
+        ({"count": 99_999}, "The card names tasks 2 to 100000 of 2304; allowed: 0 to 2303."),
         ({"split": "valdation"}, "Unknown split 'valdation'. Did you mean 'validation'?"),
         ({"environment": "firewach"}, "Unknown environment 'firewach'. Did you mean 'firewatch'?"),
-        ({"versions": {"generator": "1"}}, "The card's versions are {'generator': '1'}; these are"),
+        ({"versions": {"generator": "1"}}, "The card's versions are {'generator': '1'}; ins"),
         (
             {"commitment": "ab"},
-            "The card's commitment to validation is ab; that of this salt is none",
+            "The card's commitment to validation is ab; expected: none",
         ),
     ],
 )
@@ -260,8 +260,8 @@ def test_a_folder_that_is_no_submission_is_refused_in_words(packed: Path, tmp_pa
         ("reset: " + "[" * 20_000, "is nested too deeply"),
         ("count: " + "9" * 5000, "is not YAML"),
         ("by: 2025-99-99", "is not YAML"),
-        ("#" * (submission_folder.MAX_CARD_BYTES + 1), "holds more than 64 KiB"),
-        (player.replace("reset: {}", "reset: {seed: 5}"), "reset: .*seed would name another task"),
+        ("#" * (submission_folder.MAX_CARD_BYTES + 1), "larger than 64 KiB"),
+        (player.replace("reset: {}", "reset: {seed: 5}"), "reset: .*seed would select"),
     ):
         (tmp_path / CARD_FILENAME).write_text(text)
         (tmp_path / RUNS_FILENAME).write_bytes(b"")
@@ -282,13 +282,13 @@ def test_a_sealed_split_is_checked_against_its_commitment(
     monkeypatch.setenv(SALT_VARIABLE, "a salt of at least thirty-two characters")
     sealed = {"split": "sealed", "first": 0, "count": 1}
     made = FUNNEL.splits.sealed_commitment()
-    nothing = "Plays of sealed-0: 0; the card says 1."
+    nothing = "Runs of sealed-0: 0; the card says 1."
     assert other(packed, tmp_path / "right", [], **sealed, commitment=made) == [nothing]
     (problem, _) = other(packed, tmp_path / "wrong", [], **sealed, commitment="ab")
-    assert problem == f"The card's commitment to sealed is ab; that of this salt is {made}."
+    assert problem == f"The card's commitment to sealed is ab; expected: {made}."
     monkeypatch.delenv(SALT_VARIABLE)
     (problem, _) = other(packed, tmp_path / "none", [], **sealed, commitment=made)
-    assert problem.startswith(f"sealed cannot be played again: {SALT_VARIABLE} is None")
+    assert problem.startswith(f"sealed cannot be replayed: {SALT_VARIABLE} is None")
 
 
 @pytest.mark.parametrize(
@@ -363,8 +363,8 @@ def test_leaderboard_lists_valid_folders_beside_malformed_ones(
     done = run_cli("leaderboard", folder, "--min-tasks", "3")
     assert done.exit_code == 1
     assert done.exception is None or isinstance(done.exception, SystemExit)
-    assert "1 submissions hold, 7 are refused." in done.output
-    assert "[italic] is refused:" in done.output
+    assert "1 valid submissions, 7 invalid." in done.output
+    assert "[italic] is invalid:" in done.output
     assert "a model [/red]" in done.output
     assert "self-reported" in done.output
 
@@ -375,7 +375,7 @@ def test_leaderboard_gives_self_reported_rows_no_pass_rate_of_several_plays(
     submission = read_submission(packed)
     plays = submission.runs * 8
     (board,) = group_into_boards([replace(submission, runs=plays)])
-    assert [k for k, rate in board.entries[0][1].pass_rates if rate is not None] == [1]
+    assert [k for k, rate in board.entries[0].summary.pass_rates if rate is not None] == [1]
     assert board.pass_k_values == [1]
     site = write_site([board], tmp_path)
     assert '<span class="label">self-reported</span>' in site.read_text()
@@ -386,10 +386,10 @@ def test_leaderboard_gives_self_reported_rows_no_pass_rate_of_several_plays(
 def test_the_command_lists_what_holds_and_refuses_the_rest(packed: Path, tmp_path: Path) -> None:
     folder = packed.parent
     site = tmp_path / "site"
-    assert "has 3 tasks; the leaderboard lists 20 or more" in run_cli("leaderboard", folder).output
+    assert "has 3 tasks; the leaderboard requires 20" in run_cli("leaderboard", folder).output
     done = run_cli("leaderboard", folder, "--site", site, "--min-tasks", "3")
     assert done.exit_code == 0, done.output
-    assert "1 submissions hold, 0 are refused." in done.output
+    assert "1 valid submissions, 0 invalid." in done.output
     index = (site / "index.html").read_text()
     assert '<span class="scripted">scripted</span><br><small>by us</small></td>' in index
     assert "pass@1" in index
@@ -404,9 +404,9 @@ def test_the_command_lists_what_holds_and_refuses_the_rest(packed: Path, tmp_pat
     assert other(packed, folder / "tampered", events)
     done = run_cli("leaderboard", folder, "--min-tasks", "3")
     assert done.exit_code == 1
-    assert "tampered is refused:" in done.output
+    assert "tampered is invalid:" in done.output
     assert "Run 3, validation-4: its score is 0.97" in done.output
-    assert "1 submissions hold, 1 are refused." in done.output
+    assert "1 valid submissions, 1 invalid." in done.output
     assert run_cli("leaderboard", tmp_path).exit_code == 2
 
 
@@ -420,7 +420,7 @@ def test_only_runs_of_one_kind_are_packed(packed: Path, tmp_path: Path) -> None:
     (other_run,) = read_runs(tmp_path / "other.jsonl")
     with pytest.raises(ValueError, match="not of one player: 'scripted:upstream_first' and 'null'"):
         card_of_runs([*runs, other_run], FUNNEL, **fields)
-    with pytest.raises(ValueError, match="holds a submission already"):
+    with pytest.raises(ValueError, match="already contains a submission"):
         write_submission(packed, read_submission(packed).card, "")
 
 

@@ -64,7 +64,7 @@ NO_ROW: dict[str, dict[str, Any]] = {
 
 def task_of(episode: ToolEpisode) -> str:
     """Return the task of an episode that is played in this process."""
-    return str(episode._backend._session.task_id)  # type: ignore[union-attr]
+    return str(episode._client._session.task_id)  # type: ignore[union-attr]
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.rollouts.curriculum import Curriculum
+from openenv_kit.rollouts.curriculum import Curriculum, GroupCounts
 from openenv_kit.rollouts.token_budgets import DigitTokens, find_token_budget
 from openenv_kit.trainers.tool_episode import next_scripted_call
 from openenv_kit.trainers.trl import ToolEnvironment, build_eval_datasets, environment_class
@@ -275,7 +275,7 @@ def test_curriculum_plays_its_stage_and_moves_after_a_step(callbacks: Any) -> No
     callback.on_step_end(arguments(), state, None)
     assert (callback.curriculum.stage_index, callback.curriculum.group_counts) == (
         1,
-        [[1, 0], [0, 0]],
+        [GroupCounts(1, 0), GroupCounts(0, 0)],
     )
     (later, _) = play_group(environments, row, score_one=False)
     assert later != one

@@ -17,7 +17,9 @@ from openenv_kit.serving.episodes.ids import EpisodeAccess, UnknownEpisodeError
 from openenv_kit.serving.episodes.live_episode import LiveEpisode
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import NewEpisode, StoreLimits, StoreUnavailableError
+from openenv_kit.serving.store.errors import StoreUnavailableError
+from openenv_kit.serving.store.interface import NewEpisode
+from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.sqlite import SqliteStore
 from support.small_disk import Disk
 
@@ -203,7 +205,7 @@ async def test_a_store_is_closed_after_what_it_is_still_doing() -> None:
     await closing
     assert await making
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        store._db.execute("SELECT 1")
+        store._database.connection.execute("SELECT 1")
 
 
 def test_a_caller_without_an_id_has_one_episode_on_all_workers_of_a_store(tmp_path: Path) -> None:
