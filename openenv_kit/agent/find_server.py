@@ -26,12 +26,12 @@ async def find_or_start_server(
         ConfigurationError: the server of BASE_URL serves another environment.
         ServerError: the server cannot be reached or started.
     """
-    server = await _find_or_start_server(environment, settings, print_status)
+    server = await _choose_server(environment, settings, print_status)
     print_status(f"Environment: {server.description}")
     return server
 
 
-async def _find_or_start_server(
+async def _choose_server(
     environment: Environment, settings: AgentSettings, print_status: PrintStatus
 ) -> Server:
     if settings.base_url:

@@ -299,9 +299,11 @@ def next_scripted_call(
     Raises:
         UnknownNameError: there is no such policy.
     """
-    found = get_environment(environment)
-    tools = found.tools
-    scripted = found.policies[require_name("policy", policy, found.policies)]
+    resolved_environment = get_environment(environment)
+    tools = resolved_environment.tools
+    scripted = resolved_environment.policies[
+        require_name("policy", policy, resolved_environment.policies)
+    ]
     observation = tools.observation_from_messages(first_user_message, None)
     with closing(scripted.generate_actions(observation)) as steps, suppress(StopIteration):
         action = next(steps)

@@ -88,7 +88,7 @@ def build_map_rows(funnel: Funnel) -> list[MapRow]:
     ]
 
 
-def map_row_index(rows: Sequence[MapRow], column: int) -> int:
+def find_map_row_index(rows: Sequence[MapRow], column: int) -> int:
     """Return the index of the row that shows a column of the daily series."""
     return next(index for index, row in enumerate(rows) if column in row.columns)
 

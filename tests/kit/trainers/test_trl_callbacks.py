@@ -313,7 +313,7 @@ def test_checkpoint_without_a_curriculum_is_reported(
 ) -> None:
     state = SimpleNamespace(stateful_callbacks={}, global_step=5)
     curriculum_of(callbacks).on_train_begin(arguments(), state, None)
-    assert "checkpoint of step 5 holds no curriculum" in caplog.messages[0]
+    assert "checkpoint of step 5 contains no curriculum" in caplog.messages[0]
 
 
 def test_state_of_another_curriculum_is_refused() -> None:
