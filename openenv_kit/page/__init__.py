@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DEBUGGER_PATH = "/web"
 ICON = Path(__file__).with_name("static") / "icon.svg"
 ON = ("true", "1", "yes")
-"""Values of `ENABLE_WEB_INTERFACE` that the framework takes as on."""
+"""Values of `ENABLE_WEB_INTERFACE` with which the framework switches its interface on."""
 ROUTES = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
 <title>{title}: routes</title><body><main><h1>{title}: routes</h1>

@@ -154,8 +154,6 @@ class EnvironmentView:
         play.run_to_end(60.0)
         return play
 
-    # What is drawn and said of a play. Until its last reply is `done`, from its replies alone.
-
     def overview_html(
         self,
         steps: PlaybackSteps,
@@ -193,8 +191,6 @@ class EnvironmentView:
         counts = {name: value for name, value in parts.items() if not isinstance(value, float)}
         return "".join(bars) + (facts_html(counts) if counts else "")
 
-    # What can be asked, and reported.
-
     def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
         """Return suggested calls for the selection; None if tools are only called by form."""
         return None
@@ -206,8 +202,6 @@ class EnvironmentView:
     def report_editor(self, visitor: Visitor) -> ReportEditor | None:
         """Return the editor of the visitor's report; None if the environment has no reports."""
         return None
-
-    # A step in words.
 
     def describe_action(self, action: Mapping[str, Any]) -> str:
         """Return an action in one line. An action of a recording can have any form."""
@@ -227,7 +221,7 @@ def tool_result_json(environment: Environment, observation: Mapping[str, Any]) -
     """Return what a model would read of an observation, as JSON values."""
     try:
         return dict(environment.tools.format_tool_result(observation))
-    except LookupError:  # of a recording that cannot be read
+    except LookupError:  # an observation of a damaged recording
         return dict(observation)
 
 

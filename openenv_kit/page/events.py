@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from openenv_kit.page.environment_view import EnvironmentView
 
 VisitorHandler = Callable[..., Any]
-"""Changes a visitor; what it returns is not used."""
+"""Changes a visitor. Its return value is ignored."""
 
 PRIVATE_EVENT_OPTIONS: dict[str, Any] = {
     "api_visibility": "private",
     "show_progress": "hidden",
     "concurrency_limit": None,
 }
-"""Options of a private event: not in the API, no wait shown, never queued."""
+"""Options of a private event: not in the API, no progress shown, never queued."""
 VISITOR_THREADS = CapacityLimiter(40)
-"""Visitors for whom something is done at once; as many as Gradio has threads."""
+"""Limits the handlers that run at once to the number of Gradio's threads."""
 SESSION_EXPIRED_TEXT = (
     "This page was left alone for too long, or the server was restarted. Reload it: the browser "
     "kept your episode, and it goes on where you were."
@@ -137,7 +137,7 @@ class Page:
             require_active_visitor(visitor)
             try:
                 value = event.value
-            except (AttributeError, TypeError):  # not a click, but a call past the page
+            except (AttributeError, TypeError):  # a request that the page does not send
                 value = None
             return await run_for_visitor(
                 visitor, self._handle_and_render, handler, value, changed_views
@@ -172,8 +172,8 @@ class Page:
     ) -> None:
         def listen() -> None:
             changed = [self.views[name].component for name in changed_views]
-            # Gradio's page tells every component on which some event has ever shown its progress
-            # about each stage of every other event, and searches the tree of components for it.
+            # Gradio notifies each component that has ever shown progress about every stage of
+            # every other event, and searches the tree of components for it.
             settings = {**PRIVATE_EVENT_OPTIONS, "show_progress_on": self.bridge, **options}
             trigger(handle, [self.state, *inputs], [self.state, *changed], **settings)
 

@@ -21,7 +21,7 @@ from openenv_kit.page.visitor import Visitor
 
 SCRIPTS = [Path(__file__).with_name("static") / name for name in ("recordings.js", "bridge.js")]
 IDLE_S = 3600
-"""A visitor who does nothing for this long is forgotten."""
+"""Seconds without an event after which a visitor's state is discarded."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def build_page(
         with gr.Tab("Watch", id="watch"):
             watch.build_watch_tab(page)
     arrival = gr.Textbox(visible=False)
-    # A click on a button that starts an episode changes everything.
+    # A button that starts an episode changes every view.
     page.on_load(blocks.load, partial(open_page, environment_view), arrival, READ_ADDRESS_JS)
     page.on_page_event(bridge.yes, _confirm_action, page.views)
     page.on_page_event(bridge.no, _cancel_confirmation, ["status"])
@@ -133,7 +133,7 @@ def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     )
     said = visitor.problem or move.text
     kind = "bad" if visitor.problem else ""
-    asked = visitor.pending_confirmation is not None  # whose button is then the one to press
+    asked = visitor.pending_confirmation is not None  # the confirmation then has the primary button
     primary = "" if asked else button_html(move.event, move.value, move.label, style="primary")
     return (
         f'<div class="mt-status" {own}><div>{budget}</div>'

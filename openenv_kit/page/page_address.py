@@ -17,10 +17,10 @@ READ_ADDRESS_JS = """(state) => {
   try { kept = sessionStorage.getItem(`mt-play:${location.pathname}`) || ''; } catch { /* none */ }
   return [state, JSON.stringify({ query, kept })];
 }"""
-"""Runs in the page before its first question; what it returns is what `arrive` is told."""
+"""Script that runs when the page is loaded. Its result is `browser_state` of `open_page`."""
 
 EPISODE_PARAMETERS = ("task", "seed", "reset")
-"""Parts of an address that decide the episode."""
+"""Address parameters that select the episode."""
 
 
 def open_page(environment_view: EnvironmentView, visitor: Visitor, browser_state: object) -> None:

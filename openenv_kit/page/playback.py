@@ -30,11 +30,11 @@ from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving.settings import current_settings
 
 MAX_PLAYBACK_STEPS = 600
-"""More than an episode may have steps."""
+"""Largest number of steps of a playback; episodes have fewer."""
 MAX_RUN_CHARACTERS = 900_000
-"""Longest run that the page is sent, in characters: less than a message to the server may have."""
+"""Longest run that the page sends, in characters; less than the limit of a message."""
 MAX_ADVANCE_S = 2.0
-"""Longest time for which a player moves on before the page answers, in seconds."""
+"""Longest time for which steps are taken before the page replies, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def open_session(reset: Mapping[str, Any], environment: Environment) -> tuple[Se
         ConfigurationError: the task is sealed, or the reset is rejected.
     """
     if is_sealed_split(reset.get("split")):
-        # Nothing played here is counted, and whoever looks on would see the task's data.
+        # A playback is not counted as a start, and would show the data of the task.
         raise ConfigurationError("Sealed tasks can be neither watched nor played again here.")
     session = environment.create_session()
     reply = reset_within_limits(environment, session, reset, current_settings())

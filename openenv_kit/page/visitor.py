@@ -20,9 +20,9 @@ from openenv_kit.reset_limits import reset_within_limits
 from openenv_kit.serving.settings import current_settings
 
 MAX_SAVED_CHARACTERS = 200_000
-"""Characters of a running episode that the browser keeps."""
+"""Longest saved episode, in characters. A longer one is not saved."""
 MAX_RESTORE_S = 10.0
-"""Longest time for which an episode that the browser kept is played again, in seconds."""
+"""Longest time for which a saved episode is rebuilt, in seconds."""
 
 
 @dataclass(eq=False)
@@ -99,7 +99,7 @@ class Visitor:
             self._client.close()
         self._client = None
         if self.playback is not None:
-            self.playback.is_finished = True  # one that is being played again stops
+            self.playback.is_finished = True  # stops a replay that is running
         self.is_page_loaded = False
         self.playback = None
         self.example_episode: Playback | None = None
@@ -179,7 +179,7 @@ class Visitor:
         begun = time.perf_counter()
         try:
             answer = self._client.step(action)
-        except ServerError:  # an idle session was ended: the same steps lead to the same place
+        except ServerError:  # the idle session was closed, so its steps are taken again
             self._client.close()
             self._client = self.connect()
             self._client.reset(self.reset)

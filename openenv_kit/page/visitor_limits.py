@@ -31,9 +31,9 @@ SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 MAX_UNREAD_PER_VISITOR = 16
 MAX_UNREAD = 192
-"""Answers of all visitors that wait to be read, or are being made."""
+"""Largest number of replies of all visitors that are unread or in progress."""
 READ_TIMEOUT_S = 60.0
-"""A visitor who takes longer to receive one answer is not there any more."""
+"""Seconds after which a visitor who has not received a reply counts as disconnected."""
 
 
 @dataclass(eq=False)
@@ -75,7 +75,7 @@ class VisitorLimits:
         self._max_visitors = max_visitors
         self._grace_s = grace_s
         self._slots: OrderedDict[str, VisitorSlot] = OrderedDict()
-        """Who asked last stands last."""
+        """Slots by session id, the most recently used one last."""
         self._joining = asyncio.Lock()
         self._forgetting: set[asyncio.Task[None]] = set()
 
@@ -99,7 +99,7 @@ class VisitorLimits:
         """Pass on a request for an event, if the session may have one more unread reply."""
         body = await Request(scope, receive).body()
         session = _parse_session(body)
-        async with self._joining:  # what waits is counted once Gradio has taken it
+        async with self._joining:  # Gradio counts the reply only once it has accepted the request
             await self._reserve_answer(session)
             await self._app(scope, _replay_body(body, receive), send)
 
@@ -174,7 +174,7 @@ class VisitorLimits:
             seat.stream_count -= streams
             if not seat.connection_count and self._slots.get(session) is seat:
                 self._set_disconnected(session, is_disconnected=True)
-                # Unless they come back.
+                # A new connection cancels the timer.
                 loop = asyncio.get_running_loop()
                 seat.forget_timer = loop.call_later(self._grace_s, self._schedule_forget, session)
 
@@ -229,7 +229,7 @@ def _parse_session(body: bytes) -> str:
     session = said.get("session_hash") if isinstance(said, dict) else None
     if not isinstance(session, str) or not SESSION.fullmatch(session):
         raise PageRequestError(400, "The body names no session, or not one that the page makes.")
-    if _contains_file(said.get("data")):  # Gradio would fetch one whose path is an address
+    if _contains_file(said.get("data")):  # Gradio would fetch a file whose path is a URL
         raise PageRequestError(400, "The page takes no files.")
     return session
 

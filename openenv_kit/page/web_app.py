@@ -41,13 +41,13 @@ PAGE_ROUTES = frozenset(
 )
 ASSETS_PREFIX = "/assets/"
 PAGE_ROUTE_PREFIXES = (ASSETS_PREFIX, "/static/", "/gradio_api/heartbeat/")
-"""What the page itself asks for below /web.
+"""Prefixes of further paths that the page requests below /web.
 
-Gradio has more: figures about all visitors, a proxy, an editor for the page, histories of runs.
+Gradio's other routes expose figures about all visitors, a proxy, an editor and run histories.
 """
 IMMUTABLE_CACHE_CONTROL = "public, max-age=31536000, immutable"
 POLL_S = 0.02
-"""Seconds between two looks for clicks, in place of Gradio's thousandth."""
+"""Interval at which the queue is polled, in seconds. Gradio's default is 0.001."""
 HEAD = """
 <meta charset="utf-8" />
 <title>{title}</title>
@@ -81,7 +81,7 @@ def mount_debugger(
 
     for path in ("/", DEBUGGER_PATH):
         app.add_api_route(path, lead, include_in_schema=False)
-    # The page asks no server but its own; Gradio reads this while a page is built.
+    # Gradio must not send analytics. It reads this variable while a page is built.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     scenes = environment_view_of(environment)
     own = scenes.environment.name
@@ -98,7 +98,7 @@ def mount_debugger(
 
     with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as page:
         build_page(scenes, page, environment_links(scenes, environments), connect)
-    # An event that was being handled while its session was forgotten makes a state again.
+    # An event that is handled while its session is removed creates a new state.
     page.state_session_capacity = 2 * settings.max_visitors
     gr.mount_gradio_app(
         app,
@@ -121,7 +121,8 @@ def mount_debugger(
             ]
         },
     )
-    # Private, and not there in every Gradio. A server with nobody there takes 1 % of a core, not 5.
+    # A private attribute that some versions of Gradio lack. With it, an idle server uses 1 % of a
+    # core instead of 5 %.
     queue: Any = page._queue
     if hasattr(queue, "sleep_when_free"):
         queue.sleep_when_free = queue.progress_update_sleep_when_free = POLL_S
@@ -223,7 +224,7 @@ class PageRouteFilter:
             if message["type"] != "http.response.body" or message.get("more_body"):
                 return
             body = replace_head_tags(page, *self._own)
-            if page:  # the answer to HEAD has a length and no body
+            if page:  # the response to HEAD has a length and no body
                 MutableHeaders(scope=start)["content-length"] = str(len(body))
             await send(start)
             await send({"type": "http.response.body", "body": body})
