@@ -28,11 +28,12 @@ class ColumnLayout:
 
     Attributes:
         counts, step_rates, composite_rates: slices of those metrics.
-        step_rate_columns, composite_rate_columns: the same as ranges, to iterate over.
         rates: slice of all conversion rates.
         count_total, rate_total: number of event counts, and of conversion rates.
         daytime_share: column of the daytime share, the last one with a reporting threshold.
         excess: slice of the excess of each adjacent pair of stages.
+        step_rate_columns, composite_rate_columns, excess_columns: the same slices as ranges, to
+            iterate over.
         compared: slice of all columns that have a baseline: all but the excess.
     """
 
@@ -51,6 +52,7 @@ class ColumnLayout:
         self.rates = slice(count_total, share)
         self.daytime_share = share
         self.excess = slice(first_excess, end)
+        self.excess_columns = range(first_excess, end)
         self.compared = slice(0, first_excess)
         self._entity_names_by_type = entity_names_by_type
 
