@@ -32,7 +32,7 @@ from openenv_kit.serving.episodes.running_episodes import (
     EpisodeKey,
     RunningEpisode,
     end_reason_of_reply,
-    level_of,
+    get_task_level,
 )
 from openenv_kit.serving.episodes.saved_recordings import EpisodeRecorder, create_recorder
 from openenv_kit.serving.episodes.task_assignment import AssignedTask
@@ -315,7 +315,7 @@ class LiveEpisode:
         return RunningEpisode(
             EpisodeKey(self.environment.name, self.episode_id or ""),
             self.transport,
-            level_of(self.environment, self.reset_arguments),
+            get_task_level(self.environment, self.reset_arguments),
             self.player_id,
             is_stored=is_stored,
             step_count=self.session.steps,
