@@ -44,7 +44,7 @@ def task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> Method
         "threshold_search_space": THRESHOLD_SEARCH_SPACE,
         "payload_schema": report_row_schema(include_allowed=arguments.details),
         "available_methods": list(TOOLS),
-        "entities": _entities(view),
+        "entities": _list_entities(view),
     }
     # The reset observation and `config` contain the same facts, so they are omitted by default.
     if arguments.details:
@@ -66,7 +66,7 @@ def list_dates(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
 @TOOLS.tool(NoMethodArguments)
 def list_entities(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
     """List every entity a report row may name, with its type."""
-    return {"entities": _entities(view)}
+    return {"entities": _list_entities(view)}
 
 
 @TOOLS.tool(DateArguments)
@@ -146,7 +146,7 @@ def report_row_schema(*, include_allowed: bool) -> dict[str, Any]:
     }
 
 
-def _entities(view: EpisodeView) -> list[dict[str, str]]:
+def _list_entities(view: EpisodeView) -> list[dict[str, str]]:
     return [
         {"entity_type": kind, "entity_name": name}
         for kind, name in view.episode.config.funnel_spec.entities

@@ -112,16 +112,17 @@ class FunnelView(EnvironmentView):
 
     def result_headline(self, steps: PlaybackSteps) -> str:
         last = steps[-1].observation
-        got, score = last.get("reward_breakdown"), float(last.get("reward") or 0.0)
-        if not got:
+        breakdown = last.get("reward_breakdown")
+        score = float(last.get("reward") or 0.0)
+        if not breakdown:
             outcome = "No report was submitted" if may_reveal_answers(steps) else "The score"
             return f"{outcome}: {score:.2f}"
-        if not got["expected_rows"]:
+        if not breakdown["expected_rows"]:
             return f"There was nothing to find: {score:.2f}"
-        parts = [f"{got['matched_rows']} of {got['expected_rows']} found"]
-        if got["extra_rows"]:
-            parts.append(f"{got['extra_rows']} too many")
-        if any(got[name] < got["recall"] for name in SCORE_WEIGHTS):
+        parts = [f"{breakdown['matched_rows']} of {breakdown['expected_rows']} found"]
+        if breakdown["extra_rows"]:
+            parts.append(f"{breakdown['extra_rows']} too many")
+        if any(breakdown[name] < breakdown["recall"] for name in SCORE_WEIGHTS):
             parts.append("some fields wrong")
         return f"{', '.join(parts)}: {score:.2f}"
 
@@ -130,8 +131,10 @@ class FunnelView(EnvironmentView):
         message = note_html(str(last.get("message") or ""))
         if not may_reveal_answers(steps):
             return message
-        got = last.get("reward_breakdown")
-        score = score_waterfall_html(RewardBreakdown.model_validate(got)) if got else message
+        breakdown = last.get("reward_breakdown")
+        score = message
+        if breakdown:
+            score = score_waterfall_html(RewardBreakdown.model_validate(breakdown))
         verdicts = visible_state(steps, reset)[1]
         items = ""
         for verdict in verdicts:
@@ -151,7 +154,7 @@ class FunnelView(EnvironmentView):
             known_values_of(visitor.playback_steps),
             visitor.selection.rpartition("/")[2],
         )
-        asked = questions.build_question_panel(
+        panel = questions.build_question_panel(
             known_values, visitor.playback_steps, visitor.selection
         )
         metrics = ["", *ORDERING_APP.metric_names]
@@ -160,7 +163,7 @@ class FunnelView(EnvironmentView):
             "metric_name": metrics,
             "entity_name": metrics,
         }
-        return replace(asked, suggested_values=suggested)
+        return replace(panel, suggested_values=suggested)
 
     def next_step_hint(self, visitor: Visitor) -> NextStepHint:
         known_values = known_values_of(visitor.playback_steps)
@@ -175,18 +178,20 @@ class FunnelView(EnvironmentView):
         return FunnelReport(visitor)
 
     def describe_action(self, action: Mapping[str, Any]) -> str:
-        asked = action.get("analysis_args")
+        arguments = action.get("analysis_args")
         if action.get("analysis_method") and action.get("analysis_method") != SUBMIT_TOOL:
-            return format_tool_call(str(action["analysis_method"]), asked or {})
+            return format_tool_call(str(action["analysis_method"]), arguments or {})
         if action.get("payload_generators"):
             return "submit the rows of generators"
-        rows = asked.get("rows") if isinstance(asked, Mapping) else action.get("classifications")
+        rows = action.get("classifications")
+        if isinstance(arguments, Mapping):
+            rows = arguments.get("rows")
         count = len(rows) if isinstance(rows, list) else 0
         return f"submit {count} row{'' if count == 1 else 's'}"
 
     def reply_html(self, observation: Mapping[str, Any]) -> str:
-        answered = observation.get("analysis_result")
-        return result_html(answered["result"], _cell_html) if answered else ""
+        analysis = observation.get("analysis_result")
+        return result_html(analysis["result"], _cell_html) if analysis else ""
 
 
 def _cell_html(column: str, value: Any, row: Mapping[str, Any]) -> str:

@@ -8,8 +8,8 @@ from html import escape
 from typing import Any, NamedTuple
 
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
-from metric_tracker_rl.page.metric_map.map_html import WHOLE_DAY, PlaybackSteps, describe_cell
-from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, map_row_index
+from metric_tracker_rl.page.metric_map.map_html import WHOLE_DAY, PlaybackSteps, build_map_cell
+from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, find_map_row_index
 from openenv_kit.page.components.elements import format_day
 from openenv_kit.page.environment_view import NextStepHint, QuestionPanel, SuggestedCall
 
@@ -59,7 +59,7 @@ def parse_selection(known_values: KnownValues, selection: str) -> Selection | No
 def offered_method_names(steps: PlaybackSteps) -> set[str]:
     """Return the names of the episode's methods."""
     methods = steps[0].observation.get("available_methods") or ()
-    return {each["name"] if isinstance(each, Mapping) else str(each) for each in methods}
+    return {method["name"] if isinstance(method, Mapping) else str(method) for method in methods}
 
 
 def build_question_panel(
@@ -73,9 +73,11 @@ def build_question_panel(
     if at is not None:
         column, date = at
         lines = build_map_rows(known_values.funnel)
-        line, day = lines[map_row_index(lines, column)], format_day(date)
+        line, day = lines[find_map_row_index(lines, column)], format_day(date)
         title = f"{day} · {line.label}"
-        cell_text = describe_cell(known_values, line, known_values.day_index(date) or 0).description
+        cell_text = build_map_cell(
+            known_values, line, known_values.day_index(date) or 0
+        ).description
         known = f"<p>{escape(cell_text or 'Nothing known yet.')}</p>"
         name = (
             known_values.funnel.metric_names[column] if column < known_values.share_column else ""
@@ -92,8 +94,10 @@ def build_question_panel(
                 ),
             ]
     groups["All days"] = [SuggestedCall(label, tool) for tool, label in ALL_DAYS_QUESTIONS.items()]
-    shown = {n: [c for c in calls if c.tool in offered] for n, calls in groups.items()}
-    return QuestionPanel(title, shown, known)
+    offered_groups = {
+        name: [call for call in calls if call.tool in offered] for name, calls in groups.items()
+    }
+    return QuestionPanel(title, offered_groups, known)
 
 
 def _cell_questions(
@@ -125,7 +129,7 @@ def build_next_step_hint(
     known_values: KnownValues, steps: PlaybackSteps, selection: str, offers: Sequence[Any]
 ) -> NextStepHint:
     """Return the suggested next step while the report is empty."""
-    asked = build_question_panel(known_values, steps, selection)
+    panel = build_question_panel(known_values, steps, selection)
     if len(steps) == 1:
         tools = offered_method_names(steps)
         first = next((name for name in FIRST_QUESTIONS if name in tools), "")
@@ -138,27 +142,27 @@ def build_next_step_hint(
     if parse_selection(known_values, selection) is None:
         if not known_values.suspicion:
             return NextStepHint("Click a cell of the map, and ask about it.", *GO_TO_MAP)
-        day = max(known_values.suspicion, key=lambda each: known_values.suspicion[each])
+        day = max(known_values.suspicion, key=lambda day: known_values.suspicion[day])
         date = known_values.dates[day]
         text = f"{format_day(date)} stands out. Which metric moved?"
         return NextStepHint(text, f"Look at {format_day(date)}", "pick", f"0/{date}")
     done = [
         (step.action.get("analysis_method"), step.action.get("analysis_args")) for step in steps
     ]
-    calls = [call for some in asked.groups.values() for call in some]
+    calls = [call for some in panel.groups.values() for call in some]
     # After the day's values and the medians, the map shows which cells are flagged.
     calls.sort(key=lambda call: PREFERRED.get((call.tool, bool(call.arguments)), len(PREFERRED)))
     far = _first_cell_past_threshold(known_values, selection)
     if far is not None and far != selection:
         lines = build_map_rows(known_values.funnel)
-        name = lines[map_row_index(lines, int(far.partition("/")[0]))].label
+        name = lines[find_map_row_index(lines, int(far.partition("/")[0]))].label
         return NextStepHint(
             "The first step that moved is where to look.", f"Look at {name}", "pick", far
         )
     if far is not None:
-        calls = list(asked.groups["This cell"]) + calls
+        calls = list(panel.groups["This cell"]) + calls
     fresh = next((call for call in calls if (call.tool, dict(call.arguments)) not in done), None)
     if fresh is None:
         return NextStepHint("Nothing is left to ask here: click another cell.", *GO_TO_MAP)
-    text = f"{asked.title}: ask what moved, then look one step up the funnel."
+    text = f"{panel.title}: ask what moved, then look one step up the funnel."
     return NextStepHint(text, fresh.label, "ask", json.dumps([fresh.tool, fresh.arguments]))

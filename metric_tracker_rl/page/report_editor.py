@@ -67,15 +67,17 @@ class FunnelReport(ReportEditor):
         ]
 
     def suggested_rows(self) -> Sequence[EditorRow]:
-        answered = self.visitor.last_observation.get("analysis_result")
-        return self.rows_from_result(answered["result"]) if answered else ()
+        analysis = self.visitor.last_observation.get("analysis_result")
+        return self.rows_from_result(analysis["result"]) if analysis else ()
 
     def format_suggested_row(self, row: EditorRow) -> str:
-        name, anomaly = (humanize(str(row[each])) for each in ("entity_name", "anomaly_type"))
-        values = (
-            format_with_unit(each, row[each], row) for each in ("observed_value", "baseline_value")
+        name = humanize(str(row["entity_name"]))
+        anomaly_type = humanize(str(row["anomaly_type"]))
+        observed = format_with_unit("observed_value", row["observed_value"], row)
+        baseline = format_with_unit("baseline_value", row["baseline_value"], row)
+        return (
+            f"{format_day(str(row['date']))}, {name}: {anomaly_type}, {observed} against {baseline}"
         )
-        return f"{format_day(str(row['date']))}, {name}: {anomaly}, {' against '.join(values)}"
 
     def complete_row(self, row: EditorRow) -> EditorRow:
         known_values, names = self.known_values, self.known_values.funnel.entity_names_by_type
@@ -90,20 +92,20 @@ class FunnelReport(ReportEditor):
         )
         if day is None or column is None:
             return row
-        found: EditorRow = {"detection_method": DETECTION_METHODS[kind]}
+        known_fields: EditorRow = {"detection_method": DETECTION_METHODS[kind]}
         value = known_values.values.get((day, column))
-        usual = 0.0 if kind == DATA_QUALITY else known_values.baseline(day, column)
-        change = value if kind == DATA_QUALITY else known_values.deviation(day, column)
-        if value is not None and usual is not None and change is not None:
+        baseline = 0.0 if kind == DATA_QUALITY else known_values.baseline(day, column)
+        deviation = value if kind == DATA_QUALITY else known_values.deviation(day, column)
+        if value is not None and baseline is not None and deviation is not None:
             bands = self.visitor.playback_steps[0].observation["config"]["severity_bands"][kind]
-            found |= {
+            known_fields |= {
                 "observed_value": value,
-                "baseline_value": usual,
-                "delta_value": rounded_delta(value, usual, kind),
-                "severity": severity_of(abs(change), bands),
-                "anomaly_type": anomaly_type_of_deviation(kind, change) or "",
+                "baseline_value": baseline,
+                "delta_value": rounded_delta(value, baseline, kind),
+                "severity": severity_of(abs(deviation), bands),
+                "anomaly_type": anomaly_type_of_deviation(kind, deviation) or "",
             }
-        return {**found, **{name: value for name, value in row.items() if value != ""}}
+        return {**known_fields, **{name: value for name, value in row.items() if value != ""}}
 
     def row_problem(self, row: EditorRow) -> str:
         for column in self.columns:
@@ -118,7 +120,7 @@ class FunnelReport(ReportEditor):
                 return f"{column.label} is not a number"
             if number < 0 and column.name in NON_NEGATIVE_FIELDS:
                 return f"{column.label} is below 0"
-        if [row_key(each) for each in self.visitor.report_rows].count(row_key(row)) > 1:
+        if [row_key(other) for other in self.visitor.report_rows].count(row_key(row)) > 1:
             return "its date and entity are in the report twice"
         return ""
 
@@ -130,11 +132,11 @@ class FunnelReport(ReportEditor):
 
         A row is suggested for each anomaly that the result names, with the values of the result.
         """
-        found: dict[RowKey, EditorRow] = {}
+        rows_by_key: dict[RowKey, EditorRow] = {}
         for row in (self._row_from_fields(fields) for fields in _iter_mappings(result, {})):
             if row:
-                found.setdefault(row_key(row), row)
-        return list(found.values())
+                rows_by_key.setdefault(row_key(row), row)
+        return list(rows_by_key.values())
 
     def _row_from_fields(self, fields: Mapping[str, Any]) -> EditorRow | None:
         """Return the report row that a mapping of a result suggests, or None."""
@@ -155,9 +157,9 @@ class FunnelReport(ReportEditor):
 def _iter_mappings(node: Mapping[str, Any], above: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield each mapping of a result, merged with the scalar fields of the mappings around it."""
     plain = {k: v for k, v in node.items() if not isinstance(v, Mapping | list | tuple)}
-    here = {**above, **plain}
-    yield here
+    merged = {**above, **plain}
+    yield merged
     for value in node.values():
-        for each in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(each, Mapping):
-                yield from _iter_mappings(each, here)
+        for element in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(element, Mapping):
+                yield from _iter_mappings(element, merged)

@@ -22,13 +22,13 @@ def score_waterfall_html(breakdown: RewardBreakdown) -> str:
     """Return a waterfall of precision × (weighted shares) − penalties, as HTML."""
     if not breakdown.expected_rows:
         return waterfall_html([], breakdown.total_score, NOTHING_TO_FIND)
-    parts = list(_parts(breakdown))
+    parts = list(_iter_score_parts(breakdown))
     total_change = sum(part.change for part in parts)
     note = "A score is never below 0." if total_change < -1e-9 else ""
     return waterfall_html(parts, breakdown.total_score, note)
 
 
-def _parts(breakdown: RewardBreakdown) -> Iterator[ScorePart]:
+def _iter_score_parts(breakdown: RewardBreakdown) -> Iterator[ScorePart]:
     earned = 0.0
     for name, weight in SCORE_WEIGHTS.items():
         change = weight / 100 * breakdown[name]

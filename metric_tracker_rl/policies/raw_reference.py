@@ -146,14 +146,14 @@ def find_root_rows(data: CollectedData) -> list[RowFields]:
 
 def find_root_rows_on(day: str, data: CollectedData) -> list[RowFields]:
     """Return the rows that the reporting policy asks for on one date."""
-    if quality_rows := impossible_count_rows(day, data):
+    if quality_rows := find_impossible_count_rows(day, data):
         return quality_rows
     explained = data.explained.get(day, set())
     funnel_day = build_funnel_day(day, data, explained)
-    return mix_shift_rows(day, data, explained) + funnel_day.find_root_rows()
+    return find_mix_shift_rows(day, data, explained) + funnel_day.find_root_rows()
 
 
-def impossible_count_rows(day: str, data: CollectedData) -> list[RowFields]:
+def find_impossible_count_rows(day: str, data: CollectedData) -> list[RowFields]:
     """Return one row for each pair of stages with impossible counts on a date."""
     rows = []
     for stage in range(1, len(STAGES)):
@@ -163,13 +163,13 @@ def impossible_count_rows(day: str, data: CollectedData) -> list[RowFields]:
     return rows
 
 
-def mix_shift_rows(
+def find_mix_shift_rows(
     day: str, data: CollectedData, explained: Collection[str] = ()
 ) -> list[RowFields]:
     """Return the row of a date's daytime share if it is flagged and unexplained, else no row."""
     baseline = baselines_on(day, data.baselines)[DAYTIME_SHARE]
     first_hour, last_hour = data.policy_numbers.get("daytime_hours", DEFAULT_DAYTIME_HOURS)
-    share = daytime_share_of(data.hourly_counts[day], first_hour, last_hour)
+    share = compute_daytime_share(data.hourly_counts[day], first_hour, last_hour)
     threshold = data.policy_numbers["thresholds"]["daytime_share_absolute"]
     is_flagged = abs(round(share - baseline, 6)) >= threshold
     if not is_flagged or DAYTIME_SHARE in explained:
@@ -180,18 +180,18 @@ def mix_shift_rows(
 def build_funnel_day(day: str, data: CollectedData, explained: Collection[str] = ()) -> FunnelDay:
     """Return a date's counts and rates with their baselines."""
     baselines = baselines_on(day, data.baselines)
-    values = daily_values_of(data.hourly_counts[day])
+    values = compute_daily_values(data.hourly_counts[day])
     return FunnelDay(day, values, baselines, data.policy_numbers, explained)
 
 
-def daytime_share_of(hours: HourlyCounts, first_hour: int, last_hour: int) -> float:
+def compute_daytime_share(hours: HourlyCounts, first_hour: int, last_hour: int) -> float:
     """Return the share of a day's first stage that falls between two hours, both included."""
     first_stage_counts = [hour[0] for hour in hours]
     daytime_count = sum(first_stage_counts[first_hour : last_hour + 1])
     return round(daytime_count / (sum(first_stage_counts) or 1), 6)
 
 
-def daily_values_of(hours: HourlyCounts) -> dict[str, float]:
+def compute_daily_values(hours: HourlyCounts) -> dict[str, float]:
     """Return a day's counts, and its rates in percent, by name."""
     counts = [sum(stage_counts) for stage_counts in zip(*hours, strict=True)]
     values: dict[str, float] = dict(zip(STAGES, counts, strict=True))

@@ -8,6 +8,7 @@ asks a `ColumnLayout` for positions and does no arithmetic of its own on them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
@@ -28,38 +29,46 @@ class ColumnLayout:
     Attributes:
         counts, step_rates, composite_rates: slices of those metrics.
         rates: slice of all conversion rates.
+        count_total, rate_total: number of event counts, and of conversion rates.
         daytime_share: column of the daytime share, the last one with a reporting threshold.
         excess: slice of the excess of each adjacent pair of stages.
+        step_rate_columns, composite_rate_columns, excess_columns: the same slices as ranges, to
+            iterate over.
         compared: slice of all columns that have a baseline: all but the excess.
-        all: all columns as a range; index it with a slice to iterate over some of them.
-        column_by_entity: column of each entity; a funnel step has that of its step rate.
     """
 
     def __init__(self, entity_names_by_type: Mapping[str, Sequence[str]]) -> None:
-        count_total = len(entity_names_by_type[EVENT_COUNT])
+        self.count_total = count_total = len(entity_names_by_type[EVENT_COUNT])
+        self.rate_total = rate_total = len(entity_names_by_type[CONVERSION_RATE])
         step_total = len(entity_names_by_type[FUNNEL_STEP])
-        rate_total = len(entity_names_by_type[CONVERSION_RATE])
         share = count_total + rate_total
         first_excess = share + 1
         end = first_excess + len(entity_names_by_type[DATA_QUALITY])
         self.counts = slice(0, count_total)
         self.step_rates = slice(count_total, count_total + step_total)
-        self.composite_rates = slice(self.step_rates.stop, share)
+        self.composite_rates = slice(count_total + step_total, share)
+        self.step_rate_columns = range(count_total, count_total + step_total)
+        self.composite_rate_columns = range(count_total + step_total, share)
         self.rates = slice(count_total, share)
         self.daytime_share = share
         self.excess = slice(first_excess, end)
+        self.excess_columns = range(first_excess, end)
         self.compared = slice(0, first_excess)
-        self.all = range(end)
+        self._entity_names_by_type = entity_names_by_type
+
+    @cached_property
+    def column_by_entity(self) -> dict[Entity, int]:
+        """Column of each entity; a funnel step has that of its step rate."""
         first_columns = {
-            EVENT_COUNT: 0,
-            CONVERSION_RATE: count_total,
-            FUNNEL_STEP: count_total,
-            HOURLY_MIX: share,
-            DATA_QUALITY: first_excess,
+            EVENT_COUNT: self.counts.start,
+            CONVERSION_RATE: self.rates.start,
+            FUNNEL_STEP: self.step_rates.start,
+            HOURLY_MIX: self.daytime_share,
+            DATA_QUALITY: self.excess.start,
         }
-        self.column_by_entity: dict[Entity, int] = {
+        return {
             Entity(entity_type, name): first_columns[entity_type] + position
-            for entity_type, names in entity_names_by_type.items()
+            for entity_type, names in self._entity_names_by_type.items()
             for position, name in enumerate(names)
         }
 

@@ -34,10 +34,9 @@ def thresholds_by_entity_type(level: FunnelLevel) -> dict[str, float]:
 
 def thresholds_by_column(layout: ColumnLayout, level: FunnelLevel) -> list[float]:
     """Return the reporting threshold of each column of the daily series that has a baseline."""
-    columns = layout.all
     return [
-        *[level.count_threshold] * len(columns[layout.counts]),
-        *[level.rate_threshold] * len(columns[layout.rates]),
+        *[level.count_threshold] * layout.count_total,
+        *[level.rate_threshold] * layout.rate_total,
         level.mix_threshold,
     ]
 

@@ -35,9 +35,11 @@ def generate_clean_counts(
     rate_noise = level.rate_noise * stream.normals(days, steps)
 
     weekday_factors = level.weekday_factors or funnel.weekday_factors
-    weekdays = (first_weekday + np.arange(days)) % len(weekday_factors)
+    factors_by_day = np.array(
+        [weekday_factors[(first_weekday + day) % len(weekday_factors)] for day in range(days)]
+    )
     trend = 1.0 + slope * (np.arange(days) / (days - 1) - 0.5)
-    traffic = mean_opens * np.array(weekday_factors)[weekdays] * trend * (1.0 + traffic_noise)
+    traffic = mean_opens * factors_by_day * trend * (1.0 + traffic_noise)
 
     day_night_shift = np.ones((days, HOURS_PER_DAY))
     day_night_shift[:, slice(*funnel.daytime)] += shape_noise[:, np.newaxis]

@@ -58,11 +58,12 @@ class CleanDay(NamedTuple):
 
     def count_factor(self, stage: int, deviation: float) -> float:
         """Return the factor that gives a stage's count a relative deviation from its baseline."""
-        return self._factor(stage, deviation)
+        return self.baselines[stage] * (1.0 + deviation) / self.values[stage]
 
     def step_rate_factor(self, stage: int, deviation: float) -> float:
         """Return the factor that gives the step rate into a stage a relative deviation."""
-        return self._factor(self.funnel.columns.step_rate_into(stage), deviation)
+        column = self.funnel.columns.step_rate_into(stage)
+        return self.baselines[column] * (1.0 + deviation) / self.values[column]
 
     def draw_deviation(self, stream: BitStream, threshold: float, max_deviation: float) -> float:
         """Return a deviation past a threshold, from the level's separation.
@@ -76,6 +77,3 @@ class CleanDay(NamedTuple):
         nearest = max(threshold * separation.nearest, threshold * MIN_PLANNED_MULTIPLE)
         farthest = threshold * separation.farthest
         return stream.uniform(min(nearest, max_deviation), min(farthest, max_deviation))
-
-    def _factor(self, column: int, deviation: float) -> float:
-        return self.baselines[column] * (1.0 + deviation) / self.values[column]

@@ -79,7 +79,7 @@ def find_roots_of_day(
                 add_root(EVENT_COUNT, funnel.count_names[stage], stage)
                 consequences.update((into, out_of))
 
-    flagged_steps = [column for column in columns.all[columns.step_rates] if flagged[column]]
+    flagged_steps = [column for column in columns.step_rate_columns if flagged[column]]
     for column in flagged_steps:
         if column in consequences:
             continue
@@ -90,7 +90,7 @@ def find_roots_of_day(
             add_root(CONVERSION_RATE, funnel.step_rate_names[step], column)
 
     if not flagged_steps:
-        leaks = [column for column in columns.all[columns.composite_rates] if flagged[column]]
+        leaks = [column for column in columns.composite_rate_columns if flagged[column]]
         if leaks:
             column = leaks[-1] if level.leak_reports == LeakReport.LONGEST else leaks[0]
             add_root(CONVERSION_RATE, funnel.rate_names[columns.rate_of_column(column)], column)

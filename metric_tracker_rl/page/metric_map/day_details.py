@@ -8,7 +8,7 @@ from statistics import median
 
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
-from metric_tracker_rl.page.metric_map.map_html import describe_cell, verdict_html
+from metric_tracker_rl.page.metric_map.map_html import build_map_cell, verdict_html
 from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, format_signed
 from metric_tracker_rl.page.metric_map.verdicts import RowVerdict
 from openenv_kit.page.components.elements import format_value, hint_html, humanize, table_html
@@ -46,18 +46,20 @@ def _series_table_html(known_values: KnownValues, day: int) -> str:
     verdicts = known_values.thresholds is not None
     rows = []
     for line in build_map_rows(known_values.funnel):
-        value, usual = line.value(known_values, day), line.baseline(known_values, day)
+        value = line.value(known_values, day)
+        baseline = line.baseline(known_values, day)
         column = line.columns[0]
         change = (
             None if line.is_impossible_counts(known_values) else known_values.deviation(day, column)
         )
         points = " points" if column == known_values.share_column else " %"
-        cell = describe_cell(known_values, line, day)
+        cell = build_map_cell(known_values, line, day)
         chip = f'<span class="mt-chip {cell.css_class}">{cell.text}</span>' if cell.text else "–"
         rows.append(
             [
                 escape(line.label),
-                *("–" if each is None else line.format_with_unit(each) for each in (value, usual)),
+                "–" if value is None else line.format_with_unit(value),
+                "–" if baseline is None else line.format_with_unit(baseline),
                 "–" if change is None else format_signed(100 * change) + points,
                 *([chip] if verdicts else []),
             ]
@@ -72,18 +74,20 @@ def funnel_html(known_values: KnownValues, day: int) -> str:
         known_values.values.get((day, stage))
         for stage in range(len(known_values.funnel.count_names))
     ]
-    if all(each is None for each in counts):
+    if all(count is None for count in counts):
         return hint_html(UNKNOWN_HINT.format("the rows of this day"))
-    usual = [known_values.baseline(day, stage) for stage in range(len(counts))]
-    most = max(each for each in (*counts, *usual) if each is not None) or 1.0
+    baselines = [known_values.baseline(day, stage) for stage in range(len(counts))]
+    max_count = max(count for count in (*counts, *baselines) if count is not None) or 1.0
     lines = ""
-    for name, count, middle in zip(known_values.funnel.count_names, counts, usual, strict=True):
-        bar = "" if count is None else f'<b style="width:{100 * count / most:.1f}%"></b>'
-        mark = "" if middle is None else f'<u style="left:{100 * middle / most:.1f}%"></u>'
-        shown = "–" if count is None else format_value(int(count))
+    for name, count, baseline in zip(
+        known_values.funnel.count_names, counts, baselines, strict=True
+    ):
+        bar = "" if count is None else f'<b style="width:{100 * count / max_count:.1f}%"></b>'
+        mark = "" if baseline is None else f'<u style="left:{100 * baseline / max_count:.1f}%"></u>'
+        text = "–" if count is None else format_value(int(count))
         lines += (
             f'<li><span>{escape(humanize(name))}</span><i aria-hidden="true">{bar}{mark}</i>'
-            f"<em>{shown}</em></li>"
+            f"<em>{text}</em></li>"
         )
     name = "Events by stage; the line marks the median"
     return f'<ul class="mt-stages" aria-label="{name}">{lines}</ul>'
@@ -93,33 +97,34 @@ def hours_html(known_values: KnownValues, day: int, stage: str) -> str:
     """Return a chart of hourly counts, with the median hours if all days are known."""
     column = known_values.funnel.count_names.index(stage)
     hourly = {
-        at: known_values.hours[day, at][column]
-        for at in range(HOURS_PER_DAY)
-        if (day, at) in known_values.hours
+        hour: known_values.hours[day, hour][column]
+        for hour in range(HOURS_PER_DAY)
+        if (day, hour) in known_values.hours
     }
     if not hourly:
         return hint_html(UNKNOWN_HINT.format("the hours of this day"))
-    usual = []
+    median_counts = []
     if len(known_values.hours) == HOURS_PER_DAY * len(known_values.dates):
         days = range(len(known_values.dates))
-        usual = [
-            median(known_values.hours[each, at][column] for each in days)
-            for at in range(HOURS_PER_DAY)
+        median_counts = [
+            median(known_values.hours[day_index, hour][column] for day_index in days)
+            for hour in range(HOURS_PER_DAY)
         ]
-    most = max([*hourly.values(), *usual]) or 1
+    max_count = max([*hourly.values(), *median_counts]) or 1
     step = WIDTH / HOURS_PER_DAY
     bars = "".join(
-        f"M{at * step + 1:.0f} {HEIGHT}V{HEIGHT * (1 - count / most):.1f}h{step - 2:.0f}V{HEIGHT}Z"
-        for at, count in hourly.items()
+        f"M{hour * step + 1:.0f} {HEIGHT}V{HEIGHT * (1 - count / max_count):.1f}"
+        f"h{step - 2:.0f}V{HEIGHT}Z"
+        for hour, count in hourly.items()
     )
     line = "".join(
-        f"M{at * step:.0f} {HEIGHT * (1 - each / most):.1f}h{step:.0f}"
-        for at, each in enumerate(usual)
+        f"M{hour * step:.0f} {HEIGHT * (1 - count / max_count):.1f}h{step:.0f}"
+        for hour, count in enumerate(median_counts)
     )
-    busiest = max(hourly, key=lambda at: hourly[at])
+    busiest = max(hourly, key=lambda hour: hourly[hour])
     name = (
         f"{humanize(stage)} by the hour: at most {hourly[busiest]:,}, at {busiest}:00"
-        f"{'; the line marks the median hour' if usual else ''}"
+        f"{'; the line marks the median hour' if median_counts else ''}"
     )
     return (
         f'<figure class="mt-hours" aria-label="{escape(name)}"><svg viewBox="0 0 {WIDTH:g} '

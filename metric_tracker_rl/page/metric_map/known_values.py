@@ -56,7 +56,7 @@ class KnownValues:
         self.latest: set[DayAndColumn] = set()
         self.hours: dict[DayAndColumn, Sequence[int]] = {}
         self.suspicion: dict[int, float] = {}
-        self._usual: dict[DayAndColumn, float] = {}
+        self._baselines: dict[DayAndColumn, float] = {}
         self._changes: dict[DayAndColumn, float] = {}
         self._day_of = {date: day for day, date in enumerate(self.dates)}
         self._by_weekday = config.get("baseline") == BaselineKind.SAME_WEEKDAY
@@ -69,15 +69,15 @@ class KnownValues:
         """Return all values of a finished episode."""
         known_values = cls(config)
         known_values.thresholds = episode.series.thresholds.tolist()
-        for day, (row, usual) in enumerate(
+        for day, (row, baselines) in enumerate(
             zip(episode.series.values_by_day, episode.series.baselines_by_day, strict=True)
         ):
             for column, value in enumerate(row):
                 known_values.values[day, column] = value
-                known_values._set_baseline(day, column, usual[column])
+                known_values._set_baseline(day, column, baselines[column])
             known_values.hours |= {
-                (day, at): each
-                for at, each in enumerate(episode.hourly_counts_of_day(day).tolist())
+                (day, hour): counts
+                for hour, counts in enumerate(episode.hourly_counts_of_day(day).tolist())
             }
         return known_values
 
@@ -94,7 +94,7 @@ class KnownValues:
         """Return the baseline of a value, or None if it is not known; 0 for impossible counts."""
         if self.funnel.columns.is_excess(column):
             return 0.0
-        return self._usual.get((day % DAYS_PER_WEEK if self._by_weekday else 0, column))
+        return self._baselines.get((day % DAYS_PER_WEEK if self._by_weekday else 0, column))
 
     def deviation(self, day: int, column: int) -> float | None:
         """Return the deviation from the baseline, or None if it is not known.
@@ -102,18 +102,18 @@ class KnownValues:
         It is relative for counts and rates, a difference for the daytime share and an excess of
         events for impossible counts.
         """
-        value, usual = self.values.get((day, column)), self.baseline(day, column)
-        if value is None or usual is None:
+        value, baseline = self.values.get((day, column)), self.baseline(day, column)
+        if value is None or baseline is None:
             return self._changes.get((day, column))
         is_relative = self.funnel.columns.is_relative(column)
-        return (value - usual) / (usual or 1.0) if is_relative else value - usual
+        return (value - baseline) / (baseline or 1.0) if is_relative else value - baseline
 
     def threshold_multiple(self, day: int, column: int) -> float | None:
         """Return the deviation as a multiple of the threshold, or None if either is not known."""
-        change = self.deviation(day, column)
-        if change is None or self.thresholds is None or self.funnel.columns.is_excess(column):
+        deviation = self.deviation(day, column)
+        if deviation is None or self.thresholds is None or self.funnel.columns.is_excess(column):
             return None
-        return change / self.thresholds[column]
+        return deviation / self.thresholds[column]
 
     def read_tool_result(self, analysis_result: Mapping[str, Any]) -> None:
         """Add the values of an analysis result, a mapping with `arguments` and `result`.
@@ -131,47 +131,47 @@ class KnownValues:
     def _read_fact(self, fact: Mapping[str, Any]) -> None:
         day = self.day_index(fact.get("date"))
         column = self._column_of_fact(fact)
-        usual = _number(fact, "baseline_value", "median_value", "median")
+        baseline = _first_number(fact, "baseline_value", "median_value", "median")
         if column is not None:
             if any(name in fact for name in WEEKDAYS):
                 self._read_weekday_baselines(column, fact)
-            elif usual is not None and (day is not None or not self._by_weekday):
-                self._set_baseline(day or 0, column, usual)
+            elif baseline is not None and (day is not None or not self._by_weekday):
+                self._set_baseline(day or 0, column, baseline)
         if day is None:
             return
         if column is not None:
-            self._set_value(day, column, _number(fact, "observed_value", "value"))
-            change = _number(fact, "change")
+            self._set_value(day, column, _first_number(fact, "observed_value", "value"))
+            change = _first_number(fact, "change")
             if change is not None:
                 self._changes[day, column] = change
                 self.latest.add((day, column))
-        if (score := _number(fact, "suspicion_score")) is not None:
+        if (score := _first_number(fact, "suspicion_score")) is not None:
             self.suspicion[day] = score
         if "issue_count" in fact and column is None:  # of the day; its issues follow one by one
             for pair in range(len(self.funnel.quality_check_names)):
                 self._set_value(day, self.funnel.columns.excess_of_pair(pair), 0.0)
-        self._set_value(day, self.share_column, _number(fact, "daytime_share"))
-        if (usual := _number(fact, "baseline_daytime_share")) is not None:
-            self._set_baseline(day, self.share_column, usual)
+        self._set_value(day, self.share_column, _first_number(fact, "daytime_share"))
+        if (baseline := _first_number(fact, "baseline_daytime_share")) is not None:
+            self._set_baseline(day, self.share_column, baseline)
         self._read_counts_or_rates(day, fact)
 
     def _read_counts_or_rates(self, day: int, fact: Mapping[str, Any]) -> None:
         """Add the counts and rates of a day, or the counts of one of its hours."""
         counts = [fact.get(name) for name in self.funnel.count_names]
         hour = fact.get("hour")
-        if isinstance(hour, int) and all(isinstance(each, int) for each in counts):
-            self.hours[day, hour] = [int(each or 0) for each in counts]
+        if isinstance(hour, int) and all(isinstance(count, int) for count in counts):
+            self.hours[day, hour] = [int(count or 0) for count in counts]
             self.latest.update((day, stage) for stage in range(len(counts)))
         elif hour is None:
             for column, name in enumerate((*self.funnel.metric_names, self.funnel.mix_entity_name)):
-                self._set_value(day, column, _number(fact, name))
+                self._set_value(day, column, _first_number(fact, name))
 
     def _read_weekday_baselines(self, column: int, fact: Mapping[str, Any]) -> None:
         first = Date.fromisoformat(self.dates[0]).weekday()
         for day in range(DAYS_PER_WEEK):
-            usual = _number(fact, WEEKDAYS[(first + day) % DAYS_PER_WEEK])
-            if usual is not None:
-                self._set_baseline(day, column, usual)
+            baseline = _first_number(fact, WEEKDAYS[(first + day) % DAYS_PER_WEEK])
+            if baseline is not None:
+                self._set_baseline(day, column, baseline)
 
     def _column_of_fact(self, fact: Mapping[str, Any]) -> int | None:
         """Return the column of the series that a fact names, or None if it names none."""
@@ -187,7 +187,7 @@ class KnownValues:
             self.latest.add((day, column))
 
     def _set_baseline(self, day: int, column: int, baseline: float) -> None:
-        self._usual[day % DAYS_PER_WEEK if self._by_weekday else 0, column] = baseline
+        self._baselines[day % DAYS_PER_WEEK if self._by_weekday else 0, column] = baseline
 
     def _derive_values(self, day: int) -> None:
         """Compute daily counts from known hours, and rates from known counts."""
@@ -214,19 +214,19 @@ def iter_facts(node: Mapping[str, Any], above: Mapping[str, Any] | None = None) 
 
     Rows of the lean profile's tables, which contain the column names once, become mappings.
     """
-    here = {**(above or {}), **{k: v for k, v in node.items() if not _is_nested(v)}}
-    yield here
+    merged = {**(above or {}), **{k: v for k, v in node.items() if not _is_nested(v)}}
+    yield merged
     columns = node.get("columns")
     if isinstance(columns, list | tuple):
         for row in node["rows"]:
-            yield from iter_facts(dict(_iter_row_fields(columns, row)), here)
+            yield from iter_facts(dict(_iter_row_fields(columns, row)), merged)
         return
     for value in node.values():
         if not _is_nested(value):
             continue
-        for each in [value] if isinstance(value, Mapping) else value:
-            if isinstance(each, Mapping):
-                yield from iter_facts(each, here)
+        for element in [value] if isinstance(value, Mapping) else value:
+            if isinstance(element, Mapping):
+                yield from iter_facts(element, merged)
 
 
 def _iter_row_fields(columns: Sequence[Any], row: Sequence[Any]) -> Iterator[tuple[str, Any]]:
@@ -244,7 +244,7 @@ def _is_nested(value: object) -> bool:
     return isinstance(value, Mapping | list | tuple)
 
 
-def _number(fact: Mapping[str, Any], *names: str) -> float | None:
+def _first_number(fact: Mapping[str, Any], *names: str) -> float | None:
     """Return the first of some fields that contains a number, or None."""
     numbers: Iterable[Any] = (fact.get(name) for name in names)
     return next(

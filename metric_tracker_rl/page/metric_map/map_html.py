@@ -16,8 +16,8 @@ from metric_tracker_rl.page.metric_map.map_rows import (
     MapRow,
     RowLabel,
     build_map_rows,
+    find_map_row_index,
     format_signed,
-    map_row_index,
 )
 from metric_tracker_rl.page.metric_map.verdicts import VERDICT_TEXT, RowVerdict, judge_rows
 from openenv_kit.page.components import grid
@@ -88,10 +88,10 @@ def known_values_of(steps: PlaybackSteps) -> KnownValues:
     """Return the values that the replies of an episode contained."""
     known_values = KnownValues(steps[0].observation["config"])
     for step in steps:
-        answered = step.observation.get("analysis_result")
+        analysis = step.observation.get("analysis_result")
         known_values.latest = set()
-        if answered:
-            known_values.read_tool_result(answered)
+        if analysis:
+            known_values.read_tool_result(analysis)
     return known_values
 
 
@@ -114,21 +114,21 @@ def visible_state(steps: PlaybackSteps, reset: Mapping[str, Any]) -> VisibleStat
         return VisibleState(known_values_of(steps), (), is_complete=False)
     view = rebuild_episode(reset)
     all_values = KnownValues.from_episode(view.episode, view.public_config)
-    verdicts = judge_rows(submitted_rows(view, steps[-1]), view.episode)
+    verdicts = judge_rows(list_submitted_rows(view, steps[-1]), view.episode)
     return VisibleState(all_values, tuple(verdicts), is_complete=True)
 
 
-def submitted_rows(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
+def list_submitted_rows(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
     """Return the complete rows of the last action; empty if it was not graded."""
     if not step.observation.get("reward_breakdown"):
         return ()
     submitted = step.observation.get("submitted_rows")
     if submitted is not None:
         return list(submitted)
-    asked: Mapping[str, Any] = step.action.get("analysis_args") or {}
-    found = list_flagged_series(view.episode)
-    named = [found[number - 1].row.as_dict() for number in asked.get("ids") or ()]
-    return [*named, *(asked.get("rows") or step.action.get("classifications") or ())]
+    arguments: Mapping[str, Any] = step.action.get("analysis_args") or {}
+    flagged_series = list_flagged_series(view.episode)
+    named = [flagged_series[number - 1].row.as_dict() for number in arguments.get("ids") or ()]
+    return [*named, *(arguments.get("rows") or step.action.get("classifications") or ())]
 
 
 def map_html(
@@ -147,7 +147,7 @@ def map_html(
     """
     known_values, verdicts, over = visible_state(steps, reset)
     lines = build_map_rows(known_values.funnel)
-    places = verdicts_by_cell(lines, verdicts)
+    places = group_verdicts_by_cell(lines, verdicts)
     marked = set() if over else set(_cells_of_rows(known_values, lines, rows))
     drawn = [
         grid.GridRow(
@@ -177,12 +177,14 @@ def map_html(
     return picture + _legend_html(known_values, verdicts)
 
 
-def verdicts_by_cell(lines: Sequence[MapRow], verdicts: Iterable[RowVerdict]) -> VerdictsByCell:
+def group_verdicts_by_cell(
+    lines: Sequence[MapRow], verdicts: Iterable[RowVerdict]
+) -> VerdictsByCell:
     """Return verdicts by cell; those of expected rows come first."""
     unexpected = (CellVerdict.CONSEQUENCE, CellVerdict.EXTRA)
     by_cell: dict[CellPosition, list[RowVerdict]] = {}
     for verdict in sorted(verdicts, key=lambda verdict: verdict.kind in unexpected):
-        position = CellPosition(map_row_index(lines, verdict.column), verdict.day)
+        position = CellPosition(find_map_row_index(lines, verdict.column), verdict.day)
         by_cell.setdefault(position, []).append(verdict)
     return by_cell
 
@@ -197,7 +199,7 @@ def _cells_of_rows(
             row.get("entity_type"), row.get("entity_name")
         )
         if day is not None and column is not None:
-            yield CellPosition(map_row_index(lines, column), day)
+            yield CellPosition(find_map_row_index(lines, column), day)
 
 
 def _date_columns(known_values: KnownValues) -> list[GridColumn]:
@@ -233,7 +235,7 @@ def _grid_cell(
     verdicts_by_position: VerdictsByCell,
     marked: set[CellPosition],
 ) -> GridCell:
-    cell = describe_cell(known_values, line, day)
+    cell = build_map_cell(known_values, line, day)
     is_new = any((day, column) in known_values.latest for column in line.columns)
     position = CellPosition(at, day)
     say = ""
@@ -247,7 +249,7 @@ def _grid_cell(
     return GridCell(cell.css_class, cell.text, cell.description, say, mark, is_new)
 
 
-def describe_cell(known_values: KnownValues, line: MapRow, day: int) -> MapCell:
+def build_map_cell(known_values: KnownValues, line: MapRow, day: int) -> MapCell:
     """Return the content of a cell, `UNKNOWN_CELL` if nothing is known of it."""
     value = line.value(known_values, day)
     if line.is_impossible_counts(known_values):

@@ -84,11 +84,11 @@ def build_map_rows(funnel: Funnel) -> list[MapRow]:
         *count_rows,
         *rate_rows,
         MapRow(RowLabel.DAYTIME_SHARE, SHARE, (columns.daytime_share,)),
-        MapRow(RowLabel.IMPOSSIBLE_COUNTS, EVENTS, tuple(columns.all[columns.excess])),
+        MapRow(RowLabel.IMPOSSIBLE_COUNTS, EVENTS, tuple(columns.excess_columns)),
     ]
 
 
-def map_row_index(rows: Sequence[MapRow], column: int) -> int:
+def find_map_row_index(rows: Sequence[MapRow], column: int) -> int:
     """Return the index of the row that shows a column of the daily series."""
     return next(index for index, row in enumerate(rows) if column in row.columns)
 

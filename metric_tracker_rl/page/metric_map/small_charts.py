@@ -10,7 +10,7 @@ from html import escape
 from typing import NamedTuple
 
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
-from metric_tracker_rl.page.metric_map.map_html import verdicts_by_cell
+from metric_tracker_rl.page.metric_map.map_html import group_verdicts_by_cell
 from metric_tracker_rl.page.metric_map.map_rows import MapRow, build_map_rows
 from metric_tracker_rl.page.metric_map.verdicts import RowVerdict
 from openenv_kit.page.components.elements import format_day
@@ -30,7 +30,7 @@ def small_charts_html(known_values: KnownValues, verdicts: Sequence[RowVerdict] 
         verdicts: verdicts about the report, after the end.
     """
     lines = build_map_rows(known_values.funnel)
-    verdicts_by_position = verdicts_by_cell(lines, verdicts)
+    verdicts_by_position = group_verdicts_by_cell(lines, verdicts)
     charts = ""
     for row_index, line in enumerate(lines):
         verdict_by_day = {

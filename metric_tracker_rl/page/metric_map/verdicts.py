@@ -113,7 +113,7 @@ def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
         return _create_verdict(
             CellVerdict.EXTRA, row, "The reporting policy asks for no row on this day.", episode
         )
-    root = row_title(nearest_root(row, roots, episode))
+    root = format_row_title(find_nearest_root(row, roots, episode))
     return _create_verdict(
         CellVerdict.CONSEQUENCE, row, f"Consequence of {root}: only the root is reported.", episode
     )
@@ -126,7 +126,7 @@ def _create_verdict(
     return RowVerdict(kind, row, episode.day_by_date[row.date], column, sentence)
 
 
-def row_title(row: ReportRow) -> str:
+def format_row_title(row: ReportRow) -> str:
     """Return a readable title of a row's entity."""
     if row.entity_type == DATA_QUALITY:
         below, _, above = humanize(row.entity_name).partition(" lte ")
@@ -134,7 +134,9 @@ def row_title(row: ReportRow) -> str:
     return humanize(row.entity_name).replace(":", ": ")
 
 
-def nearest_root(row: ReportRow, roots: Sequence[ReportRow], episode: FunnelEpisode) -> ReportRow:
+def find_nearest_root(
+    row: ReportRow, roots: Sequence[ReportRow], episode: FunnelEpisode
+) -> ReportRow:
     """Return the root that a row most likely follows from.
 
     Impossible counts come first, then the nearest root above the row in the funnel, then the

@@ -21,7 +21,7 @@ from metric_tracker_rl.page.metric_map.map_html import (
     rebuild_episode,
     visible_state,
 )
-from metric_tracker_rl.page.metric_map.verdicts import judge_rows, row_title
+from metric_tracker_rl.page.metric_map.verdicts import format_row_title, judge_rows
 from openenv_kit.episode_clients.in_process import observation_json_from_reply
 from openenv_kit.page.components.grid import GLYPHS, CellVerdict
 from openenv_kit.page.environment_view import environment_view_of, page_stylesheet
@@ -251,7 +251,9 @@ def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
     assert "within its threshold" in said[CellVerdict.EXTRA]
     for each in found:
         if each.kind == CellVerdict.CONSEQUENCE:
-            roots = {row_title(row) for row in episode.expected_rows if row.date == each.row.date}
+            roots = {
+                format_row_title(row) for row in episode.expected_rows if row.date == each.row.date
+            }
             assert re.findall("^Consequence of (.*): only the root", each.sentence)[0] in roots
 
 

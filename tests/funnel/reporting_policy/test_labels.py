@@ -324,7 +324,7 @@ def test_the_text_says_what_every_rule_leaves_to_say() -> None:
         "hours 8 to 19, both included",
         "A denominator of 0 counts as 1.",
         "observed itself where the baseline is 0",
-        "not even as an echo",
+        "not even as a consequence",
         "spans the fewest stages",
         "the row's own excess, not the day's total_excess",
     ):
