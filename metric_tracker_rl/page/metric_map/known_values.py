@@ -23,7 +23,10 @@ from metric_tracker_rl.engine.definitions.entity_types import (
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, Funnel
 from metric_tracker_rl.engine.definitions.names import WEEKDAYS, BaselineKind, Disclosure
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
-from metric_tracker_rl.engine.reporting_policy.baselines import DAYS_PER_WEEK
+from metric_tracker_rl.engine.reporting_policy.baselines import (
+    DAYS_PER_WEEK,
+    weekday_names_of_first_week,
+)
 
 DayAndColumn = tuple[int, int]
 """Day and column indices, as in `DailySeries`."""
@@ -167,9 +170,8 @@ class KnownValues:
                 self._set_value(day, column, _first_number(fact, name))
 
     def _read_weekday_baselines(self, column: int, fact: Mapping[str, Any]) -> None:
-        first = Date.fromisoformat(self.dates[0]).weekday()
-        for day in range(DAYS_PER_WEEK):
-            baseline = _first_number(fact, WEEKDAYS[(first + day) % DAYS_PER_WEEK])
+        for day, weekday in enumerate(weekday_names_of_first_week(self.dates[0])):
+            baseline = _first_number(fact, weekday)
             if baseline is not None:
                 self._set_baseline(day, column, baseline)
 
