@@ -152,7 +152,7 @@ class KnownValues:
             self.suspicion[day] = score
         if "issue_count" in fact and column is None:  # of the day; its issues follow one by one
             for pair in range(len(self.funnel.quality_check_names)):
-                self._set_value(day, self.funnel.columns.excess_of_pair(pair), 0.0)
+                self._set_value(day, self.funnel.columns.excess_column_of_pair(pair), 0.0)
         self._set_value(day, self.share_column, _first_number(fact, "daytime_share"))
         if (baseline := _first_number(fact, "baseline_daytime_share")) is not None:
             self._set_baseline(day, self.share_column, baseline)
@@ -201,7 +201,7 @@ class KnownValues:
             # With raw disclosure the player has to find impossible counts.
             for pair in range(len(funnel.quality_check_names) if self.thresholds else 0):
                 excess = sum(max(row[pair + 1] - row[pair], 0) for row in hours)
-                self.values[day, funnel.columns.excess_of_pair(pair)] = float(excess)
+                self.values[day, funnel.columns.excess_column_of_pair(pair)] = float(excess)
         for column, (above, below) in enumerate(
             funnel.rate_stage_indices, start=funnel.columns.rates.start
         ):
