@@ -9,7 +9,7 @@ from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError, UnknownNameError
 from openenv_kit.reply import Reply, ReplyStatus
 from openenv_kit.reset_arguments import EPISODE_ID, MAX_STEPS, MAX_SUBMISSIONS
-from openenv_kit.serving.episodes.ids import check_episode_id
+from openenv_kit.serving.episodes.ids import require_valid_episode_id
 from openenv_kit.session import Session
 
 CAPPED_RESET_ARGUMENTS = (MAX_STEPS.name, MAX_SUBMISSIONS.name)
@@ -56,7 +56,7 @@ def reset_within_limits(
             if name not in known_arguments:
                 raise UnknownNameError("reset argument", name, known_arguments)
         if reset_arguments.get(EPISODE_ID.name) is not None:
-            check_episode_id(reset_arguments[EPISODE_ID.name])
+            require_valid_episode_id(reset_arguments[EPISODE_ID.name])
         arguments = {
             name: value for name, value in reset_arguments.items() if name != EPISODE_ID.name
         }

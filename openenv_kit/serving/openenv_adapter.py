@@ -40,7 +40,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
-    # Makes the framework run all constructors in one thread, instead of one thread per session.
+    # The framework then runs all constructors in one thread, instead of one thread per session.
     REQUIRES_SINGLE_THREAD_EXECUTOR = True
 
     def __init__(
@@ -82,12 +82,12 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
         Args:
             action: action of the environment's model, or a mapping that was not validated; its
                 errors are the observation's message.
-            timeout_s: ignored, because a step waits for nothing.
+            timeout_s: ignored, because a step does not wait for anything.
             kwargs: ignored.
         """
         was_done = self.session.done
         reply = self.session.step(action if isinstance(action, Mapping) else dict(action))
-        if self.rubric is not None and not was_done and self._is_graded(reply):
+        if self.rubric is not None and not was_done and self._is_final_graded_reply(reply):
             reward = self._apply_rubric(action, self._build_observation(reply))
             reply = replace(reply, reward=reward)
         return self._build_observation(reply)
@@ -135,7 +135,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
             version=self._environment.version,
         )
 
-    def _is_graded(self, reply: Reply) -> bool:
+    def _is_final_graded_reply(self, reply: Reply) -> bool:
         """Return whether a reply ends the episode with a graded report."""
         if not reply.done:
             return False

@@ -17,8 +17,16 @@ from redis.exceptions import RedisError
 
 from openenv_kit.serving.episodes.ids import EpisodeAccess, OutdatedEpisodeError
 from openenv_kit.serving.store import clock, redis_records, redis_sealed_episodes
-from openenv_kit.serving.store.errors import StoreReplacedError, build_unavailable_error
-from openenv_kit.serving.store.interface import EndStatus, NewEpisode, StoredEpisode, StoreUsage
+from openenv_kit.serving.store.errors import StoreReplacedError, log_and_build_unavailable_error
+from openenv_kit.serving.store.interface import (
+    EndStatus,
+    LeaseId,
+    NewEpisode,
+    StoredEpisode,
+    StoredEpisodeId,
+    StoreUsage,
+    TaskIndex,
+)
 from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis_client import (
     EpisodeTransaction,
@@ -36,7 +44,7 @@ from openenv_kit.serving.store.redis_records import (
     client_episodes_key,
     episode_key,
     open_episodes_key,
-    player_key,
+    player_episode_id_key,
     slow_result_field,
 )
 from openenv_kit.serving.store.sealed_records import SealedEpisode
@@ -66,8 +74,8 @@ class RedisStore:
 
     async def create(
         self, episode_id: str, new_episode: NewEpisode, *, overwrite: bool = True
-    ) -> str | None:
-        lease_id, now_s = secrets.token_hex(8), await self._current_time_s()
+    ) -> LeaseId | None:
+        lease_id, now_s = secrets.token_hex(8), await self._get_server_time_s()
         sealed_start = new_episode.sealed_start
 
         def start(transaction: EpisodeTransaction) -> str | None:
@@ -75,7 +83,7 @@ class RedisStore:
             if previous and not overwrite:
                 return None
             if sealed_start is not None:
-                redis_sealed_episodes.add_sealed_episode(
+                redis_sealed_episodes.add_sealed_episode_within_max_starts(
                     transaction, episode_id, new_episode, sealed_start
                 )
             if previous:
@@ -89,7 +97,7 @@ class RedisStore:
             return lease_id
 
         if new_episode.client_address:
-            await self._evict_for_client(new_episode.client_address, episode_id)
+            await self._evict_until_client_may_start(new_episode.client_address, episode_id)
         if sealed_start is None:
             return await run_episode_transaction(self._redis, episode_id, start)
         return await run_episode_transaction(
@@ -101,14 +109,14 @@ class RedisStore:
             ),
         )
 
-    async def find_by_player(self, player_id: str) -> str | None:
-        episode_id: str | None = await self._redis.get(player_key(player_id))
+    async def find_by_player(self, player_id: str) -> StoredEpisodeId | None:
+        episode_id: str | None = await self._redis.get(player_episode_id_key(player_id))
         return episode_id
 
     async def load(self, episode_id: str, *, new_lease: bool = False) -> StoredEpisode | None:
         new_lease_id, now_s = (
             secrets.token_hex(8) if new_lease else "",
-            await self._current_time_s(),
+            await self._get_server_time_s(),
         )
 
         def read(transaction: EpisodeTransaction) -> StoredEpisode | None:
@@ -122,7 +130,7 @@ class RedisStore:
 
         stored = await run_episode_transaction(self._redis, episode_id, read)
         if stored is None:
-            await self._raise_if_other_version(episode_id)
+            await self._raise_if_stored_by_other_release(episode_id)
         return stored
 
     async def append_action(
@@ -133,7 +141,7 @@ class RedisStore:
         action_json: bytes,
         request_id: str = "",
     ) -> bool:
-        now_s = await self._current_time_s()
+        now_s = await self._get_server_time_s()
 
         def append(transaction: EpisodeTransaction) -> bool:
             pipeline, fields = transaction.pipeline, transaction.fields
@@ -172,14 +180,14 @@ class RedisStore:
             pipeline, fields = transaction.pipeline, transaction.fields
             if int(fields["step_count"]) <= action_index or field in fields:
                 return False
-            result = redis_records.encode_result(compressed_result)
+            result = redis_records.encode_slow_result_base64(compressed_result)
             pipeline.hset(episode_key(episode_id), field, result)
             return True
 
         return bool(await run_episode_transaction(self._redis, episode_id, add, lease_id=lease_id))
 
     async def mark_ended(self, episode_id: str, lease_id: str, end_status: EndStatus) -> bool:
-        now_s = await self._current_time_s()
+        now_s = await self._get_server_time_s()
 
         def mark(transaction: EpisodeTransaction) -> bool:
             pipeline, fields = transaction.pipeline, transaction.fields
@@ -199,8 +207,8 @@ class RedisStore:
         self._first_secret = self._first_secret or secret
         return secret
 
-    async def reserve_task(self, split_key: str, task_order: Sequence[int]) -> int | None:
-        key, now_s = assigned_tasks_key(split_key), await self._current_time_s()
+    async def reserve_task(self, split_key: str, task_order: Sequence[int]) -> TaskIndex | None:
+        key, now_s = assigned_tasks_key(split_key), await self._get_server_time_s()
         await self._redis.zremrangebyscore(key, "-inf", now_s)
         reserved = set(await self._redis.zrange(key, 0, -1))
         reserved_until_s = now_s + self._ttl_s
@@ -236,14 +244,14 @@ class RedisStore:
 
     async def count_open_episodes(self, transport: str) -> int:
         key = open_episodes_key(transport)
-        await self._redis.zremrangebyscore(key, "-inf", await self._current_time_s())
+        await self._redis.zremrangebyscore(key, "-inf", await self._get_server_time_s())
         return int(await self._redis.zcard(key))
 
     async def check_writable(self) -> None:
         token, key = secrets.token_hex(8), f"{KEY_PREFIX}heartbeat:{secrets.token_hex(4)}"
         await self._redis.set(key, token, ex=HEARTBEAT_TTL_S)
         if await self._redis.get(key) != token:
-            raise build_unavailable_error(
+            raise log_and_build_unavailable_error(
                 RedisError("the value read differs from the value written")
             )
         if not self._first_secret:
@@ -261,16 +269,16 @@ class RedisStore:
     async def close(self) -> None:
         await self._redis.aclose()
 
-    async def _current_time_s(self) -> float:
+    async def _get_server_time_s(self) -> float:
         """Return the time of the Redis server, by which its keys expire, in seconds."""
-        since_boot_s = clock.seconds_since_boot()
+        since_boot_s = clock.get_seconds_since_boot()
         if self._clock_synced_s is None or since_boot_s - self._clock_synced_s > CLOCK_SYNC_S:
             seconds, microseconds = await self._redis.time()
             self._clock_offset_s = seconds + microseconds / 1e6 - since_boot_s
             self._clock_synced_s = since_boot_s
         return since_boot_s + self._clock_offset_s
 
-    async def _raise_if_other_version(self, episode_id: str) -> None:
+    async def _raise_if_stored_by_other_release(self, episode_id: str) -> None:
         """Raise an OutdatedEpisodeError if another release has stored an episode with this id."""
         versions_by_key = {
             redis_records.episode_key_of_version(episode_id, version): version
@@ -285,13 +293,13 @@ class RedisStore:
                     access, {"episode store": str(version)}, {"episode store": str(FORMAT_VERSION)}
                 )
 
-    async def _evict_for_client(self, client_address: str, episode_id: str) -> None:
+    async def _evict_until_client_may_start(self, client_address: str, episode_id: str) -> None:
         """Evict the client's own episodes until it may start one with this id.
 
         Ended episodes are evicted first, then idle ones.
         """
         redis, client_key = self._redis, client_episodes_key(client_address)
-        now_s = await self._current_time_s()
+        now_s = await self._get_server_time_s()
         await redis.zremrangebyscore(client_key, 0, now_s)
         while True:
             is_overwritten = await redis.zscore(client_key, episode_id) is not None
@@ -299,8 +307,8 @@ class RedisStore:
             if other_count < self._limits.max_client_episodes:
                 return
             ((first_id, expires_s),) = await redis.zrange(client_key, 0, 0, withscores=True)
-            if expires_s > self._limits.latest_idle_expiry_s(now_s):
-                raise self._limits.full_error(expires_s, now_s, is_client_limit=True)
+            if expires_s > self._limits.get_latest_idle_expiry_s(now_s):
+                raise self._limits.build_full_error(expires_s, now_s, is_client_limit=True)
             transport = await redis.hget(episode_key(first_id), "transport")
             await redis.zrem(open_episodes_key(transport or ""), first_id)
             await redis.zrem(client_key, first_id)
@@ -313,7 +321,7 @@ class RedisStore:
         client_key, expiry = client_episodes_key(client_address), {episode_id: now_s + self._ttl_s}
         pipeline.expire(episode_key(episode_id), self._ttl_s)
         if player_id:
-            pipeline.set(player_key(player_id), episode_id, ex=self._ttl_s)
+            pipeline.set(player_episode_id_key(player_id), episode_id, ex=self._ttl_s)
         if fields["end_status"] != EndStatus.CLOSED:
             pipeline.zadd(open_episodes_key(str(fields["transport"])), expiry)
         if client_address and fields["end_status"] == EndStatus.NOT_ENDED:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from openenv_kit.serving.store.errors import build_unavailable_error
+from openenv_kit.serving.store.errors import log_and_build_unavailable_error
 from openenv_kit.serving.store.interface import EndStatus
 from openenv_kit.serving.store.redis_records import episode_key
 
@@ -39,13 +39,13 @@ class StoreErrorClient:
             try:
                 return await getattr(self._redis, name)(*args, **kwargs)
             except RedisError as error:
-                raise build_unavailable_error(error) from error
+                raise log_and_build_unavailable_error(error) from error
 
         return call
 
 
 class EpisodeTransaction(NamedTuple):
-    """What a transaction on one episode reads and writes.
+    """Data that a transaction on one episode reads, and the pipeline for its writes.
 
     Attributes:
         pipeline: Redis pipeline for the writes.

@@ -20,13 +20,13 @@ def sealed_episodes_key(participant: str, task_set_key: str) -> str:
     return f"{KEY_PREFIX}sealed-episodes:{participant}/{task_set_key}"
 
 
-def add_sealed_episode(
+def add_sealed_episode_within_max_starts(
     transaction: EpisodeTransaction,
     episode_id: str,
     new_episode: NewEpisode,
     sealed_start: SealedStartRequest,
 ) -> None:
-    """Count the start of a sealed task, within the transaction that stores its episode.
+    """Add a start of a sealed task, within the transaction that stores its episode.
 
     Raises:
         SealedStartsUsedUpError: the participant may not start the task again.
@@ -47,7 +47,7 @@ def add_sealed_episode(
     }
     transaction.pipeline.rpush(list_key, json.dumps(entry))
     position = {"list_key": list_key, "list_index": len(entries)}
-    transaction.pipeline.set(_position_key(new_episode.player_id), json.dumps(position))
+    transaction.pipeline.set(_sealed_list_position_key(new_episode.player_id), json.dumps(position))
 
 
 async def list_sealed_episodes(
@@ -55,14 +55,16 @@ async def list_sealed_episodes(
 ) -> list[SealedEpisode]:
     """Return a participant's episodes of sealed tasks, in the order of their numbers."""
     entries = await redis.lrange(sealed_episodes_key(participant, task_set_key), 0, -1)
-    return [_parse_entry(number, entry) for number, entry in enumerate(entries, start=1)]
+    return [
+        _parse_sealed_list_entry(number, entry) for number, entry in enumerate(entries, start=1)
+    ]
 
 
 async def record_sealed_result(
     redis: StoreErrorClient, player_id: str, score: float, step_count: int, actions_digest: str
 ) -> None:
     """Record how a player's episode of a sealed task ended. The first result is kept."""
-    position_json = await redis.get(_position_key(player_id))
+    position_json = await redis.get(_sealed_list_position_key(player_id))
     if position_json is None:
         return
     position = json.loads(position_json)
@@ -73,11 +75,11 @@ async def record_sealed_result(
         await redis.lset(list_key, list_index, json.dumps(entry))
 
 
-def _position_key(player_id: str) -> str:
+def _sealed_list_position_key(player_id: str) -> str:
     """Return the key of the position of a player's sealed episode in its list."""
     return f"{KEY_PREFIX}sealed-position:{player_id}"
 
 
-def _parse_entry(number: int, entry: str) -> SealedEpisode:
+def _parse_sealed_list_entry(number: int, entry: str) -> SealedEpisode:
     fields: dict[str, Any] = json.loads(entry)
     return SealedEpisode(number, **{**fields, "start_json": fields["start_json"].encode()})

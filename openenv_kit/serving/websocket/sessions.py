@@ -24,7 +24,7 @@ logger = logging.getLogger("openenv_kit.sessions")
 
 
 class CapacityDetails(TypedDict):
-    """Values that a client gets beside the message of a `CapacityError`."""
+    """Values that a client receives with the message of a `CapacityError`."""
 
     active_sessions: int
     max_sessions: int
@@ -94,8 +94,8 @@ class SessionSlots:
     def __iter__(self) -> Iterator[WebSocketSession]:
         return iter(tuple(self._sessions))
 
-    def take_slot(self, environment_name: str) -> WebSocketSession:
-        """Return a new session that the calling task serves.
+    def open_session_in_free_slot(self, environment_name: str) -> WebSocketSession:
+        """Open a session that the calling task serves.
 
         Raises:
             CapacityError: no slot is free.
@@ -131,7 +131,7 @@ class SessionSlots:
                 logger.info("session ended", extra=fields)
 
     @asynccontextmanager
-    async def expire_idle_sessions(self) -> AsyncIterator[None]:
+    async def end_idle_sessions_periodically(self) -> AsyncIterator[None]:
         """End idle sessions while the block runs."""
         interval_s = min(
             max(self.idle_timeout_s / 4, MIN_IDLE_CHECK_INTERVAL_S), MAX_IDLE_CHECK_INTERVAL_S

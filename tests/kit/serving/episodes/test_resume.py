@@ -241,7 +241,7 @@ async def test_a_dropped_session_never_replaces_an_episode_that_is_stored(
     play.step(LIST)
     assert not await episodes.store_disconnected_episode(play)
     assert (await episodes.get_trainer_record("shared")).step_count == 1
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()
 
 
 def test_a_play_whose_record_grew_too_long_cannot_be_resumed() -> None:
@@ -267,4 +267,4 @@ async def test_resume_of_a_closed_episode_is_rejected_and_leaves_its_handle_vali
         await episodes.resume_episode(started.access.episode_id)
     with pytest.raises(EpisodeClosedError):  # and not that another connection has it now
         await episodes.step(started.access, LIST)
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()

@@ -88,8 +88,8 @@ def test_ten_thousand_sessions_opened_and_closed_use_up_nothing() -> None:
             episodes = EpisodeService(settings, get_environment("pipe_leak"))
             unplayed, played = set(), set()
             for number in range(sessions):
-                started = await episodes.start_assigned_task("mcp")
-                player = await episodes.find_player_access(started.player_id)
+                started = await episodes.assign_and_start_next_task("mcp")
+                player = await episodes.find_access_by_player_id(started.player_id)
                 task = (await episodes.get_state(player))["task_id"]
                 if number % 2_000 == 3:
                     await episodes.step(player, {"tool": "gauge", "segment": 1})
@@ -98,7 +98,7 @@ def test_ten_thousand_sessions_opened_and_closed_use_up_nothing() -> None:
                 else:
                     unplayed.add(task)
                 await episodes.close_episode(player)
-            await episodes.close()
+            await episodes.close_store_and_clear_cache()
             return unplayed, played
 
         unplayed, played = asyncio.run(play(sessions))
@@ -121,11 +121,11 @@ async def test_a_session_that_found_no_room_gives_its_task_back(
     with monkeypatch.context() as patched:
         patched.setattr(episodes._loader, "store_new_episode", full)
         with pytest.raises(StoreFullError):
-            await episodes.start_assigned_task("mcp")
-    await episodes.start_assigned_task("mcp")
+            await episodes.assign_and_start_next_task("mcp")
+    await episodes.assign_and_start_next_task("mcp")
     with pytest.raises(SplitUsedUpError):
-        await episodes.start_assigned_task("mcp")
-    await episodes.close()
+        await episodes.assign_and_start_next_task("mcp")
+    await episodes.close_store_and_clear_cache()
 
 
 async def test_a_played_task_is_not_given_out_again_after_its_episode_expired(
@@ -135,15 +135,15 @@ async def test_a_played_task_is_not_given_out_again_after_its_episode_expired(
     monkeypatch.setattr(type(environment.splits), "size", lambda *_: 1)
     settings = Settings(episode_store="memory")
     episodes = EpisodeService(settings, environment)
-    player = await episodes.find_player_access(
-        (await episodes.start_assigned_task("mcp")).player_id
+    player = await episodes.find_access_by_player_id(
+        (await episodes.assign_and_start_next_task("mcp")).player_id
     )
     await episodes.step(player, {"tool": "gauge", "segment": 1})
     later = time.time() + 2 * settings.episode_ttl_s
     monkeypatch.setattr("time.time", lambda: later)
     with pytest.raises(SplitUsedUpError):
-        await episodes.start_assigned_task("mcp")
-    await episodes.close()
+        await episodes.assign_and_start_next_task("mcp")
+    await episodes.close_store_and_clear_cache()
 
 
 @pytest.mark.slow

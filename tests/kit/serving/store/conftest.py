@@ -17,7 +17,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
     """Replace the clocks of the stores and of fakeredis."""
     clock = ManualClock()
     monkeypatch.setattr("time.time", clock)  # fakeredis reads this one
-    monkeypatch.setattr("openenv_kit.serving.store.clock.seconds_since_boot", clock)
+    monkeypatch.setattr("openenv_kit.serving.store.clock.get_seconds_since_boot", clock)
     return clock
 
 

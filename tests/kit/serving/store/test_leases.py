@@ -86,9 +86,9 @@ def test_a_task_is_drawn_once_unless_it_is_given_back(
     store.confirm_or_release_task("a", 1, is_played=False)
     assert [store.reserve_task("a", order) for _ in range(2)] == [1, None]
     store.confirm_or_release_task("a", 1, is_played=True)
-    now, since_boot = time.time(), store_clock.seconds_since_boot()
+    now, since_boot = time.time(), store_clock.get_seconds_since_boot()
     monkeypatch.setattr("time.time", lambda: now + 3600.0)  # fakeredis' own
-    clock = "openenv_kit.serving.store.clock.seconds_since_boot"
+    clock = "openenv_kit.serving.store.clock.get_seconds_since_boot"
     monkeypatch.setattr(clock, lambda: since_boot + 3600.0)
     # 2 was neither played nor given back.
     assert [store.reserve_task("a", order) for _ in range(2)] == [2, None]

@@ -119,11 +119,11 @@ async def test_ready_store_hangs_answers_without_it_and_asks_it_once(
     monkeypatch.setattr(readiness, "STORE_CHECK_TIMEOUT_S", 0.1)
     store = SqliteStore(str(path), LIMITS)
     check = readiness.StoreCheck(store)
-    assert await check.find_store_error() is None
+    assert await check.find_store_error_with_cache() is None
     monkeypatch.setattr(readiness, "READY_CACHE_S", 0.0)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    problems = await asyncio.gather(*(check.find_store_error() for _ in range(5)))
+    problems = await asyncio.gather(*(check.find_store_error_with_cache() for _ in range(5)))
     assert all("cannot be written" in str(problem) for problem in problems)
     assert store._thread._work_queue.qsize() == 0  # nothing waits behind the check that hangs
     other.execute("ROLLBACK")
@@ -131,7 +131,7 @@ async def test_ready_store_hangs_answers_without_it_and_asks_it_once(
     running = check.running_check
     assert running is not None
     await running
-    assert await check.find_store_error() is None
+    assert await check.find_store_error_with_cache() is None
     await store.close()
 
 
@@ -140,7 +140,7 @@ async def test_ready_redis_hangs_answers_without_it(monkeypatch: pytest.MonkeyPa
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the system takes connections for it
         redis = create_redis_client(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         check = readiness.StoreCheck(RedisStore(redis, LIMITS))
-        assert await check.find_store_error() is not None
+        assert await check.find_store_error_with_cache() is not None
         running = check.running_check
         assert running is not None
         running.cancel()
@@ -158,8 +158,8 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wall_time_s, self.since_boot_s, self.boot_id = 1_700_000_000.0, 500.0, "first"
         monkeypatch.setattr("time.time", lambda: self.wall_time_s)
-        monkeypatch.setattr(clock, "seconds_since_boot", lambda: self.since_boot_s)
-        monkeypatch.setattr(clock, "read_boot_id", lambda: self.boot_id)
+        monkeypatch.setattr(clock, "get_seconds_since_boot", lambda: self.since_boot_s)
+        monkeypatch.setattr(clock, "read_boot_id_or_empty", lambda: self.boot_id)
 
     def wait(self, seconds: float) -> None:
         self.wall_time_s += seconds

@@ -183,7 +183,7 @@ async def test_a_repeated_request_of_an_episode_that_is_gone_is_unknown(tmp_path
     assert (await workers[0].step(plain, LIST, "one")) != first
     assert (await workers[1].get_state(plain))["step_count"] == 1
     for worker in workers:
-        await worker.close()
+        await worker.close_store_and_clear_cache()
 
 
 async def test_a_dropped_session_that_cannot_be_kept_is_let_go(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ async def test_a_dropped_session_that_cannot_be_kept_is_let_go(tmp_path: Path) -
     play = LiveEpisode()
     play.reset({"seed": 2})
     assert not await episodes.store_disconnected_episode(play)
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()
 
 
 async def test_a_store_is_closed_after_what_it_is_still_doing() -> None:
