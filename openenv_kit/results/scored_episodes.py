@@ -234,8 +234,9 @@ def _read_result_file(path: Path, environment: Environment) -> list[PlayerResult
     for run in runs:
         if unknown := run.versions.keys() - environment.versions.keys():
             raise MixedResultsError(
-                f"{path} contains a version of {', '.join(sorted(unknown))}, which {environment.name!r} "
-                "does not have. Name the environment that was played with --environment."
+                f"{path} contains a version of {', '.join(sorted(unknown))}, which "
+                f"{environment.name!r} does not have. Name the environment that "
+                "was played with --environment."
             )
         _add_player(
             players, PlayerResults(run.player, str(path), run.versions, [episode_of_run(run)])
