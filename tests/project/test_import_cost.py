@@ -11,6 +11,9 @@ import pytest
 
 from support.paths import ROOT
 
+TRAINER_PACKAGES = ("trl", "verifiers", "inspect_ai", "nemo_gym", "skyrl_gym", "datasets", "torch")
+
+
 HEAVY = ("openenv", "fastapi", "gradio", "plotly", "openai", "duckdb", "pandas")
 """The framework and its server, the page and its charts, models, and frames."""
 LIGHT = (
@@ -83,3 +86,14 @@ def test_every_dependency_is_imported_by_what_is_shipped_and_has_its_sentence() 
     assert {n for n in wanted if IMPORTED_AS.get(n, n.replace("-", "_")) not in imported} == set()
     section = (ROOT / "CONTRIBUTING.md").read_text().partition("## What is installed")[2]
     assert set(re.findall(r"^\| `([\w-]+)` \| \S", section.partition("\n## ")[0], re.M)) == wanted
+
+
+@pytest.mark.slow
+def test_the_engine_and_the_command_load_no_trainer():
+    code = (
+        "import sys, metric_tracker_rl.engine.session.episode_session\n"
+        "import openenv_kit.rollouts.run_policy, openenv_kit.cli\n"
+        f"print([name for name in {TRAINER_PACKAGES!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from openenv_kit.agent.episode_plan import plan_episodes
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
@@ -95,15 +94,6 @@ def test_the_command_collects_it(tmp_path):
     assert result.exit_code == 0, result.output
     (first, _) = (tmp_path / "sft.jsonl").read_text().splitlines()
     assert json.loads(first)["messages"][0]["content"] == BRIEF
-
-
-def test_tasks_that_fix_their_seed_are_planned_and_repeated_as_they_are():
-    environment = get_environment(NAME)
-    planned = plan_episodes(environment, "", 2)
-    assert [each.label for each in planned[:3]] == ["train-0", "train-0-e1", "train-1"]
-    assert [each.reset["index"] for each in planned[:3]] == [0, 0, 1]
-    with pytest.raises(ConfigurationError, match="'train-0' fixes its seed"):
-        plan_episodes(environment, "train-0", 1, first_seed=3)
 
 
 def test_an_action_without_its_arguments_is_not_made():

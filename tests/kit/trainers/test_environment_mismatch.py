@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ from openenv_kit.episode_clients import http
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.trainers.openenv_harness import ToolSession, ToolSessionFactory
 from openenv_kit.trainers.tool_episode import ToolEpisode
-from openenv_kit.trainers.trl import BASE_URL_VARIABLE, dataset_from_rows, environment_class
+from openenv_kit.trainers.trl import BASE_URL_VARIABLE, environment_class
 from support.stub_episode_server import FRAME, HANG_UP, OPENING, StubServer
 
 FUNNEL = list_task_rows("train", count=1)[0]
@@ -135,33 +133,6 @@ def test_an_episode_after_a_lost_one_is_paid_again() -> None:
         environment.get_reward()
     environment.reset(seed=3)
     assert environment.get_reward() == 0.0
-
-
-@pytest.mark.parametrize(
-    ("adapter", "package", "install"),
-    [
-        ("verifiers", "verifiers", "'verifiers>="),
-        ("inspect_ai", "inspect_ai", "'inspect-ai>="),
-        ("nemo_gym", "nemo_gym", "'nemo-gym>="),
-        ("skyrl", "skyrl_gym", "'openenv-metric-tracker-rl[skyrl]'"),
-    ],
-)
-def test_an_adapter_without_its_trainer_says_what_installs_it(
-    monkeypatch: pytest.MonkeyPatch, adapter: str, package: str, install: str
-) -> None:
-    name = f"openenv_kit.trainers.{adapter}"
-    monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ModuleNotFoundError, match=re.escape(f"pip install {install}")):
-        importlib.import_module(name)
-
-
-def test_a_dataset_for_trl_without_its_package_says_what_installs_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ModuleNotFoundError, match=r"'openenv-metric-tracker-rl\[trl\]'"):
-        dataset_from_rows([FUNNEL])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,65 @@
+"""Digests of replies, which do not depend on wording."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from openenv_kit.recordings.format import compute_reply_digest
+
+WORDED: dict[str, Any] = {
+    "status": "analyzed",
+    "message": "rows_for_date done.",
+    "reward": 0.0,
+    "done": False,
+    "available_methods": [{"name": "rows_for_date", "description": "Rows of a date."}],
+    "analysis_result": {"result": {"value": 7, "notes": "a note", "hours": [{"hour": 3}]}},
+    "submission_issues": [{"index": 0, "message": "No such row."}],
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """`WORDED` with another value at a path of names and positions."""
+    reply: Any = copy.deepcopy(WORDED)
+    *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    at = reply
+    for part in way:
+        at = at[part]
+    at[last] = value
+    return dict(reply)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "message",
+        "available_methods.0.description",
+        "analysis_result.result.notes",
+        "submission_issues.0.message",
+    ],
+)
+def test_a_sentence_said_better_is_the_same_reply(path: str) -> None:
+    assert compute_reply_digest(changed(path, "In other words.")) == compute_reply_digest(WORDED)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("status", "error"),
+        ("reward", 0.5),
+        ("done", True),
+        ("analysis_result.result.value", 8),
+        ("analysis_result.result.hours.0.hour", 4),
+        ("submission_issues.0.index", 1),
+        ("expected_row_count", 2),
+    ],
+)
+def test_a_change_of_anything_else_is_another_reply(path: str, value: Any) -> None:
+    assert compute_reply_digest(changed(path, value)) != compute_reply_digest(WORDED)
+
+
+def test_a_tool_described_otherwise_is_the_same_reply() -> None:
+    tools = [*WORDED["available_methods"], {"name": "another"}]
+    assert compute_reply_digest(changed("available_methods", tools)) == compute_reply_digest(WORDED)
