@@ -18,10 +18,12 @@ from metric_tracker_rl.engine.certification.certificate import (
 )
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS, RUNG_LEVELS
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION
 from metric_tracker_rl.engine.generation.families import PlannedAnomaly
 from metric_tracker_rl.engine.generation.generate import generate_episode
 from metric_tracker_rl.policies import get_policy
+from openenv_kit.environment import get_environment
 from support.command_line import run_cli
 
 EXPERT = EpisodeConfig(3, "mixed", "expert", "high", 6)
@@ -128,3 +130,22 @@ def test_the_certified_grid_is_every_family_level_and_count() -> None:
     assert CERTIFIED_ANOMALY_COUNTS == (1, 3, 5)
     assert len(configs) == len(set(configs)) == 2 * len(LEVELS) * (8 * 3 + 1)
     assert sum(config.anomaly_count == 0 for config in configs) == 2 * len(LEVELS)
+
+
+@pytest.mark.slow
+def test_episodes_of_every_rung_are_certified() -> None:
+    configs = [
+        EpisodeConfig(seed, "mixed", name, "low", DEFAULT_ANOMALY_COUNTS[name])
+        for name in RUNG_LEVELS
+        for seed in range(2)
+    ]
+    assert [config for config in configs if not certify_one(config).holds] == []
+
+
+@pytest.mark.slow
+def test_every_kind_of_task_of_a_rung_is_certified() -> None:
+    splits: Any = get_environment().splits
+    configs = [splits.task("test_rung_10", index).config for index in range(24)] + [
+        splits.task("test_rung_1", index).config for index in range(24)
+    ]
+    assert [config for config in configs if not certify_one(config).holds] == []

@@ -12,7 +12,7 @@ from openenv_kit.environment import get_environment
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from research.scripted_endpoint import MODEL, ScriptedEndpoint
 
-pytestmark = [pytest.mark.slow, pytest.mark.network]
+pytestmark = pytest.mark.slow
 
 
 TOOLS = get_environment("metric_tracker_rl").tools.for_episode(None)

@@ -8,21 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from typer.testing import CliRunner
 
 from metric_tracker_rl.engine.configuration import splits
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES
 from metric_tracker_rl.engine.configuration.splits import SEALED_SPLIT, SPLITS, STRATA
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
-from metric_tracker_rl.wire_models import RewardBreakdown
 from openenv_kit import splits as hashed
-from openenv_kit.cli import app
 from openenv_kit.errors import InvalidValueError, UnknownNameError
 from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
-from support.paths import ROOT
 
 SALT = "a salt that nobody knows, of some length"
 PUBLIC = ("train", "validation", "test")
@@ -108,70 +103,6 @@ def test_a_reset_that_mixes_a_split_with_anything_else_is_refused(arguments: Any
     assert session.view is None
 
 
-def test_the_sealed_split_needs_a_salt_of_some_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(SALT_VARIABLE, raising=False)
-    with pytest.raises(InvalidValueError, match="at least 32"):
-        SPLITS.task(SEALED_SPLIT, 0)
-    monkeypatch.setenv(SALT_VARIABLE, "short secret")
-    with pytest.raises(InvalidValueError) as caught:
-        SPLITS.task(SEALED_SPLIT, 0)
-    assert "short secret" not in str(caught.value)
-
-
-def test_another_salt_makes_other_sealed_tasks_and_leaves_the_public_ones(
-    monkeypatch: pytest.MonkeyPatch, salted: None
-) -> None:
-    sealed, public = seeds(SEALED_SPLIT, 200), seeds("test", 200)
-    monkeypatch.setenv(SALT_VARIABLE, SALT + "!")
-    assert not sealed & seeds(SEALED_SPLIT, 200)
-    assert public == seeds("test", 200)
-
-
-@pytest.mark.slow
-def test_the_commitment_is_checked_with_the_salt_and_fails_with_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    run = CliRunner()
-    monkeypatch.setenv(SALT_VARIABLE, SALT)
-    made = run.invoke(app, ["seal"]).output.strip()
-    assert len(made) == 64
-    assert SALT not in made
-    assert run.invoke(app, ["seal", "--check", made]).exit_code == 0
-    monkeypatch.setenv(SALT_VARIABLE, SALT + "!")
-    assert run.invoke(app, ["seal", "--check", made]).exit_code == 1
-    monkeypatch.delenv(SALT_VARIABLE)
-    assert run.invoke(app, ["seal"]).exit_code == 2
-
-
-def sealed_end(session: EpisodeSession) -> dict[str, Any]:
-    assert session.episode is not None
-    rows = [row.as_dict() for row in session.episode.expected_rows]
-    return session.step(
-        {"classifications": [*rows, {**rows[0], "date": "1999-01-01"}]}
-    ).observation_fields
-
-
-def test_a_sealed_episode_is_told_its_score_and_nothing_else(salted: None) -> None:
-    index = _with_rows(SEALED_SPLIT)
-    session = EpisodeSession()
-    opening = session.reset(split=SEALED_SPLIT, index=index)
-    assert opening.observation_fields["config"]["feedback"] == "score"
-    assert str(SPLITS.task(SEALED_SPLIT, index).config.seed) not in repr(opening)
-    content = sealed_end(session)
-    score = content["reward_breakdown"].total_score
-    assert 0.0 < score < 1.0
-    assert content["reward_breakdown"] == RewardBreakdown(total_score=score)
-    assert content["expected_row_count"] is None
-    assert set(content) == {"reward_breakdown", "expected_row_count"}
-    # The same end on a public split tells which rows were wrong.
-    public = EpisodeSession()
-    public.reset(split="test", index=_with_rows("test"))
-    full = sealed_end(public)
-    assert full["submission_issues"]
-    assert full["expected_row_count"] == 3
-    assert EpisodeSession().reset(split=SEALED_SPLIT, feedback="full").status == "error"
-
-
 def _with_rows(split: str) -> int:
     return next(i for i in range(200) if SPLITS.task(split, i).config.anomaly_count == 3)
 
@@ -213,40 +144,6 @@ def test_the_end_of_a_public_task_tells_its_count_and_a_named_task_always_does()
     assert opening.observation_fields["expected_row_count"] == 3
     assert opening.observation_fields["config"]["scenario_family"] == "mixed"
     assert opening.observation_fields["config"]["anomaly_count"] == 3
-
-
-def test_a_sealed_split_takes_no_practice_and_no_debug_mode(salted: None) -> None:
-    assert EpisodeSession().reset(split=SEALED_SPLIT, max_submissions=2).status == "error"
-    assert EpisodeSession(debug=True).reset(split=SEALED_SPLIT).status == "error"
-    assert EpisodeSession(debug=True).reset(split="test").status == "ready"
-
-
-def test_the_task_api_serves_the_splits_and_the_manifest_declares_their_counts(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv(SALT_VARIABLE, raising=False)
-    env = OpenEnvAdapter()
-    capabilities = yaml.safe_load((ROOT / "openenv.yaml").read_text())["validation"]["capabilities"]
-    assert capabilities["task_api"] is True
-    assert capabilities["declared_task_count"] == {
-        split["name"]: env.num_tasks(split["name"]) for split in env.list_splits()
-    }
-    assert len(env.list_tasks("train")) == 100
-    assert env.get_task_range("test", 2, 4) == [env.get_task("test", 2), env.get_task("test", 3)]
-    assert env.get_task_range("test", -1) == [env.get_task("test", 2303)]
-    for wrong in (("nowhere", 0), ("test", 5000), (SEALED_SPLIT, 0)):
-        with pytest.raises(IndexError):
-            env.get_task(*wrong)
-
-
-def test_no_task_descriptor_tells_a_seed_or_a_family(salted: None) -> None:
-    env = OpenEnvAdapter()
-    for split in (*PUBLIC, SEALED_SPLIT):
-        task = env.get_task(split, 5)
-        assert "seed" not in task
-        assert str(SPLITS.task(split, 5).config.seed) not in repr(task)
-        assert set(task) == {"id", "split", "index", "difficulty", "reset"}
-        assert env.reset(**task["reset"]).status == "ready"
 
 
 def test_the_modules_of_splits_read_no_clock_and_draw_nothing() -> None:

@@ -125,3 +125,8 @@ def test_tasks_that_fix_their_seed_are_planned_and_repeated_as_they_are():
     assert [each.reset["index"] for each in planned[:3]] == [0, 0, 1]
     with pytest.raises(ConfigurationError, match="'train-0' fixes its seed"):
         plan_episodes(environment, "train-0", 1, first_seed=3)
+
+
+def test_a_run_of_inference_may_name_tasks_of_a_rung() -> None:
+    planned = plan_episodes(get_environment(), "train_rung_3:0-2")
+    assert [each.label for each in planned] == ["train_rung_3-0", "train_rung_3-1"]

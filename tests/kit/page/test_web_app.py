@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 from openenv_kit.environment import get_environment
+from openenv_kit.page import is_debugger_enabled
 from openenv_kit.page.environment_view import environment_view_of
 from openenv_kit.page.web_app import (
     IMMUTABLE_CACHE_CONTROL,
@@ -157,3 +158,9 @@ def test_a_shared_link_shows_this_project(web: WebServer) -> None:
     assert "gradio" not in "".join(map("".join, found.values())).lower()
     assert 'rel="manifest"' not in page
     assert "og:image" not in found, "Gradio's own picture"
+
+
+def test_the_page_is_on_where_the_framework_would_have_its_own() -> None:
+    assert not is_debugger_enabled({})
+    assert not is_debugger_enabled({"ENABLE_WEB_INTERFACE": "false"})
+    assert is_debugger_enabled({"ENABLE_WEB_INTERFACE": "True"})

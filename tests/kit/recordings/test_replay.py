@@ -81,11 +81,6 @@ def test_a_run_with_score_feedback_replays_and_is_of_the_same_episode(tmp_path: 
     assert len({run.score for run in runs}) == 1
 
 
-def test_several_runs_share_a_file(recorded: Path) -> None:
-    record_runs(recorded, "null", [{"seed": 4}])
-    assert [run.player for run in read_runs(recorded)] == ["reference", "null"]
-
-
 def rewritten(path: Path, line: int, **changes: Any) -> None:
     lines = path.read_text().splitlines()
     lines[line] = json.dumps({**json.loads(lines[line]), **changes})
@@ -113,22 +108,3 @@ def test_a_recording_outlives_new_wording(recorded: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(EpisodeSession, "step", reworded)
     [run] = read_runs(recorded)
     assert all(same for _, _, same in iter_replayed_steps(run))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("nonsense", "line 1: not JSON."),
-        ("[]", "line 1: not a JSON object."),
-        ('{"event": "step"}', "line 1: not a line of a recorded run."),
-        ('{"event": "stop"}', "line 1: unknown event 'stop'."),
-        ('{"event": "start", "format": "other/1"}', "line 1: format 'other/1'; allowed: "),
-    ],
-)
-def test_a_file_that_is_no_recording_names_its_line(
-    tmp_path: Path, text: str, expected: str
-) -> None:
-    path = tmp_path / "bad.jsonl"
-    path.write_text(text + "\n")
-    with pytest.raises(RecordingError, match=expected.replace(".", r"\.")):
-        read_runs(path)

@@ -5,13 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 
-import pytest
-
 from openenv_kit.environment import get_environment
 from openenv_kit.trainers.trl import environment_class
-
-pytestmark = [pytest.mark.slow, pytest.mark.network]
-
 
 TOOLS = get_environment("metric_tracker_rl").tools.for_episode(None)
 
