@@ -48,7 +48,6 @@ from openenv_kit.trainers.openenv_harness import collect_episodes
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from support.command_line import run_cli
 from support.funnel_episodes import analyse, running_episode, started
-from support.label_changes import CONFIGS, actions_on, frames_of, other_labels
 from support.recorded_runs import record_runs
 
 VARIED = {"policy": "varied"}
@@ -369,19 +368,6 @@ def test_the_command_certifies_them() -> None:
 def plain(result: Any) -> str:
     """What a command said, without the frame around it."""
     return " ".join(result.output.replace("│", " ").split())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "config", [varied(CONFIGS[2]), varied(EpisodeConfig(3, "mixed", "expert", "high", 6))]
-)
-def test_no_frame_before_the_submission_depends_on_the_labels(config: EpisodeConfig) -> None:
-    episode = build_episode(config)
-    swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
-    actions = actions_on(episode)
-    true, false = (frames_of(config, each, actions) for each in (episode, swapped))
-    assert true[:-2] == false[:-2]
-    assert true[-2] != false[-2]
 
 
 # Identity and doors

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import json
 from functools import cache, partial
@@ -14,7 +13,6 @@ from starlette.testclient import TestClient
 from metric_tracker_rl import MetricTrackerRlEnv
 from metric_tracker_rl.analysis_tools import LEAN_TOOLS, TOOLS
 from metric_tracker_rl.analysis_tools.lean import MAX_CANDIDATES_PER_REPLY, list_flagged_series
-from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
@@ -36,7 +34,7 @@ from openenv_kit.trainers.trl import environment_class
 from research.tokens import count_tokens
 from research.transcript import build_transcript
 from support.funnel_episodes import analyse, perfect_report, running_episode, small_sample, started
-from support.label_changes import CONFIGS, other_labels
+from support.label_changes import CONFIGS
 from support.server_requests import call_mcp
 
 
@@ -270,47 +268,6 @@ def test_the_standard_profile_is_what_a_reset_without_it_starts() -> None:
     assert "profile" not in session.episode_identity()
     assert named.reset(**LEAN).observation_fields["config"]["profile"] == "lean"
     assert named.episode_identity()["profile"] == "lean"
-
-
-def frames(episode: FunnelEpisode, reward: str) -> list[str]:
-    """Everything that a lean play is told before its submission, and what that is told."""
-    session = EpisodeSession()
-    dates = list(episode.dates)
-    rules = dataclasses.replace(RULES, reward=reward)
-    found = [session.start_from_view("task", EpisodeView(episode, rules))]
-    for call in (
-        {"method": "overview", "details": True},
-        {"method": "overview"},
-        {"method": "scan"},
-        {"method": "scan", "first": 5},
-        *({"method": "day", "dates": dates[n : n + 28]} for n in range(0, len(dates), 28)),
-        *({"method": "hours", "dates": dates[n : n + 7]} for n in range(0, len(dates), 7)),
-        {"method": "calendar"},
-        {"method": "submit", "ids": [10_000]},
-        {"method": "day", "dates": ["1999-01-01"]},
-    ):
-        found.append(analyse(session, **call))
-    found.append(analyse(session, "submit", ids=list(range(1, 6))))
-    return [repr(each) for each in found]
-
-
-@pytest.mark.parametrize(
-    ("config", "reward"),
-    [
-        *((config, "graded") for config in CONFIGS),
-        (EpisodeConfig(3, "mixed", "expert", "high", 6), "exact"),
-        (EpisodeConfig(3, "mixed", "hard", "low", 5, policy="varied"), "key_f1"),
-    ],
-    ids=str,
-)
-def test_no_reply_before_the_submission_depends_on_the_labels(
-    config: EpisodeConfig, reward: str
-) -> None:
-    episode = build_episode(config)
-    swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
-    true, false = (frames(each, reward) for each in (episode, swapped))
-    assert true[:-1] == false[:-1]
-    assert true[-1] != false[-1]
 
 
 # Doors

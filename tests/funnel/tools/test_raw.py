@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from itertools import product
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ from openenv_kit.trainers.openenv_harness import collect_episodes
 from openenv_kit.trainers.trl import environment_class
 from research.transcript import build_transcript
 from support.funnel_episodes import analyse, perfect_report, running_episode, started, submit
-from support.label_changes import CONFIGS, other_labels
+from support.label_changes import CONFIGS
 
 PROFILES = ("standard", "lean")
 RAW = {"disclosure": "raw"}
@@ -218,20 +217,6 @@ def test_a_wrong_disclosure_is_refused_and_the_usual_one_changes_nothing() -> No
     assert session.reset() == named.reset(disclosure="guided")
     assert session.episode_identity() == named.episode_identity()
     assert started(**RAW).episode_identity()["disclosure"] == "raw"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("profile", "config"), list(product(PROFILES, (CONFIGS[2], EXPERT, VARIED)))
-)
-def test_no_reply_before_the_submission_depends_on_the_labels(
-    profile: str, config: EpisodeConfig
-) -> None:
-    episode = build_episode(config)
-    swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
-    assert [repr(each) for each in replies(episode, profile)] == [
-        repr(each) for each in replies(swapped, profile)
-    ]
 
 
 # Doors
