@@ -76,16 +76,6 @@ def test_a_reset_by_number_plays_the_nearest_rung_with_its_anomalies(
     assert len(session.episode.expected_rows) == 1
 
 
-@pytest.mark.parametrize(
-    ("wrong", "expected"),
-    [(1.5, "from 0 to 1"), (-1, "from 0 to 1"), (True, "True"), ("rung_11", "rung_1")],
-)
-def test_a_difficulty_that_is_none_is_told_with_what_is_allowed(wrong: Any, expected: str) -> None:
-    reply = EpisodeSession().reset(difficulty=wrong)
-    assert reply.status == "error"
-    assert expected in reply.message
-
-
 def test_a_stronger_player_earns_more_on_a_rung() -> None:
     means = [line[GRADED] for line in measure_rung(CURRICULUM_RESETS[4], 6)]
     assert means[0] > means[2] > means[-1]

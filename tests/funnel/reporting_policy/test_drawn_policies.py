@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import string
 from collections.abc import Iterator
 from functools import cache
@@ -38,14 +37,10 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries, 
 from metric_tracker_rl.engine.reporting_policy.labels import compute_labels, format_policy_text
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.policies import get_policy
-from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import full_observation_from_reply
 from openenv_kit.recordings.format import RecordingError, read_runs
 from openenv_kit.recordings.replay import check_replay
 from openenv_kit.results.scored_episodes import ScoredEpisode
-from openenv_kit.trainers.openenv_harness import collect_episodes
-from openenv_kit.trainers.tool_episode import ToolEpisode
 from support.command_line import run_cli
 from support.funnel_episodes import analyse, running_episode, started
 from support.recorded_runs import record_runs
@@ -407,28 +402,7 @@ def test_a_recorded_run_replays_and_is_refused_under_other_variants(
         check_replay(run)
 
 
-@pytest.mark.parametrize(("profile", "disclosure"), MODES)
-def test_an_adapter_that_reads_text_alone_plays_it(profile: str, disclosure: str) -> None:
-    for number in range(3):
-        reset = {"profile": profile, "disclosure": disclosure, "difficulty": "expert"}
-        episode = ToolEpisode()
-        introduction = episode.reset({"seed": number, "anomaly_count": 6, **reset, **VARIED})
-        player = get_policy("reference").generate_actions({"instruction": introduction})
-        action = next(player)
-        while not episode.is_done:
-            name, arguments = ENVIRONMENT.tools.tool_call_of_action(action)
-            answer = episode.call_tool(name, arguments)
-            if not episode.is_done:
-                action = player.send(
-                    ENVIRONMENT.tools.observation_from_messages(introduction, json.loads(answer))
-                )
-        assert episode.reward == 1.0
-
-
-def test_splits_trainers_state_and_named_tasks_take_it(tmp_path: Any) -> None:
-    rows = list_task_rows("validation", count=3, extra_reset_arguments=VARIED)
-    assert [row["policy"] for row in rows] == ["varied"] * 3
-    assert collect_episodes(tmp_path, rows).avg_reward == 1.0
+def test_split_and_named_task_with_a_drawn_policy_keep_their_id_and_show_it_in_the_state() -> None:
     session = started(split="validation", index=2, **VARIED)
     assert session.task_id == "validation-2"
     assert session.state().policy == "varied"
@@ -437,14 +411,6 @@ def test_splits_trainers_state_and_named_tasks_take_it(tmp_path: Any) -> None:
     assert named.task_id == "easy_single_spike"
     assert running_episode(named).config.policy == "varied"
     assert started(**VARIED).task_id == "custom"
-
-
-def test_a_policy_that_there_is_not_is_refused_with_the_nearest() -> None:
-    for place in ({}, {"split": "train"}):
-        reply = EpisodeSession().reset(policy="vared", **place)
-        assert reply.message == (
-            "Unknown policy 'vared'. Did you mean 'varied'? Allowed: standard, varied."
-        )
 
 
 def test_custom_anomalies_are_set_against_the_baseline_in_force() -> None:

@@ -102,13 +102,6 @@ def test_score_feedback_takes_no_practice_whose_counts_would_tell_more() -> None
     assert "max_submissions is 2; allowed: 1 with feedback 'score'" in reply.message
 
 
-def test_an_unknown_feedback_is_told_the_nearest() -> None:
-    reply = EpisodeSession().reset(feedback="scores")
-    assert reply.status == "error"
-    assert "Did you mean 'score'" in reply.message
-    assert started().view.public_config["feedback"] == "full"  # type: ignore[union-attr]
-
-
 # Practice.
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
-from metric_tracker_rl import MetricTrackerRlEnv
-from metric_tracker_rl.analysis_tools import LEAN_TOOLS, TOOLS
 from metric_tracker_rl.analysis_tools.lean import MAX_CANDIDATES_PER_REPLY, list_flagged_series
 from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
 from metric_tracker_rl.engine.definitions.levels import LEVELS
@@ -20,22 +16,16 @@ from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.tools import LEAN_SYSTEM_PROMPT, SYSTEM_PROMPT
+from metric_tracker_rl.tools import LEAN_SYSTEM_PROMPT
 from openenv_kit.agent.command_line import parse_options
 from openenv_kit.agent.episode_plan import plan_episodes
-from openenv_kit.datasets.split_rows import list_task_rows
-from openenv_kit.environment import full_observation_from_reply
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
 from openenv_kit.tool import compact_json
-from openenv_kit.trainers.openenv_harness import collect_episodes
-from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
-from openenv_kit.trainers.trl import environment_class
 from research.tokens import count_tokens
 from research.transcript import build_transcript
 from support.funnel_episodes import analyse, perfect_report, running_episode, small_sample, started
 from support.label_changes import CONFIGS
-from support.server_requests import call_mcp
 
 
 def flagged(of: FunnelEpisode) -> list[ReportRow]:
@@ -236,73 +226,7 @@ def test_overview_repeats_the_policy_only_where_details_are_asked_for() -> None:
     assert short["rows"][0][0] == "app_opens"
 
 
-def test_neither_profile_offers_the_tools_of_the_other() -> None:
-    short = started(**LEAN)
-    refused = analyse(short, "task_overview")
-    assert "Did you mean 'overview'?" in refused.message
-    assert refused.message.endswith(f"Allowed: {', '.join(NAMES)}.")
-    generated = short.step({"payload_generators": [{"method_name": "median_filter"}]})
-    assert "no row generators" in generated.message
-    assert not short.done
-    usual = ENVIRONMENT.create_session()
-    usual.reset()
-    assert "Unknown analysis_method 'scan'" in analyse(usual, "scan").message  # type: ignore[arg-type]
-    assert set(LEAN_TOOLS) == set(NAMES)
-    assert not set(LEAN_TOOLS) & set(TOOLS)
-
-
-def test_a_profile_that_there_is_not_is_refused_with_the_nearest() -> None:
-    session = started()
-    before = session.view
-    reply = session.reset(profile="lena")
-    assert reply.message == (
-        "Unknown profile 'lena'. Did you mean 'lean'? Allowed: standard, lean."
-    )
-    assert session.view is before
-
-
-def test_the_standard_profile_is_what_a_reset_without_it_starts() -> None:
-    session, named = EpisodeSession(), EpisodeSession()
-    assert session.reset() == named.reset(profile="standard")
-    assert session.episode_identity() == named.episode_identity()
-    assert "profile" not in session.episode_identity()
-    assert named.reset(**LEAN).observation_fields["config"]["profile"] == "lean"
-    assert named.episode_identity()["profile"] == "lean"
-
-
 # Doors
-
-
-def test_the_catalogue_and_the_brief_follow_the_profile() -> None:
-    offered = ENVIRONMENT.tools.for_episode
-    state = started(**LEAN).state().model_dump()
-    opening = full_observation_from_reply(ENVIRONMENT, EpisodeSession().reset(**LEAN), "custom")
-    for episode in (LEAN, {"split": "train", **LEAN}, state, opening):
-        assert offered(episode).tool_names == NAMES
-        assert ENVIRONMENT.system_prompt(episode) == LEAN_SYSTEM_PROMPT
-    for episode in ({}, {"profile": None}, {"profile": "standard"}, started().state().model_dump()):
-        assert "scan" not in offered(episode).tool_names
-        assert ENVIRONMENT.system_prompt(episode) == SYSTEM_PROMPT
-    with pytest.raises(ValueError, match=r"'ids' is required\. Nothing was submitted\."):
-        offered(LEAN).build_action("submit", {})
-
-
-def test_trainers_rows_classes_and_episodes_take_it(tmp_path: Any) -> None:
-    rows = list_task_rows("validation", count=3, extra_reset_arguments=LEAN)
-    assert [row["profile"] for row in rows] == ["lean"] * 3
-    with pytest.raises(ConfigurationError, match="Did you mean 'profile'"):
-        list_task_rows("validation", count=3, extra_reset_arguments={"profil": "lean"})
-    made = environment_class(split="validation", reset=LEAN)
-    public = {name for name, _ in inspect.getmembers(made, inspect.isfunction) if name[0] != "_"}
-    assert public == {"reset", "get_reward", *NAMES}
-    environment, answers = made(), []
-    introduction = environment.reset(**rows[2])
-    while (
-        call := next_scripted_call("reference", answers, first_user_message=introduction)
-    ) is not None:
-        answers.append(getattr(environment, call[0])(**call[1]))
-    assert environment.get_reward() == 1.0
-    assert collect_episodes(tmp_path, rows).avg_reward == 1.0
 
 
 def test_inference_takes_arguments_of_the_reset() -> None:
@@ -318,62 +242,6 @@ def test_inference_takes_arguments_of_the_reset() -> None:
         plan_episodes(ENVIRONMENT, extra_reset_arguments={"seed": 3})
     with pytest.raises(SystemExit):
         parse_options(["--reset", "profile"])
-
-
-def test_http_and_mcp_play_the_episode_that_a_trainer_reset(client: TestClient) -> None:
-    reset = client.post("/reset", json={"task_id": "hard_mixed_multi", **LEAN}).json()
-    assert [each["name"] for each in reset["observation"]["available_methods"]] == NAMES
-    ask = partial(call_mcp, client, path=f"/mcp?player_id={reset['player_id']}")
-    opened = ask("initialize", protocolVersion="2025-06-18")
-    assert opened.json()["result"]["instructions"] == LEAN_SYSTEM_PROMPT
-    headers = {"mcp-session-id": opened.headers["mcp-session-id"]}
-    listed = ask("tools/list", headers).json()["result"]["tools"]
-    assert [each["name"] for each in listed] == NAMES
-    unknown = ask("tools/call", headers, name="submit_report", arguments={"ids": []}).json()
-    assert "Unknown tool 'submit_report'. Did you mean 'submit'?" in unknown["error"]["message"]
-    scanned = ask("tools/call", headers, name="scan", arguments={}).json()["result"]
-    assert scanned["structuredContent"]["result"]["rows"]
-    wrong = ask("tools/call", headers, name="scam", arguments={}).json()
-    assert f"Allowed: {', '.join(NAMES)}" in wrong["error"]["message"]
-    asked = {"episode_id": reset["episode_id"]}
-    answers = [
-        compact_json({"result": scanned["structuredContent"]["result"]}),
-        compact_json({"result": {"rows": []}}),
-    ]
-    introduction = ENVIRONMENT.tools.first_user_message(reset["observation"])
-    name, arguments = next_scripted_call("reference", answers, first_user_message=introduction) or (
-        "",
-        {},
-    )
-    action = {"analysis_method": name, "analysis_args": arguments}
-    final = client.post("/step", json={**asked, "action": action}).json()
-    assert (final["reward"], final["done"]) == (1.0, True)
-
-
-@pytest.mark.slow
-async def test_the_typed_client_plays_it(server_url: str) -> None:
-    async with MetricTrackerRlEnv(base_url=server_url) as env:
-        opening = await env.reset(task_id="medium_mixed_pair", **LEAN)
-        assert [each.name for each in opening.observation.available_methods] == NAMES
-        assert (await env.state()).profile == "lean"
-        moves = get_policy("reference").generate_actions(opening.observation.model_dump())
-        action = next(moves)
-        while not (result := await env.step(action)).done:  # type: ignore[arg-type]
-            action = moves.send(result.observation.model_dump())
-        assert result.reward == 1.0
-
-
-@pytest.mark.slow
-def test_an_adapter_plays_it_on_a_server(server_url: str) -> None:
-    episode = ToolEpisode(server_url)
-    introduction = episode.reset({"split": "validation", "index": 5, **LEAN})
-    assert episode.tools.tool_names == NAMES
-    answers: list[str] = []
-    while (
-        call := next_scripted_call("reference", answers, first_user_message=introduction)
-    ) is not None:
-        answers.append(episode.call_tool(*call))
-    assert episode.reward == 1.0
 
 
 @pytest.mark.slow

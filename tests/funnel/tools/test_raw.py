@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
 from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE, TOOLS
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
@@ -18,14 +17,8 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.tools import SYSTEM_PROMPTS
-from openenv_kit.datasets.split_rows import list_task_rows
-from openenv_kit.environment import Reply, full_observation_from_reply
+from openenv_kit.environment import Reply
 from openenv_kit.rollouts.run_policy import run_policy
-from openenv_kit.serving.app import build_app
-from openenv_kit.serving.settings import Settings
-from openenv_kit.trainers.openenv_harness import collect_episodes
-from openenv_kit.trainers.trl import environment_class
 from research.transcript import build_transcript
 from support.funnel_episodes import analyse, perfect_report, running_episode, started, submit
 from support.label_changes import CONFIGS
@@ -186,19 +179,6 @@ def test_family_density_and_count_are_hidden_of_every_episode(profile: str) -> N
     assert final.observation_fields["expected_row_count"] == len(rows), "told once it is over"
 
 
-@pytest.mark.parametrize(
-    ("profile", "method"),
-    [("standard", "list_suspicious_dates"), ("standard", "scan"), ("lean", "scan")],
-)
-def test_tools_that_flag_are_refused(profile: str, method: str) -> None:
-    session = started(**RAW, profile=profile)
-    reply = analyse(session, method)
-    assert reply.message.startswith(f"Unknown analysis_method '{method}'.")
-    generated = session.step({"payload_generators": [{"method_name": "median_filter"}]})
-    assert "Raw disclosure has no row generators; allowed: " in generated.message
-    assert not session.done
-
-
 def test_a_report_is_given_by_rows_in_either_profile() -> None:
     task = {"task_id": "hard_mixed_multi", **RAW}
     for profile in PROFILES:
@@ -210,31 +190,7 @@ def test_a_report_is_given_by_rows_in_either_profile() -> None:
     assert analyse(session, "submit", rows=perfect_report(session)).reward == 1.0
 
 
-def test_a_wrong_disclosure_is_refused_and_the_usual_one_changes_nothing() -> None:
-    reply = EpisodeSession().reset(disclosure="rwa")
-    assert reply.message == ("Unknown disclosure 'rwa'. Did you mean 'raw'? Allowed: guided, raw.")
-    session, named = EpisodeSession(), EpisodeSession()
-    assert session.reset() == named.reset(disclosure="guided")
-    assert session.episode_identity() == named.episode_identity()
-    assert started(**RAW).episode_identity()["disclosure"] == "raw"
-
-
 # Doors
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_the_catalogue_and_the_brief_follow_it(profile: str) -> None:
-    arguments = {"profile": profile, **RAW}
-    state = started(**arguments).state().model_dump()
-    opening = full_observation_from_reply(
-        ENVIRONMENT, EpisodeSession().reset(**arguments), "custom"
-    )
-    introduction = {"instruction": ENVIRONMENT.tools.first_user_message(opening)}
-    for episode in (arguments, {"split": "train", **arguments}, state, opening, introduction):
-        assert ENVIRONMENT.tools.for_episode(episode).tool_names == NAMES[profile]
-        assert ENVIRONMENT.system_prompt(episode) == SYSTEM_PROMPTS[profile, "raw"]
-    wrong = {"profile": ["lean"], "disclosure": {}}
-    assert ENVIRONMENT.system_prompt(wrong) == SYSTEM_PROMPTS["standard", "guided"]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -245,26 +201,3 @@ def test_a_model_is_told_all_that_it_needs(profile: str) -> None:
     assert "delta_value" in tools
     assert "Severity (medium, high, critical from)" in opening
     assert json.loads(turns[-1])["message"].startswith("Score 1.0000")
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_trainers_rows_classes_and_episodes_take_it(profile: str, tmp_path: Any) -> None:
-    rows = list_task_rows("validation", count=2, extra_reset_arguments={"profile": profile, **RAW})
-    assert [row["disclosure"] for row in rows] == ["raw"] * 2
-    made = environment_class(split="validation", reset={"profile": profile, **RAW})
-    assert all(hasattr(made, name) for name in NAMES[profile])
-    assert not hasattr(made, "scan")
-    assert not hasattr(made, "list_suspicious_dates")
-    assert collect_episodes(tmp_path, rows).avg_reward == 1.0
-
-
-def test_http_and_mcp_play_it() -> None:
-    with TestClient(build_app(Settings(episode_store="memory"))) as client:
-        reset = client.post("/reset", json={"task_id": "hard_mixed_multi", **RAW}).json()
-        path, headers = f"/mcp?player_id={reset['player_id']}", {}
-        for method in ("initialize", "tools/list"):
-            body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {}}
-            listed = client.post(path, json=body, headers=headers)
-            headers = {"mcp-session-id": listed.headers.get("mcp-session-id", "")}
-    listed = listed.json()
-    assert [each["name"] for each in listed["result"]["tools"]] == NAMES["standard"]
