@@ -7,7 +7,6 @@ import string
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -29,7 +28,6 @@ from metric_tracker_rl.engine.definitions.names import (
     LEAK_REPORTS,
     PROFILES,
 )
-from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.episode.episode import build_episode
 from metric_tracker_rl.engine.generation.generate import generate_episode
 from metric_tracker_rl.engine.reporting_policy import drawn_policies, find_roots
@@ -38,12 +36,8 @@ from metric_tracker_rl.engine.reporting_policy.labels import compute_labels, for
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.environment import full_observation_from_reply
-from openenv_kit.recordings.format import RecordingError, read_runs
-from openenv_kit.recordings.replay import check_replay
-from openenv_kit.results.scored_episodes import ScoredEpisode
 from support.command_line import run_cli
 from support.funnel_episodes import analyse, running_episode, started
-from support.recorded_runs import record_runs
 
 VARIED = {"policy": "varied"}
 MODES = list(product(PROFILES, DISCLOSURES))
@@ -380,26 +374,6 @@ def test_the_same_names_draw_the_same_policy_and_other_data_than_without() -> No
     assert other.level != one.config.level
     assert started(**VARIED).episode_identity() != started().episode_identity()
     assert '"policy":"varied/1"' in started(**VARIED).episode_identity()["episode"]
-
-
-def test_a_recorded_run_replays_and_is_refused_under_other_variants(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "run.jsonl"
-    reset = {"task_id": "hard_mixed_multi", **VARIED, "disclosure": "raw"}
-    record_runs(path, "reference", [reset])
-    [run] = read_runs(path)
-    assert run.versions["variants"] == "1"
-    again = check_replay(run)
-    assert (again.score, again.matches_recording) == (1.0, True)
-    one, other = (
-        ScoredEpisode("", reset, None, 0),
-        ScoredEpisode("", {**reset, "policy": "standard"}, None, 0),
-    )
-    assert one.episode_key != other.episode_key
-    monkeypatch.setitem(VERSIONS, "variants", "2")
-    with pytest.raises(RecordingError, match="variants version '1'; this is '2'"):
-        check_replay(run)
 
 
 def test_split_and_named_task_with_a_drawn_policy_keep_their_id_and_show_it_in_the_state() -> None:

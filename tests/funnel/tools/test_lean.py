@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from typing import Any
 
 import pytest
 
-from metric_tracker_rl.analysis_tools.lean import MAX_CANDIDATES_PER_REPLY, list_flagged_series
+from metric_tracker_rl.analysis_tools.lean import list_flagged_series
 from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
@@ -16,12 +15,7 @@ from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.tools import LEAN_SYSTEM_PROMPT
-from openenv_kit.agent.command_line import parse_options
-from openenv_kit.agent.episode_plan import plan_episodes
-from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
-from openenv_kit.tool import compact_json
 from research.tokens import count_tokens
 from research.transcript import build_transcript
 from support.funnel_episodes import analyse, perfect_report, running_episode, small_sample, started
@@ -32,11 +26,9 @@ def flagged(of: FunnelEpisode) -> list[ReportRow]:
     return [each.row for each in list_flagged_series(of)]
 
 
-NAMES = ["overview", "scan", "day", "hours", "calendar", "submit"]
 LEAN = {"profile": "lean"}
 RULES = PlayRules(profile="lean")
 MOST_TOKENS = {"easy": 4000, "medium": 4000, "hard": 4000, "expert": 6000}
-MOST_BYTES = 8000
 EVERYWHERE = [
     {"metric_name": name, "date": f"2022-05-{day:02d}", "stddev_factor": 20.0}
     for name in ("app_opens", "product_added_to_cart")
@@ -88,42 +80,6 @@ def test_the_reference_s_whole_episode_fits_with_as_many_anomalies_as_there_can_
     level: str,
 ) -> None:
     assert max(tokens_of(level, index) for index in range(4)) <= MOST_TOKENS[level]
-
-
-def test_a_transcript_holds_all_that_is_read_and_written_and_refuses_a_wrong_reset() -> None:
-    reset = {"task_id": "hard_mixed_multi", **LEAN}
-    brief, tools, opening, *turns = build_transcript(ENVIRONMENT, get_policy("reference"), reset)
-    assert brief == LEAN_SYSTEM_PROMPT
-    assert [each["function"]["name"] for each in json.loads(tools)] == NAMES
-    assert opening.count("Report the root") == 1
-    assert [json.loads(call)["name"] for call in turns[::2]] == ["scan", "calendar", "submit"]
-    assert json.loads(turns[-1])["message"].startswith("Score 1.0000")
-    assert not any("Report the root" in text for text in (brief, tools, *turns))
-    with pytest.raises(InvalidValueError, match="Did you mean 'lean'"):
-        build_transcript(ENVIRONMENT, get_policy("reference"), {"profile": "leen"})
-
-
-def test_no_reply_is_longer_than_eight_kilobytes() -> None:
-    mixed = {"difficulty": "expert", "seed": 3, "scenario_family": "mixed", "anomaly_count": 12}
-    for running in (started(**mixed, **LEAN), started(seed=11, anomalies=EVERYWHERE, **LEAN)):
-        dates = list(running_episode(running).dates)
-        sizes = [
-            len(compact_json(result_of(running, *call[:1], **call[1])))
-            for call in (
-                ("overview", {"details": True}),
-                ("scan", {}),
-                ("day", {"dates": dates[:28]}),
-                ("hours", {"dates": dates[:7]}),
-                ("calendar", {}),
-            )
-        ]
-        assert max(sizes) <= MOST_BYTES, sizes
-    names = [name for _, name in running_episode(running).config.funnel_spec.entities]
-    longest = max(len(compact_json([999, name, -0.999])) + 1 for name in names)
-    assert (
-        MAX_CANDIDATES_PER_REPLY * longest + 56 * len(compact_json(["2024-01-01", []]))
-        <= MOST_BYTES - 100
-    )
 
 
 def test_scan_goes_on_where_a_page_ended_and_every_id_can_be_submitted(
@@ -227,21 +183,6 @@ def test_overview_repeats_the_policy_only_where_details_are_asked_for() -> None:
 
 
 # Doors
-
-
-def test_inference_takes_arguments_of_the_reset() -> None:
-    options = parse_options(["--reset", "profile=lean", "--reset", "max_steps=9"])
-    assert dict(options.reset or ()) == {"profile": "lean", "max_steps": 9}
-    (first, *_) = plan_episodes(ENVIRONMENT, "train:0-2", extra_reset_arguments=LEAN)
-    assert first.reset == {"split": "train", "index": 0, "profile": "lean"}
-    with pytest.raises(
-        ConfigurationError, match="Unknown --reset 'profil'\\. Did you mean 'profile'"
-    ):
-        plan_episodes(ENVIRONMENT, extra_reset_arguments={"profil": "lean"})
-    with pytest.raises(ConfigurationError, match="Unknown --reset 'seed'"):
-        plan_episodes(ENVIRONMENT, extra_reset_arguments={"seed": 3})
-    with pytest.raises(SystemExit):
-        parse_options(["--reset", "profile"])
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import DEFAULT_ROWS_PER_REPLY
+from metric_tracker_rl.analysis_tools.lean import MAX_CANDIDATES_PER_REPLY
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import ROW_GENERATOR_NAMES
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
@@ -17,7 +18,24 @@ from openenv_kit.environment import full_observation_from_reply
 from openenv_kit.tool import compact_json
 from research.tokens import count_tokens
 from research.transcript import build_transcript
-from support.funnel_episodes import analyse, started
+from support.funnel_episodes import analyse, running_episode, started
+
+LEAN = {"profile": "lean"}
+
+
+EVERYWHERE = [
+    {"metric_name": name, "date": f"2022-05-{day:02d}", "stddev_factor": 20.0}
+    for name in ("app_opens", "product_added_to_cart")
+    for day in range(13, 26)
+]
+"""Custom anomalies that make 91 candidates, about as many as there can be."""
+
+
+def result_of(session: EpisodeSession, method: str, **arguments: Any) -> Any:
+    reply = analyse(session, method, **arguments)
+    assert reply.status == "analyzed", reply.message
+    return reply.observation_fields["analysis_result"]["result"]
+
 
 MOST_BYTES = 8000
 MOST_TOKENS = 9000
@@ -137,3 +155,26 @@ def test_the_reference_s_whole_episode_takes_at_most_nine_thousand_tokens(
     reset = {"difficulty": level, "seed": 3, "scenario_family": family, "anomaly_count": 5}
     played = build_transcript(ENVIRONMENT, get_policy("reference"), reset)
     assert count_tokens(played) <= MOST_TOKENS
+
+
+def test_no_reply_is_longer_than_eight_kilobytes() -> None:
+    mixed = {"difficulty": "expert", "seed": 3, "scenario_family": "mixed", "anomaly_count": 12}
+    for running in (started(**mixed, **LEAN), started(seed=11, anomalies=EVERYWHERE, **LEAN)):
+        dates = list(running_episode(running).dates)
+        sizes = [
+            len(compact_json(result_of(running, *call[:1], **call[1])))
+            for call in (
+                ("overview", {"details": True}),
+                ("scan", {}),
+                ("day", {"dates": dates[:28]}),
+                ("hours", {"dates": dates[:7]}),
+                ("calendar", {}),
+            )
+        ]
+        assert max(sizes) <= MOST_BYTES, sizes
+    names = [name for _, name in running_episode(running).config.funnel_spec.entities]
+    longest = max(len(compact_json([999, name, -0.999])) + 1 for name in names)
+    assert (
+        MAX_CANDIDATES_PER_REPLY * longest + 56 * len(compact_json(["2024-01-01", []]))
+        <= MOST_BYTES - 100
+    )

@@ -10,15 +10,19 @@ from typing import Any
 
 import pytest
 
+from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.recordings.format import (
     RecordingError,
     read_runs,
 )
 from openenv_kit.recordings.replay import check_replay, iter_replayed_steps
-from openenv_kit.results.scored_episodes import episode_of_run
+from openenv_kit.results.scored_episodes import ScoredEpisode, episode_of_run
 from support.command_line import run_cli
 from support.recorded_runs import record_runs
+
+VARIED = {"policy": "varied"}
+
 
 SHORT = {"feedback": "score"}
 
@@ -108,3 +112,23 @@ def test_a_recording_outlives_new_wording(recorded: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(EpisodeSession, "step", reworded)
     [run] = read_runs(recorded)
     assert all(same for _, _, same in iter_replayed_steps(run))
+
+
+def test_a_recorded_run_replays_and_is_refused_under_other_variants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.jsonl"
+    reset = {"task_id": "hard_mixed_multi", **VARIED, "disclosure": "raw"}
+    record_runs(path, "reference", [reset])
+    [run] = read_runs(path)
+    assert run.versions["variants"] == "1"
+    again = check_replay(run)
+    assert (again.score, again.matches_recording) == (1.0, True)
+    one, other = (
+        ScoredEpisode("", reset, None, 0),
+        ScoredEpisode("", {**reset, "policy": "standard"}, None, 0),
+    )
+    assert one.episode_key != other.episode_key
+    monkeypatch.setitem(VERSIONS, "variants", "2")
+    with pytest.raises(RecordingError, match="variants version '1'; this is '2'"):
+        check_replay(run)
