@@ -18,7 +18,9 @@ from drilldown_env.tools import TOOLS
 from drilldown_env.words import BRIEF
 from openenv_kit.environment import Environment, EpisodeLimits, WireModels
 from openenv_kit.errors import KitError
-from openenv_kit.tool import Catalogue, Tool, compact_json
+from openenv_kit.json_text import compact_json
+from openenv_kit.reset_arguments import ResetArgument
+from openenv_kit.tool import Catalogue, Tool
 
 if TYPE_CHECKING:
     from openenv_kit.page.environment_view import EnvironmentView
@@ -89,9 +91,11 @@ class Drilldown(Environment):
         first_user_message=introduction,
         observation_from_messages=observed,
         select_tools=in_force,
+        # "definition" is a version; digests of existing recordings do not cover it.
+        prose_fields=("definition", "message"),
         gauges={"sql_workers": count_sql_workers, "busy_sql_workers": count_busy_sql_workers},
     )
-    reset_arguments: Sequence[str] = RESET_ARGUMENTS
+    reset_arguments: Mapping[str, ResetArgument] = RESET_ARGUMENTS
     episode_limits = EpisodeLimits(MAX_STEPS, max_tool_rounds=60)
     splits = SPLITS
     policies = POLICIES

@@ -30,21 +30,37 @@ from drilldown_env.tools import (
     overview,
 )
 from openenv_kit.byte_cache import ByteCache
-from openenv_kit.environment import COMPLETED, ERROR, Reply
+from openenv_kit.environment import Reply
 from openenv_kit.errors import ToolArgumentError, require_name, truncated_repr
-from openenv_kit.session import (
-    EVIDENCE_SHARE_KEY,
-    EXACT,
-    GRADED,
-    REWARDS,
-    SCORE_COMPONENTS_KEY,
-    Session,
+from openenv_kit.reply import EVIDENCE_SHARE_KEY, SCORE_COMPONENTS_KEY, ReplyStatus
+from openenv_kit.reset_arguments import (
+    DIFFICULTY,
+    EPISODE_ID,
+    INDEX,
+    REWARD,
+    SEED,
+    SPLIT,
+    TASK_ID,
+    ResetArgument,
+    Role,
+    reset_arguments_by_name,
 )
+from openenv_kit.rewards import COMMON_REWARDS, Reward
+from openenv_kit.session import Session
 
 READY, ANSWERED = "ready", "answered"
 MAX_STEPS = 120
 CHOOSING = ("task_id", "seed", "difficulty", "product", "split", "index")
-RESET_ARGUMENTS = ("episode_id", *CHOOSING, "reward")
+RESET_ARGUMENTS = reset_arguments_by_name(
+    EPISODE_ID,
+    TASK_ID,
+    SEED,
+    DIFFICULTY,
+    ResetArgument("product", Role.DATA, "string", "name of a product"),
+    SPLIT,
+    INDEX,
+    REWARD,
+)
 EPISODES: ByteCache[DrillConfig, Episode] = ByteCache(16 << 20, lambda made: made.size_bytes)
 """Episodes that this process made last."""
 
@@ -72,7 +88,7 @@ class DrillSession(Session):
     def __init__(self) -> None:
         super().__init__()
         self.calls = self.sql_steps = 0
-        self._reward = GRADED
+        self._reward: str = Reward.GRADED
         self._shown: set[int] = set()
         self.episode: Episode | None = None
 
@@ -81,7 +97,7 @@ class DrillSession(Session):
             if value is not None:
                 require_name("reset argument", name, RESET_ARGUMENTS)
         reward = arguments.get("reward")
-        paid = require_name("reward", GRADED if reward is None else reward, REWARDS)
+        paid = require_name("reward", Reward.GRADED if reward is None else reward, COMMON_REWARDS)
         task_id, config = _asked(arguments)
         reply = self.open(task_id, episode_of(config))
         self._reward = paid
@@ -92,7 +108,7 @@ class DrillSession(Session):
         self.episode, self.task_id, self.max_steps = episode, task_id, MAX_STEPS
         self.steps, self.done, self._shown = 0, False, set()
         self.calls = self.sql_steps = 0
-        self._reward = GRADED
+        self._reward = Reward.GRADED
         config = {**overview(episode), "max_steps": MAX_STEPS, "versions": dict(VERSIONS)}
         content = {"config": config, "calls_left": episode.config.level.budget}
         return Reply(READY, episode.alert, observation_fields=content)
@@ -136,7 +152,7 @@ class DrillSession(Session):
 
     def error_reply(self, message: str) -> Reply:
         content = {} if self.episode is None else {"calls_left": self._left(self.episode)}
-        return Reply(ERROR, message, observation_fields=content)
+        return Reply(ReplyStatus.ERROR, message, observation_fields=content)
 
     def _query(self, episode: Episode, query: str) -> dict[str, Any]:
         """Return the answer to a query; one that is refused costs a call.
@@ -173,9 +189,14 @@ class DrillSession(Session):
         parts = parts_of(graded, len(rows))
         right = [number for number, credit in enumerate(graded.credits) if credit == 1.0]
         read = len(self._shown.intersection(right)) / len(right) if right else None
-        paid = {GRADED: graded.score, EXACT: float(graded.score == 1.0)}
+        paid = {
+            Reward.GRADED.value: graded.score,
+            Reward.EXACT.value: float(graded.score == 1.0),
+        }
         info = {SCORE_COMPONENTS_KEY: {**paid, "found": parts["found"]}, EVIDENCE_SHARE_KEY: read}
-        return Reply(COMPLETED, said, paid[self._reward], True, {"score_parts": parts}, info)
+        return Reply(
+            ReplyStatus.COMPLETED, said, paid[self._reward], True, {"score_parts": parts}, info
+        )
 
     def _left(self, episode: Episode) -> int:
         return episode.config.level.budget - self.calls
@@ -184,7 +205,7 @@ class DrillSession(Session):
         """What makes the episode; it holds the seed. Empty before a reset."""
         if self.episode is None:
             return {}
-        rules = {} if self._reward == GRADED else {"reward": self._reward}
+        rules = {} if self._reward == Reward.GRADED else {"reward": self._reward}
         return {"config": asdict(self.episode.config), **rules, "versions": dict(VERSIONS)}
 
 

@@ -33,7 +33,7 @@ def _config(seed: int, stratum: tuple[str, str, int]) -> DrillConfig:
 
 
 def _shown(config: DrillConfig) -> Mapping[str, Any]:
-    return {"difficulty": config.difficulty, "product": config.product}
+    return {"product": config.product}
 
 
 SPLITS: PerLevelSplits[DrillConfig, tuple[str, str, int]] = PerLevelSplits(
@@ -41,6 +41,7 @@ SPLITS: PerLevelSplits[DrillConfig, tuple[str, str, int]] = PerLevelSplits(
     blocks={"train": 80, "validation": 4, "test": 4, SEALED_SPLIT: 4, SESSIONS_SPLIT: 20},
     strata=STRATA,
     make_config=_config,
+    level_of=lambda config: config.difficulty,
     public_fields_of=_shown,
     identity_of=lambda config: config.identity,
     splits_by_level={
@@ -49,6 +50,7 @@ SPLITS: PerLevelSplits[DrillConfig, tuple[str, str, int]] = PerLevelSplits(
             blocks={"train": 300, "validation": 20, "test": 20},
             strata=tuple(combinations((rung,), DOMAINS, EVERY_LEVEL[rung].roots)),
             make_config=_config,
+            level_of=lambda config: config.difficulty,
             public_fields_of=_shown,
         )
         for rung in RUNG_LEVEL_NAMES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tools import CATALOGUE
 from openenv_kit.environment import Environment, EpisodeLimits, WireModels
+from openenv_kit.reset_arguments import ResetArgument
 from openenv_kit.rollouts.policies import Policy
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Firewatch(Environment):
     version = __version__
     versions: Mapping[str, str] = {"tasks": VERSION, "replies": REPLIES}
     tools = CATALOGUE
-    reset_arguments: Sequence[str] = RESET_ARGUMENTS
+    reset_arguments: Mapping[str, ResetArgument] = RESET_ARGUMENTS
     episode_limits = EpisodeLimits(
         LONGEST, max_tool_rounds=LONGEST, may_omit_episode_id=True
     )  # clients send no episode id

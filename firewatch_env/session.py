@@ -13,19 +13,25 @@ from firewatch_env.grade import Grade
 from firewatch_env.play import Play
 from firewatch_env.tasks.book import VERSION, find
 from firewatch_env.tasks.task import Task
-from openenv_kit.environment import COMPLETED, ERROR, Reply
+from openenv_kit.environment import Reply
 from openenv_kit.errors import ToolArgumentError, UnknownNameError, require_name, truncated_repr
-from openenv_kit.session import (
-    END_REASON_KEY,
-    EVIDENCE_SHARE_KEY,
-    EXACT,
-    GRADED,
-    REWARDS,
-    SCORE_COMPONENTS_KEY,
-    Session,
+from openenv_kit.reply import END_REASON_KEY, EVIDENCE_SHARE_KEY, SCORE_COMPONENTS_KEY, ReplyStatus
+from openenv_kit.reset_arguments import (
+    DIFFICULTY,
+    EPISODE_ID,
+    INDEX,
+    REWARD,
+    SEED,
+    SPLIT,
+    TASK_ID,
+    reset_arguments_by_name,
 )
+from openenv_kit.rewards import COMMON_REWARDS, Reward
+from openenv_kit.session import Session
 
-RESET_ARGUMENTS = ("episode_id", "task_id", "difficulty", "seed", "split", "index", "reward")
+RESET_ARGUMENTS = reset_arguments_by_name(
+    EPISODE_ID, TASK_ID, DIFFICULTY, SEED, SPLIT, INDEX, REWARD
+)
 
 
 class Progress(BaseModel):
@@ -50,14 +56,14 @@ class FirewatchSession(Session):
     def __init__(self, find: Callable[[Mapping[str, Any]], Task] = find) -> None:
         super().__init__()
         self._find = find
-        self._reward = GRADED
+        self._reward: str = Reward.GRADED
         self.play: Play | None = None
 
     def start_episode(self, **arguments: Any) -> Reply:
         given = {name: value for name, value in arguments.items() if value is not None}
         for name in given:
             require_name("reset argument", name, RESET_ARGUMENTS)
-        reward = require_name("reward", given.get("reward", GRADED), REWARDS)
+        reward = require_name("reward", given.get("reward", Reward.GRADED), COMMON_REWARDS)
         self.play, self._reward = Play(self._find(given)), reward
         task = self.play.task
         self.task_id, self.max_steps = task.task_id, task.max_ticks
@@ -73,31 +79,36 @@ class FirewatchSession(Session):
         except (ToolArgumentError, UnknownNameError) as problem:
             asked = action.get("action_type") if isinstance(action, Mapping) else None
             play.wait(asked if isinstance(asked, str) else "", None, str(problem))
-            return self._reply(ERROR, play.message, self._paid(), self._info(str(problem)))
+            return self._reply(
+                ReplyStatus.ERROR, play.message, self._paid(), self._info(str(problem))
+            )
         feedback = play.act(name, target, parameters).text
-        status = COMPLETED if play.done else "running"
+        status = ReplyStatus.COMPLETED if play.done else "running"
         return self._reply(status, play.message, self._paid(), self._info(None, feedback))
 
     def episode_identity(self) -> dict[str, Any]:
         """The version of the tasks and the reset that draws this one; empty before a reset."""
         if self.play is None:
             return {}
-        reset = {**self.play.task.arguments, **({"reward": EXACT} if self._reward == EXACT else {})}
+        reset = {
+            **self.play.task.arguments,
+            **({"reward": self._reward} if self._reward == Reward.EXACT else {}),
+        }
         return {"version": VERSION, "reset": reset}
 
     def extra_state_fields(self) -> Mapping[str, Any]:
         return {"difficulty": None if self.play is None else self.play.task.difficulty}
 
     def error_reply(self, message: str) -> Reply:
-        return self._reply(ERROR, message, None, {"error": message})
+        return self._reply(ReplyStatus.ERROR, message, None, {"error": message})
 
     def no_episode_reply(self) -> Reply:
         problem = "reset first"
-        return self._reply(ERROR, problem, 0.0, self._info(problem))
+        return self._reply(ReplyStatus.ERROR, problem, 0.0, self._info(problem))
 
     def episode_over_reply(self) -> Reply:
         problem = "the episode is over; reset begins another"
-        return self._reply(COMPLETED, problem, 0.0, self._info(problem))
+        return self._reply(ReplyStatus.COMPLETED, problem, 0.0, self._info(problem))
 
     def sealed_end_fields(self, score: float | None) -> dict[str, Any]:
         return {**nothing(), "episode_score": score}
@@ -115,7 +126,7 @@ class FirewatchSession(Session):
         grade = None if self.play is None else self.play.grade
         if grade is None:
             return 0.0
-        return float(grade.exact) if self._reward == EXACT else grade.score
+        return float(grade.exact) if self._reward == Reward.EXACT else grade.score
 
     def _info(self, error: str | None, feedback: str = "") -> dict[str, Any]:
         """What travels beside the observation; the score and its parts at the end."""
@@ -130,7 +141,7 @@ class FirewatchSession(Session):
 
     def _ending(self, grade: Grade) -> dict[str, Any]:
         """The score's parts, what each reward would pay, and why an end came undeclared."""
-        paid = {GRADED: grade.score, EXACT: float(grade.exact)}
+        paid = {Reward.GRADED.value: grade.score, Reward.EXACT.value: float(grade.exact)}
         shares = {n: getattr(grade, n) for n in ("impact", "precision", "resolved")}
         declared = self.play is not None and self.play.declared
         return {

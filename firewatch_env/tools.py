@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from firewatch_env.actions import ACTIONS
-from openenv_kit.tool import Action, Catalogue, Tool
+from openenv_kit.tool import Action, Catalogue, Tool, ToolCall
 
 RUNBOOK = "run_runbook"
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -138,13 +138,13 @@ def to_action(name: str, arguments: Mapping[str, Any]) -> Action:
     return {**made, "parameters": parameters} if parameters else made
 
 
-def called(action: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def called(action: Mapping[str, Any]) -> ToolCall:
     """Name and arguments of the tool call that an action stands for."""
     name, arguments = str(action.get("action_type")), dict(action.get("parameters") or {})
     name, target = ALIASES.get(name, name), action.get(TARGET)
     if name in RUNBOOKS:
-        return RUNBOOK, {TARGET: target, "runbook": name}
-    return name, arguments if target is None else {TARGET: target, **arguments}
+        return ToolCall(RUNBOOK, {TARGET: target, "runbook": name})
+    return ToolCall(name, arguments if target is None else {TARGET: target, **arguments})
 
 
 def answer(observation: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,4 +157,5 @@ CATALOGUE = Catalogue(
     format_tool_result=answer,
     action_of_tool_call=to_action,
     tool_call_of_action=called,
+    prose_fields=("description", "feedback_string", "message"),
 )

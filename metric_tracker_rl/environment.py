@@ -5,19 +5,21 @@ Heavy parts are loaded when they are first asked for: a player in process needs 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import metric_tracker_rl
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_MAX_STEPS
+from metric_tracker_rl.engine.configuration.reset_arguments import RESET_ARGUMENTS
 from metric_tracker_rl.engine.configuration.splits import SPLITS, resolve_reset
 from metric_tracker_rl.engine.configuration.tasks import TASKS
 from metric_tracker_rl.engine.definitions.versions import VERSIONS
-from metric_tracker_rl.engine.session.episode_session import RESET_ARGUMENTS, EpisodeSession
+from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.tools import CATALOGUE, system_prompt
 from openenv_kit.environment import Environment, EpisodeLimits, WireModels
+from openenv_kit.reset_arguments import ResetArgument
 from openenv_kit.rollouts.policies import Policies
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.tool import Catalogue
@@ -40,7 +42,7 @@ class MetricTracker(Environment):
     version = metric_tracker_rl.__version__
     versions: Mapping[str, str] = VERSIONS
     tools: Catalogue = CATALOGUE
-    reset_arguments: Sequence[str] = RESET_ARGUMENTS
+    reset_arguments: Mapping[str, ResetArgument] = RESET_ARGUMENTS
     episode_limits = EpisodeLimits(max_steps=DEFAULT_MAX_STEPS, max_submissions=1)
     tasks: Mapping[str, Mapping[str, Any]] = {
         name: {"task_id": name, "seed": task.seed} for name, task in TASKS.items()

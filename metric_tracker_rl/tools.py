@@ -15,9 +15,10 @@ from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.names import GUIDED, LEAN, RAW, STANDARD
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
 from metric_tracker_rl.wire_models import MetricSubmissionRow
-from openenv_kit.environment import ERROR
+from openenv_kit.json_text import compact_json
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.schema import json_schema
-from openenv_kit.tool import Action, Catalogue, Tool, ToolArguments, compact_json
+from openenv_kit.tool import Action, Catalogue, Tool, ToolArguments, ToolCall
 
 SUBMIT_SOLUTION = "submit_solution"
 SUBMIT_GENERATORS = "submit_payload_generator"
@@ -107,6 +108,19 @@ SYSTEM_PROMPTS = {
 
 _FIRST_MESSAGE_FIELDS = ("start_date", "end_date", "days", "max_steps", "max_submissions")
 _GRADE_FIELDS = ("reward_breakdown", "submission_issues")
+PROSE_FIELDS = frozenset(
+    {
+        "available_methods",
+        "available_synthetic_generator_methods",
+        "available_tasks",
+        "description",
+        "instruction",
+        "message",
+        "notes",
+        "objective",
+    }
+)
+"""Names of the observation fields that hold text for the player, lists of tools included."""
 _REPEATED_OVERVIEW_FIELDS = ("instruction", "dates", "entities", "available_methods")
 """Of an overview: what a model has read in the opening or among its tools, or can ask for alone."""
 
@@ -132,13 +146,13 @@ def first_user_message(reset_observation: Mapping[str, Any]) -> str:
     )
 
 
-def tool_call_of_action(action: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def tool_call_of_action(action: Mapping[str, Any]) -> ToolCall:
     """Name and arguments of the tool call that an action stands for."""
     if action.get("analysis_method") is not None:
-        return str(action["analysis_method"]), dict(action.get("analysis_args") or {})
+        return ToolCall(str(action["analysis_method"]), dict(action.get("analysis_args") or {}))
     if action.get("payload_generators"):
-        return SUBMIT_GENERATORS, {"generator_methods": action["payload_generators"]}
-    return SUBMIT_SOLUTION, {"rows": action.get("classifications", [])}
+        return ToolCall(SUBMIT_GENERATORS, {"generator_methods": action["payload_generators"]})
+    return ToolCall(SUBMIT_SOLUTION, {"rows": action.get("classifications", [])})
 
 
 def format_tool_result(observation: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,7 +161,7 @@ def format_tool_result(observation: Mapping[str, Any]) -> dict[str, Any]:
     Without details, an overview leaves out what a model knows already; clients see all of it.
     """
     reply: dict[str, Any] = {"status": observation["status"], "message": observation["message"]}
-    if observation["status"] == ERROR:
+    if observation["status"] == ReplyStatus.ERROR:
         return reply
     analysis = observation.get("analysis_result")
     if analysis:
@@ -244,6 +258,7 @@ CATALOGUE = Catalogue(
     observation_from_messages=observation_from_messages,
     action_of_tool_call=action_of_tool_call,
     tool_call_of_action=tool_call_of_action,
+    prose_fields=PROSE_FIELDS,
     select_tools=select_tools,
 )
 """Every tool of every profile and disclosure."""

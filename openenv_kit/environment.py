@@ -20,13 +20,13 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openenv_kit.errors import UnknownNameError
-from openenv_kit.session import COMPLETED as COMPLETED
-from openenv_kit.session import ERROR as ERROR
-from openenv_kit.session import Reply as Reply
+from openenv_kit.reply import Reply as Reply
+from openenv_kit.reply import ReplyStatus as ReplyStatus
 from openenv_kit.session import Session as Session
 
 if TYPE_CHECKING:
     from openenv_kit.page.environment_view import EnvironmentView
+    from openenv_kit.reset_arguments import ResetArgument
     from openenv_kit.rollouts.policies import Policy
     from openenv_kit.splits import Splits
     from openenv_kit.tool import Catalogue
@@ -103,8 +103,8 @@ class Environment(Protocol):
         """The one list of tools; doors give what is `offered` in the episode that they play."""
 
     @property
-    def reset_arguments(self) -> Sequence[str]:
-        """Names that a reset takes, `episode_id` among them."""
+    def reset_arguments(self) -> Mapping[str, ResetArgument]:
+        """The arguments that a reset takes, by name; see `reset_arguments_by_name`."""
 
     @property
     def episode_limits(self) -> EpisodeLimits:

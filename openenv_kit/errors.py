@@ -113,7 +113,7 @@ def unknown_name_message(kind: str, value: Any, allowed: Iterable[str]) -> str:
     """One sentence: what was given, the nearest match, and everything allowed."""
     names = tuple(allowed)
     guess = find_nearest_name(value, names)
-    hint = f" Did you mean {guess!r}?" if guess else ""
+    hint = f" Did you mean {str(guess)!r}?" if guess else ""
     return f"Unknown {kind} {truncated_repr(value)}.{hint} Allowed: {', '.join(names)}."
 
 

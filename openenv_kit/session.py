@@ -3,50 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from openenv_kit.errors import KitError, UnencodableTextError
+from openenv_kit.reply import END_REASON_KEY, Reply, ReplyStatus
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.unencodable_text import describe_unencodable_text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-ERROR, COMPLETED = "error", "completed"
-"""Status of a reply to a call that could not be carried out, and of one after the end."""
-REWARDS = GRADED, EXACT = ("graded", "exact")
-"""What an end may pay, by the name in a reset: the score; or 1 for all that was asked, else 0."""
-SCORE_COMPONENTS_KEY = "reward_components"
-"""In `info` at the end: what each reward would pay, and the shares that the score is made of."""
-END_REASON_KEY = "reason"
-"""In `info` at an end without a report: why, such as `max_steps`."""
-EVIDENCE_SHARE_KEY = "grounded"
-"""In `info` at the end: of what was right, the share whose evidence the player had read."""
 ANNOUNCE_STEPS_LEFT_BELOW = 3
 """With fewer steps left than this, replies say how many."""
 
 
-@dataclass(slots=True)
-class Reply:
-    """What a reset or a step answers.
+class EpisodeStatus(StrEnum):
+    """Where an episode is in its life, as `state` reports it."""
 
-    Attributes:
-        status: a word of the environment's own; `error` where the call was refused.
-        message: one or two sentences, written for the player.
-        reward: of this step; the score on the last one. None where a reset has none to tell.
-        done: whether the episode is over.
-        observation_fields: the observation's fields that this reply fills; the others keep their
-            defaults.
-        info: what is told beside the observation: `info` over HTTP, `metadata` on a WebSocket.
-    """
-
-    status: str
-    message: str
-    reward: float | None = 0.0
-    done: bool = False
-    observation_fields: dict[str, Any] = field(default_factory=dict)
-    info: dict[str, Any] | None = None
+    IDLE = "idle"
+    """No episode was started."""
+    RUNNING = "running"
+    COMPLETED = "completed"
+    """Played to its end."""
+    CLOSED = "closed"
+    """Closed by its player or trainer before its end; only on a server."""
 
 
 class Session:
@@ -107,7 +88,7 @@ class Session:
 
     def error_reply(self, message: str) -> Reply:
         """The reply to a call that cannot be carried out."""
-        return Reply(ERROR, message)
+        return Reply(ReplyStatus.ERROR, message)
 
     def no_episode_reply(self) -> Reply:
         """The reply to a step before the first reset."""
@@ -115,7 +96,9 @@ class Session:
 
     def episode_over_reply(self) -> Reply:
         """The reply to a step after the end."""
-        return Reply(COMPLETED, "The episode is over: call reset for another one.", done=True)
+        return Reply(
+            ReplyStatus.COMPLETED, "The episode is over: call reset for another one.", done=True
+        )
 
     def step_limit_reply(self) -> Reply:
         """The reply to the step that is one too many."""
@@ -123,7 +106,7 @@ class Session:
             f"More than {self.max_steps} steps were taken (max_steps): the episode ends with "
             "score 0 and nothing was graded."
         )
-        return Reply(COMPLETED, problem, done=True, info={END_REASON_KEY: "max_steps"})
+        return Reply(ReplyStatus.COMPLETED, problem, done=True, info={END_REASON_KEY: "max_steps"})
 
     def sealed_end_fields(self, score: float | None) -> dict[str, Any]:
         """Return the observation's fields at and after the end of a sealed episode.
@@ -247,6 +230,6 @@ class Session:
             step_count=self.steps,
             task_id=self.task_id,
             max_steps=self.max_steps,
-            status=COMPLETED if self.done else "running",
+            status=EpisodeStatus.COMPLETED if self.done else EpisodeStatus.RUNNING,
             **self.extra_state_fields(),
         )

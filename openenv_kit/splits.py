@@ -45,6 +45,10 @@ class SplitTask(Protocol):
     def task_id(self) -> str:
         """`<split>-<index>`."""
 
+    @property
+    def level(self) -> str | None:
+        """Name of the task's level; None if the environment has no levels."""
+
     def reset_arguments(self) -> dict[str, Any]:
         """Arguments of the reset that plays it."""
 
@@ -71,12 +75,14 @@ class HashedTask(Generic[Config]):
 
     Attributes:
         config: what its episode is made from; that of a sealed task stays on the server.
-        public_fields: what may be told about the task beside its position.
+        level: name of the task's level; None if the environment has no levels.
+        public_fields: what may be told about the task beside its position and level.
     """
 
     split: str
     index: int
     config: Config
+    level: str | None = None
     public_fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -91,7 +97,8 @@ class HashedTask(Generic[Config]):
     def as_dict(self) -> dict[str, Any]:
         """What may be told about the task: never its seed or its answer."""
         reset = self.reset_arguments()
-        return {"id": self.task_id, **reset, **self.public_fields, "reset": reset}
+        level = {} if self.level is None else {"difficulty": self.level}
+        return {"id": self.task_id, **reset, **level, **self.public_fields, "reset": reset}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +113,8 @@ class HashedSplits(Generic[Config, Stratum]):
             chance of about 2⁻⁶² each.
         strata: what each block holds once; a split has `blocks × len(strata)` tasks.
         make_config: the configuration of a seed (0 to 2⁶⁴ − 1) and a stratum.
-        public_fields_of: what `as_dict` tells of a configuration.
+        level_of: returns the level of a configuration; by default None.
+        public_fields_of: returns what a task shows of its configuration beside the level.
         identity_of: text that stands for a configuration in the commitment.
     """
 
@@ -114,6 +122,7 @@ class HashedSplits(Generic[Config, Stratum]):
     blocks: Mapping[str, int]
     strata: Sequence[Stratum]
     make_config: Callable[[int, Stratum], Config]
+    level_of: Callable[[Config], str | None] = lambda _: None
     public_fields_of: Callable[[Config], Mapping[str, Any]] = lambda _: {}
     identity_of: Callable[[Config], str] = repr
 
@@ -154,7 +163,9 @@ class HashedSplits(Generic[Config, Stratum]):
             int.from_bytes(_keyed_hash(self.domain, salt, f"seed|{split}|{index}")[:8], "big") >> 2
         )
         config = self.make_config((list(self.blocks).index(split) % 4 << 62) | low, stratum)
-        return HashedTask(split, index, config, self.public_fields_of(config))
+        return HashedTask(
+            split, index, config, self.level_of(config), self.public_fields_of(config)
+        )
 
     def sealed_commitment(self) -> str:
         """SHA-256 over the secret and every sealed task, in hexadecimal; it tells nothing of them.
@@ -248,6 +259,6 @@ def seed_from_text(text: str) -> int:
 
 @lru_cache(maxsize=64)
 def indices_of_level(splits: HashedSplits[Any, Any], split: str, level: str) -> tuple[int, ...]:
-    """Positions of a split's tasks whose configuration has that `difficulty`."""
-    places = range(splits.size(split))
-    return tuple(n for n in places if splits.task(split, n).config.difficulty == level)
+    """Return the indices of a split's tasks of one level."""
+    indices = range(splits.size(split))
+    return tuple(index for index in indices if splits.task(split, index).level == level)

@@ -15,10 +15,10 @@ describes a tool in words of its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -27,6 +27,8 @@ from openenv_kit.registry import Registry, first_docstring_line
 from openenv_kit.schema import describe_validation_error, json_schema
 
 Action = dict[str, Any]
+DEFAULT_PROSE_FIELDS = frozenset({"message"})
+"""Names of the observation fields that hold prose in every environment."""
 
 
 class ToolArguments(BaseModel):
@@ -156,12 +158,42 @@ class Tools(Registry[Tool]):
         return declare
 
 
+class ToolCall(NamedTuple):
+    """A model's request to call a tool.
+
+    Attributes:
+        name: name of the tool.
+        arguments: a JSON object in a valid call. A model may send any other value.
+    """
+
+    name: str
+    arguments: Any
+
+
+def format_tool_call(name: str, arguments: object) -> str:
+    """Return a tool call as one line, such as `gauge(segment=3)`.
+
+    Arguments that are not an object are shown unchanged between the parentheses.
+    """
+    if not isinstance(arguments, Mapping):
+        return f"{name}({arguments})"
+    parts = (f"{key}={json.dumps(value, default=str)}" for key, value in arguments.items())
+    return f"{name}({', '.join(parts)})"
+
+
+def parse_tool_call(value: object) -> ToolCall | None:
+    """Return the tool call in a JSON value `{"name", "arguments"}`; None if it is not a call."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+        return None
+    return ToolCall(value["name"], value.get("arguments", {}))
+
+
 def _default_action_of_tool_call(name: str, arguments: Mapping[str, Any]) -> Action:
     return {"tool": name, "arguments": dict(arguments)}
 
 
-def _default_tool_call_of_action(action: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    return str(action.get("tool")), dict(action.get("arguments") or {})
+def _default_tool_call_of_action(action: Mapping[str, Any]) -> ToolCall:
+    return ToolCall(str(action.get("tool")), dict(action.get("arguments") or {}))
 
 
 def _default_observation_from_messages(
@@ -188,6 +220,8 @@ class Catalogue:
             return a number at once, such as how many queries run.
         select_tools: the tools that an episode offers, for `offered`; None where all episodes offer
             all. Tools that no episode offers together may share a name.
+        prose_fields: names of the observation fields, at any depth, whose text may be reworded
+            without another result. Digests of recordings leave them out.
     """
 
     tools: Sequence[Tool]
@@ -197,10 +231,9 @@ class Catalogue:
         _default_observation_from_messages
     )
     action_of_tool_call: Callable[[str, Mapping[str, Any]], Action] = _default_action_of_tool_call
-    tool_call_of_action: Callable[[Mapping[str, Any]], tuple[str, dict[str, Any]]] = (
-        _default_tool_call_of_action
-    )
+    tool_call_of_action: Callable[[Mapping[str, Any]], ToolCall] = _default_tool_call_of_action
     select_tools: Callable[[Mapping[str, Any]], Sequence[Tool]] | None = None
+    prose_fields: Collection[str] = DEFAULT_PROSE_FIELDS
     gauges: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
     def for_episode(self, reset_fields: Mapping[str, Any] | None = None) -> Catalogue:
@@ -232,7 +265,7 @@ class Catalogue:
     def is_slow_call(self, action: Mapping[str, Any]) -> bool:
         """Return whether an action, valid or not, calls a slow tool."""
         try:
-            name = self.tool_call_of_action(action)[0]
+            name = self.tool_call_of_action(action).name
         except (TypeError, ValueError, AttributeError):  # the session says what is wrong with it
             return False
         return any(tool.is_slow for tool in self.tools if tool.name == name)
@@ -258,8 +291,3 @@ class Catalogue:
         if not (tool.is_read_only and isinstance(arguments, Mapping)):
             tool.validate_arguments(arguments)
         return self.action_of_tool_call(tool.name, arguments)
-
-
-def compact_json(value: Any) -> str:
-    """One line of ASCII JSON without spaces; pydantic models become objects."""
-    return json.dumps(value, separators=(",", ":"), default=lambda model: model.model_dump())

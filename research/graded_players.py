@@ -20,7 +20,6 @@ from firewatch_env.policies.reference import order
 from firewatch_env.policies.reference import reference as engineer
 from firewatch_env.tasks.book import find
 from firewatch_env.tools import GROUPS, RUNBOOK, RUNBOOKS
-from metric_tracker_rl.engine.definitions.names import KEY_F1
 from metric_tracker_rl.policies.base import (
     build_analysis_action,
     build_submit_action,
@@ -29,9 +28,10 @@ from metric_tracker_rl.policies.base import (
 from metric_tracker_rl.policies.lean_reference import find_root_ids, scan_flagged_series
 from metric_tracker_rl.policies.reference import guided_reference
 from openenv_kit.environment import Environment
+from openenv_kit.reply import EndInfo
+from openenv_kit.rewards import COMMON_REWARDS, Reward
 from openenv_kit.rollouts.policies import Action, ObservationJson, Policy, PolicySteps
 from openenv_kit.rollouts.run_policy import iter_policy_steps
-from openenv_kit.session import REWARDS, SCORE_COMPONENTS_KEY
 from research.drilldown.measure import random_valid_row
 
 Reset = Mapping[str, Any]
@@ -82,10 +82,10 @@ def measure_rewards(environment: Environment, policy: Policy, reset: Reset) -> M
     """What a play earns, by the name of the reward."""
     session = environment.create_session()
     *_, (_, last) = iter_policy_steps(session, policy, session.reset(**reset))
-    found = (last.info or {}).get(SCORE_COMPONENTS_KEY) or dict.fromkeys(
-        REWARDS, 0.0
-    )  # no end, no reward
-    return {name: found[name] for name in (*REWARDS, KEY_F1) if name in found}
+    components = EndInfo.from_info(last.info).components
+    if not components:  # the episode has not ended
+        return {reward.value: 0.0 for reward in COMMON_REWARDS}
+    return {reward.value: components[reward] for reward in Reward if reward in components}
 
 
 # The funnel: each right row, or another that is flagged

@@ -22,9 +22,9 @@ from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies.noisy_reference import RANDOM_SHARES, noisy_reference
 from openenv_kit.cli.common import build_table
+from openenv_kit.reply import EndInfo
 from openenv_kit.rollouts.policies import Policy
 from openenv_kit.rollouts.run_policy import iter_policy_steps
-from openenv_kit.session import SCORE_COMPONENTS_KEY
 from openenv_kit.splits import seed_from_text
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -74,14 +74,13 @@ def measure_rung(rung_reset: Mapping[str, Any], episodes: int) -> list[ResultLin
     return found
 
 
-def _rewards_of_episode(reset: Mapping[str, Any], random_share: float) -> dict[str, float]:
+def _rewards_of_episode(reset: Mapping[str, Any], random_share: float) -> Mapping[str, float]:
     """What one play of a noisy reference earns under each reward."""
     session = EpisodeSession()
     seed = f"{reset['seed']}|{random_share}"
     player = Policy("noisy", "", partial(noisy_reference, random_share=random_share, seed=seed))
     *_, (_, last) = iter_policy_steps(session, player, session.reset(**reset, max_steps=128))
-    components: dict[str, float] = (last.info or {})[SCORE_COMPONENTS_KEY]
-    return components
+    return EndInfo.from_info(last.info).components
 
 
 if __name__ == "__main__":

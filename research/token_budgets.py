@@ -1,7 +1,6 @@
 """`python -m research.token_budgets`: measure token budgets, and write them where they are read.
 
-Writes `token_budgets.json` of each environment, and the figures in README and docs that come from
-it. Run it again whenever an environment's texts, tools, levels or reference policy change.
+Writes `token_budgets.json` of each environment, and the figures in the docs that come from it. Run it again whenever an environment's texts, tools, levels or reference policy change.
 """
 
 from __future__ import annotations
@@ -171,13 +170,12 @@ def percentiles(counts: Iterable[int]) -> TokenPercentiles:
 
 
 def updated_pages() -> dict[str, str]:
-    """Return README and the pages of the docs with the figures of the environments' files."""
-    pages = {}
-    for page, update in ((DOCS_PAGE, _replace_table), (Path("README.md"), _replace_readme_cells)):
-        pages[str(page)] = update((ROOT / page).read_text(encoding="utf-8"))
-    page = Path("docs/environments.md")
-    pages[str(page)] = _replace_overview_row((ROOT / page).read_text(encoding="utf-8"))
-    return pages
+    """Return the text of the documentation pages with current figures, by path."""
+    updates = {DOCS_PAGE: _replace_table, Path("docs/environments.md"): _replace_overview_row}
+    return {
+        str(page): update((ROOT / page).read_text(encoding="utf-8"))
+        for page, update in updates.items()
+    }
 
 
 def budgets_table() -> str:
@@ -238,20 +236,6 @@ def _median_thousand_tokens(name: str, reset: Mapping[str, Any]) -> list[float]:
     ]
 
 
-def _replace_readme_cells(text: str) -> str:
-    lines = text.splitlines(keepends=True)
-    for name in LEVELS:
-        (place,) = [n for n, line in enumerate(lines) if re.match(rf"\| \[.*`{name}` \|", line)]
-        cells = lines[place].split("|")
-        cell = ", ".join(f"{count:.1f}k" for count in _median_thousand_tokens(name, {}))
-        if name in MEASURED_MODES:
-            lean = ", ".join(f"{count:.1f}k" for count in _median_thousand_tokens(name, LEAN))
-            cell += f" (lean: {lean})"
-        cells[4] = f" {cell} "
-        lines[place] = "|".join(cells)
-    return "".join(lines)
-
-
 def _replace_overview_row(text: str) -> str:
     cells = []
     for name in LEVELS:
@@ -260,8 +244,10 @@ def _replace_overview_row(text: str) -> str:
             for mode in MEASURED_MODES.get(name, ({},))
         ]
         cells.append("; lean ".join(spans))
-    row = f"| reference's tokens | {' | '.join(cells)} |"
-    return re.sub(r"^\| reference's tokens \|.*$", row, text, count=1, flags=re.MULTILINE)
+    row = f"| tokens of a reference episode | {' | '.join(cells)} |"
+    return re.sub(
+        r"^\| tokens of a reference episode \|.*$", row, text, count=1, flags=re.MULTILINE
+    )
 
 
 def _format_range(counts: Sequence[float]) -> str:

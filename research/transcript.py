@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from openenv_kit.environment import Environment
+from openenv_kit.json_text import compact_json
+from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.policies import Policy
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply, start_session
-from openenv_kit.tool import compact_json
+from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
 
 
 def build_transcript(

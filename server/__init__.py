@@ -1,1 +1,1 @@
-"""The OpenEnv server: the engine behind the framework's HTTP and WebSocket routes."""
+"""Server of a checkout: its command and its ASGI app."""

@@ -12,7 +12,8 @@ from typing import Any
 from openenv.validation.parsers.openenv_yaml import OpenEnvYamlParser
 
 from openenv_kit.environment import Environment, get_environment
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply
+from openenv_kit.reply import observation_from_reply
+from openenv_kit.rollouts.run_policy import iter_policy_steps
 
 ROOT = Path(__file__).resolve().parents[1]
 MANIFEST_FOLDERS = {

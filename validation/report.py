@@ -20,7 +20,7 @@ from typing import Any
 from openenv.validation.policy import load_policy
 
 from openenv_kit.errors import KitError
-from openenv_kit.tool import compact_json
+from openenv_kit.json_text import compact_json
 from validation import runtime_checks, static_checks  # noqa: F401
 from validation.check_context import (
     CANARY_POLICIES,

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from openenv_kit.environment import full_observation_from_reply
-from openenv_kit.recordings.format import canonical_observation_json, read_runs
+from openenv_kit.json_text import compact_json
+from openenv_kit.recordings.digest import canonical_observation_json
+from openenv_kit.recordings.format import read_runs
 from openenv_kit.recordings.replay import check_replay
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply
-from openenv_kit.tool import compact_json
+from openenv_kit.reply import observation_from_reply
+from openenv_kit.rollouts.run_policy import iter_policy_steps
 from validation.check_context import (
     CANARY_POLICIES,
     PLAYED_TASKS,

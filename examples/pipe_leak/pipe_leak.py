@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from openenv_kit.bitstream import BitStream
 from openenv_kit.environment import Environment, EpisodeLimits, Reply, Session, WireModels
 from openenv_kit.errors import require_integer
+from openenv_kit.reset_arguments import EPISODE_ID, INDEX, SEED, SPLIT, reset_arguments_by_name
 from openenv_kit.rollouts.policies import ObservationJson, Policies
 from openenv_kit.splits import HashedSplits
 from openenv_kit.tool import Catalogue, ToolArguments, Tools
@@ -135,7 +136,7 @@ class PipeLeak(Environment):
             name: seen.get(name) for name in ("status", "message", "reading")
         },
     )
-    reset_arguments = ("episode_id", "seed", "split", "index")
+    reset_arguments = reset_arguments_by_name(EPISODE_ID, SEED, SPLIT, INDEX)
     episode_limits, splits, policies = EpisodeLimits(MAX_STEPS), SPLITS, POLICIES
 
     def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:

@@ -39,23 +39,19 @@ def _drawn(seed: int, difficulty: str) -> Drawn:
     return Drawn(difficulty, seed)
 
 
-def _shown(drawn: Drawn) -> Mapping[str, Any]:
-    return {"difficulty": drawn.difficulty}
-
-
 SPLITS: PerLevelSplits[Drawn, str] = PerLevelSplits(
     domain=f"firewatch/{VERSION}",
     blocks={"train": 200, "validation": 100, "test": 100, "sealed": 100, "sessions": 100},
     strata=tuple(LEVELS),
     make_config=_drawn,
-    public_fields_of=_shown,
+    level_of=lambda drawn: drawn.difficulty,
     splits_by_level={
         rung: HashedSplits(
             domain=f"firewatch-rungs/{VERSION}|{rung}",
             blocks={"train": 600, "validation": 100, "test": 100},
             strata=(rung,),
             make_config=_drawn,
-            public_fields_of=_shown,
+            level_of=lambda drawn: drawn.difficulty,
         )
         for rung in RUNG_LEVEL_NAMES
     },

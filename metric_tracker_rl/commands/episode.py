@@ -10,7 +10,7 @@ import typer
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.cli.common import is_package_installed
-from openenv_kit.environment import ERROR
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.sealed_split import is_sealed_split
 
 
@@ -43,7 +43,7 @@ def episode(
         is_package_installed("pyarrow", needed_for="--to parquet")
     session = EpisodeSession()
     reply = session.reset(task_id=task, seed=seed, difficulty=difficulty, split=split, index=index)
-    if reply.status == ERROR or session.episode is None:
+    if reply.status == ReplyStatus.ERROR or session.episode is None:
         raise typer.BadParameter(reply.message)
     marks = [session.task_id, *(str(each) for each in (difficulty, seed) if each is not None)]
     frames = {"daily": session.episode.daily, "hourly": session.episode.hourly}

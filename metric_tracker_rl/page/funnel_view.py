@@ -46,9 +46,10 @@ from openenv_kit.page.environment_view import (
     PlaybackSteps,
     QuestionPanel,
 )
-from openenv_kit.page.playback import Playback, format_tool_call, playback_of_recording
+from openenv_kit.page.playback import Playback, playback_of_recording
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.recordings.format import read_runs
+from openenv_kit.tool import format_tool_call
 
 EXAMPLE_EPISODE_FILE = Path(__file__).with_name("first_visit.jsonl")
 """A play of the hard task as a model plays it: careful, with a wrong call and a wrong row.

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from openenv_kit.datasets.split_rows import parse_reset_argument
 from openenv_kit.environment import (
     Environment,
     default_task_names,
@@ -16,6 +15,7 @@ from openenv_kit.environment import (
     get_environment,
 )
 from openenv_kit.errors import InvalidValueError, UnknownNameError, require_name
+from openenv_kit.reset_arguments import parse_reset_argument
 
 DEFAULT_POLICY = "reference"
 LOCAL_ENGINE, RAY_ENGINE = ENGINE_NAMES = ("local", "ray")

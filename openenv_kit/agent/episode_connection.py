@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,10 +25,11 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from openenv_kit.agent.servers import PrintStatus, Server
 from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE, AgentSettings
-from openenv_kit.environment import ERROR
 from openenv_kit.errors import ServerError
 from openenv_kit.network_addresses import is_loopback
-from openenv_kit.recordings.format import compute_reply_digest
+from openenv_kit.recordings.digest import compute_reply_digest
+from openenv_kit.reply import ReplyStatus
+from openenv_kit.tool import DEFAULT_PROSE_FIELDS
 
 MAX_REPLY_BYTES = 100 * 2**20
 CONNECTION_ERRORS = (OSError, TimeoutError, WebSocketException, EOFError)
@@ -65,6 +66,7 @@ class EpisodeConnection:
         reset_arguments: arguments of the reset.
         print_status: told about every loss.
         reconnects: times the connection was lost and restored.
+        prose_fields: see `Catalogue`; a replay after a lost connection may differ in them.
     """
 
     server: Server
@@ -72,6 +74,7 @@ class EpisodeConnection:
     reset_arguments: Mapping[str, Any]
     print_status: PrintStatus
     reconnects: int = 0
+    prose_fields: Collection[str] = DEFAULT_PROSE_FIELDS
     _socket: ClientConnection | None = None
     _actions: list[dict[str, Any]] = field(default_factory=list)
     _observation_digests: list[str] = field(default_factory=list)
@@ -83,9 +86,9 @@ class EpisodeConnection:
             ServerError: no connection, or the server refused the reset.
         """
         opening = await self._send_with_reconnect(None)
-        if opening["status"] == ERROR:
+        if opening["status"] == ReplyStatus.ERROR:
             raise ServerError(f"The server refused the reset: {opening['message']}")
-        self._observation_digests.append(compute_reply_digest(opening))
+        self._observation_digests.append(self._compute_digest(opening))
         return opening
 
     async def step(self, action: Mapping[str, Any]) -> Observation:
@@ -97,7 +100,7 @@ class EpisodeConnection:
         """
         observation = await self._send_with_reconnect(dict(action))
         self._actions.append(dict(action))
-        self._observation_digests.append(compute_reply_digest(observation))
+        self._observation_digests.append(self._compute_digest(observation))
         return observation
 
     async def close(self) -> None:
@@ -216,10 +219,13 @@ class EpisodeConnection:
         reported = {"reward": answer.get("reward"), "done": bool(answer.get("done"))}
         return {**answer["observation"], **reported, "metadata": answer.get("metadata") or {}}
 
+    def _compute_digest(self, observation: Observation) -> str:
+        return compute_reply_digest(observation, self.prose_fields)
+
     def _check_replayed_observation(self, step_number: int, observation: Observation) -> None:
         if (
             step_number < len(self._observation_digests)
-            and compute_reply_digest(observation) != self._observation_digests[step_number]
+            and self._compute_digest(observation) != self._observation_digests[step_number]
         ):
             raise ServerError(
                 "After the connection was lost, the replayed episode differed at step "

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from openenv_kit.environment import ERROR, Environment, default_task_names
+from openenv_kit.environment import Environment, default_task_names
 from openenv_kit.errors import ConfigurationError, require_integer, require_name
+from openenv_kit.reply import ReplyStatus
+from openenv_kit.reset_arguments import Role, names_with_roles
 from openenv_kit.sealed_split import is_sealed_split
 
 MAX_EPISODES = 100_000
 MAX_SEED = 2**64 - 1
-EPISODE_SELECTORS = ("episode_id", "task_id", "seed", "split", "index")
-"""Reset arguments that name an episode, which are the plan's to choose."""
 _SPLIT_RANGE_PATTERN = re.compile(r"(?P<split>[A-Za-z0-9_.-]+):(?P<start>\d*)-(?P<stop>\d*)")
 
 
@@ -64,7 +64,8 @@ def plan_episodes(
     require_integer("--episodes", episodes_per_task, 1, MAX_EPISODES)
     if first_seed is not None:
         require_integer("--seed", first_seed, 0, MAX_SEED)
-    allowed = [name for name in environment.reset_arguments if name not in EPISODE_SELECTORS]
+    selectors = names_with_roles(environment.reset_arguments, Role.TASK, Role.SEED)
+    allowed = [name for name in environment.reset_arguments if name not in selectors]
     further = dict(extra_reset_arguments or {})
     for name in further:
         require_name("--reset", name, allowed)
@@ -86,7 +87,7 @@ def _check_reset_arguments(environment: Environment, reset_arguments: Mapping[st
     """Reset once in this process, so that a wrong argument fails before anything is played."""
     if not is_sealed_split(reset_arguments.get("split")):  # whose salt the server alone holds
         reply = environment.create_session().reset(**reset_arguments)
-        if reply.status == ERROR:
+        if reply.status == ReplyStatus.ERROR:
             raise ConfigurationError(f"--reset: {reply.message}")
 
 

@@ -18,9 +18,9 @@ from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.text_calls import find_tool_call_marker
 from openenv_kit.agent.tool_arguments import parse_tool_arguments
 from openenv_kit.agent.transcript import Transcript
-from openenv_kit.environment import ERROR
 from openenv_kit.errors import ToolArgumentError
-from openenv_kit.tool import compact_json
+from openenv_kit.json_text import compact_json
+from openenv_kit.reply import ReplyStatus
 
 FIRST_PROGRESS_AFTER_S = 15.0
 """Seconds of waiting for an answer before the first line of progress; each pause is doubled."""
@@ -242,7 +242,7 @@ class _ModelEpisode:
                 f"{problem} Perhaps because {answer_problem}." if answer_problem else str(problem)
             )
             self.episode.log_rejected_call(call.name, arguments, said)
-            result = compact_json({"status": ERROR, "message": said})
+            result = compact_json({"status": ReplyStatus.ERROR, "message": said})
         else:
             observation = await self.episode.step(action)
             result = truncate_result(tools.format_tool_result(observation))

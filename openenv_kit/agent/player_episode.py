@@ -10,8 +10,9 @@ from typing import Any
 from openenv_kit.agent.episode_connection import EpisodeConnection, Observation
 from openenv_kit.agent.servers import PrintStatus
 from openenv_kit.agent.stdout import TaskLog, format_tool_call
-from openenv_kit.environment import ERROR, Environment
+from openenv_kit.environment import Environment
 from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.tool import Catalogue
 
 
@@ -73,7 +74,7 @@ class PlayerEpisode:
         took = time.monotonic() - began
         label = format_tool_call(*self.environment.tools.tool_call_of_action(action))
         reward = float(observation["reward"] or 0.0)
-        problem = observation["message"] if observation["status"] == ERROR else None
+        problem = observation["message"] if observation["status"] == ReplyStatus.ERROR else None
         if self.recorder is not None:
             self.recorder.record_step(action, observation, took, self._take_unrecorded_messages())
         self.task_log.write_step(label, reward, self.is_done, problem)

@@ -6,7 +6,8 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
-from openenv_kit.tool import Catalogue, compact_json
+from openenv_kit.json_text import compact_json
+from openenv_kit.tool import Catalogue
 
 MAX_TOOL_RESULT_CHARACTERS = 14_000
 """Longest reply to one tool call, in characters; longer ones are shortened."""

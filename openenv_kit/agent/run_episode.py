@@ -28,8 +28,8 @@ from openenv_kit.agent.stdout import EvaluationLog
 from openenv_kit.environment import Environment
 from openenv_kit.errors import KitError, ModelError
 from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.reply import EndInfo
 from openenv_kit.sealed_split import is_sealed_split
-from openenv_kit.session import EVIDENCE_SHARE_KEY
 
 
 @dataclass
@@ -70,7 +70,13 @@ class LocalEpisodeRunner:
             self.print_status(f"{planned.label}: {text}")
 
         result.rewards = block.rewards
-        connection = EpisodeConnection(self.server, self.settings, planned.reset, say)
+        connection = EpisodeConnection(
+            self.server,
+            self.settings,
+            planned.reset,
+            say,
+            prose_fields=self.environment.tools.prose_fields,
+        )
         try:
             with ExitStack() as files:
                 opening = await connection.start_episode()
@@ -128,7 +134,8 @@ def _fill_result(
     if parts is not None:
         result.breakdown = dict(parts)
         result.score = float(episode.last_observation["reward"] or 0.0)
-        result.grounded = episode.last_observation["metadata"].get(EVIDENCE_SHARE_KEY)
+        end_info = EndInfo.from_info(episode.last_observation.get("metadata"))
+        result.grounded = end_info.evidence_share
     elif not result.error:
         result.error = (
             episode.last_observation.get("message", "")

@@ -19,7 +19,7 @@ from openenv_kit.agent.prompts import OMITTED_RESULT_TEXT
 from openenv_kit.agent.text_repair import repair_surrogates
 from openenv_kit.agent.tool_arguments import parse_tool_arguments
 from openenv_kit.errors import ToolArgumentError
-from openenv_kit.tool import compact_json
+from openenv_kit.json_text import compact_json
 
 KEPT_TOOL_RESULT_COUNTS = (4, 1)
 """Newest tool results that are kept when a conversation grows too long; fewer if it still is."""

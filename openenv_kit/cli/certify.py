@@ -18,9 +18,9 @@ from openenv_kit.cli.common import (
     WorkersOption,
     build_table,
 )
-from openenv_kit.datasets.split_rows import parse_reset_argument
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
+from openenv_kit.reset_arguments import parse_reset_argument
 from openenv_kit.trust.certify import ENGINES, PROCESSES, iter_certificates, require_certifier
 
 

@@ -9,9 +9,10 @@ import typer
 from rich.console import Console
 
 from openenv_kit.cli.common import EnvironmentOption, LevelOption, ResetOption
-from openenv_kit.datasets.split_rows import list_task_rows, parse_reset_argument, write_rows
+from openenv_kit.datasets.split_rows import list_task_rows, write_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
+from openenv_kit.reset_arguments import parse_reset_argument
 
 SFT_FILENAME = "sft.jsonl"
 

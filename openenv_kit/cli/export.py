@@ -56,7 +56,8 @@ def export(
     With --layout harbor, write the same tasks as folders that command-line agents play over MCP.
     """
     from openenv_kit.datasets import export_rows, harbor
-    from openenv_kit.datasets.split_rows import parse_reset_argument, write_rows
+    from openenv_kit.datasets.split_rows import write_rows
+    from openenv_kit.reset_arguments import parse_reset_argument
     from openenv_kit.sealed_split import is_sealed_split
 
     chosen = get_environment(environment)

@@ -28,7 +28,8 @@ import yaml
 from openenv_kit.datasets.split_rows import TaskRow, list_task_rows
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.rollouts.run_policy import observation_from_reply, run_policy, start_session
+from openenv_kit.reply import observation_from_reply
+from openenv_kit.rollouts.run_policy import run_policy, start_session
 from openenv_kit.sealed_split import is_sealed_split
 
 DATASET_CARD_FILENAME, TOOLS_FILENAME = "README.md", "tools.json"

@@ -78,10 +78,9 @@ def list_task_rows(
     rows = []
     for index in places.indices[first:size]:
         task = chosen.splits.task(split, index)
-        of = task.as_dict().get("difficulty")
-        level_of = {} if of is None else {"level": of}
+        level_field = {} if task.level is None else {"level": task.level}
         named = {"environment": chosen.name, "task": task.task_id}
-        rows.append({**named, **level_of, **task.reset_arguments(), **further})
+        rows.append({**named, **level_field, **task.reset_arguments(), **further})
     if further:
         start_session(chosen, reset_arguments_from_row(rows[0], chosen.name))
     return rows
@@ -105,7 +104,7 @@ def find_task_indices(
             split, level = splits.level_split_name(split, level), None
     indices: Sequence[int] = range(splits.size(split))
     if level is not None:
-        levels = [splits.task(split, index).as_dict().get("difficulty") for index in indices]
+        levels = [splits.task(split, index).level for index in indices]
         require_name("level", level, dict.fromkeys((*filter(None, levels), *rungs)))
         indices = [index for index, each in enumerate(levels) if each == level]
     return TaskIndices(split, indices)
@@ -155,27 +154,12 @@ def reset_arguments_from_row(
         columns = nested
     # A float without a fraction is what a gap in a column makes of an integer.
     read = {
-        name: to_python_value(columns.get(name))
-        if name == "difficulty"
-        else to_int_if_whole(columns.get(name), name)
-        for name in names
+        name: to_int_if_whole(columns.get(name), name)
+        if argument.json_type == "integer"
+        else to_python_value(columns.get(name))
+        for name, argument in names.items()
     }
     return {name: value for name, value in read.items() if value is not None}
-
-
-def parse_reset_argument(text: str) -> tuple[str, Any]:
-    """Name and value of a reset argument written NAME=VALUE; what is no JSON is text.
-
-    Raises:
-        InvalidValueError: it is not written so.
-    """
-    name, given, value = text.partition("=")
-    if not (name and given):
-        raise InvalidValueError("reset argument", text, "NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
 
 
 def write_rows(path: Path | str, rows: Iterable[TaskRow]) -> int:

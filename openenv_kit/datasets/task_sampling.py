@@ -18,12 +18,9 @@ from typing import Any, NamedTuple
 
 from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, TaskIndices, TaskRow, find_task_indices
 from openenv_kit.environment import Environment, get_environment
+from openenv_kit.reset_arguments import SINGLE_TASK_SELECTORS
 from openenv_kit.rollouts.curriculum import resolve_level_name
 
-SINGLE_TASK_SELECTORS = ("task_id", "seed", "index")
-"""Reset arguments that name one task."""
-EPISODE_AND_LEVEL_SELECTORS = (*SINGLE_TASK_SELECTORS, "episode_id", "split", "difficulty")
-"""Reset arguments that choose an episode; the others are modes of play."""
 LOG = logging.getLogger("openenv_kit.trainers")
 
 _lock = threading.Lock()

@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE, parse_url
-from openenv_kit.environment import ERROR, Environment, get_environment
+from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, ServerError, truncated_repr
 from openenv_kit.network_addresses import is_loopback
+from openenv_kit.reply import ReplyStatus, observation_from_reply
 from openenv_kit.rollouts.policies import Action, ObservationJson
-from openenv_kit.rollouts.run_policy import observation_from_reply
 
 LOG = logging.getLogger("openenv_kit.trainers")
 CONNECT_TIMEOUT_S = 10.0
@@ -59,7 +59,7 @@ class InProcessEpisode:
 
     def reset(self, arguments: Mapping[str, Any]) -> ObservationJson:
         reply = self._session.reset(**arguments)
-        if reply.status != ERROR:  # a refused reset leaves the running episode as it is
+        if reply.status != ReplyStatus.ERROR:  # a refused reset leaves the running episode as it is
             self._reset_arguments, self._executed_steps = dict(arguments), []
         return observation_from_reply(reply)
 
@@ -134,7 +134,9 @@ class HttpEpisode:
         self._check_environment_name()
         status, reply = self._send_with_retry("/reset", arguments)
         opening = self._parse_observation("/reset", status, reply)
-        if opening["status"] != ERROR:  # a refused reset leaves the running episode as it is
+        if (
+            opening["status"] != ReplyStatus.ERROR
+        ):  # a refused reset leaves the running episode as it is
             self._episode_id, self._step_count = reply.get("episode_id") or "", 0
         return opening
 
@@ -149,7 +151,7 @@ class HttpEpisode:
         asked = {"episode_id": self._episode_id, "request_id": str(self._step_count)}
         status, reply = self._send_with_retry("/step", {**asked, "action": action})
         if status in REFUSED_STEP_STATUSES:
-            refused = {"status": ERROR, "message": _extract_error_detail(reply)}
+            refused = {"status": ReplyStatus.ERROR, "message": _extract_error_detail(reply)}
             return {**refused, "reward": 0.0, "done": False}
         observation = self._parse_observation("/step", status, reply)
         if observation["done"]:

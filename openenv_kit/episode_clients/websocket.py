@@ -18,8 +18,8 @@ from pydantic_core import to_jsonable_python
 from openenv_kit.client import TypedClient
 from openenv_kit.environment import Environment, Reply
 from openenv_kit.errors import ServerError
-from openenv_kit.rollouts.run_policy import observation_from_reply
-from openenv_kit.serving.openenv_adapter import reset_within_limits
+from openenv_kit.reply import observation_from_reply
+from openenv_kit.reset_limits import reset_within_limits
 from openenv_kit.serving.settings import current_settings
 
 ObservationJson = dict[str, Any]

@@ -27,8 +27,9 @@ from openenv_kit.errors import truncated_repr
 from openenv_kit.page.components.elements import bar_html, facts_html, humanize
 from openenv_kit.page.components.row_editor import Choices, EditorColumn, EditorRow
 from openenv_kit.page.components.tool_result import result_html
-from openenv_kit.page.playback import Playback, PlaybackStep, format_tool_call, playback_of_policy
+from openenv_kit.page.playback import Playback, PlaybackStep, playback_of_policy
 from openenv_kit.page.visitor import Visitor
+from openenv_kit.tool import format_tool_call
 
 PlaybackSteps = Sequence[PlaybackStep]
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from openenv_kit.environment import (
-    ERROR,
     Environment,
     Reply,
     Session,
@@ -18,16 +16,17 @@ from openenv_kit.environment import (
 )
 from openenv_kit.episode_clients.websocket import observation_json_from_reply
 from openenv_kit.errors import ConfigurationError, KitError
+from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.recordings.format import (
     RecordedRun,
     RecordingError,
-    compute_reply_digest,
     parse_runs,
 )
+from openenv_kit.reply import ReplyStatus
+from openenv_kit.reset_limits import reset_within_limits
 from openenv_kit.rollouts.policies import Policy
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.sealed_split import is_sealed_split
-from openenv_kit.serving.openenv_adapter import reset_within_limits
 from openenv_kit.serving.settings import current_settings
 
 MAX_PLAYBACK_STEPS = 600
@@ -175,19 +174,23 @@ def playback_of_recording(run: RecordedRun, environment: Environment | None = No
         reason = str(problem) if isinstance(problem, KitError) else "its reset is unreadable"
         raise RecordingError(f"The run cannot be played again: {reason}") from None
 
+    prose_fields = chosen.tools.prose_fields
+
     def frames() -> Iterator[PlaybackStep]:
         seen = observation_json_from_reply(opening)
-        yield PlaybackStep({}, seen, compute_reply_digest(seen) == run.digest)
+        yield PlaybackStep({}, seen, compute_reply_digest(seen, prose_fields) == run.digest)
         for step in run.steps:
             try:
                 seen = observation_json_from_reply(session.step(step.action))
             except (TypeError, AttributeError, ValueError):
                 message = "The recording holds an action that cannot be read; it ends here."
                 yield PlaybackStep(
-                    {"unreadable": step.action}, {"status": ERROR, "message": message}, False
+                    {"unreadable": step.action},
+                    {"status": ReplyStatus.ERROR, "message": message},
+                    False,
                 )
                 return
-            same = compute_reply_digest(seen) == step.digest
+            same = compute_reply_digest(seen, prose_fields) == step.digest
             yield PlaybackStep(step.action, seen, same, elapsed_s=step.elapsed_s)
 
     playback = Playback(str(run.player), frames(), reset, chosen)
@@ -226,14 +229,6 @@ def open_session(reset: Mapping[str, Any], environment: Environment) -> tuple[Se
         raise ConfigurationError("Sealed tasks can be neither watched nor played again here.")
     session = environment.create_session()
     reply = reset_within_limits(environment, session, reset, current_settings())
-    if reply.status == ERROR:
+    if reply.status == ReplyStatus.ERROR:
         raise ConfigurationError(reply.message)
     return session, reply
-
-
-def format_tool_call(name: str, arguments: object) -> str:
-    """A tool call in one line; arguments that are not an object are shown as they came."""
-    if not isinstance(arguments, Mapping):
-        return f"{name}({arguments})"
-    parts = (f"{key}={json.dumps(value, default=str)}" for key, value in arguments.items())
-    return f"{name}({', '.join(parts)})"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from openenv_kit.environment import ERROR, Environment, get_environment
+from openenv_kit.environment import Environment, get_environment
 from openenv_kit.episode_clients.websocket import (
     EpisodeClient,
     JsonInProcessEpisode,
@@ -18,6 +18,7 @@ from openenv_kit.episode_clients.websocket import (
 from openenv_kit.errors import ServerError
 from openenv_kit.page.components.row_editor import EditorRow
 from openenv_kit.page.playback import Playback, PlaybackStep
+from openenv_kit.reply import ReplyStatus
 
 MAX_SAVED_CHARACTERS = 200_000
 """Characters of a running episode that the browser keeps."""
@@ -134,7 +135,7 @@ class Visitor:
         """Start an episode; a reset that fails leaves the running one and sets `problem`."""
         link = self.connect()
         reply = link.reset(reset)
-        if reply["status"] == ERROR:
+        if reply["status"] == ReplyStatus.ERROR:
             link.close()
             self.problem = str(reply["message"])
             return reply
@@ -180,7 +181,7 @@ class Visitor:
             *self.playback_steps,
             PlaybackStep(dict(action), answer, elapsed_s=time.perf_counter() - begun),
         ]
-        self.problem = str(answer["message"]) if answer["status"] == ERROR else ""
+        self.problem = str(answer["message"]) if answer["status"] == ReplyStatus.ERROR else ""
         if answer.get("done") and self.task_id not in self.finished_task_ids:
             self.finished_task_ids = [*self.finished_task_ids, self.task_id]
         return answer
@@ -216,7 +217,7 @@ class Visitor:
         self.finished_task_ids = finished
         if (
             self.start_episode(**{str(name): value for name, value in reset.items()})["status"]
-            == ERROR
+            == ReplyStatus.ERROR
         ):
             return False
         deadline = time.monotonic() + MAX_RESTORE_S

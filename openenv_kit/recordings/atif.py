@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from openenv_kit.environment import Environment
+from openenv_kit.json_text import compact_json
 from openenv_kit.recordings.format import RecordedRun, RecordingError
 from openenv_kit.recordings.replay import iter_replayed_steps
-from openenv_kit.tool import compact_json
 
 ATIF_VERSION = "ATIF-v1.7"
 ATIF_NOTES = "Played again from a recording of its actions; what the agent said is not exported."

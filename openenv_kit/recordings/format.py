@@ -1,6 +1,6 @@
-"""Recorded runs: JSON Lines that replay result for result, because episodes are deterministic.
+"""Recordings: the file format, writing and reading.
 
-One line per event. A file may hold several runs, one after the other:
+A recording is a JSON Lines file with one line per event. It holds one or more runs:
 
 ```
 {"event": "start", "format": "run/2", "player": …, "reset": {…}, "versions": {…},
@@ -10,67 +10,57 @@ One line per event. A file may hold several runs, one after the other:
 {"event": "end", "score": 1.0, "steps": 9}
 ```
 
-Where a model played, `messages` of a step holds what it read and wrote since the step before, in
-the form of chat endpoints, each answer with its token usage; those of the end hold the rest. An
-episode that failed has the score null. `error` of the end says why an episode ended early.
+`reset` holds the arguments that start the same episode again. Episodes are deterministic, so a
+replay gives the same replies. Each `digest` is that of a reply, as
+`openenv_kit.recordings.digest` computes it, so that a replay can be compared with the original
+although replies are not stored.
 
-`reset` holds the arguments that make the episode again. A digest is the SHA-256 of a reply's
-status, reward, end and results, so a replay elsewhere can be compared with the original without
-storing replies. How a reply words things is not part of it: a better sentence breaks no recording.
+If a model played, `messages` of a step holds the messages that it read and wrote since the previous
+step, in the form of chat endpoints, each answer with its token usage. `messages` of the end holds
+the rest. An episode that failed has the score null. `error` of the end says why an episode ended
+early.
 """
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, NamedTuple
 
 from pydantic import Field, StrictBool, TypeAdapter, ValidationError
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, truncated_repr
-from openenv_kit.session import EVIDENCE_SHARE_KEY
+from openenv_kit.json_text import compact_json
+from openenv_kit.recordings.digest import compute_reply_digest
+from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo
 
 RECORDING_FORMAT = "run/2"
 MAX_RECORDING_BYTES = 1 << 30
-"""Largest recording that is read, uncompressed: a small file can hold a large one."""
-_FIELDS_OF_ONE_RUN = ("task_id", "metadata")  # of one play, not of its episode
-PROSE_FIELDS = frozenset(
-    {
-        "action_feedback",
-        "definition",
-        "description",
-        "feedback_string",
-        "grading",
-        "instruction",
-        "message",
-        "notes",
-        "objective",
-        "row_format",
-        "task",
-    }
-)
-"""Names under which replies hold sentences for the player, at any depth."""
-TOOL_LIST_PREFIX = "available_"
-"""How fields begin that list what may be called or played, in the words of its tools."""
-
+"""Largest recording that is read, in bytes after decompression."""
 
 FiniteNumber = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 NonNegativeSeconds = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 
 
 class RecordingError(ConfigurationError):
-    """A file that is not a recorded run, or one of another format."""
+    """A file is not a recording, is too large, or its run cannot be replayed."""
 
 
 @dataclass(frozen=True)
 class RecordedStep:
-    """One step of a recorded run."""
+    """One step of a recorded run.
+
+    Attributes:
+        action: the action as it was sent.
+        status, reward, done: of the reply.
+        digest: digest of the reply.
+        elapsed_s: seconds until the reply arrived.
+    """
 
     action: dict[str, Any]
     status: str
@@ -80,12 +70,20 @@ class RecordedStep:
     elapsed_s: NonNegativeSeconds = 0.0
 
 
-RECORDED_STEP_FIELDS = fields(RecordedStep)
-
-
 @dataclass(frozen=True)
 class RecordedRun:
-    """One recorded run: what makes its episode, and what was done in it."""
+    """One recorded run.
+
+    Attributes:
+        player: name of the policy or model.
+        reset: arguments of the reset.
+        versions: the environment's versions, by name.
+        digest: digest of the reply to the reset.
+        steps: the steps, in order.
+        score: final score in [0, 1]; None if the episode failed or has no recorded end.
+        evidence_share: share of correct rows whose data the player had requested; None if it is
+            not recorded.
+    """
 
     player: str
     reset: dict[str, Any]
@@ -93,26 +91,44 @@ class RecordedRun:
     digest: str
     steps: list[RecordedStep] = field(default_factory=list)
     score: FiniteNumber | None = None
-    grounded: FiniteNumber | None = None
+    evidence_share: FiniteNumber | None = None
 
     @property
     def task_name(self) -> str:
-        """What people call its task."""
-        named = self.reset.get("task_id")
-        if named is None and "split" in self.reset:
-            named = f"{self.reset['split']}-{self.reset.get('index', 0)}"
-        return str(named or "custom")
+        """Name of the task: its id, `<split>-<index>`, or `custom`."""
+        task_id = self.reset.get("task_id")
+        if task_id is not None:
+            return str(task_id or "custom")
+        if "split" in self.reset:
+            return f"{self.reset['split']}-{self.reset.get('index', 0)}"
+        return "custom"
+
+
+class ParsedRuns(NamedTuple):
+    """The runs of a text up to its first invalid line.
+
+    Attributes:
+        runs: the runs; the last one is incomplete if there is an error.
+        error: what is wrong with the first invalid line; None if every line is valid.
+    """
+
+    runs: list[RecordedRun]
+    error: RecordingError | None
+
+
+_RUN_START_FIELDS = ("player", "reset", "versions", "digest")
+_STEP_FIELDS = tuple(step_field.name for step_field in fields(RecordedStep))
 
 
 class RunRecorder:
-    """Writes one run as it is played.
+    """Writes a run to a stream, event by event, while it is played.
 
     Args:
         stream: text stream to write to.
-        player_name: name of the policy or model; never a key.
-        reset_arguments: the reset's arguments.
-        reset_observation: what the reset was answered.
-        environment: what is played; None for the one that ENVIRONMENT names.
+        player_name: name of the policy or model. It must not contain an API key.
+        reset_arguments: arguments of the reset.
+        reset_observation: observation of the reset.
+        environment: the environment; None for the default one.
     """
 
     def __init__(
@@ -124,13 +140,15 @@ class RunRecorder:
         environment: Environment | None = None,
     ) -> None:
         self._stream, self._step_count = stream, 0
+        environment = environment or get_environment()
+        self._prose_fields = environment.tools.prose_fields
         self._write_event(
             event="start",
             format=RECORDING_FORMAT,
             player=player_name,
             reset=dict(reset_arguments),
-            versions=dict((environment or get_environment()).versions),
-            digest=compute_reply_digest(reset_observation),
+            versions=dict(environment.versions),
+            digest=compute_reply_digest(reset_observation, self._prose_fields),
         )
 
     def record_step(
@@ -140,13 +158,13 @@ class RunRecorder:
         elapsed_s: float = 0.0,
         messages: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Record an action and the reply to it.
+        """Write an action and the reply to it.
 
         Args:
-            action: what was sent.
-            observation: the reply's.
-            elapsed_s: seconds that the reply took.
-            messages: those that a model read and wrote since the step before.
+            action: the action as it was sent.
+            observation: observation of the reply.
+            elapsed_s: seconds until the reply arrived.
+            messages: messages that a model read and wrote since the previous step.
         """
         self._step_count += 1
         extra = {"messages": list(messages)} if messages else {}
@@ -157,7 +175,7 @@ class RunRecorder:
             status=observation.get("status", ""),
             reward=observation.get("reward") or 0.0,
             done=bool(observation.get("done")),
-            digest=compute_reply_digest(observation),
+            digest=compute_reply_digest(observation, self._prose_fields),
             elapsed_s=round(elapsed_s, 6),
             **extra,
         )
@@ -169,100 +187,73 @@ class RunRecorder:
         messages: Sequence[Mapping[str, Any]] = (),
         error: str = "",
     ) -> None:
-        """Record the final score.
+        """Write the end of the run.
 
         Args:
-            score: in [0, 1]; None where the episode failed, so that nothing was measured.
-            last_observation: observation of the last step, whose evidence share is recorded.
-            messages: those that a model read and wrote since the last step.
+            score: final score in [0, 1]; None if the episode failed.
+            last_observation: observation of the last step; its evidence share is written.
+            messages: messages that a model read and wrote since the last step.
             error: why the episode failed, or a remark on how it ended.
         """
-        grounded = ((last_observation or {}).get("metadata") or {}).get(EVIDENCE_SHARE_KEY)
-        extra: dict[str, Any] = {} if grounded is None else {EVIDENCE_SHARE_KEY: grounded}
-        extra |= {"messages": list(messages)} if messages else {}
-        extra |= {"error": error} if error else {}
+        end_info = EndInfo.from_info((last_observation or {}).get("metadata"))
+        extra: dict[str, Any] = {}
+        if end_info.evidence_share is not None:
+            extra[EVIDENCE_SHARE_KEY] = end_info.evidence_share
+        if messages:
+            extra["messages"] = list(messages)
+        if error:
+            extra["error"] = error
         self._write_event(event="end", score=score, steps=self._step_count, **extra)
 
     def _write_event(self, **event: Any) -> None:
-        self._stream.write(json.dumps(event, separators=(",", ":")) + "\n")
+        self._stream.write(compact_json(event) + "\n")
         self._stream.flush()
 
 
-def canonical_observation_json(observation: Mapping[str, Any]) -> str:
-    """Compact JSON of everything an observation says; empty fields say nothing."""
-    said = {
-        name: convert_models_to_dicts(value)
-        for name, value in observation.items()
-        if name not in _FIELDS_OF_ONE_RUN and convert_models_to_dicts(value)
-    }
-    return json.dumps(said, sort_keys=True, separators=(",", ":"))
-
-
-def compute_reply_digest(observation: Mapping[str, Any]) -> str:
-    """SHA-256 of what a reply says apart from its wording, in hexadecimal."""
-    return hashlib.sha256(
-        canonical_observation_json(remove_prose_fields(observation)).encode()
-    ).hexdigest()
-
-
-def remove_prose_fields(value: Any) -> Any:
-    """A reply, or a part of one, without sentences and lists of tools; models as mappings."""
-    value = convert_models_to_dicts(value)
-    if isinstance(value, Mapping):
-        return {
-            name: remove_prose_fields(each)
-            for name, each in value.items()
-            if name not in PROSE_FIELDS and not str(name).startswith(TOOL_LIST_PREFIX)
-        }
-    if isinstance(value, list):
-        return [remove_prose_fields(each) for each in value]
-    return value
-
-
-def read_recording_text(path: Path, max_bytes: int = MAX_RECORDING_BYTES) -> str:
-    """Text of a file, which may be compressed by gzip.
-
-    Raises:
-        RecordingError: it holds more than `max_bytes`.
-    """
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        found = file.read(max_bytes + 1)
-    if len(found) > max_bytes:
-        raise RecordingError(f"{path} holds more than {max_bytes // 2**20} MiB.")
-    return found.decode("utf-8")
-
-
-def iter_recording_paths(paths: Iterable[Path]) -> Iterator[Path]:
-    """The recordings among some files and folders; those of a folder by their names.
-
-    Raises:
-        RecordingError: a folder without one.
-    """
-    for path in paths:
-        found = [path]
-        if path.is_dir():
-            found = sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")])
-        if not found:
-            problem = f"{path} holds no recording (*.jsonl or *.jsonl.gz)."
-            raise RecordingError(problem)
-        yield from found
-
-
 def read_runs(path: Path | str, max_bytes: int = MAX_RECORDING_BYTES) -> list[RecordedRun]:
-    """All runs of a file, which may be compressed by gzip.
+    """Return all runs of a recording, which may be compressed with gzip.
 
     Raises:
-        RecordingError: not a recording, one of another format or one of more than `max_bytes`;
-            names the line.
+        RecordingError: the file is not a recording, has another format, or holds more than
+            `max_bytes`. The message names the line.
     """
-    runs, broken = parse_runs(read_recording_text(Path(path), max_bytes))
-    if broken is not None:
-        raise broken
+    runs, error = parse_runs(read_recording_text(Path(path), max_bytes))
+    if error is not None:
+        raise error
     return runs
 
 
-def parse_runs(text: str) -> tuple[list[RecordedRun], RecordingError | None]:
-    """All runs of a text up to its first broken line, and what is wrong with that one, if any."""
+def read_recording_text(path: Path, max_bytes: int = MAX_RECORDING_BYTES) -> str:
+    """Return the text of a file, which may be compressed with gzip.
+
+    Raises:
+        RecordingError: the text has more than `max_bytes`.
+    """
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise RecordingError(f"{path} has more than {max_bytes // 2**20} MiB.")
+    return content.decode("utf-8")
+
+
+def iter_recording_paths(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the recordings among files and folders, those of a folder sorted by name.
+
+    Raises:
+        RecordingError: a folder contains no recording.
+    """
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        recordings = sorted([*path.glob("*.jsonl"), *path.glob("*.jsonl.gz")])
+        if not recordings:
+            raise RecordingError(f"{path} contains no recording (*.jsonl or *.jsonl.gz).")
+        yield from recordings
+
+
+def parse_runs(text: str) -> ParsedRuns:
+    """Return the runs of a recording's text up to its first invalid line."""
     runs: list[RecordedRun] = []
     for number, line in enumerate(text.split("\n"), start=1):
         try:
@@ -281,31 +272,31 @@ def parse_runs(text: str) -> tuple[list[RecordedRun], RecordingError | None]:
             problem = str(refusal)
         except RecursionError:
             problem = "nested too deeply."
-        except ValueError:  # e.g. an integer of more digits than Python reads
+        except ValueError:  # for example an integer with more digits than Python reads
             problem = "not JSON."
         else:
             continue
-        return runs, RecordingError(f"line {number}: {problem}")
-    return runs, None
+        return ParsedRuns(runs, RecordingError(f"line {number}: {problem}"))
+    return ParsedRuns(runs, None)
 
 
 def _apply_event_line(runs: list[RecordedRun], line: str) -> None:
-    """Add what a line says to the runs before it; raises what is wrong with it."""
+    """Add a line's event to the runs, in place; raise an error if the line is invalid."""
     event = json.loads(line)
     kind = event.get("event")
     if kind == "start":
         if event["format"] != RECORDING_FORMAT:
             raise RecordingError(f"format {event['format']!r}; allowed: {RECORDING_FORMAT!r}.")
-        made_of = ("player", "reset", "versions", "digest")
-        start = {name: event[name] for name in made_of}
+        start = {name: event[name] for name in _RUN_START_FIELDS}
         runs.append(_get_type_adapter(RecordedRun).validate_python(start))
     elif kind == "step":
-        step = {each.name: event[each.name] for each in RECORDED_STEP_FIELDS}
+        step = {name: event[name] for name in _STEP_FIELDS}
         runs[-1].steps.append(_get_type_adapter(RecordedStep).validate_python(step))
     elif kind == "end":
         end = {"score": event["score"], EVIDENCE_SHARE_KEY: event.get(EVIDENCE_SHARE_KEY)}
+        values = _get_type_adapter(dict[str, FiniteNumber | None]).validate_python(end)
         runs[-1] = replace(
-            runs[-1], **_get_type_adapter(dict[str, FiniteNumber | None]).validate_python(end)
+            runs[-1], score=values["score"], evidence_share=values[EVIDENCE_SHARE_KEY]
         )
     else:
         raise RecordingError(f"unknown event {truncated_repr(kind)}.")
@@ -313,14 +304,5 @@ def _apply_event_line(runs: list[RecordedRun], line: str) -> None:
 
 @cache
 def _get_type_adapter(value_type: Any) -> TypeAdapter[Any]:
-    """Return the validator of a type; building one takes longer than reading many lines."""
+    # Building an adapter takes longer than reading many lines.
     return TypeAdapter(value_type)
-
-
-def convert_models_to_dicts(value: Any) -> Any:
-    """A value of an observation with its models as mappings."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump()
-    if isinstance(value, list | tuple):
-        return [convert_models_to_dicts(each) for each in value]
-    return value

@@ -1,24 +1,26 @@
-"""Recorded runs played again in process."""
+"""Replay: executing a recorded run again in process and comparing the replies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from openenv_kit.environment import Environment, get_environment
-from openenv_kit.recordings.format import RecordedRun, RecordingError, compute_reply_digest
-from openenv_kit.rollouts.run_policy import observation_from_reply
+from openenv_kit.recordings.digest import compute_reply_digest
+from openenv_kit.recordings.format import RecordedRun, RecordingError
+from openenv_kit.reply import Reply, observation_from_reply
 
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """How a recorded run went when it was played again.
+    """Result of replaying a recorded run.
 
     Attributes:
-        score: what the same actions earned.
+        run: the recorded run.
+        score: score of the replay.
         first_different_step: number of the first step whose reply differs from the recorded one
-            in more than wording; 0 is the reset, None means that no reply does.
+            in more than prose; 0 is the reset. None if every reply is the same.
     """
 
     run: RecordedRun
@@ -27,44 +29,69 @@ class ReplayResult:
 
     @property
     def matches_recording(self) -> bool:
-        """Whether every reply and the score, where one is recorded, are the recorded ones."""
+        """Whether every reply is the recorded one, and also the score if one is recorded."""
         return self.first_different_step is None and self.run.score in (None, self.score)
 
 
+class ReplayedStep(NamedTuple):
+    """The reset or a step of a replay.
+
+    Attributes:
+        action: the recorded action; empty for the reset.
+        observation: observation of the new reply.
+        matches_recording: whether the new reply has the recorded digest.
+    """
+
+    action: dict[str, Any]
+    observation: dict[str, Any]
+    matches_recording: bool
+
+
 def check_replay(run: RecordedRun, environment: Environment | None = None) -> ReplayResult:
-    """Play a recorded run again.
+    """Replay a recorded run and compare every reply and the score.
+
+    Args:
+        run: the recorded run.
+        environment: the environment; None for the default one.
 
     Raises:
-        RecordingError: it was made under another version of something, so its episode or its
-            score no longer exists.
+        RecordingError: the run was recorded with another version of the environment, so its
+            episode or its score may differ.
     """
-    chosen = environment or get_environment()
-    for name, now in chosen.versions.items():
-        if run.versions.get(name) != now:
+    environment = environment or get_environment()
+    for name, version in environment.versions.items():
+        if run.versions.get(name) != version:
             raise RecordingError(
-                f"The run was made under {name} version {run.versions.get(name)!r}; "
-                f"this is {now!r}. Replay it with the release that recorded it."
+                f"The run was recorded with {name} version {run.versions.get(name)!r}; this is "
+                f"{version!r}. Replay it with the release that recorded it."
             )
-    score, difference = 0.0, None
-    for number, (_, observation, same) in enumerate(iter_replayed_steps(run, chosen)):
-        if not same and difference is None:
-            difference = number
-        score = max(score, observation["reward"] or 0.0)
-    return ReplayResult(run, score, difference)
+    score, first_different_step = 0.0, None
+    for number, step in enumerate(iter_replayed_steps(run, environment)):
+        if not step.matches_recording and first_different_step is None:
+            first_different_step = number
+        score = max(score, step.observation["reward"] or 0.0)
+    return ReplayResult(run, score, first_different_step)
 
 
 def iter_replayed_steps(
     run: RecordedRun, environment: Environment | None = None
-) -> Iterator[tuple[dict[str, Any], dict[str, Any], bool]]:
-    """Play a run again in process, in the environment that it was recorded in.
+) -> Iterator[ReplayedStep]:
+    """Replay a run in process and yield the reset and each step.
 
-    Yields (action, observation, same) of the reset, whose action is empty, and of each step;
-    `same` says whether the reply's digest is the recorded one.
+    Args:
+        run: the recorded run.
+        environment: the environment that it was recorded in; None for the default one.
     """
-    session = (environment or get_environment()).create_session()
+    environment = environment or get_environment()
+    prose_fields = environment.tools.prose_fields
+    session = environment.create_session()
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
-    opening = observation_from_reply(session.reset(**reset))
-    yield {}, opening, compute_reply_digest(opening) == run.digest
+
+    def compare(action: dict[str, Any], reply: Reply, recorded_digest: str) -> ReplayedStep:
+        observation = observation_from_reply(reply)
+        digest = compute_reply_digest(observation, prose_fields)
+        return ReplayedStep(action, observation, digest == recorded_digest)
+
+    yield compare({}, session.reset(**reset), run.digest)
     for step in run.steps:
-        answer = observation_from_reply(session.step(step.action))
-        yield step.action, answer, compute_reply_digest(answer) == step.digest
+        yield compare(step.action, session.step(step.action), step.digest)

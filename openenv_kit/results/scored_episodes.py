@@ -240,7 +240,7 @@ def episode_of_run(run: RecordedRun) -> ScoredEpisode:
         score=run.score,
         tool_calls=len(run.steps),
         seconds=sum(step.elapsed_s for step in run.steps),
-        evidence_share=run.grounded,
+        evidence_share=run.evidence_share,
     )
 
 

@@ -13,13 +13,12 @@ from statistics import fmean, stdev
 from typing import Any
 
 from openenv_kit.environment import Environment
+from openenv_kit.reset_arguments import get_mode_arguments
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode, scores_by_episode
 from openenv_kit.rollouts.curriculum import MIN_REWARD_DIFFERENCE
 
 ROLLOUTS_PER_GROUP = 8
 """Plays of a group."""
-EPISODE_AND_LEVEL_SELECTORS = ("episode_id", "task_id", "seed", "split", "index", "difficulty")
-"""Reset arguments that choose an episode; the others are how it is played."""
 
 
 def share_with_signal(
@@ -103,11 +102,7 @@ def signal_by_level(
         for play in player.scored_rollouts:
             # Which level an episode had is known only of this release's own versions.
             level = environment.result_labels(play.reset).get("level", "") if current else ""
-            mode = {
-                name: value
-                for name, value in play.reset.items()
-                if name not in EPISODE_AND_LEVEL_SELECTORS
-            }
+            mode = get_mode_arguments(environment.reset_arguments, play.reset)
             line = LevelSignal(player.name, level, mode, group_size=group_size)
             found.setdefault(repr(line), (line, []))[1].append(play)
         for line, plays in found.values():

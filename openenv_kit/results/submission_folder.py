@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from openenv_kit.errors import ConfigurationError, KitError, truncated_repr
 from openenv_kit.recordings.format import RecordedRun, read_runs
-from openenv_kit.reset_arguments import TASK_SELECTORS
+from openenv_kit.reset_arguments import EPISODE_SELECTORS
 from openenv_kit.trust.attestation import Attestation
 
 CARD_FILENAME, RUNS_FILENAME, ATTESTATION_FILENAME = "card.yaml", "runs.jsonl.gz", "attestation.txt"
@@ -80,7 +80,7 @@ class SubmissionCard(BaseModel):
     @field_validator("reset")
     @classmethod
     def _reject_task_arguments(cls, reset: dict[str, Any]) -> dict[str, Any]:
-        if named := reset.keys() & {*TASK_SELECTORS, "task_id", "seed"}:
+        if named := reset.keys() & EPISODE_SELECTORS:
             raise ValueError(f"{', '.join(sorted(named))} would name another task")
         return reset
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from openenv_kit.environment import ERROR, Environment, get_environment
+from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import (
     MAX_REPR_CHARACTERS,
     ConfigurationError,
@@ -30,6 +30,7 @@ from openenv_kit.errors import (
 )
 from openenv_kit.recordings.format import RecordedRun
 from openenv_kit.recordings.replay import iter_replayed_steps
+from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
 from openenv_kit.reset_arguments import get_extra_reset_arguments
 from openenv_kit.results.attested_episodes import find_attestation_problems, verify_token
 
@@ -43,7 +44,6 @@ from openenv_kit.results.submission_folder import SubmissionError as SubmissionE
 from openenv_kit.results.submission_folder import read_submission as read_submission
 from openenv_kit.results.submission_folder import write_submission as write_submission
 from openenv_kit.rollouts.policies import PolicySteps as PolicySteps
-from openenv_kit.session import EVIDENCE_SHARE_KEY
 from openenv_kit.splits import SEALED_SPLIT, HashedSplits
 from openenv_kit.trust.attestation import digest_actions
 
@@ -224,9 +224,9 @@ def _find_run_problems(
             recorded = run.steps[number - 1]
             same &= (recorded.status, recorded.reward, recorded.done) == _status_reward_done(answer)
             score = max(score, answer["reward"] or 0.0)
-            grounded = answer.get("metadata", {}).get(EVIDENCE_SHARE_KEY)
+            grounded = EndInfo.from_info(answer.get("metadata")).evidence_share
             done = answer["done"]
-        elif answer["status"] == ERROR:
+        elif answer["status"] == ReplyStatus.ERROR:
             yield f"the reset is rejected: {answer['message']}"
             return
         if not same:
@@ -242,7 +242,7 @@ def _find_run_problems(
         yield f"it ends before the policy {card.player!r} does."
     for name, said, made in (
         ("score", run.score, score),
-        (EVIDENCE_SHARE_KEY, run.grounded, grounded),
+        (EVIDENCE_SHARE_KEY, run.evidence_share, grounded),
     ):
         if said != made:
             yield f"its {name} is {said}; played again it is {made}."

@@ -7,8 +7,9 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from openenv_kit.environment import ERROR, Environment, Reply, Session
+from openenv_kit.environment import Environment, Reply, Session
 from openenv_kit.errors import RefusedResetError
+from openenv_kit.reply import ReplyStatus, observation_from_reply
 from openenv_kit.rollouts.policies import Action, ObservationJson, Policy
 
 
@@ -32,7 +33,7 @@ def start_session(
     """
     session = environment.create_session()
     reply = session.reset(**reset_arguments)
-    if reply.status == ERROR:
+    if reply.status == ReplyStatus.ERROR:
         raise RefusedResetError(reset_arguments, reply.message)
     return session, reply
 
@@ -60,15 +61,3 @@ def iter_policy_steps(
             if reset_reply.done:
                 return
             action = player.send(observation_from_reply(reset_reply))
-
-
-def observation_from_reply(reply: Reply) -> dict[str, Any]:
-    """What a policy sees of a reply: the same names as on the wire; at the end also `metadata`."""
-    return {
-        **reply.observation_fields,
-        **({"metadata": reply.info} if reply.done and reply.info else {}),
-        "status": reply.status,
-        "message": reply.message,
-        "reward": reply.reward,
-        "done": reply.done,
-    }

@@ -1,1 +1,1 @@
-"""The server: HTTP, WebSocket and MCP routes over one episode store."""
+"""The server: HTTP, WebSocket and MCP routes that share one episode store."""

@@ -1,6 +1,7 @@
 """The ASGI app, and the `server` command that serves it.
 
-Whatever is heavy is imported as the app is built: the command's parent process only starts workers.
+Heavy modules are imported when the app is built, because the parent process of several workers does
+not need them.
 """
 
 from __future__ import annotations
@@ -25,21 +26,22 @@ if TYPE_CHECKING:
 
     from openenv_kit.environment import Environment
     from openenv_kit.serving.http.page_sessions import PageSessions
-    from openenv_kit.serving.websocket.endpoint import SessionSlots
+    from openenv_kit.serving.websocket.sessions import SessionSlots
 
 FRAMEWORK_VARIABLES = ("ENABLE_WEB_INTERFACE", "FORWARDED_ALLOW_IPS")
 """Variables of the framework and of uvicorn that change how a server is reached."""
 REPLACED_PATHS = ("/ws", "/mcp", "/reset", "/step", "/state", "/docs", "/redoc")
-"""Routes of the framework that ours replace; all others stay as it made them."""
+"""Routes of the framework that this package replaces. All other routes stay."""
 
 
 class SharedServerState(NamedTuple):
-    """What the environments of a worker have in common.
+    """Objects that the apps of all environments of a worker share.
 
     Attributes:
-        store: where the episodes of all are.
-        websocket_slots, mcp_slots: their sessions on `/ws` and on `/mcp`.
-        page_sessions: of browsers that opened the page with the token.
+        store: store of their episodes.
+        websocket_slots: sessions on the WebSocket `/ws`.
+        mcp_slots: sessions on the WebSocket `/mcp`.
+        page_sessions: login sessions of browsers that opened the debugger with the token.
     """
 
     store: EpisodeStore
@@ -53,12 +55,12 @@ def build_app(
     environment: Environment | None = None,
     other_environments: Sequence[Environment] = (),
 ) -> FastAPI:
-    """The app: the framework's, with our sessions, episodes, limits and figures.
+    """Return the server's app: the framework's, with this package's sessions, limits and metrics.
 
     Args:
-        settings: the settings.
-        environment: what is served at the root; None for the one that ENVIRONMENT names.
-        other_environments: what else is served, each below its name.
+        settings: settings of the server.
+        environment: environment at the root; None for the one that ENVIRONMENT names.
+        other_environments: environments to serve below their names.
     """
     from openenv_kit.serving import metrics
     from openenv_kit.serving.draining import SERVER_DRAIN
@@ -67,44 +69,57 @@ def build_app(
     from openenv_kit.serving.http.page_sessions import PageSessions
     from openenv_kit.serving.http.path_prefix import PathPrefix
     from openenv_kit.serving.periodic_tasks import run_periodic_tasks
-    from openenv_kit.serving.websocket.endpoint import SessionSlots
+    from openenv_kit.serving.websocket.sessions import SessionSlots
 
-    limits = (settings.max_sessions, settings.max_mcp_sessions)
     store = open_store(settings)
-    slots, rpc_slots = (SessionSlots(each, settings.idle_timeout_s) for each in limits)
-    shared = SharedServerState(store, slots, rpc_slots, PageSessions(settings.token, store))
-    served = environment or get_environment()
-    every = (served, *other_environments)
-    made = _build_environment_app(served, settings, shared, every)
-    apps = {
-        each.name: _build_environment_app(each, settings, shared, every)
-        for each in other_environments
+    shared = SharedServerState(
+        store,
+        SessionSlots(settings.max_sessions, settings.idle_timeout_s),
+        SessionSlots(settings.max_mcp_sessions, settings.idle_timeout_s),
+        PageSessions(settings.token, store),
+    )
+    root_environment = environment or get_environment()
+    environments = (root_environment, *other_environments)
+    root_app = _build_environment_app(root_environment, settings, shared, environments)
+    other_apps = {
+        other.name: _build_environment_app(other, settings, shared, environments)
+        for other in other_environments
     }
-    if apps:
-        mount_environment_apps(made, served.name, apps, settings, shared.page_sessions)
+    if other_apps:
+        mount_environment_apps(
+            root_app, root_environment.name, other_apps, settings, shared.page_sessions
+        )
     if settings.root_path:
-        made.add_middleware(PathPrefix, prefix=settings.root_path)
-    own = [(each, each.router.lifespan_context) for each in (made, *apps.values())]
+        root_app.add_middleware(PathPrefix, prefix=settings.root_path)
+    apps = (root_app, *other_apps.values())
+    # Read now, because the root's is replaced below.
+    app_lifespans = [app.router.lifespan_context for app in apps]
 
     @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[Any]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[Any]:
         stop_with_parent_process()
         metrics.WORKERS.set(1)
         metrics.SESSION_LIMIT.set(settings.max_sessions)
         metrics.THREADS.set(WORKER_THREAD_COUNT)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(SERVER_DRAIN.drain_on_sigterm(settings.drain_s))
-            await stack.enter_async_context(run_periodic_tasks(shared.store, settings, every))
-            for slots in (shared.websocket_slots, shared.mcp_slots):
-                await stack.enter_async_context(slots.expire_idle_sessions())
-            states = [await stack.enter_async_context(starting(app)) for app, starting in own]
+            await stack.enter_async_context(
+                run_periodic_tasks(shared.store, settings, environments)
+            )
+            await stack.enter_async_context(shared.websocket_slots.expire_idle_sessions())
+            await stack.enter_async_context(shared.mcp_slots.expire_idle_sessions())
+            states = [
+                await stack.enter_async_context(app_lifespan(app))
+                for app, app_lifespan in zip(apps, app_lifespans, strict=True)
+            ]
             yield states[0]
-        # All have ended: none can use, and so open again, the store that they share.
-        for app, _ in own:
+        # Closed after all apps have stopped, because an app that still runs would open the shared
+        # store again.
+        for app in apps:
             await app.state.episodes.close()
 
-    made.router.lifespan_context = lifespan
-    return made
+    root_app.router.lifespan_context = lifespan
+    return root_app
 
 
 def _build_environment_app(
@@ -113,16 +128,24 @@ def _build_environment_app(
     shared: SharedServerState,
     all_environments: Sequence[Environment],
 ) -> FastAPI:
-    """An environment's app, behind a gate of its own; `every` is served, the root's first."""
+    """Return the app of one environment, behind a `RequestMiddleware` of its own.
+
+    Args:
+        environment: environment that the app serves.
+        settings: settings of the server.
+        shared: what it shares with the other apps.
+        all_environments: all environments of the server, the root's first.
+    """
     from openenv.core.env_server import create_fastapi_app
 
     from openenv_kit.page import add_icon, add_route_list, is_debugger_enabled
     from openenv_kit.serving.http import routes
     from openenv_kit.serving.http.anonymous_episodes import add_named_caller_routes
+    from openenv_kit.serving.http.error_responses import add_error_handlers
     from openenv_kit.serving.http.middleware import RequestMiddleware
     from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 
-    made: FastAPI = create_fastapi_app(
+    app: FastAPI = create_fastapi_app(
         partial(OpenEnvAdapter, environment, settings),
         environment.wire_models.action,
         environment.wire_models.observation,
@@ -130,77 +153,124 @@ def _build_environment_app(
         max_concurrent_envs=settings.max_sessions,
         state_cls=environment.wire_models.state,
     )
-    kept = [each for each in made.router.routes if getattr(each, "path", "") not in REPLACED_PATHS]
-    made.router.routes[:] = kept
-    made.router.redirect_slashes = False  # to an absolute address, which a proxy's clients lack
-    add_icon(made)
-    add_route_list(made)
-    _add_session_routes(made, settings, environment, shared)
+    app.router.routes[:] = [
+        route for route in app.router.routes if getattr(route, "path", "") not in REPLACED_PATHS
+    ]
+    # A redirect has an absolute address, which is wrong for the clients of a proxy.
+    app.router.redirect_slashes = False
+    add_icon(app)
+    add_route_list(app)
+    _add_session_routes(app, settings, environment, shared)
     if is_debugger_enabled():
         from openenv_kit.page.web_app import mount_debugger
 
-        mount_debugger(made, settings, environment, all_environments)
-    routes.add_metrics_route(made, settings)
-    routes.add_error_handlers(made)
+        mount_debugger(app, settings, environment, all_environments)
+    routes.add_metrics_route(app, settings)
+    add_error_handlers(app)
     if environment.episode_limits.may_omit_episode_id:
-        add_named_caller_routes(made)
-    # The last one added is the outermost.
-    made.add_middleware(RequestMiddleware, settings=settings, sessions=shared.page_sessions)
-    return made
+        add_named_caller_routes(app)
+    # Added last, because the middleware that is added last is the outermost.
+    app.add_middleware(RequestMiddleware, settings=settings, sessions=shared.page_sessions)
+    return app
 
 
 def _add_session_routes(
     app: FastAPI, settings: Settings, environment: Environment, shared: SharedServerState
 ) -> None:
-    """Routes that play, and what they need for as long as the app runs."""
+    """Add the routes by which episodes are played, and /ready."""
     from fastapi.routing import APIRoute
     from starlette.routing import WebSocketRoute
 
     from openenv_kit.serving.episodes.service import EpisodeService
     from openenv_kit.serving.http import routes
-    from openenv_kit.serving.mcp.routes import McpEndpoint, McpWebSocketEndpoint
+    from openenv_kit.serving.http.readiness import add_ready_route
+    from openenv_kit.serving.mcp.routes import McpEndpoint
+    from openenv_kit.serving.mcp.websocket import McpWebSocketEndpoint
     from openenv_kit.serving.websocket.openenv_protocol import OpenEnvWebSocketEndpoint
 
     episodes = EpisodeService(settings, environment, shared.store)
-    sockets = {
-        "/ws": OpenEnvWebSocketEndpoint(
-            shared.websocket_slots, episodes, settings.max_message_bytes
-        ),
-        "/mcp": McpWebSocketEndpoint(shared.mcp_slots, episodes, settings.max_message_bytes),
-    }
+    max_bytes = settings.max_message_bytes
+    openenv_websocket = OpenEnvWebSocketEndpoint(shared.websocket_slots, episodes, max_bytes)
+    mcp_websocket = McpWebSocketEndpoint(shared.mcp_slots, episodes, max_bytes)
     mcp = McpEndpoint(episodes, settings.max_mcp_sessions)
-    # In front, because the framework ends its list with routes that take any first segment.
+    # In front, because the framework ends its list with routes that match any first segment.
     app.router.routes[:0] = [
-        *(WebSocketRoute(path, endpoint) for path, endpoint in sockets.items()),
+        WebSocketRoute("/ws", openenv_websocket),
+        WebSocketRoute("/mcp", mcp_websocket),
         APIRoute("/mcp", mcp.post, methods=["POST"], tags=["MCP"], response_model=None),
         APIRoute("/mcp", mcp.delete, methods=["DELETE"], tags=["MCP"], response_model=None),
     ]
     routes.add_episode_routes(app, episodes)
     routes.add_sealed_record_route(app, episodes)
-    routes.add_ready_route(app, episodes)
-    app.state.slots, app.state.episodes = shared.websocket_slots, episodes
+    add_ready_route(app, episodes)
+    app.state.slots = shared.websocket_slots
+    app.state.episodes = episodes
 
 
-def __getattr__(name: str) -> Any:
-    """The app, on first use: `openenv_kit.serving.app:app` for any ASGI server."""
+def __getattr__(name: str) -> FastAPI:
+    """Build `app` on first use, so that `openenv_kit.serving.app:app` works in any ASGI server."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from openenv_kit.serving.http.environment_mounts import resolve_mounted_environments
 
-    root = get_environment()
-    made = globals()["app"] = build_app(
-        current_settings(), root, resolve_mounted_environments(root, current_settings())
-    )
-    return made
+    settings, root_environment = current_settings(), get_environment()
+    others = resolve_mounted_environments(root_environment, settings)
+    app = build_app(settings, root_environment, others)
+    globals()["app"] = app
+    return app
 
 
-async def _check_store(settings: Settings) -> None:
-    """Write to the store once."""
+async def _require_writable_store(settings: Settings) -> None:
+    """Write to the episode store once.
+
+    Raises:
+        StoreUnavailableError: it cannot be written.
+    """
     store = open_store(settings)
     try:
         await store.check_writable()
     finally:
         await store.close()
+
+
+def _build_argument_parser(settings: Settings) -> argparse.ArgumentParser:
+    """Return the parser of the command `server`, with defaults from the environment variables."""
+    parser = argparse.ArgumentParser(
+        prog="server",
+        description="Serve an environment, and others below their names, until stopped.",
+        epilog="All other settings are environment variables; docs/serving.md lists them.",
+    )
+    parser.add_argument(
+        "--environment",
+        default=os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ENVIRONMENT,
+        help=f"environment to serve at the root ({ENVIRONMENT_VARIABLE})",
+    )
+    parser.add_argument(
+        "--also",
+        default=settings.also_serve,
+        metavar="NAMES",
+        help="environments to serve below their names, as /NAME/ws: names separated by commas, "
+        "`all` for the others of the same distribution, or `none` (ALSO_SERVE)",
+    )
+    parser.add_argument("--host", default=settings.host, help="address to listen on (HOST)")
+    parser.add_argument("--port", default=str(settings.port), help="port to listen on (PORT)")
+    parser.add_argument(
+        "--workers", default=str(settings.workers), help="number of worker processes (WORKERS)"
+    )
+    parser.add_argument(
+        "--show-settings",
+        action="store_true",
+        help="print the value of every setting, without secrets, and exit",
+    )
+    return parser
+
+
+def _print_settings(settings: Settings) -> None:
+    """Print every setting and variable that affects the server, without secrets."""
+    for name in (ENVIRONMENT_VARIABLE, *FRAMEWORK_VARIABLES):
+        print(f"{name}={os.environ.get(name, '')}")
+    salt = "(set, not shown)" if os.environ.get(SALT_VARIABLE) else ""
+    print(f"{SALT_VARIABLE}={salt}", *format_settings(settings), sep="\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -210,66 +280,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: command line; None for the process's own.
     """
     try:
-        chosen = load_settings()
-    except ConfigurationError as problem:
-        raise SystemExit(f"server: {problem}") from None
-    parser = argparse.ArgumentParser(
-        prog="server",
-        description=main.__doc__.split("\n", 1)[0] if main.__doc__ else None,
-        epilog="All other settings are environment variables; docs/serving.md lists them.",
-    )
-    usual = os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ENVIRONMENT
-    parser.add_argument(
-        "--environment", default=usual, help=f"what to serve at the root ({ENVIRONMENT_VARIABLE})"
-    )
-    parser.add_argument(
-        "--also",
-        default=chosen.also_serve,
-        metavar="NAMES",
-        help="what to serve below its name, as /NAME/ws: names separated by commas; all for every "
-        "other environment of the same distribution, none for none (ALSO_SERVE)",
-    )
-    parser.add_argument("--host", default=chosen.host, help="address to listen on (HOST)")
-    parser.add_argument("--port", default=str(chosen.port), help="port (PORT)")
-    parser.add_argument("--workers", default=str(chosen.workers), help="worker processes (WORKERS)")
-    parser.add_argument(
-        "--show-settings",
-        action="store_true",
-        help="print every setting as it would be in force, without secrets, and end",
-    )
-    given = parser.parse_args(arguments)
+        parser = _build_argument_parser(load_settings())
+    except ConfigurationError as error:
+        raise SystemExit(f"server: {error}") from None
+    options = parser.parse_args(arguments)
     from openenv_kit.serving.http.environment_mounts import resolve_mounted_environments
 
     try:
-        root = get_environment(given.environment)
-        # The app, also in a worker, reads its settings from there.
-        os.environ |= {
-            ENVIRONMENT_VARIABLE: given.environment,
-            "ALSO_SERVE": given.also,
-            "HOST": given.host,
-        }
-        os.environ |= {"PORT": given.port, "WORKERS": given.workers}
-        changed = load_settings()
-        resolve_mounted_environments(root, changed)
-    except ConfigurationError as problem:
-        parser.error(str(problem))
-    if given.show_settings:
-        others = [
-            f"{name}={os.environ.get(name, '')}"
-            for name in (ENVIRONMENT_VARIABLE, *FRAMEWORK_VARIABLES)
-        ]
-        salt = "(set, not shown)" if os.environ.get(SALT_VARIABLE) else ""
-        print(*others, f"{SALT_VARIABLE}={salt}", *format_settings(changed), sep="\n")
+        root_environment = get_environment(options.environment)
+        # The app reads its settings from the environment variables, also in worker processes.
+        os.environ[ENVIRONMENT_VARIABLE] = options.environment
+        os.environ["ALSO_SERVE"] = options.also
+        os.environ["HOST"] = options.host
+        os.environ["PORT"] = options.port
+        os.environ["WORKERS"] = options.workers
+        settings = load_settings()
+        resolve_mounted_environments(root_environment, settings)
+    except ConfigurationError as error:
+        parser.error(str(error))
+    if options.show_settings:
+        _print_settings(settings)
         return
     try:
-        # Before any worker starts: each would end with the same trace, and be started again.
-        asyncio.run(_check_store(changed))
-    except StoreUnavailableError as problem:
-        raise SystemExit(f"server: {problem}") from None
-    try:
-        run_server("openenv_kit.serving.app:app", changed)
-    except ConfigurationError as problem:
-        raise SystemExit(f"server: {problem}") from None
+        # Before the workers start: each of them would fail with the same error, and be restarted.
+        asyncio.run(_require_writable_store(settings))
+        run_server("openenv_kit.serving.app:app", settings)
+    except (ConfigurationError, StoreUnavailableError) as error:
+        raise SystemExit(f"server: {error}") from None
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How a server stops: running episodes may go on for a while, and no new one starts.
+"""Draining of a server: running episodes may continue for a while, and no new one starts.
 
-On SIGTERM the server says that it is not ready and refuses new episodes. It stops once no episode
-is in use, or after `OPENENV_KIT_DRAIN_S`; the connections that are left are then closed with 1012.
-A second SIGTERM, or Ctrl+C, stops it at once.
+After SIGTERM, the server reports that it is not ready and rejects new episodes. It stops when no
+episode is in use, or after `OPENENV_KIT_DRAIN_S`, and closes the remaining connections with code
+1012. A second SIGTERM, or Ctrl+C, stops it immediately.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES
 from openenv_kit.serving.store.interface import RETRY_AFTER_S, StoppingError
 
 IN_USE_WINDOW_S = 60.0
-"""Seconds since its last step for which an episode without a connection counts as in use."""
+"""Time after its last step for which an episode without a connection counts as in use."""
 POLL_INTERVAL_S = 0.1
 
 logger = logging.getLogger("openenv_kit.server")
 
 
 class ServerDrain:
-    """Whether this process is about to stop.
+    """State of this process between SIGTERM and its end.
 
     Attributes:
-        is_draining: whether new episodes are refused.
+        is_draining: whether new episodes are rejected.
     """
 
     def __init__(self) -> None:
@@ -37,60 +37,67 @@ class ServerDrain:
         self._is_forced = threading.Event()
 
     def require_not_draining(self) -> None:
-        """Raise a StoppingError where no new episode may start."""
+        """Raise a StoppingError if no new episode may start."""
         if self.is_draining:
             raise StoppingError(
-                "The server is stopping and starts no new episode; running ones go on for a "
-                f"while. Retry in {RETRY_AFTER_S} s."
+                "The server is stopping and starts no new episodes; running ones may continue "
+                f"for a while. Retry in {RETRY_AFTER_S} s."
             )
 
     def skip_draining(self) -> None:
-        """Let the next SIGTERM wait for nothing."""
+        """Make the next SIGTERM stop the server without draining."""
         self._is_forced.set()
 
     @asynccontextmanager
     async def drain_on_sigterm(self, drain_s: float) -> AsyncIterator[None]:
-        """While the block runs, let SIGTERM begin to drain, and pass it on afterwards.
+        """Let SIGTERM start draining while the block runs.
 
-        It is passed on to the handler that was there before: uvicorn's, which ends the server.
-        Outside the main thread no signal arrives, and nothing is changed.
+        When draining ends, SIGTERM is passed to the previous handler, which is uvicorn's and stops
+        the server. Outside the main thread, where no signals arrive, nothing is changed.
+
+        Args:
+            drain_s: longest time for which running episodes may continue; 0 to stop immediately.
         """
         self.is_draining = False
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        loop, before = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
-        if not callable(before):
+        loop = asyncio.get_running_loop()
+        previous_handler = signal.getsignal(signal.SIGTERM)
+        if not callable(previous_handler):
             yield
             return
-        waiting: list[asyncio.Task[None]] = []
+        drain_tasks: list[asyncio.Task[None]] = []
 
         def handle(number: int, frame: FrameType | None) -> None:
             if self.is_draining or self._is_forced.is_set() or not drain_s:
                 self.is_draining = True
-                before(number, frame)
+                previous_handler(number, frame)
                 return
             self.is_draining = True
-            loop.call_soon_threadsafe(lambda: waiting.append(loop.create_task(wait(number))))
+            loop.call_soon_threadsafe(
+                lambda: drain_tasks.append(loop.create_task(drain_and_stop(number)))
+            )
 
-        async def wait(number: int) -> None:
-            running = RUNNING_EPISODES.count_in_use(IN_USE_WINDOW_S)
-            logger.info("draining started", extra={"episodes": running, "drain_s": drain_s})
+        async def drain_and_stop(number: int) -> None:
+            count_in_use = RUNNING_EPISODES.count_in_use(IN_USE_WINDOW_S)
+            logger.info("draining started", extra={"episodes": count_in_use, "drain_s": drain_s})
             deadline = loop.time() + drain_s
             while loop.time() < deadline and RUNNING_EPISODES.count_in_use(IN_USE_WINDOW_S):
                 await asyncio.sleep(POLL_INTERVAL_S)
-            running = RUNNING_EPISODES.count_in_use(IN_USE_WINDOW_S)
-            logger.info("draining ended", extra={"episodes": running})
-            before(number, None)
+            count_in_use = RUNNING_EPISODES.count_in_use(IN_USE_WINDOW_S)
+            logger.info("draining ended", extra={"episodes": count_in_use})
+            previous_handler(number, None)
 
         signal.signal(signal.SIGTERM, handle)
         try:
             yield
         finally:
             if signal.getsignal(signal.SIGTERM) is handle:
-                signal.signal(signal.SIGTERM, before)
-            for task in waiting:
+                signal.signal(signal.SIGTERM, previous_handler)
+            for task in drain_tasks:
                 task.cancel()
 
 
 SERVER_DRAIN = ServerDrain()
+"""State of this process."""

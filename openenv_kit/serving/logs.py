@@ -1,7 +1,7 @@
-"""Structured logs: one JSON object a line on standard error.
+"""Structured logs: one JSON object per line on standard error.
 
-Nothing here logs a query string, a header, a message's content or an observation, so neither
-keys nor labels can get in.
+Query strings, headers, contents of messages and observations are never logged, so that no token and
+no label can appear in the log.
 """
 
 from __future__ import annotations
@@ -13,19 +13,33 @@ from datetime import UTC, datetime
 from typing import Any
 
 LOG_FIELDS = (
-    *("request_id", "episode_id", "method", "path", "status", "ms"),
-    *("reason", "reference", "store"),
-    *("environment", "transport", "episode_level", "steps", "score", "duration_s"),
-    *("episodes", "drain_s", "address"),
+    "request_id",
+    "episode_id",
+    "method",
+    "path",
+    "status",
+    "ms",
+    "reason",
+    "reference",
+    "store",
+    "environment",
+    "transport",
+    "episode_level",
+    "steps",
+    "score",
+    "duration_s",
+    "episodes",
+    "drain_s",
+    "address",
 )
-"""Fields that a log call may add; anything else is dropped."""
+"""Fields that a log call may add, in the order of the line. All others are dropped."""
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes a record as one line of JSON."""
+    """Formats a log record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Return the line without its line break."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -40,7 +54,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class WebSocketUrlFilter(logging.Filter):
-    """Drops the server's line about a WebSocket, which would show the query string."""
+    """Drops uvicorn's line about a WebSocket, which contains the query string."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return '"WebSocket %s"' not in str(record.msg)
@@ -49,21 +63,27 @@ class WebSocketUrlFilter(logging.Filter):
 def log_internal_error(
     logger: logging.Logger, error: Exception, episode_id: str | None = None
 ) -> str:
-    """Log our own mistake; the text for the client has a number to find it by, and nothing else.
+    """Log an unexpected exception and return the error text for the client.
+
+    The text contains only a reference, by which the log line can be found.
 
     Args:
-        logger: of whoever met it.
+        logger: logger of the module that caught the exception.
         error: the exception.
-        episode_id: in which episode, where it was in one.
+        episode_id: id of the episode in which it occurred, if any.
     """
     reference = uuid.uuid4().hex[:12]
     fields = {"reference": reference, "episode_id": episode_id}
     logger.error("internal error", exc_info=error, extra=fields)
-    return f"Internal error; the server's log has it as {reference}."
+    return f"Internal server error. Reference: {reference}."
 
 
 def build_log_config(level: str) -> dict[str, Any]:
-    """Logging for the server and for everything it uses."""
+    """Return the logging configuration of the server.
+
+    Args:
+        level: level of this package's loggers.
+    """
     return {
         "version": 1,
         "disable_existing_loggers": False,

@@ -1,7 +1,7 @@
-"""Replies as they travel: the framework's message format, written straight from a session's reply.
+"""JSON messages of every interface: replies and errors in the framework's format.
 
-The framework builds a model, dumps it, wraps the dump in a second model and dumps that. Here
-the same JSON is written once; a test holds the two against each other for every kind of reply.
+The framework builds a model, dumps it, wraps the dump in a second model and dumps that. These
+functions write the same JSON once; a test compares both for every kind of reply.
 """
 
 from __future__ import annotations
@@ -14,100 +14,93 @@ import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
 
-MAX_JSON_DEPTH = 64
-"""Levels of a message; a report's rows need five."""
+from openenv_kit.serving.message_limits import (
+    TOO_DEEP_TEXT,
+    MessageTooComplexError,
+    may_be_too_complex,
+    require_bounded_complexity,
+    require_few_commas,
+)
 
-MAX_OBJECT_MEMBERS = 1000
-"""Members of one object; a report's row has nine."""
-
-MAX_COMMAS = 20_000
-"""Commas of a message, which bound its values; the longest report, 1,000 rows, has 9,000."""
+JsonObject = dict[str, Any]
+"""A JSON object whose members are not known here: an action, a reply or reset arguments."""
 
 
-def format_observation_message(reply: dict[str, Any]) -> str:
-    """Text of an observation message, in which `info` travels as metadata."""
+def format_observation_message(reply: JsonObject) -> str:
+    """Return the text of an observation message.
+
+    Args:
+        reply: reply in the framework's form; its `info`, if any, is moved into `metadata`.
+    """
     if "info" in reply:
         info = reply.pop("info")
         reply["metadata"] = {**reply.get("metadata", {}), **info}
     return dumps({"type": "observation", "data": reply}).decode()
 
 
-def format_message(kind: str, data: dict[str, Any]) -> str:
-    """Text of one WebSocket message."""
-    return dumps({"type": kind, "data": data}).decode()
+def format_message(message_type: str, data: JsonObject) -> str:
+    """Return the text of a WebSocket message."""
+    return dumps({"type": message_type, "data": data}).decode()
 
 
-def format_error_message(error_text: str, error_code: str, **more: Any) -> str:
-    """Text of an error message."""
-    return format_message("error", {"message": error_text, "code": error_code, **more})
+def format_error_message(error_text: str, error_code: str, **details: Any) -> str:
+    """Return the text of an error message.
+
+    Args:
+        error_text: what was wrong.
+        error_code: error code of the framework's protocol.
+        details: further members of the message's data.
+    """
+    return format_message("error", {"message": error_text, "code": error_code, **details})
 
 
 def json_response(
-    body: Any, status: int = 200, headers: Mapping[str, str] | None = None
+    body: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """An HTTP response with a JSON body."""
+    """Return an HTTP response with a JSON body."""
     return Response(dumps(body), status, headers, media_type="application/json")
 
 
-def dumps(value: Any) -> bytes:
-    """Compact JSON of anything a reply can hold."""
+def dumps(value: object) -> bytes:
+    """Return the compact JSON of a reply, which may contain models.
+
+    Raises:
+        TypeError: it contains something else that JSON lacks.
+    """
     try:
         return orjson.dumps(value, default=_to_plain_value)
     except (TypeError, ValueError):
-        # Integers past 64 bits and lone surrogates, echoed from a caller; rare, and no hurry.
+        # orjson rejects integers beyond 64 bits and lone surrogates, which a client may have sent
+        # and which its error repeats. The standard library is slow, but writes them.
         return json.dumps(value, default=_to_plain_value, separators=(",", ":")).encode()
 
 
 def loads(text: str | bytes) -> Any:
-    """Value of a JSON text; a ValueError for any other text, and for one of an unwieldy shape."""
-    raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
-    commas = raw.count(b",")
-    if commas > MAX_COMMAS:
-        raise MessageTooComplexError(TOO_MANY_VALUES_TEXT)
+    """Return the value of a JSON text.
+
+    Raises:
+        MessageTooComplexError: the value is nested too deeply or has too many members.
+        ValueError: the text is not JSON.
+    """
+    raw_json = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    require_few_commas(raw_json)
     try:
         value = orjson.loads(text)
     except ValueError:
-        # What only the standard library takes (NaN, lone surrogates) has always been taken here.
+        # Clients may also send what only the standard library reads: NaN and lone surrogates.
         try:
             value = json.loads(text)
         except RecursionError:
             raise MessageTooComplexError(TOO_DEEP_TEXT) from None
-    if commas >= MAX_OBJECT_MEMBERS or raw.count(b"{") + raw.count(b"[") > MAX_JSON_DEPTH:
+    if may_be_too_complex(raw_json):
         require_bounded_complexity(value)
     return value
 
 
-class MessageTooComplexError(ValueError):
-    """JSON of a shape that would take too long to look through, or that some cannot write."""
-
-
-TOO_DEEP_TEXT = f"nested too deeply; allowed: {MAX_JSON_DEPTH} levels"
-TOO_MANY_VALUES_TEXT = f"too many values; allowed: {MAX_COMMAS} commas"
-
-
-def require_bounded_complexity(value: Any) -> None:
-    """Refuse more than `MAX_JSON_DEPTH` levels, and objects of more than `MAX_OBJECT_MEMBERS`."""
-    level: list[Any] = [value]
-    for _ in range(MAX_JSON_DEPTH + 1):
-        below: list[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                if len(each) > MAX_OBJECT_MEMBERS:
-                    raise MessageTooComplexError(
-                        f"an object with {len(each)} members; allowed: {MAX_OBJECT_MEMBERS}"
-                    )
-                below += each.values()
-            elif isinstance(each, list):
-                below += each
-        if not below:
-            return
-        level = below
-    raise MessageTooComplexError(TOO_DEEP_TEXT)
-
-
-def _to_plain_value(value: Any) -> Any:
+def _to_plain_value(value: object) -> object:
+    """Return the fields of a model; nested models are converted when they are written."""
     if isinstance(value, BaseModel):
-        if type(value).__pydantic_decorators__.model_serializers:  # it says itself what it tells
+        if type(value).__pydantic_decorators__.model_serializers:
             return value.model_dump()
-        return vars(value)  # like model_dump(), but nested models are left to the writer
+        return vars(value)
     raise TypeError(type(value).__name__)

@@ -1,7 +1,7 @@
 """Metrics for Prometheus.
 
-With several workers, each writes its metrics into a shared folder, and whoever answers adds them
-up: the process that started the workers on the metrics port, a worker at /metrics.
+With several workers, each writes its metrics into a shared folder. The process that serves them
+adds them up: on the metrics port the process that started the workers, at /metrics a worker.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -34,12 +36,18 @@ from openenv_kit.serving.settings import Settings
 logger = logging.getLogger("openenv_kit.server")
 
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Variable by which the library, at its import, knows that workers share their figures."""
+"""Variable with the shared folder. prometheus_client reads it when it is imported."""
+
+LIVE_GAUGE_FILES = "gauge_live*_*.db"
+"""Files in the shared folder with the gauges of a running worker; the name ends in its pid."""
 
 
 @contextlib.contextmanager
 def create_metrics_folder(worker_count: int) -> Iterator[None]:
-    """For a process that starts workers: a folder for their figures while they run."""
+    """Create the folder in which workers share their metrics, while the block runs.
+
+    A single worker needs none, and a folder that the variable already names is used as it is.
+    """
     if worker_count == 1 or os.environ.get(METRICS_FOLDER_VARIABLE):
         yield
         return
@@ -52,32 +60,61 @@ def create_metrics_folder(worker_count: int) -> Iterator[None]:
             os.environ.pop(METRICS_FOLDER_VARIABLE, None)
 
 
-TIME_BUCKETS_S = (
-    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25),
-    *(1.0, 2.5, 5.0, 10.0, 30.0),
-)
-"""Upper bounds of times, in seconds: from a step in memory to a request that timed out."""
+SHORT_TIME_BUCKETS_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25)
+LONG_TIME_BUCKETS_S = (1.0, 2.5, 5.0, 10.0, 30.0)
+TIME_BUCKETS_S = SHORT_TIME_BUCKETS_S + LONG_TIME_BUCKETS_S
+"""Upper bounds of the histograms of times, from a step in memory to a request that timed out."""
+
+
+class ErrorKind(StrEnum):
+    """Kinds of errors that are counted; the label `kind` of `openenv_kit_errors_total`."""
+
+    CAPACITY = "capacity"
+    INTERNAL = "internal"
+    INVALID_JSON = "invalid_json"
+    INVALID_MESSAGE = "invalid_message"
+    INVALID_REQUEST = "invalid_request"
+    INVALID_TEXT = "invalid_text"
+    LATE_REFUSAL = "late_refusal"
+    MALFORMED = "malformed"
+    MCP = "mcp"
+    ORIGIN = "origin"
+    REQUEST_TIMEOUT = "request_timeout"
+    RESET = "reset"
+    ROLE = "role"
+    SEALED_RECORD = "sealed_record"
+    STEP = "step"
+    STORE = "store"
+    TOKEN = "token"
+    TOO_BIG = "too_big"
+    TOO_MANY_FRAMES = "too_many_frames"
+    TOO_MANY_VALUES = "too_many_values"
+    TOO_SLOW = "too_slow"
+    UNKNOWN_EPISODE = "unknown_episode"
+    UNKNOWN_TYPE = "unknown_type"
+    UNREAD = "unread"
+
 
 SESSIONS = Gauge("openenv_kit_sessions", "Open WebSocket sessions", multiprocess_mode="livesum")
-WORKERS = Gauge("openenv_kit_workers", "Workers that serve", multiprocess_mode="livesum")
+WORKERS = Gauge("openenv_kit_workers", "Running workers", multiprocess_mode="livesum")
 SESSION_LIMIT = Gauge(
-    "openenv_kit_session_limit", "Slots for WebSocket sessions", multiprocess_mode="livesum"
+    "openenv_kit_session_limit", "Maximum number of WebSocket sessions", multiprocess_mode="livesum"
 )
 RESET_SECONDS = Histogram(
     "openenv_kit_reset_seconds",
-    "Resets, by transport, with the wait for a thread and for the store",
+    "Time of resets by transport, including the wait for a thread and for the store",
     ["transport"],
     buckets=TIME_BUCKETS_S,
 )
 STEP_SECONDS = Histogram(
     "openenv_kit_step_seconds",
-    "Steps, by method, with the wait for a thread, for the store and for earlier steps",
+    "Time of steps by method, including the wait for a thread, the store and earlier steps",
     ["method"],
     buckets=TIME_BUCKETS_S,
 )
 STORE_UP = Gauge(
     "openenv_kit_store_up",
-    "1 while the episode store answers, else 0",
+    "1 while the episode store is available, else 0",
     multiprocess_mode="livemin",
 )
 STORE_BYTES = Gauge(
@@ -85,7 +122,7 @@ STORE_BYTES = Gauge(
 )
 STORE_LIMIT_BYTES = Gauge(
     "openenv_kit_store_limit_bytes",
-    "Size that the episode store may have",
+    "Maximum size of the episode store",
     multiprocess_mode="livemostrecent",
 )
 STORE_EPISODES = Gauge(
@@ -93,19 +130,19 @@ STORE_EPISODES = Gauge(
 )
 RUNNING_EPISODES = Gauge(
     "openenv_kit_running_episodes",
-    "Episodes that workers play, by environment",
+    "Running episodes by environment",
     ["environment"],
     multiprocess_mode="livesum",
 )
 ENVIRONMENT_GAUGES = Gauge(
     "openenv_kit_environment_gauge",
-    "What an environment reports of its tools, by the name that it gives",
+    "Gauges that an environment defines for its tools",
     ["environment", "gauge"],
     multiprocess_mode="livesum",
 )
 SLOW_CALLS = Gauge(
     "openenv_kit_slow_calls",
-    "Slow tool calls, by whether they run or wait for their turn",
+    "Slow tool calls by state: running or waiting",
     ["state"],
     multiprocess_mode="livesum",
 )
@@ -117,20 +154,20 @@ WAITING_RESETS = Gauge(
 )
 BUSY_THREADS = Gauge(
     "openenv_kit_busy_threads",
-    "Slow tools and resets that run, or wait for a thread",
+    "Slow tools and resets that run or wait for a thread",
     multiprocess_mode="livesum",
 )
 EPISODES_STARTED = Counter(
     "openenv_kit_episodes_started_total",
-    "Episodes that were started, by environment and transport",
+    "Started episodes by environment and transport",
     ["environment", "transport"],
 )
 EPISODES_ENDED = Counter(
     "openenv_kit_episodes_ended_total",
-    "Episodes that ended, by environment, transport and reason",
+    "Ended episodes by environment, transport and reason",
     ["environment", "transport", "reason"],
 )
-ERRORS = Counter("openenv_kit_errors_total", "Errors told to a client, by kind", ["kind"])
+ERRORS = Counter("openenv_kit_errors_total", "Errors returned to clients, by kind", ["kind"])
 SCORES = Histogram(
     "openenv_kit_score",
     "Final scores of finished episodes",
@@ -138,27 +175,35 @@ SCORES = Histogram(
 )
 REQUEST_SECONDS = Histogram(
     "openenv_kit_http_request_seconds",
-    "HTTP requests, by route and status",
+    "Time of HTTP requests by route and status",
     ["route", "status"],
     buckets=TIME_BUCKETS_S,
 )
 STORE_CALL_SECONDS = Histogram(
-    "openenv_kit_store_seconds", "Calls of the episode store", ["call"], buckets=TIME_BUCKETS_S
+    "openenv_kit_store_seconds",
+    "Time of calls of the episode store",
+    ["call"],
+    buckets=TIME_BUCKETS_S,
 )
 
 
+def count_error(kind: ErrorKind) -> None:
+    """Add one to the errors of a kind."""
+    ERRORS.labels(kind).inc()
+
+
 class WorkerMetrics(Collector):
-    """The metrics of all workers, added up, and those of their processes.
+    """Collects the metrics of all workers and of their processes, added up.
 
     Args:
-        folder: the shared one.
+        folder: shared folder of the workers.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
-        """Return the metrics as they are now."""
+        """Yield the current metrics."""
         _remove_metrics_of_dead_workers(self._folder)
         collector = multiprocess.MultiProcessCollector(None, str(self._folder))  # type: ignore[no-untyped-call]
         yield from collector.collect()  # type: ignore[no-untyped-call]
@@ -166,27 +211,36 @@ class WorkerMetrics(Collector):
 
 
 def get_registry() -> CollectorRegistry:
-    """Return what holds the metrics of this server, of all its workers."""
+    """Return the registry with the metrics of all workers of this server."""
     folder = os.environ.get(METRICS_FOLDER_VARIABLE)
     if not folder:
         return REGISTRY
-    made = CollectorRegistry()
-    made.register(WorkerMetrics(Path(folder)))
-    return made
+    registry = CollectorRegistry()
+    registry.register(WorkerMetrics(Path(folder)))
+    return registry
 
 
-def render_metrics() -> tuple[bytes, str]:
-    """All metrics, and their content type."""
-    return generate_latest(get_registry()), CONTENT_TYPE_LATEST
+class MetricsPage(NamedTuple):
+    """All metrics in Prometheus's text format, and the content type of that format."""
+
+    body: bytes
+    content_type: str
+
+
+def render_metrics() -> MetricsPage:
+    """Return the current metrics of this server."""
+    return MetricsPage(generate_latest(get_registry()), CONTENT_TYPE_LATEST)
 
 
 @contextlib.contextmanager
 def serve_metrics(settings: Settings) -> Iterator[None]:
-    """Serve the metrics on a port of their own, without a token, while the block runs.
+    """Serve the metrics on a separate port, without a token, while the block runs.
+
+    If the default port is taken, probably by another server on this machine, the metrics are not
+    served and a warning is logged.
 
     Raises:
-        ConfigurationError: the port that the settings name is taken. Where they name none, the
-            server does without, because another one on this machine has it.
+        ConfigurationError: a port or address that the settings name is not available.
     """
     host, port = settings.metrics_host, settings.metrics_port
     if not port:
@@ -197,12 +251,11 @@ def serve_metrics(settings: Settings) -> Iterator[None]:
     except OSError as problem:
         if {"metrics_host", "metrics_port"} & settings.model_fields_set:
             raise ConfigurationError(
-                f"Metrics cannot be served on {host}:{port} ({problem.strerror}). Set "
-                "OPENENV_KIT_METRICS_HOST or OPENENV_KIT_METRICS_PORT to another one, or the "
-                "port to 0 for none."
+                f"Metrics cannot be served on {host}:{port} ({problem.strerror}). Change "
+                "OPENENV_KIT_METRICS_HOST or OPENENV_KIT_METRICS_PORT; port 0 serves no metrics."
             ) from None
         fields = {"address": f"{host}:{port}", "reason": str(problem.strerror)}
-        logger.warning("metrics port not opened", extra=fields)
+        logger.warning("failed to open the metrics port", extra=fields)
         yield
         return
     try:
@@ -214,36 +267,43 @@ def serve_metrics(settings: Settings) -> Iterator[None]:
 
 
 METRICS_COMBINED_BY_MIN = ("process_start_time_seconds", "process_max_fds")
-"""Figures of processes of which the least counts; others are added up."""
+"""Metrics of processes whose total is the minimum; all others are added up."""
 
 
 def _sum_process_metrics(pids: Iterable[int]) -> Iterable[Metric]:
-    """Memory, processor time and open files of some processes, under the usual names."""
-    families: dict[str, Metric] = {}
+    """Return memory, processor time and open files of some processes, under the usual names."""
+    totals: dict[str, Metric] = {}
     for pid in pids:
-        for family in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
-            known = families.setdefault(family.name, family)
-            if known is family:
+        collector = ProcessCollector(pid=lambda pid=pid: pid, registry=None)  # type: ignore[misc]
+        for metric in collector.collect():
+            if metric.name not in totals:
+                totals[metric.name] = metric
                 continue
-            (sample,), (other,) = known.samples, family.samples
-            both = (sample.value, other.value)
-            value = min(both) if sample.name in METRICS_COMBINED_BY_MIN else sum(both)
-            known.samples = [sample._replace(value=value)]
-    return families.values()
+            total = totals[metric.name]
+            (total_sample,) = total.samples
+            (sample,) = metric.samples
+            if sample.name in METRICS_COMBINED_BY_MIN:
+                value = min(total_sample.value, sample.value)
+            else:
+                value = total_sample.value + sample.value
+            total.samples = [total_sample._replace(value=value)]
+    return totals.values()
 
 
 def _find_worker_pids(folder: Path) -> list[int]:
-    """Processes that write into the shared folder."""
-    found = {int(path.stem.rpartition("_")[2]) for path in folder.glob("gauge_live*_*.db")}
-    return sorted(found)
+    return sorted({_pid_of_gauge_file(path) for path in folder.glob(LIVE_GAUGE_FILES)})
 
 
 def _remove_metrics_of_dead_workers(folder: Path) -> None:
-    """Drop the live figures of workers that are gone: a killed one cannot do it itself."""
-    for path in folder.glob("gauge_live*_*.db"):
+    """Delete the gauges of workers that have ended; a killed worker cannot do that itself."""
+    for path in folder.glob(LIVE_GAUGE_FILES):
         try:
-            os.kill(int(path.stem.rpartition("_")[2]), 0)
+            os.kill(_pid_of_gauge_file(path), 0)
         except ProcessLookupError:
             path.unlink(missing_ok=True)
         except PermissionError:
-            pass  # somebody else's, and alive
+            pass  # the process exists and belongs to another user
+
+
+def _pid_of_gauge_file(path: Path) -> int:
+    return int(path.stem.rpartition("_")[2])

@@ -1,8 +1,9 @@
-"""One episode for the agent of one container: its tools at `/mcp`, its outcome in a file.
+"""Server of a single episode, whose tools are at `/mcp` and whose result is written to a file.
 
-`metric-tracker export --layout harbor` starts it beside an agent's container. There is no reset, no
-second episode and no token, and every client of `/mcp` plays the same episode, however often it
-connects. The outcome is what GET /state of a server tells a trainer; nothing serves it.
+Task folders that `metric-tracker export --layout harbor` writes start it beside the container of an
+agent. It has no reset, no second episode and no token. Every client of `/mcp` plays the same
+episode, also after it has reconnected. The file contains what GET /state of a normal server returns
+to a trainer; no route serves it.
 """
 
 from __future__ import annotations
@@ -19,30 +20,33 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from openenv_kit.environment import ERROR, Environment, get_environment
+from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, RefusedResetError
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.serving import messages
 from openenv_kit.serving.episodes.live_episode import LiveEpisode, step_live_episode
 from openenv_kit.serving.episodes.records import build_record_model, build_trainer_record
 from openenv_kit.serving.http.middleware import RequestMiddleware
-from openenv_kit.serving.mcp import dispatch
-from openenv_kit.serving.mcp.dispatch import RpcResponse
+from openenv_kit.serving.mcp.dispatch import RpcResponse, answer_rpc_message, create_dispatcher
 from openenv_kit.serving.mcp.routes import McpEndpoint
+from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.settings import Settings, load_settings
 
 
 class SingleTaskServer(McpEndpoint):
-    """The endpoint of one episode, which every client plays.
+    """The MCP endpoint of one episode, which every client plays.
 
     Args:
-        environment: what is played.
-        task: `reset`, the arguments of the episode's reset, and `versions`, under which the task
-            was written.
-        outcome_path: file that always holds the trainer's view of the episode, as JSON.
+        environment: environment of the episode.
+        task: `reset`, the arguments of the episode's reset, and `versions`, the versions of the
+            environment with which the task was written.
+        outcome_path: file for the trainer's view of the episode, as JSON; it is rewritten after
+            every step.
         settings: settings of the server.
 
     Raises:
-        InvalidValueError: the reset is refused, or this release has other versions.
+        InvalidValueError: this release has other versions.
+        RefusedResetError: the reset was rejected.
     """
 
     def __init__(
@@ -52,22 +56,23 @@ class SingleTaskServer(McpEndpoint):
         outcome_path: Path,
         settings: Settings,
     ) -> None:
-        reset, written = dict(task["reset"]), dict(task["versions"])
-        here = dict(environment.versions)
-        if written != here:
-            raise InvalidValueError("versions", written, f"those of this release, {here}")
-        self._play = LiveEpisode("mcp", environment=environment, settings=settings)
-        reply = self._play.reset(reset)
-        if reply.status == ERROR:
-            raise RefusedResetError(reset, reply.message)
-        self._record = build_record_model(environment.wire_models.state)
-        self._outcome = outcome_path
-        self._dispatch = dispatch.create_dispatcher(environment, self._step, self._get_state)
-        self._one_at_a_time = asyncio.Lock()
+        reset_arguments, task_versions = dict(task["reset"]), dict(task["versions"])
+        versions = dict(environment.versions)
+        if task_versions != versions:
+            allowed = f"those of this release, {versions}"
+            raise InvalidValueError("versions", task_versions, allowed)
+        self._live_episode = LiveEpisode("mcp", environment=environment, settings=settings)
+        reply = self._live_episode.reset(reset_arguments)
+        if reply.status == ReplyStatus.ERROR:
+            raise RefusedResetError(reset_arguments, reply.message)
+        self._record_model = build_record_model(environment.wire_models.state)
+        self._outcome_path = outcome_path
+        self._dispatch = create_dispatcher(environment, self._step, self._get_state)
+        self._step_lock = asyncio.Lock()
         self._write_outcome()
 
     def build_app(self, settings: Settings) -> RequestMiddleware:
-        """The ASGI app: `/mcp` and `/health`, behind the limits that every server has."""
+        """Return the ASGI app with `/mcp` and `/health`, behind the usual limits of a server."""
         return RequestMiddleware(
             Starlette(
                 routes=[
@@ -78,42 +83,47 @@ class SingleTaskServer(McpEndpoint):
             settings,
         )
 
-    async def answer_message(self, request: Request, message: Any) -> RpcResponse:
-        """See `McpEndpoint`; there is no session, so a client that leaves ends nothing."""
-        return await dispatch.answer_rpc_message(message, self._dispatch)
+    async def answer_message(self, request: Request, message: object) -> RpcResponse:
+        """Return the response to one JSON-RPC message. There are no sessions."""
+        return await answer_rpc_message(message, self._dispatch)
 
     async def _answer_health_check(self, request: Request) -> Response:
         return messages.json_response({"status": "healthy"})
 
-    async def _step(self, action: dict[str, Any]) -> dict[str, Any]:
-        async with self._one_at_a_time:
-            data = await step_live_episode(self._play, action)
+    async def _step(self, action: JsonObject) -> JsonObject:
+        async with self._step_lock:
+            reply = await step_live_episode(self._live_episode, action)
             self._write_outcome()
-        return data
+        return reply
 
     async def _get_state(self) -> Mapping[str, Any]:
-        return self._play.get_state()
+        return self._live_episode.get_state()
 
     def _write_outcome(self) -> None:
-        """Write the outcome; a reader never sees half of it."""
-        whole = self._outcome.with_suffix(".new")
-        whole.write_text(
-            build_trainer_record(self._record, self._play, "", 1).model_dump_json() + "\n"
-        )
-        whole.replace(self._outcome)
+        """Replace the outcome file atomically, so that a reader never sees an incomplete one."""
+        new_path = self._outcome_path.with_suffix(".new")
+        record = build_trainer_record(self._record_model, self._live_episode, "", 1)
+        new_path.write_text(record.model_dump_json() + "\n")
+        new_path.replace(self._outcome_path)
 
 
 def main() -> None:
-    """Serve a task until SIGTERM; HOST and PORT say where, ENVIRONMENT whose it is."""
+    """Serve a task until SIGTERM. ENVIRONMENT, HOST and PORT have their usual meaning."""
     import uvicorn
 
     parser = argparse.ArgumentParser(prog="python -m openenv_kit.serving.one_task")
     parser.add_argument("task", type=json.loads, help='JSON: {"reset": …, "versions": …}')
-    parser.add_argument("--outcome", type=Path, required=True, help="file for the outcome")
-    given = parser.parse_args()
-    limits = load_settings()
-    app = SingleTaskServer(get_environment(), given.task, given.outcome, limits).build_app(limits)
-    uvicorn.run(app, host=limits.host, port=limits.port, ws="none", log_level=limits.log_level)
+    parser.add_argument("--outcome", type=Path, required=True, help="file to write the outcome to")
+    options = parser.parse_args()
+    settings = load_settings()
+    server = SingleTaskServer(get_environment(), options.task, options.outcome, settings)
+    uvicorn.run(
+        server.build_app(settings),
+        host=settings.host,
+        port=settings.port,
+        ws="none",
+        log_level=settings.log_level,
+    )
 
 
 if __name__ == "__main__":

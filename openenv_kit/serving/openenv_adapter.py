@@ -11,27 +11,21 @@ from openenv.core.env_server.interfaces import Environment as FrameworkInterface
 from openenv.core.env_server.types import EnvironmentMetadata
 
 from openenv_kit.environment import (
-    ERROR,
     Environment,
     Reply,
-    Session,
     full_observation_from_reply,
     get_environment,
 )
 from openenv_kit.errors import (
     ConfigurationError,
-    InvalidValueError,
-    UnknownNameError,
 )
-from openenv_kit.rollouts.run_policy import observation_from_reply
+from openenv_kit.reply import ReplyStatus, observation_from_reply
+from openenv_kit.reset_limits import reset_within_limits
 from openenv_kit.sealed_split import is_sealed_split
-from openenv_kit.serving.episodes.ids import check_episode_id
 from openenv_kit.serving.settings import Settings, current_settings
 
 T = TypeVar("T")
 
-CAPPED_RESET_ARGUMENTS = ("max_steps", "max_submissions")
-"""Reset arguments whose most the server's settings say."""
 MAX_TASKS_PER_RANGE = 100
 """Tasks of a split that are told at a time; each is drawn anew."""
 
@@ -72,7 +66,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
         named = {"seed": seed, "episode_id": episode_id}
         arguments = {**{k: v for k, v in named.items() if v is not None}, **kwargs}
         reply = reset_within_limits(self._environment, self.session, arguments, self._limits)
-        if reply.status == ERROR:
+        if reply.status == ReplyStatus.ERROR:
             return self._build_observation(reply)
         self._reset_rubric()
         self._episode_id = episode_id or str(uuid.uuid4())
@@ -151,42 +145,6 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
             "done": reply.done,
         }
         return self._environment.wire_models.observation(**fields)
-
-
-def reset_within_limits(
-    environment: Environment,
-    session: Session,
-    reset_arguments: Mapping[str, Any],
-    settings: Settings,
-) -> Reply:
-    """Start an episode within the server's limits; what is refused changes nothing.
-
-    Args:
-        environment: what is played.
-        session: where the episode is started.
-        reset_arguments: of the reset, as they arrived; `episode_id` is checked and left to the
-            caller.
-        settings: the server's settings; its rules of play may be lower than the environment's.
-    """
-    allowed, rules = environment.reset_arguments, environment.episode_limits
-    try:
-        for name in reset_arguments:
-            if name not in allowed:
-                raise UnknownNameError("reset argument", name, allowed)
-        if reset_arguments.get("episode_id") is not None:
-            check_episode_id(reset_arguments["episode_id"])
-        given = {name: value for name, value in reset_arguments.items() if name != "episode_id"}
-        for name in CAPPED_RESET_ARGUMENTS:
-            most, usual, asked = getattr(settings, name), getattr(rules, name), given.get(name)
-            if usual is None or name not in allowed:
-                continue
-            if isinstance(asked, int) and asked > most:
-                raise InvalidValueError(name, asked, f"an integer from 1 to {most} on this server")
-            if asked is None and most < usual:
-                given[name] = most
-    except ConfigurationError as problem:
-        return Reply(ERROR, str(problem), done=session.done)
-    return session.reset(**given)
 
 
 def _look_up_or_index_error(look_up: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""What a worker does every few seconds while it serves."""
+"""Tasks that a worker repeats every few seconds: expire episodes and update metrics."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.interface import EpisodeStore, StoreError
 
 PERIODIC_TASK_INTERVAL_S = 5.0
-"""Seconds between two rounds."""
+"""Pause between two rounds of the tasks."""
 
 
 async def end_expired_and_update_metrics(
     store: EpisodeStore, settings: Settings, environments: Iterable[Environment]
 ) -> None:
-    """Do one round: note which episodes have expired, and measure what nothing else counts.
+    """End expired episodes, and update the metrics that no other code updates.
 
     Args:
-        store: of the episodes.
-        settings: of the server.
-        environments: what is served.
+        store: store of the episodes.
+        settings: settings of the server.
+        environments: all environments of the server.
     """
     try:
         await RUNNING_EPISODES.end_expired_episodes(store, settings.episode_ttl_s)
@@ -35,24 +35,24 @@ async def end_expired_and_update_metrics(
         metrics.STORE_BYTES.set(usage.size_bytes)
         metrics.STORE_LIMIT_BYTES.set(usage.limit_bytes)
         metrics.STORE_EPISODES.set(usage.episode_count)
-    except StoreError:  # logged by the store; the next round tries again
+    except StoreError:  # the store has logged it, and the next round retries
         metrics.STORE_UP.set(0)
     slow_calls = SLOW_CALL_QUEUE.counts
     metrics.SLOW_CALLS.labels("running").set(slow_calls.running)
     metrics.SLOW_CALLS.labels("waiting").set(slow_calls.waiting)
-    running = Counter(episode.key.environment for episode in RUNNING_EPISODES)
+    running_counts = Counter(episode.key.environment for episode in RUNNING_EPISODES)
     for environment in environments:
         name = environment.name
-        metrics.RUNNING_EPISODES.labels(name).set(running[name])
-        for gauge, read in environment.tools.gauges.items():
-            metrics.ENVIRONMENT_GAUGES.labels(name, gauge).set(read())
+        metrics.RUNNING_EPISODES.labels(name).set(running_counts[name])
+        for gauge_name, read_gauge in environment.tools.gauges.items():
+            metrics.ENVIRONMENT_GAUGES.labels(name, gauge_name).set(read_gauge())
 
 
 @asynccontextmanager
 async def run_periodic_tasks(
     store: EpisodeStore, settings: Settings, environments: Iterable[Environment]
 ) -> AsyncIterator[None]:
-    """Do rounds while the block runs; see `end_expired_and_update_metrics`."""
+    """Repeat `end_expired_and_update_metrics` while the block runs."""
 
     async def repeat() -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Serving an app with uvicorn, in one process or in several that share a port."""
+"""Runs an app with uvicorn, in one process or in several worker processes that share a port."""
 
 from __future__ import annotations
 
@@ -20,44 +20,62 @@ from openenv_kit.network_addresses import is_loopback
 from openenv_kit.serving.settings import Settings
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
     from uvicorn.supervisors import Multiprocess
 
 PING_INTERVAL_S = 30.0
 PING_TIMEOUT_S = 900.0
-"""A client that thinks for minutes may answer no ping; only one gone for good is dropped."""
+"""Time after which a connection without a reply to a ping is closed. A client may be busy for
+minutes, for example with a model, and reply to no ping meanwhile."""
 
 WORKER_HEALTHCHECK_TIMEOUT_S = 60
-"""A worker that starts on a busy machine is silent for a while; only one that hangs is replaced."""
+"""Time after which a worker that does not respond is replaced. On a busy machine, a worker needs
+many seconds to start."""
+
+GRACEFUL_SHUTDOWN_TIMEOUT_S = 10
+"""Longest wait for open connections when the server stops."""
 
 BALANCES_SHARED_PORTS = sys.platform == "linux"
-"""Whether the system spreads connections over several sockets that listen on one port."""
+"""Whether the system distributes connections to several sockets that listen on one port."""
 
 logger = logging.getLogger("openenv_kit.server")
 
 
 class PortSocket(socket.socket):
-    """A bound socket that becomes another one on the same port when it is sent to a process.
+    """A bound socket that is unpickled in another process as a new socket on the same port.
 
-    Workers that share one listening socket leave its whole queue to whoever wakes up first: of
-    64 sessions opened at once one worker may get them all. With a socket of its own for each
-    worker the system spreads connections evenly.
+    If workers share one listening socket, the worker that wakes up first takes its whole queue: of
+    64 sessions opened at once, one worker may get all. With one socket per worker, the system
+    distributes the connections evenly.
     """
 
     @classmethod
-    def bind_new(cls, family: int, address: tuple[Any, ...]) -> PortSocket:
-        """A new socket, bound but not listening; an OSError where the address cannot be had."""
-        made = cls(family=family)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        made.bind(address)
-        return made
+    def bind_new(cls, family: int, address: Any) -> PortSocket:
+        """Return a new socket that is bound and does not listen yet.
+
+        Raises:
+            OSError: the address is not available.
+        """
+        bound_socket = cls(family=family)
+        bound_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound_socket.bind(address)
+        return bound_socket
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PortSocket.bind_new, (int(self.family), self.getsockname())
 
 
-def run_server(app: Any, settings: Settings) -> None:
-    """Run an app until stopped; with several workers it is given by its import string."""
+def run_server(app: ASGIApp | str, settings: Settings) -> None:
+    """Run an app until it is stopped.
+
+    Args:
+        app: the app, or its import string, which several workers need.
+        settings: settings of the server.
+
+    Raises:
+        ConfigurationError: the metrics port is not available.
+    """
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
@@ -71,8 +89,8 @@ def run_server(app: Any, settings: Settings) -> None:
     logging.config.dictConfig(log_config)
     if not settings.token and not is_loopback(settings.host):
         logger.warning(
-            "listening on %s without a token: whoever reaches this address can play and reset; "
-            "set OPENENV_KIT_TOKEN, or HOST=127.0.0.1",
+            "listening on %s without a token: every client that reaches this address can start "
+            "and play episodes; set OPENENV_KIT_TOKEN, or HOST=127.0.0.1",
             settings.host or "all addresses",
         )
     raise_open_file_limit()
@@ -87,10 +105,10 @@ def run_server(app: Any, settings: Settings) -> None:
         "ws_max_size": settings.max_message_bytes,
         "ws_ping_interval": PING_INTERVAL_S,
         "ws_ping_timeout": PING_TIMEOUT_S,
-        # Deflate would cost a session more memory than everything else it has.
+        # Deflate would take more memory than everything else in a session.
         "ws_per_message_deflate": False,
         "timeout_keep_alive": settings.keep_alive_s,
-        "timeout_graceful_shutdown": 10,
+        "timeout_graceful_shutdown": GRACEFUL_SHUTDOWN_TIMEOUT_S,
         "timeout_worker_healthcheck": WORKER_HEALTHCHECK_TIMEOUT_S,
     }
     with metrics.create_metrics_folder(settings.workers), metrics.serve_metrics(settings):
@@ -98,24 +116,25 @@ def run_server(app: Any, settings: Settings) -> None:
             uvicorn.run(app, **options)
             return
         config = uvicorn.Config(app, **options)
-        # uvicorn's own socket finds out whether the port is free: two of ours would share it.
-        with config.bind_socket() as theirs:
-            family, address = theirs.family, theirs.getsockname()
-        with PortSocket.bind_new(family, address) as held:
-            supervisor = Multiprocess(config, sockets=[held])
+        # uvicorn's own socket finds out whether the port is free. A PortSocket would not: several
+        # of them can share a port.
+        with config.bind_socket() as free_port_socket:
+            family, address = free_port_socket.family, free_port_socket.getsockname()
+        with PortSocket.bind_new(family, address) as bound_socket:
+            supervisor = Multiprocess(config, sockets=[bound_socket])
             forward_sigterm(supervisor)
             supervisor.run()
 
 
 def forward_sigterm(supervisor: Multiprocess) -> None:
-    """Let SIGTERM reach the workers at once, each time it comes.
+    """Forward every SIGTERM to the workers without delay.
 
-    The supervisor itself looks for signals twice a second, and only until the first one.
+    The supervisor itself polls for signals twice a second, and only until the first one.
     """
 
     def handle(number: int, _: FrameType | None) -> None:
         if not supervisor.should_exit.is_set():
-            supervisor.should_exit.set()  # it wakes up and stops the workers
+            supervisor.should_exit.set()  # wakes up the supervisor, which stops the workers
             return
         for process in supervisor.processes:
             if process.pid is not None and process.exitcode is None:
@@ -125,28 +144,28 @@ def forward_sigterm(supervisor: Multiprocess) -> None:
 
 
 def raise_open_file_limit() -> None:
-    """Let this process and its workers open as many files as the system allows: shells allow few.
+    """Raise the limit of open files to the hard limit, because shells set a low one.
 
-    macOS has a lower limit than it says, and keeps the one it has.
+    On macOS the hard limit that is reported cannot be set; the limit then stays as it is.
     """
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
 
 
 def stop_with_parent_process() -> None:
-    """In a worker: stop when the process that started it is gone, killed ones included.
+    """Stop this worker process when its parent process has ended, even if that was killed.
 
-    Otherwise the worker would keep the port, with nobody left to stop it.
+    Otherwise the worker would keep the port open, and nothing would stop it.
     """
     parent = multiprocessing.parent_process()
     if parent is None:
         return
     from openenv_kit.serving.draining import SERVER_DRAIN
 
-    def wait() -> None:
+    def stop_after_parent() -> None:
         parent.join()
         SERVER_DRAIN.skip_draining()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
+    threading.Thread(target=stop_after_parent, name="parent-watch", daemon=True).start()

@@ -14,7 +14,8 @@ from typing import Any
 from openenv_kit.datasets.split_rows import list_task_rows, reset_arguments_from_row
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ServerError
-from openenv_kit.session import EVIDENCE_SHARE_KEY, REWARDS
+from openenv_kit.reply import EVIDENCE_SHARE_KEY
+from openenv_kit.rewards import COMMON_REWARDS
 from openenv_kit.tool import Tool as KitTool
 from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode
@@ -144,7 +145,8 @@ class RewardsScorer:
 
     async def __call__(self, state: TaskState, target: Target) -> Score:
         earned = state.store.get(METRICS_KEY, {})
-        return Score(value={name: earned.get(name, 0.0) for name in (*REWARDS, EVIDENCE_SHARE_KEY)})
+        names = (*(reward.value for reward in COMMON_REWARDS), EVIDENCE_SHARE_KEY)
+        return Score(value={name: earned.get(name, 0.0) for name in names})
 
 
 @scorer(metrics={"*": [mean(), stderr()]})

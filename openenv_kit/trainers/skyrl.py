@@ -28,9 +28,11 @@ from openenv_kit.datasets.row_values import (
 )
 from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, list_task_rows, reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import add_default_split, has_task_selector
-from openenv_kit.environment import ERROR, get_environment
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_integer
-from openenv_kit.tool import Catalogue, compact_json
+from openenv_kit.json_text import compact_json
+from openenv_kit.reply import ReplyStatus
+from openenv_kit.tool import Catalogue
 from openenv_kit.trainers import require_package
 from openenv_kit.trainers.text_tool_calls import find_tool_calls
 from openenv_kit.trainers.tool_episode import ToolEpisode, message_texts
@@ -206,4 +208,4 @@ def _add_tools_to_system_prompt(system_prompt: str, tools: Catalogue) -> str:
 
 def _format_error_result(message: str) -> str:
     """Return the answer to a turn whose call was not made."""
-    return compact_json({"status": ERROR, "message": message})
+    return compact_json({"status": ReplyStatus.ERROR, "message": message})

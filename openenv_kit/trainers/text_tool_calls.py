@@ -15,19 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from openenv_kit.thinking import TextSpan, find_thinking_sections
+from openenv_kit.tool import ToolCall, parse_tool_call
 
 OPEN_TAG_PATTERN = re.compile(r"<tool_call>\s*")
 CALL_END_PATTERN = re.compile(r"\s*(?:</tool_call>|\Z)")
 """Where a complete call ends; a stop string may have cut its closing tag away."""
 _DECODER = json.JSONDecoder()
-
-
-@dataclass(frozen=True)
-class TextToolCall:
-    """A tool call that a model wrote as text."""
-
-    name: str
-    arguments: Any
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,7 @@ class ParsedToolCalls:
         has_call_in_thinking: whether there is also a call inside thinking.
     """
 
-    calls: list[TextToolCall]
+    calls: list[ToolCall]
     has_unreadable_call: bool
     has_call_in_thinking: bool
 
@@ -60,9 +53,7 @@ def find_tool_calls(text: str) -> ParsedToolCalls:
         if any(tag.start() in section for section in sections):
             has_rehearsed = True
             continue
-        call = (
-            _parse_tool_call(bodies[body]) if (body := _find_span_at(tag.end(), bodies)) else None
-        )
+        call = parse_tool_call(bodies[body]) if (body := _find_span_at(tag.end(), bodies)) else None
         if call is None:
             has_unreadable = True
         else:
@@ -95,10 +86,3 @@ def _blank_out(text: str, spans: dict[TextSpan, Any]) -> str:
 
 def _find_span_at(position: int, spans: dict[TextSpan, Any]) -> TextSpan | None:
     return next((span for span in spans if span.start == position), None)
-
-
-def _parse_tool_call(value: Any) -> TextToolCall | None:
-    """Return the call that a JSON value holds; None if it is not a call."""
-    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-        return None
-    return TextToolCall(value["name"], value.get("arguments", {}))

@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 from openenv_kit.datasets.row_values import require_row_mapping, to_python_value
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import (
-    EPISODE_AND_LEVEL_SELECTORS,
     add_default_split,
     draw_task_reset_arguments,
     has_task_selector,
 )
-from openenv_kit.environment import ERROR, get_environment
+from openenv_kit.environment import get_environment
 from openenv_kit.episode_clients.http import HttpEpisode, InProcessEpisode
 from openenv_kit.errors import (
     InvalidValueError,
@@ -30,17 +29,17 @@ from openenv_kit.errors import (
     UnknownNameError,
     require_name,
 )
-from openenv_kit.session import EVIDENCE_SHARE_KEY, REWARDS, SCORE_COMPONENTS_KEY
-from openenv_kit.tool import Catalogue, compact_json
+from openenv_kit.json_text import compact_json
+from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
+from openenv_kit.reset_arguments import get_mode_arguments
+from openenv_kit.rewards import COMMON_REWARDS
+from openenv_kit.tool import Catalogue, ToolCall
 
 EPISODE_OVER_RESULT = {
     "status": "completed",
     "message": "The episode is over; this call changed nothing.",
 }
 """The answer to a call after the end."""
-
-ToolCall = tuple[str, dict[str, Any]]
-"""Name and arguments of a tool call."""
 
 
 class _StartedEpisode(NamedTuple):
@@ -111,8 +110,9 @@ class ToolEpisode:
 
         What each reward would have paid, the shares of the score, and `grounded`.
         """
-        paid = {**dict.fromkeys(REWARDS, 0.0), **self.info.get(SCORE_COMPONENTS_KEY, {})}
-        paid[EVIDENCE_SHARE_KEY] = self.info.get(EVIDENCE_SHARE_KEY) or 0.0
+        end_info = EndInfo.from_info(self.info)
+        paid = {**{reward.value: 0.0 for reward in COMMON_REWARDS}, **end_info.components}
+        paid[EVIDENCE_SHARE_KEY] = end_info.evidence_share or 0.0
         return {"tool_calls": self.tool_call_count, "submitted": self.is_done, **paid}
 
     def reset(
@@ -176,11 +176,11 @@ class ToolEpisode:
         except UnknownNameError as problem:
             raise RefusedResetError(chosen, str(problem)) from None
         opening = self._backend.reset(tried)
-        if opening["status"] == ERROR and is_drawn and arguments:
+        if opening["status"] == ReplyStatus.ERROR and is_drawn and arguments:
             # Some arguments configure an episode of their own, for which a split leaves no room.
             tried = arguments
             opening = self._backend.reset(tried)
-        if opening["status"] == ERROR:
+        if opening["status"] == ReplyStatus.ERROR:
             raise RefusedResetError(tried, opening["message"])
         return _StartedEpisode(tried, opening)
 
@@ -192,9 +192,7 @@ class ToolEpisode:
         A split may mix episodes with different tools; players are offered all of them.
         """
         whole = {name: value for name, value in arguments.items() if name != "index"}
-        modes = {
-            name: value for name, value in whole.items() if name not in EPISODE_AND_LEVEL_SELECTORS
-        }
+        modes = get_mode_arguments(self.environment.reset_arguments, whole)
         mixed = self.environment.tools.for_episode(add_default_split(self.environment, modes))
         fitting = [tools, self.environment.tools.for_episode(whole)]
         return [*fitting, mixed] if set(tools.tool_names) <= set(mixed.tool_names) else fitting
@@ -224,7 +222,7 @@ class ToolEpisode:
             try:
                 action = tools.build_action(name, arguments)
             except ToolArgumentError as problem:
-                return compact_json({"status": ERROR, "message": str(problem)})
+                return compact_json({"status": ReplyStatus.ERROR, "message": str(problem)})
             try:
                 observation = self._backend.step(action)
             except ServerError as problem:

@@ -27,7 +27,7 @@ from openenv_kit.datasets.split_rows import (
 from openenv_kit.datasets.task_sampling import add_default_split, has_task_selector
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, require_name
-from openenv_kit.session import SCORE_COMPONENTS_KEY
+from openenv_kit.reply import EndInfo
 from openenv_kit.tool import Tool
 from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode, message_texts
@@ -175,7 +175,7 @@ class RewardComponent:
         if environments is None:  # TRL's asynchronous trainer, which leaves None out
             return [None] * len(completions)
         earned = [each._episode.metrics for each in environments]
-        if any(SCORE_COMPONENTS_KEY in each.info for each in environments):
+        if any(EndInfo.from_info(each.info).components for each in environments):
             require_name("component", name, set().union(*earned))
         return [each.get(name, 0.0) for each in earned]
 

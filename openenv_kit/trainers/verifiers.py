@@ -19,9 +19,11 @@ from pydantic import Field
 
 from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, list_task_rows, reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import add_default_split
-from openenv_kit.environment import ERROR, get_environment
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.tool import Catalogue, Tool, compact_json
+from openenv_kit.json_text import compact_json
+from openenv_kit.reply import ReplyStatus
+from openenv_kit.tool import Catalogue, Tool
 from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.tool_functions import drop_default_arguments, set_tool_signature
@@ -112,7 +114,7 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
                 return self._episode.call_tool(name, arguments)
             except ServerError as problem:
                 self._failure_message = str(problem)
-        return compact_json({"status": ERROR, "message": self._failure_message})
+        return compact_json({"status": ReplyStatus.ERROR, "message": self._failure_message})
 
 
 def _wrap_with_lock(lock: asyncio.Lock, call: Callable[..., Awaitable[str]]) -> Callable[..., Any]:

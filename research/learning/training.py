@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies.base import build_submit_action, require_analysis_result
-from openenv_kit.environment import ERROR
 from openenv_kit.errors import InvalidValueError, RefusedResetError, require_integer
-from openenv_kit.rollouts.run_policy import observation_from_reply
+from openenv_kit.reply import ReplyStatus, observation_from_reply
 from research.learning.features import LOOK, Candidates, Floats, read_candidates
 from research.learning.policy import RowPolicy
 
@@ -85,7 +84,7 @@ def _start_rollouts(
     for number, session in enumerate(sessions):
         reset = resets[number // rollouts]
         reply = session.reset(**reset)
-        if reply.status == ERROR:
+        if reply.status == ReplyStatus.ERROR:
             raise RefusedResetError(reset, reply.message)
     return [
         read_candidates(

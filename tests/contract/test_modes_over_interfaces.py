@@ -12,7 +12,7 @@ from metric_tracker_rl import MetricTrackerRlEnv
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from metric_tracker_rl.tools import SYSTEM_PROMPTS
-from openenv_kit.tool import compact_json
+from openenv_kit.json_text import compact_json
 from support.funnel_modes import MODES, check_tool_names, play_reference, reset_of_mode
 from support.server_requests import call_mcp
 

@@ -22,10 +22,11 @@ from openenv_kit.agent.player_episode import PlayerEpisode
 from openenv_kit.agent.servers import Server
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.stdout import EvaluationLog
-from openenv_kit.environment import ERROR, Environment, full_observation_from_reply
+from openenv_kit.environment import Environment, full_observation_from_reply
 from openenv_kit.errors import ToolArgumentError
+from openenv_kit.json_text import compact_json
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.rollouts.run_policy import observation_from_reply
-from openenv_kit.tool import compact_json
 from openenv_kit.trainers.openenv_harness import ToolSessionFactory
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import environment_class
@@ -149,7 +150,7 @@ def as_the_environment_says(game: Game, calls: Calls) -> list[str]:
         try:
             reply = session.step(tools.build_action(name, arguments))
         except ToolArgumentError as problem:
-            said.append(compact_json({"status": ERROR, "message": str(problem)}))
+            said.append(compact_json({"status": ReplyStatus.ERROR, "message": str(problem)}))
         else:
             observation = full_observation_from_reply(environment, reply, session.task_id)
             payload = {**observation, "reward": reply.reward, "done": reply.done}
@@ -172,7 +173,11 @@ def over_mcp(game: Game, calls: Calls, url: str) -> list[str]:
                 "/mcp", params={"episode_id": named}, json=body, headers=held
             ).json()
             if "error" in answer:  # what is no call is a protocol error, in the same words
-                said.append(compact_json({"status": ERROR, "message": answer["error"]["message"]}))
+                said.append(
+                    compact_json(
+                        {"status": ReplyStatus.ERROR, "message": answer["error"]["message"]}
+                    )
+                )
             else:
                 (part,) = answer["result"]["content"]
                 said.append(part["text"])

@@ -11,7 +11,8 @@ from drilldown_env.environment import ENVIRONMENT
 from drilldown_env.levels import LEVELS
 from drilldown_env.session import MAX_STEPS, DrillSession
 from drilldown_env.tasks import TASKS
-from openenv_kit.environment import ERROR, Reply
+from openenv_kit.environment import Reply
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.rollouts.run_policy import run_policy
 from openenv_kit.sealed_split import SALT_VARIABLE
 
@@ -143,7 +144,7 @@ def test_groups_come_in_the_order_asked_for() -> None:
 def test_what_is_wrong_is_said_and_costs_no_call(tool: Any, arguments: Any, said: str) -> None:
     session = opened()
     reply = call(session, tool, **arguments)
-    assert reply.status == ERROR
+    assert reply.status == ReplyStatus.ERROR
     assert said in reply.message
     assert (reply.done, reply.observation_fields["calls_left"]) == (False, 30)
     assert submit(session).reward == 1.0
@@ -164,7 +165,7 @@ def test_a_row_that_cannot_be_read_hands_in_nothing(changed: dict[str, Any], sai
     rows = [row.as_dict() for row in session.episode.expected_rows]
     rows[0] = {**rows[0], "kind": "rate_change", "stage": "menu_opens", **changed}
     reply = call(session, "submit_report", rows=rows)
-    assert reply.status == ERROR
+    assert reply.status == ReplyStatus.ERROR
     assert said in reply.message
     assert submit(session).reward == 1.0
 
@@ -209,7 +210,7 @@ def test_a_failed_reset_leaves_the_running_episode() -> None:
         {"seed": "1"},
     ):
         reply = session.reset(**wrong)
-        assert reply.status == ERROR
+        assert reply.status == ReplyStatus.ERROR
         assert "llowed" in reply.message
     assert submit(session).reward == 1.0
 

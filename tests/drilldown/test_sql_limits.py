@@ -18,7 +18,8 @@ from drilldown_env.episode import Episode
 from drilldown_env.packed_counts import PackedCounts
 from drilldown_env.session import DrillSession, episode_of
 from openenv_kit.byte_cache import ByteCache
-from openenv_kit.environment import ERROR, Reply
+from openenv_kit.environment import Reply
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.serving.episodes.service import MAX_CACHED_BYTES, EpisodeService
 from openenv_kit.serving.settings import Settings
 
@@ -51,7 +52,7 @@ def queries_run() -> int:
 def test_refused_query_costs_a_call_and_says_what_is_left(query: str) -> None:
     made = opened()
     reply = ask(made, query)
-    assert reply.status == ERROR
+    assert reply.status == ReplyStatus.ERROR
     assert reply.observation_fields["calls_left"] == 44
     assert (
         f"44 calls and {sql.MAX_EPISODE_STEPS - made.sql_steps:,} steps are left" in reply.message

@@ -23,7 +23,8 @@ from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import Environment, default_task_names, get_environment
 from openenv_kit.recordings.format import RunRecorder, read_runs
 from openenv_kit.recordings.replay import check_replay, iter_replayed_steps
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply, run_policy
+from openenv_kit.reply import observation_from_reply
+from openenv_kit.rollouts.run_policy import iter_policy_steps, run_policy
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
 from openenv_kit.trainers.openenv_harness import collect_episodes

@@ -118,9 +118,9 @@ def test_the_golden_file_holds_on_the_oldest_numpy_allowed() -> None:
 PLAYS = """
 import json
 from hashlib import sha256
-from openenv_kit.rollouts.run_policy import observation_from_reply
+from openenv_kit.reply import observation_from_reply
 from metric_tracker_rl.policies import POLICIES
-from openenv_kit.recordings.format import canonical_observation_json
+from openenv_kit.recordings.digest import canonical_observation_json
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 
 def digest_of(seen):

@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 from pydantic import BaseModel
 
 from openenv_kit.environment import Session
-from openenv_kit.rollouts.run_policy import observation_from_reply
+from openenv_kit.reply import observation_from_reply
 from openenv_kit.serving.episodes.ids import SERVER_EPISODE_ID_PATTERN
 from support.killable_workers import PATIENCE_S, PlainSocket, Workers
 from support.playable_environments import Game

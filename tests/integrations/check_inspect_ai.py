@@ -19,7 +19,8 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.episode_clients.http import HttpEpisode
 from openenv_kit.errors import ServerError
-from openenv_kit.rollouts.run_policy import observation_from_reply, run_policy
+from openenv_kit.reply import observation_from_reply
+from openenv_kit.rollouts.run_policy import run_policy
 from openenv_kit.trainers.inspect_ai import episodes, play_episode, report_score
 from openenv_kit.trainers.tool_episode import next_scripted_call
 from research.scripted_endpoint import MODEL, ScriptedEndpoint

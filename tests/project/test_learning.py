@@ -15,7 +15,8 @@ from metric_tracker_rl.policies import get_policy
 from metric_tracker_rl.policies.base import require_analysis_result
 from openenv_kit.datasets.split_rows import list_task_rows, reset_arguments_from_row
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.rollouts.run_policy import observation_from_reply, run_policy, start_session
+from openenv_kit.reply import observation_from_reply
+from openenv_kit.rollouts.run_policy import run_policy, start_session
 from research.learning import Evaluation, Plan, RowPolicy, Settings, train
 from research.learning.__main__ import app, verdicts
 from research.learning.experiment import (

@@ -14,6 +14,14 @@ from pydantic import BaseModel, Field
 import openenv_kit.environment as kit
 from openenv_kit.environment import EpisodeLimits, Reply, Session, WireModels
 from openenv_kit.errors import require_integer
+from openenv_kit.reset_arguments import (
+    EPISODE_ID,
+    MAX_STEPS,
+    TASK_ID,
+    ResetArgument,
+    Role,
+    reset_arguments_by_name,
+)
 from openenv_kit.rollouts.policies import Policy
 from openenv_kit.tool import Catalogue, ToolArguments, Tools
 
@@ -106,6 +114,8 @@ def reference(_: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 class Task:
+    level = None
+
     def __init__(self, index: int) -> None:
         self.index = index
         self.task_id = f"train-{index}"
@@ -140,7 +150,12 @@ class Tiny(kit.Environment):
     tools = Catalogue(
         tuple(TOOLS.values()), answer_of, first_user_message=lambda opening: str(opening["story"])
     )
-    reset_arguments = ("episode_id", "task_id", "number", "max_steps")
+    reset_arguments = reset_arguments_by_name(
+        EPISODE_ID,
+        TASK_ID,
+        ResetArgument("number", Role.DATA, "integer", "a digit"),
+        MAX_STEPS,
+    )
     episode_limits = EpisodeLimits(max_steps=9)
     tasks: Mapping[str, Mapping[str, Any]] = {
         name: {"task_id": name, "number": at} for at, name in [(3, "three"), (7, "seven")]

@@ -14,9 +14,10 @@ from itertools import groupby
 from typing import Any
 
 from openenv_kit.environment import Environment, full_observation_from_reply
+from openenv_kit.json_text import compact_json
 from openenv_kit.recordings.format import RunRecorder
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply
-from openenv_kit.tool import compact_json
+from openenv_kit.reply import observation_from_reply
+from openenv_kit.rollouts.run_policy import iter_policy_steps
 
 REFERENCE = "reference"
 MOST = 14

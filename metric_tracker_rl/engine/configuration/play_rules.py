@@ -8,6 +8,7 @@ from datetime import date
 from functools import cached_property
 from typing import Any
 
+from metric_tracker_rl.engine.configuration.reset_arguments import PLAY_RULE_ARGUMENTS
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.engine.definitions.levels import FunnelLevel
 from metric_tracker_rl.engine.definitions.names import (
@@ -56,8 +57,6 @@ PUBLIC_THRESHOLD_NAMES = {
 
 DEFAULT_MODES = {"profile": STANDARD, "disclosure": GUIDED, "reward": GRADED}
 """Reset arguments that choose a mode of play, with the usual one; see `PlayRules`."""
-PLAY_RULE_ARGUMENTS = ("max_steps", "max_submissions", "feedback", *DEFAULT_MODES)
-"""Reset arguments that choose the rules of play."""
 ALLOWED_WITH_SPLIT_TEXT = (
     f"nothing beside split and index but policy, {', '.join(PLAY_RULE_ARGUMENTS)}"
 )

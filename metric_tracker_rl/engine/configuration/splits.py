@@ -9,6 +9,7 @@ from typing import Any
 
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.configuration.play_rules import ALLOWED_WITH_SPLIT_TEXT
+from metric_tracker_rl.engine.configuration.reset_arguments import EPISODE_ARGUMENTS
 from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
@@ -36,10 +37,6 @@ def _config_of_stratum(seed: int, stratum: Stratum) -> EpisodeConfig:
     )
 
 
-def _public_fields(config: EpisodeConfig) -> Mapping[str, Any]:
-    return {"difficulty": config.difficulty}
-
-
 def _build_rung_strata(rung: str) -> tuple[Stratum, ...]:
     """Return each family with one anomaly fewer than usual, the usual number, and one more."""
     usual = DEFAULT_ANOMALY_COUNTS[rung]
@@ -51,7 +48,7 @@ SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
     blocks={"train": 100, "validation": 12, "test": 12, SEALED_SPLIT: 12, SESSIONS_SPLIT: 20},
     strata=STRATA,
     make_config=_config_of_stratum,
-    public_fields_of=_public_fields,
+    level_of=lambda config: config.difficulty,
     identity_of=lambda config: config.identity,
     splits_by_level={
         rung: HashedSplits(
@@ -59,7 +56,7 @@ SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
             blocks={"train": 100, "validation": 6, "test": 12},
             strata=_build_rung_strata(rung),
             make_config=_config_of_stratum,
-            public_fields_of=_public_fields,
+            level_of=lambda config: config.difficulty,
         )
         for rung in RUNG_LEVEL_NAMES
     },
@@ -67,17 +64,6 @@ SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
 
 DEFAULT_SPLIT = "train"
 """Split of a reset that names an index alone."""
-EPISODE_ARGUMENTS = (
-    "task_id",
-    "seed",
-    "scenario_family",
-    "difficulty",
-    "anomaly_density",
-    "anomaly_count",
-    "anomalies",
-    "policy",
-)
-"""Reset arguments that choose an episode, where no split does."""
 
 
 def resolve_reset(reset_arguments: Mapping[str, Any]) -> tuple[str, EpisodeConfig]:
@@ -94,9 +80,6 @@ def resolve_reset(reset_arguments: Mapping[str, Any]) -> tuple[str, EpisodeConfi
     """
     split, index = reset_arguments.get("split"), reset_arguments.get("index")
     chosen = {name: reset_arguments.get(name) for name in EPISODE_ARGUMENTS}
-    for name, value in (("split", split), *chosen.items()):
-        if isinstance(value, str) and value.startswith("drill"):
-            raise InvalidValueError(name, value, "a funnel's; drill-down is served at /drilldown")
     if split is None and index is None:
         return resolve_named_task(**chosen)
     for name, value in chosen.items():

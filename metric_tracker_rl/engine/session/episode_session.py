@@ -21,13 +21,16 @@ from metric_tracker_rl.analysis_tools.registry import dates_in_result
 from metric_tracker_rl.analysis_tools.row_generators import run_generators, validate_generators
 from metric_tracker_rl.engine.configuration.play_rules import (
     FULL_FEEDBACK,
-    PLAY_RULE_ARGUMENTS,
     PRACTICE_COST,
     EpisodeView,
     list_rate_definitions,
     resolve_play_rules,
 )
-from metric_tracker_rl.engine.configuration.splits import EPISODE_ARGUMENTS, resolve_reset
+from metric_tracker_rl.engine.configuration.reset_arguments import (
+    PLAY_RULE_ARGUMENTS,
+    RESET_ARGUMENTS,
+)
+from metric_tracker_rl.engine.configuration.splits import resolve_reset
 from metric_tracker_rl.engine.configuration.tasks import available_task_specs
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.grading.grader import SCORE_DECIMALS, grade_report
@@ -43,23 +46,14 @@ from metric_tracker_rl.engine.session.report_replies import (
 from metric_tracker_rl.wire_models import FunnelProgress, RewardBreakdown
 from openenv_kit.environment import Reply, Session
 from openenv_kit.errors import InvalidValueError, ReportError, ToolArgumentError, require_name
+from openenv_kit.reply import EVIDENCE_SHARE_KEY
 from openenv_kit.sealed_split import is_sealed_split
-from openenv_kit.session import EVIDENCE_SHARE_KEY
 
 READY = "ready"
 ANALYZED = "analyzed"
 
 ACTION_FIELDS = ("analysis_method", "classifications", "payload_generators")
 """Fields of an action, of which one may be used at a time."""
-RESET_ARGUMENTS = (
-    "episode_id",
-    *EPISODE_ARGUMENTS[:-1],
-    "split",
-    "index",
-    *PLAY_RULE_ARGUMENTS,
-    EPISODE_ARGUMENTS[-1],
-)
-"""Names that reset takes."""
 
 
 class EpisodeSession(Session):

@@ -20,7 +20,7 @@ from metric_tracker_rl.engine.report.parse_report import (
 from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.wire_models import RewardBreakdown, SubmissionIssue
 from openenv_kit.environment import Reply
-from openenv_kit.session import SCORE_COMPONENTS_KEY
+from openenv_kit.reply import SCORE_COMPONENTS_KEY
 
 IN_PROGRESS = "in_progress"
 EVALUATED = "evaluated"

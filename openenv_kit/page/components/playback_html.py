@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from openenv_kit.environment import ERROR
 from openenv_kit.page.components.elements import (
     button_html,
     format_value,
@@ -23,7 +22,7 @@ from openenv_kit.page.environment_view import (
 )
 from openenv_kit.page.playback import Playback, PlaybackStep
 from openenv_kit.recordings.format import RunRecorder
-from openenv_kit.session import EVIDENCE_SHARE_KEY
+from openenv_kit.reply import EndInfo, ReplyStatus
 
 STANDALONE_CSS = (
     ":root { --body-text-color: #1d2430; --body-text-color-subdued: #566; --color-accent: #1a7f37;"
@@ -95,7 +94,7 @@ def episode_result_html(
     last = steps[-1].observation if steps else {}
     if not last.get("done"):
         return ""
-    read = (last.get("metadata") or {}).get(EVIDENCE_SHARE_KEY)
+    read = EndInfo.from_info(last.get("metadata")).evidence_share
     looked_up = (
         "" if read is None else note_html(f"{read:.0%} of what is right was looked up first.")
     )
@@ -116,7 +115,7 @@ def step_list_html(environment_view: EnvironmentView, playback: Playback) -> str
 
 def _step_link_html(at: int, step: PlaybackStep, title: str, now: bool) -> str:
     seen = step.observation
-    wrong = seen.get("status") == ERROR or step.matches_recording is False
+    wrong = seen.get("status") == ReplyStatus.ERROR or step.matches_recording is False
     style = " ".join(["now"] * now + ["error"] * wrong)
     current = ' aria-current="step"' if now else ""
     return (

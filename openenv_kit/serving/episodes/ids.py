@@ -15,9 +15,6 @@ from typing import NamedTuple
 from openenv_kit.errors import InvalidValueError, truncated_repr
 from openenv_kit.unencodable_text import is_encodable
 
-TRAINER, PLAYER = "trainer", "player"
-"""Roles; the gate puts one into a request's state where tokens are set."""
-
 SERVER_EPISODE_ID_PATTERN = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.I
 )

@@ -18,14 +18,14 @@ from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 
 from openenv_kit.environment import (
-    ERROR,
     Environment,
     Reply,
     Session,
     full_observation_from_reply,
     get_environment,
 )
-from openenv_kit.rollouts.run_policy import observation_from_reply
+from openenv_kit.reply import EndInfo, ReplyStatus, observation_from_reply
+from openenv_kit.reset_limits import reset_within_limits
 from openenv_kit.serving import messages, metrics
 from openenv_kit.serving.draining import SERVER_DRAIN
 from openenv_kit.serving.episodes.ids import new_episode_id, new_player_id
@@ -39,10 +39,8 @@ from openenv_kit.serving.episodes.running_episodes import (
 from openenv_kit.serving.episodes.saved_recordings import EpisodeRecorder, create_recorder
 from openenv_kit.serving.episodes.slow_calls import SLOW_CALL_QUEUE
 from openenv_kit.serving.http import client_identity
-from openenv_kit.serving.openenv_adapter import reset_within_limits
 from openenv_kit.serving.settings import Settings, current_settings
 from openenv_kit.serving.store.interface import RETRY_AFTER_S, BusyError
-from openenv_kit.session import END_REASON_KEY
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -133,7 +131,7 @@ class LiveEpisode:
         """
         started = time.perf_counter() if requested_at_s is None else requested_at_s
         reply = reset_within_limits(self.environment, self.session, reset_arguments, self.settings)
-        if reply.status == ERROR:
+        if reply.status == ReplyStatus.ERROR:
             metrics.ERRORS.labels("reset").inc()
             return reply
         named = reset_arguments.get("episode_id") or new_episode_id()
@@ -181,9 +179,9 @@ class LiveEpisode:
                 self.recorder.save_recording(reply)
         data = self.build_wire_reply(reply, episode_ids)
         tools, name = self.environment.tools, "refused"
-        if reply.status == ERROR:
+        if reply.status == ReplyStatus.ERROR:
             metrics.ERRORS.labels("step").inc()
-        elif (called := tools.tool_call_of_action(action)[0]) in tools.tool_names:
+        elif (called := tools.tool_call_of_action(action).name) in tools.tool_names:
             name = called
         metrics.STEP_SECONDS.labels(name).observe(time.perf_counter() - started)
         return data
@@ -216,7 +214,7 @@ class LiveEpisode:
         opening = reset_within_limits(
             self.environment, self.session, reset_arguments, self.settings
         )
-        if opening.status == ERROR:
+        if opening.status == ReplyStatus.ERROR:
             raise ReplayError(-1, opening.message)
         self._begin_episode(episode_id, reset_arguments, player_id, opening)
         for index, text in enumerate(action_jsons):
@@ -348,8 +346,8 @@ class LiveEpisode:
 
 def _end_reason_of_reply(reply: Reply) -> str:
     """Return why an episode is over: the environment's own word where it has one."""
-    given = str((reply.info or {}).get(END_REASON_KEY) or "")
-    return given if END_REASON_PATTERN.fullmatch(given) else EndReason.COMPLETED
+    reason = EndInfo.from_info(reply.info).reason
+    return reason if END_REASON_PATTERN.fullmatch(reason) else EndReason.COMPLETED
 
 
 async def run_queued_reset(

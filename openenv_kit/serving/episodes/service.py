@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from openenv_kit.environment import ERROR, Environment, Reply, get_environment
+from openenv_kit.environment import Environment, Reply, get_environment
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving import logs, messages
 from openenv_kit.serving.episodes.ids import (
@@ -56,6 +57,7 @@ from openenv_kit.serving.episodes.running_episodes import (
 )
 from openenv_kit.serving.episodes.sealed_episodes import SealedEpisodes
 from openenv_kit.serving.http import client_identity
+from openenv_kit.serving.message_limits import require_bounded_complexity
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.interface import (
     CLOSED,
@@ -143,9 +145,11 @@ class EpisodeService:
         if ours and await self.store.load(self._store_key(str(given))) is None:
             # It may be played on a WebSocket, which stores nothing until it is dropped.
             problem = UNKNOWN_SERVER_ID.format(given)
-            return StartedEpisode(play.build_wire_reply(Reply(ERROR, problem)), error_text=problem)
+            return StartedEpisode(
+                play.build_wire_reply(Reply(ReplyStatus.ERROR, problem)), error_text=problem
+            )
         reply = await run_queued_reset(self.environment, play.reset, reset_arguments, asked_at)
-        if reply.status == ERROR or play.episode_id is None:
+        if reply.status == ReplyStatus.ERROR or play.episode_id is None:
             return StartedEpisode(play.build_wire_reply(reply), error_text=reply.message)
         episode_id = play.episode_id
         held = self._get_cached(episode_id)
@@ -213,7 +217,7 @@ class EpisodeService:
                     return play.build_wire_reply(play.session.step(action), names)
                 play.register_resume()
                 where = (self._store_key(access.episode_id), held.lease_id)
-                messages.require_bounded_complexity(action)
+                require_bounded_complexity(action)
                 text = messages.dumps(action)
                 if play.recorded_bytes + len(text) > play.max_record_bytes:
                     raise EpisodeTooLongError(play.max_record_bytes)

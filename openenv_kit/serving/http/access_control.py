@@ -1,10 +1,14 @@
-"""Who may call: from which web page, with which token, in which role.
+"""Access control: which web page may call, with which token, and in which role.
 
-A browser names the page in `Origin` and the address in `Host`, and two attacks are kept out. A page
-of another site calls a server that its visitor can reach: its `Origin` is not ours. And DNS
-rebinding: a site lets its own name point to the visitor's machine, and then `Origin` and `Host`
-agree, but on a name that is not ours. Programs send no `Origin`, so only the second check, which a
-server on loopback makes, concerns them.
+A browser names the calling page in `Origin` and the address it connects to in `Host`. Two attacks
+are prevented:
+
+- A page of another site calls a server that its visitor can reach. Its `Origin` is not ours.
+- DNS rebinding: a site lets its own host name point to the visitor's machine. `Origin` and `Host`
+  then agree, but contain a name that is not ours.
+
+Programs send no `Origin`. They are affected only by the check of `Host`, which a server on loopback
+makes.
 """
 
 from __future__ import annotations
@@ -12,8 +16,9 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import os
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from http import HTTPStatus
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers
@@ -23,9 +28,10 @@ from starlette.types import Scope
 
 from openenv_kit.errors import truncated_repr
 from openenv_kit.network_addresses import is_loopback
-from openenv_kit.serving import messages, metrics
-from openenv_kit.serving.episodes.ids import PLAYER, TRAINER
+from openenv_kit.serving.http.error_responses import error_response
 from openenv_kit.serving.http.page_sessions import COOKIE_NAME, PageSessions, build_session_cookie
+from openenv_kit.serving.metrics import ErrorKind
+from openenv_kit.serving.roles import PLAYER_ROUTE_MESSAGE, WEBSOCKET_METHOD, Role
 from openenv_kit.serving.settings import (
     ANONYMOUS_PARTICIPANT,
     TRAINER_PARTICIPANT,
@@ -34,70 +40,59 @@ from openenv_kit.serving.settings import (
 from openenv_kit.serving.store.interface import StoreError
 
 PATHS_WITHOUT_TOKEN = ("/health", "/ready")
-"""Paths that need no token: a load balancer has none."""
-
-PLAYER_ROUTES = (
-    ("POST", "/step"),
-    ("POST", "/mcp"),
-    ("GET", "/mcp"),
-    ("DELETE", "/mcp"),
-    ("websocket", "/ws"),
-    ("websocket", "/mcp"),
-)
-"""All that the player token opens."""
+"""Paths that need no token, because load balancers have none."""
 
 DEBUGGER_PATH = "/web"
 
 ANY_ORIGIN = "*"
 READ_ONLY_METHODS = ("GET", "HEAD", "OPTIONS")
 SPACE_HOST_VARIABLE = "SPACE_HOST"
-"""Variable in which a Hugging Face Space is told its own name."""
+"""Variable that contains the host name of a Hugging Face Space."""
 
 
 class AccessControl:
-    """Decides whether a request may pass, and in which role.
+    """Decides whether a request is allowed, and in which role.
 
     Args:
-        settings: of the server.
-        sessions: of browsers; None for sessions that only this object knows.
+        settings: settings of the server.
+        sessions: login sessions of browsers; None for sessions that only this object knows.
     """
 
     def __init__(self, settings: Settings, sessions: PageSessions | None = None) -> None:
-        self._any = ANY_ORIGIN in settings.allowed_origins
-        self._allowed = frozenset(settings.allowed_origins)
-        own = os.environ.get(SPACE_HOST_VARIABLE, "")
-        self._names = {_normalize_address(urlsplit(each).netloc) for each in self._allowed} | {
-            _normalize_address(own)
+        self._allows_any_origin = ANY_ORIGIN in settings.allowed_origins
+        self._allowed_origins = frozenset(settings.allowed_origins)
+        self._space_host = _normalize_address(os.environ.get(SPACE_HOST_VARIABLE, ""))
+        self._own_names = {
+            _normalize_address(urlsplit(origin).netloc) for origin in self._allowed_origins
         }
-        self._names.discard("")
-        # With a token a page that has rebound its name gets nowhere: the browser's cookie for us
-        # belongs to our name.
-        self._local = not settings.token and is_loopback(settings.host)
-        self._suspicious = not settings.token and bool(settings.allowed_origins)
+        self._own_names.add(self._space_host)
+        self._own_names.discard("")
+        # With a token, DNS rebinding gains nothing: the browser sends our cookie only to our name.
+        self._checks_loopback_host = not settings.token and is_loopback(settings.host)
+        self._trusts_listed_names_only = not settings.token and bool(settings.allowed_origins)
         self._token = settings.token.encode()
         self._player_token = settings.player_token.encode()
         self._participants = {name: token.encode() for name, token in settings.participants.items()}
-        self._own_name = _normalize_address(own)
         self._root_path = settings.root_path or "/"
         self._sessions = sessions or PageSessions(settings.token)
 
     async def check_access(self, scope: Scope, path: str, headers: Headers) -> Response | None:
-        """Answer to a request that may not pass; one that may gets its role.
+        """Return the error response to a request that is not allowed; None if it is allowed.
 
         Args:
-            scope: of the request; its state gets `role`.
-            path: as the routes see it.
-            headers: of the request.
+            scope: ASGI scope of the request; `role` and `participant` are added to its state.
+            path: path as the routes see it.
+            headers: headers of the request.
         """
-        problem = self._find_origin_error(scope, headers)
-        if problem is not None:
-            return error_response("origin", 403, problem)
+        origin_error = self._find_origin_error(scope, headers)
+        if origin_error is not None:
+            return error_response(ErrorKind.ORIGIN, HTTPStatus.FORBIDDEN, origin_error)
         if self._token and not headers.get("authorization"):
-            with suppress(StoreError):  # while the store is gone, browsers are not recognized
+            with suppress(StoreError):  # without the store, sessions of browsers are not verified
                 await self._sessions.load_signing_key()
         participant = self._find_participant(headers)
-        role = TRAINER if participant else self._find_role(scope, headers)
-        scope["state"]["role"] = role or PLAYER
+        role = Role.TRAINER if participant else self._find_role(scope, headers)
+        scope["state"]["role"] = role or Role.PLAYER
         scope["state"]["participant"] = participant or (
             TRAINER_PARTICIPANT if self._token else ANONYMOUS_PARTICIPANT
         )
@@ -105,106 +100,116 @@ class AccessControl:
             return None
         if role is None:
             return self._log_in_with_url_token(scope, path, headers) or error_response(
-                "token",
-                401,
+                ErrorKind.TOKEN,
+                HTTPStatus.UNAUTHORIZED,
                 "This server needs a token: send the header Authorization: Bearer <token>.",
                 {"www-authenticate": "Bearer"},
             )
-        if role == PLAYER and (scope.get("method", "websocket"), path) not in PLAYER_ROUTES:
-            return error_response(
-                "role",
-                403,
-                "The player token may only POST /step, use /mcp and open the WebSocket /ws; "
-                "this needs the trainer's token.",
-            )
+        if not role.may_use_route(scope.get("method", WEBSOCKET_METHOD), path):
+            return error_response(ErrorKind.ROLE, HTTPStatus.FORBIDDEN, PLAYER_ROUTE_MESSAGE)
         return None
 
     def _find_origin_error(self, scope: Scope, headers: Headers) -> str | None:
-        """Why a page may not call, or none by that `Host`; None where one may."""
-        if self._any:
+        """Return why `Host` or `Origin` is not allowed; None if both are allowed."""
+        if self._allows_any_origin:
             return None
         host = _normalize_address(headers.get("host", ""))
-        here = (scope.get("server") or ("",))[0]
-        local = self._local and is_loopback(here)
-        if local and not self._is_own_host(host):
+        server_host = (scope.get("server") or ("",))[0]
+        is_loopback_server = self._checks_loopback_host and is_loopback(server_host)
+        if is_loopback_server and not self._is_own_host(host):
             return (
                 f"Host is {truncated_repr(headers.get('host', ''))}; this server listens on "
-                "loopback and answers to loopback names. OPENENV_KIT_ALLOWED_ORIGINS can name "
-                "others."
+                "loopback and accepts only loopback names. Add other names to "
+                "OPENENV_KIT_ALLOWED_ORIGINS."
             )
         origin = headers.get("origin")
         if origin is None:
             if not _is_cross_site_change(scope, headers):
                 return None
-        elif origin.lower() in self._allowed or self._is_own_page(origin, host, here, headers):
+        elif origin.lower() in self._allowed_origins or self._is_own_page(
+            origin, host, server_host, headers
+        ):
             return None
         return (
             f"Pages of {truncated_repr(origin or 'another site')} may not call this server. "
-            "OPENENV_KIT_ALLOWED_ORIGINS can name them."
+            "Add the origin to OPENENV_KIT_ALLOWED_ORIGINS to allow it."
         )
 
     def _is_own_page(self, origin: str, host: str, server_host: str, headers: Headers) -> bool:
-        """Whether a page came from this server.
+        """Return whether a page was loaded from this server.
 
-        A name that only the request vouches for may have been rebound. Where it is known which
-        pages may call, it is not believed; elsewhere the name of a public server is such a name.
+        A name that appears only in the request may have been rebound. It is not trusted if the
+        settings list the pages that may call. Otherwise it has to be trusted, because the name of
+        a public server looks the same.
         """
         try:
-            page = _normalize_address(urlsplit(origin).netloc)
+            page_address = _normalize_address(urlsplit(origin).netloc)
         except ValueError:
             return False
-        if not page or page in self._names:
-            return bool(page)
-        if page == host:
-            known = (
+        if not page_address or page_address in self._own_names:
+            return bool(page_address)
+        if page_address == host:
+            is_known_host = (
                 self._is_own_host(host) or _strip_port(host) == server_host or _is_ip_address(host)
             )
-            return known or not self._suspicious
-        # A proxy may have put its own name for us into Host. No page can set this header without
-        # asking first, except one that has rebound its name: see above.
-        forwarded = _normalize_address(headers.get("x-forwarded-host", ""))
-        return page == forwarded and not self._suspicious and not self._local
+            return is_known_host or not self._trusts_listed_names_only
+        # A proxy may replace our name in Host by its own name for us. A page cannot set this header
+        # without a preflight request, unless its name was rebound.
+        forwarded_host = _normalize_address(headers.get("x-forwarded-host", ""))
+        return (
+            page_address == forwarded_host
+            and not self._trusts_listed_names_only
+            and not self._checks_loopback_host
+        )
 
     def _is_own_host(self, host: str) -> bool:
-        return host in self._names or is_loopback(_strip_port(host))
+        return host in self._own_names or is_loopback(_strip_port(host))
 
-    def _find_role(self, scope: Scope, headers: Headers) -> str | None:
-        """What a caller other than a participant may be; None for one without a valid token."""
+    def _find_role(self, scope: Scope, headers: Headers) -> Role | None:
+        """Return the role of a caller that is no participant; None without a valid token."""
         if not self._token:
-            return TRAINER
-        scheme, _, given = headers.get("authorization", "").partition(" ")
+            return Role.TRAINER
+        scheme, _, bearer_token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            secret = given.strip().encode()
-            is_trainer = hmac.compare_digest(secret, self._token)
-            is_player = hmac.compare_digest(secret, self._player_token)
+            token = bearer_token.strip().encode()
+            # Both are compared, so that the time does not depend on which one is right.
+            is_trainer = hmac.compare_digest(token, self._token)
+            is_player = hmac.compare_digest(token, self._player_token)
             if is_trainer:
-                return TRAINER
-            return PLAYER if is_player and self._player_token else None
+                return Role.TRAINER
+            return Role.PLAYER if is_player and self._player_token else None
         session_id = HTTPConnection(scope).cookies.get(COOKIE_NAME, "")
-        return TRAINER if self._sessions.is_valid_session_id(session_id) else None
+        return Role.TRAINER if self._sessions.is_valid_session_id(session_id) else None
 
     def _find_participant(self, headers: Headers) -> str | None:
         """Return the name of the participant whose bearer token the request has."""
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        secret = given.strip().encode() if scheme.lower() == "bearer" else b""
-        names = [
-            name for name, token in self._participants.items() if hmac.compare_digest(secret, token)
+        scheme, _, bearer_token = headers.get("authorization", "").partition(" ")
+        token = bearer_token.strip().encode() if scheme.lower() == "bearer" else b""
+        # Every token is compared, so that the time does not depend on which one is right.
+        matches = [
+            name
+            for name, participant_token in self._participants.items()
+            if hmac.compare_digest(token, participant_token)
         ]
-        return names[0] if names else None
+        return matches[0] if matches else None
 
     def _log_in_with_url_token(self, scope: Scope, path: str, headers: Headers) -> Response | None:
-        """For a browser that opens `/web?token=…`: the same page, with a cookie for the token."""
+        """Return a redirect to the debugger that sets a session cookie, for `/web?token=…`.
+
+        Returns None for any other request and for a wrong token.
+        """
         if scope.get("method") != "GET" or not f"{path}/".startswith(f"{DEBUGGER_PATH}/"):
             return None
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        given = query.pop("token", "")
-        if not hmac.compare_digest(given.encode(), self._token):
+        token = query.pop("token", "")
+        if not hmac.compare_digest(token.encode(), self._token):
             return None
         location = scope["path"] + (f"?{urlencode(query)}" if query else "")
-        response = RedirectResponse(location, 303)
-        # Hugging Face ends TLS in front of a Space, under the Space's own name.
+        response = RedirectResponse(location, HTTPStatus.SEE_OTHER)
+        # Hugging Face terminates TLS in front of a Space, under the Space's own name.
         is_space = (
-            bool(self._own_name) and _normalize_address(headers.get("host", "")) == self._own_name
+            bool(self._space_host)
+            and _normalize_address(headers.get("host", "")) == self._space_host
         )
         is_https = is_space or scope.get("scheme") == "https"
         cookie = build_session_cookie(
@@ -214,22 +219,17 @@ class AccessControl:
         return response
 
 
-def error_response(
-    error_kind: str, status: int, detail: Any, headers: dict[str, str] | None = None
-) -> Response:
-    """An answer that refuses, counted as an error of that kind."""
-    metrics.ERRORS.labels(error_kind).inc()
-    return messages.json_response({"detail": detail}, status, headers)
+def _is_cross_site_change(scope: Scope, headers: Mapping[str, str]) -> bool:
+    """Return whether a page of another site makes a request that may change something.
 
-
-def _is_cross_site_change(scope: Scope, headers: Headers) -> bool:
-    """Whether a browser says so of a request that changes something, though it sent no origin."""
-    changes = scope["type"] == "websocket" or scope["method"] not in READ_ONLY_METHODS
-    return changes and headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
+    Some browsers send `Sec-Fetch-Site` where they send no `Origin`.
+    """
+    may_change = scope["type"] == "websocket" or scope["method"] not in READ_ONLY_METHODS
+    return may_change and headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
 
 
 def _normalize_address(netloc: str) -> str:
-    """Name and port in one form: lower case, without the port that a scheme has anyway."""
+    """Return host and port in lower case, without a port that is the default of HTTP or HTTPS."""
     address = netloc.strip().lower()
     for port in (":80", ":443"):
         if address.endswith(port) and not address.endswith(f":{port}"):
@@ -238,7 +238,7 @@ def _normalize_address(netloc: str) -> str:
 
 
 def _strip_port(address: str) -> str:
-    """An address without its port and without the brackets of IPv6."""
+    """Return the host of an address, without the brackets of an IPv6 host."""
     if address.startswith("["):
         return address[1:].partition("]")[0]
     return address.rpartition(":")[0] or address

@@ -1,7 +1,8 @@
-"""Whose request this is, as far as shares of the episode store are concerned.
+"""Identity of the client whose request is served: its address, connection and participant.
 
-The address of the connection, as uvicorn reports it: behind a proxy that FORWARDED_ALLOW_IPS names
-it is the address that the proxy forwards, behind any other proxy all callers are one client.
+The address is that of the connection, as uvicorn reports it. Behind a proxy that
+FORWARDED_ALLOW_IPS names, it is the address that the proxy forwards. Behind any other proxy all
+clients have the proxy's address and share its limit on the episode store.
 """
 
 from __future__ import annotations
@@ -14,24 +15,29 @@ from typing import Any
 from openenv_kit.serving.settings import ANONYMOUS_PARTICIPANT
 
 UNKNOWN_ADDRESS = "unknown"
-"""All callers without an address, such as those of a Unix socket."""
+"""Address of all clients that have none, such as those of a Unix socket."""
+
+IPV6_NETWORK_BITS = 64
+"""Prefix length of an IPv6 network that usually belongs to one client."""
 
 IS_CONNECTION_CLOSED: ContextVar[Callable[[], bool] | None] = ContextVar("gone", default=None)
-"""Tells whether the connection that is being served is closed; None where nothing can."""
+"""Function that returns whether the current connection is closed; None if that is unknown."""
 
 GET_CLIENT_ADDRESS: ContextVar[Callable[[], str]] = ContextVar("client", default=str)
-"""Names the client that is being served; empty on a server that asks for a token, where whoever
-calls was let in and has no share."""
-
+"""Function that returns the address of the current client. It returns an empty text on a server
+with a token, where clients have no individual limit."""
 
 CURRENT_PARTICIPANT: ContextVar[str] = ContextVar("participant", default=ANONYMOUS_PARTICIPANT)
-"""Whose plays of sealed tasks are counted: the participant whose token the request has."""
+"""Name of the participant whose token the request has. Its plays of sealed tasks are counted."""
 
 
 def client_address_or_network(peer_address: Sequence[Any] | None) -> str:
-    """The client of a peer: its IPv4 address, or the first 64 bits of an IPv6 one.
+    """Return the IPv4 address of a peer, or the /64 network of an IPv6 peer.
 
-    Whoever has one address of such a network usually has all of them.
+    A client that has one address of such a network usually has all of them.
+
+    Args:
+        peer_address: host and port; None if the connection has no address.
     """
     if not peer_address or not peer_address[0]:
         return UNKNOWN_ADDRESS
@@ -41,6 +47,7 @@ def client_address_or_network(peer_address: Sequence[Any] | None) -> str:
         return peer_address[0]
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is None:
-            return str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))
+            network = ipaddress.ip_network((int(address), IPV6_NETWORK_BITS), strict=False)
+            return str(network)
         address = address.ipv4_mapped
     return str(address)

@@ -1,12 +1,14 @@
-"""Several environments in one process: one at the root, each other one below its name.
+"""Several environments in one process: one at the root, the others below their names.
 
-Each has an app of its own, with the same settings; they share the episode store and the slots.
+Each environment has an app of its own, with the same settings. The apps share the episode store and
+the limits on sessions.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -28,76 +30,109 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 URL_NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]+")
-"""What a name must be to stand in an address as it is."""
+"""Names that need no escaping in an address."""
 
 RESERVED_PATH_SEGMENTS = frozenset(
     (
-        *("ws", "mcp", "reset", "step", "state", "as", "health", "ready", "metrics", "web"),
-        *("harness", "schema", "sealed-record", "metadata", "list_environments", "docs", "redoc"),
+        "as",
+        "docs",
+        "harness",
+        "health",
+        "list_environments",
+        "mcp",
+        "metadata",
+        "metrics",
+        "ready",
+        "redoc",
+        "reset",
+        "schema",
+        "sealed-record",
+        "state",
+        "step",
+        "web",
+        "ws",
     )
 )
-"""First segments of the root's own paths."""
+"""First segments of the root environment's own paths."""
 
 ENVIRONMENT_PATH_SEGMENTS = frozenset(("reset", "step", "state", "ws", "mcp", "web", "as"))
-"""First segments below an environment's name that a client may ask for by a wrong name."""
+"""Segments that follow an environment's name. A path with one of them below an unknown name gets an
+error that lists the names."""
 
 TASK_API_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"))
-"""Routes of the framework's task API, which has the environment's name in front anyway."""
+"""Routes of the framework's task API, whose own paths start with the environment's name."""
 
 
 def resolve_mounted_environments(
     root_environment: Environment, settings: Settings
 ) -> Sequence[Environment]:
-    """The environments that the settings mount beside the one at the root.
+    """Return the environments to mount beside the one at the root, as `also_serve` names them.
 
     Args:
-        root_environment: the one at the root; naming it again changes nothing.
-        settings: the settings.
+        root_environment: environment at the root; `also_serve` may name it too.
+        settings: settings of the server.
 
     Raises:
-        UnknownNameError: no environment of that name is installed; names the nearest.
-        InvalidValueError: a name that cannot stand in an address, or a split for MCP sessions
-            that one of the environments does not have.
+        UnknownNameError: no environment of a name is installed.
+        InvalidValueError: a name, the root path or the MCP split cannot be used.
     """
-    asked = [each.strip() for each in settings.also_serve.split(",") if each.strip()]
-    names = {
-        ALL_ENVIRONMENTS: names_of_same_distribution(root_environment.name),
-        NO_ENVIRONMENTS: (),
-    }.get(",".join(asked), dict.fromkeys(asked))
-    known = (ALL_ENVIRONMENTS, NO_ENVIRONMENTS, *find_environment_entry_points())
+    known_names = (ALL_ENVIRONMENTS, NO_ENVIRONMENTS, *find_environment_entry_points())
     others = [
-        get_environment(require_name("name in ALSO_SERVE", name, known))
-        for name in names
+        get_environment(require_name("name in ALSO_SERVE", name, known_names))
+        for name in _names_to_serve(root_environment, settings)
         if name != root_environment.name
     ]
-    for other in others:
-        if other.name in RESERVED_PATH_SEGMENTS or not URL_NAME_PATTERN.fullmatch(other.name):
-            allowed = "names of letters, digits, - and _ that are not the root's own paths"
-            raise InvalidValueError("ALSO_SERVE", other.name, allowed)
-    first = settings.root_path.split("/")[1] if settings.root_path else ""
-    if first in (*RESERVED_PATH_SEGMENTS, root_environment.name, *(other.name for other in others)):
-        allowed = "a path that does not begin like one of the server's own, such as /lab/env"
-        raise InvalidValueError("OPENENV_KIT_ROOT_PATH", settings.root_path, allowed)
-    for each in (root_environment, *others):
-        splits = (*each.splits.names(), SESSIONS_SPLIT)
-        if settings.mcp_split not in splits:
-            allowed = f"a split of every environment; {each.name} has {', '.join(splits)}"
-            raise InvalidValueError("OPENENV_KIT_MCP_SPLIT", settings.mcp_split, allowed)
+    for environment in others:
+        _require_usable_name(environment)
+    _require_unused_root_path(settings, [root_environment, *others])
+    for environment in (root_environment, *others):
+        _require_mcp_split(environment, settings)
     return others
 
 
-class EnvironmentMounts:
-    """Middleware that hands what is below a name to that environment's app.
+def _names_to_serve(root_environment: Environment, settings: Settings) -> Sequence[str]:
+    """Return the names that `also_serve` selects, each once."""
+    names = [name.strip() for name in settings.also_serve.split(",") if name.strip()]
+    if names == [ALL_ENVIRONMENTS]:
+        return names_of_same_distribution(root_environment.name)
+    if names == [NO_ENVIRONMENTS]:
+        return []
+    return list(dict.fromkeys(names))
 
-    It stands in front of everything else, and the app below a name is a whole one: it is behind
-    its own gate, and its address is a prefix like that of a proxy.
+
+def _require_usable_name(environment: Environment) -> None:
+    name = environment.name
+    if name in RESERVED_PATH_SEGMENTS or not URL_NAME_PATTERN.fullmatch(name):
+        allowed = "names of letters, digits, - and _ that are not the root's own paths"
+        raise InvalidValueError("ALSO_SERVE", name, allowed)
+
+
+def _require_unused_root_path(settings: Settings, environments: Sequence[Environment]) -> None:
+    first_segment = settings.root_path.split("/")[1] if settings.root_path else ""
+    if first_segment in (*RESERVED_PATH_SEGMENTS, *(each.name for each in environments)):
+        allowed = "a path that does not begin like one of the server's own, such as /lab/env"
+        raise InvalidValueError("OPENENV_KIT_ROOT_PATH", settings.root_path, allowed)
+
+
+def _require_mcp_split(environment: Environment, settings: Settings) -> None:
+    splits = (*environment.splits.names(), SESSIONS_SPLIT)
+    if settings.mcp_split not in splits:
+        allowed = f"a split of every environment; {environment.name} has {', '.join(splits)}"
+        raise InvalidValueError("OPENENV_KIT_MCP_SPLIT", settings.mcp_split, allowed)
+
+
+class EnvironmentMounts:
+    """Middleware that forwards paths below an environment's name to that environment's app.
+
+    It stands in front of all other middleware. The app below a name is a complete one with a
+    `RequestMiddleware` of its own, and sees the name as a path prefix.
 
     Args:
-        app: the one at the root.
-        root: name of its environment.
-        apps: the others, by name.
-        settings: of all; names are told to those whom they let in.
-        sessions: of browsers.
+        app: app at the root.
+        root: name of the root's environment.
+        apps: the other apps, by the names of their environments.
+        settings: settings of the server.
+        sessions: login sessions of browsers.
     """
 
     def __init__(
@@ -111,10 +146,11 @@ class EnvironmentMounts:
         self._app = app
         self._root = root
         self._apps = apps
-        self._unknown = RequestMiddleware(self._answer_unknown_environment, settings, sessions)
+        # Behind access control, so that only callers who are let in learn the names.
+        self._unknown_app = RequestMiddleware(self._reject_unknown_environment, settings, sessions)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Find the app by the first segment of the path."""
+        """Select the app by the first segment of the path, and forward the request."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -122,24 +158,26 @@ class EnvironmentMounts:
         name, _, rest = path.removeprefix("/").partition("/")
         app = self._apps.get(name)
         if app is None:
-            unknown = (
-                name not in RESERVED_PATH_SEGMENTS
+            is_unknown_environment = (
+                scope["type"] == "http"
+                and name not in RESERVED_PATH_SEGMENTS
                 and rest.partition("/")[0] in ENVIRONMENT_PATH_SEGMENTS
             )
-            answer = self._unknown if unknown and scope["type"] == "http" else self._app
-            await answer(scope, receive, send)
+            app = self._unknown_app if is_unknown_environment else self._app
+            await app(scope, receive, send)
             return
         if rest not in TASK_API_PATHS:
-            root = scope.get("root_path", "")
-            scope = {**scope, "root_path": f"{root}/{name}", "path": f"{root}{path}"}
+            root_path = scope.get("root_path", "")
+            scope = {**scope, "root_path": f"{root_path}/{name}", "path": f"{root_path}{path}"}
         await app(scope, receive, send)
 
-    async def _answer_unknown_environment(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request below a name that nothing is mounted at."""
+    async def _reject_unknown_environment(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to a request below a name that no environment has."""
         name = route_path(scope).split("/")[1]
         problem = unknown_name_message("environment", name, self._apps)
         detail = f"{problem} {self._root} is served at the root."
-        await messages.json_response({"detail": detail}, 404)(scope, receive, send)
+        response = messages.json_response({"detail": detail}, HTTPStatus.NOT_FOUND)
+        await response(scope, receive, send)
 
 
 def mount_environment_apps(
@@ -152,18 +190,18 @@ def mount_environment_apps(
     """Serve other environments' apps below their names.
 
     Args:
-        root_app: the app of the environment at the root.
-        root_name: of that environment.
-        apps: the others, by name.
-        settings: of all.
-        page_sessions: of browsers.
+        root_app: app of the environment at the root.
+        root_name: name of that environment.
+        apps: the other apps, by the names of their environments.
+        settings: settings of the server.
+        page_sessions: login sessions of browsers.
     """
     from fastapi.routing import APIRoute
 
     names = [root_name, *apps]
-    # In front of the framework's own route, which knows of one environment.
-    listed = APIRoute("/list_environments", lambda: names, tags=["Task API"])
-    root_app.router.routes.insert(0, listed)
+    # In front of the framework's own route, which lists only one environment.
+    list_route = APIRoute("/list_environments", lambda: names, tags=["Task API"])
+    root_app.router.routes.insert(0, list_route)
     root_app.add_middleware(
         EnvironmentMounts, root=root_name, apps=apps, settings=settings, sessions=page_sessions
     )

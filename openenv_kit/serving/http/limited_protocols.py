@@ -1,6 +1,7 @@
-"""What a connection may cost: time to send a request or a message, and replies left unread.
+"""uvicorn's protocols with limits on time, frames and unread replies.
 
-uvicorn's own protocols, with these bounds added.
+They limit how long a client may take to send a request or a message, how many frames a message has,
+and how long replies may wait because the client does not read them.
 """
 
 from __future__ import annotations
@@ -8,74 +9,75 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from openenv_kit.serving import metrics
+from openenv_kit.serving.message_limits import MAX_FRAMES_PER_MESSAGE, MAX_READ_BYTES
+from openenv_kit.serving.metrics import ErrorKind
+from openenv_kit.serving.websocket.close_codes import CloseCode
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn.server import ServerState
 
 CONNECTION_STATE_KEY = "connection"
-"""Where a scope's `state` holds the connection that it came in on."""
-
-MAX_READ_BYTES = 4096
-"""Bytes read at once: thousands of tiny frames must not hold up everybody else."""
-
-INVALID_TEXT_CLOSE_CODE = 1007
-"""Close code after text that is not UTF-8."""
-
-MAX_FRAMES_PER_MESSAGE = 4096
-"""Frames of one WebSocket message; empty ones take memory too."""
+"""Key in a scope's `state` of the `LimitedHttpProtocol` that the request arrived on."""
 
 
 class LimitedHttpProtocol(H11Protocol):
-    """One client's connection, also after it has become a WebSocket.
+    """One client's connection, also after its upgrade to a WebSocket.
 
     Args:
-        timeout_s: seconds for a request's headers, and for a client to read on while replies wait
-            for it.
+        timeout_s: time for a request's headers, and for a client to read replies that wait for it.
+        config: configuration of uvicorn.
+        server_state: uvicorn's state of the server.
+        app_state: state that the app's lifespan returned.
     """
 
     def __init__(
         self,
         timeout_s: float,
-        config: Any,
-        server_state: Any,
+        config: Config,
+        server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, {**app_state, CONNECTION_STATE_KEY: self}, _loop)
         self.timeout_s = timeout_s
-        self._requests = 0
+        self._open_requests = 0
         self._is_idle = False
         self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
     def track_request(self) -> Iterator[None]:
-        """While the block runs, a request is answered or a WebSocket is open."""
-        self._requests += 1
+        """Count a request or an open WebSocket while the block runs."""
+        self._open_requests += 1
         self.restart_timer()
         try:
             yield
         finally:
-            self._requests -= 1
-            self._is_idle = not self._requests
+            self._open_requests -= 1
+            self._is_idle = not self._open_requests
             self.restart_timer()
 
     def is_closed(self) -> bool:
-        """Whether the client is: nobody would read an answer."""
+        """Return whether the connection is closed, so that no reply can be sent."""
         return self.transport.is_closing()
 
-    def abort_connection(self, error_kind: str) -> None:
-        """Close without a word because of an error of that kind."""
-        metrics.ERRORS.labels(error_kind).inc()
+    def abort_connection(self, error_kind: ErrorKind) -> None:
+        """Count an error and close the connection without a response."""
+        metrics.count_error(error_kind)
         self.transport.abort()
         if self.cycle is not None:
-            self.cycle.disconnected = True  # so that nothing is logged about half an answer
+            self.cycle.disconnected = True  # keeps uvicorn from logging an incomplete response
 
-    def connection_made(self, transport: Any) -> None:
-        with suppress(AttributeError):  # only asyncio's own transports can be told
-            transport.max_size = MAX_READ_BYTES
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        with suppress(AttributeError):  # only asyncio's own transports have this attribute
+            transport.max_size = MAX_READ_BYTES  # type: ignore[attr-defined]
         super().connection_made(transport)
         self.restart_timer()
 
@@ -84,20 +86,20 @@ class LimitedHttpProtocol(H11Protocol):
         self.restart_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Hand data to the parser; one that fails ends the connection.
+        """Pass data to the parser, and close the connection if the parser fails.
 
-        h11 does at trailers that are too long, once the answer is on its way; asyncio would log a
+        h11 fails at trailers that are too long while a response is being sent. asyncio would log a
         traceback each time.
         """
         was_idle, self._is_idle = self._is_idle, False
         try:
             super().data_received(data)
         except Exception:
-            self.abort_connection("malformed")
+            self.abort_connection(ErrorKind.MALFORMED)
         if was_idle:
-            self.restart_timer()  # the next request has its time from its first byte
+            self.restart_timer()  # the time of the next request starts with its first byte
         if self.is_closed() and self.cycle is not None:
-            # A request under way must not answer on what its parser has given up.
+            # A response can no longer be sent on a connection whose parser has failed.
             self.cycle.disconnected = True
 
     def pause_writing(self) -> None:
@@ -109,45 +111,45 @@ class LimitedHttpProtocol(H11Protocol):
         self.restart_timer()
 
     def restart_timer(self) -> None:
-        """Give the client its time, where it has to send a request or to read on.
+        """Restart the timeout of the client if it has to send a request or to read replies.
 
-        Between two requests a connection may be idle for longer: uvicorn ends it then.
+        A connection that is idle between two requests may stay open for longer; uvicorn closes it.
         """
         if self._timer is not None:
             self._timer.cancel()
-        is_awaited = not self._requests and not self._is_idle
-        if not self.is_closed() and (self.flow.write_paused or is_awaited):
-            unread = self.transport.get_write_buffer_size()
-            self._timer = self.loop.call_later(self.timeout_s, self._handle_timeout, unread)
+        is_request_expected = not self._open_requests and not self._is_idle
+        if not self.is_closed() and (self.flow.write_paused or is_request_expected):
+            unread_bytes = self.transport.get_write_buffer_size()
+            self._timer = self.loop.call_later(self.timeout_s, self._handle_timeout, unread_bytes)
 
     def _handle_timeout(self, unread_bytes_before: int) -> None:
-        """The time is over. Whoever has read on meanwhile, however slowly, has more."""
-        unread = self.transport.get_write_buffer_size()
-        if unread < unread_bytes_before:
+        """Close the connection, unless the client has read something since the timer started."""
+        unread_bytes = self.transport.get_write_buffer_size()
+        if unread_bytes < unread_bytes_before:
             self.restart_timer()
         else:
-            self.abort_connection("unread" if unread else "request_timeout")
+            self.abort_connection(ErrorKind.UNREAD if unread_bytes else ErrorKind.REQUEST_TIMEOUT)
 
 
 class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol; a message has to be finished in time, and in so many frames."""
+    """uvicorn's WebSocket protocol with limits on a message's time and on its number of frames."""
 
     _message_timer: asyncio.TimerHandle | None = None
 
     @property
     def _http_protocol(self) -> LimitedHttpProtocol:
-        made: LimitedHttpProtocol = self.app_state[CONNECTION_STATE_KEY]
-        return made
+        protocol: LimitedHttpProtocol = self.app_state[CONNECTION_STATE_KEY]
+        return protocol
 
     async def run_asgi(self) -> None:
-        """Serve the connection. A handshake that was answered with a refusal is complete.
+        """Serve the connection, and mark a handshake that was rejected as complete.
 
-        uvicorn would log an error for each such answer.
+        Otherwise uvicorn would log an error for each rejected handshake.
         """
         app = self.app
 
-        async def serve(*channel: Any) -> Any:
-            result = await app(*channel)
+        async def serve(scope: Scope, receive: Receive, send: Send) -> object:
+            result: object = await app(scope, receive, send)
             if self.close_sent:
                 self.handshake_complete = True
             return result
@@ -156,17 +158,17 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         await super().run_asgi()
 
     def send_receive_event_to_app(self) -> None:
-        """Hand a message on; text that is not UTF-8 ends the connection, as the protocol wants.
+        """Pass a message to the app, and close the connection if its text is not UTF-8.
 
-        uvicorn would log a traceback each time.
+        RFC 6455 requires that. uvicorn would log a traceback each time.
         """
         if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
                 b"".join(self.frames).decode()
             except UnicodeDecodeError:
-                metrics.ERRORS.labels("invalid_text").inc()
+                metrics.count_error(ErrorKind.INVALID_TEXT)
                 self.frames = []
-                self.conn.send_close(INVALID_TEXT_CLOSE_CODE)
+                self.conn.send_close(CloseCode.INVALID_TEXT)
                 self.handle_parser_exception()
                 return
         super().send_receive_event_to_app()
@@ -178,8 +180,8 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         self._http_protocol.restart_timer()
 
     def data_received(self, data: bytes) -> None:
-        # uvicorn would pause reading after every message and resume when it was taken: two system
-        # calls for each step of a client that waits for its replies anyway.
+        # uvicorn would pause reading after every message and resume it when the app has received
+        # the message: two system calls per step, for clients that wait for their replies anyway.
         self.read_paused = True
         super().data_received(data)
         if self.queue.qsize() > 1 or not self.writable.is_set():
@@ -197,16 +199,16 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
 
     def _enforce_message_limits(self) -> None:
-        """Give a message that has begun its time and its frames."""
+        """Limit the time and the frames of a message that has started and is not complete."""
         if not self.frames:
             if self._message_timer is not None:
                 self._message_timer.cancel()
             self._message_timer = None
             return
-        cut_off = self._http_protocol.abort_connection
+        http_protocol = self._http_protocol
         if self._message_timer is None:
             self._message_timer = self.loop.call_later(
-                self._http_protocol.timeout_s, cut_off, "too_slow"
+                http_protocol.timeout_s, http_protocol.abort_connection, ErrorKind.TOO_SLOW
             )
         if len(self.frames) > MAX_FRAMES_PER_MESSAGE:
-            cut_off("too_many_frames")
+            http_protocol.abort_connection(ErrorKind.TOO_MANY_FRAMES)

@@ -1,4 +1,4 @@
-"""Serving below a path prefix, as proxies do that have several programs behind one name."""
+"""Serving below a path prefix, for proxies that have several programs behind one host name."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class PathPrefix:
-    """Middleware that lets an app know the prefix under which its clients see it.
+    """Middleware that tells an app the path prefix under which its clients see it.
 
-    A proxy may strip the prefix or leave it, and who is behind the proxy, such as a probe, knows
-    of none: all are served alike.
+    Requests are served alike whether the proxy strips the prefix, keeps it, or is bypassed, as by a
+    health check that connects directly.
 
     Args:
-        app: what is served.
-        prefix: where, without a slash at its end.
+        app: app to serve.
+        prefix: path prefix without a slash at its end.
     """
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
@@ -21,7 +21,7 @@ class PathPrefix:
         self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand a request on as one that came in below the prefix."""
+        """Add the prefix to the request's path if it is missing, and forward the request."""
         if scope["type"] in ("http", "websocket") and not scope.get("root_path"):
             path: str = scope["path"]
             if path != self._prefix and not path.startswith(f"{self._prefix}/"):

@@ -1,29 +1,35 @@
-"""Headers of every answer that tell a browser what the answer may do.
+"""Security headers of every HTTP response.
 
-Our pages load nothing from other hosts. Hugging Face shows a Space in a frame of its own pages, so
-those may embed the debugger, beside the origins that the settings allow; nobody may embed anything
-else.
+The server's pages load nothing from other hosts. Only the debugger may be embedded in other pages:
+in those of Hugging Face, which shows a Space in a frame, and in those of the allowed origins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from openenv_kit.serving.settings import Settings
 
 HUGGING_FACE_ORIGINS = ("https://huggingface.co", "https://*.hf.space")
-"""Origins whose pages show Spaces."""
-HttpHeader = tuple[bytes, bytes]
+"""Origins of the pages that embed Spaces."""
+
+
+class HttpHeader(NamedTuple):
+    """One header of an HTTP response, in the form that ASGI wants."""
+
+    name: bytes
+    value: bytes
 
 
 def build_security_headers(settings: Settings, *, is_debugger: bool) -> Sequence[HttpHeader]:
-    """Return the headers of an answer.
+    """Return the security headers of a response.
 
     Args:
-        settings: of the server.
-        is_debugger: whether it belongs to the debugger, which runs scripts.
+        settings: settings of the server.
+        is_debugger: whether the response belongs to the debugger, which runs scripts.
     """
-    allowed = [origin for origin in settings.allowed_origins if origin != "*"]
+    allowed_origins = [origin for origin in settings.allowed_origins if origin != "*"]
     policy = {
         "default-src": ("'none'",),
         "style-src": ("'self'", "'unsafe-inline'"),
@@ -35,21 +41,22 @@ def build_security_headers(settings: Settings, *, is_debugger: bool) -> Sequence
     if is_debugger:
         policy |= {
             "default-src": ("'self'",),
-            # Gradio starts its page with inline scripts, and evaluates those of its events.
+            # Gradio uses inline scripts to start its page, and eval for scripts of its events.
             "script-src": ("'self'", "'unsafe-inline'", "'unsafe-eval'"),
             "img-src": ("'self'", "data:", "blob:"),
             "font-src": ("'self'", "data:"),
-            # A link may name a recording anywhere, which the visitor's browser fetches.
+            # A link to the debugger may contain the address of a recording on any host, and the
+            # visitor's browser downloads it.
             "connect-src": ("'self'", "https:", "http://localhost:*", "http://127.0.0.1:*"),
             "worker-src": ("'self'", "blob:"),
             "object-src": ("'none'",),
             "base-uri": ("'self'",),
             "form-action": ("'self'",),
-            "frame-ancestors": ("'self'", *HUGGING_FACE_ORIGINS, *allowed),
+            "frame-ancestors": ("'self'", *HUGGING_FACE_ORIGINS, *allowed_origins),
         }
     text = "; ".join(" ".join((name, *sources)) for name, sources in policy.items())
     return (
-        (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"same-origin"),
-        (b"content-security-policy", text.encode("latin-1")),
+        HttpHeader(b"x-content-type-options", b"nosniff"),
+        HttpHeader(b"referrer-policy", b"same-origin"),
+        HttpHeader(b"content-security-policy", text.encode("latin-1")),
     )

@@ -1,1 +1,1 @@
-"""MCP: routes and JSON-RPC dispatch."""
+"""MCP: HTTP and WebSocket routes, sessions and JSON-RPC dispatch."""

@@ -1,66 +1,158 @@
-"""The environment's tools over MCP; reset stays with the trainer.
+"""JSON-RPC dispatch of the MCP methods: initialize, ping, tools/list and tools/call.
 
-One JSON-RPC dispatcher serves every way in: MCP's streamable HTTP and the framework's own
-dialect on POST /mcp, the framework's WebSocket /mcp, and `mcp` messages on /ws.
+The same dispatcher serves every interface with MCP messages: MCP's streamable HTTP and the
+framework's own dialect on POST /mcp, the framework's WebSocket /mcp, and `mcp` messages on /ws.
+There is no method for a reset, which only trainers may do.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from enum import IntEnum
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from openenv_kit.environment import ERROR, Environment
+from openenv_kit.environment import Environment
 from openenv_kit.errors import ToolArgumentError, truncated_repr
+from openenv_kit.json_text import compact_json
+from openenv_kit.reply import ReplyStatus
 from openenv_kit.serving import metrics
-from openenv_kit.tool import compact_json
+from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.unencodable_text import is_encodable
 
 PROTOCOL_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
-"""Versions of MCP that this speaks, newest first; what is used of them has not changed."""
-
-PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
-INVALID_PARAMS, SERVER_ERROR = -32602, -32000
+"""Supported versions of MCP, newest first. What this server uses is the same in all of them."""
 
 RESULT_META_KEYS = ("reward", "done", "info")
-"""Of a step's reply, what travels beside the tool's answer."""
+"""Fields of a step's reply that are returned beside the tool result, for trainers."""
 
-StepFunction = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+RequestId = int | str | None
+"""Id of a JSON-RPC request; None for a notification, and where it could not be read."""
+
+StepFunction = Callable[[JsonObject], Awaitable[JsonObject]]
+"""Executes an action and returns the reply in the framework's form."""
 EpisodeInfoFunction = Callable[[], Awaitable[Mapping[str, Any]]]
-"""Gives what is known of the episode that is played: its state, or the arguments of its reset."""
-DispatchFunction = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
-"""Takes a request's method and parameters, and gives its result."""
+"""Returns the state of the episode, or the arguments of its reset if it has not started."""
+DispatchFunction = Callable[[str, JsonObject], Awaitable[JsonObject]]
+"""Executes a request, given its method and parameters, and returns its result."""
+
+
+class RpcErrorCode(IntEnum):
+    """Error codes of JSON-RPC."""
+
+    PARSE_ERROR = -32700
+    INVALID_REQUEST = -32600
+    METHOD_NOT_FOUND = -32601
+    INVALID_PARAMS = -32602
+    SERVER_ERROR = -32000
 
 
 class RpcError(Exception):
-    """A JSON-RPC error to answer with.
+    """A request fails with a JSON-RPC error, whose message is the text of the exception.
 
     Attributes:
-        code, data: of the error; its message is the exception's.
-        error_kind: what went wrong, for the figures.
-        status, headers: of the response where it travels over HTTP.
+        code: code of the error.
+        data: further values for the client; None if there are none.
+        error_kind: label of the error in the metrics.
+        status: status of the response if it is sent over HTTP.
+        headers: headers of that response.
     """
 
     def __init__(
         self,
-        code: int,
+        code: RpcErrorCode,
         message: str,
-        data: Any = None,
-        error_kind: str = "mcp",
-        status: int = 200,
+        data: object = None,
+        error_kind: ErrorKind = ErrorKind.MCP,
+        status: HTTPStatus = HTTPStatus.OK,
         headers: dict[str, str] | None = None,
     ) -> None:
-        self.code, self.data, self.error_kind = code, data, error_kind
-        self.status, self.headers = status, headers
+        self.code = code
+        self.data = data
+        self.error_kind = error_kind
+        self.status = status
+        self.headers = headers
         super().__init__(message)
 
 
-class RpcResponse(NamedTuple):
-    """The answer to one message, with its HTTP status and headers."""
+class RpcRequest(NamedTuple):
+    """A JSON-RPC request or notification that was parsed."""
 
-    body: dict[str, Any]
-    status: int = 200
+    method: str
+    params: JsonObject
+    request_id: RequestId
+
+
+class RpcResponse(NamedTuple):
+    """A JSON-RPC response, with status and headers for the case that it is sent over HTTP."""
+
+    body: JsonObject
+    status: HTTPStatus = HTTPStatus.OK
     headers: dict[str, str] | None = None
+
+
+def expects_response(message: object) -> bool:
+    """Return whether a message has to be answered.
+
+    Notifications and a client's own responses are not answered. A message that is not valid
+    JSON-RPC gets an error response.
+    """
+    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+        return True
+    if "method" in message:
+        return "id" in message or not isinstance(message["method"], str)
+    return not ("id" in message and ("result" in message or "error" in message))
+
+
+async def answer_rpc_message(message: object, dispatch: DispatchFunction) -> RpcResponse:
+    """Return the response to a message. Invalid messages and RpcErrors give an error response."""
+    request_id = None
+    try:
+        method, params, request_id = _parse_rpc_request(message)
+        result = await dispatch(method, params)
+        return RpcResponse({"jsonrpc": "2.0", "id": request_id, "result": result})
+    except RpcError as error:
+        metrics.count_error(error.error_kind)
+        return RpcResponse(build_rpc_error(error, request_id), error.status, error.headers)
+
+
+def build_rpc_error(rpc_error: RpcError, request_id: RequestId = None) -> JsonObject:
+    """Return the body of an error response."""
+    error: JsonObject = {"code": int(rpc_error.code), "message": str(rpc_error)}
+    if rpc_error.data is not None:
+        error["data"] = rpc_error.data
+    return {"jsonrpc": "2.0", "id": request_id, "error": error}
+
+
+def create_dispatcher(
+    environment: Environment, step: StepFunction, get_episode_info: EpisodeInfoFunction
+) -> DispatchFunction:
+    """Return a function that executes the requests of one episode.
+
+    Args:
+        environment: environment of the episode.
+        step: executes the action of a tool call.
+        get_episode_info: returns what determines the tools and the system prompt.
+    """
+
+    async def dispatch(method: str, params: JsonObject) -> JsonObject:
+        match method:
+            case "initialize":
+                return _build_initialize_result(environment, params, await get_episode_info())
+            case "ping":
+                return {}
+            case "tools/list":
+                catalogue = environment.tools.for_episode(await get_episode_info())
+                return {"tools": [tool.as_mcp_tool() for tool in catalogue.tools]}
+            case "tools/call":
+                return await _call_tool(environment, params, step, get_episode_info)
+        raise RpcError(
+            RpcErrorCode.METHOD_NOT_FOUND, f"Method not found: {truncated_repr(method)}."
+        )
+
+    return dispatch
 
 
 async def _call_tool(
@@ -68,106 +160,65 @@ async def _call_tool(
     params: Mapping[str, Any],
     step: StepFunction,
     get_episode_info: EpisodeInfoFunction,
-) -> dict[str, Any]:
-    """Run `tools/call`; a tool that fails is a result that says so, as MCP wants it."""
-    tools, name, given = environment.tools, params.get("name"), params.get("arguments") or {}
+) -> JsonObject:
+    """Return the result of `tools/call`. As MCP requires, a tool's error is a result too."""
+    tools, name, arguments = environment.tools, params.get("name"), params.get("arguments") or {}
     try:
         try:
-            action = tools.build_action(name, given)
-        except ToolArgumentError:  # the error is to name what this episode offers
-            action = tools.for_episode(await get_episode_info()).build_action(name, given)
-    except ToolArgumentError as problem:
-        raise RpcError(INVALID_PARAMS, str(problem)) from None
-    data = await step(action)
-    text = compact_json(tools.format_tool_result(data["observation"]))
+            action = tools.build_action(name, arguments)
+        except ToolArgumentError:
+            # Repeated with the episode's own tools, so that the error lists what it offers.
+            catalogue = tools.for_episode(await get_episode_info())
+            action = catalogue.build_action(name, arguments)
+    except ToolArgumentError as error:
+        raise RpcError(RpcErrorCode.INVALID_PARAMS, str(error)) from None
+    reply = await step(action)
+    text = compact_json(tools.format_tool_result(reply["observation"]))
     return {
         "content": [{"type": "text", "text": text}],
         "structuredContent": json.loads(text),
-        "isError": data["observation"]["status"] == ERROR,
-        "_meta": {
-            name: data[name] for name in RESULT_META_KEYS if name in data
-        },  # for trainers, not models
+        "isError": reply["observation"]["status"] == ReplyStatus.ERROR,
+        # Clients do not show `_meta` to models.
+        "_meta": {key: reply[key] for key in RESULT_META_KEYS if key in reply},
     }
 
 
 def _build_initialize_result(
     environment: Environment, params: Mapping[str, Any], episode_info: Mapping[str, Any]
-) -> dict[str, Any]:
-    asked = params.get("protocolVersion")
+) -> JsonObject:
+    version = params.get("protocolVersion")
     return {
-        "protocolVersion": asked if asked in PROTOCOL_VERSIONS else PROTOCOL_VERSIONS[0],
+        "protocolVersion": version if version in PROTOCOL_VERSIONS else PROTOCOL_VERSIONS[0],
         "capabilities": {"tools": {"listChanged": False}},
         "serverInfo": {"name": environment.name, "version": environment.version},
         "instructions": environment.system_prompt(episode_info),
     }
 
 
-def _parse_rpc_request(message: Any) -> tuple[str, dict[str, Any], Any]:
-    """Method, parameters and id of a JSON-RPC message; the id is None for a notification."""
+def _parse_rpc_request(message: object) -> RpcRequest:
+    """Return the parts of a JSON-RPC request.
+
+    Raises:
+        RpcError: the message is not a valid request.
+    """
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
-        raise RpcError(INVALID_REQUEST, 'A request is one object with "jsonrpc": "2.0".')
+        raise RpcError(
+            RpcErrorCode.INVALID_REQUEST, 'A request must be one object with "jsonrpc": "2.0".'
+        )
     method, params, request_id = message.get("method"), message.get("params"), message.get("id")
     if not isinstance(method, str):
-        raise RpcError(INVALID_REQUEST, f"method is {truncated_repr(method)}; allowed: text.")
+        raise _invalid_request_error("method", method, "text")
     if not (request_id is None or type(request_id) in (int, str)):
-        raise RpcError(
-            INVALID_REQUEST, f"id is {truncated_repr(request_id)}; allowed: text or an integer."
-        )
+        raise _invalid_request_error("id", request_id, "text or an integer")
     if isinstance(request_id, str) and not is_encodable(request_id):
-        raise RpcError(
-            INVALID_REQUEST, f"id is {truncated_repr(request_id)}; allowed: well-formed Unicode."
-        )
+        raise _invalid_request_error("id", request_id, "well-formed Unicode")
     if params is None:
         params = {}
     if not isinstance(params, dict):
-        raise RpcError(INVALID_PARAMS, "Params must be an object.")
-    return method, params, request_id
+        raise RpcError(RpcErrorCode.INVALID_PARAMS, "Params must be an object.")
+    return RpcRequest(method, params, request_id)
 
 
-def expects_response(message: Any) -> bool:
-    """Whether a message is answered: a notification and a client's own response are not."""
-    if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
-        return True  # with an error
-    if "method" in message:
-        return "id" in message or not isinstance(message["method"], str)
-    return not ("id" in message and ("result" in message or "error" in message))
-
-
-def create_dispatcher(
-    environment: Environment, step: StepFunction, get_episode_info: EpisodeInfoFunction
-) -> DispatchFunction:
-    """What answers requests about one episode; tools call `step`."""
-
-    async def dispatch(method: str, params: dict[str, Any]) -> dict[str, Any]:
-        if method == "initialize":
-            return _build_initialize_result(environment, params, await get_episode_info())
-        if method == "ping":
-            return {}
-        if method == "tools/list":
-            offered = environment.tools.for_episode(await get_episode_info())
-            return {"tools": [tool.as_mcp_tool() for tool in offered.tools]}
-        if method == "tools/call":
-            return await _call_tool(environment, params, step, get_episode_info)
-        raise RpcError(METHOD_NOT_FOUND, f"Method not found: {truncated_repr(method)}.")
-
-    return dispatch
-
-
-async def answer_rpc_message(message: Any, dispatch: DispatchFunction) -> RpcResponse:
-    """Answer to one message; a wrong message, and whatever `dispatch` refuses, is an error."""
-    request_id = None
-    try:
-        method, params, request_id = _parse_rpc_request(message)
-        result = await dispatch(method, params)
-        return RpcResponse({"jsonrpc": "2.0", "id": request_id, "result": result})
-    except RpcError as problem:
-        metrics.ERRORS.labels(problem.error_kind).inc()
-        return RpcResponse(build_rpc_error(problem, request_id), problem.status, problem.headers)
-
-
-def build_rpc_error(rpc_error: RpcError, request_id: Any = None) -> dict[str, Any]:
-    """A response that says what was wrong."""
-    error: dict[str, Any] = {"code": rpc_error.code, "message": str(rpc_error)}
-    if rpc_error.data is not None:
-        error["data"] = rpc_error.data
-    return {"jsonrpc": "2.0", "id": request_id, "error": error}
+def _invalid_request_error(field_name: str, value: object, allowed: str) -> RpcError:
+    text = f"{field_name} is {truncated_repr(value)}; allowed: {allowed}."
+    return RpcError(RpcErrorCode.INVALID_REQUEST, text)

@@ -1,1 +1,1 @@
-"""WebSocket routes: connection handling and the framework's protocol."""
+"""WebSocket routes: sessions, connections and the framework's protocol."""

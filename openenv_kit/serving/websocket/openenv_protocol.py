@@ -1,7 +1,7 @@
-"""The `/ws` route: the framework's protocol, message for message, on the event loop.
+"""The `/ws` route: the framework's protocol, compatible message by message.
 
-The framework's own handler builds every reply four times over, ends the session on a message that
-is JSON but not an object, and has no limits.
+The framework's own handler builds every reply four times, ends the session after a message that is
+JSON but not an object, and has no limits.
 """
 
 from __future__ import annotations
@@ -9,27 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
-from openenv.core.env_server.mcp_types import WSMCPMessage
-from openenv.core.env_server.types import (
-    WSCloseMessage,
-    WSErrorCode,
-    WSResetMessage,
-    WSStateMessage,
-    WSStepMessage,
-)
-from pydantic import BaseModel, ValidationError
+from openenv.core.env_server.types import WSErrorCode
+from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from openenv_kit.environment import ERROR, Reply
-from openenv_kit.errors import MAX_REPR_CHARACTERS, unknown_name_message
+from openenv_kit.errors import MAX_REPR_CHARACTERS
+from openenv_kit.reply import Reply, ReplyStatus
 from openenv_kit.sealed_split import is_sealed_split
-from openenv_kit.serving import logs, messages, metrics
+from openenv_kit.serving import logs, messages
 from openenv_kit.serving.episodes.ids import (
-    PLAYER,
     EpisodeAccess,
     EpisodeGoneError,
     EpisodeTooLongError,
@@ -38,217 +29,272 @@ from openenv_kit.serving.episodes.live_episode import run_queued_reset, step_liv
 from openenv_kit.serving.episodes.records import StartedEpisode
 from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES, EndReason, EpisodeKey
 from openenv_kit.serving.episodes.service import EpisodeService
-from openenv_kit.serving.mcp import dispatch as mcp_tools
+from openenv_kit.serving.mcp import dispatch
+from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.metrics import ErrorKind
+from openenv_kit.serving.roles import PLAYER_RESET_MESSAGE, PLAYER_WEBSOCKET_MESSAGE, Role
 from openenv_kit.serving.store.interface import StoreError
 from openenv_kit.serving.websocket.endpoint import (
     ConnectionEnd,
     ConnectionHandler,
-    SessionSlots,
     WebSocketEndpoint,
-    WebSocketSession,
 )
-
-MESSAGE_MODELS: dict[str, type[BaseModel]] = {
-    "reset": WSResetMessage,
-    "step": WSStepMessage,
-    "state": WSStateMessage,
-    "close": WSCloseMessage,
-    "mcp": WSMCPMessage,
-}
+from openenv_kit.serving.websocket.openenv_messages import (
+    InvalidMessageError,
+    MessageType,
+    count_and_format_error,
+    format_validation_error,
+    parse_message,
+)
+from openenv_kit.serving.websocket.sessions import SessionSlots, WebSocketSession
 
 RELEASE_TIMEOUT_S = 6.0
-"""Longest wait, in seconds, for another connection to release an episode."""
+"""Longest wait for another connection to release an episode."""
 
 RESUME_ARGUMENT = "resume"
 
-CLIENT_KIND_HEADER, DEBUGGER_CLIENT = "x-openenv-kit-client", "page"
-"""By this header of its handshake the page is told from other clients, for the log only."""
+CLIENT_KIND_HEADER = "x-openenv-kit-client"
+DEBUGGER_CLIENT = "page"
+"""Value of the handshake's header with which the debugger identifies itself, for the log only."""
 
 logger = logging.getLogger("openenv_kit.ws")
 
 
+class StepFunction(Protocol):
+    """Executes one step synchronously and returns the reply in the framework's form."""
+
+    def __call__(self, action: JsonObject, /) -> JsonObject: ...
+
+
 class OpenEnvWebSocketEndpoint(WebSocketEndpoint):
-    """The framework's messages: reset, step, state, close and mcp."""
+    """Serves the framework's messages: reset, step, state, close and mcp."""
 
     message_too_long_text = "A message may have {} bytes; the session ends."
 
-    def format_error(self, text: str, code: str, **more: Any) -> str:
-        return messages.format_error_message(text, code, **more)
+    def format_error(self, text: str, code: str, **details: Any) -> str:
+        return messages.format_error_message(text, code, **details)
 
-    async def connect(self, websocket: WebSocket) -> PlayerConnection:
-        """See `WebSocketEndpoint`; `session_id` in the address is a player's handle."""
-        session_id = websocket.query_params.get("session_id")
-        if not session_id:
-            if websocket.state.role == PLAYER:
-                raise ConnectionEnd(
-                    "With the player's token connect to /ws?session_id=<player_id>: the trainer's "
-                    "reset returns the player_id."
-                )
-            is_page = websocket.headers.get(CLIENT_KIND_HEADER) == DEBUGGER_CLIENT
-            return TrainerConnection(self._slots, self._episodes, "page" if is_page else "ws")
+    async def connect(self, websocket: WebSocket) -> EpisodeConnection:
+        """Return the handler of a connection; `session_id` in the address is a player id."""
+        player_id = websocket.query_params.get("session_id")
+        if not player_id:
+            if not Role(websocket.state.role).may_choose_episodes:
+                raise ConnectionEnd(PLAYER_WEBSOCKET_MESSAGE)
+            is_debugger = websocket.headers.get(CLIENT_KIND_HEADER) == DEBUGGER_CLIENT
+            return TrainerConnection(self._slots, self._episodes, "page" if is_debugger else "ws")
         try:
-            handle = await self._episodes.find_player_access(session_id)
-            await self._episodes.get_state(handle)
-        except (EpisodeGoneError, StoreError) as problem:
-            raise ConnectionEnd(str(problem)) from None
-        return PlayerConnection(self._episodes, handle)
+            access = await self._episodes.find_player_access(player_id)
+            await self._episodes.get_state(access)
+        except (EpisodeGoneError, StoreError) as error:
+            raise ConnectionEnd(str(error)) from None
+        return PlayerConnection(self._episodes, access)
 
 
-class PlayerConnection(ConnectionHandler):
-    """A connection that plays a stored episode through its player's handle, and never resets."""
+class EpisodeConnection(ConnectionHandler):
+    """Base class of connections: parses messages, calls the methods and formats the replies.
 
-    immediate_step: Callable[..., dict[str, Any]] | None = None
-    """One step without anything to wait for; None where there is."""
+    Args:
+        episodes: episodes of the environment.
+    """
 
-    def __init__(self, episodes: EpisodeService, access: EpisodeAccess | None = None) -> None:
+    immediate_step: StepFunction | None = None
+    """Executes a step that does not have to wait for anything; None if every step may wait."""
+
+    def __init__(self, episodes: EpisodeService) -> None:
         self._episodes = episodes
-        self._handle = access
 
     async def handle_message(self, session: WebSocketSession, text: str | bytes) -> str:
-        """Reply to one message; whatever goes wrong is a reply too."""
+        """Return the reply to a message. Errors are replies too, and the session continues."""
         try:
-            kind, data = parse_message(text)
-            if kind == "step":
-                # Nearly every message is one, and few have anything to wait for.
-                now = self.immediate_step
+            message_type, data = parse_message(text)
+            if message_type == MessageType.STEP:
+                # Nearly every message is a step, and few steps have to wait for anything.
+                step = self.immediate_step
                 return messages.format_observation_message(
-                    now(data) if now else await self.step(data)
+                    step(data) if step else await self.step(data)
                 )
-            answer = await self._handle_request(kind, data)
-            session.episode_id = self.episode_id
-            return answer
-        except InvalidMessageError as problem:
-            return _count_and_format_error(problem.kind, str(problem), problem.code)
-        except ValidationError as problem:
-            errors = problem.errors(include_url=False, include_input=False, include_context=False)
-            invalid = WSErrorCode.VALIDATION_ERROR
-            return _count_and_format_error(
-                "invalid_message", "Invalid message", invalid, errors=errors
-            )
-        except StoreError as problem:
-            wait, code = problem.retry_after_s, WSErrorCode.CAPACITY_REACHED
-            return _count_and_format_error("store", str(problem), code, retry_after_s=wait)
-        except EpisodeTooLongError as problem:
-            return _count_and_format_error("too_big", str(problem), WSErrorCode.VALIDATION_ERROR)
+            reply = await self._handle_request(message_type, data)
+            session.episode_id = self.resumable_episode_id
+            return reply
         except (ConnectionEnd, EpisodeGoneError, WebSocketDisconnect):
             raise
-        except Exception as problem:
-            named = self._handle.episode_id if self._handle else self.episode_id
-            text = logs.log_internal_error(logger, problem, named)
-            return _count_and_format_error("internal", text, WSErrorCode.EXECUTION_ERROR)
+        except Exception as error:
+            return self._format_error_reply(error)
 
-    async def _handle_request(self, kind: str, data: dict[str, Any]) -> str:
-        if kind == "reset":
-            return messages.format_observation_message(await self.reset(data))
-        if kind == "state":
-            return messages.format_message("state", await self.get_state())
-        if kind == "mcp":
-            environment = self._episodes.environment
-            dispatch = mcp_tools.create_dispatcher(environment, self.step, self.get_state)
-            answered = await mcp_tools.answer_rpc_message(data, dispatch)
-            return messages.format_message("mcp", answered.body)
+    async def _handle_request(self, message_type: str, data: JsonObject) -> str:
+        match message_type:
+            case MessageType.RESET:
+                return messages.format_observation_message(await self.reset(data))
+            case MessageType.STATE:
+                return messages.format_message("state", await self.get_state())
+            case MessageType.MCP:
+                environment = self._episodes.environment
+                dispatcher = dispatch.create_dispatcher(environment, self.step, self.get_state)
+                response = await dispatch.answer_rpc_message(data, dispatcher)
+                return messages.format_message("mcp", response.body)
         raise ConnectionEnd
 
+    def _format_error_reply(self, error: Exception) -> str:
+        """Count an error, log an unexpected one, and return the error message for the client."""
+        match error:
+            case InvalidMessageError():
+                return count_and_format_error(error.error_kind, str(error), error.error_code)
+            case ValidationError():
+                return format_validation_error(error)
+            case StoreError():
+                return count_and_format_error(
+                    ErrorKind.STORE,
+                    str(error),
+                    WSErrorCode.CAPACITY_REACHED,
+                    retry_after_s=error.retry_after_s,
+                )
+            case EpisodeTooLongError():
+                return count_and_format_error(
+                    ErrorKind.TOO_BIG, str(error), WSErrorCode.VALIDATION_ERROR
+                )
+        text = logs.log_internal_error(logger, error, self.logged_episode_id)
+        return count_and_format_error(ErrorKind.INTERNAL, text, WSErrorCode.EXECUTION_ERROR)
+
     @property
-    def episode_id(self) -> str | None:
-        """Name of the running episode, where another connection may take it over."""
+    def logged_episode_id(self) -> str | None:
+        """Id of the running episode, for the log."""
+        raise NotImplementedError
+
+    @property
+    def resumable_episode_id(self) -> str | None:
+        """Id of the running episode, if another connection of this worker may take it over."""
         return None
 
-    async def reset(self, reset_arguments: dict[str, Any]) -> dict[str, Any]:
-        """Start an episode."""
-        problem = (
-            "A player cannot reset: the episode is its trainer's. Step until it is over; for "
-            "another episode ask the trainer for another player id."
-        )
-        return self._episodes.create_live_episode("ws").build_wire_reply(Reply(ERROR, problem))
+    async def reset(self, reset_arguments: JsonObject) -> JsonObject:
+        """Start an episode and return the reply in the framework's form."""
+        raise NotImplementedError
 
-    async def step(self, action: dict[str, Any]) -> dict[str, Any]:
-        """One step."""
-        assert self._handle is not None
-        return await self._episodes.step(self._handle, action)
+    async def step(self, action: JsonObject) -> JsonObject:
+        """Execute one step and return the reply in the framework's form."""
+        raise NotImplementedError
 
-    async def get_state(self) -> dict[str, Any]:
-        """Public progress."""
-        assert self._handle is not None
-        return await self._episodes.get_state(self._handle)
+    async def get_state(self) -> JsonObject:
+        """Return the episode's public progress."""
+        raise NotImplementedError
 
 
-class TrainerConnection(PlayerConnection):
-    """A connection that plays an episode of its own.
+class PlayerConnection(EpisodeConnection):
+    """A connection that plays a stored episode with a player id, and cannot reset.
 
-    One that the server named stays in memory until the connection is dropped: nothing else can
-    reach it before. One that was resumed, or that the client named, is played in the store step
-    by step, and belongs to whoever resumed or started it last.
+    Args:
+        episodes: episodes of the environment.
+        access: the player's access to its episode.
+    """
+
+    def __init__(self, episodes: EpisodeService, access: EpisodeAccess) -> None:
+        super().__init__(episodes)
+        self._access = access
+
+    @property
+    def logged_episode_id(self) -> str:
+        return self._access.episode_id
+
+    async def reset(self, reset_arguments: JsonObject) -> JsonObject:
+        reply = Reply(ReplyStatus.ERROR, PLAYER_RESET_MESSAGE)
+        return self._episodes.create_live_episode("ws").build_wire_reply(reply)
+
+    async def step(self, action: JsonObject) -> JsonObject:
+        return await self._episodes.step(self._access, action)
+
+    async def get_state(self) -> JsonObject:
+        return await self._episodes.get_state(self._access)
+
+
+class TrainerConnection(EpisodeConnection):
+    """A connection that starts and plays its own episodes.
+
+    An episode whose id the server generated stays in memory until the connection ends, because
+    nothing else can reach it before. An episode that was resumed, or whose id the client chose, is
+    stored step by step, and belongs to the connection that resumed or started it last.
+
+    Args:
+        slots: sessions of this worker.
+        episodes: episodes of the environment.
+        transport: transport of its episodes in log and metrics: `ws` or `page`.
     """
 
     def __init__(self, slots: SessionSlots, episodes: EpisodeService, transport: str) -> None:
         super().__init__(episodes)
         self._slots = slots
         self._transport = transport
-        self._play = episodes.create_live_episode(transport, is_stored=False)
+        self._live_episode = episodes.create_live_episode(transport, is_stored=False)
+        self._stored_access: EpisodeAccess | None = None
         self._task = asyncio.current_task()
-        self.immediate_step = self._play.step
+        self.immediate_step = self._live_episode.step
 
     @property
-    def episode_id(self) -> str | None:
-        return self._handle.episode_id if self._handle else self._play.episode_id
+    def logged_episode_id(self) -> str | None:
+        return self.resumable_episode_id
 
-    async def reset(self, reset_arguments: dict[str, Any]) -> dict[str, Any]:
-        """Start an episode, or with `resume` true continue the one of that id."""
+    @property
+    def resumable_episode_id(self) -> str | None:
+        if self._stored_access is not None:
+            return self._stored_access.episode_id
+        return self._live_episode.episode_id
+
+    async def reset(self, reset_arguments: JsonObject) -> JsonObject:
+        """Start an episode; with `resume`, continue the stored episode of that id."""
         if RESUME_ARGUMENT in reset_arguments:
             return await self._resume_episode(reset_arguments)
-        asked_at = time.perf_counter()
+        requested_at_s = time.perf_counter()
         if reset_arguments.get("episode_id") is not None or is_sealed_split(
             reset_arguments.get("split")
         ):
             started = await self._episodes.reset(reset_arguments, self._transport)
             if started.access is not None:
-                await self._end_other_connections(started.access.episode_id, "restarted")
+                await self._end_other_connections(started.access.episode_id, EndReason.RESTARTED)
                 self._switch_to_stored_episode(started)
             return started.wire_reply
+        live_episode = self._live_episode
         reply = await run_queued_reset(
-            self._play.environment, self._play.reset, reset_arguments, asked_at
+            live_episode.environment, live_episode.reset, reset_arguments, requested_at_s
         )
-        if reply.status == ERROR:
-            return self._play.build_wire_reply(reply)
-        self._play.register_start(is_stored=False)
-        self._handle = None
-        self.immediate_step = (
-            None if self._play.environment.tools.has_slow_tools else self._play.step
+        if reply.status == ReplyStatus.ERROR:
+            return live_episode.build_wire_reply(reply)
+        live_episode.register_start(is_stored=False)
+        self._stored_access = None
+        has_slow_tools = live_episode.environment.tools.has_slow_tools
+        self.immediate_step = None if has_slow_tools else live_episode.step
+        return live_episode.build_wire_reply(reply, live_episode.episode_ids)
+
+    async def step(self, action: JsonObject) -> JsonObject:
+        if self._stored_access is not None:
+            return await self._episodes.step(self._stored_access, action)
+        return await step_live_episode(
+            self._live_episode, action, requested_at_s=time.perf_counter()
         )
-        return self._play.build_wire_reply(reply, self._play.episode_ids)
 
-    async def step(self, action: dict[str, Any]) -> dict[str, Any]:
-        if self._handle:
-            return await super().step(action)
-        return await step_live_episode(self._play, action, requested_at_s=time.perf_counter())
-
-    async def get_state(self) -> dict[str, Any]:
-        return await super().get_state() if self._handle else self._play.get_state()
+    async def get_state(self) -> JsonObject:
+        if self._stored_access is not None:
+            return await self._episodes.get_state(self._stored_access)
+        return self._live_episode.get_state()
 
     async def close(self, *, may_resume: bool, reason: EndReason) -> None:
-        if self._handle is None:
+        if self._stored_access is None:
             if may_resume:
-                await self._episodes.store_disconnected_episode(self._play)
-            RUNNING_EPISODES.register_end(self._play.running_entry, reason)
+                await self._episodes.store_disconnected_episode(self._live_episode)
+            RUNNING_EPISODES.register_end(self._live_episode.running_entry, reason)
         elif not may_resume:
-            with suppress(EpisodeGoneError):  # somebody else has it, or ended it
-                await self._episodes.close_episode(self._handle)
-        elif reason not in (EndReason.RESUMED, EndReason.RESTARTED):  # else somebody goes on
-            name = self._episodes.environment.name
-            RUNNING_EPISODES.register_end(
-                RUNNING_EPISODES.find(EpisodeKey(name, self._handle.episode_id)), reason
-            )
+            # The episode may be gone because another connection resumed or closed it.
+            with suppress(EpisodeGoneError):
+                await self._episodes.close_episode(self._stored_access)
+        elif reason not in (EndReason.RESUMED, EndReason.RESTARTED):
+            # In those two cases another connection plays the episode, so it has not ended.
+            key = EpisodeKey(self._episodes.environment.name, self._stored_access.episode_id)
+            RUNNING_EPISODES.register_end(RUNNING_EPISODES.find(key), reason)
 
     def _switch_to_stored_episode(self, started: StartedEpisode) -> None:
-        """Continue with a stored episode."""
-        RUNNING_EPISODES.register_end(
-            self._play.running_entry, EndReason.RESTARTED
-        )  # what was played here before
-        self._handle, self.immediate_step = started.access, None
-        self._play = self._episodes.create_live_episode(self._transport, is_stored=False)
+        """Continue with a stored episode, and end the one that this connection played before."""
+        RUNNING_EPISODES.register_end(self._live_episode.running_entry, EndReason.RESTARTED)
+        self._stored_access, self.immediate_step = started.access, None
+        self._live_episode = self._episodes.create_live_episode(self._transport, is_stored=False)
 
-    async def _resume_episode(self, reset_arguments: dict[str, Any]) -> dict[str, Any]:
+    async def _resume_episode(self, reset_arguments: JsonObject) -> JsonObject:
         episode_id = reset_arguments.get("episode_id")
         if (
             reset_arguments[RESUME_ARGUMENT] is not True
@@ -256,60 +302,33 @@ class TrainerConnection(PlayerConnection):
             or len(reset_arguments) > 2
         ):
             return self._build_error_reply(
-                'To go on with an episode send {"episode_id": its id, "resume": true} and nothing '
-                "else."
+                'To resume an episode, send {"episode_id": its id, "resume": true} without other '
+                "arguments."
             )
-        if self._handle is None and self.episode_id == episode_id:
+        if self._stored_access is None and self._live_episode.episode_id == episode_id:
             return self._build_error_reply(
-                f"This session plays {episode_id[:MAX_REPR_CHARACTERS]!r} already."
+                f"This session already plays {episode_id[:MAX_REPR_CHARACTERS]!r}."
             )
-        await self._end_other_connections(episode_id, "resumed")
+        await self._end_other_connections(episode_id, EndReason.RESUMED)
         try:
             started = await self._episodes.resume_episode(episode_id)
-        except EpisodeGoneError as problem:
-            return self._build_error_reply(str(problem))
+        except EpisodeGoneError as error:
+            return self._build_error_reply(str(error))
         self._switch_to_stored_episode(started)
         return started.wire_reply
 
-    async def _end_other_connections(self, episode_id: str, reason: str) -> None:
-        """End this worker's other connections that play an episode; wait until it is stored."""
-        leaving, played = [], (self._episodes.environment.name, episode_id)
+    async def _end_other_connections(self, episode_id: str, reason: EndReason) -> None:
+        """End this worker's other connections to an episode, and wait until they have stored it."""
+        environment = self._episodes.environment.name
+        ending_tasks = []
         for session in self._slots:
-            task, plays = session.task, (session.environment, session.episode_id)
-            if plays == played and task is not None and task is not self._task:
+            if session.environment != environment or session.episode_id != episode_id:
+                continue
+            if session.task is not None and session.task is not self._task:
                 session.end(reason)
-                leaving.append(task)
-        if leaving:
-            await asyncio.wait(leaving, timeout=RELEASE_TIMEOUT_S)
+                ending_tasks.append(session.task)
+        if ending_tasks:
+            await asyncio.wait(ending_tasks, timeout=RELEASE_TIMEOUT_S)
 
-    def _build_error_reply(self, error_text: str) -> dict[str, Any]:
-        return self._play.build_wire_reply(Reply(ERROR, error_text))
-
-
-class InvalidMessageError(Exception):
-    """A message that cannot be acted on: its kind for the figures, the framework's code, why."""
-
-    def __init__(self, error_kind: str, error_code: str, error_text: str) -> None:
-        self.kind, self.code = error_kind, error_code
-        super().__init__(error_text)
-
-
-def parse_message(text: str | bytes) -> tuple[str, dict[str, Any]]:
-    """Type and data of a message; a RefusedError or ValidationError says what is wrong with it."""
-    try:
-        message = messages.loads(text)
-        if not isinstance(message, dict):
-            raise ValueError(f"a message is an object; this one is {type(message).__name__}")
-    except ValueError as error:
-        problem = f"Invalid JSON: {error}"
-        raise InvalidMessageError("invalid_json", WSErrorCode.INVALID_JSON, problem) from None
-    kind = message.get("type", "")
-    if not isinstance(kind, str) or kind not in MESSAGE_MODELS:
-        problem = unknown_name_message("message type:", kind, MESSAGE_MODELS)
-        raise InvalidMessageError("unknown_type", WSErrorCode.UNKNOWN_TYPE, problem)
-    return kind, getattr(MESSAGE_MODELS[kind](**message), "data", {})
-
-
-def _count_and_format_error(error_kind: str, text: str, code: str, **more: Any) -> str:
-    metrics.ERRORS.labels(error_kind).inc()
-    return messages.format_error_message(text, code, **more)
+    def _build_error_reply(self, error_text: str) -> JsonObject:
+        return self._live_episode.build_wire_reply(Reply(ReplyStatus.ERROR, error_text))

@@ -15,7 +15,7 @@ from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.environment import full_observation_from_reply
-from openenv_kit.tool import compact_json
+from openenv_kit.json_text import compact_json
 from research.tokens import count_tokens
 from research.transcript import build_transcript
 from support.funnel_episodes import analyse, running_episode, started

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from openenv_kit.recordings.format import compute_reply_digest
+from metric_tracker_rl.tools import PROSE_FIELDS
+from openenv_kit.recordings.digest import compute_reply_digest
 
 WORDED: dict[str, Any] = {
     "status": "analyzed",
@@ -18,6 +19,10 @@ WORDED: dict[str, Any] = {
     "analysis_result": {"result": {"value": 7, "notes": "a note", "hours": [{"hour": 3}]}},
     "submission_issues": [{"index": 0, "message": "No such row."}],
 }
+
+
+def digest_of(reply: dict[str, Any]) -> str:
+    return compute_reply_digest(reply, PROSE_FIELDS)
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -41,7 +46,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     ],
 )
 def test_a_sentence_said_better_is_the_same_reply(path: str) -> None:
-    assert compute_reply_digest(changed(path, "In other words.")) == compute_reply_digest(WORDED)
+    assert digest_of(changed(path, "In other words.")) == digest_of(WORDED)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +62,9 @@ def test_a_sentence_said_better_is_the_same_reply(path: str) -> None:
     ],
 )
 def test_a_change_of_anything_else_is_another_reply(path: str, value: Any) -> None:
-    assert compute_reply_digest(changed(path, value)) != compute_reply_digest(WORDED)
+    assert digest_of(changed(path, value)) != digest_of(WORDED)
 
 
 def test_a_tool_described_otherwise_is_the_same_reply() -> None:
     tools = [*WORDED["available_methods"], {"name": "another"}]
-    assert compute_reply_digest(changed("available_methods", tools)) == compute_reply_digest(WORDED)
+    assert digest_of(changed("available_methods", tools)) == digest_of(WORDED)

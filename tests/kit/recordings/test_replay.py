@@ -56,7 +56,7 @@ def test_replayed_with_a_step_after_the_end_keeps_the_score(recorded: Path) -> N
 def test_a_run_that_does_not_tell_its_version_is_not_replayed(recorded: Path, name: str) -> None:
     (run,) = read_runs(recorded)
     silent = {each: version for each, version in run.versions.items() if each != name}
-    with pytest.raises(RecordingError, match=f"under {name} version None"):
+    with pytest.raises(RecordingError, match=f"{name} version None"):
         check_replay(replace(run, versions=silent))
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import RunRecorder
+from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.leaderboard_site import (
     attestation_label,
     group_into_boards,
@@ -21,7 +22,7 @@ from openenv_kit.results.leaderboard_site import (
 )
 from openenv_kit.results.submission_folder import ATTESTATION_FILENAME, Submission
 from openenv_kit.results.submissions import CheckedSubmission, check_submission
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply
+from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.trust.attestation import (
     SIGNING_KEY_VARIABLE,

@@ -21,9 +21,10 @@ from openenv_kit.environment import (
     get_environment,
 )
 from openenv_kit.errors import require_integer
+from openenv_kit.reset_arguments import EPISODE_ID, MAX_STEPS, reset_arguments_by_name
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
-from openenv_kit.tool import Catalogue, Tool, ToolArguments
+from openenv_kit.tool import Catalogue, Tool, ToolArguments, ToolCall
 
 
 class GuessAction(Action):
@@ -75,6 +76,7 @@ GUESS = Tool("guess", "Guess the number.", Guess, is_read_only=False)
 
 class OneTask:
     task_id = "train-0"
+    level = None
 
     def reset_arguments(self) -> dict[str, Any]:
         return {"max_steps": 2}
@@ -105,9 +107,9 @@ class GuessingEnvironment(Environment):
         format_tool_result=lambda observation: {"hint": observation["hint"]},
         first_user_message=lambda opening: str(opening["hint"]),
         action_of_tool_call=lambda _, arguments: {"guess": arguments["number"]},
-        tool_call_of_action=lambda action: ("guess", {"number": action["guess"]}),
+        tool_call_of_action=lambda action: ToolCall("guess", {"number": action["guess"]}),
     )
-    reset_arguments = ("episode_id", "max_steps")
+    reset_arguments = reset_arguments_by_name(EPISODE_ID, MAX_STEPS)
     episode_limits = EpisodeLimits(max_steps=3)
     tasks: Mapping[str, Any] = {"seven": {}}
     splits = OneSplit()

@@ -127,7 +127,7 @@ def test_metrics_port_taken_refuses_only_one_that_was_asked_for(
             pass
         usual = Settings.model_construct(_fields_set=set(), **asked.model_dump())
         with caplog.at_level("WARNING"), metrics.serve_metrics(usual):
-            assert caplog.records[-1].getMessage() == "metrics port not opened"
+            assert caplog.records[-1].getMessage() == "failed to open the metrics port"
 
 
 def test_metrics_port_0_opens_none() -> None:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.errors import InvalidValueError, ServerError
+from openenv_kit.tool import ToolCall
 from openenv_kit.trainers.openenv_harness import ToolSession
-from openenv_kit.trainers.tool_episode import ToolCall, ToolEpisode
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import environment_class
 
 SEED = 12
@@ -24,16 +25,16 @@ RIGHT.reset(seed=SEED)
 ROWS = [row.as_dict() for row in RIGHT.episode.expected_rows]  # type: ignore[union-attr]
 
 CALLS: dict[str, ToolCall] = {
-    "look": ("list_dates", {}),
-    "look wrongly": ("rows_for_date", {"date": "yesterday"}),
-    "submit everything": ("submit_solution", {"rows": ROWS}),
-    "submit half": ("submit_solution", {"rows": ROWS[:1]}),
-    "submit nothing": ("submit_solution", {"rows": []}),
-    "let a generator submit": (
+    "look": ToolCall("list_dates", {}),
+    "look wrongly": ToolCall("rows_for_date", {"date": "yesterday"}),
+    "submit everything": ToolCall("submit_solution", {"rows": ROWS}),
+    "submit half": ToolCall("submit_solution", {"rows": ROWS[:1]}),
+    "submit nothing": ToolCall("submit_solution", {"rows": []}),
+    "let a generator submit": ToolCall(
         "submit_payload_generator",
         {"generator_methods": [{"method_name": "median_filter"}]},
     ),
-    "submit without rows": ("submit_solution", {}),
+    "submit without rows": ToolCall("submit_solution", {}),
 }
 RULES = [{"max_steps": steps, "max_submissions": tries} for steps in (3, 64) for tries in (1, 2)]
 EVENTS = st.lists(st.sampled_from(sorted(CALLS)), min_size=1, max_size=8)

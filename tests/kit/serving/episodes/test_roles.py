@@ -194,11 +194,11 @@ def test_a_players_token_opens_no_task_by_any_door(game: Game, tmp_path: Path) -
         for query in ("", f"?task_id={split}-7", f"?episode_id={started['episode_id']}"):
             for method in ("initialize", "openenv/session/create"):
                 answer = rpc(player, method, query)
-                assert "handed to it" in answer.json()["error"]["message"]
+                assert "?player_id=" in answer.json()["error"]["message"]
                 assert "mcp-session-id" not in answer.headers
             with player.websocket_connect(f"/mcp{query}") as socket:
                 socket.send_json({**CALL, "params": game.look.params})
-                assert "handed to it" in socket.receive_json()["error"]["message"]
+                assert "?player_id=" in socket.receive_json()["error"]["message"]
         with player.websocket_connect("/ws") as socket:
             assert "player_id" in socket.receive_json()["data"]["message"]
         with player.websocket_connect(f"/ws?session_id={started['player_id']}") as socket:

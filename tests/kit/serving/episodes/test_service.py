@@ -158,7 +158,7 @@ def test_an_error_of_ours_is_a_reference_without_a_trace(monkeypatch: pytest.Mon
         answer = client.post("/reset", json={})
     assert answer.status_code == 500
     assert "secret" not in answer.text
-    assert "Internal error" in answer.json()["detail"]
+    assert "Internal server error" in answer.json()["detail"]
 
 
 def test_a_body_that_does_not_fit_is_told_what_and_not_repeated(client: TestClient) -> None:

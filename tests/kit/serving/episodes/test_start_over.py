@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
-from openenv_kit.rollouts.run_policy import observation_from_reply
+from openenv_kit.reply import observation_from_reply
 from openenv_kit.serving.episodes.ids import EpisodeAccess, UnknownEpisodeError
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.settings import Settings

@@ -16,8 +16,9 @@ from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from openenv_kit.environment import get_environment
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.http.access_control import PATHS_WITHOUT_TOKEN, PLAYER_ROUTES
+from openenv_kit.serving.http.access_control import PATHS_WITHOUT_TOKEN
 from openenv_kit.serving.http.middleware import RequestMiddleware
+from openenv_kit.serving.roles import PLAYER_ROUTES
 from openenv_kit.serving.settings import Settings
 
 TOKEN = "a-token-for-tests-only"

@@ -17,7 +17,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.http import routes
+from openenv_kit.serving.http import readiness
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store import clock
 from openenv_kit.serving.store.interface import (
@@ -101,7 +101,7 @@ def test_redis_store_emptied_refuses() -> None:
 def test_ready_store_deleted_answers_503_and_says_what_to_do(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "READY_CACHE_S", 0.0)
+    monkeypatch.setattr(readiness, "READY_CACHE_S", 0.0)
     with TestClient(build_app(Settings(episode_store=str(path)))) as client:
         assert client.get("/ready").status_code == 200
         path.unlink()
@@ -113,17 +113,17 @@ def test_ready_store_deleted_answers_503_and_says_what_to_do(
 
 
 def test_ready_times_add_up_to_less_than_two_seconds() -> None:
-    assert routes.READY_CACHE_S + routes.STORE_CHECK_TIMEOUT_S < 2
+    assert readiness.READY_CACHE_S + readiness.STORE_CHECK_TIMEOUT_S < 2
 
 
 async def test_ready_store_hangs_answers_without_it_and_asks_it_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "STORE_CHECK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(readiness, "STORE_CHECK_TIMEOUT_S", 0.1)
     store = SqliteStore(str(path), LIMITS)
-    check = routes.StoreCheck(store)
+    check = readiness.StoreCheck(store)
     assert await check.find_store_error() is None
-    monkeypatch.setattr(routes, "READY_CACHE_S", 0.0)
+    monkeypatch.setattr(readiness, "READY_CACHE_S", 0.0)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     problems = await asyncio.gather(*(check.find_store_error() for _ in range(5)))
@@ -131,7 +131,7 @@ async def test_ready_store_hangs_answers_without_it_and_asks_it_once(
     assert store._thread._work_queue.qsize() == 0  # nothing waits behind the check that hangs
     other.execute("ROLLBACK")
     other.close()
-    running = check._running
+    running = check.running_check
     assert running is not None
     await running
     assert await check.find_store_error() is None
@@ -139,12 +139,12 @@ async def test_ready_store_hangs_answers_without_it_and_asks_it_once(
 
 
 async def test_ready_redis_hangs_answers_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "STORE_CHECK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(readiness, "STORE_CHECK_TIMEOUT_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the system takes connections for it
         redis = create_redis_client(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
-        check = routes.StoreCheck(RedisStore(redis, LIMITS))
+        check = readiness.StoreCheck(RedisStore(redis, LIMITS))
         assert await check.find_store_error() is not None
-        running = check._running
+        running = check.running_check
         assert running is not None
         running.cancel()
         with pytest.raises(asyncio.CancelledError):

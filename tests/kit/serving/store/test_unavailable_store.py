@@ -32,7 +32,7 @@ INITIALIZE = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
 @pytest.fixture(autouse=True)
 def always_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """No answer of /ready is given a second time."""
-    monkeypatch.setattr("openenv_kit.serving.http.routes.READY_CACHE_S", 0.0)
+    monkeypatch.setattr("openenv_kit.serving.http.readiness.READY_CACHE_S", 0.0)
 
 
 def client_at(store: Path | str, address: str = "203.0.113.7", **more: Any) -> TestClient:
@@ -155,7 +155,7 @@ def test_a_readiness_answer_is_kept_for_a_moment(
     async def check(_: SqliteStore) -> None:
         asked.append("check")
 
-    monkeypatch.setattr("openenv_kit.serving.http.routes.READY_CACHE_S", 3600.0)
+    monkeypatch.setattr("openenv_kit.serving.http.readiness.READY_CACHE_S", 3600.0)
     monkeypatch.setattr(SqliteStore, "check_writable", check)
     with client_at(tmp_path / "s.db", token="a-token-long-enough") as client:
         for _ in range(5):

@@ -18,7 +18,7 @@ from openenv_kit.serving import messages
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.websocket.endpoint import CapacityError, SessionSlots
+from openenv_kit.serving.websocket.sessions import CapacityError, SessionSlots
 
 START = {"type": "reset", "data": {"task_id": "easy_single_spike"}}
 

@@ -1,0 +1,69 @@
+"""The funnel's reset arguments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from openenv_kit.reset_arguments import (
+    DIFFICULTY,
+    EPISODE_ID,
+    INDEX,
+    MAX_STEPS,
+    MAX_SUBMISSIONS,
+    REWARD,
+    SEED,
+    SPLIT,
+    TASK_ID,
+    ResetArgument,
+    Role,
+    names_with_roles,
+    reset_arguments_by_name,
+)
+
+RESET_ARGUMENTS = reset_arguments_by_name(
+    EPISODE_ID,
+    TASK_ID,
+    replace(SEED, description="0 to 2⁶⁴ − 1; default: the task's seed"),
+    ResetArgument(
+        "scenario_family", Role.DATA, "string", "one of the seven anomaly types, or `mixed`"
+    ),
+    replace(DIFFICULTY, description="a level, or a number from 0 (easiest) to 1"),
+    ResetArgument(
+        "anomaly_density", Role.DATA, "string", "`low` (2), `medium` (3) or `high` (4 anomalies)"
+    ),
+    ResetArgument(
+        "anomaly_count", Role.DATA, "integer", "0 to 7 (`expert`: 12); overrides the density"
+    ),
+    ResetArgument(
+        "anomalies",
+        Role.DATA,
+        "array",
+        "custom anomalies: a metric set to median ± factor × standard deviation on some dates",
+    ),
+    SPLIT,
+    INDEX,
+    replace(MAX_STEPS, description="1 to 500, default 64; one more ends the episode with score 0"),
+    replace(MAX_SUBMISSIONS, description="1 to 5, default 1; each before the last one costs 10 %"),
+    ResetArgument(
+        "feedback", Role.PLAY, "string", "`full`, or `score`: the end shows only the score"
+    ),
+    ResetArgument("profile", Role.PLAY, "string", "`standard`, or `lean`: six tools"),
+    ResetArgument(
+        "disclosure", Role.PLAY, "string", "`guided`, or `raw`: tools do not say what is flagged"
+    ),
+    replace(REWARD, description="`graded`, `exact` or `key_f1`"),
+    ResetArgument(
+        "policy",
+        Role.DATA,
+        "string",
+        "`standard`, or `varied`: a reporting policy drawn for the episode",
+    ),
+)
+
+EPISODE_ARGUMENTS = (
+    TASK_ID.name,
+    *names_with_roles(RESET_ARGUMENTS, Role.SEED, Role.LEVEL, Role.DATA),
+)
+"""Names of the arguments that determine an episode without a split."""
+PLAY_RULE_ARGUMENTS = names_with_roles(RESET_ARGUMENTS, Role.PLAY, Role.LIMIT)
+"""Names of the arguments that are fields of `PlayRules`."""

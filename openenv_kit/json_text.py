@@ -1,0 +1,41 @@
+"""JSON text in the two forms that the kit writes: compact and canonical."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+
+def compact_json(
+    value: Any,
+    *,
+    ascii_only: bool = True,
+    default: Callable[[Any], Any] | None = None,
+) -> str:
+    """Return a value as JSON on one line, without spaces.
+
+    Args:
+        value: the value. Pydantic models become objects.
+        ascii_only: whether other characters are written as escape sequences.
+        default: converts a value that JSON lacks; by default only pydantic models are converted.
+    """
+    return json.dumps(
+        value,
+        separators=(",", ":"),
+        ensure_ascii=ascii_only,
+        default=_dump_model if default is None else default,
+    )
+
+
+def canonical_json(value: Any) -> str:
+    """Return a JSON value as compact ASCII JSON with sorted keys: equal values give equal text."""
+    return _CANONICAL_ENCODER.encode(value)
+
+
+# Making an encoder takes longer than encoding a small value.
+_CANONICAL_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+def _dump_model(value: Any) -> Any:
+    return value.model_dump()

@@ -1,0 +1,76 @@
+"""Limits that a server sets on the arguments of a reset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from openenv_kit.environment import Environment
+from openenv_kit.errors import ConfigurationError, InvalidValueError, UnknownNameError
+from openenv_kit.reply import Reply, ReplyStatus
+from openenv_kit.reset_arguments import EPISODE_ID, MAX_STEPS, MAX_SUBMISSIONS
+from openenv_kit.serving.episodes.ids import check_episode_id
+from openenv_kit.session import Session
+
+CAPPED_RESET_ARGUMENTS = (MAX_STEPS.name, MAX_SUBMISSIONS.name)
+"""Names of the reset arguments whose maximum is a server setting."""
+
+
+class ResetLimits(Protocol):
+    """The server settings that limit reset arguments."""
+
+    @property
+    def max_steps(self) -> int:
+        """Largest `max_steps` of an episode."""
+
+    @property
+    def max_submissions(self) -> int:
+        """Largest `max_submissions` of an episode."""
+
+
+def reset_within_limits(
+    environment: Environment,
+    session: Session,
+    reset_arguments: Mapping[str, Any],
+    limits: ResetLimits,
+) -> Reply:
+    """Start an episode within a server's limits.
+
+    A reset that leaves out a limited argument gets the server's maximum if that is below the
+    environment's default.
+
+    Args:
+        environment: the environment.
+        session: the session that the episode is started in.
+        reset_arguments: arguments of the reset, unchecked. `episode_id` is checked and not passed
+            to the session.
+        limits: the server's settings.
+
+    Returns:
+        The reply to the reset. Its status is `error` if an argument is unknown, wrong or above a
+        limit; then the session's episode goes on.
+    """
+    known_arguments, defaults = environment.reset_arguments, environment.episode_limits
+    try:
+        for name in reset_arguments:
+            if name not in known_arguments:
+                raise UnknownNameError("reset argument", name, known_arguments)
+        if reset_arguments.get(EPISODE_ID.name) is not None:
+            check_episode_id(reset_arguments[EPISODE_ID.name])
+        arguments = {
+            name: value for name, value in reset_arguments.items() if name != EPISODE_ID.name
+        }
+        for name in CAPPED_RESET_ARGUMENTS:
+            maximum, default = getattr(limits, name), getattr(defaults, name)
+            requested = arguments.get(name)
+            if default is None or name not in known_arguments:
+                continue
+            if isinstance(requested, int) and requested > maximum:
+                raise InvalidValueError(
+                    name, requested, f"an integer from 1 to {maximum} on this server"
+                )
+            if requested is None and maximum < default:
+                arguments[name] = maximum
+    except ConfigurationError as problem:
+        return Reply(ReplyStatus.ERROR, str(problem), done=session.done)
+    return session.reset(**arguments)

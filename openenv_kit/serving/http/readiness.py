@@ -1,0 +1,119 @@
+"""The `/ready` route: whether this worker can serve requests now."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from http import HTTPStatus
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from openenv_kit.serving import messages
+from openenv_kit.serving.draining import SERVER_DRAIN
+from openenv_kit.serving.episodes.service import EpisodeService
+from openenv_kit.serving.store.interface import (
+    RETRY_AFTER_S,
+    EpisodeStore,
+    StoreError,
+    build_unavailable_error,
+)
+
+READY_CACHE_S = 0.5
+"""Time for which the result of a store check is reused. Anybody may send requests to /ready, and
+each check writes to the store."""
+STORE_CHECK_TIMEOUT_S = 1.2
+"""Longest wait for a store check. With `READY_CACHE_S`, /ready answers within two seconds."""
+
+
+class Ready(BaseModel):
+    """Whether requests can be served: `ready`, `unavailable` or `stopping`, and why not."""
+
+    status: str
+    detail: str = ""
+
+
+class StoreCheck:
+    """Checks an episode store on request, one check at a time, and reuses results for a while.
+
+    Args:
+        store: store to check.
+
+    Attributes:
+        running_check: task of the check that is running; None between checks.
+    """
+
+    def __init__(self, store: EpisodeStore) -> None:
+        self._store = store
+        self.running_check: asyncio.Task[StoreError | None] | None = None
+        self._checked_at_s = -math.inf
+        self._error: StoreError | None = None
+
+    async def find_store_error(self) -> StoreError | None:
+        """Return why the store cannot be used; None if it can.
+
+        A check that hangs is not started a second time. Every call waits for it for at most
+        `STORE_CHECK_TIMEOUT_S`.
+        """
+        if self.running_check is None:
+            if time.monotonic() - self._checked_at_s < READY_CACHE_S:
+                return self._error
+            self.running_check = asyncio.create_task(self._check_store())
+        check = self.running_check
+        done, _ = await asyncio.wait({check}, timeout=STORE_CHECK_TIMEOUT_S)
+        if not done:
+            return build_unavailable_error(
+                TimeoutError(f"no answer within {STORE_CHECK_TIMEOUT_S:g} s")
+            )
+        return check.result()
+
+    async def _check_store(self) -> StoreError | None:
+        try:
+            await self._store.check_writable()
+            self._error = None
+        except StoreError as error:
+            self._error = error
+        finally:
+            self._checked_at_s = time.monotonic()
+            self.running_check = None
+        return self._error
+
+
+def add_ready_route(app: FastAPI, episodes: EpisodeService) -> None:
+    """Add GET /ready. GET /health, in contrast, only says that the worker is alive.
+
+    A worker is ready while its episode store accepts writes. It stays ready when the store is full
+    of running episodes: those continue, and only resets are rejected.
+    """
+    store_check = StoreCheck(episodes.store)
+
+    @app.get(
+        "/ready",
+        response_model=Ready,
+        responses={
+            HTTPStatus.SERVICE_UNAVAILABLE: {
+                "model": Ready,
+                "description": "Requests cannot be served at present",
+            }
+        },
+        tags=["Health"],
+        summary="Whether requests can be served",
+    )
+    async def ready() -> Response:
+        """Return 200 while episodes can be stored and started, else 503 with Retry-After."""
+        if SERVER_DRAIN.is_draining:
+            return _not_ready_response("stopping", "The server is stopping.", RETRY_AFTER_S)
+        error = await store_check.find_store_error()
+        if error is not None:
+            return _not_ready_response("unavailable", str(error), error.retry_after_s)
+        return messages.json_response({"status": "ready", "detail": ""})
+
+
+def _not_ready_response(status: str, detail: str, retry_after_s: float | None) -> Response:
+    return messages.json_response(
+        {"status": status, "detail": detail},
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        {"retry-after": str(retry_after_s)},
+    )

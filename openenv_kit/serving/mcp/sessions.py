@@ -1,0 +1,91 @@
+"""MCP sessions: which episode a client asks for, and how an episode is started for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+from starlette.requests import HTTPConnection
+
+from openenv_kit.errors import ConfigurationError
+from openenv_kit.serving.episodes.ids import EpisodeAccess, EpisodeGoneError, EpisodeTooLongError
+from openenv_kit.serving.episodes.records import SplitUsedUpError
+from openenv_kit.serving.episodes.service import EpisodeService
+from openenv_kit.serving.http.error_responses import error_head_of_store_error
+from openenv_kit.serving.mcp.dispatch import RpcError, RpcErrorCode
+from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.metrics import ErrorKind
+from openenv_kit.serving.roles import PLAYER_MCP_MESSAGE, Role
+from openenv_kit.serving.store.interface import StoreError
+from openenv_kit.serving.websocket.sessions import CapacityError
+
+
+async def resolve_requested_episode(
+    connection: HTTPConnection, episodes: EpisodeService
+) -> EpisodeAccess | JsonObject:
+    """Return the episode that an address names, or the reset arguments of a new one.
+
+    The query may contain `player_id`, `episode_id` or `task_id`. Without any of them, the arguments
+    are empty, and a task that no session has played is assigned.
+
+    Raises:
+        RpcError: a player did not name an episode by its player_id.
+        EpisodeGoneError: the episode is unknown or cannot be played.
+    """
+    query = connection.query_params
+    if player_id := query.get("player_id"):
+        return await episodes.find_player_access(player_id)
+    if not Role(connection.state.role).may_choose_episodes:
+        raise RpcError(RpcErrorCode.INVALID_PARAMS, PLAYER_MCP_MESSAGE)
+    if episode_id := query.get("episode_id"):
+        return await episodes.get_player_access(episode_id)
+    task_id = query.get("task_id")
+    return {"task_id": task_id} if task_id else {}
+
+
+async def start_episode_for_player(
+    episodes: EpisodeService, reset_arguments: JsonObject, transport: str
+) -> str:
+    """Start an episode and return its player id.
+
+    Args:
+        episodes: episodes of the environment.
+        reset_arguments: arguments of the reset; if empty, a task that no session has played is
+            assigned.
+        transport: `mcp` or `ws`, for log and metrics.
+
+    Raises:
+        RpcError: the reset was rejected.
+    """
+    if reset_arguments:
+        started = await episodes.reset(reset_arguments, transport)
+    else:
+        started = await episodes.start_assigned_task(transport)
+    if started.access is None:
+        raise RpcError(RpcErrorCode.INVALID_PARAMS, started.error_text)
+    return started.player_id
+
+
+@contextmanager
+def convert_to_rpc_errors(gone_status: HTTPStatus = HTTPStatus.OK) -> Iterator[None]:
+    """Raise errors of episodes and of their store as RpcErrors.
+
+    Args:
+        gone_status: HTTP status for an episode that is unknown or cannot be played any longer.
+    """
+    try:
+        yield
+    except EpisodeGoneError as error:
+        raise RpcError(RpcErrorCode.INVALID_PARAMS, str(error), status=gone_status) from None
+    except EpisodeTooLongError as error:
+        raise RpcError(RpcErrorCode.INVALID_PARAMS, str(error)) from None
+    except (SplitUsedUpError, CapacityError, ConfigurationError) as error:
+        data = getattr(error, "details", None)
+        raise RpcError(RpcErrorCode.SERVER_ERROR, str(error), data) from None
+    except StoreError as error:
+        data = {"retry_after_s": error.retry_after_s}
+        status, headers = error_head_of_store_error(error)
+        raise RpcError(
+            RpcErrorCode.SERVER_ERROR, str(error), data, ErrorKind.STORE, status, headers
+        ) from None

@@ -1,0 +1,71 @@
+"""Roles of callers, what each role may do, and the messages for requests that a role may not make.
+
+A trainer resets episodes and reads their results. A player plays an episode that a trainer gave it,
+and must not choose the episode or read more than its replies contain.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+WEBSOCKET_METHOD = "websocket"
+"""Method of a `Route` that is a WebSocket handshake."""
+
+
+class Role(StrEnum):
+    """What a caller is. Without tokens, everybody is a trainer."""
+
+    TRAINER = "trainer"
+    PLAYER = "player"
+
+    @property
+    def may_choose_episodes(self) -> bool:
+        """Whether the caller may start episodes and name them by their `episode_id`."""
+        return self is Role.TRAINER
+
+    def may_use_route(self, method: str, path: str) -> bool:
+        """Return whether the caller may send requests to a route.
+
+        Args:
+            method: HTTP method, or `WEBSOCKET_METHOD`.
+            path: path as the routes see it, without a path prefix.
+        """
+        return self is Role.TRAINER or (method, path) in PLAYER_ROUTES
+
+
+class Route(NamedTuple):
+    """An HTTP method, or `WEBSOCKET_METHOD`, and a path."""
+
+    method: str
+    path: str
+
+
+PLAYER_ROUTES = frozenset(
+    (
+        Route("POST", "/step"),
+        Route("POST", "/mcp"),
+        Route("GET", "/mcp"),
+        Route("DELETE", "/mcp"),
+        Route(WEBSOCKET_METHOD, "/ws"),
+        Route(WEBSOCKET_METHOD, "/mcp"),
+    )
+)
+"""Routes that the player token gives access to."""
+
+PLAYER_ROUTE_MESSAGE = (
+    "The player token allows only POST /step, /mcp and the WebSocket /ws; this route needs the "
+    "trainer's token."
+)
+PLAYER_EPISODE_ID_MESSAGE = "With the player's token, send a player_id instead of an episode_id."
+PLAYER_WEBSOCKET_MESSAGE = (
+    "With the player's token, connect to /ws?session_id=<player_id>. The trainer's reset returns "
+    "the player_id."
+)
+PLAYER_RESET_MESSAGE = (
+    "Players cannot reset an episode. To play another one, ask the trainer for a new player_id."
+)
+PLAYER_MCP_MESSAGE = (
+    "With the player's token, add ?player_id= to the address. The trainer's reset returns the "
+    "player_id. Everything else needs the trainer's token."
+)

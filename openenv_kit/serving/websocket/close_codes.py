@@ -1,0 +1,18 @@
+"""Close codes of WebSocket connections."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class CloseCode(IntEnum):
+    """Why the server closed a WebSocket connection. All but the last are defined by RFC 6455."""
+
+    NORMAL = 1000
+    INVALID_TEXT = 1007
+    TOO_BIG = 1009
+    INTERNAL_ERROR = 1011
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+    SESSION_ENDED = 4408
+    """The server ended the session, and a message before gave the reason."""

@@ -1,0 +1,149 @@
+"""WebSocket sessions of one worker: their maximum number, and the end of idle ones."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+from openenv_kit.serving import metrics
+from openenv_kit.serving.episodes.running_episodes import EndReason
+from openenv_kit.serving.metrics import ErrorKind
+
+CAPACITY_RETRY_AFTER_S = 5
+"""Time after which a rejected client should retry."""
+
+MIN_IDLE_CHECK_INTERVAL_S = 0.05
+MAX_IDLE_CHECK_INTERVAL_S = 5.0
+
+logger = logging.getLogger("openenv_kit.sessions")
+
+
+class CapacityDetails(TypedDict):
+    """Values that a client gets beside the message of a `CapacityError`."""
+
+    active_sessions: int
+    max_sessions: int
+    retry_after_s: int
+
+
+class CapacityError(Exception):
+    """The maximum number of sessions is open.
+
+    Attributes:
+        details: values for the client beside the message.
+    """
+
+    def __init__(
+        self, active_sessions: int, max_sessions: int, scope_text: str = "this worker"
+    ) -> None:
+        metrics.count_error(ErrorKind.CAPACITY)
+        self.details = CapacityDetails(
+            active_sessions=active_sessions,
+            max_sessions=max_sessions,
+            retry_after_s=CAPACITY_RETRY_AFTER_S,
+        )
+        super().__init__(
+            f"All {max_sessions} sessions of {scope_text} are in use ({active_sessions} active). "
+            f"Retry in {CAPACITY_RETRY_AFTER_S} s."
+        )
+
+
+@dataclass(eq=False)
+class WebSocketSession:
+    """One open WebSocket session.
+
+    Attributes:
+        environment: name of its environment.
+        task: asyncio task that serves it; cancelled to end the session.
+        episode_id: id of its running episode, if another connection may resume it.
+        last_message_s: time of its last message (monotonic).
+        end_reason: why the server ended it; None while it runs and if the client ended it.
+    """
+
+    environment: str
+    task: asyncio.Task[object] | None = None
+    episode_id: str | None = None
+    last_message_s: float = field(default_factory=time.monotonic)
+    end_reason: EndReason | None = None
+
+    def end(self, reason: EndReason) -> None:
+        """End the session. Its task sends a last message if the client still reads."""
+        self.end_reason = reason
+        if self.task is not None:
+            self.task.cancel()
+
+
+class SessionSlots:
+    """The open sessions of one worker, of all environments.
+
+    Args:
+        max_sessions: maximum number of open sessions.
+        idle_timeout_s: time without a message after which a session is ended; 0 for no limit.
+    """
+
+    def __init__(self, max_sessions: int, idle_timeout_s: float) -> None:
+        self.max_sessions = max_sessions
+        self.idle_timeout_s = idle_timeout_s
+        self._sessions: set[WebSocketSession] = set()
+
+    def __iter__(self) -> Iterator[WebSocketSession]:
+        return iter(tuple(self._sessions))
+
+    def take_slot(self, environment_name: str) -> WebSocketSession:
+        """Return a new session that the calling task serves.
+
+        Raises:
+            CapacityError: no slot is free.
+        """
+        if len(self._sessions) >= self.max_sessions:
+            raise CapacityError(len(self._sessions), self.max_sessions)
+        session = WebSocketSession(environment_name, task=asyncio.current_task())
+        self._sessions.add(session)
+        metrics.SESSIONS.inc()
+        return session
+
+    def free_slot(self, session: WebSocketSession) -> None:
+        """Free the slot of a session. A second call has no effect."""
+        if session in self._sessions:
+            self._sessions.remove(session)
+            metrics.SESSIONS.dec()
+
+    def end_idle_sessions(self, now_s: float) -> None:
+        """End every session that has been idle for too long.
+
+        Their slots are freed at once, because a client that has disappeared would never complete
+        the closing handshake.
+
+        Args:
+            now_s: current time (monotonic).
+        """
+        max_idle_s = self.idle_timeout_s or float("inf")
+        for session in self:
+            if now_s - session.last_message_s > max_idle_s:
+                self.free_slot(session)
+                session.end(EndReason.IDLE)
+                fields = {"reason": EndReason.IDLE, "episode_id": session.episode_id}
+                logger.info("session ended", extra=fields)
+
+    @asynccontextmanager
+    async def expire_idle_sessions(self) -> AsyncIterator[None]:
+        """End idle sessions while the block runs."""
+        interval_s = min(
+            max(self.idle_timeout_s / 4, MIN_IDLE_CHECK_INTERVAL_S), MAX_IDLE_CHECK_INTERVAL_S
+        )
+
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(interval_s)
+                self.end_idle_sessions(time.monotonic())
+
+        task = asyncio.create_task(repeat())
+        try:
+            yield
+        finally:
+            task.cancel()
