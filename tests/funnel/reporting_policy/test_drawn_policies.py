@@ -279,7 +279,7 @@ def test_the_opening_tells_every_parameter_in_words_and_numbers() -> None:
         )
         stated, text = opening["config"], opening["instruction"]
         start, stop = config.funnel_spec.daytime
-        assert "Reporting policy of this episode, which may differ from that of others:" in text
+        assert "Reporting policy of this episode" in text
         assert f"hours {start} to {stop - 1}" in text
         assert all(f"{each:.0%}" in text for each in (level.count_threshold, level.rate_threshold))
         assert f"drops by {level.break_threshold:.0%} or more" in text

@@ -7,9 +7,11 @@ from support.funnel_episodes import perfect_report
 from support.rejected_replies import message_of_rejection
 
 
-def test_arguments_without_a_method_are_message_of_rejection(session: EpisodeSession) -> None:
+def test_arguments_without_a_method_are_refused(session: EpisodeSession) -> None:
     reply = session.step({"analysis_args": {"date": "2022-01-01"}})
-    assert "analysis_args were given without analysis_method" in message_of_rejection(reply)
+    message = message_of_rejection(reply)
+    assert "analysis_args" in message
+    assert "analysis_method" in message
 
 
 def test_two_kinds_of_action_at_once_are_refused_and_nothing_is_graded(
@@ -32,5 +34,5 @@ def test_two_kinds_of_action_at_once_are_refused_and_nothing_is_graded(
         ),
     ):
         message = message_of_rejection(session.step(call))
-        assert f"One action at a time: this one has {kinds}. Nothing was graded." in message
+        assert kinds in message
     assert session.submission_count == 0

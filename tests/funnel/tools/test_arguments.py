@@ -92,7 +92,7 @@ def test_a_mistyped_date_is_told_the_nearest(session: EpisodeSession) -> None:
     assert f"Did you mean '{date}'?" in message
 
 
-def test_a_date_that_is_no_text_is_message_of_rejection(session: EpisodeSession) -> None:
+def test_a_date_that_is_no_text_is_refused(session: EpisodeSession) -> None:
     assert "date is 20220101" in message_of_rejection(
         analyse(session, "rows_for_date", date=20220101)
     )
@@ -219,9 +219,7 @@ def test_an_unknown_argument_is_told_the_nearest(session: EpisodeSession) -> Non
 
 
 @pytest.mark.parametrize("raw", [[], "date", 7])
-def test_arguments_that_are_no_object_are_message_of_rejection(
-    session: EpisodeSession, raw: Any
-) -> None:
+def test_arguments_that_are_no_object_are_refused(session: EpisodeSession, raw: Any) -> None:
     reply = session.step({"analysis_method": "list_dates", "analysis_args": raw})
     assert f"action: analysis_args is {raw!r}; allowed: an object." in message_of_rejection(reply)
 

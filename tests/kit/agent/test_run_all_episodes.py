@@ -66,9 +66,9 @@ def test_the_results_of_an_earlier_run_are_kept_and_it_says_where(play: Play) ->
     first = play("--policy", "null", "--tasks", "easy_single_spike")
     assert "results.1.json" not in first.err
     second = play("--policy", "reference", "--tasks", "easy_single_spike")
-    assert "results.json was there already; it is now results.1.json" in second.err
+    assert "results.1.json" in second.err
     third = play("--policy", "null", "--tasks", "easy_single_spike")
-    assert "it is now results.2.json" in third.err
+    assert "results.2.json" in third.err
     kept = [json.loads(Path(f"results.{n}.json").read_text()) for n in (1, 2)]
     assert kept == [first.results, second.results]
     assert [each["average_score"] for each in kept] == [0.0, 1.0]

@@ -211,7 +211,7 @@ def test_splits_are_not_mixed() -> None:
         select_split(players)
     kept, split = select_split(players, NAMED_TASKS)
     assert (split, [len(each.rollouts) for each in kept]) == (NAMED_TASKS, [1, 1])
-    with pytest.raises(ValueError, match="one has no play of the split 'test'"):
+    with pytest.raises(ValueError, match=r"one has .*'test'"):
         select_split(players, "test")
     with pytest.raises(ValueError, match="Did you mean 'test'"):
         select_split(players, "tets")

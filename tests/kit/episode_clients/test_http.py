@@ -140,7 +140,8 @@ def test_first_contact_waits_for_a_server_that_starts_and_says_so_at_once(monkey
         backend = remote(stub)
         assert backend.reset({})["status"] == "ready"
         assert len(caplog.messages) == 1
-        assert f"waiting up to 30 s for the server at {stub.url} (" in caplog.messages[0]
+        assert "30 s" in caplog.messages[0]
+        assert stub.url in caplog.messages[0]
         assert backend.step({})["status"] == "analyzed"
         backend.close()
 
@@ -150,9 +151,9 @@ def test_refused_first_connection_is_waited_for(monkeypatch, caplog):
     monkeypatch.setattr(http, "FIRST_RETRY_PAUSE_S", 0.05)
     with pytest.raises(ServerError, match="No server answers"):
         ToolEpisode(NOWHERE).reset({})
-    assert [message.split(" (")[0] for message in caplog.messages] == [
-        f"waiting up to 0.3 s for the server at {NOWHERE}"
-    ]
+    (message,) = caplog.messages
+    assert "0.3 s" in message
+    assert NOWHERE in message
 
 
 def test_two_steps_have_two_names():

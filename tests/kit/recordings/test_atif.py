@@ -77,7 +77,7 @@ def test_a_models_run_says_nothing_of_its_answers(run: RecordedRun) -> None:
 def test_a_run_that_plays_otherwise_is_refused(run: RecordedRun) -> None:
     first, *others = run.steps
     changed = replace(run, steps=[first, replace(others[0], digest="0" * 64)])
-    with pytest.raises(ValueError, match="The reply to step 2 is not the recorded one"):
+    with pytest.raises(ValueError, match="step 2"):
         build_atif_trajectory(changed, FUNNEL)
     with pytest.raises(ValueError, match="The reply to the reset"):
         build_atif_trajectory(replace(run, digest=""), FUNNEL)

@@ -140,7 +140,7 @@ def test_an_episode_after_a_lost_one_is_paid_again() -> None:
     [
         (None, {"reward": "key-f1"}, "Did you mean 'key_f1'"),
         (None, {"profile": "leen"}, "Did you mean 'lean'"),
-        (None, {"seed": 3}, "nothing beside split and index but policy, max_steps"),
+        (None, {"seed": 3}, "split and index but policy, max_steps"),
         ("firewatch", {"seed": 3}, "seed is 3; allowed: nothing beside a split"),
     ],
 )

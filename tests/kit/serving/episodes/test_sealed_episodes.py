@@ -112,7 +112,7 @@ def test_reset_of_a_finished_sealed_task_is_rejected(client: TestClient) -> None
     for further in ({}, {"episode_id": "another"}, {"reward": "exact"}):
         again = reset(client, **further)
         assert again["observation"]["status"] == "error"
-        assert "as often as this server allows: once" in message(again)
+        assert "once" in message(again)
         assert again["episode_id"] is None
 
 
