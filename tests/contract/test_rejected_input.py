@@ -122,7 +122,7 @@ LOUD: dict[str, list[dict[str, Any]]] = {
     [(GAMES[name], *row) for name, rows in BAD_RESETS.items() for row in rows],
     ids=lambda value: value.name if isinstance(value, Game) else str(value)[:40],
 )
-def test_a_reset_that_cannot_be_made_says_what_can(
+def test_rejected_reset_names_what_is_allowed_and_keeps_the_episode(
     playing: Session, game: Game, bad: dict[str, Any], expected: str
 ) -> None:
     before = playing.state()
@@ -156,13 +156,13 @@ def test_a_reset_that_cannot_be_made_says_what_can(
     ],
     ids=lambda value: value.name if isinstance(value, Game) else str(value)[:40],
 )
-def test_an_action_that_cannot_be_read_says_what_can(
+def test_rejected_action_names_what_is_allowed_and_keeps_the_episode(
     playing: Session, game: Game, action: Any, expected: str
 ) -> None:
     assert expected in message_of_rejection(playing.step(action))
 
 
-def test_no_reply_is_a_megaphone(playing: Session, game: Game) -> None:
+def test_error_message_truncates_long_input(playing: Session, game: Game) -> None:
     for reply in (
         *map(playing.step, LOUD[game.name]),
         playing.reset(task_id=SHOUT),

@@ -259,7 +259,7 @@ DOORS = (
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_every_door_gives_a_model_the_same_replies(door: Door, game: Game, server_url: str) -> None:
+def test_every_interface_returns_the_same_replies(door: Door, game: Game, server_url: str) -> None:
     calls = calls_of(game)
     if door is by_trl:  # its tools are methods: there is none of another name
         calls = [each for each in calls if each[0] in game.environment.tools.tool_names]
@@ -270,7 +270,7 @@ def test_every_door_gives_a_model_the_same_replies(door: Door, game: Game, serve
 
 
 @pytest.mark.parametrize("prompt_of", PROMPT_SOURCES)
-def test_every_door_gives_a_model_the_same_words_and_tools(
+def test_every_interface_gives_a_model_the_same_prompts_and_tools(
     prompt_of: Callable[[str], Prompt], server_url: str
 ) -> None:
     system, user, tools = prompt_of(server_url)

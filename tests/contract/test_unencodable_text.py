@@ -209,7 +209,7 @@ def test_action_with_an_internal_error_is_removed_before_the_reply(
         assert count_steps(client, episode) == 2
 
 
-def test_websocket_episode_goes_on_after_an_internal_error(
+def test_websocket_episode_continues_after_an_internal_error(
     broken_tool: Callable[[bool], None], tmp_path: Path
 ) -> None:
     broken_tool(True)

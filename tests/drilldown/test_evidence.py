@@ -25,7 +25,7 @@ def one_of_a_value() -> tuple[Episode, ReportRow, str, str]:
     return replace(made, expected_rows=(root,)), root, *root.segment[0]
 
 
-def test_a_root_is_shown_by_an_answer_that_tells_its_people_from_others_on_its_days() -> None:
+def test_root_is_shown_by_result_that_separates_its_segment_and_days() -> None:
     episode, root, name, value = one_of_a_value()
     other = next(d for d in episode.domain.dim_names if d != name)
     days = [[root.date_from, root.date_to]]
@@ -44,7 +44,7 @@ def test_a_root_is_shown_by_an_answer_that_tells_its_people_from_others_on_its_d
     assert not seen({}, root.stage, [5])
 
 
-def test_a_root_is_shown_by_a_query_that_names_its_step_and_people() -> None:
+def test_root_is_shown_by_query_of_its_step_and_segment() -> None:
     episode, root, name, value = one_of_a_value()
 
     def seen(query: str, *row: Any) -> bool:

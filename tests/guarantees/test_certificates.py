@@ -38,7 +38,7 @@ def test_an_episode_of_every_level_is_certified_with_its_margins() -> None:
         assert found.smallest_margin > 1.1
 
 
-def test_an_episode_that_breaks_a_promise_gets_no_certificate(
+def test_episode_that_breaks_a_guarantee_gets_no_certificate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = EpisodeConfig(9, "funnel_break", "easy", "low", 2)
@@ -56,7 +56,9 @@ def test_an_episode_that_breaks_a_promise_gets_no_certificate(
     assert not certify_one(config).unique
 
 
-def test_a_row_that_outlives_its_cause_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificate_fails_for_a_row_that_remains_without_its_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     true_generate = certificate.generate_episode
 
     def mislaid(config: Any) -> Any:
@@ -81,7 +83,7 @@ def test_certificates_are_written_with_their_versions(tmp_path: Path) -> None:
     assert all(each["versions"]["generator"] == GENERATOR_VERSION for each in proofs)
 
 
-def test_an_unknown_engine_or_level_is_told_with_the_nearest() -> None:
+def test_certify_with_unknown_engine_or_level_names_the_nearest() -> None:
     assert "Did you mean" in run_cli("certify", "--engine", "rays").output
     assert run_cli("audit", "--difficulty", "exprt").exit_code == 2
 
@@ -98,7 +100,7 @@ def test_certify_without_difficulty_leaves_out_the_rungs(monkeypatch: pytest.Mon
     assert certified == ["easy", "medium", "hard", "expert"]
 
 
-def test_every_cause_and_certificate_survives_being_written_down() -> None:
+def test_certificate_and_causes_survive_json() -> None:
     found = certify_one(EXPERT)
     again = certificate.certificate_from_dict(json.loads(json.dumps(found.as_dict())))
     assert isinstance(again, FunnelCertificate)
@@ -108,14 +110,14 @@ def test_every_cause_and_certificate_survives_being_written_down() -> None:
     )
 
 
-def test_a_certificate_holds_for_an_episode_that_is_solved_and_clear() -> None:
+def test_certificate_of_solved_and_clear_episode_is_valid() -> None:
     made = certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5))
     assert made.holds
     assert (made.score, made.guard_violations) == (1.0, 0)
     assert made.draws >= 1
 
 
-def test_a_certificate_does_not_hold_where_the_policy_falls_short(
+def test_certificate_of_episode_that_the_policy_misses_is_invalid(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(

@@ -57,14 +57,14 @@ def test_no_two_golden_episodes_are_the_same() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["data", "labels"])
-def test_one_changed_digest_is_told_with_its_configuration(part: str) -> None:
+def test_changed_digest_is_reported_with_its_configuration(part: str) -> None:
     changed = copy.deepcopy(GOLDEN)
     changed["episodes"][11][part] = "0" * 64
     [difference] = list_differences(changed)
     assert difference.startswith(f"{part} differ: EpisodeConfig(seed=105")
 
 
-def test_another_generator_version_is_told() -> None:
+def test_other_generator_version_is_reported() -> None:
     [difference] = list_differences({**GOLDEN, "generator_version": "0", "episodes": []})
     assert "generator_version is '0' in the file" in difference
 

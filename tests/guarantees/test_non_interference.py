@@ -154,7 +154,7 @@ def leak_through_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda leak: leak.__name__,
 )
-def test_the_check_notices_a_label_that_is_leaked_on_purpose(
+def test_non_interference_check_detects_a_deliberate_leak(
     leak: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leak(monkeypatch)
@@ -162,7 +162,7 @@ def test_the_check_notices_a_label_that_is_leaked_on_purpose(
     assert before
 
 
-def test_practice_tells_no_more_than_the_counts_of_its_rows() -> None:
+def test_practice_reply_depends_on_counts_only() -> None:
     """Two sets of labels with the same counts for a report are told by the same bytes."""
     config = CONFIGS[2]
     episode = build_episode(config)

@@ -57,12 +57,12 @@ def guess(name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_what_the_reference_finds_it_has_read(name: str) -> None:
+def test_evidence_share_of_the_reference_is_one(name: str) -> None:
     assert played(name, actions_of(name)) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_lucky_guess_is_paid_alike_and_not_grounded(name: str) -> None:
+def test_evidence_share_of_a_guess_is_zero_at_the_same_reward(name: str) -> None:
     reward, grounded = played(name, guess(name))
     assert reward == 1.0
     assert grounded == 0.0
@@ -76,9 +76,7 @@ def test_a_lucky_guess_is_paid_alike_and_not_grounded(name: str) -> None:
         ("firewatch", {"action_type": "declare_resolved"}),
     ],
 )
-def test_where_nothing_was_right_nothing_is_grounded_or_not(
-    name: str, nothing: dict[str, Any]
-) -> None:
+def test_evidence_share_without_correct_rows_is_none(name: str, nothing: dict[str, Any]) -> None:
     assert played(name, [nothing]) == (0.0, None)
 
 
@@ -96,7 +94,7 @@ def recording(name: str, actions: Sequence[Mapping[str, Any]]) -> str:
     return stream.getvalue()
 
 
-def test_recorded_runs_are_compared_by_it(tmp_path: Path) -> None:
+def test_evidence_share_of_recorded_runs_is_summarized(tmp_path: Path) -> None:
     name = "drilldown"
     path = tmp_path / "runs.jsonl"
     path.write_text(recording(name, actions_of(name)) + recording(name, guess(name)))

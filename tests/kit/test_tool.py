@@ -7,7 +7,7 @@ from openenv_kit.environment import get_environment
 GOOD = {"analysis_method": "list_dates"}
 
 
-def test_null_stands_for_an_optional_argument_of_a_tool() -> None:
+def test_null_is_accepted_for_optional_tool_argument() -> None:
     session = get_environment("metric_tracker_rl").create_session()
     session.reset(split="test", index=0)
     for method, arguments in (
@@ -20,7 +20,7 @@ def test_null_stands_for_an_optional_argument_of_a_tool() -> None:
     assert session.step(required).status == "error"
 
 
-def test_null_stands_for_an_optional_field_of_an_action() -> None:
+def test_null_is_accepted_for_optional_action_field() -> None:
     session = get_environment("metric_tracker_rl").create_session()
     session.reset(split="test", index=0)
     nulls = {

@@ -99,14 +99,14 @@ def offences(source: str, forbidden: tuple[str, ...]) -> list[str]:
     return sorted({name for name, _ in imports(source) if within(name, forbidden)})
 
 
-def test_the_kit_imports_no_environment_and_no_front_door() -> None:
+def test_kit_imports_no_environment_and_no_server_module() -> None:
     forbidden = (*ENVIRONMENTS, "server", "benchmarks", "research")
     knowing = {name for name, path in modules(KIT).items() if offences(path.read_text(), forbidden)}
     assert knowing == set()
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_no_environment_imports_another_a_front_door_or_the_bench(name: str) -> None:
+def test_environment_imports_no_other_environment_server_or_benchmark(name: str) -> None:
     others = (each for each in ENVIRONMENTS if each != name)
     forbidden = (*others, "server", "benchmarks", "research")
     found = {each: offences(path.read_text(), forbidden) for each, path in modules(name).items()}
@@ -129,7 +129,7 @@ def test_the_kit_names_no_environment() -> None:
     assert found == [DEFAULT]
 
 
-def test_a_name_is_seen_in_code_words_and_strings() -> None:
+def test_name_check_finds_names_in_code_comments_and_strings() -> None:
     for text in (
         "load('metric_tracker_rl')",
         '"""As in Metric Tracker RL."""',
@@ -140,7 +140,7 @@ def test_a_name_is_seen_in_code_words_and_strings() -> None:
     assert named_in('"MetricTrackerRl_TASK"') == []
 
 
-def test_an_import_of_an_environment_is_seen_in_every_form() -> None:
+def test_import_check_finds_every_form_of_import() -> None:
     for text in (
         "import metric_tracker_rl.engine.session.episode_session",
         "from metric_tracker_rl import TASKS",
@@ -183,7 +183,7 @@ def test_no_module_is_part_of_a_cycle() -> None:
     assert cycle(arrows) == []
 
 
-def test_a_cycle_would_be_seen() -> None:
+def test_cycle_check_finds_a_cycle() -> None:
     assert cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": set()})
     assert cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
@@ -211,7 +211,7 @@ def cycle(arrows: dict[str, set[str]]) -> list[str]:
     return []
 
 
-def test_an_environment_is_asked_for_few_things() -> None:
+def test_environment_interface_has_few_members() -> None:
     assert {"name", "system_prompt", "create_session", "tools"} <= members(Environment), (
         "members are not seen"
     )
@@ -224,12 +224,12 @@ def test_no_environment_has_a_public_member_that_the_kit_never_asks_for() -> Non
         assert members(kind) <= members(Environment), name
 
 
-def test_a_file_fits_a_reader() -> None:
+def test_source_files_are_below_the_line_limit() -> None:
     lengths = {name: len(p.read_text().splitlines()) for name, p in modules(*PACKAGES).items()}
     assert {name for name, lines in lengths.items() if lines > MOST_LINES} == set()
 
 
-def test_nothing_outside_the_kits_page_imports_gradio_and_nobody_plotly() -> None:
+def test_gradio_is_imported_by_the_page_only_and_plotly_nowhere() -> None:
     found = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for folder in ("openenv_kit", "metric_tracker_rl", "drilldown_env", "firewatch_env")

@@ -63,7 +63,7 @@ def test_imports_follow_the_data_flow() -> None:
     assert wrong == []
 
 
-def test_an_import_that_points_down_would_be_seen() -> None:
+def test_data_flow_check_finds_an_upward_import() -> None:
     engine = "metric_tracker_rl/engine"
     assert is_imported_by(f"{engine}/session", f"{engine}/grading")
     assert not is_imported_by(f"{engine}/grading", f"{engine}/session")

@@ -83,7 +83,7 @@ def test_the_page_of_firewatch_is_short_with_its_incident_and_its_tools() -> Non
     assert len(page.split()) <= MOST_WORDS
 
 
-def test_a_page_that_asks_for_an_unknown_section_is_told_which_there_are() -> None:
+def test_unknown_page_section_lists_the_known_sections() -> None:
     with pytest.raises(UnknownNameError, match="thresholds"):
         filled("{{ treshholds }}")
 
@@ -107,7 +107,7 @@ def test_the_arguments_shown_for_a_method_are_arguments_it_takes(name: str) -> N
 
 
 @pytest.mark.parametrize("name", list(EXAMPLES))
-def test_an_example_shows_the_rule_it_stands_under(name: str) -> None:
+def test_example_shows_its_rule(name: str) -> None:
     example = EXAMPLES[name]
     _, root = root_of(example)
     assert (root.entity_type, root.entity_name) == example.entity
@@ -115,7 +115,7 @@ def test_an_example_shows_the_rule_it_stands_under(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_an_example_that_no_longer_shows_its_rule_is_an_error() -> None:
+def test_example_that_does_not_show_its_rule_is_an_error() -> None:
     moved = replace(EXAMPLES["traffic"], entity=("event_count", "payment_successful"))
     with pytest.raises(ExampleError, match="traffic"):
         root_of(moved)

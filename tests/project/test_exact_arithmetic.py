@@ -73,7 +73,9 @@ def unstable(source: str) -> list[str]:
     return found
 
 
-def test_no_clock_and_no_other_source_of_chance_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generator_uses_no_clock_and_no_other_random_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def explode(*_: object, **__: object) -> NoReturn:
         raise AssertionError("a clock or a foreign source of chance was read")
 
@@ -98,7 +100,7 @@ def test_no_clock_and_no_other_source_of_chance_is_read(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("path", BYTE_MAKERS, ids=lambda path: path.stem)
-def test_arithmetic_is_limited_to_what_every_machine_rounds_alike(path: Path) -> None:
+def test_generator_uses_exactly_rounded_arithmetic_only(path: Path) -> None:
     assert unstable(path.read_text()) == []
 
 
@@ -116,5 +118,5 @@ def test_arithmetic_is_limited_to_what_every_machine_rounds_alike(path: Path) ->
         "dt.date.today()",
     ],
 )
-def test_the_arithmetic_check_notices(source: str) -> None:
+def test_arithmetic_check_finds_inexact_functions(source: str) -> None:
     assert unstable(source)

@@ -78,7 +78,7 @@ def loaded(*codes: str) -> list[set[str]]:
 
 
 @pytest.mark.slow
-def test_what_is_loaded_is_seen() -> None:
+def test_import_check_finds_a_loaded_package() -> None:
     assert loaded("import re", "import pandas") == [set(), {"pandas"}]
 
 

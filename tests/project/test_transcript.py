@@ -18,7 +18,7 @@ NAMES = ["overview", "scan", "day", "hours", "calendar", "submit"]
 LEAN = {"profile": "lean"}
 
 
-def test_a_transcript_holds_all_that_is_read_and_written_and_refuses_a_wrong_reset() -> None:
+def test_transcript_contains_all_messages_and_rejects_a_wrong_reset() -> None:
     reset = {"task_id": "hard_mixed_multi", **LEAN}
     brief, tools, opening, *turns = build_transcript(ENVIRONMENT, get_policy("reference"), reset)
     assert brief == LEAN_SYSTEM_PROMPT

@@ -73,7 +73,7 @@ def test_the_commitment_is_checked_with_the_salt_and_fails_with_another(
     assert run.invoke(app, ["seal"]).exit_code == 2
 
 
-def test_a_sealed_episode_is_told_its_score_and_nothing_else(salted: None) -> None:
+def test_end_of_sealed_episode_contains_only_the_score(salted: None) -> None:
     index = _with_rows(SEALED_SPLIT)
     session = EpisodeSession()
     opening = session.reset(split=SEALED_SPLIT, index=index)

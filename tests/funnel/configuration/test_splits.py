@@ -32,7 +32,7 @@ def seeds(split: str, count: int = 2304) -> set[int]:
     return {SPLITS.task(split, index).config.seed for index in range(count)}
 
 
-def test_there_are_thousands_of_tasks_in_every_split() -> None:
+def test_every_split_has_thousands_of_tasks() -> None:
     assert SPLITS.names() == list(PUBLIC)
     assert all(SPLITS.size(split) >= 2000 for split in (*PUBLIC, SEALED_SPLIT))
 
@@ -58,7 +58,7 @@ def test_every_block_holds_every_stratum_once_and_zero_anomaly_episodes_are_amon
     assert Counter(count for _, _, count in STRATA)[0] == len(STRATA) // 6
 
 
-def test_blocks_and_splits_have_orders_of_their_own() -> None:
+def test_strata_are_shuffled_differently_in_each_block_and_split() -> None:
     def order(split: str, block: int) -> list[int]:
         start = block * len(STRATA)
         return [SPLITS.task(split, start + n).config.anomaly_count for n in range(50)]
@@ -67,7 +67,7 @@ def test_blocks_and_splits_have_orders_of_their_own() -> None:
     assert order("train", 0) != order("test", 0)
 
 
-def test_a_wrong_split_or_position_is_told_with_what_is_allowed() -> None:
+def test_reset_with_wrong_split_or_index_names_what_is_allowed() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'validation'"):
         SPLITS.task("validaton", 0)
     with pytest.raises(InvalidValueError, match="from 0 to 2303"):
@@ -108,9 +108,7 @@ def _with_rows(split: str) -> int:
 
 
 @pytest.mark.parametrize("split", [*PUBLIC, SEALED_SPLIT])
-def test_no_task_of_a_split_tells_its_family_or_count_before_the_end(
-    split: str, salted: None
-) -> None:
+def test_task_of_a_split_hides_family_and_count_before_the_end(split: str, salted: None) -> None:
     env = OpenEnvAdapter()
     practice = {} if split == SEALED_SPLIT else {"max_submissions": 3}
     configs: dict[str, dict[str, Any]] = {}
@@ -136,7 +134,7 @@ def _said(env: OpenEnvAdapter, action: dict[str, Any]) -> dict[str, Any]:
     return env.step(action).model_dump()
 
 
-def test_the_end_of_a_public_task_tells_its_count_and_a_named_task_always_does() -> None:
+def test_count_of_public_task_is_shown_at_the_end_and_of_named_task_always() -> None:
     session = EpisodeSession()
     session.reset(split="test", index=_with_rows("test"))
     assert session.step({}).observation_fields["expected_row_count"] == 3
@@ -146,7 +144,7 @@ def test_the_end_of_a_public_task_tells_its_count_and_a_named_task_always_does()
     assert opening.observation_fields["config"]["anomaly_count"] == 3
 
 
-def test_the_modules_of_splits_read_no_clock_and_draw_nothing() -> None:
+def test_split_modules_use_no_clock_and_no_random_numbers() -> None:
     for module in (splits, hashed):
         tree = ast.parse(Path(module.__file__).read_text())
         names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}

@@ -52,7 +52,7 @@ def test_each_rung_is_harder_than_the_one_before() -> None:
     assert (DIFFICULTY_BY_LEVEL["rung_1"], DIFFICULTY_BY_LEVEL["rung_10"]) == (0.0, 1.0)
 
 
-def test_the_policy_tells_every_rungs_thresholds_as_they_are() -> None:
+def test_policy_text_of_each_rung_states_its_thresholds() -> None:
     for level in EVERY_LEVEL.values():
         text = format_policy_text(EpisodeConfig(1).funnel_spec, level)
         for limit in (level.count_threshold, level.rate_threshold, level.break_threshold):
@@ -76,7 +76,7 @@ def test_a_reset_by_number_plays_the_nearest_rung_with_its_anomalies(
     assert len(session.episode.expected_rows) == 1
 
 
-def test_a_stronger_player_earns_more_on_a_rung() -> None:
+def test_stronger_policy_scores_more_on_a_rung() -> None:
     means = [line[GRADED] for line in measure_rung(CURRICULUM_RESETS[4], 6)]
     assert means[0] > means[2] > means[-1]
 

@@ -41,7 +41,7 @@ print(json.dumps([before, "pandas" in sys.modules]))
 
 
 @pytest.mark.parametrize("policy", [None, "varied"])
-def test_frames_hold_what_the_series_holds_under_each_entity_name(policy: str | None) -> None:
+def test_metric_frames_equal_the_daily_series_of_each_entity(policy: str | None) -> None:
     _, episode = session(policy=policy)
     metrics, series = episode.metrics, episode.series
     assert metrics is episode.metrics
@@ -59,7 +59,7 @@ def test_frames_hold_what_the_series_holds_under_each_entity_name(policy: str | 
     }
 
 
-def test_nobody_can_change_the_frames_that_all_players_share() -> None:
+def test_shared_metric_frames_are_read_only() -> None:
     _, episode = session()
     metrics = episode.metrics
     frames = (metrics.value, metrics.baseline, metrics.deviation, metrics.flagged)

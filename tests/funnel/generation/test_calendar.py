@@ -48,7 +48,7 @@ def test_the_tool_shows_what_is_public_of_each_entry_in_order_of_date() -> None:
     assert kinds == {"holiday", "promotion", "release_note", "late_data"}
 
 
-def test_what_an_entry_explains_is_a_name_that_the_tools_use() -> None:
+def test_calendar_entry_explains_names_that_tools_use() -> None:
     funnel = running_episode(expert_session()).config.funnel_spec
     for _, draw in expert_draws():
         for entry in draw.calendar:
@@ -84,7 +84,7 @@ def test_reporting_what_the_calendar_explains_costs_precision() -> None:
     assert graded.reward < 0.9
 
 
-def test_expert_episodes_hold_eight_weeks_and_a_calendar_that_explains_decoys() -> None:
+def test_expert_episode_has_eight_weeks_and_a_calendar_that_explains_decoys() -> None:
     draw = generate_episode(EXPERT)
     assert len(draw.dates) == 56
     kinds = {entry.kind for entry in draw.calendar}

@@ -127,12 +127,12 @@ def test_a_deviation_put_inside_the_band_is_counted_as_a_violation() -> None:
     assert count_guard_violations(series) == 2
 
 
-def test_undoing_every_cause_leaves_a_clean_episode() -> None:
+def test_episode_without_its_causes_has_no_expected_rows() -> None:
     assert [c for c, draw in sample() if relabelled(draw, c, []) != ()] == []
 
 
 @pytest.mark.slow
-def test_undoing_one_cause_takes_its_row_away_and_leaves_the_others() -> None:
+def test_episode_without_one_cause_lacks_its_row_only() -> None:
     for config, draw in sample(1):
         for cause in draw.planned_anomalies:
             others = [other for other in draw.planned_anomalies if other is not cause]
@@ -170,7 +170,7 @@ def test_days_shared_with_a_traffic_mix_shift_do_occur() -> None:
     assert shared >= 5
 
 
-def test_an_episode_needs_hardly_more_than_one_draw() -> None:
+def test_generator_needs_few_attempts_per_episode() -> None:
     assert sum(draw.attempts for _, draw in sample()) / len(sample()) <= 1.2
 
 

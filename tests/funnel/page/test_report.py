@@ -22,7 +22,7 @@ def test_every_expected_row_is_offered_by_the_tool_that_shows_it(
             assert row in report_editor_of(funnel_view, visitor).suggested_rows()
 
 
-def test_a_row_is_filled_in_with_what_a_call_has_told_and_with_nothing_else(
+def test_suggested_row_contains_only_values_from_results(
     funnel_view: EnvironmentView,
 ) -> None:
     visitor = start_visitor(funnel_view)
@@ -50,7 +50,7 @@ def test_the_guide_of_the_funnel_leads_to_a_row_of_the_report(funnel_view: Envir
     assert report_editor_of(funnel_view, visitor).suggested_rows()
 
 
-def test_every_count_is_told_after_the_end_and_not_before(funnel_view: EnvironmentView) -> None:
+def test_report_counts_appear_only_after_the_end(funnel_view: EnvironmentView) -> None:
     for reset, over, tells in (
         ({}, False, False),
         ({}, True, True),

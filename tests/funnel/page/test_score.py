@@ -48,7 +48,7 @@ def test_the_bars_of_a_score_add_up_to_it(wrong: int, missing: int) -> None:
     assert ("that nobody asked for" in html) is bool(wrong)
 
 
-def test_nothing_to_find_is_told_as_such() -> None:
+def test_result_of_calm_episode_says_that_nothing_was_expected() -> None:
     session = EpisodeSession()
     session.reset(seed=3, anomaly_count=0)
     reply = session.step({"classifications": []})

@@ -26,7 +26,7 @@ def test_every_spelling_of_a_number_is_the_number(spelled: Any) -> None:
 @pytest.mark.parametrize(
     "bad", [True, None, "", "12%", "1,200", "0x10", "1_000", "inf", "nan", "1e999", "١٢", [12], {}]
 )
-def test_what_is_no_finite_number_is_refused(bad: Any) -> None:
+def test_number_that_is_not_finite_is_rejected(bad: Any) -> None:
     with pytest.raises(ToolArgumentError, match="allowed: a finite number"):
         parse_number("value", bad)
 
@@ -52,7 +52,7 @@ def test_models_and_mappings_are_read_alike() -> None:
 
 
 @pytest.mark.parametrize("rows", [None, "rows", 5, {"date": "x"}])
-def test_what_is_no_list_is_refused_whole(rows: Any) -> None:
+def test_report_that_is_no_list_is_rejected(rows: Any) -> None:
     with pytest.raises(ReportError, match=r"allowed: a list of rows\. Nothing was graded"):
         parse_report(rows, running_episode(started()))
 
@@ -116,7 +116,7 @@ def test_a_bad_row_is_invalid_with_its_reason_and_the_others_still_count(
 
 
 @pytest.mark.parametrize("row", [None, 3, "row", [], {}])
-def test_a_row_that_is_none_is_invalid(row: Any) -> None:
+def test_row_that_is_no_object_is_invalid(row: Any) -> None:
     session = started()
     reply = submit(session, [*perfect_report(session), row])
     assert reply.observation_fields["reward_breakdown"].invalid_rows == 1

@@ -67,7 +67,7 @@ def first_with(**wanted: Any) -> EpisodeConfig:
 
 
 @pytest.mark.slow
-def test_every_parameter_is_drawn_and_every_value_of_it_met() -> None:
+def test_every_policy_parameter_takes_every_value() -> None:
     for name, usual in LEVELS.items():
         levels = [each.level for each in drawn() if each.difficulty == name]
         assert {each.count_threshold for each in levels} == {
@@ -117,7 +117,7 @@ def test_every_parameter_is_drawn_and_every_value_of_it_met() -> None:
     assert len(set(zip(without_words, daytimes, strict=True))) > 500
 
 
-def test_the_usual_policy_is_among_what_is_drawn_from_and_what_a_reset_starts() -> None:
+def test_standard_policy_is_the_default_and_can_be_drawn() -> None:
     usual = EpisodeConfig(3)
     assert usual.level is LEVELS["easy"]
     assert usual.funnel_spec is ORDERING_APP
@@ -142,7 +142,7 @@ def test_the_usual_policy_is_among_what_is_drawn_from_and_what_a_reset_starts() 
 # What is in force
 
 
-def test_the_baseline_of_a_weekday_is_the_median_of_its_days_and_tools_tell_it() -> None:
+def test_weekday_baseline_is_the_median_of_that_weekday_in_every_tool() -> None:
     config = first_with(baseline=WEEKLY)
     episode = build_episode(config)
     values, usual = episode.series.values, episode.series.baselines
@@ -173,7 +173,7 @@ def arguments_of(config: EpisodeConfig) -> dict[str, Any]:
     }
 
 
-def test_the_daytime_is_what_the_policy_says() -> None:
+def test_daytime_share_uses_the_hours_of_the_policy() -> None:
     config = next(each for each in drawn() if each.funnel_spec.daytime == (10, 20))
     episode = build_episode(config)
     opens = episode.hourly_counts_of_day(3)[:, 0]
@@ -227,7 +227,7 @@ def test_severity_follows_the_bands_of_the_episode() -> None:
 
 
 @pytest.mark.slow
-def test_an_episode_in_force_under_another_policy_would_be_another_report() -> None:
+def test_labels_differ_under_another_policy() -> None:
     """Or following the policy that is told would be no better than following the usual one."""
     differing = 0
     for config in (dataclasses.replace(each, anomaly_count=5) for each in drawn()[:60]):
@@ -253,7 +253,7 @@ def test_a_planned_day_is_clear_of_every_threshold_without_its_cause(seed: int) 
     assert (np.abs(undone[days]) < (1.0 - GUARD_BAND) * draw.series.thresholds).all()
 
 
-def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:
+def test_both_wordings_of_a_clause_state_the_same_numbers() -> None:
     clauses = [*find_roots.CLAUSES, find_roots.ROW_FIELDS_CLAUSE, find_roots.CALENDAR_CLAUSE]
     for usual, otherwise in clauses:
         numbers = [
@@ -271,7 +271,7 @@ def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:
     assert 2 ** len(clauses) == find_roots.WORDING_COUNT
 
 
-def test_the_opening_tells_every_parameter_in_words_and_numbers() -> None:
+def test_reset_observation_states_every_policy_parameter() -> None:
     for config in drawn()[:24]:
         level, opening = (
             config.level,
@@ -295,7 +295,7 @@ def test_the_opening_tells_every_parameter_in_words_and_numbers() -> None:
         assert (stated["baseline"], stated["leak_reports"]) == (level.baseline, level.leak_reports)
 
 
-def test_no_tool_s_description_tells_what_another_policy_says() -> None:
+def test_tool_descriptions_do_not_state_numbers_of_another_policy() -> None:
     usual, drawn_there = (
         {tool.name: tool.description for tool in ENVIRONMENT.tools.for_episode(episode).tools}
         for episode in ({}, VARIED)
@@ -319,7 +319,7 @@ def test_no_tool_s_description_tells_what_another_policy_says() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
-def test_episodes_are_certified_in_every_mode_of_play(level: str) -> None:
+def test_episodes_with_drawn_policies_are_certified(level: str) -> None:
     for baseline, leak in product(BASELINES, LEAK_REPORTS):
         config = next(
             each
@@ -341,7 +341,7 @@ def test_a_reference_that_keeps_to_the_usual_policy_is_not_certified(
     assert not certify_one(config).holds
 
 
-def test_the_command_certifies_them() -> None:
+def test_certify_command_accepts_drawn_policies() -> None:
     def run(*arguments: str) -> Any:
         command = ["certify", "--seeds", "1", "--difficulty", "easy", "--workers", "1"]
         return run_cli(*command, *arguments)
@@ -362,7 +362,7 @@ def plain(result: Any) -> str:
 # Identity and doors
 
 
-def test_the_same_names_draw_the_same_policy_and_other_data_than_without() -> None:
+def test_drawn_policy_depends_on_seed_and_changes_the_identity() -> None:
     one, again, usual = (
         build_episode(EpisodeConfig(5, "mixed", "hard", policy=policy))
         for policy in ("varied", "varied", "standard")
@@ -387,7 +387,7 @@ def test_split_and_named_task_with_a_drawn_policy_keep_their_id_and_show_it_in_t
     assert started(**VARIED).task_id == "custom"
 
 
-def test_custom_anomalies_are_set_against_the_baseline_in_force() -> None:
+def test_custom_anomalies_use_the_baseline_of_the_policy() -> None:
     config = first_with(baseline=WEEKLY)
     plain_play = running_episode(started(**arguments_of(config)))
     day = plain_play.dates[9]

@@ -31,7 +31,7 @@ NAN, INFINITY = float("nan"), float("inf")
         ("", "Unknown analysis_method ''. Allowed: "),
     ],
 )
-def test_an_unknown_method_is_told_the_nearest(
+def test_unknown_method_names_the_nearest(
     session: EpisodeSession, method: Any, expected: str
 ) -> None:
     message = message_of_rejection(analyse(session, method))
@@ -48,14 +48,14 @@ def test_an_unknown_method_is_told_the_nearest(
         ("compare_count_to_median", "app_open_to_menu_open", "Allowed: app_opens, menu_opens"),
     ],
 )
-def test_an_unknown_entity_is_told_the_nearest(
+def test_unknown_entity_names_the_nearest(
     session: EpisodeSession, method: str, name: str, expected: str
 ) -> None:
     date = running_episode(session).dates[0]
     assert expected in message_of_rejection(analyse(session, method, date=date, entity_name=name))
 
 
-def test_an_unknown_metric_is_told_the_nearest(session: EpisodeSession) -> None:
+def test_unknown_metric_names_the_nearest(session: EpisodeSession) -> None:
     message = message_of_rejection(analyse(session, "get_metric_median", metric_name="app_open"))
     assert "Unknown metric 'app_open'. Did you mean 'app_opens'?" in message
     rate = message_of_rejection(
@@ -77,16 +77,14 @@ def test_an_unknown_metric_is_told_the_nearest(session: EpisodeSession) -> None:
     "date",
     ["1999-01-01", "2022-13-45", "yesterday", "", "2022/01/01", "20220101", " ", "9" * 500],
 )
-def test_a_date_out_of_range_or_malformed_is_told_the_range(
-    session: EpisodeSession, date: str
-) -> None:
+def test_wrong_date_names_the_allowed_range(session: EpisodeSession, date: str) -> None:
     episode = running_episode(session)
     message = message_of_rejection(analyse(session, "rows_for_date", date=date))
     assert f"Allowed: YYYY-MM-DD from {episode.dates[0]} to {episode.dates[-1]}." in message
     assert len(message) < 300
 
 
-def test_a_mistyped_date_is_told_the_nearest(session: EpisodeSession) -> None:
+def test_mistyped_date_names_the_nearest(session: EpisodeSession) -> None:
     date = running_episode(session).dates[20]
     message = message_of_rejection(analyse(session, "rows_for_date", date=date.replace("-", "/")))
     assert f"Did you mean '{date}'?" in message
@@ -146,7 +144,7 @@ def test_a_date_among_dates_is_checked_too(session: EpisodeSession) -> None:
         ("get_rows_with_abs_diff_from_median_gt", "threshold", True, "a boolean is not a number"),
     ],
 )
-def test_a_number_outside_its_range_is_told_the_range(
+def test_number_outside_its_range_names_the_range(
     session: EpisodeSession, method: str, argument: str, value: Any, expected: str
 ) -> None:
     assert expected in message_of_rejection(analyse(session, method, **{argument: value}))
@@ -182,7 +180,7 @@ def test_a_payloads_multiplier_is_checked_before_anything_is_graded(
         ({"method_name": 5}, "method_name is 5; allowed: "),
     ],
 )
-def test_a_payloads_method_that_cannot_be_read_says_why(
+def test_invalid_payload_method_names_what_is_wrong(
     session: EpisodeSession, method: Any, expected: str
 ) -> None:
     assert expected in message_of_rejection(session.step({"payload_generators": [method]}))
@@ -196,7 +194,7 @@ def test_a_boolean_multiplier_is_no_number_in_the_tool_either(session: EpisodeSe
     assert "a boolean is not a number" in message_of_rejection(reply)
 
 
-def test_a_payloads_unknown_method_is_told_the_nearest(session: EpisodeSession) -> None:
+def test_unknown_payload_method_names_the_nearest(session: EpisodeSession) -> None:
     reply = session.step({"payload_generators": [{"method_name": "median_filer"}]})
     assert (
         "Unknown method_name 'median_filer'. Did you mean 'median_filter'?"
@@ -213,7 +211,7 @@ def test_a_missing_argument_is_named(session: EpisodeSession) -> None:
     )
 
 
-def test_an_unknown_argument_is_told_the_nearest(session: EpisodeSession) -> None:
+def test_unknown_argument_names_the_nearest(session: EpisodeSession) -> None:
     message = message_of_rejection(analyse(session, "list_suspicious_dates", limits=3))
     assert "unknown argument 'limits' (did you mean 'limit'?); allowed: limit" in message
 

@@ -82,7 +82,7 @@ def test_the_reference_s_whole_episode_fits_with_as_many_anomalies_as_there_can_
     assert max(tokens_of(level, index) for index in range(4)) <= MOST_TOKENS[level]
 
 
-def test_scan_goes_on_where_a_page_ended_and_every_id_can_be_submitted(
+def test_scan_continues_after_a_page_and_all_its_ids_can_be_submitted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("metric_tracker_rl.analysis_tools.lean.MAX_CANDIDATES_PER_REPLY", 60)
@@ -102,7 +102,7 @@ def test_scan_goes_on_where_a_page_ended_and_every_id_can_be_submitted(
 
 
 @pytest.mark.parametrize("left", [0, 1])
-def test_scan_goes_on_even_for_a_single_candidate(
+def test_scan_continues_with_a_page_of_one_candidate(
     monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
     session = started(seed=11, anomalies=EVERYWHERE, **LEAN)
@@ -118,7 +118,7 @@ def test_scan_goes_on_even_for_a_single_candidate(
     assert "next" not in rest
 
 
-def test_an_id_stands_for_the_row_that_the_row_generators_would_make() -> None:
+def test_submitted_id_equals_the_row_of_the_row_generators() -> None:
     for config in CONFIGS:
         episode = build_episode(config)
         session = lean(episode)
@@ -128,7 +128,7 @@ def test_an_id_stands_for_the_row_that_the_row_generators_would_make() -> None:
         assert analyse(session, "submit", ids=[listed[key] for key in keys]).reward == 1.0
 
 
-def test_an_id_that_was_not_shown_is_refused_and_nothing_is_graded() -> None:
+def test_submission_with_id_not_shown_is_rejected_and_not_graded() -> None:
     session = started(task_id="easy_single_spike", **LEAN)
     blind = analyse(session, "submit", ids=[1])
     assert blind.status == "error"
@@ -173,7 +173,7 @@ def test_a_report_may_be_given_by_row_or_by_both_or_be_empty() -> None:
     assert analyse(started(anomaly_count=0, **LEAN), "submit", ids=[]).reward == 1.0
 
 
-def test_overview_repeats_the_policy_only_where_details_are_asked_for() -> None:
+def test_overview_contains_the_policy_only_with_details() -> None:
     session = started(task_id="hard_mixed_multi", **LEAN)
     short, whole = result_of(session, "overview"), result_of(session, "overview", details=True)
     assert "policy" not in short
@@ -186,7 +186,7 @@ def test_overview_repeats_the_policy_only_where_details_are_asked_for() -> None:
 
 
 @pytest.mark.slow
-def test_ids_of_a_date_stand_in_an_order_that_says_nothing() -> None:
+def test_candidate_ids_of_a_date_are_in_uninformative_order() -> None:
     """In an order by name or by place in the funnel the first of each date was right too often."""
     right = first = 0
     for of in small_sample(3):

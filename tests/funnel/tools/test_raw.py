@@ -99,7 +99,7 @@ def fields_within(value: Any) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
-def test_no_reply_carries_a_flag(profile: str) -> None:
+def test_raw_replies_contain_no_verdict_fields(profile: str) -> None:
     for config in (CONFIGS[3], EXPERT):
         for reply in replies(build_episode(config), profile):
             assert not FORBIDDEN & set(fields_within(reply.observation_fields)), (
@@ -107,7 +107,7 @@ def test_no_reply_carries_a_flag(profile: str) -> None:
             )
 
 
-def test_a_guided_reply_does_carry_some() -> None:
+def test_guided_replies_contain_verdict_fields() -> None:
     session = started(task_id="hard_mixed_multi")
     date = running_episode(session).expected_rows[0].date
     found: set[str] = set()
@@ -130,12 +130,12 @@ def other_thresholds(episode: FunnelEpisode) -> FunnelEpisode:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
-def test_what_is_flagged_changes_no_reply(profile: str) -> None:
+def test_raw_replies_do_not_depend_on_thresholds(profile: str) -> None:
     episode = build_episode(SHIFTS)
     assert replies(episode, profile) == replies(other_thresholds(episode), profile)
 
 
-def test_what_is_flagged_changes_guided_replies() -> None:
+def test_guided_replies_depend_on_thresholds() -> None:
     episode = build_episode(SHIFTS)
     guided = []
     for each in (episode, other_thresholds(episode)):
@@ -147,7 +147,7 @@ def test_what_is_flagged_changes_guided_replies() -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_reference_reads_nothing_else_and_scores_one(profile: str) -> None:
+def test_reference_scores_one_in_raw_disclosure(profile: str) -> None:
     none = EpisodeConfig(9, "mixed", "medium", "low", 0)
     for episode in map(build_episode, (*CONFIGS, EXPERT, none)):
         session = EpisodeSession()
@@ -194,7 +194,7 @@ def test_a_report_is_given_by_rows_in_either_profile() -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_model_is_told_all_that_it_needs(profile: str) -> None:
+def test_transcript_of_raw_episode_contains_the_rules(profile: str) -> None:
     reset = {"task_id": "hard_mixed_multi", "profile": profile, **RAW}
     brief, tools, opening, *turns = build_transcript(ENVIRONMENT, get_policy("reference"), reset)
     assert "compute it from these values" in brief

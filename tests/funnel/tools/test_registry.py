@@ -28,7 +28,7 @@ def asked(played: EpisodeSession, method: str, **arguments: Any) -> Any:
     return reply.observation_fields["analysis_result"]["result"]
 
 
-def test_a_repeated_question_gets_an_equal_answer_that_nobody_has_changed() -> None:
+def test_repeated_call_returns_an_equal_copy_of_the_result() -> None:
     played, episode = session()
     first = asked(played, "rows_for_date", date=episode.dates[2])
     before = json.dumps(first)
@@ -41,7 +41,7 @@ def test_a_repeated_question_gets_an_equal_answer_that_nobody_has_changed() -> N
     assert json.dumps(asked(played, "rows_for_date", date=episode.dates[3])) != before
 
 
-def test_an_answer_is_kept_apart_for_each_kind_of_play() -> None:
+def test_cached_results_are_separate_for_each_mode() -> None:
     _, episode = session()
     usual = TOOLS["task_overview"].call(EpisodeView(episode), {})
     hidden = TOOLS["task_overview"].call(EpisodeView(episode, PlayRules(), True), {})
@@ -51,7 +51,7 @@ def test_an_answer_is_kept_apart_for_each_kind_of_play() -> None:
     assert shorter["config"]["max_steps"] == 7
 
 
-def test_what_is_kept_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_results_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
     played, episode = session()
     monkeypatch.setattr(registry, "MAX_CACHED_BYTES", 4_000)
     for date in episode.dates:

@@ -87,14 +87,12 @@ def running_date(session: EpisodeSession) -> str:
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_no_reply_is_over_8_kb_where_no_number_of_rows_is_asked_for(
-    flagged: EpisodeSession, name: str
-) -> None:
+def test_reply_without_a_row_limit_is_at_most_8_kb(flagged: EpisodeSession, name: str) -> None:
     assert len(compact_json(answer_to(flagged, name))) <= MOST_BYTES
 
 
 @pytest.mark.parametrize("name", BY_LIMIT)
-def test_a_page_is_the_first_rows_and_the_count_is_of_all_of_them(
+def test_page_contains_the_first_rows_and_the_total_count(
     flagged: EpisodeSession, name: str
 ) -> None:
     page = answer_to(flagged, name)["result"]
@@ -122,12 +120,12 @@ def test_a_page_of_differences_is_filled_metric_by_metric_and_counts_all(
 
 
 @pytest.mark.parametrize("name", [*GENERATING, "payload_generator"])
-def test_details_are_told_on_request(flagged: EpisodeSession, name: str) -> None:
+def test_details_are_returned_on_request(flagged: EpisodeSession, name: str) -> None:
     assert answer_to(flagged, name)["result"]["details"] == []
     assert answer_to(flagged, name, details=True)["result"]["details"]
 
 
-def test_suspicious_dates_go_on_where_the_page_before_ended(flagged: EpisodeSession) -> None:
+def test_suspicious_dates_continue_after_a_page(flagged: EpisodeSession) -> None:
     name = "list_suspicious_dates"
     whole = answer_to(flagged, name, limit=1000)["result"]["dates"]
     assert answer_to(flagged, name)["result"]["dates"] == whole[:10]
@@ -135,7 +133,7 @@ def test_suspicious_dates_go_on_where_the_page_before_ended(flagged: EpisodeSess
     assert answer_to(flagged, name, offset=len(whole))["result"]["dates"] == []
 
 
-def test_a_model_is_not_told_again_what_the_overview_repeats(flagged: EpisodeSession) -> None:
+def test_overview_result_omits_what_the_model_already_has(flagged: EpisodeSession) -> None:
     observation = full_observation_from_reply(
         ENVIRONMENT, analyse(flagged, "task_overview"), flagged.task_id
     )

@@ -107,7 +107,7 @@ def test_the_same_task_twice_is_an_error() -> None:
         plan_episodes(ENVIRONMENT, "easy_single_spike,easy_single_spike")
 
 
-def test_a_value_that_a_reset_refuses_is_told_before_anything_is_played() -> None:
+def test_rejected_reset_argument_is_reported_before_the_run() -> None:
     with pytest.raises(
         ConfigurationError, match=r"Unknown difficulty 'hrad'\. Did you mean 'hard'"
     ):

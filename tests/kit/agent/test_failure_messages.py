@@ -45,7 +45,7 @@ CURES = {
 
 
 @pytest.mark.parametrize("name", CURES)
-def test_setting_that_a_refusal_names_is_the_cure(
+def test_setting_named_by_an_endpoint_failure_fixes_it(
     play: Play, model: FakeModel, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     refused, words, cure = CURES[name]
@@ -72,7 +72,7 @@ def test_setting_that_a_refusal_names_is_the_cure(
         ("outage", "try later"),
     ],
 )
-def test_refusal_that_no_variable_cures_says_what_to_do(
+def test_endpoint_failure_without_a_setting_says_what_to_do(
     play: Play, model: FakeModel, monkeypatch: pytest.MonkeyPatch, script: str, words: str
 ) -> None:
     monkeypatch.setenv("MODEL_RETRIES", "0")
@@ -84,7 +84,7 @@ def test_refusal_that_no_variable_cures_says_what_to_do(
 @pytest.mark.parametrize(
     ("path", "named"), [("", "check API_BASE_URL"), ("/moved", "Set API_BASE_URL to ")]
 )
-def test_wrong_address_is_named_and_the_right_one_is_the_cure(
+def test_failure_of_wrong_address_names_the_working_address(
     play: Play, model: FakeModel, monkeypatch: pytest.MonkeyPatch, path: str, named: str
 ) -> None:
     for variable, value in {"API_KEY": "none", "MODEL_NAME": "good"}.items():

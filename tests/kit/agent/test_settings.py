@@ -21,7 +21,7 @@ def load(**variables: str) -> AgentSettings:
     return load_settings(variables, "metric_tracker_rl")
 
 
-def test_without_variables_the_defaults_hold() -> None:
+def test_settings_without_variables_are_the_defaults() -> None:
     settings = load()
     assert settings.api_key is None
     assert settings.max_tool_rounds == 16
@@ -101,7 +101,7 @@ def test_every_other_variable_is_read() -> None:
     )
 
 
-def test_more_tokens_than_allowed_are_cut_down_and_said() -> None:
+def test_max_tokens_above_the_limit_is_lowered_with_a_note() -> None:
     settings = load(MAX_TOKENS="100000")
     assert settings.max_tokens == 4096
     assert settings.notes == ("MAX_TOKENS is 100000; 4096 is used, the most allowed.",)
@@ -197,7 +197,7 @@ def test_a_key_without_a_model_is_an_error_that_offers_both_ways_out(
     assert "--policy" in err
 
 
-def test_a_policy_that_is_asked_for_plays_even_with_a_key(
+def test_requested_policy_plays_even_with_a_key(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_something")

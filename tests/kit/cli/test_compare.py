@@ -92,7 +92,7 @@ def test_the_figures_are_those_of_a_second_computation(
             assert weighted / EPISODES == pytest.approx(figures["players"][number]["mean"])
 
 
-def test_a_play_that_ended_by_an_error_is_counted_and_is_no_zero(tmp_path: Path) -> None:
+def test_failed_rollout_is_counted_and_not_scored_zero(tmp_path: Path) -> None:
     plays = [
         play(1.0),
         play(None),
@@ -110,7 +110,7 @@ def test_a_play_that_ended_by_an_error_is_counted_and_is_no_zero(tmp_path: Path)
     assert "1 error" in html
 
 
-def test_plays_of_one_episode_stay_together() -> None:
+def test_rollouts_of_one_episode_are_resampled_together() -> None:
     feedback = {"task_id": "easy_single_spike", "feedback": "score"}
     plays = [play(1.0), play(1.0), play(1.0, reset=feedback), play(0.0)]
     some = summarize_player(
@@ -122,7 +122,7 @@ def test_plays_of_one_episode_stay_together() -> None:
     assert summarize_player(player("one", *plays)).interval is None
 
 
-def test_what_only_some_plays_tell_has_no_mean() -> None:
+def test_figure_missing_in_some_rollouts_has_no_mean() -> None:
     some = summarize_player(
         player("some", play(1.0, tokens=100, cost_usd=0.1), play(1.0, cost_usd=0.3))
     )

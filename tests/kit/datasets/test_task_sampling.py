@@ -47,7 +47,7 @@ def draws_of(prepare: str = "", **variables: str) -> list[int]:
     return drawn
 
 
-def test_processes_draw_alike_with_one_seed_and_differently_without() -> None:
+def test_tasks_drawn_by_processes_depend_on_the_seed() -> None:
     assert draws_of("random.seed(7)") == draws_of("random.seed(7)")
     assert draws_of() != draws_of()
 

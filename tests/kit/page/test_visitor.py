@@ -55,7 +55,7 @@ def shown(page: Page, visitor: Visitor) -> str:
         ({"delta_value": -5}, ""),
     ],
 )
-def test_a_report_that_is_not_finished_is_handed_in_only_by_who_says_so_twice(
+def test_incomplete_report_needs_a_confirmation(
     funnel_view: EnvironmentView, changes: dict[str, Any], said: str
 ) -> None:
     visitor = start_visitor(funnel_view)
@@ -72,7 +72,7 @@ def test_a_report_that_is_not_finished_is_handed_in_only_by_who_says_so_twice(
     assert visitor.is_done
 
 
-def test_a_row_that_is_there_twice_and_an_empty_report_are_questions(
+def test_duplicate_row_and_empty_report_need_a_confirmation(
     funnel_view: EnvironmentView,
 ) -> None:
     visitor = start_visitor(funnel_view)
@@ -98,7 +98,7 @@ def test_a_call_that_ends_the_episode_is_asked_about_and_what_would_have_helped_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_the_opening_is_a_finished_play_and_the_next_episode_is_another(name: str) -> None:
+def test_example_episode_is_finished_and_the_next_one_differs(name: str) -> None:
     view = environment_view_of(get_environment(name))
     assert view.example_episode is not None
     assert view.example_episode.is_finished
@@ -138,7 +138,7 @@ def test_a_visitor_who_comes_back_has_all_that_they_left(name: str) -> None:
 @pytest.mark.parametrize(
     "kept", ["", "{", "[]", '{"reset": 3}', '{"reset": {"task_id": "none"}, "actions": []}']
 )
-def test_what_a_browser_kept_may_be_anything(funnel_view: EnvironmentView, kept: str) -> None:
+def test_visitor_ignores_invalid_saved_state(funnel_view: EnvironmentView, kept: str) -> None:
     visitor = Visitor(funnel_view.environment)
     assert not visitor.restore_saved(kept)
     assert not visitor.has_episode
@@ -153,7 +153,7 @@ def test_a_copy_is_a_new_visitor_and_one_who_left_keeps_nothing(
     assert (visitor.playback_steps, visitor.report_rows, visitor.to_saved_json()) == ([], [], "")
 
 
-def test_a_bad_reset_is_told_and_leaves_the_episode(funnel_view: EnvironmentView) -> None:
+def test_rejected_reset_is_shown_and_keeps_the_episode(funnel_view: EnvironmentView) -> None:
     visitor = start_visitor(funnel_view)
     before = visitor.playback_steps
     visitor.start_episode(scenario_family="rate_drop")
@@ -224,7 +224,7 @@ VALUES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-async def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without_a_question(
+async def test_random_events_break_nothing_and_discard_no_episode_without_confirmation(
     name: str,
 ) -> None:
     """Walks over the handlers of the page, often with what it would send, and with reloads.
@@ -316,7 +316,7 @@ class Flaky(JsonInProcessEpisode):
         return super().step(action)
 
 
-def test_a_session_that_was_lost_is_opened_again_and_nobody_notices(
+def test_lost_session_is_reopened_without_a_message(
     funnel_view: EnvironmentView,
 ) -> None:
     whole = start_visitor(funnel_view)

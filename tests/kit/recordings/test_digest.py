@@ -45,7 +45,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
         "submission_issues.0.message",
     ],
 )
-def test_a_sentence_said_better_is_the_same_reply(path: str) -> None:
+def test_digest_ignores_wording(path: str) -> None:
     assert digest_of(changed(path, "In other words.")) == digest_of(WORDED)
 
 
@@ -61,10 +61,10 @@ def test_a_sentence_said_better_is_the_same_reply(path: str) -> None:
         ("expected_row_count", 2),
     ],
 )
-def test_a_change_of_anything_else_is_another_reply(path: str, value: Any) -> None:
+def test_digest_changes_with_anything_but_wording(path: str, value: Any) -> None:
     assert digest_of(changed(path, value)) != digest_of(WORDED)
 
 
-def test_a_tool_described_otherwise_is_the_same_reply() -> None:
+def test_digest_ignores_the_list_of_tools() -> None:
     tools = [*WORDED["available_methods"], {"name": "another"}]
     assert digest_of(changed("available_methods", tools)) == digest_of(WORDED)

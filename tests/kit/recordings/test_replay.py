@@ -53,7 +53,7 @@ def test_replayed_with_a_step_after_the_end_keeps_the_score(recorded: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["generator", "policy", "grader"])
-def test_a_run_that_does_not_tell_its_version_is_not_replayed(recorded: Path, name: str) -> None:
+def test_run_without_a_version_is_not_replayed(recorded: Path, name: str) -> None:
     (run,) = read_runs(recorded)
     silent = {each: version for each, version in run.versions.items() if each != name}
     with pytest.raises(RecordingError, match=f"{name} version None"):
@@ -91,19 +91,19 @@ def rewritten(path: Path, line: int, **changes: Any) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def test_a_changed_reset_shows_in_the_replay(recorded: Path) -> None:
+def test_replay_detects_a_changed_reset(recorded: Path) -> None:
     rewritten(recorded, 0, reset={"task_id": "medium_mixed_pair", "seed": 24})
     [run] = read_runs(recorded)
     assert not any(same for _, _, same in list(iter_replayed_steps(run))[:2])
 
 
-def test_a_changed_action_shows_at_its_step(recorded: Path) -> None:
+def test_replay_detects_a_changed_action_at_its_step(recorded: Path) -> None:
     rewritten(recorded, 2, action={"analysis_method": "list_dates"})
     [run] = read_runs(recorded)
     assert [same for _, _, same in iter_replayed_steps(run)][:3] == [True, True, False]
 
 
-def test_a_recording_outlives_new_wording(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recording_replays_after_rewording(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = EpisodeSession.step
 
     def reworded(session: EpisodeSession, action: Any) -> Any:

@@ -35,7 +35,7 @@ def player(name: str, *plays: ScoredEpisode) -> PlayerResults:
         ({"split": "sealed", "index": 0}, {}),
     ],
 )
-def test_an_episode_is_grouped_by_what_may_be_told(
+def test_result_labels_contain_public_values_only(
     reset: dict[str, Any], groups: dict[str, str]
 ) -> None:
     assert FUNNEL.result_labels(reset) == groups

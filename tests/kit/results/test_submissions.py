@@ -155,7 +155,7 @@ def copies(events: Events, count: int) -> Events:
         (older_versions, "Run 1, validation-2: .*{'generator': '1'"),
     ],
 )
-def test_a_record_that_was_tampered_with_is_refused_by_name(
+def test_tampered_run_is_rejected_with_run_and_task(
     packed: Path, tmp_path: Path, change: Callable[[Events], None], expected: str
 ) -> None:
     events = events_of(packed)
@@ -244,14 +244,14 @@ def test_problems_of_too_few_tasks_names_the_limit(packed: Path) -> None:
         ),
     ],
 )
-def test_a_card_that_says_something_else_is_refused(
+def test_card_that_differs_from_its_runs_is_rejected(
     packed: Path, tmp_path: Path, card: dict[str, Any], expected: str
 ) -> None:
     problems = other(packed, tmp_path / "other", events_of(packed), **card)
     assert problems[0].startswith(expected)
 
 
-def test_a_folder_that_is_no_submission_is_refused_in_words(packed: Path, tmp_path: Path) -> None:
+def test_folder_without_a_submission_is_rejected(packed: Path, tmp_path: Path) -> None:
     player = "player: a\nenvironment: b\nsplit: c\ncount: 1\nversions: {}\nreset: {}\n"
     for text, expected in (
         ("player: [", "is not YAML"),
@@ -385,7 +385,9 @@ def test_leaderboard_gives_self_reported_rows_no_pass_rate_of_several_plays(
 
 
 @pytest.mark.slow
-def test_the_command_lists_what_holds_and_refuses_the_rest(packed: Path, tmp_path: Path) -> None:
+def test_leaderboard_command_lists_valid_and_names_invalid_submissions(
+    packed: Path, tmp_path: Path
+) -> None:
     folder = packed.parent
     site = tmp_path / "site"
     assert "has 3 tasks" in run_cli("leaderboard", folder).output
@@ -412,7 +414,7 @@ def test_the_command_lists_what_holds_and_refuses_the_rest(packed: Path, tmp_pat
     assert run_cli("leaderboard", tmp_path).exit_code == 2
 
 
-def test_only_runs_of_one_kind_are_packed(packed: Path, tmp_path: Path) -> None:
+def test_submission_of_mixed_runs_is_rejected(packed: Path, tmp_path: Path) -> None:
     runs = read_submission(packed).runs
     fields: dict[str, Any] = {"by": "", "notes": "", "commitment": ""}
     assert card_of_runs(runs, FUNNEL, **fields).count == 3

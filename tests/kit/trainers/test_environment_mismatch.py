@@ -96,7 +96,7 @@ def answering(*further: dict[str, Any]) -> StubServer:
 
 
 @pytest.mark.parametrize("loss", [HANG_UP, {"status": 404, "body": {"detail": "Gone."}}])
-def test_a_server_lost_after_a_call_pays_nothing_not_even_zero(
+def test_server_lost_after_a_call_gives_no_reward(
     monkeypatch: pytest.MonkeyPatch, loss: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(http, "RECONNECT_TIMEOUT_S", 0.0)
@@ -125,7 +125,7 @@ def test_a_server_lost_after_a_call_pays_nothing_not_even_zero(
         session.close()
 
 
-def test_an_episode_after_a_lost_one_is_paid_again() -> None:
+def test_episode_after_a_lost_one_has_a_reward() -> None:
     environment = environment_class()()
     environment.reset(seed=3)
     environment._episode._server_error = ServerError("gone")
@@ -151,7 +151,7 @@ def test_rows_whose_reset_would_be_refused_are_refused_at_once(
         list_task_rows("train", count=2, environment_name=environment, extra_reset_arguments=reset)
 
 
-def test_what_the_refusal_allows_beside_a_split_is_allowed() -> None:
+def test_reset_arguments_allowed_beside_a_split_are_accepted() -> None:
     with pytest.raises(ConfigurationError) as refused:
         list_task_rows("train", count=1, extra_reset_arguments={"seed": 3})
     named = re.search(r"index but ([a-z_, ]+)", str(refused.value))

@@ -23,7 +23,7 @@ FUNNEL = list_task_rows("train", count=1)[0]
         ("skyrl", "skyrl_gym", "'openenv-metric-tracker-rl[skyrl]'"),
     ],
 )
-def test_an_adapter_without_its_trainer_says_what_installs_it(
+def test_adapter_without_its_trainer_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, adapter: str, package: str, install: str
 ) -> None:
     name = f"openenv_kit.trainers.{adapter}"
@@ -33,7 +33,7 @@ def test_an_adapter_without_its_trainer_says_what_installs_it(
         importlib.import_module(name)
 
 
-def test_a_dataset_for_trl_without_its_package_says_what_installs_it(
+def test_trl_dataset_without_its_package_names_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)

@@ -25,7 +25,7 @@ def visitor() -> Visitor:
     return new
 
 
-def test_of_a_file_that_was_cut_off_the_rest_is_shown_and_the_line_named() -> None:
+def test_cut_off_recording_is_shown_up_to_the_named_line() -> None:
     played = playback_of_policy(get_policy("reference"), {})
     played.run_to_end()
     whole, who = recording_jsonl(played), visitor()

@@ -26,7 +26,7 @@ def salted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SALT_VARIABLE, SALT)
 
 
-def test_a_range_of_tasks_is_told_by_pages() -> None:
+def test_task_range_is_returned_in_pages() -> None:
     with TestClient(build_app(Settings(episode_store="memory"))) as client:
 
         def asked(**bounds: int) -> list[Any]:
@@ -58,7 +58,7 @@ def test_the_task_api_serves_the_splits_and_the_manifest_declares_their_counts(
             env.get_task(*wrong)
 
 
-def test_no_task_descriptor_tells_a_seed_or_a_family(salted: None) -> None:
+def test_task_descriptor_contains_neither_seed_nor_family(salted: None) -> None:
     env = OpenEnvAdapter()
     for split in (*PUBLIC, SEALED_SPLIT):
         task = env.get_task(split, 5)
