@@ -1,8 +1,8 @@
-"""Play Metric Tracker RL with a model, or, without a key, with a scripted policy.
+"""Play Metric Tracker RL with a model, or, if no key is set, with a scripted policy.
 
     uv run python inference.py --help
 
-Standard output carries START, STEP and END lines for evaluators, and nothing else.
+Standard output contains only START, STEP and END lines, for evaluators.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run and return the exit code: 0 ran, 1 a task failed to run, 2 bad settings, 130 interrupted.
+    """Run a command line and return the exit code.
 
     Args:
-        arguments: command line; None for the process's own.
+        arguments: the command line; None for that of the process.
+
+    Returns:
+        0 if all tasks ran, 1 if a task failed to run, 2 for invalid settings, 130 if interrupted.
     """
     from openenv_kit.agent.main import main as run
 

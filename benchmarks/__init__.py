@@ -1,1 +1,1 @@
-"""Load drivers and comparisons that are run by hand."""
+"""Benchmarks that are run by hand, and the load driver that they share."""

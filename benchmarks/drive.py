@@ -1,4 +1,4 @@
-"""Many sessions kept busy, at the least cost: what `python -m benchmarks.serving` measures with."""
+"""Keeps many sessions busy with as little CPU time as possible, and counts their replies."""
 
 from __future__ import annotations
 
@@ -10,19 +10,27 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from benchmarks.load import PING, PONG, TEXT, LoadError, LoadSession, frame_bounds, text_frame
 
 REPLY_TIMEOUT_S = 60.0
-"""Longest wait for a reply."""
+"""Maximum wait for a reply."""
 
 MAX_REPLY_BYTES = 4 << 20
-"""Bytes of the longest reply that is read."""
+"""Size of the longest reply that can be read."""
 
 
 @dataclass
 class LoadStats:
-    """What a run counted; latencies in seconds."""
+    """Replies of a run under load.
+
+    Attributes:
+        latencies_s: latency of each reply.
+        errors: number of replies that were errors.
+        received_bytes: bytes of all replies.
+        first_error: beginning of the first reply that was an error; empty for none.
+    """
 
     latencies_s: list[float] = field(default_factory=list)
     errors: int = 0
@@ -30,43 +38,50 @@ class LoadStats:
     first_error: str = ""
 
     def latency_percentile_ms(self, share: float) -> float:
-        """Latency below which that share of the replies came, in milliseconds."""
+        """Return the latency below which this share of the replies arrived, in milliseconds."""
         ordered = sorted(self.latencies_s)
         return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-def keep_sessions_busy(
-    sessions: list[LoadSession], messages: Callable[[int], Iterator[bytes]], seconds: float
-) -> tuple[LoadStats, float]:
-    """Keep every session busy: its next frame goes out as soon as a reply is in.
+class LoadRun(NamedTuple):
+    """Replies of a run under load, and the seconds until the last reply arrived."""
 
-    It blocks, and does without the event loop: on a machine of few cores each microsecond here
-    is one that the server does not have.
+    stats: LoadStats
+    elapsed_s: float
+
+
+def keep_sessions_busy(
+    sessions: list[LoadSession], messages: Callable[[int], Iterator[bytes]], duration_s: float
+) -> LoadRun:
+    """Send each session's next frame as soon as the reply to the previous one has arrived.
+
+    The function blocks and bypasses the event loop: on a machine with few cores, the server lacks
+    every microsecond of CPU time that is used here.
 
     Args:
-        sessions: open sessions with nothing under way.
-        messages: an iterator of frames for each session, by its number; it may be endless.
-        seconds: how long new frames are sent.
-
-    Returns:
-        The tally, and the seconds until the last reply was in.
+        sessions: open sessions that wait for no reply.
+        messages: returns the frames of a session, given its position in `sessions`; they may be
+            endless.
+        duration_s: how long new frames are sent.
 
     Raises:
-        LoadError: the server closed a session, or said nothing for a minute.
+        LoadError: the server closed a session, or sent no reply for a minute.
     """
-    tally = LoadStats()
+    stats = LoadStats()
     clock = time.perf_counter
     inbox = ReplyBuffer()
+    players: list[BusySession] = []
     with selectors.DefaultSelector() as selector, ExitStack() as stack:
         for number, session in enumerate(sessions):
-            bare = stack.enter_context(session.take_socket())
-            player = BusySession(bare, partial(next, messages(number), b""))
+            raw_socket = stack.enter_context(session.take_socket())
+            player = BusySession(raw_socket, partial(next, messages(number), b""))
             selector.register(player.socket, selectors.EVENT_READ, player)
+            players.append(player)
         started = clock()
-        deadline = started + seconds
-        for key in selector.get_map().values():
-            key.data.sent = clock()
-            key.data.socket.send(key.data.next_frame())
+        deadline = started + duration_s
+        for player in players:
+            player.sent_at_s = clock()
+            player.socket.send(player.next_frame())
         while selector.get_map():
             ready = selector.select(timeout=REPLY_TIMEOUT_S)
             if not ready:
@@ -76,25 +91,32 @@ def keep_sessions_busy(
                 if not inbox.read_reply(player.socket):
                     continue
                 now = clock()
-                tally.latencies_s.append(now - player.sent)
-                tally.received_bytes += inbox.stop - inbox.start
+                stats.latencies_s.append(now - player.sent_at_s)
+                stats.received_bytes += inbox.stop - inbox.start
                 if inbox.has_error():
-                    tally.errors += 1
-                    tally.first_error = tally.first_error or inbox.reply_excerpt()
-                if now < deadline and (following := player.next_frame()):
-                    player.sent = now
-                    player.socket.send(following)
+                    stats.errors += 1
+                    stats.first_error = stats.first_error or inbox.reply_excerpt()
+                frame = player.next_frame() if now < deadline else b""
+                if frame:
+                    player.sent_at_s = now
+                    player.socket.send(frame)
                 else:
                     selector.unregister(player.socket)
-        elapsed = clock() - started
+        elapsed_s = clock() - started
     for session in sessions:
         session.give_socket_back()
-    return tally, elapsed
+    return LoadRun(stats, elapsed_s)
 
 
 @dataclass(slots=True)
 class BusySession:
-    """One session under load: its socket, its next frame, and when the last one was sent."""
+    """One session under load.
+
+    Attributes:
+        socket: its socket, in non-blocking mode.
+        next_frame: returns its next frame, or no bytes after the last one.
+        sent_at_s: time at which its last frame was sent, on the performance counter.
+    """
 
     socket: socket.socket
     next_frame: Callable[[], bytes]
@@ -102,7 +124,12 @@ class BusySession:
 
 
 class ReplyBuffer:
-    """One buffer for all replies; `start` and `stop` are where the last one's payload lies."""
+    """A buffer that every reply is read into.
+
+    Attributes:
+        start: position of the first byte of the last reply's payload.
+        stop: position after its last byte.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray(MAX_REPLY_BYTES)
@@ -110,30 +137,33 @@ class ReplyBuffer:
         self.start = self.stop = 0
 
     def read_reply(self, peer: socket.socket) -> bool:
-        """Read one reply to its end, and answer pings on the way; False if only pings came.
+        """Read one reply to its end and answer pings. Return False if only pings arrived.
 
         Raises:
             LoadError: the server closed the session, or stopped within a frame.
         """
-        buffer, found, at = self._buffer, False, 0
-        have = self._receive(peer, 0)
-        while at < have:
-            start, stop = frame_bounds(buffer, at, have)
-            if stop > have:
-                have += self._receive(peer, have)
+        buffer, has_reply, position = self._buffer, False, 0
+        received_bytes = self._receive(peer, 0)
+        while position < received_bytes:
+            start, stop = frame_bounds(buffer, position, received_bytes)
+            if stop > received_bytes:
+                received_bytes += self._receive(peer, received_bytes)
                 continue
-            opcode = buffer[at] & 0x0F
+            opcode = buffer[position] & 0x0F
             if opcode == PING:
                 peer.send(text_frame(bytes(self._view[start:stop]), PONG))
             else:
-                self.start, self.stop, found = start, stop, True
+                self.start, self.stop, has_reply = start, stop, True
                 if opcode != TEXT:
                     raise LoadError(f"the server closed the session: {self.reply_excerpt()}")
-            at = stop
-        return found
+            position = stop
+        return has_reply
 
     def has_error(self) -> bool:
-        """Whether the reply is an error; the server writes compact JSON, and both kinds early."""
+        """Return whether the reply is an error.
+
+        The server writes compact JSON, with the type or the status among the first fields.
+        """
         stop = min(self.stop, self.start + 4096)
         return (
             self._buffer.startswith(b'{"type":"error"', self.start)
@@ -141,12 +171,12 @@ class ReplyBuffer:
         )
 
     def reply_excerpt(self) -> str:
-        """Beginning of the reply."""
+        """Return the beginning of the reply."""
         stop = min(self.stop, self.start + 300)
         return bytes(self._view[self.start : stop]).decode(errors="replace")
 
     def _receive(self, peer: socket.socket, received_bytes: int) -> int:
-        """Read on behind what is there already."""
+        """Read more bytes, behind those that were received. Return their number."""
         try:
             size = peer.recv_into(self._view[received_bytes:])
         except BlockingIOError:

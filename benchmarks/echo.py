@@ -1,9 +1,9 @@
-"""A trivial environment on the same framework: what a step costs before anyone does any work.
+"""A trivial environment on the same framework, to compare the real server with.
 
-`python -m benchmarks.serving` measures it beside the real one, in one run, because a figure of
-one machine at one hour says little and a ratio travels. It is served twice: by uvicorn with
-nothing set but where to listen, which is what a framework's user gets; and with `--tuned` in
-every way as the real one is, so that what is left is the environment and its handler.
+`python -m benchmarks.serving` measures both in one run, because a ratio can be compared between
+machines and an absolute figure cannot. The trivial environment is served in two ways: by uvicorn
+with default settings, as a user of the framework would serve it; and with `--tuned`, with the
+settings of the real server, so that only the environment and its handler differ.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ MAX_SESSIONS = 4096
 
 
 class EchoAction(Action):
-    """Text to send back."""
+    """A text to send back."""
 
     message: str = ""
 
 
 class EchoObservation(Observation):
-    """The text, and how long it is."""
+    """The text of the action, and its length."""
 
     message: str = ""
     length: int = 0
 
 
 class EchoEnvironment(Environment[EchoAction, EchoObservation, State]):
-    """Answers each message with itself, on the event loop: the cheapest step there can be.
+    """Returns the text of each action.
 
-    The framework would run a synchronous step in a thread, which costs more than this one does.
+    The methods are asynchronous because the framework runs a synchronous step in a thread, which
+    takes longer than this step does.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
@@ -51,32 +52,32 @@ class EchoEnvironment(Environment[EchoAction, EchoObservation, State]):
     def reset(
         self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any
     ) -> EchoObservation:
-        """Start counting again."""
+        """Start counting steps from 0."""
         self._steps = 0
         return EchoObservation(message="ready")
 
     async def reset_async(
         self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any
     ) -> EchoObservation:
-        """As `reset`, on the event loop."""
+        """Start counting steps from 0, on the event loop."""
         return self.reset(seed, episode_id, **kwargs)
 
     def step(
         self, action: EchoAction, timeout_s: float | None = None, **kwargs: Any
     ) -> EchoObservation:
-        """The message, back."""
+        """Return the text of the action."""
         self._steps += 1
         return EchoObservation(message=action.message, length=len(action.message), reward=0.0)
 
     async def step_async(
         self, action: EchoAction, timeout_s: float | None = None, **kwargs: Any
     ) -> EchoObservation:
-        """As `step`, on the event loop."""
+        """Return the text of the action, on the event loop."""
         return self.step(action, timeout_s, **kwargs)
 
     @property
     def state(self) -> State:
-        """How many steps were taken."""
+        """State with the number of steps."""
         return State(step_count=self._steps)
 
 

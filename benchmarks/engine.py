@@ -1,7 +1,7 @@
-"""`python -m benchmarks.engine`: speed in process, with a ratio that machines share.
+"""`python -m benchmarks.engine`: measures the speed of the funnel in process.
 
-The ratio is to `json.dumps` of a 4 kB object, timed in turn with what is measured, so that figures
-of different machines, or of one noisy machine at different hours, can be compared.
+Each figure is also given as a ratio to `json.dumps` of a 4 kB object, which is timed alternately
+with it, so that figures of different or of busy machines can be compared.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -32,68 +32,75 @@ from openenv_kit.rollouts.run_policy import run_policy
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 ROUNDS = 7
-FRESH_EPISODES_PER_ROUND = 64
-"""Episodes of a round in which all are generated afresh."""
+NEW_EPISODES_PER_ROUND = 64
+"""New episodes that are generated in a round."""
 
 
 @app.command()
 def bench_engine(
     calls: Annotated[int, typer.Option(min=20, help="Calls per measurement.")] = 300,
 ) -> None:
-    """Print resets/s, steps/s of each method and grades/s, on one core."""
-    rows, yardsticks = [], []
+    """Print resets, steps of each method and gradings per second, on one core."""
+    rows, calibrations_us = [], []
     for name, action in _benchmarks().items():
-        micros, yardstick, ratio = _measure_medians(action, calls)
-        yardsticks.append(yardstick)
-        rows.append((name, f"{micros:.1f}", f"{1e6 / micros:,.0f}", f"{ratio:.2f}"))
-    usual = statistics.median(yardsticks)
-    title = f"One core; json.dumps of a 4 kB object takes {usual:.1f} us here"
+        timing = _measure_medians(action, calls)
+        calibrations_us.append(timing.calibration_us)
+        rows.append(
+            (
+                name,
+                f"{timing.call_us:.1f}",
+                f"{1e6 / timing.call_us:,.0f}",
+                f"{timing.ratio:.2f}",
+            )
+        )
+    calibration_us = statistics.median(calibrations_us)
+    title = f"One core; json.dumps of a 4 kB object takes {calibration_us:.1f} us here"
     columns = ("what", "us", "per second", "x json.dumps")
     console = Console(width=100)
     console.print(build_table(title, columns, rows))
     for level in LEVELS:
-        console.print(f"Fresh episodes, {level}: {_measure_fresh_episode_us(level):.0f} us each.")
+        console.print(f"New episode, {level}: {_measure_new_episode_us(level):.0f} us.")
 
 
 CALIBRATION_OBJECT = {f"field_{n:03d}": [n, n / 7, f"value {n}"] for n in range(92)}
 """An object of about 4 kB of JSON."""
 
 
-def _measure_fresh_episode_us(level: str) -> float:
-    """Processor time of a fresh episode in microseconds.
+def _measure_new_episode_us(level: str) -> float:
+    """Return the CPU time of generating a new episode, in microseconds.
 
-    The least of several rounds: other work on the machine only ever adds.
+    The result is the minimum of several rounds, because other work on the machine only adds time.
     """
     seeds = iter(range(10**6, 2 * 10**6))
 
-    def timed() -> float:
-        fresh = [
+    def measure_round_us() -> float:
+        configs = [
             EpisodeConfig(next(seeds), MIXED, level, "high", 4)
-            for _ in range(FRESH_EPISODES_PER_ROUND)
+            for _ in range(NEW_EPISODES_PER_ROUND)
         ]
         started = time.process_time()
-        for config in fresh:
+        for config in configs:
             generate_episode(config)
-        return (time.process_time() - started) / FRESH_EPISODES_PER_ROUND * 1e6
+        return (time.process_time() - started) / NEW_EPISODES_PER_ROUND * 1e6
 
-    return min(timed() for _ in range(ROUNDS))
+    return min(measure_round_us() for _ in range(ROUNDS))
 
 
 def _benchmarks() -> dict[str, Callable[[], Any]]:
-    """What is measured, by name."""
+    """Return the measured functions by name."""
     seeds = iter(range(10**6, 2 * 10**6))
-    subjects: dict[str, Callable[[], Any]] = {
-        # A fresh seed each time: nothing comes from the cache.
+    functions: dict[str, Callable[[], Any]] = {
+        # A new seed for each reset, so that no episode comes from the cache.
         "reset": lambda: EpisodeSession().reset(seed=next(seeds)),
         "reset (cached episode)": lambda: EpisodeSession().reset(),
     }
     for name, arguments in _method_arguments().items():
-        subjects[name] = _build_step_call(name, arguments)
+        functions[name] = _build_step_call(name, arguments)
     episode = _default_episode()
     rows = [row.as_dict() for row in episode.expected_rows]
-    subjects["grade"] = lambda: grade_report(parse_report(rows, episode), episode.expected_rows)
-    subjects["episode by reference policy"] = _play_reference_episode
-    return subjects
+    functions["grade"] = lambda: grade_report(parse_report(rows, episode), episode.expected_rows)
+    functions["episode by reference policy"] = _play_reference_episode
+    return functions
 
 
 def _default_episode() -> FunnelEpisode:
@@ -101,11 +108,11 @@ def _default_episode() -> FunnelEpisode:
 
 
 def _method_arguments() -> dict[str, dict[str, Any]]:
-    """Arguments to call every analysis method with."""
+    """Return arguments for a call of every analysis method."""
     episode = _default_episode()
     date = episode.dates[3]
     rows = [row.as_dict() for row in episode.expected_rows]
-    given: dict[str, dict[str, Any]] = {
+    arguments_by_name: dict[str, dict[str, Any]] = {
         "compare_rate_to_median": {"date": date, "entity_name": "app_open_to_menu_open"},
         "compare_count_to_median": {"date": date, "entity_name": "app_opens"},
         "get_rows_with_abs_diff_from_median_gt": {"threshold": 3.0},
@@ -115,10 +122,10 @@ def _method_arguments() -> dict[str, dict[str, Any]]:
     for name, tool in TOOLS.items():
         fields = tool.arguments_type.model_fields
         if "date" in fields:
-            given.setdefault(name, {"date": date})
+            arguments_by_name.setdefault(name, {"date": date})
         elif "threshold_multiplier" in fields:
-            given.setdefault(name, {"threshold_multiplier": 2.0})
-    return {name: given.get(name, {}) for name in TOOLS}
+            arguments_by_name.setdefault(name, {"threshold_multiplier": 2.0})
+    return {name: arguments_by_name.get(name, {}) for name in TOOLS}
 
 
 def _build_step_call(name: str, arguments: dict[str, Any]) -> Callable[[], Any]:
@@ -130,7 +137,7 @@ def _build_step_call(name: str, arguments: dict[str, Any]) -> Callable[[], Any]:
         raise RuntimeError(f"{name}: {reply.message}")
 
     def step() -> Any:
-        session.steps = 0  # a benchmark outlasts every step limit
+        session.steps = 0  # The benchmark has more calls than the step limit allows.
         return session.step(call)
 
     return step
@@ -141,21 +148,34 @@ def _play_reference_episode() -> None:
     run_policy(session, get_policy("reference"), session.reset())
 
 
-def _measure_medians(action: Callable[[], Any], calls: int) -> tuple[float, float, float]:
-    """Medians over rounds: mean time of a call, of the yardstick's, in microseconds; their ratio.
+class _Timing(NamedTuple):
+    """Mean time of a call and of the calibration loop, in microseconds, and their ratio."""
 
-    Each round times both, one right after the other, so that noise which lasts bends both alike.
+    call_us: float
+    calibration_us: float
+    ratio: float
+
+
+def _measure_medians(action: Callable[[], Any], calls: int) -> _Timing:
+    """Return the medians over several rounds.
+
+    Each round times the function and the calibration loop one right after the other, so that
+    lasting noise affects both.
     """
     action()
     build_episode.cache_clear()
     action()
-    each = max(calls // ROUNDS, 3)
-    rounds = [
-        (_measure_mean_us(action, each), _measure_mean_us(_calibration_loop, each))
-        for _ in range(ROUNDS)
-    ]
-    micros, yardstick = (statistics.median(column) for column in zip(*rounds, strict=True))
-    return micros, yardstick, statistics.median(one / other for one, other in rounds)
+    calls_per_round = max(calls // ROUNDS, 3)
+    rounds = []
+    for _ in range(ROUNDS):
+        call_us = _measure_mean_us(action, calls_per_round)
+        calibration_us = _measure_mean_us(_calibration_loop, calls_per_round)
+        rounds.append(_Timing(call_us, calibration_us, call_us / calibration_us))
+    return _Timing(
+        call_us=statistics.median(timing.call_us for timing in rounds),
+        calibration_us=statistics.median(timing.calibration_us for timing in rounds),
+        ratio=statistics.median(timing.ratio for timing in rounds),
+    )
 
 
 def _measure_mean_us(action: Callable[[], Any], calls: int) -> float:

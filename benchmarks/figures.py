@@ -1,4 +1,4 @@
-"""Figures beside the bounds that they are held to."""
+"""Measured figures and the bounds that they must keep."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of a table.
+    """One measured figure.
 
     Attributes:
         name: what was measured.
-        value: what was found.
-        bound: what it may be at most, or must be at least; None where it is only told.
-        unit: of both.
-        is_minimum: whether the bound is the least.
+        value: measured value.
+        bound: largest or smallest allowed value; None without a bound.
+        unit: unit of value and bound.
+        is_minimum: whether the bound is the smallest allowed value.
     """
 
     name: str
@@ -36,17 +36,17 @@ class Figure:
 
 
 def print_figures(title: str, figures: Sequence[Figure]) -> bool:
-    """Print a table; whether every figure holds."""
+    """Print a table of figures. Return whether every figure is within its bound."""
     table = Table(title=title)
-    for name in ("what", "figure", "bound", "holds"):
+    for name in ("what", "figure", "bound", "within bound"):
         table.add_column(name, justify="left" if name == "what" else "right")
-    for each in figures:
-        value = f"{each.value:,.4g} {each.unit}"
-        if each.bound is None:
-            table.add_row(each.name, value, "", "")
+    for figure in figures:
+        value = f"{figure.value:,.4g} {figure.unit}"
+        if figure.bound is None:
+            table.add_row(figure.name, value, "", "")
             continue
-        sign = "≥" if each.is_minimum else "≤"
-        bound = f"{sign} {each.bound:,.4g} {each.unit}"
-        table.add_row(each.name, value, bound, "yes" if each.is_within_bound else "NO")
+        sign = "≥" if figure.is_minimum else "≤"
+        bound = f"{sign} {figure.bound:,.4g} {figure.unit}"
+        table.add_row(figure.name, value, bound, "yes" if figure.is_within_bound else "NO")
     Console(width=100).print(table)
-    return all(each.is_within_bound for each in figures)
+    return all(figure.is_within_bound for figure in figures)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.firewatch`: what Firewatch costs, against what it may cost, in one run."""
+"""`python -m benchmarks.firewatch`: measures the speed of Firewatch, and checks its bounds."""
 
 from __future__ import annotations
 
@@ -21,32 +21,33 @@ from firewatch_env.environment import ENVIRONMENT
 from firewatch_env.tasks.book import drawn_task
 from firewatch_env.tasks.levels import LEVELS as ALL_LEVELS
 from firewatch_env.tasks.task import open_world
+from openenv_kit.cli.common import exit_with_result
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 
 SESSIONS = 256
 LOAD_CASES = ((1, 1), (16, 1), (SESSIONS, 1), (SESSIONS, 8))
-"""Sessions that are busy at once, and how many of them play each incident.
+"""Number of busy sessions, and how many of them play the same incident.
 
-What many touch in turn does not stay in a processor's cache. A trainer plays each incident several
-times side by side.
+The data of many incidents does not fit into the processor's cache. A trainer plays each incident
+several times in parallel.
 """
 LEVELS = tuple(ALL_LEVELS)
 SERVICE_COUNT = 11
 STEPS_PER_SESSION = 18
-"""Steps of a session under load: an easy incident has 20 ticks, and its end is measured apart."""
+"""Steps of a session under load. An easy incident has 20 ticks; its end is measured separately."""
 INVESTIGATION_ACTIONS = ("get_metrics_detail", "trace_dependencies", "fetch_logs", "thread_dump")
 
 
 def bench_firewatch(
-    rounds: Annotated[int, typer.Option(min=1, help="Times each thing is measured.")] = 5,
-    tasks: Annotated[int, typer.Option(min=1, max=130, help="Incidents of a round.")] = 30,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 5,
+    tasks: Annotated[int, typer.Option(min=1, max=130, help="Incidents in a round.")] = 30,
 ) -> None:
-    """Print ticks a second, reset, grading and a served step, each beside its bound.
+    """Print ticks per second and the time of a reset, a grading and a served step.
 
-    What runs in this process is measured in CPU time of one core, which a busy machine bends least.
-    The servers take turns, and their steps are compared as a ratio.
+    Work in this process is measured in CPU time of one core, which a busy machine affects least.
+    The servers are measured alternately, and their steps are compared as a ratio.
     """
-    found = [
+    figures = [
         Figure(
             f"engine, {SERVICE_COUNT} services",
             statistics.median(measure_ticks_per_second() for _ in range(rounds)),
@@ -58,18 +59,20 @@ def bench_firewatch(
     resets, grades = zip(
         *(measure_reset_and_grade_ms(number, tasks) for number in range(rounds)), strict=True
     )
-    found.append(Figure("reset", statistics.median(resets), 3, "ms"))
-    found.append(Figure("last step, with its grade", statistics.median(grades), 25, "ms"))
+    figures.append(Figure("reset", statistics.median(resets), 3, "ms"))
+    figures.append(Figure("last step, with its grade", statistics.median(grades), 25, "ms"))
     limits = {"ENVIRONMENT": ENVIRONMENT.name, "ALSO_SERVE": "none", "OPENENV_KIT_TOKEN": ""}
     with ExitStack() as stack:
-        echo = stack.enter_context(run_server(echo=True))
-        ours = stack.enter_context(run_server(environ=limits))
-        seeds = count(step=SESSIONS)  # nobody plays an incident that the server has seen before
+        echo_server = stack.enter_context(run_server(echo=True))
+        our_server = stack.enter_context(run_server(environ=limits))
+        seeds = count(step=SESSIONS)  # Every round has incidents that the server has not cached.
         rows = [
             [
                 (
-                    _measure_served_step(ours, _incident_step_frames, busy, each, next(seeds)),
-                    _measure_served_step(echo, _echo_step_frames, busy),
+                    _measure_served_step(
+                        our_server, _incident_step_frames, busy, each, next(seeds)
+                    ),
+                    _measure_served_step(echo_server, _echo_step_frames, busy),
                 )
                 for busy, each in LOAD_CASES
             ]
@@ -78,69 +81,79 @@ def bench_firewatch(
     for (busy, each), pairs in zip(LOAD_CASES, zip(*rows, strict=True), strict=True):
         incidents = f", {SESSIONS // each} incidents" if each > 1 else ""
         what = f"served step / echo, {busy} at once{incidents}"
-        most = 3.0 if (busy, each) == (SESSIONS, 1) else 2.5
-        ratio = statistics.median(one.seconds / other.seconds for one, other in pairs)
-        found.append(Figure(f"{what}, time", ratio, most, "x"))
-        ratio = statistics.median(one.cpu_s / other.cpu_s for one, other in pairs)
-        found.append(Figure(f"{what}, CPU time", ratio, most, "x"))
-    failed = sum(one.errors for row in rows for one, _ in row)
-    found.append(Figure(f"errors, {SESSIONS} sessions", failed, 0, ""))
-    holds = print_figures(f"Firewatch, medians of {rounds} rounds", found)
-    raise typer.Exit(0 if holds else 1)
+        max_ratio = 3.0 if (busy, each) == (SESSIONS, 1) else 2.5
+        ratio = statistics.median(
+            ours.seconds_per_step / echo.seconds_per_step for ours, echo in pairs
+        )
+        figures.append(Figure(f"{what}, time", ratio, max_ratio, "x"))
+        ratio = statistics.median(ours.cpu_s_per_step / echo.cpu_s_per_step for ours, echo in pairs)
+        figures.append(Figure(f"{what}, CPU time", ratio, max_ratio, "x"))
+    errors = sum(ours.errors for row in rows for ours, _ in row)
+    figures.append(Figure(f"errors, {SESSIONS} sessions", errors, 0, ""))
+    is_within_bounds = print_figures(f"Firewatch, medians of {rounds} rounds", figures)
+    exit_with_result(has_failed=not is_within_bounds)
 
 
 def measure_ticks_per_second(ticks: int = 4000) -> float:
-    """Ticks of an unattended world a second of one core, started over every 40 ticks."""
+    """Return the ticks per CPU second of a world without a player, restarted every 40 ticks."""
     drawn = (drawn_task("hard", seed) for seed in count())
     start = open_world(next(task for task in drawn if len(task.services) == SERVICE_COUNT))
     worlds = [start.copy() for _ in range(ticks // 40)]
-    began = time.process_time()
+    started = time.process_time()
     for world in worlds:
         for _ in range(40):
             world.step()
-    return 40 * len(worlds) / (time.process_time() - began)
+    return 40 * len(worlds) / (time.process_time() - started)
 
 
-def measure_reset_and_grade_ms(round_number: int, tasks: int) -> tuple[float, float]:
-    """CPU milliseconds of a reset and of a grading, the median over tasks of a split.
+class ResetAndGradeTime(NamedTuple):
+    """Median CPU milliseconds of a reset, and of the last step with its grading."""
+
+    reset_ms: float
+    grade_ms: float
+
+
+def measure_reset_and_grade_ms(round_number: int, tasks: int) -> ResetAndGradeTime:
+    """Measure resets and gradings on tasks of the train split.
 
     Args:
-        round_number: of the round; each has tasks of its own, so that nothing comes from a cache.
-        tasks: how many.
+        round_number: number of the round. Rounds have different tasks, so that none is cached.
+        tasks: number of tasks.
     """
     resets, grades = [], []
     size = ENVIRONMENT.splits.size("train")
     for index in range(round_number * tasks, (round_number + 1) * tasks):
-        where = {"split": "train", "index": index % size}
+        reset = {"split": "train", "index": index % size}
         session = ENVIRONMENT.create_session()
-        began = time.process_time()
-        opening = session.reset(**where)
-        resets.append(time.process_time() - began)
+        started = time.process_time()
+        reply = session.reset(**reset)
+        resets.append(time.process_time() - started)
         actions = [
-            a for a, _ in iter_policy_steps(session, ENVIRONMENT.policies["reference"], opening)
+            action
+            for action, _ in iter_policy_steps(session, ENVIRONMENT.policies["reference"], reply)
         ]
-        grades.append(_measure_last_step_cpu_s(where, actions))
-    return 1000 * statistics.median(resets), 1000 * statistics.median(grades)
+        grades.append(_measure_last_step_cpu_s(reset, actions))
+    return ResetAndGradeTime(1000 * statistics.median(resets), 1000 * statistics.median(grades))
 
 
 def _measure_last_step_cpu_s(
     reset_arguments: dict[str, Any], actions: list[dict[str, Any]]
 ) -> float:
-    """CPU seconds of the step that ends an incident."""
+    """Return the CPU seconds of the step that ends an incident."""
     session = ENVIRONMENT.create_session()
     session.reset(**reset_arguments)
     for action in actions[:-1]:
         session.step(action)
-    began = time.process_time()
+    started = time.process_time()
     session.step(actions[-1])
-    return time.process_time() - began
+    return time.process_time() - started
 
 
 FrameSource = Callable[[int, dict[str, Any]], Iterator[bytes]]
 
 
 def _incident_step_frames(number: int, reply: dict[str, Any]) -> Iterator[bytes]:
-    """A session's looks at one service after the other."""
+    """Yield investigation actions on one service after the other."""
     names = sorted(reply["data"]["observation"]["services"])
     for step in range(STEPS_PER_SESSION):
         action = {
@@ -157,7 +170,7 @@ def _echo_step_frames(number: int, reply: dict[str, Any]) -> Iterator[bytes]:
 
 
 class ServedStep(NamedTuple):
-    """Seconds and CPU seconds of a step, and errors."""
+    """Mean time and mean CPU time of a served step, and the number of errors."""
 
     seconds_per_step: float
     cpu_s_per_step: float
@@ -171,46 +184,48 @@ def _measure_served_step(
     sessions_per_incident: int = 1,
     first_seed: int = 0,
 ) -> ServedStep:
-    """Every session's steps, so many sessions at once; resets are not measured.
+    """Measure the steps of all sessions; resets are not included.
 
     Args:
-        server: where they play.
-        frames: what a session sends.
-        concurrent_sessions: sessions at once.
-        sessions_per_incident: sessions that play one incident.
-        first_seed: of the first incident.
+        server: server that the sessions play on.
+        frames: returns the frames that a session sends.
+        concurrent_sessions: number of sessions that are busy at the same time.
+        sessions_per_incident: number of sessions that play the same incident.
+        first_seed: seed of the first incident.
     """
 
-    async def measured() -> ServedStep:
+    async def measure() -> ServedStep:
         sessions = await open_sessions(HOST, server.port, SESSIONS)
-        openings = []
+        reset_replies = []
         for number, session in enumerate(sessions):
             data: dict[str, Any] = {}
             if frames is _incident_step_frames:
                 incident = number // sessions_per_incident
                 data = {"difficulty": LEVELS[incident % len(LEVELS)], "seed": first_seed + incident}
-            openings.append(await session.send_and_receive({"type": "reset", "data": data}))
+            reset_replies.append(await session.send_and_receive({"type": "reset", "data": data}))
 
-        def played(first: int, number: int) -> Iterator[bytes]:
-            return frames(first + number, openings[first + number])
+        def frames_of_session(first: int, number: int) -> Iterator[bytes]:
+            return frames(first + number, reset_replies[first + number])
 
-        cpu = server.cpu_s()
-        steps, errors, elapsed = 0, 0, 0.0
+        cpu_s_before = server.cpu_s()
+        steps, errors, elapsed_s = 0, 0, 0.0
         for first in range(0, SESSIONS, concurrent_sessions):
-            tally, seconds = keep_sessions_busy(
-                sessions[first : first + concurrent_sessions], partial(played, first), 60.0
+            stats, seconds = keep_sessions_busy(
+                sessions[first : first + concurrent_sessions],
+                partial(frames_of_session, first),
+                60.0,
             )
-            steps, errors = steps + len(tally.latencies_s), errors + tally.errors
-            elapsed += seconds
-        used = server.cpu_s() - cpu
+            steps, errors = steps + len(stats.latencies_s), errors + stats.errors
+            elapsed_s += seconds
+        cpu_s = server.cpu_s() - cpu_s_before
         for session in sessions:
             session.close()
         await asyncio.sleep(0.2)
         return ServedStep(
-            elapsed / steps, used / steps, errors + SESSIONS * STEPS_PER_SESSION - steps
+            elapsed_s / steps, cpu_s / steps, errors + SESSIONS * STEPS_PER_SESSION - steps
         )
 
-    return asyncio.run(measured())
+    return asyncio.run(measure())
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
-"""`python -m benchmarks.full_server`: memory of a server in which every session is taken.
+"""`python -m benchmarks.full_server`: measures the memory of a server with all sessions taken.
 
-Each session plays an episode of its own of one level, by default the level that takes most. As many
-stored episodes are then played over HTTP. Memory is the proportional share (PSS) of the server and
-of every process below it, so that pages which processes share are counted once.
+Every session plays a different episode of one level, by default the level with the largest memory
+use. The same number of stored episodes is then played over HTTP. Memory is the proportional set
+size (PSS) of the server and of every process below it, which counts shared pages once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,11 +19,12 @@ import typer
 from benchmarks.figures import Figure, print_figures
 from benchmarks.load import LoadSession, open_sessions
 from benchmarks.server_process import HOST, ServerProcess, run_server
+from openenv_kit.cli.common import exit_with_result
 
 MAX_CONCURRENT_RESETS = 8
-"""Resets that are asked for at the same time; a server refuses more than 32 that wait."""
+"""Resets requested at the same time. A server refuses a reset if 32 others wait."""
 READING_SESSIONS = 64
-"""Sessions that read their counts: enough to fill every cache."""
+"""Sessions that read their counts, which is enough to fill every cache."""
 EXPENSIVE_QUERY = " UNION ALL ".join(["SELECT * FROM counts"] * 40) + " ORDER BY 1"
 MIB = 1 << 20
 
@@ -39,7 +39,7 @@ def iter_process_tree(pid: int) -> Iterator[int]:
 
 
 def pss_bytes(pid: int) -> int:
-    """Return the proportional share of memory of one process."""
+    """Return the proportional set size of one process; 0 if it cannot be read."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
@@ -48,7 +48,7 @@ def pss_bytes(pid: int) -> int:
 
 
 def total_pss_bytes(server: ServerProcess) -> int:
-    """Return the memory of the server and of every process below it."""
+    """Return the proportional set size of the server and of every process below it."""
     return sum(pss_bytes(pid) for pid in iter_process_tree(server.process.pid))
 
 
@@ -62,7 +62,7 @@ def first_action(level: str, config: dict[str, Any]) -> dict[str, Any]:
 async def open_playing_sessions(
     port: int, sessions: int, level: str, first_seed: int
 ) -> list[LoadSession]:
-    """Open WebSocket sessions and start an episode of its own in each; some read their counts."""
+    """Open WebSocket sessions and start a different episode in each. Some read their counts."""
     opened = await open_sessions(HOST, port, sessions)
     turns = asyncio.Semaphore(MAX_CONCURRENT_RESETS)
 
@@ -91,8 +91,8 @@ async def start_stored_episodes(url: str, episodes: int, level: str, first_seed:
         await asyncio.gather(*(play(client, first_seed + n) for n in range(episodes)))
 
 
-async def ask_expensive_queries(sessions: list[LoadSession]) -> None:
-    """Ask a query that needs more memory than a query may have, in several sessions at once."""
+async def send_expensive_queries(sessions: list[LoadSession]) -> None:
+    """Send a query that exceeds the memory limit of a query, in several sessions at once."""
     action = {"tool": "sql", "arguments": {"query": EXPENSIVE_QUERY}}
     message = {"type": "step", "data": action}
     await asyncio.gather(*(session.send_and_receive(message, 600.0) for session in sessions))
@@ -101,17 +101,17 @@ async def ask_expensive_queries(sessions: list[LoadSession]) -> None:
 async def measure_full_server(
     server: ServerProcess, level: str, sessions: int, stored: int, limit_mib: int
 ) -> list[Figure]:
-    """Return the memory of the empty server, of the full one, and what each session takes."""
+    """Return the memory of the empty server, of the full server and of each session."""
     figures: list[Figure] = []
 
     def add(what: str, value: float, bound: float | None, unit: str) -> None:
         figures.append(Figure(what, value, bound, unit))
-        typer.echo(f"{what}: {value:,.0f} {unit}", err=True)  # the next figure takes minutes
+        # The next figure takes minutes, so each one is printed as soon as it is known.
+        typer.echo(f"{what}: {value:,.0f} {unit}", err=True)
 
-    opened = await open_playing_sessions(
-        server.port, MAX_CONCURRENT_RESETS, level, 900_000
-    )  # imports, tables, worker processes
-    for session in opened:
+    # The first sessions import modules, build tables and start the worker processes.
+    first_sessions = await open_playing_sessions(server.port, MAX_CONCURRENT_RESETS, level, 900_000)
+    for session in first_sessions:
         session.close()
     await asyncio.sleep(1.0)
     empty = total_pss_bytes(server)
@@ -123,7 +123,7 @@ async def measure_full_server(
     await start_stored_episodes(server.url, stored, level, 500_000)
     add(f"and {stored} stored episodes", total_pss_bytes(server) / MIB, limit_mib, "MiB")
     if level == "drill_sql":
-        await ask_expensive_queries(opened[:MAX_CONCURRENT_RESETS])
+        await send_expensive_queries(opened[:MAX_CONCURRENT_RESETS])
         add("and expensive queries", total_pss_bytes(server) / MIB, limit_mib, "MiB")
     below = [pid for pid in iter_process_tree(server.process.pid) if pid != server.process.pid]
     add("of this in other processes", sum(map(pss_bytes, below)) / MIB, None, "MiB")
@@ -131,12 +131,12 @@ async def measure_full_server(
 
 
 def main(
-    sessions: Annotated[int, typer.Option(help="WebSocket sessions of the server")] = 1024,
-    stored: Annotated[int, typer.Option(help="stored episodes played over HTTP")] = 1024,
-    level: Annotated[str, typer.Option(help="level of every episode")] = "drill_sql",
-    limit_mib: Annotated[int, typer.Option(help="memory limit of the pod, in MiB")] = 2048,
+    sessions: Annotated[int, typer.Option(help="WebSocket sessions of the server.")] = 1024,
+    stored: Annotated[int, typer.Option(help="Stored episodes that are played over HTTP.")] = 1024,
+    level: Annotated[str, typer.Option(help="Level of every episode.")] = "drill_sql",
+    limit_mib: Annotated[int, typer.Option(help="Memory limit of the pod, in MiB.")] = 2048,
 ) -> None:
-    """Fill a server of one worker and print its memory, beside the limit that it has to keep."""
+    """Fill a server with one worker, and print its memory and the limit."""
     settings = {
         "ENVIRONMENT": "drilldown",
         "MAX_CONCURRENT_ENVS": str(max(sessions, MAX_CONCURRENT_RESETS)),
@@ -144,7 +144,7 @@ def main(
     }
     with run_server(environ=settings) as server:
         figures = asyncio.run(measure_full_server(server, level, sessions, stored, limit_mib))
-    sys.exit(not print_figures("A full server", figures))
+    exit_with_result(has_failed=not print_figures("A full server", figures))
 
 
 if __name__ == "__main__":

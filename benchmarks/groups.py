@@ -1,4 +1,4 @@
-"""`python -m benchmarks.groups`: speed of rollouts of one task against rollouts of many tasks."""
+"""`python -m benchmarks.groups`: compares rollouts of one task with rollouts of many tasks."""
 
 from __future__ import annotations
 
@@ -22,35 +22,42 @@ Reset = dict[str, Any]
 
 @app.command()
 def bench_groups(
-    episodes: Annotated[int, typer.Option(min=8, help="Episodes of each measurement.")] = 400,
+    episodes: Annotated[int, typer.Option(min=8, help="Episodes in each measurement.")] = 400,
     group: Annotated[int, typer.Option(min=2, help="Rollouts of one task in a group.")] = 8,
-    policy: Annotated[str, typer.Option(help="Scripted policy that plays.")] = "reference",
+    policy: Annotated[str, typer.Option(help="Name of the scripted policy.")] = "reference",
     environment: EnvironmentOption = None,
 ) -> None:
-    """Play single episodes, then groups of rollouts of one task, on one core; print the ratio."""
+    """Measure single episodes and groups of rollouts of one task, on one core. Print the ratio."""
     with report_usage_errors():
-        chosen = get_environment(environment)
-        player = chosen.policies[require_name("policy", policy, chosen.policies)]
-    tasks = max(episodes // group, 1)
-    single = list_split_resets(chosen, 1, episodes)
-    # Tasks that no measurement has played yet, so that none is in a cache.
-    grouped = [r for r in list_split_resets(chosen, 1 + episodes, tasks) for _ in range(group)]
+        served = get_environment(environment)
+        player = served.policies[require_name("policy", policy, served.policies)]
+    group_count = max(episodes // group, 1)
+    single = list_split_resets(served, 1, episodes)
+    # The groups have tasks of their own, so that none is in a cache.
+    grouped = [
+        reset
+        for reset in list_split_resets(served, 1 + episodes, group_count)
+        for _ in range(group)
+    ]
     with Console(stderr=True).status("Measuring"):
-        measure_episodes_per_s(
-            chosen, player, list_split_resets(chosen, 0, 1)
-        )  # imports and constants
-        rates = {
-            "each task once": measure_episodes_per_s(chosen, player, single),
-            f"each task {group} times in a row": measure_episodes_per_s(chosen, player, grouped),
-        }
-    slowest = next(iter(rates.values()))
-    rows = [(name, f"{rate:,.0f}", f"{rate / slowest:.1f}") for name, rate in rates.items()]
-    title = f"{chosen.title}, policy {player.name}, one core"
+        # The first episode imports modules and computes constants.
+        measure_episodes_per_s(served, player, list_split_resets(served, 0, 1))
+        single_rate = measure_episodes_per_s(served, player, single)
+        grouped_rate = measure_episodes_per_s(served, player, grouped)
+    rows = [
+        ("each task once", f"{single_rate:,.0f}", "1.0"),
+        (
+            f"each task {group} times in a row",
+            f"{grouped_rate:,.0f}",
+            f"{grouped_rate / single_rate:.1f}",
+        ),
+    ]
+    title = f"{served.title}, policy {player.name}, one core"
     Console(width=100).print(build_table(title, ("tasks", "episodes/s", "ratio"), rows))
 
 
 def list_split_resets(environment: Environment, first: int, count: int) -> list[Reset]:
-    """Return the resets of consecutive tasks of the first split, from its start after its end."""
+    """Return the resets of consecutive tasks of the first split, which starts over at its end."""
     splits = environment.splits
     split = splits.names()[0]
     positions = (number % splits.size(split) for number in range(first, first + count))
@@ -60,11 +67,11 @@ def list_split_resets(environment: Environment, first: int, count: int) -> list[
 def measure_episodes_per_s(
     environment: Environment, policy: Policy, resets: Sequence[Reset]
 ) -> float:
-    """Play a policy's episodes one after another; return episodes per second of processor time."""
+    """Play episodes one after another. Return episodes per second of CPU time."""
     started = time.process_time()
     for reset in resets:
-        session, opening = start_session(environment, reset)
-        run_policy(session, policy, opening)
+        session, reply = start_session(environment, reset)
+        run_policy(session, policy, reply)
     return len(resets) / (time.process_time() - started)
 
 

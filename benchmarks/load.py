@@ -1,7 +1,7 @@
-"""Load on a server: many WebSocket sessions in one process, cheap enough not to be the measure.
+"""WebSocket sessions for load tests, many in one process.
 
-A session is a bare `asyncio.Protocol` that frames messages itself: a full client library takes
-longer for a message than the server does, and would be what is measured.
+A session is an `asyncio.Protocol` that encodes and decodes frames itself. A full client library
+takes longer for a message than the server does, so a test would measure the library.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ import os
 import socket
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
 
 
 class LoadError(Exception):
-    """The server refused a session, dropped it, or answered with an error."""
+    """The server refused a session, closed it, or sent no reply."""
 
 
 def message_frame(message: Any) -> bytes:
-    """A client's text frame of a message; its mask is all zeros, so the text stays as it is."""
+    """Return a client's text frame of a JSON message."""
     return text_frame(json.dumps(message).encode())
 
 
 def text_frame(payload: bytes, opcode: int = TEXT) -> bytes:
-    """A client's frame of raw bytes."""
+    """Return a client's frame. Its mask is all zeros, so the payload stays as it is."""
     size = len(payload)
     if size < 126:
         head = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
@@ -39,25 +39,48 @@ def text_frame(payload: bytes, opcode: int = TEXT) -> bytes:
     return head + b"\0\0\0\0" + payload
 
 
-def frame_bounds(buffer: bytearray, frame_start: int, received_bytes: int) -> tuple[int, int]:
-    """Where the payload of the frame at `at` starts and stops; past `have` if part is missing."""
+class FrameBounds(NamedTuple):
+    """Positions of a frame's payload in a buffer: of its first byte, and after its last one."""
+
+    start: int
+    stop: int
+
+
+def frame_bounds(buffer: bytearray, frame_start: int, received_bytes: int) -> FrameBounds:
+    """Return the bounds of the payload of the frame at `frame_start`.
+
+    If part of the frame is missing, `stop` is larger than `received_bytes`.
+    """
     if received_bytes < frame_start + 2:
-        return frame_start, frame_start + 2
+        return FrameBounds(frame_start, frame_start + 2)
     size = buffer[frame_start + 1]
     if size < 126:
-        return frame_start + 2, frame_start + 2 + size
+        return FrameBounds(frame_start + 2, frame_start + 2 + size)
     start = frame_start + (4 if size == 126 else 10)
     if received_bytes < start:
-        return frame_start, start
-    return start, start + int.from_bytes(buffer[frame_start + 2 : start], "big")
+        return FrameBounds(frame_start, start)
+    return FrameBounds(start, start + int.from_bytes(buffer[frame_start + 2 : start], "big"))
+
+
+class _ReceivedFrame(NamedTuple):
+    """Opcode and payload of a frame from the server."""
+
+    opcode: int
+    payload: bytes
 
 
 class LoadSession(asyncio.Protocol):
-    """One WebSocket session; replies go to whatever function is set as `on_reply`."""
+    """One WebSocket session.
+
+    Attributes:
+        opened: done once the handshake has succeeded or failed.
+        closed: close code of the connection, once it is closed.
+        on_reply: called with the payload of each reply.
+    """
 
     def __init__(self, path: str, headers: str = "") -> None:
         key = base64.b64encode(os.urandom(16)).decode()
-        self._hello = (
+        self._handshake_request = (
             f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
@@ -70,12 +93,12 @@ class LoadSession(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Send the handshake."""
+        """Send the request of the handshake."""
         self.transport = transport
-        transport.write(self._hello)
+        transport.write(self._handshake_request)
 
     def data_received(self, data: bytes) -> None:
-        """Cut replies out of what arrived."""
+        """Handle every message that has arrived completely."""
         self._buffer += data
         if not self._open and not self._finish_handshake():
             return
@@ -90,14 +113,14 @@ class LoadSession(asyncio.Protocol):
                 self.closed.set_result(code)
 
     def connection_lost(self, problem: Exception | None) -> None:
-        """The server or the network closed the connection."""
+        """Mark the session as closed."""
         if not self.opened.done():
-            self.opened.set_exception(LoadError("the connection was closed in the handshake"))
+            self.opened.set_exception(LoadError("the connection was closed during the handshake"))
         if not self.closed.done():
             self.closed.set_result(1006)
 
     def send_frame(self, data: bytes) -> None:
-        """Send one frame; nothing after the end."""
+        """Send one frame, unless the connection is closed."""
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
 
@@ -105,12 +128,12 @@ class LoadSession(asyncio.Protocol):
         """Send a message and wait for its reply.
 
         Raises:
-            LoadError: the connection closed first.
+            LoadError: no reply in time, or the connection was closed.
         """
         return await self.send_frame_and_receive(message_frame(message), timeout_s)
 
     async def send_frame_and_receive(self, data: bytes, timeout_s: float = 60.0) -> dict[str, Any]:
-        """As `ask`, for a frame that is already made."""
+        """Send a prepared frame and wait for its reply; see `send_and_receive`."""
         reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.on_reply = lambda payload: None if reply.done() else reply.set_result(payload)
         self.send_frame(data)
@@ -122,26 +145,27 @@ class LoadSession(asyncio.Protocol):
         raise LoadError(f"no reply; closed: {self.closed.done() and self.closed.result()}")
 
     def abort(self) -> None:
-        """Vanish without a closing handshake."""
+        """Close the connection without a closing handshake."""
         if self.transport is not None:
             self.transport.abort()
 
     def take_socket(self) -> socket.socket:
-        """The bare socket, to read and write without the event loop until it is given back."""
+        """Return a copy of the socket, to use without the event loop until `give_socket_back`."""
         if self.transport is None:
             raise LoadError("the session is not open")
         self.transport.pause_reading()
-        bare = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
-        bare.setblocking(False)
-        return bare
+        file_descriptor = os.dup(self.transport.get_extra_info("socket").fileno())
+        raw_socket = socket.socket(fileno=file_descriptor)
+        raw_socket.setblocking(False)
+        return raw_socket
 
     def give_socket_back(self) -> None:
-        """Let the event loop read again."""
+        """Let the event loop read from the connection again."""
         if self.transport is not None:
             self.transport.resume_reading()
 
     def close(self) -> None:
-        """Say goodbye and close."""
+        """Send the closing message and close the connection."""
         self.send_frame(message_frame({"type": "close"}))
         if self.transport is not None:
             self.transport.close()
@@ -156,25 +180,25 @@ class LoadSession(asyncio.Protocol):
         if self._open:
             self.opened.set_result(None)
         elif not self.opened.done():
-            self.opened.set_exception(LoadError(f"refused: {status}"))
+            self.opened.set_exception(LoadError(f"the server refused the session: {status}"))
         return self._open
 
-    def _take_message(self) -> tuple[int, bytes] | None:
+    def _take_message(self) -> _ReceivedFrame | None:
         buffer = self._buffer
         start, stop = frame_bounds(buffer, 0, len(buffer))
         if stop > len(buffer):
             return None
         opcode, payload = buffer[0] & 0x0F, bytes(buffer[start:stop])
         del buffer[:stop]
-        return opcode, payload
+        return _ReceivedFrame(opcode, payload)
 
 
 async def open_session(host: str, port: int, path: str = "/ws", headers: str = "") -> LoadSession:
-    """A session, open.
+    """Open a session.
 
     Raises:
-        LoadError: the server refused it.
-        OSError: nobody listens.
+        LoadError: the server refused the session.
+        OSError: no server listens at the address.
     """
     loop = asyncio.get_running_loop()
     _, session = await loop.create_connection(lambda: LoadSession(path, headers), host, port)
@@ -185,7 +209,7 @@ async def open_session(host: str, port: int, path: str = "/ws", headers: str = "
 async def open_sessions(
     host: str, port: int, count: int, max_concurrent: int = 64
 ) -> list[LoadSession]:
-    """Several sessions, not all knocking in the same instant."""
+    """Open several sessions, at most `max_concurrent` at the same time."""
     sessions: list[LoadSession] = []
     while len(sessions) < count:
         batch = min(max_concurrent, count - len(sessions))

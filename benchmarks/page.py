@@ -1,6 +1,6 @@
-"""`python -m benchmarks.page`: how light the debugger is, as a browser sees it.
+"""`python -m benchmarks.page`: measures size and speed of the debugger in a browser.
 
-With `--before FOLDER`, another checkout is served and measured in turns with this one.
+With `--before FOLDER`, another checkout is served and measured alternately with this one.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rich.table import Table
 
 from benchmarks.server_process import HOST, START_TIMEOUT_S
 from openenv_kit.agent.servers import find_free_port
+from openenv_kit.cli.common import exit_with_result
 
 CHROMIUM = "/usr/bin/chromium"
 CHROMIUM_FLAGS = [
@@ -37,16 +38,16 @@ SCREEN_HEIGHT_PX = 900
 STEP_BUTTON = "#mt-scene [data-value=on]"
 WATCH_BUTTON = "[data-form=policy] [data-send]"
 READY_SELECTOR = ":is(#mt-opening h2, #mt-status b)"
-"""Stands on the page once the first answer is shown: from then on it can be used."""
+"""Matches once the first reply is shown. From then on the page can be used."""
 QUIET_S = 2.0
-"""How long nothing may arrive before the first load counts as over."""
+"""Time without received data after which the first load counts as complete."""
 MAX_FIGURES = {
     "first_kb": 400.0,
     "shift": 0.05,
     "warm_s": 1.0,
     "redraw_ms": 150.0,
 }
-"""What each figure may be at most; the others are told without a bound."""
+"""Largest allowed value of each figure; the other figures have no bound."""
 RECORD_SHIFTS_SCRIPT = """
 window.shifts = [];
 new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
@@ -54,28 +55,29 @@ new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
 })).observe({ type: 'layout-shift', buffered: true });
 """
 CLICK_AND_WAIT_SCRIPT = """([button, shown]) => new Promise((done) => {
-  const place = document.querySelector(shown), before = place.textContent;
-  const begun = performance.now();
+  const target = document.querySelector(shown), before = target.textContent;
+  const started = performance.now();
   const watch = new MutationObserver(() => {
-    if (place.textContent === before) return;
+    if (target.textContent === before) return;
     watch.disconnect();
-    requestAnimationFrame(() => setTimeout(() => done(performance.now() - begun)));
+    requestAnimationFrame(() => setTimeout(() => done(performance.now() - started)));
   });
-  watch.observe(place, { childList: true, subtree: true, characterData: true });
+  watch.observe(target, { childList: true, subtree: true, characterData: true });
   document.querySelector(button).click();
 })"""
 
 
 @dataclass(frozen=True)
 class PageVisit:
-    """One visit of the page, in a browser that has never seen it.
+    """One visit of the page, in a browser with an empty cache.
 
     Attributes:
-        first_kb: compressed kilobytes until nothing arrived for a while.
-        answers_kb: those of the answers that fill it, which are sent as they come.
-        shift: sum of all layout shifts that no click explains, over every tab.
-        cold_s, warm_s: until it can be used; on the second visit scripts come from the cache.
-        redraw_ms: median time from a click on Step to the drawn answer, over a watched play.
+        first_kb: compressed kilobytes of the first load.
+        answers_kb: kilobytes of the replies that fill the page, a part of `first_kb`.
+        shift: sum of all layout shifts not caused by a click, over every tab.
+        cold_s: seconds until the page can be used.
+        warm_s: seconds until the page can be used on the second visit, with scripts in the cache.
+        redraw_ms: median time from a click on Step to the drawn reply, over a watched episode.
     """
 
     first_kb: float
@@ -88,13 +90,14 @@ class PageVisit:
 
 @contextlib.contextmanager
 def serve_page(folder: Path, environment: str) -> Iterator[str]:
-    """The address of the page that a checkout serves, for the length of a `with` block."""
-    port, own = find_free_port(), folder / ".venv" / "bin" / "python"
+    """Serve the page of a checkout for the duration of a `with` block, and yield its address."""
+    port = find_free_port()
+    checkout_python = folder / ".venv" / "bin" / "python"
     environ = {**os.environ, "ENABLE_WEB_INTERFACE": "true", "ENVIRONMENT": environment}
     with tempfile.TemporaryFile() as log:
         server = subprocess.Popen(
             [
-                own if own.exists() else sys.executable,
+                checkout_python if checkout_python.exists() else sys.executable,
                 "-m",
                 "server.app",
                 "--host",
@@ -117,44 +120,47 @@ def serve_page(folder: Path, environment: str) -> Iterator[str]:
 
 
 def _wait_until_served(server: subprocess.Popen[bytes], url: str) -> None:
-    until = time.monotonic() + START_TIMEOUT_S
-    while server.poll() is None and time.monotonic() < until:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while server.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(url, timeout=10).status_code == 200:
                 return
         time.sleep(0.1)
-    raise RuntimeError(f"{url} did not come up; the server's exit code is {server.poll()}.")
+    raise RuntimeError(f"{url} is not served; the server's exit code is {server.poll()}.")
 
 
 class ReceivedBytes:
-    """Bytes that a page received over the network, compressed.
+    """Counts the compressed bytes that a page receives over the network.
 
     Args:
-        page: nothing may have been loaded in it yet.
+        page: a page that has not loaded anything yet.
+
+    Attributes:
+        last_received_s: time at which data last arrived, on the monotonic clock.
     """
 
     def __init__(self, page: Page) -> None:
         self._bytes: dict[str, float] = {}
-        self.last = time.monotonic()
+        self.last_received_s = time.monotonic()
         events = page.context.new_cdp_session(page)
         events.on("Network.dataReceived", self._on_data_received)
         events.on("Network.loadingFinished", self._on_loading_finished)
         events.send("Network.enable")
 
     def _on_data_received(self, _: dict[str, Any]) -> None:
-        self.last = time.monotonic()
+        self.last_received_s = time.monotonic()
 
     def _on_loading_finished(self, event: dict[str, Any]) -> None:
         self._bytes[event["requestId"]] = event["encodedDataLength"]
-        self.last = time.monotonic()
+        self.last_received_s = time.monotonic()
 
     def total_kilobytes(self) -> float:
-        """Of all addresses."""
+        """Return the kilobytes received so far."""
         return sum(self._bytes.values()) / 1000
 
     def wait_until_quiet(self, page: Page) -> None:
-        """Wait until nothing arrives any more."""
-        while time.monotonic() - self.last < QUIET_S:
+        """Wait until no data has arrived for `QUIET_S`."""
+        while time.monotonic() - self.last_received_s < QUIET_S:
             page.wait_for_timeout(100)
 
 
@@ -179,30 +185,38 @@ def _measure_visit(browser: Browser, url: str, width: int) -> PageVisit:
 
 
 def _measure_first_answer_kb(url: str) -> float:
-    """Kilobytes, as sent, of the answer that fills a new visitor's page.
+    """Return the compressed kilobytes of the reply that fills a new visitor's page.
 
-    A browser closes that stream once it has read the answer, and then does not say how long it was.
+    A browser closes this stream after reading the reply, and then does not report its size.
     """
     with httpx.Client(base_url=url, timeout=60) as client:
-        asked = client.get("config").json()["dependencies"]
-        first = next(each for each in asked if "load" in (name for _, name in each["targets"]))
+        handlers = client.get("config").json()["dependencies"]
+        load_handler = next(
+            handler
+            for handler in handlers
+            if any(event == "load" for _, event in handler["targets"])
+        )
         session = {"session_hash": "benchmark"}
-        body = {"data": [None] * len(first["inputs"]), "fn_index": first["id"], **session}
+        body = {
+            "data": [None] * len(load_handler["inputs"]),
+            "fn_index": load_handler["id"],
+            **session,
+        }
         client.post("gradio_api/queue/join", json=body).raise_for_status()
-        with client.stream("GET", "gradio_api/queue/data", params=session) as answer:
-            return sum(map(len, answer.iter_raw())) / 1000
+        with client.stream("GET", "gradio_api/queue/data", params=session) as response:
+            return sum(map(len, response.iter_raw())) / 1000
 
 
 def _measure_open_s(page: Page, url: str) -> float:
-    """Seconds until the page can be used."""
-    begun = time.perf_counter()
+    """Open the page and return the seconds until it can be used."""
+    started = time.perf_counter()
     page.goto(url, wait_until="commit")
     page.wait_for_selector(READY_SELECTOR, timeout=60_000)
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 def _measure_redraw_ms(page: Page) -> float:
-    """Median milliseconds of a step of the reference policy, from the click to the drawn reply."""
+    """Watch the reference policy. Return the median milliseconds from a click to the reply."""
     page.get_by_role("tab", name="Watch", exact=True).first.click()
     page.click(WATCH_BUTTON)
     page.wait_for_selector("#mt-scene .mt-card", timeout=60_000)
@@ -216,40 +230,46 @@ def _measure_redraw_ms(page: Page) -> float:
 
 
 def bench_page(
-    before: Annotated[Path | None, typer.Option(help="Another checkout, in turns.")] = None,
-    environment: Annotated[str, typer.Option(help="What is served.")] = "metric_tracker_rl",
+    before: Annotated[Path | None, typer.Option(help="Another checkout to measure.")] = None,
+    environment: Annotated[str, typer.Option(help="Environment to serve.")] = "metric_tracker_rl",
     rounds: Annotated[int, typer.Option(min=1, help="Visits of each page.")] = 3,
-    width: Annotated[int, typer.Option(help="Of the screen, in pixels.")] = 1400,
+    width: Annotated[int, typer.Option(help="Width of the screen, in pixels.")] = 1400,
 ) -> None:
-    """Print bytes, layout shift, time to interactive and redraw of the debugger at /web."""
+    """Print size, layout shift, time until usable and redraw time of the debugger at /web."""
     console = Console(width=None if sys.stdout.isatty() else 100)
-    here = Path(__file__).resolve().parents[1]
-    folders = {**({"before": before} if before else {}), "now": here}
-    found: dict[str, list[PageVisit]] = {name: [] for name in folders}
+    folders = {"now": Path(__file__).resolve().parents[1]}
+    if before:
+        folders = {"before": before, **folders}
+    visits_by_checkout: dict[str, list[PageVisit]] = {name: [] for name in folders}
     with sync_playwright() as playwright, contextlib.ExitStack() as stack:
-        urls = {n: stack.enter_context(serve_page(f, environment)) for n, f in folders.items()}
+        urls = {
+            name: stack.enter_context(serve_page(folder, environment))
+            for name, folder in folders.items()
+        }
         for _ in range(rounds):
             for name, url in urls.items():
-                # A browser of its own: a second one of the same process has compiled the scripts.
+                # Each visit gets a new browser: a used one has already compiled the scripts.
                 browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-                found[name].append(_measure_visit(browser, url, width))
+                visits_by_checkout[name].append(_measure_visit(browser, url, width))
                 browser.close()
-    shown = Table(title=f"{environment}: medians of {rounds} visit(s), {width} px wide")
-    for title in ("figure", *found, "bound"):
-        shown.add_column(title, justify="left" if title == "figure" else "right")
-    over = []
-    for figure in asdict(found["now"][0]):
-        middle = [
+    table = Table(title=f"{environment}: medians of {rounds} visit(s), {width} px wide")
+    for title in ("figure", *visits_by_checkout, "bound"):
+        table.add_column(title, justify="left" if title == "figure" else "right")
+    above_bound = []
+    for figure in asdict(visits_by_checkout["now"][0]):
+        medians = [
             statistics.median(getattr(visit, figure) for visit in visits)
-            for visits in found.values()
+            for visits in visits_by_checkout.values()
         ]
         bound = MAX_FIGURES.get(figure)
-        shown.add_row(figure, *(f"{each:,.2f}" for each in middle), f"{bound:g}" if bound else "")
-        if bound is not None and middle[-1] > bound:
-            over.append(figure)
-    console.print(shown)
-    console.print(f"Over its bound: {', '.join(over) or 'nothing'}.")
-    raise typer.Exit(1 if over else 0)
+        table.add_row(
+            figure, *(f"{median:,.2f}" for median in medians), f"{bound:g}" if bound else ""
+        )
+        if bound is not None and medians[-1] > bound:
+            above_bound.append(figure)
+    console.print(table)
+    console.print(f"Above their bound: {', '.join(above_bound) or 'none'}.")
+    exit_with_result(has_failed=bool(above_bound))
 
 
 if __name__ == "__main__":

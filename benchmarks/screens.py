@@ -1,8 +1,8 @@
-"""`python -m benchmarks.screens FOLDER`: every tab of the debugger as a picture, to be looked at.
+"""`python -m benchmarks.screens FOLDER`: takes screenshots of every tab of the debugger.
 
-Each environment's page is taken as it opens, and in an episode that follows the guide, at three
-widths, light and dark. With `--docs`, those that the docs show are written to
-`docs/assets`.
+The page of each environment is shown as it opens, and in an episode played with the guide, at three
+widths, in the light and the dark theme. With `--docs`, the pictures that the documentation shows
+are also written to `docs/assets`.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ DOCS_PICTURES = {
     "metric_tracker_rl-watch-1400-dark": "debugger-watch",
     "firewatch-opening-1400-dark": "debugger-incident",
 }
-"""Pictures of the docs, by what they are taken from."""
+"""Names of the pictures in the documentation, by the screenshot that each is made from."""
 MAX_PICTURE_BYTES = 200_000
-"""Largest picture of the docs."""
+"""Maximum size of a picture in the documentation."""
 MARGIN_PX = 16
-"""Pixels left below the last thing in a picture of the docs."""
+"""Empty pixels below the content in a picture of the documentation."""
 SETTLE_MS = 800
+"""Wait for animations after an action on the page."""
 
 
 def _open_tab(page: Page, name: str) -> None:
@@ -50,7 +51,7 @@ def _click_each(page: Page, *selectors: str) -> None:
 
 
 def _play_with_guide(page: Page) -> None:
-    """Follow the guide for some steps, then watch the reference to its end."""
+    """Follow the guide for five steps, then watch the reference policy to its end."""
     _click_each(page, "#mt-opening .primary")
     for _ in range(5):
         _click_each(page, GUIDE_BUTTON)
@@ -59,10 +60,10 @@ def _play_with_guide(page: Page) -> None:
 
 
 def take_screenshots(
-    folder: Annotated[Path, typer.Argument(help="Where the pictures go.")],
-    docs: Annotated[bool, typer.Option(help="Also write those that the docs show.")] = False,
+    folder: Annotated[Path, typer.Argument(help="Folder to write the pictures to.")],
+    docs: Annotated[bool, typer.Option(help="Also write the docs' pictures.")] = False,
 ) -> None:
-    """Take a picture of every tab of every environment's page."""
+    """Take a screenshot of every tab of every environment's page."""
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
@@ -85,27 +86,30 @@ def take_screenshots(
             target.write_bytes(crop_and_compress((folder / f"{source}.png").read_bytes()))
 
 
-def _take_screenshots_of_tab(page: Page, what: str, folder: Path) -> None:
+def _take_screenshots_of_tab(page: Page, name: str, folder: Path) -> None:
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": SCREEN_HEIGHT_PX})
         for theme in THEMES:
             page.evaluate(SET_DARK_SCRIPT, theme == "dark")
             page.evaluate("window.scrollTo(0, 0)")
             page.wait_for_timeout(SETTLE_MS)
-            page.screenshot(path=folder / f"{what}-{width}-{theme}.png", full_page=True)
+            page.screenshot(path=folder / f"{name}-{width}-{theme}.png", full_page=True)
 
 
 def crop_and_compress(picture: bytes) -> bytes:
-    """A picture's upper part as far as there is something, in as many colours as have room."""
+    """Return the upper part of a picture, without empty space below its content.
+
+    The number of colours is reduced until the picture has less than `MAX_PICTURE_BYTES`.
+    """
     whole = Image.open(io.BytesIO(picture)).convert("RGB")
     blank = Image.new("RGB", whole.size, whole.getpixel((0, whole.height - 1)))
     *_, bottom = ImageChops.difference(whole, blank).getbbox() or (0, 0, 0, SCREEN_HEIGHT_PX)
-    shown = whole.crop(
+    cropped = whole.crop(
         (0, 0, whole.width, min(whole.height, SCREEN_HEIGHT_PX + 100, bottom + MARGIN_PX))
     )
     for colours in (256, 128, 64, 32):
         stream = io.BytesIO()
-        shown.quantize(colours).save(stream, "PNG", optimize=True)
+        cropped.quantize(colours).save(stream, "PNG", optimize=True)
         if stream.tell() < MAX_PICTURE_BYTES:
             break
     return stream.getvalue()

@@ -1,4 +1,4 @@
-"""A server to measure: started on a free port, watched from outside, ended by its process id."""
+"""Starts a server in a process of its own, to measure it from outside."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STOP_TIMEOUT_S = 15.0
 
 
 class ServerStartError(RuntimeError):
-    """The server ended, or did not become healthy in time; carries what it printed."""
+    """The server ended, or did not become healthy in time. The message has its output."""
 
 
 @dataclass
@@ -30,10 +30,10 @@ class ServerProcess:
     """A running server.
 
     Attributes:
-        process: the process that was started; its workers are its children.
-        port: where it listens, on loopback.
-        log: file that its output goes to.
-        startup_s: seconds from its start until /health answered.
+        process: the server's main process; the workers are its children.
+        port: port on loopback that the server listens on.
+        log: file that the output is written to.
+        startup_s: seconds from the start until /health answered.
     """
 
     process: subprocess.Popen[bytes]
@@ -43,25 +43,25 @@ class ServerProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the main process has not ended."""
         return self.process.poll() is None
 
     @property
     def url(self) -> str:
-        """Base address."""
+        """Base address of the server."""
         return f"http://{HOST}:{self.port}"
 
     def process_ids(self) -> list[int]:
-        """The process and its children (none but itself where /proc is missing)."""
+        """Return the ids of the process and its children; without /proc, only its own."""
         root = self.process.pid
-        found = [root]
+        process_ids = [root]
         with contextlib.suppress(OSError):
             for task in Path(f"/proc/{root}/task").iterdir():
-                found += [int(pid) for pid in (task / "children").read_text().split()]
-        return found
+                process_ids += [int(pid) for pid in (task / "children").read_text().split()]
+        return process_ids
 
     def cpu_s(self) -> float:
-        """CPU seconds used so far, user and system, over all workers; 0.0 without /proc."""
+        """Return the CPU seconds of all workers so far, user and system; 0.0 without /proc."""
         tick = os.sysconf("SC_CLK_TCK")
         total = 0.0
         for pid in self.process_ids():
@@ -71,7 +71,7 @@ class ServerProcess:
         return total
 
     def memory_bytes(self) -> int:
-        """Resident memory over all workers; 0 without /proc."""
+        """Return the resident memory of all workers; 0 without /proc."""
         total = 0
         for pid in self.process_ids():
             with contextlib.suppress(OSError):
@@ -80,14 +80,14 @@ class ServerProcess:
         return total
 
     def kill(self) -> None:
-        """End it and its workers at once, as a crash of the machine would."""
+        """Kill the server and its workers, as a crash of the machine would."""
         for pid in reversed(self.process_ids()):
             with contextlib.suppress(OSError):
                 os.kill(pid, 9)
         self.process.wait(STOP_TIMEOUT_S)
 
     def stop(self) -> None:
-        """End it as an operator would, and wait."""
+        """Stop the server with SIGTERM and wait until it has ended."""
         if self.is_running:
             self.process.terminate()
             try:
@@ -105,20 +105,20 @@ def run_server(
     environ: Mapping[str, str] | None = None,
     port: int | None = None,
 ) -> Iterator[ServerProcess]:
-    """A server for the length of a `with` block.
+    """Run a server for the duration of a `with` block.
 
     Args:
-        echo: serve the trivial environment instead, in one process.
-        tuned: serve that one in every way as ours is served.
-        workers: processes.
-        environ: settings over those of this process.
-        port: where to listen; None for any free port.
+        echo: serve the trivial environment of `benchmarks.echo` instead, in one process.
+        tuned: serve the trivial environment with the settings of the real server.
+        workers: number of worker processes.
+        environ: environment variables to set, in addition to those of this process.
+        port: port to listen on; None for any free port.
 
     Raises:
-        ServerStartError: see there.
+        ServerStartError: the server ended, or did not become healthy in time.
     """
-    chosen = port or find_free_port()
-    command = [sys.executable, "-m", *_server_command(chosen, workers, echo=echo, tuned=tuned)]
+    port = port or find_free_port()
+    command = [sys.executable, "-m", *_server_command(port, workers, echo=echo, tuned=tuned)]
     with tempfile.NamedTemporaryFile(prefix="metric-tracker-server-", suffix=".log") as log:
         process = subprocess.Popen(
             command,
@@ -127,7 +127,7 @@ def run_server(
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environ or {})},
         )
-        server = ServerProcess(process, chosen, Path(log.name))
+        server = ServerProcess(process, port, Path(log.name))
         try:
             server.startup_s = _wait_until_healthy(server, workers)
             yield server
@@ -142,9 +142,9 @@ def _server_command(port: int, workers: int, *, echo: bool, tuned: bool) -> list
 
 
 def _wait_until_healthy(server: ServerProcess, workers: int) -> float:
-    """Wait until every worker serves, the first of which answers alone; seconds to /health."""
+    """Wait until every worker serves. Return the seconds until /health first answered."""
     started, healthy_s = time.perf_counter(), 0.0
-    # One client for all questions: to make one takes 30 ms of CPU, which the server needs.
+    # A new client takes 30 ms of CPU time, which the server needs, so one client is reused.
     with httpx.Client(base_url=server.url, timeout=5) as client:
         while (now := time.perf_counter() - started) < START_TIMEOUT_S and server.is_running:
             with contextlib.suppress(httpx.HTTPError):
@@ -157,5 +157,8 @@ def _wait_until_healthy(server: ServerProcess, workers: int) -> float:
                     return healthy_s
             time.sleep(0.02)
     server.stop()
-    told = server.log.read_text(errors="replace")[-2000:]
-    raise ServerStartError(f"The server and its {workers} worker(s) did not come up:\n{told}")
+    output = server.log.read_text(errors="replace")[-2000:]
+    raise ServerStartError(
+        f"The server with {workers} worker(s) was not healthy after {START_TIMEOUT_S:g} s, or it "
+        f"ended. Its output:\n{output}"
+    )

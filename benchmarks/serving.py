@@ -1,4 +1,4 @@
-"""`python -m benchmarks.serving`: this server beside a trivial one on the same framework."""
+"""`python -m benchmarks.serving`: compares this server with a trivial one on the same framework."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import itertools
 import json
 import statistics
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -21,15 +23,19 @@ from rich.table import Table
 from benchmarks.drive import keep_sessions_busy
 from benchmarks.load import LoadSession, message_frame, open_sessions
 from benchmarks.server_process import HOST, ServerProcess, run_server
+from openenv_kit.cli.common import exit_with_result
 
 STEPS_BETWEEN_RESETS = 450
-"""Steps between two resets of a session: an episode ends after 500 at most."""
+"""Steps between two resets of a session. An episode ends after 500 steps at most."""
+
+SESSIONS_OF_FIXED_LOADS = 64
+"""Sessions when resets or several workers are measured."""
 
 REPORT_WIDTH = 120
-"""Columns of the table where nobody says how wide it may be."""
+"""Width of the table in characters, if the output is no terminal."""
 
 FIRST_DATE, SECOND_DATE = "{first}", "{second}"
-"""Stand for the first two dates of the session's episode."""
+"""Placeholders for the first two dates of the session's episode."""
 
 TYPICAL_STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("task_overview", {}),
@@ -47,7 +53,31 @@ TYPICAL_STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("get_rate_drop_from_median_rows", {"threshold_multiplier": 2.0}),
     ("list_entities", {}),
 )
-"""What agents do between a reset and a report: look around, look closer, measure."""
+"""Tool calls as a model makes them between a reset and a report."""
+
+
+class ServerName(StrEnum):
+    """The measured servers, as the table names them."""
+
+    ECHO = "echo"
+    """The trivial environment, served with default settings."""
+    TUNED_ECHO = "tuned echo"
+    """The trivial environment, served with this server's settings."""
+    OURS = "ours"
+
+
+class LoadKind(StrEnum):
+    """What the sessions request."""
+
+    STEPS = "steps"
+    RESETS = "resets"
+
+
+class ScalingRound(NamedTuple):
+    """Steps per second with one worker and with several, measured in one round."""
+
+    single_worker: float
+    many_workers: float
 
 
 @dataclass(frozen=True)
@@ -55,19 +85,20 @@ class Measurement:
     """One server under one load, for a few seconds.
 
     Attributes:
-        server: `echo`, served as the framework serves it; `tuned echo`, served as ours is; or
-            `ours`.
-        kind: `steps` or `resets`.
-        sessions: WebSocket sessions at once.
+        server: name of the server.
+        kind: what the sessions request.
+        sessions: number of concurrent WebSocket sessions.
         per_second: replies per second, over all sessions.
-        p50_ms, p95_ms, p99_ms: latency as the sessions saw it.
-        cpu_us: server CPU per reply, user and system, in microseconds.
-        errors: replies that were errors.
+        p50_ms: median latency, measured by the sessions.
+        p95_ms: 95th percentile of the latency.
+        p99_ms: 99th percentile of the latency.
+        cpu_us: CPU time of the server per reply, user and system, in microseconds.
+        errors: number of replies that were errors.
         reply_bytes: mean size of a reply.
     """
 
-    server: str
-    kind: str
+    server: ServerName
+    kind: LoadKind
     sessions: int
     per_second: float
     p50_ms: float
@@ -79,25 +110,25 @@ class Measurement:
 
 
 def bench_serving(
-    sessions: Annotated[str, typer.Option(help="Session counts, comma-separated.")] = "1,64,256",
-    rounds: Annotated[int, typer.Option(min=1, help="Times the servers take turns.")] = 5,
-    seconds: Annotated[float, typer.Option(min=0.2, help="Length of one measurement.")] = 2.0,
-    workers: Annotated[int, typer.Option(min=1, help="Also measure this many workers.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Write every measurement as JSON here.")] = None,
+    sessions: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "1,64,256",
+    rounds: Annotated[int, typer.Option(min=1, help="Number of rounds.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.2, help="Seconds of a measurement.")] = 2.0,
+    workers: Annotated[int, typer.Option(min=1, help="Also measure this number of workers.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Write measurements to this file.")] = None,
 ) -> None:
-    """Print steps/s, latency, CPU and memory of this server and of a trivial one, in turns.
+    """Print steps/s, latency, CPU time and memory of this server and of a trivial one.
 
-    Both run as they are run in production, one after the other in each round, so that a noisy
-    machine is noisy for both. The load comes from this process: give it a core of its own.
+    Each round measures the servers one after the other, so that noise of the machine affects all
+    of them. The load comes from this process, which needs a core of its own.
     """
     console = Console(width=None if sys.stdout.isatty() else REPORT_WIDTH)
     try:
-        counts = [int(each) for each in sessions.split(",")]
+        counts = [int(text) for text in sessions.split(",")]
         if min(counts) < 1:
             raise ValueError
     except ValueError:
         raise typer.BadParameter(
-            f"--sessions is {sessions!r}; allowed: integers from 1 on, e.g. 1,64,256"
+            f"--sessions is {sessions!r}; allowed: integers of at least 1, such as 1,64,256"
         ) from None
     limits = {"MAX_CONCURRENT_ENVS": str(max(2048, *counts)), "OPENENV_KIT_TOKEN": ""}
     with ExitStack() as stack:
@@ -105,104 +136,107 @@ def bench_serving(
         tuned = stack.enter_context(run_server(echo=True, tuned=True))
         ours = stack.enter_context(run_server(environ=limits))
         memory = {
-            name: _measure_session_memory(server)
-            for name, server in (("echo", echo), ("ours", ours))
+            ServerName.ECHO: _measure_session_memory(echo),
+            ServerName.OURS: _measure_session_memory(ours),
         }
-        found = []
+        servers = {
+            ServerName.ECHO: echo,
+            ServerName.TUNED_ECHO: tuned,
+            ServerName.OURS: ours,
+        }
+        measurements = []
         for number in range(rounds):
             for count in counts:
                 console.print(f"round {number + 1} of {rounds}, {count} sessions", style="dim")
-                found.append(_measure_load("echo", echo, "steps", count, seconds))
-                found.append(_measure_load("tuned echo", tuned, "steps", count, seconds))
-                found.append(_measure_load("ours", ours, "steps", count, seconds))
-            found.append(_measure_load("ours", ours, "resets", 64, seconds))
+                for name, server in servers.items():
+                    measurements.append(_measure_load(name, server, LoadKind.STEPS, count, seconds))
+            measurements.append(
+                _measure_load(
+                    ServerName.OURS, ours, LoadKind.RESETS, SESSIONS_OF_FIXED_LOADS, seconds
+                )
+            )
         echo.stop()
         tuned.stop()
-        scaling = (
-            _measure_scaling(stack, ours, limits, workers, rounds, seconds, console)
-            if workers > 1
-            else []
-        )
-    _print_report(console, found, memory)
+        scaling = []
+        if workers > 1:
+            many = stack.enter_context(run_server(environ=limits, workers=workers))
+            scaling = _measure_scaling(ours, many, rounds, seconds, console)
+    _print_report(console, measurements, memory)
     if scaling:
-        ratio = statistics.median(many / one for one, many in scaling)
+        ratio = statistics.median(each.many_workers / each.single_worker for each in scaling)
         console.print(f"{workers} workers: {ratio:.2f} times one worker (median of {rounds}).")
     if out is not None:
-        out.write_text(
-            json.dumps(
-                {
-                    "measurements": [asdict(each) for each in found],
-                    "memory_per_session_bytes": memory,
-                    "scaling": scaling,
-                },
-                indent=1,
-            )
-        )
-    errors = sum(each.errors for each in found)
-    console.print(f"{errors} errors in all.")
-    raise typer.Exit(1 if errors else 0)
+        document = {
+            "measurements": [asdict(measurement) for measurement in measurements],
+            "memory_per_session_bytes": memory,
+            "scaling": scaling,
+        }
+        out.write_text(json.dumps(document, indent=1))
+    errors = sum(measurement.errors for measurement in measurements)
+    console.print(f"{errors} errors in total.")
+    exit_with_result(has_failed=errors > 0)
 
 
 def _measure_load(
-    name: str, server: ServerProcess, kind: str, sessions: int, seconds: float
+    name: ServerName, server: ServerProcess, kind: LoadKind, sessions: int, seconds: float
 ) -> Measurement:
     return asyncio.run(_measure_load_async(name, server, kind, sessions, seconds))
 
 
 async def _measure_load_async(
-    name: str, server: ServerProcess, kind: str, count: int, seconds: float
+    name: ServerName, server: ServerProcess, kind: LoadKind, count: int, seconds: float
 ) -> Measurement:
     sessions = await open_sessions(HOST, server.port, count)
     try:
-        openings = [
+        reset_replies = [
             await session.send_and_receive(reset_message(number))
             for number, session in enumerate(sessions)
         ]
-        cpu = server.cpu_s()
-        tally, elapsed = keep_sessions_busy(
-            sessions, _frames_of_load(name, kind, openings), seconds
+        cpu_s_before = server.cpu_s()
+        stats, elapsed_s = keep_sessions_busy(
+            sessions, _frames_of_load(name, kind, reset_replies), seconds
         )
-        used = server.cpu_s() - cpu
+        cpu_s = server.cpu_s() - cpu_s_before
     finally:
         await _close_sessions(sessions)
-    replies = len(tally.latencies_s)
-    if tally.errors:
-        Console(stderr=True).print(f"{name}: first error: {tally.first_error}", markup=False)
+    replies = len(stats.latencies_s)
+    if stats.errors:
+        Console(stderr=True).print(f"{name}: first error: {stats.first_error}", markup=False)
     return Measurement(
-        name,
-        kind,
-        count,
-        replies / elapsed,
-        tally.latency_percentile_ms(0.50),
-        tally.latency_percentile_ms(0.95),
-        tally.latency_percentile_ms(0.99),
-        used / replies * 1e6,
-        tally.errors,
-        tally.received_bytes / replies,
+        server=name,
+        kind=kind,
+        sessions=count,
+        per_second=replies / elapsed_s,
+        p50_ms=stats.latency_percentile_ms(0.50),
+        p95_ms=stats.latency_percentile_ms(0.95),
+        p99_ms=stats.latency_percentile_ms(0.99),
+        cpu_us=cpu_s / replies * 1e6,
+        errors=stats.errors,
+        reply_bytes=stats.received_bytes / replies,
     )
 
 
 def reset_message(session_number: int) -> dict[str, Any]:
-    """The reset message of a session; each session has its own episode."""
+    """Return the reset message of a session. The first 200 sessions have different episodes."""
     data = {"seed": 1000 + session_number % 200, "max_steps": 500}
     return {"type": "reset", "data": data}
 
 
 def _frames_of_load(
-    name: str, kind: str, openings: list[dict[str, Any]]
+    name: ServerName, kind: LoadKind, reset_replies: list[dict[str, Any]]
 ) -> Callable[[int], Iterator[bytes]]:
-    if kind == "resets":
+    if kind is LoadKind.RESETS:
         return _reset_frames
-    if name != "ours":
+    if name is not ServerName.OURS:
         return _echo_step_frames
-    return lambda number: tool_step_frames(number, openings[number])
+    return lambda number: tool_step_frames(number, reset_replies[number])
 
 
 _fresh_seeds = itertools.count(10**6)
 
 
 def _reset_frames(_: int) -> Iterator[bytes]:
-    """Resets of episodes that nobody has played: nothing comes from a cache."""
+    """Yield resets with new seeds, so that no episode comes from a cache."""
     while True:
         yield message_frame({"type": "reset", "data": {"seed": next(_fresh_seeds)}})
 
@@ -212,25 +246,23 @@ def _echo_step_frames(_: int) -> Iterator[bytes]:
 
 
 def tool_step_frames(session_number: int, reset_reply: dict[str, Any]) -> Iterator[bytes]:
-    """Frames of a session without end: its typical steps, and a reset now and then.
+    """Yield the frames of a session without end: typical steps, and a reset now and then.
 
     Args:
-        session_number: the session's number; each starts at another step of the round.
-        reset_reply: the reply to its reset.
+        session_number: number of the session; sessions start at different steps.
+        reset_reply: the reply to the session's first reset.
     """
     first = date.fromisoformat(reset_reply["data"]["observation"]["config"]["start_date"])
     dates = {FIRST_DATE: first.isoformat(), SECOND_DATE: (first + timedelta(days=1)).isoformat()}
-    steps = [
-        message_frame(
-            {"type": "step", "data": {"analysis_method": name, "analysis_args": arguments}}
-        )
-        for name, given in TYPICAL_STEPS
-        for arguments in [{key: dates.get(value, value) for key, value in given.items()}]
-    ]
-    shifted = steps[session_number % len(steps) :] + steps[: session_number % len(steps)]
-    endless = itertools.cycle(shifted)
+    steps = []
+    for name, template in TYPICAL_STEPS:
+        arguments = {key: dates.get(value, value) for key, value in template.items()}
+        data = {"analysis_method": name, "analysis_args": arguments}
+        steps.append(message_frame({"type": "step", "data": data}))
+    first_step = session_number % len(steps)
+    endless_steps = itertools.cycle(steps[first_step:] + steps[:first_step])
     while True:
-        yield from itertools.islice(endless, STEPS_BETWEEN_RESETS)
+        yield from itertools.islice(endless_steps, STEPS_BETWEEN_RESETS)
         yield message_frame(reset_message(session_number))
 
 
@@ -241,86 +273,105 @@ async def _close_sessions(sessions: list[LoadSession]) -> None:
 
 
 def _measure_session_memory(server: ServerProcess, count: int = 500) -> float:
-    """Resident bytes that an idle session with a running episode adds.
+    """Return the resident bytes that an idle session with a running episode adds.
 
-    All play one episode: what is measured is the session, not the cache of episodes.
+    All sessions play the same episode, so that the cache of episodes does not count.
     """
 
-    async def grown() -> float:
-        for session in (warm := await open_sessions(HOST, server.port, 20)):
+    async def measure_growth() -> float:
+        first_sessions = await open_sessions(HOST, server.port, 20)
+        for session in first_sessions:
             await session.send_and_receive(reset_message(0))
         before = server.memory_bytes()
         sessions = await open_sessions(HOST, server.port, count)
         for session in sessions:
             await session.send_and_receive(reset_message(0))
         after = server.memory_bytes()
-        await _close_sessions(warm + sessions)
+        await _close_sessions(first_sessions + sessions)
         return (after - before) / count
 
-    return asyncio.run(grown())
+    return asyncio.run(measure_growth())
 
 
 def _measure_scaling(
-    stack: ExitStack,
     single_worker: ServerProcess,
-    limits: dict[str, str],
-    workers: int,
+    many_workers: ServerProcess,
     rounds: int,
     seconds: float,
     console: Console,
-) -> list[tuple[float, float]]:
-    """Steps/s with one worker and with several, in turns."""
-    many = stack.enter_context(run_server(environ=limits, workers=workers))
-    pairs = []
+) -> list[ScalingRound]:
+    def measure_steps_per_second(server: ServerProcess) -> float:
+        return _measure_load(
+            ServerName.OURS, server, LoadKind.STEPS, SESSIONS_OF_FIXED_LOADS, seconds
+        ).per_second
+
+    scaling = []
     for number in range(rounds):
         console.print(f"workers: round {number + 1} of {rounds}", style="dim")
-        pairs.append(
-            (
-                _measure_load("ours", single_worker, "steps", 64, seconds).per_second,
-                _measure_load("ours", many, "steps", 64, seconds).per_second,
+        scaling.append(
+            ScalingRound(
+                single_worker=measure_steps_per_second(single_worker),
+                many_workers=measure_steps_per_second(many_workers),
             )
         )
-    return pairs
+    return scaling
 
 
-def _print_report(console: Console, found: list[Measurement], memory: dict[str, float]) -> None:
-    groups: dict[tuple[str, int, str], list[Measurement]] = {}
-    for each in found:
-        groups.setdefault((each.kind, each.sessions, each.server), []).append(each)
-    table = Table(title=f"Medians of {len(next(iter(groups.values())))} rounds")
-    columns = ("what", "sessions", "server", "per second", "p50 ms", "p95 ms", "p99 ms")
-    for title in (*columns, "CPU us each", "bytes each", "x echo", "x tuned"):
-        table.add_column(title, justify="left" if title in ("what", "server") else "right")
-    for (kind, count, server), group in groups.items():
-        ratios = (
-            _format_rate_ratio(group, groups.get((kind, count, name)))
-            for name in ("echo", "tuned echo")
-        )
-        middle = {
-            name: statistics.median(getattr(each, name) for each in group)
-            for name in ("per_second", "p50_ms", "p95_ms", "p99_ms", "cpu_us", "reply_bytes")
-        }
+class _LoadCase(NamedTuple):
+    """What the measurements of all rounds have in common."""
+
+    kind: LoadKind
+    sessions: int
+    server: ServerName
+
+
+def _print_report(
+    console: Console, measurements: list[Measurement], memory: dict[ServerName, float]
+) -> None:
+    rounds_by_case: defaultdict[_LoadCase, list[Measurement]] = defaultdict(list)
+    for measurement in measurements:
+        case = _LoadCase(measurement.kind, measurement.sessions, measurement.server)
+        rounds_by_case[case].append(measurement)
+    table = Table(title=f"Medians of {len(next(iter(rounds_by_case.values())))} rounds")
+    for title in ("what", "sessions", "server"):
+        table.add_column(title, justify="right" if title == "sessions" else "left")
+    for title in ("per second", "p50 ms", "p95 ms", "p99 ms", "CPU us each", "bytes each"):
+        table.add_column(title, justify="right")
+    for title in ("x echo", "x tuned"):
+        table.add_column(title, justify="right")
+    for case, rounds in rounds_by_case.items():
+        ratios = ["", ""]
+        if case.server is ServerName.OURS:
+            ratios = [
+                _format_rate_ratio(rounds, rounds_by_case.get(case._replace(server=name), []))
+                for name in (ServerName.ECHO, ServerName.TUNED_ECHO)
+            ]
         table.add_row(
-            kind,
-            str(count),
-            server,
-            f"{middle['per_second']:,.0f}",
-            f"{middle['p50_ms']:.2f}",
-            f"{middle['p95_ms']:.2f}",
-            f"{middle['p99_ms']:.2f}",
-            f"{middle['cpu_us']:.0f}",
-            f"{middle['reply_bytes']:,.0f}",
-            *(ratios if server == "ours" else ("", "")),
+            case.kind,
+            str(case.sessions),
+            case.server,
+            f"{statistics.median(each.per_second for each in rounds):,.0f}",
+            f"{statistics.median(each.p50_ms for each in rounds):.2f}",
+            f"{statistics.median(each.p95_ms for each in rounds):.2f}",
+            f"{statistics.median(each.p99_ms for each in rounds):.2f}",
+            f"{statistics.median(each.cpu_us for each in rounds):.0f}",
+            f"{statistics.median(each.reply_bytes for each in rounds):,.0f}",
+            *ratios,
         )
     console.print(table)
-    for name, grown in memory.items():
-        console.print(f"memory per idle session, {name}: {grown / 1000:.1f} kB")
+    for name, session_bytes in memory.items():
+        console.print(f"memory per idle session, {name}: {session_bytes / 1000:.1f} kB")
 
 
-def _format_rate_ratio(ours: list[Measurement], theirs: list[Measurement] | None) -> str:
-    """Our rate as a multiple of theirs; each round's first, so that noise of a round cancels."""
-    pairs = zip(ours, theirs or (), strict=False)
-    ratios = [one.per_second / other.per_second for one, other in pairs]
+def _format_rate_ratio(ours: list[Measurement], others: list[Measurement]) -> str:
+    """Return the median over rounds of our rate divided by the other's; empty without rounds.
+
+    The ratio is computed within each round, so that noise of a round cancels out.
+    """
+    ratios = [
+        our_round.per_second / other_round.per_second
+        for our_round, other_round in zip(ours, others, strict=False)
+    ]
     return f"{statistics.median(ratios):.2f}" if ratios else ""
 
 

@@ -27,6 +27,7 @@ from drilldown_env.products import products_of
 from drilldown_env.session import DrillSession
 from openenv_kit.errors import require_name
 from openenv_kit.rollouts.run_policy import run_policy
+from openenv_kit.trust.certify import CertificateTable
 
 levels = default_levels = tuple(LEVELS)
 
@@ -107,7 +108,7 @@ def is_unique(draw: Draw) -> bool:
 
 def certificate_table(
     certificates: Sequence[Certificate],
-) -> tuple[Sequence[str], list[Sequence[str]]]:
+) -> CertificateTable:
     """Titles and rows of a table of many certificates, by level and product."""
     added = {each.config.product for each in certificates} - set(DOMAINS)
     rows: list[Sequence[str]] = []
@@ -128,7 +129,7 @@ def certificate_table(
                 )
             )
     titles = ("level", "product", "episodes", "1.0", "unique", "undone", "agree", "accepted")
-    return (*titles, "calls p95"), rows
+    return CertificateTable((*titles, "calls p95"), rows)
 
 
 def summarize(certificates: Sequence[Certificate]) -> str:

@@ -16,11 +16,12 @@ from drilldown_env.session import MAX_STEPS, RESET_ARGUMENTS, DrillSession, conf
 from drilldown_env.tasks import SPLITS, TASKS
 from drilldown_env.tools import TOOLS
 from drilldown_env.words import BRIEF
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment, EpisodeLimits, WireModels
 from openenv_kit.errors import KitError
 from openenv_kit.json_text import compact_json
 from openenv_kit.reset_arguments import ResetArgument
-from openenv_kit.tool import Catalogue, Tool
+from openenv_kit.tool import Tool
 
 if TYPE_CHECKING:
     from openenv_kit.page.environment_view import EnvironmentView

@@ -41,8 +41,8 @@ from openenv_kit.reset_arguments import (
     SEED,
     SPLIT,
     TASK_ID,
+    ArgumentRole,
     ResetArgument,
-    Role,
     reset_arguments_by_name,
 )
 from openenv_kit.rewards import COMMON_REWARDS, Reward
@@ -56,7 +56,7 @@ RESET_ARGUMENTS = reset_arguments_by_name(
     TASK_ID,
     SEED,
     DIFFICULTY,
-    ResetArgument("product", Role.DATA, "string", "name of a product"),
+    ResetArgument("product", ArgumentRole.DATA, "string", "name of a product"),
     SPLIT,
     INDEX,
     REWARD,

@@ -17,6 +17,7 @@ from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import SETTLE, Task, open_world
 from openenv_kit.errors import ConfigurationError
+from openenv_kit.trust.certify import CertificateTable
 
 PUBLIC = ("train", "validation", "test")
 
@@ -110,9 +111,7 @@ class FirewatchCertifier:
         """The certificate of a shipped task."""
         return certify(config.task, config)
 
-    def certificate_table(
-        self, certificates: Sequence[Certificate]
-    ) -> tuple[Sequence[str], list[Sequence[str]]]:
+    def certificate_table(self, certificates: Sequence[Certificate]) -> CertificateTable:
         """One row for each level."""
         checks = ("ordinary", "lasting", "felt", "legal")
         titles = ("level", "tasks", "hold", "1.0", *checks, "looks", "changes")
@@ -125,7 +124,7 @@ class FirewatchCertifier:
                 means = (sum(c.looks for c in found), sum(c.changes for c in found))
                 averages = [f"{each / len(found):.1f}" for each in means]
                 rows.append((level, *map(str, counts), *averages))
-        return titles, rows
+        return CertificateTable(titles, rows)
 
     def summarize(self, certificates: Sequence[Certificate]) -> str:
         """How many faults there are."""

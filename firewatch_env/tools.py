@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from firewatch_env.actions import ACTIONS
-from openenv_kit.tool import Action, Catalogue, Tool, ToolCall
+from openenv_kit.catalogue import Catalogue
+from openenv_kit.tool import Action, Tool, ToolCall
 
 RUNBOOK = "run_runbook"
 GROUPS: dict[str, tuple[str, ...]] = {

@@ -1,7 +1,7 @@
-"""Metric Tracker RL: an environment for agents that find anomalies in product funnels.
+"""Metric Tracker RL: an environment in which a model finds anomalies in product funnels.
 
-Public names are loaded when they are first used, so that those who want only the engine, or
-only the client, pay for nothing else. The engine needs no framework; the client needs no engine.
+Public names are imported on first use, so that importing only the engine or only the client loads
+nothing else. The engine does not need the framework, and the client does not need the engine.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The audit's plan: mixed episodes with a visible count, single families, then splits.
+"""Levels, settings and episodes of the funnel's exploit audit.
 
-In the splits neither family nor count is shown.
+A setting is a scenario family, a split, or mixed episodes in another play mode. The number and
+family of anomalies are visible except in splits and with raw disclosure.
 """
 
 from __future__ import annotations
@@ -11,18 +12,16 @@ from functools import lru_cache
 from typing import Any
 
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, SCENARIO_FAMILIES
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, play_mode
+from metric_tracker_rl.engine.configuration.modes import (
+    LEAN_MODE,
+    LEAN_RAW_MODE,
+    RAW_MODE,
+    play_mode,
+)
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import (
-    EXACT,
-    GUIDED,
-    KEY_F1,
-    LEAN,
-    RAW,
-    STANDARD,
-    VARIED,
-)
+from metric_tracker_rl.engine.definitions.names import Disclosure, PolicySource, Profile
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.exploits import EXPLOITS
 from metric_tracker_rl.exploits.base import CHANCE_CEILING, CHANCE_KEY_F1
@@ -30,34 +29,41 @@ from metric_tracker_rl.exploits.lean import LEAN_EXPLOITS
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from openenv_kit.environment import Environment
 from openenv_kit.errors import require_name
+from openenv_kit.rewards import Reward
 from openenv_kit.splits import seed_from_text
 from openenv_kit.trust.audit import SPLIT_PREFIX, Audit, AuditLine
 from openenv_kit.trust.exploits import AuditedEpisode
 
 BASELINE_POLICIES = (
-    *("reference", "upstream_first_practice", "upstream_first"),
-    *("median_filter", "report_all", "random", "null"),
+    "reference",
+    "upstream_first_practice",
+    "upstream_first",
+    "median_filter",
+    "report_all",
+    "random",
+    "null",
 )
 ANOMALY_COUNTS = (2, 3, 4, 5)
-"""Anomalies of the audited episodes, in turn; all of them have something to find."""
+"""Numbers of anomalies of the audited episodes, in rotation. No episode is without anomalies."""
 TRAINING_EPISODES = 400
-"""Episodes of a setting and level that an exploit may learn from before it plays."""
+"""Number of episodes of a setting and level from which an exploit may learn beforehand."""
 FIRST_TRAINING_EPISODE = 4000
-"""Number of the first of them: beyond all that are played."""
+"""Number of the first training episode. Audited episodes have smaller numbers."""
 TRAINING_SPLIT = "train"
+MAX_STEPS = 128
 MODE_PREFIX = "mode:"
-"""Prefix of the settings that are mixed episodes in another mode of play."""
+"""Prefix of the settings with mixed episodes in another play mode."""
 MODE_SETTINGS: dict[str, dict[str, str]] = {
-    MODE_PREFIX + EXACT: {"reward": EXACT},
-    MODE_PREFIX + KEY_F1: {"reward": KEY_F1},
-    MODE_PREFIX + LEAN: {"profile": LEAN},
-    MODE_PREFIX + RAW: {"disclosure": RAW},
-    MODE_PREFIX + "lean_raw": {"profile": LEAN, "disclosure": RAW},
-    MODE_PREFIX + VARIED: {"policy": VARIED},
-    MODE_PREFIX + "lean_varied": {"profile": LEAN, "policy": VARIED},
-    MODE_PREFIX + "raw_varied": {"disclosure": RAW, "policy": VARIED},
+    MODE_PREFIX + Reward.EXACT: {"reward": Reward.EXACT},
+    MODE_PREFIX + Reward.KEY_F1: {"reward": Reward.KEY_F1},
+    MODE_PREFIX + Profile.LEAN: {"profile": Profile.LEAN},
+    MODE_PREFIX + Disclosure.RAW: {"disclosure": Disclosure.RAW},
+    MODE_PREFIX + "lean_raw": {"profile": Profile.LEAN, "disclosure": Disclosure.RAW},
+    MODE_PREFIX + PolicySource.VARIED: {"policy": PolicySource.VARIED},
+    MODE_PREFIX + "lean_varied": {"profile": Profile.LEAN, "policy": PolicySource.VARIED},
+    MODE_PREFIX + "raw_varied": {"disclosure": Disclosure.RAW, "policy": PolicySource.VARIED},
 }
-"""Reset arguments of each of them."""
+"""Reset arguments of these settings."""
 LEAN_BASELINES = ("reference", "null")
 RAW_BASELINES = ("reference", "random", "null")
 RAW_COMPATIBLE_EXPLOITS = (
@@ -67,17 +73,17 @@ RAW_COMPATIBLE_EXPLOITS = (
     "debug_probing",
     "other_session",
 )
-"""Exploits of the standard profile that ask for nothing that raw disclosure takes away."""
+"""Exploits of the standard profile that use only tools of raw disclosure."""
 PLAYERS_BY_MODE = {
-    (LEAN, GUIDED): (*LEAN_BASELINES, *LEAN_EXPLOITS),
-    (STANDARD, RAW): (*RAW_BASELINES, *RAW_COMPATIBLE_EXPLOITS, *RAW_EXPLOITS),
-    (LEAN, RAW): (*LEAN_BASELINES, *RAW_EXPLOITS),
+    LEAN_MODE: (*LEAN_BASELINES, *LEAN_EXPLOITS),
+    RAW_MODE: (*RAW_BASELINES, *RAW_COMPATIBLE_EXPLOITS, *RAW_EXPLOITS),
+    LEAN_RAW_MODE: (*LEAN_BASELINES, *RAW_EXPLOITS),
 }
-"""Who plays with other tools than the usual ones, by profile and disclosure."""
+"""Policies that play in the modes without the default tools, by profile and disclosure."""
 
 
 class MetricTrackerAudit(Audit):
-    """Levels, settings and episodes of this environment's audit."""
+    """The funnel's exploit audit; `openenv_kit.trust.audit.Audit` describes the members."""
 
     levels = tuple(LEVELS)
     baselines = BASELINE_POLICIES
@@ -93,11 +99,15 @@ class MetricTrackerAudit(Audit):
         return [MIXED, *families, *(SPLIT_PREFIX + name for name in SPLITS.names()), *MODE_SETTINGS]
 
     def count_planned_episodes(self, policy_name: str, setting: str, max_episodes: int) -> int:
-        """The same; but where other tools are offered than the usual ones, others play."""
-        here = PLAYERS_BY_MODE.get(play_mode(MODE_SETTINGS.get(setting, {})))
-        elsewhere = (*LEAN_EXPLOITS, *RAW_EXPLOITS)
-        plays = policy_name not in elsewhere if here is None else policy_name in here
-        return super().count_planned_episodes(policy_name, setting, max_episodes) if plays else 0
+        """Return how many episodes a policy plays: none if it does not fit the setting's tools."""
+        players = PLAYERS_BY_MODE.get(play_mode(MODE_SETTINGS.get(setting, {})))
+        if players is None:
+            is_playing = policy_name not in (*LEAN_EXPLOITS, *RAW_EXPLOITS)
+        else:
+            is_playing = policy_name in players
+        if not is_playing:
+            return 0
+        return super().count_planned_episodes(policy_name, setting, max_episodes)
 
     def count_episodes(self, setting: str, level: str) -> int:
         if setting.startswith(SPLIT_PREFIX):
@@ -108,14 +118,14 @@ class MetricTrackerAudit(Audit):
         self, level: str, episode_number: int, max_submissions: int = 1, setting: str | None = None
     ) -> dict[str, Any]:
         setting = setting or MIXED
-        rules = {"max_steps": 128, "max_submissions": max_submissions}
+        rules = {"max_steps": MAX_STEPS, "max_submissions": max_submissions}
         if setting in MODE_SETTINGS:
-            paid = {"max_submissions": 1} if "reward" in MODE_SETTINGS[setting] else {}
-            return {
-                **self.reset_arguments(level, episode_number, max_submissions),
-                **MODE_SETTINGS[setting],
-                **paid,
-            }
+            reset = self.reset_arguments(level, episode_number, max_submissions)
+            reset |= MODE_SETTINGS[setting]
+            # Only the graded reward allows practice submissions.
+            if "reward" in MODE_SETTINGS[setting]:
+                reset["max_submissions"] = 1
+            return reset
         if setting.startswith(SPLIT_PREFIX):
             split = setting.removeprefix(SPLIT_PREFIX)
             return {
@@ -136,18 +146,23 @@ class MetricTrackerAudit(Audit):
     ) -> AuditLine:
         line = super()._build_line(setting, level, policy, episodes)
         if (
-            setting == MODE_PREFIX + KEY_F1
+            setting == MODE_PREFIX + Reward.KEY_F1
             and self.get_exploit_or_baseline(policy).ceiling is CHANCE_CEILING
         ):
             return replace(line, max_mean=CHANCE_KEY_F1[level])
         return line
 
     def training_episodes(self, setting: str, level: str) -> Sequence[EpisodeView]:
-        """Episodes of the setting that are never played; for every split, of the train split."""
+        """Return episodes of a setting that the audit never plays.
+
+        For every split they come from the train split.
+        """
         if setting.startswith(SPLIT_PREFIX):
             setting = SPLIT_PREFIX + TRAINING_SPLIT
-        alike = setting in MODE_SETTINGS and "policy" not in MODE_SETTINGS[setting]
-        return _build_training_episodes(self, MIXED if alike else setting, level)
+        elif setting in MODE_SETTINGS and "policy" not in MODE_SETTINGS[setting]:
+            # The mode changes tools or rewards only, so the episodes are those of the main setting.
+            setting = MIXED
+        return _build_training_episodes(self, setting, level)
 
     def expected_answer_size(self, reset: Mapping[str, Any]) -> int:
         return len(_episode_view_of_reset(reset).episode.expected_rows)
@@ -159,7 +174,8 @@ def _build_training_episodes(
 ) -> tuple[EpisodeView, ...]:
     numbers = range(FIRST_TRAINING_EPISODE, FIRST_TRAINING_EPISODE + TRAINING_EPISODES)
     return tuple(
-        _episode_view_of_reset(audit.reset_arguments(level, n, setting=setting)) for n in numbers
+        _episode_view_of_reset(audit.reset_arguments(level, number, setting=setting))
+        for number in numbers
     )
 
 

@@ -20,7 +20,7 @@ from openenv_kit.client import TypedClient
 class MetricTrackerRlEnv(
     TypedClient[MetricTrackerRlAction, MetricTrackerRlObservation, MetricTrackerRlState]
 ):
-    """One session with a Metric Tracker RL server; arguments are those of `TypedClient`."""
+    """A session with a Metric Tracker RL server. `TypedClient` describes the arguments."""
 
     observation_type = MetricTrackerRlObservation
     state_type = MetricTrackerRlState

@@ -1,6 +1,7 @@
-"""Metric Tracker RL as the kit sees it: one object, found by name.
+"""The environment object of Metric Tracker RL, which the kit finds by its name.
 
-Heavy parts are loaded when they are first asked for: a player in process needs no framework.
+Modules that load the framework or the page are imported on first use, because in-process rollouts
+do not need them.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.tools import CATALOGUE, system_prompt
+from metric_tracker_rl.wire_models import RewardBreakdown
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment, EpisodeLimits, WireModels
 from openenv_kit.reset_arguments import ResetArgument
 from openenv_kit.rollouts.policies import Policies
 from openenv_kit.sealed_split import is_sealed_split
-from openenv_kit.tool import Catalogue
 
 if TYPE_CHECKING:
     from openenv_kit.page.environment_view import EnvironmentView
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class MetricTracker(Environment):
-    """Product funnels; see `openenv_kit.environment.Environment`."""
+    """The funnel environment; `openenv_kit.environment.Environment` describes the members."""
 
     name = "metric_tracker_rl"
     title = "Metric Tracker RL"
@@ -77,7 +79,7 @@ class MetricTracker(Environment):
 
     @cached_property
     def debugger_view(self) -> EnvironmentView:
-        """Scenes of the debugger at /web."""
+        """The funnel's part of the debugger at /web."""
         from metric_tracker_rl.page.funnel_view import FunnelView
 
         return FunnelView(self)
@@ -89,17 +91,19 @@ class MetricTracker(Environment):
         return EpisodeSession(debug=debug)
 
     def result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
-        """Level and family; nothing of a sealed task."""
+        """Return level and scenario family; an empty mapping for a sealed task."""
         if is_sealed_split(reset.get("split")):
             return {}
         _, config = resolve_reset(reset)
         return {"level": config.difficulty, "family": config.scenario_family}
 
     def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        parts: Mapping[str, Any] | None = observation.get("reward_breakdown")
-        if not parts or not observation.get("done"):
+        breakdown: RewardBreakdown | Mapping[str, Any] | None = observation.get("reward_breakdown")
+        if not breakdown or not observation.get("done"):
             return None
-        return {name: parts[name] for name in parts.keys()}  # noqa: SIM118
+        if isinstance(breakdown, RewardBreakdown):
+            return breakdown.model_dump()
+        return dict(breakdown)
 
 
 ENVIRONMENT = MetricTracker()

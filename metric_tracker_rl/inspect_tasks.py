@@ -1,4 +1,4 @@
-"""The name under which Inspect AI finds this environment: `metric_tracker_rl/metric_tracker`."""
+"""The Inspect AI task of this environment, `metric_tracker_rl/metric_tracker`."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def metric_tracker(split: str = "validation", **arguments: Any) -> Task:
     """Find and report the anomalies of product-funnel episodes.
 
     Args:
-        split: split the episodes come from.
-        **arguments: others of `openenv_kit.trainers.inspect_ai.episodes`.
+        split: the split whose tasks are played.
+        **arguments: further arguments of `openenv_kit.trainers.inspect_ai.episodes`.
     """
     return episodes("metric_tracker_rl", split, **arguments)

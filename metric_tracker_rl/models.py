@@ -1,4 +1,4 @@
-"""Action, observation and state as they travel: the framework's types with our fields."""
+"""Action, observation and state on the wire: the framework's types with the funnel's fields."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from openenv.core.env_server.types import Action, Observation, State
 from pydantic import Field
 
-from metric_tracker_rl.engine.definitions.names import GUIDED, STANDARD
+from metric_tracker_rl.engine.definitions.names import Disclosure, PolicySource, Profile
 from metric_tracker_rl.wire_models import (
     AppliedSyntheticGenerator,
     ConversionMetricDefinition,
@@ -41,10 +41,10 @@ __all__ = [
 
 
 class MetricTrackerRlAction(Action):
-    """One step: run one analysis method, or submit the report.
+    """Action of one step: run one analysis method, or submit the report.
 
-    The empty action submits an empty report. Using more than one kind of action in one
-    message is an error, and nothing is graded.
+    An empty action submits an empty report. An action that does more than one of these is rejected,
+    and nothing is graded.
     """
 
     classifications: list[MetricSubmissionRow] = Field(
@@ -56,15 +56,14 @@ class MetricTrackerRlAction(Action):
     analysis_args: dict[str, Any] = Field(default_factory=dict, description="its arguments")
     payload_generators: list[PayloadGeneratorMethod] = Field(
         default_factory=list,
-        description="build the report on the server, of dates that an analysis method has shown, "
-        "and submit it",
+        description="submit the rows of these generators, for dates that a method has shown",
     )
 
 
 class MetricTrackerRlObservation(Observation):
-    """What a reset or a step tells the player.
+    """Observation in the reply to a reset or a step.
 
-    The catalogues are full on reset; a step's reply carries what changed.
+    Only the reset observation contains the catalogues; a step's reply contains what changed.
     """
 
     task_id: str = ""
@@ -99,13 +98,19 @@ class MetricTrackerRlObservation(Observation):
 
 
 class MetricTrackerRlState(State):
-    """Public progress of an episode; never a label, a seed or a score in the making."""
+    """Public progress of an episode, without labels, seed or intermediate scores."""
 
     task_id: str | None = None
     status: str = Field("idle", description="idle, running or completed")
     max_steps: int = 0
     submissions: int = 0
     max_submissions: int = 0
-    profile: str = Field(STANDARD, description="which tools the episode offers: standard or lean")
-    disclosure: str = Field(GUIDED, description="what they tell: guided, or raw for values alone")
-    policy: str = Field(STANDARD, description="reporting policy: standard, or varied for one drawn")
+    profile: str = Field(
+        Profile.STANDARD, description="which tools the episode offers: standard or lean"
+    )
+    disclosure: str = Field(
+        Disclosure.GUIDED, description="what they show: guided, or raw for values only"
+    )
+    policy: str = Field(
+        PolicySource.STANDARD, description="reporting policy: standard, or varied for one drawn"
+    )

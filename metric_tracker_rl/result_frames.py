@@ -1,47 +1,54 @@
-"""Tool results as pandas frames, for notebooks."""
+"""Converts tool results into pandas frames, for notebooks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
+from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from openenv_kit.errors import InvalidValueError, require_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TABLE_FIELDS = (
-    *("generated_rows", "normalized_rows", "rows", "results", "events", "candidates", "issues"),
-    *("entities", "dates"),
+    "generated_rows",
+    "normalized_rows",
+    "rows",
+    "results",
+    "events",
+    "candidates",
+    "issues",
+    "entities",
+    "dates",
 )
-"""Parts of results that are tables, the one that matters most first."""
+"""Fields of results that are tables. The first one in a result is its main table."""
 EMPTY_TABLE_COLUMNS = {
     **dict.fromkeys(("generated_rows", "normalized_rows"), ROW_FIELDS),
     "events": ("date", "kind", "title", "explains"),
 }
-"""Columns of tables that may well be empty."""
+"""Columns of tables that are often empty, so that an empty frame has columns too."""
 
 
 def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.DataFrame:
-    """The result of an analysis method as a frame, one row for each entry.
+    """Convert the result of an analysis method into a frame with one row for each entry.
 
     A list within an entry is unfolded: `get_rows_with_abs_diff_from_median_gt` gives one row for
-    each match, beside the name of its metric. A result without a table, such as that of
-    `compare_rate_to_median` or `rows_for_date`, is one row.
+    each match, with the name of its metric. A result without a table, such as that of
+    `compare_rate_to_median` or `rows_for_date`, gives one row.
 
     Args:
         result: `analysis_result` of an observation, or its `result` alone.
-        table: which part of the result; None for its main table. `details` of the row
-            generators, for example, tells how many rows each metric gave.
+        table: field of the result to convert; None for its main table. `details` of the row
+            generators, for example, contains the number of rows of each metric.
 
     Returns:
-        A frame with a fresh index 0, 1, …; columns and units are those of the tool reference.
-        Dates are ISO text, as everywhere in this environment.
+        A frame with the index 0, 1, …. The tool reference describes columns and units. Dates are
+        ISO text.
 
     Raises:
-        InvalidValueError: `result` is not a mapping, so not a result.
-        UnknownNameError: the result has no table of that name; names the nearest.
+        InvalidValueError: `result` is not a mapping.
+        UnknownNameError: the result has no table of that name. The message contains the nearest.
     """
     import pandas as pd
 
@@ -64,11 +71,11 @@ def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.Data
 
 
 def _unfold_entry(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """An entry, or one for each element of the list of mappings within it."""
+    """Return one row for each element of the list of mappings in an entry, or the entry itself."""
     for name, value in entry.items():
-        if isinstance(value, list) and all(isinstance(each, Mapping) for each in value):
+        if isinstance(value, list) and all(isinstance(element, Mapping) for element in value):
             if not value and name not in ("rows", "details"):
                 continue
-            rest = {key: held for key, held in entry.items() if key != name}
-            return [{**rest, **each} for each in value]
+            other_fields = {key: field for key, field in entry.items() if key != name}
+            return [{**other_fields, **element} for element in value]
     return [dict(entry)]

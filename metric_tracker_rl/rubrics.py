@@ -1,7 +1,7 @@
-"""The grader as a tree of the framework's rubrics.
+"""The score of a report as a tree of the framework's rubrics.
 
-The score is computed once, by the engine; the tree reads the breakdown, so that
-`named_rubrics()` shows each component's last score to anyone who inspects the environment.
+The engine computes the score. The rubrics read it from the breakdown, so that `named_rubrics()`
+shows the last value of each score component.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from openenv_kit.float_sum import add_up
 
 
 class ComponentRubric(Rubric):
-    """Sum of some fields of the breakdown, 0.0 where nothing was graded.
+    """Rubric whose score is the sum of some breakdown fields, or 0.0 if nothing was graded.
 
     Args:
-        fields: their names.
-        children: rubrics that are scored beside it, by name.
+        fields: names of the breakdown fields.
+        children: rubrics that are computed with this one, by name.
     """
 
     def __init__(self, *fields: str, **children: Rubric) -> None:
@@ -35,19 +35,17 @@ class ComponentRubric(Rubric):
         return float(add_up(breakdown[name] for name in self.fields)) if breakdown else 0.0
 
     def reset(self) -> None:
-        """Forget the last episode's scores, in the whole tree."""
+        """Clear the last scores of this rubric and of all rubrics below it."""
         self.last_score = None
         for rubric in self.rubrics():
             rubric.last_score = None
 
 
 class ReportRubric(ComponentRubric):
-    """Total score of a report; its children are the components it is made of."""
+    """Rubric of a report's total score; its children are the score components."""
 
     def __init__(self) -> None:
-        shares, each = (
-            {name: ComponentRubric(name) for name in names}
-            for names in (SCORE_SHARES, SCORE_PENALTIES)
-        )
-        penalties = ComponentRubric(*SCORE_PENALTIES, **each)
+        shares = {name: ComponentRubric(name) for name in SCORE_SHARES}
+        penalties_by_name = {name: ComponentRubric(name) for name in SCORE_PENALTIES}
+        penalties = ComponentRubric(*SCORE_PENALTIES, **penalties_by_name)
         super().__init__("total_score", **shares, penalties=penalties)

@@ -1,7 +1,8 @@
-"""The tools and the words that every model is given, whatever the door it comes through."""
+"""The funnel's tool catalogue and system prompts, the same through every interface."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -9,103 +10,32 @@ from pydantic import Field
 
 from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE, VARIED_TOOLS
 from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
-from metric_tracker_rl.analysis_tools.lean import SUBMIT_TOOL
-from metric_tracker_rl.engine.configuration.play_rules import has_drawn_policy, play_mode
+from metric_tracker_rl.engine.configuration.modes import (
+    GUIDED_MODE,
+    LEAN_MODE,
+    LEAN_RAW_MODE,
+    MODE_ARGUMENTS,
+    MODES,
+    RAW_MODE,
+    PlayMode,
+    has_drawn_policy,
+    play_mode,
+)
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
-from metric_tracker_rl.engine.definitions.names import GUIDED, LEAN, RAW, STANDARD
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
 from metric_tracker_rl.wire_models import MetricSubmissionRow
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.schema import json_schema
-from openenv_kit.tool import Action, Catalogue, Tool, ToolArguments, ToolCall
+from openenv_kit.tool import Action, Tool, ToolArguments, ToolCall
 
 SUBMIT_SOLUTION = "submit_solution"
 SUBMIT_GENERATORS = "submit_payload_generator"
 OVERVIEW_METHOD = "task_overview"
 
 
-def _build_system_prompt(
-    tools: str, reading_steps: str, decision: str, submission: str, report_unit: str = "rows"
-) -> str:
-    """A system prompt of funnel episodes. It holds no answer and no scoring trick.
-
-    Args:
-        tools: what the data are seen through.
-        reading_steps: how to look at them, as items of a list.
-        decision: what to decide for each date.
-        submission: how to submit, and what that does.
-        report_unit: what an empty report has none of.
-    """
-    return f"""\
-You are a careful product analyst. You are given a product funnel's data, which you can see \
-through {tools} only. Find every row that the reporting policy asks for, and report \
-exactly these: roots, not their echoes.
-
-How to work:
-{reading_steps}
-- Decide for each date, in the policy's order, {decision}.
-- Then {submission} A report without {report_unit} is right where there is nothing to report.
-Answer with tool calls; text alone does nothing."""
-
-
-_WHICH_ROWS = "which rows it asks for"
-_OVERVIEW_STEP = """\
-- Start with task_overview: it states the thresholds, the severity bands and the fields of a \
-report row; with details it repeats the policy."""
-_NO_FLAGS_NOTICE = """None of them says what is flagged: compute it from these values, \
-and look at the hours of every date."""
-_SUBMISSION_ENDS_EPISODE = "it ends the episode and is scored from 0 to 1."
-
-SYSTEM_PROMPT = _build_system_prompt(
-    "read-only tools",
-    f"""{_OVERVIEW_STEP}
-- Look at the data with the other tools, several calls in one answer where that helps. Take \
-baselines and observed values from tool replies; never guess or round them.""",
-    _WHICH_ROWS,
-    f"submit once: {SUBMIT_SOLUTION} with your rows, or {SUBMIT_GENERATORS} if row generators "
-    "make exactly the right rows. A submission ends the episode and is scored from 0 to 1.",
-)
-
-LEAN_SYSTEM_PROMPT = _build_system_prompt(
-    "tools",
-    """\
-- scan lists what is flagged on each date, roots and echoes alike, each with an id; calendar \
-lists what is publicly known. The other tools show the numbers behind it; overview with details \
-repeats the policy.""",
-    "which of these are roots",
-    f"{SUBMIT_TOOL} the roots' ids, once: {_SUBMISSION_ENDS_EPISODE}",
-    "ids",
-)
-"""In the lean profile."""
-
-RAW_SYSTEM_PROMPT = _build_system_prompt(
-    "read-only tools",
-    f"""{_OVERVIEW_STEP}
-- The other tools show values, medians, hours and what is publicly known. {_NO_FLAGS_NOTICE}""",
-    _WHICH_ROWS,
-    f"submit once, {SUBMIT_SOLUTION} with your rows: {_SUBMISSION_ENDS_EPISODE}",
-)
-"""With raw disclosure."""
-
-RAW_LEAN_SYSTEM_PROMPT = _build_system_prompt(
-    "tools",
-    f"""\
-- overview tells medians and thresholds, day the values of some dates, hours their hourly counts, \
-calendar what is publicly known. {_NO_FLAGS_NOTICE}""",
-    _WHICH_ROWS,
-    f"{SUBMIT_TOOL} your rows, once: {_SUBMISSION_ENDS_EPISODE}",
-)
-"""With raw disclosure in the lean profile."""
-
-SYSTEM_PROMPTS = {
-    (STANDARD, GUIDED): SYSTEM_PROMPT,
-    (LEAN, GUIDED): LEAN_SYSTEM_PROMPT,
-    (STANDARD, RAW): RAW_SYSTEM_PROMPT,
-    (LEAN, RAW): RAW_LEAN_SYSTEM_PROMPT,
-}
-"""The system prompt of each profile and disclosure."""
-
+_CONFIG_HEADING = "\n\nEpisode: "
 _FIRST_MESSAGE_FIELDS = ("start_date", "end_date", "days", "max_steps", "max_submissions")
 _GRADE_FIELDS = ("reward_breakdown", "submission_issues")
 PROSE_FIELDS = frozenset(
@@ -120,34 +50,40 @@ PROSE_FIELDS = frozenset(
         "objective",
     }
 )
-"""Names of the observation fields that hold text for the player, lists of tools included."""
+"""Names of the observation fields that contain text for the player, or lists of tools."""
 _REPEATED_OVERVIEW_FIELDS = ("instruction", "dates", "entities", "available_methods")
-"""Of an overview: what a model has read in the opening or among its tools, or can ask for alone."""
+"""Fields of an overview that the first user message or the tools contain, or other tools return."""
 
 
 def system_prompt(episode: Mapping[str, Any] | None = None) -> str:
-    """The system prompt of an episode, by its reset's observation or arguments."""
-    return SYSTEM_PROMPTS[play_mode(episode or {})]
+    """Return the system prompt of an episode.
+
+    Args:
+        episode: reset observation or reset arguments; None for the default mode.
+    """
+    return MODES[play_mode(episode or {})].system_prompt
 
 
 def first_user_message(reset_observation: Mapping[str, Any]) -> str:
-    """The first user message: the task, the rules of the answer and the episode's frame."""
+    """Return the first user message: the instruction, and a few fields of the configuration.
+
+    The fields include the mode of play where it is not the default. The thresholds are left out in
+    the lean profile, where the instruction is the only place that states them.
+    """
     config = reset_observation["config"]
-    frame = {name: config[name] for name in _FIRST_MESSAGE_FIELDS}
+    fields = {name: config[name] for name in _FIRST_MESSAGE_FIELDS}
+    fields |= {name: config[name] for name in MODE_ARGUMENTS if name in config}
+    message = f"{reset_observation['instruction']}{_CONFIG_HEADING}{compact_json(fields)}."
     count = reset_observation.get("expected_row_count")
-    hint = f" The right report has {count} rows." if count else ""
-    if (
-        play_mode(reset_observation)[0] == LEAN
-    ):  # whose policy names the thresholds, and is told here alone
-        return f"{reset_observation['instruction']}\n\nEpisode: {compact_json(frame)}.{hint}"
-    return (
-        f"{reset_observation['instruction']}\n\nEpisode: {compact_json(frame)}.{hint} "
-        f"Thresholds: {compact_json(config['thresholds'])}."
-    )
+    if count:
+        message += f" The right report has {count} rows."
+    if not play_mode(reset_observation).is_lean:
+        message += f" Thresholds: {compact_json(config['thresholds'])}."
+    return message
 
 
 def tool_call_of_action(action: Mapping[str, Any]) -> ToolCall:
-    """Name and arguments of the tool call that an action stands for."""
+    """Return the tool call that an action corresponds to."""
     if action.get("analysis_method") is not None:
         return ToolCall(str(action["analysis_method"]), dict(action.get("analysis_args") or {}))
     if action.get("payload_generators"):
@@ -156,47 +92,65 @@ def tool_call_of_action(action: Mapping[str, Any]) -> ToolCall:
 
 
 def format_tool_result(observation: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model is told of an observation: the message, and the result or the grade.
+    """Return the tool result that a model receives: the message, and the result or the grade.
 
-    Without details, an overview leaves out what a model knows already; clients see all of it.
+    Without details, the result of an overview omits fields that the model can read elsewhere.
+    Clients receive the complete observation.
     """
-    reply: dict[str, Any] = {"status": observation["status"], "message": observation["message"]}
+    tool_result: dict[str, Any] = {
+        "status": observation["status"],
+        "message": observation["message"],
+    }
     if observation["status"] == ReplyStatus.ERROR:
-        return reply
+        return tool_result
     analysis = observation.get("analysis_result")
     if analysis:
-        reply["result"] = analysis["result"]
+        fields = analysis["result"]
         if analysis["method"] == OVERVIEW_METHOD and not analysis["arguments"].get("details"):
-            result = analysis["result"].items()
-            reply["result"] = {
-                name: of for name, of in result if name not in _REPEATED_OVERVIEW_FIELDS
+            fields = {
+                name: value
+                for name, value in fields.items()
+                if name not in _REPEATED_OVERVIEW_FIELDS
             }
-    reply.update({name: observation[name] for name in _GRADE_FIELDS if observation.get(name)})
-    return reply
+        tool_result["result"] = fields
+    tool_result.update({name: observation[name] for name in _GRADE_FIELDS if observation.get(name)})
+    return tool_result
 
 
 def observation_from_messages(
     first_message: str, tool_result: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """The observation behind an answer, as far as scripted policies read it."""
+    """Return the part of an observation that scripted policies read, from a model's messages.
+
+    Args:
+        first_message: the first user message; a system prompt may precede it.
+        tool_result: the last tool result; None for the reset observation.
+    """
     if tool_result is None:
-        # Where there is no dataset, the rules stand before it.
-        shorter = (first_message.removeprefix(rules) for rules in SYSTEM_PROMPTS.values())
-        return {"instruction": min(shorter, key=len).lstrip()}
-    seen = dict(tool_result)
-    if "result" in seen:
-        seen["analysis_result"] = {"result": seen.pop("result")}
-    return seen
+        return {"config": _config_from_first_message(first_message)}
+    observation = dict(tool_result)
+    if "result" in observation:
+        observation["analysis_result"] = {"result": observation.pop("result")}
+    return observation
+
+
+def _config_from_first_message(first_message: str) -> dict[str, Any]:
+    """Return the fields of the configuration that `first_user_message` has written."""
+    _, heading, text = first_message.rpartition(_CONFIG_HEADING)
+    if not heading:
+        return {}
+    config: dict[str, Any] = json.JSONDecoder().raw_decode(text)[0]
+    return config
 
 
 class SolutionArguments(ToolArguments):
-    """A report, row by row; a wrong row is graded as invalid and does not spoil the others."""
+    """Arguments of `submit_solution`. An invalid row does not make the others invalid."""
 
     rows: Annotated[
         list[Any],
         Field(
             max_length=MAX_REPORT_ROWS,
-            description="every row of the report; empty where there is no anomaly",
+            description="every row of the report; empty if there is no anomaly",
             json_schema_extra={"items": json_schema(MetricSubmissionRow, ORDERING_APP)},
         ),
     ]
@@ -211,7 +165,7 @@ SUBMIT_SOLUTION_TOOL = Tool(
 )
 SUBMIT_GENERATORS_TOOL = Tool(
     SUBMIT_GENERATORS,
-    "Submit the rows that row generators make as the final report. This ends the episode. "
+    "Submit the rows of row generators as the final report. This ends the episode. "
     "Rows of dates that no method has shown you are invalid.",
     PayloadArguments,
     is_read_only=False,
@@ -219,25 +173,25 @@ SUBMIT_GENERATORS_TOOL = Tool(
     vocabulary=ORDERING_APP,
 )
 
-TOOLS_BY_MODE = {
-    (STANDARD, GUIDED): (
-        *ANALYSIS_TOOLS_BY_MODE[STANDARD, GUIDED].values(),
+TOOLS_BY_MODE: dict[PlayMode, tuple[Tool, ...]] = {
+    GUIDED_MODE: (
+        *ANALYSIS_TOOLS_BY_MODE[GUIDED_MODE].values(),
         SUBMIT_SOLUTION_TOOL,
         SUBMIT_GENERATORS_TOOL,
     ),
-    (LEAN, GUIDED): tuple(ANALYSIS_TOOLS_BY_MODE[LEAN, GUIDED].values()),
-    (STANDARD, RAW): (*ANALYSIS_TOOLS_BY_MODE[STANDARD, RAW].values(), SUBMIT_SOLUTION_TOOL),
-    (LEAN, RAW): tuple(ANALYSIS_TOOLS_BY_MODE[LEAN, RAW].values()),
+    LEAN_MODE: tuple(ANALYSIS_TOOLS_BY_MODE[LEAN_MODE].values()),
+    RAW_MODE: (*ANALYSIS_TOOLS_BY_MODE[RAW_MODE].values(), SUBMIT_SOLUTION_TOOL),
+    LEAN_RAW_MODE: tuple(ANALYSIS_TOOLS_BY_MODE[LEAN_RAW_MODE].values()),
 }
-"""Tools by profile and disclosure."""
-DEFAULT_TOOLS = TOOLS_BY_MODE[STANDARD, GUIDED]
-"""Those of a reset without arguments: the analysis methods, and two ways to submit."""
+"""Tools by mode."""
+DEFAULT_TOOLS = TOOLS_BY_MODE[GUIDED_MODE]
+"""Tools of a reset without arguments: the analysis methods, and two ways to submit."""
 DEFAULT_VARIED_TOOLS = (*VARIED_TOOLS.values(), SUBMIT_SOLUTION_TOOL, SUBMIT_GENERATORS_TOOL)
-"""The same where the reporting policy is drawn."""
+"""The same tools for an episode whose reporting policy is drawn."""
 
 
 def action_of_tool_call(name: str, arguments: Mapping[str, Any]) -> Action:
-    """The action of a tool call."""
+    """Return the action of a tool call."""
     if name == SUBMIT_SOLUTION:
         return {"classifications": arguments["rows"]}
     if name == SUBMIT_GENERATORS:
@@ -246,7 +200,11 @@ def action_of_tool_call(name: str, arguments: Mapping[str, Any]) -> Action:
 
 
 def select_tools(episode: Mapping[str, Any]) -> Sequence[Tool]:
-    """The tools that an episode offers, by its reset's observation or arguments, or its state."""
+    """Return the tools that an episode offers.
+
+    Args:
+        episode: the reset observation, the reset arguments or the state.
+    """
     tools = TOOLS_BY_MODE[play_mode(episode)]
     return DEFAULT_VARIED_TOOLS if tools is DEFAULT_TOOLS and has_drawn_policy(episode) else tools
 
@@ -261,4 +219,4 @@ CATALOGUE = Catalogue(
     prose_fields=PROSE_FIELDS,
     select_tools=select_tools,
 )
-"""Every tool of every profile and disclosure."""
+"""Every tool of every profile and disclosure, with the functions that format messages."""

@@ -1,44 +1,39 @@
-"""The shapes that travel: report rows, generator methods, catalogue entries, breakdowns.
+"""Models on the wire: report rows, generator methods, catalogue entries, breakdowns.
 
-Plain pydantic models, free of the engine and of the framework, so that a client which only
-talks to a server loads neither. Every model can also be read like a mapping
-(`row["date"]`), because clients of both habits exist.
+They are plain pydantic models that need neither the engine nor the framework, so that a client
+loads neither. Their fields can also be read like those of a mapping (`row["date"]`), because some
+clients do so.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.config import JsonDict
 
+from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES, ROW_GENERATOR_NAMES
+from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS, ENTITY_TYPES
 from metric_tracker_rl.engine.definitions.names import (
-    ANOMALY_TYPES,
-    DETECTION_METHODS,
-    ENTITY_TYPES,
-    GUIDED,
-    ROW_GENERATOR_NAMES,
-    SEVERITIES,
-    STANDARD,
     STDDEV_SHIFT,
+    Disclosure,
+    PolicySource,
+    Profile,
 )
+from metric_tracker_rl.engine.definitions.severity import SEVERITIES
 from metric_tracker_rl.engine.definitions.versions import GRADER_VERSION, POLICY_VERSION
 
 
-def enum_schema(*names: str) -> Any:
-    """List a text field's names in its JSON Schema, without refusing others while parsing.
+def enum_schema(*names: str) -> JsonDict:
+    """Return schema metadata that lists the allowed names of a text field.
 
-    So a report with one bad row is still read, and the row is named.
+    Parsing accepts other names too, so that a report with one invalid row can still be graded.
     """
     return {"enum": list(names)}
 
 
 def _reject_bool(value: object) -> object:
-    """Refuse True and False where a number is wanted; pydantic alone would read 1 and 0."""
+    """Reject True and False for a number field; pydantic would convert them to 1 and 0."""
     if isinstance(value, bool):
         raise ValueError("a boolean is not a number")
     return value
@@ -48,7 +43,7 @@ NotBool = BeforeValidator(_reject_bool)
 
 
 class MappingModel(BaseModel):
-    """A model that can also be read like a mapping."""
+    """A model whose fields can also be read like those of a mapping."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -58,16 +53,16 @@ class MappingModel(BaseModel):
         raise KeyError(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Field of that name, or the default."""
+        """Return the field with that name, or the default."""
         return getattr(self, name) if name in type(self).model_fields else default
 
     def keys(self) -> list[str]:
-        """Field names."""
+        """Return the field names."""
         return list(type(self).model_fields)
 
 
 class MetricSubmissionRow(MappingModel):
-    """One row of the final report; rates in percent, the daytime share as a fraction."""
+    """One row of the final report. Rates are in percent, the daytime share is a fraction."""
 
     date: str = Field(description="YYYY-MM-DD, a date of the episode")
     entity_type: str = Field(
@@ -88,7 +83,7 @@ class MetricSubmissionRow(MappingModel):
 
 
 class PayloadGeneratorMethod(MappingModel):
-    """One server-side generator of report rows."""
+    """A row generator that runs on the server."""
 
     method_name: str = Field(
         description="row generator to run", json_schema_extra=enum_schema(*ROW_GENERATOR_NAMES)
@@ -104,7 +99,7 @@ class PayloadGeneratorMethod(MappingModel):
 
 
 class SyntheticAnomalyGenerator(MappingModel):
-    """A custom anomaly at reset: a metric set to median ± factor × standard deviation."""
+    """A custom anomaly at reset: sets a metric to median ± factor × standard deviation."""
 
     method_name: str = STDDEV_SHIFT
     metric_name: str | None = None
@@ -116,9 +111,9 @@ class SyntheticAnomalyGenerator(MappingModel):
 
 
 class MethodSpec(MappingModel):
-    """Catalogue entry of a method: an analysis tool or a generator.
+    """Catalogue entry of an analysis method or a generator.
 
-    `parameters` is a JSON Schema object, ready to be an OpenAI tool's parameters.
+    `parameters` is a JSON Schema object, as OpenAI tools take it.
     """
 
     name: str
@@ -127,7 +122,7 @@ class MethodSpec(MappingModel):
 
 
 class TaskSpec(MappingModel):
-    """One named task: its configuration, and what the agent is told."""
+    """A named task: its configuration and its instruction."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -143,7 +138,7 @@ class TaskSpec(MappingModel):
 
 
 class ConversionMetricDefinition(MappingModel):
-    """How one conversion rate is computed from two daily event counts."""
+    """Definition of a conversion rate, computed from two daily event counts."""
 
     name: str
     numerator: str
@@ -153,7 +148,7 @@ class ConversionMetricDefinition(MappingModel):
 
 
 class AppliedSyntheticGenerator(MappingModel):
-    """What one custom anomaly did to one metric on one date; rates in percent."""
+    """Effect of one custom anomaly on one metric on one date. Rates are in percent."""
 
     method_name: str
     date: str = Field(description="YYYY-MM-DD")
@@ -163,7 +158,7 @@ class AppliedSyntheticGenerator(MappingModel):
     anomaly_type: str
     detection_method: str
     baseline_value: float = Field(description="median before any custom anomaly")
-    pre_applied_value: float = Field(description="value on that date before this one")
+    pre_applied_value: float = Field(description="value on that date before this anomaly")
     std_dev_from_median: float
     stddev_factor: float
     threshold_value: float = Field(description="stddev_factor * std_dev_from_median")
@@ -185,9 +180,9 @@ class MetricsRow(MappingModel):
 
 
 class SubmissionIssue(MappingModel):
-    """One remark on a submitted row.
+    """Something that is wrong with a submitted report.
 
-    `expected_row` is filled on servers started in debug mode only.
+    `expected_row` is set by servers in debug mode only.
     """
 
     row_key: str = Field(description="date|entity_type|entity_name")
@@ -198,7 +193,7 @@ class SubmissionIssue(MappingModel):
 
 
 class SubmissionPreview(MappingModel):
-    """What a report looks like to the reader of rows; it knows nothing of right or wrong."""
+    """Result of parsing a report. It does not depend on the expected rows."""
 
     valid_rows: int = 0
     invalid_rows: int = 0
@@ -209,7 +204,7 @@ class SubmissionPreview(MappingModel):
 
 
 class FunnelProgress(BaseModel):
-    """How far an episode is; nothing of what it hides."""
+    """Public progress of an episode, without anything that the episode hides."""
 
     step_count: int = 0
     task_id: str | None = None
@@ -217,13 +212,13 @@ class FunnelProgress(BaseModel):
     max_steps: int = 0
     submissions: int = 0
     max_submissions: int = 0
-    profile: str = STANDARD
-    disclosure: str = GUIDED
-    policy: str = STANDARD
+    profile: str = Profile.STANDARD
+    disclosure: str = Disclosure.GUIDED
+    policy: str = PolicySource.STANDARD
 
 
 class RewardBreakdown(MappingModel):
-    """Score of a report and the counts behind it; all shares in [0, 1]."""
+    """Score of a report, its components in [0, 1], and the counts they are computed from."""
 
     precision: float = 0.0
     recall: float = 0.0
@@ -247,9 +242,10 @@ class RewardBreakdown(MappingModel):
 
 
 SCORE_PENALTIES = tuple(name for name in RewardBreakdown.model_fields if name.endswith("_penalty"))
-"""Fields of a breakdown that are taken off."""
+"""Names of the penalties in a breakdown."""
 SCORE_SHARES = (
-    *("precision", "recall"),
+    "precision",
+    "recall",
     *(name for name in RewardBreakdown.model_fields if name.endswith("_accuracy")),
 )
-"""Fields of a breakdown that are shares of what could be earned."""
+"""Names of the score shares in a breakdown."""

@@ -1,9 +1,8 @@
-"""Reproducible randomness: Philox words and nothing that could differ between machines.
+"""Random numbers that are the same on every machine and with every version of NumPy.
 
-NumPy promises the raw 64-bit output of a bit generator for ever; it does not promise its
-distributions. So only raw words are read here, and what is made of them is integer
-arithmetic followed by one float operation at a time, each of them exactly rounded by
-IEEE 754 on every platform.
+NumPy guarantees the raw 64-bit output of a bit generator, but not its distributions. This module
+therefore reads raw words only. It computes with integers, followed by single float operations,
+which IEEE 754 rounds in the same way on every platform.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 
-_UNIFORMS_PER_NORMAL = 8  # uniform 16-bit integers summed for one normal variate: two 64-bit words
+_UNIFORMS_PER_NORMAL = 8  # 16-bit integers that are summed for one normal variate: two words
 _MEAN_OF_SUM = _UNIFORMS_PER_NORMAL * (2**16 - 1) / 2
 _STANDARD_DEVIATION_OF_SUM = math.sqrt(_UNIFORMS_PER_NORMAL * (2**32 - 1) / 12)
 _FLOAT_STEP = 2.0**-53
@@ -28,12 +27,12 @@ _UNIFORM_BITS = np.uint64(16)
 
 
 class BitStream:
-    """Stream of raw words keyed by a text, with a counter for fresh attempts.
+    """A stream of random numbers that is determined by a text.
 
     Args:
-        key_text: text that names everything the stream is for; two different texts share
-            nothing (the key is 128 bits of their SHA-256).
-        attempt: number of the draw; different attempts read disjoint counter ranges.
+        key_text: text that says what the stream is for. Different texts give independent streams,
+            because the key is 128 bits of the text's SHA-256.
+        attempt: number that selects one of many disjoint streams of the same text.
     """
 
     def __init__(self, key_text: str, attempt: int = 0) -> None:
@@ -43,16 +42,20 @@ class BitStream:
         self._unread_words: list[int] = []
 
     def raw_words(self, count: int) -> NDArray[np.uint64]:
-        """Next `size` raw 64-bit words."""
+        """Return the next `count` raw 64-bit words."""
         return self._philox.random_raw(count)
 
     def normals(self, *shape: int) -> NDArray[np.float64]:
-        """Nearly normal variates: centred, scaled sums of eight 16-bit uniforms.
+        """Return an array of nearly normal variates: centred and scaled sums of eight uniforms.
 
-        The sum is taken in integers, within a word, so neither the order of summation nor
-        the machine's byte order can show. The range is about ±4.9 standard deviations.
+        The uniforms are 16-bit integers and are summed as integers, so that the order of summation
+        and the byte order of the machine do not matter. The values are within about ±4.9 standard
+        deviations.
+
+        Args:
+            shape: shape of the array.
         """
-        # Two sums of 16-bit numbers fit side by side in a word, and four still do.
+        # A word has room for two sums side by side, because each stays below 32 bits.
         words = self.raw_words(2 * math.prod(shape))
         sums = words >> _UNIFORM_BITS
         sums &= _EVEN_UNIFORMS_MASK
@@ -65,29 +68,29 @@ class BitStream:
         return normals.reshape(shape)
 
     def _read_next_block(self) -> list[int]:
-        """A new block of words, where none is left of the one before."""
         self._unread_words = self.raw_words(_WORDS_PER_BLOCK)[::-1].tolist()
         return self._unread_words
 
-    # An episode reads some hundred words one by one: a call more for each would show.
+    # The methods below pop words themselves: an episode reads hundreds of words one by one, and a
+    # further function call for each is measurable.
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """One float in [low, high)."""
+        """Return a float in [low, high)."""
         word = (self._unread_words or self._read_next_block()).pop()
         return low + (high - low) * ((word >> 11) * _FLOAT_STEP)
 
     def integer_below(self, bound: int) -> int:
-        """One integer in [0, bound); the bias is at most bound / 2**64."""
+        """Return an integer in [0, bound). The bias is at most `bound / 2**64`."""
         return ((self._unread_words or self._read_next_block()).pop() * bound) >> 64
 
     def choose(self, items: Sequence[T]) -> T:
-        """One item, all equally likely."""
+        """Return one of the items, each with the same probability."""
         return items[self.integer_below(len(items))]
 
     def shuffled_copy(self, items: Sequence[T]) -> list[T]:
-        """A random permutation, by Fisher and Yates."""
-        mixed = list(items)
-        for last in range(len(mixed) - 1, 0, -1):
+        """Return the items in random order, by the Fisher–Yates shuffle."""
+        shuffled = list(items)
+        for last in range(len(shuffled) - 1, 0, -1):
             other = ((self._unread_words or self._read_next_block()).pop() * (last + 1)) >> 64
-            mixed[last], mixed[other] = mixed[other], mixed[last]
-        return mixed
+            shuffled[last], shuffled[other] = shuffled[other], shuffled[last]
+        return shuffled

@@ -1,4 +1,4 @@
-"""A cache that is bounded by bytes and shares what is still in use."""
+"""A cache with a limit in bytes, which also returns evicted values that are still in use."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ V = TypeVar("V")
 
 
 class ByteCache(Generic[K, V]):
-    """Keeps the most recently used values, as many as fit into a number of bytes.
+    """A cache of the most recently used values, up to a total size in bytes.
 
-    A value that is still used elsewhere is shared even after the cache dropped it. Threads that ask
-    for the same key at the same time wait for one of them to make the value.
+    A value that is still in use elsewhere is returned even after the cache evicted it. If several
+    threads ask for the same key at the same time, one of them creates the value and the others
+    wait.
 
     Args:
-        max_bytes: bytes of the values that are kept; a larger value is made and not kept.
-        size_of: returns the bytes of a value, which has to support weak references.
+        max_bytes: largest total size of the cached values; a larger value is not cached.
+        size_of: returns the size of a value in bytes. Values must support weak references.
+
+    Attributes:
+        cached_bytes: total size of the cached values.
     """
 
     def __init__(self, max_bytes: int, size_of: Callable[[V], int]) -> None:
         self.max_bytes = max_bytes
         self.cached_bytes = 0
         self._size_of = size_of
-        self._cached_values: OrderedDict[K, V] = OrderedDict()  # the last used one last
+        self._cached_values: OrderedDict[K, V] = OrderedDict()  # least recently used first
         self._live_values: WeakValueDictionary[K, V] = WeakValueDictionary()
         self._creation_locks: dict[K, threading.Lock] = {}
         self._lock = threading.Lock()
@@ -36,10 +40,10 @@ class ByteCache(Generic[K, V]):
         return len(self._cached_values)
 
     def get_or_create(self, key: K, create: Callable[[], V]) -> V:
-        """Return the value of a key; make it if it is neither kept nor used elsewhere."""
+        """Return the value of a key; create it if it is neither cached nor in use elsewhere."""
         with self._lock:
-            making = self._creation_locks.setdefault(key, threading.Lock())
-        with making:
+            creation_lock = self._creation_locks.setdefault(key, threading.Lock())
+        with creation_lock:
             try:
                 with self._lock:
                     value = self._live_values.get(key)
@@ -53,12 +57,12 @@ class ByteCache(Generic[K, V]):
                     self._creation_locks.pop(key, None)
 
     def _store_and_evict(self, key: K, value: V) -> None:
-        """Make a value the last used one, and drop others until the rest fits."""
+        """Store a value as the most recently used one, and evict others until the rest fits."""
         self._live_values[key] = value
         if key not in self._cached_values:
             self._cached_values[key] = value
             self.cached_bytes += self._size_of(value)
         self._cached_values.move_to_end(key)
         while self.cached_bytes > self.max_bytes:
-            _, dropped = self._cached_values.popitem(last=False)
-            self.cached_bytes -= self._size_of(dropped)
+            _, evicted_value = self._cached_values.popitem(last=False)
+            self.cached_bytes -= self._size_of(evicted_value)

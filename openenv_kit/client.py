@@ -1,4 +1,4 @@
-"""What the typed WebSocket clients of all environments have in common."""
+"""Base class of the typed WebSocket clients of all environments."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from openenv.core.env_server.types import Action, Observation, State
 from pydantic import ValidationError
 from websockets.exceptions import InvalidStatus
 
+from openenv_kit.episode_clients.retry import UNAVAILABLE_STATUSES
 from openenv_kit.errors import ServerError
 
 ActionT = TypeVar("ActionT", bound=Action)
@@ -24,30 +25,28 @@ StateT = TypeVar("StateT", bound=State)
 
 LOG = logging.getLogger("openenv_kit.client")
 RECONNECT_PAUSE_S = 0.5
-UNAVAILABLE_STATUSES = (502, 503, 504)
-"""Statuses from a proxy whose server is starting."""
 DEFAULT_BASE_URL = "http://127.0.0.1:8000"
 
 
 class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, ObservationT, StateT]):
-    """One session with a server.
+    """A client for one session with a server, over a WebSocket.
+
+    The client sends no keepalive pings unless `websocket_ping_interval_s` is set. A model may think
+    for minutes between two steps, and a ping that stays unanswered while its event loop is busy
+    would close a healthy connection.
 
     Args:
-        base_url: http(s) or ws(s) address of the server, or of an environment below its name; may
-            be left out with a provider.
-        options: what the framework's client takes, such as `headers` or `mode`;
-            `connect_timeout_s`, the longest wait for the connection, by default 10 seconds, also
-            to a server that is starting (a refused connection, or 502, 503 or 504 from a proxy);
-            `message_timeout_s`, the longest wait for one reply, by default 60 seconds; `provider`,
-            which starts and stops a container or process to talk to.
-
-    The client sends no keepalive pings unless `websocket_ping_interval_s` asks for them: an
-    agent thinks for minutes between two steps, and a ping that goes unanswered while its
-    event loop is busy would close a healthy socket.
+        base_url: http(s) or ws(s) address of the server, or of an environment on it. Optional with
+            a provider.
+        options: options of the framework's client, such as `headers` or `mode`:
+            `connect_timeout_s` is the longest wait for a connection, 10 seconds by default. While a
+            server starts (a refused connection, or status 502, 503 or 504), the client tries again
+            until then. `message_timeout_s` is the longest wait for a reply, 60 seconds by default.
+            `provider` starts and stops a container or a process with the server.
 
     Attributes:
-        observation_type, state_type: models that replies are read into.
-        default_base_url: address where neither one nor a provider is given.
+        observation_type, state_type: models of observations and states.
+        default_base_url: address that is used if neither an address nor a provider is given.
     """
 
     observation_type: ClassVar[type[Any]]
@@ -57,18 +56,18 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
     def __init__(self, base_url: str | None = None, **options: Any) -> None:
         if base_url is None and options.get("provider") is None:
             base_url = self.default_base_url
-        silent = {"websocket_ping_interval_s": None, "websocket_ping_timeout_s": None}
-        super().__init__(base_url, **{**silent, **options})
+        no_pings = {"websocket_ping_interval_s": None, "websocket_ping_timeout_s": None}
+        super().__init__(base_url, **{**no_pings, **options})
 
     async def _connect_async(self) -> EnvClient[Any, Any, Any]:
-        """Connect; a server that is away is tried again, which is logged at once."""
+        """Connect, and try again until the timeout while the server is starting."""
         deadline = time.monotonic() + self._connect_timeout
         is_logged = False
         while True:
             try:
                 return await super()._connect_async()
             except ConnectionError as problem:
-                # A provider waits for its own server, and has just stopped it.
+                # A provider waits until its server has started, and stops it on failure.
                 is_temporary = _may_be_starting(problem.__cause__) and self._provider is None
                 if not is_temporary or time.monotonic() + RECONNECT_PAUSE_S >= deadline:
                     raise
@@ -78,7 +77,7 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
             await asyncio.sleep(RECONNECT_PAUSE_S)
 
     def _step_payload(self, action: ActionT | Mapping[str, Any]) -> dict[str, Any]:
-        """Payload of an action; a mapping travels as it is, so that the server judges it."""
+        """Return the payload of an action. A mapping is sent unchanged; the server checks it."""
         if isinstance(action, Mapping):
             return dict(action)
         payload: dict[str, Any] = action.model_dump(exclude_defaults=True)
@@ -91,10 +90,11 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
         try:
             observation = self.observation_type.model_validate(fields)
         except ValidationError as problem:
-            wrong = ", ".join(dict.fromkeys(str(each["loc"][0]) for each in problem.errors()[:3]))
+            wrong_fields = dict.fromkeys(str(error["loc"][0]) for error in problem.errors()[:3])
             raise ServerError(
-                f"{type(self).__name__} cannot read this server's observation ({wrong}): it is no "
-                f"{self.observation_type.__name__}. Does the address serve another environment?"
+                f"{type(self).__name__} cannot read the server's observation as a "
+                f"{self.observation_type.__name__} (wrong fields: {', '.join(wrong_fields)}). "
+                "Does the address serve another environment?"
             ) from None
         return StepResult(observation=observation, reward=reward, done=done, metadata=metadata)
 
@@ -104,7 +104,7 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
 
 
 def _may_be_starting(error: BaseException | None) -> bool:
-    """Whether a connection failed as it does while a server starts."""
+    """Return whether a connection failed in a way that is usual while a server starts."""
     if isinstance(error, InvalidStatus):
         return error.response.status_code in UNAVAILABLE_STATUSES
     is_final = isinstance(error, socket.gaierror | ssl.SSLError)

@@ -1,8 +1,8 @@
-"""What an environment provides: sessions, and what every front door needs to know about them.
+"""The interface of an environment, and finding environments by name.
 
-A `Session` is one play: plain Python, no transport. An `Environment` makes sessions, and holds
-the tools, tasks, policies and proofs that go with them. The kit imports no environment; it finds
-them by name through the entry-point group `openenv_kit.environments`:
+An `Environment` creates sessions and provides the tools, tasks, policies and certificates that
+belong to them. The kit imports no environment. It finds them by name through the entry-point group
+`openenv_kit.environments`:
 
 ```toml
 [project.entry-points."openenv_kit.environments"]
@@ -16,54 +16,60 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openenv_kit.errors import UnknownNameError
 from openenv_kit.reply import Reply as Reply
 from openenv_kit.reply import ReplyStatus as ReplyStatus
 from openenv_kit.session import Session as Session
+from openenv_kit.variables import ENVIRONMENT_VARIABLE
 
 if TYPE_CHECKING:
+    from openenv.core.env_server.types import Action, Observation, State
+    from openenv.core.rubrics import Rubric
+
+    from openenv_kit.catalogue import Catalogue
     from openenv_kit.page.environment_view import EnvironmentView
     from openenv_kit.reset_arguments import ResetArgument
     from openenv_kit.rollouts.policies import Policy
     from openenv_kit.splits import Splits
-    from openenv_kit.tool import Catalogue
     from openenv_kit.trust.audit import Audit
     from openenv_kit.trust.certify import Certifier
 
 ENTRY_POINT_GROUP = "openenv_kit.environments"
-ENVIRONMENT_VARIABLE, DEFAULT_ENVIRONMENT = "ENVIRONMENT", "metric_tracker_rl"
+DEFAULT_ENVIRONMENT = "metric_tracker_rl"
 DEFAULT_TASK_COUNT = 3
-"""Named tasks of a run that names none."""
+"""Number of named tasks of a run that does not select tasks."""
 
 
 @dataclass(frozen=True, eq=False)
 class WireModels:
-    """The typed face of an environment: the framework's types with its own fields.
+    """Subclasses of the framework's types with the fields of an environment.
 
     Attributes:
-        action, observation, state: pydantic models, as clients and schemas see them.
-        rubric: the grader as a tree of the framework's rubrics, if there is one.
+        action, observation, state: pydantic models that clients and schemas use.
+        rubric: the grader as a tree of the framework's rubrics; None if there is none.
     """
 
-    action: type[Any]
-    observation: type[Any]
-    state: type[Any]
-    rubric: type[Any] | None = None
+    action: type[Action]
+    observation: type[Observation]
+    state: type[State]
+    rubric: type[Rubric] | None = None
 
 
 @dataclass(frozen=True)
 class EpisodeLimits:
-    """How episodes are played.
+    """Default limits of an environment's episodes.
 
     Attributes:
-        max_steps: of the longest episode that a reset without further arguments starts.
-        max_submissions: of such an episode; None where there is no practice.
-        max_tool_rounds: answers that a model has for an episode, where MAX_TOOL_ROUNDS is not set.
-        may_omit_episode_id: whether plain HTTP clients may play without an episode id, one
-            episode each.
+        max_steps: number of steps of the longest episode that a reset without further arguments
+            starts.
+        max_submissions: number of submissions of such an episode; None if a report always ends the
+            episode.
+        max_tool_rounds: number of answers of a model per episode if MAX_TOOL_ROUNDS is not set.
+        may_omit_episode_id: whether an HTTP client may play one episode at a time without an
+            episode id.
     """
 
     max_steps: int = 500
@@ -73,12 +79,14 @@ class EpisodeLimits:
 
 
 class Environment(Protocol):
-    """Everything the kit asks of an environment. A subclass inherits what has a default.
+    """A family of tasks with tools, sessions and a grader.
+
+    A subclass inherits the members that have a default.
 
     Attributes:
-        name: what `--environment`, the entry point, START lines and results call it.
+        name: name in `--environment`, the entry point, START lines and results.
         description: one sentence for people.
-        version: of its package.
+        version: version of the environment's package.
     """
 
     name: str
@@ -87,20 +95,23 @@ class Environment(Protocol):
 
     @property
     def title(self) -> str:
-        """What people call it; by default its name."""
+        """Name for people; by default `name`."""
         return self.name
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """What decides bytes, labels and scores, by name; numbers of different ones never mix."""
+        """Versions of everything that determines episodes, labels and scores, by name.
+
+        Results with different versions are not compared.
+        """
 
     @property
     def wire_models(self) -> WireModels:
-        """The typed face. A property, so that a player in process loads no framework."""
+        """The typed models. They are loaded on access, because in-process players need none."""
 
     @property
     def tools(self) -> Catalogue:
-        """The one list of tools; doors give what is `offered` in the episode that they play."""
+        """All tools; `Catalogue.for_episode` selects those of one episode."""
 
     @property
     def reset_arguments(self) -> Mapping[str, ResetArgument]:
@@ -108,58 +119,73 @@ class Environment(Protocol):
 
     @property
     def episode_limits(self) -> EpisodeLimits:
-        """How episodes are played; a server may lower limits that are reset arguments."""
+        """Default limits of episodes. A server may lower those that are reset arguments."""
         return EpisodeLimits()
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, Any]]:
-        """Arguments of the reset of each named task; a run that names none plays the first three.
+        """Reset arguments of each named task; by default, the first tasks of the first split.
 
-        By default the first three tasks of the first split.
+        A run that does not select tasks plays the first `DEFAULT_TASK_COUNT` of them.
         """
-        first = self.splits.names()[0]
-        tasks = (self.splits.task(first, index) for index in range(3))
+        split = self.splits.names()[0]
+        tasks = (self.splits.task(split, index) for index in range(DEFAULT_TASK_COUNT))
         return {task.task_id: task.reset_arguments() for task in tasks}
 
     @property
     def splits(self) -> Splits:
-        """Tasks by split."""
+        """The splits with their tasks."""
 
     @property
     def policies(self) -> Mapping[str, Policy]:
-        """Scripted players; `reference` is one of them."""
+        """The scripted policies, by name; one of them is called `reference`."""
 
     @property
     def audit(self) -> Audit:
-        """Its adversarial players and where they play; by default none, on its splits."""
+        """The exploit audit; by default one without exploits, on the splits."""
         from openenv_kit.trust.audit import Audit
 
         return Audit(self)
 
     @property
     def certifier(self) -> Certifier | None:
-        """How its episodes are proven fair; None, the default, where they are not."""
+        """Creates certificates of episodes; None, the default, if there are no certificates."""
         return None
 
     @property
     def debugger_view(self) -> EnvironmentView | None:
-        """Its own part of the debugger at /web, loaded only there; by default the generic one."""
+        """The environment's part of the debugger at /web; None, the default, for a generic one."""
         return None
 
     def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
-        """The one system prompt of the episode with this reset's observation or arguments."""
+        """Return the system prompt of an episode.
+
+        Args:
+            reset_fields: observation of the reset, or else the reset's arguments; None for a reset
+                without arguments.
+        """
 
     def create_session(self, *, debug: bool = False) -> Session:
-        """A new session; cheap."""
+        """Create a session. Sessions are created often, so this must be fast.
+
+        Args:
+            debug: whether replies contain the answers.
+        """
 
     def result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
-        """What results are grouped by, such as `{"level": "hard"}`, of an episode's reset."""
+        """Return the labels by which results are grouped, such as `{"level": "hard"}`.
+
+        Args:
+            reset: arguments of the episode's reset.
+        """
         return {}
 
     def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """What a final observation's score is made of: shares as floats, counts as integers.
+        """Return the components of an observation's score: shares as floats, counts as integers.
 
-        None where nothing was graded. By default every episode is graded at its end, in one piece.
+        Returns:
+            The components by name; None if nothing was graded. By default, an episode is graded at
+            its end and its score has no components.
         """
         return {} if observation.get("done") else None
 
@@ -167,7 +193,16 @@ class Environment(Protocol):
 def full_observation_from_reply(
     environment: Environment, reply: Reply, task_id: str
 ) -> dict[str, Any]:
-    """Every field of the observation that a reply stands for; values may be models."""
+    """Return a reply as an observation with every field of the environment's model.
+
+    Args:
+        environment: the environment.
+        reply: the reply.
+        task_id: id of the task.
+
+    Returns:
+        The values by field. Values may be pydantic models.
+    """
     return {
         **_default_observation_fields(environment.wire_models),
         "task_id": task_id,
@@ -178,48 +213,54 @@ def full_observation_from_reply(
 
 
 def default_task_names(environment: Environment) -> list[str]:
-    """Named tasks of a run that names none."""
+    """Return the names of the tasks of a run that does not select tasks."""
     return list(environment.tasks)[:DEFAULT_TASK_COUNT]
 
 
 @cache
 def _default_observation_fields(models: WireModels) -> dict[str, Any]:
-    """Every field of an observation that says nothing."""
-    empty: dict[str, Any] = models.observation().model_dump(exclude={"reward", "done"})
-    return empty
+    return models.observation().model_dump(exclude={"reward", "done"})
 
 
 @cache
-def find_environment_entry_points() -> dict[str, Any]:
-    """Entry points of every environment that is installed, by name, unloaded."""
-    return {
-        each.name: each
-        for each in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name)
-    }
+def find_environment_entry_points() -> dict[str, EntryPoint]:
+    """Return the entry points of all installed environments by name, without loading them."""
+    found = entry_points(group=ENTRY_POINT_GROUP)
+    return {entry_point.name: entry_point for entry_point in sorted(found, key=lambda e: e.name)}
 
 
 def names_of_same_distribution(name: str) -> Sequence[str]:
-    """Names of the other environments that the same distribution installs; none for an unknown."""
-    found = find_environment_entry_points()
-    home = found[name].dist if name in found else None
-    if home is None:
+    """Return the names of the other environments in the same distribution.
+
+    The result is empty if no environment has the name.
+    """
+    by_name = find_environment_entry_points()
+    distribution = by_name[name].dist if name in by_name else None
+    if distribution is None:
         return ()
-    return [n for n, each in found.items() if n != name and each.dist.name == home.name]
+    return [
+        other_name
+        for other_name, entry_point in by_name.items()
+        if other_name != name
+        and entry_point.dist is not None
+        and entry_point.dist.name == distribution.name
+    ]
 
 
 @cache
 def get_environment(name: str | None = None) -> Environment:
-    """The environment of that name.
+    """Return an installed environment.
 
     Args:
-        name: None for what the variable ENVIRONMENT names, or else the default.
+        name: name of the environment; None for the one in the variable ENVIRONMENT, or else
+            `DEFAULT_ENVIRONMENT`.
 
     Raises:
-        UnknownNameError: none of that name is installed; names the nearest.
+        UnknownNameError: no installed environment has this name.
     """
-    wanted = name or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ENVIRONMENT
-    found = find_environment_entry_points()
-    if wanted not in found:
-        raise UnknownNameError("environment", wanted, found)
-    loaded: Environment = found[wanted].load()
-    return loaded
+    name = name or os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_ENVIRONMENT
+    by_name = find_environment_entry_points()
+    if name not in by_name:
+        raise UnknownNameError("environment", name, by_name)
+    environment: Environment = by_name[name].load()
+    return environment

@@ -1,20 +1,20 @@
-"""Every error this package raises on purpose.
+"""Every error that the kit and its environments raise on purpose.
 
 KitError
-├── ConfigurationError (a ValueError)
-│   ├── UnknownNameError        a task, family, difficulty, method or entity that does not exist
-│   ├── InvalidValueError       a number, date or list outside what is allowed
-│   │   └── RefusedResetError   a session did not take the arguments of a reset
-│   ├── UnencodableTextError    a text with half of a surrogate pair
-│   └── GenerationError         no draw of this configuration satisfied the reporting policy
-├── ToolArgumentError (a ValueError)   an analysis method was called with wrong arguments
-├── ReportError (a ValueError)         a report that cannot even be read row by row
+├── ConfigurationError (a ValueError)  a setting, an option or a reset argument is wrong
+│   ├── UnknownNameError               a name that does not exist, such as that of a task
+│   ├── InvalidValueError              a number, date or list outside its range
+│   │   └── RefusedResetError          a session rejected a reset
+│   ├── UnencodableTextError           text that UTF-8 cannot encode
+│   └── GenerationError                no episode could be generated for a configuration
+├── ToolArgumentError (a ValueError)   a tool was called with wrong arguments
+├── ReportError (a ValueError)         a report that cannot be read row by row
 ├── ServerError                        the environment server cannot be reached or used
-│   └── RefusalError                   it answered a message with an error (agent.connection)
-└── ModelError                         the model's endpoint cannot be used, or gave up
+│   └── RejectedMessageError           the server replied with an error (agent.episode_connection)
+└── ModelError                         the model's endpoint cannot be used, or failed
 
-Messages are written for the agent that caused them: the value given, what is allowed, and
-the nearest match. They never hold a label, a seed, a path or a stack trace.
+Messages contain the value given, what is allowed and the nearest match, and are shown to the player
+that caused them. They never contain a label, a seed, a path or a stack trace.
 """
 
 from __future__ import annotations
@@ -23,67 +23,72 @@ import difflib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-VARIABLE_PREFIX = "OPENENV_KIT_"
-"""How the kit's variables begin."""
-
 MAX_REPR_CHARACTERS = 80
-"""Longest echo of a caller's own value inside a message, in characters."""
+"""Largest length of a caller's value in an error message, in characters."""
+MIN_NAME_SIMILARITY = 0.55
+"""Smallest similarity, from 0 to 1, at which a name is suggested."""
 
 
 class KitError(Exception):
-    """Base of every error raised on purpose."""
+    """Base class of every error that is raised on purpose."""
 
 
 class ConfigurationError(KitError, ValueError):
-    """A setting, an option or an argument is not what it may be."""
+    """A setting, an option or an argument has a wrong value."""
 
 
 class UnknownNameError(ConfigurationError):
-    """A name that is not in the list it was looked up in."""
+    """A name is not among the allowed ones."""
 
     def __init__(self, kind: str, value: Any, allowed: Iterable[str]) -> None:
         super().__init__(unknown_name_message(kind, value, allowed))
 
 
 class InvalidValueError(ConfigurationError):
-    """A value of the wrong type or outside its range."""
+    """A value has the wrong type or is outside its range."""
 
     def __init__(self, name: str, value: Any, allowed: str) -> None:
         super().__init__(f"{name} is {truncated_repr(value)}; allowed: {allowed}.")
 
 
 class RefusedResetError(InvalidValueError):
-    """A reset that was answered with an error, where an episode is needed to go on."""
+    """A reset was rejected where an episode is needed.
 
-    def __init__(self, reset: Mapping[str, Any], reason: str) -> None:
-        super().__init__("reset", dict(reset), f"what a reset takes ({reason})")
+    Attributes:
+        reset_arguments: arguments of the reset.
+    """
+
+    def __init__(self, reset_arguments: Mapping[str, Any], reason: str) -> None:
+        ConfigurationError.__init__(self, f"The reset was rejected: {reason}")
+        self.reset_arguments = dict(reset_arguments)
 
 
 class UnencodableTextError(ConfigurationError):
-    """A text that UTF-8 cannot encode; see `openenv_kit.unencodable_text`."""
+    """Text that UTF-8 cannot encode; see `openenv_kit.unencodable_text`."""
 
 
 class GenerationError(ConfigurationError):
-    """No draw of this configuration satisfied the reporting policy."""
+    """No episode that satisfies the reporting policy could be generated for a configuration."""
 
 
 class ToolArgumentError(KitError, ValueError):
-    """An analysis method was called with arguments it cannot use."""
+    """A tool was called with wrong arguments."""
 
 
 class ReportError(KitError, ValueError):
-    """A report that cannot be read row by row, so nothing of it was graded."""
+    """A report cannot be read row by row, so no row was graded."""
 
 
 class ServerError(KitError):
-    """The environment server cannot be reached, or does not do what it should."""
+    """The environment server cannot be reached, or its reply cannot be used."""
 
 
 class ModelError(KitError):
-    """The model's endpoint cannot be used, or gave up.
+    """The model's endpoint cannot be used, or failed too often.
 
     Attributes:
-        is_permanent: every further call would fail alike (a key, credits, a model's name).
+        is_permanent: whether every further call would fail for the same reason, such as an
+            invalid key, missing credit or an unknown model.
     """
 
     def __init__(self, message: str, *, is_permanent: bool = False) -> None:
@@ -92,25 +97,36 @@ class ModelError(KitError):
 
 
 def truncated_repr(value: Any) -> str:
-    """Return the repr of a caller's value, cut to `MAX_REPR_CHARACTERS` to keep errors short."""
+    """Return `repr(value)`, truncated to `MAX_REPR_CHARACTERS` characters.
+
+    If the value has no repr, the name of its type is returned.
+    """
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # e.g. an int of more digits than Python prints
+    except (ValueError, RecursionError):  # for example an int with more digits than Python prints
         text = f"<{type(value).__name__}>"
     return text if len(text) <= MAX_REPR_CHARACTERS else f"{text[: MAX_REPR_CHARACTERS - 1]}…"
 
 
 def find_nearest_name(value: Any, allowed: Iterable[str]) -> str | None:
-    """Closest allowed name, or None where nothing is close enough to be worth a guess."""
+    """Return the allowed name that is most similar to a value; None if none is similar."""
     if not isinstance(value, str) or len(value) > MAX_REPR_CHARACTERS:
         return None
-    folded = {name.lower(): name for name in allowed}
-    found = difflib.get_close_matches(value.strip().lower(), folded, n=1, cutoff=0.55)
-    return folded[found[0]] if found else None
+    names_by_lower_case = {name.lower(): name for name in allowed}
+    matches = difflib.get_close_matches(
+        value.strip().lower(), names_by_lower_case, n=1, cutoff=MIN_NAME_SIMILARITY
+    )
+    return names_by_lower_case[matches[0]] if matches else None
 
 
 def unknown_name_message(kind: str, value: Any, allowed: Iterable[str]) -> str:
-    """One sentence: what was given, the nearest match, and everything allowed."""
+    """Return a message with the unknown name, the nearest allowed name and all allowed names.
+
+    Args:
+        kind: what the name is of, such as `task`.
+        value: the unknown name.
+        allowed: the allowed names.
+    """
     names = tuple(allowed)
     guess = find_nearest_name(value, names)
     hint = f" Did you mean {str(guess)!r}?" if guess else ""
@@ -118,14 +134,22 @@ def unknown_name_message(kind: str, value: Any, allowed: Iterable[str]) -> str:
 
 
 def require_name(kind: str, value: object, allowed: Collection[str]) -> str:
-    """The value if it is an allowed name; otherwise an UnknownNameError, with the nearest one."""
+    """Return a value that is an allowed name.
+
+    Raises:
+        UnknownNameError: the value is not an allowed name.
+    """
     if isinstance(value, str) and value in allowed:
         return value
     raise UnknownNameError(kind, value, allowed)
 
 
 def require_integer(name: str, value: object, low: int, high: int) -> int:
-    """The value if it is an integer in [low, high] and no bool; otherwise an InvalidValueError."""
+    """Return a value that is an integer from `low` to `high`, both included.
+
+    Raises:
+        InvalidValueError: the value is not such an integer; a bool is none.
+    """
     if type(value) is int and low <= value <= high:
         return value
     raise InvalidValueError(name, value, f"an integer from {low} to {high}")

@@ -1,4 +1,4 @@
-"""Sums of floats that are the same with every Python."""
+"""A sum of floats with the same result in every version of Python."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 
 def add_up(values: Iterable[float]) -> float:
-    """Sum of the values, added one after the other; 0 of none.
+    """Return the sum of the values, added one after the other; 0 if there are no values.
 
-    From Python 3.12 on, the built-in `sum` makes up for what rounding loses, so its last digits are
-    others than before. Whatever becomes part of an episode or of a score is added here.
+    Use it for everything that becomes part of an episode or of a score. From Python 3.12 on, the
+    built-in `sum` compensates rounding errors, so its last digits differ from earlier versions.
     """
     result: float = 0
     for value in values:

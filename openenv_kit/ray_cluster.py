@@ -1,4 +1,4 @@
-"""The Ray cluster that work is given to, where it is asked for; the `ray` extra."""
+"""Connection to a Ray cluster; needs the `ray` extra."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from openenv_kit.errors import ConfigurationError
-
-UV_HOOK_VARIABLE = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
+from openenv_kit.variables import UV_HOOK_VARIABLE
 
 
 @contextmanager
 def connect_to_ray() -> Iterator[ModuleType]:
-    """The module `ray`, connected to the cluster of RAY_ADDRESS, or to a new one on this machine.
+    """Connect to a Ray cluster and yield the module `ray`; disconnect at the end.
+
+    The cluster is that of the variable RAY_ADDRESS, or else a new one on this machine.
 
     Raises:
         ConfigurationError: Ray is not installed.
     """
-    # Below `uv run`, workers would each copy the working directory and install it anew.
+    # Started by `uv run`, each worker would copy the working directory and install it again.
     os.environ.setdefault(UV_HOOK_VARIABLE, "0")
     try:
         import ray

@@ -1,4 +1,4 @@
-"""Named things in the order of their declaration."""
+"""Registries: named entries in the order of their declaration."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from openenv_kit.errors import UnknownNameError
 
 
 class HasName(Protocol):
-    """Anything that has a name."""
+    """An object with a name."""
 
     @property
     def name(self) -> str:
-        """What commands call it."""
+        """Name, as commands use it."""
 
 
 def first_docstring_line(documented_object: object) -> str:
-    """First line of a docstring, which describes what is declared; empty where there is none."""
+    """Return the first line of an object's docstring; empty if it has no docstring."""
     return (inspect.getdoc(documented_object) or "").split("\n", 1)[0]
 
 
@@ -25,7 +25,11 @@ Entry = TypeVar("Entry", bound=HasName)
 
 
 class Registry(dict[str, Entry]):
-    """Entries by name, in the order of declaration; `kind` is what errors call one of them."""
+    """Entries by name, in the order of declaration.
+
+    Args:
+        kind: what an entry is called in errors, such as `policy`.
+    """
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -35,14 +39,18 @@ class Registry(dict[str, Entry]):
         """Add an entry under its name.
 
         Raises:
-            TypeError: the name is taken.
+            TypeError: there is already an entry with this name.
         """
         if entry.name in self:
             raise TypeError(f"{self.kind} {entry.name!r} is declared twice")
         self[entry.name] = entry
 
     def find(self, name: object) -> Entry:
-        """The entry of that name; raises UnknownNameError, which names the nearest."""
+        """Return the entry with a name.
+
+        Raises:
+            UnknownNameError: there is no entry with this name.
+        """
         if isinstance(name, str) and name in self:
             return self[name]
         raise UnknownNameError(self.kind, name, self)

@@ -5,7 +5,7 @@ An environment declares its arguments once:
 ```python
 reset_arguments = reset_arguments_by_name(
     EPISODE_ID, SEED, SPLIT, INDEX,
-    ResetArgument("wind", Role.DATA, "string", "`calm` or `storm`"),
+    ResetArgument("wind", ArgumentRole.DATA, "string", "`calm` or `storm`"),
 )
 ```
 """
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from openenv_kit.errors import InvalidValueError
 
 
-class Role(StrEnum):
+class ArgumentRole(StrEnum):
     """What a reset argument decides."""
 
     TASK = "task"
@@ -50,7 +50,7 @@ class ResetArgument:
     """
 
     name: str
-    role: Role
+    role: ArgumentRole
     json_type: str
     description: str
 
@@ -63,19 +63,32 @@ class NamedValue(NamedTuple):
 
 
 EPISODE_ID = ResetArgument(
-    "episode_id", Role.TASK, "string", "id of the episode; default: the server generates one"
+    "episode_id",
+    ArgumentRole.TASK,
+    "string",
+    "id of the episode; default: the server generates one",
 )
-TASK_ID = ResetArgument("task_id", Role.TASK, "string", "name of a task")
-SPLIT = ResetArgument("split", Role.TASK, "string", "name of a split; `index` selects its task")
-INDEX = ResetArgument("index", Role.TASK, "integer", "index of a task in the split, from 0")
-SEED = ResetArgument("seed", Role.SEED, "integer", "seed of the episode; default: the task's seed")
-DIFFICULTY = ResetArgument("difficulty", Role.LEVEL, "string", "name of a level")
-REWARD = ResetArgument("reward", Role.PLAY, "string", "what the end of the episode pays")
+TASK_ID = ResetArgument("task_id", ArgumentRole.TASK, "string", "name of a task")
+SPLIT = ResetArgument(
+    "split", ArgumentRole.TASK, "string", "name of a split; `index` selects its task"
+)
+INDEX = ResetArgument("index", ArgumentRole.TASK, "integer", "index of a task in the split, from 0")
+SEED = ResetArgument(
+    "seed", ArgumentRole.SEED, "integer", "seed of the episode; default: the task's seed"
+)
+DIFFICULTY = ResetArgument("difficulty", ArgumentRole.LEVEL, "string", "name of a level")
+REWARD = ResetArgument("reward", ArgumentRole.PLAY, "string", "what the end of the episode pays")
 MAX_STEPS = ResetArgument(
-    "max_steps", Role.LIMIT, "integer", "number of steps; one more ends the episode with score 0"
+    "max_steps",
+    ArgumentRole.LIMIT,
+    "integer",
+    "number of steps; one more ends the episode with score 0",
 )
 MAX_SUBMISSIONS = ResetArgument(
-    "max_submissions", Role.LIMIT, "integer", "number of submissions; the last one is scored"
+    "max_submissions",
+    ArgumentRole.LIMIT,
+    "integer",
+    "number of submissions; the last one is scored",
 )
 
 TASK_SELECTORS = frozenset(argument.name for argument in (EPISODE_ID, SPLIT, INDEX))
@@ -91,7 +104,9 @@ def reset_arguments_by_name(*arguments: ResetArgument) -> dict[str, ResetArgumen
     return {argument.name: argument for argument in arguments}
 
 
-def names_with_roles(arguments: Mapping[str, ResetArgument], *roles: Role) -> tuple[str, ...]:
+def names_with_roles(
+    arguments: Mapping[str, ResetArgument], *roles: ArgumentRole
+) -> tuple[str, ...]:
     """Return the names of an environment's arguments that have one of the roles, in order."""
     return tuple(name for name, argument in arguments.items() if argument.role in roles)
 
@@ -105,7 +120,9 @@ def get_mode_arguments(
         arguments: the environment's reset arguments.
         reset: arguments of one reset.
     """
-    selectors = names_with_roles(arguments, Role.TASK, Role.SEED, Role.LEVEL)
+    selectors = names_with_roles(
+        arguments, ArgumentRole.TASK, ArgumentRole.SEED, ArgumentRole.LEVEL
+    )
     return {name: value for name, value in reset.items() if name not in selectors}
 
 

@@ -1,4 +1,4 @@
-"""JSON Schemas for agents, and validation errors in words that teach."""
+"""JSON schemas of tool arguments, and messages about arguments that do not fit them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from openenv_kit.errors import find_nearest_name, truncated_repr
 
 MAX_LISTED_ERRORS = 3
-"""Problems named in one message; the rest is counted."""
+"""Largest number of problems that one message describes; further ones are counted."""
 JSON_TYPE_PHRASES = {
     "integer": "an integer",
     "number": "a number",
@@ -20,90 +21,98 @@ JSON_TYPE_PHRASES = {
     "object": "an object",
     "null": "null",
 }
-"""What a value of each type of JSON Schema is called."""
+"""Phrase for a value of each type of JSON Schema."""
 LENGTH_UNITS = {"string": " characters", "array": " entries"}
-"""What the limits of a type count, where they are not of the value itself."""
+"""Unit of the limits of types whose length is limited."""
+MINIMUM_KEYS = ("minimum", "minLength", "minItems")
+MAXIMUM_KEYS = ("maximum", "maxLength", "maxItems")
+REMOVED_SCHEMA_KEYS = ("title", "names", "additionalProperties")
+"""Keys of a model's schema that a tool's schema leaves out."""
 
 
 def json_schema(model: type[BaseModel], vocabulary: object = None) -> dict[str, Any]:
-    """JSON Schema of an argument model: self-contained, without titles, names as enums.
+    """Return the JSON schema of an argument model, without references and titles.
 
     Args:
-        model: the model; a field marked `{"names": "metrics"}` takes the names that the
-            vocabulary's attribute `metrics` lists.
-        vocabulary: holds lists of names; may be None where no field is marked.
+        model: the model. A field marked `{"names": "metrics"}` allows the names in the
+            vocabulary's attribute `metrics`.
+        vocabulary: object whose attributes are lists of names; None if no field is marked.
     """
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
-    tidy = _simplify_schema(schema, definitions, vocabulary)
-    tidy.pop("description", None)
-    tidy.setdefault("properties", {})
-    return tidy
+    simplified = _simplify_schema(schema, definitions, vocabulary)
+    simplified.pop("description", None)
+    simplified.setdefault("properties", {})
+    return simplified
 
 
 def describe_validation_error(
     tool_name: str, schema: Mapping[str, Any], error: ValidationError
 ) -> str:
-    """What was wrong with the arguments: value given, allowed, nearest match.
+    """Return a message with each wrong argument, its value, the allowed values and a near match.
 
     Args:
-        tool_name: what was called.
-        schema: of its arguments, as `json_schema` makes it.
-        error: what validating them found.
+        tool_name: name of the tool.
+        schema: schema of the tool's arguments, as `json_schema` returns it.
+        error: error of validating the arguments.
     """
-    found = error.errors(include_url=False)
-    parts = [_describe_error(schema, each) for each in found[:MAX_LISTED_ERRORS]]
-    if len(found) > MAX_LISTED_ERRORS:
-        parts.append(f"and {len(found) - MAX_LISTED_ERRORS} more")
-    return f"{tool_name}: {'; '.join(parts)}."
+    problems = error.errors(include_url=False)
+    descriptions = [_describe_problem(schema, problem) for problem in problems[:MAX_LISTED_ERRORS]]
+    if len(problems) > MAX_LISTED_ERRORS:
+        descriptions.append(f"and {len(problems) - MAX_LISTED_ERRORS} more")
+    return f"{tool_name}: {'; '.join(descriptions)}."
 
 
 def describe_allowed_values(schema: Mapping[str, Any]) -> str:
-    """In words what a value may be: `an integer from 0 to 9`; empty where that is anything."""
+    """Return the values that a schema allows, such as `an integer from 0 to 9`; empty if any."""
     if "anyOf" in schema:
-        return " or ".join(
-            dict.fromkeys(filter(None, map(describe_allowed_values, schema["anyOf"])))
-        )
+        alternatives = filter(None, map(describe_allowed_values, schema["anyOf"]))
+        return " or ".join(dict.fromkeys(alternatives))
     if "enum" in schema:
         return ", ".join(map(str, schema["enum"]))
     if "const" in schema:
         return str(schema["const"])
-    kind = schema.get("type", "")
-    low, high = _bound_text(schema, "min"), _bound_text(schema, "max")
+    json_type = schema.get("type", "")
+    phrase, unit = JSON_TYPE_PHRASES.get(json_type, ""), LENGTH_UNITS.get(json_type, "")
+    low, high = _find_limit(schema, MINIMUM_KEYS), _find_limit(schema, MAXIMUM_KEYS)
     if "exclusiveMaximum" in schema:  # of an integer, as in Field(ge=0, lt=64)
         high = str(schema["exclusiveMaximum"] - 1)
-    words, unit = JSON_TYPE_PHRASES.get(kind, ""), LENGTH_UNITS.get(kind, "")
+    if low and high and unit:
+        return f"{phrase} of {low} to {high}{unit}"
     if low and high:
-        return f"{words} {'of' if unit else 'from'} {low} to {high}{unit}"
-    if low or high:
-        return f"{words} of {f'at least {low}' if low else f'at most {high}'}{unit}"
-    return words
+        return f"{phrase} from {low} to {high}"
+    if low:
+        return f"{phrase} of at least {low}{unit}"
+    if high:
+        return f"{phrase} of at most {high}{unit}"
+    return phrase
 
 
-def _bound_text(schema: Mapping[str, Any], bound: str) -> str:
-    """One end of what a schema allows, `min` or `max`; empty where there is none."""
-    found = (schema.get(f"{bound}{of}") for of in ("imum", "Length", "Items"))
-    return next((str(each).removesuffix(".0") for each in found if each is not None), "")
+def _find_limit(schema: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Return the first limit among some keys of a schema as text; empty if it has none."""
+    for key in keys:
+        if schema.get(key) is not None:
+            return str(schema[key]).removesuffix(".0")
+    return ""
 
 
-def _describe_error(schema: Mapping[str, Any], error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    kind, given = error["type"], error["input"]
-    if kind == "missing":
-        return f"the argument {where!r} is required"
-    field = _subschema_at(schema, error["loc"][:-1] if kind == "extra_forbidden" else error["loc"])
-    if kind == "extra_forbidden":
-        names = list(field.get("properties", {}))
-        hint = _nearest_name_hint(error["loc"][-1], names)
-        return (
-            f"unknown argument {truncated_repr(where)}{hint}; allowed: {', '.join(names) or 'none'}"
-        )
-    known = describe_allowed_values(field)
-    if known and kind != "value_error":
-        hint = _nearest_name_hint(given, field.get("enum", ()))
-        return f"{where} is {truncated_repr(given)}{hint}; allowed: {known}"
-    reason = error["msg"].removeprefix("Value error, ")
-    return f"{where} is {truncated_repr(given)}: {reason[:1].lower()}{reason[1:]}"
+def _describe_problem(schema: Mapping[str, Any], problem: ErrorDetails) -> str:
+    path, value = problem["loc"], problem["input"]
+    name = ".".join(str(part) for part in path)
+    if problem["type"] == "missing":
+        return f"the argument {name!r} is required"
+    if problem["type"] == "extra_forbidden":
+        allowed_names = list(_subschema_at(schema, path[:-1]).get("properties", {}))
+        hint = _nearest_name_hint(path[-1], allowed_names)
+        allowed = ", ".join(allowed_names) or "none"
+        return f"unknown argument {truncated_repr(name)}{hint}; allowed: {allowed}"
+    field_schema = _subschema_at(schema, path)
+    allowed = describe_allowed_values(field_schema)
+    if allowed and problem["type"] != "value_error":
+        hint = _nearest_name_hint(value, field_schema.get("enum", ()))
+        return f"{name} is {truncated_repr(value)}{hint}; allowed: {allowed}"
+    reason = problem["msg"].removeprefix("Value error, ")
+    return f"{name} is {truncated_repr(value)}: {reason[:1].lower()}{reason[1:]}"
 
 
 def _nearest_name_hint(value: Any, names: Iterable[Any]) -> str:
@@ -112,48 +121,53 @@ def _nearest_name_hint(value: Any, names: Iterable[Any]) -> str:
 
 
 def _subschema_at(schema: Mapping[str, Any], path: Sequence[int | str]) -> Mapping[str, Any]:
-    """The part of a schema that a path leads to; a part that names an alternative leads nowhere."""
+    """Return the part of a schema at a path.
+
+    A part of the path that names an alternative of a union is skipped, because the alternatives
+    are searched anyway.
+    """
     for part in path:
-        for each in (schema, *schema.get("anyOf", ())):
-            below = (
-                each.get("items") if isinstance(part, int) else each.get("properties", {}).get(part)
-            )
-            if below is not None:
-                schema = below
+        for alternative in (schema, *schema.get("anyOf", ())):
+            if isinstance(part, int):
+                subschema = alternative.get("items")
+            else:
+                subschema = alternative.get("properties", {}).get(part)
+            if subschema is not None:
+                schema = subschema
                 break
     return schema
 
 
 def _simplify_schema(node: Any, definitions: dict[str, Any], vocabulary: object) -> Any:
+    """Return a part of a schema with references resolved and marked names listed."""
     if isinstance(node, list):
-        return [_simplify_schema(each, definitions, vocabulary) for each in node]
+        return [_simplify_schema(item, definitions, vocabulary) for item in node]
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
-        return _simplify_schema(
-            definitions[node["$ref"].rsplit("/", 1)[-1]], definitions, vocabulary
-        )
-    out = {
-        key: {
-            name: _simplify_schema(value, definitions, vocabulary) for name, value in each.items()
-        }
-        if key == "properties"
-        else _simplify_schema(each, definitions, vocabulary)
-        for key, each in node.items()
-        if key not in ("title", "names", "additionalProperties")
-    }
+        definition = definitions[node["$ref"].rsplit("/", 1)[-1]]
+        return _simplify_schema(definition, definitions, vocabulary)
+    simplified: dict[str, Any] = {}
+    for key, value in node.items():
+        if key == "properties":  # an argument may be called like a removed key
+            simplified[key] = {
+                name: _simplify_schema(property_schema, definitions, vocabulary)
+                for name, property_schema in value.items()
+            }
+        elif key not in REMOVED_SCHEMA_KEYS:
+            simplified[key] = _simplify_schema(value, definitions, vocabulary)
     if "names" in node:
-        _set_allowed_names(out, list(getattr(vocabulary, node["names"])))
-    return out
+        _set_allowed_names(simplified, list(getattr(vocabulary, node["names"])))
+    return simplified
 
 
 def _set_allowed_names(field_schema: dict[str, Any], allowed_names: list[str]) -> None:
-    """Put the allowed names where the text is: in the field, its items, or its alternatives."""
+    """Restrict the text of a field to some names: of the field, its items or its alternatives."""
     if field_schema.get("type") == "array":
         field_schema["items"] = {"type": "string", "enum": allowed_names}
     elif "anyOf" in field_schema:
-        for option in field_schema["anyOf"]:
-            if option.get("type") == "string":
-                option["enum"] = allowed_names
+        for alternative in field_schema["anyOf"]:
+            if alternative.get("type") == "string":
+                alternative["enum"] = allowed_names
     else:
         field_schema["enum"] = allowed_names

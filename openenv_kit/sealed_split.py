@@ -1,7 +1,7 @@
-"""The secret behind sealed splits.
+"""Sealed splits and the secret that their tasks are generated with.
 
-A sealed split's tasks are drawn with a key that only its server holds, so public code cannot make
-them again; what is published is a commitment to them.
+The tasks of a sealed split are generated with a key that only its server has, so nobody can
+generate them from the public code. A commitment to the tasks is published.
 """
 
 from __future__ import annotations
@@ -9,38 +9,38 @@ from __future__ import annotations
 import os
 
 from openenv_kit.errors import InvalidValueError
+from openenv_kit.variables import SALT_VARIABLE
 
 SEALED_SPLIT = "sealed"
-"""Name of the split."""
+"""Name of the sealed split."""
 
-SALT_VARIABLE = "OPENENV_KIT_SEALED_SALT"
 MIN_SALT_CHARACTERS = 32
-"""Shortest salt, in characters: a commitment to a shorter one could be guessed."""
+"""Smallest length of the salt, in characters; a shorter one could be guessed from a commitment."""
 
 
 def is_sealed_split(split: object) -> bool:
-    """Return whether a reset's argument `split` names a sealed split.
+    """Return whether a value of the reset argument `split` names a sealed split.
 
-    The part of a sealed split that belongs to one level is sealed too, such as `sealed_rung_1`.
+    A sealed split of one level, such as `sealed_rung_1`, is sealed too.
     """
     return isinstance(split, str) and SEALED_SPLIT in split.split("_")
 
 
 def has_sealed_salt() -> bool:
-    """Whether any salt is set."""
+    """Return whether a salt is set, of any length."""
     return bool(os.environ.get(SALT_VARIABLE))
 
 
 def read_sealed_salt() -> str:
-    """The salt.
+    """Return the salt.
 
     Raises:
-        InvalidValueError: none is set, or it is too short. Never repeats it.
+        InvalidValueError: no salt is set, or it is too short. The message does not contain it.
     """
     salt = os.environ.get(SALT_VARIABLE, "")
     if len(salt) >= MIN_SALT_CHARACTERS:
         return salt
-    given = f"<{len(salt)} characters>" if salt else None
+    shown_value = f"<{len(salt)} characters>" if salt else None
     raise InvalidValueError(
-        SALT_VARIABLE, given, f"a secret of at least {MIN_SALT_CHARACTERS} characters"
+        SALT_VARIABLE, shown_value, f"a secret of at least {MIN_SALT_CHARACTERS} characters"
     )

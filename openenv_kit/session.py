@@ -1,4 +1,4 @@
-"""One play of an environment: plain Python, no transport."""
+"""Sessions: playing episodes of an environment in process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 ANNOUNCE_STEPS_LEFT_BELOW = 3
-"""With fewer steps left than this, replies say how many."""
+"""If fewer steps are left than this number, replies state how many."""
 
 
 class EpisodeStatus(StrEnum):
@@ -31,26 +31,27 @@ class EpisodeStatus(StrEnum):
 
 
 class Session:
-    """One play. Every call returns; nothing a player sends raises.
+    """Base class of sessions. A session plays episodes, one at a time.
 
-    A subclass provides `start`, `act` and `identity`. Steps are counted, limited and, when they
-    come too late, answered here. Two rules protect the score whatever a subclass returns: a step
-    after the end has reward 0, and the end of a sealed episode shows nothing but the score.
+    `reset` and `step` return an error reply for bad input; they do not raise. A subclass provides
+    `start_episode`, `execute_action` and `episode_identity`. This class counts and limits steps and
+    rejects steps after the end. Whatever a subclass returns, a step after the end has reward 0, and
+    the end of a sealed episode shows only the score.
 
     Attributes:
-        is_sealed: whether the running episode belongs to a sealed split.
-        task_id: task of the running episode; empty before the first one.
-        steps: taken since its reset.
-        max_steps: allowed; one more ends the episode with nothing graded.
+        is_sealed: whether the episode belongs to a sealed split.
+        task_id: id of the episode's task; empty before the first episode.
+        steps: number of steps since the reset.
+        max_steps: largest number of steps; a further step ends the episode ungraded.
         done: whether an episode was started and is over.
         last_slow_result: result of the last step's slow computation; None if it had none. A server
-            stores it with the action, see `slow_result`.
+            stores it with the action, see `compute_slow_result`.
     """
 
     last_slow_result: dict[str, Any] | None = None
     _stored_slow_result: dict[str, Any] | None = None
     state_model: type[BaseModel]
-    """Model of `state`, with the fields `step_count`, `task_id`, `max_steps` and `status`."""
+    """Model of the state, with the fields `step_count`, `task_id`, `max_steps` and `status`."""
 
     def __init__(self) -> None:
         self.task_id = ""
@@ -59,65 +60,72 @@ class Session:
         self._final_reward: float | None = None
 
     def start_episode(self, **arguments: Any) -> Reply:
-        """Start an episode: set `task_id` and `max_steps`, and give the reply to the reset.
+        """Start an episode, set `task_id` and `max_steps`, and return the reply to the reset.
 
         Raises:
-            KitError: it cannot be made; the running episode must be left as it was.
+            KitError: the arguments are wrong. The running episode must then be unchanged.
         """
         raise NotImplementedError
 
     def execute_action(self, action: Mapping[str, Any]) -> Reply:
-        """Carry out one step of the running episode; a KitError refuses it, at the cost of a step.
+        """Execute an action of the running episode and return the reply.
 
-        The action is read here, as it arrived: there is no other way in.
+        Args:
+            action: the action as it arrived, unchecked.
+
+        Raises:
+            KitError: the action is rejected. It counts as a step.
         """
         raise NotImplementedError
 
     def episode_identity(self) -> Mapping[str, Any]:
-        """What makes the episode: configuration and rules of play, JSON-ready. Never shown."""
+        """Return the configuration and rules of play that determine the episode, as JSON values.
+
+        They are not shown to players.
+        """
         raise NotImplementedError
 
     def extra_state_fields(self) -> Mapping[str, Any]:
-        """Further fields of `state`: never a label, a seed or a score in the making."""
+        """Return further fields of the state. They must not contain a label, a seed or a score."""
         return {}
 
     @property
     def memory_bytes(self) -> int:
-        """Return roughly how many bytes the session keeps alive; a server bounds them in total."""
+        """Estimated memory of the session, in bytes. A server limits the total of its sessions."""
         return 60_000
 
     def error_reply(self, message: str) -> Reply:
-        """The reply to a call that cannot be carried out."""
+        """Return the reply to a rejected call."""
         return Reply(ReplyStatus.ERROR, message)
 
     def no_episode_reply(self) -> Reply:
-        """The reply to a step before the first reset."""
+        """Return the reply to a step before the first reset."""
         return self.error_reply("No episode is running: call reset first.")
 
     def episode_over_reply(self) -> Reply:
-        """The reply to a step after the end."""
+        """Return the reply to a step after the end."""
         return Reply(
             ReplyStatus.COMPLETED, "The episode is over: call reset for another one.", done=True
         )
 
     def step_limit_reply(self) -> Reply:
-        """The reply to the step that is one too many."""
-        problem = (
+        """Return the reply to a step beyond `max_steps`, which ends the episode."""
+        message = (
             f"More than {self.max_steps} steps were taken (max_steps): the episode ends with "
             "score 0 and nothing was graded."
         )
-        return Reply(ReplyStatus.COMPLETED, problem, done=True, info={END_REASON_KEY: "max_steps"})
+        return Reply(ReplyStatus.COMPLETED, message, done=True, info={END_REASON_KEY: "max_steps"})
 
     def sealed_end_fields(self, score: float | None) -> dict[str, Any]:
-        """Return the observation's fields at and after the end of a sealed episode.
+        """Return the observation fields at and after the end of a sealed episode.
 
         Args:
-            score: reward of the final step; the only thing about the grade that may be shown.
+            score: reward of the final step. Nothing else about the grade may be shown.
         """
         return {}
 
     def sealed_end_info(self, score: float | None, error: str | None) -> dict[str, Any] | None:
-        """Return what a sealed episode's replies contain beside the observation at the end.
+        """Return `info` of the replies at and after the end of a sealed episode.
 
         Args:
             score: see `sealed_end_fields`.
@@ -126,7 +134,11 @@ class Session:
         return None
 
     def reset(self, **arguments: Any) -> Reply:
-        """Start an episode; one that cannot be made leaves the running one as it was."""
+        """Start an episode and return the reply.
+
+        If the arguments are wrong, the reply has the status `error` and the running episode
+        continues.
+        """
         try:
             if problem := describe_unencodable_text(arguments, "reset"):
                 raise UnencodableTextError(problem)
@@ -140,11 +152,10 @@ class Session:
         return reply
 
     def step(self, action: Mapping[str, Any]) -> Reply:
-        """Take one step; rejected ones count too.
+        """Execute an action and return the reply. A rejected action counts as a step too.
 
-        After the end the reply has `done` and reward 0, so that no reward is paid twice. An action
-        with text that UTF-8 cannot encode is rejected and does not count, because a server cannot
-        store it.
+        A step after the end has reward 0, so that no reward is paid twice. An action with text that
+        UTF-8 cannot encode is rejected and does not count, because a server cannot store it.
         """
         self.last_slow_result = None
         if not self.task_id:
@@ -166,20 +177,22 @@ class Session:
         self.done = reply.done
         if reply.done:
             return self._finalize_end_reply(reply)
-        left = self.max_steps - self.steps
-        if left < ANNOUNCE_STEPS_LEFT_BELOW:
-            note = "No step is left" if left == 0 else f"Steps left: {left}"
+        steps_left = self.max_steps - self.steps
+        if steps_left < ANNOUNCE_STEPS_LEFT_BELOW:
+            note = "No step is left" if steps_left == 0 else f"Steps left: {steps_left}"
             reply.message = f"{reply.message} {note}."
         return reply
 
     def compute_slow_result(self, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the result of this step's slow computation; for use in `act`, once in a step.
+        """Return the result of this step's slow computation.
 
-        A server stores the result with the action, refusals included. When it rebuilds the episode,
-        the stored result is returned and nothing is computed again.
+        Call this in `execute_action`, at most once per step. A server stores the result with the
+        action. When it rebuilds the episode, the stored result is returned and nothing is computed
+        again.
 
         Args:
-            compute: makes the result, as JSON-ready values.
+            compute: computes the result, as JSON values. An error that should be repeated must be
+                part of the result.
         """
         stored = self._stored_slow_result
         self.last_slow_result = compute() if stored is None else stored
@@ -188,7 +201,12 @@ class Session:
     def repeat_stored_step(
         self, action: Mapping[str, Any], slow_result: dict[str, Any] | None = None
     ) -> Reply:
-        """Repeat a step of a stored episode, with the slow result that was stored with it."""
+        """Repeat a step of a stored episode and return the reply.
+
+        Args:
+            action: the stored action.
+            slow_result: slow result that was stored with the action; None if there was none.
+        """
         self._stored_slow_result = slow_result
         try:
             return self.step(action)
@@ -202,7 +220,7 @@ class Session:
         return self._hide_grade(reply)
 
     def _hide_grade(self, reply: Reply) -> Reply:
-        """Remove all but the score of a sealed episode from a reply that rejects a call."""
+        """Remove everything but the score from a reply after the end of a sealed episode."""
         if self.is_sealed:
             if reply.observation_fields:
                 reply.observation_fields = self.sealed_end_fields(self._final_reward)
@@ -211,7 +229,7 @@ class Session:
         return reply
 
     def _finalize_end_reply(self, reply: Reply) -> Reply:
-        """Remember the final reward; of a sealed episode, keep nothing but the score."""
+        """Remember the final reward, and remove everything but the score of a sealed episode."""
         self._final_reward = reply.reward
         if self.is_sealed:
             reply.message = f"The episode is over. Score: {reply.reward or 0.0:.4f}."
@@ -220,10 +238,7 @@ class Session:
         return reply
 
     def state(self) -> BaseModel:
-        """Public progress; its fields are those of the environment's state model, without the id.
-
-        `status` is idle, running or completed.
-        """
+        """Return the public progress of the episode, without the episode id."""
         if not self.task_id:
             return self.state_model()
         return self.state_model(

@@ -1,21 +1,22 @@
-"""Train, validation and test splits by hash, and a sealed one that public code cannot regenerate.
+"""Splits: numbered tasks for training, validation and tests, whose seeds are hashes.
 
-A task is a position in a split; its seed is a hash of the split's name and the position. The
-highest bits of a seed name the split, so no two splits share an episode, by construction. Every
-block of consecutive tasks holds each stratum once, in an order of its own.
+A task is an index in a split. Its seed is a hash of the split's name and the index. The highest
+bits of a seed identify the split, so that splits have no common episode. Each block of consecutive
+tasks contains each stratum once, in pseudo-random order.
 
 ```python
 SPLITS = HashedSplits(
     "my-game/1",
     blocks={"train": 100, "test": 10},
-    strata=[{"level": 1}, {"level": 2}],
-    make=lambda seed, stratum: {"seed": seed, **stratum},
+    strata=["easy", "hard"],
+    make_config=lambda seed, level: {"seed": seed, "level": level},
+    level_of=lambda config: config["level"],
 )
 SPLITS.task("test", 3).config  # {"seed": …, "level": …}
 ```
 
-A sealed split's hashes are keyed with a secret from the server's environment. Its commitment can
-be published before anybody plays and checked when the secret is revealed.
+The hashes of a sealed split are keyed with a secret of the server. A commitment to its tasks can be
+published in advance, and checked when the secret is revealed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ from openenv_kit.sealed_split import SEALED_SPLIT as SEALED_SPLIT  # part of thi
 from openenv_kit.sealed_split import has_sealed_salt, read_sealed_salt
 
 SESSIONS_SPLIT = "sessions"
-"""Split that MCP sessions without an episode play, and nothing else offers."""
+"""Name of the split that MCP sessions without an episode play. It is available nowhere else."""
+SPLIT_BITS = 2
+"""Number of the highest bits of a seed that identify the split."""
+SEED_HASH_BITS = 64 - SPLIT_BITS
+"""Number of the other bits of a seed, which are a hash."""
+MAX_SPLITS = 2**SPLIT_BITS
 
 Config = TypeVar("Config")
 Stratum = TypeVar("Stratum")
@@ -50,33 +56,44 @@ class SplitTask(Protocol):
         """Name of the task's level; None if the environment has no levels."""
 
     def reset_arguments(self) -> dict[str, Any]:
-        """Arguments of the reset that plays it."""
+        """Return the arguments of the reset that starts the task."""
 
     def as_dict(self) -> dict[str, Any]:
-        """What may be told about the task: never a seed or a label."""
+        """Return the public fields of the task, which contain neither a seed nor a label."""
 
 
 class Splits(Protocol):
-    """Tasks by split and position."""
+    """The splits of an environment with their tasks."""
 
     def names(self) -> Sequence[str]:
-        """Splits to train and measure on here; never `sessions`."""
+        """Return the names of the splits that can be played here, without `sessions`."""
 
     def size(self, split: str) -> int:
-        """Number of tasks; raises UnknownNameError."""
+        """Return the number of tasks of a split.
+
+        Raises:
+            UnknownNameError: there is no such split.
+        """
 
     def task(self, split: str, index: int) -> SplitTask:
-        """One task; raises UnknownNameError or InvalidValueError."""
+        """Return a task of a split.
+
+        Raises:
+            UnknownNameError: there is no such split.
+            InvalidValueError: the index is out of range.
+        """
 
 
 @dataclass(frozen=True)
 class HashedTask(Generic[Config]):
-    """One task of a split, by its position from 0.
+    """One task of a split.
 
     Attributes:
-        config: what its episode is made from; that of a sealed task stays on the server.
+        split: name of the split.
+        index: index in the split, from 0.
+        config: configuration of the episode. That of a sealed task must not leave the server.
         level: name of the task's level; None if the environment has no levels.
-        public_fields: what may be told about the task beside its position and level.
+        public_fields: further fields that `as_dict` returns.
     """
 
     split: str
@@ -91,11 +108,11 @@ class HashedTask(Generic[Config]):
         return f"{self.split}-{self.index}"
 
     def reset_arguments(self) -> dict[str, Any]:
-        """Arguments of the reset that plays this task."""
+        """Return the arguments of the reset that starts this task."""
         return {"split": self.split, "index": self.index}
 
     def as_dict(self) -> dict[str, Any]:
-        """What may be told about the task: never its seed or its answer."""
+        """Return the public fields of the task, which contain neither its seed nor its answer."""
         reset = self.reset_arguments()
         level = {} if self.level is None else {"difficulty": self.level}
         return {"id": self.task_id, **reset, **level, **self.public_fields, "reset": reset}
@@ -103,19 +120,20 @@ class HashedTask(Generic[Config]):
 
 @dataclass(frozen=True, eq=False)
 class HashedSplits(Generic[Config, Stratum]):
-    """The splits of an environment.
+    """Splits whose tasks are determined by hashes.
 
     Attributes:
-        domain: text that every hash begins with; another one makes other tasks.
-        blocks: for each split, its number of blocks. At most four splits, because two bits of a
-            seed name the split; their order is part of every seed. `sessions` may come after them:
-            a fifth shares the bits of the first, and no two of their seeds are the same but by a
-            chance of about 2⁻⁶² each.
-        strata: what each block holds once; a split has `blocks × len(strata)` tasks.
-        make_config: the configuration of a seed (0 to 2⁶⁴ − 1) and a stratum.
+        domain: text that every hash starts with. Another text gives other tasks.
+        blocks: number of blocks of each split. There are at most `MAX_SPLITS` splits, because
+            `SPLIT_BITS` bits of a seed identify the split; their order determines the seeds. The
+            split `sessions` may follow as a fifth one. It shares the bits of the first split, and
+            the probability that two of their seeds are equal is about 2⁻⁶² per pair.
+        strata: properties of tasks, of which each block contains each once. A split has
+            `blocks × len(strata)` tasks.
+        make_config: returns the configuration of a seed (0 to 2⁶⁴ − 1) and a stratum.
         level_of: returns the level of a configuration; by default None.
         public_fields_of: returns what a task shows of its configuration beside the level.
-        identity_of: text that stands for a configuration in the commitment.
+        identity_of: returns the text of a configuration that the commitment covers.
     """
 
     domain: str
@@ -127,11 +145,13 @@ class HashedSplits(Generic[Config, Stratum]):
     identity_of: Callable[[Config], str] = repr
 
     def __post_init__(self) -> None:
-        require_integer("number of splits", len(self.blocks.keys() - {SESSIONS_SPLIT}), 1, 4)
+        require_integer(
+            "number of splits", len(self.blocks.keys() - {SESSIONS_SPLIT}), 1, MAX_SPLITS
+        )
         require_integer("number of strata", len(self.strata), 1, 2**32)
 
     def names(self) -> list[str]:
-        """Splits to train and measure on; the sealed one only where its secret is set."""
+        """Return the names of the splits that can be played; `sealed` only if its salt is set."""
         return [
             name
             for name in self.blocks
@@ -139,40 +159,42 @@ class HashedSplits(Generic[Config, Stratum]):
         ]
 
     def size(self, split: str) -> int:
-        """Number of tasks of a split.
+        """Return the number of tasks of a split.
 
         Raises:
-            UnknownNameError: there is no such split; names the nearest.
+            UnknownNameError: there is no such split.
         """
         return self.blocks[require_name("split", split, self.blocks)] * len(self.strata)
 
     def task(self, split: str, index: int) -> HashedTask[Config]:
-        """Task of a split by its position.
+        """Return a task of a split.
 
         Raises:
             UnknownNameError: there is no such split.
-            InvalidValueError: no such position, or a sealed task without a proper secret.
+            InvalidValueError: the index is out of range, or the split is sealed and its salt is not
+                set or too short.
         """
         require_integer("index", index, 0, self.size(split) - 1)
         salt = read_sealed_salt() if split == SEALED_SPLIT else ""
-        block, place = divmod(index, len(self.strata))
-        stratum = self.strata[
-            _stratum_order(self.domain, split, block, len(self.strata), salt)[place]
-        ]
-        low = (
-            int.from_bytes(_keyed_hash(self.domain, salt, f"seed|{split}|{index}")[:8], "big") >> 2
-        )
-        config = self.make_config((list(self.blocks).index(split) % 4 << 62) | low, stratum)
+        block, position_in_block = divmod(index, len(self.strata))
+        stratum_order = _stratum_order(self.domain, split, block, len(self.strata), salt)
+        stratum = self.strata[stratum_order[position_in_block]]
+        split_bits = list(self.blocks).index(split) % MAX_SPLITS
+        seed_hash = _keyed_hash(self.domain, salt, f"seed|{split}|{index}")
+        hash_bits = int.from_bytes(seed_hash[:8], "big") >> SPLIT_BITS
+        config = self.make_config((split_bits << SEED_HASH_BITS) | hash_bits, stratum)
         return HashedTask(
             split, index, config, self.level_of(config), self.public_fields_of(config)
         )
 
     def sealed_commitment(self) -> str:
-        """SHA-256 over the secret and every sealed task, in hexadecimal; it tells nothing of them.
+        """Return the SHA-256 of the salt and all sealed tasks, in hexadecimal.
+
+        The tasks cannot be computed from it.
 
         Raises:
-            UnknownNameError: no split is sealed.
-            InvalidValueError: no proper secret is set.
+            UnknownNameError: there is no sealed split.
+            InvalidValueError: the salt is not set or too short.
         """
         size = self.size(SEALED_SPLIT)
         digest = hashlib.sha256(f"{self.domain}|commitment|{read_sealed_salt()}".encode())
@@ -183,60 +205,71 @@ class HashedSplits(Generic[Config, Stratum]):
 
 @dataclass(frozen=True, eq=False)
 class PerLevelSplits(HashedSplits[Config, Stratum]):
-    """Splits of an environment, with further splits for each of its rungs: `train_rung_1`, ….
+    """Splits with additional splits for some levels, such as `train_rung_1`.
 
-    `names` lists the environment's own splits only, so that rungs enter no leaderboard.
+    `names` returns the main splits only, so that the additional ones are not ranked.
 
     Attributes:
-        splits_by_level: splits of each rung, by the rung's name. Each needs a `domain` of its own.
+        splits_by_level: splits of each such level. Each needs a different `domain`.
     """
 
     splits_by_level: Mapping[str, HashedSplits[Config, Any]] = field(default_factory=dict)
 
     def level_split_name(self, split: str, level: str) -> str:
-        """Return the name of a rung's share of a split, such as `train_rung_1`.
+        """Return the name of the split of a level, such as `train_rung_1`.
+
+        Args:
+            split: name of the main split.
+            level: name of the level.
 
         Raises:
-            UnknownNameError: no such rung, or the rung has no such split; names the nearest.
+            UnknownNameError: there is no such level, or it has no such split.
         """
         splits = self.splits_by_level[require_name("level", level, self.splits_by_level)]
         return f"{require_name('split', split, splits.blocks)}_{level}"
 
     def size(self, split: str) -> int:
-        found = self._find_level_split(split)
-        return found.splits.size(found.split) if found else super().size(split)
+        level_split = self._find_level_split(split)
+        if level_split is None:
+            return super().size(split)
+        return level_split.splits.size(level_split.split)
 
     def task(self, split: str, index: int) -> HashedTask[Config]:
-        found = self._find_level_split(split)
-        if found is None:
+        level_split = self._find_level_split(split)
+        if level_split is None:
             return super().task(split, index)
-        return replace(found.splits.task(found.split, index), split=split)
+        return replace(level_split.splits.task(level_split.split, index), split=split)
 
     def _find_level_split(self, split: str) -> _LevelSplit | None:
-        """Return the rung's splits and the split among them, None for another name.
+        """Return the split of a level by its full name; None for a main split.
 
         Raises:
-            UnknownNameError: the name is of no split at all; names the nearest.
+            UnknownNameError: there is no such split.
         """
-        named = {
-            f"{name}_{rung}": _LevelSplit(splits, name)
-            for rung, splits in self.splits_by_level.items()
+        level_splits = {
+            f"{name}_{level}": _LevelSplit(splits, name)
+            for level, splits in self.splits_by_level.items()
             for name in splits.blocks
         }
-        if require_name("split", split, (*self.blocks, *named)) in self.blocks:
+        if require_name("split", split, (*self.blocks, *level_splits)) in self.blocks:
             return None
-        return named[split]
+        return level_splits[split]
 
 
 class _LevelSplit(NamedTuple):
-    """A split among those of one rung."""
+    """A split of one level.
+
+    Attributes:
+        splits: the splits of the level.
+        split: name of the split among them, without the level.
+    """
 
     splits: HashedSplits[Any, Any]
     split: str
 
 
 def _keyed_hash(domain: str, salt: str, text: str) -> bytes:
-    """Keyed hash; the key of public splits is empty."""
+    """Return the HMAC-SHA-256 of a text; the key of public splits is empty."""
     return hmac.new(salt.encode(), f"{domain}|{text}".encode(), hashlib.sha256).digest()
 
 
@@ -244,7 +277,7 @@ def _keyed_hash(domain: str, salt: str, text: str) -> bytes:
 def _stratum_order(
     domain: str, split: str, block: int, stratum_count: int, salt: str
 ) -> tuple[int, ...]:
-    """Order of the strata within a block."""
+    """Return the order of the strata in a block, as their indices."""
     keys = [
         _keyed_hash(domain, salt, f"order|{split}|{block}|{number}")
         for number in range(stratum_count)
@@ -253,7 +286,10 @@ def _stratum_order(
 
 
 def seed_from_text(text: str) -> int:
-    """Seed that a text stands for, 64 bits of its SHA-256: nobody guesses it by counting."""
+    """Return a seed for a text: the first 64 bits of its SHA-256.
+
+    Unlike a counter, such a seed cannot be guessed.
+    """
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 

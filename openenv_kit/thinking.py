@@ -1,6 +1,6 @@
-"""Finds the parts of a model's text that are thinking, where a tool call is not meant to be made.
+"""Finds the sections of a model's text in which it thinks, for example between `<think>` tags.
 
-A model may rehearse a call between `<think>` and `</think>`. What it says outside is its answer.
+A tool call inside such a section is not executed, because the model may only be planning it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ THINKING_TAG = re.compile(
     r"|<\|(?P<part>begin|end)_of_thought\|>",  # Sky-T1
     re.IGNORECASE,
 )
-"""What opens or closes a section of thinking in the formats of different models."""
+"""Tags that open or close a thinking section in the formats of different models."""
 
 
 class TextSpan(NamedTuple):
@@ -31,10 +31,11 @@ class TextSpan(NamedTuple):
 
 
 def find_thinking_sections(text: str) -> list[TextSpan]:
-    """Return the sections of thinking in a text, tags included, in order.
+    """Return the thinking sections of a text in order, including their tags.
 
-    Sections may be nested. One without an end reaches to the end of the text. An end without a
-    beginning means that the text began inside thinking, because the opening tag was in the prompt.
+    Nested sections are part of the outer one. A section without a closing tag extends to the end of
+    the text. A closing tag without an opening one ends a section that starts at the beginning of
+    the text, because some prompts already contain the opening tag.
     """
     sections: list[TextSpan] = []
     open_names: list[str] = []
@@ -57,18 +58,20 @@ def find_thinking_sections(text: str) -> list[TextSpan]:
 
 
 def remove_thinking(text: str) -> str:
-    """Return a text without its sections of thinking."""
-    kept, end = [], 0
+    """Return a text without its thinking sections."""
+    remaining_parts, end = [], 0
     for section in find_thinking_sections(text):
-        kept.append(text[end : section.start])
+        remaining_parts.append(text[end : section.start])
         end = section.end
-    return "".join([*kept, text[end:]])
+    return "".join([*remaining_parts, text[end:]])
 
 
 def _tag_name(tag: re.Match[str]) -> str:
-    """Return what the beginning and the end of a section have in common."""
-    found = tag["name"] or tag[0].strip("[]◁▷/<|>").removeprefix(tag["word"] or tag["part"] or "")
-    return found.lower()
+    """Return the part of a tag that its opening and its closing form share, in lower case."""
+    if tag["name"]:
+        return tag["name"].lower()
+    marker = tag["word"] or tag["part"] or ""
+    return tag[0].strip("[]◁▷/<|>").removeprefix(marker).lower()
 
 
 def _is_closing_tag(tag: re.Match[str]) -> bool:

@@ -1,7 +1,7 @@
-"""Finds text that UTF-8 cannot encode: half of a surrogate pair, which models write now and then.
+"""Finds text that UTF-8 cannot encode: half of a surrogate pair, which models sometimes write.
 
-JSON can contain it as an escape sequence, but no store, log or reply can. So it is rejected as a
-wrong value before anything is stored.
+JSON can contain it as an escape sequence, but stores, logs and replies cannot. It is therefore
+rejected before anything is stored.
 """
 
 from __future__ import annotations
@@ -21,46 +21,46 @@ def is_encodable(text: str) -> bool:
 
 
 def describe_unencodable_text(value: Any, value_name: str) -> str | None:
-    """Return what is wrong with the first text in a JSON value that UTF-8 cannot encode.
+    """Return a description of the first text in a JSON value that UTF-8 cannot encode.
 
     Args:
-        value: the value; names of fields are looked at too.
-        value_name: what the value is called.
+        value: the value. Names of fields are checked too.
+        value_name: name of the value in the description.
 
     Returns:
-        A sentence that names the place, the text and what is allowed; None if nothing is wrong.
+        A sentence with the path, the text and what is allowed; None if all text can be encoded.
     """
     if _is_all_encodable(value):
         return None
-    waiting = [(value_name, value)]
-    while waiting:
-        path, item = waiting.pop()
+    unchecked = [(value_name, value)]
+    while unchecked:
+        path, item = unchecked.pop()
         if isinstance(item, str) and not is_encodable(item):
             return (
                 f"{path} is {truncated_repr(item)}, which contains half of a surrogate pair; "
                 "allowed: text that UTF-8 can encode."
             )
         if isinstance(item, dict):
-            for key, below in item.items():
+            for key, child in item.items():
                 if isinstance(key, str) and not is_encodable(key):
-                    waiting.append((f"a field name of {path}", key))
-                waiting.append((f"{path}.{key}", below))
+                    unchecked.append((f"a field name of {path}", key))
+                unchecked.append((f"{path}.{key}", child))
         elif isinstance(item, list | tuple):
-            waiting += [(f"{path}[{index}]", below) for index, below in enumerate(item)]
+            unchecked += [(f"{path}[{index}]", child) for index, child in enumerate(item)]
     return None
 
 
 def _is_all_encodable(value: Any) -> bool:
-    """Return whether UTF-8 can encode every text of a JSON value; nearly always it can."""
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
+    # This check is much faster than the search with paths, and nearly always succeeds.
+    unchecked = [value]
+    while unchecked:
+        item = unchecked.pop()
         if isinstance(item, str):
             if not item.isascii() and not is_encodable(item):
                 return False
         elif isinstance(item, dict):
-            waiting += item.keys()
-            waiting += item.values()
+            unchecked += item.keys()
+            unchecked += item.values()
         elif isinstance(item, list | tuple):
-            waiting += item
+            unchecked += item
     return True

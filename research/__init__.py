@@ -1,1 +1,1 @@
-"""What makes and measures what is shipped; none of it is in the wheel."""
+"""Experiments and measurements. They are not in the wheel."""

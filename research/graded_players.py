@@ -1,7 +1,7 @@
-"""Players of four strengths in each environment: the reference, with mistakes made at random.
+"""Players of four strengths in each environment: the reference policy with random mistakes.
 
-A player plays the reference and hands in, or does, something else where it errs. A decision of a
-report is a row on the funnel and a field of a row in drill-down; on call it is a repair.
+A player follows the reference policy, and replaces some of its decisions by random ones. A decision
+is a row of the report in the funnel, a field of a row in drill-down, and a repair in Firewatch.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ PolicyFunction = Callable[[ObservationJson], PolicySteps]
 
 @dataclass(frozen=True)
 class PlayerStrength:
-    """How often a player's decisions are right.
+    """How often a player's decisions are correct.
 
     Attributes:
         name: the player's name.
-        correct_share: share of its decisions that are right.
-        knows_location: whether its decisions about the location are always right;
-            `correct_share` then holds for its other decisions.
+        correct_share: share of its decisions that are correct.
+        knows_location: whether its decisions about the location are always correct;
+            `correct_share` then applies to its other decisions.
     """
 
     name: str
@@ -66,53 +66,55 @@ GRADED_PLAYERS = (
 def build_player(
     environment: Environment, reset: Reset, strength: PlayerStrength, seed: str
 ) -> Policy:
-    """A player of one episode; the same seed, the same play."""
-    dice = random.Random(f"{environment.name}|{sorted(reset.items())}|{strength.name}|{seed}")
-    made: PolicyFunction
+    """Return a player for one episode. The same seed gives the same actions."""
+    generator = random.Random(f"{environment.name}|{sorted(reset.items())}|{strength.name}|{seed}")
+    generate_actions: PolicyFunction
     if environment.name == "drilldown":
-        made = _build_drilldown_player(episode_of(config_of(reset)), strength, dice)
+        generate_actions = _build_drilldown_player(
+            episode_of(config_of(reset)), strength, generator
+        )
     elif environment.name == "firewatch":
-        made = _build_firewatch_player(reset, strength, dice)
+        generate_actions = _build_firewatch_player(reset, strength, generator)
     else:
-        made = _build_funnel_player(reset, strength, dice)
-    return Policy(strength.name, "", made)
+        generate_actions = _build_funnel_player(reset, strength, generator)
+    return Policy(strength.name, "", generate_actions)
 
 
 def measure_rewards(environment: Environment, policy: Policy, reset: Reset) -> Mapping[str, float]:
-    """What a play earns, by the name of the reward."""
+    """Play an episode and return its value of each reward, by the reward's name."""
     session = environment.create_session()
     *_, (_, last) = iter_policy_steps(session, policy, session.reset(**reset))
     components = EndInfo.from_info(last.info).components
-    if not components:  # the episode has not ended
+    if not components:  # The episode has not ended.
         return {reward.value: 0.0 for reward in COMMON_REWARDS}
     return {reward.value: components[reward] for reward in Reward if reward in components}
 
 
-# The funnel: each right row, or another that is flagged
+# Funnel: each expected row, or another flagged row
 
 
 def _build_funnel_player(
-    reset: Reset, strength: PlayerStrength, dice: random.Random
+    reset: Reset, strength: PlayerStrength, generator: random.Random
 ) -> PolicyFunction:
-    def play(opening: ObservationJson) -> PolicySteps:
+    def generate_actions(reset_observation: ObservationJson) -> PolicySteps:
         if reset.get("profile") == "lean":
             listed = yield from scan_flagged_series()
-            right: Sequence[Any] = yield from find_root_ids(listed, opening)
+            expected: Sequence[Any] = yield from find_root_ids(listed, reset_observation)
             day_of = {number: date for date, number, *_ in listed}
-            chosen = _choose_rows(right, list(day_of), day_of.__getitem__, strength, dice)
-            yield build_analysis_action("submit", ids=sorted(set(chosen)))
+            rows = _choose_rows(expected, list(day_of), day_of.__getitem__, strength, generator)
+            yield build_analysis_action("submit", ids=sorted(set(rows)))
             return
         flagged = yield from request_flagged_rows()
-        right = yield from _read_reference_report(guided_reference(opening))
+        expected = yield from _read_reference_report(guided_reference(reset_observation))
         yield build_submit_action(
-            _choose_rows(right, flagged, lambda row: row["date"], strength, dice)
+            _choose_rows(expected, flagged, lambda row: row["date"], strength, generator)
         )
 
-    return play
+    return generate_actions
 
 
 def _read_reference_report(script: PolicySteps) -> Generator[Action, ObservationJson, Any]:
-    """The rows that the reference would hand in."""
+    """Play a script up to its report, and return the rows that it would submit."""
     action = next(script)
     while "classifications" not in action:
         action = script.send((yield action))
@@ -120,77 +122,90 @@ def _read_reference_report(script: PolicySteps) -> Generator[Action, Observation
 
 
 def _choose_rows(
-    right: Sequence[Any],
+    expected: Sequence[Any],
     flagged: Sequence[Any],
     day_of: Callable[[Any], str],
     strength: PlayerStrength,
-    dice: random.Random,
+    generator: random.Random,
 ) -> list[Any]:
-    """A report with a decision for each right row; one of nothing, where nothing is right."""
-    found = []
-    for row in right or [None]:
-        if dice.random() < strength.correct_share:
-            found += [row] if right else []
+    """Return a report with one decision for each expected row, or one decision if there is none."""
+    report = []
+    for row in expected or [None]:
+        if generator.random() < strength.correct_share:
+            report += [row] if expected else []
             continue
-        near = [each for each in flagged if day_of(each) == day_of(row)] if row else []
-        among = near if strength.knows_location else flagged
-        found += [dice.choice(among)] if among else []
-    return found
+        candidates = flagged
+        if strength.knows_location:
+            candidates = [other for other in flagged if row and day_of(other) == day_of(row)]
+        report += [generator.choice(candidates)] if candidates else []
+    return report
 
 
-# Drill-down: each part of each right row, or another
+# Drill-down: each field of each expected row, or another value
 
 
 def _build_drilldown_player(
-    episode: Episode, strength: PlayerStrength, dice: random.Random
+    episode: Episode, strength: PlayerStrength, generator: random.Random
 ) -> PolicyFunction:
-    def play(_: ObservationJson) -> PolicySteps:
-        found = [_distort_row(row, episode, strength, dice) for row in episode.expected_rows]
-        if not episode.expected_rows and dice.random() >= strength.correct_share:
-            found = [random_valid_row(episode, dice)]
-        rows = list({row.place: row.as_dict() for row in found}.values())
+    def generate_actions(_: ObservationJson) -> PolicySteps:
+        report = [_distort_row(row, episode, strength, generator) for row in episode.expected_rows]
+        if not episode.expected_rows and generator.random() >= strength.correct_share:
+            report = [random_valid_row(episode, generator)]
+        rows = list({row.place: row.as_dict() for row in report}.values())
         yield {"tool": "submit_report", "arguments": {"rows": rows}}
 
-    return play
+    return generate_actions
 
 
 def _distort_row(
-    row: ReportRow, episode: Episode, strength: PlayerStrength, dice: random.Random
+    row: ReportRow, episode: Episode, strength: PlayerStrength, generator: random.Random
 ) -> ReportRow:
-    """A root as somebody reports it who errs in some of its six parts; a legal row."""
+    """Return a valid row in which some of the six fields of a root are wrong."""
 
-    def right(*, where: bool = True) -> bool:
-        return (strength.knows_location and where) or dice.random() < strength.correct_share
+    def is_correct(*, is_location: bool = True) -> bool:
+        return (
+            strength.knows_location and is_location
+        ) or generator.random() < strength.correct_share
 
-    found, at = random_valid_row(episode, dice), right()
-    kinds = [kind for kind in KINDS if not at or row.stage in stages_of(kind, episode.domain)]
-    kind = row.kind if right(where=False) else dice.choice(kinds)
-    found = replace(found, kind=kind)
+    distorted = random_valid_row(episode, generator)
+    has_correct_stage = is_correct()
+    kinds = [
+        kind
+        for kind in KINDS
+        if not has_correct_stage or row.stage in stages_of(kind, episode.domain)
+    ]
+    kind = row.kind if is_correct(is_location=False) else generator.choice(kinds)
+    distorted = replace(distorted, kind=kind)
     stages = stages_of(kind, episode.domain)
-    found = replace(found, stage=row.stage if at and row.stage in stages else dice.choice(stages))
-    if right():
-        found = replace(found, direction=row.direction)
-    if right():
-        found = replace(found, segment=row.segment)
-    if right():
-        found = replace(found, date_from=row.date_from, date_to=row.date_to)
-    return replace(found, change=row.change) if right(where=False) else found
+    distorted = replace(
+        distorted,
+        stage=row.stage if has_correct_stage and row.stage in stages else generator.choice(stages),
+    )
+    if is_correct():
+        distorted = replace(distorted, direction=row.direction)
+    if is_correct():
+        distorted = replace(distorted, segment=row.segment)
+    if is_correct():
+        distorted = replace(distorted, date_from=row.date_from, date_to=row.date_to)
+    if is_correct(is_location=False):
+        distorted = replace(distorted, change=row.change)
+    return distorted
 
 
-# On call: each repair, or another at the same service
+# Firewatch: each repair, or another one
 
 CHANGE_ACTIONS = (*GROUPS["mitigate"], *GROUPS["repair"])
 
 
 def _build_firewatch_player(
-    reset: Reset, strength: PlayerStrength, dice: random.Random
+    reset: Reset, strength: PlayerStrength, generator: random.Random
 ) -> PolicyFunction:
     def any_of(tools: Sequence[str], service: str) -> Action:
-        tool = dice.choice(tools)
-        return order(dice.choice(RUNBOOKS) if tool == RUNBOOK else tool, service)
+        tool = generator.choice(tools)
+        return order(generator.choice(RUNBOOKS) if tool == RUNBOOK else tool, service)
 
-    def play(opening: ObservationJson) -> PolicySteps:
-        names = sorted(opening["dependency_graph"])
+    def generate_actions(reset_observation: ObservationJson) -> PolicySteps:
+        names = sorted(reset_observation["dependency_graph"])
         if strength.knows_location:
             for service, _ in find(reset).roots:
                 yield any_of(CHANGE_ACTIONS, service)
@@ -198,19 +213,20 @@ def _build_firewatch_player(
                 yield order("get_metrics_detail", names[0])
             yield order("declare_resolved")
             return
-        tools = [each for group in GROUPS.values() for each in group]
+        tools = [tool for group in GROUPS.values() for tool in group]
         while not strength.correct_share:
-            yield any_of(tools, dice.choice(names))
-        script = engineer(opening)
+            yield any_of(tools, generator.choice(names))
+        script = engineer(reset_observation)
         action = next(script)
         while True:
-            erring = (
-                ACTIONS[action["action_type"]].changes and dice.random() >= strength.correct_share
+            is_mistake = (
+                ACTIONS[action["action_type"]].changes
+                and generator.random() >= strength.correct_share
             )
-            made = any_of(CHANGE_ACTIONS, action["target_service"]) if erring else action
+            sent = any_of(CHANGE_ACTIONS, action["target_service"]) if is_mistake else action
             try:
-                action = script.send((yield made))
+                action = script.send((yield sent))
             except StopIteration:
                 return
 
-    return play
+    return generate_actions

@@ -1,4 +1,4 @@
-"""`python -m research.measure_levels`: what players of five strengths earn on each rung."""
+"""`python -m research.measure_levels`: measures rewards of noisy reference policies by rung."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from metric_tracker_rl.engine.definitions.names import GRADED, LEAN, REWARDS
+from metric_tracker_rl.engine.definitions.names import REWARDS, Profile
 from metric_tracker_rl.engine.definitions.rungs import (
     CURRICULUM_RESETS,
     DEFAULT_ANOMALY_COUNTS,
@@ -23,6 +23,7 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies.noisy_reference import RANDOM_SHARES, noisy_reference
 from openenv_kit.cli.common import build_table
 from openenv_kit.reply import EndInfo
+from openenv_kit.rewards import Reward
 from openenv_kit.rollouts.policies import Policy
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.splits import seed_from_text
@@ -35,47 +36,47 @@ ResultLine = dict[str, Any]
 @app.command()
 def measure_rungs(
     episodes: Annotated[int, typer.Option(min=1, help="Episodes of each rung.")] = 100,
-    out: Annotated[Path | None, typer.Option(help="Write the results as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the results to this JSON file.")] = None,
 ) -> None:
-    """Measure the mean reward on each rung of players of five strengths."""
+    """Print the mean reward on each rung, for five shares of random decisions."""
     lines = [line for stage in CURRICULUM_RESETS for line in measure_rung(stage, episodes)]
     if out:
-        found = {"versions": dict(ENVIRONMENT.versions), "episodes": episodes, "rungs": lines}
+        document = {"versions": dict(ENVIRONMENT.versions), "episodes": episodes, "rungs": lines}
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     rows = []
     for stage in CURRICULUM_RESETS:
         name = stage["difficulty"]
-        means = [f"{line[GRADED]:.3f}" for line in lines if line["rung"] == name]
+        means = [f"{line[Reward.GRADED]:.3f}" for line in lines if line["rung"] == name]
         rows.append(
             (name, f"{DIFFICULTY_BY_LEVEL[name]:.2f}", str(DEFAULT_ANOMALY_COUNTS[name]), *means)
         )
     columns = ("rung", "difficulty", "anomalies", *(f"{share:.0%}" for share in RANDOM_SHARES))
-    title = "Mean graded reward of the reference with so many decisions at random"
+    title = "Mean graded reward of the reference policy by share of random decisions"
     Console(width=100).print(build_table(title, columns, rows))
 
 
 def measure_rung(rung_reset: Mapping[str, Any], episodes: int) -> list[ResultLine]:
-    """By strength, the mean of every reward over episodes of a stage."""
-    name = rung_reset["difficulty"]
+    """Return a line for each share of random decisions, with the mean of every reward."""
+    level_name = rung_reset["difficulty"]
     resets = [
         {
             **rung_reset,
-            "seed": seed_from_text(f"metric-tracker-rungs/1|{name}|{number}"),
-            "profile": LEAN,
+            "seed": seed_from_text(f"metric-tracker-rungs/1|{level_name}|{number}"),
+            "profile": Profile.LEAN,
         }
         for number in range(episodes)
     ]
-    found = []
+    lines = []
     for share in RANDOM_SHARES:
-        paid = [_rewards_of_episode(reset, share) for reset in resets]
-        means = {reward: fmean(each[reward] for each in paid) for reward in REWARDS}
-        found.append({"rung": name, "share": share, **means})
-    return found
+        rewards_by_episode = [_rewards_of_episode(reset, share) for reset in resets]
+        means = {name: fmean(rewards[name] for rewards in rewards_by_episode) for name in REWARDS}
+        lines.append({"rung": level_name, "share": share, **means})
+    return lines
 
 
 def _rewards_of_episode(reset: Mapping[str, Any], random_share: float) -> Mapping[str, float]:
-    """What one play of a noisy reference earns under each reward."""
+    """Play an episode with a noisy reference policy. Return its value of each reward."""
     session = EpisodeSession()
     seed = f"{reset['seed']}|{random_share}"
     player = Policy("noisy", "", partial(noisy_reference, random_share=random_share, seed=seed))

@@ -1,23 +1,24 @@
-"""`python -m research.measure_signal`: how often the rewards of a group of rollouts differ.
+"""`python -m research.measure_signal`: measures how often the rewards of a group differ.
 
-Each of four players plays groups of eight on tasks of every level. A play's tokens are those of the
-reference's own play of the task: the players read what it reads.
+Each of four players plays groups of eight rollouts on tasks of every level. The tokens of a rollout
+are those of the reference policy on the same task, because the players read the same replies.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from drilldown_env.levels import STAGES as DRILL
 from firewatch_env.tasks.levels import STAGES as FIREWATCH
 from metric_tracker_rl.engine.definitions.rungs import CURRICULUM_RESETS as FUNNEL
-from openenv_kit.cli.common import WorkersOption, is_package_installed
+from openenv_kit.cli.common import WorkersOption, require_installed
 from openenv_kit.environment import get_environment
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
 from openenv_kit.results.signal import ROLLOUTS_PER_GROUP, LevelSignal, signal_by_level
@@ -39,7 +40,7 @@ LEVELS: Mapping[str, tuple[str, ...]] = {
 MEASURED_MODES: Mapping[str, tuple[Mapping[str, str], ...]] = {
     "metric_tracker_rl": ({"profile": "standard"}, {"profile": "lean"})
 }
-"""Modes of play that are measured, where there is more than one."""
+"""Modes of play that are measured, for environments with more than one."""
 RUNG_RESETS: Mapping[str, Sequence[Mapping[str, str]]] = {
     "metric_tracker_rl": [{**each, "profile": "lean"} for each in FUNNEL],
     "drilldown": DRILL,
@@ -47,91 +48,102 @@ RUNG_RESETS: Mapping[str, Sequence[Mapping[str, str]]] = {
 }
 """The rungs of each environment, from difficulty 0 to 1."""
 WEAKEST, HALF_RIGHT = GRADED_PLAYERS[0].name, GRADED_PLAYERS[2].name
-"""The players that aims are about; the second one's signal is also told per 1,000 tokens."""
+"""Players of the rung table. The signal of the second one is also given per 1,000 tokens."""
 BEGIN_MARK, END_MARK = "<!-- python -m research.measure_signal -->", "<!-- end -->"
 
-SignalCase = tuple[str, tuple[Mapping[str, Any], ...]]
-"""An environment, and resets of one level in one mode."""
+
+class SignalCase(NamedTuple):
+    """An environment, and resets of one level in one mode."""
+
+    environment_name: str
+    resets: Sequence[Mapping[str, Any]]
+
+
+class _PlayerAndReward(NamedTuple):
+    player: str
+    reward: str
 
 
 def iter_level_cases(tasks: int) -> Iterator[SignalCase]:
-    """Every environment, level and mode."""
+    """Yield a case for every environment, level and mode."""
     for name, levels in LEVELS.items():
         splits: Any = get_environment(name).splits
         for level in levels:
-            places = indices_of_level(splits, SPLIT, level)[:tasks]
+            indices = indices_of_level(splits, SPLIT, level)[:tasks]
             for mode in MEASURED_MODES.get(name, ({},)):
-                yield name, tuple({"split": SPLIT, "index": each, **mode} for each in places)
+                resets = [{"split": SPLIT, "index": index, **mode} for index in indices]
+                yield SignalCase(name, resets)
 
 
 def iter_rung_cases(tasks: int) -> Iterator[SignalCase]:
-    """Every environment's rungs."""
+    """Yield a case for every rung of every environment."""
     for name, stages in RUNG_RESETS.items():
         for stage in stages:
             texts = [f"{name}|signal|{stage['difficulty']}|{number}" for number in range(tasks)]
-            yield name, tuple({**stage, "seed": seed_from_text(text)} for text in texts)
+            resets = [{**stage, "seed": seed_from_text(text)} for text in texts]
+            yield SignalCase(name, resets)
 
 
 def measure_case(case: SignalCase, *, with_tokens: bool = True) -> list[LevelSignal]:
-    """A line for each player and reward."""
-    name, resets = case
-    environment = get_environment(name)
-    found: dict[tuple[str, str], list[ScoredEpisode]] = {}
-    for reset in resets:
-        texts = (
-            build_transcript(environment, environment.policies["reference"], reset)
-            if with_tokens
-            else ()
-        )
-        read = count_tokens(texts) if with_tokens else None
+    """Play the groups of a case. Return a line for each player and reward."""
+    environment = get_environment(case.environment_name)
+    rollouts: defaultdict[_PlayerAndReward, list[ScoredEpisode]] = defaultdict(list)
+    for reset in case.resets:
+        tokens = None
+        if with_tokens:
+            reference = environment.policies["reference"]
+            tokens = count_tokens(build_transcript(environment, reference, reset))
         for strength in GRADED_PLAYERS:
             for number in range(ROLLOUTS_PER_GROUP):
-                made = build_player(environment, reset, strength, str(number))
-                for reward, paid in measure_rewards(environment, made, reset).items():
-                    play = ScoredEpisode("", {**reset, "reward": reward}, paid, 0, tokens=read)
-                    found.setdefault((strength.name, reward), []).append(play)
+                player = build_player(environment, reset, strength, str(number))
+                for reward, value in measure_rewards(environment, player, reset).items():
+                    rollouts[_PlayerAndReward(strength.name, reward)].append(
+                        ScoredEpisode("", {**reset, "reward": reward}, value, 0, tokens=tokens)
+                    )
     players = [
-        PlayerResults(strength, "", environment.versions, plays)
-        for (strength, _), plays in found.items()
+        PlayerResults(key.player, "", environment.versions, player_rollouts)
+        for key, player_rollouts in rollouts.items()
     ]
     return list(signal_by_level(players, environment))
 
 
 def signal_tables(lines_by_environment: Mapping[str, list[LevelSignal]]) -> str:
-    """The tables, in Markdown: a row for each level and mode, a column for each player."""
-    titles = ["level", *(each.name for each in GRADED_PLAYERS), "per 1,000 tokens"]
+    """Return a Markdown table per environment: a row per level and mode, a column per player."""
+    titles = ["level", *(strength.name for strength in GRADED_PLAYERS), "per 1,000 tokens"]
     parts = []
-    for name, measured in lines_by_environment.items():
-        rows: dict[str, dict[str, list[LevelSignal]]] = {}
-        for line in measured:
-            words = [word for word in (line.level, line.mode.get("profile")) if word]
-            rows.setdefault(", ".join(words), {}).setdefault(line.player, []).append(line)
-        cells = [
-            [
-                level,
-                *(
-                    "/".join(f"{line.signal:.2f}" for line in by[each.name])
-                    for each in GRADED_PLAYERS
-                ),
-                f"{by[HALF_RIGHT][0].per_1000_tokens or 0.0:.4f}",
+    for name, lines in lines_by_environment.items():
+        lines_by_row: dict[str, dict[str, list[LevelSignal]]] = {}
+        for line in lines:
+            row_title = ", ".join(filter(None, (line.level, line.mode.get("profile"))))
+            lines_by_player = lines_by_row.setdefault(row_title, {})
+            lines_by_player.setdefault(line.player, []).append(line)
+        rows = []
+        for row_title, lines_by_player in lines_by_row.items():
+            signals = [
+                "/".join(f"{line.signal:.2f}" for line in lines_by_player[strength.name])
+                for strength in GRADED_PLAYERS
             ]
-            for level, by in rows.items()
-        ]
-        paid = "/".join(dict.fromkeys(line.mode["reward"] for line in measured))
-        title = f"**{get_environment(name).title}** ({paid})"
-        parts.append(f"{title}\n\n{markdown_table(titles, cells)}")
+            per_1000_tokens = lines_by_player[HALF_RIGHT][0].per_1000_tokens or 0.0
+            rows.append([row_title, *signals, f"{per_1000_tokens:.4f}"])
+        rewards = "/".join(dict.fromkeys(line.mode["reward"] for line in lines))
+        title = f"**{get_environment(name).title}** ({rewards})"
+        parts.append(f"{title}\n\n{markdown_table(titles, rows)}")
     return "\n\n".join(parts)
 
 
 def rung_table(lines_by_environment: Mapping[str, list[LevelSignal]]) -> str:
-    """The rungs' table: graded signal of the weakest and the half-right player."""
+    """Return a table of rungs, with the graded signal of the weakest and the half-right player."""
     titles = [get_environment(name).title for name in lines_by_environment]
     rows = []
     for number, rung in enumerate(RUNG_LEVEL_NAMES):
         row = [f"{number / (len(RUNG_LEVEL_NAMES) - 1):.2f}"]
-        for measured in lines_by_environment.values():
-            by = {e.player: e for e in measured if (e.level, e.mode["reward"]) == (rung, "graded")}
-            row.append(f"{by[WEAKEST].signal:.2f}/{by[HALF_RIGHT].signal:.2f}")
+        for lines in lines_by_environment.values():
+            signal_by_player = {
+                line.player: line.signal
+                for line in lines
+                if line.level == rung and line.mode["reward"] == "graded"
+            }
+            row.append(f"{signal_by_player[WEAKEST]:.2f}/{signal_by_player[HALF_RIGHT]:.2f}")
         rows.append(row)
     return markdown_table(["difficulty", *titles], rows)
 
@@ -139,32 +151,37 @@ def rung_table(lines_by_environment: Mapping[str, list[LevelSignal]]) -> str:
 @app.command()
 def measure_signal(
     tasks: Annotated[int, typer.Option(min=2, help="Tasks of each level.")] = 48,
-    write: Annotated[Path | None, typer.Option(help="Page whose table is replaced.")] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Replace the table of this page. Default: print it.")
+    ] = None,
     workers: WorkersOption = 1,
 ) -> None:
-    """Measure the signal of a ladder of players in every environment."""
-    is_package_installed("bpe_openai", needed_for="counting tokens")
-    parts = []
-    for every, count, shown in (
-        (iter_level_cases, True, signal_tables),
-        (iter_rung_cases, False, rung_table),
-    ):
-        found: dict[str, list[LevelSignal]] = {}
-        work = list(every(tasks))
-        with ProcessPoolExecutor(workers or None) as pool:
-            made = pool.map(partial(measure_case, with_tokens=count), work)
-            for (name, _), found_there in zip(work, made, strict=True):
-                found.setdefault(name, []).extend(found_there)
-        parts.append(shown(found))
-    tables = "\n\n**Rungs**, graded (random legal: aim 0.40 at 0/half right: 0.60)\n\n".join(parts)
+    """Measure the signal of players of four strengths in every environment."""
+    require_installed("bpe_openai", needed_for="counting tokens")
+    by_level = _measure_cases(list(iter_level_cases(tasks)), workers, with_tokens=True)
+    by_rung = _measure_cases(list(iter_rung_cases(tasks)), workers, with_tokens=False)
+    rung_title = "**Rungs**, graded (random legal: aim 0.40 at 0/half right: 0.60)"
+    tables = f"{signal_tables(by_level)}\n\n{rung_title}\n\n{rung_table(by_rung)}"
     if write is None:
         typer.echo(tables)
         return
     head, _, rest = write.read_text(encoding="utf-8").partition(BEGIN_MARK)
     _, end, tail = rest.partition(END_MARK)
     if not end:
-        raise typer.BadParameter(f"{write} has no place for the table: {BEGIN_MARK} … {END_MARK}")
+        raise typer.BadParameter(f"{write} needs the lines {BEGIN_MARK!r} and {END_MARK!r}")
     write.write_text(f"{head}{BEGIN_MARK}\n\n{tables}\n\n{END_MARK}{tail}", encoding="utf-8")
+
+
+def _measure_cases(
+    cases: Sequence[SignalCase], workers: int, *, with_tokens: bool
+) -> dict[str, list[LevelSignal]]:
+    """Return the lines of all cases by environment."""
+    lines_by_environment: defaultdict[str, list[LevelSignal]] = defaultdict(list)
+    with ProcessPoolExecutor(workers or None) as pool:
+        results = pool.map(partial(measure_case, with_tokens=with_tokens), cases)
+        for case, lines in zip(cases, results, strict=True):
+            lines_by_environment[case.environment_name].extend(lines)
+    return dict(lines_by_environment)
 
 
 if __name__ == "__main__":

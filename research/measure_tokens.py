@@ -1,4 +1,4 @@
-"""`python -m research.measure_tokens`: tokens of each mode, and policies not read."""
+"""`python -m research.measure_tokens`: measures tokens of each mode, and unread policies."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from metric_tracker_rl.engine.configuration.episode_config import MIXED, Episode
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES, VARIED
+from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES, PolicySource
 from metric_tracker_rl.engine.episode.episode import build_episode
 from metric_tracker_rl.engine.grading.grader import grade_report
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.cli.common import build_table, is_package_installed
+from openenv_kit.cli.common import Column, build_item_table, require_installed
 from openenv_kit.splits import indices_of_level
 from research.tokens import ENCODING, count_tokens
 from research.transcript import build_transcript
@@ -39,16 +39,16 @@ ResultLine = dict[str, Any]
 @app.command()
 def measure_mode_tokens(
     episodes: Annotated[int, typer.Option(min=1, help="Episodes of each level.")] = 60,
-    out: Annotated[Path | None, typer.Option(help="Write the results as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the results to this JSON file.")] = None,
 ) -> None:
-    """Measure what modes cost in tokens, and ask to be read."""
-    is_package_installed("bpe_openai", needed_for="counting tokens")
+    """Print tokens of each mode, and scores of reports that ignore the drawn policy."""
+    require_installed("bpe_openai", needed_for="counting tokens")
     cases = product(PROFILES, DISCLOSURES, LEVELS)
     tokens = [
         measure_reference_tokens(profile, disclosure, level, episodes)
         for profile, disclosure, level in cases
     ]
-    found: dict[str, Any] = {
+    document: dict[str, Any] = {
         "versions": dict(ENVIRONMENT.versions),
         "episodes": episodes,
         "encoding": ENCODING,
@@ -57,23 +57,38 @@ def measure_mode_tokens(
     }
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     console = Console(width=110)
-    cell = "{profile}|{disclosure}|{level}|{mean:,}|{most:,}"
-    cells = (cell.format(**each).split("|") for each in tokens)
-    columns: tuple[str, ...] = ("profile", "disclosure", "level", "mean", "most")
-    console.print(build_table("Tokens", columns, cells, text_column_count=3))
-    cells = (
-        "{level}|{mean:.3f}|{perfect:.1%}".format(**each).split("|") for each in found["usual"]
+    console.print(
+        build_item_table(
+            "Tokens",
+            [
+                Column[ResultLine]("profile", lambda line: line["profile"], is_text=True),
+                Column[ResultLine]("disclosure", lambda line: line["disclosure"], is_text=True),
+                Column[ResultLine]("level", lambda line: line["level"], is_text=True),
+                Column[ResultLine]("mean", lambda line: f"{line['mean']:,}"),
+                Column[ResultLine]("most", lambda line: f"{line['most']:,}"),
+            ],
+            tokens,
+        )
     )
-    title = "The usual policy, where another one is drawn"
-    console.print(build_table(title, ("level", "mean", "perfect"), cells))
+    console.print(
+        build_item_table(
+            "Report by the default policy, scored by a drawn policy",
+            [
+                Column[ResultLine]("level", lambda line: line["level"], is_text=True),
+                Column[ResultLine]("mean", lambda line: f"{line['mean']:.3f}"),
+                Column[ResultLine]("perfect", lambda line: f"{line['perfect']:.1%}"),
+            ],
+            document["usual"],
+        )
+    )
 
 
 def measure_reference_tokens(
     profile: str, disclosure: str, level: str, episodes: int
 ) -> ResultLine:
-    """Mean and largest number of tokens of the reference's episodes."""
+    """Return the mean and the largest number of tokens of the reference policy's episodes."""
     reference = ENVIRONMENT.policies["reference"]
     mode = {"profile": profile, "disclosure": disclosure}
     counts = [
@@ -84,18 +99,22 @@ def measure_reference_tokens(
 
 
 def measure_default_policy(level: str, episodes: int) -> ResultLine:
-    """Scores of the right report under the level's own policy, where another one is drawn.
+    """Return the scores of reports that are correct under the level's default policy.
 
-    So much earns who keeps to the policy that it knows, and reads none. Episodes with nothing to
-    find are left out.
+    The episodes have a drawn policy, so this is the score of a player that does not read it. All
+    episodes have an anomaly.
     """
-    usual, scores = LEVELS[level], []
+    default_level, scores = LEVELS[level], []
     for number in range(episodes):
         count = ANOMALY_COUNTS[number % len(ANOMALY_COUNTS)]
-        episode = build_episode(EpisodeConfig(number, MIXED, level, "low", count, policy=VARIED))
+        episode = build_episode(
+            EpisodeConfig(number, MIXED, level, "low", count, policy=PolicySource.VARIED)
+        )
         series = episode.series
-        known = DailySeries(episode.generated.hourly, ORDERING_APP, usual, series.explained)
-        report = SubmittedReport(compute_labels(known, episode.dates), ())
+        default_series = DailySeries(
+            episode.generated.hourly, ORDERING_APP, default_level, series.explained
+        )
+        report = SubmittedReport(compute_labels(default_series, episode.dates), ())
         scores.append(grade_report(report, episode.expected_rows).score)
     perfect = fmean(score == 1.0 for score in scores)
     return {"level": level, "mean": fmean(scores), "perfect": perfect}

@@ -1,18 +1,19 @@
-"""A chat-completions endpoint answered by a scripted policy, to try a set-up without a model.
+"""A chat-completions endpoint answered by a scripted policy, to try a setup without a model.
 
 ```python
 with ScriptedEndpoint("reference") as endpoint:
-    print(endpoint.base_url)  # give this to anything that talks to a chat endpoint
+    print(endpoint.base_url)  # give this to any client of a chat endpoint
 ```
 
-It listens on loopback, needs no key and keeps no state: like a model, it derives the next tool
-call from the answers in the chat.
+The endpoint listens on loopback and needs no key. It keeps no state of an episode: like a model, it
+derives the next tool call from the tool results in the chat.
 """
 
 from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -27,16 +28,23 @@ ROUTE = "/chat/completions"
 
 
 class ScriptedEndpoint:
-    """Serves one scripted policy while the context lasts.
+    """Serves the tool calls of one scripted policy while the context lasts.
+
+    Args:
+        policy: name of the policy.
+        environment: name of the environment; None for the default one.
+        delay_s: wait before each completion, as a model would take.
 
     Attributes:
-        requests: chats answered so far.
+        requests: number of chats answered so far.
 
     Raises:
-        UnknownNameError: there is no such policy; names the nearest.
+        UnknownNameError: the environment has no such policy.
     """
 
-    def __init__(self, policy: str = "reference", environment: str | None = None) -> None:
+    def __init__(
+        self, policy: str = "reference", environment: str | None = None, *, delay_s: float = 0.0
+    ) -> None:
         require_name("policy", policy, get_environment(environment).policies)
         self.requests = 0
         endpoint = self
@@ -50,16 +58,19 @@ class ScriptedEndpoint:
                 request = json.loads(self.rfile.read(length))
                 endpoint.requests += 1
                 messages = request["messages"]
-                introduction = "\n".join(message_texts_of_role(messages, "user"))
                 call = next_scripted_call(
-                    policy, message_texts_of_role(messages, "tool"), environment, introduction
+                    policy,
+                    message_texts_of_role(messages, "tool"),
+                    environment,
+                    "\n".join(message_texts_of_role(messages, "user")),
                 )
-                answer = build_completion(call, endpoint.requests)
-                kind, body = "application/json", json.dumps(answer)
+                time.sleep(delay_s)
+                completion = build_completion(call, endpoint.requests)
+                content_type, body = "application/json", json.dumps(completion)
                 if request.get("stream"):
-                    kind, body = "text/event-stream", format_as_events(answer)
+                    content_type, body = "text/event-stream", format_as_events(completion)
                 self.send_response(200)
-                self.send_header("content-type", kind)
+                self.send_header("content-type", content_type)
                 self.send_header("content-length", str(len(body.encode())))
                 self.end_headers()
                 self.wfile.write(body.encode())
@@ -86,32 +97,31 @@ class ScriptedEndpoint:
 
 
 def build_completion(tool_call: ToolCall | None, request_number: int) -> dict[str, Any]:
-    """A chat completion with the tool call, or with a closing word if there is none."""
+    """Return a chat completion with the tool call, or with the text "Done." for None."""
     message: dict[str, Any] = {"role": "assistant", "content": "Done."}
-    reason = "stop"
+    finish_reason = "stop"
     if tool_call is not None:
-        name, arguments = tool_call
-        function = {"name": name, "arguments": json.dumps(arguments)}
-        made = {"id": f"call_{request_number}", "type": "function", "function": function}
-        message = {"role": "assistant", "content": "", "tool_calls": [made]}
-        reason = "tool_calls"
+        function = {"name": tool_call.name, "arguments": json.dumps(tool_call.arguments)}
+        call_json = {"id": f"call_{request_number}", "type": "function", "function": function}
+        message = {"role": "assistant", "content": "", "tool_calls": [call_json]}
+        finish_reason = "tool_calls"
     return {
         "id": f"chatcmpl-{request_number}",
         "object": "chat.completion",
         "created": 0,
         "model": MODEL,
-        "choices": [{"index": 0, "message": message, "finish_reason": reason}],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
         "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
     }
 
 
 def format_as_events(chat_completion: Mapping[str, Any]) -> str:
-    """The same completion as server-sent events, for clients that ask for a stream."""
+    """Return a completion as server-sent events, for clients that request a stream."""
     (choice,) = chat_completion["choices"]
     delta = dict(choice["message"])
     if "tool_calls" in delta:
         delta["tool_calls"] = [{"index": 0, **call} for call in delta["tool_calls"]]
-    said = {"index": 0, "delta": delta, "finish_reason": choice["finish_reason"]}
+    chunk_choice = {"index": 0, "delta": delta, "finish_reason": choice["finish_reason"]}
     head = {**chat_completion, "object": "chat.completion.chunk"}
-    chunks = [{**head, "choices": [said], "usage": None}, {**head, "choices": []}]
-    return "".join(f"data: {each}\n\n" for each in [*map(json.dumps, chunks), "[DONE]"])
+    chunks = [{**head, "choices": [chunk_choice], "usage": None}, {**head, "choices": []}]
+    return "".join(f"data: {text}\n\n" for text in [*map(json.dumps, chunks), "[DONE]"])

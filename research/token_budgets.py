@@ -1,6 +1,7 @@
-"""`python -m research.token_budgets`: measure token budgets, and write them where they are read.
+"""`python -m research.token_budgets`: measures token budgets and writes the files that use them.
 
-Writes `token_budgets.json` of each environment, and the figures in the docs that come from it. Run it again whenever an environment's texts, tools, levels or reference policy change.
+These are `token_budgets.json` of each environment, and the figures in the docs. Run the command
+again after a change of an environment's texts, tools, levels or reference policy.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from openenv_kit.cli.common import WorkersOption, is_package_installed, report_usage_errors
+from openenv_kit.cli.common import WorkersOption, report_usage_errors, require_installed
 from openenv_kit.datasets.split_rows import list_task_rows, reset_arguments_from_row
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
@@ -45,11 +46,11 @@ LEVELS: Mapping[str, tuple[str, ...]] = {
 }
 LEAN = {"profile": "lean"}
 MEASURED_MODES: Mapping[str, tuple[Mapping[str, str], ...]] = {"metric_tracker_rl": ({}, LEAN)}
-"""Modes of play that are measured, where there is more than the usual one."""
+"""Modes of play that are measured, for environments with more than the default one."""
 TEMPLATE_TOKENS = 80
-"""What Qwen's chat template adds to the first two messages and the tool schemas."""
+"""Tokens that Qwen's chat template adds to the first two messages and the tool schemas."""
 TEMPLATE_TOKENS_PER_CALL = 18
-"""What Qwen's chat template adds to a tool call and its result."""
+"""Tokens that Qwen's chat template adds to a tool call and its result."""
 SHOWN_RUNGS = ("rung_1", "rung_4", "rung_7", "rung_10")
 """Rungs in the table of the docs; `metric-tracker budgets` prints all."""
 DIGIT_RUN = re.compile(r"\d+")
@@ -76,23 +77,26 @@ class EpisodeTokens(NamedTuple):
 def measure_token_budgets(
     tasks: Annotated[int, typer.Option(min=2, help="Tasks of each level.")] = 40,
     environment: Annotated[
-        list[str] | None, typer.Option(help=f"Of {', '.join(LEVELS)}. Default: all.")
+        list[str] | None, typer.Option(help=f"Only this of {', '.join(LEVELS)}; may be repeated.")
     ] = None,
     workers: WorkersOption = 1,
 ) -> None:
-    """Play the reference on every level, count tokens, and write the figures."""
-    is_package_installed("bpe_openai", needed_for="counting tokens")
+    """Play the reference policy on every level, count tokens, and write the figures."""
+    require_installed("bpe_openai", needed_for="counting tokens")
     with report_usage_errors():
         names = [require_name("environment", name, LEVELS) for name in environment or LEVELS]
     with ProcessPoolExecutor(workers or None) as pool:
         for name in names:
-            chosen = get_environment(name)
-            measured = pool.map(partial(measure_case, tasks=tasks), list_cases(name))
-            versions = dict(chosen.versions)
-            about = {"versions": versions, "encoding": ENCODING, "split": SPLIT}
-            budgets = [budget for case in measured for budget in case]
-            write_token_budgets(token_budgets_path(chosen), budgets, about)
-            typer.echo(f"{name}: {len(budgets)} budgets in {token_budgets_path(chosen)}")
+            measured = get_environment(name)
+            budgets_by_case = pool.map(partial(measure_case, tasks=tasks), list_cases(name))
+            budgets = [budget for case_budgets in budgets_by_case for budget in case_budgets]
+            path = token_budgets_path(measured)
+            write_token_budgets(
+                path,
+                budgets,
+                {"versions": dict(measured.versions), "encoding": ENCODING, "split": SPLIT},
+            )
+            typer.echo(f"{name}: {len(budgets)} budgets in {path}")
     for page, text in updated_pages().items():
         (ROOT / page).write_text(text, encoding="utf-8")
 
@@ -105,7 +109,7 @@ def list_cases(environment: str) -> list[BudgetCase]:
 
 
 def measure_case(case: BudgetCase, tasks: int) -> list[TokenBudget]:
-    """Play the reference on tasks of one level; return a budget for each kind of tokenizer."""
+    """Play the reference policy on tasks of one level. Return a budget for each tokenizer."""
     environment = get_environment(case.environment)
     rows = list_task_rows(SPLIT, 0, tasks, case.environment, case.reset, case.level)
     texts = [
@@ -122,7 +126,7 @@ def measure_case(case: BudgetCase, tasks: int) -> list[TokenBudget]:
 def _build_budget(
     case: BudgetCase, digits: DigitTokens, texts: Sequence[Sequence[str]]
 ) -> TokenBudget:
-    counts = [count_episode_tokens(each, digits) for each in texts]
+    counts = [count_episode_tokens(episode_texts, digits) for episode_texts in texts]
     return TokenBudget(
         case.level,
         digits,
@@ -135,11 +139,11 @@ def _build_budget(
 
 
 def count_episode_tokens(texts: Sequence[str], digits: DigitTokens) -> EpisodeTokens:
-    """Count the tokens of a transcript as a chat template writes it: JSON with spaces.
+    """Count the tokens of a transcript in the format of a chat template: JSON with spaces.
 
     Args:
-        texts: system prompt, schemas, first user message, then calls and results in turn.
-        digits: how numbers are split.
+        texts: system prompt, schemas, first user message, then alternating calls and results.
+        digits: how the tokenizer splits numbers.
     """
     system_prompt, schemas, first_message, *turns = texts
     tools = [json.dumps(tool, ensure_ascii=False) for tool in json.loads(schemas)]
@@ -153,19 +157,20 @@ def count_episode_tokens(texts: Sequence[str], digits: DigitTokens) -> EpisodeTo
 
 def _count_tokens_by_digits(texts: Iterable[str], digits: DigitTokens) -> int:
     texts = list(texts)
-    counted = count_tokens(texts)
+    grouped_count = count_tokens(texts)
     if digits is DigitTokens.GROUPED:
-        return counted
-    # The encoding takes up to three digits a token.
+        return grouped_count
+    # The encoding has up to three digits in a token.
     runs = [len(run) for text in texts for run in DIGIT_RUN.findall(text)]
-    return counted + sum(length - math.ceil(length / 3) for length in runs)
+    return grouped_count + sum(length - math.ceil(length / 3) for length in runs)
 
 
 def percentiles(counts: Iterable[int]) -> TokenPercentiles:
     """Return the median and the 95th percentile by nearest rank."""
     ordered = sorted(counts)
     return TokenPercentiles(
-        *(ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.95))
+        p50=ordered[math.ceil(0.5 * len(ordered)) - 1],
+        p95=ordered[math.ceil(0.95 * len(ordered)) - 1],
     )
 
 
@@ -179,7 +184,7 @@ def updated_pages() -> dict[str, str]:
 
 
 def budgets_table() -> str:
-    """Return the table of the docs: every environment's levels and some of its rungs."""
+    """Return the docs' table of every environment's levels and some of its rungs."""
     rows = [
         [
             f"`{case.environment}`",
@@ -201,6 +206,8 @@ TOKEN_PARTS = ("prompt", "completion", "total")
 
 
 class _CaseBudgets(NamedTuple):
+    """Budgets of one case for the two kinds of tokenizers."""
+
     case: BudgetCase
     grouped: TokenBudget
     single: TokenBudget
@@ -210,40 +217,40 @@ def _iter_case_budgets() -> Iterator[_CaseBudgets]:
     for name in LEVELS:
         environment = get_environment(name)
         for case in list_cases(name):
-            found = [
+            budgets = [
                 find_token_budget(environment, case.level, case.reset, digits)
                 for digits in DigitTokens
             ]
-            yield _CaseBudgets(case, *(budget for budget in found if budget is not None))
+            yield _CaseBudgets(case, *(budget for budget in budgets if budget is not None))
 
 
 def _replace_table(text: str) -> str:
     before, _, rest = text.partition(BEGIN_MARK)
     _, end, after = rest.partition(END_MARK)
     if not end:
-        raise ValueError(f"{DOCS_PAGE} has no lines {BEGIN_MARK!r} and {END_MARK!r}")
+        raise ValueError(f"{DOCS_PAGE} needs the lines {BEGIN_MARK!r} and {END_MARK!r}")
     return f"{before}{BEGIN_MARK}\n\n{budgets_table()}\n\n{END_MARK}{after}"
 
 
 def _median_thousand_tokens(name: str, reset: Mapping[str, Any]) -> list[float]:
-    """Return the median episode of each named level, in thousands of tokens."""
+    """Return the thousands of tokens of the median episode of each named level."""
     return [
-        shipped.grouped.total.p50 / 1000
-        for shipped in _iter_case_budgets()
-        if shipped.case.environment == name
-        and shipped.case.level in LEVELS[name]
-        and shipped.case.reset == reset
+        budgets.grouped.total.p50 / 1000
+        for budgets in _iter_case_budgets()
+        if budgets.case.environment == name
+        and budgets.case.level in LEVELS[name]
+        and budgets.case.reset == reset
     ]
 
 
 def _replace_overview_row(text: str) -> str:
     cells = []
     for name in LEVELS:
-        spans = [
+        ranges = [
             _format_range(_median_thousand_tokens(name, mode))
             for mode in MEASURED_MODES.get(name, ({},))
         ]
-        cells.append("; lean ".join(spans))
+        cells.append("; lean ".join(ranges))
     row = f"| tokens of a reference episode | {' | '.join(cells)} |"
     return re.sub(
         r"^\| tokens of a reference episode \|.*$", row, text, count=1, flags=re.MULTILINE

@@ -1,4 +1,4 @@
-"""Tokens of texts, by a tokeniser whose vocabulary its package carries; needs bpe-openai."""
+"""Counts tokens of texts with the package bpe-openai, which contains its vocabulary."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from functools import cache
 from typing import Any
 
 ENCODING = "o200k_base"
-"""A byte-pair encoding with 200,000 tokens; those of open models give counts close to it."""
+"""A byte-pair encoding with 200,000 tokens. Encodings of open models give similar counts."""
 
 
 def count_tokens(texts: Iterable[str]) -> int:
-    """Tokens of some texts, each encoded by itself."""
+    """Return the number of tokens of several texts, each encoded separately."""
     encoding = _load_encoding()
     return sum(len(encoding.encode(text)) for text in texts)
 
@@ -20,7 +20,7 @@ def count_tokens(texts: Iterable[str]) -> int:
 @cache
 def _load_encoding() -> Any:
     with warnings.catch_warnings():
-        # It reads its vocabulary by a function that Python 3.11 and 3.12 call deprecated.
+        # The package uses a function that is deprecated in Python 3.11 and 3.12.
         warnings.simplefilter("ignore", DeprecationWarning)
         import bpe_openai
 

@@ -1,4 +1,4 @@
-"""All that a model reads and writes in an episode, as texts: what its context has to hold."""
+"""The texts that a model reads and writes in an episode."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
 def build_transcript(
     environment: Environment, policy: Policy, reset: Mapping[str, Any]
 ) -> list[str]:
-    """Texts of one episode, were the policy a model.
+    """Play an episode with a policy, and return its texts as a model would read and write them.
 
     Args:
-        environment: what is played.
-        policy: who plays.
+        environment: environment of the episode.
+        policy: plays the episode.
         reset: arguments of the reset.
 
     Returns:
-        The system prompt, the tools' schemas as JSON, the first user message, then each tool call
-        and its answer. What a chat template puts around them is not there.
+        The system prompt, the tool schemas as JSON, the first user message, then each tool call
+        and its result. Text that a chat template adds is not included.
 
     Raises:
-        RefusedResetError: the reset was refused.
+        RefusedResetError: the reset was rejected.
     """
     session, reply = start_session(environment, reset)
-    opening = observation_from_reply(reply)
-    tools = environment.tools.for_episode(opening)
+    observation = observation_from_reply(reply)
+    tools = environment.tools.for_episode(observation)
     texts = [
-        environment.system_prompt(opening),
+        environment.system_prompt(observation),
         compact_json(tools.chat_tools),
-        environment.tools.first_user_message(opening),
+        environment.tools.first_user_message(observation),
     ]
-    for action, answered in iter_policy_steps(session, policy, reply):
+    for action, step_reply in iter_policy_steps(session, policy, reply):
         name, arguments = tools.tool_call_of_action(action)
         texts.append(compact_json({"name": name, "arguments": arguments}))
-        texts.append(compact_json(tools.format_tool_result(observation_from_reply(answered))))
+        texts.append(compact_json(tools.format_tool_result(observation_from_reply(step_reply))))
     return texts

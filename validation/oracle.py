@@ -1,8 +1,8 @@
-"""Shows that the full reward can be earned: plays the named tasks with the reference policy.
+"""Proves that the full reward can be earned, by playing the named tasks with the reference policy.
 
-The policy sees what an agent sees, tool results over the WebSocket, and no label. The exit code is
-0 only if every task that was started ended with success and the highest printable score. BASE_URL
-names a running server; without it the scripted run starts its own.
+The policy reads tool results over the WebSocket and no labels, as a model does. The exit code is 0
+only if every started task ended with success and the highest printable score. BASE_URL is the
+address of a running server; without it, the run starts its own server.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 END_LINE = re.compile(
     r"^\[END\] success=(?P<success>true|false) steps=\d+ score=(?P<score>\d\.\d\d) "
 )
-# Printed scores are clamped to 0.99, so this stands for 1.0.
+# Printed scores are limited to 0.99, so this text means 1.0.
 FULL_SCORE_TEXT = "0.99"
 
 
 def has_full_scores(output_lines: list[str]) -> bool:
-    """Whether every [START] in a scripted run's output has an [END] with the full score."""
+    """Return whether every [START] line of a run has an [END] line with the full score."""
     started = sum(line.startswith("[START] ") for line in output_lines)
     ended = [match for line in output_lines if (match := END_LINE.match(line))]
     full = [end for end in ended if end["success"] == "true" and end["score"] == FULL_SCORE_TEXT]
@@ -29,7 +29,7 @@ def has_full_scores(output_lines: list[str]) -> bool:
 
 
 def main() -> int:
-    """Runs the reference policy, repeats its output and judges it."""
+    """Run the reference policy and print its output. Return the exit code."""
     run = subprocess.run(
         [sys.executable, str(ROOT / "inference.py"), "--policy", "reference"],
         cwd=ROOT,

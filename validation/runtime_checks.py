@@ -1,11 +1,11 @@
-"""Checks of what is played, and of what it is worth."""
+"""Checks that play episodes: replies, determinism, rewards and resources."""
 
 from __future__ import annotations
 
 import json
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openenv_kit.environment import full_observation_from_reply
@@ -21,6 +21,7 @@ from validation.check_context import (
     ROOT,
     CheckContext,
     Measurements,
+    PlayedStep,
     SkippedError,
     register_check,
     require,
@@ -31,74 +32,79 @@ SUBMISSION_FOLDERS = {
     "drilldown": "drill-reference",
     "firewatch": "firewatch-reference",
 }
-"""Recorded runs, from other machines."""
+"""Folders of runs that were recorded on other machines."""
+MIN_CANARY_PLANS = 5
+"""Number of canary plans that the framework requires."""
 
 
 @register_check("runtime.reward_well_formed")
 def _check_reward_range(context: CheckContext) -> Measurements:
     low, high = context.manifest.reward.range
-    paid = [r["reward"] for each in context.reference_episodes for _, r in each[1:]]
-    require(all(p is not None and low <= p <= high for p in paid), f"outside of {low} to {high}")
-    return {"rewards": len(paid), "range": [low, high]}
+    rewards = [
+        step.observation["reward"] for episode in context.reference_episodes for step in episode[1:]
+    ]
+    require(
+        all(reward is not None and low <= reward <= high for reward in rewards),
+        f"a reward is outside {low} to {high}",
+    )
+    return {"rewards": len(rewards), "range": [low, high]}
 
 
 @register_check("runtime.observation_schema")
 def _check_observation_schema(context: CheckContext) -> Measurements:
-    session, count = context.environment.create_session(), 0
-    opening = session.reset(**context.resets[0])
-    player = context.environment.policies["reference"]
-    for reply in (opening, *(r for _, r in iter_policy_steps(session, player, opening))):
-        fields = json.loads(
-            canonical_observation_json(
-                full_observation_from_reply(context.environment, reply, session.task_id)
-            )
-        )
-        context.environment.wire_models.observation.model_validate(fields)
-        count += 1
-    return {"replies": count}
+    session = context.environment.create_session()
+    reset_reply = session.reset(**context.resets[0])
+    reference = context.environment.policies["reference"]
+    replies = [reset_reply]
+    replies += [reply for _, reply in iter_policy_steps(session, reference, reset_reply)]
+    for reply in replies:
+        observation = full_observation_from_reply(context.environment, reply, session.task_id)
+        context.environment.wire_models.observation.model_validate(_plain_json(observation))
+    return {"replies": len(replies)}
 
 
 @register_check("runtime.state_contract")
 def _check_step_count(context: CheckContext) -> Measurements:
     session = context.environment.create_session()
-    opening, counted = session.reset(**context.resets[0]), []
-    require(session.state().model_dump()["step_count"] == 0, "steps are not counted from 0")
-    for _ in iter_policy_steps(session, context.environment.policies["reference"], opening):
-        counted.append(session.state().model_dump()["step_count"])
-    require(counted == list(range(1, len(counted) + 1)), f"steps are counted {counted}")
-    return {"steps": len(counted)}
+    reset_reply = session.reset(**context.resets[0])
+    first_count = session.state().model_dump()["step_count"]
+    require(first_count == 0, f"the step count after a reset is {first_count}, not 0")
+    counts = []
+    for _ in iter_policy_steps(session, context.environment.policies["reference"], reset_reply):
+        counts.append(session.state().model_dump()["step_count"])
+    require(counts == list(range(1, len(counts) + 1)), f"the step counts are {counts}")
+    return {"steps": len(counts)}
 
 
 @register_check("runtime.rubric_introspectable")
 def _check_rubric_tree(context: CheckContext) -> Measurements:
-    declared, made = (
-        context.manifest.capabilities.rubric_tree,
-        context.environment.wire_models.rubric,
+    is_declared = context.manifest.capabilities.rubric_tree
+    rubric = context.environment.wire_models.rubric
+    require(
+        is_declared == (rubric is not None),
+        f"the manifest declares rubric_tree {is_declared}; the environment's rubric is {rubric}",
     )
-    require(declared == (made is not None), f"declared {declared}, and there is {made}")
-    if made is None:
+    if rubric is None:
         raise SkippedError("the manifest declares no tree of rubrics")
-    return {"rubrics": [name for name, _ in made().named_rubrics()]}
+    return {"rubrics": [name for name, _ in rubric().named_rubrics()]}
 
 
 @register_check("runtime.trajectory_record")
 @register_check("semantic.replayability")
 def _check_replayability(context: CheckContext) -> Measurements:
-    plays = [*context.reference_episodes]
-    for reset, play in zip(context.resets, plays, strict=True):
-        plan = {"reset": reset, "actions": [action for action, _ in play[1:]]}
+    episodes = context.reference_episodes
+    for reset, episode in zip(context.resets, episodes, strict=True):
+        plan = {"reset": reset, "actions": [step.action for step in episode[1:]]}
         replies = [canonical_observation_json(reply) for reply in context.replay_plan(plan)]
-        require(
-            replies == [canonical_observation_json(reply) for _, reply in play],
-            f"{reset} replays otherwise",
-        )
-    return {"transcripts": len(plays)}
+        require(replies == _observation_texts(episode), f"the replay of {reset} differs")
+    return {"transcripts": len(episodes)}
 
 
 @register_check("runtime.reward_attribution")
 def _check_score_parts(context: CheckContext) -> Measurements:
-    parts = context.environment.score_components(_plain_json(context.reference_episodes[0][-1][1]))
-    require(parts, "a final reply has no parts of its score")
+    last_observation = context.reference_episodes[0][-1].observation
+    parts = context.environment.score_components(_plain_json(last_observation))
+    require(parts, "the last reply has no score components")
     return {"parts": sorted(parts or ())}
 
 
@@ -106,159 +112,175 @@ def _check_score_parts(context: CheckContext) -> Measurements:
 def _check_tool_declaration(context: CheckContext) -> Measurements:
     declared = set(context.manifest.capabilities.declared_tools)
     session = context.environment.create_session()
-    opening = full_observation_from_reply(
+    observation = full_observation_from_reply(
         context.environment, session.reset(**context.resets[0]), session.task_id
     )
-    real = {*context.environment.tools.for_episode(opening).tool_names}
-    if (
-        context.environment.name == "drilldown"
-    ):  # by slices or by SQL: all levels' tools are declared
-        real = {*context.environment.tools.tool_names}
-    require(declared == real, f"declared and offered differ in {sorted(declared ^ real)}")
+    tools = context.environment.tools
+    offered = set(tools.for_episode(observation).tool_names)
+    if context.environment.name == "drilldown":
+        # Levels offer slices or SQL; the manifest declares the tools of all levels.
+        offered = set(tools.tool_names)
+    require(
+        declared == offered,
+        f"declared and offered tools differ in {sorted(declared ^ offered)}",
+    )
     return {"tools": len(declared)}
 
 
 @register_check("runtime.seed_control")
 def _check_seed_control(context: CheckContext) -> Measurements:
-    named = next(iter(context.environment.tasks.values()))
-    openings = [_reset_digest(context, {**named, "seed": seed}) for seed in (1, 1, 2)]
-    require(openings[0] == openings[1], "the same seed makes another episode")
-    played = [context.play_policy("reference", {**named, "seed": seed})[1:-1] for seed in (1, 2)]
-    differ = [canonical_observation_json(r) for _, r in played[0]] != [
-        canonical_observation_json(r) for _, r in played[1]
-    ]
-    require(differ, "another seed makes the same episode")
+    task = next(iter(context.environment.tasks.values()))
+    first, again, other = (
+        context.play_policy("reference", {**task, "seed": seed}) for seed in (1, 1, 2)
+    )
+    require(
+        _observation_texts(first[:1]) == _observation_texts(again[:1]),
+        "the same seed gives different episodes",
+    )
+    require(
+        _observation_texts(first[1:-1]) != _observation_texts(other[1:-1]),
+        "different seeds give the same episode",
+    )
     return {"seeds": 2}
 
 
 @register_check("runtime.episode_determinism")
 def _check_determinism(context: CheckContext) -> Measurements:
-    again = [context.play_policy("reference", reset) for reset in context.resets]
-    for one, other in zip(context.reference_episodes, again, strict=True):
-        same = [canonical_observation_json(r) for _, r in one] == [
-            canonical_observation_json(r) for _, r in other
-        ]
-        require(same, "the same inputs have another transcript")
-    return {"episodes": len(again)}
+    repeated_episodes = [context.play_policy("reference", reset) for reset in context.resets]
+    for episode, repeated in zip(context.reference_episodes, repeated_episodes, strict=True):
+        require(
+            _observation_texts(episode) == _observation_texts(repeated),
+            "the same reset and actions give different replies",
+        )
+    return {"episodes": len(repeated_episodes)}
 
 
 @register_check("runtime.episode_isolation")
 def _check_episode_isolation(context: CheckContext) -> Measurements:
     session = context.environment.create_session()
-    for reset, play in zip(context.resets, context.reference_episodes, strict=True):
+    for reset, episode in zip(context.resets, context.reference_episodes, strict=True):
         replies = [canonical_observation_json(observation_from_reply(session.reset(**reset)))]
         replies += [
-            canonical_observation_json(observation_from_reply(session.step(action)))
-            for action, _ in play[1:]
+            canonical_observation_json(observation_from_reply(session.step(step.action)))
+            for step in episode[1:]
         ]
         require(
-            replies == [canonical_observation_json(r) for _, r in play],
-            f"{reset} depends on what came before",
+            replies == _observation_texts(episode),
+            f"the episode of {reset} depends on earlier episodes of the session",
         )
     return {"episodes in one session": len(context.resets)}
 
 
 @register_check("runtime.oracle_containment")
 def _check_seed_is_hidden(context: CheckContext) -> Measurements:
-    looked = 0
-    for reset, play in zip(context.resets, context.reference_episodes, strict=True):
+    reply_count = 0
+    for reset, episode in zip(context.resets, context.reference_episodes, strict=True):
         task: Any = context.environment.splits.task(reset["split"], reset["index"])
-        for _, reply in play:
-            require(
-                str(task.config.seed) not in canonical_observation_json(reply),
-                f"the seed of {reset} is told",
-            )
-            looked += 1
-    return {"replies without the seed": looked}
-
-
-# What it is worth
+        for text in _observation_texts(episode):
+            require(str(task.config.seed) not in text, f"a reply contains the seed of {reset}")
+            reply_count += 1
+    return {"replies without the seed": reply_count}
 
 
 @register_check("semantic.oracle_max")
 def _check_reference_reward(context: CheckContext) -> Measurements:
-    least = min(play[-1][1]["reward"] for play in context.reference_episodes)
-    allowed = context.manifest.reward.range[1] - context.manifest.reward.oracle_tolerance
-    require(least >= allowed, f"the reference earns {least}, and {allowed} is declared")
-    return {"least": least, "declared": allowed}
+    lowest = min(episode[-1].observation["reward"] for episode in context.reference_episodes)
+    declared = context.manifest.reward.range[1] - context.manifest.reward.oracle_tolerance
+    require(lowest >= declared, f"the reference earns {lowest}; the manifest declares {declared}")
+    return {"least": lowest, "declared": declared}
 
 
 @register_check("semantic.floor_gap")
 def _check_null_policy_reward(context: CheckContext) -> Measurements:
-    floors = [
-        context.play_policy(name, r)[-1][1]["reward"] for name in ("null",) for r in context.resets
+    rewards = [
+        context.play_policy("null", reset)[-1].observation["reward"] for reset in context.resets
     ]
-    floor, most = sum(floors) / len(floors), context.manifest.reward.range[1]
+    floor = sum(rewards) / len(rewards)
+    highest = context.manifest.reward.range[1]
     margin = context.manifest.reward.floor_margin
-    require(most - floor >= margin, f"the floor is {floor:.3f}; {margin} below {most} is declared")
+    require(
+        highest - floor >= margin,
+        f"the null policy earns {floor:.3f}; the manifest declares at least {margin} below "
+        f"{highest}",
+    )
     return {"floor": floor, "margin": margin}
 
 
 @register_check("semantic.canary_floor")
 def _check_canary_rewards(context: CheckContext) -> Measurements:
-    earned = {
-        n: context.replay_plan(plan)[-1]["reward"] for n, plan in context.canary_plans.items()
+    rewards = {
+        name: context.replay_plan(plan)[-1]["reward"] for name, plan in context.canary_plans.items()
     }
-    most = context.manifest.reward.range[1] - context.manifest.reward.floor_margin
-    require(len(earned) >= 5, f"only {sorted(earned)} are shipped")
-    require(max(earned.values()) <= most, f"above {most}: {earned}")
-    return earned
+    max_reward = context.manifest.reward.range[1] - context.manifest.reward.floor_margin
+    require(
+        len(rewards) >= MIN_CANARY_PLANS,
+        f"there are {len(rewards)} canary plans; required: at least {MIN_CANARY_PLANS}",
+    )
+    require(
+        max(rewards.values()) <= max_reward, f"a canary earns more than {max_reward}: {rewards}"
+    )
+    return rewards
 
 
 @register_check("semantic.no_solution_leakage")
 def _check_solution_is_hidden(context: CheckContext) -> Measurements:
-    looked = 0
-    for reset, play in zip(context.resets, context.reference_episodes, strict=True):
-        solution = compact_json(play[-1][0])
-        for name in CANARY_POLICIES[context.environment.name][:2]:
-            for _, reply in context.play_policy(name, reset)[:-1]:
+    reply_count = 0
+    for reset, episode in zip(context.resets, context.reference_episodes, strict=True):
+        solution = compact_json(episode[-1].action)
+        for policy_name in CANARY_POLICIES[context.environment.name][:2]:
+            for step in context.play_policy(policy_name, reset)[:-1]:
                 require(
-                    solution not in compact_json(_plain_json(reply)), f"{reset} tells its solution"
+                    solution not in compact_json(_plain_json(step.observation)),
+                    f"a reply contains the solution of {reset}",
                 )
-                looked += 1
-    return {"replies without the reference's report": looked}
+                reply_count += 1
+    return {"replies without the reference's report": reply_count}
 
 
 @register_check("semantic.verifier_determinism")
 def _check_grader_determinism(context: CheckContext) -> Measurements:
     plan = next(iter(context.canary_plans.values()))
     grades = {canonical_observation_json(context.replay_plan(plan)[-1]) for _ in range(3)}
-    require(len(grades) == 1, "the same play is graded otherwise")
+    require(len(grades) == 1, "the same actions are graded differently")
     return {"grades of one play": 3}
 
 
 @register_check("semantic.verifier_portability")
 def _check_grades_of_other_machines(context: CheckContext) -> Measurements:
-    """The shipped runs were graded on other machines."""
-    place = ROOT / "submissions" / SUBMISSION_FOLDERS[context.environment.name] / "runs.jsonl.gz"
-    runs = read_runs(place)[:PLAYED_TASKS]
+    folder = ROOT / "submissions" / SUBMISSION_FOLDERS[context.environment.name]
+    runs = read_runs(folder / "runs.jsonl.gz")[:PLAYED_TASKS]
     for run in runs:
-        again = check_replay(run, context.environment)
+        result = check_replay(run, context.environment)
         require(
-            again.matches_recording,
-            f"{run.reset} was graded {run.score} elsewhere, and {again.score} here",
+            result.matches_recording,
+            f"{run.reset} was graded {run.score} on another machine, and {result.score} here",
         )
     return {"runs graded elsewhere": len(runs)}
 
 
 @register_check("semantic.resource_envelope")
 def _check_resource_use(context: CheckContext) -> Measurements:
-    began = time.monotonic()
+    started = time.monotonic()
     context.play_policy("reference", context.resets[0])
-    took = time.monotonic() - began
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    elapsed_s = time.monotonic() - started
+    used_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     declared = context.manifest.resources
-    require(took <= declared.episode_timeout_s, f"took {took:.1f} s")
-    require(used <= declared.memory_mb, f"this process took {used:.0f} MB")
+    require(
+        elapsed_s <= declared.episode_timeout_s,
+        f"an episode took {elapsed_s:.1f} s; the manifest declares {declared.episode_timeout_s} s",
+    )
+    require(
+        used_mb <= declared.memory_mb,
+        f"the process used {used_mb:.0f} MB; the manifest declares {declared.memory_mb} MB",
+    )
     return {"within_memory_mb": declared.memory_mb, "within_s": declared.episode_timeout_s}
 
 
-def _reset_digest(context: CheckContext, reset: Mapping[str, Any]) -> str:
-    return canonical_observation_json(
-        observation_from_reply(context.environment.create_session().reset(**reset))
-    )
+def _observation_texts(steps: Sequence[PlayedStep]) -> list[str]:
+    return [canonical_observation_json(step.observation) for step in steps]
 
 
-def _plain_json(reply: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(canonical_observation_json(reply))
-    return found
+def _plain_json(observation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an observation with models replaced by JSON values."""
+    fields: dict[str, Any] = json.loads(canonical_observation_json(observation))
+    return fields

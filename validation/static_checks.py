@@ -1,4 +1,4 @@
-"""Checks of what is written down: manifest, image, dependencies, declarations."""
+"""Checks of files and declarations: manifest, image, dependencies, tasks."""
 
 from __future__ import annotations
 
@@ -30,71 +30,79 @@ def _check_manifest(context: CheckContext) -> Measurements:
 @register_check("static.image_hygiene")
 def _check_image_stages(_: CheckContext) -> Measurements:
     stages = len(re.findall(r"^FROM ", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
-    require(stages >= 2, "the Dockerfile has one stage")
+    require(stages >= 2, f"the Dockerfile has {stages} stage; required: at least 2")
     return {"stages": stages}
 
 
 @register_check("static.layout")
 def _check_package_files(context: CheckContext) -> Measurements:
     package = sys.modules[type(context.environment).__module__.partition(".")[0]]
-    inside = [each for each in Path(str(package.__file__)).parent.rglob("*") if each.is_file()]
-    archives = [each.name for each in inside if each.suffix in (".zip", ".gz", ".tar", ".whl")]
-    require(not archives, f"archives in the package: {archives}")
-    return {"files": len(inside)}
+    files = [path for path in Path(str(package.__file__)).parent.rglob("*") if path.is_file()]
+    archives = [path.name for path in files if path.suffix in (".zip", ".gz", ".tar", ".whl")]
+    require(not archives, f"the package contains archives: {archives}")
+    return {"files": len(files)}
 
 
 @register_check("static.sbom")
 def _check_sbom(_: CheckContext) -> Measurements:
-    made = subprocess.run(
+    export = subprocess.run(
         ["uv", "export", "--frozen", "--offline", "--no-dev", "--format", "cyclonedx1.5", "-q"],
         cwd=ROOT,
         capture_output=True,
         text=True,
     )
-    if made.returncode:
-        raise SkippedError(f"uv makes no CycloneDX file here: {made.stderr.strip()[:200]}")
-    bill = json.loads(made.stdout)
-    require(bill["bomFormat"] == "CycloneDX", "not CycloneDX")
-    bare = [each["name"] for each in bill["components"] if not each.get("version")]
-    require(bill["components"] and not bare, f"components without a version: {bare}")
-    return {"spec": bill["specVersion"], "components": len(bill["components"])}
+    if export.returncode:
+        raise SkippedError(f"uv cannot export CycloneDX here: {export.stderr.strip()[:200]}")
+    sbom = json.loads(export.stdout)
+    require(
+        sbom["bomFormat"] == "CycloneDX", f"the format is {sbom['bomFormat']}; required: CycloneDX"
+    )
+    unversioned = [item["name"] for item in sbom["components"] if not item.get("version")]
+    require(sbom["components"] and not unversioned, f"components without a version: {unversioned}")
+    return {"spec": sbom["specVersion"], "components": len(sbom["components"])}
 
 
 @register_check("static.oci_labels")
 def _check_image_labels(_: CheckContext) -> Measurements:
     text = (ROOT / "Dockerfile").read_text()
-    found = sorted(set(re.findall(r"org\.opencontainers\.image\.(\w+)=", text)))
-    missing = {"title", "description", "licenses"} - set(found)
-    require(not missing, f"no label org.opencontainers.image.{', '.join(sorted(missing))}")
-    return {"labels": found}
+    labels = sorted(set(re.findall(r"org\.opencontainers\.image\.(\w+)=", text)))
+    missing = {"title", "description", "licenses"} - set(labels)
+    require(not missing, f"missing labels: org.opencontainers.image.{', '.join(sorted(missing))}")
+    return {"labels": labels}
 
 
 @register_check("static.resource_declaration")
 def _check_declared_resources(context: CheckContext) -> Measurements:
     declared: dict[str, Any] = context.manifest.resources.model_dump()
     missing = [name for name in ("cpu", "memory_mb", "disk_mb") if not declared.get(name)]
-    require(not missing, f"not declared: {missing}")
+    require(not missing, f"the manifest does not declare {missing}")
     return declared
 
 
 @register_check("static.timeout_ceiling")
 def _check_episode_timeout(context: CheckContext) -> Measurements:
-    most = load_policy(VALIDATION_POLICY_VERSION).bounds.max_episode_timeout_s
+    max_timeout_s = load_policy(VALIDATION_POLICY_VERSION).bounds.max_episode_timeout_s
     declared = context.manifest.resources.episode_timeout_s
-    require(declared and declared <= most, f"{declared} s are declared; allowed: at most {most}")
+    require(
+        declared and declared <= max_timeout_s,
+        f"the manifest declares {declared} s; allowed: at most {max_timeout_s} s",
+    )
     return {"episode_timeout_s": declared}
 
 
 @register_check("static.dependency_pinning")
 def _check_dependency_pinning(_: CheckContext) -> Measurements:
     lines = (ROOT / "requirements.lock").read_text().replace("\\\n", " ").splitlines()
-    wanted = [line for line in lines if "==" in line]
-    bare = [line.split()[0] for line in wanted if "--hash=sha256:" not in line]
-    require(wanted and not bare, f"without a hash: {bare}")
+    pinned = [line for line in lines if "==" in line]
+    unhashed = [line.split()[0] for line in pinned if "--hash=sha256:" not in line]
+    require(pinned and not unhashed, f"dependencies without a hash: {unhashed}")
     images = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    loose = sorted({image for image in images if "@sha256:" not in image})
-    require(not loose, f"every dependency has its hash; base image without a digest: {loose}")
-    return {"dependencies": len(wanted)}
+    images_without_digest = sorted({image for image in images if "@sha256:" not in image})
+    require(
+        not images_without_digest,
+        f"every dependency has a hash; base images without a digest: {images_without_digest}",
+    )
+    return {"dependencies": len(pinned)}
 
 
 @register_check("static.task_distribution_pinning")
@@ -102,8 +110,8 @@ def _check_dependency_pinning(_: CheckContext) -> Measurements:
 def _check_task_declaration(context: CheckContext) -> Measurements:
     declared = context.manifest.capabilities.declared_task_count
     splits = context.environment.splits
-    real = {
+    sizes = {
         name: splits.size(name) for name in splits.names() if name in declared or name != "sealed"
     }
-    require(declared == real, f"declared {declared}, and there are {real}")
-    return real
+    require(declared == sizes, f"the manifest declares {declared}; the splits have {sizes}")
+    return sizes

@@ -16,6 +16,7 @@ from docs.generate.examples import table
 from openenv_kit.agent.command_line import parse_options
 from openenv_kit.cli import app
 from openenv_kit.results.leaderboard_site import group_into_boards
+from openenv_kit.results.statistics import MeanInterval
 from openenv_kit.results.submissions import CARD_FILENAME, read_submission
 from openenv_kit.serving.app import main as serve
 from openenv_kit.serving.settings import Settings
@@ -79,9 +80,16 @@ def leaderboard() -> str:
     for board in group_into_boards(read):
         card, rows = board.card, []
         for submission, found in board.entries:
-            low, high = found.interval or (0.0, 0.0)
+            interval = found.interval or MeanInterval(0.0, 0.0, 0.0)
             player, mean = submission.card.player, f"{found.mean or 0.0:.3f}"
-            rows.append([player, mean, f"{low:.3f} to {high:.3f}", submission.card.notes])
+            rows.append(
+                [
+                    player,
+                    mean,
+                    f"{interval.ci_low:.3f} to {interval.ci_high:.3f}",
+                    submission.card.notes,
+                ]
+            )
         parts.append(f"## {board.environment.title}\n\nSplit `{card.split}`, {card.count} tasks.")
         parts.append(table(["player", "mean score", "95 % interval", "notes"], rows, "lrll"))
     return "\n\n".join(parts)

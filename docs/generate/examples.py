@@ -14,21 +14,23 @@ from matplotlib.figure import Figure
 
 from docs.generate.charts import BAND, ECHO, LINE, MUTED, ROOT, STYLE, add_legend, sheet
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
-from metric_tracker_rl.engine.definitions.names import (
-    CONVERSION_RATE,
+from metric_tracker_rl.engine.definitions.anomaly_types import (
     COUNT_DROP,
-    DATA_QUALITY,
-    EVENT_COUNT,
     FUNNEL_BREAK,
-    FUNNEL_STEP,
-    HOURLY_MIX,
     MIX_SHIFT,
     QUALITY_ISSUE,
     RATE_DROP,
 )
+from metric_tracker_rl.engine.definitions.entity_types import (
+    CONVERSION_RATE,
+    DATA_QUALITY,
+    EVENT_COUNT,
+    FUNNEL_STEP,
+    HOURLY_MIX,
+)
+from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 
 SEEDS = range(500)
 """Where examples are looked for: the first seed whose root is the wanted one is shown."""
@@ -181,11 +183,8 @@ def _draw_days(axes: Any, episode: FunnelEpisode, root: ReportRow, name: str) ->
 
 
 def root_column(episode: FunnelEpisode, root: ReportRow) -> int:
-    """Column of the daily series that a row is about; not of a mix or of impossible counts."""
-    funnel = episode.config.funnel_spec
-    if root.entity_type == FUNNEL_STEP:
-        return len(funnel.count_names) + funnel.funnel_step_names.index(root.entity_name)
-    return funnel.metric_names.index(root.entity_name)
+    """Column of the daily series that a row is about."""
+    return episode.config.funnel_spec.columns.column_of(root.entity_type, root.entity_name)
 
 
 def draw_mix(axes: Any, episode: FunnelEpisode, root: ReportRow) -> None:
@@ -227,13 +226,13 @@ def _day_table(episode: FunnelEpisode, root: ReportRow) -> list[str]:
     if root.entity_type == DATA_QUALITY:
         return []
     names = [*funnel.metric_names, funnel.mix_entity_name]
-    chosen = series.share_column if root.entity_type == HOURLY_MIX else root_column(episode, root)
+    chosen = root_column(episode, root)
     rows = []
     for column, name in enumerate(names):
         change, limit = series.deviations_by_day[day][column], float(series.thresholds[column])
         flagged = abs(change) >= limit
         verdict = ("**root**" if column == chosen else "echo") if flagged else ""
-        share = column == series.share_column
+        share = column == series.funnel.columns.daytime_share
         rows.append(
             [
                 f"`{name}`",

@@ -17,14 +17,14 @@ from docs.generate.commands import SECTIONS as COMMANDS
 from docs.generate.examples import EXAMPLES, plot, section, table
 from docs.generate.firewatch import SECTIONS as FIREWATCH
 from metric_tracker_rl.analysis_tools import TOOLS, method_specs
-from metric_tracker_rl.engine.configuration.play_rules import (
-    public_severity_bounds,
-    public_thresholds,
-)
 from metric_tracker_rl.engine.configuration.tasks import TASKS
+from metric_tracker_rl.engine.definitions.anomaly_types import anomaly_types_of
+from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import BASELINES, DETECTION_METHODS, LEAK_REPORTS
+from metric_tracker_rl.engine.definitions.names import BASELINES, LEAK_REPORTS
+from metric_tracker_rl.engine.definitions.severity import public_severity_bounds
+from metric_tracker_rl.engine.definitions.thresholds import public_thresholds
 from metric_tracker_rl.engine.grading.grader import (
     DUPLICATE_PENALTY,
     EXPLOIT_FLOOR,
@@ -34,11 +34,7 @@ from metric_tracker_rl.engine.grading.grader import (
     SCORE_WEIGHTS,
 )
 from metric_tracker_rl.engine.reporting_policy import drawn_policies
-from metric_tracker_rl.engine.reporting_policy.find_roots import (
-    ANOMALY_TYPES_BY_ENTITY_TYPE,
-    CLAUSES,
-    anomaly_types_of,
-)
+from metric_tracker_rl.engine.reporting_policy.clauses import CLAUSES, ENTITY_TYPES_BY_RULE
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import POLICIES
 from metric_tracker_rl.wire_models import MethodSpec
@@ -151,7 +147,7 @@ def severity_table() -> str:
     units = {"hourly_mix": "absolute", "data_quality": "excess events"}
     rows = [
         [f"`{kind}`", units.get(kind, "relative"), *(f"{bound:g}" for bound in bounds)]
-        for kind, bounds in public_severity_bounds(LEVELS["easy"]).items()
+        for kind, bounds in public_severity_bounds(LEVELS["easy"].severity_bounds).items()
     ]
     return table(
         ["entity type", "measured", "medium from", "high from", "critical from"], rows, "llrrr"
@@ -208,7 +204,7 @@ def row_kind_table() -> str:
             " or ".join(f"`{each}`" for each in anomaly_types_of(kind)),
             f"`{DETECTION_METHODS[kind]}`",
         ]
-        for kind in ANOMALY_TYPES_BY_ENTITY_TYPE
+        for kind in ENTITY_TYPES_BY_RULE
     ]
     return table(["`entity_type`", "`anomaly_type`", "`detection_method`"], rows, "lll")
 

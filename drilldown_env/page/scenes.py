@@ -29,7 +29,7 @@ from openenv_kit.page.components.elements import (
     score_components_html,
     table_html,
 )
-from openenv_kit.page.components.grid import MATCHED
+from openenv_kit.page.components.grid import CellVerdict
 from openenv_kit.page.environment_view import (
     EnvironmentView,
     NextStepHint,
@@ -91,7 +91,7 @@ class DrillScenes(EnvironmentView):
 
     def score_explanation_html(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
         judged = explained(steps, reset)[1]
-        wrong = [each for each in judged if each[0] != MATCHED]
+        wrong = [each for each in judged if each[0] != CellVerdict.MATCHED]
         lines = "".join(verdict_html(kind, row) for kind, row in wrong)
         missed = f'<h3>What was missed</h3><ul class="mt-issues">{lines}</ul>'
         score = super().score_explanation_html(steps, reset)

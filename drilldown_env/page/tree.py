@@ -15,11 +15,8 @@ from drilldown_env.session import DrillSession
 from openenv_kit.page.components import grid
 from openenv_kit.page.components.elements import format_day, humanize
 from openenv_kit.page.components.grid import (
-    EXTRA,
     GLYPHS,
-    MATCHED,
-    MISSING,
-    WRONG,
+    CellVerdict,
     GridCell,
     GridColumn,
     deviation_class,
@@ -90,12 +87,12 @@ def explained(
     judged: list[tuple[str, ReportRow]] = []
     for row in right:
         if row in handed:
-            judged.append((MATCHED, row))
+            judged.append((CellVerdict.MATCHED, row))
         else:
             near = any((e.segment, e.stage) == (row.segment, row.stage) for e in handed)
-            judged.append((WRONG if near else MISSING, row))
+            judged.append((CellVerdict.WRONG_FIELD if near else CellVerdict.MISSING, row))
     places = {(row.segment, row.stage) for row in right}
-    judged += [(EXTRA, row) for row in handed if (row.segment, row.stage) not in places]
+    judged += [(CellVerdict.EXTRA, row) for row in handed if (row.segment, row.stage) not in places]
     return seen, judged
 
 
@@ -117,7 +114,7 @@ def verdict_html(kind: str, row: ReportRow) -> str:
     where = json.dumps(dict(row.segment))
     shows = (
         ""
-        if kind == EXTRA
+        if kind == CellVerdict.EXTRA
         else f" <code>slice(where={escape(where)}, measure='change')</code> shows it."
     )
     head = f'<b class="{verdict_class(kind)}">{GLYPHS[kind]} {escape(kind)}</b>'

@@ -13,12 +13,13 @@ from openenv.core.env_server.types import Action, Observation, State
 from pydantic import BaseModel, Field
 
 from openenv_kit.bitstream import BitStream
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment, EpisodeLimits, Reply, Session, WireModels
 from openenv_kit.errors import require_integer
 from openenv_kit.reset_arguments import EPISODE_ID, INDEX, SEED, SPLIT, reset_arguments_by_name
 from openenv_kit.rollouts.policies import ObservationJson, Policies
 from openenv_kit.splits import HashedSplits
-from openenv_kit.tool import Catalogue, ToolArguments, Tools
+from openenv_kit.tool import ToolArguments, Tools
 
 SEGMENTS, MAX_STEPS, MAX_SEED = 64, 24, 2**64 - 1
 BLOCKS = {"train": 500, "test": 50, "sessions": 500}
@@ -69,10 +70,8 @@ class PipeSession(Session):
         else:
             task = SPLITS.task(split or "train", index or 0)
             self.seed, self.task_id = task.config, task.task_id
-        self.leak, self.max_steps = (
-            BitStream(f"pipe-leak/1|{self.seed}").integer_below(SEGMENTS),
-            MAX_STEPS,
-        )
+        self.leak = BitStream(f"pipe-leak/1|{self.seed}").integer_below(SEGMENTS)
+        self.max_steps = MAX_STEPS
         return Reply("ready", f"A main of {SEGMENTS} segments, numbered from 0, leaks in one.")
 
     def execute_action(self, action: Mapping[str, Any]) -> Reply:

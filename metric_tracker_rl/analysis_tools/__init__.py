@@ -1,24 +1,29 @@
-"""The analysis methods: read-only, typed, declared once in one registry."""
+"""The analysis methods: read-only tools with typed arguments, in one registry per play mode."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
 
-from metric_tracker_rl.analysis_tools import compare, lookup, row_generators, statistics
+from metric_tracker_rl.analysis_tools import (
+    compare,
+    lookup,
+    row_generator_tools,
+    row_generators,
+    statistics,
+)
 from metric_tracker_rl.analysis_tools.lean import LEAN_TOOLS, SUBMIT_TOOL
 from metric_tracker_rl.analysis_tools.raw import RAW_LEAN_TOOLS, RAW_TOOLS
 from metric_tracker_rl.analysis_tools.registry import TOOLS, create_method_registry, method_specs
+from metric_tracker_rl.engine.configuration.modes import (
+    GUIDED_MODE,
+    LEAN_MODE,
+    LEAN_RAW_MODE,
+    RAW_MODE,
+)
 from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
-from metric_tracker_rl.engine.definitions.names import (
-    DIRECTIONS,
-    GUIDED,
-    LEAN,
-    RAW,
-    STANDARD,
-    STDDEV_SHIFT,
-)
+from metric_tracker_rl.engine.definitions.names import DIRECTIONS, STDDEV_SHIFT
 from metric_tracker_rl.wire_models import (
     MethodSpec,
     PayloadGeneratorMethod,
@@ -41,6 +46,7 @@ __all__ = [
     "generators_refused_because",
     "lookup",
     "method_specs",
+    "row_generator_tools",
     "row_generators",
     "select_analysis_tools",
     "statistics",
@@ -48,19 +54,30 @@ __all__ = [
 
 
 ANALYSIS_TOOLS_BY_MODE = {
-    (STANDARD, GUIDED): TOOLS,
-    (LEAN, GUIDED): LEAN_TOOLS,
-    (STANDARD, RAW): RAW_TOOLS,
-    (LEAN, RAW): RAW_LEAN_TOOLS,
+    GUIDED_MODE: TOOLS,
+    LEAN_MODE: LEAN_TOOLS,
+    RAW_MODE: RAW_TOOLS,
+    LEAN_RAW_MODE: RAW_LEAN_TOOLS,
 }
-"""The tools of each profile and disclosure."""
+"""Analysis methods by mode."""
 
-VARIED_TOOLS = create_method_registry()
-"""The tools of guided play in the standard profile, where the reporting policy is drawn."""
-for _tool in TOOLS.values():
-    if _tool.name == "hourly_rows_for_date":  # whose description tells the usual hours
-        _tool = replace(_tool, description=RAW_TOOLS[_tool.name].description)
-    VARIED_TOOLS.add(_tool)
+
+def build_varied_tools() -> Tools:
+    """Return the tools of guided standard play for episodes whose reporting policy is drawn.
+
+    The description of `hourly_rows_for_date` states the default daytime hours, which a drawn policy
+    may change, so its description for raw disclosure is used instead.
+    """
+    varied_tools = create_method_registry()
+    for tool in TOOLS.values():
+        if tool.name == "hourly_rows_for_date":
+            varied_tools.add(replace(tool, description=RAW_TOOLS[tool.name].description))
+        else:
+            varied_tools.add(tool)
+    return varied_tools
+
+
+VARIED_TOOLS = build_varied_tools()
 
 
 def select_analysis_tools(rules: PlayRules, *, has_drawn_policy: bool = False) -> Tools:
@@ -71,12 +88,12 @@ def select_analysis_tools(rules: PlayRules, *, has_drawn_policy: bool = False) -
         has_drawn_policy: whether the reporting policy is drawn at random. If so, no tool's
             description may state the numbers of a level's own policy.
     """
-    tools = ANALYSIS_TOOLS_BY_MODE[rules.profile, rules.disclosure]
+    tools = ANALYSIS_TOOLS_BY_MODE[rules.mode]
     return VARIED_TOOLS if has_drawn_policy and tools is TOOLS else tools
 
 
 def generators_refused_because(rules: PlayRules) -> str:
-    """Why a report cannot be made by row generators under these rules; empty where it can."""
+    """Return why the play rules do not allow row generators; empty if they are allowed."""
     if not rules.is_lean and not rules.is_raw:
         return ""
     if not rules.is_raw:
@@ -86,17 +103,17 @@ def generators_refused_because(rules: PlayRules) -> str:
 
 
 def available_analysis_methods() -> list[MethodSpec]:
-    """Name, description and JSON Schema parameters of every analysis method."""
+    """Return the catalogue entry of every analysis method of guided standard play."""
     return list(method_specs(TOOLS))
 
 
 def available_payload_generation_methods() -> list[MethodSpec]:
-    """Name, description and parameters of every row generator a payload can be built with."""
+    """Return the catalogue entry of every row generator that `payload_generators` may name."""
     return list(_row_generator_specs())
 
 
 def available_synthetic_generator_methods() -> list[MethodSpec]:
-    """Name, description and parameters of every way to set a custom anomaly at reset."""
+    """Return the catalogue entry of every method for custom anomalies at reset."""
     return list(_custom_anomaly_specs())
 
 
@@ -104,15 +121,15 @@ def available_synthetic_generator_methods() -> list[MethodSpec]:
 def _row_generator_specs() -> tuple[MethodSpec, ...]:
     schema = json_schema(PayloadGeneratorMethod, ORDERING_APP)
     return tuple(
-        MethodSpec(name=each.name, description=each.description, parameters=schema)
-        for each in row_generators.GENERATORS_BY_NAME.values()
+        MethodSpec(name=generator.name, description=generator.description, parameters=schema)
+        for generator in row_generators.GENERATORS_BY_NAME.values()
     )
 
 
 @cache
 def _custom_anomaly_specs() -> tuple[MethodSpec, ...]:
     description = (
-        "Sets a metric to median ± stddev_factor × standard deviation from the median on the "
+        "Set a metric to median ± stddev_factor × standard deviation from the median on the "
         f"given dates; direction is {', '.join(DIRECTIONS)}."
     )
     schema = json_schema(SyntheticAnomalyGenerator, ORDERING_APP)

@@ -1,8 +1,8 @@
 """Typed arguments of the analysis methods.
 
-Names of metrics and entities depend on the funnel, so they are plain text here and are
-looked up in the episode; the `names` mark lets the catalogue list them as an enum. It stands where
-a name is required: ten lists of the same names would cost a model hundreds of tokens.
+Names of metrics and entities depend on the funnel, so they are plain text here and are checked
+against the episode. `names_from_funnel` lets the schema list them as an enum. Only required names
+are listed: ten copies of the same list would cost a model hundreds of tokens.
 """
 
 from __future__ import annotations
@@ -10,19 +10,24 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+from pydantic.config import JsonDict
 
 from metric_tracker_rl.wire_models import NotBool, PayloadGeneratorMethod
 from openenv_kit.tool import ToolArguments
 
 MAX_MULTIPLIER = 100.0
 MAX_ROWS_PER_REPLY = 1000
-"""Most rows that a reply can be asked for."""
+"""Largest `limit` of rows in one reply."""
 DEFAULT_ROWS_PER_REPLY = 25
-"""Rows of a reply, where no other number is asked for; so many stay below 8 kB."""
+"""Default `limit`; a reply with this many rows stays below 8 kB."""
 
 
-def names_from_funnel(kind: str) -> Any:
-    """Mark a field as holding names of one kind: counts or rates."""
+def names_from_funnel(kind: str) -> JsonDict:
+    """Return schema metadata for a field whose allowed names come from the funnel.
+
+    Args:
+        kind: attribute of the funnel that lists the names, such as `rate_names`.
+    """
     return {"names": kind}
 
 
@@ -45,17 +50,17 @@ MetricNames = Annotated[list[str], Field(description="several metrics; empty for
 
 
 class NoMethodArguments(ToolArguments):
-    """For methods that take nothing."""
+    """Arguments of methods that take none."""
 
 
 class DateArguments(ToolArguments):
-    """One date."""
+    """Arguments of methods that read one date."""
 
     date: Date
 
 
 class RateArguments(ToolArguments):
-    """One conversion rate on one date."""
+    """Arguments of methods that read one conversion rate on one date."""
 
     date: Date
     entity_name: str = Field(
@@ -64,7 +69,7 @@ class RateArguments(ToolArguments):
 
 
 class CountArguments(ToolArguments):
-    """One event count on one date."""
+    """Arguments of methods that read one event count on one date."""
 
     date: Date
     entity_name: str = Field(
@@ -73,20 +78,20 @@ class CountArguments(ToolArguments):
 
 
 class TaskOverviewArguments(ToolArguments):
-    """How much to tell."""
+    """Arguments of `task_overview`."""
 
-    details: bool = Field(False, description="also the policy in words, dates and entities")
+    details: bool = Field(False, description="include the policy text, dates and entities")
 
 
 class SuspiciousDatesArguments(ToolArguments):
-    """How many dates, and from which place of the ranking on."""
+    """Arguments of `list_suspicious_dates`: a page of the ranking."""
 
     limit: RowLimit = Field(10, description="most dates to return")
     offset: RowOffset = Field(0, description="dates to skip first")
 
 
 class RawDataArguments(ToolArguments):
-    """How many rows of the raw data, and of which kind."""
+    """Arguments of `show_raw_data`: a page of daily or hourly rows."""
 
     limit: RowLimit = Field(5, description="most rows to return")
     offset: RowOffset = Field(0, description="rows to skip first")
@@ -94,55 +99,55 @@ class RawDataArguments(ToolArguments):
 
 
 class MetricArguments(ToolArguments):
-    """Some metrics."""
+    """Arguments of methods that read one, several or all metrics."""
 
     metric_name: MetricName = None
     metric_names: MetricNames = Field(default_factory=list)
 
 
 class PagedArguments(ToolArguments):
-    """How many rows to show of those that are found."""
+    """Arguments of methods that return at most `limit` rows."""
 
     limit: RowLimit = Field(DEFAULT_ROWS_PER_REPLY, description="most rows to return")
 
 
 class DifferenceArguments(PagedArguments, MetricArguments):
-    """Some metrics, and how far from the median."""
+    """Arguments of `get_rows_with_abs_diff_from_median_gt`."""
 
     threshold: Annotated[float, Field(ge=0.0, allow_inf_nan=False), NotBool] = Field(
-        description="absolute difference from the median to exceed, in the metric's own unit"
+        description="absolute difference from the median to exceed, in the metric's unit"
     )
 
 
 class GeneratedRowsArguments(PagedArguments):
-    """What to tell of generated rows."""
+    """Arguments that limit the output of row generators."""
 
-    details: bool = Field(False, description="also each series' median and spread")
+    details: bool = Field(False, description="include each series' median and spread")
 
 
 class RowFilterArguments(ToolArguments):
-    """What a row generator lets through."""
+    """Arguments that filter the rows of a row generator."""
 
     threshold_multiplier: StdDevMultiplier
     dates: Dates = Field(default_factory=list)
 
 
 class SeriesRowsArguments(GeneratedRowsArguments, RowFilterArguments):
-    """For row generators that look at one fixed series."""
+    """Arguments of row generators that read fixed series."""
 
 
 class MetricRowsArguments(GeneratedRowsArguments, MetricArguments, RowFilterArguments):
-    """For row generators over several metrics."""
+    """Arguments of row generators that can be limited to some metrics."""
 
 
 class PreviewArguments(ToolArguments):
-    """A report to look at."""
+    """Arguments of `preview_submission`."""
 
     rows: list[Any] = Field(description="report rows, each with the nine fields of payload_schema")
 
 
 class PayloadArguments(ToolArguments):
-    """Row generators to run together, and to submit."""
+    """Row generators whose merged rows are submitted."""
 
     generator_methods: list[PayloadGeneratorMethod] = Field(
         min_length=1, max_length=32, description="generators whose rows are merged"
@@ -150,4 +155,4 @@ class PayloadArguments(ToolArguments):
 
 
 class PayloadRowsArguments(GeneratedRowsArguments, PayloadArguments):
-    """Row generators to run together, and what to tell of their rows."""
+    """Arguments of `payload_generator`."""

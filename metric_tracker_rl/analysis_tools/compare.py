@@ -1,4 +1,4 @@
-"""Methods that hold one date against the medians: rates, counts, breaks, impossible counts."""
+"""Methods that compare dates with the medians and find breaks and impossible counts."""
 
 from __future__ import annotations
 
@@ -14,42 +14,45 @@ from metric_tracker_rl.analysis_tools.arguments import (
 )
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
-from metric_tracker_rl.engine.definitions.levels import severity_of
-from metric_tracker_rl.engine.definitions.names import (
+from metric_tracker_rl.engine.definitions.anomaly_types import (
+    FUNNEL_BREAK,
+    QUALITY_ISSUE,
+    anomaly_type_of_deviation,
+)
+from metric_tracker_rl.engine.definitions.display import rounded_delta
+from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
     DETECTION_METHODS,
     EVENT_COUNT,
-    FUNNEL_BREAK,
     FUNNEL_STEP,
-    QUALITY_ISSUE,
 )
-from metric_tracker_rl.engine.reporting_policy.find_roots import anomaly_type_of_deviation
-from metric_tracker_rl.engine.reporting_policy.labels import rounded_delta
+from metric_tracker_rl.engine.definitions.severity import severity_of
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from openenv_kit.errors import ToolArgumentError, unknown_name_message
 
 IMPOSSIBLE_COUNTS_SCORE = 2.0
-"""Suspicion that impossible counts alone give a date."""
+"""Smallest suspicion score of a date with impossible counts."""
 
 
 @TOOLS.tool(RateArguments)
 def compare_rate_to_median(view: EpisodeView, arguments: RateArguments) -> MethodResult:
-    """One conversion rate (percent) on one date against its median; normal below threshold."""
+    """Compare one conversion rate (percent) on one date with its median; normal below threshold."""
     return _compare_to_median(view, CONVERSION_RATE, arguments.date, arguments.entity_name)
 
 
 @TOOLS.tool(CountArguments)
 def compare_count_to_median(view: EpisodeView, arguments: CountArguments) -> MethodResult:
-    """One event count on one date against its median; normal below threshold."""
+    """Compare one event count on one date with its median; normal below threshold."""
     return _compare_to_median(view, EVENT_COUNT, arguments.date, arguments.entity_name)
 
 
 @TOOLS.tool(DateArguments)
 def detect_funnel_break(view: EpisodeView, arguments: DateArguments) -> MethodResult:
-    """Funnel steps whose rate dropped by at least the break threshold on one date."""
-    funnel, date = view.episode.config.funnel_spec, view.episode.require_date(arguments.date)
-    broken = view.episode.metrics.flagged.loc[date, list(funnel.funnel_step_names)]
+    """List funnel steps whose rate dropped by at least the break threshold on one date."""
+    funnel = view.episode.config.funnel_spec
+    date = view.episode.require_date(arguments.date)
+    is_broken = view.episode.metrics.flagged.loc[date, list(funnel.funnel_step_names)]
     candidates = [
         {
             "entity_type": FUNNEL_STEP,
@@ -59,83 +62,86 @@ def detect_funnel_break(view: EpisodeView, arguments: DateArguments) -> MethodRe
             "detection_method": DETECTION_METHODS[FUNNEL_STEP],
             "severity": _severity_on_date(view, FUNNEL_STEP, date, name),
         }
-        for name in broken.index[broken]
+        for name in is_broken.index[is_broken]
     ]
     return {"found": True, "date": date, "candidates": candidates}
 
 
 @TOOLS.tool(DateArguments)
 def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> MethodResult:
-    """Adjacent stages of which the later has more events than the earlier in some hour."""
-    episode, funnel = view.episode, view.episode.config.funnel_spec
+    """List adjacent stages of which the later has more events than the earlier in some hour."""
+    episode = view.episode
+    funnel = episode.config.funnel_spec
     date = episode.require_date(arguments.date)
-    hours, surplus = episode.hourly.loc[date], episode.metrics.value.loc[date]
+    hourly_counts = episode.hourly.loc[date]
+    excess_by_pair = episode.metrics.value.loc[date]
     issues = []
-    for (above, below), name in zip(
+    for (earlier, later), name in zip(
         pairwise(funnel.count_names), funnel.quality_check_names, strict=True
     ):
-        if not surplus[name]:
+        if not excess_by_pair[name]:
             continue
-        excess = hours[below] - hours[above]
+        hourly_excess = hourly_counts[later] - hourly_counts[earlier]
+        impossible_hours = hourly_excess[hourly_excess > 0].rename("excess")
         issues.append(
             {
                 "entity_type": DATA_QUALITY,
                 "entity_name": name,
                 "baseline_value": 0.0,
-                "observed_value": float(surplus[name]),
-                "delta_value": float(surplus[name]),
+                "observed_value": float(excess_by_pair[name]),
+                "delta_value": float(excess_by_pair[name]),
                 "anomaly_type": QUALITY_ISSUE,
                 "detection_method": DETECTION_METHODS[DATA_QUALITY],
                 "severity": _severity_on_date(view, DATA_QUALITY, date, name),
-                "hours": excess[excess > 0].rename("excess").reset_index().to_dict("records"),
+                "hours": impossible_hours.reset_index().to_dict("records"),
             }
         )
     return {
         "found": True,
         "date": date,
         "issue_count": len(issues),
-        "total_excess": int(surplus[list(funnel.quality_check_names)].sum()),
+        "total_excess": int(excess_by_pair[list(funnel.quality_check_names)].sum()),
         "issues": issues,
     }
 
 
 @TOOLS.tool(SuspiciousDatesArguments)
 def list_suspicious_dates(view: EpisodeView, arguments: SuspiciousDatesArguments) -> MethodResult:
-    """Dates by suspicion: the largest deviation as a multiple of its threshold (all in percent).
+    """Rank dates by largest deviation as a multiple of its threshold; all deltas in percent.
 
-    A date with impossible counts scores at least 2. Deviations of rates and counts are
-    relative, in percent of the median; those of the daytime share are percentage points.
+    A date with impossible counts scores at least 2. Deltas of rates and counts are relative, in
+    percent of the median; those of the daytime share are percentage points.
     """
-    episode, metrics = view.episode, view.episode.metrics
-    funnel, flagged = episode.config.funnel_spec, metrics.flagged.to_numpy()
+    metrics = view.episode.metrics
+    funnel = view.episode.config.funnel_spec
+    flagged = metrics.flagged.to_numpy()
     sizes = np.abs(metrics.deviation.to_numpy())
-    impossible = flagged[:, metrics.column_positions(funnel.quality_check_names)].sum(axis=1)
-    relative = (
-        sizes[:, metrics.column_positions([*funnel.metric_names, funnel.mix_entity_name])]
-        / episode.series.thresholds
-    )
-    scores = relative.max(axis=1)
-    scores[(impossible > 0) & (scores < IMPOSSIBLE_COUNTS_SCORE)] = IMPOSSIBLE_COUNTS_SCORE
-    measured = {
+    rate_sizes = sizes[:, metrics.column_positions(funnel.rate_names)]
+    count_sizes = sizes[:, metrics.column_positions(funnel.count_names)]
+    share_sizes = sizes[:, metrics.column_positions([funnel.mix_entity_name])[0]]
+    series_sizes = sizes[
+        :, metrics.column_positions([*funnel.metric_names, funnel.mix_entity_name])
+    ]
+    broken_steps = flagged[:, metrics.column_positions(funnel.funnel_step_names)].sum(axis=1)
+    impossible_pairs = flagged[:, metrics.column_positions(funnel.quality_check_names)].sum(axis=1)
+    scores = (series_sizes / view.episode.series.thresholds).max(axis=1)
+    scores[(impossible_pairs > 0) & (scores < IMPOSSIBLE_COUNTS_SCORE)] = IMPOSSIBLE_COUNTS_SCORE
+    values_by_field = {
         "suspicion_score": scores,
-        "max_rate_delta": 100.0 * sizes[:, metrics.column_positions(funnel.rate_names)].max(axis=1),
-        "max_count_delta_pct": 100.0
-        * sizes[:, metrics.column_positions(funnel.count_names)].max(axis=1),
-        "hourly_mix_delta_pct": 100.0
-        * sizes[:, metrics.column_positions([funnel.mix_entity_name])[0]],
-        "funnel_candidate_count": flagged[
-            :, metrics.column_positions(funnel.funnel_step_names)
-        ].sum(axis=1),
-        "impossible_issue_count": impossible,
+        "max_rate_delta": 100.0 * rate_sizes.max(axis=1),
+        "max_count_delta_pct": 100.0 * count_sizes.max(axis=1),
+        "hourly_mix_delta_pct": 100.0 * share_sizes,
+        "funnel_candidate_count": broken_steps,
+        "impossible_issue_count": impossible_pairs,
     }
-    ranked = np.argsort(-scores, kind="stable")[arguments.offset :][: arguments.limit]
+    ranked_days = np.argsort(-scores, kind="stable")[arguments.offset :][: arguments.limit]
     dates = [
-        # Not NumPy's round(): that is off by one in the last digit now and then.
+        # NumPy's round() is occasionally off by one in the last digit; Python's is not.
         {
-            "date": episode.dates[day],
-            **{name: round(each[day].item(), 4) for name, each in measured.items()},
+            "date": view.episode.dates[day],
+            **{name: round(values[day].item(), 4) for name, values in values_by_field.items()},
         }
-        for day in ranked.tolist()
+        for day in ranked_days.tolist()
     ]
     return {"dates": dates}
 
@@ -143,15 +149,14 @@ def list_suspicious_dates(view: EpisodeView, arguments: SuspiciousDatesArguments
 def _compare_to_median(
     view: EpisodeView, entity_type: str, date: str, entity_name: str
 ) -> MethodResult:
-    names, metrics = (
-        view.episode.config.funnel_spec.entity_names_by_type[entity_type],
-        view.episode.metrics,
-    )
+    names = view.episode.config.funnel_spec.entity_names_by_type[entity_type]
+    metrics = view.episode.metrics
     if entity_name not in names:
         raise ToolArgumentError(unknown_name_message("entity_name", entity_name, names))
     view.episode.require_date(date)
-    *_, change = metrics.value_at(date, entity_name)
-    flagged = metrics.flagged.at[date, entity_name]
+    *_, deviation = metrics.value_at(date, entity_name)
+    is_flagged = metrics.flagged.at[date, entity_name]
+    anomaly_type = anomaly_type_of_deviation(entity_type, deviation) if is_flagged else NORMAL
     return {
         "found": True,
         "date": date,
@@ -159,7 +164,7 @@ def _compare_to_median(
         "entity_name": entity_name,
         "detection_method": DETECTION_METHODS[entity_type],
         **_deviation_fields(view, entity_type, date, entity_name),
-        "anomaly_type": anomaly_type_of_deviation(entity_type, change) if flagged else NORMAL,
+        "anomaly_type": anomaly_type,
         "severity": _severity_on_date(view, entity_type, date, entity_name),
     }
 

@@ -1,55 +1,56 @@
-"""The lean profile: six tools whose replies cost few tokens.
+"""Tools of the lean profile: six tools whose results take few tokens.
 
-A reply names its columns once and holds its values in rows. `scan` lists what is flagged, roots
-and echoes alike, each with a short id; a report names ids, and the server fills in the rows.
+A result contains the column names once, and its values as rows. `scan` lists every flagged series,
+roots and consequences, each with a short id. A report lists ids, and the server fills in the rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from metric_tracker_rl.analysis_tools.arguments import NoMethodArguments
 from metric_tracker_rl.analysis_tools.registry import MethodResult, create_method_registry
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.tool import Tool, ToolArguments
 
 LEAN_TOOLS = create_method_registry()
-"""The tools of the lean profile."""
+"""Tools of the lean profile with guided disclosure."""
 
 SUBMIT_TOOL = "submit"
 MAX_CANDIDATES_PER_REPLY = 120
-"""Most candidates in one reply of `scan`, which keeps it below 8 kB."""
+"""Largest number of flagged series in one result of `scan`; it stays below 8 kB."""
 MAX_DATES_PER_DAY_CALL = 28
-"""Most dates of one call of `day`."""
+"""Largest number of dates in one call of `day`."""
 MAX_DATES_PER_HOURS_CALL = 7
-"""Most dates of one call of `hours`."""
+"""Largest number of dates in one call of `hours`."""
 
 SCAN_COLUMNS = ["date", ["id", "name", "change"]]
-"""Columns of a reply of `scan`; a date's candidates are rows in its row."""
+"""Columns of a result of `scan`: each date has a list of rows, one for each flagged series."""
 
 FlaggedSeriesId = Annotated[int, Field(ge=1, strict=True)]
 
 
 class LeanOverviewArguments(ToolArguments):
-    """How much to tell."""
+    """Arguments of `overview`."""
 
-    details: bool = Field(False, description="also the whole policy and the fields of a row")
+    details: bool = Field(False, description="include the policy text and the row fields")
 
 
 class ScanArguments(ToolArguments):
-    """Where to begin."""
+    """Arguments of `scan`."""
 
-    first: FlaggedSeriesId = Field(1, description="id to begin with")
+    first: FlaggedSeriesId = Field(1, description="first id to list")
 
 
 class DailyValuesArguments(ToolArguments):
-    """Some dates."""
+    """Arguments of `day`."""
 
     dates: list[str] = Field(
         min_length=1, max_length=MAX_DATES_PER_DAY_CALL, description="YYYY-MM-DD"
@@ -57,7 +58,7 @@ class DailyValuesArguments(ToolArguments):
 
 
 class HourlyCountsArguments(ToolArguments):
-    """A few dates."""
+    """Arguments of `hours`."""
 
     dates: list[str] = Field(
         min_length=1, max_length=MAX_DATES_PER_HOURS_CALL, description="YYYY-MM-DD"
@@ -65,62 +66,68 @@ class HourlyCountsArguments(ToolArguments):
 
 
 class LeanSubmitArguments(ToolArguments):
-    """A report."""
+    """Arguments of `submit` with guided disclosure."""
 
     ids: list[FlaggedSeriesId] = Field(
-        max_length=MAX_REPORT_ROWS, description="ids that scan has shown"
+        max_length=MAX_REPORT_ROWS, description="ids that scan has listed"
     )
     rows: list[Any] = Field(
         default_factory=list,
         max_length=MAX_REPORT_ROWS,
-        description="further rows in full: objects with the fields that overview tells",
+        description="further rows in full, with the row_fields of overview",
     )
 
 
 @LEAN_TOOLS.tool(LeanOverviewArguments, has_episode_data=False)
 def overview(view: EpisodeView, arguments: LeanOverviewArguments) -> MethodResult:
-    """Dates, and each daily series with its median and reporting threshold."""
-    episode, metrics, names = view.episode, view.episode.metrics, _daily_series_names(view)
-    weekdays = metrics.weekday_baseline
-    usual = metrics.median[names] if weekdays.empty else weekdays[names].T.to_numpy()
-    rows = zip(names, usual.tolist(), episode.series.thresholds.tolist(), strict=True)
-    answer: MethodResult = {
+    """Return dates, and each daily series with its median and reporting threshold."""
+    episode = view.episode
+    names = _daily_series_names(view)
+    weekday_baselines = episode.metrics.weekday_baseline
+    if weekday_baselines.empty:
+        baselines = episode.metrics.median[names].tolist()
+    else:
+        baselines = weekday_baselines[names].T.to_numpy().tolist()
+    rows = zip(names, baselines, episode.series.thresholds.tolist(), strict=True)
+    result: MethodResult = {
         "first_date": episode.dates[0],
         "last_date": episode.dates[-1],
-        "columns": ["series", weekdays.index.tolist() or "median", "threshold"],
-        "rows": [list(each) for each in rows],
+        "columns": ["series", weekday_baselines.index.tolist() or "median", "threshold"],
+        "rows": [list(row) for row in rows],
         **view.drawn_policy_numbers,
     }
     if arguments.details:
-        answer |= {"policy": view.policy_text, "row_fields": list(ROW_FIELDS)}
-        answer["entities"] = {
-            kind: list(names)
-            for kind, names in episode.config.funnel_spec.entity_names_by_type.items()
+        result |= {"policy": view.policy_text, "row_fields": list(ROW_FIELDS)}
+        result["entities"] = {
+            entity_type: list(entity_names)
+            for entity_type, entity_names in episode.config.funnel_spec.entity_names_by_type.items()
         }
-    return answer
+    return result
 
 
 @LEAN_TOOLS.tool(ScanArguments)
 def scan(view: EpisodeView, arguments: ScanArguments) -> MethodResult:
-    """What is flagged on each date, roots and echoes alike: id, name, change from the median."""
-    found = list_flagged_series(view.episode)
-    page = found[arguments.first - 1 : arguments.first - 1 + MAX_CANDIDATES_PER_REPLY]
-    days: dict[str, list[list[Any]]] = {}
-    for number, each in enumerate(page, arguments.first):
-        listed = [number, each.row.entity_name, round(each.deviation, 3)]
-        days.setdefault(each.row.date, []).append(listed)
-    after = arguments.first + len(page)
+    """List every flagged series by date, roots and consequences: id, name, change from median."""
+    flagged_series = list_flagged_series(view.episode)
+    start = arguments.first - 1
+    page = flagged_series[start : start + MAX_CANDIDATES_PER_REPLY]
+    rows_by_date: dict[str, list[list[Any]]] = {}
+    for series_id, flagged in enumerate(page, arguments.first):
+        row = [series_id, flagged.row.entity_name, round(flagged.deviation, 3)]
+        rows_by_date.setdefault(flagged.row.date, []).append(row)
+    next_id = arguments.first + len(page)
     return {
         "columns": SCAN_COLUMNS,
-        "rows": [list(each) for each in days.items()],
-        **({"next": after} if after <= len(found) else {}),
+        "rows": [list(date_and_rows) for date_and_rows in rows_by_date.items()],
+        **({"next": next_id} if next_id <= len(flagged_series) else {}),
     }
 
 
 @LEAN_TOOLS.tool(DailyValuesArguments)
 def day(view: EpisodeView, arguments: DailyValuesArguments) -> MethodResult:
-    """Every daily series on some dates; rates in percent, the share as a fraction."""
-    names, dates = _daily_series_names(view), [*map(view.episode.require_date, arguments.dates)]
+    """Return every daily series on given dates; rates in percent, the share as a fraction."""
+    names = _daily_series_names(view)
+    dates = [view.episode.require_date(date) for date in arguments.dates]
     values = view.episode.metrics.value.loc[dates, names].to_numpy().tolist()
     return {
         "columns": ["date", *names],
@@ -130,8 +137,9 @@ def day(view: EpisodeView, arguments: DailyValuesArguments) -> MethodResult:
 
 @LEAN_TOOLS.tool(HourlyCountsArguments)
 def hours(view: EpisodeView, arguments: HourlyCountsArguments) -> MethodResult:
-    """Hourly counts of some dates, from hour 0 to 23."""
-    counts, dates = view.episode.hourly, [*map(view.episode.require_date, arguments.dates)]
+    """Return hourly counts of given dates, from hour 0 to 23."""
+    counts = view.episode.hourly
+    dates = [view.episode.require_date(date) for date in arguments.dates]
     return {
         "columns": ["date", ["hour", *counts.columns]],
         "rows": [[date, counts.loc[date].reset_index().to_numpy().tolist()] for date in dates],
@@ -140,7 +148,7 @@ def hours(view: EpisodeView, arguments: HourlyCountsArguments) -> MethodResult:
 
 @LEAN_TOOLS.tool(NoMethodArguments, has_episode_data=False)
 def calendar(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
-    """Publicly known events and the series each explains on its date; empty on most levels."""
+    """List public events and the series each explains on its date; empty on most levels."""
     dates = view.episode.dates
     return {
         "columns": ["date", "title", "explains"],
@@ -152,21 +160,21 @@ def calendar(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
 
 
 def rows_to_submit(view: EpisodeView, arguments: LeanSubmitArguments) -> MethodResult:
-    """The rows of a report, in full, and the ids among them.
+    """Return the ids of a report and its complete rows.
 
     Raises:
-        ToolArgumentError: an id that there is not.
+        ToolArgumentError: the episode has no flagged series with one of the ids.
     """
-    found = list_flagged_series(view.episode)
-    require_listed_ids(arguments.ids, range(1, len(found) + 1))
-    named = [found[number - 1].row.as_dict() for number in arguments.ids]
-    return {"ids": arguments.ids, "rows": [*named, *arguments.rows]}
+    flagged_series = list_flagged_series(view.episode)
+    require_listed_ids(arguments.ids, range(1, len(flagged_series) + 1))
+    rows_of_ids = [flagged_series[series_id - 1].row.as_dict() for series_id in arguments.ids]
+    return {"ids": arguments.ids, "rows": [*rows_of_ids, *arguments.rows]}
 
 
 LEAN_TOOLS.add(
     Tool(
         SUBMIT_TOOL,
-        "Hand in the report, which ends the episode; no ids where nothing is to report.",
+        "Submit the report and end the episode; no ids if there is nothing to report.",
         LeanSubmitArguments,
         rows_to_submit,
         is_read_only=False,
@@ -176,28 +184,28 @@ LEAN_TOOLS.add(
 )
 
 
-def require_listed_ids(ids: list[int], listed_ids: Any) -> None:
-    """Make sure that ids were shown.
+def require_listed_ids(ids: Iterable[int], listed_ids: Container[int]) -> None:
+    """Check that all ids were listed by `scan`.
 
     Raises:
-        ToolArgumentError: one was not, whether or not there is such a candidate.
+        ToolArgumentError: an id was not listed. The message does not say whether it exists.
     """
-    for number in ids:
-        if number not in listed_ids:
+    for series_id in ids:
+        if series_id not in listed_ids:
             raise ToolArgumentError(
-                f"{SUBMIT_TOOL}: no scan has shown the id {number}; allowed: ids of candidates "
-                "that scan has shown in this episode. Nothing was graded."
+                f"{SUBMIT_TOOL}: scan has not listed the id {series_id}; allowed: ids that scan "
+                "has listed in this episode. Nothing was graded."
             )
 
 
 def ids_in_result(result: MethodResult) -> set[int]:
-    """Ids that a reply of `scan` holds; none of any other."""
+    """Return the ids in a result of `scan`; an empty set for any other result."""
     if result.get("columns") != SCAN_COLUMNS:
         return set()
-    return {candidate[0] for _, rows in result["rows"] for candidate in rows}
+    return {row[0] for _, rows in result["rows"] for row in rows}
 
 
 def _daily_series_names(view: EpisodeView) -> list[str]:
-    """Names of the daily series."""
+    """Return the names of the counts, the rates and the daytime share."""
     funnel = view.episode.config.funnel_spec
     return [*funnel.metric_names, funnel.mix_entity_name]

@@ -1,7 +1,7 @@
-"""Raw disclosure: the tools of either profile that tell values, medians and hours only.
+"""Tools of raw disclosure, in both profiles: values, medians and hourly counts only.
 
-Nothing here flags, judges or counts anything: a reply but for an overview, which tells the policy,
-would be the same under any thresholds.
+No result depends on the thresholds, so none shows what is flagged. Only the overview, which states
+the policy's numbers, contains the thresholds themselves.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from pydantic import Field
 from metric_tracker_rl.analysis_tools import lean, lookup
 from metric_tracker_rl.analysis_tools.arguments import DateArguments, TaskOverviewArguments
 from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult, create_method_registry
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
 from openenv_kit.tool import Tool, ToolArguments
 
 RAW_TOOLS = create_method_registry()
-"""The tools of raw play in the standard profile."""
+"""Tools of the standard profile with raw disclosure."""
 RAW_LEAN_TOOLS = create_method_registry()
-"""The tools of raw play in the lean profile."""
+"""Tools of the lean profile with raw disclosure."""
 
 
 class RawSubmitArguments(ToolArguments):
-    """A report."""
+    """Arguments of `submit` with raw disclosure."""
 
     rows: list[object] = Field(
         max_length=MAX_REPORT_ROWS,
@@ -33,11 +33,11 @@ class RawSubmitArguments(ToolArguments):
 
 @RAW_TOOLS.tool(TaskOverviewArguments)
 def task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> MethodResult:
-    """What to know first: thresholds, severity bands, first and last date, fields of a row."""
-    answer = lookup.task_overview(view, arguments)
+    """Return what to know first: thresholds, severity bands, first and last date, row fields."""
+    guided_result = lookup.task_overview(view, arguments)
     names = ("instruction", "config", "date_count", "dates", "entities")
     return {
-        **{name: answer[name] for name in names},
+        **{name: guided_result[name] for name in names},
         "row_fields": list(ROW_FIELDS),
         "available_methods": list(RAW_TOOLS),
     }
@@ -45,27 +45,33 @@ def task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> Method
 
 @RAW_TOOLS.tool(DateArguments)
 def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> MethodResult:
-    """The 24 hourly rows of one date, its daytime share and the usual share."""
-    answer = lookup.hourly_rows_for_date(view, arguments)
+    """Return one date's 24 hourly rows, daytime share and its baseline."""
+    guided_result = lookup.hourly_rows_for_date(view, arguments)
     names = ("daytime_share", "baseline_daytime_share", "top_hours")
-    return {**answer, "summary": {name: answer["summary"][name] for name in names}}
+    summary = {name: guided_result["summary"][name] for name in names}
+    return {**guided_result, "summary": summary}
 
 
 @RAW_LEAN_TOOLS.tool(lean.LeanOverviewArguments, has_episode_data=False)
 def overview(view: EpisodeView, arguments: lean.LeanOverviewArguments) -> MethodResult:
-    """Dates, each daily series with its median, thresholds and severity bands."""
-    answer = lean.overview(view, arguments)
-    rows = [each[:2] for each in answer["rows"]]
-    return {**answer, "columns": answer["columns"][:2], "rows": rows, **view.policy_numbers}
+    """Return dates, each daily series with its median, thresholds and severity bands."""
+    guided_result = lean.overview(view, arguments)
+    columns = guided_result["columns"][:2]
+    rows = [row[:2] for row in guided_result["rows"]]
+    return {**guided_result, "columns": columns, "rows": rows, **view.policy_numbers}
 
 
 def rows_to_submit(_: EpisodeView, arguments: RawSubmitArguments) -> MethodResult:
-    """The rows of a report, none of them by id."""
+    """Return the rows of a report; with raw disclosure there are no ids."""
     return {"ids": [], "rows": arguments.rows}
 
 
 for _name in (
-    *("list_dates", "list_entities", "rows_for_date", "show_raw_data", "list_calendar"),
+    "list_dates",
+    "list_entities",
+    "rows_for_date",
+    "show_raw_data",
+    "list_calendar",
     "get_metric_median",
 ):
     RAW_TOOLS.add(TOOLS[_name])
@@ -74,7 +80,7 @@ for _name in ("day", "hours", "calendar"):
 RAW_LEAN_TOOLS.add(
     Tool(
         lean.SUBMIT_TOOL,
-        "Hand in the report, which ends the episode; no rows where nothing is to report.",
+        "Submit the report and end the episode; no rows if there is nothing to report.",
         RawSubmitArguments,
         rows_to_submit,
         is_read_only=False,

@@ -1,101 +1,112 @@
-"""The analysis methods: declared once, read by the session, every door and the documentation."""
+"""Registry of the analysis methods, used by the session, every interface and the documentation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import orjson
 from pydantic import BaseModel
 
 from metric_tracker_rl.engine.configuration.episode_config import FUNNELS
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.wire_models import MethodSpec
 from openenv_kit.schema import json_schema
-from openenv_kit.tool import Tool, Tools
+from openenv_kit.tool import Tool, ToolFunctionT, Tools
 
 MethodResult = dict[str, Any]
-
-
-AnalysisMethod = Callable[[EpisodeView, Any], MethodResult]
+"""Result of an analysis method, JSON-ready."""
+ArgumentsT = TypeVar("ArgumentsT", bound=BaseModel)
+AnalysisMethod = Callable[[EpisodeView, ArgumentsT], MethodResult]
 
 MAX_CACHED_BYTES = 256_000
-"""Most bytes of answers that are kept for an episode."""
+"""Size of an episode's cached results, in bytes of JSON, beyond which the cache is emptied."""
 
 
 class AnalysisMethods(Tools):
-    """Analysis methods; one that is asked again about the same data gives the answer it kept."""
+    """A registry of analysis methods that caches results with the episode."""
 
     def tool(
         self, arguments_type: type[BaseModel], *, cached: bool = True, **options: Any
-    ) -> Callable[[Any], Any]:
-        """Decorator: see `Tools`; `keep` is false for a method that is hardly asked twice alike."""
+    ) -> Callable[[ToolFunctionT], ToolFunctionT]:
+        """Return a decorator that declares a function as an analysis method; see `Tools.tool`.
+
+        Args:
+            arguments_type: model of the method's arguments.
+            cached: whether results are cached; False for a method that is rarely called twice with
+                the same arguments.
+            **options: further attributes of `Tool`.
+        """
         declare = super().tool(arguments_type, **options)
-        return lambda method: declare(cache_result(method) if cached else method)
+
+        def declare_cached(method: ToolFunctionT) -> ToolFunctionT:
+            return declare(cast(ToolFunctionT, cache_result(method)) if cached else method)
+
+        return declare_cached
 
 
-def cache_result(method: AnalysisMethod) -> AnalysisMethod:
-    """Keep a method's answers with the episode, by arguments and rules of play.
+def cache_result(method: AnalysisMethod[ArgumentsT]) -> AnalysisMethod[ArgumentsT]:
+    """Wrap a method so that its results are cached with the episode, by arguments and play rules.
 
-    They are kept as JSON, so that nobody can change another player's, and a method that returns
-    anything else than JSON, such as one of NumPy's numbers, fails at once.
+    Results are cached as JSON text, so that no caller can change another caller's result. A method
+    that returns something that JSON lacks, such as a NumPy number, raises a TypeError.
     """
 
     @wraps(method)
-    def answer(view: EpisodeView, arguments: BaseModel) -> MethodResult:
-        answers = view.episode.cached_results
-        asked = (method, view.rules, view.is_split_task, arguments.model_dump_json())
-        found = answers.get(asked)
-        if found is None:
-            found = orjson.dumps(method(view, arguments))
-            if sum(map(len, list(answers.values()))) + len(found) > MAX_CACHED_BYTES:
-                answers.clear()
-            answers[asked] = found
-        result: MethodResult = orjson.loads(found)
+    def run_cached(view: EpisodeView, arguments: ArgumentsT) -> MethodResult:
+        cache = view.episode.cached_results
+        cache_key = (method, view.rules, view.is_split_task, arguments.model_dump_json())
+        encoded = cache.get(cache_key)
+        if encoded is None:
+            encoded = orjson.dumps(method(view, arguments))
+            if sum(map(len, list(cache.values()))) + len(encoded) > MAX_CACHED_BYTES:
+                cache.clear()
+            cache[cache_key] = encoded
+        result: MethodResult = orjson.loads(encoded)
         return result
 
-    return answer
+    return run_cached
 
 
 def create_method_registry() -> AnalysisMethods:
-    """An empty registry of analysis methods, whose arguments name entities of the ordering app."""
+    """Return an empty registry whose schemas list the entity names of the ordering app."""
     return AnalysisMethods("analysis_method", ORDERING_APP)
 
 
-def method_specs(tools: Tools, funnel: str = ORDERING_APP.name) -> tuple[MethodSpec, ...]:
-    """Name, description and JSON Schema of every method, for one funnel's names."""
-    return _cached_method_specs(tuple(tools.values()), funnel)
+def method_specs(tools: Tools, funnel_name: str = ORDERING_APP.name) -> tuple[MethodSpec, ...]:
+    """Return the catalogue entries of methods, with the entity names of one funnel."""
+    return _cached_method_specs(tuple(tools.values()), funnel_name)
 
 
 @lru_cache(maxsize=64)
-def _cached_method_specs(tools: tuple[Tool, ...], funnel: str) -> tuple[MethodSpec, ...]:
+def _cached_method_specs(tools: tuple[Tool, ...], funnel_name: str) -> tuple[MethodSpec, ...]:
     return tuple(
         MethodSpec(
             name=tool.name,
             description=tool.description,
-            parameters=json_schema(tool.arguments_type, FUNNELS[funnel]),
+            parameters=json_schema(tool.arguments_type, FUNNELS[funnel_name]),
         )
         for tool in tools
     )
 
 
 def dates_in_result(result: MethodResult) -> set[str]:
-    """Dates of the rows that a method's result holds, at any depth.
+    """Return the dates of all rows in a method's result, at any depth.
 
-    The rows of a list are alike, so the first one tells whether the others are worth a look.
+    The rows of a list have the same fields, so only the first one is checked for a date.
     """
-    found = {result["date"]} if "date" in result else set()
+    dates = {result["date"]} if "date" in result else set()
     for rows in result.values():
         if type(rows) is not list or not rows or type(rows[0]) is not dict:
             continue
         if "date" in rows[0]:
-            found.update([row["date"] for row in rows])
+            dates.update([row["date"] for row in rows])
         elif any(type(value) is list for value in rows[0].values()):
-            found.update(*map(dates_in_result, rows))
-    return found
+            dates.update(*map(dates_in_result, rows))
+    return dates
 
 
 TOOLS = create_method_registry()
-"""Every analysis method of guided play in the standard profile."""
+"""Analysis methods of the standard profile with guided disclosure."""

@@ -1,4 +1,4 @@
-"""Methods over the whole episode: medians, spreads, and rows far from the median."""
+"""Methods over all dates: medians, standard deviations, and dates far from the median."""
 
 from __future__ import annotations
 
@@ -8,55 +8,57 @@ import numpy as np
 
 from metric_tracker_rl.analysis_tools.arguments import DifferenceArguments, MetricArguments
 from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
-from metric_tracker_rl.engine.definitions.names import CONVERSION_RATE, EVENT_COUNT
+from metric_tracker_rl.engine.definitions.display import RATE_DECIMALS, rounded_delta
+from metric_tracker_rl.engine.definitions.entity_types import CONVERSION_RATE, EVENT_COUNT
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import require_allowed_name
-from metric_tracker_rl.engine.reporting_policy.daily_series import RATE_DECIMALS
-from metric_tracker_rl.engine.reporting_policy.labels import rounded_delta
 
 
 @TOOLS.tool(MetricArguments)
 def get_metric_median(view: EpisodeView, arguments: MetricArguments) -> MethodResult:
-    """Median over all dates of each named metric, or of all."""
-    chosen = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
-    return {"metric_names": chosen, "results": [_median_fields(view, name) for name in chosen]}
+    """Return the median over all dates of each named metric, or of all."""
+    names = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
+    return {"metric_names": names, "results": [_median_fields(view, name) for name in names]}
 
 
 @TOOLS.tool(MetricArguments)
 def get_metric_std_dev_from_median(view: EpisodeView, arguments: MetricArguments) -> MethodResult:
-    """Standard deviation from the median, sqrt(mean((value - median)^2)), of each metric."""
-    chosen = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
+    """Return the standard deviation from the median, sqrt(mean((value - median)^2)), by metric."""
+    names = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
     results = []
-    for name in chosen:
+    for name in names:
         entry = _median_fields(view, name)
-        size = entry.pop("sample_size")
+        sample_size = entry.pop("sample_size")
         entry.pop("weekday_medians", None)
-        spread = round(float(view.episode.metrics.std_dev_from_baseline[name]), RATE_DECIMALS)
-        results.append({**entry, "std_dev_from_median": spread, "sample_size": size})
-    return {"metric_names": chosen, "results": results}
+        std_dev = round(float(view.episode.metrics.std_dev_from_baseline[name]), RATE_DECIMALS)
+        results.append({**entry, "std_dev_from_median": std_dev, "sample_size": sample_size})
+    return {"metric_names": names, "results": results}
 
 
 @TOOLS.tool(DifferenceArguments)
 def get_rows_with_abs_diff_from_median_gt(
     view: EpisodeView, arguments: DifferenceArguments
 ) -> MethodResult:
-    """Dates on which a metric is further from its median than a threshold in its own unit."""
+    """List dates on which a metric is further from its median than a threshold in its unit."""
     metrics = view.episode.metrics
-    chosen = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
-    values, bases = metrics.value.to_numpy(), metrics.baseline.to_numpy()
-    far = np.abs(metrics.difference.to_numpy()) > arguments.threshold
-    results, left = [], arguments.limit
-    for name, column in zip(chosen, metrics.column_positions(chosen).tolist(), strict=True):
-        days = np.flatnonzero(far[:, column]).tolist()
+    names = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
+    values = metrics.value.to_numpy()
+    baselines = metrics.baseline.to_numpy()
+    is_beyond = np.abs(metrics.difference.to_numpy()) > arguments.threshold
+    results = []
+    remaining_rows = arguments.limit
+    for name, column in zip(names, metrics.column_positions(names).tolist(), strict=True):
+        days = np.flatnonzero(is_beyond[:, column]).tolist()
         rows = []
-        for day in days[:left]:
-            value, base = values[day, column].item(), bases[day, column].item()
+        for day in days[:remaining_rows]:
+            value = values[day, column].item()
+            baseline = baselines[day, column].item()
             rows.append(
                 {
                     "date": view.episode.dates[day],
                     "value": value,
-                    "median_value": base,
-                    "difference": rounded_delta(value, base, CONVERSION_RATE),
+                    "median_value": baseline,
+                    "difference": rounded_delta(value, baseline, CONVERSION_RATE),
                 }
             )
         results.append(
@@ -67,8 +69,8 @@ def get_rows_with_abs_diff_from_median_gt(
                 "rows": rows,
             }
         )
-        left -= len(rows)
-    return {"metric_names": chosen, "results": results}
+        remaining_rows -= len(rows)
+    return {"metric_names": names, "results": results}
 
 
 def resolve_metric_names(
@@ -77,27 +79,34 @@ def resolve_metric_names(
     metric_names: Sequence[str],
     allowed: Sequence[str] | None = None,
 ) -> list[str]:
-    """Named metrics without repeats, or all allowed ones where none is named.
+    """Return the requested metric names without duplicates, or all allowed ones if none is given.
+
+    Args:
+        view: the episode.
+        metric_name: one requested metric, or None.
+        metric_names: further requested metrics.
+        allowed: names that the method accepts; None for every count and rate.
 
     Raises:
-        ToolArgumentError: an unknown metric, or one of the wrong kind for the method.
+        ToolArgumentError: a name is unknown, or the method does not accept it.
     """
-    names = allowed if allowed is not None else view.episode.config.funnel_spec.metric_names
-    wanted = list(
-        dict.fromkeys([*([metric_name] if metric_name is not None else []), *metric_names])
-    )
-    for name in wanted:
-        require_allowed_name("metric", name, names)
-    return wanted or list(names)
+    if allowed is None:
+        allowed = view.episode.config.funnel_spec.metric_names
+    first = [] if metric_name is None else [metric_name]
+    requested = list(dict.fromkeys([*first, *metric_names]))
+    for name in requested:
+        require_allowed_name("metric", name, allowed)
+    return requested or list(allowed)
 
 
 def _median_fields(view: EpisodeView, name: str) -> MethodResult:
-    metrics, is_count = view.episode.metrics, name in view.episode.config.funnel_spec.count_names
-    weekdays = metrics.weekday_baseline[name].to_dict()
+    metrics = view.episode.metrics
+    is_count = name in view.episode.config.funnel_spec.count_names
+    weekday_medians = metrics.weekday_baseline[name].to_dict()
     return {
         "metric_name": name,
         "metric_type": EVENT_COUNT if is_count else CONVERSION_RATE,
         "median_value": float(metrics.median[name]),
         "sample_size": len(view.episode.dates),
-        **({"weekday_medians": weekdays} if weekdays else {}),
+        **({"weekday_medians": weekday_medians} if weekday_medians else {}),
     }

@@ -1,1 +1,1 @@
-"""Commands that only this environment has; the kit adds them to `metric-tracker`."""
+"""Commands of the funnel, which the kit adds to `metric-tracker`."""

@@ -1,4 +1,4 @@
-"""The funnel's part of the debugger at /web; what any environment needs is `openenv_kit.page`.
+"""The funnel's part of the debugger at /web, on top of `openenv_kit.page`.
 
-Imported only where the web interface is on.
+It is imported only if the web interface is on.
 """

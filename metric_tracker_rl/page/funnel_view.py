@@ -1,4 +1,4 @@
-"""The funnel's part of the page: its map, its questions, its report, its score."""
+"""The funnel's view in the debugger: map, questions, report editor and score."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMIL
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, LEVELS
 from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.grading.grader import SCORE_WEIGHTS
 from metric_tracker_rl.page import questions
 from metric_tracker_rl.page.format_values import format_with_unit
@@ -37,7 +38,7 @@ from openenv_kit.page.components.elements import (
     score_components_html,
     table_html,
 )
-from openenv_kit.page.components.grid import MATCHED, MISSING
+from openenv_kit.page.components.grid import CellVerdict
 from openenv_kit.page.components.row_editor import EditorRow
 from openenv_kit.page.components.tool_result import result_html
 from openenv_kit.page.environment_view import (
@@ -52,14 +53,14 @@ from openenv_kit.recordings.format import read_runs
 from openenv_kit.tool import format_tool_call
 
 EXAMPLE_EPISODE_FILE = Path(__file__).with_name("first_visit.jsonl")
-"""A play of the hard task as a model plays it: careful, with a wrong call and a wrong row.
+"""Recording of an episode of the hard task, with a rejected call and a wrong row.
 
-After a new version of the generator, open it on the Watch tab and save it: that makes it again.
+After a new version of the generator, open it on the Watch tab and save it to record it again.
 """
 
 
 class FunnelView(EnvironmentView):
-    """See `openenv_kit.page.environment_view.EnvironmentView`."""
+    """The funnel's environment view; `EnvironmentView` describes the members."""
 
     style_folder = Path(__file__).parent
     link_description = "Which day broke, and which metric?"
@@ -77,7 +78,7 @@ class FunnelView(EnvironmentView):
         self.link_title = "Funnel"
         self.objective = (
             "Something broke in this shop's numbers. Find which day and which metric, and report "
-            "the cause, not what followed from it."
+            "the cause, not its consequences."
         )
 
     @cached_property
@@ -96,27 +97,32 @@ class FunnelView(EnvironmentView):
         return map_html(steps, reset, selection, rows)
 
     def details_html(self, visitor: Visitor) -> str:
-        seen, judged, over = visible_state(visitor.playback_steps, visitor.reset)
-        at = questions.parse_selection(seen, visitor.selection)
-        stages = seen.funnel.count_names
+        known_values, verdicts, over = visible_state(visitor.playback_steps, visitor.reset)
+        at = questions.parse_selection(known_values, visitor.selection)
+        stages = known_values.funnel.count_names
         day = ""
         if at is not None:
             stage = stages[at[0]] if at[0] < len(stages) else stages[0]
-            day = f'<div id="mt-day">{day_html(seen, at[1], stage, judged)}</div>'
-        return day + small_charts_html(seen, judged) + (_counts_table_html(visitor) if over else "")
+            day = f'<div id="mt-day">{day_html(known_values, at[1], stage, verdicts)}</div>'
+        return (
+            day
+            + small_charts_html(known_values, verdicts)
+            + (_counts_table_html(visitor) if over else "")
+        )
 
     def result_headline(self, steps: PlaybackSteps) -> str:
         last = steps[-1].observation
-        got, score = last.get("reward_breakdown"), float(last.get("reward") or 0.0)
-        if not got:
-            outcome = "No report was handed in" if may_reveal_answers(steps) else "The score"
+        breakdown = last.get("reward_breakdown")
+        score = float(last.get("reward") or 0.0)
+        if not breakdown:
+            outcome = "No report was submitted" if may_reveal_answers(steps) else "The score"
             return f"{outcome}: {score:.2f}"
-        if not got["expected_rows"]:
+        if not breakdown["expected_rows"]:
             return f"There was nothing to find: {score:.2f}"
-        parts = [f"{got['matched_rows']} of {got['expected_rows']} found"]
-        if got["extra_rows"]:
-            parts.append(f"{got['extra_rows']} too many")
-        if any(got[name] < got["recall"] for name in SCORE_WEIGHTS):
+        parts = [f"{breakdown['matched_rows']} of {breakdown['expected_rows']} found"]
+        if breakdown["extra_rows"]:
+            parts.append(f"{breakdown['extra_rows']} too many")
+        if any(breakdown[name] < breakdown["recall"] for name in SCORE_WEIGHTS):
             parts.append("some fields wrong")
         return f"{', '.join(parts)}: {score:.2f}"
 
@@ -125,37 +131,44 @@ class FunnelView(EnvironmentView):
         message = note_html(str(last.get("message") or ""))
         if not may_reveal_answers(steps):
             return message
-        got = last.get("reward_breakdown")
-        score = score_waterfall_html(RewardBreakdown.model_validate(got)) if got else message
-        judged = visible_state(steps, reset)[1]
-        wrong = [each for each in judged if each.kind != MATCHED]
-        lines = "".join(
-            verdict_html(each).removesuffix("</li>")
-            + (f" {_tool_hint_html(each.row)}</li>" if each.kind == MISSING else "</li>")
-            for each in wrong
-        )
-        missed = f'<h3>What was missed</h3><ul class="mt-issues">{lines}</ul>'
-        return (
-            missed if wrong else note_html("Every row was right.", "good")
-        ) + score_components_html(score)
+        breakdown = last.get("reward_breakdown")
+        score = message
+        if breakdown:
+            score = score_waterfall_html(RewardBreakdown.model_validate(breakdown))
+        verdicts = visible_state(steps, reset)[1]
+        items = ""
+        for verdict in verdicts:
+            if verdict.kind == CellVerdict.MISSING:
+                items += verdict_html(verdict, extra_html=f" {_tool_hint_html(verdict.row)}")
+            elif verdict.kind != CellVerdict.MATCHED:
+                items += verdict_html(verdict)
+        summary = note_html("Every row was right.", "good")
+        if items:
+            summary = f'<h3>What was missed</h3><ul class="mt-issues">{items}</ul>'
+        return summary + score_components_html(score)
 
     def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
         if visitor.is_done:
             return None
-        seen, at = known_values_of(visitor.playback_steps), visitor.selection.rpartition("/")[2]
-        asked = questions.build_question_panel(seen, visitor.playback_steps, visitor.selection)
+        known_values, at = (
+            known_values_of(visitor.playback_steps),
+            visitor.selection.rpartition("/")[2],
+        )
+        panel = questions.build_question_panel(
+            known_values, visitor.playback_steps, visitor.selection
+        )
         metrics = ["", *ORDERING_APP.metric_names]
         suggested = {
-            "date": [at, *seen.dates] if at in seen.dates else seen.dates,
+            "date": [at, *known_values.dates] if at in known_values.dates else known_values.dates,
             "metric_name": metrics,
             "entity_name": metrics,
         }
-        return replace(asked, suggested_values=suggested)
+        return replace(panel, suggested_values=suggested)
 
     def next_step_hint(self, visitor: Visitor) -> NextStepHint:
-        seen = known_values_of(visitor.playback_steps)
+        known_values = known_values_of(visitor.playback_steps)
         return questions.build_next_step_hint(
-            seen,
+            known_values,
             visitor.playback_steps,
             visitor.selection,
             self.report_editor(visitor).suggested_rows(),
@@ -165,37 +178,39 @@ class FunnelView(EnvironmentView):
         return FunnelReport(visitor)
 
     def describe_action(self, action: Mapping[str, Any]) -> str:
-        asked = action.get("analysis_args")
+        arguments = action.get("analysis_args")
         if action.get("analysis_method") and action.get("analysis_method") != SUBMIT_TOOL:
-            return format_tool_call(str(action["analysis_method"]), asked or {})
+            return format_tool_call(str(action["analysis_method"]), arguments or {})
         if action.get("payload_generators"):
             return "submit the rows of generators"
-        rows = asked.get("rows") if isinstance(asked, Mapping) else action.get("classifications")
+        rows = action.get("classifications")
+        if isinstance(arguments, Mapping):
+            rows = arguments.get("rows")
         count = len(rows) if isinstance(rows, list) else 0
         return f"submit {count} row{'' if count == 1 else 's'}"
 
     def reply_html(self, observation: Mapping[str, Any]) -> str:
-        answered = observation.get("analysis_result")
-        return result_html(answered["result"], _cell_html) if answered else ""
+        analysis = observation.get("analysis_result")
+        return result_html(analysis["result"], _cell_html) if analysis else ""
 
 
 def _cell_html(column: str, value: Any, row: Mapping[str, Any]) -> str:
-    """HTML of a value in a result's table."""
+    """Return the HTML of a value in the table of a tool result."""
     if column == "date" and isinstance(value, str):
         return escape(format_day(value))
     return format_with_unit(column, value, row)
 
 
-def _tool_hint_html(row: Any) -> str:
-    """The call that shows a row."""
-    named = (
-        f", entity_name={row.entity_name!r}" if row.detection_method.startswith("compare") else ""
-    )
+def _tool_hint_html(row: ReportRow) -> str:
+    """Return the HTML of the tool call that shows a row."""
+    named = ""
+    if row.detection_method.startswith("compare"):
+        named = f", entity_name={row.entity_name!r}"
     return f"<code>{escape(f'{row.detection_method}(date={row.date!r}{named})')}</code> shows it."
 
 
 def _counts_table_html(visitor: Visitor) -> str:
-    """Every count, a line a day, in a fold."""
+    """Return a collapsed table of all counts and rates by day, as HTML."""
     episode = rebuild_episode(visitor.reset).episode
     names = episode.config.funnel_spec.metric_names
     lines = [

@@ -1,4 +1,4 @@
-"""The report's rows: what their fields may be, and what the replies decide of them."""
+"""The editor of the report: allowed values of the fields, and values known from replies."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from functools import cached_property
 from typing import Any
 
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
-from metric_tracker_rl.engine.definitions.levels import severity_of
-from metric_tracker_rl.engine.definitions.names import (
+from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
+    anomaly_type_of_deviation,
+)
+from metric_tracker_rl.engine.definitions.display import rounded_delta
+from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
     DETECTION_METHODS,
     EVENT_COUNT,
     HOURLY_MIX,
-    SEVERITIES,
 )
-from metric_tracker_rl.engine.reporting_policy.find_roots import anomaly_type_of_deviation
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS, rounded_delta
+from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS, ROW_FIELDS, RowKey
+from metric_tracker_rl.engine.definitions.severity import SEVERITIES, severity_of
 from metric_tracker_rl.page.format_values import format_with_unit
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_html import known_values_of
@@ -26,23 +28,21 @@ from openenv_kit.page.components.elements import format_day, humanize
 from openenv_kit.page.components.row_editor import EditorColumn, EditorRow
 from openenv_kit.page.environment_view import ReportEditor, options_of
 
-Key = tuple[str, str, str]
-NUMBERS = ("observed_value", "baseline_value", "delta_value")
-AT_LEAST_0 = ("observed_value", "baseline_value")
-"""Numbers that are counts, percentages or shares."""
+NON_NEGATIVE_FIELDS = ("observed_value", "baseline_value")
+"""Number fields that contain counts, percentages or shares."""
 
 
-def row_key(row: Mapping[str, Any]) -> Key:
-    """What report rows are matched on."""
-    return (str(row.get("date")), str(row.get("entity_type")), str(row.get("entity_name")))
+def row_key(row: Mapping[str, Any]) -> RowKey:
+    """Return the key of a row that may be incomplete."""
+    return RowKey(str(row.get("date")), str(row.get("entity_type")), str(row.get("entity_name")))
 
 
 class FunnelReport(ReportEditor):
-    """See `openenv_kit.page.environment_view.ReportEditor`."""
+    """The funnel's report editor; `ReportEditor` describes the members."""
 
     @cached_property
     def known_values(self) -> KnownValues:
-        """What the replies have told."""
+        """Values that the replies contained."""
         return known_values_of(self.visitor.playback_steps)
 
     @cached_property
@@ -54,7 +54,7 @@ class FunnelReport(ReportEditor):
             EditorColumn("date", "date", dates),
             EditorColumn("entity_type", "entity type", options_of(tuple(names))),
             EditorColumn("entity_name", "entity", groups=entities),
-            EditorColumn("anomaly_type", "anomaly", options_of(ANOMALY_TYPES)),
+            EditorColumn("anomaly_type", "anomaly", options_of(tuple(ANOMALY_TYPES))),
             EditorColumn("observed_value", "observed (events, % or share)", kind="number"),
             EditorColumn("baseline_value", "median (the same unit)", kind="number"),
             EditorColumn("delta_value", "observed − median", kind="number"),
@@ -67,58 +67,60 @@ class FunnelReport(ReportEditor):
         ]
 
     def suggested_rows(self) -> Sequence[EditorRow]:
-        answered = self.visitor.last_observation.get("analysis_result")
-        return self.rows_from_result(answered["result"]) if answered else ()
+        analysis = self.visitor.last_observation.get("analysis_result")
+        return self.rows_from_result(analysis["result"]) if analysis else ()
 
     def format_suggested_row(self, row: EditorRow) -> str:
-        name, anomaly = (humanize(str(row[each])) for each in ("entity_name", "anomaly_type"))
-        values = (
-            format_with_unit(each, row[each], row) for each in ("observed_value", "baseline_value")
+        name = humanize(str(row["entity_name"]))
+        anomaly_type = humanize(str(row["anomaly_type"]))
+        observed = format_with_unit("observed_value", row["observed_value"], row)
+        baseline = format_with_unit("baseline_value", row["baseline_value"], row)
+        return (
+            f"{format_day(str(row['date']))}, {name}: {anomaly_type}, {observed} against {baseline}"
         )
-        return f"{format_day(str(row['date']))}, {name}: {anomaly}, {' against '.join(values)}"
 
     def complete_row(self, row: EditorRow) -> EditorRow:
-        seen, names = self.known_values, self.known_values.funnel.entity_names_by_type
+        known_values, names = self.known_values, self.known_values.funnel.entity_names_by_type
         if not row.get("entity_type") and row.get("entity_name"):
             kinds = [kind for kind, some in names.items() if row["entity_name"] in some]
-            # A funnel step has the name of its rate; which is meant is for the player to say.
+            # If several entity types have this name, the player has to choose one.
             row = {**row, "entity_type": kinds[0]} if len(kinds) == 1 else row
         kind, name = str(row.get("entity_type")), str(row.get("entity_name"))
         day, column = (
-            seen.day_index(row.get("date")),
-            seen.funnel.column_by_entity.get((kind, name)),
+            known_values.day_index(row.get("date")),
+            known_values.funnel.columns.find_column(kind, name),
         )
         if day is None or column is None:
             return row
-        found: EditorRow = {"detection_method": DETECTION_METHODS[kind]}
-        value = seen.values.get((day, column))
-        usual = 0.0 if kind == DATA_QUALITY else seen.baseline(day, column)
-        change = value if kind == DATA_QUALITY else seen.deviation(day, column)
-        if value is not None and usual is not None and change is not None:
+        known_fields: EditorRow = {"detection_method": DETECTION_METHODS[kind]}
+        value = known_values.values.get((day, column))
+        baseline = 0.0 if kind == DATA_QUALITY else known_values.baseline(day, column)
+        deviation = value if kind == DATA_QUALITY else known_values.deviation(day, column)
+        if value is not None and baseline is not None and deviation is not None:
             bands = self.visitor.playback_steps[0].observation["config"]["severity_bands"][kind]
-            found |= {
+            known_fields |= {
                 "observed_value": value,
-                "baseline_value": usual,
-                "delta_value": rounded_delta(value, usual, kind),
-                "severity": severity_of(abs(change), bands),
-                "anomaly_type": anomaly_type_of_deviation(kind, change) or "",
+                "baseline_value": baseline,
+                "delta_value": rounded_delta(value, baseline, kind),
+                "severity": severity_of(abs(deviation), bands),
+                "anomaly_type": anomaly_type_of_deviation(kind, deviation) or "",
             }
-        return {**found, **{name: value for name, value in row.items() if value != ""}}
+        return {**known_fields, **{name: value for name, value in row.items() if value != ""}}
 
     def row_problem(self, row: EditorRow) -> str:
         for column in self.columns:
             value = row.get(column.name, "")
             if value == "":
                 return f"{column.label} is empty"
-            if column.name not in NUMBERS:
+            if column.name not in NUMBER_FIELDS:
                 continue
             try:
                 number = float(value)
             except (TypeError, ValueError):
-                return f"{column.label} is no number"
-            if number < 0 and column.name in AT_LEAST_0:
+                return f"{column.label} is not a number"
+            if number < 0 and column.name in NON_NEGATIVE_FIELDS:
                 return f"{column.label} is below 0"
-        if [row_key(each) for each in self.visitor.report_rows].count(row_key(row)) > 1:
+        if [row_key(other) for other in self.visitor.report_rows].count(row_key(row)) > 1:
             return "its date and entity are in the report twice"
         return ""
 
@@ -126,18 +128,18 @@ class FunnelReport(ReportEditor):
         return {"classifications": list(rows)}
 
     def rows_from_result(self, result: Mapping[str, Any]) -> list[EditorRow]:
-        """Every report row that a tool's result points to, each once, in the result's order.
+        """Return the report rows that a tool result suggests, without duplicates, in its order.
 
-        A row is offered for what the tool itself calls an anomaly, with the values it told.
+        A row is suggested for each anomaly that the result names, with the values of the result.
         """
-        found: dict[Key, EditorRow] = {}
+        rows_by_key: dict[RowKey, EditorRow] = {}
         for row in (self._row_from_fields(fields) for fields in _iter_mappings(result, {})):
             if row:
-                found.setdefault(row_key(row), row)
-        return list(found.values())
+                rows_by_key.setdefault(row_key(row), row)
+        return list(rows_by_key.values())
 
     def _row_from_fields(self, fields: Mapping[str, Any]) -> EditorRow | None:
-        """The report row that one line of a result stands for, or None for none."""
+        """Return the report row that a mapping of a result suggests, or None."""
         flagged = fields.get("anomaly_type", NORMAL) != NORMAL
         if flagged and all(name in fields for name in ROW_FIELDS):
             return {name: fields[name] for name in ROW_FIELDS}
@@ -153,11 +155,11 @@ class FunnelReport(ReportEditor):
 
 
 def _iter_mappings(node: Mapping[str, Any], above: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Each mapping of a result, with the plain fields of everything around it."""
+    """Yield each mapping of a result, merged with the scalar fields of the mappings around it."""
     plain = {k: v for k, v in node.items() if not isinstance(v, Mapping | list | tuple)}
-    here = {**above, **plain}
-    yield here
+    merged = {**above, **plain}
+    yield merged
     for value in node.values():
-        for each in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(each, Mapping):
-                yield from _iter_mappings(each, here)
+        for element in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(element, Mapping):
+                yield from _iter_mappings(element, merged)

@@ -1,4 +1,4 @@
-"""The score of a report as a waterfall, with the numbers that each part comes from."""
+"""Renders the score of a report as a waterfall chart with explanations."""
 
 from __future__ import annotations
 
@@ -15,68 +15,63 @@ from metric_tracker_rl.wire_models import SCORE_PENALTIES, RewardBreakdown
 from openenv_kit.page.components.elements import humanize
 from openenv_kit.page.components.waterfall import ScorePart, waterfall_html
 
-NOTHING_TO_FIND = "Nothing was to be found: the empty report scores 1, any other 0."
+NOTHING_TO_FIND = "There was nothing to find: the empty report scores 1, any other 0."
 
 
-def score_waterfall_html(got: RewardBreakdown) -> str:
-    """Precision × (weighted shares) − penalties, at least 0, bar by bar."""
-    if not got.expected_rows:
-        return waterfall_html([], got.total_score, NOTHING_TO_FIND)
-    parts = list(_parts(got))
-    below = sum(each.change for each in parts)
-    why = "A score is never below 0." if below < -1e-9 else ""
-    return waterfall_html(parts, got.total_score, why)
+def score_waterfall_html(breakdown: RewardBreakdown) -> str:
+    """Return a waterfall of precision × (weighted shares) − penalties, as HTML."""
+    if not breakdown.expected_rows:
+        return waterfall_html([], breakdown.total_score, NOTHING_TO_FIND)
+    parts = list(_iter_score_parts(breakdown))
+    total_change = sum(part.change for part in parts)
+    note = "A score is never below 0." if total_change < -1e-9 else ""
+    return waterfall_html(parts, breakdown.total_score, note)
 
 
-def _parts(got: RewardBreakdown) -> Iterator[ScorePart]:
+def _iter_score_parts(breakdown: RewardBreakdown) -> Iterator[ScorePart]:
     earned = 0.0
     for name, weight in SCORE_WEIGHTS.items():
-        change = weight / 100 * got[name]
+        change = weight / 100 * breakdown[name]
         earned += change
-        yield ScorePart(humanize(name), change, _share_text(name, weight, got))
-    unique = got.matched_rows + got.extra_rows
-    yield ScorePart(
-        "× precision",
-        earned * got.precision - earned,
-        f"Of {unique} different rows submitted {got.matched_rows} were expected: what was earned "
-        f"is multiplied by {got.precision:.4g}."
-        if unique
-        else "No row was submitted that could be read.",
-    )
+        yield ScorePart(humanize(name), change, _share_text(name, weight, breakdown))
+    unique_count = breakdown.matched_rows + breakdown.extra_rows
+    precision_text = "No valid row was submitted."
+    if unique_count:
+        precision_text = (
+            f"{breakdown.matched_rows} of {unique_count} different submitted rows were expected: "
+            f"the sum of the shares is multiplied by {breakdown.precision:.4g}."
+        )
+    yield ScorePart("× precision", earned * breakdown.precision - earned, precision_text)
     for name in SCORE_PENALTIES:
-        if got[name]:
-            yield ScorePart(humanize(name), -got[name], _penalty_text(name, got))
+        if breakdown[name]:
+            yield ScorePart(humanize(name), -breakdown[name], _penalty_text(name, breakdown))
 
 
-def _share_text(name: str, weight: int, got: RewardBreakdown) -> str:
+def _share_text(name: str, weight: int, breakdown: RewardBreakdown) -> str:
     if name == "recall":
         return (
-            f"Of {got.expected_rows} expected rows {got.matched_rows} were found: "
-            f"{weight / 100:g} × {got.recall:.4g}."
+            f"{breakdown.matched_rows} of {breakdown.expected_rows} expected rows were found: "
+            f"{weight / 100:g} × {breakdown.recall:.4g}."
         )
-    what = humanize(name.removesuffix("_accuracy"))
-    verb = "are" if name.startswith("value") else "is"
-    noun = "values" if name.startswith("value") else f"the {what}"
+    if name == "value_accuracy":
+        subject = "values are"
+    else:
+        subject = f"the {humanize(name.removesuffix('_accuracy'))} is"
     return (
-        f"Over all expected rows {noun} {verb} right in {got[name]:.0%}; a missing row counts as "
-        f"wrong: {weight / 100:g} × {got[name]:.4g}."
+        f"Over all expected rows {subject} right in {breakdown[name]:.0%}; a missing row counts as "
+        f"wrong: {weight / 100:g} × {breakdown[name]:.4g}."
     )
 
 
-def _penalty_text(name: str, got: RewardBreakdown) -> str:
+def _penalty_text(name: str, breakdown: RewardBreakdown) -> str:
     if name == "exploit_penalty":
         return (
-            f"Taken once: {got.extra_rows} rows too many are more than {EXPLOIT_FLOOR} and more "
-            "than twice the expected ones."
+            f"Applied once: {breakdown.extra_rows} extra rows are more than {EXPLOIT_FLOOR} and "
+            "more than twice the expected rows."
         )
-    count, (each, most) = {
-        "extra_row_penalty": (got.extra_rows, EXTRA_PENALTY),
-        "duplicate_penalty": (got.duplicate_rows, DUPLICATE_PENALTY),
-        "invalid_row_penalty": (got.invalid_rows, INVALID_PENALTY),
+    row_kind, row_count, penalty = {
+        "extra_row_penalty": ("Extra", breakdown.extra_rows, EXTRA_PENALTY),
+        "duplicate_penalty": ("Duplicate", breakdown.duplicate_rows, DUPLICATE_PENALTY),
+        "invalid_row_penalty": ("Invalid", breakdown.invalid_rows, INVALID_PENALTY),
     }[name]
-    what = {
-        "extra_row_penalty": "that nobody asked for",
-        "duplicate_penalty": "repeated",
-        "invalid_row_penalty": "not readable",
-    }[name]
-    return f"Rows {what}: {count}. {each:g} each, {most:g} at most."
+    return f"{row_kind} rows: {row_count}. {penalty.per_row:g} each, {penalty.max_total:g} at most."

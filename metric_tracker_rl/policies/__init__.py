@@ -1,8 +1,8 @@
-"""Scripted policies: players that need no model.
+"""Scripted policies of the funnel.
 
-A policy is a generator function: it is given the observation of the reset, yields actions
-and is sent the observation of each. So one policy plays in process, over a WebSocket and
-step by step in the user interface, and can know nothing that an agent is not told.
+A policy is a generator function: it receives the reset observation, yields actions, and is sent
+the observation of each. The same policy therefore plays in process, over a WebSocket and step by
+step in the debugger, and knows only what observations contain.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What every policy of this environment is written with: registry, actions, flagged rows.
+"""Building blocks of the policies: their registry, actions, and requests for flagged rows.
 
-Flagged rows, roots and echoes alike, are what label-blind players start from.
+Flagged rows contain roots and consequences. Policies that do not apply the reporting policy start
+from them.
 """
 
 from __future__ import annotations
@@ -9,38 +10,40 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from metric_tracker_rl.analysis_tools.arguments import MAX_ROWS_PER_REPLY
+from metric_tracker_rl.engine.definitions.anomaly_types import ROW_GENERATOR_NAMES
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
-from metric_tracker_rl.engine.definitions.names import ROW_GENERATOR_NAMES
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.rollouts.policies import Action, ObservationJson, Policies, Policy, PolicySteps
 
 __all__ = ["POLICIES", "Action", "ObservationJson", "Policy", "PolicySteps"]
 
 RowFields = dict[str, Any]
+"""Fields of a report row by name."""
 RowSteps = Generator[Action, ObservationJson, list[RowFields]]
-"""A part of a play that ends with rows."""
+"""Part of a policy: yields actions and returns report rows."""
 
 POLICIES = Policies()
-"""Every scripted policy by name, in the order of declaration."""
+"""Scripted policies by name, in the order of registration."""
 
 register_policy = POLICIES.register
 
 
 def build_analysis_action(method: str, **arguments: Any) -> Action:
-    """The action that runs one analysis method."""
+    """Return the action that runs an analysis method."""
     return {"analysis_method": method, "analysis_args": arguments}
 
 
-def build_submit_action(rows: list[dict[str, Any]]) -> Action:
-    """The action that submits a report."""
+def build_submit_action(rows: list[RowFields]) -> Action:
+    """Return the action that submits a report."""
     return {"classifications": rows}
 
 
 def require_analysis_result(observation: ObservationJson) -> Any:
-    """Result of the analysis method that an observation answers.
+    """Return the result of the analysis method that was just run.
 
     Raises:
-        ToolArgumentError: it was refused, as all of them are in another environment.
+        ToolArgumentError: the method was rejected, for example because the policy plays in another
+            environment.
     """
     if observation.get("analysis_result") is None:
         raise ToolArgumentError(observation["message"])
@@ -50,19 +53,31 @@ def require_analysis_result(observation: ObservationJson) -> Any:
 def request_flagged_rows(
     multiplier: float = 0.0, methods: Sequence[str] = ROW_GENERATOR_NAMES
 ) -> RowSteps:
-    """Rows of several generators at one multiplier, by one analysis step."""
-    wanted = [{"method_name": name, "threshold_multiplier": multiplier} for name in methods]
-    asked = build_analysis_action(
-        "payload_generator", generator_methods=wanted, limit=MAX_ROWS_PER_REPLY
+    """Request the rows of several row generators in one step.
+
+    Args:
+        multiplier: `threshold_multiplier` of all generators; 0 for every flagged row.
+        methods: names of the row generators.
+    """
+    generators = [{"method_name": name, "threshold_multiplier": multiplier} for name in methods]
+    action = build_analysis_action(
+        "payload_generator", generator_methods=generators, limit=MAX_ROWS_PER_REPLY
     )
-    return list(require_analysis_result((yield asked))["generated_rows"])
+    return list(require_analysis_result((yield action))["generated_rows"])
 
 
 def request_unexplained_rows() -> RowSteps:
-    """Every flagged row that the public calendar does not explain."""
+    """Request every flagged row that the public calendar does not explain."""
     rows = yield from request_flagged_rows()
     events = require_analysis_result((yield build_analysis_action("list_calendar")))["events"]
-    known = {(event["date"], name) for event in events for name in event["explains"]}
-    rate_of = dict(zip(ORDERING_APP.funnel_step_names, ORDERING_APP.step_rate_names, strict=True))
-    names = ((row, rate_of.get(row["entity_name"], row["entity_name"])) for row in rows)
-    return [row for row, name in names if (row["date"], name) not in known]
+    explained = {(event["date"], name) for event in events for name in event["explains"]}
+    # The calendar names the step rate of a funnel step.
+    rate_of_step = dict(
+        zip(ORDERING_APP.funnel_step_names, ORDERING_APP.step_rate_names, strict=True)
+    )
+    unexplained = []
+    for row in rows:
+        series_name = rate_of_step.get(row["entity_name"], row["entity_name"])
+        if (row["date"], series_name) not in explained:
+            unexplained.append(row)
+    return unexplained

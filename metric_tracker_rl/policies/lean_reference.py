@@ -1,15 +1,16 @@
-"""The reference in the lean profile: applies the policy's rules to what `scan` lists.
+"""The reference policy of the lean profile: applies the reporting policy to the result of `scan`.
 
-Written from the rules' text alone; it needs no value, because the server fills in the rows of ids.
+It is written from the policy's text alone. It needs no values, because the server fills in the rows
+of submitted ids.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
-from metric_tracker_rl.engine.configuration.play_rules import has_drawn_policy
+from metric_tracker_rl.engine.configuration.modes import has_drawn_policy
 from metric_tracker_rl.policies.base import (
     Action,
     ObservationJson,
@@ -32,109 +33,130 @@ STEP_RATES = (
     "order_placed_to_payment_successful",
 )
 FUNNEL_BREAKS = tuple(f"{below}_from_{above}" for above, below in pairwise(STAGES))
-"""Names of the steps where their rates fell so far that they are funnel breaks."""
+"""Names of the funnel steps, in the order of `STEP_RATES`."""
 COMPOSITE_RATES = ("app_open_to_order_placed", "app_open_to_payment_successful")
 DAYTIME_SHARE = "app_opens:daytime_share"
 
-FlaggedSeriesList = list[tuple[str, int, str, float]]
-"""Date, id, name and change of each candidate."""
+
+class ListedSeries(NamedTuple):
+    """One flagged series in the result of `scan`.
+
+    Attributes:
+        date: YYYY-MM-DD.
+        series_id: id that a report can contain.
+        name: entity name.
+        change: deviation from the median.
+    """
+
+    date: str
+    series_id: int
+    name: str
+    change: float
 
 
 def lean_reference(reset_observation: ObservationJson) -> PolicySteps:
-    """Submits the ids of the roots."""
-    candidates = yield from scan_flagged_series()
-    yield build_analysis_action(
-        "submit", ids=(yield from find_root_ids(candidates, reset_observation))
-    )
+    """Submit the ids of the roots."""
+    flagged_series = yield from scan_flagged_series()
+    root_ids = yield from find_root_ids(flagged_series, reset_observation)
+    yield build_analysis_action("submit", ids=root_ids)
 
 
 def find_root_ids(
-    flagged_series: FlaggedSeriesList, reset_observation: ObservationJson
+    flagged_series: Sequence[ListedSeries], reset_observation: ObservationJson
 ) -> Generator[Action, ObservationJson, list[int]]:
-    """Ids of the roots among the candidates, by one look at the calendar.
+    """Request the calendar and return the ids of the roots.
 
-    Where the opening tells of a policy that was drawn, by one look at the overview too: what it
-    says otherwise is in what scan lists, but for which composite a leak is reported as.
+    If the reporting policy is drawn, the overview is requested too, for the order of the composite
+    rates. The other numbers of a drawn policy are already part of what `scan` lists.
+
+    Args:
+        flagged_series: every flagged series of the episode.
+        reset_observation: observation of the reset.
     """
     composites: Sequence[str] = COMPOSITE_RATES
     if has_drawn_policy(reset_observation):
         overview = require_analysis_result((yield build_analysis_action("overview")))
         composites = composites_by_priority(overview)
-    days: dict[str, dict[str, tuple[int, float]]] = {}
-    for date, number, name, change in flagged_series:
-        days.setdefault(date, {})[name] = (number, change)
+    series_by_date: dict[str, dict[str, ListedSeries]] = {}
+    for series in flagged_series:
+        series_by_date.setdefault(series.date, {})[series.name] = series
     explained: dict[str, list[str]] = {}
-    for date, _title, names in require_analysis_result((yield build_analysis_action("calendar")))[
-        "rows"
-    ]:
+    calendar = require_analysis_result((yield build_analysis_action("calendar")))
+    for date, _title, names in calendar["rows"]:
         explained.setdefault(date, []).extend(names)
-    found = [
-        find_root_ids_of_date(flagged, explained.get(date, ()), composites)
-        for date, flagged in days.items()
-    ]
-    return [number for each in found for number in each]
+    root_ids: list[int] = []
+    for date, series_by_name in series_by_date.items():
+        root_ids += find_root_ids_of_date(series_by_name, explained.get(date, ()), composites)
+    return root_ids
 
 
-def scan_flagged_series() -> Generator[Action, ObservationJson, FlaggedSeriesList]:
-    """Every candidate, by as many scans as it takes."""
-    candidates: FlaggedSeriesList = []
+def scan_flagged_series() -> Generator[Action, ObservationJson, list[ListedSeries]]:
+    """Request every flagged series, with as many calls of `scan` as needed."""
+    flagged_series: list[ListedSeries] = []
     first: int | None = 1
     while first is not None:
         page = require_analysis_result((yield build_analysis_action("scan", first=first)))
-        candidates += [(date, *each) for date, rows in page["rows"] for each in rows]
+        for date, rows in page["rows"]:
+            flagged_series += [ListedSeries(date, *row) for row in rows]
         first = page.get("next")
-    return candidates
+    return flagged_series
 
 
 def composites_by_priority(policy_numbers: Mapping[str, Any]) -> Sequence[str]:
-    """The composite rates, from the one that a leak is reported as first."""
+    """Return the composite rates; a leak is reported as the first one that is flagged."""
     longest = policy_numbers.get("leak_reports") == "longest_composite"
     return COMPOSITE_RATES[::-1] if longest else COMPOSITE_RATES
 
 
 def find_root_ids_of_date(
-    flagged_series: Mapping[str, tuple[int, float]],
+    flagged_series: Mapping[str, ListedSeries],
     explained: Collection[str] = (),
     composites: Sequence[str] = COMPOSITE_RATES,
 ) -> list[int]:
-    """Ids of one date's roots, by the policy's rules.
+    """Return the ids of one date's roots by the reporting policy.
 
     Args:
-        flagged_series: id and change of what is flagged, by name.
-        explained: series that the calendar explains on that date.
-        composites: the composite rates, from the one that a leak is reported as first.
+        flagged_series: the date's flagged series by name.
+        explained: daily series that the calendar explains on that date.
+        composites: composite rates; a leak is reported as the first one that is flagged.
     """
-    impossible = [number for name, (number, _) in flagged_series.items() if "_lte_" in name]
-    if impossible:
-        return impossible
-    flagged = {
-        name: each
-        for name, each in flagged_series.items()
+    impossible_counts = [
+        series.series_id for name, series in flagged_series.items() if "_lte_" in name
+    ]
+    if impossible_counts:
+        return impossible_counts
+    unexplained = {
+        name: series
+        for name, series in flagged_series.items()
         if _daily_series_name(name) not in explained
     }
+    # A step is flagged under the name of its rate or, if it broke, of its funnel step.
     steps = [
-        step if step in flagged else brk
-        for step, brk in zip(STEP_RATES, FUNNEL_BREAKS, strict=True)
+        step_rate if step_rate in unexplained else funnel_break
+        for step_rate, funnel_break in zip(STEP_RATES, FUNNEL_BREAKS, strict=True)
     ]
-    found = [DAYTIME_SHARE] if DAYTIME_SHARE in flagged else []
-    echoes: set[str] = set()
+    roots = [DAYTIME_SHARE] if DAYTIME_SHARE in unexplained else []
+    consequences: set[str] = set()
+    stages_with_neighbours = zip(STAGES, STAGES[1:], STAGES[2:], strict=False)
     for (above, stage, below), (into, out_of) in zip(
-        zip(STAGES, STAGES[1:], STAGES[2:], strict=False), pairwise(steps), strict=True
+        stages_with_neighbours, pairwise(steps), strict=True
     ):
-        alone = stage in flagged and above not in flagged and below not in flagged
-        both_steps = into in flagged and out_of in flagged
-        if alone and both_steps and flagged[into][1] * flagged[out_of][1] < 0:
-            found.append(stage)
-            echoes |= {into, out_of}
-    moved = [step for step in steps if step in flagged]
-    found += [step for step in moved if step not in echoes]
-    if not moved:
-        found += [name for name in composites if name in flagged][:1]
-    if STAGES[0] in flagged:
-        found.append(STAGES[0])
-    return [flagged[name][0] for name in found]
+        is_only_stage = stage in unexplained and not {above, below} & unexplained.keys()
+        has_both_steps = into in unexplained and out_of in unexplained
+        if not (is_only_stage and has_both_steps):
+            continue
+        if unexplained[into].change * unexplained[out_of].change < 0:
+            roots.append(stage)
+            consequences |= {into, out_of}
+    flagged_steps = [step for step in steps if step in unexplained]
+    roots += [step for step in flagged_steps if step not in consequences]
+    if not flagged_steps:
+        roots += [name for name in composites if name in unexplained][:1]
+    if STAGES[0] in unexplained:
+        roots.append(STAGES[0])
+    return [unexplained[name].series_id for name in roots]
 
 
 def _daily_series_name(name: str) -> str:
-    """The series that a candidate is about: of a funnel step, its rate."""
+    """Return the daily series of a flagged series: of a funnel step, its rate."""
     return STEP_RATES[FUNNEL_BREAKS.index(name)] if name in FUNNEL_BREAKS else name

@@ -1,6 +1,6 @@
-"""The reporting policy's rules on one date's values, as the references apply them.
+"""The reporting policy applied to the values of one date, for the reference policies.
 
-Written from the policy's text alone; it shares no code with the generator or the labels.
+It is written from the policy's text alone and shares no code with the generator or the labels.
 """
 
 from __future__ import annotations
@@ -17,25 +17,36 @@ from metric_tracker_rl.policies.lean_reference import (
 )
 
 RowFields = dict[str, Any]
+"""Fields of a report row by name."""
 ValuesByName = Mapping[str, float]
 BaselinesByName = Mapping[str, float | Mapping[str, float]]
-"""Baselines by name, and by weekday where each has its own."""
+"""Baselines by series name; a mapping by weekday name if each weekday has its own baseline."""
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 REPORT_ROW_FIELDS = (
-    *("date", "entity_type", "entity_name", "anomaly_type", "detection_method"),
-    *("baseline_value", "observed_value", "delta_value", "severity"),
+    "date",
+    "entity_type",
+    "entity_name",
+    "anomaly_type",
+    "detection_method",
+    "baseline_value",
+    "observed_value",
+    "delta_value",
+    "severity",
 )
 
 
 class FunnelDay:
-    """Counts and rates of one date, held against their baselines.
+    """Counts and rates of one date with their baselines.
 
     Args:
         day: YYYY-MM-DD.
-        values: counts and rates of that date by name.
-        baselines: their baselines.
-        policy_numbers: the numbers of the policy, among the fields of the episode's configuration.
-        explained: what the calendar explains, which is not flagged.
+        values: counts and rates of the date by name.
+        baselines: their baselines by name.
+        policy_numbers: numbers of the reporting policy, as the episode's configuration states them.
+        explained: names of the series that the calendar explains on the date.
+
+    Attributes:
+        deviations: relative deviation from the baseline by name.
     """
 
     def __init__(
@@ -46,102 +57,162 @@ class FunnelDay:
         policy_numbers: Mapping[str, Any],
         explained: Collection[str] = (),
     ) -> None:
-        self._day, self._values, self._usual = day, values, baselines
-        self._terms, self._known = policy_numbers, explained
+        self._day = day
+        self._values = values
+        self._baselines = baselines
+        self._policy_numbers = policy_numbers
+        self._explained = explained
         self.deviations = {
             name: (values[name] - baselines[name]) / (baselines[name] or 1.0) for name in values
         }
 
     def is_flagged(self, name: str) -> bool:
-        """Whether a series reaches its threshold."""
-        kind = "count_relative" if name in STAGES else "rate_relative"
-        reached = abs(self.deviations[name]) >= self._terms["thresholds"][kind]
-        return reached and name not in self._known
+        """Return whether a series reaches its threshold and the calendar does not explain it."""
+        threshold_name = "count_relative" if name in STAGES else "rate_relative"
+        threshold = self._policy_numbers["thresholds"][threshold_name]
+        return abs(self.deviations[name]) >= threshold and name not in self._explained
 
     def build_row(self, name: str) -> RowFields:
-        """The row of a series; of a step that broke, as that funnel step."""
-        way = "drop" if self.deviations[name] < 0 else "spike"
+        """Return the report row of a series; a broken step becomes a funnel step."""
+        direction = "drop" if self.deviations[name] < 0 else "spike"
         if name in STAGES:
-            anomaly = f"absolute_{way}_in_event_count"
-            return self._fill_row(name, "event_count", name, anomaly, "compare_count_to_median")
-        limit = self._terms["thresholds"]["funnel_break_relative_drop"]
-        if name in STEP_RATES and self.deviations[name] <= -limit:
-            stage = STEP_RATES.index(name) + 1
-            broken = f"{STAGES[stage]}_from_{STAGES[stage - 1]}"
             return self._fill_row(
-                name, "funnel_step", broken, "funnel_break", "detect_funnel_break"
+                name,
+                entity_type="event_count",
+                entity_name=name,
+                anomaly_type=f"absolute_{direction}_in_event_count",
+                detection_method="compare_count_to_median",
             )
-        anomaly = f"rate_{way}_from_median"
-        return self._fill_row(name, "conversion_rate", name, anomaly, "compare_rate_to_median")
+        break_threshold = self._policy_numbers["thresholds"]["funnel_break_relative_drop"]
+        if name in STEP_RATES and self.deviations[name] <= -break_threshold:
+            stage = STEP_RATES.index(name) + 1
+            return self._fill_row(
+                name,
+                entity_type="funnel_step",
+                entity_name=f"{STAGES[stage]}_from_{STAGES[stage - 1]}",
+                anomaly_type="funnel_break",
+                detection_method="detect_funnel_break",
+            )
+        return self._fill_row(
+            name,
+            entity_type="conversion_rate",
+            entity_name=name,
+            anomaly_type=f"rate_{direction}_from_median",
+            detection_method="compare_rate_to_median",
+        )
 
     def find_root_rows(self) -> list[RowFields]:
-        """What rules 3 to 6 ask for."""
-        found: list[str] = []
-        echoes: set[str] = set()
+        """Return the rows that rules 3 to 6 of the policy ask for."""
+        roots: list[str] = []
+        consequences: set[str] = set()
         for above, stage, below, into, out_of in zip(
             STAGES, STAGES[1:], STAGES[2:], STEP_RATES, STEP_RATES[1:], strict=False
         ):
-            opposite = self.deviations[into] * self.deviations[out_of] < 0
-            neighbours = self.is_flagged(above) or self.is_flagged(below)
-            moved = self.is_flagged(stage) and self.is_flagged(into) and self.is_flagged(out_of)
-            if moved and opposite and not neighbours:
-                found.append(stage)
-                echoes |= {into, out_of}
-        steps = [step for step in STEP_RATES if self.is_flagged(step)]
-        found += [step for step in steps if step not in echoes]
-        if not steps:
-            order = composites_by_priority(self._terms)
-            found += [name for name in order if self.is_flagged(name)][:1]
+            are_opposite = self.deviations[into] * self.deviations[out_of] < 0
+            is_neighbour_flagged = self.is_flagged(above) or self.is_flagged(below)
+            are_all_flagged = all(self.is_flagged(name) for name in (stage, into, out_of))
+            if are_all_flagged and are_opposite and not is_neighbour_flagged:
+                roots.append(stage)
+                consequences |= {into, out_of}
+        flagged_steps = [step for step in STEP_RATES if self.is_flagged(step)]
+        roots += [step for step in flagged_steps if step not in consequences]
+        if not flagged_steps:
+            composites = composites_by_priority(self._policy_numbers)
+            roots += [name for name in composites if self.is_flagged(name)][:1]
         if self.is_flagged(STAGES[0]):
-            found.append(STAGES[0])
-        return [self.build_row(name) for name in found]
+            roots.append(STAGES[0])
+        return [self.build_row(name) for name in roots]
 
-    def _fill_row(self, name: str, *text_fields: str) -> RowFields:
-        observed, usual = self._values[name], self._usual[name]
-        severity = _severity_of_size(
-            abs(self.deviations[name]), self._terms["severity_bands"][text_fields[0]]
-        )
-        return _row_from_values(
-            self._day, *text_fields, usual, observed, round(observed - usual, 4), severity
-        )
+    def _fill_row(
+        self,
+        series_name: str,
+        *,
+        entity_type: str,
+        entity_name: str,
+        anomaly_type: str,
+        detection_method: str,
+    ) -> RowFields:
+        """Return a row with the values and the severity of a series."""
+        observed = self._values[series_name]
+        baseline = self._baselines[series_name]
+        lower_bounds = self._policy_numbers["severity_bands"][entity_type]
+        return {
+            "date": self._day,
+            "entity_type": entity_type,
+            "entity_name": entity_name,
+            "anomaly_type": anomaly_type,
+            "detection_method": detection_method,
+            "baseline_value": baseline,
+            "observed_value": observed,
+            "delta_value": round(observed - baseline, 4),
+            "severity": _severity_of_size(abs(self.deviations[series_name]), lower_bounds),
+        }
 
 
 def weekday_name(day: str) -> str:
-    """Name of a date's weekday."""
+    """Return the name of a date's weekday."""
     return WEEKDAYS[date.fromisoformat(day).weekday()]
 
 
 def baselines_on(day: str, baselines: BaselinesByName) -> ValuesByName:
-    """The baselines of a date."""
+    """Return the baselines that apply on a date, by series name."""
     weekday = weekday_name(day)
-    return {name: of[weekday] if isinstance(of, Mapping) else of for name, of in baselines.items()}
+    return {
+        name: baseline[weekday] if isinstance(baseline, Mapping) else baseline
+        for name, baseline in baselines.items()
+    }
 
 
 def build_mix_row(
     day: str, share: float, baseline: float, policy_numbers: Mapping[str, Any]
 ) -> RowFields:
-    """The row of a shifted daytime share."""
-    words = ("hourly_mix", DAYTIME_SHARE, "hourly_traffic_mix_shift", "hourly_rows_for_date")
-    severity = _severity_of_size(
-        abs(share - baseline), policy_numbers["severity_bands"]["hourly_mix"]
-    )
-    return _row_from_values(day, *words, baseline, share, round(share - baseline, 6), severity)
+    """Return the row of a shifted daytime share.
+
+    Args:
+        day: YYYY-MM-DD.
+        share: daytime share of the date, as a fraction.
+        baseline: baseline of the daytime share.
+        policy_numbers: numbers of the reporting policy.
+    """
+    lower_bounds = policy_numbers["severity_bands"]["hourly_mix"]
+    return {
+        "date": day,
+        "entity_type": "hourly_mix",
+        "entity_name": DAYTIME_SHARE,
+        "anomaly_type": "hourly_traffic_mix_shift",
+        "detection_method": "hourly_rows_for_date",
+        "baseline_value": baseline,
+        "observed_value": share,
+        "delta_value": round(share - baseline, 6),
+        "severity": _severity_of_size(abs(share - baseline), lower_bounds),
+    }
 
 
 def build_quality_row(
     day: str, stage: int, excess: float, policy_numbers: Mapping[str, Any]
 ) -> RowFields:
-    """The row of a stage, from 1 on, that has more events than the one before it."""
-    name = f"{STAGES[stage]}_lte_{STAGES[stage - 1]}"
-    words = ("data_quality", name, "instrumentation_data_quality_issue", "check_impossible_counts")
-    severity = _severity_of_size(excess, policy_numbers["severity_bands"]["data_quality"])
-    return _row_from_values(day, *words, 0.0, excess, excess, severity)
+    """Return the row of a stage that has more events than the stage before it.
 
-
-def _row_from_values(*values: Any) -> RowFields:
-    return dict(zip(REPORT_ROW_FIELDS, values, strict=True))
+    Args:
+        day: YYYY-MM-DD.
+        stage: index of the later stage, from 1 on.
+        excess: events in excess, summed over the hours where there are any.
+        policy_numbers: numbers of the reporting policy.
+    """
+    lower_bounds = policy_numbers["severity_bands"]["data_quality"]
+    return {
+        "date": day,
+        "entity_type": "data_quality",
+        "entity_name": f"{STAGES[stage]}_lte_{STAGES[stage - 1]}",
+        "anomaly_type": "instrumentation_data_quality_issue",
+        "detection_method": "check_impossible_counts",
+        "baseline_value": 0.0,
+        "observed_value": excess,
+        "delta_value": excess,
+        "severity": _severity_of_size(excess, lower_bounds),
+    }
 
 
 def _severity_of_size(size: float, lower_bounds: list[float]) -> str:
-    """Last band whose lower bound is reached; bands are those of medium, high, critical."""
+    """Return the severity of a deviation; the bounds are those of medium, high and critical."""
     return ("low", "medium", "high", "critical")[sum(size >= bound for bound in lower_bounds)]

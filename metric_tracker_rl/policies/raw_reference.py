@@ -1,6 +1,6 @@
-"""The reference with raw disclosure: flags from values, medians and hours what no tool flags.
+"""The reference policy with raw disclosure, which finds flagged series itself.
 
-It reads the hourly counts of every date, in either profile, and computes all else from them.
+In both profiles it reads the hourly counts of every date and computes the other values from them.
 """
 
 from __future__ import annotations
@@ -33,22 +33,26 @@ from metric_tracker_rl.policies.policy_from_text import (
     weekday_name,
 )
 
+HOURS_PER_DAY = 24
+DAYS_PER_WEEK = 7
 HourlyCounts = list[Sequence[int]]
-"""Hourly counts of a date, stage by stage."""
+"""Hourly counts of one date: for each hour, the counts of all stages."""
 DEFAULT_DAYTIME_HOURS = (8, 19)
-"""First and last hour of the daytime, where the policy says nothing else."""
-MAX_ROWS_PER_CALL, MAX_DATES_PER_CALL = 1000, 7
-"""Most hourly rows of one call of `show_raw_data`, and most dates of one of `hours`."""
+"""First and last hour of the daytime, both included, unless the policy is drawn."""
+MAX_ROWS_PER_CALL = 1000
+"""Largest number of hourly rows in one call of `show_raw_data`."""
+MAX_DATES_PER_CALL = 7
+"""Largest number of dates in one call of `hours`."""
 
 
 class CollectedData(NamedTuple):
-    """All that the tools show.
+    """Data of an episode, collected from tool results.
 
     Attributes:
-        policy_numbers: the numbers of the policy, among others.
+        policy_numbers: fields that contain the numbers of the reporting policy.
         hourly_counts: hourly counts by date.
-        baselines: medians by name, and by weekday where each has its own.
-        explained: names of what the calendar explains, by date.
+        baselines: baselines by series name.
+        explained: names of the series that the calendar explains, by date.
     """
 
     policy_numbers: Mapping[str, Any]
@@ -58,136 +62,146 @@ class CollectedData(NamedTuple):
 
 
 DataSteps = Generator[Action, ObservationJson, CollectedData]
+"""Part of a policy: yields actions and returns the collected data."""
 
 
 def raw_reference(_: ObservationJson) -> PolicySteps:
-    """Submits the rows that the policy asks for, in the standard profile."""
-    yield build_submit_action(find_root_rows((yield from read_episode_data())))
+    """Submit the rows that the reporting policy asks for, in the standard profile."""
+    data = yield from read_episode_data()
+    yield build_submit_action(find_root_rows(data))
 
 
 def raw_lean_reference(_: ObservationJson) -> PolicySteps:
-    """The same in the lean profile."""
-    yield build_analysis_action(
-        "submit", rows=find_root_rows((yield from read_lean_episode_data()))
-    )
+    """Submit the rows that the reporting policy asks for, in the lean profile."""
+    data = yield from read_lean_episode_data()
+    yield build_analysis_action("submit", rows=find_root_rows(data))
 
 
 def read_episode_data() -> DataSteps:
-    """Everything that the tools of the standard profile show."""
+    """Request the data of an episode through the tools of the standard profile."""
     config = require_analysis_result((yield build_analysis_action("task_overview")))["config"]
     dates = iso_dates_between(config["start_date"], config["end_date"])
-    found = require_analysis_result((yield build_analysis_action("get_metric_median")))["results"]
-    usual: dict[str, Any] = {
-        each["metric_name"]: each.get("weekday_medians", each["median_value"]) for each in found
+    medians = require_analysis_result((yield build_analysis_action("get_metric_median")))["results"]
+    baselines: dict[str, Any] = {
+        median["metric_name"]: median.get("weekday_medians", median["median_value"])
+        for median in medians
     }
-    shares = {}
-    for day in dates[: 7 if "weekday_medians" in found[0] else 1]:
-        hours = require_analysis_result(
-            (yield build_analysis_action("hourly_rows_for_date", date=day))
-        )
-        shares[weekday_name(day)] = hours["summary"]["baseline_daytime_share"]
-    usual[DAYTIME_SHARE] = shares if len(shares) > 1 else shares.popitem()[1]
+    is_by_weekday = "weekday_medians" in medians[0]
+    share_baselines = {}
+    for day in dates[: DAYS_PER_WEEK if is_by_weekday else 1]:
+        action = build_analysis_action("hourly_rows_for_date", date=day)
+        summary = require_analysis_result((yield action))["summary"]
+        share_baselines[weekday_name(day)] = summary["baseline_daytime_share"]
+    if is_by_weekday:
+        baselines[DAYTIME_SHARE] = share_baselines
+    else:
+        baselines[DAYTIME_SHARE] = share_baselines[weekday_name(dates[0])]
     explained: dict[str, set[str]] = {}
     for event in require_analysis_result((yield build_analysis_action("list_calendar")))["events"]:
         explained.setdefault(event["date"], set()).update(event["explains"])
-    days: dict[str, HourlyCounts] = {}
-    for offset in range(0, 24 * len(dates), MAX_ROWS_PER_CALL):
-        asked = {"granularity": "hourly", "limit": MAX_ROWS_PER_CALL, "offset": offset}
-        for row in require_analysis_result((yield build_analysis_action("show_raw_data", **asked)))[
-            "rows"
-        ]:
-            days.setdefault(row["date"], []).append([row[stage] for stage in STAGES])
-    return CollectedData(config, days, usual, explained)
+    hourly_counts: dict[str, HourlyCounts] = {}
+    for offset in range(0, HOURS_PER_DAY * len(dates), MAX_ROWS_PER_CALL):
+        action = build_analysis_action(
+            "show_raw_data", granularity="hourly", limit=MAX_ROWS_PER_CALL, offset=offset
+        )
+        for row in require_analysis_result((yield action))["rows"]:
+            hourly_counts.setdefault(row["date"], []).append([row[stage] for stage in STAGES])
+    return CollectedData(config, hourly_counts, baselines, explained)
 
 
 def read_lean_episode_data() -> DataSteps:
-    """Everything that the tools of the lean profile show."""
+    """Request the data of an episode through the tools of the lean profile."""
     overview = require_analysis_result((yield build_analysis_action("overview")))
-    weekdays = overview["columns"][1]
-    usual = {
-        name: of if weekdays == "median" else dict(zip(weekdays, of, strict=True))
-        for name, of in overview["rows"]
-    }
+    baseline_column = overview["columns"][1]
+    baselines: dict[str, Any] = dict(overview["rows"])
+    if baseline_column != "median":
+        baselines = {
+            name: dict(zip(baseline_column, weekday_baselines, strict=True))
+            for name, weekday_baselines in overview["rows"]
+        }
     explained: dict[str, set[str]] = {}
-    for day, _title, names in require_analysis_result((yield build_analysis_action("calendar")))[
-        "rows"
-    ]:
+    calendar = require_analysis_result((yield build_analysis_action("calendar")))
+    for day, _title, names in calendar["rows"]:
         explained.setdefault(day, set()).update(names)
-    days: dict[str, HourlyCounts] = {}
+    hourly_counts: dict[str, HourlyCounts] = {}
     dates = iso_dates_between(overview["first_date"], overview["last_date"])
-    for at in range(0, len(dates), MAX_DATES_PER_CALL):
-        asked = dates[at : at + MAX_DATES_PER_CALL]
-        for day, hours in require_analysis_result(
-            (yield build_analysis_action("hours", dates=asked))
-        )["rows"]:
-            days[day] = [counts for _, *counts in hours]
-    return CollectedData(overview, days, usual, explained)
+    for start in range(0, len(dates), MAX_DATES_PER_CALL):
+        action = build_analysis_action("hours", dates=dates[start : start + MAX_DATES_PER_CALL])
+        for day, hours in require_analysis_result((yield action))["rows"]:
+            hourly_counts[day] = [counts for _hour, *counts in hours]
+    return CollectedData(overview, hourly_counts, baselines, explained)
 
 
 def iso_dates_between(first: str, last: str) -> list[str]:
-    """Every date from the first to the last one."""
-    start, end = date.fromisoformat(first), date.fromisoformat(last)
-    return [(start + timedelta(days)).isoformat() for days in range((end - start).days + 1)]
+    """Return every date from the first to the last one, both included."""
+    start = date.fromisoformat(first)
+    day_count = (date.fromisoformat(last) - start).days + 1
+    return [(start + timedelta(days)).isoformat() for days in range(day_count)]
 
 
 def find_root_rows(data: CollectedData) -> list[RowFields]:
-    """The rows that the policy asks for."""
+    """Return the rows that the reporting policy asks for."""
     return [row for day in data.hourly_counts for row in find_root_rows_on(day, data)]
 
 
 def find_root_rows_on(day: str, data: CollectedData) -> list[RowFields]:
-    """Those of one date."""
-    known = data.explained.get(day, set())
-    return (
-        impossible_count_rows(day, data)
-        or mix_shift_rows(day, data, known) + build_funnel_day(day, data, known).find_root_rows()
-    )
+    """Return the rows that the reporting policy asks for on one date."""
+    if quality_rows := find_impossible_count_rows(day, data):
+        return quality_rows
+    explained = data.explained.get(day, set())
+    funnel_day = build_funnel_day(day, data, explained)
+    return find_mix_shift_rows(day, data, explained) + funnel_day.find_root_rows()
 
 
-def impossible_count_rows(day: str, data: CollectedData) -> list[RowFields]:
-    """Rows of a date's impossible counts."""
-    excess = [
-        sum(max(0, hour[stage] - hour[stage - 1]) for hour in data.hourly_counts[day])
-        for stage in range(1, len(STAGES))
-    ]
-    return [
-        build_quality_row(day, k, size, data.policy_numbers)
-        for k, size in enumerate(excess, 1)
-        if size
-    ]
+def find_impossible_count_rows(day: str, data: CollectedData) -> list[RowFields]:
+    """Return one row for each pair of stages with impossible counts on a date."""
+    rows = []
+    for stage in range(1, len(STAGES)):
+        excess = sum(max(0, hour[stage] - hour[stage - 1]) for hour in data.hourly_counts[day])
+        if excess:
+            rows.append(build_quality_row(day, stage, excess, data.policy_numbers))
+    return rows
 
 
-def mix_shift_rows(
+def find_mix_shift_rows(
     day: str, data: CollectedData, explained: Collection[str] = ()
 ) -> list[RowFields]:
-    """The row of a date's daytime share, if that is flagged."""
-    usual = baselines_on(day, data.baselines)[DAYTIME_SHARE]
-    share = daytime_share_of(
-        data.hourly_counts[day], *data.policy_numbers.get("daytime_hours", DEFAULT_DAYTIME_HOURS)
-    )
-    limit = data.policy_numbers["thresholds"]["daytime_share_absolute"]
-    flagged = abs(round(share - usual, 6)) >= limit and DAYTIME_SHARE not in explained
-    return [build_mix_row(day, share, usual, data.policy_numbers)] if flagged else []
+    """Return the row of a date's daytime share if it is flagged and unexplained, else no row."""
+    baseline = baselines_on(day, data.baselines)[DAYTIME_SHARE]
+    first_hour, last_hour = data.policy_numbers.get("daytime_hours", DEFAULT_DAYTIME_HOURS)
+    share = compute_daytime_share(data.hourly_counts[day], first_hour, last_hour)
+    threshold = data.policy_numbers["thresholds"]["daytime_share_absolute"]
+    is_flagged = abs(round(share - baseline, 6)) >= threshold
+    if not is_flagged or DAYTIME_SHARE in explained:
+        return []
+    return [build_mix_row(day, share, baseline, data.policy_numbers)]
 
 
 def build_funnel_day(day: str, data: CollectedData, explained: Collection[str] = ()) -> FunnelDay:
-    """A date's counts and rates."""
-    usual, values = baselines_on(day, data.baselines), daily_values_of(data.hourly_counts[day])
-    return FunnelDay(day, values, usual, data.policy_numbers, explained)
+    """Return a date's counts and rates with their baselines."""
+    baselines = baselines_on(day, data.baselines)
+    values = compute_daily_values(data.hourly_counts[day])
+    return FunnelDay(day, values, baselines, data.policy_numbers, explained)
 
 
-def daytime_share_of(hours: HourlyCounts, first_hour: int, last_hour: int) -> float:
-    """Share of a day's first stage from one hour to another."""
-    opens = [hour[0] for hour in hours]
-    return round(sum(opens[first_hour : last_hour + 1]) / (sum(opens) or 1), 6)
+def compute_daytime_share(hours: HourlyCounts, first_hour: int, last_hour: int) -> float:
+    """Return the share of a day's first stage that falls between two hours, both included."""
+    first_stage_counts = [hour[0] for hour in hours]
+    daytime_count = sum(first_stage_counts[first_hour : last_hour + 1])
+    return round(daytime_count / (sum(first_stage_counts) or 1), 6)
 
 
-def daily_values_of(hours: HourlyCounts) -> dict[str, float]:
-    """Counts and rates in percent of a day."""
-    counts = [sum(column) for column in zip(*hours, strict=True)]
+def compute_daily_values(hours: HourlyCounts) -> dict[str, float]:
+    """Return a day's counts, and its rates in percent, by name."""
+    counts = [sum(stage_counts) for stage_counts in zip(*hours, strict=True)]
     values: dict[str, float] = dict(zip(STAGES, counts, strict=True))
-    pairs = [(name, k, k - 1) for k, name in enumerate(STEP_RATES, 1)]
-    pairs += [(name, k, 0) for k, name in enumerate(COMPOSITE_RATES, 3)]
-    for name, above, below in pairs:
-        values[name] = round(100.0 * counts[above] / (counts[below] or 1), 4)
+    for stage, name in enumerate(STEP_RATES, start=1):
+        values[name] = _rate_percent(counts[stage], counts[stage - 1])
+    # The composite rates lead from the first stage to the fourth and to the fifth.
+    for stage, name in enumerate(COMPOSITE_RATES, start=3):
+        values[name] = _rate_percent(counts[stage], counts[0])
     return values
+
+
+def _rate_percent(numerator: int, denominator: int) -> float:
+    return round(100.0 * numerator / (denominator or 1), 4)

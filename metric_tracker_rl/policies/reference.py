@@ -1,23 +1,28 @@
-"""Reference: reads tool results and applies the reporting policy to them.
+"""The reference policy: reads tool results and applies the reporting policy to them.
 
-Written from the policy's text alone, on what the tools show, and shares no code with the
-generator or the labels. That it scores 1.0 on an episode therefore proves the episode
-solvable from the tools. In the lean profile and with raw disclosure the reference is
-another one, which plays here in its place.
+It is written from the policy's text alone, reads only what the tools show, and shares no code with
+the generator or the labels. A score of 1.0 therefore proves that an episode can be solved from its
+tools. The lean profile and raw disclosure have reference policies of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence, Set
 from typing import Any
 
-from metric_tracker_rl.engine.configuration.play_rules import play_mode
-from metric_tracker_rl.engine.definitions.names import GUIDED, LEAN, RAW, STANDARD
+from metric_tracker_rl.engine.configuration.modes import (
+    GUIDED_MODE,
+    LEAN_MODE,
+    LEAN_RAW_MODE,
+    RAW_MODE,
+    play_mode,
+)
 from metric_tracker_rl.policies.base import (
     Action,
     ObservationJson,
     PolicySteps,
     RowFields,
+    RowSteps,
     build_analysis_action,
     build_submit_action,
     register_policy,
@@ -38,90 +43,106 @@ from metric_tracker_rl.policies.policy_from_text import (
 )
 from metric_tracker_rl.policies.raw_reference import raw_lean_reference, raw_reference
 
-SHARE_FIELDS = ("observed_value", "baseline_value")
 DATES_PER_PAGE = 10
-"""Dates of a call of `list_suspicious_dates`."""
+"""Number of dates in one call of `list_suspicious_dates`."""
 
 
 @register_policy("reference")
 def reference(reset_observation: ObservationJson) -> PolicySteps:
-    """Applies the reporting policy to what the tools show; the ceiling of every scale."""
+    """Apply the reporting policy to what the tools show; scores 1.0 on every episode."""
     yield from REFERENCE_BY_MODE[play_mode(reset_observation)](reset_observation)
 
 
 def guided_reference(_: ObservationJson) -> PolicySteps:
-    """The same in the standard profile, where tools tell what is flagged."""
+    """Play the standard profile with guided disclosure, whose tools show what is flagged."""
     overview = require_analysis_result((yield build_analysis_action("task_overview")))
-    terms = overview["config"]
-    limits = terms["thresholds"]
-    medians = {
-        each["metric_name"]: each.get("weekday_medians", each["median_value"])
-        for each in require_analysis_result((yield build_analysis_action("get_metric_median")))[
-            "results"
-        ]
+    config = overview["config"]
+    medians = require_analysis_result((yield build_analysis_action("get_metric_median")))["results"]
+    baselines = {
+        median["metric_name"]: median.get("weekday_medians", median["median_value"])
+        for median in medians
     }
-    ranked = yield from _request_suspicious_dates()
-    least = 100.0 * limits["daytime_share_absolute"]
-    shifted: dict[str, RowFields] = {}
-    if any(hint["hourly_mix_delta_pct"] >= least for hint in ranked):
-        asked = build_analysis_action("get_hourly_traffic_mix_shift_rows", threshold_multiplier=0)
-        for row in require_analysis_result((yield asked))["generated_rows"]:
-            shifted[row["date"]] = row
-    explained: dict[str, set[str]] = {}
-    if terms.get("calendar"):
-        for event in require_analysis_result((yield build_analysis_action("list_calendar")))[
-            "events"
-        ]:
-            explained.setdefault(event["date"], set()).update(event["explains"])
+    suspicious_dates = yield from _request_suspicious_dates()
+    mix_rows = yield from _request_mix_rows(suspicious_dates, config["thresholds"])
+    explained_by_date: dict[str, set[str]] = {}
+    if config.get("calendar"):
+        calendar = require_analysis_result((yield build_analysis_action("list_calendar")))
+        for event in calendar["events"]:
+            explained_by_date.setdefault(event["date"], set()).update(event["explains"])
     report: list[RowFields] = []
-    for hint in sorted(ranked, key=lambda each: each["date"]):
-        date = hint["date"]
-        if hint["impossible_issue_count"]:
-            found = require_analysis_result(
-                (yield build_analysis_action("check_impossible_counts", date=date))
-            )
-            report += [
-                {"date": date, **{name: issue[name] for name in REPORT_ROW_FIELDS[1:]}}
-                for issue in found["issues"]
-            ]
+    for suspicious_date in sorted(suspicious_dates, key=lambda fields: fields["date"]):
+        date = suspicious_date["date"]
+        if suspicious_date["impossible_issue_count"]:
+            report += yield from _request_quality_rows(date)
             continue
-        known = explained.get(date, set())
-        if date in shifted and DAYTIME_SHARE not in known:
-            share, usual = (shifted[date][name] for name in SHARE_FIELDS)
-            report.append(build_mix_row(date, share, usual, terms))
-        counts_moved = hint["max_count_delta_pct"] >= 100.0 * limits["count_relative"]
-        rates_moved = hint["max_rate_delta"] >= 100.0 * limits["rate_relative"]
-        if (counts_moved and not known.issuperset(STAGES)) or (
-            rates_moved and not known.issuperset((*STEP_RATES, *COMPOSITE_RATES))
-        ):
-            found = require_analysis_result(
-                (yield build_analysis_action("rows_for_date", date=date))
-            )
-            values = {**found["daily_metrics"], **found["derived_rates"]}
-            report += FunnelDay(
-                date, values, baselines_on(date, medians), terms, known
-            ).find_root_rows()
+        explained = explained_by_date.get(date, set())
+        if date in mix_rows and DAYTIME_SHARE not in explained:
+            share, baseline = mix_rows[date]["observed_value"], mix_rows[date]["baseline_value"]
+            report.append(build_mix_row(date, share, baseline, config))
+        if _may_have_roots(suspicious_date, explained, config["thresholds"]):
+            action = build_analysis_action("rows_for_date", date=date)
+            day_result = require_analysis_result((yield action))
+            values = {**day_result["daily_metrics"], **day_result["derived_rates"]}
+            day_baselines = baselines_on(date, baselines)
+            report += FunnelDay(date, values, day_baselines, config, explained).find_root_rows()
     yield build_submit_action(report)
 
 
+def _request_mix_rows(
+    suspicious_dates: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float]
+) -> Generator[Action, ObservationJson, dict[str, RowFields]]:
+    """Return the generated rows of shifted daytime shares by date; no request if there are none."""
+    min_delta = 100.0 * thresholds["daytime_share_absolute"]
+    if all(fields["hourly_mix_delta_pct"] < min_delta for fields in suspicious_dates):
+        return {}
+    action = build_analysis_action("get_hourly_traffic_mix_shift_rows", threshold_multiplier=0)
+    rows = require_analysis_result((yield action))["generated_rows"]
+    return {row["date"]: row for row in rows}
+
+
+def _request_quality_rows(date: str) -> RowSteps:
+    """Return the rows of a date's impossible counts."""
+    action = build_analysis_action("check_impossible_counts", date=date)
+    issues = require_analysis_result((yield action))["issues"]
+    return [
+        {"date": date, **{name: issue[name] for name in REPORT_ROW_FIELDS if name != "date"}}
+        for issue in issues
+    ]
+
+
+def _may_have_roots(
+    suspicious_date: Mapping[str, Any], explained: Set[str], thresholds: Mapping[str, float]
+) -> bool:
+    """Return whether a count or rate may be flagged on a date without being explained."""
+    is_count_flagged = (
+        suspicious_date["max_count_delta_pct"] >= 100.0 * thresholds["count_relative"]
+    )
+    is_rate_flagged = suspicious_date["max_rate_delta"] >= 100.0 * thresholds["rate_relative"]
+    are_counts_explained = explained >= {*STAGES}
+    are_rates_explained = explained >= {*STEP_RATES, *COMPOSITE_RATES}
+    return (is_count_flagged and not are_counts_explained) or (
+        is_rate_flagged and not are_rates_explained
+    )
+
+
 def _request_suspicious_dates() -> Generator[Action, ObservationJson, list[dict[str, Any]]]:
-    """Every date on which anything reaches its threshold, a page at a time."""
-    found: list[dict[str, Any]] = []
-    while len(found) % DATES_PER_PAGE == 0 and (not found or found[-1]["suspicion_score"] >= 1.0):
-        asked = build_analysis_action(
-            "list_suspicious_dates", limit=DATES_PER_PAGE, offset=len(found)
+    """Request pages of `list_suspicious_dates` until a date is below every threshold."""
+    dates: list[dict[str, Any]] = []
+    while len(dates) % DATES_PER_PAGE == 0 and (not dates or dates[-1]["suspicion_score"] >= 1.0):
+        action = build_analysis_action(
+            "list_suspicious_dates", limit=DATES_PER_PAGE, offset=len(dates)
         )
-        page = require_analysis_result((yield asked))["dates"]
+        page = require_analysis_result((yield action))["dates"]
         if not page:
             break
-        found += page
-    return found
+        dates += page
+    return dates
 
 
 REFERENCE_BY_MODE = {
-    (STANDARD, GUIDED): guided_reference,
-    (LEAN, GUIDED): lean_reference,
-    (STANDARD, RAW): raw_reference,
-    (LEAN, RAW): raw_lean_reference,
+    GUIDED_MODE: guided_reference,
+    LEAN_MODE: lean_reference,
+    RAW_MODE: raw_reference,
+    LEAN_RAW_MODE: raw_lean_reference,
 }
-"""The reference of each profile and disclosure."""
+"""Reference policies by mode."""

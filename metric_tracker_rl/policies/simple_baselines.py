@@ -1,17 +1,14 @@
-"""Policies that read nothing of the data: one filter, the empty report, and chance."""
+"""Baseline policies that do not read the data: a median filter, the empty report, random rows."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 
-from metric_tracker_rl.engine.configuration.play_rules import HIDDEN_VALUE
-from metric_tracker_rl.engine.definitions.names import (
-    ANOMALY_TYPES,
-    DETECTION_METHODS,
-    MEDIAN_FILTER,
-    SEVERITIES,
-)
+from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES, MEDIAN_FILTER
+from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
+from metric_tracker_rl.engine.definitions.severity import SEVERITIES
+from metric_tracker_rl.engine.episode.episode_view import HIDDEN_VALUE
 from metric_tracker_rl.policies.base import (
     ObservationJson,
     PolicySteps,
@@ -24,30 +21,30 @@ from metric_tracker_rl.policies.base import (
 )
 
 DEFAULT_ROW_COUNT = 3
-"""Random rows where the number of expected ones is not told."""
+"""Number of random rows where the number of expected rows is hidden."""
 
 
 @register_policy("median_filter", is_baseline=True)
 def submit_median_filter_rows(_: ObservationJson) -> PolicySteps:
-    """Submits what one median filter at two standard deviations generates."""
+    """Submit the rows of a median filter at two standard deviations."""
     yield build_submit_action((yield from request_flagged_rows(2.0, (MEDIAN_FILTER,))))
 
 
 @register_policy("null")
 def submit_empty_report(_: ObservationJson) -> PolicySteps:
-    """Submits the empty report at once."""
+    """Submit an empty report in the first step."""
     yield build_submit_action([])
 
 
 @register_policy("random")
 def submit_random_rows(reset_observation: ObservationJson) -> PolicySteps:
-    """Submits as many random rows as are expected; the same ones for the same dates."""
+    """Submit as many random rows as are expected, the same ones for the same dates."""
     dates = require_analysis_result((yield build_analysis_action("list_dates")))["dates"]
     entities = require_analysis_result((yield build_analysis_action("list_entities")))["entities"]
-    draw = random.Random(dates[0])
+    rng = random.Random(dates[0])
     expected = reset_observation["config"]["anomaly_count"]
     count = DEFAULT_ROW_COUNT if expected == HIDDEN_VALUE else expected
-    yield build_submit_action([_random_row(draw, dates, entities) for _ in range(count)])
+    yield build_submit_action([_random_row(rng, dates, entities) for _ in range(count)])
 
 
 def _random_row(
@@ -58,7 +55,7 @@ def _random_row(
     return {
         "date": rng.choice(dates),
         **entity,
-        "anomaly_type": rng.choice(ANOMALY_TYPES),
+        "anomaly_type": rng.choice(tuple(ANOMALY_TYPES)),
         "detection_method": DETECTION_METHODS[entity["entity_type"]],
         "baseline_value": baseline,
         "observed_value": observed,

@@ -1,6 +1,6 @@
-"""Policies that start from flagged rows: all of them, or the most upstream one of each day.
+"""Baseline policies that submit all flagged rows, or the most upstream one of each day.
 
-The latter is half of the reporting policy, and so the baseline that readers must beat.
+The latter applies half of the reporting policy, so it is the baseline that a model must beat.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STEPS_BEFORE_COUNTS: tuple[str, ...] = (
     *ORDERING_APP.composite_rate_names,
     *_LATER_COUNTS,
 )
-"""Entities from the most upstream one: what a day is made of, then steps, then later counts."""
+"""Entities from the most upstream one: whole-day anomalies, first count, steps, later counts."""
 COUNTS_BEFORE_STEPS: tuple[str, ...] = (
     *_FIRST_IN_BOTH_ORDERS,
     *chain.from_iterable(
@@ -45,51 +45,57 @@ COUNTS_BEFORE_STEPS: tuple[str, ...] = (
     ),
     *ORDERING_APP.composite_rate_names,
 )
-"""The same stage by stage: a count stands before the step into its stage."""
+"""The same entities stage by stage: a count precedes the step into its stage."""
 MAX_SUBMISSIONS = 5
 
 
 @register_policy("report_all", is_baseline=True)
 def submit_all_flagged_rows(_: ObservationJson) -> PolicySteps:
-    """Submits every row that any generator flags."""
+    """Submit every row that any row generator returns."""
     yield build_submit_action((yield from request_flagged_rows()))
 
 
 @register_policy("upstream_first", is_baseline=True)
 def submit_most_upstream_rows(_: ObservationJson) -> PolicySteps:
-    """Submits the most upstream flagged row of each day, leaving out what a calendar explains."""
+    """Submit the most upstream flagged row of each day that the calendar does not explain."""
     rows = yield from request_unexplained_rows()
     yield build_submit_action(list(_first_row_of_each_date(rows, STEPS_BEFORE_COUNTS).values()))
 
 
 @register_policy("upstream_first_practice", max_submissions=MAX_SUBMISSIONS)
 def improve_upstream_rows(_: ObservationJson) -> PolicySteps:
-    """The same with practice: days with few flagged rows are tried with a count for a rate."""
+    """Submit the most upstream rows, and try counts instead of rates in practice submissions."""
     rows = yield from request_unexplained_rows()
-    # A traffic-mix shift may share its day, so it takes no place from the day's other rows.
-    shifts = [row for row in rows if row["entity_name"] == ORDERING_APP.mix_entity_name]
-    rows = [row for row in rows if row not in shifts]
-    choice = _first_row_of_each_date(rows, STEPS_BEFORE_COUNTS)
-    other = _first_row_of_each_date(rows, COUNTS_BEFORE_STEPS)
-    flagged = Counter(row["date"] for row in rows)
-    # Lost or doubled events flag fewer rows than a step that moved and all that follows it.
-    doubtful = sorted((d for d in choice if choice[d] != other[d]), key=lambda d: flagged[d])
-    reply = yield build_submit_action([*shifts, *choice.values()])
-    best = reply["correct_row_count"]
+    # A traffic-mix shift can occur beside another anomaly, so it does not replace the day's row.
+    mix_rows = [row for row in rows if row["entity_name"] == ORDERING_APP.mix_entity_name]
+    rows = [row for row in rows if row not in mix_rows]
+    best_rows = _first_row_of_each_date(rows, STEPS_BEFORE_COUNTS)
+    alternatives = _first_row_of_each_date(rows, COUNTS_BEFORE_STEPS)
+    flagged_counts = Counter(row["date"] for row in rows)
+    # Lost or duplicated events flag fewer rows than a changed step with all its consequences, so
+    # dates with few flagged rows are tried first.
+    doubtful_dates = sorted(
+        (date for date in best_rows if best_rows[date] != alternatives[date]),
+        key=lambda date: flagged_counts[date],
+    )
+    reply = yield build_submit_action([*mix_rows, *best_rows.values()])
+    best_count = reply["correct_row_count"]
     while not reply["done"]:
-        wrong = len(shifts) + len(choice) - best
-        dates, doubtful = doubtful[:wrong], doubtful[wrong:]
-        trial = {**choice, **{date: other[date] for date in dates}}
-        reply = yield build_submit_action([*shifts, *trial.values()])
-        if reply["correct_row_count"] > best:
-            choice, best = trial, reply["correct_row_count"]
+        wrong_count = len(mix_rows) + len(best_rows) - best_count
+        tried_dates = doubtful_dates[:wrong_count]
+        doubtful_dates = doubtful_dates[wrong_count:]
+        trial = {**best_rows, **{date: alternatives[date] for date in tried_dates}}
+        reply = yield build_submit_action([*mix_rows, *trial.values()])
+        if reply["correct_row_count"] > best_count:
+            best_rows = trial
+            best_count = reply["correct_row_count"]
 
 
 def _first_row_of_each_date(
     rows: Sequence[RowFields], order: Sequence[str]
 ) -> dict[str, RowFields]:
-    """By date, the row whose entity stands first in an order."""
-    first: dict[str, RowFields] = {}
-    for row in sorted(rows, key=lambda each: order.index(each["entity_name"])):
-        first.setdefault(row["date"], row)
-    return first
+    """Return, for each date, the row whose entity comes first in an order of entity names."""
+    first_rows: dict[str, RowFields] = {}
+    for row in sorted(rows, key=lambda row: order.index(row["entity_name"])):
+        first_rows.setdefault(row["date"], row)
+    return first_rows

@@ -1,9 +1,9 @@
-"""One OpenAI-compatible endpoint: asking it, reading its answers, trying again.
+"""Requests to an OpenAI-compatible endpoint, with retries.
 
-The openai client makes each request. What failed for a reason that may pass (408, 409, 429, 5xx, a
-timeout, a lost connection, a reply without an answer) is tried again here, so that one bound holds
-for all attempts together and each of them is reported; anything else is a `ModelError` that names
-the setting to change.
+The openai client sends each request. Requests that failed for a temporary reason (408, 409, 429,
+5xx, a timeout, a lost connection, a reply without an answer) are repeated here and not by that
+client, so that one time limit covers all attempts and each of them is reported. Other failures
+raise a `ModelError` that names the setting to change.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import openai
 
@@ -42,20 +42,38 @@ __all__ = [
 ]
 
 CONNECT_TIMEOUT_S = 30.0
-"""Longest wait for a connection to the endpoint."""
+"""Longest wait for a connection to the endpoint, in seconds."""
 FIRST_RETRY_PAUSE_S = 0.5
 MAX_RETRY_PAUSE_S = 8.0
-"""Pauses between attempts double from the first to the longest; an endpoint may ask for others."""
+"""Pauses between attempts double from the first to the longest, in seconds.
+
+An endpoint can request other pauses.
+"""
+MIN_PAUSE_SHARE = 0.75
+"""Smallest random share of a pause, so that parallel episodes do not all retry at once."""
+MIN_REQUEST_TIMEOUT_S = 0.01
 PLACEHOLDER_API_KEY = "none"
-"""Sent to a server of this machine where no key is set; such servers ignore it."""
+"""Sent to a server on this machine if no key is set; such servers ignore it."""
+
+
+class _HttpResponse(Protocol):
+    """The attributes of the openai client's HTTP responses that are needed here."""
+
+    @property
+    def url(self) -> object:
+        """Address that answered."""
+
+    @property
+    def history(self) -> Sequence[object]:
+        """Responses that redirected the request; empty if there were none."""
 
 
 class OpenAIEndpoint:
-    """A model behind the endpoint of the settings, which name the model.
+    """The model and the endpoint of a run's settings.
 
     Args:
-        settings: of the run.
-        print_status: told about attempts that failed.
+        settings: settings of the run.
+        print_status: prints a message for each failed attempt.
     """
 
     def __init__(self, settings: AgentSettings, print_status: PrintStatus = lambda _: None) -> None:
@@ -72,11 +90,15 @@ class OpenAIEndpoint:
     async def request_answer(
         self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]]
     ) -> ModelAnswer:
-        """One answer to a conversation.
+        """Return the model's answer to a conversation.
+
+        Args:
+            messages: messages of the conversation.
+            tools: tools of the episode, in the format of chat completions.
 
         Raises:
             ContextFullError: the conversation is too long for the model.
-            ModelError: the endpoint gave no answer; names the setting to change.
+            ModelError: the endpoint returned no answer. The message names the setting to change.
         """
         deadline = time.monotonic() + self._settings.answer_timeout_s
         request = ChatRequest(messages, tools, self._settings.max_tokens)
@@ -84,51 +106,48 @@ class OpenAIEndpoint:
         while True:
             body = self._request_options.build_body(request)
             limit = self._request_options.limit_max_tokens(request)
-            found = await self._post_request(body, deadline - time.monotonic())
-            if not isinstance(found, EndpointFailure):
-                return parse_answer(found, messages, self._redact, limit)
-            if self._request_options.adapt_to_failure(found, request, body):
+            outcome = await self._post_request(body, deadline - time.monotonic())
+            if not isinstance(outcome, EndpointFailure):
+                return parse_answer(outcome, messages, self._redact, limit)
+            if self._request_options.adapt_to_failure(outcome, request, body):
                 continue
-            pause_s = _compute_retry_pause_s(found, attempt)
-            left_s = deadline - time.monotonic()
-            if (
-                found.is_context_overflow
-                or not found.is_temporary
-                or attempt > self._settings.model_retries
-                or pause_s >= left_s
-            ):
-                context = FailedRequest(
-                    self._settings,
-                    self._endpoint_url,
-                    self._describe_attempts(attempt),
-                    limit,
-                    any(message.get("tool_calls") for message in messages),
+            pause_s = _compute_retry_pause_s(outcome, attempt)
+            may_retry = outcome.is_temporary and not outcome.is_context_overflow
+            has_time_left = pause_s < deadline - time.monotonic()
+            if not may_retry or not has_time_left or attempt > self._settings.model_retries:
+                failed_request = FailedRequest(
+                    settings=self._settings,
+                    endpoint_url=self._endpoint_url,
+                    attempts_text=self._describe_attempts(attempt),
+                    max_tokens=limit,
+                    has_earlier_tool_calls=any(message.get("tool_calls") for message in messages),
                 )
-                raise build_model_error(found, context)
+                raise build_model_error(outcome, failed_request)
             attempt += 1
             self._print_status(
                 f"{self.model}: attempt {attempt} of {self._settings.model_retries + 1} in "
-                f"{pause_s:.1f} s, after {found.summary}"
+                f"{pause_s:.1f} s, after {outcome.summary}"
             )
             await asyncio.sleep(pause_s)
 
     async def close(self) -> None:
-        """Release the connections."""
+        """Close the connections."""
         await self._client.close()
 
     async def _post_request(
         self, body: dict[str, Any], remaining_s: float
     ) -> dict[str, Any] | EndpointFailure:
-        """Make one request; returns the chat completion, or why there is none."""
-        timeout_s = max(0.01, min(self._settings.model_timeout_s, remaining_s))
-        patience = openai.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
+        """Send one request and return the chat completion, or why there is none."""
+        timeout_s = max(MIN_REQUEST_TIMEOUT_S, min(self._settings.model_timeout_s, remaining_s))
+        client_timeout = openai.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
         try:
-            # The client's own timeout starts anew with every byte that arrives.
+            # The client's timeout restarts with every received byte, so it does not bound the sum.
             async with asyncio.timeout(timeout_s):
                 reply = await self._client.chat.completions.with_raw_response.create(
-                    **body, timeout=patience
+                    **body, timeout=client_timeout
                 )
-                raw, redirected_to = reply.content, self._find_redirect_url(reply.http_response)
+                raw_body = reply.content
+                redirect_url = self._find_redirect_url(reply.http_response)
         except openai.APIStatusError as error:
             response = error.response
             return failure_from_response(
@@ -148,20 +167,16 @@ class OpenAIEndpoint:
             return EndpointFailure(FailureKind.TIMED_OUT)
         except openai.APIConnectionError as error:
             return EndpointFailure(FailureKind.NOT_CONNECTED, self._redact(_describe_cause(error)))
-        found = parse_completion(raw, self._redact)
-        return (
-            replace(found, redirect_url=redirected_to)
-            if isinstance(found, EndpointFailure)
-            else found
-        )
+        outcome = parse_completion(raw_body, self._redact)
+        if isinstance(outcome, EndpointFailure):
+            return replace(outcome, redirect_url=redirect_url)
+        return outcome
 
-    def _find_redirect_url(self, response: Any) -> str:
-        """Return the address that answered, if it is another than the one that was asked."""
-        return (
-            self._redact(hide_url_password(str(response.url).split("?")[0]))
-            if response.history
-            else ""
-        )
+    def _find_redirect_url(self, response: _HttpResponse) -> str:
+        """Return the address that a request was redirected to; empty if it was not redirected."""
+        if not response.history:
+            return ""
+        return self._redact(hide_url_password(str(response.url).split("?")[0]))
 
     @property
     def _endpoint_url(self) -> str:
@@ -178,14 +193,14 @@ def _compute_retry_pause_s(failure: EndpointFailure, attempt: int) -> float:
     """Return the pause before the next attempt, in seconds."""
     if failure.retry_after_s is not None:
         return failure.retry_after_s
-    if failure.kind is FailureKind.TIMED_OUT:  # that was pause enough
+    if failure.kind is FailureKind.TIMED_OUT:  # the endpoint had enough time already
         return 0.0
-    # Spread, so that episodes that run at the same time do not all return together.
-    return min(FIRST_RETRY_PAUSE_S * 2 ** (attempt - 1), MAX_RETRY_PAUSE_S) * random.uniform(
-        0.75, 1.0
-    )
+    longest_s = min(FIRST_RETRY_PAUSE_S * 2 ** (attempt - 1), MAX_RETRY_PAUSE_S)
+    return longest_s * random.uniform(MIN_PAUSE_SHARE, 1.0)
 
 
 def _describe_cause(error: BaseException) -> str:
     cause = error.__cause__
-    return (str(cause) or type(cause).__name__) if cause else str(error)
+    if cause is None:
+        return str(error)
+    return str(cause) or type(cause).__name__

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from openenv_kit.environment import (
     Environment,
@@ -15,135 +16,202 @@ from openenv_kit.environment import (
     get_environment,
 )
 from openenv_kit.errors import InvalidValueError, UnknownNameError, require_name
-from openenv_kit.reset_arguments import parse_reset_argument
+from openenv_kit.reset_arguments import NamedValue, parse_reset_argument
 
 DEFAULT_POLICY = "reference"
-LOCAL_ENGINE, RAY_ENGINE = ENGINE_NAMES = ("local", "ray")
-EXCLUSIVE_OPTIONS = (("require_llm", "policy"), ("policy", "model"), ("embedded", "base_url"))
+MAX_COUNT = 100_000
+"""Largest value of `--episodes` and `--concurrency`."""
 
 
-def _parse_positive_integer(text: str) -> int:
-    if text.isdecimal() and 1 <= int(text) <= 100_000:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 to 100000")
+class Engine(StrEnum):
+    """Where the episodes of a run are played."""
+
+    LOCAL = "local"
+    RAY = "ray"
 
 
-def _parse_assignment(text: str) -> tuple[str, Any]:
-    """Name and value of a reset argument, with a mistake told as argparse tells them."""
-    try:
-        return parse_reset_argument(text)
-    except InvalidValueError as problem:
-        raise argparse.ArgumentTypeError(str(problem)) from None
+ENGINE_NAMES = [engine.value for engine in Engine]
 
 
-def _option_field(
-    help: str, metavar: str = "", default: Any = None, **argparse_arguments: Any
-) -> Any:
-    """An option of a text or another `type`; without a metavar it is a switch."""
-    if not metavar:
-        return field(default=False, metadata={"help": help, "action": "store_true"})
-    return field(default=default, metadata={"help": help, "metavar": metavar, **argparse_arguments})
+class ExclusiveOptions(NamedTuple):
+    """Two options that cannot be combined, by their names in `CommandLineOptions`."""
+
+    first: str
+    second: str
 
 
-@dataclass
+EXCLUSIVE_OPTIONS = (
+    ExclusiveOptions("require_llm", "policy"),
+    ExclusiveOptions("policy", "model"),
+    ExclusiveOptions("embedded", "base_url"),
+)
+
+
+@dataclass(frozen=True)
 class CommandLineOptions:
-    """What was asked for; None leaves the choice to the settings."""
+    """Parsed options. None means that the option was not given and the settings decide.
+
+    Attributes:
+        environment: environment to play.
+        tasks: see `--tasks`; the other attributes are named after their options too.
+    """
 
     environment: Environment
-    tasks: str | None = _option_field(
-        "comma-separated task ids, or split:start-stop (stop not included), or both; default: "
-        "{tasks} (MetricTrackerRl_TASK)",
-        "LIST",
-    )
-    episodes: int = _option_field(
-        "plays of each task: the first with the task's own seed, the others with seeds derived "
-        "from it; a split's episodes are repeated as they are (default 1)",
-        "N",
-        1,
-        type=_parse_positive_integer,
-    )
-    concurrency: int = _option_field(
-        "episodes at a time (default 1)", "N", 1, type=_parse_positive_integer
-    )
-    engine: str = _option_field(
-        f"who plays them: {LOCAL_ENGINE} (default), or {RAY_ENGINE}, the workers of the cluster "
-        "that RAY_ADDRESS names, or of a new one on this machine (the `ray` extra)",
-        "NAME",
-        LOCAL_ENGINE,
-    )
-    resume: Path | None = _option_field(  # noqa: RUF009 - a field, as of the others
-        "keep each finished episode in FILE, and play only those that it does not hold yet",
-        "FILE",
-        type=Path,
-    )
-    policy: str | None = _option_field(
-        "play this scripted policy, even if a key is set: {policies} (default without a key: "
-        f"{DEFAULT_POLICY})",
-        "NAME",
-    )
-    model: str | None = _option_field("the model (MODEL_NAME)", "NAME")
-    require_llm: bool = _option_field("fail without a key; never play a policy")
-    seed: int | None = _option_field("seed of the first play of each named task", "N", type=int)
-    reset: list[tuple[str, Any]] | None = _option_field(  # noqa: RUF009
-        "a further argument of every reset, such as max_steps=32; may be repeated",
-        "NAME=VALUE",
-        type=_parse_assignment,
-        action="append",
-    )
-    base_url: str | None = _option_field("environment server to use (BASE_URL)", "URL")
-    embedded: bool = _option_field(
-        "start an environment server for this run, whatever else is configured or running"
-    )
-    record: Path | None = _option_field(  # noqa: RUF009
-        "record each episode as DIR/<task>.jsonl", "DIR", type=Path
-    )
-    output: Path = _option_field(  # noqa: RUF009
-        "results as JSON (default results.json); a file of that name is kept under another",
-        "FILE",
-        Path("results.json"),
-        type=Path,
-    )
+    tasks: str | None
+    episodes: int
+    concurrency: int
+    engine: Engine
+    resume: Path | None
+    policy: str | None
+    model: str | None
+    require_llm: bool
+    seed: int | None
+    reset: list[NamedValue] | None
+    base_url: str | None
+    embedded: bool
+    record: Path | None
+    output: Path
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> CommandLineOptions:
-    """Options from a command line; exits with 2 on a wrong one, as argparse does."""
-    first = argparse.ArgumentParser(prog="inference.py", add_help=False)
-    first.add_argument("--environment", metavar="NAME")
-    # The other options' choices depend on it.
-    chosen, _ = first.parse_known_args(arguments)
+    """Parse a command line; exit with code 2 if an option is wrong, as argparse does.
+
+    Args:
+        arguments: the command line; None for that of the process.
+    """
+    environment = _parse_environment(arguments)
+    parser = _build_parser(environment)
+    values = vars(parser.parse_args(arguments))
+    for pair in EXCLUSIVE_OPTIONS:
+        if values[pair.first] and values[pair.second]:
+            message = f"--{pair.first} and --{pair.second} exclude each other"
+            parser.error(message.replace("_", "-"))
     try:
-        environment = get_environment(chosen.environment)
+        values["engine"] = Engine(require_name("engine", values["engine"], ENGINE_NAMES))
+        if values["policy"]:
+            require_name("policy", values["policy"], environment.policies)
     except UnknownNameError as problem:
-        first.error(str(problem))
+        parser.error(str(problem))
+    return CommandLineOptions(**{**values, "environment": environment})
+
+
+def _parse_environment(arguments: Sequence[str] | None) -> Environment:
+    """Return the environment of a command line, on which the other options' help depends."""
+    parser = argparse.ArgumentParser(prog="inference.py", add_help=False)
+    parser.add_argument("--environment", metavar="NAME")
+    name: str | None = parser.parse_known_args(arguments)[0].environment
+    try:
+        return get_environment(name)
+    except UnknownNameError as problem:
+        parser.error(str(problem))
+
+
+def _build_parser(environment: Environment) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="inference.py",
         description=f"Play {environment.title} with a model behind an OpenAI-compatible endpoint "
         "or, without a key, with a scripted policy. START, STEP and END lines go to standard "
         "output, everything else to standard error.",
-        epilog="Exit codes: 0 ran, 1 a task failed to run, 2 bad settings, 130 interrupted. "
-        "Variables (also from .env.inference): HF_TOKEN, OPENAI_API_KEY or API_KEY; "
+        epilog="Exit codes: 0 all tasks ran, 1 a task failed to run, 2 invalid settings, 130 "
+        "interrupted. Variables (also from .env.inference): HF_TOKEN, OPENAI_API_KEY or API_KEY; "
         "API_BASE_URL or OPENAI_BASE_URL; MODEL_NAME or OPENAI_MODEL; BASE_URL; IMAGE_NAME; "
         "TEMPERATURE; MAX_TOKENS; MAX_TOOL_ROUNDS; and those of docs/agent.md.",
     )
-    choices = {
-        "names": ", ".join(find_environment_entry_points()),
-        "tasks": ", ".join(default_task_names(environment)),
-        "policies": ", ".join(environment.policies),
-    }
-    about = f"what to play: {choices['names']} (ENVIRONMENT; default {environment.name})"
-    parser.add_argument("--environment", metavar="NAME", help=about)
-    for each in fields(CommandLineOptions)[1:]:
-        name = f"--{each.name}".replace("_", "-")
-        described = {**each.metadata, "help": each.metadata["help"].format(**choices)}
-        parser.add_argument(name, default=each.default, **described)
-    given = {**vars(parser.parse_args(arguments)), "environment": environment}
-    for one, other in EXCLUSIVE_OPTIONS:
-        if given[one] and given[other]:
-            parser.error(f"--{one} and --{other} exclude each other".replace("_", "-"))
+    parser.add_argument(
+        "--environment",
+        metavar="NAME",
+        help=f"environment to play: {', '.join(find_environment_entry_points())} (ENVIRONMENT; "
+        f"default {environment.name})",
+    )
+    parser.add_argument(
+        "--tasks",
+        metavar="LIST",
+        help="comma-separated task ids, or split:start-stop (stop not included), or both; "
+        f"default: {', '.join(default_task_names(environment))} (MetricTrackerRl_TASK)",
+    )
+    parser.add_argument(
+        "--episodes",
+        metavar="N",
+        type=_parse_count,
+        default=1,
+        help="episodes of each task: the first with the task's own seed, the others with seeds "
+        "derived from it; tasks of a split fix their seed and are repeated unchanged (default 1)",
+    )
+    parser.add_argument(
+        "--concurrency",
+        metavar="N",
+        type=_parse_count,
+        default=1,
+        help="largest number of episodes at the same time (default 1)",
+    )
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        default=Engine.LOCAL.value,
+        help=f"where episodes are played: {Engine.LOCAL} (default), or {Engine.RAY}, on the "
+        "workers of the cluster in RAY_ADDRESS, or of a new one on this machine (needs the `ray` "
+        "extra)",
+    )
+    parser.add_argument(
+        "--resume",
+        metavar="FILE",
+        type=Path,
+        help="append each finished episode to FILE, and skip the episodes that it contains",
+    )
+    parser.add_argument(
+        "--policy",
+        metavar="NAME",
+        help="play this scripted policy, even if a key is set: "
+        f"{', '.join(environment.policies)} (default without a key: {DEFAULT_POLICY})",
+    )
+    parser.add_argument("--model", metavar="NAME", help="name of the model (MODEL_NAME)")
+    parser.add_argument(
+        "--require-llm",
+        action="store_true",
+        help="fail if no key is set, instead of playing a scripted policy",
+    )
+    parser.add_argument(
+        "--seed",
+        metavar="N",
+        type=int,
+        help="seed of the first episode of each named task",
+    )
+    parser.add_argument(
+        "--reset",
+        metavar="NAME=VALUE",
+        type=_parse_assignment,
+        action="append",
+        help="additional argument of every reset, such as max_steps=32; may be repeated",
+    )
+    parser.add_argument(
+        "--base-url", metavar="URL", help="address of the environment server (BASE_URL)"
+    )
+    parser.add_argument(
+        "--embedded",
+        action="store_true",
+        help="start an environment server for this run, even if one is configured or running",
+    )
+    parser.add_argument(
+        "--record", metavar="DIR", type=Path, help="record each episode as DIR/<task>.jsonl"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        type=Path,
+        default=Path("results.json"),
+        help="results as JSON (default results.json); an existing file is renamed",
+    )
+    return parser
+
+
+def _parse_count(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= MAX_COUNT:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 to {MAX_COUNT}")
+
+
+def _parse_assignment(text: str) -> NamedValue:
     try:
-        if given["policy"]:
-            require_name("policy", given["policy"], environment.policies)
-        require_name("engine", given["engine"], ENGINE_NAMES)
-    except UnknownNameError as problem:
-        parser.error(str(problem))
-    return CommandLineOptions(**given)
+        return parse_reset_argument(text)
+    except InvalidValueError as problem:  # argparse prints only errors of its own type
+        raise argparse.ArgumentTypeError(str(problem)) from None

@@ -1,4 +1,4 @@
-"""Reads from a refusal how long an answer may be, in the wordings of several servers."""
+"""Finds in an endpoint's error message how many tokens an answer may have."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ ANSWER_LENGTH_PATTERN = re.compile(
     r"|\b(output|completion|new) tokens|(in|for) the (completion|output)",
     re.IGNORECASE,
 )
-"""Words of a refusal that is about the length of the answer."""
+"""Words of an error message about the length of the answer."""
 PROMPT_LENGTH_PATTERN = re.compile(r"context|prompt|inputs?\b|messages", re.IGNORECASE)
-"""Words of a refusal in which the prompt takes a part of the limit."""
+"""Words of an error message about a limit that prompt and answer share."""
 NUMBER_PATTERN = r"(?<![\w.-])(\d{1,3}(?:,\d{3})+|\d+)(?![\w-]|\.\d)"
+"""A whole number, with or without commas, that is not part of a word or of a decimal."""
 CONTEXT_SIZE_PATTERNS = (
     re.compile(rf">\s*{NUMBER_PATTERN}"),
     re.compile(rf"<=\s*`?{NUMBER_PATTERN}"),
     re.compile(rf"context[^.\d]{{0,60}}{NUMBER_PATTERN}", re.IGNORECASE),
 )
-"""Where a refusal names the size of the context; the first that fits counts."""
+"""Places at which an error message gives the size of the context; the first match is used."""
 EXCLUSIVE_LIMIT_PATTERN = re.compile(r"exclusive|(less|lower|smaller) than `?\d", re.IGNORECASE)
 MIN_LIMIT_TOKENS = 16
-"""Smaller numbers are no limits, but ends of ranges and numbers of positions."""
+"""Smaller numbers in an error message are not limits, but ends of ranges or positions."""
 FALLBACK_ANSWER_TOKENS = 1024
-"""Tried where a refusal does not say how long an answer may be."""
+"""Limit that is tried if an error message does not contain one."""
 
 
 def is_context_size_error(error_message: str) -> bool:
-    """Whether a refusal says that the prompt and the answer do not fit together."""
+    """Return whether an error message says that prompt and answer together are too long."""
     return (
         ANSWER_LENGTH_PATTERN.search(error_message) is not None
         and PROMPT_LENGTH_PATTERN.search(error_message) is not None
@@ -35,40 +36,47 @@ def is_context_size_error(error_message: str) -> bool:
 
 
 def parse_max_answer_tokens(error_message: str, requested_tokens: int) -> int | None:
-    """Return how many tokens an answer may have.
+    """Return how many tokens an answer may have, according to an error message.
 
     Args:
-        error_message: the endpoint's words about its refusal.
-        requested_tokens: the limit that the request asked for.
+        error_message: message with which the endpoint refused the request.
+        requested_tokens: limit of the answer in the request.
 
     Returns:
-        None where the refusal is not about the length of the answer; 0 or less where the prompt
-        leaves no room for an answer; a guess where the refusal has no number.
+        None if the message is not about the length of the answer; 0 or less if the prompt leaves
+        no room for an answer; a guess if the message contains no limit.
     """
     if not ANSWER_LENGTH_PATTERN.search(error_message):
         return None
-    numbers = [int(found.replace(",", "")) for found in re.findall(NUMBER_PATTERN, error_message)]
-    others = [number for number in numbers if number != requested_tokens]
+    numbers = [_parse_number(text) for text in re.findall(NUMBER_PATTERN, error_message)]
     if PROMPT_LENGTH_PATTERN.search(error_message):
         for pattern in CONTEXT_SIZE_PATTERNS:
-            if found := pattern.search(error_message):
-                context = int(found[1].replace(",", ""))
-                prompt = _find_prompt_tokens(numbers, context, requested_tokens)
-                if prompt is not None:
-                    return context - prompt
-    limits = [number for number in others if MIN_LIMIT_TOKENS <= number < requested_tokens]
-    if limits:
-        return max(limits) - (1 if EXCLUSIVE_LIMIT_PATTERN.search(error_message) else 0)
-    return min(FALLBACK_ANSWER_TOKENS, requested_tokens // 2)
+            if match := pattern.search(error_message):
+                context_tokens = _parse_number(match[1])
+                prompt_tokens = _find_prompt_tokens(numbers, context_tokens, requested_tokens)
+                if prompt_tokens is not None:
+                    return context_tokens - prompt_tokens
+    limits = [number for number in numbers if MIN_LIMIT_TOKENS <= number < requested_tokens]
+    if not limits:
+        return min(FALLBACK_ANSWER_TOKENS, requested_tokens // 2)
+    is_exclusive = EXCLUSIVE_LIMIT_PATTERN.search(error_message) is not None
+    return max(limits) - 1 if is_exclusive else max(limits)
+
+
+def _parse_number(text: str) -> int:
+    return int(text.replace(",", ""))
 
 
 def _find_prompt_tokens(
     numbers: list[int], context_tokens: int, requested_tokens: int
 ) -> int | None:
-    """Return the prompt's tokens among the numbers of a refusal; None if they are not there."""
-    parts = [number for number in numbers if number not in (context_tokens, requested_tokens)]
-    if summand := next((n for n in parts if n + requested_tokens in numbers), None):
-        return summand
-    if (total := max(parts, default=0)) > context_tokens:
-        return total - requested_tokens
-    return max(parts, default=None)
+    """Return the prompt's tokens among the numbers of an error message; None if not found."""
+    candidates = [number for number in numbers if number not in (context_tokens, requested_tokens)]
+    if not candidates:
+        return None
+    for candidate in candidates:  # the message may contain the prompt's tokens and the total
+        if candidate and candidate + requested_tokens in numbers:
+            return candidate
+    largest = max(candidates)
+    is_total = largest > context_tokens
+    return largest - requested_tokens if is_total else largest

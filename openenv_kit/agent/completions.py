@@ -1,4 +1,4 @@
-"""Answers of a model: reading chat completions, and replies that are none."""
+"""Parses chat completions into a model's answer, and other replies into failures."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ from openenv_kit.agent.redaction import Redact, redact_json
 from openenv_kit.agent.stdout import format_one_line
 
 CHARACTERS_PER_TOKEN = 4
-"""Estimate for calls whose tokens the endpoint does not count."""
+"""Used to estimate the tokens of a call if the endpoint does not count them."""
 
 ChatMessage = dict[str, Any]
+"""A message of a conversation, in the format of chat completions."""
 
 
 @dataclass(frozen=True)
 class ModelToolCall:
-    """One tool call of an answer.
+    """A tool call of an answer.
 
     Attributes:
-        id: empty where the endpoint gave none.
-        arguments: in the form in which they came: usually the text of a JSON object.
-        raw_call: the call as the endpoint sent it; empty if that is not known.
+        id: id of the call; empty if the endpoint sent none.
+        name: name of the tool, as the model wrote it.
+        arguments: arguments as the endpoint sent them, usually the text of a JSON object.
+        raw_call: the call as the endpoint sent it; empty if it is not known.
     """
 
     id: str
@@ -42,15 +44,19 @@ class ModelToolCall:
 
 @dataclass(frozen=True)
 class ModelAnswer:
-    """What the model said and its tool calls, free of secrets.
+    """A model's answer, with secrets removed.
 
     Attributes:
-        prompt_tokens, completion_tokens: as counted, or estimated where `counted` is false.
-        cost_usd: US dollars, if the endpoint reports it.
-        problem: what is wrong with the answer, if anything.
+        text: content of the answer.
+        tool_calls: tool calls of the answer, in order.
+        prompt_tokens: tokens of the request.
+        completion_tokens: tokens of the answer.
+        has_token_counts: whether the endpoint counted the tokens; otherwise they are estimated.
+        cost_usd: cost in US dollars; None if the endpoint does not report it.
+        problem: what is wrong with the answer; empty if nothing is.
         raw_message: the message as the endpoint sent it; empty if it is not known.
-        raw_usage: what the endpoint counted, as it was sent.
-        finish_reason: why the endpoint ended the answer, in its own word.
+        raw_usage: the endpoint's token counts, as it sent them.
+        finish_reason: the endpoint's `finish_reason`, such as `stop`.
     """
 
     text: str
@@ -71,55 +77,57 @@ def parse_answer(
     redact: Redact,
     max_tokens: int,
 ) -> ModelAnswer:
-    """Read the answer in a chat completion; tolerates what endpoints leave out.
+    """Return the answer in a chat completion. Missing parts get default values.
 
     Args:
-        completion: the reply's JSON object.
-        request_messages: the request's, to estimate tokens that the endpoint does not count.
+        completion: JSON object of the reply.
+        request_messages: messages of the request, to estimate tokens if the endpoint does not count
+            them.
         redact: removes secrets from a text.
-        max_tokens: the limit that was asked for.
+        max_tokens: limit of the answer in the request.
     """
     choices = completion.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    choice: Mapping[str, Any] = first if isinstance(first, Mapping) else {}
-    found = choice.get("message")
-    message: ChatMessage = redact_json(dict(found), redact) if isinstance(found, Mapping) else {}
-    reported = completion.get("usage")
-    usage: Mapping[str, Any] = reported if isinstance(reported, Mapping) else {}
+    choice = _mapping_or_empty(choices[0] if isinstance(choices, list) and choices else None)
+    message: ChatMessage = redact_json(dict(_mapping_or_empty(choice.get("message"))), redact)
+    usage = _mapping_or_empty(completion.get("usage"))
     text = extract_text(message.get("content"))
     calls = _parse_tool_calls(message)
-    prompt, answered = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    counted = isinstance(prompt, int) and isinstance(answered, int)
-    if not counted:
-        prompt = sum(len(str(each)) for each in request_messages) // CHARACTERS_PER_TOKEN
-        answered = (
-            len(text) + sum(len(str(call.arguments)) for call in calls)
-        ) // CHARACTERS_PER_TOKEN
+    prompt_tokens, completion_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    has_token_counts = isinstance(prompt_tokens, int) and isinstance(completion_tokens, int)
+    if not has_token_counts:
+        request_characters = sum(len(str(request)) for request in request_messages)
+        answer_characters = len(text) + sum(len(str(call.arguments)) for call in calls)
+        prompt_tokens = request_characters // CHARACTERS_PER_TOKEN
+        completion_tokens = answer_characters // CHARACTERS_PER_TOKEN
     cost = usage.get("cost")
     return ModelAnswer(
-        text,
-        calls,
-        int(prompt or 0),
-        int(answered or 0),
-        counted,
-        float(cost) if isinstance(cost, int | float) else None,
-        _describe_answer_problem(choice, message, max_tokens),
-        message,
-        redact_json(dict(usage), redact),
-        str(choice.get("finish_reason") or ""),
+        text=text,
+        tool_calls=calls,
+        prompt_tokens=int(prompt_tokens or 0),
+        completion_tokens=int(completion_tokens or 0),
+        has_token_counts=has_token_counts,
+        cost_usd=float(cost) if isinstance(cost, int | float) else None,
+        problem=_describe_answer_problem(choice, message, max_tokens),
+        raw_message=message,
+        raw_usage=redact_json(dict(usage), redact),
+        finish_reason=str(choice.get("finish_reason") or ""),
     )
+
+
+def _mapping_or_empty(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def extract_text(content: Any) -> str:
     """Return the text of a message's content, which may be a list of parts."""
     if isinstance(content, list):
-        parts = (each.get("text") for each in content if isinstance(each, Mapping))
-        return "\n".join(part for part in parts if isinstance(part, str))
+        texts = (part.get("text") for part in content if isinstance(part, Mapping))
+        return "\n".join(text for text in texts if isinstance(text, str))
     return content if isinstance(content, str) else ""
 
 
 def parse_completion(raw_body: bytes, redact: Redact) -> dict[str, Any] | EndpointFailure:
-    """Return the chat completion in a reply of status 200, or what is wrong with it."""
+    """Return the chat completion in a reply of status 200, or the failure that it describes."""
     body = decode_json_or_text(raw_body)
     if isinstance(body, str):
         body = _find_error_event(body)
@@ -131,21 +139,21 @@ def parse_completion(raw_body: bytes, redact: Redact) -> dict[str, Any] | Endpoi
         if error is None and first.get("finish_reason") == "error":
             error = {"message": _describe_failed_choice(first)}
     if error is not None:
-        # The provider failed, as it would have with a status of 5xx.
+        # Some routers report an error of the provider with status 200.
         return failure_from_response(infer_http_status(error), {"error": error}, {}, redact)
     if isinstance(first, dict) and isinstance(first.get("message"), dict):
         return dict(body)
-    words = format_one_line(redact(str(body)), MAX_QUOTE_CHARACTERS)
+    quote = format_one_line(redact(str(body)), MAX_QUOTE_CHARACTERS)
     if not body:
         return EndpointFailure(FailureKind.UNREADABLE, "the reply was empty")
     if not isinstance(body, dict) or "choices" not in body:
-        return EndpointFailure(FailureKind.UNREADABLE, words)
+        return EndpointFailure(FailureKind.UNREADABLE, quote)
     missing = "no message in" if isinstance(first, dict) else "no choices in"
-    return EndpointFailure(FailureKind.NO_ANSWER, f"{missing} {words}")
+    return EndpointFailure(FailureKind.NO_ANSWER, f"{missing} {quote}")
 
 
 def decode_json_or_text(raw_body: bytes) -> Any:
-    """Return the JSON value of a body, or its text where it is not JSON."""
+    """Return the JSON value of a body, or its text if it is not JSON."""
     text = raw_body.decode("utf-8-sig", errors="replace").strip()
     try:
         return json.loads(text)
@@ -154,7 +162,10 @@ def decode_json_or_text(raw_body: bytes) -> Any:
 
 
 def _find_error_event(event_stream: str) -> Any:
-    """Return an error in a stream of events that nobody asked for; the text where it has none."""
+    """Return the first error in a stream of events, or the stream's text if it has none.
+
+    Some endpoints send a stream although none was requested.
+    """
     for line in event_stream.splitlines():
         if line.startswith("data:"):
             event = decode_json_or_text(line.removeprefix("data:").encode())
@@ -164,7 +175,7 @@ def _find_error_event(event_stream: str) -> Any:
 
 
 def _describe_failed_choice(choice: Mapping[str, Any]) -> str:
-    """Return what a choice says that ended with an error."""
+    """Return the error message of a choice that ended with an error."""
     message = choice.get("message")
     content = extract_text(message.get("content")) if isinstance(message, Mapping) else ""
     reason = choice.get("native_finish_reason") or "the answer ended with an error"
@@ -172,42 +183,43 @@ def _describe_failed_choice(choice: Mapping[str, Any]) -> str:
 
 
 def _parse_tool_calls(message: ChatMessage) -> tuple[ModelToolCall, ...]:
-    made = message.get("tool_calls")
-    if isinstance(made, Mapping):
-        made = [made]
-    entries = made if isinstance(made, list) else []
-    return tuple(_parse_tool_call(call) for call in entries if isinstance(call, Mapping))
+    raw_calls = message.get("tool_calls")
+    if isinstance(raw_calls, Mapping):
+        raw_calls = [raw_calls]
+    if not isinstance(raw_calls, list):
+        return ()
+    return tuple(_parse_tool_call(call) for call in raw_calls if isinstance(call, Mapping))
 
 
 def _parse_tool_call(raw_call: Mapping[str, Any]) -> ModelToolCall:
-    found = raw_call.get("function") or raw_call.get("custom")
-    # Some servers leave the inner object out.
-    function: Mapping[str, Any] = found if isinstance(found, Mapping) else raw_call
-    arguments = function.get("arguments", function.get("input"))
-    given = raw_call.get("id")
+    function = raw_call.get("function") or raw_call.get("custom")
+    if not isinstance(function, Mapping):  # some servers leave the inner object out
+        function = raw_call
+    call_id = raw_call.get("id")
     return ModelToolCall(
-        "" if given is None else str(given), str(function.get("name") or ""), arguments, raw_call
+        id="" if call_id is None else str(call_id),
+        name=str(function.get("name") or ""),
+        arguments=function.get("arguments", function.get("input")),
+        raw_call=raw_call,
     )
 
 
 def _describe_answer_problem(
     choice: Mapping[str, Any], message: ChatMessage, max_tokens: int
 ) -> str:
+    """Return what is wrong with an answer, as part of a sentence; empty if nothing is."""
     if message.get("refusal"):
-        return (
-            f"the model refused: {format_one_line(str(message['refusal']), MAX_QUOTE_CHARACTERS)}"
-        )
-    reasons = {
-        "length": f"the answer was cut at MAX_TOKENS ({max_tokens})",
-        "content_filter": "the endpoint's content filter stopped the answer",
-    }
-    finish = str(choice.get("finish_reason"))
-    if finish in reasons:
-        return reasons[finish]
-    if finish == "tool_calls" and not message.get("tool_calls"):
-        return "the server announced tool calls and sent none, as its tool-call parser failed"
+        refusal = format_one_line(str(message["refusal"]), MAX_QUOTE_CHARACTERS)
+        return f"the model refused: {refusal}"
+    finish_reason = choice.get("finish_reason")
+    if finish_reason == "length":
+        return f"the answer was cut at MAX_TOKENS ({max_tokens})"
+    if finish_reason == "content_filter":
+        return "the endpoint's content filter stopped the answer"
+    if finish_reason == "tool_calls" and not message.get("tool_calls"):
+        return "the server announced tool calls but sent none, because its tool-call parser failed"
     if message.get("tool_calls") or message.get("content"):
         return ""
     if message.get("reasoning_content") or message.get("reasoning"):
-        return "the answer held reasoning and nothing else"
+        return "the answer contained only reasoning"
     return "the answer was empty"

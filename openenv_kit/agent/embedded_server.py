@@ -1,7 +1,7 @@
-"""The server process of a run that was given no server: `python -m … PORT`; ends with its parent.
+"""The process of an embedded server: `python -m openenv_kit.agent.embedded_server PORT`.
 
-Its standard input is a pipe from the parent: the end of file means that the parent is gone,
-however it ended.
+The process exits when its parent does. Its standard input is a pipe from the parent, which reaches
+its end when the parent exits for any reason.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def _exit_when_parent_ends() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_exit_when_parent_ends, daemon=True).start()
-    # This server has no page. The framework does without Gradio where that is not installed, and
-    # otherwise loads it: half of the time that a server takes to start.
+    # The framework imports Gradio if it is installed, which takes half of the server's start time.
+    # This server has no page, so Gradio is hidden from it.
     sys.modules["gradio"] = None  # type: ignore[assignment]
     from openenv_kit.serving.app import main
 

@@ -1,4 +1,4 @@
-"""Failed requests to a model's endpoint: what the endpoint said, and whether to try again."""
+"""Failed requests to a model's endpoint: parses error replies and decides whether to retry."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from openenv_kit.agent.redaction import Redact
 from openenv_kit.agent.stdout import format_one_line
 
 MAX_QUOTE_CHARACTERS = 300
-"""Longest quote of an endpoint's own words, in characters."""
+"""Longest quote of an endpoint's error message, in characters."""
 TOOL_PARSER_OPTIONS_PATTERN = re.compile("--jinja|tool-call-parser|enable-auto-tool-choice")
-"""Options of the model's server without which it refuses tools."""
+"""Options that a model's server needs to accept tools; it names them when it refuses."""
 TEMPORARY_STATUSES = (408, 409, 429)
-"""Statuses besides 5xx after which the same request may succeed."""
+"""HTTP statuses, besides 5xx, after which the same request may succeed later."""
 CONTEXT_OVERFLOW_CODES = (
     "context_length_exceeded",
     "exceed_context_size_error",
     "context_window_exceeded",
 )
-"""Codes and types of a conversation that is too long: OpenAI and vLLM, llama.cpp, routers."""
+"""Error codes for a conversation that is too long, of OpenAI and vLLM, llama.cpp and routers."""
 CONTEXT_OVERFLOW_PATTERN = re.compile(
     r"context[ _-]?(length|size|window|limit)|maximum context|context the overflows"
     r"|(prompt|input|conversation|request) (is|was) too (long|large)"
@@ -36,11 +36,11 @@ CONTEXT_OVERFLOW_PATTERN = re.compile(
     r"|prompt contains \d+ tokens, too large",
     re.IGNORECASE,
 )
-"""How endpoints word it, several of them without a code of their own."""
+"""Error messages for a conversation that is too long, of endpoints that send no code for it."""
 
 
 class FailureKind(StrEnum):
-    """Why a request brought no answer."""
+    """Why a request returned no answer."""
 
     REFUSED = "refused"
     TIMED_OUT = "timed_out"
@@ -51,16 +51,16 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True)
 class EndpointFailure:
-    """One request that brought no answer.
+    """A request that returned no answer.
 
     Attributes:
-        kind: what happened.
-        message: the endpoint's own words, or the network's, without secrets.
-        status: HTTP status of a refusal.
-        error_codes: the `code` and `type` of the endpoint's error object, in lower case.
-        retry_after_s: pause that the endpoint asks for; None where it asks for none.
-        may_retry: what the endpoint says about another attempt; None where it says nothing.
-        redirect_url: address that answered, if it is another than the one that was asked.
+        kind: why there is no answer.
+        message: error message of the endpoint or of the network, without secrets.
+        status: HTTP status of a refusal; 0 if there was no reply.
+        error_codes: `code`, `type` and `status` of the endpoint's error object, in lower case.
+        retry_after_s: pause that the endpoint requests, in seconds; None if it requests none.
+        may_retry: whether the endpoint permits another attempt; None if it does not say.
+        redirect_url: address that the request was redirected to; empty if it was not redirected.
     """
 
     kind: FailureKind
@@ -76,45 +76,52 @@ class EndpointFailure:
         """Whether the same request may succeed later."""
         if self.may_retry is not None:
             return self.may_retry
-        if self.kind is FailureKind.REFUSED:
-            if "insufficient_quota" in self.error_codes or TOOL_PARSER_OPTIONS_PATTERN.search(
-                self.message
-            ):
-                return False
-            return self.status in TEMPORARY_STATUSES or self.status >= 500
-        return not self.redirect_url
+        if self.kind is not FailureKind.REFUSED:
+            return not self.redirect_url
+        if "insufficient_quota" in self.error_codes:
+            return False
+        if TOOL_PARSER_OPTIONS_PATTERN.search(self.message):
+            return False
+        return self.status in TEMPORARY_STATUSES or self.status >= 500
 
     @property
     def is_context_overflow(self) -> bool:
         """Whether the conversation is too long for the model."""
         if self.status == 413 or any(code in CONTEXT_OVERFLOW_CODES for code in self.error_codes):
             return True
-        worded = CONTEXT_OVERFLOW_PATTERN.search(self.message) is not None
-        return worded and (self.status in (400, 422) or self.status >= 500)
+        if self.status not in (400, 422) and self.status < 500:
+            return False
+        return CONTEXT_OVERFLOW_PATTERN.search(self.message) is not None
 
     def parse_max_answer_tokens(self, requested_tokens: int) -> int | None:
-        """Return how many tokens an answer may have, see `parse_max_answer_tokens`."""
+        """Return how many tokens an answer may have; see `completion_limit`."""
         if self.status not in (400, 422):
             return None
         return parse_max_answer_tokens(self.message, requested_tokens)
 
     @property
     def summary(self) -> str:
-        """A few words for a line of progress."""
-        if self.kind is FailureKind.REFUSED:
-            return (
-                f"status {self.status}: {self.message}" if self.message else f"status {self.status}"
-            )
-        return {
-            FailureKind.TIMED_OUT: "no answer in time",
-            FailureKind.NOT_CONNECTED: f"no connection: {self.message}",
-            FailureKind.UNREADABLE: f"no chat completion: {self.message}",
-            FailureKind.NO_ANSWER: f"a reply without an answer: {self.message}",
-        }[self.kind]
+        """Short description for a status message."""
+        match self.kind:
+            case FailureKind.REFUSED:
+                detail = f": {self.message}" if self.message else ""
+                return f"status {self.status}{detail}"
+            case FailureKind.TIMED_OUT:
+                return "no answer in time"
+            case FailureKind.NOT_CONNECTED:
+                return f"no connection: {self.message}"
+            case FailureKind.UNREADABLE:
+                return f"no chat completion: {self.message}"
+            case FailureKind.NO_ANSWER:
+                return f"a reply without an answer: {self.message}"
 
 
 def find_error_object(body: Any) -> Mapping[str, Any] | None:
-    """Return the error object in a reply's body, in any of the shapes that endpoints use."""
+    """Return the error object of a reply's body, in any of the formats that endpoints use.
+
+    Returns:
+        The object, which may contain `message`, `code` and `type`; None if there is no error.
+    """
     if isinstance(body, list) and len(body) == 1:  # Gemini wraps its errors in a list
         body = body[0]
     if not isinstance(body, Mapping):
@@ -130,7 +137,7 @@ def find_error_object(body: Any) -> Mapping[str, Any] | None:
 
 
 def infer_http_status(error: Mapping[str, Any]) -> int:
-    """Return the HTTP status that an error object in a reply of status 200 stands for."""
+    """Return the HTTP status that fits an error object in a reply of status 200."""
     for code in _list_error_codes(error):
         if code.isdecimal() and 400 <= int(code) <= 599:
             return int(code)
@@ -140,9 +147,9 @@ def infer_http_status(error: Mapping[str, Any]) -> int:
 
 
 def format_error_message(body: Any) -> str:
-    """Return an endpoint's own words about an error, with its code or type first."""
-    found = find_error_object(body)
-    error: Any = body if found is None else found
+    """Return the error message of a reply's body, with the error's code or type first."""
+    error_object = find_error_object(body)
+    error: Any = body if error_object is None else error_object
     if not isinstance(error, Mapping):
         return str(error or "")
     message = error.get("message") or error.get("detail") or error.get("msg")
@@ -150,50 +157,51 @@ def format_error_message(body: Any) -> str:
         return json.dumps(error)
     if not isinstance(message, str):
         message = json.dumps(message)
-    # A router hands on what the provider said.
+    # Routers put the provider's own message into the metadata.
     metadata = error.get("metadata")
     if isinstance(metadata, Mapping):
-        further = (metadata.get("provider_name"), metadata.get("raw"))
-        message = ": ".join([message, *(str(each) for each in further if each)])
-    code = next((each for each in _list_error_codes(error) if not each.isdecimal()), "")
+        provider_parts = (metadata.get("provider_name"), metadata.get("raw"))
+        message = ": ".join([message, *(str(part) for part in provider_parts if part)])
+    code = next((code for code in _list_error_codes(error) if not code.isdecimal()), "")
     return f"{code}: {message}" if code and code not in message.lower() else message
 
 
 def failure_from_response(
     status: int, body: Any, headers: Mapping[str, str], redact: Redact, redirect_url: str = ""
 ) -> EndpointFailure:
-    """Read a refused request.
+    """Return the failure that an error reply describes.
 
     Args:
-        status: HTTP status.
-        body: the reply's body, decoded if it is JSON.
-        headers: of the reply, by lower-case names.
+        status: HTTP status of the reply.
+        body: body of the reply: a JSON value, or text if it is not JSON.
+        headers: headers of the reply, by lower-case names.
         redact: removes secrets from a text.
         redirect_url: see `EndpointFailure`.
     """
     error = find_error_object(body)
-    given = headers.get("x-should-retry")
+    retry_header = headers.get("x-should-retry", "").lower()
     return EndpointFailure(
         FailureKind.REFUSED,
         format_one_line(redact(format_error_message(body)), MAX_QUOTE_CHARACTERS),
         status,
         _list_error_codes(error if error is not None else body),
         retry_after_s=parse_retry_after_s(headers),
-        may_retry={"true": True, "false": False}.get(str(given).lower()),
+        may_retry={"true": True, "false": False}.get(retry_header),
         redirect_url=redirect_url,
     )
 
 
 def parse_retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the pause that a reply asks for, in seconds; None where it asks for none."""
-    for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+    """Return the pause that a reply's headers request, in seconds; None if they request none."""
+    units_per_second = {"retry-after-ms": 1000.0, "retry-after": 1.0}
+    for name, divisor in units_per_second.items():
         try:
             pause_s = float(headers[name]) / divisor
         except (KeyError, ValueError):
             continue
         if 0 <= pause_s < float("inf"):
             return pause_s
-    try:
+    try:  # the header may also contain a date
         date = parsedate_to_datetime(headers["retry-after"])
         return max(0.0, date.timestamp() - time.time())
     except (KeyError, ValueError, OverflowError):
@@ -201,8 +209,8 @@ def parse_retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _list_error_codes(error: Any) -> tuple[str, ...]:
-    """Return an error object's code, type and status in lower case, without empty ones."""
+    """Return the code, type and status of an error object in lower case, without empty ones."""
     if not isinstance(error, Mapping):
         return ()
-    found = (error.get(name) for name in ("code", "type", "status"))
-    return tuple(str(each).lower() for each in found if isinstance(each, str | int) and each)
+    codes = (error.get(name) for name in ("code", "type", "status"))
+    return tuple(str(code).lower() for code in codes if isinstance(code, str | int) and code)

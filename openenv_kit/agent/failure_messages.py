@@ -1,9 +1,10 @@
-"""Explains a failed request to a model's endpoint: which setting is the cure."""
+"""Builds the error for a failed request to a model's endpoint, with the setting to change."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from urllib.parse import urlsplit
 
 from openenv_kit.agent.completion_limit import is_context_size_error
@@ -31,30 +32,59 @@ UNKNOWN_MODEL_PATTERN = re.compile(
 TOOL_SUPPORT_PATTERN = re.compile(
     r"\btools?\b.{0,40}\bsupport|support.{0,40}\btools?\b", re.IGNORECASE
 )
-"""Words by which refusals of one status can be told apart."""
+WRONG_SCHEME_PATTERN = re.compile("wrong.version.number|record.layer", re.IGNORECASE)
+"""TLS errors of a server that speaks plain HTTP."""
+INVALID_REQUEST_STATUSES = (400, 422)
+AMBIGUOUS_STATUSES = (400, 403, 422)
+"""HTTP statuses that some endpoints use for an invalid key or missing credit."""
 REDIRECT_FAILURE_STATUSES = (301, 302, 303, 307, 308, 401, 403, 404, 405)
-"""Statuses that a redirected request gets because it lost its method, its body or its key."""
-PERMANENT_STATUSES = (401, 402, 403, 404)
-"""Statuses that every further request would get too."""
+"""HTTP statuses of a redirected request that lost its method, its body or its key."""
 TRY_LATER_ADVICE = (
     "The failure is the provider's: try later, raise MODEL_RETRIES, or choose another MODEL_NAME "
     "or API_BASE_URL."
 )
 
 
+class RefusalReason(StrEnum):
+    """Why an endpoint refused a request, as far as its reply shows."""
+
+    KEY = "key"
+    CREDIT = "credit"
+    FORBIDDEN_MODEL = "forbidden_model"
+    UNKNOWN_MODEL = "unknown_model"
+    ADDRESS = "address"
+    RATE_LIMIT = "rate_limit"
+    PROVIDER_FAILURE = "provider_failure"
+    MISSING_TOOL_PARSER = "missing_tool_parser"
+    TEMPERATURE = "temperature"
+    CONVERSATION = "conversation"
+    TOOLS = "tools"
+    OTHER = "other"
+
+
+PERMANENT_REASONS = (
+    RefusalReason.KEY,
+    RefusalReason.CREDIT,
+    RefusalReason.FORBIDDEN_MODEL,
+    RefusalReason.UNKNOWN_MODEL,
+    RefusalReason.ADDRESS,
+)
+"""Reasons for which every further request would be refused too."""
+
+
 class ContextFullError(ModelError):
-    """The conversation no longer fits into the model's context."""
+    """The conversation is too long for the model's context."""
 
 
 @dataclass(frozen=True)
 class FailedRequest:
-    """What an explanation needs to know about a request that failed.
+    """What the error message needs to know about a failed request.
 
     Attributes:
-        settings: of the run.
+        settings: settings of the run.
         endpoint_url: address of the endpoint, without secrets.
-        attempts_text: how often it was tried, in words.
-        max_tokens: limit of the answer that was asked for.
+        attempts_text: how often the request was tried, as text.
+        max_tokens: requested limit of the answer, in tokens.
         has_earlier_tool_calls: whether the endpoint accepted tool calls earlier in the
             conversation.
     """
@@ -67,114 +97,171 @@ class FailedRequest:
 
 
 def build_model_error(failure: EndpointFailure, request: FailedRequest) -> ModelError:
-    """Return the error that names the setting to change."""
+    """Return the error for a failed request. Its message names the setting to change."""
     settings, endpoint, attempts = request.settings, request.endpoint_url, request.attempts_text
-    said = add_full_stop(failure.message)
     if failure.redirect_url and failure.status in (0, *REDIRECT_FAILURE_STATUSES):
         address = failure.redirect_url.removesuffix("/chat/completions")
         return ModelError(
-            f"{endpoint} redirects requests to {failure.redirect_url}, which loses what they "
-            f"hold. Set API_BASE_URL to {address}.",
+            f"{endpoint} redirects requests to {failure.redirect_url}, and their content is lost. "
+            f"Set API_BASE_URL to {address}.",
             is_permanent=True,
         )
-    if failure.kind is FailureKind.TIMED_OUT:
-        return ModelError(
-            f"{settings.model} did not answer within {settings.model_timeout_s:g} s ({attempts}). "
-            f"Lower MAX_TOKENS ({request.max_tokens}), so that answers are shorter, raise "
-            "MODEL_TIMEOUT_S, or choose a faster MODEL_NAME."
-        )
-    if failure.kind is FailureKind.NOT_CONNECTED:
-        hint = "check API_BASE_URL"
-        if re.search("wrong.version.number|record.layer", failure.message, re.IGNORECASE):
-            hint += ", which may have to start with http:// instead of https://"
-        elif is_loopback(urlsplit(endpoint).hostname or ""):
-            hint += ", and that the model's server runs on this machine"
-        return ModelError(f"No connection to {endpoint} ({failure.message}), {attempts}: {hint}.")
-    if failure.kind is FailureKind.UNREADABLE:
-        return ModelError(
-            f"{endpoint} sends no chat completions ({failure.message}), {attempts}: check "
-            "API_BASE_URL, which often ends in /v1."
-        )
-    if failure.kind is FailureKind.NO_ANSWER:
-        return ModelError(
-            f"{endpoint} replied without an answer ({failure.message}), {attempts}. "
-            f"{TRY_LATER_ADVICE}"
-        )
-    limit = failure.parse_max_answer_tokens(request.max_tokens)
-    if limit is not None and not is_context_size_error(failure.message):
-        return ModelError(
-            f"{endpoint} allows no answer of {request.max_tokens} tokens ({failure.status}): "
-            f"{said} Lower MAX_TOKENS."
-        )
-    if failure.is_context_overflow or limit is not None:
-        return ContextFullError(
-            f"The conversation is too long for {settings.model} ({failure.status}): {said} Lower "
-            f"MAX_TOKENS ({request.max_tokens}) or MAX_TOOL_ROUNDS, choose a MODEL_NAME with more "
-            "context, or start the server with more."
-        )
-    return _build_refusal_error(failure, request)
+    match failure.kind:
+        case FailureKind.TIMED_OUT:
+            return ModelError(
+                f"{settings.model} did not answer within {settings.model_timeout_s:g} s "
+                f"({attempts}). Lower MAX_TOKENS ({request.max_tokens}) for shorter answers, raise "
+                "MODEL_TIMEOUT_S, or choose a faster MODEL_NAME."
+            )
+        case FailureKind.NOT_CONNECTED:
+            hint = _build_connection_hint(failure, endpoint)
+            return ModelError(
+                f"No connection to {endpoint} ({failure.message}), {attempts}: {hint}."
+            )
+        case FailureKind.UNREADABLE:
+            return ModelError(
+                f"{endpoint} sends no chat completions ({failure.message}), {attempts}: check "
+                "API_BASE_URL, which often ends in /v1."
+            )
+        case FailureKind.NO_ANSWER:
+            return ModelError(
+                f"{endpoint} replied without an answer ({failure.message}), {attempts}. "
+                f"{TRY_LATER_ADVICE}"
+            )
+        case FailureKind.REFUSED:
+            return _build_length_error(failure, request) or _build_refusal_error(failure, request)
 
 
 def add_full_stop(text: str) -> str:
-    """Return a text with a full stop, unless it ends with a mark of its own."""
+    """Return a text with a full stop at its end, unless it ends with a punctuation mark."""
     text = text.strip()
     return text if not text or text[-1] in ".!?…" else f"{text}."
 
 
-def _build_refusal_error(failure: EndpointFailure, request: FailedRequest) -> ModelError:
-    settings, said, status = request.settings, add_full_stop(failure.message), failure.status
-    key, model = settings.key_variable or "API_KEY", settings.model
-    case = _normalize_status(failure)
-    check_model = f"{said} Check MODEL_NAME (--model) and"
-    refused = f"refused the request ({status}): {said}"
-    known = {
-        # Some endpoints quote parts of the key here, so the endpoint is not quoted.
-        401: f"refused the key ({status}): check {key}."
-        if settings.api_key
-        else f"asks for a key ({status}): set {key}.",
-        402: f"wants credits ({status}): {said} Add credits, or set {key} and API_BASE_URL for "
-        "another endpoint.",
-        403: f"forbids {model} ({status}): {check_model} {key}.",
-        404: f"knows no {model} ({status}): {check_model} API_BASE_URL.",
-        429: f"limits the rate (429), {request.attempts_text}: {said} Lower --concurrency, or "
-        "raise MODEL_RETRIES.",
-    }
-    if found := TOOL_PARSER_OPTIONS_PATTERN.search(failure.message):
-        is_llama = "jinja" in found[0]
-        how = "llama-server with --jinja" if is_llama else "the server with a tool-call parser"
-        reason = f"{refused} Start {how}."
-    elif case == 404 and not re.search("model", failure.message, re.IGNORECASE):
-        reason = (
-            f"has nothing at this address (404): {said} Check API_BASE_URL, which often ends in "
-            "/v1, and MODEL_NAME (--model)."
-        )
-    elif case in known:
-        reason = known[case]
-    elif status >= 500 or status in TEMPORARY_STATUSES:
-        reason = f"failed ({status}), {request.attempts_text}: {said} {TRY_LATER_ADVICE}"
-    elif status not in (400, 404, 422):
-        reason = f"{refused} Check API_BASE_URL."
-    elif "temperature" in failure.message.lower():
-        reason = f"{refused} Change TEMPERATURE ({settings.temperature:g})."
-    elif request.has_earlier_tool_calls and not TOOL_SUPPORT_PATTERN.search(failure.message):
-        reason = (
-            f"{refused} It accepted tool calls earlier in this episode. The conversation in the "
-            "results shows what it refused; try another MODEL_NAME or API_BASE_URL."
-        )
-    else:
-        reason = f"{refused} Check that MODEL_NAME ({model}) supports tool calls."
-    return ModelError(f"{request.endpoint_url} {reason}", is_permanent=case in PERMANENT_STATUSES)
+def _build_connection_hint(failure: EndpointFailure, endpoint_url: str) -> str:
+    if WRONG_SCHEME_PATTERN.search(failure.message):
+        return "check API_BASE_URL, which may have to start with http:// instead of https://"
+    if is_loopback(urlsplit(endpoint_url).hostname or ""):
+        return "check API_BASE_URL, and that the model's server runs on this machine"
+    return "check API_BASE_URL"
 
 
-def _normalize_status(failure: EndpointFailure) -> int:
-    """Return the status by which a refusal is explained: endpoints do not agree on statuses."""
-    status, words = failure.status, failure.message
-    if status in (400, 403, 422) and INVALID_KEY_PATTERN.search(words):
-        return 401
-    if (status in (400, 403, 422) and MISSING_CREDIT_PATTERN.search(words)) or (
-        status != 401 and "insufficient_quota" in words
+def _build_length_error(failure: EndpointFailure, request: FailedRequest) -> ModelError | None:
+    """Return the error for an answer or a conversation that is too long; None if neither is."""
+    detail = add_full_stop(failure.message)
+    max_answer_tokens = failure.parse_max_answer_tokens(request.max_tokens)
+    if max_answer_tokens is not None and not is_context_size_error(failure.message):
+        return ModelError(
+            f"{request.endpoint_url} allows no answer of {request.max_tokens} tokens "
+            f"({failure.status}): {detail} Lower MAX_TOKENS."
+        )
+    if failure.is_context_overflow or max_answer_tokens is not None:
+        return ContextFullError(
+            f"The conversation is too long for {request.settings.model} ({failure.status}): "
+            f"{detail} Lower MAX_TOKENS ({request.max_tokens}) or MAX_TOOL_ROUNDS, choose a "
+            "MODEL_NAME with more context, or start the server with more."
+        )
+    return None
+
+
+def classify_refusal(failure: EndpointFailure, *, has_earlier_tool_calls: bool) -> RefusalReason:
+    """Return why an endpoint refused a request.
+
+    Endpoints use different statuses for the same reason, so the message is searched too.
+
+    Args:
+        failure: the refused request.
+        has_earlier_tool_calls: see `FailedRequest`.
+    """
+    status, message = failure.status, failure.message
+    if TOOL_PARSER_OPTIONS_PATTERN.search(message):
+        return RefusalReason.MISSING_TOOL_PARSER
+    if status == 401 or (status in AMBIGUOUS_STATUSES and INVALID_KEY_PATTERN.search(message)):
+        return RefusalReason.KEY
+    if (
+        status == 402
+        or (status in AMBIGUOUS_STATUSES and MISSING_CREDIT_PATTERN.search(message))
+        or "insufficient_quota" in message
     ):
-        return 402
-    if status in (400, 422) and UNKNOWN_MODEL_PATTERN.search(words):
-        return 404
-    return 0 if status == 404 and TOOL_SUPPORT_PATTERN.search(words) else status
+        return RefusalReason.CREDIT
+    is_about_tools = TOOL_SUPPORT_PATTERN.search(message) is not None
+    is_unknown_model = status in INVALID_REQUEST_STATUSES and UNKNOWN_MODEL_PATTERN.search(message)
+    if is_unknown_model or (status == 404 and not is_about_tools):
+        is_about_model = "model" in message.lower()
+        return RefusalReason.UNKNOWN_MODEL if is_about_model else RefusalReason.ADDRESS
+    if status == 403:
+        return RefusalReason.FORBIDDEN_MODEL
+    if status == 429:
+        return RefusalReason.RATE_LIMIT
+    if status >= 500 or status in TEMPORARY_STATUSES:
+        return RefusalReason.PROVIDER_FAILURE
+    if status not in (404, *INVALID_REQUEST_STATUSES):
+        return RefusalReason.OTHER
+    if "temperature" in message.lower():
+        return RefusalReason.TEMPERATURE
+    if has_earlier_tool_calls and not is_about_tools:
+        return RefusalReason.CONVERSATION
+    return RefusalReason.TOOLS
+
+
+def _build_refusal_error(failure: EndpointFailure, request: FailedRequest) -> ModelError:
+    reason = classify_refusal(failure, has_earlier_tool_calls=request.has_earlier_tool_calls)
+    return ModelError(
+        f"{request.endpoint_url} {_describe_refusal(reason, failure, request)}",
+        is_permanent=reason in PERMANENT_REASONS,
+    )
+
+
+def _describe_refusal(
+    reason: RefusalReason, failure: EndpointFailure, request: FailedRequest
+) -> str:
+    """Return the error message of a refusal, without the endpoint at its start."""
+    settings, status = request.settings, failure.status
+    detail = add_full_stop(failure.message)
+    refused = f"refused the request ({status}): {detail}"
+    key, model = settings.key_variable or "API_KEY", settings.model
+    match reason:
+        # Some endpoints quote parts of the key, so their message is not repeated.
+        case RefusalReason.KEY if settings.api_key:
+            return f"refused the key ({status}): check {key}."
+        case RefusalReason.KEY:
+            return f"asks for a key ({status}): set {key}."
+        case RefusalReason.CREDIT:
+            return (
+                f"wants credits ({status}): {detail} Add credits, or set {key} and API_BASE_URL "
+                "for another endpoint."
+            )
+        case RefusalReason.FORBIDDEN_MODEL:
+            return f"forbids {model} ({status}): {detail} Check MODEL_NAME (--model) and {key}."
+        case RefusalReason.UNKNOWN_MODEL:
+            return (
+                f"knows no {model} ({status}): {detail} Check MODEL_NAME (--model) and "
+                "API_BASE_URL."
+            )
+        case RefusalReason.ADDRESS:
+            return (
+                f"has nothing at this address (404): {detail} Check API_BASE_URL, which often ends "
+                "in /v1, and MODEL_NAME (--model)."
+            )
+        case RefusalReason.RATE_LIMIT:
+            return (
+                f"limits the rate (429), {request.attempts_text}: {detail} Lower --concurrency, or "
+                "raise MODEL_RETRIES."
+            )
+        case RefusalReason.PROVIDER_FAILURE:
+            return f"failed ({status}), {request.attempts_text}: {detail} {TRY_LATER_ADVICE}"
+        case RefusalReason.MISSING_TOOL_PARSER if "jinja" in failure.message:
+            return f"{refused} Start llama-server with --jinja."
+        case RefusalReason.MISSING_TOOL_PARSER:
+            return f"{refused} Start the server with a tool-call parser."
+        case RefusalReason.TEMPERATURE:
+            return f"{refused} Change TEMPERATURE ({settings.temperature:g})."
+        case RefusalReason.CONVERSATION:
+            return (
+                f"{refused} It accepted tool calls earlier in this episode. The conversation in "
+                "the results shows what it refused; try another MODEL_NAME or API_BASE_URL."
+            )
+        case RefusalReason.TOOLS:
+            return f"{refused} Check that MODEL_NAME ({model}) supports tool calls."
+        case RefusalReason.OTHER:
+            return f"{refused} Check API_BASE_URL."

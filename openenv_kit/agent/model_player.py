@@ -1,4 +1,4 @@
-"""A model as a player: asks it, makes its tool calls, and returns their results to it."""
+"""Plays episodes with a model: requests answers, executes tool calls and returns the results."""
 
 from __future__ import annotations
 
@@ -23,32 +23,36 @@ from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
 
 FIRST_PROGRESS_AFTER_S = 15.0
-"""Seconds of waiting for an answer before the first line of progress; each pause is doubled."""
-MAX_MESSAGE_CHARACTERS_PER_TOKEN, MAX_TOOL_CHARACTERS_PER_TOKEN = 5, 8
-"""More than any tokenizer needs, also for templates that shorten the tools' JSON."""
+"""Waiting time for an answer before the first status message, in seconds.
+
+The time until the next message doubles with each message.
+"""
+MAX_MESSAGE_CHARACTERS_PER_TOKEN = 5
+MAX_TOOL_CHARACTERS_PER_TOKEN = 8
+"""Characters per token, more than any tokenizer has. Some templates shorten the tools' JSON."""
 
 
 class ChatEndpoint(Protocol):
-    """What a model is asked through."""
+    """Sends requests to a model."""
 
     model: str
 
     async def request_answer(
         self, messages: Sequence[ChatMessage], tools: Sequence[Mapping[str, Any]]
     ) -> ModelAnswer:
-        """One answer to a conversation."""
+        """Return the model's answer to a conversation."""
 
     async def close(self) -> None:
-        """Release the connections."""
+        """Close the connections."""
 
 
 class ModelPlayer:
-    """Plays episodes with a model, by default the settings' through the openai client.
+    """Plays episodes with a model.
 
     Args:
-        settings: of the run.
-        endpoint: through which the model is asked; None for the settings'.
-        print_status: told about requests that failed.
+        settings: settings of the run.
+        endpoint: sends the requests to the model; None for the endpoint of the settings.
+        print_status: prints a message for each failed request.
     """
 
     def __init__(
@@ -63,11 +67,11 @@ class ModelPlayer:
         self.score_settings: Mapping[str, Any] = settings.score_settings
 
     async def play_episode(self, episode: PlayerEpisode) -> None:
-        """Play until a report is graded, the model stops, or rounds or tokens run out."""
+        """Play until the episode ends, the model stops, or no rounds or tokens are left."""
         await _ModelEpisode(self._endpoint, self._settings, episode).play_episode()
 
     async def close(self) -> None:
-        """Release the endpoint's connections."""
+        """Close the endpoint's connections."""
         await self._endpoint.close()
 
 
@@ -76,10 +80,14 @@ class _ModelEpisode:
     """One episode that a model plays.
 
     Attributes:
-        is_reminded: whether the model was told that text alone does nothing.
-        has_called_tool: whether it ever called a tool.
-        ignores_tools: whether the endpoint counted too few tokens for the tools to be among them.
-        text_call_marker: mark of a tool call in the text of the last answer; empty if it has none.
+        endpoint: sends the requests to the model.
+        settings: settings of the run.
+        episode: the episode.
+        transcript: messages of the episode.
+        is_reminded: whether the model was reminded to call a tool.
+        has_called_tool: whether the model has called a tool.
+        ignores_tools: whether the endpoint counted fewer prompt tokens than the tools have.
+        text_call_marker: part of the last answer that looks like a tool call; empty if none does.
     """
 
     endpoint: ChatEndpoint
@@ -95,52 +103,57 @@ class _ModelEpisode:
         self.transcript = Transcript(self.episode.transcript)
 
     async def play_episode(self) -> None:
-        environment, opening = self.episode.environment, self.episode.reset_observation
-        conversation = self.transcript
-        conversation.add_message("system", environment.system_prompt(opening))
-        conversation.add_message("user", environment.tools.first_user_message(opening))
-        rounds = self.settings.max_tool_rounds
+        environment = self.episode.environment
+        reset_observation = self.episode.reset_observation
+        transcript = self.transcript
+        transcript.add_message("system", environment.system_prompt(reset_observation))
+        transcript.add_message("user", environment.tools.first_user_message(reset_observation))
+        max_rounds = self.settings.max_tool_rounds
         if "max_tool_rounds" not in self.settings.model_fields_set:
-            rounds = environment.episode_limits.max_tool_rounds
-        for number in range(1, rounds + 1):
-            last = number == rounds or self._is_token_budget_nearly_used()
-            if last:
-                conversation.add_notice(last_turn_notice(self.episode.tools))
+            max_rounds = environment.episode_limits.max_tool_rounds
+        for round_number in range(1, max_rounds + 1):
+            is_last_round = round_number == max_rounds
+            is_last = is_last_round or self._is_token_budget_nearly_used()
+            if is_last:
+                transcript.add_notice(last_turn_notice(self.episode.tools))
             answer = await self._request_answer()
-            for call in conversation.add_answer(answer):
+            for call in transcript.add_answer(answer):
                 await self._execute_tool_call(call, answer.problem)
                 if self.episode.is_done:
                     return
-            if last:
-                why = "rounds (MAX_TOOL_ROUNDS)" if number == rounds else "tokens (TOKEN_BUDGET)"
-                also = f" In the end {answer.problem}." if answer.problem else ""
-                self.episode.stop_reason = (
-                    f"No report was submitted: no {why} left.{also}"
-                    f"{self._explain_missing_tool_calls()}"
-                )
+            if is_last:
+                used_up = "rounds (MAX_TOOL_ROUNDS)" if is_last_round else "tokens (TOKEN_BUDGET)"
+                self.episode.stop_reason = self._explain_used_up_limit(used_up, answer)
                 return
             if not answer.tool_calls:
                 if self.is_reminded:
                     self.episode.stop_reason = self._explain_stop(answer)
                     return
                 self.is_reminded = True
-                conversation.add_notice(no_tool_call_reminder(self.episode.tools))
+                transcript.add_notice(no_tool_call_reminder(self.episode.tools))
+
+    def _explain_used_up_limit(self, used_up: str, answer: ModelAnswer) -> str:
+        problem = f" In the last answer, {answer.problem}." if answer.problem else ""
+        return (
+            f"No report was submitted: no {used_up} left.{problem}"
+            f"{self._explain_missing_tool_calls()}"
+        )
 
     def _explain_stop(self, answer: ModelAnswer) -> str:
         stopped = "stopped calling tools" if self.has_called_tool else "never called a tool"
-        remark = answer.problem or f"the model {stopped}"
+        reason = answer.problem or f"the model {stopped}"
         return (
-            f"No report was submitted: {remark}, after one reminder."
+            f"No report was submitted: {reason}, after one reminder."
             f"{self._explain_missing_tool_calls()}"
         )
 
     def _explain_missing_tool_calls(self) -> str:
-        """Return a sentence about calls that did not arrive as such, if the reason is known."""
+        """Return a sentence that explains missing tool calls; empty if the reason is not known."""
         if self.text_call_marker:
             return (
                 f" The model wrote a tool call as text ({self.text_call_marker}), which is "
-                "not executed: the server has no tool-call parser for this model, or one that "
-                "does not fit. Start the server with the right one (vLLM, SGLang: "
+                "not executed: the server has no tool-call parser for this model, or the wrong "
+                "one. Start the server with the right one (vLLM, SGLang: "
                 "--tool-call-parser; llama.cpp: --jinja), or choose another MODEL_NAME."
             )
         if self.has_called_tool or not self.ignores_tools:
@@ -152,7 +165,10 @@ class _ModelEpisode:
         )
 
     async def _request_answer(self) -> ModelAnswer:
-        """One answer; its tokens are counted."""
+        """Request the next answer and add its tokens to the usage.
+
+        If the conversation is too long, older tool results are removed first.
+        """
         tools = self.episode.tools.chat_tools
         while True:
             try:
@@ -165,7 +181,7 @@ class _ModelEpisode:
                 if not self.transcript.drop_old_tool_results():
                     raise
                 self.episode.print_status(
-                    "The conversation is too long for the model; older tool results are left out."
+                    "The conversation is too long for the model; older tool results are removed."
                 )
         self.has_called_tool |= bool(answer.tool_calls)
         names = self.episode.tools.tool_names
@@ -179,13 +195,14 @@ class _ModelEpisode:
 
     @asynccontextmanager
     async def _report_waiting(self) -> AsyncIterator[None]:
-        """Report now and then that the model has not answered yet."""
+        """Print status messages in the background until the `async with` block ends."""
 
-        async def report() -> None:
-            pause_s, began = FIRST_PROGRESS_AFTER_S, time.monotonic()
+        async def print_messages() -> None:
+            pause_s = FIRST_PROGRESS_AFTER_S
+            start_s = time.monotonic()
             while True:
                 await asyncio.sleep(pause_s)
-                waited_s = time.monotonic() - began
+                waited_s = time.monotonic() - start_s
                 self.episode.print_status(
                     f"Waiting for {self.endpoint.model} for {waited_s:.0f} s; at most "
                     f"{self.settings.answer_timeout_s:g} s (MODEL_TIMEOUT_S, "
@@ -193,17 +210,19 @@ class _ModelEpisode:
                 )
                 pause_s = waited_s
 
-        reporting = asyncio.create_task(report())
+        task = asyncio.create_task(print_messages())
         try:
             yield
         finally:
-            reporting.cancel()
+            task.cancel()
 
     def _estimate_min_prompt_tokens(self, tools: Sequence[Mapping[str, Any]]) -> int:
-        """Return how many prompt tokens the messages and the tools need at the very least."""
-        messages = sum(len(str(each["content"])) for each in self.transcript.request_messages)
+        """Return a lower bound of the prompt tokens of the messages and the tools."""
+        message_characters = sum(
+            len(str(message["content"])) for message in self.transcript.request_messages
+        )
         return (
-            messages // MAX_MESSAGE_CHARACTERS_PER_TOKEN
+            message_characters // MAX_MESSAGE_CHARACTERS_PER_TOKEN
             + len(compact_json(tools)) // MAX_TOOL_CHARACTERS_PER_TOKEN
         )
 
@@ -214,22 +233,26 @@ class _ModelEpisode:
         usage.completion_tokens += answer.completion_tokens
         usage.uncounted_calls += not answer.has_token_counts
         usage.last_call_tokens = answer.prompt_tokens + answer.completion_tokens
-        cost, asked, said = (
-            answer.cost_usd,
-            self.settings.input_price_per_million,
-            self.settings.output_price_per_million,
-        )
-        if cost is None and asked is not None and said is not None:
-            cost = (answer.prompt_tokens * asked + answer.completion_tokens * said) / 1_000_000
-        if cost is not None:
-            usage.cost = (usage.cost or 0.0) + cost
+        cost_usd = self._estimate_cost_usd(answer) if answer.cost_usd is None else answer.cost_usd
+        if cost_usd is not None:
+            usage.cost = (usage.cost or 0.0) + cost_usd
+
+    def _estimate_cost_usd(self, answer: ModelAnswer) -> float | None:
+        """Return the cost of an answer by the prices in the settings; None if none are set."""
+        input_price = self.settings.input_price_per_million
+        output_price = self.settings.output_price_per_million
+        if input_price is None or output_price is None:
+            return None
+        cost = answer.prompt_tokens * input_price + answer.completion_tokens * output_price
+        return cost / 1_000_000
 
     def _is_token_budget_nearly_used(self) -> bool:
-        """Whether the tokens left are too few for two more calls like the last one."""
+        """Return whether fewer tokens are left than two calls like the last one need."""
         budget, usage = self.settings.token_budget, self.episode.usage
         return budget > 0 and usage.total_tokens + 2 * usage.last_call_tokens > budget
 
     async def _execute_tool_call(self, call: ModelToolCall, answer_problem: str) -> None:
+        """Execute a tool call, or log it as rejected, and add its result to the transcript."""
         tools = self.episode.tools
         arguments: Any = call.arguments
         try:
@@ -238,11 +261,11 @@ class _ModelEpisode:
             arguments = parse_tool_arguments(call.name, arguments, parameters)
             action = tools.build_action(call.name, arguments)
         except ToolArgumentError as problem:
-            said = (
-                f"{problem} Perhaps because {answer_problem}." if answer_problem else str(problem)
-            )
-            self.episode.log_rejected_call(call.name, arguments, said)
-            result = compact_json({"status": ReplyStatus.ERROR, "message": said})
+            message = str(problem)
+            if answer_problem:
+                message += f" Perhaps because {answer_problem}."
+            self.episode.log_rejected_call(call.name, arguments, message)
+            result = compact_json({"status": ReplyStatus.ERROR, "message": message})
         else:
             observation = await self.episode.step(action)
             result = truncate_result(tools.format_tool_result(observation))

@@ -1,4 +1,4 @@
-"""A player's seat: every action goes through here to be printed and recorded."""
+"""Sends a player's actions to the server, prints the STEP lines and records the run."""
 
 from __future__ import annotations
 
@@ -7,18 +7,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from openenv_kit.agent.episode_connection import EpisodeConnection, Observation
 from openenv_kit.agent.servers import PrintStatus
-from openenv_kit.agent.stdout import TaskLog, format_tool_call
+from openenv_kit.agent.stdout import TaskLog, format_action_field
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment
+from openenv_kit.episode_clients.protocol import ObservationJson
+from openenv_kit.episode_clients.replaying_websocket import ReplayingWebSocketEpisode
 from openenv_kit.recordings.format import RunRecorder
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.tool import Catalogue
 
 
 @dataclass
 class TokenUsage:
-    """Tokens of an episode: the endpoint's counts, or estimates for calls it did not count."""
+    """Tokens and cost of an episode's calls to a model.
+
+    Attributes:
+        calls: number of calls.
+        prompt_tokens: tokens of the requests, as counted by the endpoint or else estimated.
+        completion_tokens: tokens of the answers, as counted by the endpoint or else estimated.
+        uncounted_calls: number of calls whose tokens are estimated.
+        last_call_tokens: tokens of the last request and its answer.
+        cost: cost in US dollars; None if it is not known.
+    """
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -29,30 +39,35 @@ class TokenUsage:
 
     @property
     def total_tokens(self) -> int:
-        """Prompt and answer tokens."""
+        """Tokens of all requests and answers."""
         return self.prompt_tokens + self.completion_tokens
 
 
 @dataclass
 class PlayerEpisode:
-    """One episode as its player sees it.
+    """One running episode, as its player sees it.
 
     Attributes:
-        task_log: its lines on standard output.
-        reset_observation, last_observation: observations of the reset and of the last step.
-        stop_reason: why the player stopped before the end, if it did.
-        print_status: prints a remark for people.
+        environment: environment of the episode.
+        client: client that sends the actions.
+        task_log: writer of the episode's lines on standard output.
+        reset_observation: observation of the reset.
+        recorder: writer of the recording; None if the run is not recorded.
+        usage: tokens of the model's calls.
+        last_observation: observation of the last step; empty before the first one.
+        stop_reason: why the player stopped before the end; empty if it did not.
+        print_status: prints a message for people.
         transcript: messages that a model read and wrote, each answer with its token usage.
-        tools: what the episode offers.
+        tools: tools of the episode.
     """
 
     environment: Environment
-    connection: EpisodeConnection
+    client: ReplayingWebSocketEpisode
     task_log: TaskLog
-    reset_observation: Observation
+    reset_observation: ObservationJson
     recorder: RunRecorder | None = None
     usage: TokenUsage = field(default_factory=TokenUsage)
-    last_observation: Observation = field(default_factory=dict)
+    last_observation: ObservationJson = field(default_factory=dict)
     stop_reason: str = ""
     print_status: PrintStatus = lambda _: None
     transcript: list[dict[str, Any]] = field(default_factory=list)
@@ -67,28 +82,34 @@ class PlayerEpisode:
         """Whether the episode is over."""
         return bool(self.last_observation.get("done"))
 
-    async def step(self, action: Mapping[str, Any]) -> Observation:
-        """Take one step of the environment."""
-        began = time.monotonic()
-        self.last_observation = observation = await self.connection.step(action)
-        took = time.monotonic() - began
-        label = format_tool_call(*self.environment.tools.tool_call_of_action(action))
-        reward = float(observation["reward"] or 0.0)
-        problem = observation["message"] if observation["status"] == ReplyStatus.ERROR else None
+    async def step(self, action: Mapping[str, Any]) -> ObservationJson:
+        """Send an action, print its STEP line, record it and return the observation."""
+        start_s = time.monotonic()
+        observation = await self.client.step(action)
+        elapsed_s = time.monotonic() - start_s
+        self.last_observation = observation
         if self.recorder is not None:
-            self.recorder.record_step(action, observation, took, self._take_unrecorded_messages())
-        self.task_log.write_step(label, reward, self.is_done, problem)
+            self.recorder.record_step(
+                action, observation, elapsed_s, self._take_unrecorded_messages()
+            )
+        tool_call = self.environment.tools.tool_call_of_action(action)
+        self.task_log.write_step(
+            format_action_field(tool_call.name, tool_call.arguments),
+            float(observation["reward"] or 0.0),
+            self.is_done,
+            observation["message"] if observation["status"] == ReplyStatus.ERROR else None,
+        )
         return observation
 
     def log_rejected_call(self, tool_name: str, arguments: Any, error: str) -> None:
-        """Print a call that is not an action as a step with reward 0."""
-        self.task_log.write_step(format_tool_call(tool_name, arguments), 0.0, False, error)
+        """Print a tool call that cannot be converted to an action as a step with reward 0."""
+        self.task_log.write_step(format_action_field(tool_name, arguments), 0.0, False, error)
 
     def end_recording(self, score: float | None, error: str = "") -> None:
         """Record how the episode ended.
 
         Args:
-            score: in [0, 1]; None where the episode failed.
+            score: score in [0, 1]; None if the episode failed.
             error: why it failed, or a remark on how it ended.
         """
         if self.recorder is not None:

@@ -1,4 +1,4 @@
-"""Who plays: a scripted policy or a model."""
+"""Players of episodes: a scripted policy or a model."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ from typing import Any, Protocol
 from openenv_kit.agent.command_line import DEFAULT_POLICY
 from openenv_kit.agent.player_episode import PlayerEpisode
 from openenv_kit.agent.servers import PrintStatus
-from openenv_kit.agent.settings import API_KEY_VARIABLES, AgentSettings
+from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.rollouts.policies import Policy
+from openenv_kit.variables import API_KEY_VARIABLES
 
 
 class Player(Protocol):
-    """Who plays.
+    """A policy or a model that plays episodes.
 
     Attributes:
         name: `scripted:<policy>`, or the model's name.
-        score_settings: the settings under which it plays and that its scores depend on, JSON-ready.
+        score_settings: settings that the player's scores depend on, as JSON values.
     """
 
     name: str
     score_settings: Mapping[str, Any]
 
     async def play_episode(self, episode: PlayerEpisode) -> None:
-        """Play one episode; several may be played at a time."""
+        """Play one episode. Several can be played at the same time."""
 
     async def close(self) -> None:
-        """Release what the player holds."""
+        """Release the player's connections."""
 
 
 class ScriptedPlayer:
-    """Plays one of an environment's scripted policies."""
+    """Plays a scripted policy of an environment."""
 
     score_settings: Mapping[str, Any] = {}
 
@@ -45,18 +46,18 @@ class ScriptedPlayer:
     async def play_episode(self, episode: PlayerEpisode) -> None:
         """Play until the policy or the episode ends."""
         with (
-            closing(self._policy.generate_actions(episode.reset_observation)) as moves,
+            closing(self._policy.generate_actions(episode.reset_observation)) as steps,
             suppress(StopIteration),
         ):
-            action = next(moves)
+            action = next(steps)
             while True:
                 observation = await episode.step(action)
                 if episode.is_done:
                     return
-                action = moves.send(observation)
+                action = steps.send(observation)
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: a policy has no connections."""
 
 
 def choose_player(
@@ -67,33 +68,35 @@ def choose_player(
     require_llm: bool,
     print_status: PrintStatus = lambda _: None,
 ) -> Player:
-    """A scripted policy if one was asked for or no model can be reached, else the model.
+    """Return the player of a run.
 
-    A model can be reached with a key, or without one on a loopback address.
+    It is a scripted policy if one was named or if no model can be reached, else the model. A model
+    can be reached with a key, or without a key on a loopback address.
 
     Args:
-        environment: whose policies.
-        policy_name: name of the scripted policy that was asked for.
-        settings: of the run.
-        require_llm: whether a scripted policy is an error.
-        print_status: told about requests to the model that failed.
+        environment: environment of the policies.
+        policy_name: scripted policy that was named; None if none was.
+        settings: settings of the run.
+        require_llm: whether to raise an error instead of returning a scripted policy.
+        print_status: prints a message for each failed request to the model.
 
     Raises:
-        ConfigurationError: a key without a model, or no key although a model is required.
+        ConfigurationError: there is a key without a model, or a model is required and no key is
+            set.
     """
     has_model = settings.api_key is not None or settings.is_local_model
     if policy_name or not (has_model or require_llm):
         return ScriptedPlayer(environment.policies[policy_name or DEFAULT_POLICY])
     if not has_model:
         raise ConfigurationError(
-            f"--require-llm was given, but no key is set: set one of "
+            "--require-llm was given, but no key is set: set one of "
             f"{', '.join(API_KEY_VARIABLES)}."
         )
     if settings.model is None:
         raise ConfigurationError(
-            f"{settings.key_variable} holds a key, but no model is named: set MODEL_NAME (or "
-            "--model), or play a scripted policy with --policy."
+            f"{settings.key_variable} is set, but no model is named: set MODEL_NAME (or --model), "
+            "or play a scripted policy with --policy."
         )
-    from openenv_kit.agent.model_player import ModelPlayer  # loads openai
+    from openenv_kit.agent.model_player import ModelPlayer  # imports openai, which is slow
 
     return ModelPlayer(settings, print_status=print_status)

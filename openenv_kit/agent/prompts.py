@@ -1,4 +1,4 @@
-"""What a model is told beside the environment's own words, and how long replies may be."""
+"""Texts for models besides those of the environment, and the limit of tool results."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.json_text import compact_json
-from openenv_kit.tool import Catalogue
 
 MAX_TOOL_RESULT_CHARACTERS = 14_000
-"""Longest reply to one tool call, in characters; longer ones are shortened."""
+"""Longest tool result in a conversation, in characters; longer ones are shortened."""
 OMITTED_RESULT_TEXT = "[left out to save room; call the tool again if you need it]"
 SHORTER_CALL_ADVICE = "Call it again for less at a time."
 
 
 def no_tool_call_reminder(tools: Catalogue) -> str:
-    """To a model that answered with text instead of a tool call."""
+    """Return the reminder for a model that answered with text instead of a tool call."""
     return (
         "You have not finished, and text alone does nothing. Call "
         f"{_join_finishing_tool_names(tools)} now, or continue with the other tools. This is the "
@@ -25,7 +25,7 @@ def no_tool_call_reminder(tools: Catalogue) -> str:
 
 
 def last_turn_notice(tools: Catalogue) -> str:
-    """To a model that has one answer left."""
+    """Return the notice for a model that has one answer left."""
     return (
         "This is your last answer in this episode: call "
         f"{_join_finishing_tool_names(tools)} now with what you "
@@ -36,30 +36,49 @@ def last_turn_notice(tools: Catalogue) -> str:
 def truncate_result(
     tool_result: Mapping[str, Any], max_characters: int = MAX_TOOL_RESULT_CHARACTERS
 ) -> str:
-    """An answer as JSON; if it is too long, the longest list of its result is shortened."""
+    """Return a tool result as JSON, shortened to a number of characters.
+
+    If it is too long, entries are removed from the end of the longest list in its `result`. If that
+    is not enough, the text itself is cut.
+    """
     text = compact_json(tool_result)
     if len(text) <= max_characters:
         return text
-    found = tool_result.get("result")
-    result = found if isinstance(found, Mapping) else {}
-    lists = {name: value for name, value in result.items() if isinstance(value, list)}
-    if lists:
-        name = max(lists, key=lambda each: len(compact_json(lists[each])))
-        items = lists[name]
-
-        def first(count: int) -> str:
-            note = f"{name}: {count} of {len(items)} shown; the whole reply has {len(text)} "
-            note += f"characters. {SHORTER_CALL_ADVICE}"
-            cut = {**result, name: items[:count]}
-            return compact_json({"truncated": note, **tool_result, "result": cut})
-
-        fits = (
-            bisect_right(range(len(items)), max_characters, key=lambda count: len(first(count))) - 1
-        )
-        if fits > 0:
-            return first(fits)
+    shortened = _shorten_longest_list(tool_result, len(text), max_characters)
+    if shortened is not None:
+        return shortened
     note = f" … [cut at {max_characters} of {len(text)} characters. {SHORTER_CALL_ADVICE}]"
     return text[: max_characters - len(note)] + note
+
+
+def _shorten_longest_list(
+    tool_result: Mapping[str, Any], total_characters: int, max_characters: int
+) -> str | None:
+    """Return a tool result with as many entries of its longest list as fit; None if none fits."""
+    result = tool_result.get("result")
+    if not isinstance(result, Mapping):
+        return None
+    lists = {name: value for name, value in result.items() if isinstance(value, list)}
+    if not lists:
+        return None
+    list_name = max(lists, key=lambda name: len(compact_json(lists[name])))
+    items = lists[list_name]
+
+    def format_with_items(count: int) -> str:
+        note = (
+            f"{list_name}: {count} of {len(items)} shown; the whole reply has {total_characters} "
+            f"characters. {SHORTER_CALL_ADVICE}"
+        )
+        shortened_result = {**result, list_name: items[:count]}
+        return compact_json({"truncated": note, **tool_result, "result": shortened_result})
+
+    fitting_count = (
+        bisect_right(
+            range(len(items)), max_characters, key=lambda count: len(format_with_items(count))
+        )
+        - 1
+    )
+    return format_with_items(fitting_count) if fitting_count > 0 else None
 
 
 def _join_finishing_tool_names(tools: Catalogue) -> str:

@@ -1,4 +1,4 @@
-"""Episodes played by the workers of a Ray cluster: the same unit of work as on one machine."""
+"""Plays the episodes of a run on the workers of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from types import ModuleType
 from typing import Any
 
 from openenv_kit.agent.command_line import CommandLineOptions
+from openenv_kit.agent.find_server import find_or_start_server
 from openenv_kit.agent.players import choose_player
 from openenv_kit.agent.redaction import build_redactor
-from openenv_kit.agent.results import FAILED, EpisodeResult
+from openenv_kit.agent.results import EpisodeResult, RunStatus
 from openenv_kit.agent.run_episode import LocalEpisodeRunner
-from openenv_kit.agent.servers import PrintStatus, Server, find_or_start_server
+from openenv_kit.agent.servers import PrintStatus, Server
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.stdout import EvaluationLog
 from openenv_kit.environment import get_environment
@@ -28,7 +29,14 @@ from openenv_kit.ray_cluster import connect_to_ray
 
 @dataclass(frozen=True)
 class WorkerOutput:
-    """What a worker hands back: the result, and all that it would have written on one machine."""
+    """What a worker returns for an episode: the result, and all output for the main process.
+
+    Attributes:
+        result: result of the episode.
+        log_text: lines for standard output.
+        recording_text: content of the recording; empty if the run is not recorded.
+        status_messages: messages for people.
+    """
 
     result: EpisodeResult
     log_text: str
@@ -37,13 +45,15 @@ class WorkerOutput:
 
 
 class RayWorker:
-    """A process of the cluster, with a player and, unless one is named, a server of its own.
+    """A process of the cluster, with a player and a server.
+
+    The worker starts a server of its own, unless the settings contain the address of one.
 
     Args:
-        environment_name: its name.
-        policy_name: scripted policy that plays; None as in `choose_player`.
-        settings: of the run.
-        should_record: whether to hand back recordings.
+        environment_name: name of the environment.
+        policy_name: scripted policy that plays; None to choose as `choose_player` does.
+        settings: settings of the run.
+        should_record: whether to return recordings.
     """
 
     def __init__(
@@ -65,43 +75,56 @@ class RayWorker:
         self._server: Server | None = None
 
     async def prepare_server(self) -> str:
-        """Start or find the server; returns its description."""
+        """Start or find the server and return its description."""
         self._server = await find_or_start_server(self._environment, self._settings, lambda _: None)
         return self._server.description
 
     async def run_episode(self, result: EpisodeResult) -> WorkerOutput:
-        """Play one episode."""
-        if self._server is None:  # a worker that was lost was started again
+        """Play the planned episode of a result and return the result with all output."""
+        if self._server is None:  # Ray restarted the worker after a failure
             await self.prepare_server()
         assert self._server is not None
-        written, said = io.StringIO(), list[str]()
-        clean = build_redactor(self._settings.secrets)
-        lines = EvaluationLog(
-            written, is_live=False, score_epsilon=self._settings.score_epsilon, redact=clean
+        log_stream = io.StringIO()
+        status_messages: list[str] = []
+        evaluation_log = EvaluationLog(
+            log_stream,
+            is_live=False,
+            score_epsilon=self._settings.score_epsilon,
+            redact=build_redactor(self._settings.secrets),
         )
         with TemporaryDirectory() as folder:
-            record = Path(folder) if self._should_record else None
-            playing = LocalEpisodeRunner(
-                *(self._environment, self._settings, self._player, self._server),
-                *(lines, record, said.append),
+            runner = LocalEpisodeRunner(
+                environment=self._environment,
+                settings=self._settings,
+                player=self._player,
+                server=self._server,
+                evaluation_log=evaluation_log,
+                recording_folder=Path(folder) if self._should_record else None,
+                print_status=status_messages.append,
             )
-            await playing.run_episode(result)
-            recorded = Path(folder) / result.planned.recording_filename
-            recording = recorded.read_text(encoding="utf-8") if recorded.exists() else ""
-        return WorkerOutput(result, written.getvalue(), recording, said)
+            await runner.run_episode(result)
+            recording_path = Path(folder) / result.planned.recording_filename
+            recording_text = ""
+            if recording_path.exists():
+                recording_text = recording_path.read_text(encoding="utf-8")
+        return WorkerOutput(result, log_stream.getvalue(), recording_text, status_messages)
 
 
 def _print_to_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # Ray shows it where the run was started
+    print(text, file=sys.stderr, flush=True)  # Ray writes it to the worker's log
 
 
 @dataclass
 class RayEpisodeRunner:
-    """Gives each episode to the worker that has the fewest.
+    """Sends each episode to the worker that has the fewest running.
 
     Attributes:
-        evaluation_log, recording_folder, print_status: as in `LocalEpisodeRunner`.
-        description: where the episodes are played.
+        ray: the module `ray`, connected to a cluster.
+        workers: Ray's handles of the `RayWorker` processes.
+        evaluation_log: see `LocalEpisodeRunner`.
+        recording_folder: see `LocalEpisodeRunner`.
+        print_status: see `LocalEpisodeRunner`.
+        description: one line that says where the episodes are played.
     """
 
     ray: ModuleType
@@ -113,26 +136,27 @@ class RayEpisodeRunner:
     _running_by_worker: Counter[int] = field(default_factory=Counter)
 
     async def run_episode(self, result: EpisodeResult) -> None:
-        """Play the episode that a result was planned for, and fill the result."""
-        number = min(range(len(self.workers)), key=self._running_by_worker.__getitem__)
-        self._running_by_worker[number] += 1
+        """Play the planned episode of a result and fill in the result."""
+        worker_index = min(range(len(self.workers)), key=self._running_by_worker.__getitem__)
+        self._running_by_worker[worker_index] += 1
         try:
-            played: WorkerOutput = await self.workers[number].play.remote(result)
+            output: WorkerOutput = await self.workers[worker_index].run_episode.remote(result)
         except self.ray.exceptions.RayError as problem:
             first_line = str(problem).splitlines()[0]
-            result.status, result.error = FAILED, f"The cluster lost the episode: {first_line}"
+            result.status = RunStatus.FAILED
+            result.error = f"The cluster lost the episode: {first_line}"
             return
         finally:
-            self._running_by_worker[number] -= 1
-        for each in fields(result):
-            setattr(result, each.name, getattr(played.result, each.name))
-        self.evaluation_log.write_or_defer_lines(played.log_text.splitlines(), is_last=True)
-        for text in played.status_messages:
-            self.print_status(text)
-        if self.recording_folder is not None and played.recording_text:
+            self._running_by_worker[worker_index] -= 1
+        for result_field in fields(result):
+            setattr(result, result_field.name, getattr(output.result, result_field.name))
+        self.evaluation_log.write_or_defer_lines(output.log_text.splitlines(), is_last=True)
+        for message in output.status_messages:
+            self.print_status(message)
+        if self.recording_folder is not None and output.recording_text:
             self.recording_folder.mkdir(parents=True, exist_ok=True)
             path = self.recording_folder / result.planned.recording_filename
-            path.write_text(played.recording_text, encoding="utf-8")
+            path.write_text(output.recording_text, encoding="utf-8")
 
 
 @asynccontextmanager
@@ -142,28 +166,38 @@ async def open_ray_runner(
     evaluation_log: EvaluationLog,
     print_status: PrintStatus,
 ) -> AsyncIterator[RayEpisodeRunner]:
-    """An engine on the cluster, with a worker for each of its cores, or for each episode at a time.
+    """Connect to a cluster, start its workers and yield a runner that uses them.
+
+    There is a worker for each core, but not more than episodes that run at the same time.
 
     Raises:
         ConfigurationError: Ray is not installed.
     """
     with connect_to_ray() as ray:
-        cores = max(int(ray.cluster_resources().get("CPU", 1)), 1)
-        count = min(options.concurrency, cores)
-        worker = ray.remote(RayWorker).options(
+        core_count = max(int(ray.cluster_resources().get("CPU", 1)), 1)
+        worker_count = min(options.concurrency, core_count)
+        worker_class = ray.remote(RayWorker).options(
             num_cpus=1,
-            max_concurrency=math.ceil(options.concurrency / count),
-            # An episode whose worker is lost has no result yet, and is played by its successor.
+            max_concurrency=math.ceil(options.concurrency / worker_count),
+            # Ray restarts a lost worker, which then plays the unfinished episode again.
             max_restarts=-1,
             max_task_retries=settings.task_retries,
         )
         workers = [
-            worker.remote(options.environment.name, options.policy, settings, bool(options.record))
-            for _ in range(count)
+            worker_class.remote(
+                options.environment.name, options.policy, settings, bool(options.record)
+            )
+            for _ in range(worker_count)
         ]
-        print_status(f"Starting {count} workers on a Ray cluster of {cores} cores …")
-        servers = [await each.prepare.remote() for each in workers]
-        described = f"{count} workers of a Ray cluster, the first with {servers[0]}"
+        print_status(f"Starting {worker_count} workers on a Ray cluster of {core_count} cores …")
+        server_descriptions = [await worker.prepare_server.remote() for worker in workers]
         yield RayEpisodeRunner(
-            ray, workers, evaluation_log, options.record, print_status, described
+            ray=ray,
+            workers=workers,
+            evaluation_log=evaluation_log,
+            recording_folder=options.record,
+            print_status=print_status,
+            description=(
+                f"{worker_count} workers of a Ray cluster, the first with {server_descriptions[0]}"
+            ),
         )

@@ -1,4 +1,4 @@
-"""Keeping keys and passwords out of everything that is printed or written."""
+"""Removes keys and passwords from everything that is printed or written."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ from typing import Any
 from openenv_kit.agent.text_repair import repair_surrogates
 
 MIN_SECRET_CHARACTERS = 8
-"""A shorter value is no secret but a placeholder such as `none`, and cutting it out of every
-text would garble them."""
+"""Shorter values are not treated as secrets.
+
+They are placeholders such as `none`, and removing those from every text would make it unreadable.
+"""
 SECRET_PLACEHOLDER = "[secret]"
 
 Redact = Callable[[str], str]
+"""Returns a text with all secrets removed."""
 
 
 def build_redactor(secrets: Iterable[str]) -> Redact:
-    """Return a function that removes every secret from a text.
+    """Return a function that replaces every secret in a text with a placeholder.
 
-    The function also repairs the text, see `repair_surrogates`.
+    The function also repairs the text; see `repair_surrogates`.
     """
-    # The longest first: one secret may be part of another.
-    worth = sorted(
-        (each for each in secrets if len(each) >= MIN_SECRET_CHARACTERS), key=len, reverse=True
-    )
-    if not worth:
+    long_secrets = [secret for secret in secrets if len(secret) >= MIN_SECRET_CHARACTERS]
+    if not long_secrets:
         return repair_surrogates
-    cut = partial(re.compile("|".join(map(re.escape, worth))).sub, SECRET_PLACEHOLDER)
-    return lambda text: cut(repair_surrogates(text))
+    # One secret may be part of another, so the longest are tried first.
+    long_secrets.sort(key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, long_secrets)))
+    replace_secrets = partial(pattern.sub, SECRET_PLACEHOLDER)
+    return lambda text: replace_secrets(repair_surrogates(text))
 
 
 def redact_json(value: Any, redact: Redact) -> Any:
-    """Return a JSON value with every text in it cleaned, names of fields included."""
+    """Return a JSON value with secrets removed from every text in it, keys included."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):
-        return {redact(str(name)): redact_json(each, redact) for name, each in value.items()}
+        return {redact(str(key)): redact_json(item, redact) for key, item in value.items()}
     if isinstance(value, list):
-        return [redact_json(each, redact) for each in value]
+        return [redact_json(item, redact) for item in value]
     return value

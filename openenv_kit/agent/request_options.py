@@ -1,4 +1,4 @@
-"""Options of requests to a model's endpoint, adapted to what it refuses."""
+"""Options of requests to a model's endpoint, adapted to its error messages."""
 
 from __future__ import annotations
 
@@ -14,20 +14,28 @@ from openenv_kit.agent.servers import PrintStatus
 from openenv_kit.agent.settings import AgentSettings
 
 MIN_ANSWER_TOKENS = 256
-"""Where less than this is left for an answer, older tool results are dropped instead."""
+"""If the context leaves fewer tokens for an answer, older tool results are removed instead."""
 RENAMED_LIMIT_PATTERN = re.compile(
     r"max_completion_tokens.*(instead|not supported)|(unsupported|instead).*max_completion_tokens"
 )
+"""Error messages of endpoints that accept only `max_completion_tokens`."""
 UNKNOWN_FIELD_PATTERN = re.compile(
     r"unsupported|not (supported|permitted|allowed)|\bextra (inputs?|fields?|propert|keys?)"
     r"|unexpected|unknown|unrecognized"
 )
-"""Words of a refusal of a field; those of a missing field are others."""
+"""Words of an error message about a field that the endpoint does not accept."""
 
 
 @dataclass
 class ChatRequest:
-    """One request for an answer, and what was changed in it after a refusal."""
+    """A request for an answer.
+
+    Attributes:
+        messages: messages of the conversation.
+        tools: tools of the episode, in the format of chat completions.
+        max_tokens: limit of the answer, in tokens.
+        has_lowered_limit: whether the limit was lowered after the endpoint refused it.
+    """
 
     messages: Sequence[ChatMessage]
     tools: Sequence[Mapping[str, Any]]
@@ -36,39 +44,39 @@ class ChatRequest:
 
 
 class RequestOptions:
-    """What every request to an endpoint holds beside its messages, shared by all episodes.
+    """Options of all requests of a run: model, temperature and the limit of answers.
+
+    Options that the endpoint refuses are changed or left out for all further requests.
 
     Args:
-        settings: of the run.
-        endpoint_url: the endpoint's address, without secrets.
-        print_status: told what was changed.
+        settings: settings of the run.
+        endpoint_url: address of the endpoint, without secrets.
+        print_status: prints a message for each change.
     """
 
     def __init__(
         self, settings: AgentSettings, endpoint_url: str, print_status: PrintStatus
     ) -> None:
-        self._settings, self._endpoint_url, self._print_status = (
-            settings,
-            endpoint_url,
-            print_status,
-        )
-        # An option that the model does not accept is left out.
+        self._settings = settings
+        self._endpoint_url = endpoint_url
+        self._print_status = print_status
         self._options: dict[str, Any] = {
             "model": settings.model or "",
             "temperature": settings.temperature,
         }
-        self._limit_name, self._max_tokens = "max_tokens", settings.max_tokens
+        self._limit_name = "max_tokens"
+        self._max_tokens = settings.max_tokens
         self._refused_fields: set[str] = set()
         self._has_reported_context_limit = False
 
     def limit_max_tokens(self, request: ChatRequest) -> int:
-        """Return the limit of the answer that a request asks for."""
+        """Return the limit of the answer, in tokens, that is sent with a request."""
         return min(request.max_tokens, self._max_tokens)
 
     def build_body(self, request: ChatRequest) -> dict[str, Any]:
-        """Return the body of a request, without what the endpoint refused before."""
+        """Return the body of a request, without options and fields that were refused before."""
         messages = [
-            {name: each for name, each in message.items() if name not in self._refused_fields}
+            {name: value for name, value in message.items() if name not in self._refused_fields}
             for message in request.messages
         ]
         options = {**self._options, self._limit_name: self.limit_max_tokens(request)}
@@ -77,29 +85,32 @@ class RequestOptions:
     def adapt_to_failure(
         self, failure: EndpointFailure, request: ChatRequest, sent_body: Mapping[str, Any]
     ) -> bool:
-        """Learn from a refusal what the endpoint accepts; returns whether to ask again.
+        """Change the options after a refusal; return whether to send the request again.
 
         Args:
-            failure: of the request.
-            request: what was asked for; its own limit may be lowered.
-            sent_body: what was sent, before another episode may have changed the options.
+            failure: failure of the request.
+            request: the request, whose limit may be lowered.
+            sent_body: body that was refused. Another episode may have changed the options since.
         """
         if failure.status not in (400, 422):
             return False
-        said = failure.message.lower()
-        if "max_tokens" in sent_body and RENAMED_LIMIT_PATTERN.search(said):
+        error_message = failure.message.lower()
+        if "max_tokens" in sent_body and RENAMED_LIMIT_PATTERN.search(error_message):
             self._limit_name = "max_completion_tokens"
             return True
-        asked = int(sent_body.get("max_tokens") or sent_body["max_completion_tokens"])
-        limit = failure.parse_max_answer_tokens(asked)
-        if limit is not None:
+        requested_tokens = int(sent_body.get("max_tokens") or sent_body["max_completion_tokens"])
+        limit_tokens = failure.parse_max_answer_tokens(requested_tokens)
+        if limit_tokens is not None:
             return self._lower_max_tokens(
-                limit, asked, request, is_context_limit=is_context_size_error(said)
+                limit_tokens,
+                requested_tokens,
+                request,
+                is_context_limit=is_context_size_error(error_message),
             )
-        if "temperature" in said and "temperature" in sent_body:
+        if "temperature" in error_message and "temperature" in sent_body:
             self._options.pop("temperature", None)
             return True
-        return self._omit_refused_fields(said, sent_body)
+        return self._omit_refused_fields(error_message, sent_body)
 
     def _lower_max_tokens(
         self,
@@ -109,41 +120,49 @@ class RequestOptions:
         *,
         is_context_limit: bool,
     ) -> bool:
-        """Lower the limit of answers, once for a request; whether to ask again."""
+        """Lower the limit of the answer, once for a request; return whether to send it again.
+
+        A limit that depends on the context is lowered for this request only, any other limit for
+        all requests. Each kind is reported once.
+        """
         if request.has_lowered_limit or not MIN_ANSWER_TOKENS <= limit_tokens < requested_tokens:
             return False
-        request.max_tokens, request.has_lowered_limit = limit_tokens, True
-        is_known = (
-            self._has_reported_context_limit
-            if is_context_limit
-            else self._max_tokens <= limit_tokens
-        )
-        if not is_context_limit:  # no later answer may be longer either
+        request.max_tokens = limit_tokens
+        request.has_lowered_limit = True
+        if is_context_limit:
+            reason = "beside the conversation"
+            is_reported = self._has_reported_context_limit
+            self._has_reported_context_limit = True
+        else:
+            reason = "by this endpoint"
+            is_reported = self._max_tokens <= limit_tokens
             self._max_tokens = min(self._max_tokens, limit_tokens)
-        if not is_known:
-            why = "beside the conversation" if is_context_limit else "by this endpoint"
+        if not is_reported:
             self._print_status(
                 f"MAX_TOKENS is {self._settings.max_tokens}; {limit_tokens} is used, the most that "
-                f"is allowed {why}."
+                f"is allowed {reason}."
             )
-        self._has_reported_context_limit |= is_context_limit
         return True
 
     def _omit_refused_fields(self, error_message: str, sent_body: Mapping[str, Any]) -> bool:
-        """Leave out a field that the endpoint sent itself and does not take back."""
+        """Omit fields of earlier answers that the endpoint sent but does not accept in a request.
+
+        Returns:
+            Whether to send the request again.
+        """
         if not UNKNOWN_FIELD_PATTERN.search(error_message):
             return False
-        sent = {
+        sent_fields = {
             name
             for message in sent_body["messages"]
             if message["role"] == "assistant"
             for name in message.keys() - {"role", "content", "tool_calls"}
         }
-        refused = {name for name in sent if name.lower() in error_message}
-        if further := refused - self._refused_fields:
-            self._refused_fields |= further
-            names = ", ".join(sorted(further))
+        refused_fields = {name for name in sent_fields if name.lower() in error_message}
+        if new_fields := refused_fields - self._refused_fields:
+            self._refused_fields |= new_fields
+            names = ", ".join(sorted(new_fields))
             self._print_status(
-                f"{self._endpoint_url} does not take back {names}; it is left out from now on."
+                f"{self._endpoint_url} does not accept {names}; it is left out from now on."
             )
-        return bool(refused)
+        return bool(refused_fields)

@@ -1,19 +1,14 @@
-"""What a run came to: a result per episode and of the whole, as a file and as a table."""
+"""Results of episodes and of a whole run, and the results file."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from statistics import stdev
 from typing import Any
-
-from rich import table
-from rich.console import Console
 
 from openenv_kit.agent.episode_plan import PlannedEpisode
 from openenv_kit.agent.player_episode import TokenUsage
@@ -21,37 +16,46 @@ from openenv_kit.agent.redaction import Redact
 from openenv_kit.environment import Environment
 
 RESULTS_FORMAT = "metric-tracker-results/1"
-EVALUATED = "evaluated"
-NOT_SUBMITTED = "not_submitted"
-FAILED = "failed"
-INTERRUPTED = "interrupted"
 MIN_SUCCESS_SCORE = 0.5
 """Lowest score that an END line calls a success."""
-MAX_TABLE_ROWS = 40
-"""Tasks shown one by one; the results file holds them all."""
 MAX_SAVED_RESULT_CHARACTERS = 500
-"""Longest tool result of a conversation in the results, in characters; playing again gives it
-whole."""
+"""Longest tool result of a conversation in the results file, in characters."""
+
+
+class RunStatus(StrEnum):
+    """How an episode of a run ended."""
+
+    EVALUATED = "evaluated"
+    NOT_SUBMITTED = "not_submitted"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+FINISHED_STATUSES = (RunStatus.EVALUATED, RunStatus.NOT_SUBMITTED)
+"""Statuses of episodes that were played to their end, with or without a report."""
 
 
 @dataclass
 class EpisodeResult:
-    """How one episode went.
+    """Result of one episode.
 
     Attributes:
-        score: in [0, 1], 0 without a report; None unless the episode was played to an end.
-        seconds: wall time.
-        breakdown: the grader's, if a report was graded.
-        grounded: of what was right, the share whose evidence had been read; None if unknown.
-        error: why it failed, or a remark on how it ended.
-        rewards: of each STEP line.
-        reconnects: times the connection was lost and restored.
-        hopeless: whether every further episode would fail alike.
-        conversation: messages that a model read and wrote, long tool results shortened.
+        planned: the episode's task and reset arguments.
+        status: how the episode ended.
+        score: score in [0, 1], 0 without a report; None unless the episode was played to its end.
+        seconds: wall time, in seconds.
+        breakdown: score components, if a report was graded.
+        grounded: evidence share; None if unknown.
+        error: why the episode failed, or a remark on how it ended.
+        reconnects: how often the connection was lost and restored.
+        usage: tokens and cost of the model's calls.
+        rewards: reward of each STEP line.
+        hopeless: whether every further episode would fail for the same reason.
+        conversation: messages that the model read and wrote, with long tool results shortened.
     """
 
     planned: PlannedEpisode
-    status: str = FAILED
+    status: RunStatus = RunStatus.FAILED
     score: float | None = None
     seconds: float = 0.0
     breakdown: dict[str, Any] | None = None
@@ -65,25 +69,30 @@ class EpisodeResult:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it was played to an end, with or without a report."""
-        return self.status in (EVALUATED, NOT_SUBMITTED)
+        """Whether the episode was played to its end, with or without a report."""
+        return self.status in FINISHED_STATUSES
 
     @property
     def success(self) -> bool:
         """Whether a report was graded with at least `MIN_SUCCESS_SCORE`."""
-        return self.status == EVALUATED and (self.score or 0.0) >= MIN_SUCCESS_SCORE
+        return self.status is RunStatus.EVALUATED and (self.score or 0.0) >= MIN_SUCCESS_SCORE
 
     @property
     def steps(self) -> int:
-        """STEP lines printed."""
+        """Number of STEP lines."""
         return len(self.rewards)
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
-        same = "status success score grounded steps rewards reconnects"
+        """Return the result as it is written to the results file, as JSON values."""
         return {
             **vars(self.planned),
-            **{name: getattr(self, name) for name in same.split()},
+            "status": self.status,
+            "success": self.success,
+            "score": self.score,
+            "grounded": self.grounded,
+            "steps": self.steps,
+            "rewards": self.rewards,
+            "reconnects": self.reconnects,
             "seconds": round(self.seconds, 3),
             "reward_breakdown": self.breakdown,
             "error": self.error or None,
@@ -97,25 +106,28 @@ class EpisodeResult:
 
 
 def shorten_tool_results(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the messages of a conversation with long tool results cut."""
+    """Return copies of a conversation's messages, with long tool results truncated."""
     shortened = [dict(message) for message in messages]
     for message in shortened:
         content = str(message.get("content"))
         if message["role"] == "tool" and len(content) > MAX_SAVED_RESULT_CHARACTERS:
-            note = f"… [{len(content)} characters; --record keeps them all]"
+            note = f"… [{len(content)} characters; --record saves all of them]"
             message["content"] = content[:MAX_SAVED_RESULT_CHARACTERS] + note
     return shortened
 
 
 @dataclass
 class RunResult:
-    """How a whole run went.
+    """Result of a whole run.
 
     Attributes:
         player: `scripted:<policy>`, or the model's name.
-        benchmark, server: name of the environment as printed, and one line about its server.
-        episodes: those that were started, in the order planned.
-        planned_count: how many were asked for.
+        benchmark: name of the environment in START lines.
+        server: one line that describes the server.
+        episodes: results of the episodes that were started, in the planned order.
+        planned_count: number of planned episodes.
+        seconds: wall time, in seconds.
+        is_interrupted: whether the run was cancelled.
     """
 
     player: str
@@ -127,36 +139,36 @@ class RunResult:
     is_interrupted: bool = False
 
     def group_by_task(self) -> dict[str, list[EpisodeResult]]:
-        """The episodes of each task, in order."""
-        found: dict[str, list[EpisodeResult]] = {}
-        for each in self.episodes:
-            found.setdefault(each.planned.task_id, []).append(each)
-        return found
+        """Return the results of each task, by task id, in order."""
+        groups: dict[str, list[EpisodeResult]] = {}
+        for result in self.episodes:
+            groups.setdefault(result.planned.task_id, []).append(result)
+        return groups
 
     @property
     def mean_score(self) -> float | None:
-        """Mean score of the episodes that have one; None if none has."""
-        scores = [each.score for each in self.episodes if each.score is not None]
+        """Mean score of the episodes that have a score; None if there are none."""
+        scores = [result.score for result in self.episodes if result.score is not None]
         return sum(scores) / len(scores) if scores else None
 
     @property
     def unfinished_count(self) -> int:
-        """Episodes that did not run, or were never started."""
-        return self.planned_count - sum(each.is_finished for each in self.episodes)
+        """Number of planned episodes that were not played to their end."""
+        return self.planned_count - sum(result.is_finished for result in self.episodes)
 
     @property
     def cost_usd(self) -> float | None:
-        """US dollars, as far as known."""
-        known = [each.usage.cost for each in self.episodes if each.usage.cost is not None]
-        return sum(known) if known else None
+        """Sum of the known costs, in US dollars; None if no cost is known."""
+        costs = [result.usage.cost for result in self.episodes if result.usage.cost is not None]
+        return sum(costs) if costs else None
 
     @property
     def total_tokens(self) -> int:
         """Tokens of all episodes."""
-        return sum(each.usage.total_tokens for each in self.episodes)
+        return sum(result.usage.total_tokens for result in self.episodes)
 
     def as_dict(self, environment: Environment) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return the content of the results file, as JSON values."""
         return {
             "format": RESULTS_FORMAT,
             "environment": self.benchmark,
@@ -171,68 +183,24 @@ class RunResult:
             "seconds": round(self.seconds, 3),
             "tokens": self.total_tokens,
             "cost_usd": self.cost_usd,
-            "tasks": [each.as_dict() for each in self.episodes],
+            "tasks": [result.as_dict() for result in self.episodes],
         }
 
 
 def write_results_with_backup(
     result: RunResult, path: Path, redact: Redact, environment: Environment
 ) -> Path | None:
-    """Write the results file; its folder is created if it is missing.
+    """Write the results file; create its folder if it is missing.
 
     Returns:
-        Where the file of that name that was there before is kept; None if there was none.
+        New path of the file that had the name before; None if there was no such file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = None
+    backup_path = None
     if path.is_file():
-        names = (path.with_name(f"{path.stem}.{n}{path.suffix}") for n in itertools.count(1))
-        kept = next(name for name in names if not name.exists())
-        path.rename(kept)
+        candidates = (path.with_name(f"{path.stem}.{n}{path.suffix}") for n in itertools.count(1))
+        backup_path = next(candidate for candidate in candidates if not candidate.exists())
+        path.rename(backup_path)
     text = json.dumps(result.as_dict(environment), indent=2, ensure_ascii=False)
     path.write_text(redact(text) + "\n", encoding="utf-8")
-    return kept
-
-
-def print_result_table(result: RunResult, console: Console, redact: Redact) -> None:
-    """Score, steps and seconds per task, the average, and what went wrong."""
-    titles = ("task", "plays", "status", "score", "steps", "seconds", "tokens")
-    columns = titles if result.total_tokens else titles[:-1]
-    shown = table.Table(title=f"{result.player} on {result.benchmark}")
-    for title in columns:
-        left = title in ("task", "status")
-        shown.add_column(title, justify="left" if left else "right", no_wrap=title == "task")
-    groups = result.group_by_task()
-    for task, group in list(groups.items())[:MAX_TABLE_ROWS]:
-        shown.add_row(*_format_table_row(task, group)[: len(columns)])
-    if len(groups) > MAX_TABLE_ROWS:
-        shown.add_row(f"… and {len(groups) - MAX_TABLE_ROWS} more")
-    shown.add_section()
-    shown.add_row(*_format_table_row("average", result.episodes)[: len(columns)])
-    console.print(shown)
-    if result.cost_usd is not None:
-        console.print(f"Cost: {result.cost_usd:.4f} US dollars.", highlight=False)
-    if unplayed := result.planned_count - len(result.episodes):
-        console.print(f"Episodes not started: {unplayed}.", highlight=False)
-    errors = [f"{each.planned.label}: {each.error}" for each in result.episodes if each.error]
-    for text in errors[:MAX_TABLE_ROWS]:
-        console.print(redact(text), markup=False, highlight=False, soft_wrap=True)
-
-
-def _format_table_row(name: str, results: Sequence[EpisodeResult]) -> list[str]:
-    """One line of the table: means over some episodes."""
-    count = max(len(results), 1)
-    statuses = Counter(each.status for each in results)
-    scores = [each.score for each in results if each.score is not None]
-    repeated = len({each.planned.task_id for each in results}) == 1 and count > 1
-    several = repeated and len(scores) > 1
-    error = f" ± {stdev(scores) / math.sqrt(len(scores)):.3f}" if several else ""
-    return [
-        name,
-        str(len(results)),
-        ", ".join(s if n == count else f"{n} {s}" for s, n in statuses.items()),
-        f"{sum(scores) / len(scores):.4f}{error}" if scores else "–",
-        f"{sum(each.steps for each in results) / count:.1f}",
-        f"{sum(each.seconds for each in results) / count:.2f}",
-        f"{sum(each.usage.total_tokens for each in results) / count:,.0f}",
-    ]
+    return backup_path

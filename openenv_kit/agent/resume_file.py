@@ -1,8 +1,7 @@
-"""The file that a run is resumed from: a JSON line for each episode that was played to its end.
+"""The file of `--resume`: a JSON line for each episode that was played to its end.
 
-Each line says what it was played under, so that a file never mixes two players, two versions or
-two sets of settings. Episodes that failed or were interrupted are not in it: they are played
-again.
+Each line contains the player, the versions and the settings, so that a file never mixes two of
+them. Episodes that failed or were interrupted are not in the file and are played again.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ RESULT_ADAPTER = TypeAdapter(EpisodeResult)
 
 
 class ResumeFile:
-    """Results of a run's episodes, each written as soon as it is there; of one run at a time.
+    """Results of a run's finished episodes in a file, which is locked while it is open.
 
     Args:
-        path: may not exist yet.
-        environment: what is played.
-        player_name: its name.
-        score_settings: the settings that its scores depend on.
-        redact: cuts secrets out of what is written.
+        path: path of the file; it is created if it is missing.
+        environment: environment of the run.
+        player_name: name of the run's player.
+        score_settings: settings that the player's scores depend on.
+        redact: removes secrets from a text.
 
     Raises:
-        ConfigurationError: another run has opened the file.
+        ConfigurationError: another run is using the file.
     """
 
     def __init__(
@@ -69,40 +68,49 @@ class ResumeFile:
     def read_results(
         self, planned_episodes: Sequence[PlannedEpisode], print_status: PrintStatus
     ) -> list[EpisodeResult]:
-        """Results of the planned episodes that the file holds.
+        """Return the results of planned episodes that the file contains.
 
-        A last line that a killed run left unfinished is dropped from the file.
+        An incomplete last line, which an aborted run leaves behind, is removed from the file.
+
+        Args:
+            planned_episodes: episodes of this run.
+            print_status: prints a message for people.
 
         Raises:
-            ConfigurationError: a line is not a result, was played under something else, is of
-                another episode of the same name, or is there twice.
+            ConfigurationError: a line is not a result, has another player, other versions or other
+                settings, has other reset arguments, or repeats an episode.
         """
-        wanted = {each.label: each for each in planned_episodes}
-        places: dict[str, int] = {}
-        found, others = [], 0
-        for number, line in enumerate(self._read_complete_lines(print_status), start=1):
-            place = f"--resume {self._path}, line {number}"
-            result = self._parse_line(line, place)
+        planned_by_label = {planned.label: planned for planned in planned_episodes}
+        line_of_label: dict[str, int] = {}
+        results: list[EpisodeResult] = []
+        other_count = 0
+        for line_number, line in enumerate(self._read_complete_lines(print_status), start=1):
+            location = f"--resume {self._path}, line {line_number}"
+            result = self._parse_line(line, location)
             label = result.planned.label
-            if label in places:
-                raise ConfigurationError(f"{place}: {label} is in line {places[label]} already.")
-            places[label] = number
-            if label not in wanted:
-                others += 1
-            elif result.planned != wanted[label]:
+            if label in line_of_label:
                 raise ConfigurationError(
-                    f"{place}: {label} was played with {result.planned.reset}; this run asks for "
-                    f"{wanted[label].reset}. Name another file."
+                    f"{location}: {label} is already in line {line_of_label[label]}."
+                )
+            line_of_label[label] = line_number
+            if label not in planned_by_label:
+                other_count += 1
+            elif result.planned != planned_by_label[label]:
+                raise ConfigurationError(
+                    f"{location}: {label} was played with {result.planned.reset}, but this run "
+                    f"plays it with {planned_by_label[label].reset}. Name another file."
                 )
             else:
-                found.append(result)
-        if places:
-            more = f", and {others} that this run does not ask for" if others else ""
-            print_status(f"{self._path} holds {len(found)} of {len(wanted)} episodes{more}.")
-        return found
+                results.append(result)
+        if line_of_label:
+            others = f", and {other_count} that this run does not play" if other_count else ""
+            print_status(
+                f"{self._path} contains {len(results)} of {len(planned_by_label)} episodes{others}."
+            )
+        return results
 
     def append_result(self, result: EpisodeResult) -> None:
-        """Append a result, if the episode was played to its end."""
+        """Append a result, unless the episode failed or was interrupted."""
         if not result.is_finished:
             return
         entry = {**self._header, "episode": RESULT_ADAPTER.dump_python(result, mode="json")}
@@ -111,25 +119,25 @@ class ResumeFile:
         self._file.flush()
 
     def close(self) -> None:
-        """Let other runs write the file."""
+        """Close and unlock the file."""
         self._file.close()
 
     def _read_complete_lines(self, print_status: PrintStatus) -> list[bytes]:
+        """Return the lines of the file, and remove an incomplete line from its end."""
         self._file.seek(0)
-        *lines, last = self._file.read().split(b"\n")
-        if last:
+        *lines, rest = self._file.read().split(b"\n")
+        if rest:
             try:
-                json.loads(last)
+                json.loads(rest)
             except ValueError:
-                size = self._file.tell() - len(last)
-                self._file.truncate(size)
+                self._file.truncate(self._file.tell() - len(rest))
                 print_status(
                     f"{self._path}, line {len(lines) + 1}: the last line was not finished; its "
-                    f"{len(last)} bytes are dropped, and its episode is played again."
+                    f"{len(rest)} bytes were removed, and its episode is played again."
                 )
-            else:
+            else:  # only the line break is missing
                 self._file.write(b"\n")
-                lines.append(last)
+                lines.append(rest)
         return lines
 
     def _parse_line(self, line: bytes, location: str) -> EpisodeResult:
@@ -137,14 +145,14 @@ class ResumeFile:
             entry = json.loads(line)
             result = RESULT_ADAPTER.validate_python(entry.pop("episode"))
         except (ValueError, TypeError, AttributeError, KeyError):
-            allowed = f"one episode of the format {EPISODES_FORMAT!r}"
             raise ConfigurationError(
-                f"{location}: {truncated_repr(line.decode(errors='replace'))} is not {allowed}."
+                f"{location}: {truncated_repr(line.decode(errors='replace'))} is not an episode of "
+                f"the format {EPISODES_FORMAT!r}."
             ) from None
-        for name, mine in self._header.items():
-            if entry.get(name) != mine:
+        for name, value in self._header.items():
+            if entry.get(name) != value:
                 raise ConfigurationError(
-                    f"{location}: {name} is {entry.get(name)!r}; this run has {mine!r}. Name "
+                    f"{location}: {name} is {entry.get(name)!r}; this run has {value!r}. Name "
                     "another file."
                 )
         return result

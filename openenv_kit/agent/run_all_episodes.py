@@ -1,4 +1,4 @@
-"""Playing the episodes of a run, one by one or several at a time."""
+"""Plays all episodes of a run, one at a time or several at once."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from openenv_kit.agent.episode_plan import PlannedEpisode
-from openenv_kit.agent.results import INTERRUPTED, EpisodeResult, RunResult
+from openenv_kit.agent.results import EpisodeResult, RunResult, RunStatus
 from openenv_kit.agent.resume_file import ResumeFile
 from openenv_kit.agent.servers import PrintStatus
 
 
 class EpisodeRunner(Protocol):
-    """What plays episodes: this process, or the workers of a cluster."""
+    """Plays one episode of a run, in this process or on a cluster."""
 
     @property
     def description(self) -> str:
-        """Where they are played, in one line."""
+        """One line that says where the episodes are played."""
 
     async def run_episode(self, result: EpisodeResult) -> None:
-        """Play the episode that a result was planned for, and fill the result."""
+        """Play the planned episode of a result and fill in the result."""
 
 
 @dataclass
 class EpisodeScheduler:
-    """Plays planned episodes, some at a time, each of them once.
+    """Plays each planned episode once, several at a time.
 
     Attributes:
-        results: of the episodes that were started, those of an earlier run included.
-        resume_file: where each result is kept as soon as it is there; None for nowhere.
-        print_status: told about each episode.
+        planned_episodes: episodes of the run.
+        concurrency: largest number of episodes that are played at the same time.
+        print_status: prints a line for each finished episode.
+        results: results of the episodes that were started, including those of an earlier run.
+        resume_file: file to which each result is appended; None for no file.
     """
 
     planned_episodes: Sequence[PlannedEpisode]
@@ -45,57 +47,65 @@ class EpisodeScheduler:
     async def run_all_episodes(
         self, runner: EpisodeRunner, player_name: str, benchmark: str
     ) -> RunResult:
-        """Play every episode. One that fails does not end the run; a cancellation does.
+        """Play every episode and return the result of the run.
+
+        A failed episode does not end the run. A cancellation ends it with a result.
 
         Args:
-            runner: what plays them.
-            player_name: its name, as in `RunResult`.
-            benchmark: as there.
+            runner: plays the episodes.
+            player_name: see `RunResult.player`.
+            benchmark: see `RunResult.benchmark`.
         """
-        began = time.monotonic()
-        interrupted = False
+        start_s = time.monotonic()
+        is_interrupted = False
         try:
             await self._run_remaining_episodes(runner)
         except asyncio.CancelledError:
-            interrupted = True
-        order = {each.label: number for number, each in enumerate(self.planned_episodes)}
+            is_interrupted = True
+        position_of_label = {
+            planned.label: position for position, planned in enumerate(self.planned_episodes)
+        }
         return RunResult(
             player=player_name,
             benchmark=benchmark,
             server=runner.description,
-            episodes=sorted(self.results, key=lambda each: order[each.planned.label]),
+            episodes=sorted(
+                self.results, key=lambda result: position_of_label[result.planned.label]
+            ),
             planned_count=len(self.planned_episodes),
-            seconds=time.monotonic() - began,
-            is_interrupted=interrupted,
+            seconds=time.monotonic() - start_s,
+            is_interrupted=is_interrupted,
         )
 
     async def _run_remaining_episodes(self, runner: EpisodeRunner) -> None:
-        known = {each.planned.label for each in self.results}
-        waiting = iter([each for each in self.planned_episodes if each.label not in known])
-        played = len(known)
+        finished_labels = {result.planned.label for result in self.results}
+        remaining = iter(
+            [planned for planned in self.planned_episodes if planned.label not in finished_labels]
+        )
+        finished_count = len(finished_labels)
 
-        async def worker() -> None:
-            nonlocal played
-            for planned in waiting:
+        async def run_from_queue() -> None:
+            nonlocal finished_count
+            for planned in remaining:
                 if self._has_permanent_failure:
                     return
                 result = await self._run_planned_episode(runner, planned)
                 self._has_permanent_failure |= result.hopeless
-                played += 1
-                scored = (
-                    "no score (the one in its END line only fills the field)"
+                finished_count += 1
+                score_text = (
+                    "no score (the END line shows a placeholder)"
                     if result.score is None
                     else f"score {result.score:.4f}"
                 )
                 self.print_status(
-                    f"{planned.label}: {result.status}, {scored}, "
+                    f"{planned.label}: {result.status}, {score_text}, "
                     f"{result.steps} steps, {result.seconds:.2f} s "
-                    f"({played} of {len(self.planned_episodes)})"
+                    f"({finished_count} of {len(self.planned_episodes)})"
                 )
 
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(self.concurrency, len(self.planned_episodes))):
-                workers.create_task(worker())
+                workers.create_task(run_from_queue())
 
     async def _run_planned_episode(
         self, runner: EpisodeRunner, planned: PlannedEpisode
@@ -105,7 +115,7 @@ class EpisodeScheduler:
         try:
             await runner.run_episode(result)
         except asyncio.CancelledError:
-            result.status, result.error = INTERRUPTED, "Interrupted."
+            result.status, result.error = RunStatus.INTERRUPTED, "Interrupted."
             raise
         if self.resume_file is not None:
             self.resume_file.append_result(result)

@@ -1,4 +1,4 @@
-"""One episode of a run, from its START line to its result: the unit of work of every engine."""
+"""Plays one episode of a run in this process, from its START line to its result."""
 
 from __future__ import annotations
 
@@ -10,22 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openenv_kit.agent.episode_connection import EpisodeConnection
 from openenv_kit.agent.episode_plan import PlannedEpisode
 from openenv_kit.agent.player_episode import PlayerEpisode
 from openenv_kit.agent.players import Player
 from openenv_kit.agent.redaction import build_redactor
-from openenv_kit.agent.results import (
-    EVALUATED,
-    FAILED,
-    NOT_SUBMITTED,
-    EpisodeResult,
-    shorten_tool_results,
-)
+from openenv_kit.agent.results import EpisodeResult, RunStatus, shorten_tool_results
 from openenv_kit.agent.servers import PrintStatus, Server
 from openenv_kit.agent.settings import AgentSettings
-from openenv_kit.agent.stdout import EvaluationLog
+from openenv_kit.agent.stdout import EvaluationLog, TaskLog
 from openenv_kit.environment import Environment
+from openenv_kit.episode_clients.replaying_websocket import ReplayingWebSocketEpisode
 from openenv_kit.errors import KitError, ModelError
 from openenv_kit.recordings.format import RunRecorder
 from openenv_kit.reply import EndInfo
@@ -34,12 +28,16 @@ from openenv_kit.sealed_split import is_sealed_split
 
 @dataclass
 class LocalEpisodeRunner:
-    """Plays planned episodes, each for itself; several may be played at a time.
+    """Plays planned episodes in this process; several may run at the same time.
 
     Attributes:
-        evaluation_log: where the lines of standard output go.
-        recording_folder: folder for recordings; None for none.
-        print_status: prints a remark for people, free of secrets.
+        environment: environment of the episodes.
+        settings: settings of the run.
+        player: policy or model that plays.
+        server: server that the episodes are played on.
+        evaluation_log: writer of the lines on standard output.
+        recording_folder: folder for recordings; None to record nothing.
+        print_status: prints a message for people, with secrets removed.
     """
 
     environment: Environment
@@ -52,60 +50,75 @@ class LocalEpisodeRunner:
 
     @property
     def description(self) -> str:
-        """Where the episodes are played."""
+        """One line that describes the server."""
         return self.server.description
 
     async def run_episode(self, result: EpisodeResult) -> None:
-        """Play the episode that a result was planned for, and fill the result.
+        """Play the planned episode of a result and fill in the result.
 
-        Its END line is printed whatever happens. Only a cancellation is raised; any other failure
-        is the result's.
+        The END line is always printed. Failures are stored in the result; only a cancellation is
+        raised.
         """
-        planned, began = result.planned, time.monotonic()
-        block = self.evaluation_log.start_task_log(
+        planned = result.planned
+        start_s = time.monotonic()
+        task_log = self.evaluation_log.start_task_log(
             planned.task_id, self.settings.benchmark, self.player.name
         )
 
-        def say(text: str) -> None:
+        def print_episode_status(text: str) -> None:
             self.print_status(f"{planned.label}: {text}")
 
-        result.rewards = block.rewards
-        connection = EpisodeConnection(
+        result.rewards = task_log.rewards
+        client = ReplayingWebSocketEpisode(
             self.server,
             self.settings,
-            planned.reset,
-            say,
+            print_episode_status,
             prose_fields=self.environment.tools.prose_fields,
         )
         try:
-            with ExitStack() as files:
-                opening = await connection.start_episode()
-                recorder = self._open_recorder(planned, opening, files)
-                table = PlayerEpisode(
-                    self.environment, connection, block, opening, recorder, print_status=say
-                )
-                result.usage = table.usage
-                try:
-                    await self.player.play_episode(table)
-                except BaseException as problem:
-                    clean = build_redactor(self.settings.secrets)
-                    table.end_recording(None, clean(str(problem) or type(problem).__name__))
-                    raise
-                finally:
-                    result.conversation = shorten_tool_results(table.transcript)
-                _fill_result(result, table, planned.reset)
-                table.end_recording(result.score, result.error)
+            await self._play_episode(result, client, task_log, print_episode_status)
         except KitError as problem:
-            result.status, result.error = FAILED, str(problem)
+            result.status, result.error = RunStatus.FAILED, str(problem)
             result.hopeless = isinstance(problem, ModelError) and problem.is_permanent
-        except Exception as problem:  # a bug of ours must not cost the other episodes
-            result.status, result.error = FAILED, f"{type(problem).__name__}: {problem}"
-            say(traceback.format_exc())
+        except Exception as problem:  # a defect of this program must not end the other episodes
+            result.status, result.error = RunStatus.FAILED, f"{type(problem).__name__}: {problem}"
+            print_episode_status(traceback.format_exc())
         finally:
-            result.seconds = time.monotonic() - began
-            result.reconnects = connection.reconnects
-            block.write_end(result.success, result.score or 0.0)
-            await connection.close()
+            result.seconds = time.monotonic() - start_s
+            result.reconnects = client.reconnects
+            task_log.write_end(result.success, result.score or 0.0)
+            await client.close()
+
+    async def _play_episode(
+        self,
+        result: EpisodeResult,
+        client: ReplayingWebSocketEpisode,
+        task_log: TaskLog,
+        print_status: PrintStatus,
+    ) -> None:
+        planned = result.planned
+        with ExitStack() as exit_stack:
+            reset_observation = await client.reset(planned.reset)
+            recorder = self._open_recorder(planned, reset_observation, exit_stack)
+            episode = PlayerEpisode(
+                self.environment,
+                client,
+                task_log,
+                reset_observation,
+                recorder,
+                print_status=print_status,
+            )
+            result.usage = episode.usage
+            try:
+                await self.player.play_episode(episode)
+            except BaseException as problem:
+                redact = build_redactor(self.settings.secrets)
+                episode.end_recording(None, redact(str(problem) or type(problem).__name__))
+                raise
+            finally:
+                result.conversation = shorten_tool_results(episode.transcript)
+            _fill_result(result, episode, planned.reset)
+            episode.end_recording(result.score, result.error)
 
     def _open_recorder(
         self, planned: PlannedEpisode, reset_observation: Mapping[str, Any], exit_stack: ExitStack
@@ -123,22 +136,22 @@ class LocalEpisodeRunner:
 def _fill_result(
     result: EpisodeResult, episode: PlayerEpisode, reset_arguments: Mapping[str, Any]
 ) -> None:
-    """Fill a result from how the play at the table ended."""
+    """Fill in status, score and error of an episode that its player finished."""
+    observation = episode.last_observation
     result.error = episode.stop_reason
-    parts = (
-        episode.environment.score_components(episode.last_observation) if episode.is_done else None
-    )
-    if parts is None and episode.is_done and is_sealed_split(reset_arguments.get("split")):
-        parts = {}  # the server shows the score alone
-    result.status, result.score = NOT_SUBMITTED if parts is None else EVALUATED, 0.0
-    if parts is not None:
-        result.breakdown = dict(parts)
-        result.score = float(episode.last_observation["reward"] or 0.0)
-        end_info = EndInfo.from_info(episode.last_observation.get("metadata"))
-        result.grounded = end_info.evidence_share
-    elif not result.error:
+    components: Mapping[str, Any] | None = None
+    if episode.is_done:
+        components = episode.environment.score_components(observation)
+        if components is None and is_sealed_split(reset_arguments.get("split")):
+            components = {}  # of a sealed episode, the server returns the score alone
+    if components is not None:
+        result.status = RunStatus.EVALUATED
+        result.breakdown = dict(components)
+        result.score = float(observation["reward"] or 0.0)
+        result.grounded = EndInfo.from_info(observation.get("metadata")).evidence_share
+        return
+    result.status, result.score = RunStatus.NOT_SUBMITTED, 0.0
+    if not result.error:
         result.error = (
-            episode.last_observation.get("message", "")
-            if episode.is_done
-            else "No report was submitted."
+            observation.get("message", "") if episode.is_done else "No report was submitted."
         )

@@ -1,50 +1,56 @@
-"""Which environment server a run plays against, and the servers that a run starts itself."""
+"""Environment servers of a run: one that is already running, and servers that the run starts."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from typing import IO, Any
-from urllib.parse import unquote, urlsplit, urlunsplit
-from urllib.request import ProxyHandler, Request, build_opener
 
-from openenv_kit.agent.settings import API_KEY_VARIABLES, AgentSettings, hide_url_password
-from openenv_kit.environment import ENVIRONMENT_VARIABLE, Environment
-from openenv_kit.errors import VARIABLE_PREFIX, ConfigurationError, ServerError
-from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.agent.server_requests import is_healthy
+from openenv_kit.errors import ServerError
+from openenv_kit.variables import (
+    API_KEY_VARIABLES,
+    ENVIRONMENT_VARIABLE,
+    SALT_VARIABLE,
+    SERVER_VARIABLES,
+    STORE_VARIABLE,
+    VARIABLE_PREFIX,
+)
 
-LOCAL_PORTS = (8000, 7860)
-SERVER_VARIABLES = ("HOST", "PORT", "WORKERS", "MAX_CONCURRENT_ENVS")
-STORE_VARIABLE = "OPENENV_KIT_EPISODE_STORE"
 START_TIMEOUT_S = 180.0
-"""Longest wait for the embedded server; loading the framework takes seconds, more on a busy
-machine."""
-HTTP_TIMEOUT_S = 5.0
-"""Longest wait for the answer to a question about a server."""
-EXIT_GRACE_S = 0.5
-"""Longest time from a process's last answer to its end, where that was its end."""
+"""Longest wait for the start of an embedded server, in seconds.
+
+Importing the framework alone takes seconds, and more on a busy machine.
+"""
+START_POLL_INTERVAL_S = 0.1
+EXIT_TIMEOUT_S = 0.5
+"""Longest wait for the exit of a process that no longer answers, in seconds."""
 STOP_TIMEOUT_S = 15.0
+"""Longest wait for a server to stop before it is killed, in seconds."""
 MAX_START_ATTEMPTS = 3
-"""Another process may take the free port first."""
+"""How often a start is tried; another process may take the chosen port first."""
+MAX_LOG_TAIL_LINES = 15
+
 PrintStatus = Callable[[str], None]
+"""Prints a message for people, such as progress."""
 
 
 @dataclass
 class Server:
-    """A server to play against, described in one line; this class is one that somebody else runs.
+    """An environment server. This class is a server that was not started by the run.
 
-    `headers` are sent with every request.
+    Attributes:
+        url: address of the server.
+        description: one line that describes the server.
+        headers: HTTP headers of every request.
     """
 
     url: str = ""
@@ -52,35 +58,40 @@ class Server:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     async def restart_if_dead(self) -> None:
-        """Restart what this run started, if it has died."""
+        """Restart the server if this run started it and it has died."""
 
     async def stop(self) -> None:
-        """Stop what this run started."""
+        """Stop the server if this run started it."""
 
 
 class EmbeddedServer(Server):
-    """A server of the environment of that name: a process of its own, on a free loopback port."""
+    """A server in a process of its own, on a free loopback port.
+
+    Args:
+        environment_name: environment that it serves.
+    """
 
     def __init__(self, environment_name: str) -> None:
         super().__init__()
-        self._environment_name, self._port = environment_name, 0
+        self._environment_name = environment_name
+        self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed in stop
         self._restart_lock = asyncio.Lock()
 
     async def start(self) -> EmbeddedServer:
-        """Start the process and wait until it answers.
+        """Start the process, wait until it answers and return this object.
 
         Raises:
-            ServerError: it did not start; quotes the end of its log.
+            ServerError: it did not start; the message ends with the last lines of its log.
         """
-        for tries_left in reversed(range(MAX_START_ATTEMPTS)):
+        for attempts_left in reversed(range(MAX_START_ATTEMPTS)):
             try:
                 await self._start_process(find_free_port())
                 break
             except BaseException as problem:
                 self._stop_process()
-                if not (tries_left and isinstance(problem, ServerError)):
+                if not (attempts_left and isinstance(problem, ServerError)):
                     self._log.close()
                     raise
         return self
@@ -90,14 +101,14 @@ class EmbeddedServer(Server):
         async with self._restart_lock:
             if self._process is None:
                 return
-            # One that was killed closes its port before it ends.
+            # A killed process closes its port before it exits, so wait for a moment.
             with suppress(subprocess.TimeoutExpired):
-                await asyncio.to_thread(self._process.wait, EXIT_GRACE_S)
+                await asyncio.to_thread(self._process.wait, EXIT_TIMEOUT_S)
                 self._stop_process()
                 await self._start_process(self._port)
 
     async def stop(self) -> None:
-        """End the process."""
+        """Stop the process."""
         self._stop_process()
         self._log.close()
 
@@ -112,7 +123,7 @@ class EmbeddedServer(Server):
                 **build_server_variables(os.environ),
                 ENVIRONMENT_VARIABLE: self._environment_name,
             },
-            start_new_session=True,  # a Ctrl-C is for the run, which then stops its server
+            start_new_session=True,  # Ctrl-C interrupts the run, which then stops its server
         )
         self.description = f"own server on {self.url} (process {self._process.pid})"
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -124,16 +135,19 @@ class EmbeddedServer(Server):
                     f"The embedded server did not answer within {START_TIMEOUT_S:.0f} s:\n"
                     f"{self._read_log_tail()}"
                 )
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(START_POLL_INTERVAL_S)
         raise ServerError(f"The embedded server did not start:\n{self._read_log_tail()}")
 
     def _stop_process(self) -> None:
-        """Blocking on purpose: a cancelled run still has to wait for its server's end."""
+        """Stop the process and wait for its exit.
+
+        The wait blocks the event loop, so that a cancelled run waits for its server too.
+        """
         process, self._process = self._process, None
         if process is None:
             return
         process.terminate()
-        with process:  # in the end its standard input is closed, and it is waited for
+        with process:  # closes its standard input and waits for it
             try:
                 process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
@@ -141,11 +155,17 @@ class EmbeddedServer(Server):
 
     def _read_log_tail(self) -> str:
         self._log.seek(0)
-        return "\n".join(self._log.read().decode(errors="replace").splitlines()[-15:])
+        lines = self._log.read().decode(errors="replace").splitlines()
+        return "\n".join(lines[-MAX_LOG_TAIL_LINES:])
 
 
 class ContainerServer(Server):
-    """A container from an image, through the framework's own provider; restarted by nobody."""
+    """A server in a container of an image, through the framework's provider; never restarted.
+
+    Args:
+        image: name of the image.
+        wait_timeout_s: longest wait until the container answers, in seconds.
+    """
 
     def __init__(self, image: str, wait_timeout_s: float) -> None:
         super().__init__()
@@ -153,7 +173,11 @@ class ContainerServer(Server):
         self._provider: Any = None
 
     async def start(self) -> ContainerServer:
-        """Start the container and wait until it answers; a ServerError where it does not."""
+        """Start the container, wait until it answers and return this object.
+
+        Raises:
+            ServerError: the container did not start, or did not answer in time.
+        """
         from openenv.core.containers.runtime import LocalDockerProvider
 
         try:
@@ -164,7 +188,7 @@ class ContainerServer(Server):
             try:
                 self.url = await asyncio.shield(start)
             except asyncio.CancelledError:
-                await start  # the thread cannot be stopped, and what it started has to be
+                await start  # the thread cannot be cancelled: wait, so that stop finds a container
                 raise
             self.description = f"container of {self._image} on {self.url}"
             await asyncio.to_thread(self._provider.wait_for_ready, self.url, self._wait_timeout_s)
@@ -187,113 +211,17 @@ class ContainerServer(Server):
             self._provider = None
 
 
-async def find_or_start_server(
-    environment: Environment, settings: AgentSettings, print_status: PrintStatus
-) -> Server:
-    """BASE_URL; else a container of IMAGE_NAME; else a server on this machine; else a new one.
-
-    Raises:
-        ConfigurationError: BASE_URL serves another environment.
-        ServerError: the chosen server cannot be reached or started.
-    """
-    server = await _find_or_start_server(environment, settings, print_status)
-    print_status(f"Environment: {server.description}")
-    return server
-
-
-async def _find_or_start_server(
-    environment: Environment, settings: AgentSettings, print_status: PrintStatus
-) -> Server:
-    if settings.base_url:
-        return await _wait_for_server(settings.base_url, environment, settings, print_status)
-    if settings.image_name:
-        print_status(f"Starting a container of {settings.image_name} (IMAGE_NAME) …")
-        return await ContainerServer(settings.image_name, settings.docker_wait_timeout_s).start()
-    if not settings.embedded:
-        for port in LOCAL_PORTS:
-            url = f"http://127.0.0.1:{port}"
-            if await fetch_environment_name(url) == environment.name and await is_healthy(url):
-                return Server(url, f"running server on {url}")
-    print_status("Starting an environment server for this run …")
-    return await EmbeddedServer(environment.name).start()
-
-
-async def _wait_for_server(
-    url: str, environment: Environment, settings: AgentSettings, print_status: PrintStatus
-) -> Server:
-    """The server of BASE_URL, once it is healthy."""
-    shown, timeout_s, token = (
-        hide_url_password(url),
-        settings.connect_timeout_s,
-        settings.server_token,
-    )
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    parts = urlsplit(url)
-    http = urlunsplit(parts._replace(scheme=parts.scheme.replace("ws", "http")))
-    deadline, waiting = time.monotonic() + timeout_s, False
-    while not await is_healthy(http):
-        if time.monotonic() > deadline:
-            raise ServerError(
-                f"BASE_URL is {shown}, but nothing healthy answered there within {timeout_s:g} s "
-                "(OPENENV_CONNECT_TIMEOUT_S)."
-            )
-        if not waiting:
-            print_status(f"Waiting for {shown} …")
-            waiting = True
-        await asyncio.sleep(0.5)
-    name = await fetch_environment_name(http, headers)
-    if name not in (None, environment.name):
-        raise ConfigurationError(
-            f"BASE_URL is {shown}, which serves {name!r}; allowed: a server of {environment.name}."
-        )
-    return Server(url, f"{shown} (BASE_URL)", headers)
-
-
-async def is_healthy(url: str) -> bool:
-    """Whether a server answers /health there."""
-    return await _get_json_object(url, "/health") is not None
-
-
-async def fetch_environment_name(url: str, headers: Mapping[str, str] | None = None) -> str | None:
-    """Name in the server's /metadata, or None."""
-    name = (await _get_json_object(url, "/metadata", headers) or {}).get("name")
-    return name if isinstance(name, str) else None
-
-
-async def _get_json_object(
-    url: str, path: str, headers: Mapping[str, str] | None = None
-) -> dict[str, Any] | None:
-    """JSON object at an address; None if there is none, for whatever reason."""
-    parts = urlsplit(url)
-    local = parts.hostname in ("127.0.0.1", "localhost", "::1")
-    user, has_user, host = parts.netloc.rpartition("@")  # urllib takes no user in an address
-    asked = urlunsplit(parts._replace(netloc=host)).rstrip("/") + path
-    basic = {"Authorization": f"Basic {b64encode(unquote(user).encode()).decode()}"}
-
-    def found() -> Any:
-        request = Request(asked, headers={**(basic if has_user else {}), **(headers or {})})
-        opener = build_opener(*([ProxyHandler({})] if local else []))
-        with opener.open(request, timeout=HTTP_TIMEOUT_S) as reply:
-            return json.load(reply)
-
-    try:
-        answer = await asyncio.to_thread(found)
-    except (OSError, HTTPException, ValueError):
-        return None
-    return answer if isinstance(answer, dict) else None
-
-
 def build_server_command(port: int) -> list[str]:
-    """Command line of the embedded server."""
+    """Return the command line of an embedded server."""
     return [sys.executable, "-m", "openenv_kit.agent.embedded_server", str(port)]
 
 
 def build_server_variables(variables: Mapping[str, str]) -> dict[str, str]:
-    """Variables of the embedded server: no keys, and the server's own defaults.
+    """Return the environment variables of an embedded server, from those of this process.
 
-    Settings of a deployed server (a token, a debug switch, fewer sessions) must not change what
-    is measured. Only the sealed split's salt is passed on, and with it the episode store, because
-    sealed tasks need one that outlives the server.
+    Keys are removed, and so are the settings of deployed servers (a token, debug mode, fewer
+    sessions), which must not change what is measured. Only the salt of the sealed split is kept,
+    and with it the episode store, because sealed tasks need a store that outlives the server.
     """
     kept = {
         name: value
@@ -310,7 +238,7 @@ def build_server_variables(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def find_free_port() -> int:
-    """A loopback port that is not in use."""
+    """Return a loopback port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

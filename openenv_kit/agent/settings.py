@@ -1,55 +1,58 @@
-"""Settings of a run: environment variables with their fallbacks, and options over them."""
+"""Settings of a run, read from environment variables and `.env.inference`."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from openenv_kit.agent.text_repair import repair_surrogates
 from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.network_addresses import is_loopback
+from openenv_kit.network_addresses import is_loopback, parse_url
 from openenv_kit.schema import describe_allowed_values, json_schema
-from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.variables import (
+    API_KEY_VARIABLES,
+    API_URL_VARIABLES,
+    HF_TOKEN_VARIABLE,
+    SALT_VARIABLE,
+    SERVER_TOKEN_VARIABLE,
+)
 
 ENV_FILE = ".env.inference"
-HF_TOKEN_VARIABLE = "HF_TOKEN"
-API_KEY_VARIABLES = (HF_TOKEN_VARIABLE, "OPENAI_API_KEY", "API_KEY")
-"""Variables that may hold the model's key, in the order for hosts of Hugging Face."""
 HF_HOST_PATTERN = re.compile(
     r"(.+\.)?huggingface\.co|.+\.hf\.space|.+\.endpoints\.huggingface\.cloud", re.IGNORECASE
 )
-"""Hosts that HF_TOKEN is for; any other gets it only if no other key is set."""
-SERVER_TOKEN_VARIABLE = "OPENENV_KIT_TOKEN"
-API_URL_VARIABLES = ("API_BASE_URL", "OPENAI_BASE_URL")
+"""Hosts that HF_TOKEN is for; other hosts receive it only if no other key is set."""
 HF_ROUTER_URL = "https://router.huggingface.co/v1"
-"""Default endpoint of a key from HF_TOKEN; any other key is for OpenAI's own."""
+"""Default endpoint if HF_TOKEN is set; otherwise OpenAI's endpoint is the default."""
 MAX_TOKENS_LIMIT = 4096
+"""Largest limit of an answer that is sent to an endpoint, in tokens."""
 WAIT_BOUNDS_S = {"ge": 0.1, "le": 86_400}
-"""Seconds that may be waited."""
+"""Allowed range of settings that are times, in seconds."""
 MAX_TOKEN_SETTING = 10**9
+"""Largest allowed value of settings that are numbers of tokens."""
 
 
 def _variable_field(*variables: str, default: Any = None, **field_options: Any) -> Any:
-    """A field that is read from the first of these variables that is set."""
+    """Return a pydantic field whose value comes from the first of these variables that is set."""
     return Field(default, validation_alias=AliasChoices(*variables), **field_options)
 
 
 class AgentSettings(BaseModel):
-    """Everything that variables decide.
+    """Settings of a run.
 
-    Times are in seconds, prices in US dollars per million tokens; None stands for what is not set.
-    docs/agent.md says what each variable is for.
+    Times are in seconds, prices in US dollars per million tokens. None means not set. docs/agent.md
+    describes each variable.
 
     Attributes:
-        key_variable: the variable the key came from.
-        embedded: start a server for this run without looking for a running one.
-        secrets: every key and password among them; never printed or written.
-        notes: what was changed while reading them, for people.
+        key_variable: variable that the key came from.
+        embedded: whether to start a server for this run instead of looking for a running one.
+        secrets: every key and password in the settings; never printed or written.
+        notes: messages about values that were changed, for people.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
@@ -97,21 +100,21 @@ class AgentSettings(BaseModel):
 
     @property
     def answer_timeout_s(self) -> float:
-        """Longest wait for one answer of the model, with all attempts and pauses."""
+        """Longest wait for one answer of the model, with all attempts and pauses, in seconds."""
         return self.model_answer_timeout_s or 2 * self.model_timeout_s
 
     @property
     def is_local_model(self) -> bool:
-        """Whether a model on this machine is named, whose server needs no key."""
+        """Whether the model runs on this machine, so that its server needs no key."""
         host = urlsplit(self.api_base_url or "").hostname
         return self.model is not None and host is not None and is_loopback(host)
 
     @property
     def score_settings(self) -> dict[str, Any]:
-        """What a model's scores depend on, beside the model itself."""
+        """Settings that a model's scores depend on, as JSON values."""
         return {
             "endpoint": hide_url_password(self.api_base_url or ""),
-            # Where it is not set, the environment says how many there are.
+            # If it is not set, the environment's default is used, which its version identifies.
             "max_tool_rounds": (
                 self.max_tool_rounds if "max_tool_rounds" in self.model_fields_set else None
             ),
@@ -125,55 +128,59 @@ FIELD_OF_VARIABLE = {
     if isinstance(field.validation_alias, AliasChoices)
     for variable in map(str, field.validation_alias.choices)
 }
-"""Each variable's field."""
+"""Field of the settings for each variable."""
 
 
 def load_settings(variables: Mapping[str, str] | None = None, benchmark: str = "") -> AgentSettings:
-    """Settings from variables; those of the process win over those of `.env.inference`.
+    """Return the settings in environment variables and `.env.inference`.
+
+    A variable of the process overrides the same variable in the file.
 
     Args:
-        variables: variables; None for the process's own. Empty ones count as not set.
-        benchmark: the `env=` of START lines, unless a variable names another.
+        variables: environment variables; None for those of the process. Empty values count as not
+            set.
+        benchmark: name of the environment in START lines, unless a variable sets another.
 
     Raises:
-        InvalidValueError: a variable holds a value that is not allowed; names it.
+        InvalidValueError: the value of a variable is not allowed.
     """
-    from dotenv import dotenv_values  # not installed where a trainer reads TOKEN_VARIABLE
+    from dotenv import dotenv_values  # a light install, which reads constants here, lacks it
 
     source = {**dotenv_values(ENV_FILE), **(os.environ if variables is None else variables)}
-    given = {
+    set_variables = {
         name: repair_surrogates(text.strip())
         for name, text in source.items()
         if text and text.strip()
     }
-    # Fields are also known by their own names, which are no variables.
-    known = {name: text for name, text in given.items() if name in FIELD_OF_VARIABLE}
+    # The model also accepts its field names, which are not variables.
+    values = {name: text for name, text in set_variables.items() if name in FIELD_OF_VARIABLE}
     try:
-        settings = AgentSettings.model_validate(known)
+        settings = AgentSettings.model_validate(values)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
-        raise InvalidValueError(name, known[name], _describe_allowed(name)) from None
-    api_base_url = settings.api_base_url or (HF_ROUTER_URL if HF_TOKEN_VARIABLE in given else None)
+        raise InvalidValueError(name, values[name], _describe_allowed(name)) from None
+    api_base_url = settings.api_base_url
+    if api_base_url is None and HF_TOKEN_VARIABLE in set_variables:
+        api_base_url = HF_ROUTER_URL
     if api_base_url:
         require_url("API_BASE_URL", api_base_url)
-    key_variable = choose_key_variable(given, api_base_url)
-    api_key = given[key_variable] if key_variable else None
+    key_variable = choose_key_variable(set_variables, api_base_url)
+    api_key = set_variables[key_variable] if key_variable else None
     if api_key and not (api_key.isascii() and api_key.isprintable()):
         raise ConfigurationError(
-            f"{key_variable} holds a character that cannot be part of a key; allowed: printable "
+            f"{key_variable} contains a character that cannot be part of a key; allowed: printable "
             "ASCII characters. Copy the key again."
         )
     notes: tuple[str, ...] = ()
     if settings.max_tokens > MAX_TOKENS_LIMIT:
-        used = f"{MAX_TOKENS_LIMIT} is used, the most allowed"
-        notes = (f"MAX_TOKENS is {settings.max_tokens}; {used}.",)
-    secrets = [
-        given.get(name, "") for name in (*API_KEY_VARIABLES, SERVER_TOKEN_VARIABLE, SALT_VARIABLE)
-    ]
-    secrets += [
-        extract_url_password(given.get(name, "")) for name in (*API_URL_VARIABLES, "BASE_URL")
-    ]
-    found = {
+        notes = (
+            f"MAX_TOKENS is {settings.max_tokens}; {MAX_TOKENS_LIMIT} is used, the most allowed.",
+        )
+    secret_variables = (*API_KEY_VARIABLES, SERVER_TOKEN_VARIABLE, SALT_VARIABLE)
+    secrets = [set_variables.get(name, "") for name in secret_variables]
+    for name in (*API_URL_VARIABLES, "BASE_URL"):
+        secrets.append(extract_url_password(set_variables.get(name, "")))
+    resolved = {
         "api_key": api_key,
         "key_variable": key_variable,
         "api_base_url": api_base_url,
@@ -182,27 +189,25 @@ def load_settings(variables: Mapping[str, str] | None = None, benchmark: str = "
         "secrets": tuple(secrets),
         "notes": notes,
     }
-    return settings.model_copy(update=found)
+    return settings.model_copy(update=resolved)
 
 
 def choose_key_variable(set_variables: Collection[str], api_base_url: str | None) -> str | None:
-    """Return the variable whose key the endpoint gets; None if none is set.
+    """Return the variable whose key is sent to the endpoint; None if none is set.
 
     Args:
         set_variables: names of the variables that are set.
-        api_base_url: the endpoint; None for OpenAI's own.
+        api_base_url: address of the endpoint; None for OpenAI's.
     """
-    order: Sequence[str] = API_KEY_VARIABLES
-    if not is_hugging_face(api_base_url):  # a private token is not for the servers of others
-        order = (
-            *(name for name in API_KEY_VARIABLES if name != HF_TOKEN_VARIABLE),
-            HF_TOKEN_VARIABLE,
-        )
-    return next((name for name in order if name in set_variables), None)
+    names = list(API_KEY_VARIABLES)
+    if not is_hugging_face(api_base_url):  # prefer not to send a private token to other hosts
+        names.remove(HF_TOKEN_VARIABLE)
+        names.append(HF_TOKEN_VARIABLE)
+    return next((name for name in names if name in set_variables), None)
 
 
 def is_hugging_face(url: str | None) -> bool:
-    """Whether an address is on one of Hugging Face's hosts."""
+    """Return whether the host of an address belongs to Hugging Face."""
     host = (urlsplit(url or "").hostname or "").rstrip(".")
     return HF_HOST_PATTERN.fullmatch(host) is not None
 
@@ -213,31 +218,22 @@ def _describe_allowed(variable: str) -> str:
     )
 
 
-def parse_url(url: str, schemes: Collection[str]) -> SplitResult | None:
-    """An address of one of these schemes in its parts; None for what is none."""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in schemes and parts.hostname and parts.port != 0
-    except ValueError:  # such as a port that is not a number
-        return None
-    return parts if usable else None
-
-
 def require_url(setting_name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:
-    """Raise an InvalidValueError unless a setting holds an address."""
+    """Raise an InvalidValueError unless the value of a setting is an address."""
     if parse_url(url, schemes) is None:
-        allowed = f"an address that starts with {' or '.join(f'{each}://' for each in schemes)}"
+        prefixes = " or ".join(f"{scheme}://" for scheme in schemes)
+        allowed = f"an address that starts with {prefixes}"
         raise InvalidValueError(setting_name, hide_url_password(url), allowed)
 
 
 def hide_url_password(url: str) -> str:
-    """An address without the password that may be in it."""
-    before, at, after = url.rpartition("@")
-    return f"{before.split('//')[0]}//…@{after}" if at else url
+    """Return an address with its user and password, if any, replaced by an ellipsis."""
+    before, separator, after = url.rpartition("@")
+    return f"{before.split('//')[0]}//…@{after}" if separator else url
 
 
 def extract_url_password(url: str) -> str:
-    """The password of an address, or nothing."""
+    """Return the password in an address; empty if there is none."""
     try:
         return urlsplit(url).password or ""
     except ValueError:

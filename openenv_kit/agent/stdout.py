@@ -1,8 +1,8 @@
-"""Standard output: START, STEP and END lines, and nothing else.
+"""Writes the START, STEP and END lines to standard output.
 
-Evaluators parse these lines, so this module is their only writer. A task's lines stay together:
-with one task at a time they are written as they happen, with several a task's whole block is
-written when it ends.
+Evaluators parse these lines, so nothing else is written there. The lines of a task stay together:
+if tasks run one at a time, lines are written at once; if several run at the same time, all lines of
+a task are written when it ends.
 """
 
 from __future__ import annotations
@@ -16,43 +16,51 @@ from openenv_kit.agent.redaction import Redact
 from openenv_kit.agent.text_repair import replace_unencodable
 
 MAX_ACTION_CHARACTERS = 220
-"""Longest action of a STEP line, in characters."""
+"""Longest action in a STEP line, in characters."""
 MAX_ERROR_CHARACTERS = 220
+"""Longest error in a STEP line, in characters."""
 MAX_NAME_CHARACTERS = 80
+"""Longest name of a tool in a STEP line, in characters."""
 MIN_SHOWN_SCORE = 0.01
-"""Rewards and scores are shown in [0.01, 0.99], with two decimals."""
+"""Rewards and scores are written with two decimals and clamped to [0.01, 0.99]."""
 
 
 def format_one_line(value: object, max_characters: int) -> str:
-    """Text on one line, cut to `limit` characters."""
+    """Return a value as one line of printable text, truncated to `max_characters`."""
     text = " ".join(str(value).split())
-    text = "".join(each if each.isprintable() else "?" for each in text)
+    text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= max_characters else f"{text[: max_characters - 1]}…"
 
 
 def format_log_field(value: object) -> str:
-    """Text without spaces, so that it is one field of a START line."""
+    """Return a value as text without spaces, for a field of a START line."""
     return format_one_line(value, MAX_ACTION_CHARACTERS).replace(" ", "_") or "-"
 
 
-def format_tool_call(tool_name: str, arguments: Any) -> str:
-    """`name(json args)`; arguments that were no JSON are shown as they came."""
+def format_action_field(tool_name: str, arguments: Any) -> str:
+    """Return a tool call for a STEP line, as `name(arguments as JSON)`.
+
+    Args:
+        tool_name: name of the tool, as the model wrote it.
+        arguments: arguments as a JSON value; text is not encoded again.
+    """
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments, separators=(",", ":"), ensure_ascii=False, default=str)
-    # A model may call a tool anything; in a line it is one word.
-    called = re.sub(r"[^\w.:-]", "_", tool_name)[:MAX_NAME_CHARACTERS] or "unnamed"
-    return format_one_line(f"{called}({arguments})", MAX_ACTION_CHARACTERS)
+    # Models invent names; in a STEP line the name has to be one word.
+    name = re.sub(r"[^\w.:-]", "_", tool_name)[:MAX_NAME_CHARACTERS] or "unnamed"
+    return format_one_line(f"{name}({arguments})", MAX_ACTION_CHARACTERS)
 
 
 @dataclass
 class EvaluationLog:
-    """Writes blocks to a stream, which is the process's standard output.
+    """Writes the lines of all tasks to a stream, usually standard output.
 
     Attributes:
-        is_live: write each line at once; only right while no two tasks run at the same time.
-        score_epsilon: scores are clamped to [epsilon, 1 − epsilon]; less than 0.01 cannot be shown.
-        redact: cuts secrets out.
-        is_reader_gone: whether the reader has left.
+        stream: the stream.
+        is_live: whether to write each line at once; False if tasks run at the same time.
+        score_epsilon: scores are clamped to [epsilon, 1 − epsilon]; at least 0.01.
+        redact: removes secrets from the lines.
+        is_reader_gone: whether the reader has closed the stream.
     """
 
     stream: IO[str]
@@ -62,12 +70,12 @@ class EvaluationLog:
     is_reader_gone: bool = False
 
     def format_score(self, value: float) -> str:
-        """A reward or score with two decimals, clamped."""
-        lowest = max(MIN_SHOWN_SCORE, self.score_epsilon)
-        return f"{min(max(value, lowest), 1.0 - lowest):.2f}"
+        """Return a reward or score with two decimals, clamped."""
+        min_score = max(MIN_SHOWN_SCORE, self.score_epsilon)
+        return f"{min(max(value, min_score), 1.0 - min_score):.2f}"
 
     def start_task_log(self, task_id: str, benchmark: str, player_name: str) -> TaskLog:
-        """A new block; writes its START line."""
+        """Write the START line of a task and return the writer of its other lines."""
         return TaskLog(
             self,
             f"[START] task={format_log_field(task_id)} env={format_log_field(benchmark)} "
@@ -75,7 +83,12 @@ class EvaluationLog:
         )
 
     def write_or_defer_lines(self, lines: list[str], *, is_last: bool) -> list[str]:
-        """Write what may be written now; returns the lines that have to wait."""
+        """Write lines of a task, or return them if they have to wait.
+
+        Args:
+            lines: lines of one task that were not written yet.
+            is_last: whether the last of them is the task's END line.
+        """
         if not (self.is_live or is_last):
             return lines
         if not self.is_reader_gone:
@@ -83,13 +96,17 @@ class EvaluationLog:
             try:
                 self.stream.write(replace_unencodable(text, getattr(self.stream, "encoding", None)))
                 self.stream.flush()
-            except BrokenPipeError:  # results are still worth having
+            except BrokenPipeError:  # the run continues, because it also writes a results file
                 self.is_reader_gone = True
         return []
 
 
 class TaskLog:
-    """The lines of one task; `rewards` are those of its STEP lines."""
+    """Writes the lines of one task.
+
+    Attributes:
+        rewards: reward of each STEP line.
+    """
 
     def __init__(self, evaluation_log: EvaluationLog, start_line: str) -> None:
         self.rewards: list[float] = []
@@ -100,19 +117,19 @@ class TaskLog:
     def write_step(
         self, action: str, reward: float, is_done: bool, error: str | None = None
     ) -> None:
-        """One STEP line."""
+        """Write the STEP line of an action."""
         self.rewards.append(reward)
-        number = len(self.rewards)
-        said = format_one_line(error, MAX_ERROR_CHARACTERS) if error else ""
+        error_text = format_one_line(error, MAX_ERROR_CHARACTERS) if error else ""
         self._write_line(
-            f"[STEP] step={number} action={format_one_line(action, MAX_ACTION_CHARACTERS)} "
+            f"[STEP] step={len(self.rewards)} "
+            f"action={format_one_line(action, MAX_ACTION_CHARACTERS)} "
             f"reward={self._evaluation_log.format_score(reward)} done={_format_boolean(is_done)} "
-            f"error={said or 'null'}"
+            f"error={error_text or 'null'}"
         )
 
     def write_end(self, is_success: bool, score: float) -> None:
-        """The END line."""
-        rewards = ",".join(self._evaluation_log.format_score(each) for each in self.rewards)
+        """Write the END line."""
+        rewards = ",".join(self._evaluation_log.format_score(reward) for reward in self.rewards)
         self._write_line(
             f"[END] success={_format_boolean(is_success)} steps={len(self.rewards)} "
             f"score={self._evaluation_log.format_score(score)} rewards={rewards}",

@@ -1,4 +1,4 @@
-"""Finds tool calls that a model wrote as text, where the server has no parser for them."""
+"""Finds tool calls that a model wrote as text because its server has no parser for them."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ CALL_MARKER_PATTERN = re.compile(
     r"|\bfunctools\[",  # Phi
     re.IGNORECASE,
 )
-"""What surrounds a call in the formats that models were trained on."""
+"""Start of a tool call in the formats that models were trained on."""
 MAX_MARKER_CHARACTERS = 40
-"""Longest marker that is quoted, in characters."""
+"""Longest marker that is returned, in characters."""
 
 
 def find_tool_call_marker(text: str, tool_names: Collection[str]) -> str:
-    """Return the mark by which a text can be seen to hold a tool call; empty if it holds none.
+    """Return the part of a text that shows that it contains a tool call; empty if there is none.
 
     Args:
-        text: the content of an answer.
-        tool_names: names of the tools that were offered.
+        text: content of an answer.
+        tool_names: names of the tools that the model was offered.
     """
-    spoken = remove_thinking(text)  # a call rehearsed there says nothing about the server
-    if found := CALL_MARKER_PATTERN.search(spoken):
-        return found[0][:MAX_MARKER_CHARACTERS]
+    answer = remove_thinking(text)  # models also write calls there without making them
+    if match := CALL_MARKER_PATTERN.search(answer):
+        return match[0][:MAX_MARKER_CHARACTERS]
     names = "|".join(re.escape(name) for name in tool_names)
     if not names:
         return ""
-    as_json = re.search(rf'"(name|tool|tool_name|function|action)"\s*:\s*"({names})"', spoken)
-    as_react = re.search(rf"^Action:\s*({names})\b", spoken, re.MULTILINE)
-    as_python = re.fullmatch(
-        rf"\s*(```\w*\s*)?\[?({names})\(.*\)\]?\s*(```)?\s*", spoken, re.DOTALL
+    match = (
+        re.search(rf'"(name|tool|tool_name|function|action)"\s*:\s*"({names})"', answer)  # JSON
+        or re.search(rf"^Action:\s*({names})\b", answer, re.MULTILINE)  # ReAct
+        or re.fullmatch(
+            rf"\s*(```\w*\s*)?\[?({names})\(.*\)\]?\s*(```)?\s*", answer, re.DOTALL
+        )  # Python
     )
-    found = as_json or as_react or as_python
-    return " ".join(found[0].split())[:MAX_MARKER_CHARACTERS] if found else ""
+    return " ".join(match[0].split())[:MAX_MARKER_CHARACTERS] if match else ""

@@ -1,4 +1,4 @@
-"""Repairs text that cannot be encoded: models write half of a surrogate pair now and then."""
+"""Repairs text that cannot be encoded. Some models write half of a surrogate pair."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from openenv_kit.unencodable_text import is_encodable
 def repair_surrogates(text: str) -> str:
     """Return a text that UTF-8 can encode.
 
-    Two halves of a surrogate pair become the character that they stand for; a half without the
-    other becomes U+FFFD, the replacement character.
+    Two halves of a surrogate pair become the character that they encode; a single half becomes
+    U+FFFD, the replacement character.
     """
     if is_encodable(text):
         return text
@@ -19,13 +19,12 @@ def repair_surrogates(text: str) -> str:
 
 
 def repair_json_surrogates(value: Any) -> Any:
-    """Return a JSON value with every text in it repaired, names of fields included."""
+    """Return a JSON value with every text in it repaired, keys included."""
     if isinstance(value, str):
         return repair_surrogates(value)
     if isinstance(value, dict):
         return {
-            repair_surrogates(str(name)): repair_json_surrogates(item)
-            for name, item in value.items()
+            repair_surrogates(str(key)): repair_json_surrogates(item) for key, item in value.items()
         }
     if isinstance(value, list):
         return [repair_json_surrogates(item) for item in value]
@@ -33,7 +32,12 @@ def repair_json_surrogates(value: Any) -> Any:
 
 
 def replace_unencodable(text: str, encoding: str | None) -> str:
-    """Return a text with a question mark for each character that an encoding does not have."""
+    """Return a text in which characters that an encoding does not have are question marks.
+
+    Args:
+        text: the text.
+        encoding: name of the encoding; None to change nothing.
+    """
     if not encoding:
         return text
     return text.encode(encoding, "replace").decode(encoding)

@@ -1,17 +1,17 @@
-"""Reads the arguments of a tool call in every form in which servers send them."""
+"""Parses the arguments of a tool call, in all forms in which servers send them."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from openenv_kit.agent.text_repair import repair_json_surrogates
 from openenv_kit.errors import ToolArgumentError, truncated_repr
 
 MAX_DECODINGS = 3
-"""How often arguments may have been encoded as JSON, one inside another."""
+"""How often arguments may be encoded as JSON, one text inside another."""
 
 JsonSchema = Mapping[str, Any]
 
@@ -19,57 +19,61 @@ JsonSchema = Mapping[str, Any]
 def parse_tool_arguments(
     tool_name: str, raw_arguments: Any, schema: JsonSchema | None = None
 ) -> dict[str, Any]:
-    """Return the arguments of a tool call as an object.
+    """Return the arguments of a tool call as a JSON object.
 
     Args:
-        tool_name: of the tool, for errors.
-        raw_arguments: a JSON object, text that holds one (perhaps encoded more than once), or
-            nothing: None, an empty text or `null`.
-        schema: of the tool's arguments; a text where it declares another type is decoded.
+        tool_name: name of the tool, for errors.
+        raw_arguments: an object, text that contains one as JSON (possibly encoded more than once),
+            or None, empty text or `null` for no arguments.
+        schema: schema of the tool's arguments. Text is decoded as JSON where it declares another
+            type than a string.
 
     Raises:
-        ToolArgumentError: not a JSON object; says where it breaks.
+        ToolArgumentError: the arguments are not a JSON object. The message says where parsing
+            failed.
     """
-    found = raw_arguments
-    for number in range(MAX_DECODINGS):
-        if not isinstance(found, str):
+    arguments = raw_arguments
+    for decoding in range(MAX_DECODINGS):
+        if not isinstance(arguments, str):
             break
         try:
-            found = json.loads(found) if found.strip() else {}
+            arguments = json.loads(arguments) if arguments.strip() else {}
         except (ValueError, RecursionError) as problem:
-            if number:  # the text inside is an ordinary text
+            if decoding > 0:  # the decoded value is ordinary text, which is rejected below
                 break
             raise ToolArgumentError(
                 f"{tool_name}: the arguments are not JSON ({problem}); allowed: one JSON object. "
                 "Nothing was run."
             ) from None
-    if found is None:
-        found = {}
-    if not isinstance(found, dict):
+    if arguments is None:
+        arguments = {}
+    if not isinstance(arguments, dict):
         raise ToolArgumentError(
-            f"{tool_name}: the arguments are {truncated_repr(found)}; allowed: one JSON object."
+            f"{tool_name}: the arguments are {truncated_repr(arguments)}; allowed: one JSON object."
         )
-    return dict(repair_json_surrogates(decode_by_schema(found, schema or {})))
+    return dict(repair_json_surrogates(decode_by_schema(arguments, schema or {})))
 
 
 def decode_by_schema(value: Any, schema: JsonSchema) -> Any:
     """Return a value with texts decoded where the schema declares another type than a string."""
-    variants = _list_schema_alternatives(schema)
-    types = {declared for variant in variants for declared in _list_declared_types(variant)}
+    alternatives = _list_schema_alternatives(schema)
+    types = {json_type for each in alternatives for json_type in _list_declared_types(each)}
     if isinstance(value, str) and types and "string" not in types:
         decoded = _decode_json_or_text(value)
-        if any(_has_json_type(decoded, declared) for declared in types):
+        if _has_any_json_type(decoded, types):
             value = decoded
-    fitting = [
-        v for v in variants if any(_has_json_type(value, each) for each in _list_declared_types(v))
-    ]
-    chosen: JsonSchema = fitting[0] if fitting else {}
+    matching_schema: JsonSchema = next(
+        (each for each in alternatives if _has_any_json_type(value, _list_declared_types(each))), {}
+    )
     if isinstance(value, dict):
-        properties: JsonSchema = chosen.get("properties") or {}
-        return {n: decode_by_schema(item, properties.get(n) or {}) for n, item in value.items()}
+        properties: JsonSchema = matching_schema.get("properties") or {}
+        return {
+            name: decode_by_schema(item, properties.get(name) or {}) for name, item in value.items()
+        }
     if isinstance(value, list):
-        items = chosen.get("items")
-        return [decode_by_schema(item, items if isinstance(items, dict) else {}) for item in value]
+        items = matching_schema.get("items")
+        item_schema = items if isinstance(items, dict) else {}
+        return [decode_by_schema(item, item_schema) for item in value]
     return value
 
 
@@ -79,23 +83,29 @@ def _list_schema_alternatives(schema: JsonSchema) -> list[JsonSchema]:
 
 
 def _list_declared_types(schema: JsonSchema) -> set[str]:
-    declared = schema.get("type")
-    if declared is None and any(isinstance(each, str) for each in schema.get("enum", ())):
+    """Return the names of the JSON types that a schema allows; empty if it declares none."""
+    types = schema.get("type")
+    if types is None and any(isinstance(choice, str) for choice in schema.get("enum", ())):
         return {"string"}
-    return {declared} if isinstance(declared, str) else set(declared or ())
+    return {types} if isinstance(types, str) else set(types or ())
 
 
 def _decode_json_or_text(text: str) -> Any:
-    """Return the JSON value in a text; the text itself where it is not JSON."""
+    """Return the JSON value in a text; the text itself if it is not JSON."""
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    return text if isinstance(found, float) and not math.isfinite(found) else found
+    # Python also accepts NaN and Infinity, which JSON does not have.
+    return text if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _has_any_json_type(value: Any, json_types: Iterable[str]) -> bool:
+    return any(_has_json_type(value, json_type) for json_type in json_types)
 
 
 def _has_json_type(value: Any, json_type: str) -> bool:
-    """Whether a decoded JSON value is of a type of JSON Schema."""
+    """Return whether a decoded JSON value has a type, by its name in JSON Schema."""
     if isinstance(value, bool):
         return json_type == "boolean"
     types: dict[str, type | tuple[type, ...]] = {

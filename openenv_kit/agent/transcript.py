@@ -1,10 +1,10 @@
-"""The conversation with a model: messages as endpoints accept them, and a transcript to keep.
+"""The messages of an episode: those that are sent to the endpoint, and those that are recorded.
 
-An answer goes back as it came, with fields that are unknown here: endpoints want their signatures
-and their reasoning back. Only what some endpoint refuses is changed: ids of tool calls are unique,
-arguments are the text of a JSON object, content beside tool calls is null where it is empty, and an
-answer with nothing in it is left out. Roles alternate: after a message of the user or of a tool
-there is no message of the user, so a notice is appended to the last one.
+An answer is sent back with all its fields, including unknown ones, because some endpoints need
+their signatures and reasoning. Only what some endpoints refuse is changed: ids of tool calls are
+made unique, arguments become the text of a JSON object, empty content beside tool calls becomes
+null, and an answer without content is left out. Some endpoints also refuse a user message after a
+user or tool message, so a notice is appended to the last message.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from openenv_kit.errors import ToolArgumentError
 from openenv_kit.json_text import compact_json
 
 KEPT_TOOL_RESULT_COUNTS = (4, 1)
-"""Newest tool results that are kept when a conversation grows too long; fewer if it still is."""
+"""How many of the newest tool results are kept when a conversation is too long, step by step."""
 
 
 class Transcript:
-    """Messages that are sent with the next request.
+    """The messages of an episode.
 
     Attributes:
-        request_messages: what the endpoint is sent.
+        request_messages: messages for the next request.
         recorded_messages: the same messages, never shortened, each answer with its token usage.
     """
 
@@ -39,19 +39,19 @@ class Transcript:
         self._call_ids: set[str] = set()
 
     def add_message(self, role: str, content: str) -> None:
-        """Append a message of the system or the user."""
+        """Append a system message or a user message."""
         self._append_message({"role": role, "content": repair_surrogates(content)})
 
     def add_notice(self, text: str) -> None:
-        """Append a notice to the model: to the last message, or after an answer as a new one."""
+        """Add a notice for the model to the last message, or as a new message after an answer."""
         last = self.request_messages[-1]
         if last["role"] == "assistant":
             self.add_message("user", text)
-        else:  # the same object is in the transcript
+        else:  # also changes the recorded message, which is the same object
             last["content"] = f"{last['content']}\n\n{repair_surrogates(text)}"
 
     def add_answer(self, answer: ModelAnswer) -> list[ModelToolCall]:
-        """Append an answer; returns its tool calls with the ids that they have from now on."""
+        """Append an answer and return its tool calls, with unique ids."""
         calls = [replace(call, id=self._make_unique_call_id(call.id)) for call in answer.tool_calls]
         message: ChatMessage = {"role": "assistant", "content": answer.text, **answer.raw_message}
         message["role"] = "assistant"
@@ -63,12 +63,14 @@ class Transcript:
                 message["content"] = None
         if calls or answer.text.strip():
             self.request_messages.append(message)
-        known = {"usage": dict(answer.raw_usage), "finish_reason": answer.finish_reason}
-        written = [_format_call_for_transcript(call) for call in calls]
-        kept = {**message, **({"tool_calls": written} if written else {})}
-        self.recorded_messages.append(
-            {**kept, **{name: each for name, each in known.items() if each}}
-        )
+        recorded = dict(message)
+        if calls:
+            recorded["tool_calls"] = [_format_call_for_recording(call) for call in calls]
+        if answer.raw_usage:
+            recorded["usage"] = dict(answer.raw_usage)
+        if answer.finish_reason:
+            recorded["finish_reason"] = answer.finish_reason
+        self.recorded_messages.append(recorded)
         return calls
 
     def add_tool_result(self, call: ModelToolCall, content: str) -> None:
@@ -78,20 +80,20 @@ class Transcript:
         )
 
     def drop_old_tool_results(self) -> bool:
-        """Replace the contents of older tool results; returns whether there were any."""
-        places = [n for n, each in enumerate(self.request_messages) if each["role"] == "tool"]
-        for fresh in KEPT_TOOL_RESULT_COUNTS:
-            old = [
-                n
-                for n in places[:-fresh]
-                if self.request_messages[n]["content"] != OMITTED_RESULT_TEXT
+        """Replace the content of older tool results; return whether any was replaced."""
+        messages = self.request_messages
+        positions = [
+            position for position, message in enumerate(messages) if message["role"] == "tool"
+        ]
+        for kept_count in KEPT_TOOL_RESULT_COUNTS:
+            old_positions = [
+                position
+                for position in positions[:-kept_count]
+                if messages[position]["content"] != OMITTED_RESULT_TEXT
             ]
-            for place in old:  # the transcript keeps the message as it was
-                self.request_messages[place] = {
-                    **self.request_messages[place],
-                    "content": OMITTED_RESULT_TEXT,
-                }
-            if old:
+            for position in old_positions:  # a new object, so that the recorded message stays
+                messages[position] = {**messages[position], "content": OMITTED_RESULT_TEXT}
+            if old_positions:
                 return True
         return False
 
@@ -100,48 +102,53 @@ class Transcript:
         self.recorded_messages.append(message)
 
     def _make_unique_call_id(self, call_id: str) -> str:
-        """Return the id of a tool call, or another one where it is empty or was used before."""
-        found = call_id
+        """Return the id of a tool call, or a new one if it is empty or was used before."""
+        unique_id = call_id
         number = len(self._call_ids)
-        while not found or found in self._call_ids:
-            found = f"call{number:05d}"  # nine letters and digits, all that Mistral allows
+        while not unique_id or unique_id in self._call_ids:
+            unique_id = f"call{number:05d}"  # Mistral allows exactly nine letters and digits
             number += 1
-        self._call_ids.add(found)
-        return found
+        self._call_ids.add(unique_id)
+        return unique_id
 
 
 def _format_call_for_request(call: ModelToolCall) -> dict[str, Any]:
-    """Return a tool call of an answer in the form in which it is sent back."""
-    made = {**call.raw_call, "id": call.id, "type": call.raw_call.get("type") or "function"}
-    if not isinstance(made.get("function"), Mapping):
-        if "custom" in made:
-            return made
-        made = {name: each for name, each in made.items() if name not in ("name", "arguments")}
-    function = made.get("function")
-    given = function if isinstance(function, Mapping) else {}
-    # Some endpoints refuse a history with anything but the text of a JSON object.
-    arguments = _format_arguments_json(call) or "{}"
-    named = {**given, "name": call.name or "unnamed", "arguments": arguments}
-    return {**made, "function": named}
+    """Return a tool call of an answer as it is sent back to the endpoint."""
+    formatted = {**call.raw_call, "id": call.id, "type": call.raw_call.get("type") or "function"}
+    function = formatted.get("function")
+    if not isinstance(function, Mapping):
+        if "custom" in formatted:
+            return formatted
+        # The server left out the inner object and sent its fields in the call itself.
+        formatted.pop("name", None)
+        formatted.pop("arguments", None)
+        function = {}
+    formatted["function"] = {
+        **function,
+        "name": call.name or "unnamed",
+        # Some endpoints refuse arguments that are not the text of a JSON object.
+        "arguments": _format_arguments_json(call) or "{}",
+    }
+    return formatted
 
 
-def _format_call_for_transcript(call: ModelToolCall) -> dict[str, Any]:
-    """Return a tool call for the transcript, with arguments that cannot be read as they came."""
-    made = _format_call_for_request(call)
-    if "function" in made and _format_arguments_json(call) is None:
-        made["function"] = {**made["function"], "arguments": call.arguments}
-    return made
+def _format_call_for_recording(call: ModelToolCall) -> dict[str, Any]:
+    """Return a tool call for the recording; arguments that are not valid stay unchanged."""
+    formatted = _format_call_for_request(call)
+    if "function" in formatted and _format_arguments_json(call) is None:
+        formatted["function"] = {**formatted["function"], "arguments": call.arguments}
+    return formatted
 
 
 def _format_arguments_json(call: ModelToolCall) -> str | None:
-    """Return arguments as the text of a JSON object; None where they are not one."""
+    """Return the arguments as the text of a JSON object; None if they are not an object."""
     try:
-        found = parse_tool_arguments(call.name, call.arguments)
+        arguments = parse_tool_arguments(call.name, call.arguments)
     except ToolArgumentError:
         return None
-    try:  # the model's own text, where nothing in it was decoded or repaired
-        if isinstance(call.arguments, str) and json.loads(call.arguments) == found:
+    try:  # keep the model's text if nothing in it was decoded again or repaired
+        if isinstance(call.arguments, str) and json.loads(call.arguments) == arguments:
             return call.arguments
     except ValueError:
         pass
-    return compact_json(found)
+    return compact_json(arguments)

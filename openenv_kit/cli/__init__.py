@@ -1,7 +1,7 @@
-"""The `metric-tracker` command: one file for each sub-command.
+"""The `metric-tracker` command, with one module for each sub-command.
 
-Environments add commands through the entry-point group `openenv_kit.commands`; these are imported
-when they are run.
+Environments add commands through the entry-point group `openenv_kit.commands`. Such a command is
+imported when it is run.
 """
 
 from __future__ import annotations
@@ -26,26 +26,45 @@ from openenv_kit.cli.sealed_record import sealed_record
 from openenv_kit.cli.signal import signal
 
 COMMAND_ENTRY_POINTS = "openenv_kit.commands"
+COMMANDS = (
+    certify,
+    audit,
+    replay,
+    compare,
+    signal,
+    submit,
+    leaderboard,
+    seal,
+    attestation_key,
+    sealed_record,
+    collect,
+    export,
+    atif,
+    budgets,
+)
+"""The kit's commands, in the order in which the help lists them."""
 
 
 class CommandGroup(TyperGroup):
-    """The kit's commands, then those that environments add."""
+    """The kit's commands, followed by the commands of installed environments.
+
+    Parameters are `Any` where their types are in a private module of typer.
+    """
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [
-            *super().list_commands(ctx),
-            *(each.name for each in entry_points(group=COMMAND_ENTRY_POINTS)),
-        ]
+        added = [entry_point.name for entry_point in entry_points(group=COMMAND_ENTRY_POINTS)]
+        return [*super().list_commands(ctx), *added]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        found = super().get_command(ctx, cmd_name)
-        if found is not None or not (
-            added := entry_points(group=COMMAND_ENTRY_POINTS, name=cmd_name)
-        ):
-            return found
-        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        alone.command(cmd_name)(report_usage_errors()(next(iter(added)).load()))
-        return typer.main.get_command(alone)
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            return command
+        added = list(entry_points(group=COMMAND_ENTRY_POINTS, name=cmd_name))
+        if not added:
+            return None
+        single_command_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        single_command_app.command(cmd_name)(report_usage_errors()(added[0].load()))
+        return typer.main.get_command(single_command_app)
 
 
 app = typer.Typer(
@@ -55,10 +74,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (
-    *(certify, audit, replay, compare, signal, submit, leaderboard, seal, attestation_key),
-    *(sealed_record, collect, export, atif, budgets),
-):
+for command in COMMANDS:
     app.command()(report_usage_errors()(command))
 
 
@@ -75,9 +91,9 @@ def handle_global_options(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Certify, audit and inspect environments."""
+    """Certify, audit and inspect environments, and compare their players."""
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Run the command with the arguments of the command line."""
     app()

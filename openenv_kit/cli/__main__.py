@@ -1,4 +1,4 @@
-"""`python -m openenv_kit.cli`."""
+"""Runs the `metric-tracker` command with `python -m openenv_kit.cli`."""
 
 from openenv_kit.cli import main
 

@@ -1,4 +1,4 @@
-"""`metric-tracker audit`: play every exploit, and fail if one earns more than its ceiling."""
+"""`metric-tracker audit`: plays every exploit and fails if one scores above its ceiling."""
 
 from __future__ import annotations
 
@@ -14,9 +14,18 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from openenv_kit.cli.common import EnvironmentOption, WorkersOption, build_table
+from openenv_kit.cli.common import (
+    Column,
+    EnvironmentOption,
+    WorkersOption,
+    build_item_table,
+    exit_with_result,
+)
 from openenv_kit.environment import get_environment
 from openenv_kit.trust.audit import AuditLine, run_job
+
+TABLE_WIDTH = 152
+"""Width of the table, in characters."""
 
 
 def audit(
@@ -26,58 +35,64 @@ def audit(
     setting: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only these settings: a family, or split:NAME; may be repeated. By default all."
+            help="Only these settings: a family, or split:NAME; may be repeated. Default: all."
         ),
     ] = None,
     difficulty: Annotated[
-        list[str] | None, typer.Option(help="Only these levels; may be repeated.")
+        list[str] | None, typer.Option(help="Only these levels; may be repeated. Default: all.")
     ] = None,
     policy: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only these policies; may be repeated. By default all of the environment's and "
-            "every exploit."
+            help="Only these policies or exploits; may be repeated. Default: all policies of the "
+            "environment and all exploits."
         ),
     ] = None,
     workers: WorkersOption = 0,
-    out: Annotated[Path | None, typer.Option(help="Write the table as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the table to this JSON file.")] = None,
     environment: EnvironmentOption = None,
 ) -> None:
-    """Print what each exploit earns on every level, family and split."""
-    chosen = get_environment(environment)
-    audited = chosen.audit
-    work = audited.plan_jobs(episodes, policy, difficulty, setting)
+    """Audit the scores of every exploit on every level, family and split against their limits."""
+    environment_object = get_environment(environment)
+    environment_audit = environment_object.audit
+    jobs = environment_audit.plan_jobs(episodes, policy, difficulty, setting)
     with ProcessPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        running = [pool.submit(run_job, job) for job in work]
-        ended = as_completed(running)
-        done = track(ended, "Auditing", len(running), console=Console(stderr=True))
-        lines = audited.build_lines(job.result() for job in done)
+        futures = [pool.submit(run_job, job) for job in jobs]
+        finished = track(
+            as_completed(futures), "Auditing", len(futures), console=Console(stderr=True)
+        )
+        lines = environment_audit.build_lines(future.result() for future in finished)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        found = {"versions": dict(chosen.versions), "lines": [each.as_dict() for each in lines]}
-        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    console = Console(width=152)
+        document = {
+            "versions": dict(environment_object.versions),
+            "lines": [line.as_dict() for line in lines],
+        }
+        out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    console = Console(width=TABLE_WIDTH)
     console.print(_audit_table(lines))
-    over = [line for line in lines if not line.holds]
-    console.print(f"{len(lines)} lines, {len(over)} outside their limits.")
-    raise typer.Exit(1 if over else 0)
+    failed_count = sum(not line.holds for line in lines)
+    console.print(f"{len(lines)} lines, {failed_count} outside their limits.")
+    exit_with_result(has_failed=failed_count > 0)
+
+
+COLUMNS = (
+    Column[AuditLine]("setting", lambda line: line.setting, is_text=True),
+    Column[AuditLine]("level", lambda line: line.difficulty, is_text=True),
+    Column[AuditLine]("policy", lambda line: line.policy, is_text=True),
+    Column[AuditLine]("mean", lambda line: f"{line.mean:.3f}"),
+    Column[AuditLine]("95 %", lambda line: f"{line.ci_low:.3f} to {line.ci_high:.3f}"),
+    Column[AuditLine](
+        "max mean", lambda line: "" if line.max_mean is None else f"{line.max_mean:.2f}"
+    ),
+    Column[AuditLine]("perfect", lambda line: f"{line.perfect:.1%}"),
+    Column[AuditLine](
+        "max perfect", lambda line: "" if line.max_perfect is None else f"{line.max_perfect:.0%}"
+    ),
+    Column[AuditLine]("calls", lambda line: f"{line.calls:.1f}"),
+    Column[AuditLine]("within limits", lambda line: "yes" if line.holds else "no"),
+)
 
 
 def _audit_table(lines: Sequence[AuditLine]) -> Table:
-    names = ("setting", "level", "policy")
-    figures = ("mean", "95 %", "max", "perfect", "max ", "calls", "holds")
-    rows = [
-        [
-            *(line.setting, line.difficulty, line.policy),
-            f"{line.mean:.3f}",
-            f"{line.low:.3f} to {line.high:.3f}",
-            "" if line.max_mean is None else f"{line.max_mean:.2f}",
-            f"{line.perfect:.1%}",
-            "" if line.max_perfect is None else f"{line.max_perfect:.0%}",
-            f"{line.calls:.1f}",
-            "yes" if line.holds else "no",
-        ]
-        for line in lines
-    ]
-    title = "What does not analyse must not earn"
-    return build_table(title, (*names, *figures), rows, text_column_count=len(names))
+    return build_item_table("Exploit audit: scores and limits", COLUMNS, lines)

@@ -1,4 +1,4 @@
-"""`metric-tracker budgets`: tokens that a training budget has to allow, by level."""
+"""`metric-tracker budgets`: prints the tokens of the reference policy's episodes by level."""
 
 from __future__ import annotations
 
@@ -7,12 +7,29 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from openenv_kit.cli.common import EnvironmentOption, build_table
+from openenv_kit.cli.common import Column, EnvironmentOption, build_item_table
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, require_name
-from openenv_kit.rollouts.token_budgets import DigitTokens, read_token_budgets, token_budgets_path
+from openenv_kit.rollouts.token_budgets import (
+    DigitTokens,
+    TokenBudget,
+    read_token_budgets,
+    token_budgets_path,
+)
 
-TOKEN_KINDS = ("prompt", "completion", "total")
+TABLE_WIDTH = 110
+"""Width of the table, in characters."""
+COLUMNS = (
+    Column[TokenBudget]("level", lambda budget: budget.level, is_text=True),
+    Column[TokenBudget]("mode", lambda budget: _format_mode(budget), is_text=True),
+    Column[TokenBudget]("tasks", lambda budget: str(budget.tasks)),
+    Column[TokenBudget]("prompt p50", lambda budget: f"{budget.prompt.p50:,}"),
+    Column[TokenBudget]("prompt p95", lambda budget: f"{budget.prompt.p95:,}"),
+    Column[TokenBudget]("completion p50", lambda budget: f"{budget.completion.p50:,}"),
+    Column[TokenBudget]("completion p95", lambda budget: f"{budget.completion.p95:,}"),
+    Column[TokenBudget]("total p50", lambda budget: f"{budget.total.p50:,}"),
+    Column[TokenBudget]("total p95", lambda budget: f"{budget.total.p95:,}"),
+)
 
 
 def budgets(
@@ -20,36 +37,27 @@ def budgets(
     digits: Annotated[
         DigitTokens,
         typer.Option(
-            help="How the tokenizer splits numbers: up to three digits a token, as in Llama 3, or "
-            "one token a digit, as in Qwen."
+            help="How the tokenizer splits numbers: grouped has up to three digits per token, as "
+            "in Llama 3; single has one digit per token, as in Qwen."
         ),
     ] = DigitTokens.GROUPED,
     environment: EnvironmentOption = None,
 ) -> None:
-    """Print the tokens of the reference's episodes by level: median and 95th percentile.
+    """Print the tokens of the reference policy's episodes by level: median and 95th percentile.
 
-    Tool schemas and the chat template are counted.
+    Tool schemas and the chat template are included.
     """
-    chosen = get_environment(environment)
-    measured = read_token_budgets(token_budgets_path(chosen))
-    found = [budget for budget in measured if budget.digits == digits]
-    if not found:
-        raise ConfigurationError(f"{chosen.name} has no token budgets: none were measured.")
+    environment_object = get_environment(environment)
+    measured = read_token_budgets(token_budgets_path(environment_object))
+    matching = [budget for budget in measured if budget.digits == digits]
+    if not matching:
+        raise ConfigurationError(f"The environment {environment_object.name} has no token budgets.")
     if level is not None:
-        require_name("level", level, dict.fromkeys(budget.level for budget in found))
-    rows = [
-        [
-            budget.level,
-            " ".join(f"{name}={value}" for name, value in budget.reset.items()) or "-",
-            str(budget.tasks),
-            *(f"{count:,}" for part in TOKEN_KINDS for count in getattr(budget, part)),
-        ]
-        for budget in found
-        if level in (None, budget.level)
-    ]
-    columns = [f"{part} {name}" for part in TOKEN_KINDS for name in ("p50", "p95")]
-    title = f"{chosen.title}: tokens of the reference's episodes"
-    console = Console(width=110)
-    console.print(
-        build_table(title, ["level", "mode", "tasks", *columns], rows, text_column_count=2)
-    )
+        require_name("level", level, dict.fromkeys(budget.level for budget in matching))
+        matching = [budget for budget in matching if budget.level == level]
+    title = f"{environment_object.title}: tokens of the reference policy's episodes"
+    Console(width=TABLE_WIDTH).print(build_item_table(title, COLUMNS, matching))
+
+
+def _format_mode(budget: TokenBudget) -> str:
+    return " ".join(f"{name}={value}" for name, value in budget.reset.items()) or "-"

@@ -1,61 +1,131 @@
-"""What the commands share: the environment they are about, mistakes, and tables."""
+"""Options, exit codes, usage errors and tables that the commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
 from importlib.util import find_spec
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 import typer
 from rich.table import Table
 
-from openenv_kit.environment import DEFAULT_ENVIRONMENT, ENVIRONMENT_VARIABLE
+from openenv_kit.environment import DEFAULT_ENVIRONMENT
 from openenv_kit.errors import ConfigurationError
+from openenv_kit.variables import ENVIRONMENT_VARIABLE
+
+RowT = TypeVar("RowT")
 
 EnvironmentOption = Annotated[
     str | None,
     typer.Option(
         "--environment",
-        help=f"Which environment; default: {ENVIRONMENT_VARIABLE}, or {DEFAULT_ENVIRONMENT}.",
+        help=f"Name of the environment; default: {ENVIRONMENT_VARIABLE}, or {DEFAULT_ENVIRONMENT}.",
     ),
 ]
 LevelOption = Annotated[str | None, typer.Option(help="Only tasks of this level.")]
 ResetOption = Annotated[
     list[str] | None,
-    typer.Option(help="A further argument of every reset, as NAME=VALUE; may be repeated."),
+    typer.Option(help="Extra argument of every reset, as NAME=VALUE; may be repeated."),
 ]
-WorkersOption = Annotated[int, typer.Option(min=0, help="Processes; 0 for one per core.")]
+WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0 for one per core.")]
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the commands. Click uses 2 for a usage error."""
+
+    SUCCESS = 0
+    CHECK_FAILED = 1
 
 
 @contextmanager
 def report_usage_errors() -> Iterator[None]:
-    """Turn what is wrong with an option into a usage error: exit code 2, one message."""
+    """Turn a wrong option or an unusable file into a usage error: exit code 2 and one message."""
     try:
         yield
-    except BrokenPipeError:  # of whoever reads the output
+    except BrokenPipeError:  # The reader of the output has gone, which is no usage error.
         raise
     except (ConfigurationError, OSError) as problem:
         raise typer.BadParameter(str(problem)) from None
 
 
-def is_package_installed(package: str, needed_for: str = "") -> bool:
-    """Whether a package is installed; a usage error where something needs it and it is not."""
-    found = find_spec(package) is not None
-    if needed_for and not found:
+def exit_with_result(*, has_failed: bool) -> None:
+    """End the command with the exit code of a failed or a successful check.
+
+    Raises:
+        typer.Exit: always.
+    """
+    raise typer.Exit(ExitCode.CHECK_FAILED if has_failed else ExitCode.SUCCESS)
+
+
+def is_package_installed(package: str) -> bool:
+    """Return whether a package can be imported."""
+    return find_spec(package) is not None
+
+
+def require_installed(package: str, needed_for: str) -> None:
+    """Raise a usage error if a package is not installed.
+
+    Args:
+        package: import name of the package.
+        needed_for: the option or purpose that needs it, at the start of the message.
+
+    Raises:
+        typer.BadParameter: the package is not installed; names the command that installs it.
+    """
+    if not is_package_installed(package):
         raise typer.BadParameter(
             f"{needed_for} needs {package}, which is not installed: uv pip install {package}"
         )
-    return found
+
+
+@dataclass(frozen=True)
+class Column(Generic[RowT]):
+    """A column of a printed table.
+
+    Attributes:
+        title: heading of the column.
+        format_cell: returns the text of the column's cell, given the item of the row.
+        is_text: whether the column is aligned to the left, as text is, or to the right.
+    """
+
+    title: str
+    format_cell: Callable[[RowT], str]
+    is_text: bool = False
+
+
+def build_item_table(title: str, columns: Sequence[Column[RowT]], items: Iterable[RowT]) -> Table:
+    """Return a table with a row for each item."""
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column.title, justify="left" if column.is_text else "right")
+    for item in items:
+        table.add_row(*(column.format_cell(item) for column in columns))
+    return table
 
 
 def build_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, text_column_count: int = 1
+    title: str, titles: Sequence[str], rows: Iterable[Sequence[str]], *, text_column_count: int = 1
 ) -> Table:
-    """A table whose first `names` columns are text, and the others numbers."""
+    """Return a table of formatted cells.
+
+    Args:
+        title: heading of the table.
+        titles: headings of the columns.
+        rows: cells of each row, as many as there are columns.
+        text_column_count: number of columns, from the left, that are aligned as text. The others
+            are aligned as numbers.
+    """
     table = Table(title=title)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < text_column_count else "right")
+    for number, column_title in enumerate(titles):
+        table.add_column(column_title, justify="left" if number < text_column_count else "right")
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def format_optional(value: float | None, format_spec: str) -> str:
+    """Return a number formatted by a format specification, or "-" for None."""
+    return "-" if value is None else format(value, format_spec)

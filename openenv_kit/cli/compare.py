@@ -1,10 +1,9 @@
-"""`metric-tracker compare`: players side by side, as a table and as a page to share."""
+"""`metric-tracker compare`: compares players in a table, a page and a file."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,17 +12,27 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from openenv_kit.cli.common import EnvironmentOption, build_table
+from openenv_kit.cli.common import (
+    Column,
+    EnvironmentOption,
+    build_item_table,
+    build_table,
+    format_optional,
+)
 from openenv_kit.environment import get_environment
 from openenv_kit.results.signal import ROLLOUTS_PER_GROUP
 
 if TYPE_CHECKING:
     from openenv_kit.results.comparison_page import Comparison
-    from openenv_kit.results.statistics import PlayerSummary
+    from openenv_kit.results.player_summary import PlayerDifference, PlayerSummary
+    from openenv_kit.results.scored_episodes import NamedPath
+    from openenv_kit.results.statistics import MeanInterval
 
 TABLE_WIDTH = 180
-"""Columns of the tables: a player has fifteen figures."""
-GroupSizeOption = Annotated[int, typer.Option(min=2, help="Plays of a group, for the signal.")]
+"""Width of the tables in characters: a player has fifteen figures."""
+GroupSizeOption = Annotated[
+    int, typer.Option(min=2, help="Rollouts in a group, for the signal; at least 2.")
+]
 
 
 def compare(
@@ -36,132 +45,176 @@ def compare(
     ],
     environment: EnvironmentOption = None,
     split: Annotated[
-        str, typer.Option(help="Only plays of this split; 'named tasks' for the named ones.")
+        str,
+        typer.Option(help="Only rollouts of this split; 'named tasks' for those without a split."),
     ] = "",
-    page: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the figures as JSON.")] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Write a self-contained page to this HTML file.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the figures to this JSON file.")] = None,
     group: GroupSizeOption = ROLLOUTS_PER_GROUP,
 ) -> None:
     """Compare players on the same tasks: means with intervals, pass rates, cost, differences."""
     from openenv_kit.results.comparison_page import compare_players, write_comparison_page
     from openenv_kit.results.scored_episodes import read_player_results, select_split
 
-    chosen = get_environment(environment)
-    files = [parse_named_path(each) for each in results]
-    players, of = select_split(read_player_results(files, chosen), split)
-    comparison = compare_players(players, of, chosen, group)
+    environment_object = get_environment(environment)
+    files = [parse_named_path(argument) for argument in results]
+    selection = select_split(read_player_results(files, environment_object), split)
+    comparison = compare_players(selection.players, selection.split, environment_object, group)
     console = Console(width=TABLE_WIDTH)
     console.print(summary_table(f"{comparison.title}, {comparison.split}", comparison.summaries))
-    names = [each.name for each in comparison.summaries]
-    for kind, groups in comparison.summaries_by_label.items():
-        rows = [
-            [name, *("-" if one is None else _format_mean(one) for one in each)]
-            for name, each in groups.items()
-        ]
-        console.print(build_table(f"Mean score by {kind}", [kind, *names], rows))
+    for table in _label_tables(comparison):
+        console.print(table)
     if comparison.paired:
-        rows = [
-            [
-                each.first,
-                each.second,
-                str(each.task_count),
-                "-" if each.mean_difference is None else f"{each.mean_difference:+.4f}",
-                "-" if each.interval is None else "{:+.4f} to {:+.4f}".format(*each.interval),
-            ]
-            for each in comparison.paired
-        ]
-        titles = ["first", "second", "episodes", "first - second", "95 % interval"]
-        console.print(build_table("Same episodes", titles, rows, text_column_count=2))
+        console.print(_difference_table(comparison.paired))
     if page is not None:
         write_comparison_page(comparison, page)
         console.print(f"Page: {page}")
     if out is not None:
-        out.write_text(
-            json.dumps(_comparison_as_dict(comparison), indent=1) + "\n", encoding="utf-8"
-        )
+        text = json.dumps(_comparison_as_dict(comparison), indent=1)
+        out.write_text(f"{text}\n", encoding="utf-8")
 
 
-def parse_named_path(argument: str) -> tuple[str, Path]:
-    """Name and path of an argument; the name is empty where there is none."""
-    name, found, rest = argument.partition("=")
-    path = Path(rest if found and not Path(argument).exists() else argument)
-    if not path.exists():
-        raise typer.BadParameter(f"{str(path)!r} does not exist")
-    return (name if path != Path(argument) else ""), path
+def parse_named_path(argument: str) -> NamedPath:
+    """Parse an argument NAME=PATH or PATH.
+
+    Raises:
+        typer.BadParameter: the path does not exist.
+    """
+    from openenv_kit.results.scored_episodes import NamedPath
+
+    name, separator, rest = argument.partition("=")
+    # A path may contain "=" itself.
+    if separator and not Path(argument).exists():
+        named_path = NamedPath(name, Path(rest))
+    else:
+        named_path = NamedPath("", Path(argument))
+    if not named_path.path.exists():
+        raise typer.BadParameter(f"{str(named_path.path)!r} does not exist")
+    return named_path
 
 
-def summary_table(
-    title: str, summaries: Sequence[PlayerSummary], row_labels: Sequence[str] = ()
-) -> Table:
-    """What players came to, a line each; `labels` fill a second column, if there are any."""
-    passes = ["pass@1" if k == 1 else f"pass^{k}" for k, _ in summaries[0].pass_rates]
-    titles = ["player", "mean score", "± s.e.", "95 % interval", *passes, "signal", "grounded"]
-    rows = [
-        [
-            escape(each.name),
-            "-" if each.mean is None else f"{each.mean:.4f}",
-            "-" if each.standard_error is None else f"{each.standard_error:.4f}",
-            "-" if each.interval is None else "{:.3f} to {:.3f}".format(*each.interval),
-            *("-" if value is None else f"{value:.3f}" for _, value in each.pass_rates),
-            *(
-                "-" if value is None else f"{value:.3f}"
-                for value in (each.signal, each.evidence_share)
-            ),
-            *(str(n) for n in (each.task_count, each.rollout_count, each.error_count)),
-            "-" if each.tool_calls is None else f"{each.tool_calls:.1f}",
-            "-" if each.tokens is None else f"{each.tokens:,.0f}",
-            "-" if each.cost_usd is None else f"{each.cost_usd:.4f}",
-            "-" if each.seconds is None else f"{each.seconds:.2f}",
-        ]
-        for each in summaries
+def summary_table(title: str, summaries: Sequence[PlayerSummary]) -> Table:
+    """Return a table with a row of figures for each player."""
+    return build_item_table(title, summary_columns(summaries), summaries)
+
+
+def summary_columns(summaries: Sequence[PlayerSummary]) -> list[Column[PlayerSummary]]:
+    """Return the columns of the players' figures; all summaries have the same values of k."""
+    pass_columns = [
+        _pass_rate_column(position, rate.k) for position, rate in enumerate(summaries[0].pass_rates)
     ]
-    titles += ["episodes", "plays", "errors", "calls", "tokens", "cost, $", "seconds"]
-    if not row_labels:
-        return build_table(title, titles, rows)
-    labelled = [[name, label, *rest] for (name, *rest), label in zip(rows, row_labels, strict=True)]
-    table = build_table(title, [titles[0], "plays are", *titles[1:]], labelled, text_column_count=2)
-    table.columns[0].overflow, table.columns[1].no_wrap = "fold", True
-    return table
+    return [
+        Column("player", lambda summary: escape(summary.name), is_text=True),
+        Column("mean score", lambda summary: format_optional(summary.mean, ".4f")),
+        Column("± s.e.", lambda summary: format_optional(summary.standard_error, ".4f")),
+        Column("95 % interval", lambda summary: _format_interval(summary.interval, ".3f")),
+        *pass_columns,
+        Column("signal", lambda summary: format_optional(summary.signal, ".3f")),
+        Column("evidence", lambda summary: format_optional(summary.evidence_share, ".3f")),
+        Column("episodes", lambda summary: str(summary.task_count)),
+        Column("rollouts", lambda summary: str(summary.rollout_count)),
+        Column("errors", lambda summary: str(summary.error_count)),
+        Column("calls", lambda summary: format_optional(summary.tool_calls, ".1f")),
+        Column("tokens", lambda summary: format_optional(summary.tokens, ",.0f")),
+        Column("cost, $", lambda summary: format_optional(summary.cost_usd, ".4f")),
+        Column("seconds", lambda summary: format_optional(summary.seconds, ".2f")),
+    ]
+
+
+def _pass_rate_column(position: int, k: int) -> Column[PlayerSummary]:
+    return Column(
+        "pass@1" if k == 1 else f"pass^{k}",
+        lambda summary: format_optional(summary.pass_rates[position].probability, ".3f"),
+    )
+
+
+def _label_tables(comparison: Comparison) -> list[Table]:
+    """Return a table of mean scores for each kind of label, such as the level."""
+    names = [summary.name for summary in comparison.summaries]
+    tables = []
+    for kind, summaries_by_name in comparison.summaries_by_label.items():
+        rows = [
+            [name, *("-" if summary is None else _format_mean(summary) for summary in summaries)]
+            for name, summaries in summaries_by_name.items()
+        ]
+        tables.append(build_table(f"Mean score by {kind}", [kind, *names], rows))
+    return tables
+
+
+def _difference_table(differences: Sequence[PlayerDifference]) -> Table:
+    columns: list[Column[PlayerDifference]] = [
+        Column("first", lambda pair: pair.first, is_text=True),
+        Column("second", lambda pair: pair.second, is_text=True),
+        Column("episodes", lambda pair: str(pair.task_count)),
+        Column("first - second", lambda pair: format_optional(pair.mean_difference, "+.4f")),
+        Column("95 % interval", lambda pair: _format_interval(pair.interval, "+.4f")),
+    ]
+    return build_item_table("Differences on common episodes", columns, differences)
+
+
+def _format_interval(interval: MeanInterval | None, format_spec: str) -> str:
+    if interval is None:
+        return "-"
+    return f"{interval.ci_low:{format_spec}} to {interval.ci_high:{format_spec}}"
 
 
 def _format_mean(summary: PlayerSummary) -> str:
+    mean = format_optional(summary.mean, ".4f")
+    if summary.standard_error is not None:
+        mean += f" ± {summary.standard_error:.4f}"
     errors = f", {summary.error_count} errors" if summary.error_count else ""
-    around = "" if summary.standard_error is None else f" ± {summary.standard_error:.4f}"
-    mean = "-" if summary.mean is None else f"{summary.mean:.4f}"
-    return f"{mean}{around} ({summary.task_count}{errors})"
+    return f"{mean} ({summary.task_count}{errors})"
 
 
 def _comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
-    """Return the comparison as JSON, without its rollouts, under the keys of the file format."""
-    document: dict[str, Any] = _to_file_json(replace(comparison, players=()))
-    document["players"] = document.pop("summaries")
-    return document
+    """Return the figures under the keys of the file that `--out` writes."""
+    return {
+        "title": comparison.title,
+        "split": comparison.split,
+        "versions": dict(comparison.versions),
+        "players": [_summary_as_dict(summary) for summary in comparison.summaries],
+        "groups": {
+            kind: {
+                name: [summary and _summary_as_dict(summary) for summary in summaries]
+                for name, summaries in summaries_by_name.items()
+            }
+            for kind, summaries_by_name in comparison.summaries_by_label.items()
+        },
+        "paired": [_difference_as_dict(difference) for difference in comparison.paired],
+        "group": comparison.group_size,
+    }
 
 
-FILE_KEYS = {
-    "rollout_count": "plays",
-    "error_count": "errors",
-    "standard_error": "error",
-    "pass_rates": "passes",
-    "task_count": "tasks",
-    "mean_difference": "mean",
-    "evidence_share": "grounded",
-    "cost_usd": "cost",
-    "summaries_by_label": "groups",
-    "group_size": "group",
-}
-"""Names of fields in the JSON of `--out`, where they differ from those in the code."""
+def _summary_as_dict(summary: PlayerSummary) -> dict[str, Any]:
+    return {
+        "name": summary.name,
+        "plays": summary.rollout_count,
+        "errors": summary.error_count,
+        "tasks": summary.task_count,
+        "mean": summary.mean,
+        "error": summary.standard_error,
+        "interval": _interval_as_list(summary.interval),
+        "passes": [[rate.k, rate.probability] for rate in summary.pass_rates],
+        "signal": summary.signal,
+        "grounded": summary.evidence_share,
+        "tool_calls": summary.tool_calls,
+        "tokens": summary.tokens,
+        "cost": summary.cost_usd,
+        "seconds": summary.seconds,
+    }
 
 
-def _to_file_json(value: Any) -> Any:
-    """Return dataclasses as dictionaries under `FILE_KEYS`; keys of dictionaries are data."""
-    if is_dataclass(value):
-        return {
-            FILE_KEYS.get(field.name, field.name): _to_file_json(getattr(value, field.name))
-            for field in fields(value)
-        }
-    if isinstance(value, dict):
-        return {key: _to_file_json(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_to_file_json(each) for each in value]
-    return value
+def _difference_as_dict(difference: PlayerDifference) -> dict[str, Any]:
+    return {
+        "first": difference.first,
+        "second": difference.second,
+        "tasks": difference.task_count,
+        "mean": difference.mean_difference,
+        "interval": _interval_as_list(difference.interval),
+    }
+
+
+def _interval_as_list(interval: MeanInterval | None) -> list[float] | None:
+    return None if interval is None else [interval.ci_low, interval.ci_high]

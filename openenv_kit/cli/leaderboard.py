@@ -1,35 +1,41 @@
-"""`metric-tracker leaderboard` and `submit`: runs that anybody can check, and their site."""
+"""`metric-tracker leaderboard`, `submit` and `attestation-key`: verifiable runs and their site."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
-from openenv_kit.cli.common import EnvironmentOption
-from openenv_kit.cli.compare import TABLE_WIDTH, summary_table
+from openenv_kit.cli.common import Column, EnvironmentOption, build_item_table, exit_with_result
+from openenv_kit.cli.compare import TABLE_WIDTH, summary_columns
 from openenv_kit.environment import get_environment
 from openenv_kit.results.submissions import MIN_TASKS
 from openenv_kit.trust.attestation import (
-    PUBLIC_KEY_VARIABLE,
     format_public_key,
     parse_public_key,
     read_signing_key,
     verify_attestation,
 )
+from openenv_kit.variables import PUBLIC_KEY_VARIABLE
 
-LABEL_WIDTH = 16
-"""Columns of the table that a row's label takes."""
+if TYPE_CHECKING:
+    from openenv_kit.results.leaderboard_site import Leaderboard, LeaderboardEntry
+    from openenv_kit.results.player_summary import PlayerSummary
+    from openenv_kit.results.submissions import CheckedSubmission
+
+VERIFICATION_WIDTH = 16
+"""Width of the column that says how a row was verified, in characters."""
 MAX_PRINTED_PROBLEMS = 20
-"""Most problems of a submission that are printed."""
+"""Maximum number of printed problems of a submission."""
 PublicKeyOption = Annotated[
     str,
     typer.Option(
         envvar=PUBLIC_KEY_VARIABLE,
-        help="Public key of the server that signs records of sealed play.",
+        help="Public key of the server that signs records of sealed rollouts.",
     ),
 ]
 
@@ -40,58 +46,37 @@ def leaderboard(
     ],
     site: Annotated[
         Path | None,
-        typer.Option(help="Write a static site of the valid submissions into this folder."),
+        typer.Option(help="Write a static site of the valid submissions to this folder."),
     ] = None,
     min_tasks: Annotated[
         int,
         typer.Option(
-            min=1, help="Fewest tasks of a submission; of a split with fewer, all of them."
+            min=1, help="Minimum tasks of a submission; for a split with fewer, all of them."
         ),
     ] = MIN_TASKS,
     public_key: PublicKeyOption = "",
 ) -> None:
-    """Check every submission of a folder by replaying its runs; fails if one is invalid."""
-    from openenv_kit.results.leaderboard_site import (
-        attestation_label,
-        group_into_boards,
-        write_site,
-    )
-    from openenv_kit.results.submissions import CARD_FILENAME, RUNS_FILENAME, check_submission
+    """Check every submission in a folder by replaying its runs. Fails if one is invalid."""
+    from openenv_kit.results.leaderboard_site import group_into_boards, write_site
+    from openenv_kit.results.submissions import check_submission
 
     key = parse_public_key(public_key) if public_key else None
-    found = sorted(
-        {
-            path.parent
-            for name in (CARD_FILENAME, RUNS_FILENAME)
-            for path in folder.glob(f"*/{name}")
-        }
-    )
-    if not found:
-        raise typer.BadParameter(f"{folder} holds no submission: no folder with a {CARD_FILENAME}")
     checked = [
         check_submission(path, key, min_tasks)
-        for path in track(found, "Playing again", console=Console(stderr=True))
+        for path in track(_submission_folders(folder), "Replaying", console=Console(stderr=True))
     ]
-    held = [each.submission for each in checked if each.submission and not each.problems]
-    refused = [each for each in checked if each.problems]
-    console = Console(width=TABLE_WIDTH + LABEL_WIDTH)
-    boards = group_into_boards(held)
+    valid = [result.submission for result in checked if result.submission and not result.problems]
+    invalid = [result for result in checked if result.problems]
+    console = Console(width=TABLE_WIDTH + VERIFICATION_WIDTH)
+    boards = group_into_boards(valid)
     for board in boards:
-        card = board.card
-        title = f"{card.environment}, {card.split}, {card.count} tasks from {card.first} on"
-        labels = [attestation_label(submission) for submission, _ in board.entries]
-        console.print(summary_table(title, [each for _, each in board.entries], labels))
-    for each in refused:
-        name = each.name if each.name.isprintable() else repr(each.name)
-        console.print(f"{name} is refused:", style="red", markup=False, highlight=False)
-        for problem in each.problems[:MAX_PRINTED_PROBLEMS]:
-            console.print(f"  {problem}", markup=False, highlight=False, soft_wrap=True)
-        if (more := len(each.problems) - MAX_PRINTED_PROBLEMS) > 0:
-            console.print(f"  … and {more} more.", highlight=False)
-    console.print(f"{len(held)} submissions hold, {len(refused)} are refused.", highlight=False)
+        console.print(_board_table(board))
+    for result in invalid:
+        _print_problems(console, result)
+    console.print(f"{len(valid)} valid submissions, {len(invalid)} invalid.", highlight=False)
     if site is not None:
         console.print(f"Site: {write_site(boards, site)}", markup=False)
-    raise typer.Exit(1 if refused else 0)
+    exit_with_result(has_failed=bool(invalid))
 
 
 def submit(
@@ -100,41 +85,95 @@ def submit(
         typer.Argument(help="Recordings (inference.py --record), or folders of them.", exists=True),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write, such as submissions/NAME.")],
-    by: Annotated[str, typer.Option(help="Who submits it.")] = "",
+    by: Annotated[str, typer.Option(help="Person or group that submits.")] = "",
     notes: Annotated[str, typer.Option(help="Remarks, shown on the leaderboard.")] = "",
     commitment: Annotated[
-        str, typer.Option(help="Commitment to the sealed split, as published before it was played.")
+        str, typer.Option(help="Commitment to the sealed split that was published beforehand.")
     ] = "",
     attestation: Annotated[
         Path | None,
         typer.Option(
-            help="Record of your sealed play, signed by its server.", exists=True, dir_okay=False
+            help="The server's signed record of your sealed rollouts.", exists=True, dir_okay=False
         ),
     ] = None,
     public_key: PublicKeyOption = "",
     environment: EnvironmentOption = None,
 ) -> None:
-    """Put a player's recorded runs into a folder that `leaderboard` can check."""
+    """Write a player's recorded runs to a folder that `leaderboard` can check."""
     from openenv_kit.results.create_submission import card_of_runs, read_recordings
     from openenv_kit.results.submission_folder import write_submission
 
-    chosen, token, record = get_environment(environment), "", None
+    token, record = "", None
     if attestation is not None:
         if not public_key:
             raise typer.BadParameter("--attestation needs --public-key, the key of its server")
         token = attestation.read_text(encoding="utf-8")
         record = verify_attestation(token, parse_public_key(public_key))
-    runs, text = read_recordings(recordings)
-    card = card_of_runs(runs, chosen, by=by, notes=notes, commitment=commitment, attestation=record)
-    write_submission(out, card, text, token)
+    recorded = read_recordings(recordings)
+    card = card_of_runs(
+        recorded.runs,
+        get_environment(environment),
+        by=by,
+        notes=notes,
+        commitment=commitment,
+        attestation=record,
+    )
+    write_submission(out, card, recorded.text, token)
     typer.echo(
-        f"{out}: {len(runs)} runs of {card.player} on {card.split}, tasks {card.first} to "
+        f"{out}: {len(recorded.runs)} runs of {card.player} on {card.split}, tasks {card.first} to "
         f"{card.first + card.count - 1}, {card.tries} of each."
     )
     if card.count < MIN_TASKS:
-        typer.echo(f"The leaderboard lists submissions of at least {MIN_TASKS} tasks by default.")
+        typer.echo(f"By default, the leaderboard requires at least {MIN_TASKS} tasks.")
 
 
 def attestation_key() -> None:
     """Print the public key of the secret in OPENENV_KIT_ATTESTATION_KEY, to publish it."""
     typer.echo(format_public_key(read_signing_key().public_key()))
+
+
+def _submission_folders(folder: Path) -> list[Path]:
+    """Return the folders of submissions in a folder, sorted by name.
+
+    Raises:
+        typer.BadParameter: there is no submission.
+    """
+    from openenv_kit.results.submissions import CARD_FILENAME, RUNS_FILENAME
+
+    paths = [*folder.glob(f"*/{CARD_FILENAME}"), *folder.glob(f"*/{RUNS_FILENAME}")]
+    if not paths:
+        raise typer.BadParameter(
+            f"{folder} contains no submission: no folder with a {CARD_FILENAME}"
+        )
+    return sorted({path.parent for path in paths})
+
+
+def _board_table(board: Leaderboard) -> Table:
+    card = board.card
+    player, *figures = summary_columns([entry.summary for entry in board.entries])
+    columns: list[Column[LeaderboardEntry]] = [
+        _entry_column(player),
+        Column("verification", lambda entry: entry.verification, is_text=True),
+        *map(_entry_column, figures),
+    ]
+    title = f"{card.environment}, {card.split}, {card.count} tasks from {card.first} on"
+    table = build_item_table(title, columns, board.entries)
+    # Long names wrap; the second column stays on one line.
+    table.columns[0].overflow = "fold"
+    table.columns[1].no_wrap = True
+    return table
+
+
+def _entry_column(column: Column[PlayerSummary]) -> Column[LeaderboardEntry]:
+    return Column(column.title, lambda entry: column.format_cell(entry.summary), column.is_text)
+
+
+def _print_problems(console: Console, result: CheckedSubmission) -> None:
+    # Names and problems come from the submission, so they are printed without markup.
+    name = result.name if result.name.isprintable() else repr(result.name)
+    console.print(f"{name} is invalid:", style="red", markup=False, highlight=False)
+    for problem in result.problems[:MAX_PRINTED_PROBLEMS]:
+        console.print(f"  {problem}", markup=False, highlight=False, soft_wrap=True)
+    omitted_count = len(result.problems) - MAX_PRINTED_PROBLEMS
+    if omitted_count > 0:
+        console.print(f"  … and {omitted_count} more.", highlight=False)

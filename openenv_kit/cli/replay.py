@@ -1,4 +1,4 @@
-"""`metric-tracker replay`: play recorded runs again and compare every reply and score."""
+"""`metric-tracker replay`: replays recorded runs and compares every reply and score."""
 
 from __future__ import annotations
 
@@ -9,11 +9,27 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from openenv_kit.cli.common import EnvironmentOption, build_table
+from openenv_kit.cli.common import (
+    Column,
+    EnvironmentOption,
+    build_item_table,
+    exit_with_result,
+)
 from openenv_kit.cli.compare import TABLE_WIDTH
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import iter_recording_paths, read_runs
 from openenv_kit.recordings.replay import ReplayResult, check_replay
+
+COLUMNS = (
+    Column[ReplayResult]("player", lambda result: result.run.player, is_text=True),
+    Column[ReplayResult]("reset", lambda result: _format_reset(result), is_text=True),
+    Column[ReplayResult]("replies", lambda result: _format_difference(result), is_text=True),
+    Column[ReplayResult](
+        "recorded score",
+        lambda result: "none" if result.run.score is None else f"{result.run.score:.4f}",
+    ),
+    Column[ReplayResult]("score", lambda result: f"{result.score:.4f}"),
+)
 
 
 def replay(
@@ -22,28 +38,26 @@ def replay(
     ],
     environment: EnvironmentOption = None,
 ) -> None:
-    """Replay recorded runs in this process; fails if a reply or a score is not the recorded one."""
-    chosen = get_environment(environment)
+    """Replay recorded runs in this process. Fails if a reply or a score differs."""
+    environment_object = get_environment(environment)
     runs = [run for file in iter_recording_paths(files) for run in read_runs(file)]
-    shown = track(runs, "Replaying", console=Console(stderr=True))
-    done = [check_replay(run, chosen) for run in shown]
-    if not done:
-        raise typer.BadParameter("these files hold no run")
-    changed = [each for each in done if not each.matches_recording]
-    rows = [_replay_row(each) for each in changed or done]
+    if not runs:
+        raise typer.BadParameter("the files contain no run")
+    progress = track(runs, "Replaying", console=Console(stderr=True))
+    results = [check_replay(run, environment_object) for run in progress]
+    different = [result for result in results if not result.matches_recording]
     console = Console(width=TABLE_WIDTH)
-    titles = ("player", "reset", "replies", "recorded score", "score")
-    console.print(build_table("Recorded runs, played again", titles, rows, text_column_count=3))
-    console.print(f"{len(done)} runs, {len(changed)} that differ from their recording.")
-    raise typer.Exit(1 if changed else 0)
+    console.print(build_item_table("Replayed runs", COLUMNS, different or results))
+    console.print(f"{len(results)} runs, {len(different)} that differ from their recording.")
+    exit_with_result(has_failed=bool(different))
 
 
-def _replay_row(result: ReplayResult) -> list[str]:
-    run, at = result.run, result.first_different_step
-    return [
-        run.player,
-        ", ".join(f"{k}={v}" for k, v in run.reset.items() if k != "episode_id"),
-        "the same" if at is None else f"differ from step {at}",
-        "none" if run.score is None else f"{run.score:.4f}",
-        f"{result.score:.4f}",
-    ]
+def _format_reset(result: ReplayResult) -> str:
+    return ", ".join(
+        f"{name}={value}" for name, value in result.run.reset.items() if name != "episode_id"
+    )
+
+
+def _format_difference(result: ReplayResult) -> str:
+    step = result.first_different_step
+    return "the same" if step is None else f"differ from step {step}"

@@ -1,4 +1,4 @@
-"""`metric-tracker seal`: the sealed split's commitment, to publish before and check after."""
+"""`metric-tracker seal`: prints or checks the commitment to the sealed split."""
 
 from __future__ import annotations
 
@@ -7,29 +7,32 @@ from typing import Annotated
 
 import typer
 
-from openenv_kit.cli.common import EnvironmentOption
+from openenv_kit.cli.common import EnvironmentOption, exit_with_result
 from openenv_kit.environment import get_environment
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.splits import SEALED_SPLIT, HashedSplits
+from openenv_kit.variables import SALT_VARIABLE
 
 
 def seal(
     check: Annotated[
-        str, typer.Option(help="A published commitment to compare with the salt's.")
+        str, typer.Option(help="Published commitment to compare with that of the salt.")
     ] = "",
     environment: EnvironmentOption = None,
 ) -> None:
-    """Print the commitment to the sealed split of the salt in OPENENV_KIT_SEALED_SALT."""
-    chosen = get_environment(environment)
-    splits = chosen.splits
+    """Print the commitment to the sealed split that the salt in OPENENV_KIT_SEALED_SALT gives.
+
+    Publish the commitment before the split is played; --check compares it later.
+    """
+    environment_object = get_environment(environment)
+    splits = environment_object.splits
     if not isinstance(splits, HashedSplits):
-        raise typer.BadParameter(f"{chosen.name} has no sealed split")
-    made = splits.sealed_commitment()
+        raise typer.BadParameter(f"{environment_object.name} has no sealed split")
+    commitment = splits.sealed_commitment()
     if not check:
-        typer.echo(made)
+        typer.echo(commitment)
         return
-    holds = hmac.compare_digest(made, check.strip().lower())
-    verdict = "matches" if holds else "does NOT match"
+    is_match = hmac.compare_digest(commitment, check.strip().lower())
+    verdict = "matches" if is_match else "does NOT match"
     size = splits.size(SEALED_SPLIT)
     typer.echo(f"The salt in {SALT_VARIABLE} {verdict} the commitment ({size} tasks).")
-    raise typer.Exit(0 if holds else 1)
+    exit_with_result(has_failed=not is_match)

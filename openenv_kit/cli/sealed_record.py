@@ -1,4 +1,4 @@
-"""`metric-tracker sealed-record`: the server's signed record of your plays of sealed tasks."""
+"""`metric-tracker sealed-record`: saves the server's signed record of your sealed rollouts."""
 
 from __future__ import annotations
 
@@ -8,50 +8,75 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
 import typer
 
-from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE
 from openenv_kit.sealed_split import SEALED_SPLIT
+from openenv_kit.variables import SERVER_TOKEN_VARIABLE
 
 SERVER_TIMEOUT_S = 60.0
-"""Longest wait for the server, in seconds; it may have to replay episodes for the record."""
+"""Maximum wait for the server, which may have to replay episodes for the record."""
+
+MAX_SHOWN_CHARACTERS = 500
+"""Characters of the server's error that are shown."""
 
 
 def sealed_record(
     base_url: Annotated[
-        str, typer.Argument(help="http address of the server that plays the sealed tasks.")
+        str, typer.Argument(help="HTTP address of the server of the sealed split.")
     ],
-    out: Annotated[Path, typer.Option(help="File for the record.")] = Path("attestation.txt"),
-    split: Annotated[str, typer.Option(help="The sealed split.")] = SEALED_SPLIT,
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("attestation.txt"),
+    split: Annotated[str, typer.Option(help="Name of the sealed split.")] = SEALED_SPLIT,
 ) -> None:
-    """Save the signed record of all your plays of sealed tasks, for `submit --attestation`.
+    """Save the signed record of all your rollouts of sealed tasks, for `submit --attestation`.
 
-    The token in OPENENV_KIT_TOKEN says whose plays they are. Open episodes score 0 in the record.
+    The token in OPENENV_KIT_TOKEN identifies you. Unfinished episodes score 0 in the record.
     """
-    found = fetch_sealed_record(base_url, split, os.environ.get(SERVER_TOKEN_VARIABLE, ""))
-    out.write_text(found["attestation"], encoding="utf-8")
+    record = fetch_sealed_record(base_url, split, os.environ.get(SERVER_TOKEN_VARIABLE, ""))
+    out.write_text(record["attestation"], encoding="utf-8")
     typer.echo(
-        f"{out}: sealed plays of {found['player']}: {found['plays']}. "
-        f"The server's public key is {found['public_key']}; compare it with the published one."
+        f"{out}: sealed rollouts of {record['player']}: {record['plays']}. "
+        f"The server's public key is {record['public_key']}; compare it with the published one."
     )
 
 
-def fetch_sealed_record(base_url: str, split: str, token: str) -> dict[str, Any]:
-    """Return the server's answer to GET /sealed-record.
+class SealedRecordReply(TypedDict):
+    """Reply of GET /sealed-record.
+
+    Attributes:
+        player: name of the player whose rollouts are in the record.
+        plays: number of rollouts.
+        attestation: the signed record.
+        public_key: public key that verifies the record.
+    """
+
+    player: str
+    plays: int
+    attestation: str
+    public_key: str
+
+
+def fetch_sealed_record(base_url: str, split: str, token: str) -> SealedRecordReply:
+    """Return the server's reply to GET /sealed-record.
+
+    Args:
+        base_url: HTTP address of the server.
+        split: name of the sealed split.
+        token: access token of the player; empty for none.
 
     Raises:
-        typer.BadParameter: the server cannot be reached, or refused; has its reason.
+        typer.BadParameter: the server cannot be reached or returned an error; has its reason.
     """
     address = f"{base_url.rstrip('/')}/sealed-record?{urllib.parse.urlencode({'split': split})}"
     headers = {"authorization": f"Bearer {token}"} if token else {}
     try:
         request = urllib.request.Request(address, headers=headers)
-        with urllib.request.urlopen(request, timeout=SERVER_TIMEOUT_S) as answer:
-            return dict(json.load(answer))
+        with urllib.request.urlopen(request, timeout=SERVER_TIMEOUT_S) as response:
+            reply: SealedRecordReply = json.load(response)
+            return reply
     except urllib.error.HTTPError as problem:
-        detail = problem.read().decode(errors="replace")[:500]
-        raise typer.BadParameter(f"{base_url} answered {problem.code}: {detail}") from None
+        detail = problem.read().decode(errors="replace")[:MAX_SHOWN_CHARACTERS]
+        raise typer.BadParameter(f"{base_url} returned {problem.code}: {detail}") from None
     except (OSError, ValueError) as problem:
         raise typer.BadParameter(f"{base_url} cannot be used: {problem}") from None

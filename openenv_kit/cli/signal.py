@@ -1,56 +1,83 @@
-"""`metric-tracker signal`: what plays of one task differ by, for whoever trains on them."""
+"""`metric-tracker signal`: prints the share of groups of rollouts that have signal."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from openenv_kit.cli.common import EnvironmentOption, build_table
+from openenv_kit.cli.common import (
+    Column,
+    EnvironmentOption,
+    build_item_table,
+    format_optional,
+)
 from openenv_kit.cli.compare import TABLE_WIDTH, GroupSizeOption, parse_named_path
 from openenv_kit.environment import get_environment
-from openenv_kit.results.signal import ROLLOUTS_PER_GROUP
+from openenv_kit.results.signal import ROLLOUTS_PER_GROUP, LevelSignal
 from openenv_kit.rollouts.curriculum import MIN_REWARD_DIFFERENCE
+
+if TYPE_CHECKING:
+    from openenv_kit.results.scored_episodes import PlayerResults
+
+COLUMNS = (
+    Column[LevelSignal]("player", lambda line: line.player, is_text=True),
+    Column[LevelSignal]("level", lambda line: line.level or "-", is_text=True),
+    Column[LevelSignal]("mode", lambda line: _format_mode(line), is_text=True),
+    Column[LevelSignal]("tasks", lambda line: str(line.task_count)),
+    Column[LevelSignal]("mean", lambda line: format_optional(line.mean_reward, ".3f")),
+    Column[LevelSignal]("signal", lambda line: format_optional(line.signal, ".3f")),
+    Column[LevelSignal]("± s.e.", lambda line: format_optional(line.standard_error, ".3f")),
+    Column[LevelSignal](
+        "per 1,000 tokens", lambda line: format_optional(line.per_1000_tokens, ".4f")
+    ),
+)
 
 
 def signal(
     results: Annotated[
         list[str],
         typer.Argument(
-            help="Results, recordings, or folders of recordings; NAME=PATH names a player."
+            help="Results of inference.py, recordings, or folders of recordings; NAME=PATH shows "
+            "the player under that name."
         ),
     ],
     group: GroupSizeOption = ROLLOUTS_PER_GROUP,
     environment: EnvironmentOption = None,
 ) -> None:
-    """Measure in how many groups of plays of one task the rewards differ, by level and mode."""
-    from openenv_kit.results.scored_episodes import read_player_results, scores_by_episode
+    """Print the share of groups of rollouts of one task whose rewards differ, by level and mode."""
+    from openenv_kit.results.scored_episodes import read_player_results
     from openenv_kit.results.signal import signal_by_level
 
-    chosen = get_environment(environment)
-    players = read_player_results([parse_named_path(each) for each in results], chosen)
-    rows = [
-        [
-            each.player,
-            each.level or "-",
-            " ".join(f"{name}={value}" for name, value in each.mode.items()) or "-",
-            str(each.task_count),
-            "-" if each.mean_reward is None else f"{each.mean_reward:.3f}",
-            "-" if each.signal is None else f"{each.signal:.3f}",
-            "-" if each.standard_error is None else f"{each.standard_error:.3f}",
-            "-" if each.per_1000_tokens is None else f"{each.per_1000_tokens:.4f}",
-        ]
-        for each in signal_by_level(players, chosen, group)
-    ]
-    titles = ["player", "level", "mode", "tasks", "mean", "signal", "± s.e.", "per 1,000 tokens"]
-    console = Console(width=TABLE_WIDTH)
+    environment_object = get_environment(environment)
+    files = [parse_named_path(argument) for argument in results]
+    players = read_player_results(files, environment_object)
+    lines = list(signal_by_level(players, environment_object, group))
     title = (
-        f"{chosen.title}: groups of {group} whose rewards differ by more than "
+        f"{environment_object.title}: groups of {group} whose rewards differ by more than "
         f"{MIN_REWARD_DIFFERENCE}"
     )
-    console.print(build_table(title, titles, rows, text_column_count=3))
-    if all(row[3] == "0" for row in rows):
-        plays = [len(e) for one in players for e in scores_by_episode(one.scored_rollouts).values()]
-        most = max(plays, default=0)
-        console.print(f"No task was played {group} times, {most} at most: choose it by --group.")
+    console = Console(width=TABLE_WIDTH)
+    console.print(build_item_table(title, COLUMNS, lines))
+    if all(line.task_count == 0 for line in lines):
+        console.print(
+            f"No task has {group} rollouts; the most is {_max_rollouts_of_a_task(players)}. Choose "
+            "a smaller --group."
+        )
+
+
+def _max_rollouts_of_a_task(players: Sequence[PlayerResults]) -> int:
+    from openenv_kit.results.scored_episodes import scores_by_episode
+
+    counts = [
+        len(scores)
+        for player in players
+        for scores in scores_by_episode(player.scored_rollouts).values()
+    ]
+    return max(counts, default=0)
+
+
+def _format_mode(line: LevelSignal) -> str:
+    return " ".join(f"{name}={value}" for name, value in line.mode.items()) or "-"

@@ -1,6 +1,6 @@
-"""Task sets as data, in the layout that dataset hubs and trainers read.
+"""Exports tasks as datasets, in the layout that dataset hubs and trainers read.
 
-A row is what `list_task_rows` makes of a task, and more:
+A row has the columns of `list_task_rows` and further ones:
 
 ```
 {"task": "test-3", "level": "hard", "split": "test", "index": 3,
@@ -10,7 +10,7 @@ A row is what `list_task_rows` makes of a task, and more:
  "group": "6a1f0c93d2e8", "tags": ["my_game", "level:hard"]}
 ```
 
-Nothing in it is a seed or a label.
+It contains neither a seed nor a label.
 """
 
 from __future__ import annotations
@@ -32,24 +32,25 @@ from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import run_policy, start_session
 from openenv_kit.sealed_split import is_sealed_split
 
-DATASET_CARD_FILENAME, TOOLS_FILENAME = "README.md", "tools.json"
+DATASET_CARD_FILENAME = "README.md"
+TOOLS_FILENAME = "tools.json"
 GROUP_DIGEST_CHARACTERS = 12
 TASKS_PER_PROCESS = 8
-"""Tasks that a process is given at a time."""
+"""Number of tasks that a process receives at a time."""
 COLUMN_DESCRIPTIONS = {
     "`task`": "name of the task",
-    "`level`": "its level, where the environment tells it",
-    "`split`, `index`": "where the task stands",
-    "`reset`": "arguments of the reset that plays it",
-    "`prompt`": f"the first messages that a model gets; `{TOOLS_FILENAME}` holds the tools",
-    "`difficulty`": "1 − the panel's mean score, in [0, 1]: 0 if every scripted player of the "
-    "panel solves the episode, 1 if none earns anything",
-    "`panel`": "score of each player of the panel",
-    "`group`": "the same for episodes of one configuration; a digest, because its words may be a "
-    "part of the answer",
+    "`level`": "level of the task, if the environment has levels",
+    "`split`, `index`": "split of the task, and its index in it",
+    "`reset`": "arguments of the reset that starts the task",
+    "`prompt`": f"first messages of a model's conversation; the tools are in `{TOOLS_FILENAME}`",
+    "`difficulty`": "1 − the mean score of the baselines, in [0, 1]: 0 if every baseline solves "
+    "the episode, 1 if all score 0",
+    "`panel`": "score of each baseline",
+    "`group`": "the same for all episodes of one configuration; a digest, because the "
+    "configuration may reveal a part of the answer",
     "`tags`": "environment and level",
 }
-"""What the card says of each column."""
+"""Description of each column on the dataset card."""
 
 
 def iter_export_rows(
@@ -61,97 +62,111 @@ def iter_export_rows(
     process_count: int = 1,
     level: str | None = None,
 ) -> Iterator[TaskRow]:
-    """Rows of a split's tasks, in order.
+    """Yield a row for each task of a split, in order.
 
     Args:
-        environment: whose split.
-        split: its name; a sealed one is refused.
-        first: index of the first task.
-        count: how many; None for all that follow.
+        environment: the environment.
+        split: name of the split.
+        first: number of the first task, from 0.
+        count: number of tasks; None for all that follow.
         extra_reset_arguments: further arguments of every reset, such as a mode of play.
-        process_count: processes.
-        level: only tasks of this one.
+        process_count: number of processes that compute rows.
+        level: name of the level whose tasks are exported; None for all levels.
 
     Raises:
         ConfigurationError: the split is sealed, or an argument is wrong.
     """
     if is_sealed_split(split):
-        raise ConfigurationError(f"{split} is sealed: its tasks stay on their server.")
+        raise ConfigurationError(f"The split {split} is sealed and cannot be exported.")
     rows = list_task_rows(split, first, count, environment.name, extra_reset_arguments, level)
-    make = partial(complete_row, environment.name, dict(extra_reset_arguments or {}))
+    complete = partial(complete_row, environment.name, dict(extra_reset_arguments or {}))
     if process_count == 1:
-        yield from map(make, rows)
+        yield from map(complete, rows)
         return
     with ProcessPoolExecutor(process_count) as pool:
-        yield from pool.map(make, rows, chunksize=TASKS_PER_PROCESS)
+        yield from pool.map(complete, rows, chunksize=TASKS_PER_PROCESS)
 
 
 def complete_row(
     environment_name: str, extra_reset_arguments: Mapping[str, Any], row: TaskRow
 ) -> TaskRow:
-    """A row of `list_task_rows` with what a dataset's row holds beside it."""
-    chosen = get_environment(environment_name)
+    """Return a row of `list_task_rows` with the further columns of an exported row.
+
+    Args:
+        environment_name: name of the environment.
+        extra_reset_arguments: further arguments of the reset.
+        row: the row of `list_task_rows`.
+    """
+    environment = get_environment(environment_name)
     reset = {"split": row["split"], "index": row["index"], **extra_reset_arguments}
-    opening = observation_from_reply(start_session(chosen, reset)[1])
-    scores = measure_baseline_scores(chosen, reset)
-    level = chosen.result_labels(reset).get("level")
+    reset_observation = observation_from_reply(start_session(environment, reset).reset_reply)
+    scores = measure_baseline_scores(environment, reset)
+    level = environment.result_labels(reset).get("level")
     return {
         **row,
         "reset": reset,
         "prompt": [
-            {"role": "system", "content": chosen.system_prompt(opening)},
-            {"role": "user", "content": chosen.tools.first_user_message(opening)},
+            {"role": "system", "content": environment.system_prompt(reset_observation)},
+            {"role": "user", "content": environment.tools.first_user_message(reset_observation)},
         ],
         "difficulty": compute_difficulty(scores),
         "panel": dict(scores),
-        "group": compute_group_digest(chosen, reset),
-        "tags": [chosen.name, *([f"level:{level}"] if level else [])],
+        "group": compute_group_digest(environment, reset),
+        "tags": [environment.name, *([f"level:{level}"] if level else [])],
     }
 
 
 def measure_baseline_scores(
     environment: Environment, reset_arguments: Mapping[str, Any]
 ) -> Mapping[str, float]:
-    """Score of each policy of the environment's panel on an episode; of all where it names none.
+    """Return the score of each baseline on an episode, by the policy's name.
+
+    If the environment has no baselines, all its policies are run.
 
     Raises:
-        RefusedResetError: the reset was refused.
+        RefusedResetError: the reset was rejected.
     """
     policies = environment.policies
-    panel = [name for name, policy in policies.items() if policy.is_baseline]
-    plays = ((name, start_session(environment, reset_arguments)) for name in panel or policies)
-    return {
-        name: run_policy(session, policies[name], reply).score for name, (session, reply) in plays
-    }
+    baselines = [name for name, policy in policies.items() if policy.is_baseline]
+    scores = {}
+    for name in baselines or policies:
+        session, reset_reply = start_session(environment, reset_arguments)
+        scores[name] = run_policy(session, policies[name], reset_reply).score
+    return scores
 
 
 def compute_difficulty(baseline_scores: Mapping[str, float]) -> float:
-    """1 minus the panel's mean score, to four digits: 0 where every player solves the episode."""
+    """Return 1 minus the mean score, rounded to four digits: 0 if every baseline scores 1."""
     return round(1.0 - fmean(baseline_scores.values()), 4)
 
 
 def compute_group_digest(environment: Environment, reset_arguments: Mapping[str, Any]) -> str:
-    """The same for episodes of one configuration, such as a level and a family.
+    """Return a digest that all episodes with the same result labels share.
 
-    It is a digest, because the configuration's own words may be a part of the answer.
+    It is a digest, because a label such as a family may reveal a part of the answer.
     """
-    text = json.dumps(dict(environment.result_labels(reset_arguments)), sort_keys=True)
-    return hashlib.sha256(f"{environment.name}|{text}".encode()).hexdigest()[
-        :GROUP_DIGEST_CHARACTERS
-    ]
+    labels = json.dumps(dict(environment.result_labels(reset_arguments)), sort_keys=True)
+    digest = hashlib.sha256(f"{environment.name}|{labels}".encode()).hexdigest()
+    return digest[:GROUP_DIGEST_CHARACTERS]
 
 
 def get_chat_tools(environment: Environment, row: TaskRow) -> Sequence[Mapping[str, Any]]:
-    """Chat schemas of the tools that a row's episode offers."""
-    opening = observation_from_reply(start_session(environment, row["reset"])[1])
-    return environment.tools.for_episode(opening).chat_tools
+    """Return the tools of a row's episode in the form of chat endpoints."""
+    reset_reply = start_session(environment, row["reset"]).reset_reply
+    return environment.tools.for_episode(observation_from_reply(reset_reply)).chat_tools
 
 
 def build_dataset_card(
     environment: Environment, example_row_by_split: Mapping[str, TaskRow]
 ) -> str:
-    """The dataset card, from a row of each split; each split is in a file of its name."""
-    front = {
+    """Return the text of the dataset card.
+
+    Args:
+        environment: the environment.
+        example_row_by_split: one row of each exported split. The rows of a split are in the file
+            `<split>.jsonl`.
+    """
+    metadata = {
         "pretty_name": f"{environment.title} tasks",
         "language": ["en"],
         "license": "bsd-3-clause",
@@ -167,13 +182,15 @@ def build_dataset_card(
     }
     splits = "\n".join(
         f"- `{name}`: versions "
-        + ", ".join(f"{n} {v}" for n, v in environment.versions.items())
-        + f"; panel {', '.join(row['panel'])}"
+        + ", ".join(f"{part} {version}" for part, version in environment.versions.items())
+        + f"; baselines {', '.join(row['panel'])}"
         for name, row in example_row_by_split.items()
     )
-    columns = "\n".join(f"| {name} | {meaning} |" for name, meaning in COLUMN_DESCRIPTIONS.items())
+    columns = "\n".join(
+        f"| {name} | {description} |" for name, description in COLUMN_DESCRIPTIONS.items()
+    )
     return f"""---
-{yaml.safe_dump(front, sort_keys=False).strip()}
+{yaml.safe_dump(metadata, sort_keys=False).strip()}
 ---
 
 # {environment.title}: tasks
@@ -186,6 +203,6 @@ def build_dataset_card(
 |---|---|
 {columns}
 
-The environment makes an episode from its `reset`; no row holds a label or a seed. Scores and
-difficulties hold for the versions above.
+The environment generates an episode from its `reset`. No row contains a label or a seed. Scores and
+difficulties are valid for the versions above.
 """

@@ -1,18 +1,18 @@
-"""Tasks as folders that Harbor runs: any command-line agent plays them through MCP.
+"""Writes tasks as Harbor folders, so that any command-line agent can play them over MCP.
 
-A folder has the instruction, the agent's own container, the environment's server beside it, a
-verifier and the reference's calls:
+A folder contains the instruction, the agent's container, a container with the environment's server,
+a verifier and the tool calls of the reference policy:
 
 ```
 test-3/
-  instruction.md            brief and opening, as every model gets them
-  task.toml                 where the tools are, what is collected, versions
+  instruction.md            system prompt and first user message
+  task.toml                 address of the tools, collected files, versions
   environment/              Dockerfile of the agent; docker-compose.yaml adds the server
-  tests/                    Dockerfile and test.sh of the verifier, in a container of its own
-  solution/                 solve.sh plays the reference
+  tests/                    Dockerfile and test.sh of the verifier, which has its own container
+  solution/                 solve.sh runs the reference policy's calls
 ```
 
-The agent may do in its container what it likes: episode, labels and outcome are in the server's.
+The agent cannot reach the episode, its labels or its outcome: they are in the server's container.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ import yaml
 from openenv_kit.datasets.split_rows import TaskRow
 from openenv_kit.environment import Environment
 from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
+from openenv_kit.tool import ToolCall
 
 HARBOR_SCHEMA_VERSION = "1.4"
 BASE_IMAGE = "python:3.11-slim"
-"""Of the agent's container and the verifier's; both need Python's standard library alone."""
-SERVER_SERVICE, SERVER_PORT = "server", 8000
+"""Image of the agent's and the verifier's containers, which need only the standard library."""
+SERVER_SERVICE = "server"
+SERVER_PORT = 8000
 MCP_URL = f"http://{SERVER_SERVICE}:{SERVER_PORT}/mcp"
 OUTCOME_PATH = "/tmp/outcome.json"
-"""In the server's container, and again in the verifier's."""
-AGENT_TIMEOUT_S, VERIFIER_TIMEOUT_S = 1800, 60
+"""Path of the episode's outcome, in the server's container and in the verifier's."""
+AGENT_TIMEOUT_S = 1800
+VERIFIER_TIMEOUT_S = 60
 TEMPLATE_FOLDER = Path(__file__).with_name("harbor_task")
 
 
@@ -45,12 +48,16 @@ def write_harbor_task(
     """Write the folder of a task.
 
     Args:
-        folder: where; made where it is missing.
-        environment: whose task.
-        row: of the task, as `iter_export_rows` makes it.
-        server_image: the server's container image.
+        folder: the folder; it is created if it does not exist.
+        environment: the environment.
+        row: the task's row, as `iter_export_rows` yields it.
+        server_image: container image of the server.
     """
-    files = {
+    reference_calls = [
+        {"name": call.name, "arguments": call.arguments}
+        for call in list_reference_tool_calls(environment, row["reset"])
+    ]
+    text_by_path = {
         "instruction.md": build_instruction(row),
         "task.toml": build_task_toml(environment, row),
         "environment/Dockerfile": f"FROM {BASE_IMAGE}\nWORKDIR /app\n",
@@ -59,12 +66,9 @@ def write_harbor_task(
         "tests/test.sh": (TEMPLATE_FOLDER / "test.sh").read_text(encoding="utf-8"),
         "solution/solve.sh": f'#!/bin/sh\nexec python3 "$(dirname "$0")/solve.py" {MCP_URL}\n',
         "solution/solve.py": (TEMPLATE_FOLDER / "solve.py").read_text(encoding="utf-8"),
-        "solution/calls.json": json.dumps(
-            list_reference_tool_calls(environment, row["reset"]), indent=1
-        )
-        + "\n",
+        "solution/calls.json": json.dumps(reference_calls, indent=1) + "\n",
     }
-    for name, text in files.items():
+    for name, text in text_by_path.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -73,18 +77,18 @@ def write_harbor_task(
 
 
 def build_instruction(row: TaskRow) -> str:
-    """What the agent is told: the prompt of every model, and where its tools are."""
-    words = "\n\n".join(message["content"].strip() for message in row["prompt"])
+    """Return the text of instruction.md: the prompt of a model, and how to reach the tools."""
+    prompt = "\n\n".join(message["content"].strip() for message in row["prompt"])
     return (
-        f"{words}\n\nYour tools are those of an MCP server, which is configured for you; its "
-        f"address is {MCP_URL}. There is one episode, and only what you do with these tools "
-        "counts: files that you write are not read.\n"
+        f"{prompt}\n\nYour tools are provided by an MCP server, which is already configured; its "
+        f"address is {MCP_URL}. There is one episode. Only your calls of these tools count; files "
+        "that you write are not read.\n"
     )
 
 
 def build_task_toml(environment: Environment, row: TaskRow) -> str:
-    """The text of task.toml."""
-    described = f"{environment.title}, {row['task']}: {environment.description}"
+    """Return the text of task.toml."""
+    description = f"{environment.title}, {row['task']}: {environment.description}"
     level = row.get("level") or environment.result_labels(row["reset"]).get("level", "")
     metadata: dict[str, Any] = {
         "environment": environment.name,
@@ -101,7 +105,7 @@ artifacts = [{{ source = {outcome_path}, service = {service_name} }}]
 
 [task]
 name = {_format_toml_value(f"{environment.name}/{row['task']}")}
-description = {_format_toml_value(described)}
+description = {_format_toml_value(description)}
 keywords = {_format_toml_value(row["tags"])}
 
 [metadata]
@@ -127,10 +131,10 @@ url = {_format_toml_value(MCP_URL)}
 
 
 def build_docker_compose(environment: Environment, row: TaskRow, server_image: str) -> str:
-    """The text of docker-compose.yaml: the server beside the agent's container."""
+    """Return the text of docker-compose.yaml, which adds the server to the agent's container."""
     versions = dict(environment.versions)
     task = json.dumps({"reset": row["reset"], "versions": versions}).replace("$", "$$")
-    alive = (
+    health_check = (
         f"import urllib.request as u; u.urlopen('http://127.0.0.1:{SERVER_PORT}/health', timeout=2)"
     )
     services = {
@@ -138,12 +142,16 @@ def build_docker_compose(environment: Environment, row: TaskRow, server_image: s
         SERVER_SERVICE: {
             "image": server_image,
             "command": [
-                *("python", "-m", "openenv_kit.serving.one_task"),
-                *(task, "--outcome", OUTCOME_PATH),
+                "python",
+                "-m",
+                "openenv_kit.serving.one_task",
+                task,
+                "--outcome",
+                OUTCOME_PATH,
             ],
             "environment": {"ENVIRONMENT": environment.name, "PORT": str(SERVER_PORT)},
             "healthcheck": {
-                "test": ["CMD", "python", "-I", "-c", alive],
+                "test": ["CMD", "python", "-I", "-c", health_check],
                 "interval": "2s",
                 "timeout": "5s",
                 "retries": 60,
@@ -155,18 +163,15 @@ def build_docker_compose(environment: Environment, row: TaskRow, server_image: s
 
 def list_reference_tool_calls(
     environment: Environment, reset_arguments: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """The reference's tool calls on an episode, in order."""
-    session, reply = start_session(environment, reset_arguments)
-    called = (
-        environment.tools.tool_call_of_action(action)
-        for action, _ in iter_policy_steps(session, environment.policies["reference"], reply)
-    )
-    return [{"name": name, "arguments": arguments} for name, arguments in called]
+) -> list[ToolCall]:
+    """Return the tool calls of the reference policy on an episode, in order."""
+    session, reset_reply = start_session(environment, reset_arguments)
+    steps = iter_policy_steps(session, environment.policies["reference"], reset_reply)
+    return [environment.tools.tool_call_of_action(step.action) for step in steps]
 
 
 def build_readme(environment: Environment, server_image: str, task_count: int) -> str:
-    """What stands beside the folders."""
+    """Return the text of the README beside the task folders."""
     return f"""\
 # {environment.title}: {task_count} Harbor tasks
 
@@ -178,15 +183,15 @@ Build the server's image once, in a checkout of version {environment.version} of
 docker build -t {server_image} .
 ```
 
-Then run the folders, or one of them, with any agent; `--agent oracle` plays the reference:
+Then run one or all of the folders with any agent; `--agent oracle` runs the reference policy:
 
 ```bash
 harbor run --path . --agent oracle
 ```
 
-The server refuses a task that was written for other versions. An agent with access to the internet
-can find this environment's source, and from it the episodes of public splits: run with a network
-policy where that matters.
+The server rejects a task that was written for other versions. An agent with access to the internet
+can find the source code of this environment, and with it generate the episodes of public splits.
+Use a network policy to prevent this.
 """
 
 
@@ -195,5 +200,5 @@ def _format_toml_lines(table: Mapping[str, Any]) -> str:
 
 
 def _format_toml_value(value: Any) -> str:
-    """A text, a number or a list of texts in TOML, whose strings these JSON strings are."""
+    """Return a text, a number or a list of texts in TOML. Its strings are written as in JSON."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

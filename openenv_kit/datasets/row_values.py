@@ -1,7 +1,7 @@
-"""Reads the values of dataset rows, which data libraries write in forms of their own.
+"""Converts the values of dataset rows to Python values.
 
-pandas and datasets fill a missing column with NaN or None, and turn a column of integers with a
-gap into floats. numpy's, pandas' and pyarrow's scalars are not Python's.
+pandas and datasets write NaN or None for a missing value, and turn a column of integers with a
+missing value into floats. NumPy, pandas and pyarrow have their own scalar types.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 from openenv_kit.errors import InvalidValueError
 
 PANDAS_MISSING_TYPE_NAMES = ("NAType", "NaTType")
-"""Types of pandas' other missing values, whose truth or equality is undefined."""
+"""Names of pandas types for missing values, which can be neither compared nor tested."""
 MAX_EXACT_FLOAT = 2**53
-"""From here on a float does not hold every integer."""
+"""Smallest integer from which on floats cannot represent every integer."""
 
 
 def to_python_value(value: Any) -> Any:
-    """Return a value of a row as Python's own types; None where it is missing.
+    """Return a value of a row as a Python value; None if it is missing.
 
-    Lists and objects are read with everything in them.
+    The items of lists and objects are converted too.
     """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return "".join(value)  # of a subclass, such as numpy's, the plain text
+        return "".join(value)  # a plain str, also of a subclass such as NumPy's
     if isinstance(value, int):
         return int(value)
     if hasattr(value, "as_py"):  # pyarrow
@@ -37,22 +37,22 @@ def to_python_value(value: Any) -> Any:
         return {str(name): to_python_value(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_python_value(item) for item in value]
-    if isinstance(value, float):  # numpy's float64 is one
+    if isinstance(value, float):  # includes NumPy's float64
         return None if value != value else float(value)
-    if hasattr(value, "tolist"):  # numpy, pandas and torch: a scalar becomes Python's
+    if hasattr(value, "tolist"):  # scalars of NumPy, pandas and PyTorch
         return to_python_value(value.tolist())
     return value
 
 
 def to_int_if_whole(value: Any, column_name: str = "number") -> Any:
-    """Return a value of a row, with a float without a fraction as an integer.
+    """Return a value of a row as a Python value, and a float without a fraction as an integer.
 
     Args:
-        value: what the row holds.
-        column_name: of its column, for errors.
+        value: the value.
+        column_name: name of its column, for errors.
 
     Raises:
-        InvalidValueError: the float is too large to say which integer it was.
+        InvalidValueError: the float is so large that it may have been rounded.
     """
     number = to_python_value(value)
     if not isinstance(number, float) or not number.is_integer():
@@ -65,13 +65,13 @@ def to_int_if_whole(value: Any, column_name: str = "number") -> Any:
 
 
 def require_row_mapping(row: Any) -> Mapping[str, Any]:
-    """Return a dataset row as a mapping; empty where there is no row.
+    """Return a dataset row as a mapping; empty if the row is None.
 
     Raises:
-        InvalidValueError: it is not a row.
+        InvalidValueError: the value is not a row.
     """
     if row is not None and not isinstance(row, Mapping) and hasattr(row, "to_dict"):
-        row = row.to_dict()  # a row of a pandas frame
+        row = row.to_dict()  # a row of a pandas data frame
     if row is None:
         return {}
     if not isinstance(row, Mapping):
@@ -80,23 +80,23 @@ def require_row_mapping(row: Any) -> Mapping[str, Any]:
 
 
 def parse_json_object(column_name: str, value: Any) -> Mapping[str, Any]:
-    """Return the object in a column, which may be written as JSON text; empty where it is missing.
+    """Return the object in a column, which may also be JSON text; empty if it is missing.
 
     Args:
-        column_name: of the column, for errors.
-        value: what it holds.
+        column_name: name of the column, for errors.
+        value: value of the column.
 
     Raises:
-        InvalidValueError: it is not an object.
+        InvalidValueError: the value is not an object.
     """
-    given = to_python_value(value)
-    if isinstance(given, str):
+    content = to_python_value(value)
+    if isinstance(content, str):
         try:
-            given = json.loads(given) if given.strip() else None
+            content = json.loads(content) if content.strip() else None
         except ValueError:
             raise InvalidValueError(column_name, value, "an object, or its JSON") from None
-    if given is None:
+    if content is None:
         return {}
-    if not isinstance(given, dict):
+    if not isinstance(content, dict):
         raise InvalidValueError(column_name, value, "an object, or its JSON")
-    return {key: to_python_value(item) for key, item in given.items()}
+    return {key: to_python_value(item) for key, item in content.items()}

@@ -1,4 +1,4 @@
-"""Tasks of a split as plain rows, which is what trainers' datasets are made of."""
+"""Rows of tasks, from which trainers build their datasets."""
 
 from __future__ import annotations
 
@@ -21,13 +21,19 @@ from openenv_kit.rollouts.run_policy import start_session
 from openenv_kit.splits import PerLevelSplits
 
 TaskRow = dict[str, Any]
+"""A task's names, level and reset arguments, by column."""
 DEFAULT_SPLIT = "train"
-"""Split where none is named."""
+"""Split that is used if none is given."""
 
 
 @dataclass(frozen=True)
 class TaskIndices:
-    """Where the tasks of a level stand: their indices in a split."""
+    """Tasks of a split.
+
+    Attributes:
+        split: name of the split.
+        indices: indices of the tasks in the split.
+    """
 
     split: str
     indices: Sequence[int]
@@ -41,87 +47,94 @@ def list_task_rows(
     extra_reset_arguments: Mapping[str, Any] | None = None,
     level: str | None = None,
 ) -> list[TaskRow]:
-    """Rows of a split's tasks, in order.
+    """Return a row for each task of a split, in order.
 
-    A row holds `environment` and `task` (their names), `level` (its difficulty, if the environment
-    tells it) and the arguments of its reset; never a seed or a label.
+    A row contains `environment` and `task` (their names), `level` (if the environment has levels)
+    and the arguments of the task's reset. It contains neither a seed nor a label.
 
     Args:
-        split: name of the split, by default train; `train_rung_1` is the train split of a rung.
-        first: index of the first task.
-        count: how many; None for all that follow. Fewer are returned where the split ends.
-        environment_name: whose split; None for what ENVIRONMENT names.
+        split: name of the split, by default `train`.
+        first: number of the first task, from 0.
+        count: number of tasks; None for all that follow. Fewer are returned if the split ends.
+        environment_name: name of the environment; None for the one in the variable ENVIRONMENT.
         extra_reset_arguments: further arguments of every reset, such as a mode of play.
-        level: only tasks of this one, which `first` and `count` then count. A rung's tasks are
-            those of a split of its own, `train_rung_1` for `train`.
+        level: name of the level whose tasks are returned; `first` and `count` then count the tasks
+            of this level. A numbered level has its own splits, such as `train_rung_1`.
 
     Raises:
-        UnknownNameError: there is no such environment, split, level or reset argument; names the
-            nearest.
+        UnknownNameError: there is no such environment, split, level or reset argument.
         InvalidValueError: `first` or `count` is out of range, the split is sealed and its salt is
-            not set, or a reset refuses `reset`, which is tried on the first task.
+            not set, or the reset of the first task with `extra_reset_arguments` was rejected.
     """
-    chosen = get_environment(to_python_value(environment_name))
-    further = {
-        require_name("reset argument", name, chosen.reset_arguments): value
+    environment = get_environment(to_python_value(environment_name))
+    extra_arguments = {
+        require_name("reset argument", name, environment.reset_arguments): value
         for name, value in parse_json_object("reset", extra_reset_arguments).items()
     }
     split = to_python_value(split)
-    places = find_task_indices(
-        chosen, DEFAULT_SPLIT if split is None else split, to_python_value(level)
+    tasks = find_task_indices(
+        environment, DEFAULT_SPLIT if split is None else split, to_python_value(level)
     )
-    split, size = places.split, len(places.indices)
+    end = len(tasks.indices)
     first, count = to_int_if_whole(first), to_int_if_whole(count)
-    first = require_integer("first", 0 if first is None else first, 0, size - 1)
+    first = require_integer("first", 0 if first is None else first, 0, end - 1)
     if count is not None:
-        size = min(size, first + require_integer("count", count, 1, sys.maxsize))
+        end = min(end, first + require_integer("count", count, 1, sys.maxsize))
     rows = []
-    for index in places.indices[first:size]:
-        task = chosen.splits.task(split, index)
-        level_field = {} if task.level is None else {"level": task.level}
-        named = {"environment": chosen.name, "task": task.task_id}
-        rows.append({**named, **level_field, **task.reset_arguments(), **further})
-    if further:
-        start_session(chosen, reset_arguments_from_row(rows[0], chosen.name))
+    for index in tasks.indices[first:end]:
+        task = environment.splits.task(tasks.split, index)
+        row: TaskRow = {"environment": environment.name, "task": task.task_id}
+        if task.level is not None:
+            row["level"] = task.level
+        rows.append({**row, **task.reset_arguments(), **extra_arguments})
+    if extra_arguments:
+        start_session(environment, reset_arguments_from_row(rows[0], environment.name))
     return rows
 
 
 def find_task_indices(
     environment: Environment, split: str, level: str | None = None
 ) -> TaskIndices:
-    """Return where the tasks of a split stand, or those of one level of it.
+    """Return the tasks of a split, or those of one of its levels.
+
+    Args:
+        environment: the environment.
+        split: name of the split.
+        level: name of a level; None for all tasks. If the level has its own splits, the result is
+            one of these.
 
     Raises:
-        UnknownNameError: there is no such split or level; names the nearest.
+        UnknownNameError: there is no such split or level.
     """
     splits = environment.splits
     if not isinstance(split, str):
         raise UnknownNameError("split", split, splits.names())
-    rungs: Iterable[str] = ()
+    levels_with_splits: Iterable[str] = ()
     if isinstance(splits, PerLevelSplits) and split in splits.blocks:
-        rungs = splits.splits_by_level
+        levels_with_splits = splits.splits_by_level
         if level is not None and level in splits.splits_by_level:
             split, level = splits.level_split_name(split, level), None
     indices: Sequence[int] = range(splits.size(split))
     if level is not None:
-        levels = [splits.task(split, index).level for index in indices]
-        require_name("level", level, dict.fromkeys((*filter(None, levels), *rungs)))
-        indices = [index for index, each in enumerate(levels) if each == level]
+        task_levels = [splits.task(split, index).level for index in indices]
+        known_levels = dict.fromkeys((*filter(None, task_levels), *levels_with_splits))
+        require_name("level", level, known_levels)
+        indices = [index for index, task_level in enumerate(task_levels) if task_level == level]
     return TaskIndices(split, indices)
 
 
 def select_rows_of_rank(rows: Sequence[TaskRow], rank: int, world_size: int) -> list[TaskRow]:
     """Return the rows that one process of a distributed run plays.
 
-    The ranks' rows are disjoint and together all rows. Their numbers differ by one at most.
+    Each row is played by exactly one process. The numbers of rows differ by at most one.
 
     Args:
-        rows: the rows of the whole run, the same on every rank.
+        rows: the rows of the whole run, the same in every process.
         rank: number of this process, from 0.
         world_size: number of processes.
 
     Raises:
-        InvalidValueError: there is no such rank, or there are fewer rows than ranks.
+        InvalidValueError: the rank is out of range, or there are fewer rows than processes.
     """
     world_size = require_integer("world_size", to_int_if_whole(world_size), 1, sys.maxsize)
     rank = require_integer("rank", to_int_if_whole(rank), 0, world_size - 1)
@@ -134,39 +147,46 @@ def select_rows_of_rank(rows: Sequence[TaskRow], rank: int, world_size: int) -> 
 
 def reset_arguments_from_row(
     row: Mapping[str, Any] | None, environment_name: str | None = None
-) -> TaskRow:
-    """The reset arguments in a dataset row; columns without a value are left out.
+) -> dict[str, Any]:
+    """Return the reset arguments in a dataset row.
 
-    They are those of its column `reset`, which `metric-tracker export` writes, or else columns of
-    their own. None, NaN and other forms of a missing value count as empty, and numpy's numbers as
-    Python's.
+    They are in the column `reset`, which `metric-tracker export` writes, or else in columns with
+    their names. Columns with a missing value, such as None or NaN, are ignored. Values of NumPy
+    become values of Python.
+
+    Args:
+        row: the dataset row; None for an empty one.
+        environment_name: name of the environment; None for the one in the variable ENVIRONMENT.
 
     Raises:
-        UnknownNameError: the column `reset` has an argument that no reset takes; names the nearest.
+        UnknownNameError: the column `reset` contains an unknown argument.
         InvalidValueError: the row or its column `reset` is not an object.
     """
     columns = require_row_mapping(row)
-    names = get_environment(environment_name).reset_arguments
-    nested = parse_json_object("reset", columns.get("reset"))
-    if given := [name for name, value in nested.items() if value is not None]:
-        for name in given:
-            require_name("reset argument", name, names)
-        columns = nested
-    # A float without a fraction is what a gap in a column makes of an integer.
-    read = {
-        name: to_int_if_whole(columns.get(name), name)
-        if argument.json_type == "integer"
-        else to_python_value(columns.get(name))
-        for name, argument in names.items()
-    }
-    return {name: value for name, value in read.items() if value is not None}
+    known_arguments = get_environment(environment_name).reset_arguments
+    reset_column = parse_json_object("reset", columns.get("reset"))
+    names_in_column = [name for name, value in reset_column.items() if value is not None]
+    if names_in_column:
+        for name in names_in_column:
+            require_name("reset argument", name, known_arguments)
+        columns = reset_column
+    arguments = {}
+    for name, argument in known_arguments.items():
+        if argument.json_type == "integer":
+            # A column of integers with a missing value becomes a column of floats.
+            value = to_int_if_whole(columns.get(name), name)
+        else:
+            value = to_python_value(columns.get(name))
+        if value is not None:
+            arguments[name] = value
+    return arguments
 
 
 def write_rows(path: Path | str, rows: Iterable[TaskRow]) -> int:
-    """Write rows as JSON Lines; returns how many."""
-    written = 0
+    """Write rows to a JSON Lines file and return their number."""
+    row_count = 0
     with Path(path).open("w", encoding="utf-8") as lines:
         for row in rows:
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
-            written += 1
-    return written
+            row_count += 1
+    return row_count

@@ -1,9 +1,8 @@
-"""Draws tasks of a split for rollouts whose dataset names none.
+"""Samples tasks of a split for rollouts whose dataset row selects no task.
 
-Every draw of a process is another task until the split is used up. The order comes from Python's
-`random`, which trainers seed: the same seed gives the same tasks, and a process that nobody seeded
-has an order of its own. Ranks of a distributed run (`RANK`, `WORLD_SIZE`) draw from disjoint parts
-of the split.
+A process does not repeat a task until it has played all of them. The order depends on Python's
+`random`, which trainers seed: the same seed gives the same tasks. The processes of a distributed
+run (`RANK`, `WORLD_SIZE`) sample from disjoint parts of the split.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, TaskIndices, TaskRow,
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.reset_arguments import SINGLE_TASK_SELECTORS
 from openenv_kit.rollouts.curriculum import resolve_level_name
+from openenv_kit.variables import RANK_VARIABLE, WORLD_SIZE_VARIABLE
 
 LOG = logging.getLogger("openenv_kit.trainers")
 
@@ -28,16 +28,16 @@ _index_iterators: dict[tuple[str, str, str | None], Iterator[int]] = {}
 
 
 def has_task_selector(reset_arguments: Mapping[str, Any]) -> bool:
-    """Return whether arguments of a reset name one task, so that none has to be drawn."""
+    """Return whether reset arguments select one task, so that none has to be sampled."""
     return any(reset_arguments.get(name) is not None for name in SINGLE_TASK_SELECTORS)
 
 
 def add_default_split(
     environment: Environment, reset_arguments: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return reset arguments with a split, where they name neither a task nor a level.
+    """Return reset arguments, with the default split if they select neither task, split nor level.
 
-    They decide which tools a player is offered before a task is drawn.
+    The result determines which tools a player is offered before a task is sampled.
     """
     arguments = {
         name: value for name, value in (reset_arguments or {}).items() if value is not None
@@ -48,7 +48,7 @@ def add_default_split(
 
 
 def get_default_split(environment: Environment) -> str:
-    """Return the split that tasks are drawn from where none is named."""
+    """Return the split that tasks are sampled from if none is given."""
     names = environment.splits.names()
     return DEFAULT_SPLIT if DEFAULT_SPLIT in names else names[0]
 
@@ -58,16 +58,17 @@ def draw_task_reset_arguments(
     reset_arguments: Mapping[str, Any] | None = None,
     seed: int | None = None,
 ) -> TaskRow:
-    """Return the reset arguments of a task that this process has not played yet.
+    """Return the reset arguments of a sampled task that this process has not played yet.
 
     Args:
-        environment: whose task.
-        reset_arguments: reset arguments that leave the task open: `split`, by default train;
-            `difficulty`, the only level to draw from; and modes of play, which are passed on.
-        seed: of the draw, where the trainer gives one: the same seed gives the same task.
+        environment: the environment.
+        reset_arguments: reset arguments that select no task: `split`, by default the default one;
+            `difficulty`, the level to sample from; and further ones, which the result contains.
+        seed: seed of this sample; the same seed gives the same task. None for the next task in the
+            order of this process.
 
     Raises:
-        UnknownNameError: there is no such split or level; names the nearest.
+        UnknownNameError: there is no such split or level.
     """
     arguments = {
         name: value for name, value in (reset_arguments or {}).items() if value is not None
@@ -75,17 +76,17 @@ def draw_task_reset_arguments(
     split = str(arguments.pop("split", get_default_split(environment)))
     difficulty = arguments.pop("difficulty", None)
     level = None if difficulty is None else resolve_level_name(difficulty)
-    places = _find_task_indices_cached(environment.name, split, level)
+    tasks = _find_task_indices_cached(environment.name, split, level)
     if seed is None:
-        index = _next_task_index(environment.name, places, level)
+        index = _next_task_index(environment.name, tasks, level)
     else:
-        index = random.Random(seed).choice(places.indices)
-    return {**environment.splits.task(places.split, index).reset_arguments(), **arguments}
+        index = random.Random(seed).choice(tasks.indices)
+    return {**environment.splits.task(tasks.split, index).reset_arguments(), **arguments}
 
 
 @lru_cache(maxsize=64)
 def _find_task_indices_cached(environment_name: str, split: str, level: str | None) -> TaskIndices:
-    """Return what `find_task_indices` does, which reads a whole split for a second."""
+    # Finding the tasks of a level reads the whole split, which takes about a second.
     return find_task_indices(get_environment(environment_name), split, level)
 
 
@@ -98,7 +99,7 @@ def _next_task_index(environment_name: str, task_indices: TaskIndices, level: st
 
 
 def _iter_shuffled_indices(task_indices: TaskIndices) -> Iterator[int]:
-    """Yield the indices of this process's part of a split, shuffled, again and again."""
+    """Yield the indices of this process's part of a split in shuffled order, again and again."""
     indices = list(task_indices.indices)
     rank = _read_process_rank()
     if len(indices) >= rank.world_size:
@@ -108,27 +109,33 @@ def _iter_shuffled_indices(task_indices: TaskIndices) -> Iterator[int]:
         order.shuffle(indices)
         yield from indices
         LOG.info(
-            "all %d tasks of %s were played; they are drawn again", len(indices), task_indices.split
+            "restarted a split after all its tasks were played: %d tasks of %s",
+            len(indices),
+            task_indices.split,
         )
 
 
 class _ProcessRank(NamedTuple):
-    """Number of a process among those of a distributed run."""
+    """Position of this process in a distributed run.
+
+    Attributes:
+        rank: number of the process, from 0.
+        world_size: number of processes.
+    """
 
     rank: int
     world_size: int
 
 
 def _read_process_rank() -> _ProcessRank:
-    """Return the number of this process and of all of them, as launchers say it."""
-    rank, world_size = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    rank, world_size = os.environ.get(RANK_VARIABLE, ""), os.environ.get(WORLD_SIZE_VARIABLE, "")
     if rank.isdecimal() and world_size.isdecimal() and int(rank) < int(world_size):
         return _ProcessRank(int(rank), int(world_size))
     return _ProcessRank(0, 1)
 
 
 def _discard_index_iterators() -> None:
-    """Draw anew in a forked process, which would otherwise play its parent's tasks."""
+    # Otherwise a forked process would play the same tasks as its parent.
     global _lock
     _lock = threading.Lock()
     _index_iterators.clear()

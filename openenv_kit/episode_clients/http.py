@@ -1,8 +1,8 @@
-"""Where an adapter plays its episodes: in this process, or on a server.
+"""Plays an episode on a server over plain HTTP.
 
-Servers are talked to over plain HTTP with the standard library alone: no trainer brings the
-server's framework along, and some cannot be installed beside it. An HTTP episode takes none of
-the server's sessions and outlives lost connections, restarts and changes of worker.
+Only the standard library is used, because trainers install without the server's framework and
+some of them conflict with it. An episode over HTTP occupies none of the server's WebSocket
+sessions, and it survives lost connections, restarts of the server and changes of worker.
 """
 
 from __future__ import annotations
@@ -15,81 +15,47 @@ import ssl
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
-from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE, parse_url
 from openenv_kit.environment import Environment, get_environment
+from openenv_kit.episode_clients import retry
+from openenv_kit.episode_clients.protocol import ObservationJson
 from openenv_kit.errors import InvalidValueError, ServerError, truncated_repr
-from openenv_kit.network_addresses import is_loopback
-from openenv_kit.reply import ReplyStatus, observation_from_reply
-from openenv_kit.rollouts.policies import Action, ObservationJson
+from openenv_kit.network_addresses import is_loopback, parse_url
+from openenv_kit.reply import ReplyStatus
+from openenv_kit.variables import SERVER_TOKEN_VARIABLE
 
-LOG = logging.getLogger("openenv_kit.trainers")
-CONNECT_TIMEOUT_S = 10.0
-REPLY_TIMEOUT_S = 60.0
-FIRST_RETRY_PAUSE_S = 0.2
-MAX_RETRY_PAUSE_S = 5.0
-RECONNECT_TIMEOUT_S = 30.0
-"""How long a server may be unreachable, at the first request as at every later one."""
+logger = logging.getLogger("openenv_kit.trainers")
+
 HTTP_SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
-"""What is spoken, by an address's scheme; the framework's clients take all four."""
-REFUSED_STEP_STATUSES = (400, 413, 422)
-"""Statuses of a refused step: too long, too deeply nested, or malformed."""
-UNAVAILABLE_STATUSES = (502, 503, 504)
-"""Statuses from a proxy whose server is down."""
+"""HTTP scheme for each scheme that an address may have. The framework's clients accept the same."""
+REJECTED_STEP_STATUSES = (400, 413, 422)
+"""HTTP statuses of an action that is malformed, too long or too deeply nested."""
 
 
-class ExecutedStep(NamedTuple):
-    """A step of an episode, with the result of its slow computation if it had one."""
+class JsonReply(NamedTuple):
+    """HTTP status of a reply, and the JSON object in its body; empty if there is none."""
 
-    action: Action
-    slow_result: dict[str, Any] | None
+    status: int
+    body: dict[str, Any]
 
 
-class InProcessEpisode:
-    """Plays against its own session, without a server.
+class RawReply(NamedTuple):
+    """HTTP status and body of a reply."""
 
-    It is pickled as what was played, which is played again where it is loaded.
-    """
-
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
-        self._session = environment.create_session()
-        self._reset_arguments: Mapping[str, Any] | None = None
-        self._executed_steps: list[ExecutedStep] = []
-
-    def reset(self, arguments: Mapping[str, Any]) -> ObservationJson:
-        reply = self._session.reset(**arguments)
-        if reply.status != ReplyStatus.ERROR:  # a refused reset leaves the running episode as it is
-            self._reset_arguments, self._executed_steps = dict(arguments), []
-        return observation_from_reply(reply)
-
-    def step(self, action: Action) -> ObservationJson:
-        reply = self._session.step(action)
-        self._executed_steps.append(ExecutedStep(action, self._session.last_slow_result))
-        return {**observation_from_reply(reply), **_info_field(reply.info)}
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        played = {"reset": self._reset_arguments, "steps": self._executed_steps}
-        return {"environment": self._environment.name, **played}
-
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
-        InProcessEpisode.__init__(self, get_environment(state["environment"]))
-        if state["reset"] is not None:
-            self.reset(state["reset"])
-        for step in state["steps"]:
-            self._session.repeat_stored_step(*step)
-            self._executed_steps.append(step)
+    status: int
+    body: bytes
 
 
 class HttpEpisode:
-    """Plays on a server; connects with the first reset, and again whenever it has to.
+    """Plays episodes on a server; see `EpisodeClient`.
+
+    It connects with the first reset, and again whenever the connection was lost. A pickled client
+    continues its episode over a connection of its own.
 
     Args:
         base_url: http(s) or ws(s) address of the server.
-        environment: what its metadata must name, if it has any.
+        environment: environment that the server must have in its metadata, if it has metadata.
 
     Raises:
         InvalidValueError: `base_url` is not such an address.
@@ -101,168 +67,196 @@ class HttpEpisode:
             allowed = "an address such as http://127.0.0.1:8000"
             raise InvalidValueError("base_url", base_url, allowed)
         scheme = HTTP_SCHEMES[parts.scheme]
-        kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
-        self._connection = kinds[scheme](
-            parts.hostname or "", parts.port, timeout=CONNECT_TIMEOUT_S
+        connection_types = {
+            "http": http.client.HTTPConnection,
+            "https": http.client.HTTPSConnection,
+        }
+        self._connection = connection_types[scheme](
+            parts.hostname or "", parts.port, timeout=retry.CONNECT_TIMEOUT_S
         )
         self._prefix = parts.path.rstrip("/")
-        self._address = f"{scheme}://{parts.netloc.rpartition('@')[2]}{self._prefix}"
+        host_and_port = parts.netloc.rpartition("@")[2]
+        self._address = f"{scheme}://{host_and_port}{self._prefix}"
         self._headers = {"content-type": "application/json"}
         if token := os.environ.get(SERVER_TOKEN_VARIABLE):
             self._headers["authorization"] = f"Bearer {token}"
         self._environment = environment
         self._has_checked_environment = False
-        self._episode_id, self._step_count = "", 0
+        self._episode_id = ""
+        self._step_count = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        """Everything but the connection and the token, which is read again from its variable."""
-        held = ("_connection", "_headers", "_environment")
-        state = {name: value for name, value in self.__dict__.items() if name not in held}
-        return {**state, "environment": self._environment.name}
+        # The token is left out: it is read from its variable where the client is loaded.
+        return {
+            "address": self._address,
+            "environment": self._environment.name,
+            "has_checked_environment": self._has_checked_environment,
+            "episode_id": self._episode_id,
+            "step_count": self._step_count,
+        }
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        environment = get_environment(state["environment"])
-        HttpEpisode.__init__(self, state["_address"], environment)
-        self.__dict__.update({n: value for n, value in state.items() if n != "environment"})
+        HttpEpisode.__init__(self, state["address"], get_environment(state["environment"]))
+        self._has_checked_environment = state["has_checked_environment"]
+        self._episode_id = state["episode_id"]
+        self._step_count = state["step_count"]
 
     def reset(self, arguments: Mapping[str, Any]) -> ObservationJson:
-        """Start an episode on the server.
+        """Start an episode and return its first observation.
 
         Raises:
-            ServerError: there is no server, it serves something else, or it wants a token.
+            ServerError: there is no server, it serves another environment, or it requires a token.
         """
         self._check_environment_name()
-        status, reply = self._send_with_retry("/reset", arguments)
-        opening = self._parse_observation("/reset", status, reply)
-        if (
-            opening["status"] != ReplyStatus.ERROR
-        ):  # a refused reset leaves the running episode as it is
-            self._episode_id, self._step_count = reply.get("episode_id") or "", 0
-        return opening
-
-    def step(self, action: Action) -> ObservationJson:
-        """One step of the episode.
-
-        Raises:
-            ServerError: the server stayed unreachable, or no longer knows the episode.
-        """
-        self._step_count += 1
-        # The same name on every try: a step whose answer was lost is not made twice.
-        asked = {"episode_id": self._episode_id, "request_id": str(self._step_count)}
-        status, reply = self._send_with_retry("/step", {**asked, "action": action})
-        if status in REFUSED_STEP_STATUSES:
-            refused = {"status": ReplyStatus.ERROR, "message": _extract_error_detail(reply)}
-            return {**refused, "reward": 0.0, "done": False}
-        observation = self._parse_observation("/step", status, reply)
-        if observation["done"]:
-            self.close()  # a trainer may hold many idle backends
+        reply = self._send_with_retry("/reset", arguments)
+        observation = self._parse_observation("/reset", reply)
+        # A rejected reset leaves the running episode unchanged.
+        if observation["status"] != ReplyStatus.ERROR:
+            self._episode_id = reply.body.get("episode_id") or ""
+            self._step_count = 0
         return observation
 
+    def step(self, action: Mapping[str, Any]) -> ObservationJson:
+        """Send one action and return the observation that follows.
+
+        Raises:
+            ServerError: the server stayed unreachable, or no longer has the episode.
+        """
+        self._step_count += 1
+        # Retries reuse the request id, so that the server does not execute the step twice.
+        request = {
+            "episode_id": self._episode_id,
+            "request_id": str(self._step_count),
+            "action": action,
+        }
+        reply = self._send_with_retry("/step", request)
+        if reply.status in REJECTED_STEP_STATUSES:
+            return {
+                "status": ReplyStatus.ERROR,
+                "message": _extract_error_detail(reply.body),
+                "reward": 0.0,
+                "done": False,
+            }
+        observation = self._parse_observation("/step", reply)
+        if observation["done"]:
+            self.close()  # a trainer may keep many clients whose episodes are over
+        return observation
+
+    def state(self) -> dict[str, Any]:
+        """Return the public progress of the episode.
+
+        Raises:
+            ServerError: the server stayed unreachable, or no longer has the episode.
+        """
+        query = urlencode({"episode_id": self._episode_id})
+        reply = self._send_with_retry(f"/state?{query}")
+        if reply.status != 200:
+            raise self._build_server_error("/state", reply)
+        return reply.body
+
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; the next request opens another one."""
         self._connection.close()
 
     def _check_environment_name(self) -> None:
         """Check once that the server's metadata, if it has any, names the environment."""
         if self._has_checked_environment:
             return
-        status, reply = self._send_with_retry("/metadata")
-        served = reply.get("name") if status == 200 else None
-        if served not in (None, self._environment.name):
+        reply = self._send_with_retry("/metadata")
+        served_name = reply.body.get("name") if reply.status == 200 else None
+        if served_name not in (None, self._environment.name):
             self.close()
             raise ServerError(
-                f"{self._address} serves {truncated_repr(served)}, and {self._environment.name!r} "
-                "is to be played: name the address of a server that serves it, or play "
-                "what is served."
+                f"{self._address} serves {truncated_repr(served_name)}, not "
+                f"{self._environment.name!r}. Set base_url to a server of that environment, or "
+                f"choose the environment {truncated_repr(served_name)}."
             )
         self._has_checked_environment = True
 
-    def _send_with_retry(
-        self, path: str, body: Mapping[str, Any] | None = None
-    ) -> tuple[int, dict[str, Any]]:
-        """Status and body of the answer to a POST or, without a body, to a GET.
+    def _send_with_retry(self, path: str, body: Mapping[str, Any] | None = None) -> JsonReply:
+        """Send a POST or, without a body, a GET, and return the reply.
 
-        A server that is away is tried again, which is logged at once with its address.
+        While the server cannot be reached, the request is repeated. The first repetition after a
+        pause is logged.
         """
         data = None if body is None else json.dumps(body).encode()
-        deadline = time.monotonic() + RECONNECT_TIMEOUT_S
-        pause = 0.0  # an idle connection has often just been closed
+        # An idle connection was often closed by the server: try a new one at once.
+        timer = retry.RetryTimer(retry.RECONNECT_TIMEOUT_S, retry_at_once=True)
         is_logged = False
         while True:
+            problem: Exception | str
             try:
-                status, raw = self._send_once(path, data)
-                if status not in UNAVAILABLE_STATUSES:
+                reply = self._send_once(path, data)
+                if reply.status not in retry.UNAVAILABLE_STATUSES:
                     break
-                problem: Exception | str = f"{status} {http.client.responses[status]}"
-            except (OSError, http.client.HTTPException) as lost:
+                problem = f"{reply.status} {http.client.responses[reply.status]}"
+            except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
-                problem = lost
-            why = str(problem) or type(problem).__name__
-            is_final = isinstance(problem, ssl.SSLCertVerificationError)
-            if is_final or time.monotonic() + pause >= deadline:
+                problem = error
+            reason = str(problem) or type(problem).__name__
+            if timer.is_expired or isinstance(problem, ssl.SSLCertVerificationError):
                 raise ServerError(
-                    f"No server answers at {self._address} ({why}). {self._unreachable_server_hint}"
+                    f"No server answers at {self._address} ({reason}). "
+                    f"{self._unreachable_server_hint}"
                 )
-            if pause and not is_logged:
-                LOG.warning(
+            if timer.pause_s and not is_logged:
+                logger.warning(
                     "waiting up to %g s for the server at %s (%s)",
-                    RECONNECT_TIMEOUT_S,
+                    retry.RECONNECT_TIMEOUT_S,
                     self._address,
-                    why,
+                    reason,
                 )
                 is_logged = True
-            time.sleep(pause)
-            pause = min(max(FIRST_RETRY_PAUSE_S, 2 * pause), MAX_RETRY_PAUSE_S)
+            time.sleep(timer.pause_s)
+            timer.increase_pause()
         try:
-            reply = json.loads(raw)
+            json_body = json.loads(reply.body)
         except ValueError:
-            reply = {}
-        return status, reply if isinstance(reply, dict) else {}
+            json_body = None
+        return JsonReply(reply.status, json_body if isinstance(json_body, dict) else {})
 
     @property
     def _unreachable_server_hint(self) -> str:
-        """What to do where no server answers."""
         if is_loopback(self._connection.host):
             start = f"Start one with `server --port {self._connection.port}`"
         else:
-            start = "Check base_url, and that the server behind it runs"
+            start = "Check base_url, and that the server is running"
         return f"{start}, or leave base_url out to play in this process."
 
-    def _send_once(self, path: str, data: bytes | None) -> tuple[int, bytes]:
+    def _send_once(self, path: str, data: bytes | None) -> RawReply:
         connection = self._connection
         if connection.sock is None:
             connection.connect()
-            opened: Any = connection.sock  # typed as never there
-            opened.settimeout(REPLY_TIMEOUT_S)
+            socket: Any = connection.sock  # the type stubs declare it as always None
+            socket.settimeout(retry.REPLY_TIMEOUT_S)
         method = "GET" if data is None else "POST"
         connection.request(method, self._prefix + path, data, self._headers)
         response = connection.getresponse()
-        return response.status, response.read()
+        return RawReply(response.status, response.read())
 
-    def _parse_observation(
-        self, path: str, status: int, reply: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """The observation of a reply, with its reward and whether it is the last."""
-        if status == 200 and "observation" in reply:
-            reported = {"reward": reply.get("reward"), "done": bool(reply.get("done"))}
-            return {**reply["observation"], **reported, **_info_field(reply.get("info"))}
+    def _parse_observation(self, path: str, reply: JsonReply) -> ObservationJson:
+        """Return the observation of a reply, with `reward`, `done` and, if present, `metadata`."""
+        if reply.status != 200 or "observation" not in reply.body:
+            raise self._build_server_error(path, reply)
+        observation = {
+            **reply.body["observation"],
+            "reward": reply.body.get("reward"),
+            "done": bool(reply.body.get("done")),
+        }
+        if info := reply.body.get("info"):
+            observation["metadata"] = info
+        return observation
+
+    def _build_server_error(self, path: str, reply: JsonReply) -> ServerError:
+        """Close the connection and return the error for a reply that has no usable content."""
         self.close()
-        said, detail = (
-            f"{self._address} answered {path} with {status}: ",
-            _extract_error_detail(reply),
-        )
-        if status in (401, 403):
+        detail = _extract_error_detail(reply.body)
+        if reply.status in (401, 403):
             detail += f" Set {SERVER_TOKEN_VARIABLE} to the server's token."
-        elif (status == 404 and path == "/reset") or not detail:
+        elif (reply.status == 404 and path == "/reset") or not detail:
             detail = f"it is not a {self._environment.title} server."
-        raise ServerError(said + detail)
+        return ServerError(f"{self._address} answered {path} with {reply.status}: {detail}")
 
 
-def _info_field(info: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What was told beside an observation, if anything was."""
-    return {"info": info} if info else {}
-
-
-def _extract_error_detail(reply: Mapping[str, Any]) -> str:
-    """The server's own words about an error."""
-    return str(reply.get("detail") or reply.get("error") or "")
+def _extract_error_detail(body: Mapping[str, Any]) -> str:
+    return str(body.get("detail") or body.get("error") or "")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from openenv_kit.episode_clients.websocket import EpisodeClient
+from openenv_kit.episode_clients.protocol import EpisodeClient
 from openenv_kit.page.components.elements import button_html
 from openenv_kit.page.environment_view import EnvironmentView
 from openenv_kit.page.events import Page, html_component

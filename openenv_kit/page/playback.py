@@ -14,7 +14,7 @@ from openenv_kit.environment import (
     find_environment_entry_points,
     get_environment,
 )
-from openenv_kit.episode_clients.websocket import observation_json_from_reply
+from openenv_kit.episode_clients.in_process import observation_json_from_reply
 from openenv_kit.errors import ConfigurationError, KitError
 from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.recordings.format import (

@@ -9,16 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from openenv_kit.environment import Environment, get_environment
-from openenv_kit.episode_clients.websocket import (
-    EpisodeClient,
-    JsonInProcessEpisode,
-    ObservationJson,
-)
+from openenv_kit.environment import Environment, Session, get_environment
+from openenv_kit.episode_clients.in_process import InProcessEpisode
+from openenv_kit.episode_clients.protocol import EpisodeClient, ObservationJson
 from openenv_kit.errors import ServerError
 from openenv_kit.page.components.row_editor import EditorRow
 from openenv_kit.page.playback import Playback, PlaybackStep
-from openenv_kit.reply import ReplyStatus
+from openenv_kit.reply import Reply, ReplyStatus
+from openenv_kit.reset_limits import reset_within_limits
+from openenv_kit.serving.settings import current_settings
 
 MAX_SAVED_CHARACTERS = 200_000
 """Characters of a running episode that the browser keeps."""
@@ -39,6 +38,15 @@ class ConfirmationRequired(Exception):
     text: str
     button_label: str
     on_confirm: Callable[[Visitor], Any]
+
+
+def open_in_process_episode(environment: Environment, *, debug: bool = False) -> InProcessEpisode:
+    """Return a client that plays in this process, within the server's limits."""
+
+    def reset_session(session: Session, arguments: Mapping[str, Any]) -> Reply:
+        return reset_within_limits(environment, session, arguments, current_settings())
+
+    return InProcessEpisode(environment, debug=debug, reset_session=reset_session)
 
 
 class Visitor:
@@ -78,7 +86,7 @@ class Visitor:
         connect: Callable[[], EpisodeClient] | None = None,
     ) -> None:
         self.environment = environment or get_environment()
-        self.connect = connect or (lambda: JsonInProcessEpisode(self.environment))
+        self.connect = connect or (lambda: open_in_process_episode(self.environment))
         self.lock = asyncio.Lock()
         self._client: EpisodeClient | None = None
         self.clear()

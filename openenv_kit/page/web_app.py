@@ -22,14 +22,12 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openenv_kit.environment import Environment
-from openenv_kit.episode_clients.websocket import (
-    EpisodeClient,
-    JsonInProcessEpisode,
-    WebSocketEpisode,
-)
+from openenv_kit.episode_clients.protocol import EpisodeClient
+from openenv_kit.episode_clients.websocket import WebSocketEpisode
 from openenv_kit.page import DEBUGGER_PATH
 from openenv_kit.page.environment_view import EnvironmentView, environment_view_of, page_stylesheet
 from openenv_kit.page.layout import EnvironmentLink, build_page
+from openenv_kit.page.visitor import open_in_process_episode
 from openenv_kit.page.visitor_limits import VisitorLimits
 from openenv_kit.serving.http.middleware import route_path
 from openenv_kit.serving.settings import Settings
@@ -94,7 +92,7 @@ def mount_debugger(
 
     def connect() -> EpisodeClient:
         if not where.url:
-            return JsonInProcessEpisode(scenes.environment, debug=settings.debug)
+            return open_in_process_episode(scenes.environment, debug=settings.debug)
         return WebSocketEpisode(scenes.environment, f"{where.url}{below}", headers)
 
     with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as page:

@@ -1,68 +1,56 @@
-"""Recorded runs in the Agent Trajectory Interchange Format (ATIF), which other tools read.
+"""Converts recorded runs to the Agent Trajectory Interchange Format (ATIF).
 
-A recording holds actions and digests. The replies, which a trajectory tells in full, come from
-playing the run again; one whose replies differ from the recorded ones is refused. What a model said
-beside its calls, and its tokens, are not exported.
+A trajectory contains the replies, but a recording contains only their digests. The run is therefore
+replayed, and an error is raised if a reply differs from the recorded one. A model's text beside its
+tool calls and its token counts are not exported.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import Environment
 from openenv_kit.json_text import compact_json
 from openenv_kit.recordings.format import RecordedRun, RecordingError
 from openenv_kit.recordings.replay import iter_replayed_steps
 
 ATIF_VERSION = "ATIF-v1.7"
-ATIF_NOTES = "Played again from a recording of its actions; what the agent said is not exported."
+ATIF_NOTES = "Replayed from a recording of its actions; the agent's text is not exported."
 
 JsonObject = dict[str, Any]
 
 
 def build_atif_trajectory(run: RecordedRun, environment: Environment) -> JsonObject:
-    """A run as an ATIF document.
+    """Return a run as an ATIF document.
 
     Raises:
-        RecordingError: a reply is not the recorded one; names the step.
+        RecordingError: a reply differs from the recorded one. The message names the step.
     """
-    scripted = run.player.startswith("scripted:")
+    is_scripted = run.player.startswith("scripted:")
     steps: list[JsonObject] = []
-    for number, (action, answer, same) in enumerate(iter_replayed_steps(run, environment)):
-        if not same:
-            where = f"step {number}" if number else "the reset"
-            problem = f"The reply to {where} is not the recorded one; "
-            raise RecordingError(problem + "use the release that recorded it.")
-        if not number:
-            tools = environment.tools.for_episode(answer)
-            steps.append({"source": "system", "message": environment.system_prompt(answer)})
-            steps.append(
-                {"source": "user", "message": environment.tools.first_user_message(answer)}
+    for number, (action, observation, matches) in enumerate(iter_replayed_steps(run, environment)):
+        if not matches:
+            position = f"step {number}" if number else "the reset"
+            raise RecordingError(
+                f"The reply to {position} differs from the recorded one. Use the release that "
+                "recorded the run."
             )
+        if number == 0:
+            tools = environment.tools.for_episode(observation)
+            first_message = environment.tools.first_user_message(observation)
+            steps.append({"source": "system", "message": environment.system_prompt(observation)})
+            steps.append({"source": "user", "message": first_message})
             continue
-        name, arguments = tools.tool_call_of_action(action)
-        call, content = f"call_{number}", compact_json(tools.format_tool_result(answer))
-        steps.append(
-            {
-                "source": "agent",
-                "message": "",
-                "tool_calls": [
-                    {"tool_call_id": call, "function_name": name, "arguments": arguments}
-                ],
-                "observation": {"results": [{"source_call_id": call, "content": content}]},
-                # What a script does is no inference; of a model's answers nobody kept count.
-                **({"llm_call_count": 0} if scripted else {}),
-                "extra": {"reward": answer["reward"], "done": answer["done"]},
-            }
-        )
+        steps.append(_build_agent_step(f"call_{number}", action, observation, tools, is_scripted))
     agent: JsonObject = {
         "name": run.player,
         "version": environment.version,
         "tool_definitions": tools.chat_tools,
     }
-    if not scripted:
+    if not is_scripted:
         agent["model_name"] = run.player
     return {
         "schema_version": ATIF_VERSION,
@@ -79,14 +67,38 @@ def build_atif_trajectory(run: RecordedRun, environment: Environment) -> JsonObj
     }
 
 
-def unique_run_names(runs: Iterable[RecordedRun]) -> Iterator[tuple[str, RecordedRun]]:
-    """Runs with names for their files: the task, and a number where it was played before."""
-    times = Counter[str]()
+class NamedRun(NamedTuple):
+    """A recorded run with a name that is unique among several runs."""
+
+    name: str
+    run: RecordedRun
+
+
+def unique_run_names(runs: Iterable[RecordedRun]) -> Iterator[NamedRun]:
+    """Yield runs with unique names: the task's name, with a number if it was used before."""
+    earlier_runs = Counter[str]()
     for run in runs:
-        times[run.task_name] += 1
-        yield (
-            run.task_name
-            if times[run.task_name] == 1
-            else f"{run.task_name}-e{times[run.task_name] - 1}",
-            run,
-        )
+        repetition = earlier_runs[run.task_name]
+        earlier_runs[run.task_name] += 1
+        yield NamedRun(f"{run.task_name}-e{repetition}" if repetition else run.task_name, run)
+
+
+def _build_agent_step(
+    call_id: str,
+    action: JsonObject,
+    observation: JsonObject,
+    tools: Catalogue,
+    is_scripted: bool,
+) -> JsonObject:
+    name, arguments = tools.tool_call_of_action(action)
+    content = compact_json(tools.format_tool_result(observation))
+    step: JsonObject = {
+        "source": "agent",
+        "message": "",
+        "tool_calls": [{"tool_call_id": call_id, "function_name": name, "arguments": arguments}],
+        "observation": {"results": [{"source_call_id": call_id, "content": content}]},
+    }
+    if is_scripted:  # the number of a model's requests is not recorded
+        step["llm_call_count"] = 0
+    step["extra"] = {"reward": observation["reward"], "done": observation["done"]}
+    return step

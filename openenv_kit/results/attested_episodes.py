@@ -1,8 +1,9 @@
-"""Compares a submission with the record of sealed play that its server signed."""
+"""Compares a submission with the server's signed record of its sealed rollouts."""
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,20 +15,20 @@ from openenv_kit.reset_arguments import get_extra_reset_arguments
 from openenv_kit.results.submission_folder import ATTESTATION_FILENAME, Submission
 from openenv_kit.splits import SEALED_SPLIT
 from openenv_kit.trust.attestation import (
-    PUBLIC_KEY_VARIABLE,
     Attestation,
     AttestationError,
     AttestedEpisode,
     digest_actions,
     verify_attestation,
 )
+from openenv_kit.variables import PUBLIC_KEY_VARIABLE
 
 
 def verify_token(token: str, key: Ed25519PublicKey | None) -> Attestation:
-    """Return the record in a submission's attestation file.
+    """Return the record in a submission's attestation file, after verifying its signature.
 
     Raises:
-        AttestationError: no key is known, or the record was not signed with it.
+        AttestationError: `key` is None, or the record was not signed with it.
     """
     if key is None:
         raise AttestationError(
@@ -38,7 +39,7 @@ def verify_token(token: str, key: Ed25519PublicKey | None) -> Attestation:
 
 
 def find_attestation_problems(submission: Submission, attestation: Attestation) -> Iterator[str]:
-    """Yield where the signed record differs from the card and the runs."""
+    """Yield a sentence for each difference between the signed record and the card and runs."""
     card = submission.card
     for name, stated, signed in (
         ("environment", card.environment, attestation.environment),
@@ -55,45 +56,54 @@ def find_attestation_problems(submission: Submission, attestation: Attestation) 
                 f"{truncated_repr(signed)}."
             )
     if card.split != SEALED_SPLIT:
-        yield f"{ATTESTATION_FILENAME} is of the split {card.split}; only sealed play is attested."
-    unmatched: dict[_EpisodeKey, list[int]] = {}
+        yield (
+            f"{ATTESTATION_FILENAME} is for the split {card.split}; only {SEALED_SPLIT} rollouts "
+            "are attested."
+        )
+    unmatched: defaultdict[_EpisodeKey, list[int]] = defaultdict(list)
     for number, run in enumerate(submission.runs, start=1):
-        unmatched.setdefault(_key_of_run(run), []).append(number)
+        unmatched[_key_of_run(run)].append(number)
     for play in attestation.plays:
-        runs = unmatched.get(_key_of_attested_episode(play))
-        if runs:
-            runs.pop(0)
-        elif play.is_finished:  # an unfinished one scores 0 and needs no recording
+        run_numbers = unmatched.get(_key_of_attested_episode(play))
+        if run_numbers:
+            run_numbers.pop(0)
+        elif play.is_finished:  # An unfinished rollout scores 0 and needs no run.
             yield (
                 f"Play {play.number} of {attestation.player!r}, {card.split}-{play.index} with "
-                f"score {play.score}, is in the server's record and not among the runs."
+                f"score {play.score}, is in the server's record but not among the runs."
             )
     for number in sorted(number for numbers in unmatched.values() for number in numbers):
         task = submission.runs[number - 1].task_name
         shown_task = task[:MAX_REPR_CHARACTERS]
-        yield f"Run {number}, {shown_task}: not among the plays that the server signed."
+        yield f"Run {number}, {shown_task}: not in the record that the server signed."
 
 
 @dataclass(frozen=True)
 class _EpisodeKey:
-    """What a recorded run and the server's record of it must have in common."""
+    """Values that a recorded run and the server's record of it must share."""
 
     index: int
-    reset: str
-    steps: int
+    reset_json: str
+    step_count: int
     score: float | None
     actions_digest: str
 
 
 def _key_of_attested_episode(play: AttestedEpisode) -> _EpisodeKey:
-    reset = json.dumps(play.reset, sort_keys=True)
-    return _EpisodeKey(play.index, reset, play.steps, play.score, play.actions_digest)
+    return _EpisodeKey(
+        index=play.index,
+        reset_json=json.dumps(play.reset, sort_keys=True),
+        step_count=play.steps,
+        score=play.score,
+        actions_digest=play.actions_digest,
+    )
 
 
 def _key_of_run(run: RecordedRun) -> _EpisodeKey:
-    reset, index = (
-        json.dumps(get_extra_reset_arguments(run.reset), sort_keys=True),
-        run.reset.get("index", 0),
+    return _EpisodeKey(
+        index=run.reset.get("index", 0),
+        reset_json=json.dumps(get_extra_reset_arguments(run.reset), sort_keys=True),
+        step_count=len(run.steps),
+        score=run.score,
+        actions_digest=digest_actions(step.action for step in run.steps),
     )
-    digest = digest_actions(step.action for step in run.steps)
-    return _EpisodeKey(index, reset, len(run.steps), run.score, digest)

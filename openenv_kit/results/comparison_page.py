@@ -1,41 +1,50 @@
-"""A comparison as one page that loads nothing else."""
+"""Compares players, and writes the comparison as one self-contained HTML page."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
-from jinja2 import Environment as Templates
+from jinja2 import Environment as TemplateEnvironment
 from jinja2 import PackageLoader, StrictUndefined
 
 from openenv_kit.environment import Environment
-from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
-from openenv_kit.results.signal import ROLLOUTS_PER_GROUP
-from openenv_kit.results.statistics import (
+from openenv_kit.results.player_summary import (
     PlayerDifference,
     PlayerSummary,
     paired_difference,
     summarize_player,
 )
+from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
+from openenv_kit.results.signal import ROLLOUTS_PER_GROUP
 
 MAX_EPISODE_ROWS = 1000
-"""Episodes in the matrix; means and intervals are of all of them."""
+"""Episodes listed one by one; means and intervals cover all of them."""
 STYLE_FILE = Path(__file__).with_name("page.css")
+
+SummariesByLabel = Mapping[str, Mapping[str, Sequence[PlayerSummary | None]]]
+"""By kind of label (such as `level`), then by label (such as `easy`): a summary for each player,
+in the order of the players; None for a player without a rollout there."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Players on the tasks of one split.
+    """Players compared on the tasks of one split.
 
     Attributes:
-        summaries_by_label: by what plays are grouped (such as level) and then by group: a summary
-            of each player, in the order of the players; None where one has no play there.
-        paired: every two players on their common episodes.
-        group_size: plays of a group, for the signal.
+        title: title of the environment.
+        split: name of the split.
+        versions: versions of the environment that the rollouts were played with.
+        players: the players and their rollouts.
+        summaries: figures of each player, in the order of the players.
+        summaries_by_label: figures of each player on each level or other group of tasks.
+        paired: for every two players, their difference on common episodes.
+        group_size: rollouts in a group, for the signal.
     """
 
     title: str
@@ -43,17 +52,29 @@ class Comparison:
     versions: Mapping[str, str]
     players: Sequence[PlayerResults]
     summaries: Sequence[PlayerSummary]
-    summaries_by_label: Mapping[str, Mapping[str, Sequence[PlayerSummary | None]]]
+    summaries_by_label: SummariesByLabel
     paired: Sequence[PlayerDifference]
     group_size: int
 
 
 @dataclass(frozen=True)
-class MatrixCell:
-    """An episode's plays by one player: mean score and errors."""
+class EpisodeCell:
+    """One player's rollouts of one episode.
+
+    Attributes:
+        mean_score: mean of the rollouts with a score; None without one.
+        error_count: rollouts that ended by an error.
+    """
 
     mean_score: float | None
     error_count: int
+
+
+class EpisodeRow(NamedTuple):
+    """One episode: its task and a cell for each player; None for a player who did not play it."""
+
+    task: str
+    cells: Sequence[EpisodeCell | None]
 
 
 def compare_players(
@@ -62,45 +83,53 @@ def compare_players(
     environment: Environment,
     group_size: int = ROLLOUTS_PER_GROUP,
 ) -> Comparison:
-    """Everything there is to say about some players' plays of one split.
+    """Compute the summaries, groups and differences of players on one split.
 
-    Which level an episode had is known only of this release's own versions.
+    Rollouts of other versions are not grouped by level: their tasks may have had other levels.
+
+    Args:
+        players: at least one, all with rollouts of the same versions.
+        split: name of the split, for the title.
+        environment: names the labels of each episode.
+        group_size: rollouts in a group, for the signal.
     """
-    summaries = [summarize_player(player, group_size) for player in players]
     versions = dict(players[0].versions)
-    current = versions == dict(environment.versions)
+    is_current = versions == dict(environment.versions)
     return Comparison(
         title=environment.title,
         split=split,
         versions=versions,
         players=players,
-        summaries=summaries,
-        summaries_by_label=_summaries_by_label(players, environment) if current else {},
-        paired=[paired_difference(*two) for two in combinations(players, 2)],
+        summaries=[summarize_player(player, group_size) for player in players],
+        summaries_by_label=_summaries_by_label(players, environment) if is_current else {},
+        paired=[paired_difference(first, second) for first, second in combinations(players, 2)],
         group_size=group_size,
     )
 
 
 def write_comparison_page(comparison: Comparison, path: Path, home_url: str = "") -> None:
-    """Write the page; its folder is created if it is missing.
+    """Write the page, and create its folder if it is missing.
 
-    `home` is the address of the page above it, if there is one.
+    Args:
+        comparison: what the page shows.
+        path: file to write.
+        home_url: address of the leaderboard that the page links back to; empty for no link.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = _episode_rows(comparison.players)
     text = render_template(
         "page.html.jinja",
-        board=comparison,
-        home=home_url,
+        comparison=comparison,
+        home_url=home_url,
         rows=rows[:MAX_EPISODE_ROWS],
-        hidden=max(len(rows) - MAX_EPISODE_ROWS, 0),
+        hidden_row_count=max(len(rows) - MAX_EPISODE_ROWS, 0),
     )
     path.write_text(text, encoding="utf-8")
 
 
-def render_template(template: str, **values: Any) -> str:
-    """One of this folder's pages."""
-    templates = Templates(
+def render_template(template_name: str, **values: Any) -> str:
+    """Return the HTML of one of this folder's templates, with values escaped."""
+    templates = TemplateEnvironment(
         loader=PackageLoader("openenv_kit.results", "."),
         autoescape=True,
         undefined=StrictUndefined,
@@ -108,46 +137,62 @@ def render_template(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     style = STYLE_FILE.read_text(encoding="utf-8")
-    return templates.get_template(template).render(style=style, **values)
+    return templates.get_template(template_name).render(style=style, **values)
+
+
+class _Label(NamedTuple):
+    """A label of episodes, such as kind `level` and name `easy`."""
+
+    kind: str
+    name: str
 
 
 def _summaries_by_label(
     players: Sequence[PlayerResults], environment: Environment
 ) -> dict[str, dict[str, list[PlayerSummary | None]]]:
-    """Summaries by each thing that the environment groups episodes by."""
-    found: dict[str, dict[str, list[list[ScoredEpisode]]]] = {}
-    for number, player in enumerate(players):
-        for play in player.rollouts:
-            for kind, name in environment.result_labels(play.reset).items():
-                group = found.setdefault(kind, {}).setdefault(name, [[] for _ in players])
-                group[number].append(play)
-    return {
-        kind: {
-            name: [
-                summarize_player(replace(player, rollouts=plays)) if plays else None
-                for player, plays in zip(players, each, strict=True)
-            ]
-            for name, each in sorted(names.items())
-        }
-        for kind, names in found.items()
-    }
-
-
-def _episode_rows(players: Sequence[PlayerResults]) -> list[tuple[str, list[MatrixCell | None]]]:
-    """A row for each episode, with a cell for each player."""
-    tasks = {play.episode_key: play.task for player in players for play in player.rollouts}
-    by_player: list[dict[str, list[ScoredEpisode]]] = []
+    rollouts_by_label: list[defaultdict[_Label, list[ScoredEpisode]]] = []
+    labels: set[_Label] = set()
+    kinds: dict[str, None] = {}  # in the order in which they occur
     for player in players:
-        mine: dict[str, list[ScoredEpisode]] = {}
-        for play in player.rollouts:
-            mine.setdefault(play.episode_key, []).append(play)
-        by_player.append(mine)
+        rollouts_of_player: defaultdict[_Label, list[ScoredEpisode]] = defaultdict(list)
+        for rollout in player.rollouts:
+            for kind, name in environment.result_labels(rollout.reset).items():
+                kinds[kind] = None
+                rollouts_of_player[_Label(kind, name)].append(rollout)
+        labels.update(rollouts_of_player)
+        rollouts_by_label.append(rollouts_of_player)
+    summaries: dict[str, dict[str, list[PlayerSummary | None]]] = {kind: {} for kind in kinds}
+    for label in sorted(labels):
+        summaries[label.kind][label.name] = [
+            summarize_player(replace(player, rollouts=rollouts[label]))
+            if label in rollouts
+            else None
+            for player, rollouts in zip(players, rollouts_by_label, strict=True)
+        ]
+    return summaries
+
+
+def _episode_rows(players: Sequence[PlayerResults]) -> list[EpisodeRow]:
+    tasks: dict[str, str] = {}
+    rollouts_by_episode: list[defaultdict[str, list[ScoredEpisode]]] = []
+    for player in players:
+        rollouts_of_player: defaultdict[str, list[ScoredEpisode]] = defaultdict(list)
+        for rollout in player.rollouts:
+            tasks[rollout.episode_key] = rollout.task
+            rollouts_of_player[rollout.episode_key].append(rollout)
+        rollouts_by_episode.append(rollouts_of_player)
     return [
-        (task, [_matrix_cell(mine[episode]) if episode in mine else None for mine in by_player])
+        EpisodeRow(
+            task,
+            [
+                _episode_cell(rollouts[episode]) if episode in rollouts else None
+                for rollouts in rollouts_by_episode
+            ],
+        )
         for episode, task in tasks.items()
     ]
 
 
-def _matrix_cell(episodes: Sequence[ScoredEpisode]) -> MatrixCell:
-    scores = [play.score for play in episodes if play.score is not None]
-    return MatrixCell(fmean(scores) if scores else None, len(episodes) - len(scores))
+def _episode_cell(rollouts: Sequence[ScoredEpisode]) -> EpisodeCell:
+    scores = [rollout.score for rollout in rollouts if rollout.score is not None]
+    return EpisodeCell(fmean(scores) if scores else None, len(rollouts) - len(scores))

@@ -1,10 +1,11 @@
-"""Making a submission of recordings: what its card can say is read off the runs."""
+"""Creates a submission's card from recorded runs."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from openenv_kit.environment import Environment
 from openenv_kit.recordings.format import (
@@ -22,15 +23,25 @@ from openenv_kit.results.submission_folder import (
 from openenv_kit.trust.attestation import Attestation
 
 
-def read_recordings(paths: Iterable[Path]) -> tuple[list[RecordedRun], str]:
-    """Runs of some recordings and folders of recordings, and all their lines, in order of tasks."""
-    found = []
+class RecordedRuns(NamedTuple):
+    """Runs of several recordings, and the text of those recordings."""
+
+    runs: list[RecordedRun]
+    text: str
+
+
+def read_recordings(paths: Iterable[Path]) -> RecordedRuns:
+    """Read recordings and folders of recordings, sorted by the task of each first run."""
+    recordings = []
     for path in iter_recording_paths(paths):
         runs = read_runs(path)
         if runs:
-            found.append((runs[0].reset.get("index", 0), runs, read_recording_text(path)))
-    found.sort(key=lambda each: each[0])
-    return [run for _, runs, _ in found for run in runs], "".join(text for *_, text in found)
+            recordings.append(RecordedRuns(runs, read_recording_text(path)))
+    recordings.sort(key=lambda recording: recording.runs[0].reset.get("index", 0))
+    return RecordedRuns(
+        [run for recording in recordings for run in recording.runs],
+        "".join(recording.text for recording in recordings),
+    )
 
 
 def card_of_runs(
@@ -42,41 +53,39 @@ def card_of_runs(
     commitment: str,
     attestation: Attestation | None = None,
 ) -> SubmissionCard:
-    """The card of a player's runs.
+    """Return the card of a player's runs.
 
-    With an attestation the number of tasks and of tries are those that its server offered: plays
-    that were not started or not finished have no run, and score 0.
+    With an attestation, the numbers of tasks and tries are those that the server offered: rollouts
+    that were not started or not finished have no run and score 0.
+
+    Args:
+        runs: the runs, all by one player on one split.
+        environment: the environment that was played.
+        by: person or group that submits.
+        notes: remarks, shown on the leaderboard.
+        commitment: published commitment to the sealed split; empty for the attestation's.
+        attestation: the server's signed record of sealed play.
 
     Raises:
-        SubmissionError: they are not of one player, one split and one set of rules, or leave out
-            a task.
+        SubmissionError: the runs differ in player, split, reset arguments or versions, or some
+            task was not played as often as the others.
     """
     if not runs:
-        raise SubmissionError("These recordings hold no run.")
-    first, tasks = runs[0], Counter[int]()
+        raise SubmissionError("The recordings contain no run.")
+    first = runs[0]
     for run in runs:
-        if "split" not in run.reset or "index" not in run.reset:
-            raise SubmissionError(f"A run was reset with {run.reset}, which is no task of a split.")
-        for name, mine, one in (
-            ("player", run.player, first.player),
-            ("split", run.reset["split"], first.reset["split"]),
-            ("reset", get_extra_reset_arguments(run.reset), get_extra_reset_arguments(first.reset)),
-            ("versions", run.versions, first.versions),
-        ):
-            if mine != one:
-                raise SubmissionError(
-                    f"The runs are not of one {name}: {one!r} and {mine!r}; submit them apart."
-                )
-        tasks[run.reset["index"]] += 1
+        _require_same_setup(run, first)
     if attestation:
-        start, stop, tries = 0, attestation.task_count, attestation.plays_per_task
+        start, count, tries = 0, attestation.task_count, attestation.plays_per_task
     else:
-        start, stop, tries = min(tasks), max(tasks) + 1, max(tasks.values())
-        for index in range(start, stop):
-            if tasks[index] != tries:
+        run_counts = Counter(run.reset["index"] for run in runs)
+        start, count = min(run_counts), max(run_counts) + 1 - min(run_counts)
+        tries = max(run_counts.values())
+        for index in range(start, start + count):
+            if run_counts[index] != tries:
                 raise SubmissionError(
-                    f"Task {first.reset['split']}-{index} has {tasks[index]} runs and others have "
-                    f"{tries}; a submission plays each task as often."
+                    f"Task {first.reset['split']}-{index} has {run_counts[index]} runs and others "
+                    f"have {tries}; every task of a submission needs the same number of runs."
                 )
     return parse_card(
         {
@@ -84,7 +93,7 @@ def card_of_runs(
             "environment": environment.name,
             "split": first.reset["split"],
             "first": start,
-            "count": stop - start,
+            "count": count,
             "tries": tries,
             "reset": get_extra_reset_arguments(first.reset),
             "versions": first.versions,
@@ -93,3 +102,26 @@ def card_of_runs(
             "notes": notes,
         }
     )
+
+
+def _require_same_setup(run: RecordedRun, first: RecordedRun) -> None:
+    if "split" not in run.reset or "index" not in run.reset:
+        raise SubmissionError(
+            f"A run was reset with {run.reset}; a submission needs a split and an index."
+        )
+    setup, expected_setup = _setup_of(run), _setup_of(first)
+    for name, expected in expected_setup.items():
+        if setup[name] != expected:
+            raise SubmissionError(
+                f"The runs are not of one {name}: {expected!r} and {setup[name]!r}; submit them "
+                "separately."
+            )
+
+
+def _setup_of(run: RecordedRun) -> Mapping[str, Any]:
+    return {
+        "player": run.player,
+        "split": run.reset["split"],
+        "reset": get_extra_reset_arguments(run.reset),
+        "versions": run.versions,
+    }

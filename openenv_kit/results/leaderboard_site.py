@@ -1,11 +1,12 @@
-"""The leaderboard as a static site: a page of boards, and a page of comparison for each board."""
+"""The leaderboard as a static site: one index page, and a comparison page for each board."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.results.comparison_page import (
@@ -13,95 +14,116 @@ from openenv_kit.results.comparison_page import (
     render_template,
     write_comparison_page,
 )
+from openenv_kit.results.player_summary import PlayerSummary, summarize_player
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode, episode_of_run
-from openenv_kit.results.statistics import PlayerSummary, summarize_player
-from openenv_kit.results.submission_folder import Submission, SubmissionCard
+from openenv_kit.results.submission_folder import (
+    BoardKey,
+    Submission,
+    SubmissionCard,
+    Verification,
+)
 
 INDEX_FILENAME = "index.html"
-ATTESTED, SELF_REPORTED = "attested", "self-reported"
-"""Labels of rows: whether the server of the sealed split signed that no play was left out."""
+
+
+class LeaderboardEntry(NamedTuple):
+    """One row of a board."""
+
+    submission: Submission
+    summary: PlayerSummary
+
+    @property
+    def verification(self) -> Verification:
+        """Whether the row is attested or self-reported."""
+        return self.submission.verification
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Submissions whose scores compare: the same tasks under the same rules.
+    """Submissions with comparable scores: the same tasks and the same reset arguments.
 
     Attributes:
-        page_filename: name of its own page.
-        players: in the order of submissions' names.
-        entries: the best mean score first; a tie keeps the order of names.
+        card: card of one submission; split, tasks and reset arguments are those of all.
+        page_filename: filename of the board's comparison page.
+        environment: the environment that was played.
+        players: the players, sorted by name of their submission.
+        entries: the rows, the best mean score first; equal scores keep the order of names.
     """
 
     card: SubmissionCard
     page_filename: str
     environment: Environment
     players: Sequence[PlayerResults]
-    entries: Sequence[tuple[Submission, PlayerSummary]]
+    entries: Sequence[LeaderboardEntry]
 
     @property
     def pass_k_values(self) -> list[int]:
-        """Values of k for which some player has a pass rate."""
-        rates = [rate for _, each in self.entries for rate in each.pass_rates]
-        return sorted({1, *(k for k, value in rates if value is not None)})
-
-
-def attestation_label(submission: Submission) -> str:
-    """Return the label of a submission's row."""
-    return ATTESTED if submission.attestation else SELF_REPORTED
+        """Values of k for which a player has a pass rate; always has 1."""
+        rates = [rate for entry in self.entries for rate in entry.summary.pass_rates]
+        return sorted({1, *(rate.k for rate in rates if rate.probability is not None)})
 
 
 def group_into_boards(submissions: Sequence[Submission]) -> list[Leaderboard]:
-    """The boards of submissions that hold."""
-    groups: dict[tuple[object, ...], list[Submission]] = {}
-    for each in sorted(submissions, key=lambda one: one.name):
-        groups.setdefault(each.card.board_key, []).append(each)
+    """Return a board for each group of valid submissions with comparable scores."""
+    groups: defaultdict[BoardKey, list[Submission]] = defaultdict(list)
+    for submission in sorted(submissions, key=lambda submission: submission.name):
+        groups[submission.card.board_key].append(submission)
     return [_build_board(group, number) for number, group in enumerate(groups.values(), start=1)]
 
 
 def write_site(boards: Sequence[Leaderboard], folder: Path) -> Path:
-    """Write the site into a folder; returns its first page."""
+    """Write the site into a folder and return the path of its index page."""
     folder.mkdir(parents=True, exist_ok=True)
     index = folder / INDEX_FILENAME
-    index.write_text(
-        render_template("site.html.jinja", boards=boards, label_of=attestation_label),
-        encoding="utf-8",
-    )
+    index.write_text(render_template("site.html.jinja", boards=boards), encoding="utf-8")
     for board in boards:
         comparison = compare_players(board.players, board.card.split, board.environment)
         write_comparison_page(comparison, folder / board.page_filename, home_url=INDEX_FILENAME)
     return index
 
 
-def _build_board(group: Sequence[Submission], number: int) -> Leaderboard:
-    card = group[0].card
-    environment = get_environment(card.environment)
+def rollouts_of_submission(submission: Submission) -> list[ScoredEpisode]:
+    """Return the rollouts of a submission.
+
+    An attested submission also gets a rollout with score 0 for each one that the server offered
+    and that has no run: the player did not finish it or did not start it.
+    """
+    rollouts = [episode_of_run(run) for run in submission.runs]
+    if submission.attestation is None:
+        return rollouts
+    card = submission.card
+    run_counts = Counter(run.reset["index"] for run in submission.runs)
+    for index in range(card.first, card.first + card.count):
+        missing = ScoredEpisode(
+            task=f"{card.split}-{index}",
+            reset={"split": card.split, "index": index, **card.reset},
+            score=0.0,
+            tool_calls=0,
+        )
+        rollouts += [missing] * (card.tries - run_counts[index])
+    return rollouts
+
+
+def _build_board(submissions: Sequence[Submission], number: int) -> Leaderboard:
+    card = submissions[0].card
     players = [
         PlayerResults(
-            f"{each.card.player} ({each.name})",
-            each.name,
-            each.card.versions,
-            rollouts_of_submission(each),
-            has_independent_rollouts=each.attestation is not None,
+            name=f"{submission.card.player} ({submission.name})",
+            source=submission.name,
+            versions=submission.card.versions,
+            rollouts=rollouts_of_submission(submission),
+            has_independent_rollouts=submission.attestation is not None,
         )
-        for each in group
+        for submission in submissions
     ]
-    entries = zip(group, map(summarize_player, players), strict=True)
-    best_first = sorted(entries, key=lambda each: -(each[1].mean or 0.0))
-    return Leaderboard(card, f"board-{number}.html", environment, players, best_first)
-
-
-def rollouts_of_submission(submission: Submission) -> list[ScoredEpisode]:
-    """Return the plays of a submission; those that an attested one lacks score 0.
-
-    They are the plays that the player started and did not finish, and those that the server
-    offered and the player did not start.
-    """
-    plays, card = [episode_of_run(run) for run in submission.runs], submission.card
-    if submission.attestation is None:
-        return plays
-    played = Counter(run.reset["index"] for run in submission.runs)
-    for index in range(card.first, card.first + card.count):
-        task, reset = f"{card.split}-{index}", {"split": card.split, "index": index, **card.reset}
-        missing = ScoredEpisode(task=task, reset=reset, score=0.0, tool_calls=0)
-        plays += [missing] * (card.tries - played[index])
-    return plays
+    entries = [
+        LeaderboardEntry(submission, summarize_player(player))
+        for submission, player in zip(submissions, players, strict=True)
+    ]
+    return Leaderboard(
+        card=card,
+        page_filename=f"board-{number}.html",
+        environment=get_environment(card.environment),
+        players=players,
+        entries=sorted(entries, key=lambda entry: -(entry.summary.mean or 0.0)),
+    )

@@ -1,18 +1,19 @@
-"""Plays read from result files and from recorded runs, in one form.
+"""Reads rollouts and their scores from result files and from recorded runs.
 
-A play that ended by an error has no score. It is counted beside the others and never as a 0: a
-server that was lost says nothing about the player.
+A rollout that ended by an error has no score and is counted separately. It does not count as 0: a
+lost server says nothing about the player.
 """
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from openenv_kit.agent.results import EVALUATED, NOT_SUBMITTED, RESULTS_FORMAT
+from openenv_kit.agent.results import FINISHED_STATUSES, RESULTS_FORMAT
 from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError, unknown_name_message
 from openenv_kit.recordings.format import (
@@ -24,25 +25,28 @@ from openenv_kit.recordings.format import (
 )
 
 NAMED_TASKS = "named tasks"
-"""Stands for the split of a play that names its task, or sets an episode up itself."""
+"""Name of the split of rollouts that were reset without one, such as those of a named task."""
+IGNORED_RESET_ARGUMENTS = ("episode_id", "feedback")
+"""Reset arguments that do not change the episode. Feedback is given only after its end."""
 
 
 class MixedResultsError(ConfigurationError):
-    """Plays that cannot be compared: other versions, another split, another environment."""
+    """Rollouts cannot be compared: they differ in version, split or environment."""
 
 
 @dataclass(frozen=True)
 class ScoredEpisode:
-    """One play.
+    """One rollout and its score.
 
     Attributes:
-        task: what people call the task.
-        reset: arguments that make the episode; plays with the same are of the same episode.
-        score: in [0, 1]; None where the play ended by an error.
-        tool_calls: steps, the last one included.
-        tokens, cost_usd: of the model, in tokens and US dollars; None where nobody counted.
-        seconds: wall time; None where it was not measured.
-        evidence_share: of what was right, the share whose evidence had been read; None if unknown.
+        task: name of the task, for display.
+        reset: reset arguments of the episode.
+        score: in [0, 1]; None if the rollout ended by an error.
+        tool_calls: number of steps, including the last one.
+        tokens: tokens of the model; None if they were not counted.
+        cost_usd: cost of the model in US dollars; None if it is unknown.
+        seconds: wall time; None if it was not measured.
+        evidence_share: share of correct rows whose data the player had requested; None if unknown.
     """
 
     task: str
@@ -56,29 +60,31 @@ class ScoredEpisode:
 
     @property
     def split(self) -> str:
-        """Split of the task, or `NAMED`."""
+        """Split of the task, or `NAMED_TASKS`."""
         return str(self.reset["split"]) if "split" in self.reset else NAMED_TASKS
 
     @property
     def episode_key(self) -> str:
-        """The same for plays of the same episode, and different for others.
-
-        Feedback comes after the play, so runs with and without it are of the same episode.
-        """
-        without = ("episode_id", "feedback")
-        return repr(sorted((k, repr(v)) for k, v in self.reset.items() if k not in without))
+        """Key that is equal for rollouts of the same episode and different for others."""
+        arguments = sorted(
+            (name, repr(value))
+            for name, value in self.reset.items()
+            if name not in IGNORED_RESET_ARGUMENTS
+        )
+        return repr(arguments)
 
 
 @dataclass(frozen=True)
 class PlayerResults:
-    """Everything that one player played.
+    """All rollouts of one player.
 
     Attributes:
-        source: the files, for messages.
-        versions: under which it was played.
-        has_independent_rollouts: whether several plays of a task are known to be different plays.
-            Without this, copies could make pass^k out of one play, so it is not estimated for
-            k > 1.
+        name: name of the player, for display.
+        source: the files that the rollouts were read from, for errors.
+        versions: versions of the environment that was played.
+        rollouts: the rollouts, with and without a score.
+        has_independent_rollouts: whether several rollouts of a task are known to be independent.
+            Otherwise they may be copies, and pass^k is estimated for k = 1 only.
     """
 
     name: str
@@ -88,152 +94,111 @@ class PlayerResults:
     has_independent_rollouts: bool = True
 
     def merged_with(self, other: PlayerResults) -> PlayerResults:
-        """This player with the plays of another one.
+        """Return this player with another one's rollouts added.
 
         Raises:
-            MixedResultsError: those are of other versions.
+            MixedResultsError: the other rollouts have other versions.
         """
-        _require_same_versions(other, self.versions, self.source)
+        _require_same_versions(other, self)
         return replace(self, rollouts=[*self.rollouts, *other.rollouts])
 
     @property
-    def splits(self) -> Iterable[str]:
-        """Splits of the plays, in their order."""
-        return dict.fromkeys(play.split for play in self.rollouts)
+    def splits(self) -> list[str]:
+        """Splits of the rollouts, in the order of the rollouts."""
+        return list(dict.fromkeys(rollout.split for rollout in self.rollouts))
 
     @property
     def scored_rollouts(self) -> list[ScoredEpisode]:
-        """Plays that ended with a score."""
-        return [play for play in self.rollouts if play.score is not None]
+        """Rollouts that ended with a score."""
+        return [rollout for rollout in self.rollouts if rollout.score is not None]
 
 
-def scores_by_episode(episodes: Iterable[ScoredEpisode]) -> dict[str, list[float]]:
-    """Scores of each episode, in the order played; plays without one are left out."""
-    found: dict[str, list[float]] = {}
-    for play in episodes:
-        if play.score is not None:
-            found.setdefault(play.episode_key, []).append(play.score)
-    return found
+class NamedPath(NamedTuple):
+    """A file or folder of results, and the name to show its player under.
+
+    An empty name stands for the name in the file.
+    """
+
+    name: str
+    path: Path
+
+
+class SplitSelection(NamedTuple):
+    """Players with their rollouts of one split only, and the split's name."""
+
+    players: list[PlayerResults]
+    split: str
+
+
+def scores_by_episode(rollouts: Iterable[ScoredEpisode]) -> dict[str, list[float]]:
+    """Return the scores of each episode by its key; rollouts without a score are left out."""
+    scores: defaultdict[str, list[float]] = defaultdict(list)
+    for rollout in rollouts:
+        if rollout.score is not None:
+            scores[rollout.episode_key].append(rollout.score)
+    return dict(scores)
 
 
 def read_player_results(
-    files: Iterable[tuple[str, Path]], environment: Environment
+    files: Iterable[NamedPath], environment: Environment
 ) -> list[PlayerResults]:
-    """Players of some files, in their order; files of the same player are put together.
+    """Read the players of files, in order. Files with the same player are merged.
 
     Args:
-        files: at least one, each with the name under which to show its player; an empty one stands
-            for the name in the file, and a folder for the recordings in it.
-        environment: what was played.
+        files: at least one result file, recording or folder of recordings.
+        environment: the environment that was played.
 
     Raises:
-        MixedResultsError: a file of another environment, or files of different versions.
-        RecordingError: neither results of `inference.py` nor a recording.
+        MixedResultsError: a file is of another environment, or versions differ.
+        RecordingError: a file contains neither results of `inference.py` nor a recording.
     """
-    found: dict[str, PlayerResults] = {}
+    players: dict[str, PlayerResults] = {}
     for name, path in files:
-        for each in iter_recording_paths([path]):
-            for player in _read_result_file(each, environment):
-                shown = name or player.name
-                before = found.get(shown)
-                found[shown] = before.merged_with(player) if before else replace(player, name=shown)
-    first, *others = found.values()
+        for file in iter_recording_paths([path]):
+            for player in _read_result_file(file, environment):
+                _add_player(players, replace(player, name=name or player.name))
+    first, *others = players.values()
     for player in others:
-        _require_same_versions(player, first.versions, first.source)
+        _require_same_versions(player, first)
     return [first, *others]
 
 
-def select_split(
-    players: Sequence[PlayerResults], split: str = ""
-) -> tuple[list[PlayerResults], str]:
-    """The plays of one split, and its name.
+def select_split(players: Sequence[PlayerResults], split: str = "") -> SplitSelection:
+    """Return the players with their rollouts of one split only.
 
     Args:
-        players: who played.
-        split: which one; empty where all plays are of the same.
+        players: the players.
+        split: name of the split; empty if all rollouts are of the same split.
 
     Raises:
-        MixedResultsError: plays of several splits and none was chosen, or of none that was.
+        MixedResultsError: `split` is empty and there are several splits, or a player has no
+            rollout of the split.
     """
-    there = dict.fromkeys(split for player in players for split in player.splits)
+    splits = list(dict.fromkeys(name for player in players for name in player.splits))
     if not split:
-        if len(there) != 1:
-            where = "; ".join(f"{each.name} has {' and '.join(each.splits)}" for each in players)
-            raise MixedResultsError(
-                f"The plays are of {len(there)} splits ({where}), and scores of different splits "
-                f"do not compare. Choose one with --split: {', '.join(there)}."
+        if len(splits) != 1:
+            splits_by_player = "; ".join(
+                f"{player.name} has {' and '.join(player.splits)}" for player in players
             )
-        split = next(iter(there))
-    if split not in there:
-        raise MixedResultsError(unknown_name_message("split", split, there))
-    kept = []
+            raise MixedResultsError(
+                f"The rollouts are of {len(splits)} splits ({splits_by_player}), and scores of "
+                f"different splits cannot be compared. Choose one with --split: "
+                f"{', '.join(splits)}."
+            )
+        split = splits[0]
+    if split not in splits:
+        raise MixedResultsError(unknown_name_message("split", split, splits))
+    selected = []
     for player in players:
-        plays = [play for play in player.rollouts if play.split == split]
-        if not plays:
-            raise MixedResultsError(f"{player.name} has no play of the split {split!r}.")
-        kept.append(replace(player, rollouts=plays))
-    return kept, split
-
-
-def _read_result_file(path: Path, environment: Environment) -> list[PlayerResults]:
-    text = read_recording_text(path)
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError:
-        found = None  # several lines: a recording
-    if isinstance(found, Mapping) and found.get("format") == RESULTS_FORMAT:
-        return [_player_from_results(found, path, environment)]
-    try:
-        runs = read_runs(path)
-    except RecordingError as problem:
-        allowed = "results of inference.py, or a recording"
-        raise RecordingError(f"{path}: {problem} Allowed: {allowed}.") from None
-    if not runs:
-        raise RecordingError(f"{path} holds no play.")
-    players: dict[str, PlayerResults] = {}
-    for run in runs:
-        if strange := run.versions.keys() - environment.versions.keys():
-            raise MixedResultsError(
-                f"{path} tells a version of {', '.join(strange)}, which {environment.name!r} does "
-                "not have. Choose what was played with --environment."
-            )
-        one = PlayerResults(run.player, str(path), run.versions, [episode_of_run(run)])
-        before = players.get(run.player)
-        players[run.player] = before.merged_with(one) if before else one
-    return list(players.values())
-
-
-def _player_from_results(
-    results: Mapping[str, Any], path: Path, environment: Environment
-) -> PlayerResults:
-    if results["environment"] != environment.name:
-        raise MixedResultsError(
-            f"{path} is of the environment {results['environment']!r}; this compares results of "
-            f"{environment.name!r}. Choose with --environment."
-        )
-    plays = [_episode_from_result(each) for each in results["tasks"]]
-    return PlayerResults(results["player"], str(path), results["versions"], plays)
-
-
-def _episode_from_result(task_result: Mapping[str, Any]) -> ScoredEpisode:
-    ran = task_result["status"] in (EVALUATED, NOT_SUBMITTED)
-    # A scripted policy has no tokens; a model whose calls told none has an unknown number.
-    counted = task_result["model_calls"] and not task_result["uncounted_calls"]
-    tokens = task_result["prompt_tokens"] + task_result["completion_tokens"] if counted else None
-    return ScoredEpisode(
-        task=task_result["task_id"],
-        reset=task_result["reset"],
-        score=task_result["score"] if ran else None,
-        tool_calls=task_result["steps"],
-        tokens=tokens,
-        cost_usd=task_result["cost_usd"],
-        seconds=task_result["seconds"],
-        evidence_share=task_result.get("grounded"),
-    )
+        rollouts = [rollout for rollout in player.rollouts if rollout.split == split]
+        if not rollouts:
+            raise MixedResultsError(f"{player.name} has no rollout of the split {split!r}.")
+        selected.append(replace(player, rollouts=rollouts))
+    return SplitSelection(selected, split)
 
 
 def episode_of_run(run: RecordedRun) -> ScoredEpisode:
-    """The play of a recorded run."""
+    """Return the rollout of a recorded run."""
     return ScoredEpisode(
         task=run.task_name,
         reset=run.reset,
@@ -244,14 +209,78 @@ def episode_of_run(run: RecordedRun) -> ScoredEpisode:
     )
 
 
-def _require_same_versions(
-    player: PlayerResults, expected_versions: Mapping[str, str], expected_source: str
-) -> None:
-    """Raise a MixedResultsError where a player's plays are of other versions."""
-    for name in {**player.versions, **expected_versions}:
-        mine, theirs = player.versions.get(name), expected_versions.get(name)
-        if mine != theirs:
+def _add_player(players: dict[str, PlayerResults], player: PlayerResults) -> None:
+    """Add a player to `players`, or its rollouts to the player of the same name."""
+    previous = players.get(player.name)
+    players[player.name] = previous.merged_with(player) if previous else player
+
+
+def _read_result_file(path: Path, environment: Environment) -> list[PlayerResults]:
+    text = read_recording_text(path)
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError:
+        document = None  # A recording has several lines of JSON.
+    if isinstance(document, Mapping) and document.get("format") == RESULTS_FORMAT:
+        return [_player_from_results(document, path, environment)]
+    try:
+        runs = read_runs(path)
+    except RecordingError as problem:
+        allowed = "results of inference.py, or a recording"
+        raise RecordingError(f"{path}: {problem} Allowed: {allowed}.") from None
+    if not runs:
+        raise RecordingError(f"{path} contains no run.")
+    players: dict[str, PlayerResults] = {}
+    for run in runs:
+        if unknown := run.versions.keys() - environment.versions.keys():
             raise MixedResultsError(
-                f"{player.source} was played under {name} version {mine!r} and {expected_source} "
-                f"has {theirs!r}; scores of different versions do not compare."
+                f"{path} contains a version of {', '.join(unknown)}, which {environment.name!r} "
+                "does not have. Name the environment that was played with --environment."
+            )
+        _add_player(
+            players, PlayerResults(run.player, str(path), run.versions, [episode_of_run(run)])
+        )
+    return list(players.values())
+
+
+def _player_from_results(
+    results: Mapping[str, Any], path: Path, environment: Environment
+) -> PlayerResults:
+    if results["environment"] != environment.name:
+        raise MixedResultsError(
+            f"{path} is of the environment {results['environment']!r}, and results of "
+            f"{environment.name!r} are compared. Choose the environment with --environment."
+        )
+    rollouts = [_episode_from_result(task_result) for task_result in results["tasks"]]
+    return PlayerResults(results["player"], str(path), results["versions"], rollouts)
+
+
+def _episode_from_result(task_result: Mapping[str, Any]) -> ScoredEpisode:
+    is_finished = task_result["status"] in FINISHED_STATUSES
+    # A scripted policy has no tokens. If the endpoint did not count some calls, the sum is unknown.
+    has_token_count = task_result["model_calls"] and not task_result["uncounted_calls"]
+    return ScoredEpisode(
+        task=task_result["task_id"],
+        reset=task_result["reset"],
+        score=task_result["score"] if is_finished else None,
+        tool_calls=task_result["steps"],
+        tokens=(
+            task_result["prompt_tokens"] + task_result["completion_tokens"]
+            if has_token_count
+            else None
+        ),
+        cost_usd=task_result["cost_usd"],
+        seconds=task_result["seconds"],
+        evidence_share=task_result.get("grounded"),
+    )
+
+
+def _require_same_versions(player: PlayerResults, expected: PlayerResults) -> None:
+    for name in {**player.versions, **expected.versions}:
+        version, expected_version = player.versions.get(name), expected.versions.get(name)
+        if version != expected_version:
+            raise MixedResultsError(
+                f"{player.source} was played with {name} version {version!r} and "
+                f"{expected.source} with {expected_version!r}; scores of different versions "
+                "cannot be compared."
             )

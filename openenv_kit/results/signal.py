@@ -1,122 +1,148 @@
-"""Signal: how often a group of plays of one task differs enough in reward to learn from.
+"""Signal: the share of groups of rollouts whose rewards differ enough to learn from.
 
-A group-relative method learns from differences within a group alone: a group whose rewards are all
-alike costs its tokens and moves nothing.
+A group-relative method learns only from differences within a group. A group whose rewards are all
+alike costs tokens and changes nothing.
 """
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from math import comb
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from openenv_kit.environment import Environment
 from openenv_kit.reset_arguments import get_mode_arguments
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode, scores_by_episode
+from openenv_kit.results.statistics import standard_error
 from openenv_kit.rollouts.curriculum import MIN_REWARD_DIFFERENCE
 
 ROLLOUTS_PER_GROUP = 8
-"""Plays of a group."""
+ROUNDING_TOLERANCE = 1e-9
+"""Keeps two rewards exactly `MIN_REWARD_DIFFERENCE` apart from counting as different."""
 
 
 def share_with_signal(
     rewards_by_task: Iterable[Sequence[float]], group_size: int = ROLLOUTS_PER_GROUP
 ) -> float | None:
-    """Compute the share of groups of one task's plays whose rewards differ enough to learn from.
+    """Return the share of groups of rollouts of one task that have signal.
 
-    They differ enough if the largest and the smallest are more than `MIN_REWARD_DIFFERENCE` apart.
-    Of a task with more plays than a group has, every choice of a group counts alike.
+    A group has signal if its largest and smallest reward are more than `MIN_REWARD_DIFFERENCE`
+    apart. For a task with more rollouts than a group, every possible group counts equally.
 
     Args:
-        rewards_by_task: rewards of the plays of each task.
-        group_size: plays of a group, at least 2.
+        rewards_by_task: rewards of each task's rollouts.
+        group_size: rollouts in a group, at least 2.
 
     Returns:
-        Mean over the tasks; None where none was played so often.
+        Mean over the tasks; None if no task has `group_size` rollouts.
     """
-    found = signal_per_task(rewards_by_task, group_size)
-    return fmean(found) if found else None
+    shares = signal_per_task(rewards_by_task, group_size)
+    return fmean(shares) if shares else None
 
 
 def signal_per_task(
     rewards_by_task: Iterable[Sequence[float]], group_size: int = ROLLOUTS_PER_GROUP
 ) -> list[float]:
-    """The same of each task that was played often enough."""
+    """Return the share of groups with signal of each task that has `group_size` rollouts."""
     return [
-        _share_of_groups_that_differ(sorted(each), group_size)
-        for each in rewards_by_task
-        if len(each) >= group_size > 1
+        _share_of_different_groups(sorted(rewards), group_size)
+        for rewards in rewards_by_task
+        if len(rewards) >= group_size > 1
     ]
 
 
-def _share_of_groups_that_differ(rewards: Sequence[float], group_size: int) -> float:
-    """Share of the choices of a group from sorted rewards that differ."""
-    alike = 0
-    for place, least in enumerate(rewards):
-        near = sum(each - least <= MIN_REWARD_DIFFERENCE + 1e-9 for each in rewards[place + 1 :])
-        alike += comb(near, group_size - 1)
-    return 1.0 - alike / comb(len(rewards), group_size)
+def _share_of_different_groups(sorted_rewards: Sequence[float], group_size: int) -> float:
+    equal_groups = 0
+    for position, lowest in enumerate(sorted_rewards):
+        # Count the groups without signal whose first member is at this position.
+        limit = MIN_REWARD_DIFFERENCE + ROUNDING_TOLERANCE
+        close = sum(reward - lowest <= limit for reward in sorted_rewards[position + 1 :])
+        equal_groups += comb(close, group_size - 1)
+    return 1.0 - equal_groups / comb(len(sorted_rewards), group_size)
 
 
 @dataclass(frozen=True)
 class LevelSignal:
-    """What a player's plays of one level, played in one way, have for a trainer.
+    """Signal of one player's rollouts on one level in one mode of play.
 
     Attributes:
-        level: as the environment groups episodes; empty where it does not tell.
-        mode: further arguments of the reset, such as the reward.
-        task_count: that were played often enough for a group.
-        mean_reward: reward of a play.
-        signal, standard_error: see `signal`, and its standard error over tasks; None with too few
-            tasks.
-        mean_tokens: mean of a play; None where some play does not tell.
+        level: level of the episodes; empty if the environment does not name one.
+        mode: reset arguments that say how the episodes were played, such as the reward.
+        task_count: tasks with at least `group_size` rollouts.
+        mean_reward: mean reward of a rollout.
+        signal: share of groups with signal; None without a task that has enough rollouts.
+        standard_error: standard error of `signal` over tasks; None for fewer than two tasks.
+        mean_tokens: mean tokens of a rollout; None if unknown for a rollout.
+        group_size: rollouts in a group.
     """
 
     player: str
     level: str
-    mode: Mapping[str, Any] = field(default_factory=dict)
-    task_count: int = 0
-    mean_reward: float | None = None
-    signal: float | None = None
-    standard_error: float | None = None
-    mean_tokens: float | None = None
-    group_size: int = ROLLOUTS_PER_GROUP
+    mode: Mapping[str, Any]
+    task_count: int
+    mean_reward: float
+    signal: float | None
+    standard_error: float | None
+    mean_tokens: float | None
+    group_size: int
 
     @property
     def per_1000_tokens(self) -> float | None:
-        """Groups with signal per 1,000 tokens; None where tokens or signal are not known."""
+        """Groups with signal per 1,000 tokens; None if tokens or signal are unknown."""
         if self.signal is None or not self.mean_tokens:
             return None
         return 1000.0 * self.signal / (self.group_size * self.mean_tokens)
 
 
+@dataclass(frozen=True)
+class _LevelAndMode:
+    """Key of the rollouts that are measured together."""
+
+    level: str
+    mode_json: str
+
+
 def signal_by_level(
     players: Iterable[PlayerResults], environment: Environment, group_size: int = ROLLOUTS_PER_GROUP
 ) -> Iterator[LevelSignal]:
-    """A line for each player, level and mode of play, in the order played."""
+    """Yield the signal of each player on each level and in each mode, in the order played.
+
+    The level is left empty for rollouts of other versions: their tasks may have had other levels.
+    """
     for player in players:
-        found: dict[str, tuple[LevelSignal, list[ScoredEpisode]]] = {}
-        current = dict(player.versions) == dict(environment.versions)
-        for play in player.scored_rollouts:
-            # Which level an episode had is known only of this release's own versions.
-            level = environment.result_labels(play.reset).get("level", "") if current else ""
-            mode = get_mode_arguments(environment.reset_arguments, play.reset)
-            line = LevelSignal(player.name, level, mode, group_size=group_size)
-            found.setdefault(repr(line), (line, []))[1].append(play)
-        for line, plays in found.values():
-            yield _measure_level(line, plays)
+        is_current = dict(player.versions) == dict(environment.versions)
+        rollouts_by_key: defaultdict[_LevelAndMode, list[ScoredEpisode]] = defaultdict(list)
+        for rollout in player.scored_rollouts:
+            level = environment.result_labels(rollout.reset).get("level", "") if is_current else ""
+            mode = get_mode_arguments(environment.reset_arguments, rollout.reset)
+            mode_json = json.dumps(mode, sort_keys=True, default=repr)
+            rollouts_by_key[_LevelAndMode(level, mode_json)].append(rollout)
+        for key, rollouts in rollouts_by_key.items():
+            mode = get_mode_arguments(environment.reset_arguments, rollouts[0].reset)
+            yield _measure_level(player.name, key.level, mode, rollouts, group_size)
 
 
-def _measure_level(line: LevelSignal, episodes: Sequence[ScoredEpisode]) -> LevelSignal:
-    each = signal_per_task(scores_by_episode(episodes).values(), line.group_size)
-    tokens = [play.tokens for play in episodes if play.tokens is not None]
-    return replace(
-        line,
-        task_count=len(each),
-        mean_reward=fmean(play.score or 0.0 for play in episodes),
-        signal=fmean(each) if each else None,
-        standard_error=stdev(each) / len(each) ** 0.5 if len(each) > 1 else None,
-        mean_tokens=fmean(tokens) if len(tokens) == len(episodes) else None,
+def _measure_level(
+    player_name: str,
+    level: str,
+    mode: Mapping[str, Any],
+    rollouts: Sequence[ScoredEpisode],
+    group_size: int,
+) -> LevelSignal:
+    shares = signal_per_task(scores_by_episode(rollouts).values(), group_size)
+    tokens = [rollout.tokens for rollout in rollouts if rollout.tokens is not None]
+    return LevelSignal(
+        player=player_name,
+        level=level,
+        mode=mode,
+        task_count=len(shares),
+        mean_reward=fmean(rollout.score or 0.0 for rollout in rollouts),
+        signal=fmean(shares) if shares else None,
+        standard_error=standard_error(shares),
+        mean_tokens=fmean(tokens) if len(tokens) == len(rollouts) else None,
+        group_size=group_size,
     )

@@ -1,9 +1,9 @@
-"""The files of a submission: a card and recorded runs, and for sealed play the server's record.
+"""Reads and writes a submission: its card, its recorded runs and the server's signed record.
 
 ```
 submissions/some-model/card.yaml
 submissions/some-model/runs.jsonl.gz
-submissions/some-model/attestation.txt   of a sealed split, where its server signed one
+submissions/some-model/attestation.txt   for a sealed split, if its server signed a record
 ```
 """
 
@@ -13,8 +13,9 @@ import gzip
 import json
 import zlib
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -24,32 +25,54 @@ from openenv_kit.recordings.format import RecordedRun, read_runs
 from openenv_kit.reset_arguments import EPISODE_SELECTORS
 from openenv_kit.trust.attestation import Attestation
 
-CARD_FILENAME, RUNS_FILENAME, ATTESTATION_FILENAME = "card.yaml", "runs.jsonl.gz", "attestation.txt"
+CARD_FILENAME = "card.yaml"
+RUNS_FILENAME = "runs.jsonl.gz"
+ATTESTATION_FILENAME = "attestation.txt"
 SCRIPTED_PREFIX = "scripted:"
-"""Prefix of players that are policies of the environment."""
+"""Prefix of the player's name if the player is a policy of the environment."""
 MAX_CARD_BYTES = 1 << 16
 MAX_RUNS_BYTES = 1 << 28
-"""Largest recordings of a submission, uncompressed; a million steps take about this much."""
+"""Maximum size of the recordings, uncompressed. A million steps take about this much."""
 MAX_ATTESTATION_BYTES = 1 << 24
 
 
 class SubmissionError(ConfigurationError):
-    """A folder that is not a submission."""
+    """A folder is not a submission, or recordings cannot become one."""
+
+
+class Verification(StrEnum):
+    """Whether the server of the sealed split signed a record of every rollout."""
+
+    ATTESTED = "attested"
+    SELF_REPORTED = "self-reported"
+
+
+class BoardKey(NamedTuple):
+    """What submissions with comparable scores have in common."""
+
+    environment: str
+    split: str
+    first_task: int
+    task_count: int
+    reset_json: str
 
 
 class SubmissionCard(BaseModel):
-    """What a submission says of itself.
+    """A submission's statement about itself.
 
     Attributes:
-        player: who played, as in the recordings; `scripted:NAME` is a policy of the environment.
-        environment: its name.
-        split: what was played.
-        first, count: which of its tasks, from `first` on.
-        tries: plays of each task.
-        reset: further arguments of every reset.
-        versions: under which it was played.
-        commitment: to a sealed split, as published before it was played; empty for other splits.
-        by, notes: whose submission it is, and what there is to say about it.
+        player: name of the player in the recordings; `scripted:NAME` is a policy of the
+            environment.
+        environment: name of the environment.
+        split: name of the split that was played.
+        first: index of the first task.
+        count: number of tasks, from `first` on.
+        tries: rollouts of each task.
+        reset: extra arguments of every reset.
+        versions: versions of the environment that was played.
+        commitment: published commitment to the sealed split; empty for other splits.
+        by: person or group that submits.
+        notes: remarks, shown on the leaderboard.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,7 +92,7 @@ class SubmissionCard(BaseModel):
     @field_validator("player")
     @classmethod
     def _require_plain_name(cls, player: str) -> str:
-        # Letters of other scripts and invisible characters could imitate another player's name.
+        # Look-alike letters and invisible characters could imitate another player's name.
         if not (player.isascii() and player.isprintable() and player == player.strip()):
             raise ValueError(
                 f"{truncated_repr(player)}; allowed: printable ASCII characters, without spaces at "
@@ -81,29 +104,31 @@ class SubmissionCard(BaseModel):
     @classmethod
     def _reject_task_arguments(cls, reset: dict[str, Any]) -> dict[str, Any]:
         if named := reset.keys() & EPISODE_SELECTORS:
-            raise ValueError(f"{', '.join(sorted(named))} would name another task")
+            raise ValueError(f"{', '.join(sorted(named))} would select another task")
         return reset
 
     @property
     def is_scripted(self) -> bool:
-        """Whether the player is called like a policy that comes with the environment."""
+        """Whether the player's name has the prefix of the environment's policies."""
         return self.player.startswith(SCRIPTED_PREFIX)
 
     @property
-    def board_key(self) -> tuple[str, str, int, int, str]:
-        """The same for submissions whose scores compare."""
-        reset = json.dumps(self.reset, sort_keys=True)
-        return self.environment, self.split, self.first, self.count, reset
+    def board_key(self) -> BoardKey:
+        """Key of the board that the submission belongs to."""
+        reset_json = json.dumps(self.reset, sort_keys=True)
+        return BoardKey(self.environment, self.split, self.first, self.count, reset_json)
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A submission as it was read.
+    """The content of a submission's folder.
 
     Attributes:
-        name: its folder's.
-        attestation_token: content of its attestation file; empty where it has none.
-        attestation: the record in `token`, once its signature was verified.
+        name: name of the folder.
+        card: its card.
+        runs: its recorded runs.
+        attestation_token: content of its attestation file; empty without one.
+        attestation: the record in `attestation_token`, after its signature was verified.
     """
 
     name: str
@@ -112,12 +137,17 @@ class Submission:
     attestation_token: str = ""
     attestation: Attestation | None = None
 
+    @property
+    def verification(self) -> Verification:
+        """Attested if the server's signed record was verified."""
+        return Verification.ATTESTED if self.attestation else Verification.SELF_REPORTED
+
 
 def read_submission(folder: Path) -> Submission:
-    """A folder's card and runs.
+    """Read a submission's folder, without verifying the signature of its attestation.
 
     Raises:
-        SubmissionError: a file is missing or not what it has to be; says which.
+        SubmissionError: a file is missing, too large or malformed; the message names it.
     """
     for name in (CARD_FILENAME, RUNS_FILENAME):
         if not (folder / name).is_file():
@@ -133,34 +163,42 @@ def read_submission(folder: Path) -> Submission:
     return Submission(folder.name, card, runs, token)
 
 
-def parse_card(fields: Any, source: str = "The card") -> SubmissionCard:
-    """Return the card of some fields.
+def parse_card(fields: object, source: str = "The card") -> SubmissionCard:
+    """Validate the fields of a card.
+
+    Args:
+        fields: content of the card's file.
+        source: name of the card in errors.
 
     Raises:
-        SubmissionError: a field is missing or has a value that is not allowed; names it.
+        SubmissionError: a field is missing or has a value that is not allowed.
     """
     try:
         return SubmissionCard.model_validate(fields)
     except ValidationError as problem:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'the card'}: {each['msg']}"
-            for each in problem.errors()
+        problems = "; ".join(
+            f"{'.'.join(map(str, error['loc'])) or 'the card'}: {error['msg']}"
+            for error in problem.errors()
         )
-        raise SubmissionError(f"{source}: {wrong}.") from None
+        raise SubmissionError(f"{source}: {problems}.") from None
 
 
 def write_submission(
     folder: Path, card: SubmissionCard, recordings_text: str, attestation_token: str = ""
 ) -> None:
-    """Write a submission; the same content gives the same bytes.
+    """Write a submission's folder. The same content gives the same bytes.
 
-    `token` is the signed record of sealed play, if there is one.
+    Args:
+        folder: folder to write; created if it is missing.
+        card: the card.
+        recordings_text: the recorded runs, as JSON Lines.
+        attestation_token: the server's signed record of sealed play; empty for none.
 
     Raises:
-        SubmissionError: the folder holds one already.
+        SubmissionError: the folder already contains a submission.
     """
     if (folder / CARD_FILENAME).exists():
-        raise SubmissionError(f"{folder} holds a submission already; name another folder.")
+        raise SubmissionError(f"{folder} already contains a submission; name another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RUNS_FILENAME).write_bytes(gzip.compress(recordings_text.encode(), mtime=0))
     text = yaml.safe_dump(card.model_dump(exclude_defaults=True), sort_keys=False)
@@ -172,7 +210,7 @@ def write_submission(
 
 
 class _AliasFreeLoader(yaml.SafeLoader):
-    """Loads YAML without aliases: a few of them stand for gigabytes once they are written out."""
+    """Loads YAML without aliases, a few of which can expand to gigabytes."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -183,16 +221,16 @@ class _AliasFreeLoader(yaml.SafeLoader):
 
 def _read_text(path: Path, max_bytes: int) -> str:
     with path.open("rb") as file:
-        found = file.read(max_bytes + 1)
-    if len(found) > max_bytes:
-        raise SubmissionError(f"{path} holds more than {max_bytes // 1024} KiB.")
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise SubmissionError(f"{path} is larger than {max_bytes // 1024} KiB.")
     try:
-        return found.decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as problem:
         raise SubmissionError(f"{path} is not UTF-8: {problem}.") from None
 
 
-def _read_yaml(path: Path) -> Any:
+def _read_yaml(path: Path) -> object:
     text = _read_text(path, MAX_CARD_BYTES)
     try:
         return yaml.load(text, _AliasFreeLoader)

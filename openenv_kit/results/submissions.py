@@ -1,10 +1,9 @@
-"""Checks submissions by playing every run again.
+"""Checks submissions by replaying every run.
 
-The card of a submission states what its runs are. The check relies on none of it:
-`check_submission` plays each run again and lists everything that is wrong. Replaying shows that
-the scores were reached. It cannot show that no other attempts were left out, so a row counts as
-attested only with the record that the server of the sealed split signed; see
-`openenv_kit.trust.attestation`.
+The check does not trust the card: `check_submission` replays each run and lists everything that is
+wrong. A replay shows that the scores were reached. It cannot show that no other attempts were left
+out, so a row counts as attested only with the record that the server of the sealed split signed;
+see `openenv_kit.trust.attestation`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -34,7 +33,7 @@ from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
 from openenv_kit.reset_arguments import get_extra_reset_arguments
 from openenv_kit.results.attested_episodes import find_attestation_problems, verify_token
 
-# The names of the files' module are part of this module's interface.
+# Re-exported: these names are part of this module's interface.
 from openenv_kit.results.submission_folder import CARD_FILENAME as CARD_FILENAME
 from openenv_kit.results.submission_folder import RUNS_FILENAME as RUNS_FILENAME
 from openenv_kit.results.submission_folder import SCRIPTED_PREFIX
@@ -48,15 +47,16 @@ from openenv_kit.splits import SEALED_SPLIT, HashedSplits
 from openenv_kit.trust.attestation import digest_actions
 
 MIN_TASKS = 20
-"""Fewest tasks of a row, unless its split has fewer: with a few tasks, luck decides."""
+"""Minimum tasks of a row, unless its split has fewer. With few tasks, luck decides the order."""
 
 
 @dataclass(frozen=True)
 class CheckedSubmission:
-    """What a check found in a folder.
+    """The result of checking a folder.
 
     Attributes:
-        submission: None where the folder could not be read.
+        name: name of the folder.
+        submission: the submission; None if the folder could not be read.
         problems: everything that is wrong, one sentence each; empty for a valid submission.
     """
 
@@ -68,12 +68,12 @@ class CheckedSubmission:
 def check_submission(
     folder: Path, key: Ed25519PublicKey | None = None, min_tasks: int = MIN_TASKS
 ) -> CheckedSubmission:
-    """Read a folder and play its runs again. Any failure is a problem of this folder only.
+    """Read a folder and replay its runs. Any failure is reported as a problem of this folder.
 
     Args:
-        folder: what was submitted.
-        key: verifies the attestation; None where no key is known.
-        min_tasks: fewest tasks, unless the split has fewer.
+        folder: folder of the submission.
+        key: public key that verifies the attestation; None if no key is known.
+        min_tasks: minimum number of tasks, unless the split has fewer.
     """
     submission = None
     try:
@@ -85,7 +85,7 @@ def check_submission(
         problems = list(find_submission_problems(submission, min_tasks))
     except ConfigurationError as problem:
         problems = [str(problem)]
-    except Exception as problem:  # what a stranger wrote must not end the check of the others
+    except Exception as problem:  # A malformed submission must not end the check of the others.
         problems = [f"The submission cannot be checked: {type(problem).__name__}."]
     return CheckedSubmission(folder.name, submission, problems)
 
@@ -93,8 +93,8 @@ def check_submission(
 def find_submission_problems(submission: Submission, min_tasks: int = MIN_TASKS) -> Iterator[str]:
     """Yield everything that is wrong with a submission, one sentence each.
 
-    Every run is played again, with today's grader, unless an earlier step has shown that the runs
-    are of another release or split.
+    Every run is replayed with the installed grader, unless the card already has the wrong versions,
+    commitment or player name.
     """
     card = submission.card
     try:
@@ -104,83 +104,89 @@ def find_submission_problems(submission: Submission, min_tasks: int = MIN_TASKS)
         yield str(problem)
         return
     if card.first + card.count > size:
-        yield f"The card asks for tasks {card.first} to {card.first + card.count - 1} of {size}."
+        last = card.first + card.count - 1
+        yield f"The card names tasks {card.first} to {last} of {size}; allowed: 0 to {size - 1}."
         return
-    if card.count < (least := min(min_tasks, size)):
-        yield f"The card has {card.count} tasks; the leaderboard lists {least} or more."
-    broken = [
+    required_tasks = min(min_tasks, size)
+    if card.count < required_tasks:
+        yield f"The card has {card.count} tasks; the leaderboard requires {required_tasks} or more."
+    card_problems = [
         *_find_commitment_problems(card, environment),
         *_find_version_problems(submission, environment),
         *_find_name_problems(card, environment),
     ]
-    yield from broken
+    yield from card_problems
     if submission.attestation is None:
         yield from _find_try_count_problems(submission)
         yield from _find_copied_runs(submission)
     else:
         yield from find_attestation_problems(submission, submission.attestation)
-    if not broken:
-        for number, run in enumerate(submission.runs, start=1):
-            yield from (
-                f"Run {number}, {run.task_name}: {found}"
-                for found in _find_run_problems(run, card, environment)
-            )
+    if card_problems:
+        return
+    for number, run in enumerate(submission.runs, start=1):
+        for run_problem in _find_run_problems(run, card, environment):
+            yield f"Run {number}, {run.task_name}: {run_problem}"
 
 
 def _find_commitment_problems(card: SubmissionCard, environment: Environment) -> Iterator[str]:
-    made, splits = "", environment.splits
+    commitment, splits = "", environment.splits
     if card.split == SEALED_SPLIT and isinstance(splits, HashedSplits):
         try:
-            made = splits.sealed_commitment()
+            commitment = splits.sealed_commitment()
         except ConfigurationError as problem:
-            yield f"{card.split} cannot be played again: {problem}"
+            yield f"{card.split} cannot be replayed: {problem}"
             return
-    if made != card.commitment:
-        said, here = card.commitment or "none", made or "none: it is not sealed"
-        yield f"The card's commitment to {card.split} is {said}; that of this salt is {here}."
+    if commitment != card.commitment:
+        expected = commitment or "none, because it is not sealed"
+        yield (
+            f"The card's commitment to {card.split} is {card.commitment or 'none'}; expected: "
+            f"{expected}."
+        )
 
 
 def _find_version_problems(submission: Submission, environment: Environment) -> Iterator[str]:
     card = submission.card
-    now = dict(environment.versions)
-    if card.versions != now:
-        yield f"The card's versions are {card.versions}; these are {now}."
+    versions = dict(environment.versions)
+    if card.versions != versions:
+        yield f"The card's versions are {card.versions}; installed: {versions}."
     for number, run in enumerate(submission.runs, start=1):
-        if run.versions != now:
-            yield f"Run {number}, {run.task_name}: played under {run.versions}; these are {now}."
+        if run.versions != versions:
+            yield (
+                f"Run {number}, {run.task_name}: played with {run.versions}; installed: {versions}."
+            )
 
 
 def _find_name_problems(card: SubmissionCard, environment: Environment) -> Iterator[str]:
-    """Yield what is wrong with a player's name that looks like a scripted policy's."""
+    """Yield a problem if the player's name imitates a scripted policy or names an unknown one."""
     if card.is_scripted:
         try:
             require_name("policy", card.player.removeprefix(SCRIPTED_PREFIX), environment.policies)
         except UnknownNameError as problem:
-            yield f"The player is {card.player!r}, which names no policy. {problem}"
+            yield f"The player {card.player!r} names no policy. {problem}"
     elif re.match(r"[\W_]*scripted\b", unicodedata.normalize("NFKC", card.player).casefold()):
         yield (
-            f"The player is {card.player!r}; names that begin with 'scripted' are for the "
-            f"environment's own policies, written {SCRIPTED_PREFIX}NAME."
+            f"The player is {card.player!r}; names that begin with 'scripted' are reserved for "
+            f"the environment's policies, written {SCRIPTED_PREFIX}NAME."
         )
 
 
 def _find_try_count_problems(submission: Submission) -> Iterator[str]:
     """Yield the tasks that were not played as often as the card states."""
     card = submission.card
-    wanted = [f"{card.split}-{card.first + number}" for number in range(card.count)]
-    played = Counter(run.task_name for run in submission.runs)
-    for task in wanted:
-        if played[task] != card.tries:
-            yield f"Plays of {task}: {played[task]}; the card says {card.tries}."
-    for task in sorted(played.keys() - set(wanted)):
+    tasks = [f"{card.split}-{card.first + number}" for number in range(card.count)]
+    run_counts = Counter(run.task_name for run in submission.runs)
+    for task in tasks:
+        if run_counts[task] != card.tries:
+            yield f"Runs of {task}: {run_counts[task]}; the card says {card.tries}."
+    for task in sorted(run_counts.keys() - set(tasks)):
         yield f"{task[:MAX_REPR_CHARACTERS]} is not among the card's tasks."
 
 
 def _find_copied_runs(submission: Submission) -> Iterator[str]:
-    """Yield the runs that repeat an earlier one.
+    """Yield the runs whose actions repeat an earlier run of the same task.
 
-    Times are the player's own, so they do not tell two plays with the same actions apart. Only a
-    record that the server signed does.
+    The times in a recording come from the player, so they do not prove that two runs with the same
+    actions are different. Only a record that the server signed does.
     """
     first_runs: dict[str, int] = {}
     for number, run in enumerate(submission.runs, start=1):
@@ -188,21 +194,21 @@ def _find_copied_runs(submission: Submission) -> Iterator[str]:
         first = first_runs.setdefault(key, number)
         if first != number:
             yield (
-                f"Run {number}, {run.task_name}: a copy of run {first}, or a play with the same "
-                "actions, which cannot be told from one. Submit one try of each task, or a record "
-                "signed by the server of a sealed split."
+                f"Run {number}, {run.task_name}: a copy of run {first}, or a run with the same "
+                "actions, which cannot be distinguished from a copy. Submit one try of each task, "
+                "or a record signed by the server of a sealed split."
             )
 
 
 def _find_run_problems(
     run: RecordedRun, card: SubmissionCard, environment: Environment
 ) -> Iterator[str]:
-    """Yield what is wrong with one run, whose versions are right."""
+    """Yield what is wrong with one run, which has the installed versions."""
     if run.player != card.player:
         yield f"played by {truncated_repr(run.player)}; the card says {card.player!r}."
-    further = get_extra_reset_arguments(run.reset)
-    if further != get_extra_reset_arguments(card.reset):
-        yield f"reset with {truncated_repr(further)}; the card says {truncated_repr(card.reset)}."
+    reset = get_extra_reset_arguments(run.reset)
+    if reset != get_extra_reset_arguments(card.reset):
+        yield f"reset with {truncated_repr(reset)}; the card says {truncated_repr(card.reset)}."
         return
     if "index" not in run.reset or run.reset.get("split") != card.split:
         yield (
@@ -212,68 +218,86 @@ def _find_run_problems(
     if run.score is None:
         yield "it has no end."
         return
-    score, grounded, done = 0.0, None, False
-    policy_steps: PolicySteps | None = None
-    expected: str | None = None
-    for number, (action, answer, same) in enumerate(iter_replayed_steps(run, environment)):
-        where = f"step {number}" if number else "the reset"
+    policy_check = _PolicyCheck(environment, card.player) if card.is_scripted else None
+    score = 0.0
+    evidence_share: float | None = None
+    is_done = False
+    for number, (action, observation, is_same) in enumerate(iter_replayed_steps(run, environment)):
+        step_name = f"step {number}" if number else "the reset"
         if number:
-            if done:
-                yield f"{where} comes after the end of the episode."
+            if is_done:
+                yield f"{step_name} comes after the end of the episode."
                 return
             recorded = run.steps[number - 1]
-            same &= (recorded.status, recorded.reward, recorded.done) == _status_reward_done(answer)
-            score = max(score, answer["reward"] or 0.0)
-            grounded = EndInfo.from_info(answer.get("metadata")).evidence_share
-            done = answer["done"]
-        elif answer["status"] == ReplyStatus.ERROR:
-            yield f"the reset is rejected: {answer['message']}"
+            recorded_outcome = _StepOutcome(recorded.status, recorded.reward, recorded.done)
+            is_same = is_same and recorded_outcome == _outcome_of(observation)
+            score = max(score, observation["reward"] or 0.0)
+            evidence_share = EndInfo.from_info(observation.get("metadata")).evidence_share
+            is_done = observation["done"]
+        elif observation["status"] == ReplyStatus.ERROR:
+            yield f"the reset is rejected: {observation['message']}"
             return
-        if not same:
-            yield f"the reply to {where} is not the recorded one."
+        if not is_same:
+            yield f"the reply to {step_name} differs from the recorded one."
             return
-        if policy_steps and expected != _action_json(action):
-            yield f"{where} is not what the policy {card.player!r} does."
-            return
-        if card.is_scripted and not done:
-            policy_steps = policy_steps or _start_policy(card, environment, answer)
-            expected = _next_action_json(policy_steps, answer if number else None)
-    if policy_steps and not done and expected is not None:
+        if policy_check:
+            if number and not policy_check.is_next_action(action):
+                yield f"{step_name} is not what the policy {card.player!r} does."
+                return
+            if not is_done:
+                policy_check.observe(observation)
+    if policy_check and not is_done and not policy_check.has_ended:
         yield f"it ends before the policy {card.player!r} does."
-    for name, said, made in (
-        ("score", run.score, score),
-        (EVIDENCE_SHARE_KEY, run.evidence_share, grounded),
-    ):
-        if said != made:
-            yield f"its {name} is {said}; played again it is {made}."
-
-
-def _start_policy(
-    card: SubmissionCard, environment: Environment, reset_observation: Mapping[str, Any]
-) -> PolicySteps:
-    return environment.policies[card.player.removeprefix(SCRIPTED_PREFIX)].generate_actions(
-        reset_observation
-    )
-
-
-def _next_action_json(
-    policy_steps: PolicySteps, observation: Mapping[str, Any] | None
-) -> str | None:
-    """Return the text of a policy's next action; None where the policy ends.
-
-    `answer` is the reply to its action before; None for its first action.
-    """
-    try:
-        return _action_json(
-            next(policy_steps) if observation is None else policy_steps.send(observation)
+    if run.score != score:
+        yield f"its score is {run.score}; the replay gives {score}."
+    if run.evidence_share != evidence_share:
+        yield (
+            f"its {EVIDENCE_SHARE_KEY} is {run.evidence_share}; the replay gives {evidence_share}."
         )
-    except StopIteration:
-        return None
+
+
+class _PolicyCheck:
+    """Runs a scripted policy beside a replay, to compare its actions with the recorded ones."""
+
+    def __init__(self, environment: Environment, player: str) -> None:
+        self._policy = environment.policies[player.removeprefix(SCRIPTED_PREFIX)]
+        self._steps: PolicySteps | None = None
+        self._next_action_json: str | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the policy takes no further action."""
+        return self._next_action_json is None
+
+    def observe(self, observation: Mapping[str, Any]) -> None:
+        """Give the policy a reply, and keep the action that it takes next."""
+        try:
+            if self._steps is None:
+                self._steps = self._policy.generate_actions(observation)
+                action = next(self._steps)
+            else:
+                action = self._steps.send(observation)
+        except StopIteration:
+            self._next_action_json = None
+        else:
+            self._next_action_json = _action_json(action)
+
+    def is_next_action(self, action: Mapping[str, Any]) -> bool:
+        """Return whether the policy takes this action now."""
+        return self._next_action_json == _action_json(action)
+
+
+class _StepOutcome(NamedTuple):
+    """The values of a step's reply that a recording states in plain text."""
+
+    status: str
+    reward: float
+    is_done: bool
+
+
+def _outcome_of(observation: Mapping[str, Any]) -> _StepOutcome:
+    return _StepOutcome(observation["status"], observation["reward"] or 0.0, observation["done"])
 
 
 def _action_json(action: Mapping[str, Any]) -> str:
     return json.dumps(action, sort_keys=True)
-
-
-def _status_reward_done(observation: Mapping[str, Any]) -> tuple[str, float, bool]:
-    return observation["status"], observation["reward"] or 0.0, observation["done"]

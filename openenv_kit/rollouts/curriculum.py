@@ -1,11 +1,12 @@
-"""A curriculum: stages of tasks, from easy to hard, moved along with the trailing success rate.
+"""Curriculum: stages of tasks from easy to hard, selected by the success rate.
 
-It knows no trainer and no environment: it hands out arguments of resets and is told rewards.
+A curriculum is independent of trainers and environments. It returns reset arguments and receives
+rewards:
 
 ```python
 curriculum = Curriculum([{"difficulty": "easy"}, {"difficulty": "hard"}])
-reset = curriculum.next()  # {"difficulty": "easy", "seed": 0}
-curriculum.record(0.4)
+reset = curriculum.next_reset_arguments()  # {"difficulty": "easy", "seed": 0}
+curriculum.record_reward(0.4)
 ```
 """
 
@@ -13,52 +14,72 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 from openenv_kit.errors import InvalidValueError, require_integer
 
 MIN_REWARD_DIFFERENCE = 0.01
-"""Rewards that differ by no more than this count as alike."""
+"""Rewards of a group must differ by more than this to give a signal."""
+ROUNDING_TOLERANCE = 1e-9
+"""Floating-point error of a difference of two rewards."""
 RUNG_LEVEL_NAMES = tuple(f"rung_{number}" for number in range(1, 11))
-"""Names of the rungs of an environment that has levels by number, from the easiest on."""
+"""Names of the numbered levels, from the easiest to the hardest."""
 
 
 def resolve_level_name(difficulty: str | float) -> str:
-    """Name of the level that a reset asks for: a name stays, a number is the nearest rung's.
+    """Return the name of the level that a reset asks for.
+
+    Args:
+        difficulty: name of a level, or a number from 0 to 1, which selects the nearest numbered
+            level.
 
     Raises:
-        InvalidValueError: a number outside [0, 1].
+        InvalidValueError: the number is outside [0, 1].
     """
     if isinstance(difficulty, str):
         return difficulty
-    number = isinstance(difficulty, int | float) and not isinstance(difficulty, bool)
-    if not number or not 0.0 <= difficulty <= 1.0:
+    is_number = isinstance(difficulty, int | float) and not isinstance(difficulty, bool)
+    if not is_number or not 0.0 <= difficulty <= 1.0:
         raise InvalidValueError("difficulty", difficulty, "a name, or a number from 0 to 1")
     return RUNG_LEVEL_NAMES[round(difficulty * (len(RUNG_LEVEL_NAMES) - 1))]
 
 
-class Curriculum:
-    """Hands out tasks of the stage that the results so far call for.
-
-    Once `window` results of a stage are in, each further one decides: at a success rate of
-    `promote_at` or more the next stage begins, below `demote_below` the one before. A new stage
-    begins without results.
-
-    Args:
-        stages: arguments of resets, without a seed, from the easiest stage to the hardest.
-        window: results that the rate is taken over, at least 1.
-        promote_at, demote_below: success rates, 0 <= demote_below < promote_at <= 1.
-        success_reward: reward from which on an episode counts as a success.
-        first_seed: of the first task; each further one has the next. Different runs take different
-            ones, and none that a test is made with.
+@dataclass
+class GroupCounts:
+    """Counts of the groups of one stage.
 
     Attributes:
-        stage_index: index of the running stage.
-        group_counts: of each stage, how many groups were played and how many of them had signal.
+        played: number of groups that were played.
+        with_signal: number of those groups whose rewards differ.
+    """
+
+    played: int = 0
+    with_signal: int = 0
+
+
+class Curriculum:
+    """Selects tasks of the stage that fits the recent success rate.
+
+    After `window` results of a stage, each further result may change the stage: at a success rate
+    of `promote_at` or more to the next one, below `demote_below` to the previous one. A new stage
+    starts without results.
+
+    Args:
+        stages: reset arguments of each stage without a seed, from the easiest to the hardest.
+        window: number of results that the success rate is computed from, at least 1.
+        promote_at, demote_below: success rates, 0 <= demote_below < promote_at <= 1.
+        success_reward: smallest reward that counts as a success.
+        first_seed: seed of the first task; each further task has the next seed. Use different
+            seeds for different runs, and none that a test set uses.
+
+    Attributes:
+        stage_index: index of the current stage.
+        group_counts: counts of the groups of each stage.
 
     Raises:
-        InvalidValueError: one of these is out of its range.
+        InvalidValueError: an argument is out of its range.
     """
 
     def __init__(
@@ -79,70 +100,74 @@ class Curriculum:
                 (demote_below, promote_at),
                 "0 <= demote_below < promote_at <= 1",
             )
-        self.stages = [dict(each) for each in stages]
+        self.stages = [dict(stage) for stage in stages]
         self.stage_index = 0
-        self.group_counts = [[0, 0] for _ in self.stages]
-        self._promote_at, self._demote_below, self._success_reward = (
-            promote_at,
-            demote_below,
-            success_reward,
-        )
-        self._recent_successes: deque[bool] = deque(
-            maxlen=require_integer("window", window, 1, 10**6)
-        )
+        self.group_counts = [GroupCounts() for _ in self.stages]
+        self._promote_at = promote_at
+        self._demote_below = demote_below
+        self._success_reward = success_reward
+        self._window = require_integer("window", window, 1, 10**6)
+        self._recent_successes: deque[bool] = deque(maxlen=self._window)
         self._next_seed = first_seed
 
     @property
     def success_rate(self) -> float:
-        """Share of successes among the last results of the stage; 0.0 before the first."""
+        """Share of successes among the recent results of the stage; 0.0 before the first one."""
         return fmean(self._recent_successes) if self._recent_successes else 0.0
 
     def next_reset_arguments(self) -> dict[str, Any]:
-        """Arguments of the next reset: those of the stage, with a fresh seed."""
+        """Return the arguments of the next reset: those of the current stage and a new seed."""
         self._next_seed += 1
         return {**self.stages[self.stage_index], "seed": self._next_seed - 1}
 
     def record_reward(self, reward: float, stage_index: int | None = None) -> None:
-        """Take note of an episode's reward, and move where it is time to.
+        """Record the reward of an episode, and change the stage if the success rate asks for it.
 
         Args:
-            reward: what the episode ended with.
-            stage_index: that it was of, where results come late; those of another stage than the
-                running one are left out. None for the running one.
+            reward: final reward of the episode.
+            stage_index: stage of the episode, for results that arrive late; results of another
+                stage than the current one are ignored. None for the current stage.
         """
         if stage_index is not None and stage_index != self.stage_index:
             return
         self._recent_successes.append(reward >= self._success_reward)
-        if len(self._recent_successes) < (self._recent_successes.maxlen or 0):
+        if len(self._recent_successes) < self._window:
             return
-        moved = (self.success_rate >= self._promote_at) - (self.success_rate < self._demote_below)
-        if 0 <= self.stage_index + moved < len(self.stages) and moved:
-            self.stage_index += moved
-            self._recent_successes.clear()
+        if self.success_rate >= self._promote_at:
+            self._change_stage(self.stage_index + 1)
+        elif self.success_rate < self._demote_below:
+            self._change_stage(self.stage_index - 1)
 
     def record_group_rewards(
         self, rewards: Sequence[float], stage_index: int | None = None
     ) -> bool:
-        """Take note of a group of plays of one task; whether they differ enough to learn from."""
-        at = self.stage_index if stage_index is None else stage_index
-        differ = max(rewards) - min(rewards) > MIN_REWARD_DIFFERENCE + 1e-9
-        self.group_counts[at][0] += 1
-        self.group_counts[at][1] += differ
+        """Record the rewards of a group and return whether it has a signal.
+
+        Args:
+            rewards: final rewards of the rollouts of one task.
+            stage_index: see `record_reward`.
+        """
+        stage_of_group = self.stage_index if stage_index is None else stage_index
+        has_signal = max(rewards) - min(rewards) > MIN_REWARD_DIFFERENCE + ROUNDING_TOLERANCE
+        counts = self.group_counts[stage_of_group]
+        counts.played += 1
+        if has_signal:
+            counts.with_signal += 1
         for reward in rewards:
-            self.record_reward(reward, at)
-        return differ
+            self.record_reward(reward, stage_of_group)
+        return has_signal
 
     def state_dict(self) -> dict[str, Any]:
-        """How far it is, JSON-ready."""
-        state = {
+        """Return the progress as JSON values, for `load_state_dict`."""
+        return {
             "stage": self.stage_index,
             "seed": self._next_seed,
             "results": list(self._recent_successes),
+            "groups": [[counts.played, counts.with_signal] for counts in self.group_counts],
         }
-        return {**state, "groups": self.group_counts}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state_dict` returned, with the same stages.
+        """Continue from a result of `state_dict`.
 
         Raises:
             InvalidValueError: the state is of a curriculum with another number of stages.
@@ -153,4 +178,11 @@ class Curriculum:
         self.stage_index, self._next_seed = state["stage"], state["seed"]
         self._recent_successes.clear()
         self._recent_successes.extend(state["results"])
-        self.group_counts = [list(each) for each in state["groups"]]
+        self.group_counts = [
+            GroupCounts(played, with_signal) for played, with_signal in state["groups"]
+        ]
+
+    def _change_stage(self, stage_index: int) -> None:
+        if 0 <= stage_index < len(self.stages):
+            self.stage_index = stage_index
+            self._recent_successes.clear()

@@ -1,4 +1,4 @@
-"""Scripted policies: what one is, and the registry in which an environment keeps its own."""
+"""Scripted policies and the registry in which an environment declares them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from openenv_kit.registry import Registry, first_docstring_line
 Action = dict[str, Any]
 ObservationJson = Mapping[str, Any]
 PolicySteps = Generator[Action, ObservationJson, None]
+"""Generator that yields actions and is sent the observation of each reply."""
 PolicyFunctionT = TypeVar("PolicyFunctionT", bound=Callable[..., PolicySteps])
 
 
@@ -19,11 +20,11 @@ class Policy:
     """A scripted policy.
 
     Attributes:
-        name, description: its name, and one line about it.
-        generate_actions: its generator function.
-        max_submissions: how many it can use (`max_submissions` of its resets); one is
-            enough to play.
-        is_baseline: whether it is one of those whose scores tell how hard an episode is.
+        name: name, as commands use it.
+        description: one line about the policy.
+        generate_actions: generator function that takes the observation of the reset.
+        max_submissions: largest `max_submissions` of a reset that the policy makes use of.
+        is_baseline: whether its scores measure how difficult an episode is.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Policy:
 
 
 class Policies(Registry[Policy]):
-    """The scripted policies of an environment."""
+    """The scripted policies of an environment, by name."""
 
     def __init__(self) -> None:
         super().__init__("policy")
@@ -42,10 +43,14 @@ class Policies(Registry[Policy]):
     def register(
         self, name: str, *, max_submissions: int = 1, is_baseline: bool = False
     ) -> Callable[[PolicyFunctionT], PolicyFunctionT]:
-        """Decorator: add a generator function as the policy of that name."""
+        """Return a decorator that adds a generator function as a policy.
 
-        def add(play: PolicyFunctionT) -> PolicyFunctionT:
-            self.add(Policy(name, first_docstring_line(play), play, max_submissions, is_baseline))
-            return play
+        The first line of the function's docstring becomes the description.
+        """
 
-        return add
+        def add_policy(function: PolicyFunctionT) -> PolicyFunctionT:
+            description = first_docstring_line(function)
+            self.add(Policy(name, description, function, max_submissions, is_baseline))
+            return function
+
+        return add_policy

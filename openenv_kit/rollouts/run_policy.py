@@ -1,21 +1,28 @@
-"""Playing a scripted policy in process, against the same session a server uses."""
+"""Runs scripted policies in process, in the same sessions that a server uses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from openenv_kit.environment import Environment, Reply, Session
+from openenv_kit.environment import Environment, Session
 from openenv_kit.errors import RefusedResetError
-from openenv_kit.reply import ReplyStatus, observation_from_reply
+from openenv_kit.reply import Reply, ReplyStatus, observation_from_reply
 from openenv_kit.rollouts.policies import Action, ObservationJson, Policy
 
 
 @dataclass(frozen=True)
 class RolloutResult:
-    """How a play ended: the reward of its last step in [0, 1], and what that was answered."""
+    """Result of a rollout.
+
+    Attributes:
+        score: reward of the last step, in [0, 1].
+        step_count: number of steps.
+        status: status of the last reply.
+        last_observation: observation of the last reply.
+    """
 
     score: float
     step_count: int
@@ -23,41 +30,70 @@ class RolloutResult:
     last_observation: ObservationJson
 
 
-def start_session(
-    environment: Environment, reset_arguments: Mapping[str, Any]
-) -> tuple[Session, Reply]:
-    """A new session of an environment with an episode, and the reply to its reset.
+class StartedSession(NamedTuple):
+    """A session in which an episode was started.
+
+    Attributes:
+        session: the session.
+        reset_reply: the reply to the reset.
+    """
+
+    session: Session
+    reset_reply: Reply
+
+
+class PolicyStep(NamedTuple):
+    """An action of a policy and the reply to it."""
+
+    action: Action
+    reply: Reply
+
+
+def start_session(environment: Environment, reset_arguments: Mapping[str, Any]) -> StartedSession:
+    """Create a session of an environment and start an episode in it.
 
     Raises:
-        RefusedResetError: these are not arguments of a reset; says why.
+        RefusedResetError: the reset was rejected.
     """
     session = environment.create_session()
     reply = session.reset(**reset_arguments)
     if reply.status == ReplyStatus.ERROR:
         raise RefusedResetError(reset_arguments, reply.message)
-    return session, reply
+    return StartedSession(session, reply)
 
 
 def run_policy(session: Session, policy: Policy, reset_reply: Reply) -> RolloutResult:
-    """Play a policy to its end, in a session whose reset was answered with `reply`."""
-    steps, last = 0, reset_reply
-    for _, answer in iter_policy_steps(session, policy, reset_reply):
-        steps, last = steps + 1, answer
-    return RolloutResult(last.reward or 0.0, steps, last.status, observation_from_reply(last))
+    """Run a policy until the episode or the policy ends.
+
+    Args:
+        session: a session in which an episode was started.
+        policy: the policy.
+        reset_reply: the reply to the reset that started the episode.
+    """
+    step_count, last_reply = 0, reset_reply
+    for _, reply in iter_policy_steps(session, policy, reset_reply):
+        step_count, last_reply = step_count + 1, reply
+    return RolloutResult(
+        last_reply.reward or 0.0,
+        step_count,
+        last_reply.status,
+        observation_from_reply(last_reply),
+    )
 
 
-def iter_policy_steps(
-    session: Session, policy: Policy, reset_reply: Reply
-) -> Iterator[tuple[Action, Reply]]:
-    """Each action of a policy with the session's reply, until the episode or the policy ends."""
+def iter_policy_steps(session: Session, policy: Policy, reset_reply: Reply) -> Iterator[PolicyStep]:
+    """Run a policy and yield each step, until the episode or the policy ends.
+
+    The arguments are those of `run_policy`.
+    """
     with (
-        closing(policy.generate_actions(observation_from_reply(reset_reply))) as player,
+        closing(policy.generate_actions(observation_from_reply(reset_reply))) as policy_steps,
         suppress(StopIteration),
     ):
-        action = next(player)
+        action = next(policy_steps)
         while True:
-            reset_reply = session.step(action)
-            yield action, reset_reply
-            if reset_reply.done:
+            reply = session.step(action)
+            yield PolicyStep(action, reply)
+            if reply.done:
                 return
-            action = player.send(observation_from_reply(reset_reply))
+            action = policy_steps.send(observation_from_reply(reply))

@@ -1,8 +1,9 @@
-"""Tokens of the reference policy's episodes by level: the least that a training budget must allow.
+"""Token budgets: how many tokens the reference policy's episodes have, by level.
 
-An environment ships its figures in a file `token_budgets.json` next to the module of its class.
-`python -m research.token_budgets` measures and writes it. Tool schemas and the chat template are
-counted. A model that thinks before it calls a tool needs more.
+They are a lower bound for the token limits of a training run. An environment ships its figures in
+a file `token_budgets.json` next to the module of its class; `python -m research.token_budgets`
+measures and writes it. Tool schemas and the chat template are counted. A model that thinks before
+it calls a tool needs more tokens.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ TOKEN_BUDGETS_FILENAME = "token_budgets.json"
 
 
 class DigitTokens(StrEnum):
-    """How a tokenizer splits numbers, which decides how long rows of numbers are."""
+    """How a tokenizer splits numbers."""
 
     GROUPED = "grouped"
-    """Up to three digits a token, as in Llama 3 and OpenAI's encodings."""
+    """Up to three digits per token, as in Llama 3 and OpenAI's encodings."""
     SINGLE = "single"
-    """One token a digit, as in Qwen, Gemma and SmolLM."""
+    """One token per digit, as in Qwen, Gemma and SmolLM."""
 
 
 class TokenPercentiles(NamedTuple):
@@ -45,10 +46,11 @@ class TokenBudget:
         level: name of the level.
         digits: how the tokenizer splits numbers.
         tasks: number of episodes measured.
-        prompt: tokens before the first answer: system prompt, tool schemas, first user message.
-        completion: tokens of the tool calls and their results; a trainer's completion budget.
+        prompt: tokens of the system prompt, the tool schemas and the first user message.
+        completion: tokens of the tool calls and their results, which a trainer's completion limit
+            must allow.
         total: tokens of the whole episode.
-        reset: further arguments of the reset, such as a mode of play.
+        reset: further reset arguments, such as a mode of play.
     """
 
     level: str
@@ -61,12 +63,12 @@ class TokenBudget:
 
 
 def token_budgets_path(environment: Environment) -> Path:
-    """Return the file that an environment's token budgets are in, whether it exists or not."""
+    """Return the path of an environment's token budgets. The file may not exist."""
     return Path(getfile(type(environment))).with_name(TOKEN_BUDGETS_FILENAME)
 
 
 def read_token_budgets(path: Path) -> tuple[TokenBudget, ...]:
-    """Read token budgets; none where the file does not exist."""
+    """Read token budgets from a file; return none if the file does not exist."""
     if not path.is_file():
         return ()
     lines = json.loads(path.read_text(encoding="utf-8"))["budgets"]
@@ -76,7 +78,7 @@ def read_token_budgets(path: Path) -> tuple[TokenBudget, ...]:
 def write_token_budgets(
     path: Path, budgets: Iterable[TokenBudget], measurement_settings: Mapping[str, Any]
 ) -> None:
-    """Write token budgets, a line for each, and what they were measured with."""
+    """Write token budgets to a file, one per line, after the settings of the measurement."""
     head = "".join(
         f'"{name}": {json.dumps(value)},\n' for name, value in measurement_settings.items()
     )
@@ -90,18 +92,24 @@ def find_token_budget(
     reset_arguments: Mapping[str, Any] | None = None,
     digits: DigitTokens = DigitTokens.GROUPED,
 ) -> TokenBudget | None:
-    """Return the budget of a level in the mode of play that a reset asks for; None without one.
+    """Return the token budget of a level and a mode of play; None if it was not measured.
 
-    Of several budgets that fit, the one that fixes most arguments of the reset is returned.
+    Of several matching budgets, the one with most reset arguments is returned.
+
+    Args:
+        environment: the environment.
+        level: name of the level.
+        reset_arguments: arguments of the reset, from which the mode of play is read.
+        digits: how the tokenizer splits numbers.
     """
-    given = dict(reset_arguments or {})
-    fitting = [
+    arguments = dict(reset_arguments or {})
+    matches = [
         budget
         for budget in read_token_budgets(token_budgets_path(environment))
         if (budget.level, budget.digits) == (level, digits)
-        and budget.reset.items() <= given.items()
+        and budget.reset.items() <= arguments.items()
     ]
-    return max(fitting, key=lambda budget: len(budget.reset), default=None)
+    return max(matches, key=lambda budget: len(budget.reset), default=None)
 
 
 def _budget_from_json(budget_json: Mapping[str, Any]) -> TokenBudget:

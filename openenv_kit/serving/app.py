@@ -14,12 +14,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from openenv_kit.environment import DEFAULT_ENVIRONMENT, ENVIRONMENT_VARIABLE, get_environment
+from openenv_kit.environment import DEFAULT_ENVIRONMENT, get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.settings import Settings, current_settings, format_settings, load_settings
-from openenv_kit.serving.store.interface import EpisodeStore, StoreUnavailableError, open_store
+from openenv_kit.serving.store.errors import StoreUnavailableError
+from openenv_kit.serving.store.interface import EpisodeStore
+from openenv_kit.serving.store.open_store import open_store
 from openenv_kit.serving.workers import run_server, stop_with_parent_process
+from openenv_kit.variables import ENVIRONMENT_VARIABLE, SALT_VARIABLE
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -64,7 +66,7 @@ def build_app(
     """
     from openenv_kit.serving import metrics
     from openenv_kit.serving.draining import SERVER_DRAIN
-    from openenv_kit.serving.episodes.live_episode import WORKER_THREAD_COUNT
+    from openenv_kit.serving.episodes.worker_threads import WORKER_THREAD_COUNT
     from openenv_kit.serving.http.environment_mounts import mount_environment_apps
     from openenv_kit.serving.http.page_sessions import PageSessions
     from openenv_kit.serving.http.path_prefix import PathPrefix

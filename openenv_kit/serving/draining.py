@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from types import FrameType
 
 from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES
-from openenv_kit.serving.store.interface import RETRY_AFTER_S, StoppingError
+from openenv_kit.serving.store.errors import RETRY_AFTER_S, StoppingError
 
 IN_USE_WINDOW_S = 60.0
 """Time after its last step for which an episode without a connection counts as in use."""
@@ -69,7 +69,7 @@ class ServerDrain:
             return
         drain_tasks: list[asyncio.Task[None]] = []
 
-        def handle(number: int, frame: FrameType | None) -> None:
+        def handle_sigterm(number: int, frame: FrameType | None) -> None:
             if self.is_draining or self._is_forced.is_set() or not drain_s:
                 self.is_draining = True
                 previous_handler(number, frame)
@@ -89,11 +89,11 @@ class ServerDrain:
             logger.info("draining ended", extra={"episodes": count_in_use})
             previous_handler(number, None)
 
-        signal.signal(signal.SIGTERM, handle)
+        signal.signal(signal.SIGTERM, handle_sigterm)
         try:
             yield
         finally:
-            if signal.getsignal(signal.SIGTERM) is handle:
+            if signal.getsignal(signal.SIGTERM) is handle_sigterm:
                 signal.signal(signal.SIGTERM, previous_handler)
             for task in drain_tasks:
                 task.cancel()

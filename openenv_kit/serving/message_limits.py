@@ -70,22 +70,19 @@ class RejectedBodyError(HTTPException):
         super().__init__(status, detail, {"connection": "close"})
 
 
-def require_few_commas(raw_json: bytes) -> None:
-    """Raise a MessageTooComplexError for more than `MAX_COMMAS` commas.
+def needs_complexity_check(raw_json: bytes) -> bool:
+    """Return whether a JSON text has enough brackets or commas to exceed a limit on its shape.
 
-    Counting commas is much cheaper than parsing, so it happens before.
+    Counting is much cheaper than walking the parsed value, which nearly no message needs.
+
+    Raises:
+        MessageTooComplexError: it has more than `MAX_COMMAS` commas, and must not be parsed.
     """
-    if raw_json.count(b",") > MAX_COMMAS:
+    comma_count = raw_json.count(b",")
+    if comma_count > MAX_COMMAS:
         raise MessageTooComplexError(TOO_MANY_VALUES_TEXT)
-
-
-def may_be_too_complex(raw_json: bytes) -> bool:
-    """Return whether a JSON text has enough brackets or commas to exceed a limit of its shape.
-
-    Nearly every message has few of both, and its value need not be walked.
-    """
     return (
-        raw_json.count(b",") >= MAX_OBJECT_MEMBERS
+        comma_count >= MAX_OBJECT_MEMBERS
         or raw_json.count(b"{") + raw_json.count(b"[") > MAX_JSON_DEPTH
     )
 

@@ -17,9 +17,8 @@ from starlette.responses import Response
 from openenv_kit.serving.message_limits import (
     TOO_DEEP_TEXT,
     MessageTooComplexError,
-    may_be_too_complex,
+    needs_complexity_check,
     require_bounded_complexity,
-    require_few_commas,
 )
 
 JsonObject = dict[str, Any]
@@ -83,7 +82,7 @@ def loads(text: str | bytes) -> Any:
         ValueError: the text is not JSON.
     """
     raw_json = text.encode(errors="surrogatepass") if isinstance(text, str) else text
-    require_few_commas(raw_json)
+    needs_check = needs_complexity_check(raw_json)
     try:
         value = orjson.loads(text)
     except ValueError:
@@ -92,7 +91,7 @@ def loads(text: str | bytes) -> Any:
             value = json.loads(text)
         except RecursionError:
             raise MessageTooComplexError(TOO_DEEP_TEXT) from None
-    if may_be_too_complex(raw_json):
+    if needs_check:
         require_bounded_complexity(value)
     return value
 

@@ -24,13 +24,15 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, RefusedResetError
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.serving import messages
-from openenv_kit.serving.episodes.live_episode import LiveEpisode, step_live_episode
-from openenv_kit.serving.episodes.records import build_record_model, build_trainer_record
+from openenv_kit.serving.episodes.live_episode import LiveEpisode
+from openenv_kit.serving.episodes.trainer_record import build_record_model, build_trainer_record
+from openenv_kit.serving.episodes.worker_threads import step_live_episode
 from openenv_kit.serving.http.middleware import RequestMiddleware
-from openenv_kit.serving.mcp.dispatch import RpcResponse, answer_rpc_message, create_dispatcher
+from openenv_kit.serving.mcp.dispatch import RpcResponse, create_dispatcher, handle_rpc_message
 from openenv_kit.serving.mcp.routes import McpEndpoint
 from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.settings import Settings, load_settings
+from openenv_kit.serving.store.interface import EndStatus
 
 
 class SingleTaskServer(McpEndpoint):
@@ -77,17 +79,17 @@ class SingleTaskServer(McpEndpoint):
             Starlette(
                 routes=[
                     Route("/mcp", self.post, methods=["POST"]),
-                    Route("/health", self._answer_health_check, methods=["GET"]),
+                    Route("/health", self._get_health, methods=["GET"]),
                 ]
             ),
             settings,
         )
 
-    async def answer_message(self, request: Request, message: object) -> RpcResponse:
+    async def handle_message(self, request: Request, message: object) -> RpcResponse:
         """Return the response to one JSON-RPC message. There are no sessions."""
-        return await answer_rpc_message(message, self._dispatch)
+        return await handle_rpc_message(message, self._dispatch)
 
-    async def _answer_health_check(self, request: Request) -> Response:
+    async def _get_health(self, request: Request) -> Response:
         return messages.json_response({"status": "healthy"})
 
     async def _step(self, action: JsonObject) -> JsonObject:
@@ -102,7 +104,9 @@ class SingleTaskServer(McpEndpoint):
     def _write_outcome(self) -> None:
         """Replace the outcome file atomically, so that a reader never sees an incomplete one."""
         new_path = self._outcome_path.with_suffix(".new")
-        record = build_trainer_record(self._record_model, self._live_episode, "", 1)
+        record = build_trainer_record(
+            self._record_model, self._live_episode, EndStatus.NOT_ENDED, 1
+        )
         new_path.write_text(record.model_dump_json() + "\n")
         new_path.replace(self._outcome_path)
 

@@ -1,4 +1,4 @@
-"""An environment in the framework's terms, and how a server starts an episode of it."""
+"""Adapter that gives an environment the interface of the OpenEnv framework."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from openenv_kit.environment import (
     full_observation_from_reply,
     get_environment,
 )
-from openenv_kit.errors import (
-    ConfigurationError,
-)
+from openenv_kit.errors import ConfigurationError
 from openenv_kit.reply import ReplyStatus, observation_from_reply
 from openenv_kit.reset_limits import reset_within_limits
 from openenv_kit.sealed_split import is_sealed_split
@@ -27,22 +25,22 @@ from openenv_kit.serving.settings import Settings, current_settings
 T = TypeVar("T")
 
 MAX_TASKS_PER_RANGE = 100
-"""Tasks of a split that are told at a time; each is drawn anew."""
+"""Largest number of tasks that one request returns. Each task is computed when it is listed."""
 
 
 class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
     """One session of an environment behind the framework's interface.
 
-    The constructor is cheap: the framework makes an object for every metadata request. Our own
-    routes do not go through it; they call the session.
+    The constructor is cheap, because the framework creates an object for every metadata request.
+    The server's own routes call the session directly and do not use this class.
 
     Args:
-        environment: what is played; None for the one that ENVIRONMENT names.
-        settings: the server's settings; None for the process's own.
+        environment: environment to play; None for the one that ENVIRONMENT names.
+        settings: settings of the server; None for those of this process.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
-    # One thread for all constructors instead of one for each session.
+    # Makes the framework run all constructors in one thread, instead of one thread per session.
     REQUIRES_SINGLE_THREAD_EXECUTOR = True
 
     def __init__(
@@ -51,21 +49,27 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
         self._environment = environment or get_environment()
         rubric = self._environment.wire_models.rubric
         super().__init__(rubric=None if rubric is None else rubric())
-        self._limits = settings or current_settings()
-        self.session = self._environment.create_session(debug=self._limits.debug)
+        self._settings = settings or current_settings()
+        self.session = self._environment.create_session(debug=self._settings.debug)
         self._episode_id: str | None = None
 
     def reset(self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any) -> Any:
-        """Start an episode; bad settings are an `error` observation and change nothing.
+        """Start an episode and return its observation.
+
+        Invalid arguments give an observation with the status `error`, and the current episode
+        continues.
 
         Args:
-            seed: the episode's seed; None for the task's own.
-            episode_id: name of the episode in `state`; None for a fresh one.
-            kwargs: the environment's other reset arguments.
+            seed: seed of the episode; None for that of the task.
+            episode_id: id of the episode in `state`; None for a new one.
+            kwargs: further reset arguments of the environment.
         """
-        named = {"seed": seed, "episode_id": episode_id}
-        arguments = {**{k: v for k, v in named.items() if v is not None}, **kwargs}
-        reply = reset_within_limits(self._environment, self.session, arguments, self._limits)
+        arguments = dict(kwargs)
+        if seed is not None:
+            arguments["seed"] = seed
+        if episode_id is not None:
+            arguments["episode_id"] = episode_id
+        reply = reset_within_limits(self._environment, self.session, arguments, self._settings)
         if reply.status == ReplyStatus.ERROR:
             return self._build_observation(reply)
         self._reset_rubric()
@@ -73,69 +77,69 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
         return self._build_observation(reply, {"episode_id": self._episode_id})
 
     def step(self, action: Any, timeout_s: float | None = None, **kwargs: Any) -> Any:
-        """One step.
+        """Execute one step and return its observation.
 
         Args:
-            action: an action of the environment's model, or a mapping as it arrived; what is wrong
-                with it is the observation's message.
-            timeout_s: the framework's; unused, because a step does not wait for anything.
-            kwargs: the framework's; unused.
+            action: action of the environment's model, or a mapping that was not validated; its
+                errors are the observation's message.
+            timeout_s: ignored, because a step waits for nothing.
+            kwargs: ignored.
         """
-        is_late = self.session.done  # and must not be graded a second time
+        was_done = self.session.done
         reply = self.session.step(action if isinstance(action, Mapping) else dict(action))
-        parts = (
-            self._environment.score_components(observation_from_reply(reply))
-            if reply.done
-            else None
-        )
-        graded = parts is not None and not is_late
-        if graded and self.rubric is not None:
-            reply = replace(
-                reply, reward=self._apply_rubric(action, self._build_observation(reply))
-            )
+        if self.rubric is not None and not was_done and self._is_graded(reply):
+            reward = self._apply_rubric(action, self._build_observation(reply))
+            reply = replace(reply, reward=reward)
         return self._build_observation(reply)
 
     def list_splits(self) -> list[dict[str, str]]:
-        """Splits that can be played here; a sealed one is a test split."""
+        """Return the splits of the environment. A sealed split has the type of a test split."""
         names = self._environment.splits.names()
         return [{"name": name, "type": "test" if is_sealed_split(name) else name} for name in names]
 
     def num_tasks(self, split: str) -> int:
-        """Number of tasks of a split."""
-        return _look_up_or_index_error(lambda: self._environment.splits.size(split))
+        """Return the number of tasks of a split."""
+        return _look_up_or_raise_index_error(lambda: self._environment.splits.size(split))
 
     def list_tasks(self, split: str) -> list[dict[str, Any]]:
-        """The first tasks of a split, as a preview; `num_tasks` gives the total."""
+        """Return the first tasks of a split, at most `MAX_TASKS_PER_RANGE`."""
         return self.get_task_range(split)
 
     def get_task(self, split: str, index: int) -> dict[str, Any]:
-        """One task of a split."""
-        return _look_up_or_index_error(
+        """Return one task of a split."""
+        return _look_up_or_raise_index_error(
             lambda: self._environment.splits.task(split, index).as_dict()
         )
 
     def get_task_range(
         self, split: str, start: int | None = None, stop: int | None = None
     ) -> list[dict[str, Any]]:
-        """Tasks between two positions, with Python's slice rules; 100 of them at most.
+        """Return the tasks of the slice `start:stop`, at most `MAX_TASKS_PER_RANGE`.
 
-        The next page begins 100 positions later; `num_tasks` gives the total.
+        `num_tasks` returns the total.
         """
-        chosen = range(self.num_tasks(split))[start:stop][:MAX_TASKS_PER_RANGE]
-        return [self.get_task(split, index) for index in chosen]
+        indices = range(self.num_tasks(split))[start:stop][:MAX_TASKS_PER_RANGE]
+        return [self.get_task(split, index) for index in indices]
 
     @property
     def state(self) -> Any:
-        """Public progress, with the episode's id."""
+        """Return the public progress of the episode, with its id."""
         progress = self.session.state().model_dump(exclude={"episode_id"})
         return self._environment.wire_models.state(episode_id=self._episode_id, **progress)
 
     def get_metadata(self) -> EnvironmentMetadata:
-        """Name, description and version."""
-        played = self._environment
+        """Return name, description and version of the environment."""
         return EnvironmentMetadata(
-            name=played.name, description=played.description, version=played.version
+            name=self._environment.name,
+            description=self._environment.description,
+            version=self._environment.version,
         )
+
+    def _is_graded(self, reply: Reply) -> bool:
+        """Return whether a reply ends the episode with a graded report."""
+        if not reply.done:
+            return False
+        return self._environment.score_components(observation_from_reply(reply)) is not None
 
     def _build_observation(self, reply: Reply, metadata: dict[str, Any] | None = None) -> Any:
         fields = {
@@ -147,13 +151,14 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
         return self._environment.wire_models.observation(**fields)
 
 
-def _look_up_or_index_error(look_up: Callable[[], T]) -> T:
-    """What `find` finds; the framework answers an IndexError with 400, anything else with 500.
+def _look_up_or_raise_index_error(look_up: Callable[[], T]) -> T:
+    """Return what `look_up` returns.
 
     Raises:
-        IndexError: no such split or position.
+        IndexError: the split or the position is unknown. The framework turns an IndexError into a
+            400, and any other exception into a 500.
     """
     try:
         return look_up()
-    except ConfigurationError as problem:
-        raise IndexError(str(problem)) from None
+    except ConfigurationError as error:
+        raise IndexError(str(error)) from None

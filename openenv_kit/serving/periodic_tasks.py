@@ -12,7 +12,8 @@ from openenv_kit.serving import metrics
 from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES
 from openenv_kit.serving.episodes.slow_calls import SLOW_CALL_QUEUE
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import EpisodeStore, StoreError
+from openenv_kit.serving.store.errors import StoreError
+from openenv_kit.serving.store.interface import EpisodeStore
 
 PERIODIC_TASK_INTERVAL_S = 5.0
 """Pause between two rounds of the tasks."""

@@ -79,7 +79,7 @@ def run_server(app: ASGIApp | str, settings: Settings) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    from openenv_kit.serving import logs, metrics
+    from openenv_kit.serving import logs, metrics_export
     from openenv_kit.serving.http.limited_protocols import (
         LimitedHttpProtocol,
         LimitedWebSocketProtocol,
@@ -111,7 +111,10 @@ def run_server(app: ASGIApp | str, settings: Settings) -> None:
         "timeout_graceful_shutdown": GRACEFUL_SHUTDOWN_TIMEOUT_S,
         "timeout_worker_healthcheck": WORKER_HEALTHCHECK_TIMEOUT_S,
     }
-    with metrics.create_metrics_folder(settings.workers), metrics.serve_metrics(settings):
+    with (
+        metrics_export.create_metrics_folder(settings.workers),
+        metrics_export.serve_metrics(settings),
+    ):
         if settings.workers == 1 or not BALANCES_SHARED_PORTS:
             uvicorn.run(app, **options)
             return
@@ -132,7 +135,7 @@ def forward_sigterm(supervisor: Multiprocess) -> None:
     The supervisor itself polls for signals twice a second, and only until the first one.
     """
 
-    def handle(number: int, _: FrameType | None) -> None:
+    def handle_sigterm(number: int, _: FrameType | None) -> None:
         if not supervisor.should_exit.is_set():
             supervisor.should_exit.set()  # wakes up the supervisor, which stops the workers
             return
@@ -140,7 +143,7 @@ def forward_sigterm(supervisor: Multiprocess) -> None:
             if process.pid is not None and process.exitcode is None:
                 os.kill(process.pid, number)
 
-    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGTERM, handle_sigterm)
 
 
 def raise_open_file_limit() -> None:

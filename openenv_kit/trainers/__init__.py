@@ -1,12 +1,12 @@
-"""Adapters to trainers and evaluation frameworks, one module each, for every environment.
+"""Adapters for trainers and evaluation frameworks. They work with every environment.
 
-Each module imports its own trainer and no other: `openenv_kit.trainers.verifiers` needs
-verifiers, and so on. What they share, an episode played by tool calls, needs none: see
-`tool_calls`.
+Each module imports only its own trainer: `openenv_kit.trainers.verifiers` needs verifiers, and so
+on. `tool_episode`, the base of all adapters, needs no trainer.
 
-Everywhere in them, `environment` is the name of what is played, None for what the variable
-ENVIRONMENT names; `base_url` is a server to play on, None for this process; and `split`, `first`
-and `count` choose tasks as `openenv_kit.datasets.split_rows.list_task_rows` does.
+These parameters mean the same in all modules: `environment` is the name of an environment, None for
+the one that the variable ENVIRONMENT names; `base_url` is the address of a server to play on, None
+to play in this process; `split`, `first` and `count` select tasks, as in
+`openenv_kit.datasets.split_rows.list_task_rows`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,17 @@ from contextlib import contextmanager
 
 @contextmanager
 def require_package(requirement: str) -> Iterator[None]:
-    """Imports of a trainer; where one is missing, the error says what pip installs it by."""
+    """Run imports in a `with` block; if a module is missing, say how to install it.
+
+    Args:
+        requirement: requirement for pip that installs the modules.
+
+    Raises:
+        ModuleNotFoundError: a module is not installed.
+    """
     try:
         yield
-    except ModuleNotFoundError as missing:
+    except ModuleNotFoundError as problem:
         raise ModuleNotFoundError(
-            f"{missing.name} is not installed: pip install '{requirement}'", name=missing.name
+            f"{problem.name} is not installed: pip install '{requirement}'", name=problem.name
         ) from None

@@ -1,10 +1,10 @@
-"""Inspect AI: a task whose solver gives a model the environment's tools, and its scorer.
+"""Inspect AI: a task with a solver, which gives a model the environment's tools, and two scorers.
 
 ```
 inspect eval openenv_kit/episodes -T environment=NAME -T split=validation -T count=20 --model MODEL
 ```
 
-Environments may offer the task under a name of their own.
+An environment may also register the task under another name.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ with require_package("inspect-ai>=0.3.285,<0.4"):
     from inspect_ai.tool import Tool, ToolDef, ToolParams
 
 DEFAULT_EVALUATION_SPLIT = "validation"
-"""Split of an evaluation that names none."""
+"""Split of an evaluation that names no split."""
 SCORE_KEY, METRICS_KEY, INFO_KEY, SERVER_ERROR_KEY = "score", "metrics", "info", "lost"
-"""What a sample's store holds about its episode."""
+"""Keys of a sample's store for the values of its episode."""
 
 
 @task
@@ -46,42 +46,49 @@ def episodes(
     reset: dict[str, Any] | None = None,
     level: str | None = None,
 ) -> Task:
-    """Episodes of a split, each scored by the environment.
+    """Return a task whose samples are episodes of a split, scored by the environment.
 
-    `message_limit` is the most messages of a sample; None for enough to use every step of an
-    episode, at two messages a step. `reset` holds further arguments of every reset, such as
-    `-T 'reset={"profile": "lean"}'`; `level` keeps to tasks of one level.
+    Args:
+        environment: name of the environment.
+        split: name of the split.
+        first: index of the first task.
+        count: number of tasks; None for all.
+        base_url: address of the server to play on.
+        message_limit: largest number of messages of a sample; None for enough to use every step of
+            an episode, with two messages per step.
+        reset: additional arguments of every reset, such as `-T 'reset={"profile": "lean"}'`.
+        level: level of the tasks; None for all levels.
     """
-    found = get_environment(environment)
+    resolved_environment = get_environment(environment)
     split = DEFAULT_EVALUATION_SPLIT if split is None else split
     samples = [
-        # The prompt comes from the episode itself, when the solver starts it.
+        # The solver replaces the prompt when it starts the episode.
         Sample(
             row["task"],
             id=row["task"],
             metadata={
-                "environment": found.name,
-                "reset": reset_arguments_from_row(row, found.name),
+                "environment": resolved_environment.name,
+                "reset": reset_arguments_from_row(row, resolved_environment.name),
             },
         )
-        for row in list_task_rows(split, first, count, found.name, reset, level)
+        for row in list_task_rows(split, first, count, resolved_environment.name, reset, level)
     ]
     return Task(
-        dataset=MemoryDataset(samples, name=f"{found.name}_{split}"),
-        solver=play_episode(base_url, found.name),
+        dataset=MemoryDataset(samples, name=f"{resolved_environment.name}_{split}"),
+        solver=play_episode(base_url, resolved_environment.name),
         scorer=[report_score(), rewards()],
-        message_limit=message_limit or 32 + 2 * found.episode_limits.max_steps,
+        message_limit=message_limit or 32 + 2 * resolved_environment.episode_limits.max_steps,
     )
 
 
 class EpisodeSolver:
-    """Plays the sample's episode; see `play_episode`."""
+    """Plays the episode of a sample; see `play_episode`."""
 
     def __init__(self, base_url: str | None, environment: str) -> None:
         self.base_url, self.environment = base_url, environment
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Inspect adds closures of its own to a solver or scorer: pickle makes it anew.
+        # Inspect adds closures, which cannot be pickled, so the solver is created again.
         return play_episode, (self.base_url, self.environment)
 
     async def __call__(self, state: TaskState, generate: Generate) -> TaskState:
@@ -90,11 +97,11 @@ class EpisodeSolver:
             state.user_prompt.text = episode.reset(state.metadata)
             state.messages.insert(0, ChatMessageSystem(content=episode.system_prompt))
             state.tools = [
-                _build_inspect_tool(each, episode, state) for each in episode.tools.tools
+                _build_inspect_tool(tool, episode, state) for tool in episode.tools.tools
             ]
             return await generate(state, tool_calls="loop")
         except ServerError as problem:
-            # Inspect may be told to score samples that failed.
+            # Inspect can be configured to score failed samples, and the scorer raises this again.
             state.store.set(SERVER_ERROR_KEY, str(problem))
             raise
         finally:
@@ -103,75 +110,80 @@ class EpisodeSolver:
 
 @solver
 def play_episode(base_url: str | None = None, environment: str | None = None) -> Solver:
-    """Starts the sample's episode and lets the model call its tools until it submits.
+    """Return a solver that starts the sample's episode and lets the model call tools until its end.
 
-    A sample without a reset in its metadata starts another task of the train split each time.
+    A sample without reset arguments in its metadata starts another task of the train split each
+    time.
     """
     return EpisodeSolver(base_url, get_environment(environment).name)
 
 
 class ReportScorer:
-    """Reads the environment's own score; see `report_score`."""
+    """Returns the environment's score; see `report_score`."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return report_score, ()
 
     async def __call__(self, state: TaskState, target: Target) -> Score:
-        if lost := state.store.get(SERVER_ERROR_KEY):
-            raise ServerError(lost)
-        earned = {"tool_calls": 0, "submitted": False} | state.store.get(METRICS_KEY, {})
+        if server_error := state.store.get(SERVER_ERROR_KEY):
+            raise ServerError(server_error)
+        metrics = {"tool_calls": 0, "submitted": False} | state.store.get(METRICS_KEY, {})
         return Score(
             value=state.store.get(SCORE_KEY, 0.0),
-            explanation=f"{'A' if earned['submitted'] else 'No'} report was submitted.",
-            metadata={**earned, **state.store.get(INFO_KEY, {})},
+            explanation=f"{'A' if metrics['submitted'] else 'No'} report was submitted.",
+            metadata={**metrics, **state.store.get(INFO_KEY, {})},
         )
 
 
 @scorer(metrics=[mean(), stderr()])
 def report_score() -> Scorer:
-    """The environment's own score, 0 if nothing was submitted.
+    """Return a scorer for the environment's score, which is 0 if nothing was submitted.
 
-    Raises:
-        ServerError: the server was lost, so that nothing was measured.
+    The scorer raises a ServerError if the server was lost, because there is no score then.
     """
     return ReportScorer()
 
 
 class RewardsScorer:
-    """Reads what each reward would have paid; see `rewards`."""
+    """Returns what each reward mode would have paid; see `rewards`."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return rewards, ()
 
     async def __call__(self, state: TaskState, target: Target) -> Score:
-        earned = state.store.get(METRICS_KEY, {})
+        metrics = state.store.get(METRICS_KEY, {})
         names = (*(reward.value for reward in COMMON_REWARDS), EVIDENCE_SHARE_KEY)
-        return Score(value={name: earned.get(name, 0.0) for name in names})
+        return Score(value={name: metrics.get(name, 0.0) for name in names})
 
 
 @scorer(metrics={"*": [mean(), stderr()]})
 def rewards() -> Scorer:
-    """What each reward would have paid, whichever was, and `grounded`; 0 without a report."""
+    """Return a scorer for what each reward mode would have paid, and for the evidence share.
+
+    All values are 0 without a report.
+    """
     return RewardsScorer()
 
 
 def _build_inspect_tool(tool: KitTool, episode: ToolEpisode, state: TaskState) -> Tool:
+    """Return a tool as Inspect's tool, which also stores the episode's values for the scorers."""
+
     async def call(**arguments: Any) -> str:
-        answer = episode.call_tool(tool.name, drop_default_arguments(tool, arguments))
+        result = episode.call_tool(tool.name, drop_default_arguments(tool, arguments))
         state.store.set(SCORE_KEY, episode.reward)
         state.store.set(METRICS_KEY, episode.metrics)
         state.store.set(INFO_KEY, dict(episode.info))
         state.completed = episode.is_done
-        return answer
+        return result
 
     set_tool_signature(call, tool)
     parameters = ToolParams.model_validate(tool.parameters)
     for name, field in parameters.properties.items():
-        field.description = field.description or name  # Inspect refuses a tool without
+        field.description = field.description or name  # Inspect requires one
     return ToolDef(
         call,
         name=tool.name,
         description=tool.description,
         parameters=parameters,
-        max_output=0,  # a shortened answer would not be the environment's words
+        max_output=0,  # do not shorten the environment's results
     ).as_tool()

@@ -1,6 +1,6 @@
-"""NeMo Gym: a resources server with one endpoint for each tool, and its example data.
+"""NeMo Gym: a resources server with one endpoint for each tool, and its data rows.
 
-`examples/nemo_gym/` holds the folder that NeMo Gym wants: `app.py`, a configuration and data.
+`examples/nemo_gym/` is a folder in NeMo Gym's format: `app.py`, a configuration and example data.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse
 from pydantic import ConfigDict, PrivateAttr
 
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, list_task_rows, reset_arguments_from_row
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
-from openenv_kit.tool import Catalogue
 from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode
 
@@ -32,18 +32,18 @@ with require_package("nemo-gym>=0.7,<0.8"):
     from nemo_gym.server_utils import SESSION_ID_KEY
 
 MAX_VERIFIED_SESSIONS = 4096
-"""Verified sessions whose result is kept, so that verifying again returns the same."""
+"""Largest number of sessions whose result is kept, so that verifying again returns the same."""
 
 
 class EpisodeServerConfig(BaseResourcesServerConfig):
-    """Settings in the YAML file: what is played, and on which environment server."""
+    """Settings in the YAML file: name of the environment, and address of its server."""
 
     environment: str | None = None
     base_url: str | None = None
 
 
 class SeedRequest(BaseSeedSessionRequest):
-    """A data row; `reset` holds the arguments of its reset, without which a task is drawn."""
+    """A data row. `reset` contains the reset arguments; without it, a task is drawn."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -51,7 +51,7 @@ class SeedRequest(BaseSeedSessionRequest):
 
 
 class SeedResponse(BaseSeedSessionResponse):
-    """What a model needs to know of the episode, for an agent whose row has no messages."""
+    """System prompt, first user message and tools, for agents whose data row has no messages."""
 
     instructions: str
     tools: list[dict[str, Any]]
@@ -64,7 +64,7 @@ class VerifyRequest(BaseVerifyRequest):
 
 
 class VerifyResponse(BaseVerifyResponse):
-    """The reward, beside the row's own columns."""
+    """The reward, in addition to the row's columns."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -73,7 +73,7 @@ class VerifyResponse(BaseVerifyResponse):
 
 
 class EpisodeServer(SimpleResourcesServer):
-    """Holds an episode for each session and answers its tool calls."""
+    """Plays one episode for each session, by tool calls."""
 
     ray_enabled = False
     config: EpisodeServerConfig
@@ -81,64 +81,68 @@ class EpisodeServer(SimpleResourcesServer):
     _results: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
 
     def setup_webserver(self) -> FastAPI:
-        """The framework's endpoints, and one for each tool."""
+        """Return the app with the framework's endpoints and one for each tool."""
         app: FastAPI = super().setup_webserver()
         for name in get_environment(self.config.environment).tools.tool_names:
             self._add_tool_route(app, name)
         return app
 
     async def seed_session(self, request: Request, body: SeedRequest) -> SeedResponse:
-        """Start the row's episode; a session that starts again gets a new one.
+        """Start the episode of a data row. A session that starts again gets a new episode.
 
-        A row without a reset starts another task of the train split each time.
+        A row without reset arguments starts another task of the train split each time.
         """
-        key = request.session[SESSION_ID_KEY]
-        self._close_episode(key)
-        self._results.pop(key, None)
+        session_id = request.session[SESSION_ID_KEY]
+        self._close_episode(session_id)
+        self._results.pop(session_id, None)
         episode = ToolEpisode(self.config.base_url, self.config.environment)
         row = body.model_dump()
-        offered = (row.get("responses_create_params") or {}).get("tools") or ()
+        offered_tools = (row.get("responses_create_params") or {}).get("tools") or ()
         try:
-            opening = episode.reset(row, [tool["name"] for tool in offered])
+            first_user_message = episode.reset(row, [tool["name"] for tool in offered_tools])
         except ServerError as problem:
             raise HTTPException(502, str(problem)) from None
         except ConfigurationError as problem:
             raise HTTPException(422, str(problem)) from None
-        self._episodes[key] = episode
+        self._episodes[session_id] = episode
         return SeedResponse(
-            instructions=f"{episode.system_prompt}\n\n{opening}",
+            instructions=f"{episode.system_prompt}\n\n{first_user_message}",
             tools=_format_response_tools(episode.tools),
         )
 
     async def verify(self, request: Request, body: VerifyRequest) -> VerifyResponse:
-        """The environment's own score, 0 if nothing was submitted."""
-        key = request.session[SESSION_ID_KEY]
-        result = self._results.get(key) or self._finish_session(key)
-        if result is None:
-            # Nothing was measured, which is not the same as a score of 0.
-            reason = "the session was never seeded, or its environment server was lost"
-            result = {"reward": 0.0, "submitted": False, "tool_calls": 0}
-            result |= {"mask_sample": True, "failure_reason": reason}
+        """Return the environment's score, which is 0 if nothing was submitted."""
+        session_id = request.session[SESSION_ID_KEY]
+        result = self._results.get(session_id) or self._finish_session(session_id)
+        if result is None:  # there is no score, which is not the same as a score of 0
+            result = {
+                "reward": 0.0,
+                "submitted": False,
+                "tool_calls": 0,
+                "mask_sample": True,
+                "failure_reason": "the session was never seeded, or its environment server was "
+                "lost",
+            }
         return VerifyResponse(**{**body.model_dump(), **result})
 
     def _add_tool_route(self, app: FastAPI, tool_name: str) -> None:
-        async def answer(request: Request) -> PlainTextResponse:
-            key = request.session[SESSION_ID_KEY]
-            episode = self._episodes.get(key)
+        async def call_tool(request: Request) -> PlainTextResponse:
+            session_id = request.session[SESSION_ID_KEY]
+            episode = self._episodes.get(session_id)
             if episode is None:
                 return PlainTextResponse('{"status":"error","message":"Call seed_session first."}')
-            raw = await request.body()
+            body = await request.body()
             try:
-                return PlainTextResponse(episode.call_tool(tool_name, json.loads(raw or b"{}")))
+                return PlainTextResponse(episode.call_tool(tool_name, json.loads(body or b"{}")))
             except ServerError as problem:
-                # Without its episode the rollout is masked: nothing was measured.
-                self._close_episode(key)
+                # Without an episode, `verify` masks the rollout, which has no score.
+                self._close_episode(session_id)
                 raise HTTPException(502, str(problem)) from None
 
-        app.post(f"/{tool_name}")(answer)
+        app.post(f"/{tool_name}")(call_tool)
 
     def _finish_session(self, session_id: str) -> dict[str, Any] | None:
-        """End the session's episode and keep its result; None if there is no episode."""
+        """Close the session's episode and return its result; None if there is no episode."""
         episode = self._close_episode(session_id)
         if episode is None:
             return None
@@ -163,16 +167,17 @@ def iter_data_rows(
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """NeMo Gym's data rows: the first messages, the tools, and the reset; see `list_task_rows`.
+    """Yield NeMo Gym's data rows, with the first messages, the tools and the reset arguments.
 
-    `openenv_kit.datasets.split_rows.write_rows` writes them as NeMo Gym reads them.
+    `list_task_rows` describes the parameters. `openenv_kit.datasets.split_rows.write_rows` writes
+    the rows in NeMo Gym's format.
     """
     episode = ToolEpisode(environment=environment)
     for row in list_task_rows(split, first, count, environment, reset, level):
-        opening = episode.reset(row)
+        first_user_message = episode.reset(row)
         messages = [
             {"role": "developer", "content": episode.system_prompt},
-            {"role": "user", "content": opening},
+            {"role": "user", "content": first_user_message},
         ]
         yield {
             "responses_create_params": {
@@ -186,6 +191,6 @@ def iter_data_rows(
 
 
 def _format_response_tools(tools: Catalogue) -> list[dict[str, Any]]:
-    """Return tools as the Responses interface takes them."""
-    # Strict schemas know no optional arguments.
+    """Return tools in the format of OpenAI's Responses interface."""
+    # Strict schemas do not allow optional arguments.
     return [{"type": "function", **tool["function"], "strict": False} for tool in tools.chat_tools]

@@ -1,7 +1,7 @@
-"""OpenEnv's own harness: sessions, and data for fine-tuning.
+"""OpenEnv's harness: sessions, collected episodes, and examples for supervised fine-tuning.
 
-`collect` writes one episode per line, in the framework's own format; `iter_sft_examples` turns them
-into chats with tool calls.
+`collect_episodes` writes one episode per line, in the framework's format. `iter_sft_examples`
+converts them into chats with tool calls.
 """
 
 from __future__ import annotations
@@ -65,21 +65,25 @@ class ToolSession(ResourceSession):
 
     def list_tools(self) -> list[Tool]:
         return [
-            Tool(name=each.name, description=each.description, input_schema=dict(each.parameters))
-            for each in self._episode.tools.tools
+            Tool(name=tool.name, description=tool.description, input_schema=dict(tool.parameters))
+            for tool in self._episode.tools.tools
         ]
 
     def call_tool(self, name: str, arguments: dict[str, Any]) -> ToolResult:
-        answer, played = self._episode.call_tool(name, arguments), self._episode
-        return ToolResult(data=answer, done=played.is_done, metadata={"reward": played.reward})
+        result = self._episode.call_tool(name, arguments)
+        return ToolResult(
+            data=result,
+            done=self._episode.is_done,
+            metadata={"reward": self._episode.reward},
+        )
 
     def verify(
         self, transcript: list[HarnessMessage], final_state: Any | None = None
     ) -> VerifyResult:
-        """The environment's own reward; 0 for an unfinished episode.
+        """Return the environment's reward, which is 0 for an unfinished episode.
 
         Raises:
-            ServerError: the server was lost, so that nothing was measured.
+            ServerError: the server was lost, so there is no reward.
         """
         return VerifyResult(
             env_reward=self._episode.reward,
@@ -93,11 +97,11 @@ class ToolSession(ResourceSession):
 
 
 class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
-    """Makes a session for each task.
+    """Creates a session for each task.
 
-    A task is a row of reset arguments, a row as JSON text, a task id, a chat whose last
-    message holds one of these, or None for another task of the train split each time, or for the
-    one that the trainer's seed draws.
+    A task is a row of reset arguments, a row as JSON text, a task id, or a chat whose last message
+    is one of these. None draws another task of the train split each time, or the task that a seed
+    determines.
     """
 
     def __init__(self, base_url: str | None = None, environment: str | None = None) -> None:
@@ -119,10 +123,10 @@ class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
 
 
 def parse_task_row(task: Any) -> Mapping[str, Any]:
-    """The dataset row that a task stands for; see `ToolSessionFactory`.
+    """Return the dataset row of a task; see `ToolSessionFactory`.
 
     Raises:
-        InvalidValueError: it stands for none.
+        InvalidValueError: the value is not a task.
     """
     task = to_python_value(task)
     if task is None or task == "":
@@ -140,34 +144,34 @@ def parse_task_row(task: Any) -> Mapping[str, Any]:
 
 
 def build_run_limits(environment: str | None = None) -> HarnessRunLimits:
-    """As many turns as an episode has steps by default."""
+    """Return limits that allow as many turns as an episode has steps by default."""
     return HarnessRunLimits(max_turns=get_environment(environment).episode_limits.max_steps)
 
 
 class ScriptedModelStep:
-    """A scripted policy as a model: reads the chat, makes the next tool call."""
+    """Scripted policy that stands in for a model: reads the chat and returns the next tool call."""
 
     def __init__(self, policy: str, environment: str) -> None:
         self.policy, self.environment = policy, environment
 
     def __call__(self, messages: list[HarnessMessage], *_: Any, **__: Any) -> ModelStepResult:
-        answers, opening = (
-            message_texts_of_role(messages, "tool"),
-            "\n".join(message_texts_of_role(messages, "user")),
-        )
-        call = next_scripted_call(self.policy, answers, self.environment, opening)
+        tool_results = message_texts_of_role(messages, "tool")
+        first_user_message = "\n".join(message_texts_of_role(messages, "user"))
+        call = next_scripted_call(self.policy, tool_results, self.environment, first_user_message)
         if call is None:
             return ModelStepResult(LLMResponse("Done."))
-        name, arguments = call
-        return ModelStepResult(LLMResponse("", [ToolCall(f"call_{len(answers)}", name, arguments)]))
+        call_id = f"call_{len(tool_results)}"
+        return ModelStepResult(LLMResponse("", [ToolCall(call_id, call.name, call.arguments)]))
 
 
 def build_scripted_model_step(
     policy: str = "reference", environment: str | None = None
 ) -> ModelStep:
-    """Return a scripted policy as a model; see `ScriptedModelStep`."""
-    found = get_environment(environment)
-    return ScriptedModelStep(require_name("policy", policy, found.policies), found.name)
+    """Return a scripted policy that stands in for a model."""
+    resolved_environment = get_environment(environment)
+    return ScriptedModelStep(
+        require_name("policy", policy, resolved_environment.policies), resolved_environment.name
+    )
 
 
 def collect_episodes(
@@ -178,34 +182,37 @@ def collect_episodes(
     base_url: str | None = None,
     environment: str | None = None,
 ) -> CollectResult:
-    """Play each row's episode and append it to `out`; a second call resumes the first.
+    """Play the episode of each row and append it to a folder; another call continues.
 
     Args:
         output_folder: folder for `results.jsonl` and `metadata.json`.
-        rows: one episode each; one that names no task gets the one that its position draws.
-        policy: the scripted policy that plays.
-        base_url: server to play on; None plays in this process.
-        environment: name of what is played.
+        rows: rows with the reset arguments of one episode each. A row that names no task gets one
+            that is drawn from its position.
+        policy: scripted policy that plays.
+        base_url: address of the server to play on; None to play in this process.
+        environment: name of the environment.
 
     Raises:
-        InvalidValueError: `out` holds episodes of other rows, another player, another environment
-            or other versions.
+        InvalidValueError: the folder contains episodes of other rows, another player, another
+            environment or other versions.
     """
     model_step = build_scripted_model_step(policy, environment)
     serializer = RolloutSerializer(output_folder)
-    found = get_environment(environment)
-    rows = [_add_task_to_row(found, row, number) for number, row in enumerate(rows)]
-    made: dict[str, Any] = {
-        "environment": found.name,
+    resolved_environment = get_environment(environment)
+    rows = [
+        _add_task_to_row(resolved_environment, row, row_number)
+        for row_number, row in enumerate(rows)
+    ]
+    metadata: dict[str, Any] = {
+        "environment": resolved_environment.name,
         "player": f"scripted:{policy}",
-        "versions": dict(found.versions),
+        "versions": dict(resolved_environment.versions),
         "resets": [reset_arguments_from_row(parse_task_row(row), environment) for row in rows],
     }
-    _require_same_metadata(serializer, made)
-    serializer.write_metadata(made)
-    (
-        Path(output_folder) / RESULTS_FILENAME
-    ).touch()  # there is one, even if no episode can be played
+    _require_same_metadata(serializer, metadata)
+    serializer.write_metadata(metadata)
+    # Create the results file, so that it exists even if no episode can be played.
+    (Path(output_folder) / RESULTS_FILENAME).touch()
     runner = CollectRunner(
         session_factory=ToolSessionFactory(base_url, environment),
         harness_adapter=MCPHarnessAdapter(),
@@ -217,7 +224,7 @@ def collect_episodes(
 
 
 def _add_task_to_row(environment: Environment, row: Any, row_number: int) -> Mapping[str, Any]:
-    """Return a row that names its task, so that its episode can be played again."""
+    """Return a row that names its task, so that its episode can be repeated."""
     arguments = reset_arguments_from_row(parse_task_row(row), environment.name)
     if has_task_selector(arguments):
         return parse_task_row(row)
@@ -225,28 +232,42 @@ def _add_task_to_row(environment: Environment, row: Any, row_number: int) -> Map
 
 
 def _require_same_metadata(serializer: RolloutSerializer, metadata: dict[str, Any]) -> None:
-    """Check that the episodes already collected are those that would be made again."""
+    """Check that a folder's episodes have the same metadata, and keep the resets of further ones.
+
+    Raises:
+        InvalidValueError: a value differs.
+    """
     if not serializer.collected_episode_ids():
         return
-    before = json.loads(serializer.metadata_path.read_text(encoding="utf-8"))
-    held = before.pop("resets", [])
-    pairs = [(name, value, metadata[name]) for name, value in before.items()]
-    for number, two in enumerate(zip(held, metadata["resets"], strict=False)):
-        pairs.append((f"reset of episode {number}", *two))
-    for name, mine, asked in pairs:
-        if asked != mine:
-            allowed = f"{mine!r}, whose episodes {serializer.output_dir} holds; name another folder"
-            raise InvalidValueError(name, asked, allowed)
-    metadata["resets"] += held[len(metadata["resets"]) :]
+    stored = json.loads(serializer.metadata_path.read_text(encoding="utf-8"))
+    stored_resets = stored.pop("resets", [])
+    for name, stored_value in stored.items():
+        _require_stored_value(serializer, name, metadata[name], stored_value)
+    resets = zip(metadata["resets"], stored_resets, strict=False)
+    for episode_number, (reset, stored_reset) in enumerate(resets):
+        _require_stored_value(serializer, f"reset of episode {episode_number}", reset, stored_reset)
+    metadata["resets"] += stored_resets[len(metadata["resets"]) :]
+
+
+def _require_stored_value(
+    serializer: RolloutSerializer, name: str, value: object, stored_value: object
+) -> None:
+    if value != stored_value:
+        allowed = f"{stored_value!r}, as in {serializer.output_dir}; name another folder"
+        raise InvalidValueError(name, value, allowed)
 
 
 def iter_sft_examples(
     results_path: Path | str, min_reward: float = 1.0, environment: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Supervised examples from collected episodes: `messages` with tool calls, and `tools`.
+    """Yield examples for supervised fine-tuning from collected episodes.
 
-    `results` is a folder written by `collect`, or its `results.jsonl`; episodes with a score below
-    `minimum_reward` are left out.
+    An example has `messages`, with tool calls, and `tools`.
+
+    Args:
+        results_path: folder written by `collect_episodes`, or its `results.jsonl`.
+        min_reward: smallest reward of an episode; others are left out.
+        environment: name of the environment.
     """
     path = Path(results_path)
     path = path / RESULTS_FILENAME if path.is_dir() else path
@@ -255,5 +276,5 @@ def iter_sft_examples(
         for line in lines:
             episode = json.loads(line)
             if episode["reward"] >= min_reward:
-                offered = tools.for_episode(parse_task_row(episode["task"]))
-                yield {"messages": episode["messages"], "tools": offered.chat_tools}
+                episode_tools = tools.for_episode(parse_task_row(episode["task"]))
+                yield {"messages": episode["messages"], "tools": episode_tools.chat_tools}

@@ -1,7 +1,7 @@
 """SkyRL: a text environment for `skyrl_gym`, and its dataset.
 
-SkyRL passes an environment the model's text and expects text back, so tool calls and answers
-are written in the tags of the Qwen family:
+SkyRL passes the model's text to an environment and expects text back. Tool calls and their results
+are therefore written between the tags of the Qwen family:
 
 ```
 <tool_call>
@@ -9,7 +9,7 @@ are written in the tags of the Qwen family:
 </tool_call>
 ```
 
-`examples/skyrl/` holds an entry point; `docs/training.md` has a training command.
+`examples/skyrl/` contains an entry point, and `docs/training.md` a training command.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.datasets.row_values import (
     parse_json_object,
     require_row_mapping,
@@ -32,7 +33,6 @@ from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_integer
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.tool import Catalogue
 from openenv_kit.trainers import require_package
 from openenv_kit.trainers.text_tool_calls import find_tool_calls
 from openenv_kit.trainers.tool_episode import ToolEpisode, message_texts
@@ -47,13 +47,14 @@ ChatMessages = list[dict[str, str]]
 
 
 class TextEpisode(BaseTextEnv):
-    """One episode, played in text.
+    """One episode, played with tool calls as text.
 
     Args:
-        env_config: SkyRL's section for this environment; `base_url` names a server to play on.
-        extras: the dataset row's other columns; `reset` holds the reset's arguments as JSON,
-            `max_turns` is SkyRL's own.
-        environment: name of what is played.
+        env_config: SkyRL's configuration of this environment; `base_url` is the address of the
+            server to play on.
+        extras: other columns of the dataset row; `reset` contains the reset arguments as JSON, and
+            SkyRL adds `max_turns`.
+        environment: name of the environment.
     """
 
     def __init__(
@@ -75,72 +76,71 @@ class TextEpisode(BaseTextEnv):
         self._is_over = False
 
     def init(self, prompt: ChatMessages | None = None) -> tuple[ChatMessages, dict[str, Any]]:
-        """Start the episode; returns the row's prompt with the task appended.
+        """Start the episode; return the row's prompt with the first user message appended.
 
-        A row without a reset starts another task of the train split each time. Rules and tools come
-        first where the prompt lacks them.
+        A row without reset arguments starts another task of the train split each time. If the
+        prompt lacks the system prompt and the tools, they are put at its start.
 
         Raises:
-            InvalidValueError: the reset was refused, or its episode has other tools than the
-                prompt offers.
+            InvalidValueError: the reset was rejected, or its episode has other tools than the
+                prompt.
         """
         messages = [dict(message) for message in prompt or ()]
-        said = "\n".join(message_texts(messages))
-        offered_text = _TOOLS_PATTERN.search(said)
-        tools = [json.loads(line) for line in offered_text[1].splitlines()] if offered_text else []
-        offered = [tool["function"]["name"] for tool in tools]
-        opening = self._episode.reset(self._row, offered)
+        prompt_text = "\n".join(message_texts(messages))
+        first_user_message = self._episode.reset(self._row, _find_offered_tool_names(prompt_text))
         self._is_over = False
         has_task = has_task_selector(
             reset_arguments_from_row(self._row, self._episode.environment.name)
         )
-        if self._episode.system_prompt not in said and not (has_task and said.strip()):
-            rules = _add_tools_to_system_prompt(self._episode.system_prompt, self._episode.tools)
-            if messages and messages[0]["role"] == "system":  # templates allow one of them
-                rules += f"\n\n{messages.pop(0)['content']}"
-            messages = [{"role": "system", "content": rules}, *messages]
+        is_dataset_prompt = has_task and prompt_text.strip() != ""
+        if self._episode.system_prompt not in prompt_text and not is_dataset_prompt:
+            system_prompt = _add_tools_to_system_prompt(
+                self._episode.system_prompt, self._episode.tools
+            )
+            if messages and messages[0]["role"] == "system":  # chat templates allow only one
+                system_prompt += f"\n\n{messages.pop(0)['content']}"
+            messages = [{"role": "system", "content": system_prompt}, *messages]
         if messages[-1]["role"] == "system":
             messages.append({"role": "user", "content": ""})
-        last = {**messages[-1], "content": messages[-1]["content"] + opening}
-        return [*messages[:-1], last], {}
+        messages[-1]["content"] += first_user_message
+        return messages, {}
 
     def step(self, action: str) -> BaseTextEnvStepOutput:
-        """Make the turn's tool call and answer it. After the last turn nothing changes.
+        """Execute the tool call in the model's text and return its result.
 
-        Of several calls the last complete one counts. What stands in the model's thinking is not
-        called.
+        If the text contains several calls, the last valid one is executed. Calls in a thinking
+        section are not executed. After the last turn, nothing is executed.
         """
         if self._is_over:
             return self._build_step_output([], done=True)
         self.turns += 1
-        calls = find_tool_calls(action)
-        if calls.calls:
-            answer = self._episode.call_tool(calls.calls[-1].name, calls.calls[-1].arguments)
-        elif calls.has_unreadable_call:
-            answer = _format_error_result(
+        parsed = find_tool_calls(action)
+        if parsed.calls:
+            call = parsed.calls[-1]
+            result = self._episode.call_tool(call.name, call.arguments)
+        elif parsed.has_unreadable_call:
+            result = _format_error_result(
                 'The tool call cannot be read; allowed: one JSON object {"name": …, "arguments": '
                 "{…}} between the tags."
             )
-        elif calls.has_call_in_thinking:
-            answer = _format_error_result(
-                "The tool call stands in the thinking, so it was not made. End the thinking first, "
-                "with </think>, and call a tool after it."
+        elif parsed.has_call_in_thinking:
+            result = _format_error_result(
+                "The tool call is inside the thinking, so it was not executed. End the thinking "
+                "first, with </think>, and call a tool after it."
             )
-        else:
-            # The model stopped without submitting anything.
+        else:  # the model stopped without submitting anything
             return self._build_step_output([], done=True)
-        said = f"<tool_response>\n{answer}\n</tool_response>"
-        done = self._episode.is_done or self.turns >= self.max_turns
-        return self._build_step_output(
-            [] if done else [{"role": "user", "content": said}], done=done
-        )
+        if self._episode.is_done or self.turns >= self.max_turns:
+            return self._build_step_output([], done=True)
+        content = f"<tool_response>\n{result}\n</tool_response>"
+        return self._build_step_output([{"role": "user", "content": content}], done=False)
 
     def close(self) -> None:
         """Close the connection to the server, if there is one."""
         self._episode.close()
 
     def get_metrics(self) -> dict[str, Any]:
-        """Metrics of the finished episode."""
+        """Return the score and the metrics of the episode."""
         return {"score": self._episode.reward, **self._episode.metrics}
 
     def _build_step_output(
@@ -156,11 +156,11 @@ class TextEpisode(BaseTextEnv):
 
 
 def register_environment(environment: str | None = None) -> str:
-    """Register an environment with `skyrl_gym`, unless it is; returns its name, the `env_class`."""
+    """Register an environment with `skyrl_gym`, if it is not yet; return its name (`env_class`)."""
     name = get_environment(environment).name
     if name not in registry:
-        point = f"{__name__}:{TextEpisode.__name__}"
-        register(id=name, entry_point=point, kwargs={"environment": name})
+        entry_point = f"{__name__}:{TextEpisode.__name__}"
+        register(id=name, entry_point=entry_point, kwargs={"environment": name})
     return name
 
 
@@ -172,40 +172,52 @@ def build_dataset_rows(
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
 ) -> list[dict[str, Any]]:
-    """SkyRL's dataset rows: `prompt`, `env_class` and the reset as JSON text; see `list_task_rows`.
+    """Return SkyRL's dataset rows, with `prompt`, `env_class` and the reset arguments as JSON text.
 
-    `openenv_kit.datasets.split_rows.write_rows` writes them as SkyRL reads them.
+    `list_task_rows` describes the parameters. `openenv_kit.datasets.split_rows.write_rows` writes
+    the rows in SkyRL's format.
     """
-    found = get_environment(environment)
-    rows = list_task_rows(split, first, count, found.name, reset, level)
-    chosen = {"split": split, "difficulty": level, **parse_json_object("reset", reset)}
-    played = {name: value for name, value in chosen.items() if to_python_value(value) is not None}
-    played = add_default_split(found, played)
-    system = _add_tools_to_system_prompt(
-        found.system_prompt(played), found.tools.for_episode(played)
+    resolved_environment = get_environment(environment)
+    rows = list_task_rows(split, first, count, resolved_environment.name, reset, level)
+    selection = {"split": split, "difficulty": level, **parse_json_object("reset", reset)}
+    reset_fields = add_default_split(
+        resolved_environment,
+        {name: value for name, value in selection.items() if to_python_value(value) is not None},
     )
-    prompt = [{"role": "system", "content": system}, {"role": "user", "content": ""}]
+    system_prompt = _add_tools_to_system_prompt(
+        resolved_environment.system_prompt(reset_fields),
+        resolved_environment.tools.for_episode(reset_fields),
+    )
+    prompt = [{"role": "system", "content": system_prompt}, {"role": "user", "content": ""}]
     return [
         {
             "prompt": prompt,
-            "env_class": found.name,
+            "env_class": resolved_environment.name,
             "task": row["task"],
-            "reset": json.dumps(reset_arguments_from_row(row, found.name)),
+            "reset": json.dumps(reset_arguments_from_row(row, resolved_environment.name)),
         }
         for row in rows
     ]
 
 
+def _find_offered_tool_names(prompt_text: str) -> list[str]:
+    """Return the names of the tools in a prompt; empty if it lists none."""
+    tools_section = _TOOLS_PATTERN.search(prompt_text)
+    if tools_section is None:
+        return []
+    return [json.loads(line)["function"]["name"] for line in tools_section[1].splitlines()]
+
+
 def _add_tools_to_system_prompt(system_prompt: str, tools: Catalogue) -> str:
-    """Return the first message: the rules and the tools, with how to call one."""
-    listed = "\n".join(json.dumps(tool) for tool in tools.chat_tools)
+    """Return the first message: the system prompt, the tools, and how to call them."""
+    tool_lines = "\n".join(json.dumps(tool) for tool in tools.chat_tools)
     return (
         f"{system_prompt}\n\n# Tools\n\nCall one tool a turn, as a JSON object between "
         '<tool_call> and </tool_call>: {"name": <tool>, "arguments": <object>}. The tools are:\n'
-        f"<tools>\n{listed}\n</tools>"
+        f"<tools>\n{tool_lines}\n</tools>"
     )
 
 
 def _format_error_result(message: str) -> str:
-    """Return the answer to a turn whose call was not made."""
+    """Return the tool result for a call that was not executed."""
     return compact_json({"status": ReplyStatus.ERROR, "message": message})

@@ -1,4 +1,4 @@
-"""Reads tool calls out of a model's text, where they stand between tags of the Qwen family.
+"""Finds the tool calls in a model's text, between the tags of the Qwen family.
 
 ```
 <tool_call>
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,18 +20,18 @@ from openenv_kit.tool import ToolCall, parse_tool_call
 
 OPEN_TAG_PATTERN = re.compile(r"<tool_call>\s*")
 CALL_END_PATTERN = re.compile(r"\s*(?:</tool_call>|\Z)")
-"""Where a complete call ends; a stop string may have cut its closing tag away."""
+"""End of a complete call. A stop string may have removed the closing tag."""
 _DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True)
 class ParsedToolCalls:
-    """The tool calls of one answer, outside its thinking.
+    """The tool calls of one answer.
 
     Attributes:
-        calls: the calls that can be read, in order.
-        has_unreadable_call: whether there is also a call that cannot be read.
-        has_call_in_thinking: whether there is also a call inside thinking.
+        calls: valid calls outside of thinking sections, in order.
+        has_unreadable_call: whether the answer contains a call that cannot be parsed.
+        has_call_in_thinking: whether a thinking section contains a call.
     """
 
     calls: list[ToolCall]
@@ -41,48 +42,50 @@ class ParsedToolCalls:
 def find_tool_calls(text: str) -> ParsedToolCalls:
     """Return the tool calls of a text.
 
-    What stands in a section of thinking is not called (see `find_thinking_sections`). A tag inside
-    an argument is part of the argument.
+    Calls in a thinking section do not count; see `find_thinking_sections`. A tag inside an argument
+    is part of the argument.
     """
-    bodies = _find_json_bodies(text)
-    sections = find_thinking_sections(_blank_out(text, bodies))
-    complete, has_unreadable, has_rehearsed = [], False, False
+    values_by_span = _find_json_values(text)
+    thinking_sections = find_thinking_sections(_blank_out(text, values_by_span))
+    calls: list[ToolCall] = []
+    has_unreadable_call = has_call_in_thinking = False
     for tag in OPEN_TAG_PATTERN.finditer(text):
-        if any(tag.start() in body for body in bodies):
+        if any(tag.start() in span for span in values_by_span):
             continue  # part of an argument
-        if any(tag.start() in section for section in sections):
-            has_rehearsed = True
+        if any(tag.start() in section for section in thinking_sections):
+            has_call_in_thinking = True
             continue
-        call = parse_tool_call(bodies[body]) if (body := _find_span_at(tag.end(), bodies)) else None
+        span = _find_span_at(tag.end(), values_by_span)
+        call = None if span is None else parse_tool_call(values_by_span[span])
         if call is None:
-            has_unreadable = True
+            has_unreadable_call = True
         else:
-            complete.append(call)
-    return ParsedToolCalls(complete, has_unreadable, has_rehearsed)
+            calls.append(call)
+    return ParsedToolCalls(calls, has_unreadable_call, has_call_in_thinking)
 
 
-def _find_json_bodies(text: str) -> dict[TextSpan, Any]:
-    """Return the JSON values between the tags of calls, by where they stand."""
-    bodies: dict[TextSpan, Any] = {}
-    end = 0
-    while tag := OPEN_TAG_PATTERN.search(text, end):
-        end = tag.end()
+def _find_json_values(text: str) -> dict[TextSpan, Any]:
+    """Return the JSON values between the tags of calls, by their positions in the text."""
+    values_by_span: dict[TextSpan, Any] = {}
+    position = 0
+    while tag := OPEN_TAG_PATTERN.search(text, position):
+        position = tag.end()
         try:
-            value, stop = _DECODER.raw_decode(text, tag.end())
+            value, value_end = _DECODER.raw_decode(text, tag.end())
         except (ValueError, RecursionError):
             continue
-        if CALL_END_PATTERN.match(text, stop):
-            bodies[TextSpan(tag.end(), stop)] = value
-            end = stop
-    return bodies
+        if CALL_END_PATTERN.match(text, value_end):
+            values_by_span[TextSpan(tag.end(), value_end)] = value
+            position = value_end
+    return values_by_span
 
 
-def _blank_out(text: str, spans: dict[TextSpan, Any]) -> str:
-    """Return a text of the same length in which some parts are blank."""
+def _blank_out(text: str, spans: Iterable[TextSpan]) -> str:
+    """Return a text of the same length in which the characters of some spans are spaces."""
     for span in spans:
         text = text[: span.start] + " " * (span.end - span.start) + text[span.end :]
     return text
 
 
-def _find_span_at(position: int, spans: dict[TextSpan, Any]) -> TextSpan | None:
+def _find_span_at(position: int, spans: Iterable[TextSpan]) -> TextSpan | None:
     return next((span for span in spans if span.start == position), None)

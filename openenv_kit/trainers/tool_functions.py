@@ -1,7 +1,7 @@
-"""Python functions with the signatures of tools, for libraries that derive schemas from those.
+"""Builds signatures of Python functions from tools, for libraries that derive schemas from them.
 
-Type hints and Google docstrings are written from each tool's JSON Schema. Libraries that read
-pydantic's annotations get the schema itself; the others get the nearest Python type.
+Type hints and docstrings in Google's style are built from each tool's JSON Schema. Libraries that
+use pydantic annotations read the schema itself; other libraries read the nearest Python type.
 """
 
 from __future__ import annotations
@@ -29,25 +29,32 @@ _EMPTY_VALUES: dict[str, Any] = {"array": [], "object": {}}
 def set_tool_signature(
     function: Callable[..., Any], tool: Tool, *, is_method: bool = False
 ) -> None:
-    """Give a function that takes any keywords the name, signature and docstring of a tool.
+    """Set the name, signature and docstring of a function to those of a tool.
 
-    `bound` says that it is a method, which takes `self` first.
+    Args:
+        function: function that accepts any keyword arguments.
+        tool: the tool.
+        is_method: whether the function is a method, whose first parameter is `self`.
     """
-    fields, required = tool.parameters.get("properties", {}), tool.parameters.get("required", ())
-    # Python wants arguments without a default first.
-    names = sorted(fields, key=lambda name: name not in required)
+    schemas = tool.parameters.get("properties", {})
+    required = tool.parameters.get("required", ())
+    # In Python, parameters without a default come first.
+    names = sorted(schemas, key=lambda name: name not in required)
     hints = {
-        name: Annotated[_derive_type_hint(fields[name]), WithJsonSchema(fields[name])]
+        name: Annotated[_derive_type_hint(schemas[name]), WithJsonSchema(schemas[name])]
         for name in names
     }
     parameters = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)] if is_method else []
     for name, hint in hints.items():
-        default = Parameter.empty if name in required else _choose_default_value(fields[name])
+        default = Parameter.empty if name in required else _choose_default_value(schemas[name])
         kind = Parameter.POSITIONAL_OR_KEYWORD
         parameters.append(Parameter(name, kind, default=default, annotation=hint))
-    helps = [f"    {name}: {_describe_argument(name, fields[name])}" for name in names]
-    lines = [tool.description, "", *(["Args:", *helps, ""] if helps else [])]
-    function.__doc__ = "\n".join([*lines, "Returns:", "    The answer as one line of JSON."])
+    lines = [tool.description, ""]
+    if names:
+        descriptions = [f"    {name}: {_describe_argument(name, schemas[name])}" for name in names]
+        lines += ["Args:", *descriptions, ""]
+    lines += ["Returns:", "    The answer as one line of JSON."]
+    function.__doc__ = "\n".join(lines)
     function.__name__ = function.__qualname__ = tool.name
     signature = inspect.Signature(parameters, return_annotation=str)
     function.__signature__ = signature  # type: ignore[attr-defined]
@@ -55,12 +62,17 @@ def set_tool_signature(
 
 
 def drop_default_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments without those that a library filled in from the signature alone."""
-    required, fields = tool.parameters.get("required", ()), tool.parameters.get("properties", {})
+    """Return the arguments of a call without the empty values that a library added.
+
+    Libraries add a value for each optional parameter of the signature. Such a value is removed if
+    the tool's schema declares no default.
+    """
+    required = tool.parameters.get("required", ())
+    schemas = tool.parameters.get("properties", {})
     return {
         name: value
         for name, value in arguments.items()
-        if name in required or "default" in fields.get(name, {}) or value not in (None, [], {})
+        if name in required or "default" in schemas.get(name, {}) or value not in (None, [], {})
     }
 
 
@@ -69,7 +81,7 @@ def _choose_default_value(schema: Mapping[str, Any]) -> Any:
 
 
 def _derive_type_hint(schema: Mapping[str, Any]) -> Any:
-    """The Python type nearest to a schema; listed names become literals."""
+    """Return the Python type that is nearest to a schema; an enum becomes a `Literal`."""
     if "enum" in schema:
         return Literal.__getitem__(tuple(schema["enum"]))
     if "anyOf" in schema:
@@ -80,18 +92,21 @@ def _derive_type_hint(schema: Mapping[str, Any]) -> Any:
 
 
 def _describe_argument(name: str, schema: Mapping[str, Any]) -> str:
-    """The description, and what a list's objects hold, which a type hint cannot say."""
+    """Return the description of an argument.
+
+    For a list of objects it includes the fields of the objects, which a type hint cannot express.
+    """
     text = schema.get("description") or name.replace("_", " ")
-    items = schema.get("items", {})
-    inner = items.get("properties")
-    if not inner:
+    item_schema = schema.get("items", {})
+    fields = item_schema.get("properties")
+    if not fields:
         return text
-    required = [each for each in inner if each in items.get("required", ())]
-    optional = [each for each in inner if each not in required]
+    required = [field for field in fields if field in item_schema.get("required", ())]
+    optional = [field for field in fields if field not in required]
     text += f"; each an object with {', '.join(required)}"
-    text += f" and optionally {', '.join(optional)}" if optional else ""
-    return text + "".join(
-        f"; {each} is one of {', '.join(map(str, about['enum']))}"
-        for each, about in inner.items()
-        if "enum" in about
-    )
+    if optional:
+        text += f" and optionally {', '.join(optional)}"
+    for field, field_schema in fields.items():
+        if "enum" in field_schema:
+            text += f"; {field} is one of {', '.join(map(str, field_schema['enum']))}"
+    return text

@@ -1,10 +1,10 @@
-"""TRL: environment classes for `GRPOTrainer(environment_factory=…)`, and their datasets.
+"""TRL: environment classes for `GRPOTrainer(environment_factory=…)`, and datasets for them.
 
 ```python
 GRPOTrainer(train_dataset=build_dataset("train"), environment_factory=environment_class(), …)
 ```
 
-The classes do not need TRL; only `build_dataset` needs the datasets package.
+The classes do not import TRL. Only the functions that return datasets need the datasets package.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 from abc import ABCMeta
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from openenv_kit.datasets.row_values import parse_json_object, to_python_value
 from openenv_kit.datasets.split_rows import (
@@ -32,46 +32,55 @@ from openenv_kit.tool import Tool
 from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode, message_texts
 from openenv_kit.trainers.tool_functions import set_tool_signature
+from openenv_kit.variables import BASE_URL_VARIABLE
 
 if TYPE_CHECKING:
     import datasets
 
-BASE_URL_VARIABLE = "OPENENV_KIT_BASE_URL"
-"""Names a server to play on; if unset, episodes are played in the trainer's process."""
+
+class EnvironmentType(ABCMeta):
+    """Metaclass of the classes that `environment_class` returns, which pickle can create again.
+
+    It is derived from `ABCMeta`, like most other metaclasses, so that subclasses can combine them.
+    """
 
 
-class EnvironmentType(ABCMeta):  # as most other metaclasses, so that a subclass may mix them
-    """Type of the classes of `environment_class`, which are pickled by what they were made from."""
+class ClassRecipe(NamedTuple):
+    """A function that creates a class, and its arguments."""
+
+    build: Callable[..., type]
+    arguments: tuple[Any, ...]
 
 
 class ToolEnvironment(metaclass=EnvironmentType):
-    """One episode after another, as TRL plays them; see `environment_class`."""
+    """Plays one episode after another for TRL; see `environment_class`."""
 
     environment: str
-    """Name of what is played."""
+    """Name of the environment."""
     stage: int | None = None
-    """Stage of the curriculum that the running episode is of; None without a curriculum."""
-    _made_from: tuple[Callable[..., type], tuple[Any, ...]]
-    """Function that makes the class again in another process, and its arguments."""
-    _offered: Sequence[str]
-    """Names of the tools, which are the class's methods."""
-    _defaults: Mapping[str, Any]
+    """Stage of the curriculum that the episode belongs to; None without a curriculum."""
+    _class_recipe: ClassRecipe
+    """How to create the class in another process."""
+    _offered_tool_names: Sequence[str]
+    """Names of the tools, which are the methods of the class."""
+    _default_reset_arguments: Mapping[str, Any]
     """Reset arguments of an episode whose row names no task."""
 
     def __init__(self, base_url: str | None = None) -> None:
-        """TRL calls this without arguments: OPENENV_KIT_BASE_URL may name the server."""
+        """Create an environment. TRL passes no address, so the variable is used then."""
         base_url = base_url or os.environ.get(BASE_URL_VARIABLE)
-        self._episode = ToolEpisode(base_url, self.environment, self._defaults)
+        self._episode = ToolEpisode(base_url, self.environment, self._default_reset_arguments)
 
     def reset(self, **row: Any) -> str:
-        """Start the episode of a dataset row; TRL appends the answer to the row's prompt.
+        """Start the episode of a dataset row and return the text that TRL appends to its prompt.
 
-        A row that names no task, as TRL passes without a dataset, starts another task of the
-        class's split each time. The answer begins with the rules where the prompt lacks them.
+        The text is the first user message, after the system prompt if the row's prompt lacks it. A
+        row that names no task, as TRL passes without a dataset, starts another task of the class's
+        split each time.
 
         Raises:
-            InvalidValueError: the row asks for an episode that does not exist, or for one of
-                another environment or with other tools than the class has.
+            InvalidValueError: the row's episode does not exist, belongs to another environment, or
+                has other tools than the class.
         """
         arguments = reset_arguments_from_row(row, self.environment)
         return self._start_episode(row, arguments, has_task=has_task_selector(arguments))
@@ -79,29 +88,35 @@ class ToolEnvironment(metaclass=EnvironmentType):
     def _start_episode(
         self, row: Mapping[str, Any], arguments: Mapping[str, Any], *, has_task: bool
     ) -> str:
-        """Start the episode of a row with these reset arguments; see `reset`.
+        """Start an episode and return the text that TRL appends to the row's prompt; see `reset`.
 
-        `has_task` says that the row is of a dataset, whose prompt has the rules unless it is empty.
+        Args:
+            row: dataset row.
+            arguments: reset arguments of the episode.
+            has_task: whether the row is from a dataset, whose prompts contain the system prompt
+                unless they are empty.
         """
-        introduction = self._episode.reset(
-            {"environment": row.get("environment"), "reset": arguments}, self._offered
+        first_user_message = self._episode.reset(
+            {"environment": row.get("environment"), "reset": arguments}, self._offered_tool_names
         )
-        said = _join_prompt_text(row.get("prompt"))
-        brief = self._episode.system_prompt
-        has_rules = brief in said or (has_task and ("prompt" not in row or said.strip()))
-        return introduction if has_rules else f"{brief}\n\n{introduction}"
+        prompt_text = _join_prompt_text(row.get("prompt"))
+        system_prompt = self._episode.system_prompt
+        is_dataset_prompt = has_task and ("prompt" not in row or prompt_text.strip() != "")
+        if is_dataset_prompt or system_prompt in prompt_text:
+            return first_user_message
+        return f"{system_prompt}\n\n{first_user_message}"
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """What the episode's end told beside the score, such as components of the reward."""
+        """Values beside the final observation, such as score components; empty before the end."""
         return self._episode.info
 
     def get_reward(self) -> float:
-        """The score in [0, 1]; 0 if nothing was submitted.
+        """Return the score in [0, 1], which is 0 if nothing was submitted.
 
         Raises:
-            ServerError: the server was lost, so that nothing was measured. TRL shows a tool's
-                error to the model and continues, so it is raised here again.
+            ServerError: the server was lost, so there is no score. TRL passes a tool's error to
+                the model and continues, so it is raised here again.
         """
         return self._episode.reward
 
@@ -112,53 +127,71 @@ def environment_class(
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
 ) -> type[ToolEnvironment]:
-    """A class whose public methods, but for `reset` and `get_reward`, are the tools.
+    """Return a class whose public methods, except `reset` and `get_reward`, are the tools.
 
-    They are those of the split that is trained on, of its `level`, and of `reset`, which are the
-    further reset arguments of the dataset; by default of the split train. Without a dataset, the
-    tasks are drawn from there too. The class can be pickled and loaded in another process.
+    The class can be pickled and loaded in another process.
+
+    Args:
+        environment: name of the environment.
+        split: split of the dataset, or of the drawn tasks if there is no dataset; by default train.
+        reset: additional reset arguments of the dataset.
+        level: level of the dataset; None for all levels.
+
+    Raises:
+        UnknownNameError: there is no such environment or reset argument.
     """
-    found = get_environment(to_python_value(environment))
-    given = {"split": split, "difficulty": level, **parse_json_object("reset", reset)}
-    defaults = {
-        name: read for name, value in given.items() if (read := to_python_value(value)) is not None
-    }
+    resolved_environment = get_environment(to_python_value(environment))
+    arguments = {"split": split, "difficulty": level, **parse_json_object("reset", reset)}
+    arguments = {name: to_python_value(value) for name, value in arguments.items()}
+    defaults = {name: value for name, value in arguments.items() if value is not None}
     for name in defaults:
-        require_name("reset argument", name, found.reset_arguments)
-    return _build_environment_class(found.name, json.dumps(defaults))
+        require_name("reset argument", name, resolved_environment.reset_arguments)
+    return _build_environment_class(resolved_environment.name, json.dumps(defaults))
 
 
 @cache
 def _build_environment_class(environment: str, defaults_json: str) -> type[ToolEnvironment]:
-    """Return the class for an environment and the reset arguments of its episodes, as JSON.
+    """Return the class for an environment and the default reset arguments, as JSON text.
 
-    The same arguments give the same class, so that a class that was pickled and loaded in one
-    process is still itself.
+    Equal arguments return the same class, so that a class that is pickled and loaded in one process
+    is identical to itself.
     """
-    found, defaults = get_environment(environment), json.loads(defaults_json)
-    tools = found.tools.for_episode(add_default_split(found, defaults))
+    resolved_environment, defaults = get_environment(environment), json.loads(defaults_json)
+    tools = resolved_environment.tools.for_episode(
+        add_default_split(resolved_environment, defaults)
+    )
     members: dict[str, Any] = {tool.name: _build_tool_method(tool) for tool in tools.tools}
-    title = "".join(word.title() for word in found.name.split("_"))
-    members |= {"environment": found.name, "_offered": tools.tool_names, "_defaults": defaults}
-    members |= {"_made_from": (_build_environment_class, (environment, defaults_json))}
-    members |= {"__doc__": found.description, "__module__": __name__}
-    made: Any = EnvironmentType(f"{title}Environment", (ToolEnvironment,), members)
-    return cast("type[ToolEnvironment]", made)
+    members |= {
+        "environment": resolved_environment.name,
+        "_offered_tool_names": tools.tool_names,
+        "_default_reset_arguments": defaults,
+        "_class_recipe": ClassRecipe(_build_environment_class, (environment, defaults_json)),
+        "__doc__": resolved_environment.description,
+        "__module__": __name__,
+    }
+    title = "".join(word.title() for word in resolved_environment.name.split("_"))
+    built: Any = EnvironmentType(f"{title}Environment", (ToolEnvironment,), members)
+    return cast("type[ToolEnvironment]", built)
 
 
 def _reduce_class(environment_type: type[ToolEnvironment]) -> str | tuple[Any, ...]:
-    """Tell pickle how a class is made again; one that somebody declared is found by its name."""
-    return environment_type.__dict__.get("_made_from") or environment_type.__qualname__
+    """Return how pickle creates a class: by its recipe, or by its name if it has none."""
+    recipe: ClassRecipe | None = environment_type.__dict__.get("_class_recipe")
+    return environment_type.__qualname__ if recipe is None else tuple(recipe)
 
 
 copyreg.pickle(EnvironmentType, _reduce_class)  # type: ignore[arg-type]
 
 
 class RewardComponent:
-    """A reward function that logs one part of what was earned; see `components`."""
+    """A reward function that logs one reward or score component.
+
+    Args:
+        name: name of the component, such as `exact`; see `ToolEpisode.metrics`.
+    """
 
     def __init__(self, name: str) -> None:
-        self.__name__ = name  # TRL logs reward functions by it
+        self.__name__ = name  # TRL logs reward functions under this name
 
     def __call__(
         self,
@@ -166,24 +199,25 @@ class RewardComponent:
         completions: Sequence[Any] = (),
         **_: Any,
     ) -> list[float] | list[None]:
-        """Return the part for each rollout; None where the trainer passes no environments.
+        """Return the component of each rollout; None if the trainer passes no environments.
 
         Raises:
-            UnknownNameError: the episodes' ends tell of no such part; names the nearest.
+            UnknownNameError: the environment has no such component.
         """
         name = self.__name__
-        if environments is None:  # TRL's asynchronous trainer, which leaves None out
+        if environments is None:  # TRL's asynchronous trainer, which does not log None
             return [None] * len(completions)
-        earned = [each._episode.metrics for each in environments]
-        if any(EndInfo.from_info(each.info).components for each in environments):
-            require_name("component", name, set().union(*earned))
-        return [each.get(name, 0.0) for each in earned]
+        metrics = [environment._episode.metrics for environment in environments]
+        if any(EndInfo.from_info(environment.info).components for environment in environments):
+            require_name("component", name, set().union(*metrics))
+        return [rollout_metrics.get(name, 0.0) for rollout_metrics in metrics]
 
 
 def build_reward_components(*names: str) -> list[RewardComponent]:
-    """Reward functions that log parts of what was earned, such as `exact` or `grounded`.
+    """Return reward functions that log components, such as `exact` or `grounded`.
 
-    Give them `reward_weights` of 0, so that they are logged and pay nothing; 0 without a report.
+    Give them `reward_weights` of 0, so that they are logged without changing the reward. Components
+    are 0 without a report.
     """
     return [RewardComponent(name) for name in names]
 
@@ -196,7 +230,10 @@ def build_dataset(
     reset: Mapping[str, Any] | None = None,
     level: str | None = None,
 ) -> datasets.Dataset:
-    """A dataset of `prompt` and the columns of `list_task_rows`, whose arguments it takes."""
+    """Return a dataset with a column `prompt` and those of `list_task_rows`.
+
+    `list_task_rows` also describes the parameters.
+    """
     return dataset_from_rows(
         list_task_rows(split, first, count, environment, reset, level), environment
     )
@@ -207,18 +244,26 @@ def dataset_from_rows(
     environment: str | None = None,
     system_prompt_reset: Mapping[str, Any] | None = None,
 ) -> datasets.Dataset:
-    """Return a dataset of rows that are chosen already, such as a selection of `list_task_rows`.
+    """Return a dataset of given rows, such as a selection of those of `list_task_rows`.
 
-    Every row has the system prompt of one episode: of the reset arguments `briefed_as`, or of the
-    first row.
+    All rows get the same system prompt.
+
+    Args:
+        rows: rows of the dataset.
+        environment: name of the environment.
+        system_prompt_reset: reset arguments of the episode whose system prompt is used; None for
+            the first row.
+
+    Raises:
+        InvalidValueError: there are no rows.
     """
     with require_package("openenv-metric-tracker-rl[trl]"):
         from datasets import Dataset
 
     if not rows:
         raise InvalidValueError("rows", rows, "at least one row")
-    brief = get_environment(environment).system_prompt(system_prompt_reset or rows[0])
-    prompt = [{"role": "system", "content": brief}, {"role": "user", "content": ""}]
+    system_prompt = get_environment(environment).system_prompt(system_prompt_reset or rows[0])
+    prompt = [{"role": "system", "content": system_prompt}, {"role": "user", "content": ""}]
     return Dataset.from_list([{"prompt": prompt, **row} for row in rows])
 
 
@@ -231,15 +276,15 @@ def build_eval_datasets(
 ) -> dict[str, datasets.Dataset]:
     """Return a dataset for each level, as `GRPOTrainer(eval_dataset=…)` takes them.
 
-    TRL logs `eval_reward` of every dataset under that one name. `RolloutMonitor` adds the score
-    under the level's name, such as `eval_rollouts/mean_score/easy`.
+    TRL logs `eval_reward` under one name for all datasets. `RolloutMonitor` adds the mean score of
+    each level, such as `eval_rollouts/mean_score/easy`.
 
     Args:
         split: name of the split.
-        count: tasks of each level; None for all.
+        count: number of tasks of each level; None for all.
         environment: name of the environment.
-        reset: further arguments of every reset.
-        levels: names of levels or rungs; None for every level of the split.
+        reset: additional arguments of every reset.
+        levels: names of levels; None for every level of the split.
 
     Raises:
         UnknownNameError, InvalidValueError: see `list_task_rows`.
@@ -252,13 +297,13 @@ def build_eval_datasets(
 
 
 def _join_prompt_text(prompt: Any) -> str:
-    """Return everything that a row's prompt says; empty where it has none."""
+    """Return the text of a row's prompt; empty if it has no prompt."""
     messages = to_python_value(prompt)
     return messages if isinstance(messages, str) else "\n".join(message_texts(messages or ()))
 
 
 def _build_tool_method(tool: Tool) -> Callable[..., str]:
-    """A method with the signature and the docstring that TRL reads a schema from."""
+    """Return a method that calls a tool, with the signature and docstring that TRL reads."""
 
     def method(self: ToolEnvironment, **arguments: Any) -> str:
         return self._episode.call_tool(tool.name, arguments)

@@ -1,4 +1,4 @@
-"""A curriculum for TRL's `GRPOTrainer`, which checkpoints save and restore."""
+"""A curriculum for TRL's `GRPOTrainer`. Checkpoints save and restore its state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_integer
 from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.trainers import require_package
-from openenv_kit.trainers.trl import ToolEnvironment, dataset_from_rows, environment_class
+from openenv_kit.trainers.trl import (
+    ClassRecipe,
+    ToolEnvironment,
+    dataset_from_rows,
+    environment_class,
+)
 from openenv_kit.trainers.trl_monitor import TrainedLevel, warn_below_token_budget
 
 with require_package("openenv-metric-tracker-rl[trl]"):
@@ -25,13 +30,13 @@ if TYPE_CHECKING:
     import datasets
 
 STATE_KEY = "openenv_kit.curriculum"
-"""Where a checkpoint's `trainer_state.json` holds the curriculum, under `stateful_callbacks`."""
+"""Key of the curriculum in a checkpoint's `trainer_state.json`, under `stateful_callbacks`."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class CurriculumCallback(TrainerCallback):
-    """Trains along a curriculum's stages, which the rewards of finished steps decide.
+    """Trains on the stages of a curriculum, chosen by the rewards of finished steps.
 
     ```python
     stages = [{"split": f"train_{rung}"} for rung in RUNGS]
@@ -44,13 +49,14 @@ class CurriculumCallback(TrainerCallback):
     )
     ```
 
-    A row of its dataset is a number; the running stage makes a task of it, the same for all
-    rollouts of a group. All ranks gather the rewards after each step and so move together. The
-    state is in every checkpoint's `trainer_state.json` and is restored on resume.
+    Each row of the dataset contains a number. The current stage maps it to a task, which is the
+    same for all rollouts of a group. After each step, all ranks gather all rewards, so they change
+    stages together. The state is saved in every checkpoint's `trainer_state.json` and restored on
+    resume.
 
     Args:
-        curriculum: its stages are arguments of resets, all with the same tools. A stage with a
-            `split` plays its tasks by index; another one plays seeds.
+        curriculum: curriculum whose stages are reset arguments, all with the same tools. If a stage
+            has a `split`, the number is an index in it, else a seed.
         environment: name of the environment.
     """
 
@@ -59,34 +65,34 @@ class CurriculumCallback(TrainerCallback):
         self._environment = get_environment(environment)
         self._finished_rollouts: list[_FinishedRollout] = []
         self._environment_class: type[ToolEnvironment] | None = None
-        self._is_copy = False  # in another process, where no step ends
+        self._is_copy = False  # True in another process, where no step ends
 
     def build_dataset(self, count: int) -> datasets.Dataset:
-        """Return a dataset of `count` tasks, each of the stage that runs when it is played."""
+        """Return a dataset of `count` tasks, each of the stage that is current when it starts."""
         require_integer("count", count, 1, 2**31)
         name = self._environment.name
         rows = [{"environment": name, "task_number": number} for number in range(count)]
         return dataset_from_rows(rows, name, system_prompt_reset=self.curriculum.stages[0])
 
     def environment_class(self) -> type[ToolEnvironment]:
-        """Return the class for `environment_factory`, which plays the running stage.
+        """Return the class for `environment_factory`, which plays tasks of the current stage.
 
-        Without a dataset each reset draws a task of that stage. In another process, such as that
-        of TRL's asynchronous trainer, the class stays at the stage it had when it was sent there.
+        Without a dataset, each reset draws a task of that stage. In another process, such as that
+        of TRL's asynchronous trainer, the class keeps the stage that it had when it was pickled.
         """
         if self._environment_class is None:
             self._environment_class = _build_curriculum_class(self)
         return self._environment_class
 
     def draw_task_number(self) -> int:
-        """Return the number of a task of the running stage, for a reset without a row."""
+        """Return the number of a random task of the current stage, for a reset without a row."""
         stage = self.curriculum.stages[self.curriculum.stage_index]
         if "split" not in stage:
             return random.getrandbits(31)
         return int(draw_task_reset_arguments(self._environment, {"split": stage["split"]})["index"])
 
     def record_reward(self, group: _RolloutGroup, reward: float) -> None:
-        """Remember the reward of a finished rollout until the end of the step."""
+        """Store the reward of a finished rollout until the end of the step."""
         if not self._is_copy:
             self._finished_rollouts.append(_FinishedRollout(group, reward))
 
@@ -98,7 +104,7 @@ class CurriculumCallback(TrainerCallback):
         self._is_copy = True
 
     def reset_arguments_of_task(self, task_number: int) -> dict[str, Any]:
-        """Return the arguments of the reset that plays a task of the running stage."""
+        """Return the reset arguments of a task of the current stage."""
         stage = self.curriculum.stages[self.curriculum.stage_index]
         if "split" not in stage:
             return {**stage, "seed": task_number}
@@ -107,32 +113,34 @@ class CurriculumCallback(TrainerCallback):
     def on_train_begin(
         self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
     ) -> None:
-        """Restore the curriculum of a checkpoint, and warn about a too small token budget."""
-        held = (state.stateful_callbacks or {}).get(STATE_KEY)
-        if held is not None:
-            self.curriculum.load_state_dict(held)
+        """Restore the curriculum from a checkpoint, and warn if the token budget is too small."""
+        saved_state = (state.stateful_callbacks or {}).get(STATE_KEY)
+        if saved_state is not None:
+            self.curriculum.load_state_dict(saved_state)
         elif state.global_step:
-            log.warning(
-                "checkpoint of step %d holds no curriculum: training starts at the first stage",
+            logger.warning(
+                "checkpoint of step %d contains no curriculum: training starts at the first stage",
                 state.global_step,
             )
         self._finished_rollouts.clear()
-        played = _list_curriculum_levels(self._environment, self.curriculum)
-        warn_below_token_budget(played, args.max_completion_length, processing_class)
+        levels = _list_curriculum_levels(self._environment, self.curriculum)
+        warn_below_token_budget(levels, args.max_completion_length, processing_class)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take the rewards of all ranks into account, and hand the state to the checkpoint."""
-        finished, self._finished_rollouts = gather_object(self._finished_rollouts), []
-        for group, rewards in _group_rewards(finished).items():
+        """Update the curriculum with the rewards of all ranks, and store it for checkpoints."""
+        finished_rollouts = gather_object(self._finished_rollouts)
+        self._finished_rollouts = []
+        for group, rewards in _group_rewards(finished_rollouts).items():
             self.curriculum.record_group_rewards(rewards, group.stage)
         state.stateful_callbacks[STATE_KEY] = self.curriculum.state_dict()
 
 
 def _build_curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
+    """Return a class that plays tasks of the callback's current stage and reports rewards to it."""
     base = environment_class(callback._environment.name, reset=callback.reset_arguments_of_task(0))
 
     class CurriculumEnvironment(base):  # type: ignore[misc, valid-type]
-        _made_from = (_load_pickled_class, (callback,))
+        _class_recipe = ClassRecipe(_load_pickled_class, (callback,))
         _group: _RolloutGroup | None = None
 
         def reset(self, **row: Any) -> str:
@@ -140,7 +148,7 @@ def _build_curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironmen
             number = to_int_if_whole(row.get("task_number"))
             arguments = reset_arguments_from_row(row, self.environment)
             if number is None and has_task_selector(arguments):
-                return str(super().reset(**row))  # a row of an evaluation, which fixes its task
+                return str(super().reset(**row))  # a row of an evaluation dataset
             has_number = number is not None
             number = number if has_number else callback.draw_task_number()
             require_integer("task_number", number, 0, 2**31)
@@ -151,19 +159,19 @@ def _build_curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironmen
 
         def get_reward(self) -> float:
             reward = float(super().get_reward())
-            if self._group is not None:  # the first of several calls for one rollout
+            if self._group is not None:  # trainers call this several times for one rollout
                 callback.record_reward(self._group, reward)
                 self._group = None
             return reward
 
-    CurriculumEnvironment.__name__ = base.__name__  # TRL logs the reward by it
+    CurriculumEnvironment.__name__ = base.__name__  # TRL logs the reward under this name
     CurriculumEnvironment.__doc__ = base.__doc__
     return CurriculumEnvironment
 
 
 def _load_pickled_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
-    """Return the class of a callback that was pickled, which no results of steps reach."""
-    log.warning(
+    """Return the class of a pickled callback, whose stage no longer changes."""
+    logger.warning(
         "the curriculum stays at stage %d: rewards of rollouts in another process do not reach it",
         callback.curriculum.stage_index,
     )
@@ -171,14 +179,14 @@ def _load_pickled_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
 
 
 class _RolloutGroup(NamedTuple):
-    """What the rollouts of a group of a curriculum have in common."""
+    """The task of a group of rollouts: a stage and a number in it."""
 
     stage: int
     task_number: int
 
 
 class _FinishedRollout(NamedTuple):
-    """Reward of a finished rollout of a curriculum."""
+    """Reward of a finished rollout, with its group."""
 
     group: _RolloutGroup
     reward: float
@@ -186,12 +194,13 @@ class _FinishedRollout(NamedTuple):
 
 def _group_rewards(rollouts: Iterable[_FinishedRollout]) -> dict[_RolloutGroup, list[float]]:
     groups: dict[_RolloutGroup, list[float]] = {}
-    for each in rollouts:
-        groups.setdefault(each.group, []).append(each.reward)
+    for rollout in rollouts:
+        groups.setdefault(rollout.group, []).append(rollout.reward)
     return groups
 
 
 def _list_curriculum_levels(environment: Environment, curriculum: Curriculum) -> list[TrainedLevel]:
+    """Return the levels of a curriculum's stages; stages without a level are left out."""
     levels = []
     for stage in curriculum.stages:
         reset = {**stage, "index": 0} if "split" in stage else {**stage, "seed": 0}

@@ -1,4 +1,4 @@
-"""Metrics of rollouts for TRL's `GRPOTrainer`, and warnings about settings that cost rollouts.
+"""Metrics of rollouts for TRL's `GRPOTrainer`, and warnings about settings that waste rollouts.
 
 ```python
 monitor = RolloutMonitor()
@@ -33,27 +33,32 @@ if TYPE_CHECKING:
     import datasets
 
 TRUNCATED_SHARE_METRIC = "rollouts/truncated_share"
-"""Metric: share of rollouts that a token or turn limit ended before the episode was over; with
-the level's name behind it, of those of the level."""
+"""Metric: share of rollouts that a token or turn limit ended before the end of the episode.
+
+With a level's name appended, the share of the rollouts of that level.
+"""
 MEAN_SCORE_METRIC = "rollouts/mean_score"
-"""Metric: mean score of the rollouts; with the level's name behind it, of those of the level."""
+"""Metric: mean score of the rollouts; with a level's name appended, of those of that level."""
 EQUAL_REWARD_SHARE_METRIC = "groups/equal_reward_share"
-"""Metric: share of groups whose rewards differ by no more than 0.01, which teach GRPO nothing."""
+"""Metric: share of groups whose rewards differ by at most 0.01, so that GRPO has no signal."""
 STAGE_METRIC = "curriculum/stage"
-"""Metric: mean stage of the rollouts."""
-log = logging.getLogger(__name__)
+"""Metric: mean curriculum stage of the rollouts."""
+
+ROUNDING_TOLERANCE = 1e-9
+
+logger = logging.getLogger(__name__)
 
 
 class RolloutMonitor(TrainerCallback):
-    """Logs how many rollouts are truncated and how many groups teach nothing.
+    """Logs how many rollouts are truncated and how many groups have no signal.
 
     Pass one instance to `GRPOTrainer` twice: in `reward_funcs` and in `callbacks`. As a reward
-    function it pays 0.0, so that its weight does not matter. When training starts, it warns about a
-    `max_completion_length` below the reference's 95th percentile, and about groups that several
-    ranks share.
+    function it returns 0.0, so its weight does not matter. When training starts, it warns if
+    `max_completion_length` is below the 95th percentile of the reference policy, and if several
+    ranks share a group.
     """
 
-    __name__ = "rollout_monitor"  # TRL logs reward functions by it
+    __name__ = "rollout_monitor"  # TRL logs reward functions under this name
 
     def __init__(self) -> None:
         self._end_tokens: frozenset[int] | None = None
@@ -61,23 +66,24 @@ class RolloutMonitor(TrainerCallback):
     def on_init_end(
         self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
     ) -> None:
-        """Remember the tokens that end a turn."""
+        """Store the tokens that end a turn."""
         tokenizer = _find_tokenizer(processing_class)
         generation = getattr(kwargs.get("model"), "generation_config", None)
-        ends = [tokenizer.eos_token_id, tokenizer.pad_token_id]
-        ends += _list_token_ids(getattr(generation, "eos_token_id", None))
-        self._end_tokens = frozenset(end for end in ends if end is not None)
+        token_ids = [tokenizer.eos_token_id, tokenizer.pad_token_id]
+        token_ids += _list_token_ids(getattr(generation, "eos_token_id", None))
+        self._end_tokens = frozenset(token for token in token_ids if token is not None)
 
     def on_train_begin(
         self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
     ) -> None:
-        """Warn about settings that would cost rollouts."""
+        """Warn about settings that waste rollouts."""
         if args.world_size > 1 and args.per_device_train_batch_size % args.num_generations:
-            log.warning(
-                "per_device_train_batch_size is %d, no multiple of num_generations (%d): ranks "
-                "share groups and play the same tasks. Use a multiple, so that each rank plays "
-                "tasks of its own.",
-                *(args.per_device_train_batch_size, args.num_generations),
+            logger.warning(
+                "per_device_train_batch_size is %d, which is not a multiple of num_generations "
+                "(%d): ranks share groups and play the same tasks. Use a multiple, so that each "
+                "rank plays its own tasks.",
+                args.per_device_train_batch_size,
+                args.num_generations,
             )
         dataset = getattr(kwargs.get("train_dataloader"), "dataset", None)
         if "environment" in (getattr(dataset, "column_names", None) or ()):
@@ -93,7 +99,7 @@ class RolloutMonitor(TrainerCallback):
         environments: Sequence[ToolEnvironment] | None = None,
         **columns: Any,
     ) -> list[float]:
-        """Log the metrics of a batch of rollouts; return a reward of 0.0 for each.
+        """Log the metrics of a batch of rollouts and return a reward of 0.0 for each.
 
         Raises:
             ConfigurationError: the monitor is not among the trainer's callbacks, or the trainer
@@ -104,27 +110,29 @@ class RolloutMonitor(TrainerCallback):
         if environments is None or log_metric is None:
             raise ConfigurationError(
                 "RolloutMonitor needs environment_factory=environment_class(), and a trainer that "
-                "hands its environments to reward functions: TRL's asynchronous trainer does not."
+                "passes environments to reward functions: TRL's asynchronous trainer does not."
             )
         levels = [
             to_python_value(level) for level in columns.get("level") or [None] * len(completions)
         ]
-        measured: dict[str, list[float]] = defaultdict(list)
+        values_by_metric: dict[str, list[float]] = defaultdict(list)
         for environment, level, messages, ids in zip(
             environments, levels, completions, completion_ids, strict=False
         ):
             is_truncated = not environment._episode.is_done and self._is_truncated(messages, ids)
             for suffix in ("", f"/{level}") if level is not None else ("",):
-                measured[f"{TRUNCATED_SHARE_METRIC}{suffix}"].append(is_truncated)
-                measured[f"{MEAN_SCORE_METRIC}{suffix}"].append(environment.get_reward())
-        for name, values in measured.items():
+                values_by_metric[f"{TRUNCATED_SHARE_METRIC}{suffix}"].append(is_truncated)
+                values_by_metric[f"{MEAN_SCORE_METRIC}{suffix}"].append(environment.get_reward())
+        for name, values in values_by_metric.items():
             log_metric(name, fmean(values))
         share = share_of_equal_reward_groups(
             gather_object(_list_task_rewards(environments, columns))
         )
         if share is not None:
             log_metric(EQUAL_REWARD_SHARE_METRIC, share)
-        stages = [each.stage for each in environments if each.stage is not None]
+        stages = [
+            environment.stage for environment in environments if environment.stage is not None
+        ]
         if stages:
             log_metric(STAGE_METRIC, fmean(stages))
         return [0.0] * len(completions)
@@ -132,10 +140,9 @@ class RolloutMonitor(TrainerCallback):
     def _is_truncated(
         self, messages: Sequence[Mapping[str, Any]], token_ids: Sequence[int]
     ) -> bool:
-        """Return whether a rollout ended in the middle of a turn, or with a call left over.
+        """Return whether a rollout ended in the middle of a turn, or before a tool call's result.
 
-        TRL drops the result of a call that does not fit, so that such a rollout ends with the
-        call, and the call with the end of a turn.
+        TRL drops a tool result that does not fit, so such a rollout ends with a complete tool call.
         """
         if not messages or not token_ids or token_ids[-1] not in (self._end_tokens or ()):
             return True
@@ -144,27 +151,36 @@ class RolloutMonitor(TrainerCallback):
 
 
 class TaskReward(NamedTuple):
-    """Reward of one rollout and what its group has in common."""
+    """Reward of one rollout, with its task."""
 
     task: str
     reward: float
 
 
 def share_of_equal_reward_groups(rewards: Iterable[TaskReward]) -> float | None:
-    """Return the share of groups whose rewards do not differ; None where nothing is a group.
+    """Return the share of groups whose rewards do not differ; None if there are no groups.
 
-    A group are neighbouring rollouts of one task.
+    A group consists of two or more consecutive rollouts of one task.
     """
     groups = [
-        [each.reward for each in group] for _, group in groupby(rewards, lambda each: each.task)
+        [rollout.reward for rollout in rollouts]
+        for _, rollouts in groupby(rewards, lambda rollout: rollout.task)
     ]
     spreads = [max(group) - min(group) for group in groups if len(group) > 1]
-    return fmean(spread <= MIN_REWARD_DIFFERENCE + 1e-9 for spread in spreads) if spreads else None
+    if not spreads:
+        return None
+    return fmean(spread <= MIN_REWARD_DIFFERENCE + ROUNDING_TOLERANCE for spread in spreads)
 
 
 @dataclass(frozen=True)
 class TrainedLevel:
-    """A level that a run trains on, with the reset arguments of its mode of play."""
+    """A level of a training run.
+
+    Attributes:
+        environment: name of the environment.
+        level: name of the level.
+        reset_arguments: reset arguments that say how the level is played.
+    """
 
     environment: str
     level: str
@@ -174,45 +190,48 @@ class TrainedLevel:
 def warn_below_token_budget(
     levels: Iterable[TrainedLevel], max_completion_length: int, processing_class: Any = None
 ) -> list[str]:
-    """Warn of each level whose reference needs more completion tokens; return the warnings.
+    """Log and return a warning for each level on which the reference policy needs more tokens.
 
     Args:
-        levels: the levels of a run. One without a measured budget is left out.
-        max_completion_length: completion tokens that the trainer allows a rollout.
-        processing_class: the trainer's tokenizer, which decides how numbers are counted.
+        levels: levels of a run. Levels without a measured budget are skipped.
+        max_completion_length: limit of a rollout, in completion tokens.
+        processing_class: tokenizer of the trainer, which determines how numbers are counted.
     """
-    digits = _detect_digit_tokens(processing_class)
+    digit_tokens = _detect_digit_tokens(processing_class)
     warnings = []
-    for each in levels:
-        environment = get_environment(each.environment)
-        budget = find_token_budget(environment, each.level, each.reset_arguments, digits)
+    for trained in levels:
+        environment = get_environment(trained.environment)
+        budget = find_token_budget(
+            environment, trained.level, trained.reset_arguments, digit_tokens
+        )
         if budget is None or max_completion_length >= budget.completion.p95:
             continue
         warnings.append(
-            f"max_completion_length is {max_completion_length}, but 5 % of the reference's "
-            f"episodes on {each.environment} {each.level} need more than "
+            f"max_completion_length is {max_completion_length}, but 5 % of the reference policy's "
+            f"episodes on {trained.environment} {trained.level} need more than "
             f"{budget.completion.p95} tokens (median {budget.completion.p50}). A truncated "
-            f"rollout scores 0. `metric-tracker budgets --environment {each.environment}` "
-            "prints what each level needs."
+            f"rollout scores 0. `metric-tracker budgets --environment {trained.environment}` "
+            "prints the budget of each level."
         )
     for warning in warnings:
-        log.warning(warning)
+        logger.warning(warning)
     return warnings
 
 
 def _list_task_rewards(
     environments: Sequence[ToolEnvironment], columns: Mapping[str, Any]
 ) -> list[TaskReward]:
+    """Return the reward of each rollout, with its task as text."""
     names = ("environment", "task", "task_number")
-    rows = zip(*(columns[name] for name in names if name in columns), strict=True)
+    tasks = zip(*(columns[name] for name in names if name in columns), strict=True)
     return [
-        TaskReward(str(row), environment.get_reward())
-        for row, environment in zip(rows, environments, strict=False)
+        TaskReward(str(task), environment.get_reward())
+        for task, environment in zip(tasks, environments, strict=False)
     ]
 
 
 def _list_dataset_levels(dataset: datasets.Dataset) -> list[TrainedLevel]:
-    """Return the levels and modes of play of a dataset's rows."""
+    """Return the distinct levels of a dataset's rows, with their reset arguments."""
     names = [name for name in dataset.column_names if name not in ("prompt", "task")]
     if "level" not in names:
         return []
@@ -222,24 +241,28 @@ def _list_dataset_levels(dataset: datasets.Dataset) -> list[TrainedLevel]:
         environment, level = row.pop("environment"), row.pop("level")
         if environment is None or level is None:
             continue
-        reset = reset_arguments_from_row(row, environment)
-        reset.pop("index", None)
-        played = TrainedLevel(environment, level, reset)
-        distinct.setdefault(repr(played), played)
+        reset_arguments = reset_arguments_from_row(row, environment)
+        reset_arguments.pop("index", None)
+        trained = TrainedLevel(environment, level, reset_arguments)
+        distinct.setdefault(repr(trained), trained)  # a dictionary cannot be a key
     return list(distinct.values())
 
 
 def _detect_digit_tokens(processing_class: Any) -> DigitTokens:
+    """Return whether a tokenizer has one token for each digit; without one, assume it has not."""
     if processing_class is None:
         return DigitTokens.GROUPED
-    ids = _find_tokenizer(processing_class).encode("7" * 12, add_special_tokens=False)
-    return DigitTokens.SINGLE if len(ids) >= 12 else DigitTokens.GROUPED
+    digits = "7" * 12
+    token_ids = _find_tokenizer(processing_class).encode(digits, add_special_tokens=False)
+    return DigitTokens.SINGLE if len(token_ids) >= len(digits) else DigitTokens.GROUPED
 
 
 def _find_tokenizer(processing_class: Any) -> Any:
-    """Return the tokenizer, which a processor for images has inside."""
+    """Return the tokenizer; a processor for images has it as an attribute."""
     return getattr(processing_class, "tokenizer", processing_class)
 
 
 def _list_token_ids(ids: int | Sequence[int] | None) -> list[int]:
-    return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
+    if ids is None:
+        return []
+    return [ids] if isinstance(ids, int) else list(ids)

@@ -1,11 +1,11 @@
-"""verifiers: a taskset whose tasks are played with the environment's tools.
+"""verifiers: a taskset of episodes, which are played with the environment's tools.
 
 ```
 vf-eval metric-tracker-verifiers --env.taskset.split validation -n 20 -m MODEL
 ```
 
-Each rollout gets its own tool server, which holds the episode; the score returns in the
-rollout's state and becomes the task's reward.
+Each rollout has its own tool server, which plays the episode. The server writes the score into the
+rollout's state, from which the task reads its reward.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from typing import Any
 
 from pydantic import Field
 
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, list_task_rows, reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import add_default_split
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.tool import Catalogue, Tool
+from openenv_kit.tool import Tool
 from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.tool_functions import drop_default_arguments, set_tool_signature
@@ -35,27 +36,28 @@ __all__ = ["EpisodeTaskset"]
 
 
 class EpisodeState(vf.State):
-    """What the tool server reports to the rollout: never more than the player sees."""
+    """State of a rollout, written by its tool server. It contains only what the player has seen."""
 
     score: float = 0.0
     submitted: bool = False
     metrics: dict[str, float] = Field(default_factory=dict)
     info: dict[str, Any] = Field(default_factory=dict)
-    """What the end told beside the score, such as components of the reward."""
+    """Values beside the final observation, such as score components."""
     lost: str = ""
-    """Why there was no episode, or its server was lost; empty where there was nothing wrong."""
+    """Why there is no episode or its server was lost; empty if neither is the case."""
 
 
 class EpisodeData(vf.TaskData):
-    """One task: the arguments of its reset; without them, a task of the split is drawn."""
+    """One task, given by its reset arguments. Without them, a task of the split is drawn."""
 
     reset: dict[str, Any] = Field(default_factory=dict)
 
 
 class EpisodeToolsetConfig(vf.ToolsetConfig):
-    """What is played, and where: without a `base_url` in the tool server's own process.
+    """Settings of the tool server, under `--env.taskset.task.tools.*`.
 
-    `split` and `reset` decide which tools are offered; the taskset sets them to its own.
+    Without a `base_url`, episodes are played in the tool server's process. `split` and `reset`
+    determine the tools; the taskset sets them to its own values.
     """
 
     environment: str | None = None
@@ -73,7 +75,7 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
         """Start the task's episode."""
         defaults = {"split": self.config.split, **self.config.reset}
         self._episode = ToolEpisode(self.config.base_url, self.config.environment, defaults)
-        # Raised here, it would end this process, and verifiers would wait minutes for its port.
+        # An exception would end this process, and verifiers would wait for its port for minutes.
         self._failure_message = ""
         try:
             self._episode.reset(getattr(task, "reset", None), self._offered_tools.tool_names)
@@ -81,29 +83,31 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
             self._failure_message = str(problem)
 
     def register(self, mcp: Any) -> None:
-        """Offer every tool."""
-        turn = asyncio.Lock()
+        """Add every tool to the MCP server."""
+        lock = asyncio.Lock()
         for tool in self._offered_tools.tools:
-            function = _wrap_with_lock(turn, self._with_state(self._build_tool_function(tool)))
+            function = _wrap_with_lock(lock, self._with_state(self._build_tool_function(tool)))
             mcp.add_tool(function, name=tool.name, description=tool.description)
 
     @property
     def _offered_tools(self) -> Catalogue:
-        found = get_environment(self.config.environment)
-        chosen = {"split": self.config.split, **self.config.reset}
-        return found.tools.for_episode(add_default_split(found, chosen))
+        environment = get_environment(self.config.environment)
+        reset_arguments = {"split": self.config.split, **self.config.reset}
+        return environment.tools.for_episode(add_default_split(environment, reset_arguments))
 
     def _build_tool_function(self, tool: Tool) -> Callable[..., str]:
+        """Return a function that calls a tool and writes the episode's values into the state."""
+
         def call(**arguments: Any) -> str:
-            answer = self._call_tool(tool.name, drop_default_arguments(tool, arguments))
+            result = self._call_tool(tool.name, drop_default_arguments(tool, arguments))
             self.state.lost = self._failure_message
             if self._failure_message:  # there is no score
-                return answer
+                return result
             self.state.score = self._episode.reward
             self.state.submitted = self._episode.is_done
             self.state.metrics = self._episode.metrics
             self.state.info = dict(self._episode.info)
-            return answer
+            return result
 
         set_tool_signature(call, tool)
         return call
@@ -118,22 +122,22 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
 
 
 def _wrap_with_lock(lock: asyncio.Lock, call: Callable[..., Awaitable[str]]) -> Callable[..., Any]:
-    """A call that waits for its turn.
+    """Return a function that makes a call only while no other call with the same lock is running.
 
-    Each call writes the rollout's whole state when it ends. Of two at once, the one that began
-    before the report could write last, and overwrite the report's score with 0.
+    Each call writes the whole state of the rollout when it ends. Without a lock, a call that began
+    before the report could end after it and overwrite the report's score with 0.
     """
 
     @functools.wraps(call)
-    async def in_turn(**arguments: Any) -> str:
+    async def call_with_lock(**arguments: Any) -> str:
         async with lock:
             return await call(**arguments)
 
-    return in_turn
+    return call_with_lock
 
 
 class EpisodeTaskConfig(vf.TaskConfig):
-    """Knobs under `--env.taskset.task.*`."""
+    """Settings under `--env.taskset.task.*`."""
 
     tools: EpisodeToolsetConfig = EpisodeToolsetConfig()
 
@@ -147,15 +151,15 @@ class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
 
     @vf.stop
     async def report_submitted(self, trace: vf.Trace) -> bool:
-        """The report ends the rollout, and so does the loss of the server."""
+        """Return whether the rollout is over: the episode has ended, or its server was lost."""
         return bool(trace.state.submitted or trace.state.lost)
 
     @vf.reward(weight=1.0)
     async def report_score(self, trace: vf.Trace) -> float:
-        """The environment's own score, 0 if nothing was submitted.
+        """Return the environment's score, which is 0 if nothing was submitted.
 
         Raises:
-            ToolsetError: there was no episode, or its server was lost: nothing was measured.
+            ToolsetError: there was no episode, or its server was lost, so there is no score.
         """
         if trace.state.lost:
             raise vf.ToolsetError(trace.state.lost)
@@ -163,12 +167,12 @@ class EpisodeTask(vf.Task[EpisodeData, EpisodeState, EpisodeTaskConfig]):
 
     @vf.metric
     async def components(self, trace: vf.Trace) -> dict[str, float]:
-        """See `ToolEpisode.metrics`; nothing without a tool call."""
+        """Return `ToolEpisode.metrics` of the episode; empty without a tool call."""
         return dict(trace.state.metrics)
 
 
 class EpisodeTasksetConfig(vf.TasksetConfig):
-    """Knobs under `--env.taskset.*`; `reset` holds further arguments of every reset."""
+    """Settings under `--env.taskset.*`. `reset` contains additional arguments of every reset."""
 
     split: str | None = DEFAULT_SPLIT
     level: str | None = None
@@ -179,18 +183,21 @@ class EpisodeTasksetConfig(vf.TasksetConfig):
 
 
 class EpisodeTaskset(vf.Taskset[EpisodeTask, EpisodeTasksetConfig]):
-    """A split's tasks."""
+    """The tasks of a split."""
 
     def load(self) -> Iterator[EpisodeTask]:
-        # By its name: where the tools are served, ENVIRONMENT may name another.
+        """Yield the tasks that the settings select."""
+        # Resolved here, because the variable ENVIRONMENT may differ in the tool server's process.
         environment = get_environment(self.config.task.tools.environment).name
         episode = ToolEpisode(environment=environment)
         split, reset = self.config.split or DEFAULT_SPLIT, self.config.reset or {}
-        first, count, level = self.config.first, self.config.count, self.config.level
-        rows = list_task_rows(split, first, count, environment, reset, level)
-        played = {"environment": environment, "split": split, "reset": reset}
-        tools = self.config.task.tools.model_copy(update=played)
-        config = self.config.task.model_copy(update={"tools": tools})
+        rows = list_task_rows(
+            split, self.config.first, self.config.count, environment, reset, self.config.level
+        )
+        tools_config = self.config.task.tools.model_copy(
+            update={"environment": environment, "split": split, "reset": reset}
+        )
+        task_config = self.config.task.model_copy(update={"tools": tools_config})
         for row in rows:
             data = EpisodeData(
                 name=row["task"],
@@ -198,7 +205,7 @@ class EpisodeTaskset(vf.Taskset[EpisodeTask, EpisodeTasksetConfig]):
                 system_prompt=episode.system_prompt,
                 reset=reset_arguments_from_row(row, environment),
             )
-            yield EpisodeTask(data, config)
+            yield EpisodeTask(data, task_config)
 
 
 if __name__ == "__main__":

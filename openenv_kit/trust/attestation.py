@@ -51,11 +51,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from openenv_kit.errors import ConfigurationError, InvalidValueError, truncated_repr
+from openenv_kit.variables import SIGNING_KEY_VARIABLE
 
-SIGNING_KEY_VARIABLE = "OPENENV_KIT_ATTESTATION_KEY"
-"""Secret of the server that signs; the signing key is derived from it."""
-PUBLIC_KEY_VARIABLE = "OPENENV_KIT_ATTESTATION_PUBLIC_KEY"
-"""Public key with which a leaderboard checks records."""
 MIN_SECRET_CHARACTERS = 32
 """Shortest secret: the public key is published, so a shorter secret could be guessed from it."""
 

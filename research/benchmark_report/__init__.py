@@ -1,1 +1,1 @@
-"""`python -m research.benchmark_report`: the benchmark card, written from measured results."""
+"""Writes the benchmark report from measured results."""

@@ -1,18 +1,18 @@
-"""The benchmark card's part about modes of play: tokens and exploits."""
+"""The benchmark report's part about modes of play: tokens, rungs and exploits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import multimode
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from metric_tracker_rl.audit import MODE_SETTINGS
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import GRADED
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS, DIFFICULTY_BY_LEVEL
+from openenv_kit.rewards import Reward
 from research.benchmark_report.tables import level_table, markdown_table
 
 ResultLine = dict[str, Any]
@@ -34,10 +34,10 @@ def format_modes_part(
         rung_results: results of `research.measure_levels`.
         audit_lines: the audit's lines for the settings that are modes.
         certificates: table of the certificates of varied policies.
-        policy_count: how many of these policies differ in more than words.
+        policy_count: number of these policies that differ in more than their wording.
     """
-    lines = _lines_of_most_episodes(audit_lines)
-    played = multimode(line["episodes"] for line in lines)[0]
+    lines = _lines_with_most_episodes(audit_lines)
+    default_episodes = multimode(line["episodes"] for line in lines)[0]
     tokens = pd.DataFrame(token_results["tokens"]).rename(columns={"level": "difficulty"})
     tokens["mode"] = tokens["profile"] + ", " + tokens["disclosure"]
     return TEMPLATE.read_text(encoding="utf-8").format(
@@ -51,62 +51,80 @@ def format_modes_part(
         rung_episodes=rung_results["episodes"],
         certificates=certificates,
         policies=policy_count,
-        exploits=_exploits_table(lines, played),
+        exploits=_exploits_table(lines, default_episodes),
         lines=len(lines),
         over=sum(not line["holds"] for line in lines),
-        played=played,
+        played=default_episodes,
     )
 
 
-def _lines_of_most_episodes(lines: Sequence[ResultLine]) -> list[ResultLine]:
-    """Of lines about the same, the one of most episodes."""
-    found: dict[tuple[str, str, str], ResultLine] = {}
+class _LineKey(NamedTuple):
+    setting: str
+    level: str
+    policy: str
+
+
+def _lines_with_most_episodes(lines: Sequence[ResultLine]) -> list[ResultLine]:
+    """Return one line for each setting, level and policy: the one with the most episodes."""
+    line_by_key: dict[_LineKey, ResultLine] = {}
     for line in lines:
-        key = line["setting"], line["difficulty"], line["policy"]
-        if key not in found or line["episodes"] > found[key]["episodes"]:
-            found[key] = line
-    return list(found.values())
+        key = _LineKey(line["setting"], line["difficulty"], line["policy"])
+        if key not in line_by_key or line["episodes"] > line_by_key[key]["episodes"]:
+            line_by_key[key] = line
+    return list(line_by_key.values())
 
 
 def _rungs_table(lines: Sequence[ResultLine]) -> str:
-    """A row for each rung, a column for each strength."""
+    """Return a table with a row for each rung and a column for each share of random decisions."""
     shares = list(dict.fromkeys(line["share"] for line in lines))
-    found: dict[str, list[str]] = {}
+    rows: dict[str, list[str]] = {}
     for line in lines:
         rung = line["rung"]
-        cells = [f"`{rung}`", f"{DIFFICULTY_BY_LEVEL[rung]:.2f}", str(DEFAULT_ANOMALY_COUNTS[rung])]
-        found.setdefault(rung, cells).append(f"{line[GRADED]:.3f}")
-    head = ["rung", "difficulty", "anomalies", *(f"{share:.0%}" for share in shares)]
-    return markdown_table(head, found.values())
+        if rung not in rows:
+            anomaly_count = DEFAULT_ANOMALY_COUNTS[rung]
+            rows[rung] = [f"`{rung}`", f"{DIFFICULTY_BY_LEVEL[rung]:.2f}", str(anomaly_count)]
+        rows[rung].append(f"{line[Reward.GRADED]:.3f}")
+    titles = ["rung", "difficulty", "anomalies", *(f"{share:.0%}" for share in shares)]
+    return markdown_table(titles, rows.values())
 
 
 def _default_policy_cells(lines: Sequence[ResultLine]) -> list[list[str]]:
-    """A row for each level."""
-    return [[each["level"], f"{each['mean']:.3f}", f"{each['perfect']:.1%}"] for each in lines]
+    return [[line["level"], f"{line['mean']:.3f}", f"{line['perfect']:.1%}"] for line in lines]
 
 
 def _exploits_table(lines: Sequence[ResultLine], default_episodes: int) -> str:
-    """For each mode and level, the exploit that comes nearest to its ceiling; not noise.
+    """Return a table of the exploits that come closest to their ceiling in each mode and level.
+
+    Exploits with a noisy score, which are checked by their interval, are left out.
 
     Args:
         lines: lines of the audit.
-        default_episodes: the usual number of episodes, which the table does not state.
+        default_episodes: number of episodes that the cells do not state.
     """
-    nearest: dict[tuple[str, str], ResultLine] = {}
+    closest: dict[_Setting, ResultLine] = {}
     for line in lines:
-        key = line["setting"], line["difficulty"]
-        held = line["max_mean"] and not line["by_interval"]
-        if held and _share_of_ceiling(line) >= _share_of_ceiling(nearest.get(key)):
-            nearest[key] = line
+        key = _Setting(line["setting"], line["difficulty"])
+        has_ceiling = line["max_mean"] and not line["by_interval"]
+        if has_ceiling and _share_of_ceiling(line) >= _share_of_ceiling(closest.get(key)):
+            closest[key] = line
 
-    def cell(line: ResultLine) -> str:
-        more = "" if line["episodes"] == default_episodes else f", n = {line['episodes']:,}"
-        return "`{policy}` {mean:.3f} [{max_mean:.2f}]{more}".format(more=more, **line)
+    def format_cell(line: ResultLine) -> str:
+        cell = f"`{line['policy']}` {line['mean']:.3f} [{line['max_mean']:.2f}]"
+        if line["episodes"] != default_episodes:
+            cell += f", n = {line['episodes']:,}"
+        return cell
 
-    levels = [level for level in LEVELS if any(key[1] == level for key in nearest)]
-    found = [mode for mode in MODE_SETTINGS if any(key[0] == mode for key in nearest)]
-    rows = ([mode, *(cell(nearest[mode, level]) for level in levels)] for mode in found)
+    levels = [level for level in LEVELS if any(key.level == level for key in closest)]
+    modes = [mode for mode in MODE_SETTINGS if any(key.mode == mode for key in closest)]
+    rows = (
+        [mode, *(format_cell(closest[_Setting(mode, level)]) for level in levels)] for mode in modes
+    )
     return markdown_table(["setting", *levels], rows)
+
+
+class _Setting(NamedTuple):
+    mode: str
+    level: str
 
 
 def _share_of_ceiling(line: ResultLine | None) -> float:

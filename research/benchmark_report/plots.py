@@ -1,10 +1,10 @@
-"""The benchmark card's plots, as PNG."""
+"""The benchmark report's plots, as PNG files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from metric_tracker_rl.audit import BASELINE_POLICIES
 from metric_tracker_rl.engine.definitions.levels import LEVELS
@@ -16,7 +16,7 @@ DPI = 140
 
 
 def draw_plots(lines: Sequence[ResultLine], folder: Path) -> None:
-    """Write the three plots."""
+    """Write the three plots of audit lines to a folder."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -33,55 +33,61 @@ def draw_plots(lines: Sequence[ResultLine], folder: Path) -> None:
         plt.close(figure)
 
 
-def _levels_and_exploits(lines: Sequence[ResultLine]) -> tuple[list[str], list[str]]:
-    """Levels and exploits, in order."""
+class _LevelsAndExploits(NamedTuple):
+    levels: list[str]
+    exploits: list[str]
+
+
+def _levels_and_exploits(lines: Sequence[ResultLine]) -> _LevelsAndExploits:
+    """Return the levels and the exploits that occur, in order."""
     levels = [name for name in LEVELS if any(line["difficulty"] == name for line in lines)]
     exploits = list(
-        dict.fromkeys(x["policy"] for x in lines if x["policy"] not in BASELINE_POLICIES)
+        dict.fromkeys(line["policy"] for line in lines if line["policy"] not in BASELINE_POLICIES)
     )
-    return levels, exploits
+    return _LevelsAndExploits(levels, exploits)
 
 
 def _plot_levels(plt: Any, lines: Sequence[ResultLine]) -> Any:
-    """Mean score by level, of the baselines and of the best exploit."""
+    """Plot the mean scores of the baselines and of the best exploit, by level."""
     levels, exploits = _levels_and_exploits(lines)
     figure, axes = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
     best = [
         max(
-            (x for x in lines if x["difficulty"] == level and x["policy"] in exploits),
+            (line for line in lines if line["difficulty"] == level and line["policy"] in exploits),
             key=_mean_score,
         )
         for level in levels
     ]
-    shown = [("best exploit", best)] + [
-        (name, [x for x in lines if x["policy"] == name]) for name in BASELINE_POLICIES
-    ]
-    width = 0.8 / len(shown)
-    for number, (name, found) in enumerate(shown):
-        at = [place + number * width for place in range(len(found))]
-        spans = [
-            [max(x["mean"] - x["low"], 0.0) for x in found],
-            [max(x["high"] - x["mean"], 0.0) for x in found],
+    lines_by_player = {"best exploit": best}
+    for name in BASELINE_POLICIES:
+        lines_by_player[name] = [line for line in lines if line["policy"] == name]
+    width = 0.8 / len(lines_by_player)
+    for number, (name, player_lines) in enumerate(lines_by_player.items()):
+        positions = [level + number * width for level in range(len(player_lines))]
+        means = [line["mean"] for line in player_lines]
+        error_bars = [
+            [max(line["mean"] - line["low"], 0.0) for line in player_lines],
+            [max(line["high"] - line["mean"], 0.0) for line in player_lines],
         ]
         colour = (*COLOURS, MUTED)[number]
-        axes.bar(at, [x["mean"] for x in found], width, yerr=spans, label=name, color=colour)
-    axes.set_xticks([place + 0.4 - width / 2 for place in range(len(levels))], levels)
+        axes.bar(positions, means, width, yerr=error_bars, label=name, color=colour)
+    axes.set_xticks([level + 0.4 - width / 2 for level in range(len(levels))], levels)
     axes.set_ylabel("mean score")
     axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.18))
     return figure
 
 
 def _plot_exploits(plt: Any, lines: Sequence[ResultLine]) -> Any:
-    """Every exploit's mean on every level, with its ceiling as a tick."""
+    """Plot every exploit's mean on every level, with its ceiling as a tick."""
     levels, exploits = _levels_and_exploits(lines)
     figure, axes = plt.subplots(figsize=(6.4, 0.28 * len(exploits) + 1.2), layout="constrained")
     for number, level in enumerate(levels):
-        found = {x["policy"]: x for x in lines if x["difficulty"] == level}
-        at = [place + 0.18 * (number - 1.5) for place in range(len(exploits))]
-        means = [found[name]["mean"] for name in exploits]
-        limits = [found[name]["max_mean"] for name in exploits]
-        axes.scatter(means, at, s=14, color=COLOURS[number % 4], label=level, zorder=3)
-        axes.scatter(limits, at, s=40, marker="|", color=COLOURS[number % 4])
+        line_by_policy = {line["policy"]: line for line in lines if line["difficulty"] == level}
+        positions = [row + 0.18 * (number - 1.5) for row in range(len(exploits))]
+        means = [line_by_policy[name]["mean"] for name in exploits]
+        ceilings = [line_by_policy[name]["max_mean"] for name in exploits]
+        axes.scatter(means, positions, s=14, color=COLOURS[number % 4], label=level, zorder=3)
+        axes.scatter(ceilings, positions, s=40, marker="|", color=COLOURS[number % 4])
     axes.set_yticks(range(len(exploits)), [name.replace("_", " ") for name in exploits])
     axes.invert_yaxis()
     axes.set_xlabel("mean score (dot) and ceiling (bar)")
@@ -90,18 +96,19 @@ def _plot_exploits(plt: Any, lines: Sequence[ResultLine]) -> Any:
 
 
 def _plot_cost(plt: Any, lines: Sequence[ResultLine]) -> Any:
-    """Score against calls, one point for each policy and level."""
+    """Plot mean scores against tool calls, with a point for each policy and level."""
     levels, _ = _levels_and_exploits(lines)
     figure, axes = plt.subplots(figsize=(6.4, 3.2), layout="constrained")
     for number, level in enumerate(levels):
-        found = [x for x in lines if x["difficulty"] == level]
-        calls = [x["calls"] for x in found]
-        axes.scatter(calls, [x["mean"] for x in found], s=16, color=COLOURS[number % 4])
+        level_lines = [line for line in lines if line["difficulty"] == level]
+        calls = [line["calls"] for line in level_lines]
+        means = [line["mean"] for line in level_lines]
+        axes.scatter(calls, means, s=16, color=COLOURS[number % 4])
         axes.scatter([], [], s=16, color=COLOURS[number % 4], label=level)
     for line in lines:
         if line["difficulty"] == levels[-1] and line["mean"] > 0.03:
-            place = (line["calls"], line["mean"])
-            axes.annotate(f" {line['policy'].replace('_', ' ')}", place, fontsize=7, color=INK)
+            point = (line["calls"], line["mean"])
+            axes.annotate(f" {line['policy'].replace('_', ' ')}", point, fontsize=7, color=INK)
     axes.set_xscale("log")
     axes.set_xlabel("calls per episode")
     axes.set_ylabel("mean score")

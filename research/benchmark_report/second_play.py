@@ -1,7 +1,7 @@
-"""Playing one episode again and again: what the end of each play gives away for the next.
+"""Measures how many repetitions of an episode its feedback takes to reveal the answer.
 
-Not an exploit, because nothing is broken: anyone who may repeat an episode learns its answer from
-the feedback. These players measure how soon.
+This is no exploit: the feedback is meant to reveal the answer, and a player that may repeat an
+episode can use it.
 """
 
 from __future__ import annotations
@@ -18,22 +18,25 @@ from metric_tracker_rl.policies.upstream_first import STEPS_BEFORE_COUNTS
 from openenv_kit.environment import Reply
 
 MAX_PLAYS = 100
+"""Maximum repetitions of an episode."""
 EPISODES_PER_LEVEL = 50
-"""Of each level, the first that the audit plays."""
+"""Episodes of each level: the first ones that the audit plays."""
 
 FeedbackPlayer = Callable[["_RepeatedEpisode"], None]
 
 
 @dataclass(frozen=True)
 class RepeatResult:
-    """What playing each episode several times came to.
+    """Scores of a player that repeats each episode of a level.
 
     Attributes:
-        uses: what the player reads of an end: `issues`, `counts` or `score`.
-        first: mean score of the first play, which submits everything flagged.
-        second: mean score of the second play.
-        plays: mean number of plays up to the first perfect one.
-        solved: share of episodes that were solved within `MOST_PLAYS` plays.
+        uses: part of the feedback that the player reads: `issues`, `counts` or `score`.
+        difficulty: level of the episodes.
+        episodes: number of episodes.
+        first: mean score of the first repetition, which submits all flagged rows.
+        second: mean score of the second repetition.
+        plays: mean number of repetitions up to the first perfect one.
+        solved: share of episodes that were solved within `MAX_PLAYS` repetitions.
     """
 
     uses: str
@@ -46,10 +49,11 @@ class RepeatResult:
 
 
 def measure_repeats() -> list[RepeatResult]:
-    """Every player on every level, in the order of the card."""
+    """Measure every player on every level, in the order of the report."""
     audit, levels = ENVIRONMENT.audit, list(LEVELS)
     resets = {
-        each: [audit.reset_arguments(each, n) for n in range(EPISODES_PER_LEVEL)] for each in levels
+        level: [audit.reset_arguments(level, number) for number in range(EPISODES_PER_LEVEL)]
+        for level in levels
     }
     return [
         play_repeatedly(uses, level, resets[level])
@@ -61,16 +65,18 @@ def measure_repeats() -> list[RepeatResult]:
 def play_repeatedly(
     feedback_part: str, difficulty: str, resets: Sequence[dict[str, Any]]
 ) -> RepeatResult:
-    """Play the episodes of some resets repeatedly, reading one part of the feedback.
+    """Repeat each episode with the player that reads one part of the feedback.
 
-    Raises:
-        KeyError: `uses` names no part of the feedback.
+    Args:
+        feedback_part: a key of `PLAYERS_BY_FEEDBACK`.
+        difficulty: level of the episodes.
+        resets: reset arguments of each episode.
     """
     scores = []
     for reset in resets:
-        table = _RepeatedEpisode(reset)
-        PLAYERS_BY_FEEDBACK[feedback_part](table)
-        scores.append(table.scores)
+        episode = _RepeatedEpisode(reset)
+        PLAYERS_BY_FEEDBACK[feedback_part](episode)
+        scores.append(episode.scores)
 
     def mean(values: Iterable[float]) -> float:
         return sum(values) / len(scores)
@@ -79,33 +85,37 @@ def play_repeatedly(
         feedback_part,
         difficulty,
         episodes=len(scores),
-        first=mean(each[0] for each in scores),
-        second=mean(each[:2][-1] for each in scores),
+        first=mean(episode_scores[0] for episode_scores in scores),
+        second=mean(episode_scores[:2][-1] for episode_scores in scores),
         plays=mean(map(len, scores)),
-        solved=mean(each[-1] == 1.0 for each in scores),
+        solved=mean(episode_scores[-1] == 1.0 for episode_scores in scores),
     )
 
 
 class _RepeatedEpisode:
-    """One episode, played as often as wanted; remembers every score."""
+    """One episode that can be repeated.
+
+    Attributes:
+        rows: all flagged rows.
+        scores: score of each repetition so far.
+    """
 
     def __init__(self, reset: dict[str, Any]) -> None:
         self._reset = reset
         self._session = EpisodeSession()
         self._session.reset(**reset)
-        found = self._session.step(next(request_flagged_rows()))
-        self.rows: list[RowFields] = list(
-            require_analysis_result(found.observation_fields)["generated_rows"]
-        )
+        reply = self._session.step(next(request_flagged_rows()))
+        result = require_analysis_result(reply.observation_fields)
+        self.rows: list[RowFields] = list(result["generated_rows"])
         self.scores: list[float] = []
 
     @property
     def is_done(self) -> bool:
-        """Whether the answer is found, or too much was spent on it."""
+        """Whether the last score is perfect or the repetitions are used up."""
         return 1.0 in self.scores[-1:] or len(self.scores) >= MAX_PLAYS
 
     def submit_report(self, rows: Sequence[RowFields]) -> Reply:
-        """One play: the report, and how it ended."""
+        """Start the episode again and submit a report. Return the reply."""
         self._session.reset(**self._reset)
         reply = self._session.step({"classifications": rows})
         self.scores.append(reply.reward or 0.0)
@@ -113,51 +123,58 @@ class _RepeatedEpisode:
 
 
 def _learn_from_issues(episode: _RepeatedEpisode) -> None:
-    """Leaves out what the first play's remarks call too much."""
+    """Submit all rows, then those to which the feedback does not object."""
     reply = episode.submit_report(episode.rows)
-    extra = {each.row_key for each in reply.observation_fields["submission_issues"]}
+    wrong_keys = {issue.row_key for issue in reply.observation_fields["submission_issues"]}
     if not episode.is_done:
-        episode.submit_report([row for row in episode.rows if _row_key(row) not in extra])
+        episode.submit_report([row for row in episode.rows if _row_key(row) not in wrong_keys])
 
 
 def _learn_from_counts(episode: _RepeatedEpisode) -> None:
-    """Halves the rows until every count of matches is known."""
-    found = episode.submit_report(episode.rows).observation_fields["correct_row_count"]
-    right: list[RowFields] = []
-    _bisect_rows(episode, episode.rows, found, right)
+    """Find the correct rows by bisection with the number of correct rows."""
+    reply = episode.submit_report(episode.rows)
+    correct_rows: list[RowFields] = []
+    correct_count = reply.observation_fields["correct_row_count"]
+    _bisect_rows(episode, episode.rows, correct_count, correct_rows)
     if not episode.is_done:
-        episode.submit_report(right)
+        episode.submit_report(correct_rows)
 
 
 def _bisect_rows(
-    episode: _RepeatedEpisode, rows: list[RowFields], matches: int, right: list[RowFields]
+    episode: _RepeatedEpisode,
+    rows: list[RowFields],
+    correct_count: int,
+    correct_rows: list[RowFields],
 ) -> None:
-    if matches == len(rows):
-        right.extend(rows)
-    if matches in (0, len(rows)) or episode.is_done:
+    """Add the correct ones among `rows`, of which there are `correct_count`, to `correct_rows`."""
+    if correct_count == len(rows):
+        correct_rows.extend(rows)
+    if correct_count in (0, len(rows)) or episode.is_done:
         return
-    ranked = _sort_upstream_first(rows)  # so that a half is soon all right or all wrong
+    # Upstream rows are correct more often, so sorted halves are soon all correct or all wrong.
+    ranked = _sort_upstream_first(rows)
     half, rest = ranked[: len(rows) // 2], ranked[len(rows) // 2 :]
-    found = episode.submit_report(half).observation_fields["correct_row_count"]
-    _bisect_rows(episode, half, found, right)
-    _bisect_rows(episode, rest, matches - found, right)
+    count_in_half = episode.submit_report(half).observation_fields["correct_row_count"]
+    _bisect_rows(episode, half, count_in_half, correct_rows)
+    _bisect_rows(episode, rest, correct_count - count_in_half, correct_rows)
 
 
 def _learn_from_scores(episode: _RepeatedEpisode) -> None:
-    """Tries the rows one by one: a score above 0 is a match."""
+    """Add the rows one by one, and keep each one that raises the score."""
     episode.submit_report(episode.rows)
-    right: list[RowFields] = []
-    best = 0.0
+    correct_rows: list[RowFields] = []
+    best_score = 0.0
     for row in _sort_upstream_first(episode.rows):
         if episode.is_done:
             return
-        score = episode.submit_report([*right, row]).reward or 0.0
-        if score > best:
-            right, best = [*right, row], score
+        score = episode.submit_report([*correct_rows, row]).reward or 0.0
+        if score > best_score:
+            correct_rows.append(row)
+            best_score = score
 
 
 def _sort_upstream_first(rows: Sequence[RowFields]) -> list[RowFields]:
-    """The most upstream rows first: they are right most often."""
+    """Sort rows by how far upstream they are; upstream rows are correct most often."""
     return sorted(rows, key=lambda row: STEPS_BEFORE_COUNTS.index(row["entity_name"]))
 
 
@@ -170,4 +187,4 @@ PLAYERS_BY_FEEDBACK: dict[str, FeedbackPlayer] = {
     "counts": _learn_from_counts,
     "score": _learn_from_scores,
 }
-"""Players by what they read of the end of a play."""
+"""Players by the part of the feedback that they read."""

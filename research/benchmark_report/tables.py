@@ -1,4 +1,4 @@
-"""The benchmark card's tables, as Markdown."""
+"""Markdown tables."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pandas as pd
 
 
 def markdown_table(
-    head: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1
+    titles: Sequence[str], rows: Iterable[Sequence[str]], *, text_columns: int = 1
 ) -> str:
-    """A table whose first `names` columns are text, and the others numbers."""
-    rule = [*["---"] * text_columns, *["---:"] * (len(head) - text_columns)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
+    """Return a table. The first `text_columns` columns are aligned as text, others as numbers."""
+    alignment = [*["---"] * text_columns, *["---:"] * (len(titles) - text_columns)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (titles, alignment, *rows))
 
 
 def level_table(
@@ -22,10 +22,18 @@ def level_table(
     cell_format: str,
     levels: Iterable[str],
 ) -> str:
-    """A table with a row for each name (None: all there are) and a column for each level."""
+    """Return a table with a row for each name and a column for each level that occurs.
+
+    Args:
+        lines: results, with a column `difficulty` for the level.
+        row_field: column with the names of the rows.
+        names: the rows to show, in order; None for all.
+        cell_format: format string of a cell, with the fields of a line.
+        levels: names of all levels, in order.
+    """
     records = lines.to_dict("records")
     cells = {(line[row_field], line["difficulty"]): cell_format.format(**line) for line in records}
-    shown = [level for level in levels if level in set(lines["difficulty"])]
-    kept = names or list(lines[row_field].unique())
-    rows = ([name, *(cells[name, level] for level in shown)] for name in kept)
-    return markdown_table([row_field, *shown], rows)
+    shown_levels = [level for level in levels if level in set(lines["difficulty"])]
+    shown_names = names or list(lines[row_field].unique())
+    rows = ([name, *(cells[name, level] for level in shown_levels)] for name in shown_names)
+    return markdown_table([row_field, *shown_levels], rows)

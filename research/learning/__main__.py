@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from openenv_kit.cli.common import WorkersOption, build_table, is_package_installed
+from openenv_kit.cli.common import WorkersOption, build_table, require_installed
 from research.learning.experiment import (
     ARMS,
     LABEL_BLIND,
@@ -47,7 +47,7 @@ def learn(
 ) -> None:
     """Train a small policy by policy gradient; show that it learns and its control does not."""
     if out is not None:
-        is_package_installed("matplotlib", needed_for="--out")
+        require_installed("matplotlib", needed_for="--out")
     console, status = Console(width=100), Console(stderr=True)
     plan = Plan(tuple(range(seeds)), tuple(arm or ARMS), Settings(updates=updates))
     started = time.perf_counter()

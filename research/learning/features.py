@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metric_tracker_rl.analysis_tools.arguments import MAX_ROWS_PER_REPLY
-from metric_tracker_rl.engine.definitions.names import ROW_GENERATOR_NAMES
+from metric_tracker_rl.engine.definitions.anomaly_types import ROW_GENERATOR_NAMES
 from metric_tracker_rl.policies.base import Action, build_analysis_action
 
 Floats = NDArray[np.float64]

@@ -20,8 +20,7 @@ from openenv_kit.cli.common import (
     report_usage_errors,
 )
 from openenv_kit.errors import InvalidValueError, require_name
-from openenv_kit.results.statistics import ConfidenceInterval
-from research.learning_lm.results import Summary, gains, summaries, verdicts
+from research.learning_lm.results import Interval, Summary, gains, summaries, verdicts
 from research.learning_lm.settings import Lessons, Plan, Practice, Shape, Stage
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -149,7 +148,7 @@ def _row(line: Summary) -> Sequence[str]:
     )
 
 
-def _between(interval: ConfidenceInterval | None) -> str:
+def _between(interval: Interval | None) -> str:
     return f"[{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
 
 

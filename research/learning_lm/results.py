@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from openenv_kit.results.statistics import ConfidenceInterval, bootstrap_interval
+from openenv_kit.results.statistics import bootstrap_mean_interval
 from research.learning_lm.settings import (
     GRPO,
     PLAYERS,
@@ -20,6 +20,8 @@ from research.learning_lm.settings import (
     Stage,
 )
 
+Interval = tuple[float, float]
+"""Lower and upper end of a 95 % interval of a mean."""
 AIM = 0.10
 """What GRPO is to add to the mean score of the supervised players."""
 
@@ -43,12 +45,12 @@ class Summary:
     player: str
     seeds: int
     score: float
-    between: ConfidenceInterval | None
+    between: Interval | None
     by_seed: Sequence[float]
     greedy: float
-    greedy_between: ConfidenceInterval | None
+    greedy_between: Interval | None
     exact: float
-    exact_between: ConfidenceInterval | None
+    exact_between: Interval | None
     tokens: float
     equal: tuple[float, float] | None
     seconds: float
@@ -61,9 +63,9 @@ class Gain:
 
     player: str
     score: float
-    between: ConfidenceInterval | None
+    between: Interval | None
     greedy: float
-    greedy_between: ConfidenceInterval | None
+    greedy_between: Interval | None
 
 
 def summaries(stages: Sequence[Stage]) -> Iterator[Summary]:
@@ -79,12 +81,12 @@ def summaries(stages: Sequence[Stage]) -> Iterator[Summary]:
             player=player,
             seeds=len(own),
             score=fmean(score.values()),
-            between=bootstrap_interval(list(score.values())),
+            between=_bootstrap_interval(list(score.values())),
             by_seed=[exam.mean for exam in last],
             greedy=fmean(likely.values()),
-            greedy_between=bootstrap_interval(list(likely.values())),
+            greedy_between=_bootstrap_interval(list(likely.values())),
             exact=fmean(perfect.values()),
-            exact_between=bootstrap_interval(list(perfect.values())),
+            exact_between=_bootstrap_interval(list(perfect.values())),
             tokens=fmean(exam.tokens for exam in last),
             equal=_equal(own),
             seconds=fmean(each.seconds for each in own),
@@ -105,9 +107,9 @@ def gains(stages: Sequence[Stage]) -> Iterator[Gain]:
         yield Gain(
             player,
             fmean(score),
-            bootstrap_interval(score),
+            _bootstrap_interval(score),
             fmean(greedy),
-            bootstrap_interval(greedy),
+            _bootstrap_interval(greedy),
         )
 
 
@@ -135,6 +137,11 @@ def _equal(stages: Sequence[Stage]) -> tuple[float, float] | None:
         return None
     first, last = ([log[place]["frac_reward_zero_std"] for log in logs] for place in (0, -1))
     return fmean(first), fmean(last)
+
+
+def _bootstrap_interval(values: Sequence[float]) -> Interval | None:
+    found = bootstrap_mean_interval(values)
+    return (found.ci_low, found.ci_high) if found else None
 
 
 def _added(after: Sequence[Exam], before: Sequence[Exam]) -> list[float]:

@@ -9,11 +9,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from metric_tracker_rl import MetricTrackerRlEnv
+from metric_tracker_rl.engine.configuration.modes import MODES, PlayMode
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from metric_tracker_rl.tools import SYSTEM_PROMPTS
 from openenv_kit.json_text import compact_json
-from support.funnel_modes import MODES, check_tool_names, play_reference, reset_of_mode
+from support.funnel_modes import check_tool_names, play_reference, reset_of_mode
 from support.server_requests import call_mcp
 
 TASK = {"task_id": "hard_mixed_multi"}
@@ -21,12 +21,12 @@ TASK = {"task_id": "hard_mixed_multi"}
 
 @pytest.mark.parametrize("mode", MODES, ids="-".join)
 def test_mcp_player_of_a_trainers_episode_has_the_tools_of_its_mode_and_scores_one(
-    client: TestClient, mode: tuple[str, str]
+    client: TestClient, mode: PlayMode
 ) -> None:
     reset = client.post("/reset", json={**TASK, **reset_of_mode(mode)}).json()
     request = partial(call_mcp, client, path=f"/mcp?player_id={reset['player_id']}")
     initialized = request("initialize", protocolVersion="2025-06-18")
-    assert initialized.json()["result"]["instructions"] == SYSTEM_PROMPTS[mode]
+    assert initialized.json()["result"]["instructions"] == MODES[mode].system_prompt
     headers = {"mcp-session-id": initialized.headers["mcp-session-id"]}
     listed = request("tools/list", headers).json()["result"]["tools"]
     check_tool_names([tool["name"] for tool in listed], mode)
@@ -45,7 +45,7 @@ def test_mcp_player_of_a_trainers_episode_has_the_tools_of_its_mode_and_scores_o
 
 @pytest.mark.parametrize("mode", MODES, ids="-".join)
 def test_mcp_tool_that_the_mode_does_not_offer_is_rejected(
-    client: TestClient, mode: tuple[str, str]
+    client: TestClient, mode: PlayMode
 ) -> None:
     reset = client.post("/reset", json={**TASK, **reset_of_mode(mode)}).json()
     request = partial(call_mcp, client, path=f"/mcp?player_id={reset['player_id']}")
@@ -57,7 +57,7 @@ def test_mcp_tool_that_the_mode_does_not_offer_is_rejected(
 
 
 @pytest.mark.parametrize("mode", MODES, ids="-".join)
-def test_http_steps_of_the_reference_score_one(client: TestClient, mode: tuple[str, str]) -> None:
+def test_http_steps_of_the_reference_score_one(client: TestClient, mode: PlayMode) -> None:
     reset = client.post("/reset", json={**TASK, **reset_of_mode(mode)}).json()
     offered = [each["name"] for each in reset["observation"]["available_methods"]]
     assert set(offered) <= set(ENVIRONMENT.tools.for_episode(reset_of_mode(mode)).tool_names)
@@ -71,7 +71,7 @@ def test_http_steps_of_the_reference_score_one(client: TestClient, mode: tuple[s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES, ids="-".join)
-async def test_typed_client_plays_a_mode(server_url: str, mode: tuple[str, str]) -> None:
+async def test_typed_client_plays_a_mode(server_url: str, mode: PlayMode) -> None:
     async with MetricTrackerRlEnv(base_url=server_url) as env:
         reset = await env.reset(task_id="medium_mixed_pair", **reset_of_mode(mode))
         state = await env.state()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openenv_kit.agent.stdout import MAX_ACTION_CHARACTERS, EvaluationLog, format_tool_call
+from openenv_kit.agent.stdout import MAX_ACTION_CHARACTERS, EvaluationLog, format_action_field
 from support.contract_lines import parse_blocks
 
 ANY_TEXT = st.text(max_size=400)
@@ -23,9 +23,9 @@ def test_a_block_is_exactly_the_contracts_lines() -> None:
     block = EvaluationLog(out).start_task_log(
         "easy_single_spike", "metric_tracker_rl", "scripted:reference"
     )
-    block.write_step(format_tool_call("list_dates", {}), 0.0, False)
+    block.write_step(format_action_field("list_dates", {}), 0.0, False)
     block.write_step(
-        format_tool_call("submit_solution", {"rows": []}), 0.625, True, "line one\nline two"
+        format_action_field("submit_solution", {"rows": []}), 0.625, True, "line one\nline two"
     )
     block.write_end(True, 0.625)
     assert printed(out) == (
@@ -51,8 +51,8 @@ def test_whatever_a_model_writes_every_block_still_parses(
 ) -> None:
     out = io.StringIO()
     block = EvaluationLog(out).start_task_log(task, "metric_tracker_rl", model)
-    block.write_step(format_tool_call(name, {"x": argument}), reward, False, error)
-    block.write_step(format_tool_call(name, argument), reward, True, error)
+    block.write_step(format_action_field(name, {"x": argument}), reward, False, error)
+    block.write_step(format_action_field(name, argument), reward, True, error)
     block.write_end(False, reward)
     (parsed,) = parse_blocks(printed(out))
     assert len(parsed.steps) == 2
@@ -65,7 +65,7 @@ def test_an_end_without_steps_has_no_rewards() -> None:
 
 
 def test_a_long_action_is_cut_to_220_characters() -> None:
-    text = format_tool_call("submit_solution", {"rows": ["x" * 1000]})
+    text = format_action_field("submit_solution", {"rows": ["x" * 1000]})
     assert len(text) == MAX_ACTION_CHARACTERS == 220
     assert text.startswith('submit_solution({"rows":["xxx')
 

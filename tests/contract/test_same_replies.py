@@ -16,13 +16,13 @@ from pydantic import TypeAdapter
 
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.agent.chat_endpoint import ChatMessage, ModelAnswer, ModelToolCall
-from openenv_kit.agent.episode_connection import EpisodeConnection
 from openenv_kit.agent.model_player import ModelPlayer
 from openenv_kit.agent.player_episode import PlayerEpisode
 from openenv_kit.agent.servers import Server
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.stdout import EvaluationLog
 from openenv_kit.environment import Environment, full_observation_from_reply
+from openenv_kit.episode_clients.replaying_websocket import ReplayingWebSocketEpisode
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
@@ -210,16 +210,16 @@ def by_the_model_player(game: Game, calls: Calls, url: str) -> list[str]:
     async def played() -> list[str]:
         environment: Environment = game.environment
         settings, endpoint = AgentSettings(secrets=()), Scripted(calls)
-        connection = EpisodeConnection(Server(url), settings, game.opening, lambda _: None)
+        client = ReplayingWebSocketEpisode(Server(url), settings, lambda _: None)
         try:
-            opening = await connection.start_episode()
+            opening = await client.reset(game.opening)
             block = EvaluationLog(io.StringIO()).start_task_log(
                 "task", environment.name, endpoint.model
             )
-            table = PlayerEpisode(environment, connection, block, opening)
+            table = PlayerEpisode(environment, client, block, opening)
             await ModelPlayer(settings, endpoint).play_episode(table)
         finally:
-            await connection.close()
+            await client.close()
         return [each["content"] for each in endpoint.messages if each["role"] == "tool"]
 
     return asyncio.run(played())

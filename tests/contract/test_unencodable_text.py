@@ -15,7 +15,8 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import NewEpisode, StoreLimits
+from openenv_kit.serving.store.interface import NewEpisode
+from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.sqlite import SqliteStore
 from openenv_kit.session import Session
 from openenv_kit.unencodable_text import describe_unencodable_text
@@ -259,11 +260,11 @@ async def test_episode_that_cannot_be_rebuilt_is_refused_by_its_id_and_affects_n
             client.post("/step", json={"player_id": "pl-1", "action": GOOD}),
         ):
             assert answered.status_code == 409
-            assert "cannot be played again" in answered.json()["detail"]
+            assert "cannot be replayed" in answered.json()["detail"]
         assert "'killed'" in client.get("/state", params=episode).json()["detail"]
         with client.websocket_connect("/ws") as socket:
             refused = send_message(socket, "reset", {"episode_id": "killed", "resume": True})
-            assert "cannot be played again" in refused["observation"]["message"]
+            assert "cannot be replayed" in refused["observation"]["message"]
             assert (
                 send_message(socket, "reset", {"split": "test"})["observation"]["status"] == "ready"
             )

@@ -11,7 +11,7 @@ from drilldown_env.environment import ENVIRONMENT
 from drilldown_env.page.scenes import DrillScenes
 from drilldown_env.page.seen import seen_in, segment_of, text_of
 from drilldown_env.page.tree import episode_of
-from openenv_kit.page.components.grid import GLYPHS, MATCHED, MISSING
+from openenv_kit.page.components.grid import GLYPHS, CellVerdict
 from openenv_kit.page.playback import playback_of_policy
 from openenv_kit.page.tabs import play
 from openenv_kit.page.visitor import Visitor
@@ -113,7 +113,7 @@ def test_before_the_end_only_what_was_told_is_drawn_and_after_it_the_truth() -> 
     assert "guilty" not in SCENES.details_html(visitor)
     visitor.step(SCENES.report_editor(visitor).submit_action([]))
     html = SCENES.overview_html(visitor.playback_steps, visitor.reset)
-    assert f">{GLYPHS[MISSING]}</b>" in html
+    assert f">{GLYPHS[CellVerdict.MISSING]}</b>" in html
     root = episode_of(visitor.reset).expected_rows[0]
     assert ("guilty" in SCENES.details_html(visitor)) is (root.change != "unattributed")
     story = unescape(SCENES.score_explanation_html(visitor.playback_steps, visitor.reset))
@@ -128,7 +128,7 @@ def test_the_reference_fills_the_picture_and_matches_every_root() -> None:
         playback.run_to_end(60.0)
         html = SCENES.overview_html(playback.visible_steps, playback.reset)
         roots = len(episode_of(reset).expected_rows)
-        assert html.count(f'class="v-matched">{GLYPHS[MATCHED]}</b>') >= roots
+        assert html.count(f'class="v-matched">{GLYPHS[CellVerdict.MATCHED]}</b>') >= roots
         assert SCENES.result_headline(playback.steps).endswith(": 1.00")
 
 

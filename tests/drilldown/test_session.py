@@ -14,7 +14,7 @@ from drilldown_env.tasks import TASKS
 from openenv_kit.environment import Reply
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.rollouts.run_policy import run_policy
-from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.variables import SALT_VARIABLE
 
 from .cases import EASY, FAINT, HARD, episode
 

@@ -20,7 +20,8 @@ from drilldown_env.session import DrillSession, episode_of
 from openenv_kit.byte_cache import ByteCache
 from openenv_kit.environment import Reply
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.serving.episodes.service import MAX_CACHED_BYTES, EpisodeService
+from openenv_kit.serving.episodes.episode_cache import MAX_CACHED_BYTES
+from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.settings import Settings
 
 from .cases import EASY, EMPTY, WIDE, episode

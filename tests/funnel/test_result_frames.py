@@ -11,7 +11,7 @@ import pytest
 from benchmarks.engine import _method_arguments
 from metric_tracker_rl import result_frame
 from metric_tracker_rl.analysis_tools import TOOLS
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
+from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies.base import build_analysis_action
 from openenv_kit.cli.common import is_package_installed
@@ -107,7 +107,7 @@ def test_episode_files_are_named_by_seed_and_level_and_never_overwritten(tmp_pat
         (("--split", "tset", "--index", 0), "Did you mean"),
         (("--split", "test", "--index", 99999), "2303"),
         (("--split", "test", "--seed", 4), "nothing beside split"),
-        (("--split", "sealed", "--index", 0), "sealed tasks stay"),
+        (("--split", "sealed", "--index", 0), "sealed split 'sealed'"),
         (("--to", "xls"), "parquet"),
     ],
 )

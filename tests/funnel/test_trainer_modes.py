@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from metric_tracker_rl.engine.configuration.modes import MODES, PlayMode
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.datasets.split_rows import list_task_rows
@@ -16,18 +17,18 @@ from openenv_kit.errors import ConfigurationError
 from openenv_kit.trainers.openenv_harness import collect_episodes
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import environment_class
-from support.funnel_modes import MODES, check_tool_names, play_reference, reset_of_mode
+from support.funnel_modes import check_tool_names, play_reference, reset_of_mode
 
 CASES = [(mode, policy) for policy in ("standard", "varied") for mode in MODES]
 
 
-def reset_of(mode: tuple[str, str], policy: str) -> dict[str, str]:
+def reset_of(mode: PlayMode, policy: str) -> dict[str, str]:
     return {**reset_of_mode(mode), "policy": policy}
 
 
 @pytest.mark.parametrize(("mode", "policy"), CASES)
 def test_rows_of_a_mode_hold_it_and_are_collected(
-    mode: tuple[str, str], policy: str, tmp_path: Path
+    mode: PlayMode, policy: str, tmp_path: Path
 ) -> None:
     reset = reset_of(mode, policy)
     rows = list_task_rows("validation", count=2, extra_reset_arguments=reset)
@@ -41,9 +42,7 @@ def test_rows_with_a_misspelt_reset_argument_name_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(("mode", "policy"), CASES)
-def test_class_for_trl_has_the_tools_of_its_mode_and_plays_it(
-    mode: tuple[str, str], policy: str
-) -> None:
+def test_class_for_trl_has_the_tools_of_its_mode_and_plays_it(mode: PlayMode, policy: str) -> None:
     reset = reset_of(mode, policy)
     environment: Any = environment_class(split="validation", reset=reset)()
     members = inspect.getmembers(type(environment), inspect.isfunction)
@@ -60,7 +59,7 @@ def test_class_for_trl_has_the_tools_of_its_mode_and_plays_it(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES, ids="-".join)
-def test_adapter_on_a_server_plays_a_mode(mode: tuple[str, str], server_url: str) -> None:
+def test_adapter_on_a_server_plays_a_mode(mode: PlayMode, server_url: str) -> None:
     episode = ToolEpisode(server_url)
     message = episode.reset({"split": "validation", "index": 5, **reset_of_mode(mode)})
     check_tool_names(episode.tools.tool_names, mode)
@@ -69,13 +68,14 @@ def test_adapter_on_a_server_plays_a_mode(mode: tuple[str, str], server_url: str
 
 
 @pytest.mark.parametrize("mode", MODES, ids="-".join)
-def test_adapter_that_reads_text_alone_plays_a_drawn_policy(mode: tuple[str, str]) -> None:
+def test_adapter_that_reads_text_alone_plays_a_drawn_policy(mode: PlayMode) -> None:
     for seed in range(3):
         episode = ToolEpisode()
         message = episode.reset(
             {"seed": seed, "anomaly_count": 6, "difficulty": "expert", **reset_of(mode, "varied")}
         )
-        actions = get_policy("reference").generate_actions({"instruction": message})
+        observation = ENVIRONMENT.tools.observation_from_messages(message, None)
+        actions = get_policy("reference").generate_actions(observation)
         action = next(actions)
         while not episode.is_done:
             result = episode.call_tool(*ENVIRONMENT.tools.tool_call_of_action(action))

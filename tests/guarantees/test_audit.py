@@ -60,7 +60,7 @@ def test_noisy_exploit_passes_by_luck_and_fails_with_information() -> None:
     lucky = AuditLine("message_timing", "easy", 200, 0.002, 0.0, 0.005, 0.0, 31, 0.0, 0.0)
     assert not lucky.holds
     assert replace(lucky, by_interval=True).holds
-    assert not replace(lucky, by_interval=True, mean=0.1, low=0.06, high=0.14).holds
+    assert not replace(lucky, by_interval=True, mean=0.1, ci_low=0.06, ci_high=0.14).holds
     assert get_exploit("message_timing").ceiling.is_checked_by_ci_low
     assert max(get_exploit("message_timing").ceiling.max_mean.values()) < 0.002
     assert not get_exploit("message_size").ceiling.is_checked_by_ci_low

@@ -20,8 +20,8 @@ from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS, RUNG_LEVELS
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION
-from metric_tracker_rl.engine.generation.families import PlannedAnomaly
 from metric_tracker_rl.engine.generation.generate import generate_episode
+from metric_tracker_rl.engine.generation.planned_anomaly import PlannedAnomaly
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.environment import get_environment
 from support.command_line import run_cli

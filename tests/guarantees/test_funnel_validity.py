@@ -30,11 +30,11 @@ from metric_tracker_rl.exploits.probing import find_report_rows
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from metric_tracker_rl.policies import get_policy
 from openenv_kit import splits as hashed
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 from openenv_kit.trust.audit import AuditJob as AuditJob
 from openenv_kit.trust.audit import run_job
 from openenv_kit.trust.exploits import ZERO_CEILING, ExploitRunner
+from openenv_kit.variables import SALT_VARIABLE
 from support.recorded_runs import record_runs
 
 AUDIT = ENVIRONMENT.audit

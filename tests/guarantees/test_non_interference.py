@@ -17,13 +17,11 @@ from openenv.core.env_server.types import WSObservationResponse
 
 from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE, TOOLS
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
-from metric_tracker_rl.engine.definitions.names import (
-    EXACT,
-    KEY_F1,
-)
+from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.episode.episode import build_episode
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
+from openenv_kit.rewards import Reward
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 from support.label_changes import CONFIGS, actions_on, messages_of, other_labels
 
@@ -52,10 +50,10 @@ CASES = [
     ),
     (varied(CONFIGS[2]), GUIDED_STANDARD),
     (varied(EXPERT), GUIDED_STANDARD),
-    (CONFIGS[1], dataclasses.replace(GUIDED_STANDARD, reward=EXACT)),
-    (CONFIGS[1], dataclasses.replace(GUIDED_STANDARD, reward=KEY_F1)),
-    (EXPERT, dataclasses.replace(GUIDED_LEAN, reward=EXACT)),
-    (varied(HARD), dataclasses.replace(GUIDED_LEAN, reward=KEY_F1)),
+    (CONFIGS[1], dataclasses.replace(GUIDED_STANDARD, reward=Reward.EXACT)),
+    (CONFIGS[1], dataclasses.replace(GUIDED_STANDARD, reward=Reward.KEY_F1)),
+    (EXPERT, dataclasses.replace(GUIDED_LEAN, reward=Reward.EXACT)),
+    (varied(HARD), dataclasses.replace(GUIDED_LEAN, reward=Reward.KEY_F1)),
 ]
 
 
@@ -73,7 +71,7 @@ def interference(config: EpisodeConfig, rules: PlayRules) -> tuple[list[int], bo
     actions = actions_on(episode, rules)
     true, false = (messages_of(config, each, actions, rules) for each in (episode, swapped))
     assert len(true) == len(false) == 2 * (len(actions) + 2)
-    tools = set(ANALYSIS_TOOLS_BY_MODE[rules.profile, rules.disclosure]) - {"submit"}
+    tools = set(ANALYSIS_TOOLS_BY_MODE[rules.mode]) - {"submit"}
     assert methods_with_a_result(true) == tools
     differing = [n for n, (a, b) in enumerate(zip(true, false, strict=True)) if a != b]
     before = [n for n in differing if n < len(true) - 2]
@@ -122,14 +120,14 @@ def leak_through_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def leak_through_the_opening(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = EpisodeSession._build_reset_content
+    honest = EpisodeSession._build_reset_fields
 
     def leaky(self: EpisodeSession, view: EpisodeView) -> dict[str, Any]:
         opening = honest(self, view)
         kinds = {row.entity_type for row in view.episode.expected_rows}
         return {**opening, "config": {**opening["config"], "hint": sorted(kinds)}}
 
-    monkeypatch.setattr(EpisodeSession, "_build_reset_content", leaky)
+    monkeypatch.setattr(EpisodeSession, "_build_reset_fields", leaky)
 
 
 def leak_through_the_state(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, episode_from_generated
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.rollouts.run_policy import run_policy

@@ -11,7 +11,7 @@ import skyrl_gym
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.datasets.split_rows import write_rows
-from openenv_kit.episode_clients import http as backends
+from openenv_kit.episode_clients import retry
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.trainers.skyrl import build_dataset_rows, register_environment
 from openenv_kit.trainers.tool_episode import next_scripted_call
@@ -212,14 +212,14 @@ def test_a_server_of_another_environment_is_refused():
 
 
 def test_server_lost_after_a_call_gives_no_reward(monkeypatch):
-    monkeypatch.setattr(backends, "RECONNECT_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(retry, "RECONNECT_TIMEOUT_S", 0.0)
     (row,) = build_dataset_rows("validation", count=1)
     extras = {"reset": row["reset"]}
     env = skyrl_gym.make(ENV_ID, env_config={"base_url": address()}, extras=extras)
     env.init(row["prompt"])
     look = say(("list_dates", {}))
     assert env.step(look)["reward"] == 0.0
-    env._episode._backend._connection = http.client.HTTPConnection("127.0.0.1", 9)
+    env._episode._client._connection = http.client.HTTPConnection("127.0.0.1", 9)
     with pytest.raises(ServerError):
         env.step(look)
     with pytest.raises(ServerError):

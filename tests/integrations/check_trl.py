@@ -28,7 +28,6 @@ from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.rollouts.run_policy import run_policy
 from openenv_kit.trainers.tool_episode import next_scripted_call
 from openenv_kit.trainers.trl import (
-    BASE_URL_VARIABLE,
     build_dataset,
     build_eval_datasets,
     build_reward_components,
@@ -36,6 +35,7 @@ from openenv_kit.trainers.trl import (
 )
 from openenv_kit.trainers.trl_curriculum import CurriculumCallback
 from openenv_kit.trainers.trl_monitor import RolloutMonitor
+from openenv_kit.variables import BASE_URL_VARIABLE
 from support.integration_guides import ENVIRONMENTS, run_blocks
 from support.integration_server import NO_SERVER, NOWHERE, address, episodes_served
 
@@ -315,7 +315,7 @@ def test_curriculum_moves_on_and_resumes_from_a_checkpoint(tokenizer, tmp_path):
     resumed, second = trainer(2)
     second.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
     assert second.state.global_step == 2
-    assert resumed.curriculum.group_counts == [[1, 0], [1, 0], [0, 0]]
+    assert resumed.curriculum.state_dict()["groups"] == [[1, 0], [1, 0], [0, 0]]
     assert resumed.curriculum.stage_index == 2
 
 

@@ -15,8 +15,8 @@ from firewatch_env.tasks.book import find
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import RunRecorder, read_runs
 from openenv_kit.reply import observation_from_reply
+from openenv_kit.results.player_summary import summarize_player
 from openenv_kit.results.scored_episodes import PlayerResults, episode_of_run
-from openenv_kit.results.statistics import summarize_player
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 
 TASKS: Mapping[str, Mapping[str, Any]] = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from openenv_kit.errors import InvalidValueError, UnknownNameError
-from openenv_kit.sealed_split import SALT_VARIABLE, is_sealed_split
-from openenv_kit.serving.episodes.records import compute_config_digest
+from openenv_kit.sealed_split import is_sealed_split
+from openenv_kit.serving.episodes.trainer_record import compute_config_digest
 from openenv_kit.splits import SEALED_SPLIT, HashedSplits
+from openenv_kit.variables import SALT_VARIABLE
 
 LEVELS = (1, 2, 3)
 

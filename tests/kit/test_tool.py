@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from openenv_kit.environment import get_environment
+from openenv_kit.tool import ToolCall, format_tool_call, parse_tool_call
 
 GOOD = {"analysis_method": "list_dates"}
 
@@ -31,3 +34,24 @@ def test_null_is_accepted_for_optional_action_field() -> None:
     }
     assert session.step({**nulls, **GOOD}).status == "analyzed"
     assert session.step({"nonsense": None}).status == "error"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({}, "look()"),
+        ({"at": "a", "n": 2}, 'look(at="a", n=2)'),
+        ("not an object", "look(not an object)"),
+    ],
+)
+def test_format_tool_call_arguments_are_shown_in_one_line(arguments: object, text: str) -> None:
+    assert format_tool_call("look", arguments) == text
+
+
+def test_parse_tool_call_without_arguments_has_empty_ones() -> None:
+    assert parse_tool_call({"name": "look"}) == ToolCall("look", {})
+
+
+@pytest.mark.parametrize("value", [None, "look", [], {}, {"name": 3}, {"arguments": {}}])
+def test_parse_tool_call_value_that_is_no_call_returns_none(value: object) -> None:
+    assert parse_tool_call(value) is None

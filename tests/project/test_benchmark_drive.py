@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
-from threading import Timer
+from threading import Thread, Timer
 
 import pytest
 
-from benchmarks.drive import ReplyBuffer
-from benchmarks.load import CLOSE, PING, PONG, TEXT, LoadError
+from benchmarks.drive import ReplyBuffer, keep_sessions_busy
+from benchmarks.load import CLOSE, PING, PONG, TEXT, LoadError, text_frame
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -101,3 +101,35 @@ def test_a_connection_that_breaks_within_a_reply_ends_the_run(pair: Pair) -> Non
     theirs.close()
     with pytest.raises(LoadError, match="closed the connection"):
         ReplyBuffer().read_reply(ours)
+
+
+class SocketSession:
+    """The part of a session that `keep_sessions_busy` uses."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        self._peer = peer
+
+    def take_socket(self) -> socket.socket:
+        return self._peer
+
+    def give_socket_back(self) -> None:
+        pass
+
+
+def test_keep_sessions_busy_with_two_frames_counts_two_replies(pair: Pair) -> None:
+    theirs, ours = pair
+    frames = [text_frame(b"first"), text_frame(b"second")]
+
+    def answer_each_frame() -> None:
+        for frame, reply in zip(
+            frames, (b'{"type":"observation"}', b'{"type":"error"}'), strict=True
+        ):
+            assert theirs.recv(100) == frame
+            theirs.sendall(server_frame(reply))
+
+    server = Thread(target=answer_each_frame)
+    server.start()
+    stats, elapsed_s = keep_sessions_busy([SocketSession(ours)], lambda _: iter(frames), 60.0)  # type: ignore[list-item]
+    server.join()
+    assert (len(stats.latencies_s), stats.errors, stats.first_error) == (2, 1, '{"type":"error"}')
+    assert all(0.0 <= latency_s <= elapsed_s for latency_s in stats.latencies_s)

@@ -6,8 +6,6 @@ import ast
 import re
 from functools import cache
 
-import pytest
-
 from support.paths import ROOT
 
 FOLDER = re.compile(r"^(?P<path>\w+(?:/\w+)+) {2,}\S", re.M)
@@ -51,7 +49,6 @@ def test_data_flow_lists_every_folder_of_the_funnel() -> None:
     assert set(listed) == expected
 
 
-@pytest.mark.xfail(reason="configuration/play_rules.py is still to be split", strict=True)
 def test_imports_follow_the_data_flow() -> None:
     folders = folders_of_the_data_flow()
     wrong = [

@@ -13,9 +13,9 @@ from docs.generate.examples import EXAMPLES, ExampleError, root_of
 from docs.generate.hook import MARKER, SAMPLE, filled
 from docs.generate.sections import PICTURES, SECTIONS, sample_arguments
 from metric_tracker_rl.analysis_tools import TOOLS, method_specs
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
 from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
 from metric_tracker_rl.engine.episode.episode import build_episode
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from openenv_kit.errors import UnknownNameError
 from support.built_docs import build
 from support.paths import ROOT

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from prometheus_client import REGISTRY
 
-from openenv_kit.serving import metrics
+import openenv_kit.serving.metrics  # noqa: F401  (registers the metrics)
 from openenv_kit.serving.settings import Settings
 from support.paths import ROOT
 
@@ -30,7 +31,7 @@ def test_the_manifests_name_only_settings_that_exist_and_run_restricted() -> Non
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert manifests["Service"]["spec"]["sessionAffinity"] == "ClientIP"
     (metric,) = manifests["HorizontalPodAutoscaler"]["spec"]["metrics"]
-    families = {family.name for family in metrics.REGISTRY.collect()}
+    families = {family.name for family in REGISTRY.collect()}
     assert metric["pods"]["metric"]["name"] in families
 
 

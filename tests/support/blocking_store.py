@@ -8,7 +8,8 @@ from typing import Any
 
 import fakeredis
 
-from openenv_kit.serving.store.interface import MEMORY_STORE, EpisodeStore, NewEpisode, StoreLimits
+from openenv_kit.serving.store.interface import MEMORY_STORE, EpisodeStore, NewEpisode
+from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sqlite import SqliteStore
 
@@ -24,7 +25,7 @@ class Calls:
         method = getattr(self._store, name)
         return lambda *given, **options: self._loop.run_until_complete(method(*given, **options))
 
-    def create(self, episode_id: str, *given: Any, over: bool = True, **named: Any) -> str:
+    def create(self, episode_id: str, *given: Any, over: bool = True, **named: Any) -> str | None:
         new = NewEpisode(*given, **named)
         return self._loop.run_until_complete(self._store.create(episode_id, new, overwrite=over))
 

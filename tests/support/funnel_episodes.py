@@ -11,10 +11,11 @@ import numpy as np
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.generation.generate import GeneratedEpisode, generate_episode
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, compute_labels
+from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.environment import Reply
 

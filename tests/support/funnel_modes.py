@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from metric_tracker_rl.tools import SYSTEM_PROMPTS
+from metric_tracker_rl.engine.configuration.modes import PlayMode
 from openenv_kit.trainers.tool_episode import next_scripted_call
 
 RAW_TOOL_NAMES = [
@@ -25,13 +25,11 @@ TOOL_NAMES_BY_MODE = {
     ("lean", "raw"): ["overview", "day", "hours", "calendar", "submit"],
 }
 """Tools of the modes that offer few; guided play in the standard profile offers all others."""
-MODES = list(SYSTEM_PROMPTS)
-"""Profile and disclosure of each mode."""
 
 
-def reset_of_mode(mode: tuple[str, str]) -> dict[str, str]:
+def reset_of_mode(mode: PlayMode) -> dict[str, str]:
     """Return the reset arguments that choose a mode."""
-    return {"profile": mode[0], "disclosure": mode[1]}
+    return {"profile": mode.profile, "disclosure": mode.disclosure}
 
 
 def play_reference(first_user_message: str, call: Callable[..., str]) -> None:
@@ -49,7 +47,7 @@ def play_reference(first_user_message: str, call: Callable[..., str]) -> None:
         results.append(call(name, **arguments))
 
 
-def check_tool_names(names: list[str], mode: tuple[str, str]) -> None:
+def check_tool_names(names: list[str], mode: PlayMode) -> None:
     """Raise AssertionError unless these are the tools of a mode."""
     if mode in TOOL_NAMES_BY_MODE:
         assert names == TOOL_NAMES_BY_MODE[mode]

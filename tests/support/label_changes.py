@@ -10,13 +10,12 @@ from openenv.core.env_server.types import WSObservationResponse, WSStateResponse
 
 from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.configuration.tasks import TASKS
-from metric_tracker_rl.engine.definitions.names import (
-    DETECTION_METHODS,
-    ROW_GENERATOR_NAMES,
-)
+from metric_tracker_rl.engine.definitions.anomaly_types import ROW_GENERATOR_NAMES
+from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 
@@ -76,7 +75,7 @@ def actions_on(episode: FunnelEpisode, rules: PlayRules) -> list[dict[str, Any]]
         "submit": [{"ids": [10_000]}, {"rows": "rows"}],
     }
     actions: list[dict[str, Any]] = []
-    for name, tool in ANALYSIS_TOOLS_BY_MODE[rules.profile, rules.disclosure].items():
+    for name, tool in ANALYSIS_TOOLS_BY_MODE[rules.mode].items():
         fields = tool.arguments_type.model_fields
         for arguments in several.get(name, [{}]):
             if "threshold_multiplier" in fields:

@@ -53,7 +53,7 @@ def converse(name: str) -> list[list[Any]]:
     from openenv_kit.serving.app import build_app
     from openenv_kit.serving.settings import Settings
     from openenv_kit.serving.store.sqlite import SqliteStore
-    from openenv_kit.serving.websocket import openenv_protocol as sockets
+    from openenv_kit.serving.websocket import trainer_connection
 
     async def secret(_: SqliteStore) -> str:
         """Which tasks sessions without an episode get is a secret of each store."""
@@ -63,7 +63,7 @@ def converse(name: str) -> list[list[Any]]:
     with pytest.MonkeyPatch.context() as patch:
         # The test client's connections never end by themselves, so waiting for one takes the whole
         # time; here every episode that changes hands is in the store already.
-        patch.setattr(sockets, "RELEASE_TIMEOUT_S", 0.05)
+        patch.setattr(trainer_connection, "RELEASE_TIMEOUT_S", 0.05)
         patch.setattr(SqliteStore, "get_secret", secret)
         with TestClient(build_app(Settings(episode_store="memory", **settings))) as client:
             conversation = Conversation(client)

@@ -12,18 +12,19 @@ from openenv.core.env_server.types import Action, Observation, State
 from pydantic import BaseModel, Field
 
 import openenv_kit.environment as kit
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import EpisodeLimits, Reply, Session, WireModels
 from openenv_kit.errors import require_integer
 from openenv_kit.reset_arguments import (
     EPISODE_ID,
     MAX_STEPS,
     TASK_ID,
+    ArgumentRole,
     ResetArgument,
-    Role,
     reset_arguments_by_name,
 )
 from openenv_kit.rollouts.policies import Policy
-from openenv_kit.tool import Catalogue, ToolArguments, Tools
+from openenv_kit.tool import ToolArguments, Tools
 
 STORY = "Somewhere a number is hidden.\nFind it, <b>then</b> answer."
 TOOLS = Tools()
@@ -153,7 +154,7 @@ class Tiny(kit.Environment):
     reset_arguments = reset_arguments_by_name(
         EPISODE_ID,
         TASK_ID,
-        ResetArgument("number", Role.DATA, "integer", "a digit"),
+        ResetArgument("number", ArgumentRole.DATA, "integer", "a digit"),
         MAX_STEPS,
     )
     episode_limits = EpisodeLimits(max_steps=9)

@@ -7,4 +7,4 @@ from openenv_kit.trainers.tool_episode import ToolEpisode
 
 def task_of(episode: ToolEpisode) -> str:
     """Return the task of an episode that is played in this process."""
-    return str(episode._backend._session.task_id)  # type: ignore[union-attr]
+    return str(episode._client._session.task_id)  # type: ignore[union-attr]

@@ -15,20 +15,19 @@ from docs.generate.examples import draw_impossible_hours, draw_mix, root_column,
 from docs.generate.gallery.rooms import Exhibit, Family, Reset, Room
 from metric_tracker_rl.engine.configuration.episode_config import MIXED
 from metric_tracker_rl.engine.configuration.splits import SPLITS, STRATA
-from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import (
+from metric_tracker_rl.engine.definitions.anomaly_types import (
     COUNT_DROP,
     COUNT_SPIKE,
-    DATA_QUALITY,
     FUNNEL_BREAK,
-    HOURLY_MIX,
     MIX_SHIFT,
     QUALITY_ISSUE,
     RATE_DROP,
     RATE_SPIKE,
 )
+from metric_tracker_rl.engine.definitions.entity_types import DATA_QUALITY, HOURLY_MIX
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.environment import ENVIRONMENT
 
 SPLIT = "train"
@@ -206,7 +205,7 @@ def _echo(episode: FunnelEpisode, root: ReportRow, column: int) -> list[int]:
     """The series that stands out most on a root's day beside its own; none where none does."""
     series = episode.series
     stands_out = np.abs(series.deviations[episode.day_by_date[root.date]]) / series.thresholds
-    stands_out[[column, series.share_column]] = 0.0
+    stands_out[[column, series.funnel.columns.daytime_share]] = 0.0
     loudest = int(np.argmax(stands_out))
     return [loudest] if stands_out[loudest] >= 1.0 else []
 

@@ -14,8 +14,8 @@ from openenv_kit.reset_arguments import (
     SEED,
     SPLIT,
     TASK_ID,
+    ArgumentRole,
     ResetArgument,
-    Role,
     names_with_roles,
     reset_arguments_by_name,
 )
@@ -25,18 +25,24 @@ RESET_ARGUMENTS = reset_arguments_by_name(
     TASK_ID,
     replace(SEED, description="0 to 2⁶⁴ − 1; default: the task's seed"),
     ResetArgument(
-        "scenario_family", Role.DATA, "string", "one of the seven anomaly types, or `mixed`"
+        "scenario_family", ArgumentRole.DATA, "string", "one of the seven anomaly types, or `mixed`"
     ),
     replace(DIFFICULTY, description="a level, or a number from 0 (easiest) to 1"),
     ResetArgument(
-        "anomaly_density", Role.DATA, "string", "`low` (2), `medium` (3) or `high` (4 anomalies)"
+        "anomaly_density",
+        ArgumentRole.DATA,
+        "string",
+        "`low` (2), `medium` (3) or `high` (4 anomalies)",
     ),
     ResetArgument(
-        "anomaly_count", Role.DATA, "integer", "0 to 7 (`expert`: 12); overrides the density"
+        "anomaly_count",
+        ArgumentRole.DATA,
+        "integer",
+        "0 to 7 (`expert`: 12); overrides the density",
     ),
     ResetArgument(
         "anomalies",
-        Role.DATA,
+        ArgumentRole.DATA,
         "array",
         "custom anomalies: a metric set to median ± factor × standard deviation on some dates",
     ),
@@ -45,16 +51,19 @@ RESET_ARGUMENTS = reset_arguments_by_name(
     replace(MAX_STEPS, description="1 to 500, default 64; one more ends the episode with score 0"),
     replace(MAX_SUBMISSIONS, description="1 to 5, default 1; each before the last one costs 10 %"),
     ResetArgument(
-        "feedback", Role.PLAY, "string", "`full`, or `score`: the end shows only the score"
+        "feedback", ArgumentRole.PLAY, "string", "`full`, or `score`: the end shows only the score"
     ),
-    ResetArgument("profile", Role.PLAY, "string", "`standard`, or `lean`: six tools"),
+    ResetArgument("profile", ArgumentRole.PLAY, "string", "`standard`, or `lean`: six tools"),
     ResetArgument(
-        "disclosure", Role.PLAY, "string", "`guided`, or `raw`: tools do not say what is flagged"
+        "disclosure",
+        ArgumentRole.PLAY,
+        "string",
+        "`guided`, or `raw`: tools do not say what is flagged",
     ),
     replace(REWARD, description="`graded`, `exact` or `key_f1`"),
     ResetArgument(
         "policy",
-        Role.DATA,
+        ArgumentRole.DATA,
         "string",
         "`standard`, or `varied`: a reporting policy drawn for the episode",
     ),
@@ -62,8 +71,12 @@ RESET_ARGUMENTS = reset_arguments_by_name(
 
 EPISODE_ARGUMENTS = (
     TASK_ID.name,
-    *names_with_roles(RESET_ARGUMENTS, Role.SEED, Role.LEVEL, Role.DATA),
+    *names_with_roles(RESET_ARGUMENTS, ArgumentRole.SEED, ArgumentRole.LEVEL, ArgumentRole.DATA),
 )
 """Names of the arguments that determine an episode without a split."""
-PLAY_RULE_ARGUMENTS = names_with_roles(RESET_ARGUMENTS, Role.PLAY, Role.LIMIT)
+PLAY_RULE_ARGUMENTS = names_with_roles(RESET_ARGUMENTS, ArgumentRole.PLAY, ArgumentRole.LIMIT)
 """Names of the arguments that are fields of `PlayRules`."""
+ALLOWED_WITH_SPLIT_TEXT = (
+    f"nothing beside split and index but policy, {', '.join(PLAY_RULE_ARGUMENTS)}"
+)
+"""What a reset with a task of a split may contain, for error messages."""

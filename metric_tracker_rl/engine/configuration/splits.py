@@ -1,17 +1,19 @@
-"""The splits of this environment: every block holds each family, difficulty and count once."""
+"""Splits of the funnel; every block of tasks contains each family, level and count once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
-from metric_tracker_rl.engine.configuration.play_rules import ALLOWED_WITH_SPLIT_TEXT
-from metric_tracker_rl.engine.configuration.reset_arguments import EPISODE_ARGUMENTS
-from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
-from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.configuration.reset_arguments import (
+    ALLOWED_WITH_SPLIT_TEXT,
+    EPISODE_ARGUMENTS,
+)
+from metric_tracker_rl.engine.configuration.tasks import TaskConfig, resolve_named_task
+from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, LEVELS
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
@@ -19,28 +21,49 @@ from openenv_kit.splits import SEALED_SPLIT as SEALED_SPLIT  # part of this modu
 from openenv_kit.splits import SESSIONS_SPLIT, HashedSplits, PerLevelSplits
 
 STRATUM_ANOMALY_COUNTS = (0, 1, 2, 3, 4, 5)
-"""Planned anomalies of the strata; the zero-anomaly episodes' right report is empty."""
+"""Planned anomalies of the strata; the expected report of 0 anomalies is empty."""
 
-Stratum = tuple[str, str, int]
-STRATA: tuple[Stratum, ...] = tuple(product(SCENARIO_FAMILIES, LEVELS, STRATUM_ANOMALY_COUNTS))
-"""(family, difficulty, count) of every stratum."""
+
+class Stratum(NamedTuple):
+    """Family, level and number of planned anomalies of a task in a split."""
+
+    family: str
+    difficulty: str
+    anomaly_count: int
+
+
+STRATA = tuple(
+    Stratum(*combination)
+    for combination in product(SCENARIO_FAMILIES, LEVELS, STRATUM_ANOMALY_COUNTS)
+)
+"""Every stratum of the named levels."""
 
 
 def _config_of_stratum(seed: int, stratum: Stratum) -> EpisodeConfig:
-    family, difficulty, count = stratum
     return EpisodeConfig(
         seed=seed,
-        scenario_family=family,
-        difficulty=difficulty,
-        anomaly_density="low" if count <= 2 else "medium" if count == 3 else "high",
-        anomaly_count=count,
+        scenario_family=stratum.family,
+        difficulty=stratum.difficulty,
+        anomaly_density=_smallest_density(stratum.anomaly_count),
+        anomaly_count=stratum.anomaly_count,
     )
 
 
+def _smallest_density(anomaly_count: int) -> str:
+    """Return the lowest density that has at least as many anomalies, or the highest one."""
+    for density, density_count in ANOMALY_COUNT_BY_DENSITY.items():
+        if anomaly_count <= density_count:
+            return density
+    return next(reversed(ANOMALY_COUNT_BY_DENSITY))
+
+
 def _build_rung_strata(rung: str) -> tuple[Stratum, ...]:
-    """Return each family with one anomaly fewer than usual, the usual number, and one more."""
-    usual = DEFAULT_ANOMALY_COUNTS[rung]
-    return tuple(product(SCENARIO_FAMILIES, (rung,), (usual - 1, usual, usual + 1)))
+    """Return each family with the default number of anomalies, with one fewer and one more."""
+    default_count = DEFAULT_ANOMALY_COUNTS[rung]
+    counts = (default_count - 1, default_count, default_count + 1)
+    return tuple(
+        Stratum(family, rung, count) for family, count in product(SCENARIO_FAMILIES, counts)
+    )
 
 
 SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
@@ -63,28 +86,28 @@ SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
 )
 
 DEFAULT_SPLIT = "train"
-"""Split of a reset that names an index alone."""
+"""Split of a reset with an `index` and no `split`."""
 
 
-def resolve_reset(reset_arguments: Mapping[str, Any]) -> tuple[str, EpisodeConfig]:
-    """Return the task id and configuration of the episode that a reset asks for.
+def resolve_reset(reset_arguments: Mapping[str, Any]) -> TaskConfig:
+    """Return the task id and configuration of the episode that a reset selects.
 
     Args:
-        reset_arguments: either `split` and `index` of a task, with which only the reporting
-            policy can be chosen, or the arguments of `resolve_named_task`; None for an argument
-            that is not given. Rules of play may be included.
+        reset_arguments: `split` and `index` of a task, together with `policy` at most; or the
+            arguments of `resolve_named_task`. Rules of play may be included. None counts as not
+            given.
 
     Raises:
-        UnknownNameError, InvalidValueError: see `EpisodeConfig`; or something is chosen beside a
-            split's task.
+        UnknownNameError, InvalidValueError: see `EpisodeConfig`; or an argument that a task of a
+            split already determines.
     """
     split, index = reset_arguments.get("split"), reset_arguments.get("index")
-    chosen = {name: reset_arguments.get(name) for name in EPISODE_ARGUMENTS}
+    episode_arguments = {name: reset_arguments.get(name) for name in EPISODE_ARGUMENTS}
     if split is None and index is None:
-        return resolve_named_task(**chosen)
-    for name, value in chosen.items():
+        return resolve_named_task(**episode_arguments)
+    for name, value in episode_arguments.items():
         if value is not None and name != "policy":
             raise InvalidValueError(name, value, ALLOWED_WITH_SPLIT_TEXT)
     task = SPLITS.task(DEFAULT_SPLIT if split is None else split, 0 if index is None else index)
-    policy = chosen["policy"]
-    return task.task_id, replace(task.config, policy=policy) if policy else task.config
+    policy = episode_arguments["policy"]
+    return TaskConfig(task.task_id, replace(task.config, policy=policy) if policy else task.config)

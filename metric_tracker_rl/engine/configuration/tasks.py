@@ -1,22 +1,29 @@
-"""Named tasks: a configuration with a name that people can compare results on."""
+"""Named tasks: configurations with a name, for results that can be compared."""
 
 from __future__ import annotations
 
-from metric_tracker_rl.engine.configuration.episode_config import (
-    MIXED,
-    EpisodeConfig,
-    parse_custom_anomalies,
-)
-from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_OBJECTIVE
+from typing import NamedTuple
+
+from metric_tracker_rl.engine.configuration.custom_anomaly_input import parse_custom_anomalies
+from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
+from metric_tracker_rl.engine.configuration.modes import GUIDED_MODE, MODES
+from metric_tracker_rl.engine.definitions.anomaly_types import RATE_SPIKE
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY
-from metric_tracker_rl.engine.definitions.names import RATE_SPIKE, STANDARD
+from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
 from metric_tracker_rl.wire_models import TaskSpec
 from openenv_kit.errors import require_name
 from openenv_kit.rollouts.curriculum import resolve_level_name
 
 CUSTOM_TASK_ID = "custom"
-"""Task id of an episode that was configured at reset without naming a task."""
+"""Task id of an episode that a reset configures without naming a task."""
+
+
+class TaskConfig(NamedTuple):
+    """A task id, and the configuration of its episode."""
+
+    task_id: str
+    config: EpisodeConfig
 
 
 def _create_task_spec(
@@ -30,7 +37,7 @@ def _create_task_spec(
         scenario_family=family,
         anomaly_density=density,
         anomaly_count=count,
-        objective=DEFAULT_OBJECTIVE,
+        objective=MODES[GUIDED_MODE].objective,
         instruction=(
             f"Four weeks of product-funnel data hold {count} anomalies ({family}, "
             f"{difficulty}). Investigate with the analysis methods, then submit one report."
@@ -55,16 +62,16 @@ DEFAULT_TASK_ID = DEFAULT_TASK_ORDER[0]
 
 
 def get_task_spec(task_id: str) -> TaskSpec:
-    """Task of that id.
+    """Return the task with an id.
 
     Raises:
-        UnknownNameError: no such task (a ValueError); names the nearest.
+        UnknownNameError: no such task; the message names the nearest one.
     """
     return TASKS[require_name("task_id", task_id, TASKS)]
 
 
 def available_task_specs() -> list[TaskSpec]:
-    """Every named task."""
+    """Return all named tasks."""
     return list(TASKS.values())
 
 
@@ -77,36 +84,47 @@ def resolve_named_task(
     anomaly_count: int | None = None,
     anomalies: object = None,
     policy: str | None = None,
-) -> tuple[str, EpisodeConfig]:
-    """Task id and configuration of a reset: a task, with the given values put over it.
+) -> TaskConfig:
+    """Return the task id and configuration of a reset without a split.
 
-    Without a task, an episode that changes more than the seed is called `custom`. Custom
-    anomalies replace the planned ones unless a count is asked for as well; dates and clean
-    data are those of the same reset without them. No seed means the task's own seed, so that a
-    reset without arguments is always the same episode. A `difficulty` that is a number from 0 to 1
-    is the nearest rung; a rung has a number of anomalies of its own, where none is asked for.
+    The arguments replace values of the task, or of the default task if no task is named. Without a
+    task, an episode that differs in more than the seed has the task id `custom`. Without a seed,
+    the task's own seed is used: a reset without arguments always starts the same episode.
+
+    Args:
+        task_id: name of a task.
+        seed: 0 to 2**64 - 1.
+        scenario_family: an anomaly type, or `mixed`.
+        difficulty: name of a level, or a number from 0 to 1 for the nearest rung. A rung has its
+            own default number of anomalies.
+        anomaly_density: low, medium or high.
+        anomaly_count: planned anomalies; overrides the density.
+        anomalies: custom anomalies; they replace the planned ones unless `anomaly_count` is given.
+            Dates and clean data stay those of the same reset without them.
+        policy: "standard" or "varied".
 
     Raises:
         UnknownNameError, InvalidValueError: see `EpisodeConfig`.
     """
     task = get_task_spec(task_id) if task_id is not None else TASKS[DEFAULT_TASK_ID]
-    custom = parse_custom_anomalies(anomalies)
+    custom_anomalies = parse_custom_anomalies(anomalies)
     level = task.difficulty if difficulty is None else resolve_level_name(difficulty)
-    changes = (scenario_family, difficulty, anomaly_density, anomaly_count, policy)
-    changed = bool(custom) or any(value is not None for value in changes)
-    density, planned = task.anomaly_density, DEFAULT_ANOMALY_COUNTS.get(level, task.anomaly_count)
+    density = task.anomaly_density
+    default_count = DEFAULT_ANOMALY_COUNTS.get(level, task.anomaly_count)
     if anomaly_density is not None:
         density = require_name("anomaly_density", anomaly_density, ANOMALY_COUNT_BY_DENSITY)
-        planned = ANOMALY_COUNT_BY_DENSITY[density]
+        default_count = ANOMALY_COUNT_BY_DENSITY[density]
     config = EpisodeConfig(
         seed=task.seed if seed is None else seed,
         scenario_family=task.scenario_family if scenario_family is None else scenario_family,
         difficulty=level,
         anomaly_density=density,
-        anomaly_count=planned if anomaly_count is None else anomaly_count,
-        anomalies=custom,
-        only_custom=bool(custom) and anomaly_count is None,
-        policy=STANDARD if policy is None else policy,
+        anomaly_count=default_count if anomaly_count is None else anomaly_count,
+        anomalies=custom_anomalies,
+        only_custom=bool(custom_anomalies) and anomaly_count is None,
+        policy=PolicySource.STANDARD if policy is None else policy,
     )
-    name = CUSTOM_TASK_ID if task_id is None and changed else task.task_id
-    return name, config
+    changes = (scenario_family, difficulty, anomaly_density, anomaly_count, policy)
+    is_changed = bool(custom_anomalies) or any(change is not None for change in changes)
+    is_custom = task_id is None and is_changed
+    return TaskConfig(CUSTOM_TASK_ID if is_custom else task.task_id, config)

@@ -1,7 +1,7 @@
 """The product funnel as data: stages, names, base rates and the shape of a day.
 
 Another product's funnel is another `Funnel` value. The generator, the tools, the reporting
-policy and the grader read names and indices from here and know no stage by name.
+policy and the grader take names and positions from here and know no stage by name.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from metric_tracker_rl.engine.definitions.names import (
+from metric_tracker_rl.engine.definitions.columns import ColumnLayout
+from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
     EVENT_COUNT,
     FUNNEL_STEP,
     HOURLY_MIX,
+    Entity,
 )
 
 HOURS_PER_DAY = 24
@@ -29,32 +31,60 @@ class FunnelStage(NamedTuple):
     event: str
 
 
+class RateStages(NamedTuple):
+    """Stage indices of a conversion rate's numerator and denominator."""
+
+    numerator: int
+    denominator: int
+
+
+class RatioStages(NamedTuple):
+    """Stage indices of the numerators and denominators of all ratios, in column order."""
+
+    numerators: list[int]
+    denominators: list[int]
+
+
+class OpensRange(NamedTuple):
+    """Range that the mean daily count of the first stage is drawn from."""
+
+    lowest: int
+    highest: int
+
+
+class HourRange(NamedTuple):
+    """Hours of a day: the first one, and the first one after the range."""
+
+    start: int
+    stop: int
+
+
 @dataclass(frozen=True)
 class Funnel:
     """A product funnel.
 
     Attributes:
-        name: identifier that goes into the episode's hash.
-        stages: in funnel order, at least three.
-        composite_ends: stage indices of the composite rates, all measured from the first
-            stage, shortest first.
-        opens_range: lowest and highest mean daily count of the first stage.
-        base_rates: step rates as fractions, one per stage after the first.
-        rate_jitter: half-width of the per-episode relative jitter on each base rate.
+        name: identifier; part of an episode's identity.
+        stages: stages in funnel order, at least three.
+        composite_ends: stage indices of the composite rates, which all start at the first stage;
+            shortest first.
+        opens_range: range of the mean daily count of the first stage.
+        base_rates: step rates as fractions, one for each stage after the first.
+        rate_jitter: half-width of the relative jitter of each base rate, drawn for each episode.
         hour_weights: 24 relative weights of the first stage over the day.
-        weekday_factors: seven factors, Monday first.
-        daytime: first hour of daytime and the first hour after it.
+        weekday_factors: seven factors on traffic, Monday first.
+        daytime: hours that the daytime share counts.
     """
 
     name: str
     stages: tuple[FunnelStage, ...]
     composite_ends: tuple[int, ...]
-    opens_range: tuple[int, int]
+    opens_range: OpensRange
     base_rates: tuple[float, ...]
     rate_jitter: float
     hour_weights: tuple[float, ...]
     weekday_factors: tuple[float, ...]
-    daytime: tuple[int, int] = (8, 20)
+    daytime: HourRange
 
     @cached_property
     def count_names(self) -> tuple[str, ...]:
@@ -67,8 +97,13 @@ class Funnel:
         return range(1, len(self.stages))
 
     @cached_property
+    def inner_stage_indices(self) -> range:
+        """Stages with a stage before and a stage after them."""
+        return range(1, len(self.stages) - 1)
+
+    @cached_property
     def step_rate_names(self) -> tuple[str, ...]:
-        """Names of the adjacent conversion rates; entry k-1 leads into stage k."""
+        """Names of the step rates, from the one into the second stage on."""
         return tuple(f"{above.event}_to_{below.event}" for above, below in pairwise(self.stages))
 
     @cached_property
@@ -79,40 +114,43 @@ class Funnel:
 
     @cached_property
     def rate_names(self) -> tuple[str, ...]:
-        """Names of all conversion rates: adjacent ones, then composites."""
+        """Names of all conversion rates: step rates, then composite rates."""
         return self.step_rate_names + self.composite_rate_names
 
     @cached_property
     def metric_names(self) -> tuple[str, ...]:
-        """Names of all daily metrics that have a median: counts, then rates."""
+        """Names of the event counts and the conversion rates, in column order."""
         return self.count_names + self.rate_names
 
     @cached_property
     def funnel_step_names(self) -> tuple[str, ...]:
-        """Names of the funnel steps, one per stage after the first."""
+        """Names of the funnel steps, one for each stage after the first."""
         return tuple(f"{below}_from_{above}" for above, below in pairwise(self.count_names))
 
     @cached_property
     def quality_check_names(self) -> tuple[str, ...]:
-        """Names of the data-quality pairs, one per stage after the first."""
+        """Names of the data-quality pairs, one for each stage after the first."""
         return tuple(f"{below}_lte_{above}" for above, below in pairwise(self.count_names))
 
     @cached_property
     def mix_entity_name(self) -> str:
-        """Name of the traffic-mix entity."""
+        """Name of the daytime share."""
         return f"{self.count_names[0]}:daytime_share"
 
     @cached_property
-    def rate_stage_indices(self) -> tuple[tuple[int, int], ...]:
-        """For each rate, the stage indices of its numerator and denominator."""
-        adjacent = tuple((k, k - 1) for k in range(1, len(self.stages)))
-        return adjacent + tuple((end, 0) for end in self.composite_ends)
+    def rate_stage_indices(self) -> tuple[RateStages, ...]:
+        """Stages that each conversion rate divides."""
+        steps = tuple(RateStages(stage, stage - 1) for stage in self.step_stage_indices)
+        return steps + tuple(RateStages(end, 0) for end in self.composite_ends)
 
     @cached_property
-    def ratio_stage_indices(self) -> tuple[list[int], list[int]]:
-        """Stages of the numerators and of the denominators of all rates and the daytime share."""
-        above, below = zip(*self.rate_stage_indices, (0, 0), strict=True)
-        return list(above), list(below)
+    def ratio_stage_indices(self) -> RatioStages:
+        """Stages that all conversion rates and the daytime share divide."""
+        daytime_share = RateStages(0, 0)
+        ratios = (*self.rate_stage_indices, daytime_share)
+        return RatioStages(
+            [ratio.numerator for ratio in ratios], [ratio.denominator for ratio in ratios]
+        )
 
     @cached_property
     def entity_names_by_type(self) -> dict[str, tuple[str, ...]]:
@@ -126,28 +164,31 @@ class Funnel:
         }
 
     @cached_property
-    def entities(self) -> tuple[tuple[str, str], ...]:
-        """Every (entity_type, entity_name) a report may name."""
-        return tuple(
-            (kind, name) for kind, names in self.entity_names_by_type.items() for name in names
-        )
+    def entities(self) -> tuple[Entity, ...]:
+        """Every entity that a report row can be about."""
+        return tuple(self.columns.column_by_entity)
 
     @cached_property
-    def column_by_entity(self) -> dict[tuple[str, str], int]:
-        """Column of each entity in a `DailySeries`; a funnel step shares that of its rate."""
-        stages, share = len(self.count_names), len(self.metric_names)
-        first = {
-            EVENT_COUNT: 0,
-            CONVERSION_RATE: stages,
-            FUNNEL_STEP: stages,
-            HOURLY_MIX: share,
-            DATA_QUALITY: share + 1,
-        }
-        return {
-            (kind, name): first[kind] + place
-            for kind, names in self.entity_names_by_type.items()
-            for place, name in enumerate(names)
-        }
+    def columns(self) -> ColumnLayout:
+        """Columns of the daily series."""
+        return ColumnLayout(self.entity_names_by_type)
+
+    def rate_definitions(self) -> list[dict[str, str]]:
+        """Return name, numerator, denominator, description and formula of each conversion rate."""
+        definitions = []
+        for name, stages in zip(self.rate_names, self.rate_stage_indices, strict=True):
+            numerator = self.count_names[stages.numerator]
+            denominator = self.count_names[stages.denominator]
+            definitions.append(
+                {
+                    "name": name,
+                    "numerator": numerator,
+                    "denominator": denominator,
+                    "description": f"{numerator} per 100 {denominator}",
+                    "formula": f"100 * {numerator} / {denominator}",
+                }
+            )
+        return definitions
 
 
 ORDERING_APP = Funnel(
@@ -160,7 +201,7 @@ ORDERING_APP = Funnel(
         FunnelStage("payment_successful", "payment_successful"),
     ),
     composite_ends=(3, 4),
-    opens_range=(20_000, 32_000),
+    opens_range=OpensRange(20_000, 32_000),
     base_rates=(0.60, 0.41, 0.52, 0.91),
     rate_jitter=0.03,
     hour_weights=(
@@ -169,4 +210,5 @@ ORDERING_APP = Funnel(
         *(54.0, 66.0, 80.0, 76.0, 58.0, 42.0, 30.0, 20.0),
     ),
     weekday_factors=(0.97, 0.98, 0.99, 1.0, 1.03, 1.06, 1.04),
+    daytime=HourRange(8, 20),
 )

@@ -1,67 +1,30 @@
-"""Difficulty levels: thresholds, noise and separation, all declared in one table.
+"""Difficulty levels: thresholds, noise, and how far anomalies lie beyond their thresholds.
 
-Thresholds and what follows from them are the reporting policy's (version 1), whose parameters
-`variants` may replace. Noise and separation belong to the generator: a harder level has noisier
-clean days and anomalies closer to the threshold.
+The thresholds belong to the reporting policy; `reporting_policy.drawn_policies` may replace them
+for an episode. Noise and separation belong to the generator: a harder level has noisier clean days
+and anomalies that are closer to their thresholds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from metric_tracker_rl.engine.definitions.names import (
-    ALL_DAYS,
-    CONVERSION_RATE,
-    DATA_QUALITY,
-    EVENT_COUNT,
-    FUNNEL_STEP,
-    HOURLY_MIX,
-    SEVERITIES,
-    SHORTEST,
+from metric_tracker_rl.engine.definitions.names import BaselineKind, LeakReport
+from metric_tracker_rl.engine.definitions.severity import (
+    DEFAULT_SEVERITY_BOUNDS,
+    SeverityBounds,
+    SeverityBoundsByKind,
 )
 from metric_tracker_rl.engine.definitions.versions import DRAWN_POLICIES_VERSION, POLICY_VERSION
 
-GUARD_BAND = 0.10
-"""No accepted deviation lies within this relative distance of its threshold."""
 
-SEVERITY_GUARD = 0.01
-"""No expected row lies within this relative distance of a severity bound, so that the order
-in which an agent divides and subtracts cannot decide a severity."""
+class Separation(NamedTuple):
+    """Range of an anomaly's deviation, in multiples of its reporting threshold."""
 
-SeverityBounds = tuple[float, float, float]
-"""Lower bounds of medium, high and critical."""
-
-
-class SeverityBoundsByKind(NamedTuple):
-    """Severity bounds.
-
-    Attributes:
-        counts, rates: of a relative deviation.
-        share: of the absolute deviation of the daytime share.
-        excess: of impossible counts: of the day's total excess of the pair, in events.
-    """
-
-    counts: SeverityBounds = (0.25, 0.35, 0.50)
-    rates: SeverityBounds = (0.18, 0.30, 0.45)
-    share: SeverityBounds = (0.06, 0.10, 0.15)
-    excess: SeverityBounds = (20.0, 60.0, 120.0)
-
-    def by_entity_type(self) -> dict[str, SeverityBounds]:
-        """Bounds of each entity type; a funnel step has those of its rate."""
-        return {
-            EVENT_COUNT: self.counts,
-            CONVERSION_RATE: self.rates,
-            FUNNEL_STEP: self.rates,
-            HOURLY_MIX: self.share,
-            DATA_QUALITY: self.excess,
-        }
-
-
-DEFAULT_SEVERITY_BOUNDS = SeverityBoundsByKind()
-"""Those of every level, where no policy is drawn."""
+    nearest: float
+    farthest: float
 
 
 @dataclass(frozen=True)
@@ -69,25 +32,26 @@ class FunnelLevel:
     """One difficulty level.
 
     Attributes:
-        name: identifier at reset.
-        count_threshold, rate_threshold, break_threshold: relative deviations that are flagged.
-        mix_threshold: absolute deviation of the daytime share that is flagged.
+        name: value of the reset argument `difficulty`.
+        count_threshold, rate_threshold, break_threshold: smallest relative deviations that are
+            flagged.
+        mix_threshold: smallest absolute deviation of the daytime share that is flagged.
         sampling_noise: factor on the binomial sampling noise of every hour.
-        traffic_noise, rate_noise: standard deviation of a day's relative level and step rates.
+        traffic_noise, rate_noise: standard deviation of a day's traffic and of its step rates,
+            relative.
         shape_noise: standard deviation of a day's relative shift between day and night.
-        separation: anomalies are drawn between these multiples of their threshold.
-        mixed_needs_both: whether a `mixed` episode of two or more anomalies surely holds a
-            count anomaly and a rate anomaly.
-        days: length of an episode.
-        max_anomalies: most anomalies an episode may be asked for.
-        weekday_factors: seven factors, Monday first, in the place of the funnel's own.
-        decoys: days that deviate for a reason the public calendar gives; 0 for no calendar.
+        separation: range that the size of an anomaly is drawn from.
+        mixed_needs_both: whether a `mixed` episode of two or more anomalies always contains a count
+            anomaly and a rate anomaly.
+        days: length of an episode; a multiple of seven.
+        max_anomalies: largest allowed value of the reset argument `anomaly_count`.
+        weekday_factors: seven factors on traffic, Monday first; None for the funnel's own.
+        decoys: number of days with a deviation that the calendar explains; 0 for no calendar.
         bounds_by_kind: severity bounds.
-        baseline: "all_days_median", or "same_weekday_median" for one of each weekday.
-        leak_reports: which flagged composite a slow leak is reported as: "shortest_composite" or
-            "longest_composite".
-        wording: which words the policy is told in; 0 for the usual ones.
-        has_drawn_policy: whether the policy was drawn.
+        baseline: what values are compared with.
+        leak_reports: which flagged composite rate a slow leak is reported as.
+        wording: number of the wording of the policy's text; 0 is the default wording.
+        has_drawn_policy: whether the reporting policy was drawn for an episode.
     """
 
     name: str
@@ -99,72 +63,88 @@ class FunnelLevel:
     traffic_noise: float
     rate_noise: float
     shape_noise: float
-    separation: tuple[float, float]
+    separation: Separation
     mixed_needs_both: bool
     days: int
     max_anomalies: int
     weekday_factors: tuple[float, ...] | None
     decoys: int
     bounds_by_kind: SeverityBoundsByKind = DEFAULT_SEVERITY_BOUNDS
-    baseline: str = ALL_DAYS
-    leak_reports: str = SHORTEST
+    baseline: BaselineKind = BaselineKind.ALL_DAYS
+    leak_reports: LeakReport = LeakReport.SHORTEST
     wording: int = 0
     has_drawn_policy: bool = False
 
     @cached_property
-    def thresholds(self) -> dict[str, float]:
-        """Reporting threshold of each entity type; any impossible count is past its own."""
-        return {
-            EVENT_COUNT: self.count_threshold,
-            CONVERSION_RATE: self.rate_threshold,
-            FUNNEL_STEP: self.break_threshold,
-            HOURLY_MIX: self.mix_threshold,
-            DATA_QUALITY: 0.0,
-        }
-
-    @cached_property
     def severity_bounds(self) -> dict[str, SeverityBounds]:
-        """Severity bounds of each entity type."""
+        """Severity bounds by entity type."""
         return self.bounds_by_kind.by_entity_type()
 
     @property
     def policy_version(self) -> str:
-        """Version of the reporting policy in force: with a calendar it has one rule more."""
-        varied = f"+varied{DRAWN_POLICIES_VERSION}" if self.has_drawn_policy else ""
-        return f"{POLICY_VERSION}{'+calendar' if self.decoys else ''}{varied}"
+        """Version of the reporting policy; a calendar adds a rule, a drawn policy other numbers."""
+        calendar = "+calendar" if self.decoys else ""
+        drawn = f"+varied{DRAWN_POLICIES_VERSION}" if self.has_drawn_policy else ""
+        return f"{POLICY_VERSION}{calendar}{drawn}"
 
 
-_LEVEL_NAMES = ("easy", "medium", "hard", "expert")
-_LEVEL_FIELDS: dict[str, tuple[Any, ...]] = {
-    "count_threshold": (0.30, 0.25, 0.20, 0.25),
-    "rate_threshold": (0.20, 0.15, 0.10, 0.10),
-    "break_threshold": (0.35, 0.35, 0.35, 0.35),
-    "mix_threshold": (0.08, 0.06, 0.04, 0.04),
-    "sampling_noise": (0.6, 0.8, 1.0, 1.2),
-    "traffic_noise": (0.008, 0.012, 0.016, 0.016),
-    "rate_noise": (0.004, 0.006, 0.008, 0.006),
-    "shape_noise": (0.004, 0.006, 0.008, 0.008),
-    "separation": ((1.30, 2.00), (1.20, 1.75), (1.13, 1.50), (1.13, 1.40)),
-    "mixed_needs_both": (True, True, False, False),
-    "days": (28, 28, 28, 56),
-    "max_anomalies": (7, 7, 7, 12),
-    "weekday_factors": (None, None, None, (0.94, 0.96, 0.98, 1.0, 1.06, 1.11, 1.08)),
-    "decoys": (0, 0, 0, 4),
-}
-LEVELS: dict[str, FunnelLevel] = {
-    name: FunnelLevel(name, **{field: values[place] for field, values in _LEVEL_FIELDS.items()})
-    for place, name in enumerate(_LEVEL_NAMES)
-}
+_EASY = FunnelLevel(
+    name="easy",
+    count_threshold=0.30,
+    rate_threshold=0.20,
+    break_threshold=0.35,
+    mix_threshold=0.08,
+    sampling_noise=0.6,
+    traffic_noise=0.008,
+    rate_noise=0.004,
+    shape_noise=0.004,
+    separation=Separation(nearest=1.30, farthest=2.00),
+    mixed_needs_both=True,
+    days=28,
+    max_anomalies=7,
+    weekday_factors=None,
+    decoys=0,
+)
+_MEDIUM = replace(
+    _EASY,
+    name="medium",
+    count_threshold=0.25,
+    rate_threshold=0.15,
+    mix_threshold=0.06,
+    sampling_noise=0.8,
+    traffic_noise=0.012,
+    rate_noise=0.006,
+    shape_noise=0.006,
+    separation=Separation(nearest=1.20, farthest=1.75),
+)
+_HARD = replace(
+    _MEDIUM,
+    name="hard",
+    count_threshold=0.20,
+    rate_threshold=0.10,
+    mix_threshold=0.04,
+    sampling_noise=1.0,
+    traffic_noise=0.016,
+    rate_noise=0.008,
+    shape_noise=0.008,
+    separation=Separation(nearest=1.13, farthest=1.50),
+    mixed_needs_both=False,
+)
+_EXPERT = replace(
+    _HARD,
+    name="expert",
+    count_threshold=0.25,
+    sampling_noise=1.2,
+    rate_noise=0.006,
+    separation=Separation(nearest=1.13, farthest=1.40),
+    days=56,
+    max_anomalies=12,
+    weekday_factors=(0.94, 0.96, 0.98, 1.0, 1.06, 1.11, 1.08),
+    decoys=4,
+)
+
+LEVELS: dict[str, FunnelLevel] = {level.name: level for level in (_EASY, _MEDIUM, _HARD, _EXPERT)}
+"""The named levels, from the easiest to the hardest."""
 
 ANOMALY_COUNT_BY_DENSITY: dict[str, int] = {"low": 2, "medium": 3, "high": 4}
-"""Number of anomalies an `anomaly_density` stands for, where no count is given."""
-
-
-def is_clear_of_bounds(size: float, bounds: Sequence[float]) -> bool:
-    """Whether an absolute size keeps the severity guard's distance from every bound."""
-    return all(abs(size / bound - 1.0) > SEVERITY_GUARD for bound in bounds)
-
-
-def severity_of(size: float, bounds: Sequence[float]) -> str:
-    """Severity of an absolute size: the last band whose lower bound it reaches."""
-    return SEVERITIES[sum(size >= bound for bound in bounds)]
+"""Number of planned anomalies for each `anomaly_density`, if `anomaly_count` is not given."""

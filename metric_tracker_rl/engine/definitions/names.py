@@ -1,69 +1,70 @@
-"""The fixed words of the contract: entity types, anomaly types, methods, severities.
+"""Names with a fixed spelling on the wire: modes of play, settings of the reporting policy.
 
-Plain text and nothing else, so that both the engine and a bare client can read it.
+The module imports nothing of the engine, so that a client that only talks to a server can load it.
 """
 
 from __future__ import annotations
 
-EVENT_COUNT = "event_count"
-CONVERSION_RATE = "conversion_rate"
-FUNNEL_STEP = "funnel_step"
-HOURLY_MIX = "hourly_mix"
-DATA_QUALITY = "data_quality"
-ENTITY_TYPES = (EVENT_COUNT, CONVERSION_RATE, FUNNEL_STEP, HOURLY_MIX, DATA_QUALITY)
+from enum import StrEnum
 
-RATE_DROP = "rate_drop_from_median"
-RATE_SPIKE = "rate_spike_from_median"
-COUNT_DROP = "absolute_drop_in_event_count"
-COUNT_SPIKE = "absolute_spike_in_event_count"
-FUNNEL_BREAK = "funnel_break"
-MIX_SHIFT = "hourly_traffic_mix_shift"
-QUALITY_ISSUE = "instrumentation_data_quality_issue"
-ROW_DESCRIPTIONS = {
-    RATE_DROP: "conversion rates far below their median",
-    RATE_SPIKE: "conversion rates far above their median",
-    COUNT_DROP: "event counts far below their median",
-    COUNT_SPIKE: "event counts far above their median",
-    FUNNEL_BREAK: "funnel steps whose rate fell by at least the break threshold",
-    MIX_SHIFT: "dates whose daytime share is far from its median",
-    QUALITY_ISSUE: "adjacent stages with impossible counts in some hour",
-}
-"""What the rows of each anomaly type are about, in the words of its row generator."""
-ANOMALY_TYPES = tuple(ROW_DESCRIPTIONS)
+from openenv_kit.rewards import Reward
 
-DETECTION_METHODS: dict[str, str] = {
-    CONVERSION_RATE: "compare_rate_to_median",
-    EVENT_COUNT: "compare_count_to_median",
-    FUNNEL_STEP: "detect_funnel_break",
-    HOURLY_MIX: "hourly_rows_for_date",
-    DATA_QUALITY: "check_impossible_counts",
-}
-"""The analysis method that shows an entity type, which a report must name."""
 
-SEVERITIES = ("low", "medium", "high", "critical")
+class Profile(StrEnum):
+    """Reset argument `profile`: which tools an episode offers."""
 
-MEDIAN_FILTER = "median_filter"
-ROW_GENERATOR_NAMES = (MEDIAN_FILTER, *ANOMALY_TYPES)
-"""Names of the row generators; each is also the analysis method `get_<name>_rows`."""
+    STANDARD = "standard"
+    """Every analysis method."""
+    LEAN = "lean"
+    """A few tools whose results take few tokens."""
 
-STANDARD, LEAN = PROFILES = ("standard", "lean")
-"""Which tools an episode offers: every analysis method, or six whose replies cost few tokens."""
 
-GUIDED, RAW = DISCLOSURES = ("guided", "raw")
-"""What its tools tell: what is flagged and how severe it is, or values, medians and hours only."""
+class Disclosure(StrEnum):
+    """Reset argument `disclosure`: what the tools return."""
 
-_, VARIED = REPORTING_POLICIES = (STANDARD, "varied")
-"""Which reporting policy is in force: the one of the level, or one drawn for the episode."""
+    GUIDED = "guided"
+    """Flags and severities beside the values."""
+    RAW = "raw"
+    """Values, medians and hourly counts only."""
 
-ALL_DAYS, SAME_WEEKDAY = BASELINES = ("all_days_median", "same_weekday_median")
-"""What a daily series is held against."""
+
+class PolicySource(StrEnum):
+    """Reset argument `policy`: where an episode's reporting policy comes from."""
+
+    STANDARD = "standard"
+    """The policy of the episode's level."""
+    VARIED = "varied"
+    """A policy that is drawn for the episode."""
+
+
+class BaselineKind(StrEnum):
+    """What the values of a daily series are compared with."""
+
+    ALL_DAYS = "all_days_median"
+    """The median over all days of the episode."""
+    SAME_WEEKDAY = "same_weekday_median"
+    """The median over the days that fall on the same weekday."""
+
+
+class LeakReport(StrEnum):
+    """Which of several flagged composite rates a slow leak is reported as."""
+
+    SHORTEST = "shortest_composite"
+    LONGEST = "longest_composite"
+
+
+# Plain strings: the error about an unknown name shows the nearest of them.
+PROFILES = tuple(profile.value for profile in Profile)
+DISCLOSURES = tuple(disclosure.value for disclosure in Disclosure)
+POLICY_SOURCES = tuple(source.value for source in PolicySource)
+BASELINES = tuple(kind.value for kind in BaselineKind)
+LEAK_REPORTS = tuple(report.value for report in LeakReport)
+REWARDS = tuple(reward.value for reward in Reward)
+
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-SHORTEST, LONGEST = LEAK_REPORTS = ("shortest_composite", "longest_composite")
-"""Which of several flagged composite rates a slow leak is reported as."""
-
-GRADED, EXACT, KEY_F1 = REWARDS = ("graded", "exact", "key_f1")
-"""What the end of an episode pays."""
 
 DIRECTIONS = ("up", "down", "auto")
+"""Directions of a custom anomaly; `auto` moves a value further away from its median."""
 STDDEV_SHIFT = "metric_stddev_shift"
 CUSTOM_ANOMALY_METHODS = (STDDEV_SHIFT,)
+"""Methods by which a custom anomaly changes the data."""

@@ -1,98 +1,111 @@
-"""Ten rungs from easy to expert, for training that begins easy and ends hard.
+"""Ten levels in small steps from easy to expert, for training with a curriculum.
 
-A rung's difficulty is a number: 0 on the first, 1 on the tenth. Rungs 1, 4, 7 and 10 have the
-thresholds and the noise of easy, medium, hard and expert; those between lie on straight lines
-between them. Days, decoys and the usual number of anomalies grow from the first rung to the last:
-a player who reads thresholds and noise without fail still finds more and more to leave out. The
-named levels stay what they are.
+Rungs 1, 4, 7 and 10 have the thresholds and the noise of easy, medium, hard and expert; the rungs
+between them are interpolated linearly. Days, decoys and the default number of anomalies grow from
+the first rung to the last, so that a player who reads thresholds without mistakes still has more to
+sort out on a higher rung.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel
+from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel, Separation
 from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
 
-FIRST_RUNG_ANOMALIES, LAST_RUNG_ANOMALIES = 2, 5
-"""Usual anomalies on the first rung and on the last."""
-_NAMED_LEVELS = tuple(LEVELS)
-_INTERPOLATED_FIELDS = {
-    "count_threshold": 2,
-    "rate_threshold": 2,
-    "break_threshold": 2,
-    "mix_threshold": 2,
-    "sampling_noise": 6,
-    "traffic_noise": 6,
-    "rate_noise": 6,
-    "shape_noise": 6,
-}
-"""What lies on straight lines, with the decimals it is rounded to; thresholds are told in whole
-percent."""
+FIRST_RUNG_ANOMALIES = 2
+LAST_RUNG_ANOMALIES = 5
+"""Default number of anomalies on the first rung and on the last."""
+
+THRESHOLD_DECIMALS = 2
+"""Thresholds are rounded to whole percent, as the policy's text shows them."""
+SEPARATION_DECIMALS = 4
+NOISE_DECIMALS = 6
+
+_LAST_RUNG = len(RUNG_LEVEL_NAMES)
+
+
+def _interpolate_over_rungs(rung_number: int, first_value: float, last_value: float) -> float:
+    """Return the value at a rung, counted from 1, on the line from the first rung to the last."""
+    return first_value + (last_value - first_value) * (rung_number - 1) / (_LAST_RUNG - 1)
+
+
+def _interpolate_levels(below: FunnelLevel, above: FunnelLevel, share: float) -> FunnelLevel:
+    """Return the lower level with thresholds, noise and separation moved towards the upper one.
+
+    Args:
+        below: the easier of two neighbouring named levels.
+        above: the harder one.
+        share: position between them, 0 at `below` and 1 at `above`.
+    """
+
+    def interpolate(low: float, high: float, decimals: int) -> float:
+        return round(low + share * (high - low), decimals)
+
+    return replace(
+        below,
+        count_threshold=interpolate(
+            below.count_threshold, above.count_threshold, THRESHOLD_DECIMALS
+        ),
+        rate_threshold=interpolate(below.rate_threshold, above.rate_threshold, THRESHOLD_DECIMALS),
+        break_threshold=interpolate(
+            below.break_threshold, above.break_threshold, THRESHOLD_DECIMALS
+        ),
+        mix_threshold=interpolate(below.mix_threshold, above.mix_threshold, THRESHOLD_DECIMALS),
+        sampling_noise=interpolate(below.sampling_noise, above.sampling_noise, NOISE_DECIMALS),
+        traffic_noise=interpolate(below.traffic_noise, above.traffic_noise, NOISE_DECIMALS),
+        rate_noise=interpolate(below.rate_noise, above.rate_noise, NOISE_DECIMALS),
+        shape_noise=interpolate(below.shape_noise, above.shape_noise, NOISE_DECIMALS),
+        separation=Separation(
+            nearest=interpolate(
+                below.separation.nearest, above.separation.nearest, SEPARATION_DECIMALS
+            ),
+            farthest=interpolate(
+                below.separation.farthest, above.separation.farthest, SEPARATION_DECIMALS
+            ),
+        ),
+    )
 
 
 def _build_rung_level(rung_number: int) -> FunnelLevel:
-    """The rung of a number from 1 on."""
-    steps = (len(RUNG_LEVEL_NAMES) - 1) // (len(_NAMED_LEVELS) - 1)
-    knot, step = divmod(rung_number - 1, steps)
-    below, above = (
-        LEVELS[_NAMED_LEVELS[knot]],
-        LEVELS[_NAMED_LEVELS[min(knot + 1, len(_NAMED_LEVELS) - 1)]],
-    )
-    share = step / steps
-
-    def interpolate_between_levels(low: float, high: float, decimals: int) -> float:
-        return round(low + share * (high - low), decimals)
-
-    def interpolate_over_rungs(lowest: float, highest: float) -> float:
-        return lowest + (highest - lowest) * (rung_number - 1) / (len(RUNG_LEVEL_NAMES) - 1)
-
-    first, last = LEVELS[_NAMED_LEVELS[0]], LEVELS[_NAMED_LEVELS[-1]]
-    decoys = round(interpolate_over_rungs(first.decoys, last.decoys))
-
-    shades: dict[str, Any] = {
-        name: interpolate_between_levels(getattr(below, name), getattr(above, name), decimals)
-        for name, decimals in _INTERPOLATED_FIELDS.items()
-    }
-    nearest, farthest = zip(below.separation, above.separation, strict=True)
+    """Return the level of a rung, counted from 1."""
+    levels = list(LEVELS.values())
+    rungs_per_level = (_LAST_RUNG - 1) // (len(levels) - 1)
+    below, step = divmod(rung_number - 1, rungs_per_level)
+    above = min(below + 1, len(levels) - 1)
+    easiest, hardest = levels[0], levels[-1]
+    decoys = round(_interpolate_over_rungs(rung_number, easiest.decoys, hardest.decoys))
+    weeks = round(_interpolate_over_rungs(rung_number, easiest.days // 7, hardest.days // 7))
     return replace(
-        below,
+        _interpolate_levels(levels[below], levels[above], step / rungs_per_level),
         name=f"rung_{rung_number}",
-        **shades,
-        separation=(
-            interpolate_between_levels(*nearest, 4),
-            interpolate_between_levels(*farthest, 4),
+        days=7 * weeks,
+        max_anomalies=round(
+            _interpolate_over_rungs(rung_number, easiest.max_anomalies, hardest.max_anomalies)
         ),
-        days=7 * round(interpolate_over_rungs(first.days // 7, last.days // 7)),
-        max_anomalies=round(interpolate_over_rungs(first.max_anomalies, last.max_anomalies)),
-        weekday_factors=last.weekday_factors if decoys else first.weekday_factors,
+        weekday_factors=hardest.weekday_factors if decoys else easiest.weekday_factors,
         decoys=decoys,
     )
 
 
 RUNG_LEVELS: dict[str, FunnelLevel] = {
-    level.name: level
-    for level in (_build_rung_level(number) for number in range(1, len(RUNG_LEVEL_NAMES) + 1))
+    level.name: level for level in map(_build_rung_level, range(1, _LAST_RUNG + 1))
 }
 """The rungs by name, `rung_1` to `rung_10`."""
 
 EVERY_LEVEL: dict[str, FunnelLevel] = {**LEVELS, **RUNG_LEVELS}
 
 DEFAULT_ANOMALY_COUNTS: dict[str, int] = {
-    name: round(
-        FIRST_RUNG_ANOMALIES
-        + (LAST_RUNG_ANOMALIES - FIRST_RUNG_ANOMALIES) * place / (len(RUNG_LEVEL_NAMES) - 1)
-    )
-    for place, name in enumerate(RUNG_LEVELS)
+    name: round(_interpolate_over_rungs(number, FIRST_RUNG_ANOMALIES, LAST_RUNG_ANOMALIES))
+    for number, name in enumerate(RUNG_LEVELS, start=1)
 }
-"""Anomalies of an episode on each rung, where no count is asked for."""
+"""Number of planned anomalies on each rung, if a reset asks for no number."""
 
 CURRICULUM_RESETS = tuple({"difficulty": name, "scenario_family": "mixed"} for name in RUNG_LEVELS)
-"""Arguments of resets on each rung, for a curriculum."""
+"""Reset arguments of each rung, for a curriculum."""
 
 DIFFICULTY_BY_LEVEL: dict[str, float] = {
     **{name: place / (len(LEVELS) - 1) for place, name in enumerate(LEVELS)},
-    **{name: place / (len(RUNG_LEVEL_NAMES) - 1) for place, name in enumerate(RUNG_LEVELS)},
+    **{name: place / (_LAST_RUNG - 1) for place, name in enumerate(RUNG_LEVELS)},
 }
-"""Difficulty of every level as a number in [0, 1]."""
+"""Difficulty of every level as a number from 0 to 1."""

@@ -1,7 +1,4 @@
-"""A finished, immutable episode: frames, derived series, and the one correct report.
-
-An `Episode` is shared read-only by every session that plays the same configuration.
-"""
+"""A finished episode: its data, daily series and frames, and the expected report."""
 
 from __future__ import annotations
 
@@ -11,11 +8,12 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.definitions.dates import unknown_date_message
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.generation.generate import GeneratedEpisode, generate_episode
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries, IntArray
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
-from openenv_kit.errors import ToolArgumentError, find_nearest_name, truncated_repr
+from openenv_kit.errors import ToolArgumentError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,21 +21,22 @@ if TYPE_CHECKING:
     from metric_tracker_rl.engine.episode.metric_frames import MetricFrames
 
 EPISODE_CACHE_SIZE = 256
-"""Episodes kept in memory per process; one takes roughly 150 kB, and up to about
-twice as much again for the frames and answers of one that is analysed."""
+"""Number of episodes kept in memory by each process. An episode takes about 150 kB, and up to three
+times as much with the frames and cached tool results of one that is analysed."""
 
 
 @dataclass(frozen=True, eq=False)
 class FunnelEpisode:
-    """One episode.
+    """One episode. All sessions that play the same configuration share it read-only.
 
     Attributes:
-        config: what it was made from.
+        config: configuration it was generated from.
         dates: ISO dates, in order.
-        series: derived daily series, baselines and deviations.
-        expected_rows: the reporting policy's answer on these data.
-        applied_anomalies: custom anomalies as they were applied, as mappings.
-        generated: how the generator got here, for certificates; never shown to an agent.
+        series: daily values, baselines and deviations.
+        expected_rows: the reporting policy's rows for these data.
+        applied_anomalies: the custom anomalies as they were applied, with the fields of
+            `AppliedSyntheticGenerator`.
+        generated: the generator's plan and clean data, for certificates; no reply contains it.
     """
 
     config: EpisodeConfig
@@ -49,37 +48,39 @@ class FunnelEpisode:
 
     @cached_property
     def daily(self) -> pd.DataFrame:
-        """Event counts by day.
+        """Event counts by day, as a read-only frame that is computed once; copy it to change it.
 
-        Index `date`: ISO text, one row for each day, in order. Columns: the funnel's stages from
-        the first to the last, int64. Made once, shared and read-only: copy it
-        to change it.
+        Index `date`: ISO text, one row for each day, in order. Columns: the funnel's stages in
+        order, int64.
         """
-        import pandas as pd  # a server that nobody asks for frames starts without it
+        import pandas as pd  # loaded here, so that a server starts without pandas
 
         counts = self.generated.hourly.sum(axis=1)
         counts.setflags(write=False)
-        index, columns = (
-            pd.Index(self.dates, name="date"),
-            list(self.config.funnel_spec.count_names),
+        return pd.DataFrame(
+            counts,
+            index=pd.Index(self.dates, name="date"),
+            columns=list(self.config.funnel_spec.count_names),
+            copy=False,
         )
-        return pd.DataFrame(counts, index, columns, copy=False)
 
     @cached_property
     def hourly(self) -> pd.DataFrame:
-        """Event counts by hour.
+        """Event counts by hour, as a read-only frame that shares the generator's array.
 
         Index `date` (ISO text) and `hour` (0 to 23), one row for each hour, in order. Columns: the
-        funnel's stages, int64. A read-only view on the generator's array: copy it to change it.
+        funnel's stages in order, int64.
         """
         import pandas as pd
 
-        index = pd.MultiIndex.from_product(
-            [self.dates, range(HOURS_PER_DAY)], names=["date", "hour"]
-        )
         columns = list(self.config.funnel_spec.count_names)
         return pd.DataFrame(
-            self.generated.hourly.reshape(-1, len(columns)), index, columns, copy=False
+            self.generated.hourly.reshape(-1, len(columns)),
+            index=pd.MultiIndex.from_product(
+                [self.dates, range(HOURS_PER_DAY)], names=["date", "hour"]
+            ),
+            columns=columns,
+            copy=False,
         )
 
     @cached_property
@@ -89,58 +90,57 @@ class FunnelEpisode:
 
     @cached_property
     def metrics(self) -> MetricFrames:
-        """Value, baseline, deviation and flags of every entity by date, made once and shared."""
+        """Value, baseline, deviation and flag of every entity by date, computed once."""
         from metric_tracker_rl.engine.episode.metric_frames import MetricFrames
 
         return MetricFrames(self.series, self.dates)
 
     @cached_property
     def cached_results(self) -> dict[Hashable, bytes]:
-        """What analysis methods have answered about these data; theirs to fill and to empty."""
+        """Cache of the analysis methods' results; the methods write to it and clear it."""
         return {}
 
     def hourly_counts_of_day(self, day: int) -> IntArray:
-        """Hourly counts of one day, shape (24, stages); a view, not to be written to."""
+        """Return the hourly counts of a day, shape (24, stages), as a view: do not write to it."""
         return self.generated.hourly[day]
 
     def day_index(self, date: object) -> int:
-        """Index of a date; see `require_date` for what it raises."""
+        """Return the index of a date, counted from 0.
+
+        Raises:
+            ToolArgumentError: not a date of this episode.
+        """
         return self.day_by_date[self.require_date(date)]
 
     def require_date(self, date: object) -> str:
-        """The date, if it is one of the episode.
+        """Return the date if the episode has it.
 
         Raises:
-            ToolArgumentError: not a date of this episode; names the range and the nearest.
+            ToolArgumentError: not a date of this episode; names the range and the nearest date.
         """
         if isinstance(date, str) and date in self.day_by_date:
             return date
-        guess = find_nearest_name(date, self.dates)
-        hint = f" Did you mean {guess!r}?" if guess else ""
-        raise ToolArgumentError(
-            f"date {truncated_repr(date)} is not in this episode.{hint} Allowed: YYYY-MM-DD from "
-            f"{self.dates[0]} to {self.dates[-1]}."
-        )
+        raise ToolArgumentError(unknown_date_message(date, self.dates))
 
 
 def episode_from_generated(config: EpisodeConfig, generated: GeneratedEpisode) -> FunnelEpisode:
-    """The episode around an accepted draw; its arrays become read-only."""
+    """Return the episode of generated data, whose arrays become read-only."""
     generated.hourly.setflags(write=False)
     return FunnelEpisode(
-        config,
-        generated.dates,
-        generated.series,
-        generated.labels,
-        generated.applied_anomalies,
-        generated,
+        config=config,
+        dates=generated.dates,
+        series=generated.series,
+        expected_rows=generated.labels,
+        applied_anomalies=generated.applied_anomalies,
+        generated=generated,
     )
 
 
 @lru_cache(maxsize=EPISODE_CACHE_SIZE)
 def build_episode(config: EpisodeConfig) -> FunnelEpisode:
-    """The episode of a configuration; equal ones share one object while it is kept.
+    """Return the episode of a configuration; equal configurations share one object in the cache.
 
     Raises:
-        ConfigurationError: see `generate`.
+        ConfigurationError: see `generate_episode`.
     """
     return episode_from_generated(config, generate_episode(config))

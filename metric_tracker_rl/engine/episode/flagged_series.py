@@ -1,7 +1,7 @@
-"""Candidates: every series that is flagged on a day, roots and echoes alike, as report rows.
+"""Flagged series: everything past its threshold on a day, roots and consequences alike.
 
-They are what a report is chosen from. Which of them are roots is the reporting policy's to say;
-nothing here knows.
+The lean profile lists them, and some rewards compare a report with them. This module does not know
+which of them are roots.
 """
 
 from __future__ import annotations
@@ -10,23 +10,27 @@ import hashlib
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from metric_tracker_rl.engine.definitions.names import DATA_QUALITY, FUNNEL_STEP
-from metric_tracker_rl.engine.episode.episode import FunnelEpisode
-from metric_tracker_rl.engine.reporting_policy.find_roots import (
-    RootFinding,
-    anomaly_type_of_deviation,
+from metric_tracker_rl.engine.definitions.anomaly_types import anomaly_type_of_deviation
+from metric_tracker_rl.engine.definitions.entity_types import (
+    CONVERSION_RATE,
+    DATA_QUALITY,
+    FUNNEL_STEP,
+    Entity,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, build_report_row
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.reporting_policy.find_roots import RootFinding
+from metric_tracker_rl.engine.reporting_policy.labels import build_report_row
 
 
 class FlaggedSeries(NamedTuple):
-    """A flagged series on a day.
+    """A series that is past its threshold on a day.
 
     Attributes:
-        row: the report row of it, were it a root.
-        deviation: its deviation from the median: relative; absolute for the daytime share; excess
-            events for impossible counts.
-        is_explained: whether the public calendar explains it.
+        row: the report row that the series would have as a root.
+        deviation: deviation from the baseline: relative; absolute for the daytime share; events in
+            excess for impossible counts.
+        is_explained: whether the calendar explains the deviation.
     """
 
     row: ReportRow
@@ -34,63 +38,69 @@ class FlaggedSeries(NamedTuple):
     is_explained: bool
 
 
+class _RowSortKey(NamedTuple):
+    date: str
+    hash_of_row: bytes
+
+
 FLAGGED_SERIES_CACHE: WeakKeyDictionary[FunnelEpisode, tuple[FlaggedSeries, ...]] = (
     WeakKeyDictionary()
 )
-"""Candidates of each episode that was scanned, as long as the episode lives."""
+"""Flagged series of the episodes that are in memory."""
 
 
 def list_flagged_series(episode: FunnelEpisode) -> tuple[FlaggedSeries, ...]:
-    """Every flagged series of every day, by date; ids count them from 1.
+    """Return the flagged series of all days by date; their ids count them from 1.
 
-    Within a date they stand in the order of a hash, which says nothing: in the funnel's order or
-    the alphabet's, the first or the last of each date would be right too often.
+    Within a date they are sorted by a hash. In the funnel's order or in alphabetical order, the
+    first or the last series of a date would be the root too often.
 
-    A step whose rate fell by at least the break threshold stands as that funnel step, because
-    the policy never reports it as a rate. The calendar explains none of them away.
+    A step rate that fell by at least the break threshold is listed as a funnel step, because the
+    policy never reports it as a rate. Series that the calendar explains are included.
     """
-    found = FLAGGED_SERIES_CACHE.get(episode)
-    if found is None:
-        found = FLAGGED_SERIES_CACHE[episode] = tuple(_find_flagged_series(episode))
-    return found
+    flagged = FLAGGED_SERIES_CACHE.get(episode)
+    if flagged is None:
+        flagged = FLAGGED_SERIES_CACHE[episode] = tuple(_find_flagged_series(episode))
+    return flagged
 
 
 def _find_flagged_series(episode: FunnelEpisode) -> list[FlaggedSeries]:
-    far_days, columns = (
-        episode.series.days_past_threshold,
-        episode.config.funnel_spec.column_by_entity,
-    )
-    found = [
-        _build_flagged_series(episode, day, kind, name)
-        for kind, name in columns
-        if kind != FUNNEL_STEP  # which share their rates' columns
-        for day in far_days[columns[kind, name]]
+    days_by_column = episode.series.days_past_threshold
+    flagged = [
+        _build_flagged_series(episode, day, entity, column)
+        for entity, column in episode.config.funnel_spec.columns.column_by_entity.items()
+        if entity.entity_type != FUNNEL_STEP  # it has the column of its step rate
+        for day in days_by_column[column]
     ]
-    return sorted(found, key=_hashed_sort_key)
+    return sorted(flagged, key=_hashed_sort_key)
 
 
-def _hashed_sort_key(flagged: FlaggedSeries) -> tuple[str, bytes]:
+def _hashed_sort_key(flagged: FlaggedSeries) -> _RowSortKey:
     row = flagged.row
-    return row.date, hashlib.sha256(f"{row.date}|{row.entity_name}".encode()).digest()
+    digest = hashlib.sha256(f"{row.date}|{row.entity_name}".encode()).digest()
+    return _RowSortKey(row.date, digest)
 
 
 def _build_flagged_series(
-    episode: FunnelEpisode, day: int, entity_type: str, entity_name: str
+    episode: FunnelEpisode, day: int, entity: Entity, column: int
 ) -> FlaggedSeries:
     series, funnel = episode.series, episode.config.funnel_spec
-    column = funnel.column_by_entity[entity_type, entity_name]
-    change = series.deviations_by_day[day][column]
-    if entity_name in funnel.step_rate_names and change <= -series.level.break_threshold:
-        entity_type, entity_name = (
-            FUNNEL_STEP,
-            funnel.funnel_step_names[funnel.step_rate_names.index(entity_name)],
-        )
-    anomaly = anomaly_type_of_deviation(entity_type, change)
-    if anomaly is None:
-        raise RuntimeError(f"nothing reports {entity_name} with a change of {change}")
-    finding = RootFinding(entity_type, entity_name, anomaly, column)
-    mask = series.explained
-    explained = mask is not None and entity_type != DATA_QUALITY and bool(mask[day, column])
-    return FlaggedSeries(
-        build_report_row(finding, day, episode.dates[day], series), change, explained
+    entity_type, entity_name = entity
+    deviation = series.deviations_by_day[day][column]
+    if (
+        entity_type == CONVERSION_RATE
+        and entity_name in funnel.step_rate_names
+        and deviation <= -series.level.break_threshold
+    ):
+        entity_type = FUNNEL_STEP
+        entity_name = funnel.funnel_step_names[funnel.columns.step_of_rate(column)]
+    anomaly_type = anomaly_type_of_deviation(entity_type, deviation)
+    if anomaly_type is None:
+        raise RuntimeError(f"No anomaly type reports a deviation of {deviation} of {entity_name}.")
+    finding = RootFinding(entity_type, entity_name, anomaly_type, column)
+    explained = series.explained
+    is_explained = (
+        explained is not None and entity_type != DATA_QUALITY and bool(explained[day, column])
     )
+    row = build_report_row(finding, day, episode.dates[day], series)
+    return FlaggedSeries(row, deviation, is_explained)

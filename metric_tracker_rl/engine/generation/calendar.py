@@ -1,30 +1,29 @@
-"""Calendar entries: what is publicly known to have happened, and what it explains.
+"""Calendar entries: public events, and the series that they explain.
 
-Levels that have a calendar hold decoys: days that deviate for a reason that anybody can look
-up. A series that an entry explains counts as not flagged on that date. Some entries explain
-nothing, so that leaving out every date of the calendar is no way to play either.
+Levels with a calendar contain decoys: days with a deviation that a calendar entry explains. A
+series that an entry explains counts as not flagged on that date. Some entries explain nothing, so
+that a player who leaves out all dates of the calendar makes mistakes.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, Funnel
+from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, Funnel, HourRange
 from metric_tracker_rl.engine.definitions.levels import FunnelLevel
-from metric_tracker_rl.engine.definitions.names import SAME_WEEKDAY
 from metric_tracker_rl.engine.generation.effects import (
     CountEffect,
     ScaleStepRates,
     ScaleTraffic,
     ShiftHours,
+    StepFactor,
 )
-from metric_tracker_rl.engine.reporting_policy.daily_series import DAYS_PER_WEEK
+from metric_tracker_rl.engine.reporting_policy.baselines import spread_over_weekdays
 from openenv_kit.bitstream import BitStream
 
 HOLIDAY = "holiday"
@@ -33,23 +32,23 @@ RELEASE = "release_note"
 LATE_DATA = "late_data"
 
 DECOY_THRESHOLD_MULTIPLES = (1.3, 1.8)
-"""Size of a decoy, in multiples of the threshold of what it moves."""
+"""Range of a decoy's size, in multiples of the threshold that it exceeds."""
 LATE_DATA_FIRST_HOURS = (16, 18)
-"""Earliest and latest hour from which the last day's events are still arriving."""
+"""Earliest and latest hour from which events of the last day are incomplete."""
 LATE_DATA_SHARE_RANGE = (0.10, 0.30)
-"""Share of those events that is there."""
+"""Range of the share of those events that has arrived."""
 
 
 @dataclass(frozen=True)
 class CalendarEntry:
-    """One entry.
+    """One calendar entry.
 
     Attributes:
         day: index of the date.
         kind: holiday, promotion, release_note or late_data.
-        title: one line for people.
-        explains: names of the daily series it explains; may be empty.
-        effects: what it does to the day's counts.
+        title: one line that describes the event.
+        explains: names of the daily series that it explains; may be empty.
+        effects: changes of the day's counts.
     """
 
     day: int
@@ -59,7 +58,7 @@ class CalendarEntry:
     effects: tuple[CountEffect, ...] = ()
 
     def as_dict(self, dates: Sequence[str]) -> dict[str, Any]:
-        """What the calendar says publicly."""
+        """Return the public fields: date, kind, title and names of the explained series."""
         return {
             "date": dates[self.day],
             "kind": self.kind,
@@ -68,47 +67,41 @@ class CalendarEntry:
         }
 
 
-def draw_calendar(
-    stream: BitStream, funnel: Funnel, level: FunnelLevel
-) -> tuple[tuple[CalendarEntry, ...], list[int]]:
-    """Entries with a decoy each, and the days that they leave free, in random order."""
-    last = level.days - 1
-    free = spread_over_weekdays(stream.shuffled_copy(range(last)), level)
-    makers = (_draw_holiday, _draw_promotion, _draw_release)
-    entries = [_draw_late_data(stream, funnel, last)]
+class CalendarPlan(NamedTuple):
+    """Calendar entries with a decoy each, and the days that have none, in random order."""
+
+    entries: tuple[CalendarEntry, ...]
+    free_days: list[int]
+
+
+def draw_calendar(stream: BitStream, funnel: Funnel, level: FunnelLevel) -> CalendarPlan:
+    """Return the calendar of an episode: late data on the last day, and decoys on other days."""
+    last_day = level.days - 1
+    free_days = spread_over_weekdays(stream.shuffled_copy(range(last_day)), level.baseline)
+    entries = [_draw_late_data(stream, funnel, last_day)]
+    draw_functions = (_draw_holiday, _draw_promotion, _draw_release)
     for number in range(level.decoys - 1):
-        entries.append(makers[number % len(makers)](stream, funnel, level, free.pop()))
-    return tuple(entries), free
-
-
-def spread_over_weekdays(days: list[int], level: FunnelLevel) -> list[int]:
-    """The days, ordered so that taking them from the end meets every weekday before one twice.
-
-    A median of the same weekday is one of few days, and two anomalies of one kind would move it.
-    Where the baseline is another one, the days stay as they are.
-    """
-    if level.baseline != SAME_WEEKDAY:
-        return days
-    met: Counter[int] = Counter()
-    turns = []
-    for day in days:
-        met[day % DAYS_PER_WEEK] += 1
-        turns.append((met[day % DAYS_PER_WEEK], day))
-    return [day for _, day in sorted(turns, key=lambda each: -each[0])]
+        draw_entry = draw_functions[number % len(draw_functions)]
+        entries.append(draw_entry(stream, funnel, level, free_days.pop()))
+    return CalendarPlan(tuple(entries), free_days)
 
 
 def draw_unrelated_release(stream: BitStream, days: Sequence[int]) -> CalendarEntry:
-    """A release note that explains nothing, on one of the days."""
-    return CalendarEntry(stream.choose(days), RELEASE, "Release: texts and translations", ())
+    """Return a release note that explains nothing, on one of the days."""
+    return CalendarEntry(
+        day=stream.choose(days),
+        kind=RELEASE,
+        title="Release: texts and translations",
+        explains=(),
+    )
 
 
 def build_explained_mask(
     entries: Sequence[CalendarEntry], funnel: Funnel, day_count: int
 ) -> NDArray[np.bool_]:
-    """Which (day, column) the calendar explains, shape (days, metrics + 1)."""
-    columns = {
-        name: column for column, name in enumerate((*funnel.metric_names, funnel.mix_entity_name))
-    }
+    """Return whether the calendar explains a series on a day, shape (days, metrics + 1)."""
+    series_names = (*funnel.metric_names, funnel.mix_entity_name)
+    columns = {name: column for column, name in enumerate(series_names)}
     mask = np.zeros((day_count, len(columns)), dtype=bool)
     for entry in entries:
         mask[entry.day, [columns[name] for name in entry.explains]] = True
@@ -116,42 +109,65 @@ def build_explained_mask(
 
 
 def _draw_holiday(stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int) -> CalendarEntry:
-    fall = level.count_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
+    """Return a public holiday: less traffic."""
+    drop = level.count_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     return CalendarEntry(
-        day, HOLIDAY, "Public holiday", funnel.count_names, (ScaleTraffic(1.0 - fall),)
+        day=day,
+        kind=HOLIDAY,
+        title="Public holiday",
+        explains=funnel.count_names,
+        effects=(ScaleTraffic(1.0 - drop),),
     )
 
 
 def _draw_promotion(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int
 ) -> CalendarEntry:
-    """More people, and more of them take the second step."""
-    rise = level.count_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
-    gain = level.rate_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
+    """Return a promotion: more traffic, and a higher rate of the second step."""
+    traffic_gain = level.count_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
+    rate_gain = level.rate_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     return CalendarEntry(
-        day,
-        PROMOTION,
-        "One-day promotion",
-        (*funnel.count_names, funnel.step_rate_names[1], *funnel.composite_rate_names),
-        (ScaleTraffic(1.0 + rise), ScaleStepRates(((2, 1.0 + gain),))),
+        day=day,
+        kind=PROMOTION,
+        title="One-day promotion",
+        explains=(
+            *funnel.count_names,
+            funnel.step_rate_names[1],
+            *funnel.composite_rate_names,
+        ),
+        effects=(
+            ScaleTraffic(1.0 + traffic_gain),
+            ScaleStepRates((StepFactor(stage=2, factor=1.0 + rate_gain),)),
+        ),
     )
 
 
 def _draw_release(stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int) -> CalendarEntry:
-    """A step that was changed on purpose; whatever follows it follows."""
+    """Return a trial of a new page: a lower rate of one step, with its consequences."""
     stage = 1 + stream.integer_below(len(funnel.step_rate_names) - 1)
     loss = level.rate_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
-    rate = funnel.step_rate_names[stage - 1]
-    title = f"Release: trial of a new {funnel.stages[stage].event.replace('_', ' ')} page"
-    explains = (rate, *funnel.composite_rate_names, *funnel.count_names[stage:])
-    return CalendarEntry(day, RELEASE, title, explains, (ScaleStepRates(((stage, 1.0 - loss),)),))
+    return CalendarEntry(
+        day=day,
+        kind=RELEASE,
+        title=f"Release: trial of a new {funnel.stages[stage].event.replace('_', ' ')} page",
+        explains=(
+            funnel.step_rate_names[stage - 1],
+            *funnel.composite_rate_names,
+            *funnel.count_names[stage:],
+        ),
+        effects=(ScaleStepRates((StepFactor(stage, 1.0 - loss),)),),
+    )
 
 
 def _draw_late_data(stream: BitStream, funnel: Funnel, day: int) -> CalendarEntry:
-    low, high = LATE_DATA_FIRST_HOURS
-    first = low + stream.integer_below(high - low + 1)
-    effect = ShiftHours((first, HOURS_PER_DAY), stream.uniform(*LATE_DATA_SHARE_RANGE))
-    title = f"Events from hour {first} on are still arriving"
+    """Return late data: only a share of the events after some hour has arrived."""
+    earliest, latest = LATE_DATA_FIRST_HOURS
+    first_hour = earliest + stream.integer_below(latest - earliest + 1)
+    arrived_share = stream.uniform(*LATE_DATA_SHARE_RANGE)
     return CalendarEntry(
-        day, LATE_DATA, title, (*funnel.count_names, funnel.mix_entity_name), (effect,)
+        day=day,
+        kind=LATE_DATA,
+        title=f"Events from hour {first_hour} on are still arriving",
+        explains=(*funnel.count_names, funnel.mix_entity_name),
+        effects=(ShiftHours(HourRange(first_hour, HOURS_PER_DAY), arrived_share),),
     )

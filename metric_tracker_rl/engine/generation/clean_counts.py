@@ -1,4 +1,4 @@
-"""Clean data: the hourly counts of an uneventful episode."""
+"""Clean counts: the hourly counts of an episode before any anomaly or calendar event."""
 
 from __future__ import annotations
 
@@ -16,39 +16,49 @@ MAX_TREND = 0.04
 def generate_clean_counts(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, first_weekday: int
 ) -> IntArray:
-    """Hourly counts of the days from a weekday on, 0 for Monday: shape (days, 24, stages)."""
+    """Return hourly counts, shape (days, 24, stages).
+
+    Args:
+        stream: random stream; the order of the draws decides the counts.
+        funnel: base rates and the shape of a day.
+        level: number of days, and noise.
+        first_weekday: weekday of the first day, 0 for Monday.
+    """
     days, steps = level.days, len(funnel.base_rates)
-    opens = stream.uniform(*funnel.opens_range)
+    mean_opens = stream.uniform(*funnel.opens_range)
     slope = stream.uniform(-MAX_TREND, MAX_TREND)
     jitter = funnel.rate_jitter
-    factors = [1.0 + stream.uniform(-jitter, jitter) for _ in range(steps)]
+    rate_factors = [1.0 + stream.uniform(-jitter, jitter) for _ in range(steps)]
     traffic_noise = level.traffic_noise * stream.normals(days)
     shape_noise = level.shape_noise * stream.normals(days)
     sampling_noise = level.sampling_noise * stream.normals(steps + 1, days, HOURS_PER_DAY)
     rate_noise = level.rate_noise * stream.normals(days, steps)
 
-    week = level.weekday_factors or funnel.weekday_factors
-    by_day = np.array([week[(first_weekday + day) % len(week)] for day in range(days)])
+    weekday_factors = level.weekday_factors or funnel.weekday_factors
+    factors_by_day = np.array(
+        [weekday_factors[(first_weekday + day) % len(weekday_factors)] for day in range(days)]
+    )
     trend = 1.0 + slope * (np.arange(days) / (days - 1) - 0.5)
-    traffic = opens * by_day * trend * (1.0 + traffic_noise)
+    traffic = mean_opens * factors_by_day * trend * (1.0 + traffic_noise)
 
-    lean = np.ones((days, HOURS_PER_DAY))
-    lean[:, slice(*funnel.daytime)] += shape_noise[:, np.newaxis]
-    shape = np.array(funnel.hour_weights) * lean
+    day_night_shift = np.ones((days, HOURS_PER_DAY))
+    day_night_shift[:, slice(*funnel.daytime)] += shape_noise[:, np.newaxis]
+    hour_shares = np.array(funnel.hour_weights) * day_night_shift
     # A running sum has one order of addition on every machine; a plain sum has several.
-    shape /= np.add.accumulate(shape, axis=1)[:, -1:]
+    hour_shares /= np.add.accumulate(hour_shares, axis=1)[:, -1:]
 
-    rates = np.array(funnel.base_rates) * np.array(factors)
+    rates = np.array(funnel.base_rates) * np.array(rate_factors)
     daily_rates = np.minimum(rates * (1.0 + rate_noise), 1.0)
 
     counts = np.empty((days, HOURS_PER_DAY, steps + 1), dtype=np.int64)
-    expected = traffic[:, np.newaxis] * shape
-    above = np.maximum(np.rint(expected + np.sqrt(expected) * sampling_noise[0]), 0.0)
-    counts[..., 0] = above
+    expected = traffic[:, np.newaxis] * hour_shares
+    stage_counts = np.maximum(np.rint(expected + np.sqrt(expected) * sampling_noise[0]), 0.0)
+    counts[..., 0] = stage_counts
     for step in range(steps):
         rate = daily_rates[:, step, np.newaxis]
-        expected = above * rate
-        spread = np.sqrt(expected * (1.0 - rate)) * sampling_noise[step + 1]
-        above = np.minimum(np.maximum(np.rint(expected + spread), 0.0), above)
-        counts[..., step + 1] = above
+        expected = stage_counts * rate
+        noise = np.sqrt(expected * (1.0 - rate)) * sampling_noise[step + 1]
+        sampled = np.maximum(np.rint(expected + noise), 0.0)
+        stage_counts = np.minimum(sampled, stage_counts)
+        counts[..., step + 1] = stage_counts
     return counts

@@ -1,33 +1,47 @@
-"""Custom anomalies at reset: a metric set to median ± factor × standard deviation.
+"""Custom anomalies of a reset: a metric is set to median ± factor × standard deviation.
 
-A count is set by scaling that stage's record alone; a rate by scaling its numerator's stage
-and every later one. The reporting policy then labels the result like any other data, which
-can be more rows than were set, fewer, or impossible counts.
+To set a count, only that stage's events are scaled; to set a rate, the events of its numerator's
+stage and of all later ones. The reporting policy then labels the result like any other data, which
+can give more rows than were set, fewer rows, or impossible counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from metric_tracker_rl.engine.configuration.episode_config import CustomAnomaly
-from metric_tracker_rl.engine.definitions.funnel import Funnel
-from metric_tracker_rl.engine.definitions.levels import FunnelLevel
-from metric_tracker_rl.engine.definitions.names import (
+from metric_tracker_rl.engine.definitions.anomaly_types import anomaly_type_of_deviation
+from metric_tracker_rl.engine.definitions.dates import unknown_date_message
+from metric_tracker_rl.engine.definitions.display import RATE_DECIMALS
+from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DETECTION_METHODS,
     EVENT_COUNT,
-    STDDEV_SHIFT,
 )
-from metric_tracker_rl.engine.reporting_policy.daily_series import (
-    RATE_DECIMALS,
-    DailySeries,
-    IntArray,
-)
-from metric_tracker_rl.engine.reporting_policy.find_roots import anomaly_type_of_deviation
-from openenv_kit.errors import InvalidValueError, find_nearest_name
+from metric_tracker_rl.engine.definitions.funnel import Funnel
+from metric_tracker_rl.engine.definitions.levels import FunnelLevel
+from metric_tracker_rl.engine.definitions.names import STDDEV_SHIFT
+from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries, IntArray
+from openenv_kit.errors import ConfigurationError
+
+MAX_RATE = 100.0
+"""Highest value that a rate is set to, in percent."""
+
+
+class CustomizedCounts(NamedTuple):
+    """Hourly counts after custom anomalies, and what each anomaly did.
+
+    Attributes:
+        hourly: shape (days, 24, stages).
+        applied: one mapping for each metric and date, with the fields of
+            `AppliedSyntheticGenerator` in their order.
+    """
+
+    hourly: IntArray
+    applied: tuple[dict[str, Any], ...]
 
 
 def apply_custom_anomalies(
@@ -36,52 +50,50 @@ def apply_custom_anomalies(
     dates: Sequence[str],
     funnel: Funnel,
     level: FunnelLevel,
-) -> tuple[IntArray, tuple[dict[str, Any], ...]]:
-    """Counts after all custom anomalies, in the order given, and what was done.
+) -> CustomizedCounts:
+    """Return the counts after all custom anomalies, which are applied in the order given.
 
-    What was done is told in the fields of `AppliedSyntheticGenerator`, in their order.
+    Medians and standard deviations are those of the data before the first one.
 
-    Medians and standard deviations are those of the data before any of them.
+    Args:
+        hourly: counts, shape (days, 24, stages); they stay as they are.
+        anomalies: custom anomalies.
+        dates: ISO date of each day.
+        funnel: names and columns.
+        level: kind of baseline.
 
     Raises:
-        InvalidValueError: a date outside the episode; names the range.
+        ConfigurationError: a date outside the episode; names the range.
     """
     before = DailySeries(hourly, funnel, level)
     result = hourly.copy()
     applied = []
     for anomaly in anomalies:
         for date in anomaly.dates:
-            day = _require_day_index(date, dates)
+            if date not in dates:
+                raise ConfigurationError(unknown_date_message(date, dates))
+            day = dates.index(date)
             for metric in anomaly.metrics:
                 applied.append(_apply_custom_anomaly(result, before, anomaly, day, date, metric))
-    return result, tuple(applied)
-
-
-def _require_day_index(date: str, dates: Sequence[str]) -> int:
-    if date in dates:
-        return dates.index(date)
-    guess = find_nearest_name(date, dates)
-    hint = f" (did you mean {guess}?)" if guess else ""
-    raise InvalidValueError(
-        "anomaly date", date, f"a date from {dates[0]} to {dates[-1]} as YYYY-MM-DD{hint}"
-    )
+    return CustomizedCounts(result, tuple(applied))
 
 
 def _apply_custom_anomaly(
     hourly: IntArray, before: DailySeries, anomaly: CustomAnomaly, day: int, date: str, metric: str
 ) -> dict[str, Any]:
-    """Set one metric on one day of `result`, in place."""
+    """Set one metric on one day of `hourly`, in place, and return what was done."""
     funnel = before.funnel
     column = funnel.metric_names.index(metric)
-    is_count = metric in funnel.count_names
+    is_count = funnel.columns.is_count(column)
     current = _displayed_value(hourly[day], funnel, column)
-    median, spread = before.baselines_by_day[day][column], before.std_devs_from_baseline[column]
-    distance = anomaly.stddev_factor * spread
-    ceiling = float("inf") if is_count else 100.0
+    median = before.baselines_by_day[day][column]
+    std_dev = before.std_devs_from_baseline[column]
+    distance = anomaly.stddev_factor * std_dev
+    ceiling = float("inf") if is_count else MAX_RATE
     direction = anomaly.direction
     if direction == "auto":
-        up = current >= median and median + distance <= ceiling
-        direction = "up" if up or median - distance < 0.0 else "down"
+        has_room_above = current >= median and median + distance <= ceiling
+        direction = "up" if has_room_above or median - distance < 0.0 else "down"
     sign = 1.0 if direction == "up" else -1.0
     target = min(max(median + sign * distance, 0.0), ceiling)
     if is_count:
@@ -100,41 +112,57 @@ def _apply_custom_anomaly(
         "detection_method": DETECTION_METHODS[metric_type],
         "baseline_value": median,
         "pre_applied_value": current,
-        "std_dev_from_median": round(spread, RATE_DECIMALS),
+        "std_dev_from_median": round(std_dev, RATE_DECIMALS),
         "stddev_factor": anomaly.stddev_factor,
         "threshold_value": round(distance, RATE_DECIMALS),
         "target_value": round(target, RATE_DECIMALS),
         "actual_value": _displayed_value(hourly[day], funnel, column),
-        "formula": f"target = median {'-+'[sign > 0]} stddev_factor * std_dev_from_median",
+        "formula": (
+            f"target = median {'+' if sign > 0 else '-'} stddev_factor * std_dev_from_median"
+        ),
     }
 
 
 def _displayed_value(hours: IntArray, funnel: Funnel, column: int) -> float:
-    """Displayed value of one column on a day of hourly counts."""
+    """Return the displayed count or rate in a column, of a day's counts of shape (24, stages)."""
     counts = hours.sum(axis=0)
-    if column < len(funnel.count_names):
+    if funnel.columns.is_count(column):
         return float(counts[column])
-    above, below = funnel.rate_stage_indices[column - len(funnel.count_names)]
-    return round(float(counts[above] / max(counts[below], 1)) * 100.0, RATE_DECIMALS)
+    stages = funnel.rate_stage_indices[funnel.columns.rate_of_column(column)]
+    rate = float(counts[stages.numerator] / max(counts[stages.denominator], 1)) * 100.0
+    return round(rate, RATE_DECIMALS)
 
 
 def _scale_to_rate(hours: IntArray, funnel: Funnel, column: int, target_rate: float) -> None:
-    """Scale the rate's numerator stage and all later ones so that the day's rate is `target`."""
-    above, below = funnel.rate_stage_indices[column - len(funnel.count_names)]
+    """Scale the numerator's stage and all later ones in place, so that the day has a rate.
+
+    Args:
+        hours: counts of a day, shape (24, stages).
+        funnel: stages.
+        column: column of the rate.
+        target_rate: rate as a fraction.
+    """
+    stages = funnel.rate_stage_indices[funnel.columns.rate_of_column(column)]
     counts = hours.sum(axis=0)
-    wanted = float(counts[below]) * target_rate
-    factor = wanted / float(counts[above]) if counts[above] else 0.0
-    for stage in range(above, len(funnel.count_names)):
+    numerator = counts[stages.numerator]
+    target_count = float(counts[stages.denominator]) * target_rate
+    factor = target_count / float(numerator) if numerator else 0.0
+    for stage in range(stages.numerator, len(funnel.count_names)):
         total = int(np.rint(float(counts[stage]) * factor))
         hours[:, stage] = _scale_to_total(hours[:, stage], total)
 
 
 def _scale_to_total(counts: IntArray, total: int) -> IntArray:
-    """Scale 24 counts to an exact total: whole parts first, then one event per hour."""
-    have = int(counts.sum())
-    weights = counts if have else np.ones_like(counts)
-    have = have or len(counts)
-    scaled = np.array([int(weight) * total // have for weight in weights.tolist()], dtype=np.int64)
+    """Return 24 counts scaled to an exact total.
+
+    The events that rounding down leaves over go to the hours with the highest counts, one each.
+    """
+    current_total = int(counts.sum())
+    weights = counts if current_total else np.ones_like(counts)
+    weight_sum = current_total or len(counts)
+    scaled = np.array(
+        [int(weight) * total // weight_sum for weight in weights.tolist()], dtype=np.int64
+    )
     missing = total - int(scaled.sum())
     scaled[np.argsort(-weights, kind="stable")[:missing]] += 1
     return scaled

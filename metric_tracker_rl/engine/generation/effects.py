@@ -1,4 +1,4 @@
-"""What a cause does to a day's hourly counts: pure functions on one array."""
+"""Effects: how an anomaly or a calendar event changes the hourly counts of a day."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from metric_tracker_rl.engine.definitions.funnel import HourRange
 from metric_tracker_rl.engine.reporting_policy.daily_series import IntArray
 
 
 class CountEffect(Protocol):
-    """A pure change of one day's hourly counts."""
+    """A change of one day's hourly counts."""
 
     def apply(self, hours: IntArray) -> IntArray:
-        """New counts, shape (24, stages); the argument is left as it is."""
+        """Return the changed counts, shape (24, stages); the argument stays as it is."""
 
 
 class ScaleTraffic(NamedTuple):
-    """All stages scaled by one factor: more or fewer people came."""
+    """Multiplies all stages by one factor: more or fewer people came."""
 
     factor: float
 
@@ -26,15 +27,21 @@ class ScaleTraffic(NamedTuple):
         return _round_to_possible_counts(hours * self.factor)
 
 
+class StepFactor(NamedTuple):
+    """Factor on the step rate into a stage."""
+
+    stage: int
+    factor: float
+
+
 class ScaleStepRates(NamedTuple):
-    """Step rates scaled; every later stage follows.
+    """Multiplies step rates; all later stages change with them.
 
     Attributes:
-        factors: (stage index, factor) pairs in the funnel's order; the factor multiplies the rate
-            into that stage.
+        factors: factors in the funnel's order.
     """
 
-    factors: tuple[tuple[int, float], ...]
+    factors: tuple[StepFactor, ...]
 
     def apply(self, hours: IntArray) -> IntArray:
         scaled = hours.astype(np.float64)
@@ -44,9 +51,9 @@ class ScaleStepRates(NamedTuple):
 
 
 class ScaleStageCount(NamedTuple):
-    """One stage's events lost or doubled; the stages around it keep theirs.
+    """Multiplies the count of one stage: its events were lost or recorded twice.
 
-    The result stays between the stages below and above, so it is never impossible.
+    The result stays between the stages before and after it, so that no count is impossible.
     """
 
     stage: int
@@ -60,14 +67,14 @@ class ScaleStageCount(NamedTuple):
 
 
 class ShiftHours(NamedTuple):
-    """Traffic of a stretch of the day and of its other hours scaled; conversion stays.
+    """Multiplies the traffic of some hours and of the other hours; step rates stay.
 
     Attributes:
-        hour_range: first hour of the stretch, and the first hour after.
-        inside_factor, outside_factor: factors within it and outside.
+        hour_range: hours that `inside_factor` applies to.
+        inside_factor, outside_factor: factors on all stages within the range and outside it.
     """
 
-    hour_range: tuple[int, int]
+    hour_range: HourRange
     inside_factor: float
     outside_factor: float = 1.0
 
@@ -77,25 +84,32 @@ class ShiftHours(NamedTuple):
         return _round_to_possible_counts(hours * scale)
 
 
+class HourExcess(NamedTuple):
+    """Events by which a stage exceeds the stage before it in one hour."""
+
+    hour: int
+    events: int
+
+
 class AddImpossibleCounts(NamedTuple):
-    """An instrumentation fault: in some hours a stage records more than the one above it.
+    """Lets a stage record more events than the stage before it: an instrumentation fault.
 
     Attributes:
-        stage: index of the stage that over-counts.
-        excess: (hour, events above the previous stage) pairs.
+        stage: stage that records too much.
+        excess: hours of the fault, with the events in excess.
     """
 
     stage: int
-    excess: tuple[tuple[int, int], ...]
+    excess: tuple[HourExcess, ...]
 
     def apply(self, hours: IntArray) -> IntArray:
         changed = hours.copy()
-        for hour, surplus in self.excess:
-            changed[hour, self.stage] = hours[hour, self.stage - 1] + surplus
+        for hour, events in self.excess:
+            changed[hour, self.stage] = hours[hour, self.stage - 1] + events
         return changed
 
 
 def _round_to_possible_counts(scaled: NDArray[np.floating[Any]]) -> IntArray:
-    """Whole events, and no stage above the one before it."""
-    whole = np.maximum(np.rint(scaled), 0.0).astype(np.int64)
-    return np.minimum.accumulate(whole, axis=-1)
+    """Return whole counts, with no stage above the stage before it."""
+    counts = np.maximum(np.rint(scaled), 0.0).astype(np.int64)
+    return np.minimum.accumulate(counts, axis=-1)

@@ -1,9 +1,9 @@
-"""From a configuration to finished data that the reporting policy answers in one way.
+"""Generates an episode's data so that the reporting policy finds exactly the planned anomalies.
 
-A draw makes clean hourly counts, plans one cause per anomaly, applies the causes and then
-applies the public rule to the result. The draw is accepted only if the rule's answer equals
-the planned roots exactly and no deviation lies inside the guard band of its threshold;
-otherwise the next draw is tried. Labels always come from the rule, never from the plan.
+A draw generates clean hourly counts, plans and applies the anomalies, and applies the reporting
+policy to the result. It is accepted if the policy finds exactly the planned roots and no deviation
+lies inside the guard band of its threshold; otherwise the next draw is tried. Labels are always the
+policy's rows and never the plan.
 """
 
 from __future__ import annotations
@@ -17,21 +17,25 @@ from typing import Any
 import numpy as np
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.definitions.levels import GUARD_BAND, FunnelLevel, is_clear_of_bounds
-from metric_tracker_rl.engine.definitions.names import DATA_QUALITY, HOURLY_MIX
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
+from metric_tracker_rl.engine.definitions.severity import is_severity_clear
+from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.generation.calendar import (
     CalendarEntry,
     build_explained_mask,
     draw_calendar,
     draw_unrelated_release,
-    spread_over_weekdays,
 )
 from metric_tracker_rl.engine.generation.clean_counts import generate_clean_counts
 from metric_tracker_rl.engine.generation.custom_anomalies import apply_custom_anomalies
-from metric_tracker_rl.engine.generation.families import CleanDay, PlannedAnomaly
 from metric_tracker_rl.engine.generation.plan_anomalies import (
     assign_families_to_days,
     plan_anomalies_of_day,
+)
+from metric_tracker_rl.engine.generation.planned_anomaly import CleanDay, PlannedAnomaly
+from metric_tracker_rl.engine.reporting_policy.baselines import (
+    DAYS_PER_WEEK,
+    spread_over_weekdays,
 )
 from metric_tracker_rl.engine.reporting_policy.daily_series import (
     DailySeries,
@@ -39,17 +43,18 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import (
     build_near_threshold_mask,
     compute_deviations,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, compute_labels
+from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import GenerationError
 
 MAX_ATTEMPTS = 200
-"""Draws before giving up; the mean is close to one."""
+"""Number of draws before the generator gives up; on average it takes little more than one."""
 MAX_REPLANS = 6
-"""How often a draw's causes are planned again against the medians that they themselves moved."""
+"""Number of times that a draw's anomalies are planned with the medians that they moved."""
 FIRST_DATE = dt.date(2022, 1, 1)
 START_DATE_SPAN_DAYS = 1400
-"""Episodes start within this many days of `FIRST_DATE`; no clock is ever read."""
+"""Episodes start within this many days of `FIRST_DATE`. The generator reads no clock."""
+MAX_EPISODE_DAYS = 366
 
 
 @dataclass(frozen=True)
@@ -58,14 +63,15 @@ class GeneratedEpisode:
 
     Attributes:
         dates: ISO date of each day.
-        clean: hourly counts before any cause, shape (days, 24, stages).
+        clean: hourly counts before any anomaly, with the decoys of the calendar; shape (days, 24,
+            stages).
         hourly: finished hourly counts, same shape.
-        planned_anomalies: planned causes, by day.
+        planned_anomalies: planned anomalies by day.
         applied_anomalies: custom anomalies as they were applied.
-        series: derived series of the finished data.
-        labels: the reporting policy's answer.
-        attempts: number of draws this took.
-        calendar: public entries, by date; their decoys are in `clean` already.
+        series: daily series of the finished data.
+        labels: the reporting policy's rows.
+        attempts: number of draws, counting the accepted one.
+        calendar: calendar entries by date.
     """
 
     dates: tuple[str, ...]
@@ -80,16 +86,16 @@ class GeneratedEpisode:
 
 
 def generate_episode(config: EpisodeConfig) -> GeneratedEpisode:
-    """The episode's data.
+    """Return the data of an episode.
 
     Raises:
-        GenerationError: no draw in `MAX_DRAWS` was acceptable.
-        InvalidValueError: a custom anomaly names a date outside the episode.
+        GenerationError: none of `MAX_ATTEMPTS` draws was accepted.
+        ConfigurationError: a custom anomaly names a date outside the episode.
     """
-    for number in range(MAX_ATTEMPTS):
-        draw = _try_generate(config, number)
-        if draw is not None:
-            return _add_custom_anomalies(draw, config) if config.anomalies else draw
+    for attempt in range(MAX_ATTEMPTS):
+        generated = _try_generate(config, attempt)
+        if generated is not None:
+            return _add_custom_anomalies(generated, config) if config.anomalies else generated
     raise GenerationError(
         f"No acceptable draw in {MAX_ATTEMPTS} tries for scenario_family "
         f"{config.scenario_family!r}, difficulty {config.difficulty!r}, anomaly_count "
@@ -98,56 +104,78 @@ def generate_episode(config: EpisodeConfig) -> GeneratedEpisode:
 
 
 def _try_generate(config: EpisodeConfig, attempt: int) -> GeneratedEpisode | None:
-    """One draw; None where it is not acceptable."""
+    """Return one draw, or None if it is not accepted.
+
+    Args:
+        config: configuration of the episode.
+        attempt: number of the draw, counted from 0; part of the random stream's key.
+    """
     stream = BitStream(config.identity, attempt)
     level, funnel = config.level, config.funnel_spec
-    start = stream.integer_below(START_DATE_SPAN_DAYS)
-    dates = all_iso_dates()[start : start + level.days]
-    clean = generate_clean_counts(stream, funnel, level, (FIRST_DATE.weekday() + start) % 7)
+    start_day = stream.integer_below(START_DATE_SPAN_DAYS)
+    dates = all_iso_dates()[start_day : start_day + level.days]
+    first_weekday = (FIRST_DATE.weekday() + start_day) % DAYS_PER_WEEK
+    clean = generate_clean_counts(stream, funnel, level, first_weekday)
 
     calendar: tuple[CalendarEntry, ...] = ()
     explained = None
     if level.decoys:
-        calendar, free = draw_calendar(stream, funnel, level)
+        calendar, free_days = draw_calendar(stream, funnel, level)
         for entry in calendar:
             for effect in entry.effects:
                 clean[entry.day] = effect.apply(clean[entry.day])
         explained = build_explained_mask(calendar, funnel, level.days)
     else:
-        free = spread_over_weekdays(stream.shuffled_copy(range(level.days)), level)
-    families = assign_families_to_days(stream, config, free)
-    if calendar and families:
-        calendar = (*calendar, draw_unrelated_release(stream, sorted(families)))
+        free_days = spread_over_weekdays(stream.shuffled_copy(range(level.days)), level.baseline)
+    families_by_day = assign_families_to_days(stream, config, free_days)
+    if calendar and families_by_day:
+        calendar = (*calendar, draw_unrelated_release(stream, sorted(families_by_day)))
 
-    before = DailySeries(clean, funnel, level, explained)
-    usual, hourly = before.baselines, clean.copy()
+    clean_series = DailySeries(clean, funnel, level, explained)
+    baselines, hourly = clean_series.baselines, clean.copy()
     planned: dict[int, tuple[PlannedAnomaly, ...]] = {}
-    unsettled = set(families)
+    days_to_plan = set(families_by_day)
     for _ in range(MAX_REPLANS):
-        for day in sorted(unsettled):
-            values, held_against = before.values[day].tolist(), usual[day % len(usual)].tolist()
-            view = CleanDay(day, clean[day], values, held_against, funnel, level)
-            plan = plan_anomalies_of_day(stream, families[day], view)
+        for day in sorted(days_to_plan):
+            clean_day = CleanDay(
+                day=day,
+                hours=clean[day],
+                values=clean_series.values[day].tolist(),
+                baselines=baselines[day % len(baselines)].tolist(),
+                funnel=funnel,
+                level=level,
+            )
+            plan = plan_anomalies_of_day(stream, families_by_day[day], clean_day)
             if plan is None:
                 return None
-            planned[day], hourly[day] = plan
+            planned[day], hourly[day] = plan.anomalies, plan.hours
         series = DailySeries(hourly, funnel, level, explained)
         labels = compute_labels(series, dates)
-        unsettled = _days_to_replan(series, dates, planned, labels)
-        if not unsettled:
-            # Clean days of the other levels stay far from every threshold.
-            if (level.decoys or level.has_drawn_policy) and _has_planned_day_near_threshold(
-                before, series, planned
+        days_to_plan = _days_to_replan(series, dates, planned, labels)
+        if not days_to_plan:
+            # At other levels, clean days are far from every threshold.
+            has_close_clean_days = level.decoys or level.has_drawn_policy
+            if has_close_clean_days and _has_planned_day_near_threshold(
+                clean_series, series, planned
             ):
                 return None
-            causes = tuple(cause for day in sorted(planned) for cause in planned[day])
-            entries = tuple(sorted(calendar, key=lambda entry: entry.day))
             return GeneratedEpisode(
-                dates, clean, hourly, causes, (), series, labels, attempt + 1, entries
+                dates=dates,
+                clean=clean,
+                hourly=hourly,
+                planned_anomalies=tuple(
+                    anomaly for day in sorted(planned) for anomaly in planned[day]
+                ),
+                applied_anomalies=(),
+                series=series,
+                labels=labels,
+                attempts=attempt + 1,
+                calendar=tuple(sorted(calendar, key=lambda entry: entry.day)),
             )
-        if not unsettled <= set(planned):
-            return None  # a day without a cause looks like one: only other data can help
-        usual = series.baselines
+        if not days_to_plan <= set(planned):
+            # A day without an anomaly is flagged or too close, which planning cannot change.
+            return None
+        baselines = series.baselines
     return None
 
 
@@ -157,81 +185,89 @@ def _days_to_replan(
     planned: Mapping[int, Sequence[PlannedAnomaly]],
     labels: Sequence[ReportRow],
 ) -> set[int]:
-    """Days on which the rule's answer is not the plan, or is too close to call."""
-    wanted = {(dates[day], *cause.root) for day, causes in planned.items() for cause in causes}
-    answered = {(row.date, row.entity_type, row.entity_name, row.anomaly_type) for row in labels}
-    unclear = {row.date for row in labels if not is_severity_clear(row, series.level)}
-    wrong = {date for date, *_ in wanted ^ answered} | unclear
-    near = build_near_threshold_mask(
+    """Return the days whose labels differ from the plan or are too close to a bound.
+
+    Args:
+        series: daily series after the anomalies.
+        dates: ISO date of each day.
+        planned: planned anomalies by day.
+        labels: the reporting policy's rows.
+    """
+    planned_rows = {
+        (dates[day], *anomaly.root) for day, anomalies in planned.items() for anomaly in anomalies
+    }
+    label_rows = {(row.date, row.entity_type, row.entity_name, row.anomaly_type) for row in labels}
+    wrong_dates = {date for date, *_ in planned_rows ^ label_rows}
+    bounds = series.level.severity_bounds
+    wrong_dates |= {row.date for row in labels if not is_severity_clear(row, bounds)}
+    is_near = build_near_threshold_mask(
         series.unexplained_deviations, series.funnel, series.level, GUARD_BAND
     )
-    return {dates.index(date) for date in wrong} | set(np.flatnonzero(near.any(axis=1)).tolist())
+    days = {dates.index(date) for date in wrong_dates}
+    return days | set(np.flatnonzero(is_near.any(axis=1)).tolist())
 
 
 def _has_planned_day_near_threshold(
     before: DailySeries, after: DailySeries, planned_days: Iterable[int]
 ) -> bool:
-    """Whether a planned day comes near a threshold even without its cause."""
-    undone = compute_deviations(before.values, after.baselines)
-    near = np.abs(undone) >= (1.0 - GUARD_BAND) * after.thresholds
+    """Return whether a planned day, without its anomalies, is near or past a threshold.
+
+    Args:
+        before: daily series of the clean data.
+        after: daily series of the finished data, whose baselines apply.
+        planned_days: days with anomalies.
+    """
+    deviations = compute_deviations(before.values, after.baselines)
+    is_near = np.abs(deviations) >= (1.0 - GUARD_BAND) * after.thresholds
     if after.explained is not None:
-        near &= ~after.explained
-    return bool(near[list(planned_days)].any())
+        is_near &= ~after.explained
+    return bool(is_near[list(planned_days)].any())
 
 
 def apply_planned_anomalies(clean: IntArray, anomalies: Sequence[PlannedAnomaly]) -> IntArray:
-    """Finished counts: each cause applied to its day, in the order given."""
+    """Return hourly counts after planned anomalies, applied in the order given.
+
+    Args:
+        clean: counts, shape (days, 24, stages); they stay as they are.
+        anomalies: planned anomalies.
+    """
     hourly = clean.copy()
-    for cause in anomalies:
-        hourly[cause.day] = cause.effect.apply(hourly[cause.day])
+    for anomaly in anomalies:
+        hourly[anomaly.day] = anomaly.effect.apply(hourly[anomaly.day])
     return hourly
 
 
 @cache
 def all_iso_dates() -> tuple[str, ...]:
-    """ISO dates from `FIRST_DATE` on, as many as an episode of a year can reach."""
-    days = range(START_DATE_SPAN_DAYS + 366)
+    """Return the ISO dates from `FIRST_DATE` on, up to the last one that an episode can reach."""
+    days = range(START_DATE_SPAN_DAYS + MAX_EPISODE_DAYS)
     return tuple((FIRST_DATE + dt.timedelta(days=day)).isoformat() for day in days)
 
 
 def count_guard_violations(series: DailySeries) -> int:
-    """Number of deviations inside the guard band of their threshold."""
-    return int(
-        build_near_threshold_mask(
-            series.unexplained_deviations, series.funnel, series.level, GUARD_BAND
-        ).sum()
+    """Return the number of deviations inside the guard band of their threshold."""
+    is_near = build_near_threshold_mask(
+        series.unexplained_deviations, series.funnel, series.level, GUARD_BAND
     )
-
-
-def is_severity_clear(row: ReportRow, level: FunnelLevel) -> bool:
-    """Whether a row's size keeps its distance from every severity bound."""
-    return is_clear_of_bounds(deviation_size(row), level.severity_bounds[row.entity_type])
-
-
-def deviation_size(row: ReportRow) -> float:
-    """Size of a row's deviation as thresholds measure it: relative, but for share and excess."""
-    relative = row.entity_type not in (HOURLY_MIX, DATA_QUALITY) and row.baseline_value
-    return abs(row.delta_value) / (row.baseline_value if relative else 1.0)
+    return int(is_near.sum())
 
 
 def _add_custom_anomalies(generated: GeneratedEpisode, config: EpisodeConfig) -> GeneratedEpisode:
-    """The draw with custom anomalies on top, or in the place of the planned ones.
+    """Return the draw with custom anomalies, added to the planned ones or in their place.
 
-    They are set by hand: the rule labels the result, but nobody promises its margins.
+    The policy labels the result, but its deviations may be close to thresholds.
     """
     level, funnel = config.level, config.funnel_spec
-    causes = () if config.only_custom else generated.planned_anomalies
     before = generated.clean if config.only_custom else generated.hourly
     hourly, applied = apply_custom_anomalies(
         before, config.anomalies, generated.dates, funnel, level
     )
     series = DailySeries(hourly, funnel, level, generated.series.explained)
-    labels = compute_labels(series, generated.dates)
     return replace(
         generated,
         hourly=hourly,
-        planned_anomalies=causes,
+        planned_anomalies=() if config.only_custom else generated.planned_anomalies,
         applied_anomalies=applied,
         series=series,
-        labels=labels,
+        labels=compute_labels(series, generated.dates),
     )

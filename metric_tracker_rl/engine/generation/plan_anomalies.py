@@ -1,29 +1,29 @@
-"""Planning: which families fall on which days, and a cause that shows as its planned root.
+"""Plans an episode's anomalies: which families fall on which days, and with which effects.
 
-A family proposes; the proposal is kept only if the public rule, applied to the changed day,
-answers with exactly the planned roots and nothing comes near a threshold.
+A proposal is kept only if the reporting policy, applied to the changed day, finds exactly the
+planned roots, and no deviation is near a threshold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
-from metric_tracker_rl.engine.definitions.levels import GUARD_BAND
-from metric_tracker_rl.engine.definitions.names import (
-    CONVERSION_RATE,
-    DATA_QUALITY,
-    EVENT_COUNT,
-    FUNNEL_STEP,
-    HOURLY_MIX,
+from metric_tracker_rl.engine.definitions.anomaly_types import (
+    ANOMALY_TYPES,
     MIX_SHIFT,
+    anomaly_types_of,
 )
-from metric_tracker_rl.engine.generation.families import (
-    PLANNERS_BY_ANOMALY_TYPE,
+from metric_tracker_rl.engine.definitions.entity_types import CONVERSION_RATE, EVENT_COUNT
+from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
+from metric_tracker_rl.engine.generation.families import PLANNERS_BY_ANOMALY_TYPE
+from metric_tracker_rl.engine.generation.planned_anomaly import (
     CleanDay,
     PlannedAnomaly,
+    PlannedRoot,
 )
 from metric_tracker_rl.engine.reporting_policy.daily_series import (
     IntArray,
@@ -32,98 +32,107 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import (
     compute_deviations,
     compute_excess_counts,
 )
-from metric_tracker_rl.engine.reporting_policy.find_roots import anomaly_types_of, find_roots_of_day
+from metric_tracker_rl.engine.reporting_policy.find_roots import find_roots_of_day
 from openenv_kit.bitstream import BitStream
 
 MAX_PLAN_ATTEMPTS = 40
-"""Proposals for one cause on one day before its draw is thrown away."""
+"""Number of proposals for one day before the whole draw is rejected."""
 PLANNING_GUARD_BAND = GUARD_BAND + 0.02
-"""Guard band while planning: a little wider than the final one, because every anomaly moves
-the medians that the others were planned against."""
+"""Guard band while planning. It is wider than the final one, because every anomaly moves the
+medians that the others were planned with."""
 SHARED_DAY_PROBABILITY = 0.3
-"""How often a traffic-mix shift in a mixed episode shares its day with another cause."""
-NEVER_SHARE_A_DAY = (*anomaly_types_of(DATA_QUALITY), *anomaly_types_of(HOURLY_MIX))
-FAMILIES_WITHOUT_CONSEQUENCES = (*anomaly_types_of(FUNNEL_STEP), *NEVER_SHARE_A_DAY)
-"""Families whose own row generator returns their roots and hardly anything else."""
+"""Probability that a traffic-mix shift in a mixed episode is put on the day of another anomaly."""
+FAMILIES = tuple(ANOMALY_TYPES)
 FAMILIES_WITH_CONSEQUENCES = tuple(
-    name for name in PLANNERS_BY_ANOMALY_TYPE if name not in FAMILIES_WITHOUT_CONSEQUENCES
+    name for name, anomaly_type in ANOMALY_TYPES.items() if anomaly_type.has_side_effects
 )
 MAX_SHARE_WITHOUT_CONSEQUENCES = 1 / 3
-"""Most of a mixed episode's anomalies that may come from them (a single anomaly may be of any
-family): else submitting these three generators would score without any reading."""
+"""Largest share of a mixed episode's anomalies that belong to the other families. Without the
+limit, submitting the rows of their generators would score well without an analysis. An episode of
+one anomaly may be of any family."""
 COUNT_FAMILIES = anomaly_types_of(EVENT_COUNT)
 RATE_FAMILIES = anomaly_types_of(CONVERSION_RATE)
+
+
+class DayPlan(NamedTuple):
+    """The anomalies of one day, and the day's hourly counts after them."""
+
+    anomalies: tuple[PlannedAnomaly, ...]
+    hours: IntArray
 
 
 def assign_families_to_days(
     stream: BitStream, config: EpisodeConfig, free_days: list[int]
 ) -> dict[int, list[str]]:
-    """Families by day: one cause a day, but for a traffic-mix shift that shares one.
+    """Return families by day: one for each day, except for a traffic-mix shift that shares one.
 
-    Days with impossible counts are never shared: the policy reports nothing else on them.
+    Args:
+        stream: random stream.
+        config: family and number of anomalies.
+        free_days: days that may be used, taken from the end; the used ones are removed.
     """
-    days: dict[int, list[str]] = {}
-    for name in _draw_family_names(stream, config):
-        hosts = []
-        if name == MIX_SHIFT and config.scenario_family == MIXED:
-            hosts = [
-                d
-                for d, names in days.items()
-                if len(names) == 1 and names[0] not in NEVER_SHARE_A_DAY
+    families_by_day: dict[int, list[str]] = {}
+    for family in _draw_families(stream, config):
+        sharable_days = []
+        if family == MIX_SHIFT and config.scenario_family == MIXED:
+            sharable_days = [
+                day
+                for day, families in families_by_day.items()
+                if len(families) == 1 and ANOMALY_TYPES[families[0]].may_share_day
             ]
-        if hosts and stream.uniform() < SHARED_DAY_PROBABILITY:
-            days[stream.choose(hosts)].append(name)
+        if sharable_days and stream.uniform() < SHARED_DAY_PROBABILITY:
+            families_by_day[stream.choose(sharable_days)].append(family)
         else:
-            days[free_days.pop()] = [name]
-    return days
+            families_by_day[free_days.pop()] = [family]
+    return families_by_day
 
 
-def _draw_family_names(stream: BitStream, config: EpisodeConfig) -> list[str]:
-    """Family of each anomaly; a mixed episode draws them, as its level wants it."""
+def _draw_families(stream: BitStream, config: EpisodeConfig) -> list[str]:
+    """Return the family of each anomaly; traffic-mix shifts come last, to find days to share."""
     count = config.anomaly_count
     if config.scenario_family != MIXED:
         return [config.scenario_family] * count
-    names: list[str] = []
+    families: list[str] = []
     if config.level.mixed_needs_both and count >= 2:
-        names = [stream.choose(COUNT_FAMILIES), stream.choose(RATE_FAMILIES)]
+        families = [stream.choose(COUNT_FAMILIES), stream.choose(RATE_FAMILIES)]
     elif count >= 2:
-        # One anomaly that surely has echoes, so that reporting whatever is flagged is wrong.
-        names = [
-            stream.choose(
-                [name for name in PLANNERS_BY_ANOMALY_TYPE if name not in NEVER_SHARE_A_DAY]
-            )
-        ]
-    while len(names) < count:
-        plain = sum(name in FAMILIES_WITHOUT_CONSEQUENCES for name in names)
-        full = count > 1 and plain >= int(count * MAX_SHARE_WITHOUT_CONSEQUENCES)
-        allowed = FAMILIES_WITH_CONSEQUENCES if full else tuple(PLANNERS_BY_ANOMALY_TYPE)
-        # No family twice before all are there: a report by kind alone must not do.
-        names.append(stream.choose([name for name in allowed if name not in names] or allowed))
-    # Mix shifts last, so that a day to share exists by then.
-    return sorted(names, key=lambda name: name == MIX_SHIFT)
+        # One anomaly has consequences for certain: reporting every flagged series is wrong.
+        sharable = [name for name in FAMILIES if ANOMALY_TYPES[name].may_share_day]
+        families = [stream.choose(sharable)]
+    while len(families) < count:
+        without_consequences = sum(not ANOMALY_TYPES[name].has_side_effects for name in families)
+        limit = int(count * MAX_SHARE_WITHOUT_CONSEQUENCES)
+        is_limit_reached = count > 1 and without_consequences >= limit
+        allowed = FAMILIES_WITH_CONSEQUENCES if is_limit_reached else FAMILIES
+        # Each family comes once before one repeats: the types alone do not give a report away.
+        unused = [name for name in allowed if name not in families]
+        families.append(stream.choose(unused or allowed))
+    return sorted(families, key=lambda name: name == MIX_SHIFT)
 
 
 def plan_anomalies_of_day(
     stream: BitStream, families: Sequence[str], clean_day: CleanDay
-) -> tuple[tuple[PlannedAnomaly, ...], IntArray] | None:
-    """Causes of the day's families that the rule answers with their roots, and the day after them.
+) -> DayPlan | None:
+    """Return anomalies of the day's families in which the policy finds the planned roots.
 
-    None where no proposal of `MAX_PLAN_ATTEMPTS` is one.
+    None if none of `MAX_PLAN_ATTEMPTS` proposals is accepted.
     """
+    funnel, level = clean_day.funnel, clean_day.level
+    baselines = np.array(clean_day.baselines)
     for _ in range(MAX_PLAN_ATTEMPTS):
-        causes = tuple([PLANNERS_BY_ANOMALY_TYPE[name](stream, clean_day) for name in families])
+        anomalies = tuple([PLANNERS_BY_ANOMALY_TYPE[name](stream, clean_day) for name in families])
         hours = clean_day.hours
-        for cause in causes:
-            hours = cause.effect.apply(hours)
-        values = compute_daily_values(hours, clean_day.funnel)
-        changes = compute_deviations(values, np.array(clean_day.baselines))
-        if build_near_threshold_mask(
-            changes, clean_day.funnel, clean_day.level, PLANNING_GUARD_BAND
-        ).any():
+        for anomaly in anomalies:
+            hours = anomaly.effect.apply(hours)
+        deviations = compute_deviations(compute_daily_values(hours, funnel), baselines)
+        if build_near_threshold_mask(deviations, funnel, level, PLANNING_GUARD_BAND).any():
             continue
         excess = compute_excess_counts(hours).tolist()
-        found = find_roots_of_day(changes.tolist(), excess, clean_day.funnel, clean_day.level)
-        answered = {(each.entity_type, each.entity_name, each.anomaly_type) for each in found}
-        if answered == {cause.root for cause in causes}:
-            return causes, hours
+        findings = find_roots_of_day(deviations.tolist(), excess, funnel, level)
+        found_roots = {
+            PlannedRoot(finding.entity_type, finding.entity_name, finding.anomaly_type)
+            for finding in findings
+        }
+        if found_roots == {anomaly.root for anomaly in anomalies}:
+            return DayPlan(anomalies, hours)
     return None

@@ -1,1 +1,1 @@
-"""Scores and rewards."""
+"""Scores and rewards of submitted reports."""

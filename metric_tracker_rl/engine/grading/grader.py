@@ -1,28 +1,64 @@
-"""The deterministic grader: a report and the right rows in, a score in [0, 1] out.
+"""Deterministic grader: computes a score in [0, 1] from a report and the expected rows.
 
 total = precision × (0.60 recall + 0.12 anomaly_type + 0.10 detection_method + 0.12 values
-+ 0.06 severity) − penalties, clipped. Recall and the four field accuracies are averaged over
-the *expected* rows, so a missing row earns nothing anywhere. Laws that tests hold it to: the order
-of rows never matters, nor does the spelling of a number, as text in at most 64 characters; an
-added false row never raises the score; a true row whose key was not reported yet never lowers
-it; a row whose key was reported already, true or not, never raises it; a perfect report scores
-exactly 1.0.
++ 0.06 severity) − penalties, clipped to [0, 1]. Recall and the four field accuracies are averaged
+over the *expected* rows, so a missing row earns nothing. Tests check these properties: the score
+does not depend on the order of rows, nor on how a number is written (as a number, or as text of at
+most 64 characters); an additional wrong row never raises the score; an additional expected row
+whose key was not reported yet never lowers it; an additional row whose key was already reported,
+expected or not, never raises it; a perfect report scores exactly 1.0.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from metric_tracker_rl.engine.report.parse_report import (
+from metric_tracker_rl.engine.definitions.report_row import (
+    GRADED_NAME_FIELDS,
     NUMBER_FIELDS,
-    SubmittedReport,
-    build_duplicate_row_issue,
+    ReportRow,
+    RowKey,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
+from metric_tracker_rl.engine.report.parse_report import SubmittedReport, build_duplicate_row_issue
 from metric_tracker_rl.wire_models import RewardBreakdown, SubmissionIssue
 from openenv_kit.float_sum import add_up
+
+
+class ValueTolerance(NamedTuple):
+    """Largest difference between a submitted and an expected number that counts as right.
+
+    The larger of the two limits applies.
+
+    Attributes:
+        absolute: in the unit of the number.
+        relative: as a share of the expected number.
+    """
+
+    absolute: float
+    relative: float
+
+
+class RowPenalty(NamedTuple):
+    """Points taken off for one kind of row.
+
+    Attributes:
+        per_row: penalty for each such row.
+        max_total: largest penalty for all such rows together.
+    """
+
+    per_row: float
+    max_total: float
+
+
+class RowRemark(NamedTuple):
+    """Type and message of an issue that is about one submitted row."""
+
+    issue_type: str
+    message: str
+
 
 SCORE_WEIGHTS: dict[str, int] = {
     "recall": 60,
@@ -31,27 +67,29 @@ SCORE_WEIGHTS: dict[str, int] = {
     "value_accuracy": 12,
     "severity_accuracy": 6,
 }
-"""Weights in hundredths: integers, so that a perfect report adds up to exactly one."""
+"""Weights in hundredths. They are integers so that a perfect report adds up to exactly one."""
 
-VALUE_TOLERANCE = (0.01, 0.02)
-"""A value is right within the larger of this absolute and this relative distance."""
+VALUE_TOLERANCE = ValueTolerance(absolute=0.01, relative=0.02)
 
-EXTRA_PENALTY = (0.03, 0.5)
-DUPLICATE_PENALTY = (0.04, 0.4)
-INVALID_PENALTY = (0.05, 0.4)
-"""Penalty per row, and the most that kind of row can cost."""
+EXTRA_PENALTY = RowPenalty(per_row=0.03, max_total=0.5)
+DUPLICATE_PENALTY = RowPenalty(per_row=0.04, max_total=0.4)
+INVALID_PENALTY = RowPenalty(per_row=0.05, max_total=0.4)
 
 EXPLOIT_PENALTY = 0.15
-"""Taken once when extra rows exceed the larger of `EXPLOIT_FLOOR` and twice the expected."""
+"""Taken off once if there are more extra rows than `EXPLOIT_FLOOR` and twice the expected rows."""
 EXPLOIT_FLOOR = 4
 
 SCORE_DECIMALS = 6
-GRADED_NAME_FIELDS = ("anomaly_type", "detection_method", "severity")
 
 
 @dataclass(frozen=True)
 class FunnelGrade:
-    """A graded report: the breakdown, and remarks for after the episode."""
+    """Grade of a report.
+
+    Attributes:
+        breakdown: score, shares, penalties and counts.
+        issues: what is wrong with the report; shown after the episode only.
+    """
 
     breakdown: RewardBreakdown
     issues: tuple[SubmissionIssue, ...]
@@ -68,27 +106,32 @@ def grade_report(
     """Grade a report.
 
     Args:
-        report: what was submitted.
-        expected_rows: the right rows.
-        debug: put expected rows into the issues. Never on in standard play.
+        report: the submitted report.
+        expected_rows: the rows of the right report.
+        debug: whether the issues contain the expected rows. Only servers in debug mode set it.
     """
-    by_key: dict[tuple[str, str, str], list[ReportRow]] = defaultdict(list)
+    rows_by_key: dict[RowKey, list[ReportRow]] = defaultdict(list)
     for row in report.valid_rows:
-        by_key[row.key].append(row)
-    right = {row.key: row for row in expected_rows}
-    matched = [
-        _compute_field_accuracies(rows, right[key]) for key, rows in by_key.items() if key in right
+        rows_by_key[row.key].append(row)
+    expected_by_key = {row.key: row for row in expected_rows}
+    matched_accuracies = [
+        _compute_field_accuracies(rows, expected_by_key[key])
+        for key, rows in rows_by_key.items()
+        if key in expected_by_key
     ]
-    breakdown = _compute_breakdown(report, matched, len(expected_rows), len(by_key))
-    return FunnelGrade(breakdown, tuple(_list_issues(report, by_key, right, debug)))
+    breakdown = _compute_breakdown(
+        report, matched_accuracies, expected_count=len(expected_rows), unique_count=len(rows_by_key)
+    )
+    issues = _list_issues(report, rows_by_key, expected_by_key, debug=debug)
+    return FunnelGrade(breakdown, tuple(issues))
 
 
 def remove_scores(breakdown: RewardBreakdown, *, include_expected: bool = True) -> RewardBreakdown:
-    """A breakdown with its counts and no score: all that practice submissions are told.
+    """Return a copy of a breakdown with its counts only, as practice submissions receive it.
 
     Args:
-        breakdown: the full one.
-        include_expected: whether the number of expected rows may be told, and of missing ones.
+        breakdown: the full breakdown.
+        include_expected: whether the copy contains the numbers of expected and of missing rows.
     """
     counts = {name: n for name, n in breakdown.model_dump().items() if name.endswith("_rows")}
     if not include_expected:
@@ -97,99 +140,113 @@ def remove_scores(breakdown: RewardBreakdown, *, include_expected: bool = True) 
 
 
 def values_match(submitted: float, expected: float) -> bool:
-    """Whether a value is right within the tolerance."""
-    absolute, relative = VALUE_TOLERANCE
-    return abs(submitted - expected) <= max(absolute, relative * abs(expected))
+    """Return whether a submitted number equals the expected one within `VALUE_TOLERANCE`."""
+    tolerance = max(VALUE_TOLERANCE.absolute, VALUE_TOLERANCE.relative * abs(expected))
+    return abs(submitted - expected) <= tolerance
 
 
 def _compute_field_accuracies(
     rows: Sequence[ReportRow], expected_row: ReportRow
 ) -> dict[str, float]:
-    """What a matched key earns of each weight; among repeats the worst counts.
+    """Return the share that one matched key earns of each weight, in [0, 1].
 
-    So hedging never helps.
+    If the key was submitted several times, the worst of its rows counts for each field, so that
+    submitting alternatives never helps.
     """
     worst = dict.fromkeys(SCORE_WEIGHTS, 1.0)
     for row in rows:
         for name in GRADED_NAME_FIELDS:
             if getattr(row, name) != getattr(expected_row, name):
                 worst[f"{name}_accuracy"] = 0.0
-        hits = sum(values_match(getattr(row, n), getattr(expected_row, n)) for n in NUMBER_FIELDS)
-        worst["value_accuracy"] = min(worst["value_accuracy"], hits / len(NUMBER_FIELDS))
+        right_values = sum(
+            values_match(getattr(row, name), getattr(expected_row, name)) for name in NUMBER_FIELDS
+        )
+        value_accuracy = right_values / len(NUMBER_FIELDS)
+        worst["value_accuracy"] = min(worst["value_accuracy"], value_accuracy)
     return worst
 
 
 def _compute_breakdown(
     report: SubmittedReport,
-    matched_accuracies: Sequence[dict[str, float]],
+    matched_accuracies: Sequence[Mapping[str, float]],
+    *,
     expected_count: int,
     unique_count: int,
 ) -> RewardBreakdown:
-    extra, duplicates, invalid = (
-        unique_count - len(matched_accuracies),
-        report.duplicate_count,
-        len(report.invalid_issues),
-    )
-    precision = len(matched_accuracies) / unique_count if unique_count else 0.0
+    """Return the breakdown of a report.
+
+    Args:
+        report: the submitted report.
+        matched_accuracies: accuracies by weight name, for each expected row that was reported.
+        expected_count: number of expected rows.
+        unique_count: number of different keys among the valid rows.
+    """
+    matched_count = len(matched_accuracies)
+    extra_count = unique_count - matched_count
+    invalid_count = len(report.invalid_issues)
     penalties = {
-        "extra_row_penalty": _compute_penalty(extra, EXTRA_PENALTY),
-        "duplicate_penalty": _compute_penalty(duplicates, DUPLICATE_PENALTY),
-        "invalid_row_penalty": _compute_penalty(invalid, INVALID_PENALTY),
-        "exploit_penalty": EXPLOIT_PENALTY
-        if extra > max(EXPLOIT_FLOOR, 2 * expected_count)
-        else 0.0,
+        "extra_row_penalty": _compute_penalty(extra_count, EXTRA_PENALTY),
+        "duplicate_penalty": _compute_penalty(report.duplicate_count, DUPLICATE_PENALTY),
+        "invalid_row_penalty": _compute_penalty(invalid_count, INVALID_PENALTY),
+        "exploit_penalty": 0.0,
     }
+    if extra_count > max(EXPLOIT_FLOOR, 2 * expected_count):
+        penalties["exploit_penalty"] = EXPLOIT_PENALTY
     if expected_count:
+        precision = matched_count / unique_count if unique_count else 0.0
         shares = {
-            name: add_up(each[name] for each in matched_accuracies) / expected_count
+            name: add_up(accuracies[name] for accuracies in matched_accuracies) / expected_count
             for name in SCORE_WEIGHTS
         }
-        earned = (
-            precision * add_up(SCORE_WEIGHTS[name] * share for name, share in shares.items()) / 100
-        )
+        weighted_hundredths = add_up(SCORE_WEIGHTS[name] * share for name, share in shares.items())
+        earned = precision * weighted_hundredths / 100
         total = min(max(earned - add_up(penalties.values()), 0.0), 1.0)
     else:
-        # Nothing to find: the empty report is the whole answer, and shares have no meaning.
+        # Shares of zero expected rows are undefined: the empty report is right, any other wrong.
         precision = total = 0.0 if report.submitted_count else 1.0
         shares = dict.fromkeys(SCORE_WEIGHTS, total)
-    parts = {"precision": precision, **shares, **penalties, "total_score": total}
+    components = {"precision": precision, **shares, **penalties, "total_score": total}
     return RewardBreakdown(
-        **{name: round(part, SCORE_DECIMALS) for name, part in parts.items()},
-        matched_rows=len(matched_accuracies),
+        **{name: round(component, SCORE_DECIMALS) for name, component in components.items()},
+        matched_rows=matched_count,
         expected_rows=expected_count,
         submitted_rows=report.submitted_count,
         valid_submitted_rows=len(report.valid_rows),
-        extra_rows=extra,
-        duplicate_rows=duplicates,
-        invalid_rows=invalid,
-        missing_rows=expected_count - len(matched_accuracies),
+        extra_rows=extra_count,
+        duplicate_rows=report.duplicate_count,
+        invalid_rows=invalid_count,
+        missing_rows=expected_count - matched_count,
     )
 
 
-def _compute_penalty(row_count: int, per_row_and_max: tuple[float, float]) -> float:
-    each, most = per_row_and_max
-    return min(each * row_count, most)
+def _compute_penalty(row_count: int, penalty: RowPenalty) -> float:
+    per_row, max_total = penalty
+    return min(per_row * row_count, max_total)
 
 
 def _list_issues(
     report: SubmittedReport,
-    rows_by_key: dict[tuple[str, str, str], list[ReportRow]],
-    expected_by_key: dict[tuple[str, str, str], ReportRow],
+    rows_by_key: Mapping[RowKey, Sequence[ReportRow]],
+    expected_by_key: Mapping[RowKey, ReportRow],
+    *,
     debug: bool,
 ) -> list[SubmissionIssue]:
-    """Remarks in plain words. Right values and the keys of missing rows only in debug."""
+    """Return every issue of a report.
+
+    Expected values and the keys of missing rows are included in debug mode only.
+    """
     issues = list(report.invalid_issues)
     for key, rows in rows_by_key.items():
         issues.extend(build_duplicate_row_issue(row) for row in rows[1:])
-        answer = expected_by_key.get(key)
-        for issue_type, message in _list_row_issues(rows, answer):
+        expected_row = expected_by_key.get(key)
+        for issue_type, message in _list_row_remarks(rows, expected_row):
             issues.append(
                 SubmissionIssue(
-                    row_key="|".join(key),
+                    row_key=key.as_text(),
                     issue_type=issue_type,
                     message=message,
                     submitted_row=rows[0].as_dict(),
-                    expected_row=answer.as_dict() if debug and answer else None,
+                    expected_row=expected_row.as_dict() if debug and expected_row else None,
                 )
             )
     missing = [row for key, row in expected_by_key.items() if key not in rows_by_key]
@@ -198,7 +255,7 @@ def _list_issues(
         return [*issues, SubmissionIssue(row_key="", issue_type="missing_row", message=message)]
     return issues + [
         SubmissionIssue(
-            row_key="|".join(row.key),
+            row_key=row.key.as_text(),
             issue_type="missing_row",
             message="This row was not reported.",
             expected_row=row.as_dict(),
@@ -207,18 +264,17 @@ def _list_issues(
     ]
 
 
-def _list_row_issues(
-    rows: Sequence[ReportRow], expected_row: ReportRow | None
-) -> list[tuple[str, str]]:
+def _list_row_remarks(rows: Sequence[ReportRow], expected_row: ReportRow | None) -> list[RowRemark]:
+    """Return what is wrong with the rows of one key."""
     if expected_row is None:
-        return [("extra_row", "The reporting policy asks for no such row on this date.")]
+        return [RowRemark("extra_row", "The reporting policy does not ask for this row.")]
     remarks = [
-        (f"wrong_{name}", f"{name} is not what the reporting policy gives this row.")
+        RowRemark(f"wrong_{name}", f"{name} is not what the reporting policy requires.")
         for name in GRADED_NAME_FIELDS
         if any(getattr(row, name) != getattr(expected_row, name) for row in rows)
     ]
     remarks += [
-        (f"wrong_{name}", f"{name} is not what the tools show for this row.")
+        RowRemark(f"wrong_{name}", f"{name} differs from what the tools show.")
         for name in NUMBER_FIELDS
         if any(not values_match(getattr(row, name), getattr(expected_row, name)) for row in rows)
     ]

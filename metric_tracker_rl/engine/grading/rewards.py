@@ -1,69 +1,78 @@
-"""Rewards: what a graded report pays, by the mode that its reset chose.
+"""Rewards of a graded report, one for each reward mode that a reset can choose.
 
-`graded` is the grader's score. `exact` is 1 for a perfect report and 0 for any other. `key_f1` is
-smooth, for models that are weak as yet: it looks at keys alone, not at values or words, and
-something right among what is flagged always earns something. Reporting everything flagged earns a
-little too, but never more than a fifth, unless there are no echoes and everything is right.
+`graded` is the grader's score. `exact` is 1 for a perfect report and 0 for any other. `key_f1` is a
+smooth reward for weak models: it compares keys only, not values or names, and a report that
+contains an expected row among flagged ones always earns something. Reporting every flagged series
+earns at most a fifth, unless no consequence is flagged and every expected row is reported.
 
-key_f1 = F1 × (1/5 + 4/5 × max(0, recall − share of the echoes reported)) − 1/100 × other rows
+key_f1 = F1 × (1/5 + 4/5 × max(0, recall − share of consequences reported)) − 1/100 × other rows
 
-F1 counts every submitted row, so that repeated and invalid ones cost as false ones do. Echoes are
-what is flagged and neither right nor explained by the calendar. Where nothing is expected, an empty
-report pays 1 and another one a fifth divided by its rows. Other rows are those that name nothing
-flagged. It is never below 0. Laws that tests hold
-it to: an added false or repeated row never raises it, and an added true one never lowers it.
+F1 counts every submitted row, so duplicate and invalid rows cost as much as wrong ones.
+Consequences are flagged series that are neither expected nor explained by the calendar. Other rows
+are those whose series is not flagged. If nothing is expected, an empty report earns 1 and any other
+report a fifth divided by its number of rows. The reward is never below 0. Tests check these
+properties: an additional wrong or duplicate row never raises it, and an additional expected row
+never lowers it.
 """
 
 from __future__ import annotations
 
-from metric_tracker_rl.engine.definitions.names import EXACT, GRADED, KEY_F1
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
 from metric_tracker_rl.engine.grading.grader import SCORE_DECIMALS, FunnelGrade
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.wire_models import SCORE_PENALTIES, SCORE_SHARES
+from openenv_kit.rewards import Reward
 
 ALL_FLAGGED_REWARD = 0.2
-"""Most that a report of everything flagged pays under `key_f1`, where echoes are among it."""
+"""Largest `key_f1` of a report of every flagged series, if consequences are among them."""
 UNFLAGGED_PENALTY = 0.01
-"""What a row costs under `key_f1` that is not among what is flagged, beside being a false one."""
+"""Taken off `key_f1` for each row whose series is not flagged, besides its effect on F1."""
 
 
 def compute_reward_components(
     report: SubmittedReport, grade: FunnelGrade, episode: FunnelEpisode
 ) -> dict[str, float]:
-    """The reward of every mode, and the shares and penalties behind the graded one.
+    """Return the reward of every mode, and the score components of the graded one.
 
     Args:
-        report: what was submitted.
+        report: the submitted report.
         grade: the report's grade.
-        episode: what it is about.
+        episode: the episode that the report is about.
 
     Returns:
-        Numbers in [0, 1] by name, the same names for every report.
+        Numbers in [0, 1] by name. The names are the same for every report.
     """
-    shares = {name: grade.breakdown[name] for name in (*SCORE_SHARES, *SCORE_PENALTIES)}
+    components = {name: grade.breakdown[name] for name in (*SCORE_SHARES, *SCORE_PENALTIES)}
     return {
-        GRADED: grade.score,
-        EXACT: float(grade.score == 1.0),
-        KEY_F1: compute_key_f1(report, episode),
-        **shares,
+        Reward.GRADED: grade.score,
+        Reward.EXACT: float(grade.score == 1.0),
+        Reward.KEY_F1: compute_key_f1(report, episode),
+        **components,
     }
 
 
 def compute_key_f1(report: SubmittedReport, episode: FunnelEpisode) -> float:
-    """The smooth reward of a report, in [0, 1]; see the module."""
-    right = {row.key for row in episode.expected_rows}
-    flagged = {each.row.key: each.is_explained for each in list_flagged_series(episode)}
-    keys = {row.key for row in report.valid_rows}
-    if right:
-        matched = len(keys & right)
-        f1 = 2.0 * matched / (report.submitted_count + len(right))
-        echoes = {key for key, explained in flagged.items() if not explained} - right
-        reported = len(keys & echoes) / len(echoes) if echoes else 0.0
-        informedness = max(0.0, matched / len(right) - reported)
-        worth = f1 * (ALL_FLAGGED_REWARD + (1.0 - ALL_FLAGGED_REWARD) * informedness)
+    """Return the smooth reward of a report, in [0, 1]. The module docstring has the formula."""
+    expected_keys = {row.key for row in episode.expected_rows}
+    is_explained_by_key = {
+        flagged.row.key: flagged.is_explained for flagged in list_flagged_series(episode)
+    }
+    reported_keys = {row.key for row in report.valid_rows}
+    if expected_keys:
+        matched_count = len(reported_keys & expected_keys)
+        f1 = 2.0 * matched_count / (report.submitted_count + len(expected_keys))
+        unexplained_keys = {key for key, explained in is_explained_by_key.items() if not explained}
+        consequences = unexplained_keys - expected_keys
+        consequence_share = 0.0
+        if consequences:
+            consequence_share = len(reported_keys & consequences) / len(consequences)
+        recall = matched_count / len(expected_keys)
+        informedness = max(0.0, recall - consequence_share)
+        reward = f1 * (ALL_FLAGGED_REWARD + (1.0 - ALL_FLAGGED_REWARD) * informedness)
+    elif report.submitted_count:
+        reward = ALL_FLAGGED_REWARD / report.submitted_count
     else:
-        worth = ALL_FLAGGED_REWARD / report.submitted_count if report.submitted_count else 1.0
-    unflagged = len(keys - flagged.keys())
-    return round(max(worth - UNFLAGGED_PENALTY * unflagged, 0.0), SCORE_DECIMALS)
+        reward = 1.0
+    unflagged_count = len(reported_keys - is_explained_by_key.keys())
+    return round(max(reward - UNFLAGGED_PENALTY * unflagged_count, 0.0), SCORE_DECIMALS)

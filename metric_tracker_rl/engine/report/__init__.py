@@ -1,1 +1,1 @@
-"""Reading a submitted report."""
+"""Parsing of submitted reports."""

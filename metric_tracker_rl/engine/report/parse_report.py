@@ -1,9 +1,9 @@
-"""Reading a submitted report: which rows are valid, which repeat, and why.
+"""Parses a submitted report and lists its invalid and duplicate rows.
 
-A number may be spelled in any way (12, 12.0, "12.0", 1.2e1), as text in at most 64 characters;
-names and dates in one way only, so that no variant of one row can count twice. A row is
-invalid, with the reason, when a field is missing, unknown, not a name of the episode or not a
-finite number. Nothing here knows what is right.
+A number may be written in any notation (12, 12.0, "12.0", 1.2e1), as text of at most 64 characters.
+Names and dates have exactly one valid spelling, so that variants of one row cannot count twice. A
+row is invalid if a field is missing or unknown, is not a name or date of the episode, or is not a
+finite number. This module does not read the expected rows.
 """
 
 from __future__ import annotations
@@ -14,40 +14,47 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from metric_tracker_rl.engine.definitions.names import (
-    ANOMALY_TYPES,
-    DETECTION_METHODS,
-    ENTITY_TYPES,
-    SEVERITIES,
+from pydantic import BaseModel, JsonValue
+
+from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES
+from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS, ENTITY_TYPES
+from metric_tracker_rl.engine.definitions.report_row import (
+    KEY_FIELDS,
+    NUMBER_FIELDS,
+    ROW_FIELDS,
+    ReportRow,
 )
+from metric_tracker_rl.engine.definitions.severity import SEVERITIES
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS, ReportRow
 from metric_tracker_rl.wire_models import MetricSubmissionRow, SubmissionIssue, SubmissionPreview
 from openenv_kit.errors import ReportError, ToolArgumentError, truncated_repr, unknown_name_message
 
 MAX_REPORT_ROWS = 1000
-"""Most rows in one report; a right one has at most six rows a day."""
+"""Largest number of rows in one report. A right report has at most six rows per day."""
 
 MAX_NUMBER_CHARS = 64
-"""Longest text that is read as a number, in characters, spaces around it not counted."""
+"""Longest text that is parsed as a number, in characters without surrounding spaces."""
 ROW_FIELD_SET = frozenset(ROW_FIELDS)
-NUMBER_FIELDS = ("baseline_value", "observed_value", "delta_value")
 ALLOWED_NAMES_BY_FIELD: dict[str, tuple[str, ...]] = {
-    "entity_type": ENTITY_TYPES,
-    "anomaly_type": ANOMALY_TYPES,
+    "entity_type": tuple(ENTITY_TYPES),
+    "anomaly_type": tuple(ANOMALY_TYPES),
     "detection_method": tuple(DETECTION_METHODS.values()),
     "severity": SEVERITIES,
 }
+MAX_ECHOED_NUMBER = 1e15
+"""Numbers below this size are returned unchanged in the issue of an invalid row."""
+MAX_ECHOED_CHARS = 80
+"""Texts up to this length are returned unchanged in the issue of an invalid row."""
 _NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class SubmittedReport:
-    """A submitted report after reading.
+    """A parsed report.
 
     Attributes:
-        valid_rows: every valid row in the order given, repeats included.
-        invalid_issues: a remark on every invalid row.
+        valid_rows: the valid rows in the submitted order, duplicates included.
+        invalid_issues: one issue for each invalid row.
     """
 
     valid_rows: tuple[ReportRow, ...]
@@ -55,24 +62,24 @@ class SubmittedReport:
 
     @property
     def submitted_count(self) -> int:
-        """Rows given, whatever their state."""
+        """Number of submitted rows, valid or not."""
         return len(self.valid_rows) + len(self.invalid_issues)
 
     @property
     def duplicate_count(self) -> int:
-        """Valid rows beyond the first of each key."""
+        """Number of valid rows whose key an earlier row has."""
         return len(self.valid_rows) - len({row.key for row in self.valid_rows})
 
 
 def parse_report(rows: object, episode: FunnelEpisode) -> SubmittedReport:
-    """Read a report against an episode's dates and names.
+    """Parse a report and check its rows against an episode's dates and names.
 
     Args:
-        rows: a list of mappings or models.
-        episode: the episode reported on.
+        rows: the submitted rows: a list of mappings or of pydantic models.
+        episode: the episode that the report is about.
 
     Raises:
-        ReportError: not a list, or more than `MAX_ROWS` rows.
+        ReportError: `rows` is not a list, or has more than `MAX_REPORT_ROWS` rows.
     """
     if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
         raise ReportError(
@@ -83,29 +90,30 @@ def parse_report(rows: object, episode: FunnelEpisode) -> SubmittedReport:
         raise ReportError(f"{too_many} Nothing was graded.")
     valid: list[ReportRow] = []
     invalid: list[SubmissionIssue] = []
-    for raw in rows:
-        fields = raw.model_dump() if hasattr(raw, "model_dump") else raw
+    for row in rows:
+        fields = row.model_dump() if isinstance(row, BaseModel) else row
         try:
             valid.append(_parse_row(fields, episode))
         except ToolArgumentError as problem:
-            shown = _copy_safe_fields(fields)
-            invalid.append(build_invalid_row_issue(_format_row_key(shown), str(problem), shown))
+            safe_fields = _copy_safe_fields(fields)
+            row_key = _format_row_key(safe_fields)
+            invalid.append(build_invalid_row_issue(row_key, str(problem), safe_fields))
     return SubmittedReport(tuple(valid), tuple(invalid))
 
 
 def preview_report(report: SubmittedReport) -> SubmissionPreview:
-    """Counts, issues and normalised rows of a report, without any judgement."""
+    """Return a report's counts, issues and normalized rows, without comparing it to the answer."""
     issues = list(report.invalid_issues)
-    seen: set[tuple[str, str, str]] = set()
+    keys: set[tuple[str, str, str]] = set()
     for row in report.valid_rows:
-        if row.key in seen:
+        if row.key in keys:
             issues.append(build_duplicate_row_issue(row))
-        seen.add(row.key)
+        keys.add(row.key)
     return SubmissionPreview(
         valid_rows=len(report.valid_rows),
         invalid_rows=len(report.invalid_issues),
         duplicate_rows=report.duplicate_count,
-        unique_keys=len(seen),
+        unique_keys=len(keys),
         issues=issues,
         normalized_rows=[
             MetricSubmissionRow.model_validate(row.as_dict()) for row in report.valid_rows
@@ -114,36 +122,35 @@ def preview_report(report: SubmittedReport) -> SubmissionPreview:
 
 
 def build_invalid_row_issue(row_key: str, message: str, row: dict[str, Any]) -> SubmissionIssue:
-    """The remark on a row that cannot be read, with the reason."""
+    """Return the issue of an invalid row, with the reason."""
     return SubmissionIssue(
         row_key=row_key, issue_type="invalid_row", message=message, submitted_row=row
     )
 
 
 def build_duplicate_row_issue(row: ReportRow) -> SubmissionIssue:
-    """The remark on a row whose key was given before."""
+    """Return the issue of a row whose key an earlier row has."""
     return SubmissionIssue(
-        row_key="|".join(row.key),
+        row_key=row.key.as_text(),
         issue_type="duplicate_row",
-        message="The same date, entity_type and entity_name were given before.",
+        message="Same date, entity_type and entity_name as an earlier row.",
         submitted_row=row.as_dict(),
     )
 
 
 def parse_number(field_name: str, value: object) -> float:
-    """A finite number from an int, a float or plain decimal text; never from a bool.
+    """Return a submitted number as a float.
+
+    Args:
+        field_name: name of the field, for the error.
+        value: the submitted value: a number, or its text.
 
     Raises:
-        ToolArgumentError: none of these, or a text longer than `MAX_NUMBER_CHARS`.
+        ToolArgumentError: the value is not a finite number.
     """
     number: float | None = None
     if isinstance(value, str):
-        text = value.strip()
-        number = (
-            float(text)
-            if len(text) <= MAX_NUMBER_CHARS and _NUMBER_PATTERN.fullmatch(text)
-            else None
-        )
+        number = _parse_number_text(value.strip())
     elif isinstance(value, int | float) and not isinstance(value, bool):
         try:
             number = float(value)
@@ -154,6 +161,12 @@ def parse_number(field_name: str, value: object) -> float:
             f"{field_name} is {truncated_repr(value)}; allowed: a finite number."
         )
     return number
+
+
+def _parse_number_text(text: str) -> float | None:
+    if len(text) > MAX_NUMBER_CHARS or not _NUMBER_PATTERN.fullmatch(text):
+        return None
+    return float(text)
 
 
 def _parse_row(fields: object, episode: FunnelEpisode) -> ReportRow:
@@ -175,28 +188,32 @@ def _parse_row(fields: object, episode: FunnelEpisode) -> ReportRow:
 
 
 def require_allowed_name(field_name: str, value: object, allowed: Sequence[str]) -> None:
-    """Make sure that a value is one of the allowed names.
+    """Check that a value is one of the allowed names.
 
     Raises:
-        ToolArgumentError: it is not; names the nearest.
+        ToolArgumentError: the value is not allowed. The message contains the nearest name.
     """
     if not isinstance(value, str) or value not in allowed:
         raise ToolArgumentError(unknown_name_message(field_name, value, allowed))
 
 
 def _copy_safe_fields(fields: object) -> dict[str, Any]:
-    """A copy of a bad row that is safe to send back: known fields only, values cut."""
+    """Return a copy of an invalid row for the reply, with known fields only and long values cut."""
     if not isinstance(fields, Mapping):
         return {"row": truncated_repr(fields)}
     return {name: _truncate_unsafe_value(fields[name]) for name in ROW_FIELDS if name in fields}
 
 
-def _truncate_unsafe_value(value: object) -> Any:
-    plain = value is None or isinstance(value, bool)
-    number = isinstance(value, int | float) and abs(value) < 1e15
-    text = isinstance(value, str) and len(value) <= 80
-    return value if plain or number or text else truncated_repr(value)
+def _truncate_unsafe_value(value: object) -> JsonValue:
+    """Return a value unchanged if it is short and JSON-ready, otherwise its truncated repr."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int | float) and abs(value) < MAX_ECHOED_NUMBER:
+        return value
+    if isinstance(value, str) and len(value) <= MAX_ECHOED_CHARS:
+        return value
+    return truncated_repr(value)
 
 
 def _format_row_key(fields: Mapping[str, Any]) -> str:
-    return "|".join(str(fields.get(name, "?")) for name in ("date", "entity_type", "entity_name"))
+    return "|".join(str(fields.get(name, "?")) for name in KEY_FIELDS)

@@ -1,9 +1,8 @@
-"""The derived daily series of an episode, computed once, vectorised.
+"""The daily series of an episode: values, baselines and deviations, computed once on arrays.
 
-Columns stand in one fixed order: event counts, step rates, composite rates, daytime share.
-Everything an agent can be shown, and everything the reporting policy decides on, is the
-*displayed* value: rates in percent to four decimals, the share to six. So no label can
-depend on digits that nobody was shown.
+The columns are those of `ColumnLayout`. All values are rounded for display first, and the
+reporting policy decides on the rounded values, so that no label depends on digits that a player
+cannot see.
 """
 
 from __future__ import annotations
@@ -11,53 +10,56 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metric_tracker_rl.engine.definitions.display import round_daily_values, round_shares
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.engine.definitions.levels import FunnelLevel
-from metric_tracker_rl.engine.definitions.names import ALL_DAYS
-from metric_tracker_rl.engine.reporting_policy.find_roots import thresholds_by_column
+from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_column
+from metric_tracker_rl.engine.reporting_policy.baselines import (
+    FloatArray,
+    compute_baselines,
+    compute_medians,
+)
 
-RATE_DECIMALS = 4
-SHARE_DECIMALS = 6
-_RATE_SCALE, _SHARE_SCALE = float(10**RATE_DECIMALS), float(10**SHARE_DECIMALS)
-DAYS_PER_WEEK = 7
-
-FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def round_for_display(values: FloatArray) -> FloatArray:
-    """Values of shape (…, columns), rounded half to even as they are shown; counts stay.
+class MetricValue(NamedTuple):
+    """One metric on one day: value, baseline and deviation.
 
-    The operations are exact everywhere.
+    The deviation is relative for counts and rates, absolute for the daytime share. For impossible
+    counts the value and the deviation are the events in excess, and the baseline is 0.
     """
-    scales = np.full(values.shape[-1], _RATE_SCALE)
-    scales[-1] = _SHARE_SCALE
-    return np.asarray(np.rint(values * scales) / scales)
+
+    value: float
+    baseline: float
+    deviation: float
 
 
 class DailySeries:
-    """Daily metrics, baselines, deviations and excesses of one episode's hourly counts.
+    """Daily metrics, baselines, deviations and impossible counts of one episode.
 
     Args:
-        hourly: counts, shape (days, 24, stages).
-        funnel: names and stage indices.
+        hourly: hourly counts, shape (days, 24, stages).
+        funnel: names and columns.
         level: thresholds.
-        explained: which (day, column) the public calendar explains, or None.
+        explained: whether the calendar explains a metric on a day, shape (days, columns with a
+            baseline); None without a calendar.
 
     Attributes:
-        values: displayed values, shape (days, metrics + 1); the last column is the share.
-        baselines: what each value is held against, displayed: as the level's policy says, medians
-            over all days, shape (1, metrics + 1), or over those with the same weekday, by day.
-        deviations: relative (share: absolute) deviations from the baseline, same shape
-            as `values`.
-        unexplained_deviations: deviations, 0 where the calendar explains them.
+        values: rounded values, shape (days, columns with a baseline).
+        baselines: rounded baselines: medians over all days, shape (1, columns), or medians of the
+            same weekday, shape (days, columns).
+        deviations: deviations from the baselines, relative except for the daytime share; same
+            shape as `values`.
+        unexplained_deviations: the deviations, 0 where the calendar explains them.
         thresholds: reporting threshold of each column.
-        excess: events by which each adjacent pair exceeds the possible, summed over the
-            day's hours, shape (days, stages - 1).
+        excess: events by which a stage exceeds the stage before it, summed over the hours where it
+            does; shape (days, stages - 1).
     """
 
     def __init__(
@@ -68,116 +70,89 @@ class DailySeries:
         explained: NDArray[np.bool_] | None = None,
     ) -> None:
         self.funnel, self.level, self.explained = funnel, level, explained
-        self.values, self.excess = (
-            compute_daily_values(hourly, funnel),
-            compute_excess_counts(hourly),
-        )
+        self.values = compute_daily_values(hourly, funnel)
+        self.excess = compute_excess_counts(hourly)
         self.baselines = compute_baselines(self.values, level.baseline)
-        self.deviations = self.unexplained_deviations = compute_deviations(
-            self.values, self.baselines
-        )
+        self.deviations = compute_deviations(self.values, self.baselines)
+        self.unexplained_deviations = self.deviations
         if explained is not None:
             self.unexplained_deviations = np.where(explained, 0.0, self.deviations)
-        self.thresholds = np.array(thresholds_by_column(funnel, level))
+        self.thresholds = np.array(thresholds_by_column(funnel.columns, level))
 
-    def series_value_at(self, day: int, column: int) -> tuple[float, float, float]:
-        """Value, baseline and deviation; of a pair its excess, 0 and its excess."""
-        pair = column - self.values.shape[1]
-        if pair >= 0:
-            surplus = float(self.excess[day, pair])
-            return surplus, 0.0, surplus
-        at, base = (day, column), (day % len(self.baselines), column)
-        return self.values.item(at), self.baselines.item(base), self.deviations.item(at)
+    def series_value_at(self, day: int, column: int) -> MetricValue:
+        """Return value, baseline and deviation of a column on a day."""
+        columns = self.funnel.columns
+        if columns.is_excess(column):
+            surplus = float(self.excess[day, columns.pair_of_excess(column)])
+            return MetricValue(surplus, 0.0, surplus)
+        return MetricValue(
+            self.values.item((day, column)),
+            self.baselines.item((day % len(self.baselines), column)),
+            self.deviations.item((day, column)),
+        )
 
-    # Plain lists, which single look-ups read ten times faster. The pairs' excess follows the
-    # share: a series like the others, with a baseline of 0 and any event past its threshold.
+    # Reading single numbers from lists is ten times faster than from arrays. In the lists, the
+    # excess of each pair follows the daytime share, as a column with baseline 0.
 
     @cached_property
     def values_by_day(self) -> list[list[float]]:
-        """`values`, then `excess`, by day and column."""
+        """`values` and `excess` by day and column."""
         return np.concatenate([self.values, self.excess], axis=1).tolist()
 
     @cached_property
     def baselines_by_day(self) -> list[list[float]]:
-        """`baselines`, then a 0 for each pair, by day and column."""
-        none = [0.0] * self.excess.shape[1]
-        rows = [[*row, *none] for row in self.baselines.tolist()]
+        """`baselines` by day and column, with 0 for each pair."""
+        pair_baselines = [0.0] * self.excess.shape[1]
+        rows = [[*row, *pair_baselines] for row in self.baselines.tolist()]
         return rows * (len(self.values) // len(rows))
 
     @cached_property
     def medians_by_column(self) -> list[float]:
-        """Medians over all days, displayed, then a 0 for each pair, by column."""
+        """Rounded medians over all days by column, with 0 for each pair."""
         return [*compute_medians(self.values).tolist(), *([0.0] * self.excess.shape[1])]
 
     @cached_property
     def deviations_by_day(self) -> list[list[float]]:
-        """`deviations`, then `excess`, by day and column."""
+        """`deviations` and `excess` by day and column."""
         return np.concatenate([self.deviations, self.excess], axis=1).tolist()
 
     @cached_property
     def std_devs_from_baseline(self) -> tuple[float, ...]:
-        """Standard deviation from the baseline of each column: √ mean (value − baseline)²."""
-        columns, bases = (
-            zip(*self.values_by_day, strict=True),
-            zip(*self.baselines_by_day, strict=True),
-        )
-        return tuple(map(std_dev_from_baseline, columns, bases))
+        """Standard deviation from the baseline by column: √ mean (value − baseline)²."""
+        values_by_column = zip(*self.values_by_day, strict=True)
+        baselines_by_column = zip(*self.baselines_by_day, strict=True)
+        return tuple(map(std_dev_from_baseline, values_by_column, baselines_by_column))
 
     @cached_property
     def days_past_threshold(self) -> list[list[int]]:
         """Days on which each column reaches its reporting threshold."""
-        reached = np.abs(self.deviations) >= self.thresholds
-        every = np.concatenate([reached, self.excess > 0], axis=1)
-        return [np.flatnonzero(column).tolist() for column in every.T]
-
-    @property
-    def share_column(self) -> int:
-        """Index of the daytime share."""
-        return len(self.funnel.metric_names)
+        is_reached = np.abs(self.deviations) >= self.thresholds
+        by_column = np.concatenate([is_reached, self.excess > 0], axis=1).T
+        return [np.flatnonzero(column).tolist() for column in by_column]
 
 
 def compute_daily_values(hourly: IntArray, funnel: Funnel) -> FloatArray:
-    """Displayed daily values of hourly counts of shape (…, 24, stages): shape (…, metrics + 1)."""
+    """Return rounded daily values, shape (…, columns), of counts of shape (…, 24, stages)."""
     counts = hourly.sum(axis=-2)
-    above, below = funnel.ratio_stage_indices
-    numerators = counts[..., above]
+    ratios = funnel.ratio_stage_indices
+    numerators = counts[..., ratios.numerators]
     numerators[..., -1] = hourly[..., slice(*funnel.daytime), 0].sum(axis=-1)
     # A denominator of 0 counts as 1, as the policy's text says; it keeps every column finite.
-    ratios = numerators / np.maximum(counts[..., below], 1)
-    ratios[..., :-1] *= 100.0
-    return round_for_display(np.concatenate([counts, ratios], axis=-1))
-
-
-def compute_baselines(values: FloatArray, baseline_kind: str) -> FloatArray:
-    """What daily values of shape (days, columns) are held against, displayed.
-
-    Medians over all days have the shape (1, columns), those of the same weekday that of the
-    values: days of one weekday stand a week apart, and an episode is whole weeks.
-    """
-    if baseline_kind == ALL_DAYS:
-        return compute_medians(values)[np.newaxis]
-    weeks = len(values) // DAYS_PER_WEEK
-    by_weekday = compute_medians(values.reshape(weeks, DAYS_PER_WEEK, -1))
-    return np.tile(by_weekday, (weeks, 1))
-
-
-def compute_medians(values: FloatArray) -> FloatArray:
-    """Displayed medians over the first axis; the last one is that of the columns."""
-    half, odd = divmod(len(values), 2)
-    ordered = np.sort(values, axis=0)
-    return round_for_display(ordered[half] if odd else (ordered[half - 1] + ordered[half]) / 2.0)
+    shares = numerators / np.maximum(counts[..., ratios.denominators], 1)
+    shares[..., :-1] *= 100.0
+    return round_daily_values(np.concatenate([counts, shares], axis=-1))
 
 
 def compute_deviations(values: FloatArray, baselines: FloatArray) -> FloatArray:
-    """Relative deviations from baselines; absolute for the share, which is a fraction.
+    """Return deviations from baselines: relative, but absolute for the daytime share.
 
     Args:
-        values: shape (…, columns).
-        baselines: the same, or a shape that is broadcast to it.
+        values: shape (…, columns); the last column is the daytime share.
+        baselines: the same shape, or one that is broadcast to it.
     """
     differences = values - baselines
-    # Both shares are shown to six decimals: 0.58 is 0.08 from 0.5, not 0.07999999999999996.
-    differences[..., -1] = np.rint(differences[..., -1] * _SHARE_SCALE) / _SHARE_SCALE
+    # Both shares have six decimals: 0.58 deviates from 0.5 by 0.08, not by 0.07999999999999996.
+    differences[..., -1] = round_shares(differences[..., -1])
     scales = np.where(baselines == 0.0, 1.0, baselines)
     scales[..., -1] = 1.0
     return np.asarray(differences / scales)
@@ -186,24 +161,34 @@ def compute_deviations(values: FloatArray, baselines: FloatArray) -> FloatArray:
 def build_near_threshold_mask(
     deviations: FloatArray, funnel: Funnel, level: FunnelLevel, guard_band: float
 ) -> NDArray[np.bool_]:
-    """Which deviations of shape (…, columns) lie within a relative band of their threshold.
+    """Return whether each deviation lies within a relative distance of its threshold.
 
-    Drops of the step rates stand once more at the end: they have a second threshold, for breaks.
+    Args:
+        deviations: shape (…, columns).
+        funnel: columns.
+        level: thresholds.
+        guard_band: relative half-width of the band around a threshold.
+
+    Returns:
+        Shape (…, columns + step rates): drops of step rates come a second time at the end, compared
+        with the threshold of a funnel break.
     """
-    stages = len(funnel.count_names)
-    drops = -deviations[..., stages : 2 * stages - 1]
-    limits = [*thresholds_by_column(funnel, level), *[level.break_threshold] * (stages - 1)]
-    sizes = np.concatenate([np.abs(deviations), drops], axis=-1) / limits
+    drops = -deviations[..., funnel.columns.step_rates]
+    thresholds = [
+        *thresholds_by_column(funnel.columns, level),
+        *[level.break_threshold] * drops.shape[-1],
+    ]
+    sizes = np.concatenate([np.abs(deviations), drops], axis=-1) / thresholds
     return np.asarray((sizes >= 1.0 - guard_band) & (sizes <= 1.0 + guard_band))
 
 
 def compute_excess_counts(hourly: IntArray) -> IntArray:
-    """Events above the possible per day and adjacent pair, shape (…, stages - 1)."""
+    """Return events in excess by day and adjacent pair, shape (…, stages - 1)."""
     return np.maximum(np.diff(hourly, axis=-1), 0).sum(axis=-2)
 
 
 def std_dev_from_baseline(values: Sequence[float], baselines: Sequence[float]) -> float:
-    """√ mean (value − base)², with a correctly rounded sum so that order cannot show."""
-    # A product, not a power: no C library promises pow() to the last bit.
+    """Return √ mean (value − baseline)², with a correctly rounded sum in any order."""
+    # A product instead of a power: no C library promises pow() to the last bit.
     differences = [value - base for value, base in zip(values, baselines, strict=True)]
     return math.sqrt(math.fsum(each * each for each in differences) / len(differences))

@@ -1,24 +1,23 @@
-"""Varied reporting policies: parameters drawn for an episode, in the place of its level's own.
+"""Drawn reporting policies: parameters drawn for one episode that replace those of its level.
 
-A player has to follow the policy that it is told, not one that it knows. Every parameter is drawn
-from the hash of the episode's configuration, apart from its data. The values leave the generator
-room: clean days stay clear of the smallest thresholds, and every family still reaches the largest.
+A player has to follow the policy that it reads instead of one that it knows. All parameters are
+drawn from the hash of the episode's configuration, separately from its data. The choices suit the
+generator: clean days stay below the smallest thresholds, and every anomaly family can exceed the
+largest ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
-from metric_tracker_rl.engine.definitions.funnel import Funnel
-from metric_tracker_rl.engine.definitions.levels import (
-    GUARD_BAND,
-    FunnelLevel,
-    SeverityBounds,
-    SeverityBoundsByKind,
-)
-from metric_tracker_rl.engine.definitions.names import BASELINES, LEAK_REPORTS
-from metric_tracker_rl.engine.reporting_policy.find_roots import WORDING_COUNT
+from metric_tracker_rl.engine.definitions.funnel import Funnel, HourRange
+from metric_tracker_rl.engine.definitions.levels import FunnelLevel
+from metric_tracker_rl.engine.definitions.names import BaselineKind, LeakReport
+from metric_tracker_rl.engine.definitions.severity import SeverityBounds, SeverityBoundsByKind
+from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
+from metric_tracker_rl.engine.reporting_policy.clauses import WORDING_COUNT
 from openenv_kit.bitstream import BitStream
 
 COUNT_THRESHOLD_CHOICES = {
@@ -40,81 +39,105 @@ MIX_THRESHOLD_CHOICES = {
     "expert": (0.03, 0.04, 0.05, 0.06),
 }
 BREAK_THRESHOLD_CHOICES = (0.30, 0.35, 0.40, 0.45)
-"""Values that each threshold is drawn from, by level where they differ; every level's own is one
-of them."""
+"""Values that each threshold is drawn from, by level where they differ. They include the level's
+own threshold."""
 RUNG_THRESHOLD_OFFSETS = (0.00, 0.01, 0.02)
-"""What a rung's threshold is drawn above its own, for a rung has no table."""
+"""Amounts that are added to a rung's own threshold; rungs have no table of choices."""
 MIN_BREAK_GAP = 0.01
-"""How far the guard band of a break threshold stays from the smallest rate drop planned."""
+"""Smallest distance between the lower end of a break threshold's guard band and the smallest rate
+drop that the generator plans."""
 
-COUNT_BOUND_CHOICES: tuple[SeverityBounds, ...] = (
-    *((0.25, 0.35, 0.50), (0.22, 0.32, 0.45)),
-    *((0.28, 0.40, 0.55), (0.30, 0.45, 0.60)),
+COUNT_BOUND_CHOICES = (
+    SeverityBounds(0.25, 0.35, 0.50),
+    SeverityBounds(0.22, 0.32, 0.45),
+    SeverityBounds(0.28, 0.40, 0.55),
+    SeverityBounds(0.30, 0.45, 0.60),
 )
-RATE_BOUND_CHOICES: tuple[SeverityBounds, ...] = (
-    *((0.18, 0.30, 0.45), (0.15, 0.25, 0.40)),
-    *((0.20, 0.35, 0.50), (0.22, 0.32, 0.48)),
+RATE_BOUND_CHOICES = (
+    SeverityBounds(0.18, 0.30, 0.45),
+    SeverityBounds(0.15, 0.25, 0.40),
+    SeverityBounds(0.20, 0.35, 0.50),
+    SeverityBounds(0.22, 0.32, 0.48),
 )
-SHARE_BOUND_CHOICES: tuple[SeverityBounds, ...] = (
-    *((0.06, 0.10, 0.15), (0.05, 0.09, 0.14)),
-    *((0.07, 0.12, 0.18), (0.08, 0.13, 0.20)),
+SHARE_BOUND_CHOICES = (
+    SeverityBounds(0.06, 0.10, 0.15),
+    SeverityBounds(0.05, 0.09, 0.14),
+    SeverityBounds(0.07, 0.12, 0.18),
+    SeverityBounds(0.08, 0.13, 0.20),
 )
-EXCESS_BOUND_CHOICES: tuple[SeverityBounds, ...] = (
-    *((20.0, 60.0, 120.0), (15.0, 50.0, 100.0)),
-    *((25.0, 75.0, 140.0), (30.0, 80.0, 150.0)),
+EXCESS_BOUND_CHOICES = (
+    SeverityBounds(20.0, 60.0, 120.0),
+    SeverityBounds(15.0, 50.0, 100.0),
+    SeverityBounds(25.0, 75.0, 140.0),
+    SeverityBounds(30.0, 80.0, 150.0),
 )
 """Severity bounds that are drawn from, one choice for each kind of row."""
 
 DAYTIME_CHOICES = (
-    *((8, 20), (7, 19), (9, 21), (6, 18)),
-    *((8, 18), (10, 20), (7, 21), (9, 18)),
+    HourRange(8, 20),
+    HourRange(7, 19),
+    HourRange(9, 21),
+    HourRange(6, 18),
+    HourRange(8, 18),
+    HourRange(10, 20),
+    HourRange(7, 21),
+    HourRange(9, 18),
 )
-"""First hour of the daytime and the first hour after it; eight hours at least, which the longest
-instrumentation fault takes."""
+"""Hours of daytime that are drawn from. All have at least eight hours, the length of the longest
+instrumentation fault."""
+
+
+class DrawnReportingPolicy(NamedTuple):
+    """A level and a funnel whose reporting policy was drawn for an episode."""
+
+    level: FunnelLevel
+    funnel: Funnel
 
 
 def draw_reporting_policy(
     level: FunnelLevel, funnel: Funnel, identity: str
-) -> tuple[FunnelLevel, Funnel]:
-    """The level and the funnel with a reporting policy drawn for an episode.
+) -> DrawnReportingPolicy:
+    """Return the level and the funnel with a reporting policy drawn for an episode.
 
     Args:
-        level: whose thresholds, bands, baseline, order and words are replaced.
-        funnel: whose hours of daytime are replaced.
-        identity: canonical text of the episode's configuration.
+        level: level whose thresholds, severity bounds, baseline, leak report and wording are
+            replaced.
+        funnel: funnel whose hours of daytime are replaced.
+        identity: canonical text of the episode's configuration; the key of the random stream.
     """
     stream = BitStream(f"{identity}|policy")
 
     def draw_threshold(
         choices_by_level: Mapping[str, Sequence[float]], level_threshold: float
     ) -> float:
-        above = tuple(round(level_threshold + more, 2) for more in RUNG_THRESHOLD_OFFSETS)
-        return stream.choose(choices_by_level.get(level.name, above))
+        rung_choices = [round(level_threshold + offset, 2) for offset in RUNG_THRESHOLD_OFFSETS]
+        return stream.choose(choices_by_level.get(level.name, rung_choices))
 
-    rate = draw_threshold(RATE_THRESHOLD_CHOICES, level.rate_threshold)
-    return (
-        replace(
-            level,
-            count_threshold=draw_threshold(COUNT_THRESHOLD_CHOICES, level.count_threshold),
-            rate_threshold=rate,
-            break_threshold=stream.choose(_allowed_break_thresholds(rate, level)),
-            mix_threshold=draw_threshold(MIX_THRESHOLD_CHOICES, level.mix_threshold),
-            bounds_by_kind=SeverityBoundsByKind(
-                stream.choose(COUNT_BOUND_CHOICES),
-                stream.choose(RATE_BOUND_CHOICES),
-                stream.choose(SHARE_BOUND_CHOICES),
-                stream.choose(EXCESS_BOUND_CHOICES),
-            ),
-            baseline=stream.choose(BASELINES),
-            leak_reports=stream.choose(LEAK_REPORTS),
-            wording=stream.integer_below(WORDING_COUNT),
-            has_drawn_policy=True,
+    # The order of the draws decides which values come out.
+    rate_threshold = draw_threshold(RATE_THRESHOLD_CHOICES, level.rate_threshold)
+    drawn_level = replace(
+        level,
+        rate_threshold=rate_threshold,
+        count_threshold=draw_threshold(COUNT_THRESHOLD_CHOICES, level.count_threshold),
+        break_threshold=stream.choose(_allowed_break_thresholds(rate_threshold, level)),
+        mix_threshold=draw_threshold(MIX_THRESHOLD_CHOICES, level.mix_threshold),
+        bounds_by_kind=SeverityBoundsByKind(
+            counts=stream.choose(COUNT_BOUND_CHOICES),
+            rates=stream.choose(RATE_BOUND_CHOICES),
+            share=stream.choose(SHARE_BOUND_CHOICES),
+            excess=stream.choose(EXCESS_BOUND_CHOICES),
         ),
-        replace(funnel, daytime=stream.choose(DAYTIME_CHOICES)),
+        baseline=stream.choose(tuple(BaselineKind)),
+        leak_reports=stream.choose(tuple(LeakReport)),
+        wording=stream.integer_below(WORDING_COUNT),
+        has_drawn_policy=True,
+    )
+    return DrawnReportingPolicy(
+        drawn_level, replace(funnel, daytime=stream.choose(DAYTIME_CHOICES))
     )
 
 
 def _allowed_break_thresholds(rate_threshold: float, level: FunnelLevel) -> list[float]:
-    """Break thresholds below which the level's smallest rate drop still finds room."""
-    least = rate_threshold * level.separation[0] + MIN_BREAK_GAP
-    return [each for each in BREAK_THRESHOLD_CHOICES if each * (1.0 - GUARD_BAND) >= least]
+    """Return the break thresholds that leave room for the level's smallest rate drop below them."""
+    smallest = rate_threshold * level.separation.nearest + MIN_BREAK_GAP
+    return [each for each in BREAK_THRESHOLD_CHOICES if each * (1.0 - GUARD_BAND) >= smallest]

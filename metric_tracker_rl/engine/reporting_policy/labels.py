@@ -1,155 +1,61 @@
-"""The reporting policy, version 1: which rows a correct report holds.
+"""Labels: the one correct report on an episode's data, by the reporting policy.
 
-Report the root, not its echoes. The rule reads the displayed daily values and the
-difficulty's thresholds, nothing else; no plan of the generator is ever consulted, so every
-label can be found from the tools and there is exactly one right answer.
+The policy asks for the roots of anomalies, not for their consequences. It reads the displayed daily
+values and the level's thresholds and never the generator's plan, so that every label can be found
+with the tools.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from metric_tracker_rl.engine.definitions.funnel import Funnel
-from metric_tracker_rl.engine.definitions.levels import FunnelLevel, severity_of
-from metric_tracker_rl.engine.definitions.names import (
-    CONVERSION_RATE,
-    DATA_QUALITY,
-    DETECTION_METHODS,
-    EVENT_COUNT,
-    HOURLY_MIX,
-    LONGEST,
-)
-from metric_tracker_rl.engine.reporting_policy.daily_series import (
-    RATE_DECIMALS,
-    SHARE_DECIMALS,
-    DailySeries,
-)
-from metric_tracker_rl.engine.reporting_policy.find_roots import (
-    BASELINE_CLAUSES,
-    ENTITY_TYPES_TEXT,
-    RootFinding,
-    build_policy_template,
-    find_roots_of_day,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ReportRow:
-    """One row of a correct report; rates in percent, the share as a fraction."""
-
-    date: str
-    entity_type: str
-    entity_name: str
-    anomaly_type: str
-    detection_method: str
-    baseline_value: float
-    observed_value: float
-    delta_value: float
-    severity: str
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """What rows are matched on: date, entity type, entity name."""
-        return (self.date, self.entity_type, self.entity_name)
-
-    def as_dict(self) -> dict[str, str | float]:
-        """The nine fields in the contract's order."""
-        return {name: getattr(self, name) for name in ROW_FIELDS}
-
-
-ROW_FIELDS: tuple[str, ...] = tuple(ReportRow.__dataclass_fields__)
-
-
-@functools.lru_cache(maxsize=64)
-def format_policy_text(
-    funnel: Funnel, level: FunnelLevel, *, calendar: str = "list_calendar", with_rows: bool = True
-) -> str:
-    """The rule in words, with the thresholds in force, as agents are told it.
-
-    Args:
-        funnel: names.
-        level: thresholds.
-        calendar: name of the tool that shows the calendar.
-        with_rows: whether to say what stands in a row's fields, which only those need who write
-            rows themselves.
-    """
-
-    def format_bounds(entity_type: str) -> str:
-        return ", ".join(f"{bound:g}" for bound in level.severity_bounds[entity_type])
-
-    start, stop = funnel.daytime
-    usual, otherwise = BASELINE_CLAUSES[level.baseline]
-    with_calendar = bool(level.decoys)
-    words = build_policy_template(level.wording, with_rows=with_rows, with_calendar=with_calendar)
-    return words.format(
-        baseline=usual,
-        baseline_otherwise=otherwise,
-        leak="most" if level.leak_reports == LONGEST else "fewest",
-        calendar=calendar,
-        counts=", ".join(
-            name if k == 0 else f"c{k} {name}" for k, name in enumerate(funnel.count_names)
-        ),
-        composites=" and ".join(
-            f"{name} = 100 * c{end} / c0"
-            for name, end in zip(funnel.composite_rate_names, funnel.composite_ends, strict=True)
-        ),
-        steps=", ".join(funnel.step_rate_names),
-        kinds=ENTITY_TYPES_TEXT,
-        first=funnel.count_names[0],
-        start=start,
-        last=stop - 1,
-        count=level.count_threshold,
-        rate=level.rate_threshold,
-        mix=level.mix_threshold,
-        brk=level.break_threshold,
-        count_bands=format_bounds(EVENT_COUNT),
-        rate_bands=format_bounds(CONVERSION_RATE),
-        mix_bands=format_bounds(HOURLY_MIX),
-        quality_bands=format_bounds(DATA_QUALITY),
-    )
-
-
-def build_report_row(finding: RootFinding, day: int, date: str, series: DailySeries) -> ReportRow:
-    """The full report row of a finding, with the values that the tools show."""
-    entity_type, entity_name, anomaly_type, column = finding
-    observed, baseline, deviation = series.series_value_at(day, column)
-    return ReportRow(
-        date,
-        entity_type,
-        entity_name,
-        anomaly_type,
-        DETECTION_METHODS[entity_type],
-        baseline,
-        observed,
-        rounded_delta(observed, baseline, entity_type),
-        severity_of(abs(deviation), series.level.severity_bounds[entity_type]),
-    )
-
-
-def rounded_delta(observed: float, baseline: float, entity_type: str) -> float:
-    """Observed − baseline at the precision that both are shown with."""
-    decimals = SHARE_DECIMALS if entity_type == HOURLY_MIX else RATE_DECIMALS
-    return round(observed - baseline, decimals)
+from metric_tracker_rl.engine.definitions.display import rounded_delta
+from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
+from metric_tracker_rl.engine.definitions.severity import severity_of
+from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
+from metric_tracker_rl.engine.reporting_policy.find_roots import RootFinding, find_roots_of_day
 
 
 def compute_labels(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
-    """The one correct report on these data.
+    """Return the expected rows by date, and within a date in the order of the policy's rules.
 
     Args:
-        series: derived daily series.
+        series: daily series of the finished data.
         dates: ISO date of each day.
-
-    Returns:
-        Rows by date, within a day in the policy's order.
     """
-    flagged = (np.abs(series.unexplained_deviations) >= series.thresholds).any(axis=1)
+    is_flagged = (np.abs(series.unexplained_deviations) >= series.thresholds).any(axis=1)
     rows: list[ReportRow] = []
-    for day in np.flatnonzero(flagged | series.excess.any(axis=1)).tolist():
-        changes, excess = series.unexplained_deviations[day].tolist(), series.excess[day].tolist()
-        found = find_roots_of_day(changes, excess, series.funnel, series.level)
-        rows.extend(build_report_row(finding, day, dates[day], series) for finding in found)
+    for day in np.flatnonzero(is_flagged | series.excess.any(axis=1)).tolist():
+        deviations = series.unexplained_deviations[day].tolist()
+        excess = series.excess[day].tolist()
+        findings = find_roots_of_day(deviations, excess, series.funnel, series.level)
+        rows.extend(build_report_row(finding, day, dates[day], series) for finding in findings)
     return tuple(rows)
+
+
+def build_report_row(finding: RootFinding, day: int, date: str, series: DailySeries) -> ReportRow:
+    """Return the report row of a root, with the values that the tools show.
+
+    Args:
+        finding: the root.
+        day: index of the day.
+        date: ISO date of the day.
+        series: daily series that the values are read from.
+    """
+    metric = series.series_value_at(day, finding.column)
+    return ReportRow(
+        date=date,
+        entity_type=finding.entity_type,
+        entity_name=finding.entity_name,
+        anomaly_type=finding.anomaly_type,
+        detection_method=DETECTION_METHODS[finding.entity_type],
+        baseline_value=metric.baseline,
+        observed_value=metric.value,
+        delta_value=rounded_delta(metric.value, metric.baseline, finding.entity_type),
+        severity=severity_of(
+            abs(metric.deviation), series.level.severity_bounds[finding.entity_type]
+        ),
+    )

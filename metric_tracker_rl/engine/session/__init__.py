@@ -1,1 +1,1 @@
-"""Playing an episode: actions and replies."""
+"""Sessions: reset, step and their replies."""

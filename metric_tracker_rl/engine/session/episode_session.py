@@ -1,7 +1,7 @@
-"""One play of a funnel episode: what a reset asks for, what a step does, what a report is told.
+"""The session of a funnel episode: reset, steps and the grading of reports.
 
-Whatever a caller does wrong is answered with status `error`, which says what is allowed, costs a
-step and leaves the episode as it was.
+An invalid reset or step gets a reply with status `error` that says what is allowed. A rejected step
+counts as a step and does not change the episode otherwise.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from metric_tracker_rl.analysis_tools.row_generators import run_generators, vali
 from metric_tracker_rl.engine.configuration.play_rules import (
     FULL_FEEDBACK,
     PRACTICE_COST,
-    EpisodeView,
-    list_rate_definitions,
     resolve_play_rules,
 )
 from metric_tracker_rl.engine.configuration.reset_arguments import (
@@ -33,6 +31,7 @@ from metric_tracker_rl.engine.configuration.reset_arguments import (
 from metric_tracker_rl.engine.configuration.splits import resolve_reset
 from metric_tracker_rl.engine.configuration.tasks import available_task_specs
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.grading.grader import SCORE_DECIMALS, grade_report
 from metric_tracker_rl.engine.grading.rewards import compute_reward_components
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport, parse_report
@@ -53,15 +52,19 @@ READY = "ready"
 ANALYZED = "analyzed"
 
 ACTION_FIELDS = ("analysis_method", "classifications", "payload_generators")
-"""Fields of an action, of which one may be used at a time."""
+"""Fields of an action that exclude each other."""
 
 
 class EpisodeSession(Session):
-    """Plays one episode at a time.
+    """A session that plays funnel episodes, one at a time.
 
     Args:
-        debug: put expected rows and the anomaly schedule into replies. For people who look
-            for a bug in a task; never on where an agent is trained or measured.
+        debug: whether replies contain the expected rows and the planned anomalies. Meant for
+            finding bugs in tasks; never set it where a model is trained or evaluated.
+
+    Attributes:
+        view: the running or finished episode with its play rules; None before the first reset.
+        submission_count: number of reports graded in this episode.
     """
 
     state_model = FunnelProgress
@@ -71,52 +74,64 @@ class EpisodeSession(Session):
         self.debug = debug
         self.view: EpisodeView | None = None
         self.submission_count = 0
-        self._seen_dates: set[str] = set()
+        self._shown_dates: set[str] = set()
         self._listed_ids: set[int] = set()
 
     def start_episode(self, **arguments: Any) -> Reply:
         """Start an episode.
 
-        `split` and `index` name a task of a split and leave nothing else to choose but the
-        rules of play and `policy`, which is "varied" for a reporting policy of the episode's own.
-        `feedback="score"` tells the score at the end and nothing else, so that a second play of
-        the same episode learns little from the first; sealed tasks are always played so. For
-        `profile`, `disclosure` and `reward` see `PlayRules`.
+        `split` and `index` select a task of a split. Together with them only the play rules and
+        `policy` may be given; `policy="varied"` draws a reporting policy for this episode.
+        With `feedback="score"` the final reply contains the score only, so that little can be
+        learned for another rollout of the same episode. Tasks of a sealed split always use it.
+        `PlayRules` describes `profile`, `disclosure` and `reward`.
+
+        Raises:
+            UnknownNameError, InvalidValueError: a reset argument or its value is not allowed.
         """
         for name in arguments:
             require_name("reset argument", name, RESET_ARGUMENTS)
         split = arguments.get("split")
+        is_sealed = is_sealed_split(split)
         rules = resolve_play_rules(
-            {name: arguments.get(name) for name in PLAY_RULE_ARGUMENTS},
-            is_sealed=is_sealed_split(split),
+            {name: arguments.get(name) for name in PLAY_RULE_ARGUMENTS}, is_sealed=is_sealed
         )
-        if is_sealed_split(split) and self.debug:
+        if is_sealed and self.debug:
             raise InvalidValueError("split", split, "no sealed split on a server in debug mode")
-        task, config = resolve_reset(arguments)
-        in_split = split is not None or arguments.get("index") is not None
-        return self.start_from_view(task, EpisodeView(build_episode(config), rules, in_split))
+        task_id, config = resolve_reset(arguments)
+        is_split_task = split is not None or arguments.get("index") is not None
+        view = EpisodeView(build_episode(config), rules, is_split_task)
+        return self.start_from_view(task_id, view)
 
     def start_from_view(self, task_id: str, view: EpisodeView) -> Reply:
-        """Start an episode that is already made."""
-        self.task_id, self.max_steps = task_id, view.rules.max_steps
-        self.view, self.submission_count = view, 0
-        self.steps, self.done = 0, False
-        self._seen_dates, self._listed_ids = set(), set()
+        """Start an episode that was built before, and return the reply to its reset."""
+        self.task_id = task_id
+        self.max_steps = view.rules.max_steps
+        self.view = view
+        self.submission_count = 0
+        self.steps = 0
+        self.done = False
+        self._shown_dates = set()
+        self._listed_ids = set()
         return Reply(
             READY,
             f"Episode ready: {len(view.episode.dates)} days from {view.episode.dates[0]} to "
             f"{view.episode.dates[-1]}. Call an analysis method or submit a report.",
-            observation_fields=self._build_reset_content(view),
+            observation_fields=self._build_reset_fields(view),
         )
 
     @property
     def episode(self) -> FunnelEpisode | None:
-        """The running episode, if any."""
+        """The running or finished episode; None before the first reset."""
         return self.view.episode if self.view else None
 
     @property
     def running_view(self) -> EpisodeView:
-        """The running episode and its rules; there is one wherever the base class asks."""
+        """The running episode with its play rules.
+
+        Raises:
+            ReportError: no episode was started. The base class checks this before it calls.
+        """
         if self.view is None:
             raise ReportError("No episode is running: call reset first.")
         return self.view
@@ -132,7 +147,7 @@ class EpisodeSession(Session):
         }
 
     def episode_identity(self) -> dict[str, Any]:
-        """Configuration and rules of play; it holds the seed. Empty before a reset."""
+        """Return the configuration (with its seed) and the play rules; empty before a reset."""
         if self.view is None:
             return {}
         config = self.view.episode.config
@@ -144,8 +159,8 @@ class EpisodeSession(Session):
         }
 
     def execute_action(self, action: Mapping[str, Any]) -> Reply:
-        """One step; `action` has the fields of `MetricTrackerRlAction`."""
-        reply = self._execute_action(self.running_view, parse_action(action))
+        """Execute one step. `action` has the fields of `MetricTrackerRlAction`."""
+        reply = self._execute_parsed_action(self.running_view, parse_action(action))
         reply.observation_fields["expected_row_count"] = self._expected_row_count_if_visible(
             self.running_view, is_done=reply.done
         )
@@ -170,41 +185,47 @@ class EpisodeSession(Session):
     def _expected_row_count_if_visible(
         self, view: EpisodeView, *, is_done: bool = False
     ) -> int | None:
-        """Number of expected rows; None while it is hidden."""
-        shown = not view.hides_counts or (is_done and view.rules.feedback == FULL_FEEDBACK)
-        return len(view.episode.expected_rows) if shown else None
+        """Return the number of expected rows, or None while it is hidden."""
+        is_visible = not view.hides_counts or (is_done and view.rules.feedback == FULL_FEEDBACK)
+        return len(view.episode.expected_rows) if is_visible else None
 
-    def _execute_action(self, view: EpisodeView, action: ParsedAction) -> Reply:
-        name, arguments, rows, generators = action
-        if name is not None and not rows and not generators:
-            return self._run_analysis(view, name, arguments)
-        kinds = [kind for kind in ACTION_FIELDS if getattr(action, kind) not in (None, (), [])]
-        if len(kinds) > 1:
+    def _execute_parsed_action(self, view: EpisodeView, action: ParsedAction) -> Reply:
+        """Run an analysis method or grade a report.
+
+        Raises:
+            ReportError: the action uses several of `ACTION_FIELDS`, or submits a report in a way
+                that the play rules do not allow.
+            ToolArgumentError: the method or its arguments are not valid.
+        """
+        method_name, arguments, rows, generators = action
+        if method_name is not None and not rows and not generators:
+            return self._run_analysis(view, method_name, arguments)
+        used = [name for name in ACTION_FIELDS if getattr(action, name) not in (None, (), [])]
+        if len(used) > 1:
             raise ReportError(
-                f"One action at a time: this one has {' and '.join(kinds)}. Nothing was graded."
+                f"The action has {' and '.join(used)}; allowed: one of them. Nothing was graded."
             )
         if arguments:
             raise ToolArgumentError(
                 "analysis_args were given without analysis_method; allowed: both or neither."
             )
         if generators:
-            if without := generators_refused_because(view.rules):
-                raise ReportError(f"{without} Nothing was graded.")
+            if reason := generators_refused_because(view.rules):
+                raise ReportError(f"{reason} Nothing was graded.")
             return self._submit_generated_rows(view, generators)
         return self._grade_submission(view, parse_report(rows, view.episode))
 
     def _run_analysis(
         self, view: EpisodeView, method_name: str, raw_arguments: Mapping[str, Any]
     ) -> Reply:
-        tool = select_analysis_tools(view.rules, has_drawn_policy=view.has_drawn_policy).find(
-            method_name
-        )
+        tools = select_analysis_tools(view.rules, has_drawn_policy=view.has_drawn_policy)
+        tool = tools.find(method_name)
         result = tool.call(view, raw_arguments, "analysis_args")
         if method_name == SUBMIT_TOOL:
             require_listed_ids(result["ids"], self._listed_ids)
             return self._grade_submission(view, parse_report(result["rows"], view.episode))
         if tool.has_episode_data:
-            self._seen_dates.update(dates_in_result(result))
+            self._shown_dates.update(dates_in_result(result))
             if view.rules.is_lean:
                 self._listed_ids.update(ids_in_result(result))
         analysis = {"method": method_name, "arguments": dict(raw_arguments), "result": result}
@@ -215,52 +236,59 @@ class EpisodeSession(Session):
     def _submit_generated_rows(self, view: EpisodeView, generators: Sequence[Any]) -> Reply:
         validate_generators(generators)
         rows, _ = run_generators(view, generators)
-        seen = tuple(row for row in rows if row.date in self._seen_dates)
-        unseen = tuple(
-            build_unseen_row_issue(row) for row in rows if row.date not in self._seen_dates
+        shown_rows = tuple(row for row in rows if row.date in self._shown_dates)
+        issues = tuple(
+            build_unseen_row_issue(row) for row in rows if row.date not in self._shown_dates
         )
-        reply = self._grade_submission(view, SubmittedReport(seen, unseen))
+        reply = self._grade_submission(view, SubmittedReport(shown_rows, issues))
         reply.observation_fields["generated_rows"] = [row.as_dict() for row in rows]
         return reply
 
     def _grade_submission(self, view: EpisodeView, report: SubmittedReport) -> Reply:
-        graded = grade_report(report, view.episode.expected_rows, debug=self.debug)
-        got, allowed = graded.breakdown, view.rules.max_submissions
+        grade = grade_report(report, view.episode.expected_rows, debug=self.debug)
         self.submission_count += 1
-        if self.submission_count < allowed and graded.score < 1.0:
-            return build_practice_reply(self.submission_count, view, got)
-        components = compute_reward_components(report, graded, view.episode)
-        paid = components[view.rules.reward] * (1.0 - PRACTICE_COST * (self.submission_count - 1))
-        reply = build_final_reply(view, report, graded, round(paid, SCORE_DECIMALS), components)
+        if self.submission_count < view.rules.max_submissions and grade.score < 1.0:
+            return build_practice_reply(self.submission_count, view, grade.breakdown)
+        components = compute_reward_components(report, grade, view.episode)
+        practice_factor = 1.0 - PRACTICE_COST * (self.submission_count - 1)
+        reward = round(components[view.rules.reward] * practice_factor, SCORE_DECIMALS)
+        reply = build_final_reply(view, report, grade, reward, components)
         if reply.info is not None:
-            right = {row.key for row in view.episode.expected_rows}
-            found = [row for row in report.valid_rows if row.key in right]
-            # In the lean profile only what was listed can be submitted.
-            read = sum(view.rules.is_lean or row.date in self._seen_dates for row in found)
-            reply.info[EVIDENCE_SHARE_KEY] = read / len(found) if found else None
+            reply.info[EVIDENCE_SHARE_KEY] = self._compute_evidence_share(view, report)
         return reply
 
-    def _build_reset_content(self, view: EpisodeView) -> dict[str, Any]:
-        """The full catalogues, sent once."""
-        tools, funnel = (
-            select_analysis_tools(view.rules, has_drawn_policy=view.has_drawn_policy),
-            view.episode.config.funnel_spec,
-        )
-        content: dict[str, Any] = {
+    def _compute_evidence_share(self, view: EpisodeView, report: SubmittedReport) -> float | None:
+        """Return the share of the reported expected rows whose date a tool result has shown.
+
+        None if no expected row was reported.
+        """
+        expected_keys = {row.key for row in view.episode.expected_rows}
+        matched = [row for row in report.valid_rows if row.key in expected_keys]
+        if not matched:
+            return None
+        # In the lean profile only listed ids can be submitted, so every row was shown.
+        shown_count = sum(view.rules.is_lean or row.date in self._shown_dates for row in matched)
+        return shown_count / len(matched)
+
+    def _build_reset_fields(self, view: EpisodeView) -> dict[str, Any]:
+        """Return the observation fields of the reset, the only reply with the full catalogues."""
+        tools = select_analysis_tools(view.rules, has_drawn_policy=view.has_drawn_policy)
+        funnel = view.episode.config.funnel_spec
+        fields: dict[str, Any] = {
             "instruction": view.instruction,
             "config": view.public_config,
             "available_methods": list(method_specs(tools, funnel.name)),
             "expected_row_count": self._expected_row_count_if_visible(view),
         }
         if not view.rules.is_lean:
-            content["conversion_metric_definitions"] = list_rate_definitions(funnel)
+            fields["conversion_metric_definitions"] = funnel.rate_definitions()
         if not view.rules.is_raw:
-            content["applied_synthetic_generators"] = list(view.episode.applied_anomalies)
+            fields["applied_synthetic_generators"] = list(view.episode.applied_anomalies)
         if not view.rules.is_lean and not view.rules.is_raw:
-            content |= {
+            fields |= {
                 "available_synthetic_generator_methods": available_synthetic_generator_methods(),
                 "available_tasks": available_task_specs(),
             }
         if self.debug:
-            content["debug"] = build_debug_content(view.episode)
-        return content
+            fields["debug"] = build_debug_content(view.episode)
+        return fields

@@ -1,7 +1,7 @@
-"""One step as a player sends it, read from anything at all.
+"""Parses the action of a step.
 
-An action that cannot be read is answered like any other mistake, with an error that says what is
-allowed. A bad row does not spoil its action: it is graded as invalid.
+Any input is accepted: an action that cannot be parsed leads to an error reply that says what is
+allowed. An invalid report row does not make the action invalid; the grader counts it as invalid.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ NO_ARGUMENTS: Mapping[str, Any] = MappingProxyType({})
 
 
 class ParsedAction(NamedTuple):
-    """One step; exactly one kind of action may be used."""
+    """Fields of a parsed action.
+
+    An action may use only one of `analysis_method`, `classifications` and `payload_generators`.
+    """
 
     analysis_method: str | None = None
     analysis_args: Mapping[str, Any] = NO_ARGUMENTS
@@ -28,7 +31,7 @@ class ParsedAction(NamedTuple):
 
 
 class ActionFields(BaseModel):
-    """The fields of an action; rows and generators are read where they are used."""
+    """Validates the fields of an action, but not report rows and generators, which come later."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,21 +43,24 @@ class ActionFields(BaseModel):
 
 
 def parse_action(action: object) -> ParsedAction:
-    """The call that an action stands for.
+    """Parse an action.
+
+    Args:
+        action: the action as it was received; anything but a mapping is rejected.
 
     Raises:
-        ToolArgumentError: not an action; says which field is wrong and what is allowed.
+        ToolArgumentError: the action is not valid. The message names the field and what is allowed.
     """
     if not isinstance(action, Mapping):
         raise ToolArgumentError(f"action is {truncated_repr(action)}; allowed: an object.")
-    # A null stands for an optional field that was left out, as in a reset.
-    given = {
+    # As in a reset, null means that an optional field was omitted.
+    given_fields = {
         name: value
         for name, value in action.items()
         if value is not None or name not in ActionFields.model_fields
     }
     try:
-        fields = ActionFields.model_validate(given)
+        fields = ActionFields.model_validate(given_fields)
     except ValidationError as error:
         raise ToolArgumentError(
             describe_validation_error("action", json_schema(ActionFields), error)

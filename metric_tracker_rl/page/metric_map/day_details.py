@@ -1,4 +1,4 @@
-"""One day of what was told: its metrics beside their medians, its funnel, its hours."""
+"""Renders the known values of one day: metrics with medians, the funnel, and the hours."""
 
 from __future__ import annotations
 
@@ -8,109 +8,123 @@ from statistics import median
 
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
-from metric_tracker_rl.page.metric_map.map_html import describe_cell, verdict_html
+from metric_tracker_rl.page.metric_map.map_html import build_map_cell, verdict_html
 from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, format_signed
 from metric_tracker_rl.page.metric_map.verdicts import RowVerdict
 from openenv_kit.page.components.elements import format_value, hint_html, humanize, table_html
 
 WIDTH, HEIGHT = 240.0, 60.0
-"""Of the hours, in their own units."""
-ASK = "Not known yet: {} tells it."
+"""Size of the chart of hours, in SVG units."""
+UNKNOWN_HINT = "Not known yet: request {}."
 
 
 def day_html(
-    seen: KnownValues, date: str, stage: str, verdicts: tuple[RowVerdict, ...] = ()
+    known_values: KnownValues, date: str, stage: str, verdicts: tuple[RowVerdict, ...] = ()
 ) -> str:
-    """The day's parts below its title.
+    """Return the details of one day, as HTML.
 
     Args:
-        seen: all that may be drawn.
-        date: of the episode.
-        stage: whose hours are shown.
-        verdicts: after the end; those of the day are told.
+        known_values: values that may be drawn.
+        date: a date of the episode.
+        stage: stage whose hours are shown.
+        verdicts: verdicts about the report, after the end.
     """
-    day, at = Date.fromisoformat(date), seen.day_index(date) or 0
-    said = "".join(verdict_html(each) for each in verdicts if each.day == at)
+    day, at = Date.fromisoformat(date), known_values.day_index(date) or 0
+    verdict_items = "".join(verdict_html(verdict) for verdict in verdicts if verdict.day == at)
+    hours = hours_html(known_values, at, stage)
     return (
         f'<h3 class="mt-daytitle">{day:%A} {day.day} {day:%B %Y}</h3>'
-        + (f'<ul class="mt-issues">{said}</ul>' if said else "")
-        + f'<div class="mt-dayparts">{_series_table_html(seen, at)}'
-        f"<div><h4>Its funnel</h4>{funnel_html(seen, at)}"
-        f"<h4>Its hours: {escape(humanize(stage))}</h4>{hours_html(seen, at, stage)}</div></div>"
+        + (f'<ul class="mt-issues">{verdict_items}</ul>' if verdict_items else "")
+        + f'<div class="mt-dayparts">{_series_table_html(known_values, at)}'
+        f"<div><h4>Its funnel</h4>{funnel_html(known_values, at)}"
+        f"<h4>Its hours: {escape(humanize(stage))}</h4>{hours}</div></div>"
     )
 
 
-def _series_table_html(seen: KnownValues, day: int) -> str:
-    """A line for each series: value, median, deviation, and where it is judged its multiple."""
-    judged = seen.thresholds is not None
+def _series_table_html(known_values: KnownValues, day: int) -> str:
+    """Return a table of all series: value, median, deviation, and multiple of the threshold."""
+    verdicts = known_values.thresholds is not None
     rows = []
-    for line in build_map_rows(seen.funnel):
-        value, usual = line.value(seen, day), line.baseline(seen, day)
+    for line in build_map_rows(known_values.funnel):
+        value = line.value(known_values, day)
+        baseline = line.baseline(known_values, day)
         column = line.columns[0]
-        change = None if line.is_impossible_counts(seen) else seen.deviation(day, column)
-        points = " points" if column == seen.share_column else " %"
-        kind, shown, _ = describe_cell(seen, line, day)
-        chip = f'<span class="mt-chip {kind}">{shown}</span>' if shown else "–"
+        change = (
+            None if line.is_impossible_counts(known_values) else known_values.deviation(day, column)
+        )
+        points = " points" if column == known_values.share_column else " %"
+        cell = build_map_cell(known_values, line, day)
+        chip = f'<span class="mt-chip {cell.css_class}">{cell.text}</span>' if cell.text else "–"
         rows.append(
             [
                 escape(line.label),
-                *("–" if each is None else line.format_with_unit(each) for each in (value, usual)),
+                "–" if value is None else line.format_with_unit(value),
+                "–" if baseline is None else line.format_with_unit(baseline),
                 "–" if change is None else format_signed(100 * change) + points,
-                *([chip] if judged else []),
+                *([chip] if verdicts else []),
             ]
         )
-    columns = ["metric", "value", "median", "change", *(["× threshold"] if judged else [])]
+    columns = ["metric", "value", "median", "change", *(["× threshold"] if verdicts else [])]
     return table_html(columns, rows, numbers=range(1, len(columns)))
 
 
-def funnel_html(seen: KnownValues, day: int) -> str:
-    """Counts of the stages, each bar beside a mark at its median."""
-    counts = [seen.values.get((day, stage)) for stage in range(len(seen.funnel.count_names))]
-    if all(each is None for each in counts):
-        return hint_html(ASK.format("a row of the day"))
-    usual = [seen.baseline(day, stage) for stage in range(len(counts))]
-    most = max(each for each in (*counts, *usual) if each is not None) or 1.0
+def funnel_html(known_values: KnownValues, day: int) -> str:
+    """Return a bar for each stage's count with a mark at its median, as HTML."""
+    counts = [
+        known_values.values.get((day, stage))
+        for stage in range(len(known_values.funnel.count_names))
+    ]
+    if all(count is None for count in counts):
+        return hint_html(UNKNOWN_HINT.format("the rows of this day"))
+    baselines = [known_values.baseline(day, stage) for stage in range(len(counts))]
+    max_count = max(count for count in (*counts, *baselines) if count is not None) or 1.0
     lines = ""
-    for name, count, middle in zip(seen.funnel.count_names, counts, usual, strict=True):
-        bar = "" if count is None else f'<b style="width:{100 * count / most:.1f}%"></b>'
-        mark = "" if middle is None else f'<u style="left:{100 * middle / most:.1f}%"></u>'
-        shown = "–" if count is None else format_value(int(count))
+    for name, count, baseline in zip(
+        known_values.funnel.count_names, counts, baselines, strict=True
+    ):
+        bar = "" if count is None else f'<b style="width:{100 * count / max_count:.1f}%"></b>'
+        mark = "" if baseline is None else f'<u style="left:{100 * baseline / max_count:.1f}%"></u>'
+        text = "–" if count is None else format_value(int(count))
         lines += (
             f'<li><span>{escape(humanize(name))}</span><i aria-hidden="true">{bar}{mark}</i>'
-            f"<em>{shown}</em></li>"
+            f"<em>{text}</em></li>"
         )
     name = "Events by stage; the line marks the median"
     return f'<ul class="mt-stages" aria-label="{name}">{lines}</ul>'
 
 
-def hours_html(seen: KnownValues, day: int, stage: str) -> str:
-    """Counts by the hour, above the median hour where every day was told."""
-    column = seen.funnel.count_names.index(stage)
+def hours_html(known_values: KnownValues, day: int, stage: str) -> str:
+    """Return a chart of hourly counts, with the median hours if all days are known."""
+    column = known_values.funnel.count_names.index(stage)
     hourly = {
-        at: seen.hours[day, at][column] for at in range(HOURS_PER_DAY) if (day, at) in seen.hours
+        hour: known_values.hours[day, hour][column]
+        for hour in range(HOURS_PER_DAY)
+        if (day, hour) in known_values.hours
     }
     if not hourly:
-        return hint_html(ASK.format("a look at the hours"))
-    usual = []
-    if len(seen.hours) == HOURS_PER_DAY * len(seen.dates):
-        days = range(len(seen.dates))
-        usual = [
-            median(seen.hours[each, at][column] for each in days) for at in range(HOURS_PER_DAY)
+        return hint_html(UNKNOWN_HINT.format("the hours of this day"))
+    median_counts = []
+    if len(known_values.hours) == HOURS_PER_DAY * len(known_values.dates):
+        days = range(len(known_values.dates))
+        median_counts = [
+            median(known_values.hours[day_index, hour][column] for day_index in days)
+            for hour in range(HOURS_PER_DAY)
         ]
-    most = max([*hourly.values(), *usual]) or 1
+    max_count = max([*hourly.values(), *median_counts]) or 1
     step = WIDTH / HOURS_PER_DAY
     bars = "".join(
-        f"M{at * step + 1:.0f} {HEIGHT}V{HEIGHT * (1 - count / most):.1f}h{step - 2:.0f}V{HEIGHT}Z"
-        for at, count in hourly.items()
+        f"M{hour * step + 1:.0f} {HEIGHT}V{HEIGHT * (1 - count / max_count):.1f}"
+        f"h{step - 2:.0f}V{HEIGHT}Z"
+        for hour, count in hourly.items()
     )
     line = "".join(
-        f"M{at * step:.0f} {HEIGHT * (1 - each / most):.1f}h{step:.0f}"
-        for at, each in enumerate(usual)
+        f"M{hour * step:.0f} {HEIGHT * (1 - count / max_count):.1f}h{step:.0f}"
+        for hour, count in enumerate(median_counts)
     )
-    busiest = max(hourly, key=lambda at: hourly[at])
+    busiest = max(hourly, key=lambda hour: hourly[hour])
     name = (
         f"{humanize(stage)} by the hour: at most {hourly[busiest]:,}, at {busiest}:00"
-        f"{'; the line marks the median hour' if usual else ''}"
+        f"{'; the line marks the median hour' if median_counts else ''}"
     )
     return (
         f'<figure class="mt-hours" aria-label="{escape(name)}"><svg viewBox="0 0 {WIDTH:g} '

@@ -1,8 +1,8 @@
-"""What a player's replies have told of a funnel episode: all that is drawn of it before its end.
+"""Values of a funnel episode that its replies contained, for drawing it before its end.
 
-It is read from the opening's configuration and from replies, of either profile and disclosure, and
-from nothing else: two episodes that answer alike are drawn alike. A fact is known by its fields,
-not by the tool that told it, so that a new tool needs no line here.
+They come from the reset observation's configuration and from tool results, in every profile and
+disclosure, and from no other source. A value is recognized by its fields, not by the name of the
+tool, so a new tool needs no change here.
 """
 
 from __future__ import annotations
@@ -13,107 +13,112 @@ from datetime import timedelta
 from typing import Any
 
 from metric_tracker_rl.engine.configuration.episode_config import FUNNELS
-from metric_tracker_rl.engine.configuration.play_rules import PUBLIC_THRESHOLD_NAMES
-from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, Funnel
-from metric_tracker_rl.engine.definitions.names import (
+from metric_tracker_rl.engine.definitions.display import RATE_DECIMALS
+from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     EVENT_COUNT,
     HOURLY_MIX,
-    RAW,
-    SAME_WEEKDAY,
-    WEEKDAYS,
+    PUBLIC_THRESHOLD_NAMES,
 )
+from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, Funnel
+from metric_tracker_rl.engine.definitions.names import WEEKDAYS, BaselineKind, Disclosure
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
-from metric_tracker_rl.engine.reporting_policy.daily_series import DAYS_PER_WEEK, RATE_DECIMALS
+from metric_tracker_rl.engine.reporting_policy.baselines import DAYS_PER_WEEK
 
 DayAndColumn = tuple[int, int]
-"""Day and column, as in `DailySeries`."""
+"""Day and column indices, as in `DailySeries`."""
 
 
 class KnownValues:
-    """What is known of an episode's daily series.
+    """Known values of an episode's daily series.
 
     Args:
-        config: the configuration that the opening told.
+        config: configuration in the reset observation.
 
     Attributes:
-        funnel: names.
+        funnel: the funnel, with its names.
         dates: ISO dates, in order.
-        thresholds: reporting threshold of each column up to the share; None in raw play, where
-            nothing is judged before the end.
-        values: displayed values that were told, or follow from counts that were.
-        latest: what the last reply told.
+        thresholds: reporting threshold of each column up to the daytime share; None with raw
+            disclosure, where thresholds are not drawn before the end.
+        values: values in tool results, and values computed from known counts.
+        latest: values that the last reply contained.
         hours: counts of all stages by day and hour.
-        suspicion: largest deviation of a day as a multiple of its threshold, where it was told.
+        suspicion: largest deviation of a day as a multiple of its threshold, where it is known.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.funnel: Funnel = FUNNELS[config["funnel"]]
         first = Date.fromisoformat(config["start_date"])
         self.dates = [(first + timedelta(days=day)).isoformat() for day in range(config["days"])]
-        self.thresholds = (
-            None if config.get("disclosure") == RAW else _threshold_by_column(config, self.funnel)
-        )
+        is_raw = config.get("disclosure") == Disclosure.RAW
+        self.thresholds = None if is_raw else _threshold_by_column(config, self.funnel)
         self.values: dict[DayAndColumn, float] = {}
         self.latest: set[DayAndColumn] = set()
         self.hours: dict[DayAndColumn, Sequence[int]] = {}
         self.suspicion: dict[int, float] = {}
-        self._usual: dict[DayAndColumn, float] = {}
+        self._baselines: dict[DayAndColumn, float] = {}
         self._changes: dict[DayAndColumn, float] = {}
         self._day_of = {date: day for day, date in enumerate(self.dates)}
-        self._by_weekday = config.get("baseline") == SAME_WEEKDAY
-        self._names = {name: column for (_, name), column in self.funnel.column_by_entity.items()}
+        self._by_weekday = config.get("baseline") == BaselineKind.SAME_WEEKDAY
+        self._names = {
+            name: column for (_, name), column in self.funnel.columns.column_by_entity.items()
+        }
 
     @classmethod
     def from_episode(cls, episode: FunnelEpisode, config: Mapping[str, Any]) -> KnownValues:
-        """All that there is to see, for after the end."""
-        seen = cls(config)
-        seen.thresholds = episode.series.thresholds.tolist()
-        for day, (row, usual) in enumerate(
+        """Return all values of a finished episode."""
+        known_values = cls(config)
+        known_values.thresholds = episode.series.thresholds.tolist()
+        for day, (row, baselines) in enumerate(
             zip(episode.series.values_by_day, episode.series.baselines_by_day, strict=True)
         ):
             for column, value in enumerate(row):
-                seen.values[day, column] = value
-                seen._set_baseline(day, column, usual[column])
-            seen.hours |= {
-                (day, at): each
-                for at, each in enumerate(episode.hourly_counts_of_day(day).tolist())
+                known_values.values[day, column] = value
+                known_values._set_baseline(day, column, baselines[column])
+            known_values.hours |= {
+                (day, hour): counts
+                for hour, counts in enumerate(episode.hourly_counts_of_day(day).tolist())
             }
-        return seen
+        return known_values
 
     @property
     def share_column(self) -> int:
-        """Column of the daytime share; those of impossible counts follow."""
-        return len(self.funnel.metric_names)
+        """Column of the daytime share; the columns of impossible counts follow."""
+        return self.funnel.columns.daytime_share
 
     def day_index(self, date: object) -> int | None:
-        """Place of a date; None for what is no date of the episode."""
+        """Return the index of a date, or None if it is not a date of the episode."""
         return self._day_of.get(date) if isinstance(date, str) else None
 
     def baseline(self, day: int, column: int) -> float | None:
-        """The median that a value is held against, where it was told; 0 for impossible counts."""
-        if column > self.share_column:
+        """Return the baseline of a value, or None if it is not known; 0 for impossible counts."""
+        if self.funnel.columns.is_excess(column):
             return 0.0
-        return self._usual.get((day % DAYS_PER_WEEK if self._by_weekday else 0, column))
+        return self._baselines.get((day % DAYS_PER_WEEK if self._by_weekday else 0, column))
 
     def deviation(self, day: int, column: int) -> float | None:
-        """Deviation from the median: relative; absolute for the share; impossible events."""
-        value, usual = self.values.get((day, column)), self.baseline(day, column)
-        if value is None or usual is None:
+        """Return the deviation from the baseline, or None if it is not known.
+
+        It is relative for counts and rates, a difference for the daytime share and an excess of
+        events for impossible counts.
+        """
+        value, baseline = self.values.get((day, column)), self.baseline(day, column)
+        if value is None or baseline is None:
             return self._changes.get((day, column))
-        return value - usual if column >= self.share_column else (value - usual) / (usual or 1.0)
+        is_relative = self.funnel.columns.is_relative(column)
+        return (value - baseline) / (baseline or 1.0) if is_relative else value - baseline
 
     def threshold_multiple(self, day: int, column: int) -> float | None:
-        """Deviation as a multiple of the threshold; None where it or the threshold is unknown."""
-        change = self.deviation(day, column)
-        if change is None or self.thresholds is None or column > self.share_column:
+        """Return the deviation as a multiple of the threshold, or None if either is not known."""
+        deviation = self.deviation(day, column)
+        if deviation is None or self.thresholds is None or self.funnel.columns.is_excess(column):
             return None
-        return change / self.thresholds[column]
+        return deviation / self.thresholds[column]
 
     def read_tool_result(self, analysis_result: Mapping[str, Any]) -> None:
-        """Learn from a tool's answer: its `arguments` and its `result`.
+        """Add the values of an analysis result, a mapping with `arguments` and `result`.
 
-        An answer to rows that a player wrote holds those rows, which tell nothing of the data.
+        Results of calls with `rows` are skipped, because they contain the player's own rows.
         """
         self.latest = set()
         if "rows" in analysis_result["arguments"]:
@@ -126,53 +131,53 @@ class KnownValues:
     def _read_fact(self, fact: Mapping[str, Any]) -> None:
         day = self.day_index(fact.get("date"))
         column = self._column_of_fact(fact)
-        usual = _number(fact, "baseline_value", "median_value", "median")
+        baseline = _first_number(fact, "baseline_value", "median_value", "median")
         if column is not None:
             if any(name in fact for name in WEEKDAYS):
                 self._read_weekday_baselines(column, fact)
-            elif usual is not None and (day is not None or not self._by_weekday):
-                self._set_baseline(day or 0, column, usual)
+            elif baseline is not None and (day is not None or not self._by_weekday):
+                self._set_baseline(day or 0, column, baseline)
         if day is None:
             return
         if column is not None:
-            self._set_value(day, column, _number(fact, "observed_value", "value"))
-            change = _number(fact, "change")
+            self._set_value(day, column, _first_number(fact, "observed_value", "value"))
+            change = _first_number(fact, "change")
             if change is not None:
                 self._changes[day, column] = change
                 self.latest.add((day, column))
-        if (score := _number(fact, "suspicion_score")) is not None:
+        if (score := _first_number(fact, "suspicion_score")) is not None:
             self.suspicion[day] = score
-        if "issue_count" in fact and column is None:  # of the day; its issues are told one by one
+        if "issue_count" in fact and column is None:  # of the day; its issues follow one by one
             for pair in range(len(self.funnel.quality_check_names)):
-                self._set_value(day, self.share_column + 1 + pair, 0.0)
-        self._set_value(day, self.share_column, _number(fact, "daytime_share"))
-        if (usual := _number(fact, "baseline_daytime_share")) is not None:
-            self._set_baseline(day, self.share_column, usual)
+                self._set_value(day, self.funnel.columns.excess_of_pair(pair), 0.0)
+        self._set_value(day, self.share_column, _first_number(fact, "daytime_share"))
+        if (baseline := _first_number(fact, "baseline_daytime_share")) is not None:
+            self._set_baseline(day, self.share_column, baseline)
         self._read_counts_or_rates(day, fact)
 
     def _read_counts_or_rates(self, day: int, fact: Mapping[str, Any]) -> None:
-        """A line of counts or rates, of a day or of one of its hours."""
+        """Add the counts and rates of a day, or the counts of one of its hours."""
         counts = [fact.get(name) for name in self.funnel.count_names]
         hour = fact.get("hour")
-        if isinstance(hour, int) and all(isinstance(each, int) for each in counts):
-            self.hours[day, hour] = [int(each or 0) for each in counts]
+        if isinstance(hour, int) and all(isinstance(count, int) for count in counts):
+            self.hours[day, hour] = [int(count or 0) for count in counts]
             self.latest.update((day, stage) for stage in range(len(counts)))
         elif hour is None:
             for column, name in enumerate((*self.funnel.metric_names, self.funnel.mix_entity_name)):
-                self._set_value(day, column, _number(fact, name))
+                self._set_value(day, column, _first_number(fact, name))
 
     def _read_weekday_baselines(self, column: int, fact: Mapping[str, Any]) -> None:
         first = Date.fromisoformat(self.dates[0]).weekday()
         for day in range(DAYS_PER_WEEK):
-            usual = _number(fact, WEEKDAYS[(first + day) % DAYS_PER_WEEK])
-            if usual is not None:
-                self._set_baseline(day, column, usual)
+            baseline = _first_number(fact, WEEKDAYS[(first + day) % DAYS_PER_WEEK])
+            if baseline is not None:
+                self._set_baseline(day, column, baseline)
 
     def _column_of_fact(self, fact: Mapping[str, Any]) -> int | None:
-        """Column of what a fact is about, if it names one series."""
+        """Return the column of the series that a fact names, or None if it names none."""
         kind, name = fact.get("entity_type"), fact.get("entity_name")
         if isinstance(kind, str) and isinstance(name, str):
-            return self.funnel.column_by_entity.get((kind, name))
+            return self.funnel.columns.find_column(kind, name)
         names = (fact.get(each) for each in ("entity_name", "metric_name", "series", "name"))
         return next((self._names[name] for name in names if name in self._names), None)
 
@@ -182,50 +187,50 @@ class KnownValues:
             self.latest.add((day, column))
 
     def _set_baseline(self, day: int, column: int, baseline: float) -> None:
-        self._usual[day % DAYS_PER_WEEK if self._by_weekday else 0, column] = baseline
+        self._baselines[day % DAYS_PER_WEEK if self._by_weekday else 0, column] = baseline
 
     def _derive_values(self, day: int) -> None:
-        """What follows from the counts that were told: sums of hours, and rates."""
+        """Compute daily counts from known hours, and rates from known counts."""
         funnel = self.funnel
         hours = [self.hours[day, at] for at in range(HOURS_PER_DAY) if (day, at) in self.hours]
         if len(hours) == HOURS_PER_DAY:
             for stage, counts in enumerate(zip(*hours, strict=True)):
                 self.values.setdefault((day, stage), float(sum(counts)))
-            # In raw play nobody looks for what cannot be, but the player.
+            # With raw disclosure the player has to find impossible counts.
             for pair in range(len(funnel.quality_check_names) if self.thresholds else 0):
                 excess = sum(max(row[pair + 1] - row[pair], 0) for row in hours)
-                self.values[day, self.share_column + 1 + pair] = float(excess)
-        for place, (above, below) in enumerate(
-            funnel.rate_stage_indices, start=len(funnel.count_names)
+                self.values[day, funnel.columns.excess_of_pair(pair)] = float(excess)
+        for column, (above, below) in enumerate(
+            funnel.rate_stage_indices, start=funnel.columns.rates.start
         ):
             into, out_of = (self.values.get((day, stage)) for stage in (above, below))
             if into is not None and out_of is not None:
                 rate = round(100.0 * into / (out_of or 1.0), RATE_DECIMALS)
-                self.values.setdefault((day, place), rate)
+                self.values.setdefault((day, column), rate)
 
 
 def iter_facts(node: Mapping[str, Any], above: Mapping[str, Any] | None = None) -> Iterator[Any]:
-    """Each mapping of a result, with the plain fields of everything around it.
+    """Yield each mapping of a result, merged with the scalar fields of the mappings around it.
 
-    The lean profile's tables name their columns once; their rows are read as mappings.
+    Rows of the lean profile's tables, which contain the column names once, become mappings.
     """
-    here = {**(above or {}), **{k: v for k, v in node.items() if not _is_nested(v)}}
-    yield here
+    merged = {**(above or {}), **{k: v for k, v in node.items() if not _is_nested(v)}}
+    yield merged
     columns = node.get("columns")
     if isinstance(columns, list | tuple):
         for row in node["rows"]:
-            yield from iter_facts(dict(_iter_row_fields(columns, row)), here)
+            yield from iter_facts(dict(_iter_row_fields(columns, row)), merged)
         return
     for value in node.values():
         if not _is_nested(value):
             continue
-        for each in [value] if isinstance(value, Mapping) else value:
-            if isinstance(each, Mapping):
-                yield from iter_facts(each, here)
+        for element in [value] if isinstance(value, Mapping) else value:
+            if isinstance(element, Mapping):
+                yield from iter_facts(element, merged)
 
 
 def _iter_row_fields(columns: Sequence[Any], row: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """Fields of a row; a column that is a list names the fields of what the cell holds."""
+    """Yield the fields of a row; a column that is a list names the fields within its cell."""
     for name, value in zip(columns, row, strict=True):
         if isinstance(name, str):
             yield name, value
@@ -239,8 +244,8 @@ def _is_nested(value: object) -> bool:
     return isinstance(value, Mapping | list | tuple)
 
 
-def _number(fact: Mapping[str, Any], *names: str) -> float | None:
-    """The first of some fields that holds a number."""
+def _first_number(fact: Mapping[str, Any], *names: str) -> float | None:
+    """Return the first of some fields that contains a number, or None."""
     numbers: Iterable[Any] = (fact.get(name) for name in names)
     return next(
         (float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool)), None
@@ -248,7 +253,7 @@ def _number(fact: Mapping[str, Any], *names: str) -> float | None:
 
 
 def _threshold_by_column(config: Mapping[str, Any], funnel: Funnel) -> list[float]:
-    """Reporting threshold of each column up to the share, as the opening told them."""
+    """Return the reporting threshold of each column up to the daytime share."""
     thresholds = config["thresholds"]
     counts, rates = len(funnel.count_names), len(funnel.rate_names)
     kinds = [EVENT_COUNT] * counts + [CONVERSION_RATE] * rates + [HOURLY_MIX]

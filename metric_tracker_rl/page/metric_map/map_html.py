@@ -1,29 +1,30 @@
-"""The map of an episode: metric × day, in multiples of the reporting threshold."""
+"""Renders the map of an episode: metric × day, in multiples of the reporting threshold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date as Date
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
-from metric_tracker_rl.engine.configuration.play_rules import FULL_FEEDBACK, EpisodeView
+from metric_tracker_rl.engine.configuration.play_rules import FULL_FEEDBACK
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_rows import (
     MapRow,
+    RowLabel,
     build_map_rows,
+    find_map_row_index,
     format_signed,
-    map_row_index,
 )
 from metric_tracker_rl.page.metric_map.verdicts import VERDICT_TEXT, RowVerdict, judge_rows
 from openenv_kit.page.components import grid
 from openenv_kit.page.components.elements import format_day
 from openenv_kit.page.components.grid import (
-    ECHO,
-    EXTRA,
     GLYPHS,
+    CellVerdict,
     GridCell,
     GridColumn,
     deviation_class,
@@ -34,131 +35,177 @@ from openenv_kit.page.playback import PlaybackStep
 STEPS = (0.5, 1.0, 1.5, 2.5, 4.0)
 """Multiples of the threshold at which a cell takes the next colour."""
 RAW_STEPS = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Deviations at which it does so in raw play, where no threshold counts before the end."""
-SUSPICION = "largest of the day"
+"""Deviations at which a cell takes the next colour with raw disclosure, before the end."""
 WHOLE_DAY = "day"
-"""Key of that line, which is of no metric."""
+"""Key of the row with the largest deviation of each day."""
 SATURDAY = 5
 
 PlaybackSteps = Sequence[PlaybackStep]
-VerdictsByCell = Mapping[tuple[int, int], Sequence[RowVerdict]]
-"""By line and day."""
 
 
-def known_values_of(frames: PlaybackSteps) -> KnownValues:
-    """What the replies of a play have told."""
-    seen = KnownValues(frames[0].observation["config"])
-    for frame in frames:
-        answered = frame.observation.get("analysis_result")
-        seen.latest = set()
-        if answered:
-            seen.read_tool_result(answered)
-    return seen
+class CellPosition(NamedTuple):
+    """Position of a cell: index of its map row and index of its day."""
+
+    row_index: int
+    day: int
 
 
-def may_reveal_answers(frames: PlaybackSteps) -> bool:
-    """Whether a play is over and may be shown: one that tells its score alone may not."""
-    feedback = frames[0].observation["config"].get("feedback", FULL_FEEDBACK)
-    return bool(frames[-1].observation.get("done")) and feedback == FULL_FEEDBACK
+class MapCell(NamedTuple):
+    """Content of a cell.
+
+    Attributes:
+        css_class: CSS class of the colour.
+        text: text within the cell.
+        description: value and deviation in words.
+    """
+
+    css_class: str
+    text: str
+    description: str
+
+
+UNKNOWN_CELL = MapCell("", "", "")
+
+
+class VisibleState(NamedTuple):
+    """What the page may show of an episode.
+
+    Attributes:
+        known_values: values that may be drawn.
+        verdicts: verdicts about the report; empty before the end.
+        is_complete: whether all values and verdicts are shown.
+    """
+
+    known_values: KnownValues
+    verdicts: tuple[RowVerdict, ...]
+    is_complete: bool
+
+
+VerdictsByCell = Mapping[CellPosition, Sequence[RowVerdict]]
+
+
+def known_values_of(steps: PlaybackSteps) -> KnownValues:
+    """Return the values that the replies of an episode contained."""
+    known_values = KnownValues(steps[0].observation["config"])
+    for step in steps:
+        analysis = step.observation.get("analysis_result")
+        known_values.latest = set()
+        if analysis:
+            known_values.read_tool_result(analysis)
+    return known_values
+
+
+def may_reveal_answers(steps: PlaybackSteps) -> bool:
+    """Return whether an episode is over and its feedback includes the answers."""
+    feedback = steps[0].observation["config"].get("feedback", FULL_FEEDBACK)
+    return bool(steps[-1].observation.get("done")) and feedback == FULL_FEEDBACK
 
 
 def rebuild_episode(reset: Mapping[str, Any]) -> EpisodeView:
-    """The episode of a reset, to explain it. Only for after the end."""
+    """Return the episode of a reset. Call it only after the end, to explain the episode."""
     session = EpisodeSession()
     session.reset(**reset)
     return session.running_view
 
 
-def visible_state(
-    frames: PlaybackSteps, reset: Mapping[str, Any]
-) -> tuple[KnownValues, tuple[RowVerdict, ...], bool]:
-    """What may be drawn: before the end what was told; after it everything, with verdicts.
-
-    Returns:
-        What is drawn, verdicts, and whether that is everything.
-    """
-    if not may_reveal_answers(frames):
-        return known_values_of(frames), (), False
+def visible_state(steps: PlaybackSteps, reset: Mapping[str, Any]) -> VisibleState:
+    """Return what may be drawn: known values before the end, and everything after it."""
+    if not may_reveal_answers(steps):
+        return VisibleState(known_values_of(steps), (), is_complete=False)
     view = rebuild_episode(reset)
-    every = KnownValues.from_episode(view.episode, view.public_config)
-    return every, tuple(judge_rows(submitted_rows(view, frames[-1]), view.episode)), True
+    all_values = KnownValues.from_episode(view.episode, view.public_config)
+    verdicts = judge_rows(list_submitted_rows(view, steps[-1]), view.episode)
+    return VisibleState(all_values, tuple(verdicts), is_complete=True)
 
 
-def submitted_rows(view: EpisodeView, frame: PlaybackStep) -> Sequence[Any]:
-    """Rows that a player's last action handed in, in full; none where nothing was graded."""
-    if not frame.observation.get("reward_breakdown"):
+def list_submitted_rows(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
+    """Return the complete rows of the last action; empty if it was not graded."""
+    if not step.observation.get("reward_breakdown"):
         return ()
-    submitted = frame.observation.get("submitted_rows")
+    submitted = step.observation.get("submitted_rows")
     if submitted is not None:
         return list(submitted)
-    asked: Mapping[str, Any] = frame.action.get("analysis_args") or {}
-    found = list_flagged_series(view.episode)
-    named = [found[number - 1].row.as_dict() for number in asked.get("ids") or ()]
-    return [*named, *(asked.get("rows") or frame.action.get("classifications") or ())]
+    arguments: Mapping[str, Any] = step.action.get("analysis_args") or {}
+    flagged_series = list_flagged_series(view.episode)
+    named = [flagged_series[number - 1].row.as_dict() for number in arguments.get("ids") or ()]
+    return [*named, *(arguments.get("rows") or step.action.get("classifications") or ())]
 
 
 def map_html(
-    frames: PlaybackSteps,
+    steps: PlaybackSteps,
     reset: Mapping[str, Any],
-    place: str = "",
+    selection: str = "",
     rows: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """The map of a play, with its legend.
+    """Return the map of an episode with its legend, as HTML.
 
     Args:
-        frames: replies so far.
-        reset: arguments that make the episode.
-        place: selected cell, `column/date`.
-        rows: the report so far; marked before the end.
+        steps: playback steps so far.
+        reset: reset arguments of the episode.
+        selection: selected cell, `column/date`.
+        rows: rows of the unfinished report, which are marked before the end.
     """
-    seen, judged, over = visible_state(frames, reset)
-    lines = build_map_rows(seen.funnel)
-    places = verdicts_by_cell(lines, judged)
-    marked = set() if over else set(_cells_of_rows(seen, lines, rows))
+    known_values, verdicts, over = visible_state(steps, reset)
+    lines = build_map_rows(known_values.funnel)
+    places = group_verdicts_by_cell(lines, verdicts)
+    marked = set() if over else set(_cells_of_rows(known_values, lines, rows))
     drawn = [
         grid.GridRow(
             str(line.columns[0]),
             line.label,
-            [_grid_cell(seen, line, at, day, places, marked) for day in range(len(seen.dates))],
+            [
+                _grid_cell(known_values, line, at, day, places, marked)
+                for day in range(len(known_values.dates))
+            ],
         )
         for at, line in enumerate(lines)
     ]
-    suspicion = [_suspicion_row(seen)] if seen.suspicion else []
-    measure = "in multiples of the threshold" if seen.thresholds else "from the median, in percent"
-    name = f"Deviation by metric and day, {measure}"
-    known = len({each for each in seen.values if each[1] <= seen.share_column})
-    lead = "" if over else f"{known} of {len(seen.dates) * (seen.share_column + 1)} cells known."
-    picture = grid.grid_html(
-        f"{name}. {lead}".strip(), name, _date_columns(seen), suspicion + drawn, place
+    suspicion = [_suspicion_row(known_values)] if known_values.suspicion else []
+    measure = (
+        "in multiples of the threshold"
+        if known_values.thresholds
+        else "from the median, in percent"
     )
-    return picture + _legend_html(seen, judged)
+    name = f"Deviation by metric and day, {measure}"
+    columns = known_values.funnel.columns
+    known_count = sum(not columns.is_excess(column) for _day, column in known_values.values)
+    cell_count = len(known_values.dates) * columns.compared.stop
+    lead = "" if over else f"{known_count} of {cell_count} cells known."
+    picture = grid.grid_html(
+        f"{name}. {lead}".strip(), name, _date_columns(known_values), suspicion + drawn, selection
+    )
+    return picture + _legend_html(known_values, verdicts)
 
 
-def verdicts_by_cell(lines: Sequence[MapRow], judged: Iterable[RowVerdict]) -> VerdictsByCell:
-    """Verdicts by the cell in which they stand, that of a root first."""
-    found: dict[tuple[int, int], list[RowVerdict]] = {}
-    for each in sorted(judged, key=lambda each: each.kind in (ECHO, EXTRA)):
-        found.setdefault((map_row_index(lines, each.column), each.day), []).append(each)
-    return found
+def group_verdicts_by_cell(
+    lines: Sequence[MapRow], verdicts: Iterable[RowVerdict]
+) -> VerdictsByCell:
+    """Return verdicts by cell; those of expected rows come first."""
+    unexpected = (CellVerdict.CONSEQUENCE, CellVerdict.EXTRA)
+    by_cell: dict[CellPosition, list[RowVerdict]] = {}
+    for verdict in sorted(verdicts, key=lambda verdict: verdict.kind in unexpected):
+        position = CellPosition(find_map_row_index(lines, verdict.column), verdict.day)
+        by_cell.setdefault(position, []).append(verdict)
+    return by_cell
 
 
 def _cells_of_rows(
-    seen: KnownValues, lines: Sequence[MapRow], rows: Iterable[Mapping[str, Any]]
-) -> Iterable[tuple[int, int]]:
-    """Line and day of the rows in the report; a row may hold anything."""
+    known_values: KnownValues, lines: Sequence[MapRow], rows: Iterable[Mapping[str, Any]]
+) -> Iterator[CellPosition]:
+    """Yield the cells of report rows; rows with invalid fields are skipped."""
     for row in rows:
-        day = seen.day_index(row.get("date"))
-        column = seen.funnel.column_by_entity.get(
-            (str(row.get("entity_type")), str(row.get("entity_name")))
+        day = known_values.day_index(row.get("date"))
+        column = known_values.funnel.columns.find_column(
+            row.get("entity_type"), row.get("entity_name")
         )
         if day is not None and column is not None:
-            yield map_row_index(lines, column), day
+            yield CellPosition(find_map_row_index(lines, column), day)
 
 
-def _date_columns(seen: KnownValues) -> list[GridColumn]:
-    """The line of dates; a month is named where it begins."""
+def _date_columns(known_values: KnownValues) -> list[GridColumn]:
+    """Return the columns of the map; a month is named at its first date."""
     heads, month = [], 0
-    for date in seen.dates:
+    for date in known_values.dates:
         day = Date.fromisoformat(date)
         small = f"{day:%b}" if day.month != month else ""
         style = "weekend" if day.weekday() >= SATURDAY else ""
@@ -167,82 +214,92 @@ def _date_columns(seen: KnownValues) -> list[GridColumn]:
     return heads
 
 
-def _suspicion_row(seen: KnownValues) -> grid.GridRow:
-    """Scores of days that a tool told, which name no metric."""
+def _suspicion_row(known_values: KnownValues) -> grid.GridRow:
+    """Return the row with the largest deviation of each day, whose metric is not known."""
     cells = []
-    for day in range(len(seen.dates)):
-        score = seen.suspicion.get(day)
-        known = "" if score is None else f"{score:.1f} × threshold, of some metric"
-        shown = "" if score is None else f"{score:.1f}"
-        cells.append(GridCell(deviation_class(score or 0.0, STEPS) if known else "", shown, known))
-    return grid.GridRow(WHOLE_DAY, SUSPICION, cells)
+    for day in range(len(known_values.dates)):
+        score = known_values.suspicion.get(day)
+        if score is None:
+            cells.append(GridCell())
+        else:
+            description = f"{score:.1f} × threshold, of some metric"
+            cells.append(GridCell(deviation_class(score, STEPS), f"{score:.1f}", description))
+    return grid.GridRow(WHOLE_DAY, RowLabel.LARGEST_DEVIATION, cells)
 
 
 def _grid_cell(
-    seen: KnownValues,
+    known_values: KnownValues,
     line: MapRow,
     at: int,
     day: int,
-    judged: VerdictsByCell,
-    marked: set[tuple[int, int]],
+    verdicts_by_position: VerdictsByCell,
+    marked: set[CellPosition],
 ) -> GridCell:
-    style, shown, known = describe_cell(seen, line, day)
-    now = any((day, column) in seen.latest for column in line.columns)
-    if said := judged.get((at, day)):
-        sentences = " ".join(f"{each.kind.capitalize()}: {each.sentence}" for each in said)
-        return GridCell(style, shown, known, sentences, said[0].kind, now)
-    inside = (at, day) in marked
-    return GridCell(
-        style, shown, known, "In the report." if inside else "", "+" if inside else "", now
-    )
+    cell = build_map_cell(known_values, line, day)
+    is_new = any((day, column) in known_values.latest for column in line.columns)
+    position = CellPosition(at, day)
+    say = ""
+    mark = ""
+    if verdicts := verdicts_by_position.get(position):
+        say = " ".join(f"{verdict.kind.capitalize()}: {verdict.sentence}" for verdict in verdicts)
+        mark = verdicts[0].kind
+    elif position in marked:
+        say = "In the report."
+        mark = "+"
+    return GridCell(cell.css_class, cell.text, cell.description, say, mark, is_new)
 
 
-def describe_cell(seen: KnownValues, line: MapRow, day: int) -> tuple[str, str, str]:
-    """Class, text and sentence of a cell; all empty where nothing was told."""
-    value = line.value(seen, day)
-    if line.is_impossible_counts(seen):
+def build_map_cell(known_values: KnownValues, line: MapRow, day: int) -> MapCell:
+    """Return the content of a cell, `UNKNOWN_CELL` if nothing is known of it."""
+    value = line.value(known_values, day)
+    if line.is_impossible_counts(known_values):
         if value is None:
-            return "", "", ""
-        return ("u4" if value else "a0"), f"{value:,.0f}", line.format_with_unit(value)
+            return UNKNOWN_CELL
+        return MapCell("u4" if value else "a0", f"{value:,.0f}", line.format_with_unit(value))
     column = line.columns[0]
-    change, multiple = seen.deviation(day, column), seen.threshold_multiple(day, column)
-    usual = line.baseline(seen, day)
+    deviation = known_values.deviation(day, column)
+    multiple = known_values.threshold_multiple(day, column)
+    baseline = line.baseline(known_values, day)
     figures = "" if value is None else line.format_with_unit(value)
-    if figures and usual is not None:
-        figures += f" against a median of {line.format_with_unit(usual)}"
-    if change is None:
-        return ("k", "•", f"{figures}; its median is not known yet") if figures else ("", "", "")
+    if figures and baseline is not None:
+        figures += f" against a median of {line.format_with_unit(baseline)}"
+    if deviation is None:
+        if not figures:
+            return UNKNOWN_CELL
+        return MapCell("k", "•", f"{figures}; its median is not known yet")
     if multiple is not None:
-        said = _join_sentence(f"{format_signed(multiple)} × threshold", figures)
-        return deviation_class(multiple, STEPS), format_signed(multiple), said
-    percent = f"{format_signed(100 * change, 0)} {'points' if column == seen.share_column else '%'}"
-    return (
-        deviation_class(change, RAW_STEPS),
-        format_signed(100 * change, 0),
-        _join_sentence(percent, figures),
-    )
+        text = format_signed(multiple)
+        description = _join_sentence(f"{text} × threshold", figures)
+        return MapCell(deviation_class(multiple, STEPS), text, description)
+    text = format_signed(100 * deviation, 0)
+    unit = "points" if column == known_values.share_column else "%"
+    description = _join_sentence(f"{text} {unit}", figures)
+    return MapCell(deviation_class(deviation, RAW_STEPS), text, description)
 
 
 def _join_sentence(deviation: str, figures: str) -> str:
     return f"{deviation}; {figures}" if figures else deviation
 
 
-def _legend_html(seen: KnownValues, judged: Sequence[RowVerdict]) -> str:
-    raw = seen.thresholds is None
-    steps = [f"{100 * step:g}" for step in RAW_STEPS] if raw else [f"{step:g}" for step in STEPS]
-    signs = [("now", "", "from the last call")] if seen.latest else []
-    kinds = dict.fromkeys(each.kind for each in judged)
-    signs += [
-        (verdict_class(each), GLYPHS[each], f"{each}: {VERDICT_TEXT[each]}") for each in kinds
-    ]
-    return grid.legend_html(steps, "%" if raw else "× threshold", signs)
+def _legend_html(known_values: KnownValues, verdicts: Sequence[RowVerdict]) -> str:
+    signs = [("now", "", "from the last call")] if known_values.latest else []
+    for kind in dict.fromkeys(verdict.kind for verdict in verdicts):
+        signs.append((verdict_class(kind), GLYPHS[kind], f"{kind}: {VERDICT_TEXT[kind]}"))
+    if known_values.thresholds is None:
+        return grid.legend_html([f"{100 * step:g}" for step in RAW_STEPS], "%", signs)
+    return grid.legend_html([f"{step:g}" for step in STEPS], "× threshold", signs)
 
 
-def verdict_html(verdict: RowVerdict) -> str:
-    """Return a list item that states a verdict."""
+def verdict_html(verdict: RowVerdict, *, extra_html: str = "") -> str:
+    """Return a list item that states a verdict.
+
+    Args:
+        verdict: the verdict.
+        extra_html: HTML that is appended to the item.
+    """
     kind, row = verdict.kind, verdict.row
     return (
         f'<li><b class="{verdict_class(kind)}">{GLYPHS[kind]} {escape(kind)}</b> '
         f"{escape(format_day(row.date))}, {escape(row.entity_name.replace('_', ' '))}. "
-        f"{escape(verdict.sentence)}</li>"
+        f"{escape(verdict.sentence)}{extra_html}</li>"
     )

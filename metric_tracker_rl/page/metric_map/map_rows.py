@@ -1,83 +1,112 @@
-"""The lines of the map: one for each daily series, and one for all impossible counts."""
+"""Rows of the map: one for each daily series, and one for all impossible counts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.page.format_values import EVENTS, PERCENT, SHARE
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from openenv_kit.page.components.elements import format_value, humanize
 
-IMPOSSIBLE = "impossible counts"
-SHARE_NAME = "daytime share"
-BIG, HUGE = 10.0, 1000.0
-"""Sizes from which decimals, and then thousands, are left out."""
+
+class RowLabel(StrEnum):
+    """Labels of the rows that are not named after a count or a rate."""
+
+    DAYTIME_SHARE = "daytime share"
+    IMPOSSIBLE_COUNTS = "impossible counts"
+    LARGEST_DEVIATION = "largest of the day"
+
+
+MIN_WITHOUT_DECIMALS = 10.0
+"""Numbers from this size on are written without decimals."""
+MIN_IN_THOUSANDS = 1000.0
+"""Numbers from this size on are written in thousands."""
 
 
 @dataclass(frozen=True)
 class MapRow:
-    """One line of the map.
+    """One row of the map.
 
     Attributes:
-        label: what it shows, as people read it.
-        unit: of its values.
-        columns: of the daily series; several where their sum is shown.
+        label: readable name.
+        unit: unit of the values.
+        columns: columns of the daily series; their values are added up.
     """
 
     label: str
     unit: str
     columns: tuple[int, ...]
 
-    def value(self, seen: KnownValues, day: int) -> float | None:
-        """What was told of a day."""
-        known = [seen.values.get((day, column)) for column in self.columns]
-        parts = [each for each in known if each is not None]
-        return sum(parts) if parts else None
+    def value(self, known_values: KnownValues, day: int) -> float | None:
+        """Return the value of a day, or None if it is not known."""
+        values = [known_values.values.get((day, column)) for column in self.columns]
+        known = [value for value in values if value is not None]
+        return sum(known) if known else None
 
-    def baseline(self, seen: KnownValues, day: int) -> float | None:
-        """What a day is held against, if it was told; None for impossible counts."""
-        return None if self.is_impossible_counts(seen) else seen.baseline(day, self.columns[0])
+    def baseline(self, known_values: KnownValues, day: int) -> float | None:
+        """Return the baseline of a day; None if it is not known, and for impossible counts."""
+        return (
+            None
+            if self.is_impossible_counts(known_values)
+            else known_values.baseline(day, self.columns[0])
+        )
 
-    def is_impossible_counts(self, seen: KnownValues) -> bool:
-        """Whether its values are impossible events, of which any is one too many."""
-        return self.columns[0] > seen.share_column
+    def is_impossible_counts(self, known_values: KnownValues) -> bool:
+        """Return whether the values are numbers of impossible events."""
+        return known_values.funnel.columns.is_excess(self.columns[0])
 
     def format_with_unit(self, value: float) -> str:
-        """A value with its unit, as tools show it."""
+        """Return a value with its unit, rounded as in tool results."""
         return f"{format_value(round(value, 4))}{self.unit}"
 
     def format_short(self, value: float) -> str:
-        """A value without its unit, as short as can be."""
-        return f"{value:,.{0 if self.unit == EVENTS else 2}f}"
+        """Return a value without its unit, with few decimals."""
+        return f"{value:,.0f}" if self.unit == EVENTS else f"{value:,.2f}"
 
 
 def build_map_rows(funnel: Funnel) -> list[MapRow]:
-    """Every line, in the order of the funnel."""
-    share, pairs = len(funnel.metric_names), len(funnel.quality_check_names)
-    events = [humanize(stage.event) for stage in funnel.stages]
-    rates = [f"{events[below]} → {events[above]}" for above, below in funnel.rate_stage_indices]
-    named = [
-        *((humanize(name), EVENTS) for name in funnel.count_names),
-        *((r, PERCENT) for r in rates),
+    """Return the rows of the map, in the order of the funnel."""
+    columns = funnel.columns
+    stage_names = [humanize(stage.event) for stage in funnel.stages]
+    count_rows = [
+        MapRow(humanize(name), EVENTS, (column,)) for column, name in enumerate(funnel.count_names)
+    ]
+    rate_rows = [
+        MapRow(f"{stage_names[below]} → {stage_names[above]}", PERCENT, (column,))
+        for column, (above, below) in enumerate(
+            funnel.rate_stage_indices, start=columns.rates.start
+        )
     ]
     return [
-        *(MapRow(label, unit, (column,)) for column, (label, unit) in enumerate(named)),
-        MapRow(SHARE_NAME, SHARE, (share,)),
-        MapRow(IMPOSSIBLE, EVENTS, tuple(range(share + 1, share + 1 + pairs))),
+        *count_rows,
+        *rate_rows,
+        MapRow(RowLabel.DAYTIME_SHARE, SHARE, (columns.daytime_share,)),
+        MapRow(RowLabel.IMPOSSIBLE_COUNTS, EVENTS, tuple(columns.excess_columns)),
     ]
 
 
-def map_row_index(lines: Sequence[MapRow], column: int) -> int:
-    """Place of the line that shows a column."""
-    return next(at for at, line in enumerate(lines) if column in line.columns)
+def find_map_row_index(rows: Sequence[MapRow], column: int) -> int:
+    """Return the index of the row that shows a column of the daily series."""
+    return next(index for index, row in enumerate(rows) if column in row.columns)
 
 
 def format_signed(value: float, digits: int = 1) -> str:
-    """A number with its sign; the larger, the fewer decimals. What is rounded to 0 has no sign."""
+    """Return a number with its sign, or without one if it is rounded to 0.
+
+    Args:
+        value: the number.
+        digits: decimals of numbers below `MIN_WITHOUT_DECIMALS`.
+    """
     size = abs(value)
-    shown = f"{size / HUGE:.0f}k" if size >= HUGE else f"{size:,.{0 if size >= BIG else digits}f}"
-    if not shown.strip("0."):
-        return shown
-    return f"{'−' if value < 0 else '+'}{shown}"
+    if size >= MIN_IN_THOUSANDS:
+        text = f"{size / 1000:.0f}k"
+    elif size >= MIN_WITHOUT_DECIMALS:
+        text = f"{size:,.0f}"
+    else:
+        text = f"{size:,.{digits}f}"
+    if not text.strip("0."):
+        return text
+    return f"{'−' if value < 0 else '+'}{text}"

@@ -8,10 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from html import escape
 
-MATCHED, WRONG, ECHO, EXTRA, MISSING = ("matched", "wrong field", "echo", "extra", "missing")
-GLYPHS = {MATCHED: "✓", WRONG: "≠", ECHO: "↩", EXTRA: "×", MISSING: "?"}
+
+class CellVerdict(StrEnum):
+    """Verdict about a reported or an expected row, drawn in its cell."""
+
+    MATCHED = "matched"
+    WRONG_FIELD = "wrong field"
+    CONSEQUENCE = "consequence"
+    EXTRA = "extra"
+    MISSING = "missing"
+
+
+GLYPHS: dict[str, str] = {
+    CellVerdict.MATCHED: "✓",
+    CellVerdict.WRONG_FIELD: "≠",
+    CellVerdict.CONSEQUENCE: "↩",
+    CellVerdict.EXTRA: "×",
+    CellVerdict.MISSING: "?",
+}
 """How a verdict is drawn, in addition to its colour."""
 
 

@@ -1,1 +1,1 @@
-"""Episodes on a server: identifiers, live episodes, and what is stored of them."""
+"""Episodes on a server: ids, live episodes, and the service for stored episodes."""

@@ -1,12 +1,13 @@
-"""The episodes that this worker plays: their start and end in the log and in the figures.
+"""The episodes that this worker plays: their start and end in the log and in the metrics.
 
-Each start and each end is one line, the same for every transport. A line tells how an episode went
-and nothing that it is made from: no seed, no task and no label, and of a sealed task no level.
+Each start and each end is one log line, the same for every transport. A line contains no seed, task
+or label of the episode, and no level if the task is sealed.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,11 +15,17 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from openenv_kit.environment import Environment
+from openenv_kit.reply import EndInfo, Reply
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving import metrics
-from openenv_kit.serving.store.interface import EpisodeStore
+from openenv_kit.serving.episodes.records import EpisodeStart
+from openenv_kit.serving.store.interface import EpisodeStore, StoredEpisode
 
 logger = logging.getLogger("openenv_kit.episodes")
+
+
+END_REASON_PATTERN = re.compile("[a-z_]{1,32}")
+"""Reasons of an environment that may be used in the log and as a label of metrics."""
 
 
 class EndReason(StrEnum):
@@ -35,7 +42,7 @@ class EndReason(StrEnum):
 
 
 class EpisodeKey(NamedTuple):
-    """Which episode: ids are unique within an environment."""
+    """Key of an episode on a server. Episode ids are unique within an environment only."""
 
     environment: str
     episode_id: str
@@ -43,16 +50,17 @@ class EpisodeKey(NamedTuple):
 
 @dataclass(eq=False)
 class RunningEpisode:
-    """One episode that is being played.
+    """An episode that has started and not ended.
 
     Attributes:
-        key: which one.
-        transport: by which it was started: ws, http, mcp or page.
-        level: its level; None where that is not told.
-        player_id: its player's handle, by which the store finds it.
-        is_stored: whether it is played in the store, and outlives its connection.
-        step_count: taken so far.
-        started_s, last_used_s: when it was started and used last (monotonic).
+        key: environment and id.
+        transport: transport through which it was started: `ws`, `http`, `mcp` or `page`.
+        level: level of its task; None if the task is sealed or has no level.
+        player_id: id of its player, by which the store finds it.
+        is_stored: whether it is played in the store and outlives its connection.
+        step_count: number of steps so far.
+        started_s: `time.monotonic()` of its start.
+        last_used_s: `time.monotonic()` of its last use.
     """
 
     key: EpisodeKey
@@ -64,8 +72,23 @@ class RunningEpisode:
     started_s: float = field(default_factory=time.monotonic)
     last_used_s: float = field(default_factory=time.monotonic)
 
+    @classmethod
+    def from_stored(
+        cls, environment: Environment, episode_id: str, stored_episode: StoredEpisode
+    ) -> RunningEpisode:
+        """Return the entry of a stored episode that this worker has not played."""
+        start = EpisodeStart.from_json(stored_episode.start_json)
+        return cls(
+            EpisodeKey(environment.name, episode_id),
+            start.transport,
+            level_of(environment, start.reset_arguments),
+            stored_episode.player_id,
+            step_count=len(stored_episode.actions),
+            started_s=time.monotonic() - start.age_s,
+        )
+
     def update_step_count(self, step_count: int) -> None:
-        """Note that so many steps were taken by now."""
+        """Set the number of steps, and the time of the last use to now."""
         self.step_count, self.last_used_s = step_count, time.monotonic()
 
 
@@ -79,71 +102,83 @@ class RunningEpisodes:
         return iter(tuple(self._by_key.values()))
 
     def find(self, key: EpisodeKey) -> RunningEpisode | None:
-        """Return the episode of that key; None where this worker plays none."""
+        """Return the episode with a key; None if this worker does not play it."""
         return self._by_key.get(key)
 
+    def contains(self, episode: RunningEpisode | None) -> bool:
+        """Return whether an entry is the current one of its episode."""
+        return episode is not None and self.find(episode.key) is episode
+
     def register_start(self, episode: RunningEpisode) -> None:
-        """Note the start of an episode, and the end of one that it starts over."""
+        """Add an episode and log its start, after the end of one with the same key."""
         self.register_end(self.find(episode.key), EndReason.RESTARTED)
         self._by_key[episode.key] = episode
         metrics.EPISODES_STARTED.labels(episode.key.environment, episode.transport).inc()
         logger.info("episode started", extra=_log_fields(episode))
 
-    def contains(self, episode: RunningEpisode | None) -> bool:
-        """Return whether an episode is still among them."""
-        return episode is not None and self.find(episode.key) is episode
-
     def register_resume(
         self, episode: RunningEpisode, *, is_client_request: bool
     ) -> RunningEpisode:
-        """Return this worker's entry of an episode that was started before, made where needed.
+        """Return this worker's entry of an episode, adding the given one if there is none.
 
         Args:
-            episode: the entry, where there is none yet.
-            is_client_request: whether a client asked to resume it; else only the worker changed.
+            episode: the entry to add.
+            is_client_request: whether a client asked to resume the episode. Otherwise only the
+                worker has changed, and the log line has the level DEBUG.
         """
-        found = self._by_key.setdefault(episode.key, episode)
-        if found is episode:
-            level = logging.INFO if is_client_request else logging.DEBUG
-            logger.log(
-                level, "episode resumed", extra=_log_fields(episode) | {"steps": episode.step_count}
-            )
-        found.last_used_s = time.monotonic()
-        return found
+        entry = self._by_key.setdefault(episode.key, episode)
+        if entry is episode:
+            log_level = logging.INFO if is_client_request else logging.DEBUG
+            fields = {**_log_fields(episode), "steps": episode.step_count}
+            logger.log(log_level, "episode resumed", extra=fields)
+        entry.last_used_s = time.monotonic()
+        return entry
 
     def register_end(
         self, episode: RunningEpisode | None, reason: str, score: float | None = None
     ) -> None:
-        """Note the end of an episode; of one that ended before nothing is noted.
+        """Remove an episode and log its end. An episode that has ended before is ignored.
 
         Args:
-            episode: which one; None for none.
-            reason: why.
-            score: its final score; None where it has none.
+            episode: the episode; None is ignored.
+            reason: an `EndReason`, or a reason of the environment.
+            score: final score; None if the episode has none.
         """
         if episode is None or not self.contains(episode):
             return
         self.remove(episode)
-        duration_s = round(time.monotonic() - episode.started_s, 3)
         metrics.EPISODES_ENDED.labels(episode.key.environment, episode.transport, reason).inc()
-        more = {"steps": episode.step_count, "score": score, "duration_s": duration_s}
-        logger.info("episode ended", extra={**_log_fields(episode), **more, "reason": reason})
+        fields = {
+            **_log_fields(episode),
+            "steps": episode.step_count,
+            "score": score,
+            "duration_s": round(time.monotonic() - episode.started_s, 3),
+            "reason": reason,
+        }
+        logger.info("episode ended", extra=fields)
 
     def remove(self, episode: RunningEpisode) -> None:
-        """Drop an episode that another worker goes on with."""
+        """Remove an episode that another worker continues, without logging an end."""
         if self.contains(episode):
             del self._by_key[episode.key]
 
     def count_in_use(self, within_s: float) -> int:
-        """Return how many are played on an open connection, or were used within some seconds."""
-        since = time.monotonic() - within_s
-        return sum(not each.is_stored or each.last_used_s >= since for each in self)
+        """Count the episodes on open connections and those used within the last `within_s`."""
+        earliest_use_s = time.monotonic() - within_s
+        return sum(
+            not episode.is_stored or episode.last_used_s >= earliest_use_s for episode in self
+        )
 
     async def end_expired_episodes(self, store: EpisodeStore, ttl_s: float) -> None:
-        """Note the end of stored episodes that nobody used for so long, here or elsewhere."""
-        since = time.monotonic() - ttl_s
+        """End the stored episodes that have expired, and remove those that another worker plays.
+
+        Args:
+            store: store of the episodes.
+            ttl_s: seconds without use after which an episode expires.
+        """
+        earliest_use_s = time.monotonic() - ttl_s
         for episode in self:
-            if episode.is_stored and episode.last_used_s < since:
+            if episode.is_stored and episode.last_used_s < earliest_use_s:
                 if await store.find_by_player(episode.player_id) is None:
                     self.register_end(episode, EndReason.EXPIRED)
                 else:
@@ -154,17 +189,22 @@ RUNNING_EPISODES = RunningEpisodes()
 
 
 def level_of(environment: Environment, reset_arguments: Mapping[str, Any]) -> str | None:
-    """Return the level of a reset's episode; None for a sealed task, or where there is none."""
+    """Return the level of a task; None if it is sealed or has no level."""
     if is_sealed_split(reset_arguments.get("split")):
         return None
     return environment.result_labels(reset_arguments).get("level")
 
 
+def end_reason_of_reply(reply: Reply) -> str:
+    """Return why an episode ended: the environment's reason, if it gives one."""
+    reason = EndInfo.from_info(reply.info).reason
+    return reason if END_REASON_PATTERN.fullmatch(reason) else EndReason.COMPLETED
+
+
 def _log_fields(episode: RunningEpisode) -> dict[str, Any]:
-    environment, episode_id = episode.key
     return {
-        "episode_id": episode_id,
-        "environment": environment,
+        "episode_id": episode.key.episode_id,
+        "environment": episode.key.environment,
         "transport": episode.transport,
-        "episode_level": episode.level,  # "level" is that of the log line
+        "episode_level": episode.level,  # `level` is the level of the log line
     }

@@ -1,8 +1,8 @@
-"""Recordings of finished episodes, in the data folder where the settings name one.
+"""Recordings of finished episodes in the data folder of the server.
 
-There is a folder for each environment and a file for each day, to which runs are appended. They are
-recordings like any other: the page shows them, and `metric-tracker replay` plays them again. Sealed
-tasks are not recorded. The oldest files go when all take more than `MAX_RECORDINGS_BYTES`.
+Each environment has a folder, and each day a file to which recordings are appended. The debugger
+shows them, and `metric-tracker replay` replays them. Sealed tasks are not recorded. When all files
+together exceed `MAX_RECORDINGS_BYTES`, the oldest ones are deleted.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from openenv_kit.serving.settings import Settings
 MAX_RECORDINGS_BYTES = 1 << 30
 RECORDINGS_FOLDER_NAME = "recordings"
 RECORDINGS_PER_SIZE_CHECK = 100
-"""Recordings after which a worker looks at how much they take."""
+"""Number of recordings after which a worker checks the size of all files."""
 
 logger = logging.getLogger("openenv_kit.recordings")
 
 _writer_thread = ThreadPoolExecutor(1, "recordings")
-"""Writes to the disk, so that nobody's step waits for it."""
+"""Writes to the disk, so that no step waits for it."""
 _written_count = 0
 
 
 class EpisodeRecorder:
-    """Records one episode while it is played, and writes it once it is over.
+    """Records an episode while it is played, and writes the recording when it ends.
 
     Args:
-        environment: what is played.
-        transport: by which; stands for the player's name.
-        reset_arguments: of the reset.
-        reset_reply: its reply.
-        data_folder: the data folder.
+        environment: the environment.
+        transport: transport of the episode, recorded as the player's name.
+        reset_arguments: arguments of the reset.
+        reset_reply: reply to the reset.
+        data_folder: data folder of the server.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class EpisodeRecorder:
         )
 
     def record_step(self, action: Mapping[str, Any], reply: Reply) -> None:
-        """Record an action and its reply."""
+        """Record an action and the reply to it."""
         self._recorder.record_step(action, observation_from_reply(reply))
 
     def save_recording(self, final_reply: Reply) -> None:
-        """Write the recording of an episode that `last` ended."""
+        """Write the recording in the background."""
         self._recorder.record_end(final_reply.reward or 0.0, observation_from_reply(final_reply))
         _writer_thread.submit(_append_recording, self._folder, self._text.getvalue().encode())
 
@@ -76,14 +76,14 @@ def create_recorder(
     reset_arguments: Mapping[str, Any],
     reset_reply: Reply,
 ) -> EpisodeRecorder | None:
-    """Return what records an episode; None where it is not to be recorded.
+    """Return a recorder for an episode; None without a data folder or for a sealed task.
 
     Args:
-        environment: what is played.
-        settings: of the server.
-        transport: by which it is played.
-        reset_arguments: of the reset.
-        reset_reply: its reply.
+        environment: the environment.
+        settings: settings of the server.
+        transport: transport of the episode.
+        reset_arguments: arguments of the reset.
+        reset_reply: reply to the reset.
     """
     if not settings.data_folder or is_sealed_split(reset_arguments.get("split")):
         return None
@@ -92,35 +92,35 @@ def create_recorder(
 
 
 def wait_for_recordings() -> None:
-    """Wait until everything that was recorded is on the disk."""
+    """Wait until all recordings are written to the disk."""
     _writer_thread.submit(lambda: None).result()
 
 
 def _append_recording(folder: Path, recording: bytes) -> None:
-    """Append a run to today's file; a disk that refuses is noted in the log."""
+    """Append a recording to today's file; log an error of the file system."""
     global _written_count
     path = folder / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # In one piece: other workers append to the same file.
+        # A single write, because other workers append to the same file.
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             os.write(file, recording)
         finally:
             os.close(file)
         if _written_count % RECORDINGS_PER_SIZE_CHECK == 0:
-            _remove_oldest_recordings(folder.parent)
+            _delete_oldest_recordings(folder.parent)
         _written_count += 1
-    except OSError as problem:
-        logger.warning("failed to write recording", extra={"reason": str(problem)})
+    except OSError as error:
+        logger.warning("failed to write recording", extra={"reason": str(error)})
 
 
-def _remove_oldest_recordings(folder: Path) -> None:
-    """Remove whole files, the oldest first, until the rest takes no more than it may."""
+def _delete_oldest_recordings(folder: Path) -> None:
+    """Delete the oldest files until the size limit is met. The newest file is never deleted."""
     files = sorted(folder.glob("*/*.jsonl"), key=lambda path: path.name)
-    size = sum(path.stat().st_size for path in files)
+    total_bytes = sum(path.stat().st_size for path in files)
     for path in files[:-1]:
-        if size <= MAX_RECORDINGS_BYTES:
+        if total_bytes <= MAX_RECORDINGS_BYTES:
             return
-        size -= path.stat().st_size
+        total_bytes -= path.stat().st_size
         path.unlink(missing_ok=True)

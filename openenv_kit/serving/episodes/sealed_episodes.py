@@ -1,9 +1,10 @@
 """Sealed tasks on a server: each start is counted, and a signed record lists all of them.
 
 A score on a sealed task means something only if a participant cannot start the task again until the
-result is good. So the store counts the starts of each task for each participant, a task that was
-left unfinished is resumed, and beyond the allowed number a reset is rejected. How the signed record
-supports a leaderboard is described in `openenv_kit.trust.attestation`.
+result is good. The store therefore counts the starts of each task for each participant. A reset of
+a task that the participant left unfinished resumes it, and a reset beyond the allowed number is
+rejected. How the signed record supports a leaderboard is described in
+`openenv_kit.trust.attestation`.
 """
 
 from __future__ import annotations
@@ -20,37 +21,39 @@ from typing import TYPE_CHECKING, Any
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError, truncated_repr
 from openenv_kit.reset_arguments import get_extra_reset_arguments
-from openenv_kit.sealed_split import SALT_VARIABLE, SEALED_SPLIT, has_sealed_salt, is_sealed_split
+from openenv_kit.sealed_split import SEALED_SPLIT, has_sealed_salt, is_sealed_split
 from openenv_kit.serving import messages
 from openenv_kit.serving.episodes.ids import EpisodeAccess, EpisodeGoneError
-from openenv_kit.serving.episodes.live_episode import AssignedTask, LiveEpisode
-from openenv_kit.serving.episodes.records import StartedEpisode
+from openenv_kit.serving.episodes.live_episode import LiveEpisode
+from openenv_kit.serving.episodes.records import EpisodeStart, StartedEpisode
+from openenv_kit.serving.episodes.task_assignment import AssignedTask
 from openenv_kit.serving.http import client_identity
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import MEMORY_STORE
+from openenv_kit.serving.store.interface import MEMORY_STORE, EpisodeStore
 from openenv_kit.serving.store.sealed_records import (
     SealedEpisode,
     SealedStartRequest,
     SealedStartsUsedUpError,
 )
 from openenv_kit.splits import HashedSplits
+from openenv_kit.variables import SALT_VARIABLE
 
 if TYPE_CHECKING:
     from openenv_kit.serving.episodes.service import EpisodeService
     from openenv_kit.trust.attestation import Attestation
 
 PERSISTENT_STORE_REQUIRED = (
-    "Sealed tasks need a persistent episode store, in which started plays stay counted: set "
+    "Sealed tasks need a persistent episode store, which keeps counting their starts: set "
     "OPENENV_KIT_EPISODE_STORE to a file or to a redis:// address."
 )
 
 
 class SealedEpisodes:
-    """The plays of an environment's sealed tasks on this server.
+    """The sealed episodes of one environment on this server.
 
     Args:
-        episodes: where they are played.
-        settings: the server's.
+        episodes: service that plays them.
+        settings: settings of the server.
     """
 
     def __init__(self, episodes: EpisodeService, settings: Settings) -> None:
@@ -60,131 +63,134 @@ class SealedEpisodes:
     async def reset(
         self, reset_arguments: Mapping[str, Any], transport: str, assigned_task: AssignedTask | None
     ) -> StartedEpisode:
-        """Resume the participant's unfinished play of a sealed task, or start and count one.
+        """Resume the participant's unfinished episode of a sealed task, or start and count one.
 
-        Arguments are those of `EpisodeService.reset`.
+        The arguments are those of `EpisodeService.reset`.
         """
         try:
-            if has_sealed_salt():  # without one the session rejects the reset and says why
-                return await self._resume_or_start(reset_arguments, transport, assigned_task)
-            return await self._episodes.start_stored_episode(
-                reset_arguments, transport, assigned_task
-            )
-        except ConfigurationError as problem:
-            return self._reject_reset(str(problem))
-        except SealedStartsUsedUpError as problem:
-            times = "once" if problem.max_starts == 1 else f"{problem.max_starts} times"
+            if not has_sealed_salt():
+                # The session rejects the reset and says why.
+                return await self._episodes.start_stored_episode(
+                    reset_arguments, transport, assigned_task
+                )
+            return await self._resume_or_start(reset_arguments, transport, assigned_task)
+        except ConfigurationError as error:
+            return self._reject_reset(str(error))
+        except SealedStartsUsedUpError as error:
+            count = "once" if error.max_starts == 1 else f"{error.max_starts} times"
             return self._reject_reset(
                 f"The sealed task {get_task_index(reset_arguments)} has been started as often as "
-                f"this server allows: {times} (OPENENV_KIT_SEALED_PLAYS)."
-            )
-
-    async def record_result(self, live_episode: LiveEpisode) -> None:
-        """Record how a play ended, if it is one of a sealed task."""
-        from openenv_kit.trust.attestation import digest_actions
-
-        if live_episode.session.is_sealed and live_episode.final_reply is not None:
-            digest = digest_actions(messages.loads(action) for action in live_episode.actions)
-            score = live_episode.final_reply.reward or 0.0
-            await self._episodes.store.record_sealed_result(
-                live_episode.player_id, score, len(live_episode.actions), digest
+                f"this server allows: {count} (OPENENV_KIT_SEALED_PLAYS)."
             )
 
     async def build_current_attestation(self, split: str) -> Attestation:
-        """Return the record of the current participant's plays of a sealed split, unsigned.
+        """Return the unsigned record of the current participant's episodes of a sealed split.
 
         Raises:
-            ConfigurationError: no split of that name is sealed, or it cannot be played here.
+            ConfigurationError: the split is not sealed, or cannot be played on this server.
         """
         if not is_sealed_split(split):
             raise InvalidValueError("split", split, "the name of a sealed split")
-        await asyncio.to_thread(get_commitment, self._episodes.environment)
         store, environment = self._episodes.store, self._episodes.environment
-        participant, task_set = (
-            client_identity.CURRENT_PARTICIPANT.get(),
-            get_task_set_key(environment, split),
-        )
-        for sealed_play in await store.list_sealed_episodes(participant, task_set):
-            if sealed_play.score is None:
-                await self._record_result_if_ended(sealed_play)
-        plays = await store.list_sealed_episodes(participant, task_set)
-        return build_attestation(environment, split, participant, plays, self._settings)
+        await asyncio.to_thread(get_commitment, environment)
+        participant = client_identity.CURRENT_PARTICIPANT.get()
+        task_set_key = get_task_set_key(environment, split)
+        for sealed_episode in await store.list_sealed_episodes(participant, task_set_key):
+            if sealed_episode.score is None:
+                await self._record_result_if_ended(sealed_episode)
+        sealed_episodes = await store.list_sealed_episodes(participant, task_set_key)
+        return build_attestation(environment, split, participant, sealed_episodes, self._settings)
 
     async def _resume_or_start(
         self, reset_arguments: Mapping[str, Any], transport: str, assigned_task: AssignedTask | None
     ) -> StartedEpisode:
-        # The first time, it takes up to a second: other players must not wait for it.
+        # The first call takes up to a second, during which other requests must not wait.
         await asyncio.to_thread(get_commitment, self._episodes.environment)
-        start = build_sealed_start_request(
+        start_request = build_sealed_start_request(
             reset_arguments, self._episodes.environment, self._settings
         )
-        if resumed := await self._resume_unfinished(reset_arguments, start):
+        if resumed := await self._resume_unfinished(reset_arguments, start_request):
             return resumed
         try:
             return await self._episodes.start_stored_episode(
-                reset_arguments, transport, assigned_task, start
+                reset_arguments, transport, assigned_task, start_request
             )
         except SealedStartsUsedUpError:
-            # Another request may have started the task since: resume its play.
-            if resumed := await self._resume_unfinished(reset_arguments, start):
+            # Another request may have started the task in the meantime: resume that episode.
+            if resumed := await self._resume_unfinished(reset_arguments, start_request):
                 return resumed
             raise
 
     async def _resume_unfinished(
         self, reset_arguments: Mapping[str, Any], start_request: SealedStartRequest
     ) -> StartedEpisode | None:
-        """Resume the unfinished play of a task; None where there is none that can be played on.
+        """Resume the participant's unfinished episode of a task; return None if there is none.
 
         Raises:
             ConfigurationError: it was started with other arguments.
         """
-        plays = await self._episodes.store.list_sealed_episodes(
+        sealed_episodes = await self._episodes.store.list_sealed_episodes(
             start_request.participant, start_request.task_set_key
         )
-        for sealed_play in reversed(plays):
-            if sealed_play.index != start_request.index or sealed_play.score is not None:
+        for sealed_episode in reversed(sealed_episodes):
+            if sealed_episode.index != start_request.index or sealed_episode.score is not None:
                 continue
-            handle = self._access_to(sealed_play)
+            access = self._access_to(sealed_episode)
             try:
-                play = await self._episodes.get_live_episode(handle)
-            except EpisodeGoneError:  # it expired, was closed or was started over
+                live_episode = await self._episodes.get_live_episode(access)
+            except EpisodeGoneError:  # it has expired, was closed or was started again
                 continue
-            if play.final_reply is not None:
-                await self.record_result(play)
+            if live_episode.final_reply is not None:
+                await record_sealed_result(self._episodes.store, live_episode)
                 continue
-            before = get_extra_reset_arguments(play.reset_arguments)
-            if before != get_extra_reset_arguments(reset_arguments):
+            earlier_arguments = get_extra_reset_arguments(live_episode.reset_arguments)
+            if earlier_arguments != get_extra_reset_arguments(reset_arguments):
                 raise ConfigurationError(
-                    f"The unfinished play of the sealed task {start_request.index} was started "
-                    f"with {truncated_repr(before)}; reset it with these arguments to go on."
+                    f"The unfinished episode of the sealed task {start_request.index} was started "
+                    f"with {truncated_repr(earlier_arguments)}; reset with these arguments to "
+                    "resume it."
                 )
-            return await self._episodes.resume_episode(handle.episode_id)
+            return await self._episodes.resume_episode(access.episode_id)
         return None
 
     async def _record_result_if_ended(self, sealed_episode: SealedEpisode) -> None:
-        """Record a play whose last action was stored just before a server stopped."""
+        """Record the result of an episode whose last action was stored just before a stop."""
         with suppress(EpisodeGoneError):
-            await self.record_result(
-                await self._episodes.get_live_episode(
-                    self._access_to(sealed_episode), allow_closed=True
-                )
+            live_episode = await self._episodes.get_live_episode(
+                self._access_to(sealed_episode), allow_closed=True
             )
+            await record_sealed_result(self._episodes.store, live_episode)
 
     def _access_to(self, sealed_episode: SealedEpisode) -> EpisodeAccess:
-        """Return the handle with which a sealed play's episode is found while it is its own."""
+        """Return the access of the player, which is invalid once the episode is started again."""
         prefix = f"{self._episodes.environment.name}/"
-        return EpisodeAccess(sealed_episode.episode_id.removeprefix(prefix), sealed_episode.player)
+        return EpisodeAccess(
+            sealed_episode.episode_id.removeprefix(prefix), sealed_episode.player_id
+        )
 
     def _reject_reset(self, error_text: str) -> StartedEpisode:
-        """Return the reply to a reset that starts no episode."""
-        play = self._episodes.create_live_episode("http")
-        return StartedEpisode(
-            play.build_wire_reply(play.session.error_reply(error_text)), error_text=error_text
+        """Return the result of a reset that starts no episode."""
+        live_episode = self._episodes.create_live_episode("http")
+        error_reply = live_episode.session.error_reply(error_text)
+        return StartedEpisode(live_episode.build_wire_reply(error_reply), error_text=error_text)
+
+
+async def record_sealed_result(store: EpisodeStore, live_episode: LiveEpisode) -> None:
+    """Record how an episode ended, if its task is sealed."""
+    from openenv_kit.trust.attestation import digest_actions
+
+    if live_episode.session.is_sealed and live_episode.final_reply is not None:
+        actions = live_episode.record.actions
+        await store.record_sealed_result(
+            live_episode.player_id,
+            live_episode.final_reply.reward or 0.0,
+            len(actions),
+            digest_actions(messages.loads(action_json) for action_json in actions),
         )
 
 
 def get_task_index(reset_arguments: Mapping[str, Any]) -> object:
-    """Return the position of the task in its split; 0 where the reset names none."""
+    """Return the position of the task in its split; 0 if the reset names none."""
     index = reset_arguments.get("index")
     return 0 if index is None else index
 
@@ -192,11 +198,11 @@ def get_task_index(reset_arguments: Mapping[str, Any]) -> object:
 def build_sealed_start_request(
     reset_arguments: Mapping[str, Any], environment: Environment, settings: Settings
 ) -> SealedStartRequest:
-    """Return what counts the play that a reset of a sealed task starts for the current participant.
+    """Return the request to start a sealed task for the current participant.
 
     Raises:
-        ConfigurationError: the store does not outlive the server.
-        InvalidValueError: the task is not among those that this server offers.
+        ConfigurationError: the store is not persistent.
+        InvalidValueError: this server does not offer the task.
     """
     if settings.episode_store in ("", MEMORY_STORE):
         raise ConfigurationError(PERSISTENT_STORE_REQUIRED)
@@ -214,31 +220,32 @@ def build_sealed_start_request(
 
 
 def count_sealed_tasks(environment: Environment, split: str, settings: Settings) -> int:
-    """Return how many tasks of a sealed split this server offers."""
+    """Return the number of tasks of a sealed split that this server offers."""
     return min(settings.sealed_tasks, environment.splits.size(split))
 
 
 def get_task_set_key(environment: Environment, split: str) -> str:
-    """Return the text under which plays of a sealed split are counted together.
+    """Return the key under which starts of a sealed split are counted.
 
-    It changes with the versions and with the secret, so that plays of other tasks do not count.
+    It contains the versions and the commitment to the secret, because other versions or another
+    secret result in other tasks.
     """
     versions = json.dumps(dict(environment.versions), sort_keys=True)
     return f"{environment.name}/{split}/{get_commitment(environment)}/{versions}"
 
 
 def get_commitment(environment: Environment) -> str:
-    """Return the commitment to the environment's sealed split; empty where it has no other proof.
+    """Return the commitment to the environment's sealed split; empty if it does not support one.
 
     Raises:
-        InvalidValueError: no proper secret is set.
+        InvalidValueError: the secret is missing or too short.
     """
     return _compute_commitment(environment.name, os.environ.get(SALT_VARIABLE, ""))
 
 
 @lru_cache(maxsize=16)
 def _compute_commitment(environment_name: str, _salt: str) -> str:
-    """Compute a commitment once for each secret: it takes every sealed task."""
+    """Compute the commitment; cached for each secret, because it hashes every sealed task."""
     splits = get_environment(environment_name).splits
     if isinstance(splits, HashedSplits) and SEALED_SPLIT in splits.blocks:
         return splits.sealed_commitment()
@@ -252,7 +259,7 @@ def build_attestation(
     sealed_episodes: Iterable[SealedEpisode],
     settings: Settings,
 ) -> Attestation:
-    """Return the record of a participant's sealed plays in an environment."""
+    """Return the record of a participant's sealed episodes in an environment."""
     from openenv_kit.trust.attestation import Attestation, AttestedEpisode, digest_actions
 
     return Attestation(
@@ -266,14 +273,18 @@ def build_attestation(
         issued_at_s=int(time.time()),
         plays=[
             AttestedEpisode(
-                number=play.number,
-                index=play.index,
-                reset=get_extra_reset_arguments(messages.loads(play.start)["reset"]),
-                is_finished=play.score is not None,
-                score=play.score or 0.0,
-                steps=play.steps,
-                actions_digest=play.actions_digest or digest_actions(()),
+                number=episode.number,
+                index=episode.index,
+                reset=dict(
+                    get_extra_reset_arguments(
+                        EpisodeStart.from_json(episode.start_json).reset_arguments
+                    )
+                ),
+                is_finished=episode.score is not None,
+                score=episode.score or 0.0,
+                steps=episode.step_count,
+                actions_digest=episode.actions_digest or digest_actions(()),
             )
-            for play in sealed_episodes
+            for episode in sealed_episodes
         ],
     )

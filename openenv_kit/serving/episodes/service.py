@@ -1,7 +1,8 @@
-"""Stored episodes: played over HTTP and MCP, and on WebSockets that resumed or named one.
+"""Service for the stored episodes of an environment.
 
-An episode has one timeline, and the store has it. Whatever an episode of the store is played
-through, an action is stored before it is played, in the place of the next one and no other.
+HTTP and MCP play all episodes through it, WebSockets those that they have resumed or named. An
+action is stored before it is executed, under the index that follows the last stored action, so that
+no acknowledged action is lost and all connections see the same episode.
 """
 
 from __future__ import annotations
@@ -9,85 +10,56 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from openenv_kit.environment import Environment, Reply, get_environment
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.sealed_split import is_sealed_split
-from openenv_kit.serving import logs, messages
+from openenv_kit.serving.episodes.episode_loader import EpisodeLoader
 from openenv_kit.serving.episodes.ids import (
-    SERVER_EPISODE_ID_PATTERN,
     EpisodeAccess,
-    EpisodeClosedError,
-    EpisodeResumedElsewhereError,
-    EpisodeTooLongError,
-    OutdatedEpisodeError,
     UnknownEpisodeError,
-    UnreadableEpisodeError,
+    is_server_episode_id,
+    unknown_server_id_message,
 )
-from openenv_kit.serving.episodes.live_episode import (
-    MAX_RECORD_BYTES,
-    AssignedTask,
-    LiveEpisode,
-    ReplayError,
-    apply_stored_action,
-    decompress_slow_result,
-    rebuild_live_episode,
-    run_queued_reset,
-    step_live_episode,
-)
-from openenv_kit.serving.episodes.records import (
-    UNKNOWN_SERVER_ID,
-    CachedEpisode,
-    EpisodeCache,
-    StartedEpisode,
-    assign_next_task,
-    build_record_model,
-    build_running_entry,
-    build_start_json,
-    build_trainer_record,
-    store_slow_results,
-    versions_at_start,
-)
+from openenv_kit.serving.episodes.live_episode import LiveEpisode
+from openenv_kit.serving.episodes.records import EpisodeStart, StartedEpisode
 from openenv_kit.serving.episodes.running_episodes import (
     RUNNING_EPISODES,
     EndReason,
     EpisodeKey,
+    RunningEpisode,
 )
 from openenv_kit.serving.episodes.sealed_episodes import SealedEpisodes
-from openenv_kit.serving.http import client_identity
-from openenv_kit.serving.message_limits import require_bounded_complexity
-from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import (
-    CLOSED,
-    COMPLETED,
-    EpisodeStore,
-    NewEpisode,
-    StoredEpisode,
-    StoreError,
-    open_store,
+from openenv_kit.serving.episodes.step_executor import StepExecutor
+from openenv_kit.serving.episodes.task_assignment import AssignedTask, assign_next_task
+from openenv_kit.serving.episodes.trainer_record import build_record_model, build_trainer_record
+from openenv_kit.serving.episodes.worker_threads import (
+    run_queued_reset,
 )
+from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.store.errors import StoreError
+from openenv_kit.serving.store.interface import EndStatus, EpisodeStore
+from openenv_kit.serving.store.open_store import open_store
 from openenv_kit.serving.store.sealed_records import SealedStartRequest
-from openenv_kit.unencodable_text import describe_unencodable_text, is_encodable
+from openenv_kit.unencodable_text import is_encodable
 
 logger = logging.getLogger("openenv_kit.episodes")
 
-MAX_CACHED_EPISODES, MAX_CACHED_BYTES = 1024, 256 << 20
-"""Stored episodes that a worker keeps made: how many, and the bytes of their sessions together. Any
-other is made again from the store."""
-
-JsonObject = dict[str, Any]
-
 
 class EpisodeService:
-    """An environment's episodes of a store, which is one of its own unless one is given.
+    """Starts, plays, resumes and closes the stored episodes of one environment.
 
-    What cannot be played, or not any longer, is an EpisodeGoneError.
+    Methods raise an EpisodeGoneError for an episode that cannot be played, or not any longer.
 
-    Writers of one episode take turns: in one worker by a lock, among workers by the store,
-    which takes the action number n only once. An action is stored before it is played, so what
-    was answered is never lost.
+    Requests to one episode run one after the other. Within a worker, a lock orders them; among
+    workers, the store accepts each action index only once.
+
+    Args:
+        settings: settings of the server.
+        environment: the environment; None for the one that ENVIRONMENT names.
+        store: store that the environments of the server share; None to open one.
     """
 
     def __init__(
@@ -99,18 +71,18 @@ class EpisodeService:
         self.environment = environment or get_environment()
         self.record_model = build_record_model(self.environment.wire_models.state)
         self.store = store or open_store(settings)
-        self._settings = settings
         self.mcp_split = settings.mcp_split
         self.sealed_episodes = SealedEpisodes(self, settings)
-        self._held = EpisodeCache(MAX_CACHED_BYTES)
+        self._settings = settings
+        self._loader = EpisodeLoader(self.environment, self.store, settings)
+        self._executor = StepExecutor(self._loader)
 
     def create_live_episode(
         self, transport: str, *, is_stored: bool = True, assigned_task: AssignedTask | None = None
     ) -> LiveEpisode:
-        """A new play of this server's environment; what is not stored may have fewer actions."""
-        room = self._settings.max_episode_bytes if is_stored else MAX_RECORD_BYTES
-        return LiveEpisode(
-            transport, room, self.environment, self._settings, assigned_task=assigned_task
+        """Return a live episode that was not reset yet; see `EpisodeLoader.create_live_episode`."""
+        return self._loader.create_live_episode(
+            transport, is_stored=is_stored, assigned_task=assigned_task
         )
 
     async def reset(
@@ -119,16 +91,27 @@ class EpisodeService:
         transport: str = "http",
         assigned_task: AssignedTask | None = None,
     ) -> StartedEpisode:
-        """Start an episode, or start one over: a new timeline with a new player.
+        """Start an episode, or start it again with a new player id if its id is stored already.
 
         Args:
-            reset_arguments: of the reset.
-            transport: the transport that asks for it.
-            assigned_task: the task, where it was drawn for a session that named none.
+            reset_arguments: arguments of the reset, unchecked.
+            transport: transport of the request.
+            assigned_task: the task, if the server assigned it to a session without an episode.
         """
         if is_sealed_split(reset_arguments.get("split")):
             return await self.sealed_episodes.reset(reset_arguments, transport, assigned_task)
         return await self.start_stored_episode(reset_arguments, transport, assigned_task)
+
+    async def start_assigned_task(self, transport: str) -> StartedEpisode:
+        """Start an episode of a task that was not assigned before; see `assign_next_task`."""
+        assignment = await assign_next_task(self.environment, self.store, self.mcp_split)
+        started = None
+        try:
+            started = await self.reset(assignment.reset_arguments, transport, assignment.task)
+        finally:
+            if started is None or started.access is None:
+                await self.store.confirm_or_release_task(*assignment.task, is_played=False)
+        return started
 
     async def start_stored_episode(
         self,
@@ -137,376 +120,171 @@ class EpisodeService:
         assigned_task: AssignedTask | None,
         sealed_start: SealedStartRequest | None = None,
     ) -> StartedEpisode:
-        """Start an episode; a SealedPlaysUsedUpError rejects a sealed task."""
-        asked_at = time.perf_counter()
-        play = self.create_live_episode(transport, assigned_task=assigned_task)
-        given = reset_arguments.get("episode_id")
-        ours = isinstance(given, str) and SERVER_EPISODE_ID_PATTERN.fullmatch(given)
-        if ours and await self.store.load(self._store_key(str(given))) is None:
-            # It may be played on a WebSocket, which stores nothing until it is dropped.
-            problem = UNKNOWN_SERVER_ID.format(given)
-            return StartedEpisode(
-                play.build_wire_reply(Reply(ReplyStatus.ERROR, problem)), error_text=problem
+        """Start an episode and store it.
+
+        Raises:
+            SealedStartsUsedUpError: the participant may not start the sealed task again.
+        """
+        requested_at_s = time.perf_counter()
+        live_episode = self.create_live_episode(transport, assigned_task=assigned_task)
+        requested_id = reset_arguments.get("episode_id")
+        # A WebSocket may play an episode with this id, which is not stored until it disconnects.
+        if is_server_episode_id(requested_id) and not await self._is_stored(requested_id):
+            problem = unknown_server_id_message(requested_id)
+            error_reply = Reply(ReplyStatus.ERROR, problem)
+            return StartedEpisode(live_episode.build_wire_reply(error_reply), error_text=problem)
+        reply = await run_queued_reset(
+            self.environment, live_episode.reset, reset_arguments, requested_at_s
+        )
+        episode_id = live_episode.episode_id
+        if reply.status == ReplyStatus.ERROR or episode_id is None:
+            return StartedEpisode(live_episode.build_wire_reply(reply), error_text=reply.message)
+        cached_episode = self._loader.cache.get_or_add(episode_id)
+        async with cached_episode.lock:
+            lease_id = await self._loader.store_new_episode(
+                live_episode, episode_id, sealed_start=sealed_start
             )
-        reply = await run_queued_reset(self.environment, play.reset, reset_arguments, asked_at)
-        if reply.status == ReplyStatus.ERROR or play.episode_id is None:
-            return StartedEpisode(play.build_wire_reply(reply), error_text=reply.message)
-        episode_id = play.episode_id
-        held = self._get_cached(episode_id)
-        async with held.lock:
-            held.lease_id = await self._store_new_episode(
-                play, episode_id, sealed_start=sealed_start
-            )
-            held.live_episode, held.request_ids, held.end_status = play, [], ""
-            held.stored_result_indices = set()
-            self._held.enforce_memory_limit(episode_id)
-            play.register_start(is_stored=True)
-            handle = EpisodeAccess(episode_id, lease_id=held.lease_id)
+            assert lease_id is not None  # a stored episode with this id is overwritten
+            cached_episode.set_started(live_episode, lease_id)
+            self._loader.cache.enforce_memory_limit(episode_id)
+            live_episode.register_start(is_stored=True)
         return StartedEpisode(
-            play.build_wire_reply(reply, play.episode_ids), handle, play.player_id
+            live_episode.build_wire_reply(reply, live_episode.episode_ids),
+            EpisodeAccess(episode_id, lease_id=lease_id),
+            live_episode.player_id,
         )
 
     async def find_player_access(self, player_id: str) -> EpisodeAccess:
-        """The handle of a player; an UnknownEpisodeError where no episode has this player."""
-        found = await self.store.find_by_player(player_id) if is_encodable(player_id) else None
-        own, _, episode_id = (found or "").partition("/")
-        if own != self.environment.name:  # or it is another environment's
+        """Return the access of a player.
+
+        Raises:
+            UnknownEpisodeError: no episode of this environment has this player id.
+        """
+        store_key = await self.store.find_by_player(player_id) if is_encodable(player_id) else None
+        environment_name, _, episode_id = (store_key or "").partition("/")
+        if environment_name != self.environment.name:
             raise UnknownEpisodeError(player_id, self._settings.episode_ttl_s, is_player_id=True)
         return EpisodeAccess(episode_id, player_id)
 
     async def get_player_access(self, episode_id: str) -> EpisodeAccess:
-        """The handle of an episode's player."""
-        return EpisodeAccess(
-            episode_id,
-            (await self._load_stored(EpisodeAccess(episode_id), allow_closed=True)).player_id,
-        )
+        """Return the access of the player of an episode."""
+        access = EpisodeAccess(episode_id)
+        stored_episode = await self._loader.load_stored(access, allow_closed=True)
+        return EpisodeAccess(episode_id, stored_episode.player_id)
 
     async def step(
         self, access: EpisodeAccess, action: JsonObject, request_id: str = ""
     ) -> JsonObject:
-        """One step, in the framework's form.
+        """Execute an action and return the reply in the framework's form.
 
         Args:
-            access: which episode, and by what right.
-            action: the action.
-            request_id: the client's name for this request; a second request of the same name
-                gets the first one's reply, and is not a second step.
+            access: which episode, and the caller's right to it.
+            action: the action, unchecked.
+            request_id: the client's id of this request. A second request with the same id gets the
+                reply of the first one and executes nothing.
 
         Raises:
-            EpisodeGoneError: it cannot be played, or not any longer.
-            EpisodeTooLongError: its actions take more room than it has.
+            EpisodeGoneError: the episode cannot be played, or not any longer.
+            EpisodeTooLongError: the episode has no room for the action.
         """
-        asked_at = time.perf_counter()
-        held = self._get_cached(access.episode_id)
-        http = not (access.player_id or access.lease_id)  # where a reply names the trainer's id
-        names = {"episode_id": access.episode_id} if http else None
-        async with held.lock:
-            play, fresh = held.live_episode, False
-            while True:
-                mine = play is not None and access.player_id in ("", play.player_id)
-                if play is None or not mine or access.lease_id not in ("", held.lease_id):
-                    play, fresh = await self._update_cached_from_store(access, held), True
-                repeated = bool(request_id) and request_id in held.request_ids
-                if (repeated or play.final_reply) and not fresh:
-                    play = None  # nothing would be stored, and so tell that this is out of date
-                    continue
-                if repeated:
-                    return await self._repeat_reply(access, held, request_id, names)
-                if play.final_reply or describe_unencodable_text(action, "action"):
-                    # The session's reply says why. Nothing of it counts or is stored.
-                    return play.build_wire_reply(play.session.step(action), names)
-                play.register_resume()
-                where = (self._store_key(access.episode_id), held.lease_id)
-                require_bounded_complexity(action)
-                text = messages.dumps(action)
-                if play.recorded_bytes + len(text) > play.max_record_bytes:
-                    raise EpisodeTooLongError(play.max_record_bytes)
-                if play.assigned_task and not play.actions:
-                    await self.store.confirm_or_release_task(*play.assigned_task, is_played=True)
-                if not await self.store.append_action(*where, len(play.actions), text, request_id):
-                    play = None
-                    continue
-                held.request_ids.append(request_id)
-                try:
-                    answer = await step_live_episode(play, action, text, names, asked_at)
-                except Exception:
-                    await self._remove_last_action(*where, len(held.request_ids) - 1)
-                    held.live_episode = (
-                        None  # the next request loads the episode without the action
-                    )
-                    raise
-                if play.slow_results:
-                    await store_slow_results(self.store, self._store_key(access.episode_id), held)
-                if answer["done"]:
-                    await self._mark_completed(access.episode_id, held.lease_id, play)
-                return answer
+        return await self._executor.step(access, action, request_id)
 
     async def get_state(self, access: EpisodeAccess) -> JsonObject:
-        """Progress of an episode that is played; a player is not told the trainer's id."""
+        """Return the progress of an episode; a player does not get the episode id."""
         state = (await self.get_live_episode(access)).get_state()
-        return state | {"episode_id": None} if access.player_id else state
+        return {**state, "episode_id": None} if access.player_id else state
 
     async def get_trainer_record(self, episode_id: str) -> Any:
-        """An episode as its trainer sees it, after the end with its outcome."""
-        held = self._get_cached(episode_id)
-        async with held.lock:
-            play = await self._update_cached_from_store(
-                EpisodeAccess(episode_id), held, allow_closed=True
+        """Return the record of an episode for its trainer; see `EndedEpisode`."""
+        cached_episode = self._loader.cache.get_or_add(episode_id)
+        async with cached_episode.lock:
+            live_episode = await self._loader.update_from_store(
+                EpisodeAccess(episode_id), cached_episode, allow_closed=True
             )
-            return build_trainer_record(self.record_model, play, held.end_status, held.start_count)
+            return build_trainer_record(
+                self.record_model,
+                live_episode,
+                cached_episode.end_status,
+                cached_episode.start_count,
+            )
 
     async def get_live_episode(
         self, access: EpisodeAccess, *, allow_closed: bool = False
     ) -> LiveEpisode:
-        """Return a stored episode's play, with every action that is stored.
+        """Return a live episode with every stored action.
 
-        Raises:
-            EpisodeGoneError: there is none for this handle; also if it was closed, unless `closed`.
+        Args:
+            access: which episode, and the caller's right to it.
+            allow_closed: whether the episode may be closed.
         """
-        held = self._get_cached(access.episode_id)
-        async with held.lock:
-            return await self._update_cached_from_store(access, held, allow_closed=allow_closed)
+        cached_episode = self._loader.cache.get_or_add(access.episode_id)
+        async with cached_episode.lock:
+            return await self._loader.update_from_store(
+                access, cached_episode, allow_closed=allow_closed
+            )
 
     async def resume_episode(self, episode_id: str) -> StartedEpisode:
-        """Take an episode over: connections that held it before can no longer play it."""
-        handle, held = EpisodeAccess(episode_id), self._get_cached(episode_id)
-        await self._load_stored(handle)  # a closed one stays whose it is
-        async with held.lock:
-            stored = await self._load_stored(handle, new_lease=True)
-            play, reply = await self._rebuild_cached(handle, held, stored)
-            play.register_resume(is_client_request=True)
-        claimed = EpisodeAccess(episode_id, lease_id=stored.lease_id)
+        """Resume an episode with a new lease. Earlier connections can no longer play it."""
+        access = EpisodeAccess(episode_id)
+        cached_episode = self._loader.cache.get_or_add(episode_id)
+        # A closed episode is rejected before its lease is replaced.
+        await self._loader.load_stored(access)
+        async with cached_episode.lock:
+            stored_episode = await self._loader.load_stored(access, new_lease=True)
+            live_episode, reply = await self._loader.rebuild(access, cached_episode, stored_episode)
+            live_episode.register_resume(is_client_request=True)
         return StartedEpisode(
-            play.build_wire_reply(reply, play.episode_ids), claimed, play.player_id
+            live_episode.build_wire_reply(reply, live_episode.episode_ids),
+            EpisodeAccess(episode_id, lease_id=stored_episode.lease_id),
+            live_episode.player_id,
         )
 
     async def store_disconnected_episode(self, live_episode: LiveEpisode) -> bool:
-        """Keep the episode of a dropped WebSocket session; one of the same name stays as it is."""
-        if live_episode.episode_id is None or not live_episode.is_resumable:
+        """Store the episode of a WebSocket session that was disconnected.
+
+        Returns:
+            False if it cannot be resumed or stored, or an episode with its id is stored already.
+        """
+        episode_id = live_episode.episode_id
+        if episode_id is None or not live_episode.is_resumable:
             return False
         try:
-            generation = await self._store_new_episode(
-                live_episode, live_episode.episode_id, overwrite=False
+            lease_id = await self._loader.store_new_episode(
+                live_episode, episode_id, overwrite=False
             )
-        except StoreError as problem:
-            logger.warning("a dropped session was not kept", extra={"reason": str(problem)})
+        except StoreError as error:
+            logger.warning("failed to store a disconnected session", extra={"reason": str(error)})
             return False
-        if generation and live_episode.final_reply:
-            await self._mark_completed(live_episode.episode_id, generation, live_episode)
-        return bool(generation)
+        if lease_id is None:
+            return False
+        if live_episode.final_reply:
+            await self._loader.mark_completed(episode_id, lease_id, live_episode)
+        return True
 
     async def close_episode(self, access: EpisodeAccess) -> None:
-        """End the playing of an episode. Its record stays."""
+        """Close an episode: it accepts no further actions. Its record stays."""
+        store_key = self._loader.store_key(access.episode_id)
         while True:
-            stored = await self._load_stored(access)
-            if await self.store.mark_ended(
-                self._store_key(access.episode_id), stored.lease_id, CLOSED
-            ):
+            stored_episode = await self._loader.load_stored(access)
+            lease_id = stored_episode.lease_id
+            if await self.store.mark_ended(store_key, lease_id, EndStatus.CLOSED):
                 break
-        key = EpisodeKey(self.environment.name, access.episode_id)
-        running = RUNNING_EPISODES.find(key)
-        if running is None and stored.end_status != COMPLETED:  # another worker has played it
-            running = RUNNING_EPISODES.register_resume(
-                build_running_entry(self.environment, key, stored), is_client_request=False
+        running_entry = RUNNING_EPISODES.find(EpisodeKey(self.environment.name, access.episode_id))
+        if running_entry is None and stored_episode.end_status != EndStatus.COMPLETED:
+            # Another worker has played it.
+            running_entry = RUNNING_EPISODES.register_resume(
+                RunningEpisode.from_stored(self.environment, access.episode_id, stored_episode),
+                is_client_request=False,
             )
-        RUNNING_EPISODES.register_end(running, EndReason.CLOSED)
-        if not stored.actions and (drawn := messages.loads(stored.start_json).get("drawn")):
-            await self.store.confirm_or_release_task(*drawn, is_played=False)
-
-    async def start_assigned_task(self, transport: str) -> StartedEpisode:
-        """Start an episode of a task that no session played before; see `draw_task`."""
-        arguments, drawn = await assign_next_task(self.environment, self.store, self.mcp_split)
-        started = None
-        try:
-            started = await self.reset(arguments, transport, drawn)
-        finally:
-            if started is None or started.access is None:
-                await self.store.confirm_or_release_task(*drawn, is_played=False)
-        return started
+        RUNNING_EPISODES.register_end(running_entry, EndReason.CLOSED)
+        assigned_task = EpisodeStart.from_json(stored_episode.start_json).assigned_task
+        if assigned_task is not None and not stored_episode.actions:
+            await self.store.confirm_or_release_task(*assigned_task, is_played=False)
 
     async def close(self) -> None:
+        """Close the store, and forget all live episodes."""
         await self.store.close()
-        self._held = EpisodeCache(MAX_CACHED_BYTES)
+        self._loader.cache.clear()
 
-    def _store_key(self, episode_id: str) -> str:
-        """Name of an episode in the store, which the environments of a server share."""
-        return f"{self.environment.name}/{episode_id}"
-
-    def _get_cached(self, episode_id: str) -> CachedEpisode:
-        held = self._held.setdefault(episode_id, CachedEpisode())
-        self._held.move_to_end(episode_id)
-        if len(self._held) > MAX_CACHED_EPISODES:
-            self._held.drop(next(iter(self._held)))
-        return held
-
-    async def _update_cached_from_store(
-        self, access: EpisodeAccess, cached_episode: CachedEpisode, *, allow_closed: bool = False
-    ) -> LiveEpisode:
-        """Bring what this worker holds up to date with the store."""
-        try:
-            stored = await self._load_stored(access, allow_closed=allow_closed)
-        except UnknownEpisodeError:
-            self._held.drop(access.episode_id)  # unknown names must not push others out
-            raise
-        play = cached_episode.live_episode
-        if play is None or cached_episode.lease_id != stored.lease_id:
-            return (await self._rebuild_cached(access, cached_episode, stored))[0]
-        try:
-            for index in range(len(play.actions), len(stored.actions)):
-                await apply_stored_action(
-                    play, stored.actions[index], stored.slow_results.get(index)
-                )
-        except Exception:  # another worker stored an action that fails, and could not remove it
-            cached_episode.live_episode = None
-            return (await self._rebuild_cached(access, cached_episode, stored))[0]
-        if play.running_entry is not None and (play.final_reply or stored.end_status):
-            RUNNING_EPISODES.remove(play.running_entry)  # another worker has noted its end
-        cached_episode.update_from_store(play, stored)
-        await store_slow_results(self.store, self._store_key(access.episode_id), cached_episode)
-        return play
-
-    async def _rebuild_cached(
-        self, access: EpisodeAccess, cached_episode: CachedEpisode, stored_episode: StoredEpisode
-    ) -> tuple[LiveEpisode, Reply]:
-        """Make an episode again from its record.
-
-        A last action that fails is removed: the server stopped before it could remove it.
-
-        Raises:
-            UnreadableEpisodeError: the reset or an earlier action fails.
-        """
-        try:
-            play, reply = await self._rebuild_live_episode(access, stored_episode)
-        except ReplayError as problem:
-            last = len(stored_episode.actions) - 1
-            logs.log_internal_error(logger, problem, access.episode_id)
-            if problem.action_index < 0 or problem.action_index != last:
-                raise UnreadableEpisodeError(access, str(problem)) from None
-            await self._remove_last_action(
-                self._store_key(access.episode_id), stored_episode.lease_id, last
-            )
-            stored_episode = replace(
-                stored_episode,
-                actions=stored_episode.actions[:-1],
-                request_ids=stored_episode.request_ids[:-1],
-            )
-            try:
-                play, reply = await self._rebuild_live_episode(access, stored_episode)
-            except ReplayError as second:
-                raise UnreadableEpisodeError(access, str(second)) from None
-        cached_episode.update_from_store(play, stored_episode)
-        self._held.enforce_memory_limit(access.episode_id)
-        await store_slow_results(self.store, self._store_key(access.episode_id), cached_episode)
-        return play, reply
-
-    async def _rebuild_live_episode(
-        self, access: EpisodeAccess, stored_episode: StoredEpisode
-    ) -> tuple[LiveEpisode, Reply]:
-        try:
-            start = messages.loads(stored_episode.start_json)
-            arguments = dict(start["reset"])
-        except (ValueError, KeyError, TypeError):
-            raise ReplayError(-1, "its reset is not readable") from None
-        play = self.create_live_episode("http", assigned_task=start.get("drawn"))
-        play.start_details = start.get("started", {})
-        record = (access.episode_id, arguments, stored_episode.actions, stored_episode.player_id)
-        return play, await rebuild_live_episode(play, *record, stored_episode.slow_results)
-
-    async def _remove_last_action(self, store_key: str, lease_id: str, action_index: int) -> None:
-        """Remove the last action of an episode; a failure is logged."""
-        try:
-            await self.store.remove_last_action(store_key, lease_id, action_index)
-        except StoreError as problem:
-            logger.warning("failed to remove an action", extra={"reason": str(problem)})
-
-    async def _load_stored(
-        self, access: EpisodeAccess, *, new_lease: bool = False, allow_closed: bool = False
-    ) -> StoredEpisode:
-        """The episode as it is stored; with `take`, from now on nobody else's.
-
-        Raises:
-            UnknownEpisodeError: it is not, or not for this handle.
-            OutdatedEpisodeError: it was started under other versions.
-            TakenOverError: another connection has it now.
-            EpisodeClosedError: it was closed; not raised with `closed`.
-        """
-        named, player_id = access.episode_id, access.player_id
-        found = is_encodable(named) and await self.store.load(
-            self._store_key(named), new_lease=new_lease
-        )
-        if not found or (player_id and player_id != found.player_id):
-            life = self._settings.episode_ttl_s
-            raise UnknownEpisodeError(player_id or named, life, is_player_id=bool(player_id))
-        then, now = versions_at_start(found), dict(self.environment.versions)
-        if then != now:
-            raise OutdatedEpisodeError(access, then, now)
-        if access.lease_id and access.lease_id != found.lease_id:
-            raise EpisodeResumedElsewhereError
-        if found.end_status == CLOSED and not allow_closed:
-            raise EpisodeClosedError(access)
-        return found
-
-    async def _repeat_reply(
-        self,
-        access: EpisodeAccess,
-        cached_episode: CachedEpisode,
-        request_id: str,
-        episode_ids: Any,
-    ) -> JsonObject:
-        """The reply to an earlier action."""
-        assert cached_episode.live_episode is not None
-        index = cached_episode.request_ids.index(request_id)
-        play, arguments, actions = (
-            self.create_live_episode("http"),
-            cached_episode.live_episode.reset_arguments,
-            cached_episode.live_episode.actions,
-        )
-        results = cached_episode.live_episode.slow_results
-        before, action = actions[:index], messages.loads(actions[index])
-        try:
-            await rebuild_live_episode(
-                play, access.episode_id, arguments, before, slow_results=results
-            )
-        except ReplayError as problem:
-            raise UnreadableEpisodeError(access, str(problem)) from None
-        return play.build_wire_reply(
-            play.session.repeat_stored_step(action, decompress_slow_result(results.get(index))),
-            episode_ids,
-        )
-
-    async def _store_new_episode(
-        self,
-        live_episode: LiveEpisode,
-        episode_id: str,
-        *,
-        overwrite: bool = True,
-        sealed_start: SealedStartRequest | None = None,
-    ) -> str:
-        """Store a play on the account of the client that is being served."""
-        start = build_start_json(
-            self.environment,
-            live_episode.reset_arguments,
-            live_episode.assigned_task,
-            live_episode.transport,
-        )
-        client = client_identity.GET_CLIENT_ADDRESS.get()()
-        new = NewEpisode(
-            live_episode.transport,
-            start,
-            live_episode.actions,
-            client,
-            live_episode.player_id,
-            live_episode.slow_results,
-            sealed_start,
-        )
-        return await self.store.create(self._store_key(episode_id), new, overwrite=overwrite)
-
-    async def _mark_completed(
-        self, episode_id: str, lease_id: str, live_episode: LiveEpisode
-    ) -> None:
-        """Let an episode that is over make room for others; its reply goes out in any case."""
-        try:
-            await self.sealed_episodes.record_result(live_episode)
-            await self.store.mark_ended(self._store_key(episode_id), lease_id, COMPLETED)
-        except StoreError as problem:
-            logger.warning("a finished episode was not marked", extra={"reason": str(problem)})
+    async def _is_stored(self, episode_id: str) -> bool:
+        return await self.store.load(self._loader.store_key(episode_id)) is not None

@@ -1,9 +1,9 @@
-"""Runs slow tool calls in a few threads of their own, in a fair order among episodes.
+"""Queue that runs slow tool calls in a few threads, in a fair order among episodes.
 
-An episode that has used much time waits for those that used little (start-time fair queueing): a
-call begins at the virtual time at which its episode's last call ended, or now if that is later, and
-the call that begins first goes first. So a cheap call waits for the calls that run already, and
-not for everything that expensive players have asked for. The order never changes a reply.
+The order is that of start-time fair queueing: the virtual start time of a call is the virtual end
+time of its episode's previous call, or the current virtual time if that is later, and the call with
+the earliest start time runs first. A cheap call therefore waits for the calls that are running, and
+not for all that an expensive player has requested. The order does not affect any reply.
 """
 
 from __future__ import annotations
@@ -21,17 +21,31 @@ from typing import NamedTuple, TypeVar
 T = TypeVar("T")
 
 MAX_RUNNING_CALLS = max(1, min((os.cpu_count() or 1) // 2, 2))
-"""Slow calls that run at once in a worker: they leave half of the cores to everything else."""
+"""Slow calls that run at once in a worker. At least half of the cores stay free for other work."""
 
 MAX_REMEMBERED_EPISODES = 4096
-"""Episodes whose use is remembered; of more, the longest unused are forgotten."""
+"""Largest number of episodes whose virtual end time is remembered."""
 
 
 class SlowCallCounts(NamedTuple):
-    """How many slow calls of this worker run and wait at the moment."""
+    """Numbers of slow calls that are running and waiting in this worker."""
 
     running: int
     waiting: int
+
+
+class WaitingCall(NamedTuple):
+    """A call that waits for its turn. Calls are compared in the order in which they run.
+
+    Attributes:
+        virtual_start_s: virtual start time, in seconds.
+        number: position among all calls, which orders calls with the same start time.
+        turn: set when the call may run.
+    """
+
+    virtual_start_s: float
+    number: int
+    turn: asyncio.Future[None]
 
 
 class SlowCallQueue:
@@ -44,67 +58,74 @@ class SlowCallQueue:
     def __init__(self, max_running: int = MAX_RUNNING_CALLS) -> None:
         self._max_running = max_running
         self._threads = ThreadPoolExecutor(max_running, "slow-call")
-        self._running = 0
-        self._numbers = itertools.count()
-        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []  # a heap
-        self._virtual_s = 0.0
-        self._ended_s: OrderedDict[str, float] = OrderedDict()  # by episode, the last used last
+        self._running_count = 0
+        self._call_numbers = itertools.count()
+        self._waiting_heap: list[WaitingCall] = []
+        self._virtual_time_s = 0.0
+        # By episode key, the most recently used one last.
+        self._virtual_end_s: OrderedDict[str, float] = OrderedDict()
 
     @property
     def counts(self) -> SlowCallCounts:
-        """Calls that run and that wait, for gauges."""
-        waiting = sum(not turn.done() for _, _, turn in self._waiting)
-        return SlowCallCounts(self._running, waiting)
+        """Numbers of calls that are running and waiting, for the metrics."""
+        waiting_count = sum(not call.turn.done() for call in self._waiting_heap)
+        return SlowCallCounts(self._running_count, waiting_count)
 
     async def run_in_turn(self, episode_key: str, call: Callable[[], T]) -> T:
-        """Run a call in a thread when it is its turn, and return its result.
+        """Run a function in a thread when it is its turn, and return its result.
 
-        A caller that is cancelled before that gives up its turn; afterwards it waits for the end,
-        because nobody may save or play what is still being changed.
+        A caller that is cancelled while it waits gives up its turn. A caller that is cancelled
+        later waits for the end of the function, because nothing may store or use an episode that
+        is still being changed.
 
         Args:
-            episode_key: name of the episode that the call is counted against.
-            call: the work.
+            episode_key: key of the episode whose virtual time the call uses.
+            call: the function.
         """
-        begin_s = max(self._virtual_s, self._ended_s.get(episode_key, 0.0))
-        await self._wait_for_turn(begin_s)
-        self._virtual_s = max(self._virtual_s, begin_s)
-        started = time.monotonic()
-        running = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        virtual_start_s = max(self._virtual_time_s, self._virtual_end_s.get(episode_key, 0.0))
+        await self._wait_for_turn(virtual_start_s)
+        self._virtual_time_s = max(self._virtual_time_s, virtual_start_s)
+        begin_s = time.monotonic()
+        future = asyncio.get_running_loop().run_in_executor(self._threads, call)
         try:
-            return await asyncio.shield(running)
+            return await asyncio.shield(future)
         except asyncio.CancelledError:
-            await asyncio.wait([running])
+            await asyncio.wait([future])
             raise
         finally:
-            self._ended_s[episode_key] = begin_s + time.monotonic() - started
-            self._ended_s.move_to_end(episode_key)
-            if len(self._ended_s) > MAX_REMEMBERED_EPISODES:
-                self._ended_s.popitem(last=False)
-            self._running -= 1
+            self._set_virtual_end(episode_key, virtual_start_s + time.monotonic() - begin_s)
+            self._running_count -= 1
             self._start_next_calls()
 
-    async def _wait_for_turn(self, virtual_begin_s: float) -> None:
-        """Wait until the call may run; it then counts as running."""
+    async def _wait_for_turn(self, virtual_start_s: float) -> None:
+        """Wait until the call may run. From then on it counts as running."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (virtual_begin_s, next(self._numbers), turn))
+        waiting_call = WaitingCall(virtual_start_s, next(self._call_numbers), turn)
+        heapq.heappush(self._waiting_heap, waiting_call)
         self._start_next_calls()
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it was given the turn in the meantime
-                self._running -= 1
+            got_turn = turn.done() and not turn.cancelled()
+            if got_turn:
+                self._running_count -= 1
                 self._start_next_calls()
             raise
 
     def _start_next_calls(self) -> None:
-        """Give their turn to as many waiting calls as may run."""
-        while self._waiting and self._running < self._max_running:
-            _, _, turn = heapq.heappop(self._waiting)
-            if not turn.done():
-                self._running += 1
-                turn.set_result(None)
+        """Let as many waiting calls run as there are free threads."""
+        while self._waiting_heap and self._running_count < self._max_running:
+            waiting_call = heapq.heappop(self._waiting_heap)
+            if not waiting_call.turn.done():
+                self._running_count += 1
+                waiting_call.turn.set_result(None)
+
+    def _set_virtual_end(self, episode_key: str, virtual_end_s: float) -> None:
+        self._virtual_end_s[episode_key] = virtual_end_s
+        self._virtual_end_s.move_to_end(episode_key)
+        if len(self._virtual_end_s) > MAX_REMEMBERED_EPISODES:
+            self._virtual_end_s.popitem(last=False)
 
 
 SLOW_CALL_QUEUE = SlowCallQueue()
-"""Those of this worker, of all its environments; `counts` has what runs and waits."""
+"""Queue of this worker, for the slow calls of all environments."""

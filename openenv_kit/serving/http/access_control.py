@@ -32,12 +32,10 @@ from openenv_kit.serving.http.error_responses import error_response
 from openenv_kit.serving.http.page_sessions import COOKIE_NAME, PageSessions, build_session_cookie
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_ROUTE_MESSAGE, WEBSOCKET_METHOD, Role
-from openenv_kit.serving.settings import (
-    ANONYMOUS_PARTICIPANT,
-    TRAINER_PARTICIPANT,
-    Settings,
-)
-from openenv_kit.serving.store.interface import StoreError
+from openenv_kit.serving.setting_values import ReservedParticipant
+from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.store.errors import StoreError
+from openenv_kit.variables import SPACE_HOST_VARIABLE
 
 PATHS_WITHOUT_TOKEN = ("/health", "/ready")
 """Paths that need no token, because load balancers have none."""
@@ -46,8 +44,6 @@ DEBUGGER_PATH = "/web"
 
 ANY_ORIGIN = "*"
 READ_ONLY_METHODS = ("GET", "HEAD", "OPTIONS")
-SPACE_HOST_VARIABLE = "SPACE_HOST"
-"""Variable that contains the host name of a Hugging Face Space."""
 
 
 class AccessControl:
@@ -94,7 +90,7 @@ class AccessControl:
         role = Role.TRAINER if participant else self._find_role(scope, headers)
         scope["state"]["role"] = role or Role.PLAYER
         scope["state"]["participant"] = participant or (
-            TRAINER_PARTICIPANT if self._token else ANONYMOUS_PARTICIPANT
+            ReservedParticipant.TRAINER if self._token else ReservedParticipant.ANONYMOUS
         )
         if path in PATHS_WITHOUT_TOKEN:
             return None

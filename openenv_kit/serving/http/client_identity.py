@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
-from openenv_kit.serving.settings import ANONYMOUS_PARTICIPANT
+from openenv_kit.serving.setting_values import ReservedParticipant
 
 UNKNOWN_ADDRESS = "unknown"
 """Address of all clients that have none, such as those of a Unix socket."""
@@ -27,7 +27,9 @@ GET_CLIENT_ADDRESS: ContextVar[Callable[[], str]] = ContextVar("client", default
 """Function that returns the address of the current client. It returns an empty text on a server
 with a token, where clients have no individual limit."""
 
-CURRENT_PARTICIPANT: ContextVar[str] = ContextVar("participant", default=ANONYMOUS_PARTICIPANT)
+CURRENT_PARTICIPANT: ContextVar[str] = ContextVar(
+    "participant", default=ReservedParticipant.ANONYMOUS
+)
 """Name of the participant whose token the request has. Its plays of sealed tasks are counted."""
 
 

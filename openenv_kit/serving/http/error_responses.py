@@ -18,7 +18,7 @@ from openenv_kit.serving.episodes.ids import (
 )
 from openenv_kit.serving.message_limits import MessageTooComplexError
 from openenv_kit.serving.metrics import ErrorKind
-from openenv_kit.serving.store.interface import StoreError, StoreFullError
+from openenv_kit.serving.store.errors import StoreError, StoreFullError
 
 HANDLED_ERRORS = (
     EpisodeGoneError,
@@ -30,7 +30,7 @@ HANDLED_ERRORS = (
 """Exceptions of routes that become error responses; the middleware handles all others."""
 
 
-class ErrorHead(NamedTuple):
+class ResponseHead(NamedTuple):
     """Status and headers of an error response."""
 
     status: HTTPStatus
@@ -55,14 +55,14 @@ def error_response(
     return messages.json_response({"detail": detail}, status, headers)
 
 
-def error_head_of_store_error(store_error: StoreError) -> ErrorHead:
+def response_head_of_store_error(store_error: StoreError) -> ResponseHead:
     """Return status and headers of the response to a request that the store rejected."""
     if store_error.retry_after_s is None:
-        return ErrorHead(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {})
+        return ResponseHead(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {})
     headers = {"retry-after": str(store_error.retry_after_s)}
     if isinstance(store_error, StoreFullError) and store_error.is_client_limit:
-        return ErrorHead(HTTPStatus.TOO_MANY_REQUESTS, headers)
-    return ErrorHead(HTTPStatus.SERVICE_UNAVAILABLE, headers)
+        return ResponseHead(HTTPStatus.TOO_MANY_REQUESTS, headers)
+    return ResponseHead(HTTPStatus.SERVICE_UNAVAILABLE, headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -88,7 +88,7 @@ async def _handle_error(_: Request, error: Exception) -> Response:
                 f"Cannot read the body: {error}.",
             )
         case StoreError():
-            status, headers = error_head_of_store_error(error)
+            status, headers = response_head_of_store_error(error)
             return error_response(ErrorKind.STORE, status, str(error), headers)
         case RequestValidationError():
             # Pydantic's errors also contain the input, which may be large.

@@ -40,7 +40,8 @@ from openenv_kit.serving.message_limits import (
     require_content_length_within,
 )
 from openenv_kit.serving.metrics import ErrorKind
-from openenv_kit.serving.settings import ANONYMOUS_PARTICIPANT, Settings
+from openenv_kit.serving.setting_values import ReservedParticipant
+from openenv_kit.serving.settings import Settings
 
 DEBUG_LOGGED_PATHS = (*PATHS_WITHOUT_TOKEN, "/metrics")
 """Paths whose requests are logged at level `debug`, because monitoring sends them often."""
@@ -152,7 +153,7 @@ class RequestMiddleware:
         headers, path = Headers(scope=scope), route_path(scope)
         denial = await self._access.check_access(scope, path, headers)
         client_identity.CURRENT_PARTICIPANT.set(
-            scope["state"].get("participant", ANONYMOUS_PARTICIPANT)
+            scope["state"].get("participant", ReservedParticipant.ANONYMOUS)
         )
         if scope["type"] == "websocket":
             if denial is None:

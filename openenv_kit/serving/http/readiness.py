@@ -14,12 +14,8 @@ from starlette.responses import Response
 from openenv_kit.serving import messages
 from openenv_kit.serving.draining import SERVER_DRAIN
 from openenv_kit.serving.episodes.service import EpisodeService
-from openenv_kit.serving.store.interface import (
-    RETRY_AFTER_S,
-    EpisodeStore,
-    StoreError,
-    build_unavailable_error,
-)
+from openenv_kit.serving.store.errors import RETRY_AFTER_S, StoreError, build_unavailable_error
+from openenv_kit.serving.store.interface import EpisodeStore
 
 READY_CACHE_S = 0.5
 """Time for which the result of a store check is reused. Anybody may send requests to /ready, and

@@ -15,10 +15,9 @@ from starlette.responses import Response
 
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.sealed_split import SEALED_SPLIT
-from openenv_kit.serving import messages, metrics
+from openenv_kit.serving import messages, metrics_export
 from openenv_kit.serving.episodes.ids import MAX_ID_LENGTH, EpisodeAccess, UnknownEpisodeError
 from openenv_kit.serving.episodes.service import EpisodeService
-from openenv_kit.serving.http.access_control import SPACE_HOST_VARIABLE
 from openenv_kit.serving.http.anonymous_episodes import get_anonymous_episode_id
 from openenv_kit.serving.http.error_responses import error_response
 from openenv_kit.serving.http.models import (
@@ -34,6 +33,7 @@ from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_EPISODE_ID_MESSAGE, Role
 from openenv_kit.serving.settings import Settings
+from openenv_kit.variables import SPACE_HOST_VARIABLE
 
 NO_EPISODE_ID_TEXT = (
     " Over HTTP, POST /reset returns an episode_id. Send it with POST /step and GET /state."
@@ -81,16 +81,16 @@ def add_episode_routes(app: FastAPI, episodes: EpisodeService) -> None:
     )
     async def step(request: Request, body: EpisodeStepRequest) -> Response:
         """Execute one step of an episode. Any worker can serve it."""
-        access = await _access_of_step(request, body, episodes)
+        access = await _find_episode_access(request, body, episodes)
         if access is None:
-            return messages.json_response(_reply_without_episode(episodes, body.action))
+            return messages.json_response(_build_missing_id_reply(episodes, body.action))
         _log_episode_id(request, access.episode_id)
         try:
             reply = await episodes.step(access, body.action, body.request_id or "")
         except UnknownEpisodeError:
             if body.episode_id or body.player_id:
                 raise
-            reply = _reply_without_episode(episodes, body.action)
+            reply = _build_missing_id_reply(episodes, body.action)
         ids = {"episode_id": body.episode_id, "player_id": body.player_id}
         return messages.json_response({**reply, **ids})
 
@@ -164,11 +164,11 @@ def add_metrics_route(app: FastAPI, settings: Settings) -> None:
     @app.get("/metrics", include_in_schema=False)
     async def get_metrics() -> Response:
         """Return the metrics for Prometheus."""
-        page = metrics.render_metrics()
+        page = metrics_export.render_metrics()
         return Response(page.body, media_type=page.content_type)
 
 
-async def _access_of_step(
+async def _find_episode_access(
     request: Request, body: EpisodeStepRequest, episodes: EpisodeService
 ) -> EpisodeAccess | None:
     """Return the access to the episode that a step request names; None if it names none.
@@ -187,7 +187,7 @@ async def _access_of_step(
     return EpisodeAccess(episode_id)
 
 
-def _reply_without_episode(episodes: EpisodeService, action: JsonObject) -> JsonObject:
+def _build_missing_id_reply(episodes: EpisodeService, action: JsonObject) -> JsonObject:
     """Return the error reply to a step without an episode, which says how to get an id."""
     require_bounded_complexity(action)
     live_episode = episodes.create_live_episode("http")

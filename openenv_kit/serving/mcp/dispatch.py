@@ -106,7 +106,7 @@ def expects_response(message: object) -> bool:
     return not ("id" in message and ("result" in message or "error" in message))
 
 
-async def answer_rpc_message(message: object, dispatch: DispatchFunction) -> RpcResponse:
+async def handle_rpc_message(message: object, dispatch: DispatchFunction) -> RpcResponse:
     """Return the response to a message. Invalid messages and RpcErrors give an error response."""
     request_id = None
     try:

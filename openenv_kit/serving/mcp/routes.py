@@ -23,10 +23,10 @@ from openenv_kit.serving.mcp.dispatch import (
     RpcError,
     RpcErrorCode,
     RpcResponse,
-    answer_rpc_message,
     build_rpc_error,
     create_dispatcher,
     expects_response,
+    handle_rpc_message,
 )
 from openenv_kit.serving.mcp.sessions import (
     convert_to_rpc_errors,
@@ -72,7 +72,7 @@ class McpEndpoint:
             return messages.json_response(build_rpc_error(error))
         if not expects_response(message):
             return Response(status_code=HTTPStatus.ACCEPTED)
-        response = await self.answer_message(request, message)
+        response = await self.handle_message(request, message)
         return messages.json_response(response.body, response.status, response.headers)
 
     async def delete(self, request: Request) -> Response:
@@ -87,7 +87,7 @@ class McpEndpoint:
             return Response(status_code=HTTPStatus.NOT_FOUND)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
-    async def answer_message(self, request: Request, message: object) -> RpcResponse:
+    async def handle_message(self, request: Request, message: object) -> RpcResponse:
         """Return the response to one JSON-RPC message."""
         new_session_headers: dict[str, str] = {}
         session_in_header = request.headers.get(SESSION_HEADER)
@@ -105,7 +105,7 @@ class McpEndpoint:
                 session_id = new_session_headers.get(SESSION_HEADER) or session_in_header
                 return await self._run_method(session_id, method, params, log_fields)
 
-        response = await answer_rpc_message(message, dispatch)
+        response = await handle_rpc_message(message, dispatch)
         return response._replace(headers=new_session_headers) if new_session_headers else response
 
     async def _run_method(

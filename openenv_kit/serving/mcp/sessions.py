@@ -10,14 +10,14 @@ from starlette.requests import HTTPConnection
 
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.serving.episodes.ids import EpisodeAccess, EpisodeGoneError, EpisodeTooLongError
-from openenv_kit.serving.episodes.records import SplitUsedUpError
 from openenv_kit.serving.episodes.service import EpisodeService
-from openenv_kit.serving.http.error_responses import error_head_of_store_error
+from openenv_kit.serving.episodes.task_assignment import SplitUsedUpError
+from openenv_kit.serving.http.error_responses import response_head_of_store_error
 from openenv_kit.serving.mcp.dispatch import RpcError, RpcErrorCode
 from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_MCP_MESSAGE, Role
-from openenv_kit.serving.store.interface import StoreError
+from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.websocket.sessions import CapacityError
 
 
@@ -85,7 +85,7 @@ def convert_to_rpc_errors(gone_status: HTTPStatus = HTTPStatus.OK) -> Iterator[N
         raise RpcError(RpcErrorCode.SERVER_ERROR, str(error), data) from None
     except StoreError as error:
         data = {"retry_after_s": error.retry_after_s}
-        status, headers = error_head_of_store_error(error)
+        status, headers = response_head_of_store_error(error)
         raise RpcError(
             RpcErrorCode.SERVER_ERROR, str(error), data, ErrorKind.STORE, status, headers
         ) from None

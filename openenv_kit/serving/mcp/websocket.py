@@ -16,10 +16,10 @@ from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.mcp.dispatch import (
     RpcError,
     RpcErrorCode,
-    answer_rpc_message,
     build_rpc_error,
     create_dispatcher,
     expects_response,
+    handle_rpc_message,
 )
 from openenv_kit.serving.mcp.sessions import (
     convert_to_rpc_errors,
@@ -28,7 +28,7 @@ from openenv_kit.serving.mcp.sessions import (
 )
 from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.metrics import ErrorKind
-from openenv_kit.serving.store.interface import StoreError
+from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.websocket.endpoint import (
     ConnectionEnd,
     ConnectionHandler,
@@ -79,7 +79,7 @@ class McpConnection(ConnectionHandler):
         if not expects_response(message):
             return None
         try:
-            response = await answer_rpc_message(message, self._dispatch)
+            response = await handle_rpc_message(message, self._dispatch)
             return _to_json_text(response.body)
         except (ConnectionEnd, EpisodeGoneError, WebSocketDisconnect):
             raise

@@ -1,1 +1,1 @@
-"""The episode store: interface, SQLite and Redis."""
+"""Episode stores: their interface, and its implementations on SQLite and Redis."""

@@ -1,9 +1,10 @@
 """The clock by which stored episodes expire.
 
-It counts the seconds that pass, and no jump of the wall clock moves it: an episode lives as long
-as it should although an operator, NTP or a resumed virtual machine sets the time. Processes of one
-machine that use the same store agree on it, also those that start later. Only how long the machine
-itself was off is taken from the wall clock, because nothing else knows it.
+It counts elapsed seconds and is not affected by changes of the wall clock, so an episode lives as
+long as it should even if an operator, NTP or a resumed virtual machine sets the time. Processes of
+one machine that use the same store read the same time, including processes that start later. Only
+the time for which the machine was switched off is taken from the wall clock, because nothing else
+measures it.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 BOOT_ID_PATH = Path("/proc/sys/kernel/random/boot_id")
-"""On Linux, a name for the time since the machine was started."""
+"""File in which Linux names the current boot."""
 
 
 class ClockRecord(NamedTuple):
-    """What a store keeps of its clock.
+    """State of the clock in a store.
 
     Attributes:
-        boot_id: the boot that `offset_s` belongs to; empty where the system does not name it.
-        offset_s: what to add to the seconds since that boot.
-        store_time_s: the store's time when this was written, in seconds.
-        wall_time_s: the wall clock at that moment, in seconds.
+        boot_id: boot that `offset_s` refers to; empty if the system does not name it.
+        offset_s: the store's time minus the seconds since that boot.
+        store_time_s: the store's time when the record was written, in seconds.
+        wall_time_s: Unix time when the record was written, in seconds.
     """
 
     boot_id: str
@@ -35,7 +36,7 @@ class ClockRecord(NamedTuple):
 
 @cache
 def read_boot_id() -> str:
-    """Return the name of the current boot; empty where the system has none."""
+    """Return the id of the current boot; empty if the system has none."""
     try:
         return BOOT_ID_PATH.read_text(encoding="ascii").strip()
     except OSError:
@@ -43,22 +44,22 @@ def read_boot_id() -> str:
 
 
 def seconds_since_boot() -> float:
-    """Return the seconds since the machine was started, those in which it slept included."""
+    """Return the seconds since the machine was started, including those it was suspended."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 def compute_clock_offset_s(record: ClockRecord | None) -> float:
-    """Return the offset with which a store's clock goes on from what it kept.
+    """Return the offset with which a store's clock continues.
 
     Args:
-        record: what the store kept; None for a new store, whose clock starts at the wall clock.
+        record: stored state of the clock; None for a new store, whose clock starts at Unix time.
     """
-    since_boot = seconds_since_boot()
+    since_boot_s = seconds_since_boot()
     if record is None:
-        return time.time() - since_boot
-    if record.boot_id == read_boot_id() and since_boot + record.offset_s >= record.store_time_s:
+        return time.time() - since_boot_s
+    if record.boot_id == read_boot_id() and since_boot_s + record.offset_s >= record.store_time_s:
         return record.offset_s
-    away_s = max(0.0, time.time() - record.wall_time_s)
-    return record.store_time_s + away_s - since_boot
+    switched_off_s = max(0.0, time.time() - record.wall_time_s)
+    return record.store_time_s + switched_off_s - since_boot_s

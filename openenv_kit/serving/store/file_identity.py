@@ -1,34 +1,38 @@
-"""Which file a path leads to, so that another one in its place is noticed."""
+"""Identity of a file, with which a replaced store file is detected."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
 
-from openenv_kit.serving.store.interface import StoreReplacedError
+from openenv_kit.serving.store.errors import StoreReplacedError
 
 
 class FileIdentity(NamedTuple):
-    """Which file a path leads to."""
+    """Device and inode number of a file."""
 
     device: int
     inode: int
 
     @classmethod
     def from_path(cls, path: str) -> FileIdentity:
-        """Return the identity of the file at a path; a FileNotFoundError where there is none."""
-        found = Path(path).stat()
-        return cls(found.st_dev, found.st_ino)
+        """Return the identity of the file at a path.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        status = Path(path).stat()
+        return cls(status.st_dev, status.st_ino)
 
     def require_same_file(self, path: str) -> None:
-        """Raise a StoreReplacedError where a path leads to another file.
+        """Raise a StoreReplacedError if this file is no longer at the path.
 
-        SQLite would go on writing to a deleted file, and what was acknowledged would be lost with
-        the process.
+        SQLite would continue to write to a deleted file, and acknowledged writes would be lost
+        when the process ends.
         """
         try:
-            found = FileIdentity.from_path(path)
+            identity = FileIdentity.from_path(path)
         except FileNotFoundError:
             raise StoreReplacedError("was deleted") from None
-        if found != self:
+        if identity != self:
             raise StoreReplacedError("was replaced")

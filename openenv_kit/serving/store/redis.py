@@ -1,191 +1,129 @@
-"""Episodes in Redis, for several machines behind one address (the `redis` extra).
+"""Episode store in Redis, for several machines behind one address (the `redis` extra).
 
-An episode is one hash, so it expires or is displaced as a whole. Redis' own `maxmemory` bounds the
-bytes: under `volatile-ttl` the longest unused episodes make room, under `noeviction` writes are
-refused until others have expired. A client's share is one of OPENENV_KIT_MAX_STORED_EPISODES.
+An episode is one hash, so it expires or is evicted as a whole. Redis' own `maxmemory` limits the
+bytes: with `volatile-ttl`, Redis evicts the episodes that were not used for the longest time; with
+`noeviction`, it rejects writes until episodes have expired. A client's limit is a share of
+OPENENV_KIT_MAX_STORED_EPISODES.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import math
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from openenv_kit.serving.episodes.ids import EpisodeAccess, OutdatedEpisodeError
-from openenv_kit.serving.store import clock
-from openenv_kit.serving.store.interface import (
-    CLOSED,
-    NewEpisode,
-    StoredEpisode,
-    StoreLimits,
-    StoreReplacedError,
-    StoreUsage,
-    build_unavailable_error,
+from openenv_kit.serving.store import clock, redis_records, redis_sealed_episodes
+from openenv_kit.serving.store.errors import StoreReplacedError, build_unavailable_error
+from openenv_kit.serving.store.interface import EndStatus, NewEpisode, StoredEpisode, StoreUsage
+from openenv_kit.serving.store.limits import StoreLimits
+from openenv_kit.serving.store.redis_client import (
+    EpisodeTransaction,
+    StoreErrorClient,
+    run_episode_transaction,
 )
-from openenv_kit.serving.store.sealed_records import (
-    SealedEpisode,
-    SealedStartRequest,
-    SealedStartsUsedUpError,
+from openenv_kit.serving.store.redis_records import (
+    FORMAT_VERSION,
+    KEY_PREFIX,
+    OTHER_FORMAT_VERSIONS,
+    SECRET_KEY,
+    StoredAction,
+    action_field,
+    assigned_tasks_key,
+    client_episodes_key,
+    episode_key,
+    open_episodes_key,
+    player_key,
+    slow_result_field,
 )
+from openenv_kit.serving.store.sealed_records import SealedEpisode
 
-KEY_NAMESPACE, FORMAT_VERSION = "openenv-kit", 10
-OTHER_FORMAT_VERSIONS = tuple(n for n in range(1, FORMAT_VERSION + 3) if n != FORMAT_VERSION)
-"""Of releases before and after this one, whose episodes may still be there."""
-KEY_PREFIX = f"{KEY_NAMESPACE}:{FORMAT_VERSION}:"
-"""The number changes with the shape of what is kept; keys of another expire by themselves."""
 CLOCK_SYNC_S = 60.0
-"""Seconds after which the server's time is asked for again."""
+"""Seconds after which the time of the Redis server is read again."""
 HEARTBEAT_TTL_S = 60
 TRANSPORTS = ("ws", "http", "mcp", "page")
-"""Transports that open episodes."""
-REDIS_TIMEOUT_S = 5.0
-"""Longest wait for an answer: a Redis that hangs must not hang the steps of everybody."""
-
-
-def create_redis_client(address: str) -> Any:
-    """A client for `RedisStore`."""
-    return Redis.from_url(
-        address,
-        decode_responses=True,
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
-    )
-
-
-@dataclass
-class StoreErrorClient:
-    """A client whose errors are ours: out of memory, out of reach, too slow, loading, read-only."""
-
-    redis: Any
-
-    def __getattr__(self, name: str) -> Any:
-        async def reported(*given: Any, **options: Any) -> Any:
-            try:
-                return await getattr(self.redis, name)(*given, **options)
-            except RedisError as problem:
-                raise build_unavailable_error(problem) from problem
-
-        return reported
+"""Transports through which episodes are started."""
 
 
 class RedisStore:
-    """Episodes in one Redis database, through a client that decodes responses."""
+    """Episodes in one Redis database; see `EpisodeStore`.
+
+    Args:
+        redis: client that decodes responses, see `create_redis_client`.
+        limits: limits of the store.
+    """
 
     def __init__(self, redis: Any, limits: StoreLimits) -> None:
         self._redis = StoreErrorClient(redis)
         self._limits = limits
-        self._ttl = max(1, round(limits.ttl_s))
+        self._ttl_s = max(1, round(limits.ttl_s))
         self._clock_offset_s = 0.0
         self._clock_synced_s: float | None = None
-        self._secret = ""  # of the database that was used first
-
-    async def _current_time_s(self) -> float:
-        """Return Redis' time, by which its keys expire, whatever this machine's clock says."""
-        since_boot = clock.seconds_since_boot()
-        if self._clock_synced_s is None or since_boot - self._clock_synced_s > CLOCK_SYNC_S:
-            seconds, microseconds = await self._redis.time()
-            self._clock_offset_s = seconds + microseconds / 1e6 - since_boot
-            self._clock_synced_s = since_boot
-        return since_boot + self._clock_offset_s
+        self._first_secret = ""
 
     async def create(
         self, episode_id: str, new_episode: NewEpisode, *, overwrite: bool = True
-    ) -> str:
-        generation = secrets.token_hex(8)
-        fields: dict[str, Any] = {
-            **{
-                "generation": generation,
-                "source": new_episode.transport,
-                "client": new_episode.client_address,
-                "ended": "",
-            },
-            **{
-                "player": new_episode.player_id,
-                "start": new_episode.start_json,
-                "steps": len(new_episode.actions),
-            },
-            **{str(n): f'""\n{action.decode()}' for n, action in enumerate(new_episode.actions)},
-            **{
-                _slow_result_field(n): _encode_base64(result)
-                for n, result in new_episode.slow_results.items()
-            },
-        }
+    ) -> str | None:
+        lease_id, now_s = secrets.token_hex(8), await self._current_time_s()
+        sealed_start = new_episode.sealed_start
 
-        def start(batch: Any, key: str, found: Mapping[str, Any], plays: Sequence[str] = ()) -> str:
-            if found and not overwrite:
-                return ""
-            if new_episode.sealed_start is not None:
-                _add_sealed_episode(batch, episode_id, new_episode, new_episode.sealed_start, plays)
-            if found:
-                batch.zrem(_redis_key("living", found["source"]), episode_id)
-                batch.zrem(_redis_key("client", found["client"]), episode_id)
-                batch.delete(key)
-            batch.hset(key, mapping={**fields, "timeline": int(found.get("timeline", 0)) + 1})
-            self._extend_expiry(batch, episode_id, fields, now)
-            return generation
+        def start(transaction: EpisodeTransaction) -> str | None:
+            pipeline, previous = transaction.pipeline, transaction.fields
+            if previous and not overwrite:
+                return None
+            if sealed_start is not None:
+                redis_sealed_episodes.add_sealed_episode(
+                    transaction, episode_id, new_episode, sealed_start
+                )
+            if previous:
+                pipeline.zrem(open_episodes_key(previous["transport"]), episode_id)
+                pipeline.zrem(client_episodes_key(previous["client_address"]), episode_id)
+                pipeline.delete(episode_key(episode_id))
+            start_count = int(previous.get("start_count", 0)) + 1
+            fields = redis_records.build_episode_fields(new_episode, lease_id, start_count)
+            pipeline.hset(episode_key(episode_id), mapping=fields)
+            self._extend_expiry(pipeline, episode_id, fields, now_s)
+            return lease_id
 
-        now = await self._current_time_s()
         if new_episode.client_address:
             await self._evict_for_client(new_episode.client_address, episode_id)
-        if new_episode.sealed_start is None:
-            return str(await self._run_transaction(episode_id, start))
-        sealed_key = _sealed_list_key(
-            new_episode.sealed_start.participant, new_episode.sealed_start.task_set_key
+        if sealed_start is None:
+            return await run_episode_transaction(self._redis, episode_id, start)
+        return await run_episode_transaction(
+            self._redis,
+            episode_id,
+            start,
+            sealed_list_key=redis_sealed_episodes.sealed_episodes_key(
+                sealed_start.participant, sealed_start.task_set_key
+            ),
         )
-        return str(await self._run_transaction(episode_id, start, list_key=sealed_key))
 
     async def find_by_player(self, player_id: str) -> str | None:
-        found: str | None = await self._redis.get(_redis_key("player", player_id))
-        return found
+        episode_id: str | None = await self._redis.get(player_key(player_id))
+        return episode_id
 
     async def load(self, episode_id: str, *, new_lease: bool = False) -> StoredEpisode | None:
-        taken, now = secrets.token_hex(8) if new_lease else "", await self._current_time_s()
+        new_lease_id, now_s = (
+            secrets.token_hex(8) if new_lease else "",
+            await self._current_time_s(),
+        )
 
-        def read(batch: Any, key: str, found: Mapping[str, Any]) -> StoredEpisode | None:
-            if not found:
+        def read(transaction: EpisodeTransaction) -> StoredEpisode | None:
+            pipeline, fields = transaction.pipeline, transaction.fields
+            if not fields:
                 return None
-            if taken:
-                batch.hset(key, "generation", taken)
-            self._extend_expiry(batch, episode_id, found, now)
-            entries = [found[str(n)].split("\n", 1) for n in range(int(found["steps"]))]
-            actions = tuple(action.encode() for _, action in entries)
-            requests = tuple(json.loads(request_id) for request_id, _ in entries)
-            generation, start = taken or found["generation"], found["start"].encode()
-            player, timeline, ended = found["player"], int(found["timeline"]), found["ended"]
-            results = {
-                n: base64.b64decode(found[_slow_result_field(n)])
-                for n in range(len(actions))
-                if _slow_result_field(n) in found
-            }
-            return StoredEpisode(
-                generation, start, actions, requests, player, timeline, ended, results
-            )
+            if new_lease_id:
+                pipeline.hset(episode_key(episode_id), "lease_id", new_lease_id)
+            self._extend_expiry(pipeline, episode_id, fields, now_s)
+            return redis_records.parse_stored_episode(fields, new_lease_id or fields["lease_id"])
 
-        loaded: StoredEpisode | None = await self._run_transaction(episode_id, read)
-        if loaded is None:
+        stored = await run_episode_transaction(self._redis, episode_id, read)
+        if stored is None:
             await self._raise_if_other_version(episode_id)
-        return loaded
-
-    async def _raise_if_other_version(self, episode_id: str) -> None:
-        """Raise an OutdatedEpisodeError where another release has kept an episode of that name."""
-        keys = {
-            f"{KEY_NAMESPACE}:{version}:episode:{episode_id}": version
-            for version in OTHER_FORMAT_VERSIONS
-        }
-        if not await self._redis.exists(*keys):
-            return
-        for key, version in keys.items():
-            if await self._redis.exists(key):
-                kept = {"episode store": str(version)}
-                handle = EpisodeAccess(episode_id.partition("/")[2])
-                raise OutdatedEpisodeError(handle, kept, {"episode store": str(FORMAT_VERSION)})
+        return stored
 
     async def append_action(
         self,
@@ -195,229 +133,189 @@ class RedisStore:
         action_json: bytes,
         request_id: str = "",
     ) -> bool:
-        now = await self._current_time_s()
+        now_s = await self._current_time_s()
 
-        def add(batch: Any, key: str, found: Mapping[str, Any]) -> bool:
-            if found["steps"] != str(action_index):
+        def append(transaction: EpisodeTransaction) -> bool:
+            pipeline, fields = transaction.pipeline, transaction.fields
+            if int(fields["step_count"]) != action_index:
                 return False
-            entry = f"{json.dumps(request_id)}\n{action_json.decode()}"  # JSON holds no line break
-            batch.hset(key, mapping={str(action_index): entry, "steps": action_index + 1})
-            self._extend_expiry(batch, episode_id, found, now)
+            entry = StoredAction(action_json, request_id).to_json()
+            changes = {action_field(action_index): entry, "step_count": action_index + 1}
+            pipeline.hset(episode_key(episode_id), mapping=changes)
+            self._extend_expiry(pipeline, episode_id, fields, now_s)
             return True
 
-        return bool(await self._run_transaction(episode_id, add, lease_id))
+        return bool(
+            await run_episode_transaction(self._redis, episode_id, append, lease_id=lease_id)
+        )
 
     async def remove_last_action(self, episode_id: str, lease_id: str, action_index: int) -> bool:
-        def remove(batch: Any, key: str, found: Mapping[str, Any]) -> bool:
-            if found["steps"] != str(action_index + 1):
+        def remove(transaction: EpisodeTransaction) -> bool:
+            pipeline, fields = transaction.pipeline, transaction.fields
+            if int(fields["step_count"]) != action_index + 1:
                 return False
-            batch.hset(key, "steps", action_index)
-            batch.hdel(key, str(action_index), _slow_result_field(action_index))
+            key = episode_key(episode_id)
+            pipeline.hset(key, "step_count", action_index)
+            pipeline.hdel(key, action_field(action_index), slow_result_field(action_index))
             return True
 
-        return bool(await self._run_transaction(episode_id, remove, lease_id))
+        return bool(
+            await run_episode_transaction(self._redis, episode_id, remove, lease_id=lease_id)
+        )
 
     async def add_slow_result(
         self, episode_id: str, lease_id: str, action_index: int, compressed_result: bytes
     ) -> bool:
-        def add(batch: Any, key: str, found: Mapping[str, Any]) -> bool:
-            if int(found["steps"]) <= action_index or _slow_result_field(action_index) in found:
+        field = slow_result_field(action_index)
+
+        def add(transaction: EpisodeTransaction) -> bool:
+            pipeline, fields = transaction.pipeline, transaction.fields
+            if int(fields["step_count"]) <= action_index or field in fields:
                 return False
-            batch.hset(key, _slow_result_field(action_index), _encode_base64(compressed_result))
+            result = redis_records.encode_result(compressed_result)
+            pipeline.hset(episode_key(episode_id), field, result)
             return True
 
-        return bool(await self._run_transaction(episode_id, add, lease_id))
+        return bool(await run_episode_transaction(self._redis, episode_id, add, lease_id=lease_id))
 
-    async def mark_ended(self, episode_id: str, lease_id: str, end_status: str) -> bool:
-        now = await self._current_time_s()
+    async def mark_ended(self, episode_id: str, lease_id: str, end_status: EndStatus) -> bool:
+        now_s = await self._current_time_s()
 
-        def end(batch: Any, key: str, found: Mapping[str, Any]) -> bool:
-            batch.hset(key, "ended", end_status)
-            if end_status == CLOSED:
-                batch.zrem(_redis_key("living", found["source"]), episode_id)
-            # Before every running one, in the order in which they ended.
-            batch.zadd(_redis_key("client", found["client"]), {episode_id: -1 / now}, xx=True)
+        def mark(transaction: EpisodeTransaction) -> bool:
+            pipeline, fields = transaction.pipeline, transaction.fields
+            pipeline.hset(episode_key(episode_id), "end_status", end_status)
+            if end_status == EndStatus.CLOSED:
+                pipeline.zrem(open_episodes_key(fields["transport"]), episode_id)
+            # A negative score sorts ended episodes before running ones, the earliest end first.
+            client_key = client_episodes_key(fields["client_address"])
+            pipeline.zadd(client_key, {episode_id: -1 / now_s}, xx=True)
             return True
 
-        return bool(await self._run_transaction(episode_id, end, lease_id))
+        return bool(await run_episode_transaction(self._redis, episode_id, mark, lease_id=lease_id))
 
     async def get_secret(self) -> str:
-        await self._redis.set(f"{KEY_PREFIX}secret", secrets.token_hex(32), nx=True)
-        found = str(await self._redis.get(f"{KEY_PREFIX}secret"))
-        self._secret = self._secret or found
-        return found
+        await self._redis.set(SECRET_KEY, secrets.token_hex(32), nx=True)
+        secret = str(await self._redis.get(SECRET_KEY))
+        self._first_secret = self._first_secret or secret
+        return secret
 
-    async def reserve_task(self, split: str, task_order: Sequence[int]) -> int | None:
-        drawn, now = _redis_key("drawn", split), await self._current_time_s()
-        await self._redis.zremrangebyscore(drawn, "-inf", now)
-        before, until = set(await self._redis.zrange(drawn, 0, -1)), now + self._ttl
-        for task in task_order:
-            if str(task) not in before and await self._redis.zadd(drawn, {task: until}, nx=True):
-                return task
+    async def reserve_task(self, split_key: str, task_order: Sequence[int]) -> int | None:
+        key, now_s = assigned_tasks_key(split_key), await self._current_time_s()
+        await self._redis.zremrangebyscore(key, "-inf", now_s)
+        reserved = set(await self._redis.zrange(key, 0, -1))
+        reserved_until_s = now_s + self._ttl_s
+        for index in task_order:
+            if str(index) in reserved:
+                continue
+            if await self._redis.zadd(key, {index: reserved_until_s}, nx=True):
+                return index
         return None
 
     async def confirm_or_release_task(
-        self, split: str, task_index: int, *, is_played: bool
+        self, split_key: str, task_index: int, *, is_played: bool
     ) -> None:
-        drawn = _redis_key("drawn", split)
+        key = assigned_tasks_key(split_key)
         if is_played:
-            await self._redis.zadd(drawn, {task_index: math.inf})
-        elif await self._redis.zscore(drawn, task_index) not in (None, math.inf):
-            await self._redis.zrem(drawn, task_index)
+            await self._redis.zadd(key, {task_index: math.inf})
+        elif await self._redis.zscore(key, task_index) not in (None, math.inf):
+            await self._redis.zrem(key, task_index)
 
     async def list_sealed_episodes(
         self, participant: str, task_set_key: str
     ) -> list[SealedEpisode]:
-        entries = await self._redis.lrange(_sealed_list_key(participant, task_set_key), 0, -1)
-        return [
-            _parse_sealed_episode(number, entry) for number, entry in enumerate(entries, start=1)
-        ]
+        return await redis_sealed_episodes.list_sealed_episodes(
+            self._redis, participant, task_set_key
+        )
 
     async def record_sealed_result(
         self, player_id: str, score: float, step_count: int, actions_digest: str
     ) -> None:
-        found = await self._redis.get(_redis_key("sealed-player", player_id))
-        if found is None:
-            return
-        list_key, number = json.loads(found)
-        play = json.loads(await self._redis.lindex(list_key, number - 1))
-        if play["score"] is None:
-            play |= {"score": score, "steps": step_count, "actions_digest": actions_digest}
-            await self._redis.lset(list_key, number - 1, json.dumps(play))
+        await redis_sealed_episodes.record_sealed_result(
+            self._redis, player_id, score, step_count, actions_digest
+        )
 
     async def count_open_episodes(self, transport: str) -> int:
-        now = await self._current_time_s()
-        await self._redis.zremrangebyscore(_redis_key("living", transport), "-inf", now)
-        return int(await self._redis.zcard(_redis_key("living", transport)))
+        key = open_episodes_key(transport)
+        await self._redis.zremrangebyscore(key, "-inf", await self._current_time_s())
+        return int(await self._redis.zcard(key))
 
     async def check_writable(self) -> None:
-        written, key = secrets.token_hex(8), f"{KEY_PREFIX}heartbeat:{secrets.token_hex(4)}"
-        await self._redis.set(key, written, ex=HEARTBEAT_TTL_S)
-        if await self._redis.get(key) != written:
-            raise build_unavailable_error(RedisError("what was written is not what is read"))
-        if not self._secret:
+        token, key = secrets.token_hex(8), f"{KEY_PREFIX}heartbeat:{secrets.token_hex(4)}"
+        await self._redis.set(key, token, ex=HEARTBEAT_TTL_S)
+        if await self._redis.get(key) != token:
+            raise build_unavailable_error(
+                RedisError("the value read differs from the value written")
+            )
+        if not self._first_secret:
             await self.get_secret()
-        elif await self._redis.get(f"{KEY_PREFIX}secret") != self._secret:
+        elif await self._redis.get(SECRET_KEY) != self._first_secret:
             raise StoreReplacedError("was emptied or replaced")
 
     async def get_usage(self) -> StoreUsage:
-        """See `EpisodeStore`; the size is that of all of Redis."""
-        living = [await self.count_open_episodes(source) for source in TRANSPORTS]
+        """Return how full the store is; the bytes are those of the whole Redis server."""
+        counts = [await self.count_open_episodes(transport) for transport in TRANSPORTS]
         memory = await self._redis.info("memory")
-        limit = int(memory.get("maxmemory", 0)) or math.inf
-        return StoreUsage(sum(living), int(memory["used_memory"]), limit)
+        limit_bytes = int(memory.get("maxmemory", 0)) or math.inf
+        return StoreUsage(sum(counts), int(memory["used_memory"]), limit_bytes)
 
     async def close(self) -> None:
         await self._redis.aclose()
 
+    async def _current_time_s(self) -> float:
+        """Return the time of the Redis server, by which its keys expire, in seconds."""
+        since_boot_s = clock.seconds_since_boot()
+        if self._clock_synced_s is None or since_boot_s - self._clock_synced_s > CLOCK_SYNC_S:
+            seconds, microseconds = await self._redis.time()
+            self._clock_offset_s = seconds + microseconds / 1e6 - since_boot_s
+            self._clock_synced_s = since_boot_s
+        return since_boot_s + self._clock_offset_s
+
+    async def _raise_if_other_version(self, episode_id: str) -> None:
+        """Raise an OutdatedEpisodeError if another release has stored an episode with this id."""
+        versions_by_key = {
+            redis_records.episode_key_of_version(episode_id, version): version
+            for version in OTHER_FORMAT_VERSIONS
+        }
+        if not await self._redis.exists(*versions_by_key):
+            return
+        for key, version in versions_by_key.items():
+            if await self._redis.exists(key):
+                access = EpisodeAccess(episode_id.partition("/")[2])
+                raise OutdatedEpisodeError(
+                    access, {"episode store": str(version)}, {"episode store": str(FORMAT_VERSION)}
+                )
+
     async def _evict_for_client(self, client_address: str, episode_id: str) -> None:
-        """Displace the client's own episodes where it has as many as it may; see `sqlite_store`."""
-        redis, held, now = (
-            self._redis,
-            _redis_key("client", client_address),
-            await self._current_time_s(),
-        )
-        await redis.zremrangebyscore(held, 0, now)
-        others = self._limits.max_client_episodes - 1
-        while await redis.zcard(held) - (await redis.zscore(held, episode_id) is not None) > others:
-            ((name, expires),) = await redis.zrange(held, 0, 0, withscores=True)
-            if expires > self._limits.latest_idle_expiry_s(now):
-                raise self._limits.full_error(expires, now, is_client_limit=True)
-            source = await redis.hget(_redis_key("episode", name), "source")
-            await redis.zrem(_redis_key("living", source or ""), name)
-            await redis.zrem(held, name)
-            await redis.delete(_redis_key("episode", name))
+        """Evict the client's own episodes until it may start one with this id.
 
-    async def _run_transaction(
-        self,
-        episode_id: str,
-        work: Callable[..., Any],
-        lease_id: str = "",
-        list_key: str = "",
-    ) -> Any:
-        """Work on an episode, again if it changes meanwhile; for a generation, while it is open.
-
-        With the key of a list, `work` also gets the list's entries, and is called again if these
-        change meanwhile.
+        Ended episodes are evicted first, then idle ones.
         """
-        key = _redis_key("episode", episode_id)
-
-        async def change(batch: Any) -> Any:
-            found = await batch.hgetall(key)
-            if list_key:
-                entries = await batch.lrange(list_key, 0, -1)
-                batch.multi()
-                return work(batch, key, found, entries)
-            batch.multi()
-            if lease_id and (found.get("generation") != lease_id or found["ended"] == CLOSED):
-                return None
-            return work(batch, key, found)
-
-        keys = [key, list_key] if list_key else [key]
-        return await self._redis.transaction(change, *keys, value_from_callable=True)
+        redis, client_key = self._redis, client_episodes_key(client_address)
+        now_s = await self._current_time_s()
+        await redis.zremrangebyscore(client_key, 0, now_s)
+        while True:
+            is_overwritten = await redis.zscore(client_key, episode_id) is not None
+            other_count = await redis.zcard(client_key) - is_overwritten
+            if other_count < self._limits.max_client_episodes:
+                return
+            ((first_id, expires_s),) = await redis.zrange(client_key, 0, 0, withscores=True)
+            if expires_s > self._limits.latest_idle_expiry_s(now_s):
+                raise self._limits.full_error(expires_s, now_s, is_client_limit=True)
+            transport = await redis.hget(episode_key(first_id), "transport")
+            await redis.zrem(open_episodes_key(transport or ""), first_id)
+            await redis.zrem(client_key, first_id)
+            await redis.delete(episode_key(first_id))
 
     def _extend_expiry(
-        self, batch: Any, episode_id: str, fields: Mapping[str, Any], now_s: float
+        self, pipeline: Any, episode_id: str, fields: Mapping[str, str | int], now_s: float
     ) -> None:
-        expires, client = {episode_id: now_s + self._ttl}, _redis_key("client", fields["client"])
-        batch.expire(_redis_key("episode", episode_id), self._ttl)
-        if fields["player"]:
-            batch.set(_redis_key("player", fields["player"]), episode_id, ex=self._ttl)
-        if fields["ended"] != CLOSED:
-            batch.zadd(_redis_key("living", fields["source"]), expires)
-        if fields["client"] and not fields["ended"]:
-            batch.zadd(client, expires)
-        batch.expire(client, self._ttl)
-
-
-def _slow_result_field(action_index: int) -> str:
-    """Field of the result of the slow call in the action of that index."""
-    return f"slow_result:{action_index}"
-
-
-def _encode_base64(result: bytes) -> str:
-    """Bytes as text, which is all that a client that decodes responses can read."""
-    return base64.b64encode(result).decode()
-
-
-def _redis_key(kind: str, name: str) -> str:
-    return f"{KEY_PREFIX}{kind}:{name}"
-
-
-def _sealed_list_key(participant: str, task_set_key: str) -> str:
-    """Key of the list of a participant's sealed plays. It never expires."""
-    return _redis_key("sealed-plays", f"{participant}/{task_set_key}")
-
-
-def _add_sealed_episode(
-    batch: Any,
-    episode_id: str,
-    new_episode: NewEpisode,
-    sealed_start: SealedStartRequest,
-    entries: Sequence[str],
-) -> None:
-    """Give a play of a sealed task its number, within the transaction that starts its episode."""
-    if (
-        sum(json.loads(entry)["index"] == sealed_start.index for entry in entries)
-        >= sealed_start.max_starts
-    ):
-        raise SealedStartsUsedUpError(sealed_start.max_starts)
-    list_key = _sealed_list_key(sealed_start.participant, sealed_start.task_set_key)
-    play = {
-        "index": sealed_start.index,
-        "episode_id": episode_id,
-        "player": new_episode.player_id,
-        "start": new_episode.start_json.decode(),
-        "score": None,
-        "steps": 0,
-        "actions_digest": "",
-    }
-    batch.rpush(list_key, json.dumps(play))
-    batch.set(
-        _redis_key("sealed-player", new_episode.player_id), json.dumps([list_key, len(entries) + 1])
-    )
-
-
-def _parse_sealed_episode(number: int, entry: str) -> SealedEpisode:
-    fields = json.loads(entry)
-    return SealedEpisode(number, **{**fields, "start": fields["start"].encode()})
+        client_address, player_id = str(fields["client_address"]), str(fields["player_id"])
+        client_key, expiry = client_episodes_key(client_address), {episode_id: now_s + self._ttl_s}
+        pipeline.expire(episode_key(episode_id), self._ttl_s)
+        if player_id:
+            pipeline.set(player_key(player_id), episode_id, ex=self._ttl_s)
+        if fields["end_status"] != EndStatus.CLOSED:
+            pipeline.zadd(open_episodes_key(str(fields["transport"])), expiry)
+        if client_address and fields["end_status"] == EndStatus.NOT_ENDED:
+            pipeline.zadd(client_key, expiry)
+        pipeline.expire(client_key, self._ttl_s)

@@ -1,69 +1,77 @@
--- Tables of the episode store; a blank line ends each statement.
+-- Tables of the episode store. A blank line ends each statement.
 CREATE TABLE episodes (
-    id TEXT PRIMARY KEY, generation TEXT NOT NULL, source TEXT NOT NULL, client TEXT NOT NULL,
-    player TEXT NOT NULL, timeline INTEGER NOT NULL, start BLOB NOT NULL, bytes INTEGER NOT NULL,
-    steps INTEGER NOT NULL, ended TEXT NOT NULL, expires REAL NOT NULL
+    episode_id TEXT PRIMARY KEY, lease_id TEXT NOT NULL, transport TEXT NOT NULL,
+    client_address TEXT NOT NULL, player_id TEXT NOT NULL, start_count INTEGER NOT NULL,
+    start_json BLOB NOT NULL, size_bytes INTEGER NOT NULL, step_count INTEGER NOT NULL,
+    end_status TEXT NOT NULL, expires_s REAL NOT NULL
 ) WITHOUT ROWID;
 
-CREATE INDEX by_player ON episodes (player);
+CREATE INDEX episodes_by_player ON episodes (player_id);
 
-CREATE INDEX by_source ON episodes (source);
+CREATE INDEX episodes_by_transport ON episodes (transport);
 
-CREATE INDEX by_use ON episodes (ended = '', expires);
+CREATE INDEX episodes_by_expiry ON episodes (end_status = '', expires_s);
 
-CREATE INDEX by_client ON episodes (client, ended = '', expires);
+CREATE INDEX episodes_by_client ON episodes (client_address, end_status = '', expires_s);
 
 CREATE TABLE actions (
-    episode TEXT NOT NULL REFERENCES episodes (id) ON DELETE CASCADE,
-    n INTEGER NOT NULL, action BLOB NOT NULL, request TEXT NOT NULL, PRIMARY KEY (episode, n)
+    episode_id TEXT NOT NULL REFERENCES episodes (episode_id) ON DELETE CASCADE,
+    action_index INTEGER NOT NULL, action_json BLOB NOT NULL, request_id TEXT NOT NULL,
+    PRIMARY KEY (episode_id, action_index)
 ) WITHOUT ROWID;
 
--- Results of slow calls, compressed; they follow their action as soon as there are any.
+-- Compressed results of slow calls. A result is added after its action.
 CREATE TABLE slow_results (
-    episode TEXT NOT NULL REFERENCES episodes (id) ON DELETE CASCADE,
-    n INTEGER NOT NULL, result BLOB NOT NULL, PRIMARY KEY (episode, n)
+    episode_id TEXT NOT NULL REFERENCES episodes (episode_id) ON DELETE CASCADE,
+    action_index INTEGER NOT NULL, compressed_result BLOB NOT NULL,
+    PRIMARY KEY (episode_id, action_index)
 ) WITHOUT ROWID;
 
--- Sums by client, kept by triggers: counting at each reset would take longer the more there are.
+-- Sums by client. Triggers update them, because counting takes longer the more episodes there are.
 CREATE TABLE clients (
-    client TEXT PRIMARY KEY, episodes INTEGER NOT NULL, bytes INTEGER NOT NULL
+    client_address TEXT PRIMARY KEY, episode_count INTEGER NOT NULL, size_bytes INTEGER NOT NULL
 ) WITHOUT ROWID;
 
-CREATE TRIGGER came AFTER INSERT ON episodes BEGIN
-    INSERT INTO clients VALUES (NEW.client, 1, NEW.bytes) ON CONFLICT (client)
-    DO UPDATE SET episodes = episodes + 1, bytes = bytes + NEW.bytes;
+CREATE TRIGGER episode_inserted AFTER INSERT ON episodes BEGIN
+    INSERT INTO clients VALUES (NEW.client_address, 1, NEW.size_bytes)
+    ON CONFLICT (client_address) DO UPDATE
+    SET episode_count = episode_count + 1, size_bytes = size_bytes + NEW.size_bytes;
 END;
 
-CREATE TRIGGER grew AFTER UPDATE OF bytes ON episodes BEGIN
-    UPDATE clients SET bytes = bytes + NEW.bytes - OLD.bytes WHERE client = NEW.client;
+CREATE TRIGGER episode_size_updated AFTER UPDATE OF size_bytes ON episodes BEGIN
+    UPDATE clients SET size_bytes = size_bytes + NEW.size_bytes - OLD.size_bytes
+    WHERE client_address = NEW.client_address;
 END;
 
-CREATE TRIGGER went AFTER DELETE ON episodes BEGIN
-    UPDATE clients SET episodes = episodes - 1, bytes = bytes - OLD.bytes
-    WHERE client = OLD.client;
-    DELETE FROM clients WHERE client = OLD.client AND episodes = 0;
+CREATE TRIGGER episode_deleted AFTER DELETE ON episodes BEGIN
+    UPDATE clients
+    SET episode_count = episode_count - 1, size_bytes = size_bytes - OLD.size_bytes
+    WHERE client_address = OLD.client_address;
+    DELETE FROM clients WHERE client_address = OLD.client_address AND episode_count = 0;
 END;
 
--- Tasks that were drawn for sessions; those that were played, for ever.
-CREATE TABLE drawn (
-    split TEXT NOT NULL, task INTEGER NOT NULL, until REAL NOT NULL, PRIMARY KEY (split, task)
+-- Tasks that were assigned to sessions. A task that was played is reserved without a time limit.
+CREATE TABLE assigned_tasks (
+    split_key TEXT NOT NULL, task_index INTEGER NOT NULL, reserved_until_s REAL NOT NULL,
+    PRIMARY KEY (split_key, task_index)
 ) WITHOUT ROWID;
 
--- Plays of sealed tasks. They are kept when their episodes are gone, so that none can be repeated.
-CREATE TABLE sealed_plays (
-    participant TEXT NOT NULL, task_set TEXT NOT NULL, number INTEGER NOT NULL,
-    task INTEGER NOT NULL, episode TEXT NOT NULL, player TEXT NOT NULL, start BLOB NOT NULL,
-    score REAL, steps INTEGER NOT NULL, actions_digest TEXT NOT NULL,
-    PRIMARY KEY (participant, task_set, number)
+-- Episodes of sealed tasks. They outlive the rows of `episodes`, so that every start stays counted.
+CREATE TABLE sealed_episodes (
+    participant TEXT NOT NULL, task_set_key TEXT NOT NULL, number INTEGER NOT NULL,
+    task_index INTEGER NOT NULL, episode_id TEXT NOT NULL, player_id TEXT NOT NULL,
+    start_json BLOB NOT NULL, score REAL, step_count INTEGER NOT NULL,
+    actions_digest TEXT NOT NULL, PRIMARY KEY (participant, task_set_key, number)
 ) WITHOUT ROWID;
 
-CREATE INDEX sealed_by_player ON sealed_plays (player);
+CREATE INDEX sealed_episodes_by_player ON sealed_episodes (player_id);
 
 CREATE TABLE secret (value TEXT NOT NULL);
 
--- One row: how the clock goes on, by which episodes expire; see store_clock.py.
+-- One row: the clock by which episodes expire. See clock.py.
 CREATE TABLE clock (
-    boot TEXT NOT NULL, offset_s REAL NOT NULL, last_s REAL NOT NULL, wall_s REAL NOT NULL
+    boot_id TEXT NOT NULL, offset_s REAL NOT NULL, store_time_s REAL NOT NULL,
+    wall_time_s REAL NOT NULL
 );
 
-CREATE TABLE heartbeat (id INTEGER PRIMARY KEY, at REAL NOT NULL);
+CREATE TABLE heartbeat (id INTEGER PRIMARY KEY, written_at_s REAL NOT NULL);

@@ -1,4 +1,4 @@
-"""What a store keeps of plays of sealed tasks."""
+"""Records of sealed episodes in a store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class SealedStartsUsedUpError(Exception):
     """A participant has started a sealed task as often as is allowed.
 
     Attributes:
-        max_starts: how often that is.
+        max_starts: how often the task may be started.
     """
 
     def __init__(self, max_starts: int) -> None:
@@ -19,11 +19,11 @@ class SealedStartsUsedUpError(Exception):
 
 @dataclass(frozen=True)
 class SealedStartRequest:
-    """What a store needs to count a play of a sealed task.
+    """A participant's request to start a sealed task.
 
     Attributes:
-        participant: whose plays are counted.
-        task_set_key: the tasks that are counted together: environment, split, versions, commitment.
+        participant: name of the participant.
+        task_set_key: tasks that are counted together: environment, split, versions, commitment.
         index: position of the task in its split.
         max_starts: how often the participant may start this task.
     """
@@ -36,24 +36,24 @@ class SealedStartRequest:
 
 @dataclass(frozen=True)
 class SealedEpisode:
-    """A play of a sealed task that was started.
+    """An episode of a sealed task that a participant has started.
 
     Attributes:
-        number: running number of the participant's plays of these tasks, from 1.
+        number: position among the participant's episodes of the same task set, from 1.
         index: position of the task in its split.
-        episode_id: id of its episode in the store, which may be gone or started over since.
-        player: the player's handle, which identifies this start of the episode.
-        start: as in `StoredEpisode`.
-        score: in [0, 1]; None until the play has ended.
-        steps: number of its actions; 0 until the play has ended.
-        actions_digest: `digest_actions` of them; empty until the play has ended.
+        episode_id: id of the episode in the store, which may have been deleted or started again.
+        player_id: player id of this start of the episode.
+        start_json: as in `StoredEpisode`.
+        score: final score in [0, 1]; None until the episode has ended.
+        step_count: number of actions; 0 until the episode has ended.
+        actions_digest: `digest_actions` of the actions; empty until the episode has ended.
     """
 
     number: int
     index: int
     episode_id: str
-    player: str
-    start: bytes
+    player_id: str
+    start_json: bytes
     score: float | None = None
-    steps: int = 0
+    step_count: int = 0
     actions_digest: str = ""

@@ -5,24 +5,25 @@ from __future__ import annotations
 import pytest
 
 from metric_tracker_rl.analysis_tools import LEAN_TOOLS, TOOLS
+from metric_tracker_rl.engine.configuration.modes import MODES, PlayMode
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.tools import SYSTEM_PROMPT, SYSTEM_PROMPTS
 from openenv_kit.environment import full_observation_from_reply
 from support.funnel_episodes import analyse, started
-from support.funnel_modes import MODES, TOOL_NAMES_BY_MODE, check_tool_names, reset_of_mode
+from support.funnel_modes import TOOL_NAMES_BY_MODE, check_tool_names, reset_of_mode
 
 
 @pytest.mark.parametrize("mode", MODES, ids="-".join)
-def test_mode_decides_the_offered_tools_and_the_system_prompt(mode: tuple[str, str]) -> None:
+def test_mode_decides_the_offered_tools_and_the_system_prompt(mode: PlayMode) -> None:
     arguments = reset_of_mode(mode)
     state = started(**arguments).state().model_dump()
     reply = EpisodeSession().reset(**arguments)
     observation = full_observation_from_reply(ENVIRONMENT, reply, "custom")
-    message = {"instruction": ENVIRONMENT.tools.first_user_message(observation)}
+    first_message = ENVIRONMENT.tools.first_user_message(observation)
+    message = ENVIRONMENT.tools.observation_from_messages(first_message, None)
     for episode in (arguments, {"split": "train", **arguments}, state, observation, message):
         check_tool_names(ENVIRONMENT.tools.for_episode(episode).tool_names, mode)
-        assert ENVIRONMENT.system_prompt(episode) == SYSTEM_PROMPTS[mode]
+        assert ENVIRONMENT.system_prompt(episode) == MODES[mode].system_prompt
 
 
 @pytest.mark.parametrize(
@@ -31,9 +32,9 @@ def test_mode_decides_the_offered_tools_and_the_system_prompt(mode: tuple[str, s
     ids=str,
 )
 def test_missing_or_wrong_mode_is_guided_play_in_the_standard_profile(episode: object) -> None:
-    assert ENVIRONMENT.system_prompt(episode) == SYSTEM_PROMPT  # type: ignore[arg-type]
+    assert ENVIRONMENT.system_prompt(episode) == MODES[PlayMode()].system_prompt  # type: ignore[arg-type]
     tools = ENVIRONMENT.tools.for_episode(episode)  # type: ignore[arg-type]
-    check_tool_names(tools.tool_names, ("standard", "guided"))
+    check_tool_names(tools.tool_names, PlayMode())
 
 
 def test_tool_of_another_profile_is_rejected_with_the_nearest() -> None:
@@ -54,8 +55,8 @@ def test_tool_that_flags_is_rejected_in_raw_disclosure(profile: str, method: str
     assert not session.done
 
 
-@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != ("standard", "guided")])
-def test_row_generators_outside_guided_standard_play_are_rejected(mode: tuple[str, str]) -> None:
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != PlayMode()])
+def test_row_generators_outside_guided_standard_play_are_rejected(mode: PlayMode) -> None:
     session = started(**reset_of_mode(mode))
     reply = session.step({"payload_generators": [{"method_name": "median_filter"}]})
     assert reply.status == "error"

@@ -10,7 +10,6 @@ import pytest
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import GRADED
 from metric_tracker_rl.engine.definitions.rungs import (
     CURRICULUM_RESETS,
     DEFAULT_ANOMALY_COUNTS,
@@ -18,12 +17,13 @@ from metric_tracker_rl.engine.definitions.rungs import (
     EVERY_LEVEL,
     RUNG_LEVELS,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import format_policy_text
+from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.datasets.split_rows import (
     list_task_rows,
 )
 from openenv_kit.environment import get_environment
+from openenv_kit.rewards import Reward
 from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
 from research.measure_levels import measure_rung
 
@@ -77,7 +77,7 @@ def test_a_reset_by_number_plays_the_nearest_rung_with_its_anomalies(
 
 
 def test_stronger_policy_scores_more_on_a_rung() -> None:
-    means = [line[GRADED] for line in measure_rung(CURRICULUM_RESETS[4], 6)]
+    means = [line[Reward.GRADED] for line in measure_rung(CURRICULUM_RESETS[4], 6)]
     assert means[0] > means[2] > means[-1]
 
 

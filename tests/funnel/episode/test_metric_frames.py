@@ -45,7 +45,7 @@ def test_metric_frames_equal_the_daily_series_of_each_entity(policy: str | None)
     _, episode = session(policy=policy)
     metrics, series = episode.metrics, episode.series
     assert metrics is episode.metrics
-    for (_, name), column in episode.config.funnel_spec.column_by_entity.items():
+    for (_, name), column in episode.config.funnel_spec.columns.column_by_entity.items():
         for day, date in enumerate(episode.dates):
             assert metrics.value_at(date, name) == (
                 series.values_by_day[day][column],

@@ -170,6 +170,6 @@ def test_a_date_outside_the_episode_names_the_range_and_a_date_inside_it_then_wo
     reply = session.reset(seed=7, anomalies=[{"metric_name": "app_opens", "date": "1999-12-31"}])
     dates = running_episode(started(seed=7)).dates
     assert reply.status == "error"
-    assert f"'1999-12-31'; allowed: a date from {dates[0]} to {dates[-1]}" in reply.message
+    assert all(date in reply.message for date in ("1999-12-31", dates[0], dates[-1]))
     last = {"metric_name": "app_opens", "date": dates[-1]}
     assert session.reset(seed=7, anomalies=[last]).status == "ready"

@@ -14,18 +14,19 @@ from metric_tracker_rl.engine.configuration.episode_config import (
     SCENARIO_FAMILIES,
     EpisodeConfig,
 )
-from metric_tracker_rl.engine.definitions.levels import GUARD_BAND, LEVELS
-from metric_tracker_rl.engine.definitions.names import (
+from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
     COUNT_DROP,
     COUNT_SPIKE,
-    ENTITY_TYPES,
     FUNNEL_BREAK,
     MIX_SHIFT,
     QUALITY_ISSUE,
     RATE_DROP,
     RATE_SPIKE,
 )
+from metric_tracker_rl.engine.definitions.entity_types import ENTITY_TYPES
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.generation.generate import (
     GeneratedEpisode,
     apply_planned_anomalies,
@@ -104,8 +105,9 @@ def test_no_expected_row_lies_within_one_percent_of_a_severity_bound() -> None:
 @pytest.mark.parametrize("total", [19.9, 20.0, 60.5, 119.0, 121.0])
 def test_a_row_close_to_a_severity_bound_is_not_clear(total: float) -> None:
     [row, *_] = (row for _, d in sample() for row in d.labels if row.entity_type == "data_quality")
-    assert is_severity_clear(row, LEVELS["easy"])
-    assert not is_severity_clear(replace(row, delta_value=total), LEVELS["easy"])
+    bounds = LEVELS["easy"].severity_bounds
+    assert is_severity_clear(row, bounds)
+    assert not is_severity_clear(replace(row, delta_value=total), bounds)
 
 
 @pytest.mark.slow

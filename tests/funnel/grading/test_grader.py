@@ -12,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.definitions.names import ANOMALY_TYPES, DETECTION_METHODS, SEVERITIES
+from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES
+from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
+from metric_tracker_rl.engine.definitions.severity import SEVERITIES
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.grading.grader import (
     DUPLICATE_PENALTY,
@@ -27,7 +30,6 @@ from metric_tracker_rl.engine.report.parse_report import (
     build_invalid_row_issue,
     parse_report,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.wire_models import RewardBreakdown
 
 INVALID = build_invalid_row_issue("?", "unreadable", {})
@@ -61,7 +63,7 @@ def false_row(place: int) -> ReportRow:
     """A well-formed row that the policy does not ask for."""
     date, kind, name = places()[place]
     method = DETECTION_METHODS[kind]
-    return ReportRow(date, kind, name, ANOMALY_TYPES[0], method, 1.0, 2.0, 1.0, "low")
+    return ReportRow(date, kind, name, next(iter(ANOMALY_TYPES)), method, 1.0, 2.0, 1.0, "low")
 
 
 def breakdown(rows: list[ReportRow], invalid: int = 0, expected: Any = None) -> RewardBreakdown:

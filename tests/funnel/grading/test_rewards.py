@@ -10,6 +10,7 @@ from functools import cache
 import pytest
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
 from metric_tracker_rl.engine.grading.grader import grade_report
@@ -19,7 +20,6 @@ from metric_tracker_rl.engine.grading.rewards import (
     compute_reward_components,
 )
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport, build_invalid_row_issue
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.wire_models import SCORE_PENALTIES, SCORE_SHARES
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.environment import ENVIRONMENT
@@ -21,15 +21,11 @@ from metric_tracker_rl.page.metric_map.map_html import (
     rebuild_episode,
     visible_state,
 )
-from metric_tracker_rl.page.metric_map.verdicts import judge_rows, row_title
-from openenv_kit.episode_clients.websocket import observation_json_from_reply
+from metric_tracker_rl.page.metric_map.verdicts import format_row_title, judge_rows
+from openenv_kit.episode_clients.in_process import observation_json_from_reply
 from openenv_kit.page.components.grid import (
-    ECHO,
-    EXTRA,
     GLYPHS,
-    MATCHED,
-    MISSING,
-    WRONG,
+    CellVerdict,
 )
 from openenv_kit.page.environment_view import environment_view_of, page_stylesheet
 from openenv_kit.page.playback import PlaybackStep, playback_of_policy
@@ -229,30 +225,39 @@ def reported(*rows: dict[str, Any], **reset: Any) -> Visitor:
 ROWS = [row.as_dict() for row in episode_of(started()).expected_rows]
 
 
-def test_each_row_is_matched_wrong_an_echo_extra_or_missing() -> None:
+def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
     episode = episode_of(started())
     keys = {row.key for row in episode.expected_rows}
-    echoes = [each.row for each in list_flagged_series(episode) if each.row.key not in keys]
+    consequences = [each.row for each in list_flagged_series(episode) if each.row.key not in keys]
     quiet = next(d for d in episode.dates if d not in {row.date for row in episode.expected_rows})
     extra = {**ROWS[0], "date": quiet}
     wrong = {**ROWS[1], "severity": "low" if ROWS[1]["severity"] != "low" else "high"}
-    rows = [ROWS[0], wrong, *(each.as_dict() for each in echoes), extra, {"date": "x"}, ROWS[0]]
+    rows = [
+        ROWS[0],
+        wrong,
+        *(each.as_dict() for each in consequences),
+        extra,
+        {"date": "x"},
+        ROWS[0],
+    ]
     found = judge_rows(rows, episode)
     kinds = [each.kind for each in found]
     assert {kind: kinds.count(kind) for kind in kinds} == {
-        MATCHED: 1,
-        WRONG: 1,
-        ECHO: len(echoes),
-        EXTRA: 1,
-        MISSING: len(ROWS) - 2,
+        CellVerdict.MATCHED: 1,
+        CellVerdict.WRONG_FIELD: 1,
+        CellVerdict.CONSEQUENCE: len(consequences),
+        CellVerdict.EXTRA: 1,
+        CellVerdict.MISSING: len(ROWS) - 2,
     }
     said = {each.kind: each.sentence for each in found}
-    assert said[WRONG] == "Expected, but its severity is wrong."
-    assert "within its threshold" in said[EXTRA]
+    assert said[CellVerdict.WRONG_FIELD] == "Expected, but its severity is wrong."
+    assert "within its threshold" in said[CellVerdict.EXTRA]
     for each in found:
-        if each.kind == ECHO:
-            roots = {row_title(row) for row in episode.expected_rows if row.date == each.row.date}
-            assert re.findall("^Echo of (.*): the root alone", each.sentence)[0] in roots
+        if each.kind == CellVerdict.CONSEQUENCE:
+            roots = {
+                format_row_title(row) for row in episode.expected_rows if row.date == each.row.date
+            }
+            assert re.findall("^Consequence of (.*): only the root", each.sentence)[0] in roots
 
 
 def test_consequence_names_its_root_on_a_day_with_two() -> None:
@@ -269,8 +274,8 @@ def test_consequence_names_its_root_on_a_day_with_two() -> None:
     both = dataclasses.replace(episode, expected_rows=(first, later))
     flagged = [each.row for each in list_flagged_series(episode) if each.row.date == first.date]
     said = {v.row.entity_name: v.sentence for v in judge_rows([r.as_dict() for r in flagged], both)}
-    assert "Echo of app opens" in said["menu_opens"]
-    assert "Echo of orders placed from product" in said["payment_successful"]
+    assert "Consequence of app opens" in said["menu_opens"]
+    assert "Consequence of orders placed from product" in said["payment_successful"]
     assert date in episode.dates
 
 
@@ -284,9 +289,9 @@ def test_after_grading_all_is_drawn_with_verdicts_and_the_call_that_shows_what_w
     counted = [sum(GLYPHS[kind] in each for each in texts(picture)) for kind in GLYPHS]
     assert dict(zip(GLYPHS, counted, strict=True)) == {
         **dict.fromkeys(GLYPHS, 0),
-        MATCHED: len(ROWS) - 2,
-        WRONG: 1,
-        MISSING: 1,
+        CellVerdict.MATCHED: len(ROWS) - 2,
+        CellVerdict.WRONG_FIELD: 1,
+        CellVerdict.MISSING: 1,
     }
     headline = SCENES.result_headline(visitor.playback_steps)
     assert headline.startswith(f"{len(ROWS) - 1} of {len(ROWS)} found, some fields wrong: 0.")
@@ -316,10 +321,10 @@ def test_an_episode_that_tells_its_score_alone_keeps_its_answer() -> None:
 def test_steps_that_ran_out_leave_every_row_missing() -> None:
     visitor = started(**GUIDED, max_steps=1)
     asked(visitor, ("list_dates", {}))
-    assert visible_state(visitor.playback_steps, visitor.reset)[1] == ()
+    assert visible_state(visitor.playback_steps, visitor.reset).verdicts == ()
     visitor.call_tool("list_dates", {})
-    kinds = {each.kind for each in visible_state(visitor.playback_steps, visitor.reset)[1]}
-    assert kinds == {MISSING}
+    kinds = {each.kind for each in visible_state(visitor.playback_steps, visitor.reset).verdicts}
+    assert kinds == {CellVerdict.MISSING}
 
 
 @pytest.mark.parametrize("reset", [GUIDED, LEAN], ids=["standard", "lean"])
@@ -334,9 +339,9 @@ def test_a_watched_play_fills_the_map_and_ends_with_its_verdicts(reset: dict[str
     assert known[0] == 0
     assert known == sorted(known)
     html = SCENES.overview_html(playback.visible_steps, playback.reset)
-    counted = [each.count(GLYPHS[MATCHED]) for each in texts(html)]
+    counted = [each.count(GLYPHS[CellVerdict.MATCHED]) for each in texts(html)]
     assert sum(counted) == len(rebuild_episode(reset).episode.expected_rows)
-    assert GLYPHS[MISSING] not in "".join(texts(html))
+    assert GLYPHS[CellVerdict.MISSING] not in "".join(texts(html))
 
 
 def test_map_html_is_small_and_escaped() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.engine.definitions.names import QUALITY_ISSUE, ROW_GENERATOR_NAMES
+from metric_tracker_rl.engine.definitions.anomaly_types import QUALITY_ISSUE, ROW_GENERATOR_NAMES
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from support.funnel_episodes import analyse, started
 
@@ -57,7 +57,9 @@ def test_generated_rows_of_dates_not_shown_are_invalid(family: str) -> None:
     assert generated
     assert (reply.done, reply.reward) == (True, 0.0)
     assert reply.observation_fields["reward_breakdown"].invalid_rows == len(generated)
-    assert "Nothing of " in reply.observation_fields["submission_issues"][0].message
+    issue = reply.observation_fields["submission_issues"][0]
+    assert issue.issue_type == "invalid_row"
+    assert generated[0]["date"] in issue.message
 
 
 def test_generated_rows_are_valid_only_on_shown_dates() -> None:

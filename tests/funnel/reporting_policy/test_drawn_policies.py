@@ -18,7 +18,6 @@ from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import (
     DEFAULT_SEVERITY_BOUNDS,
-    GUARD_BAND,
     LEVELS,
     FunnelLevel,
 )
@@ -28,11 +27,14 @@ from metric_tracker_rl.engine.definitions.names import (
     LEAK_REPORTS,
     PROFILES,
 )
+from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.episode.episode import build_episode
+from metric_tracker_rl.engine.episode.episode_view import DRAWN_POLICY_HEADING
 from metric_tracker_rl.engine.generation.generate import generate_episode
-from metric_tracker_rl.engine.reporting_policy import drawn_policies, find_roots
+from metric_tracker_rl.engine.reporting_policy import clauses, drawn_policies
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries, compute_deviations
-from metric_tracker_rl.engine.reporting_policy.labels import compute_labels, format_policy_text
+from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
+from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.environment import full_observation_from_reply
@@ -216,10 +218,9 @@ def test_severity_follows_the_bands_of_the_episode() -> None:
         episode = build_episode(config)
         for row in episode.expected_rows:
             bounds = config.level.severity_bounds[row.entity_type]
-            day, names = episode.day_by_date[row.date], config.funnel_spec.column_by_entity
-            size = abs(
-                episode.series.deviations_by_day[day][names[row.entity_type, row.entity_name]]
-            )
+            day = episode.day_by_date[row.date]
+            column = config.funnel_spec.columns.column_of(row.entity_type, row.entity_name)
+            size = abs(episode.series.deviations_by_day[day][column])
             place = sum(size >= bound for bound in bounds)
             assert row.severity == ("low", "medium", "high", "critical")[place]
             seen.add((row.severity, bounds))
@@ -254,8 +255,8 @@ def test_a_planned_day_is_clear_of_every_threshold_without_its_cause(seed: int) 
 
 
 def test_both_wordings_of_a_clause_state_the_same_numbers() -> None:
-    clauses = [*find_roots.CLAUSES, find_roots.ROW_FIELDS_CLAUSE, find_roots.CALENDAR_CLAUSE]
-    for usual, otherwise in clauses:
+    all_clauses = [*clauses.CLAUSES, clauses.ROW_FIELDS_CLAUSE, clauses.CALENDAR_CLAUSE]
+    for usual, otherwise in all_clauses:
         numbers = [
             sorted({name for _, name, _, _ in string.Formatter().parse(each) if name})
             for each in (usual, otherwise)
@@ -265,10 +266,10 @@ def test_both_wordings_of_a_clause_state_the_same_numbers() -> None:
     level = LEVELS["expert"]
     texts = {
         format_policy_text(ORDERING_APP, dataclasses.replace(level, wording=2**place))
-        for place in range(len(clauses))
+        for place in range(len(all_clauses))
     }
-    assert len(texts) == len(clauses)
-    assert 2 ** len(clauses) == find_roots.WORDING_COUNT
+    assert len(texts) == len(all_clauses)
+    assert 2 ** len(all_clauses) == clauses.WORDING_COUNT
 
 
 def test_reset_observation_states_every_policy_parameter() -> None:
@@ -279,7 +280,7 @@ def test_reset_observation_states_every_policy_parameter() -> None:
         )
         stated, text = opening["config"], opening["instruction"]
         start, stop = config.funnel_spec.daytime
-        assert "Reporting policy of this episode" in text
+        assert DRAWN_POLICY_HEADING in text
         assert f"hours {start} to {stop - 1}" in text
         assert all(f"{each:.0%}" in text for each in (level.count_threshold, level.rate_threshold))
         assert f"drops by {level.break_threshold:.0%} or more" in text
@@ -308,7 +309,8 @@ def test_tool_descriptions_do_not_state_numbers_of_another_policy() -> None:
     listed = {each["name"]: each["description"] for each in opening["available_methods"]}
     assert listed.items() <= drawn_there.items()
     state = started(**VARIED).state().model_dump()
-    introduction = {"instruction": ENVIRONMENT.tools.first_user_message(opening)}
+    first_message = ENVIRONMENT.tools.first_user_message(opening)
+    introduction = ENVIRONMENT.tools.observation_from_messages(first_message, None)
     for episode in (opening, state, introduction):
         offered = ENVIRONMENT.tools.for_episode(episode).find_tool("hourly_rows_for_date")
         assert offered.description == drawn_there["hourly_rows_for_date"]
@@ -334,7 +336,7 @@ def test_a_reference_that_keeps_to_the_usual_policy_is_not_certified(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "metric_tracker_rl.engine.configuration.play_rules.public_severity_bounds",
+        "metric_tracker_rl.engine.episode.episode_view.public_severity_bounds",
         lambda _: {kind: list(of) for kind, of in DEFAULT_SEVERITY_BOUNDS.by_entity_type().items()},
     )
     config = EpisodeConfig(6, "mixed", "hard", "low", 5, policy="varied")

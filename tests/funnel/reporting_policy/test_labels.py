@@ -13,19 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView
+from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES
+from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
-from metric_tracker_rl.engine.definitions.levels import LEVELS, severity_of
-from metric_tracker_rl.engine.definitions.names import ANOMALY_TYPES, DETECTION_METHODS
+from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.severity import severity_of
 from metric_tracker_rl.engine.episode.episode import episode_from_generated
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.grading.grader import grade_report
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
-from metric_tracker_rl.engine.reporting_policy.labels import (
-    compute_labels,
-    find_roots_of_day,
-    format_policy_text,
-)
+from metric_tracker_rl.engine.reporting_policy.labels import compute_labels, find_roots_of_day
+from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.rollouts.run_policy import run_policy
@@ -325,7 +324,7 @@ def test_policy_text_contains_every_rule() -> None:
         "hours 8 to 19, both included",
         "A denominator of 0 counts as 1.",
         "observed itself where the baseline is 0",
-        "not even as an echo",
+        "not even as a consequence",
         "spans the fewest stages",
         "the row's own excess, not the day's total_excess",
     ):

@@ -20,7 +20,7 @@ from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import NoMethodArguments
 from metric_tracker_rl.analysis_tools.registry import create_method_registry, dates_in_result
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
-from metric_tracker_rl.engine.definitions.names import (
+from metric_tracker_rl.engine.definitions.anomaly_types import (
     FUNNEL_BREAK,
     MIX_SHIFT,
     QUALITY_ISSUE,

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from metric_tracker_rl.analysis_tools.lean import list_flagged_series
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
@@ -92,7 +93,7 @@ def test_scan_continues_after_a_page_and_all_its_ids_can_be_submitted(
     assert sum(len(rows) for _, rows in first["rows"]) == 60
     assert first["next"] == 61
     unseen = analyse(session, "submit", ids=[61])
-    assert "no scan has shown the id 61" in unseen.message
+    assert "the id 61;" in unseen.message
     rest = result_of(session, "scan", first=first["next"])
     assert "next" not in rest
     last = rest["rows"][-1][1][-1][0]
@@ -132,7 +133,7 @@ def test_submission_with_id_not_shown_is_rejected_and_not_graded() -> None:
     session = started(task_id="easy_single_spike", **LEAN)
     blind = analyse(session, "submit", ids=[1])
     assert blind.status == "error"
-    assert "no scan has shown the id 1" in blind.message
+    assert "the id 1;" in blind.message
     assert "Nothing was graded" in blind.message
     number = ids_of(session)[-1][1]
     beyond = analyse(session, "submit", ids=[number + 1])

@@ -9,8 +9,9 @@ import pytest
 
 from metric_tracker_rl.analysis_tools import TOOLS, registry
 from metric_tracker_rl.analysis_tools.arguments import NoMethodArguments
-from metric_tracker_rl.engine.configuration.play_rules import EpisodeView, PlayRules
+from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 
 

@@ -9,8 +9,8 @@ import pytest
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import DEFAULT_ROWS_PER_REPLY
 from metric_tracker_rl.analysis_tools.lean import MAX_CANDIDATES_PER_REPLY
+from metric_tracker_rl.engine.definitions.anomaly_types import ROW_GENERATOR_NAMES
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.names import ROW_GENERATOR_NAMES
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy

@@ -9,7 +9,7 @@ from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.agent.episode_plan import PlannedEpisode, derive_seed, plan_episodes
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.variables import SALT_VARIABLE
 
 NAME = "pipe_leak"
 

@@ -145,7 +145,7 @@ def test_field_that_an_endpoint_does_not_take_back_is_left_out(
 ) -> None:
     ran = play(*ONE, model="forgets-a-field", server=model)
     assert ran.tasks[0]["score"] == 1.0
-    assert ran.err.count("does not take back reasoning") == 1
+    assert ran.err.count("does not accept reasoning") == 1
 
 
 @pytest.mark.parametrize("script", ["newer-spelling", "limits-tokens-openai", "forgets-a-field"])

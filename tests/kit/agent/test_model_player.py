@@ -265,7 +265,7 @@ def test_prompts_state_the_policy_and_no_label_or_seed(play: Play, model: FakeMo
 
     play(*ONE, model="generator", server=model)
     prompt = json.dumps(model.requests[0]["messages"])
-    assert "Reporting policy: Report the root of each anomaly, not its echoes." in prompt
+    assert "Reporting policy: Report the root of each anomaly, not its consequences." in prompt
     session = EpisodeSession()
     session.reset(task_id="easy_single_spike")
     assert session.episode is not None

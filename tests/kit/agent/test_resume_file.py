@@ -126,9 +126,9 @@ def test_a_file_of_another_run_is_refused_by_line(play: Play) -> None:
         changed(line, terms={"temperature": 1}): "line 1: terms is {'temperature': 1}",
         changed(line, format="other/1"): "line 1: format is 'other/1'",
         changed(line, episode={**line["episode"], "planned": planned}): "train-0 was played with",
-        f"{json.dumps(line)}\n{json.dumps(line)}": "line 2: train-0 is in line 1 already",
-        f"[]\n{json.dumps(line)}": "line 1: '[]' is not one episode",
-        f'{{"torn\n{json.dumps(line)}': "line 1: '{\"torn' is not one episode",
+        f"{json.dumps(line)}\n{json.dumps(line)}": "line 2: train-0 is already in line 1",
+        f"[]\n{json.dumps(line)}": "line 1: '[]' is not an episode",
+        f'{{"torn\n{json.dumps(line)}': "line 1: '{\"torn' is not an episode",
     }
     for text, expected in cases.items():
         KEPT.write_text(f"{text}\n")

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.agent import servers
+from openenv_kit.agent import find_server, servers
+from openenv_kit.agent.find_server import find_or_start_server
+from openenv_kit.agent.server_requests import is_healthy
 from openenv_kit.agent.servers import (
     ContainerServer,
     EmbeddedServer,
     Server,
     build_server_variables,
     find_free_port,
-    find_or_start_server,
-    is_healthy,
 )
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.errors import ConfigurationError, ServerError
@@ -46,7 +46,7 @@ def quick_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_local_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "LOCAL_PORTS", ())
+    monkeypatch.setattr(find_server, "LOCAL_PORTS", ())
 
 
 def alive(pid: int) -> bool:
@@ -87,7 +87,7 @@ async def test_a_named_server_that_does_not_answer_is_an_error_naming_the_settin
     said = Said()
     settings = AgentSettings(base_url="http://127.0.0.1:9", connect_timeout_s=0.2)
     with pytest.raises(
-        ServerError, match=r"BASE_URL is http://127\.0\.0\.1:9, but nothing healthy"
+        ServerError, match=r"BASE_URL is http://127\.0\.0\.1:9, but no healthy server"
     ):
         await find_or_start_server(ENVIRONMENT, settings, said)
     assert said == ["Waiting for http://127.0.0.1:9 …"]
@@ -97,7 +97,7 @@ async def test_a_local_server_is_used_if_it_is_this_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with stub_server(name="echo_env") as other, stub_server() as ours:
-        monkeypatch.setattr(servers, "LOCAL_PORTS", (other.port, ours.port))
+        monkeypatch.setattr(find_server, "LOCAL_PORTS", (other.port, ours.port))
         server = await find_or_start_server(ENVIRONMENT, AgentSettings(), Said())
     assert server.url == ours.url
     assert type(server) is Server
@@ -109,7 +109,7 @@ async def test_without_any_server_one_is_started_and_stopped_by_its_process_id(
 ) -> None:
     said = Said()
     with stub_server(name="echo_env") as other:
-        monkeypatch.setattr(servers, "LOCAL_PORTS", (other.port, 9))
+        monkeypatch.setattr(find_server, "LOCAL_PORTS", (other.port, 9))
         server = await find_or_start_server(ENVIRONMENT, AgentSettings(), said)
     assert isinstance(server, EmbeddedServer)
     assert await is_healthy(server.url)
@@ -125,7 +125,7 @@ async def test_embedded_is_chosen_over_a_running_local_server(
     monkeypatch: pytest.MonkeyPatch, quick_embedded: None
 ) -> None:
     with stub_server() as ours:
-        monkeypatch.setattr(servers, "LOCAL_PORTS", (ours.port,))
+        monkeypatch.setattr(find_server, "LOCAL_PORTS", (ours.port,))
         server = await find_or_start_server(ENVIRONMENT, AgentSettings(embedded=True), Said())
         try:
             assert server.url != ours.url

@@ -13,6 +13,7 @@ import pytest
 
 from openenv_kit.environment import get_environment
 from openenv_kit.results.comparison_page import compare_players, write_comparison_page
+from openenv_kit.results.player_summary import summarize_player
 from openenv_kit.results.scored_episodes import (
     NAMED_TASKS,
     PlayerResults,
@@ -20,7 +21,6 @@ from openenv_kit.results.scored_episodes import (
     read_player_results,
     select_split,
 )
-from openenv_kit.results.statistics import summarize_player
 from support.command_line import run_cli
 from support.recorded_runs import record_split
 
@@ -221,7 +221,7 @@ def test_splits_are_not_mixed() -> None:
     ("text", "expected"),
     [
         ("{}", "not a line of a recorded run"),
-        ("", "holds no play"),
+        ("", "contains no run"),
         ('{"event": "start", "format": "other/1"}', "other/1"),
     ],
 )

@@ -65,7 +65,7 @@ def test_dataset_card_names_files_versions_and_baselines(exported: Path) -> None
         {"split": "validation", "path": "validation.jsonl"},
     ]
     versions = ", ".join(f"{name} {number}" for name, number in FUNNEL.versions.items())
-    assert f"`test`: versions {versions}; panel median_filter, report_all, upstream" in text
+    assert f"`test`: versions {versions}; baselines median_filter, report_all, upstream" in text
     tools = json.loads((exported / "tools.json").read_text())
     assert "submit_solution" in {each["function"]["name"] for each in tools["test"]}
 

@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 import gradio as gr
 import pytest
 
-from metric_tracker_rl.engine.reporting_policy.labels import ROW_FIELDS
+from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.page.metric_map.map_html import rebuild_episode
 from metric_tracker_rl.page.report_editor import FunnelReport
 from openenv_kit.environment import Environment, get_environment
-from openenv_kit.episode_clients.websocket import JsonInProcessEpisode
+from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.errors import KitError, ServerError
 from openenv_kit.page import layout, page_address
 from openenv_kit.page.components.playback_html import recording_jsonl
@@ -27,7 +27,7 @@ from openenv_kit.page.events import Page
 from openenv_kit.page.page_address import choose_next_reset
 from openenv_kit.page.playback import parse_first_run, playback_of_recording
 from openenv_kit.page.tabs import play, watch
-from openenv_kit.page.visitor import ConfirmationRequired, Visitor
+from openenv_kit.page.visitor import ConfirmationRequired, Visitor, open_in_process_episode
 from support.visitors import TASK, expected_rows_of, report_editor_of, start_visitor
 
 NAMES = ["metric_tracker_rl", "drilldown", "firewatch"]
@@ -50,7 +50,7 @@ def shown(page: Page, visitor: Visitor) -> str:
     [
         ({}, ""),
         ({"severity": ""}, "severity is empty"),
-        ({"observed_value": "many"}, "observed (events, % or share) is no number"),
+        ({"observed_value": "many"}, "observed (events, % or share) is not a number"),
         ({"observed_value": -5}, "observed (events, % or share) is below 0"),
         ({"delta_value": -5}, ""),
     ],
@@ -182,7 +182,7 @@ def test_no_view_holds_an_answer_before_the_end_unless_in_debug(
     funnel_view: EnvironmentView, submits: bool
 ) -> None:
     for debug in (False, True):
-        connect = partial(JsonInProcessEpisode, funnel_view.environment, debug=debug)
+        connect = partial(open_in_process_episode, funnel_view.environment, debug=debug)
         visitor = Visitor(funnel_view.environment, connect)
         visitor.start_episode(task_id=TASK)
         effects = [
@@ -299,7 +299,7 @@ def test_values_are_those_of_the_replies(funnel_view: EnvironmentView) -> None:
     assert json.loads(visitor.to_saved_json())["said"] == "step 1"
 
 
-class Flaky(JsonInProcessEpisode):
+class Flaky(InProcessEpisode):
     """A session that is lost before a step, as an idle one is that the server ended."""
 
     lost: ClassVar[list[int]] = [3]

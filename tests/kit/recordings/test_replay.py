@@ -52,7 +52,7 @@ def test_replayed_with_a_step_after_the_end_keeps_the_score(recorded: Path) -> N
     assert again.score == 1.0
 
 
-@pytest.mark.parametrize("name", ["generator", "policy", "grader"])
+@pytest.mark.parametrize("name", ["generator", "policy", "grader", "replies"])
 def test_run_without_a_version_is_not_replayed(recorded: Path, name: str) -> None:
     (run,) = read_runs(recorded)
     silent = {each: version for each, version in run.versions.items() if each != name}

@@ -16,7 +16,6 @@ from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import RunRecorder
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.leaderboard_site import (
-    attestation_label,
     group_into_boards,
     rollouts_of_submission,
 )
@@ -136,7 +135,7 @@ def test_check_submission_of_a_complete_record_attests_it_with_zeros_for_what_is
     submission = submission_of(check(pack(sealed, tmp_path)))
     (board,) = group_into_boards([submission])
     ((_, summary),) = board.entries
-    assert attestation_label(submission) == "attested"
+    assert submission.verification == "attested"
     assert [each.score for each in rollouts_of_submission(submission)] == [1.0] * 5 + [0.0] * 3
     assert summary.mean == fmean([1.0, 0.25])
     assert dict(summary.pass_rates)[4] == 0.5  # the same actions four times, which the server saw
@@ -220,8 +219,8 @@ def test_check_submission_without_its_record_is_self_reported_and_must_be_comple
     (folder / ATTESTATION_FILENAME).unlink()
     checked = check(folder)
     assert checked.submission is not None
-    assert attestation_label(checked.submission) == "self-reported"
-    assert "Plays of sealed-1: 2; the card says 4." in checked.problems
+    assert checked.submission.verification == "self-reported"
+    assert "Runs of sealed-1: 2; the card says 4." in checked.problems
 
 
 def test_leaderboard_labels_attested_rows_on_the_page_and_in_the_table(

@@ -44,7 +44,7 @@ def test_leaderboard_site_loads_no_other_host_and_links_its_boards(
     assert page.locator("#players tbody tr").count() == 2
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("#episodes tbody tr").count() > 0
-    page.get_by_text("All boards").click()
+    page.get_by_text("Leaderboard").click()
     assert page.locator(".board").count() == 1
     assert [each for each in events if not each.startswith(("file:", "data:"))] == []
     page.close()

@@ -8,8 +8,8 @@ import pytest
 
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import RecordedRun
+from openenv_kit.results.player_summary import summarize_player
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode, episode_of_run
-from openenv_kit.results.statistics import summarize_player
 
 FUNNEL = get_environment("metric_tracker_rl")
 

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 from openenv_kit.environment import get_environment
+from openenv_kit.results.player_summary import summarize_player
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
-from openenv_kit.results.statistics import bootstrap_interval, pass_hat_k, summarize_player
-from openenv_kit.trust.audit import mean_interval
+from openenv_kit.results.statistics import (
+    bootstrap_mean_interval,
+    normal_mean_interval,
+    pass_hat_k,
+)
 
 FUNNEL = get_environment("metric_tracker_rl")
 
@@ -25,11 +29,11 @@ def player(name: str, *plays: ScoredEpisode) -> PlayerResults:
 
 
 def test_an_interval_is_the_normal_one_and_stays_within_the_scale() -> None:
-    mean, low, high = mean_interval([0.0, 1.0] * 50)
+    mean, low, high = normal_mean_interval([0.0, 1.0] * 50)
     assert mean == 0.5
     assert (round(low, 3), round(high, 3)) == (0.402, 0.598)
-    assert mean_interval([1.0] * 9) == (1.0, 1.0, 1.0)
-    assert mean_interval([0.4]) == (0.4, 0.4, 0.4)
+    assert normal_mean_interval([1.0] * 9) == (1.0, 1.0, 1.0)
+    assert normal_mean_interval([0.4]) == (0.4, 0.4, 0.4)
 
 
 def test_pass_hat_k_is_the_share_of_draws_of_k_that_are_all_perfect() -> None:
@@ -49,5 +53,5 @@ def test_the_standard_error_is_that_of_the_mean_over_episodes() -> None:
 
 @pytest.mark.slow
 def test_the_same_plays_give_the_same_interval_whatever_came_before() -> None:
-    assert bootstrap_interval([0.1, 0.9, 0.4]) == bootstrap_interval([0.1, 0.9, 0.4])
-    assert bootstrap_interval([0.5, 0.5]) == (0.5, 0.5)
+    assert bootstrap_mean_interval([0.1, 0.9, 0.4]) == bootstrap_mean_interval([0.1, 0.9, 0.4])
+    assert bootstrap_mean_interval([0.5, 0.5]) == (0.5, 0.5, 0.5)

@@ -148,7 +148,7 @@ def copies(events: Events, count: int) -> Events:
         (an_early_end, "Run 1, validation-2: .*step 1 "),
         (a_step_after_the_end, "Run 1, validation-2: .*step 4 "),
         (no_index, "Run 1, validation-0: .*{'split': 'validation'}"),
-        (a_task_twice, "Plays of validation-3: 2; the card says 1."),
+        (a_task_twice, "Runs of validation-3: 2; the card says 1."),
         (another_reset, "Run 1, validation-2: .*{'max_submissions': 3}"),
         (another_player, "Run 1, validation-2: .*'scripted:reference'"),
         (no_end, "Run 3, validation-4: .*no end"),
@@ -231,13 +231,13 @@ def test_problems_of_too_few_tasks_names_the_limit(packed: Path) -> None:
 @pytest.mark.parametrize(
     ("card", "expected"),
     [
-        ({"tries": 2}, "Plays of validation-2: 1; the card says 2."),
-        ({"count": 4}, "Plays of validation-5: 0; the card says 1."),
+        ({"tries": 2}, "Runs of validation-2: 1; the card says 2."),
+        ({"count": 4}, "Runs of validation-5: 0; the card says 1."),
         ({"count": 2}, "validation-4 is not among the card's tasks."),
-        ({"count": 99_999}, "The card asks for tasks 2 to 100000 "),
+        ({"count": 99_999}, "The card names tasks 2 to 100000 "),
         ({"split": "valdation"}, "Unknown split 'valdation'. Did you mean"),
         ({"environment": "firewach"}, "Unknown environment 'firewach'. Did you mean 'firewatch'?"),
-        ({"versions": {"generator": "1"}}, "The card's versions are {'generator': '1'}; these are"),
+        ({"versions": {"generator": "1"}}, "The card's versions are {'generator': '1'}; ins"),
         (
             {"commitment": "ab"},
             "The card's commitment to validation is ab; ",
@@ -261,8 +261,8 @@ def test_folder_without_a_submission_is_rejected(packed: Path, tmp_path: Path) -
         ("reset: " + "[" * 20_000, "is nested too deeply"),
         ("count: " + "9" * 5000, "is not YAML"),
         ("by: 2025-99-99", "is not YAML"),
-        ("#" * (submission_folder.MAX_CARD_BYTES + 1), "holds more than 64 KiB"),
-        (player.replace("reset: {}", "reset: {seed: 5}"), "reset: .*seed would name another task"),
+        ("#" * (submission_folder.MAX_CARD_BYTES + 1), "larger than 64 KiB"),
+        (player.replace("reset: {}", "reset: {seed: 5}"), "reset: .*seed would select"),
     ):
         (tmp_path / CARD_FILENAME).write_text(text)
         (tmp_path / RUNS_FILENAME).write_bytes(b"")
@@ -283,14 +283,14 @@ def test_a_sealed_split_is_checked_against_its_commitment(
     monkeypatch.setenv(SALT_VARIABLE, "a salt of at least thirty-two characters")
     sealed = {"split": "sealed", "first": 0, "count": 1}
     made = FUNNEL.splits.sealed_commitment()
-    nothing = "Plays of sealed-0: 0; the card says 1."
+    nothing = "Runs of sealed-0: 0; the card says 1."
     assert other(packed, tmp_path / "right", [], **sealed, commitment=made) == [nothing]
     (problem, _) = other(packed, tmp_path / "wrong", [], **sealed, commitment="ab")
     assert problem.startswith("The card's commitment to sealed is ab; ")
     assert made in problem
     monkeypatch.delenv(SALT_VARIABLE)
     (problem, _) = other(packed, tmp_path / "none", [], **sealed, commitment=made)
-    assert problem.startswith(f"sealed cannot be played again: {SALT_VARIABLE} is None")
+    assert problem.startswith(f"sealed cannot be replayed: {SALT_VARIABLE} is None")
 
 
 @pytest.mark.parametrize(
@@ -365,8 +365,8 @@ def test_leaderboard_lists_valid_folders_beside_malformed_ones(
     done = run_cli("leaderboard", folder, "--min-tasks", "3")
     assert done.exit_code == 1
     assert done.exception is None or isinstance(done.exception, SystemExit)
-    assert "1 submissions hold, 7 are refused." in done.output
-    assert "[italic] is refused:" in done.output
+    assert "1 valid submissions, 7 invalid." in done.output
+    assert "[italic] is invalid:" in done.output
     assert "a model [/red]" in done.output
     assert "self-reported" in done.output
 
@@ -377,7 +377,7 @@ def test_leaderboard_gives_self_reported_rows_no_pass_rate_of_several_plays(
     submission = read_submission(packed)
     plays = submission.runs * 8
     (board,) = group_into_boards([replace(submission, runs=plays)])
-    assert [k for k, rate in board.entries[0][1].pass_rates if rate is not None] == [1]
+    assert [k for k, rate in board.entries[0].summary.pass_rates if rate is not None] == [1]
     assert board.pass_k_values == [1]
     site = write_site([board], tmp_path)
     assert '<span class="label">self-reported</span>' in site.read_text()
@@ -393,7 +393,7 @@ def test_leaderboard_command_lists_valid_and_names_invalid_submissions(
     assert "has 3 tasks" in run_cli("leaderboard", folder).output
     done = run_cli("leaderboard", folder, "--site", site, "--min-tasks", "3")
     assert done.exit_code == 0, done.output
-    assert "1 submissions hold, 0 are refused." in done.output
+    assert "1 valid submissions, 0 invalid." in done.output
     index = (site / "index.html").read_text()
     assert '<span class="scripted">scripted</span><br><small>by us</small></td>' in index
     assert "pass@1" in index
@@ -408,9 +408,9 @@ def test_leaderboard_command_lists_valid_and_names_invalid_submissions(
     assert other(packed, folder / "tampered", events)
     done = run_cli("leaderboard", folder, "--min-tasks", "3")
     assert done.exit_code == 1
-    assert "tampered is refused:" in done.output
+    assert "tampered is invalid:" in done.output
     assert "Run 3, validation-4: its score is 0.97" in done.output
-    assert "1 submissions hold, 1 are refused." in done.output
+    assert "1 valid submissions, 1 invalid." in done.output
     assert run_cli("leaderboard", tmp_path).exit_code == 2
 
 
@@ -424,7 +424,7 @@ def test_submission_of_mixed_runs_is_rejected(packed: Path, tmp_path: Path) -> N
     (other_run,) = read_runs(tmp_path / "other.jsonl")
     with pytest.raises(ValueError, match="'scripted:upstream_first' and 'null'"):
         card_of_runs([*runs, other_run], FUNNEL, **fields)
-    with pytest.raises(ValueError, match="holds a submission already"):
+    with pytest.raises(ValueError, match="already contains a submission"):
         write_submission(packed, read_submission(packed).card, "")
 
 

@@ -12,7 +12,7 @@ from firewatch_env.tasks.levels import STAGES as INCIDENT_STAGES
 from metric_tracker_rl.engine.definitions.rungs import CURRICULUM_RESETS
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.rollouts.curriculum import Curriculum
+from openenv_kit.rollouts.curriculum import Curriculum, GroupCounts
 from openenv_kit.rollouts.run_policy import run_policy
 
 
@@ -98,9 +98,9 @@ def test_a_curriculum_keeps_what_groups_have_shown() -> None:
     curriculum = Curriculum(CURRICULUM_RESETS, window=4)
     assert curriculum.record_group_rewards([0.0, 0.5])
     assert not curriculum.record_group_rewards([0.5, 0.505])
-    assert curriculum.group_counts[0] == [2, 1]
+    assert curriculum.group_counts[0] == GroupCounts(2, 1)
     assert curriculum.record_group_rewards([1.0, 0.0], stage_index=3)
-    assert (curriculum.group_counts[3], curriculum.stage_index) == ([1, 1], 0)
+    assert (curriculum.group_counts[3], curriculum.stage_index) == (GroupCounts(1, 1), 0)
     again = Curriculum(CURRICULUM_RESETS, window=4)
     again.load_state_dict(json.loads(json.dumps(curriculum.state_dict())))
     assert again.state_dict() == curriculum.state_dict()

@@ -12,6 +12,7 @@ from openenv.core.env_server.types import Action, Observation, State
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
+from openenv_kit.catalogue import Catalogue
 from openenv_kit.environment import (
     Environment,
     EpisodeLimits,
@@ -24,7 +25,7 @@ from openenv_kit.errors import require_integer
 from openenv_kit.reset_arguments import EPISODE_ID, MAX_STEPS, reset_arguments_by_name
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
-from openenv_kit.tool import Catalogue, Tool, ToolArguments, ToolCall
+from openenv_kit.tool import Tool, ToolArguments, ToolCall
 
 
 class GuessAction(Action):

@@ -14,14 +14,12 @@ from starlette.testclient import TestClient
 
 from openenv_kit.environment import get_environment
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.episodes import live_episode
+from openenv_kit.serving.episodes import worker_threads
 from openenv_kit.serving.episodes.ids import UnknownEpisodeError
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.http import client_identity
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import (
-    BusyError,
-)
+from openenv_kit.serving.store.errors import BusyError
 from support.raw_connections import (
     PATIENCE_S,
 )
@@ -62,7 +60,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 async def test_a_reset_beyond_the_depth_is_refused_with_a_time(slow: threading.Event) -> None:
     episodes = EpisodeService(Settings(episode_store="memory"), get_environment("pipe_leak"))
     waiting = [
-        asyncio.create_task(episodes.reset({})) for _ in range(live_episode.MAX_WAITING_RESETS)
+        asyncio.create_task(episodes.reset({})) for _ in range(worker_threads.MAX_WAITING_RESETS)
     ]
     await asyncio.sleep(0)
     with pytest.raises(BusyError) as refused:
@@ -77,7 +75,7 @@ async def test_a_reset_beyond_the_depth_is_refused_with_a_time(slow: threading.E
 def test_the_refusal_is_a_503_with_retry_after(
     slow: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_episode, "MAX_WAITING_RESETS", 0)
+    monkeypatch.setattr(worker_threads, "MAX_WAITING_RESETS", 0)
     app = build_app(Settings(episode_store="memory"), get_environment("pipe_leak"))
     with TestClient(app) as client:
         answer = client.post("/reset", json={})
@@ -91,7 +89,7 @@ async def test_work_for_a_connection_that_is_gone_is_dropped() -> None:
     token = client_identity.IS_CONNECTION_CLOSED.set(lambda: True)
     try:
         with pytest.raises(BusyError, match="gone"):
-            await live_episode.run_queued_reset(
+            await worker_threads.run_queued_reset(
                 get_environment("pipe_leak"), lambda: pytest.fail("an episode was made")
             )
     finally:
@@ -105,11 +103,11 @@ async def test_work_for_a_connection_that_is_gone_is_dropped() -> None:
 
 
 async def test_unknown_ids_do_not_evict_cached_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openenv_kit.serving.episodes.service.MAX_CACHED_EPISODES", 2)
+    monkeypatch.setattr("openenv_kit.serving.episodes.episode_cache.MAX_CACHED_EPISODES", 2)
     episodes = EpisodeService(Settings(episode_store="memory"))
     started = await episodes.reset({"seed": 1})
     for name in ("one", "another", "a third"):
         with pytest.raises(UnknownEpisodeError):
             await episodes.get_trainer_record(name)
-    assert list(episodes._held) == [started.episode_id]
+    assert list(episodes._loader.cache) == [started.episode_id]
     await episodes.close()

@@ -15,13 +15,13 @@ from starlette.testclient import TestClient
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.environment import get_environment
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes import running_episodes
 from openenv_kit.serving.logs import JsonFormatter, WebSocketUrlFilter
 from openenv_kit.serving.periodic_tasks import end_expired_and_update_metrics
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.websocket.openenv_protocol import CLIENT_KIND_HEADER, DEBUGGER_CLIENT
+from openenv_kit.variables import SALT_VARIABLE
 from support.raw_connections import Server, frame, running, shake_hands
 from support.server_requests import call_mcp, send_message
 from support.websocket_session import Conversation, talking

@@ -17,15 +17,16 @@ import httpx
 import pytest
 import yaml
 from pipe_leak import PipeLeak
+from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.serving import metrics
+from openenv_kit.serving import metrics, metrics_export
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes.ids import EpisodeAccess
-from openenv_kit.serving.episodes.live_episode import WORKER_THREAD_COUNT
 from openenv_kit.serving.episodes.service import EpisodeService
+from openenv_kit.serving.episodes.worker_threads import WORKER_THREAD_COUNT
 from openenv_kit.serving.periodic_tasks import end_expired_and_update_metrics
 from openenv_kit.serving.settings import Settings, load_settings
 from support.live_server import await_health, free_port, start_server
@@ -37,7 +38,7 @@ NAME = re.compile(r"\b(?:openenv_kit|process)_\w+")
 
 
 def count(name: str, **labels: str) -> float:
-    return metrics.REGISTRY.get_sample_value(name, labels) or 0.0
+    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 def values(text: str) -> dict[str, float]:
@@ -103,8 +104,10 @@ def test_metrics_port_of_two_workers_has_both_and_asks_for_no_token(
 
 
 def test_process_figures_of_several_workers_are_added_up() -> None:
-    one = {f.name: f.samples[0].value for f in metrics._sum_process_metrics([os.getpid()])}
-    two = {f.name: f.samples[0].value for f in metrics._sum_process_metrics([os.getpid()] * 2)}
+    one = {f.name: f.samples[0].value for f in metrics_export.sum_process_metrics([os.getpid()])}
+    two = {
+        f.name: f.samples[0].value for f in metrics_export.sum_process_metrics([os.getpid()] * 2)
+    }
     assert two["process_open_fds"] > 1.5 * one["process_open_fds"]
     assert two["process_start_time_seconds"] == one["process_start_time_seconds"]
 
@@ -122,16 +125,16 @@ def test_metrics_port_taken_refuses_only_one_that_was_asked_for(
         asked = Settings(metrics_port=port)
         with (
             pytest.raises(ConfigurationError, match=f"127.0.0.1:{port} .*OPENENV_KIT_METRICS_PORT"),
-            metrics.serve_metrics(asked),
+            metrics_export.serve_metrics(asked),
         ):
             pass
         usual = Settings.model_construct(_fields_set=set(), **asked.model_dump())
-        with caplog.at_level("WARNING"), metrics.serve_metrics(usual):
+        with caplog.at_level("WARNING"), metrics_export.serve_metrics(usual):
             assert caplog.records[-1].getMessage() == "failed to open the metrics port"
 
 
 def test_metrics_port_0_opens_none() -> None:
-    with metrics.serve_metrics(Settings(metrics_port=0)):
+    with metrics_export.serve_metrics(Settings(metrics_port=0)):
         pass
 
 
@@ -162,7 +165,7 @@ async def test_step_that_waits_for_another_counts_with_its_wait() -> None:
     handle = (await episodes.reset({"seed": 5})).access
     assert handle is not None
     before = count("openenv_kit_step_seconds_sum", method="list_dates")
-    async with episodes._get_cached(handle.episode_id).lock:
+    async with episodes._loader.cache.get_or_add(handle.episode_id).lock:
         step = asyncio.create_task(episodes.step(EpisodeAccess(handle.episode_id), LIST))
         await asyncio.sleep(0.2)
     await step
@@ -220,7 +223,7 @@ def test_metrics_report_a_missing_store(tmp_path: Path) -> None:
 def exported() -> set[str]:
     """Names of every sample that a server may export."""
     suffixes = ("", "_total", "_count", "_sum", "_bucket")
-    return {f.name + suffix for f in metrics.REGISTRY.collect() for suffix in suffixes}
+    return {f.name + suffix for f in REGISTRY.collect() for suffix in suffixes}
 
 
 def alerts() -> dict[str, Any]:
@@ -314,7 +317,7 @@ def test_the_dashboard_asks_only_for_figures_that_exist() -> None:
         for target in panel["targets"]
         for name in re.findall(r"openenv_kit_\w+", target["expr"])
     }
-    families = {family.name for family in metrics.REGISTRY.collect()}
+    families = {family.name for family in REGISTRY.collect()}
     known = {
         family + suffix
         for family in families

@@ -101,7 +101,7 @@ def test_messages_of_a_seeded_episode_contain_no_seed(talk: Conversation) -> Non
         ({"analysis_metod": "list_dates"}, "did you mean 'analysis_method'?"),
         ({"analysis_method": 7}, "analysis_method is 7; allowed: text or null."),
         ({"analysis_method": "list_dates", "analysis_args": []}, "analysis_args is []"),
-        ({"analysis_method": "list_dates", "classifications": [{}]}, "One action at a time"),
+        ({"analysis_method": "list_dates", "classifications": [{}]}, "; allowed: one of them"),
         ({"classifications": [{}] * 10_000}, "has 10000 rows; allowed: at most 1000."),
         ({"classifications": {"date": "x"}}, "classifications is {'date': 'x'}"),
         (

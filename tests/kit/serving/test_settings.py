@@ -10,9 +10,9 @@ from pydantic.fields import FieldInfo
 from docs.generate.hook import filled
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.network_addresses import is_loopback
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.app import main
 from openenv_kit.serving.settings import Settings, load_settings
+from openenv_kit.variables import SALT_VARIABLE
 from support.paths import ROOT
 
 

@@ -20,8 +20,10 @@ import pytest
 from benchmarks.server_process import HOST, ServerProcess, run_server
 from openenv_kit.serving.app import main
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store import interface as opening
-from openenv_kit.serving.store.interface import MEMORY_STORE, StoreUnavailableError, open_store
+from openenv_kit.serving.store import open_store as opening
+from openenv_kit.serving.store.errors import StoreUnavailableError
+from openenv_kit.serving.store.interface import MEMORY_STORE
+from openenv_kit.serving.store.open_store import open_store
 from openenv_kit.serving.workers import BALANCES_SHARED_PORTS
 from support.forked_servers import figures, forked
 from support.paths import ROOT

@@ -9,7 +9,7 @@ import pytest
 
 from firewatch_env.client import FirewatchEnv
 from openenv_kit.datasets.split_rows import list_task_rows
-from openenv_kit.episode_clients import http
+from openenv_kit.episode_clients import retry
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.trainers.openenv_harness import ToolSession, ToolSessionFactory
 from openenv_kit.trainers.tool_episode import ToolEpisode
@@ -99,7 +99,7 @@ def answering(*further: dict[str, Any]) -> StubServer:
 def test_server_lost_after_a_call_gives_no_reward(
     monkeypatch: pytest.MonkeyPatch, loss: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(http, "RECONNECT_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(retry, "RECONNECT_TIMEOUT_S", 0.0)
     with answering(loss) as stub:
         monkeypatch.setenv(BASE_URL_VARIABLE, stub.url)
         environment = environment_class()()

@@ -165,7 +165,7 @@ def test_a_server_that_forgets_a_finished_episode_takes_no_reward_away() -> None
     environment = environment_class()()
     environment.reset(seed=SEED)
     environment._episode.call_tool(*CALLS["submit everything"])
-    environment._episode._backend = Gone()  # type: ignore[assignment]
+    environment._episode._client = Gone()  # type: ignore[assignment]
     answer = json.loads(environment._episode.call_tool(*CALLS["look"]))
     assert answer["status"] == "completed"
     assert environment.get_reward() == 1.0
@@ -174,7 +174,7 @@ def test_a_server_that_forgets_a_finished_episode_takes_no_reward_away() -> None
 def test_a_server_lost_before_the_end_is_still_no_measurement() -> None:
     environment = environment_class()()
     environment.reset(seed=SEED)
-    environment._episode._backend = Gone()  # type: ignore[assignment]
+    environment._episode._client = Gone()  # type: ignore[assignment]
     for _ in range(2):
         with pytest.raises(ServerError):
             environment._episode.call_tool(*CALLS["submit everything"])

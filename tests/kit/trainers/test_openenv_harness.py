@@ -10,7 +10,7 @@ from openenv.core.llm_client import LLMResponse
 
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import get_environment
-from openenv_kit.episode_clients import http
+from openenv_kit.episode_clients import retry
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.trainers.openenv_harness import (
     ToolSessionFactory,
@@ -56,7 +56,7 @@ def test_collections_play_on_a_server_too(server_url, tmp_path):
 @pytest.fixture
 def impatient(monkeypatch):
     """Adapters that wait for no server."""
-    monkeypatch.setattr(http, "RECONNECT_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(retry, "RECONNECT_TIMEOUT_S", 0.0)
 
 
 def test_missing_server_error_of_harness_names_the_command(tmp_path, capsys, impatient):

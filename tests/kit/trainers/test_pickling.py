@@ -14,7 +14,6 @@ import pytest
 
 from firewatch_env.client import FirewatchEnv
 from metric_tracker_rl import MetricTrackerRlEnv
-from openenv_kit.agent.settings import SERVER_TOKEN_VARIABLE
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.rollouts.curriculum import Curriculum
 from openenv_kit.trainers.openenv_harness import (
@@ -25,6 +24,7 @@ from openenv_kit.trainers.openenv_harness import (
 )
 from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
 from openenv_kit.trainers.trl import build_reward_components, environment_class
+from openenv_kit.variables import SERVER_TOKEN_VARIABLE
 from support.paths import TESTS
 
 LEAN = {"profile": "lean"}
@@ -161,7 +161,7 @@ def test_pickled_episode_on_a_server_goes_on_there_and_holds_no_token(
     while call := next_scripted_call("reference", answers, None, opening):
         answers.append(loaded.call_tool(*call))
     assert loaded.reward == 1.0
-    assert loaded._backend._headers["authorization"] == "Bearer not-to-be-written"
+    assert loaded._client._headers["authorization"] == "Bearer not-to-be-written"
     loaded.close()
 
 

@@ -140,7 +140,7 @@ def test_text_episode_answers_a_call_in_thinking_alone_without_making_it(
     episode = begin(skyrl)
     turn = episode.step(text)
     assert (turn["done"], turn["reward"], turn["metadata"]["tool_calls"]) == (False, 0.0, 0)
-    assert "stands in the thinking" in turn["observations"][0]["content"]
+    assert "inside the thinking" in turn["observations"][0]["content"]
     assert '"dates"' in episode.step(REAL)["observations"][0]["content"]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.rollouts.curriculum import Curriculum
+from openenv_kit.rollouts.curriculum import Curriculum, GroupCounts
 from support.tool_episodes import task_of
 from support.trainer_stand_ins import LEAN, STAGES, arguments, play_to_the_end
 
@@ -94,7 +94,7 @@ def test_curriculum_plays_its_stage_and_moves_after_a_step(callbacks: Any) -> No
     callback.on_step_end(arguments(), state, None)
     assert (callback.curriculum.stage_index, callback.curriculum.group_counts) == (
         1,
-        [[1, 0], [0, 0]],
+        [GroupCounts(1, 0), GroupCounts(0, 0)],
     )
     (later, _) = play_group(environments, row, score_one=False)
     assert later != one
@@ -132,7 +132,7 @@ def test_checkpoint_without_a_curriculum_is_reported(
 ) -> None:
     state = SimpleNamespace(stateful_callbacks={}, global_step=5)
     curriculum_of(callbacks).on_train_begin(arguments(), state, None)
-    assert "checkpoint of step 5 holds no curriculum" in caplog.messages[0]
+    assert "checkpoint of step 5 contains no curriculum" in caplog.messages[0]
 
 
 def test_state_of_another_curriculum_is_refused() -> None:

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.trust.attestation import (
-    SIGNING_KEY_VARIABLE,
     Attestation,
     AttestationError,
     AttestedEpisode,
@@ -25,6 +24,7 @@ from openenv_kit.trust.attestation import (
     sign_attestation,
     verify_attestation,
 )
+from openenv_kit.variables import SIGNING_KEY_VARIABLE
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 SECRET = "a signing secret of more than thirty-two characters"

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from metric_tracker_rl.engine.configuration import splits
-from openenv_kit.sealed_split import SALT_VARIABLE
+from openenv_kit.variables import SALT_VARIABLE
 from support.playable_environments import Game, only_the_first
 from support.server_requests import read_episode
 

@@ -153,10 +153,10 @@ def test_two_connections_with_one_id_play_one_episode(
         send_message(first, "reset", named)
         send_message(first, "step", game.look.action)
         send_message(second, "reset", named)
-        assert "started over" in send_message(first, "step", game.look.action)["message"]
+        assert "started again" in send_message(first, "step", game.look.action)["message"]
         send_message(second, "step", game.look.action)
         send_message(third, "reset", named)
-        assert "started over" in send_message(second, "state")["message"]
+        assert "started again" in send_message(second, "state")["message"]
         assert send_message(third, "state")["step_count"] == 0
     assert read_episode(workers[1], "mine")["timeline"] == 3
 
@@ -201,7 +201,7 @@ def test_a_repeated_request_of_an_episode_that_is_gone_is_not_answered(
             assert [again(each["episode_id"]) for _ in range(2)] == [200, 200]
         with sqlite3.connect(tmp_path / "s.db") as store:
             stored = f"{game.name}/{expired['episode_id']}"
-            store.execute("UPDATE episodes SET expires = 0 WHERE id = ?", (stored,))
+            store.execute("UPDATE episodes SET expires_s = 0 WHERE episode_id = ?", (stored,))
         store.close()
         assert again(expired["episode_id"]) == 404
         assert again(expired["episode_id"], request_id="another") == 404
@@ -253,7 +253,7 @@ def test_episode_over_the_size_limit_cannot_be_resumed() -> None:
     assert play.is_resumable
     play.step({"analysis_method": "x" * 200})
     assert not play.is_resumable
-    assert play.actions == []
+    assert play.record.actions == []
     play.reset({"seed": 1})
     assert play.is_resumable
 

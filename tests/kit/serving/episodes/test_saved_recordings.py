@@ -9,11 +9,12 @@ from starlette.testclient import TestClient
 
 from openenv_kit.recordings.format import iter_recording_paths, read_runs
 from openenv_kit.recordings.replay import check_replay
-from openenv_kit.sealed_split import SALT_VARIABLE
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes import saved_recordings as kept
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import StoreUnavailableError, open_store
+from openenv_kit.serving.store.errors import StoreUnavailableError
+from openenv_kit.serving.store.open_store import open_store
+from openenv_kit.variables import SALT_VARIABLE
 from support.server_requests import send_message
 
 LIST = {"analysis_method": "list_dates"}
@@ -78,7 +79,7 @@ def test_oldest_recordings_go_when_they_take_too_much(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * 100)
     monkeypatch.setattr(kept, "MAX_RECORDINGS_BYTES", 250)
-    kept._remove_oldest_recordings(tmp_path / "recordings")
+    kept._delete_oldest_recordings(tmp_path / "recordings")
     names = sorted(path.name for path in tmp_path.glob("recordings/*/*"))
     assert names == ["2026-01-03.jsonl", "2026-01-04.jsonl"]
 
@@ -92,4 +93,4 @@ def test_data_folder_that_cannot_be_written_is_refused_by_name(tmp_path: Path) -
 
 def test_named_store_stays_where_it_is(tmp_path: Path) -> None:
     store = open_store(Settings(data_folder=str(tmp_path / "data"), episode_store="memory"))
-    assert store._path == "memory"  # type: ignore[attr-defined]
+    assert store.path == "memory"  # type: ignore[attr-defined]

@@ -26,21 +26,19 @@ from openenv_kit.environment import (
 )
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.page.playback import open_session
+from openenv_kit.reply import observation_from_reply
 from openenv_kit.reset_arguments import get_extra_reset_arguments
-from openenv_kit.rollouts.run_policy import iter_policy_steps, observation_from_reply, start_session
-from openenv_kit.sealed_split import SALT_VARIABLE, SEALED_SPLIT
+from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
+from openenv_kit.sealed_split import SEALED_SPLIT
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings, load_settings
-from openenv_kit.serving.store.interface import NewEpisode, StoreLimits
+from openenv_kit.serving.store.interface import NewEpisode
+from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sealed_records import SealedStartRequest, SealedStartsUsedUpError
 from openenv_kit.serving.store.sqlite import SqliteStore
-from openenv_kit.trust.attestation import (
-    SIGNING_KEY_VARIABLE,
-    digest_actions,
-    read_signing_key,
-    verify_attestation,
-)
+from openenv_kit.trust.attestation import digest_actions, read_signing_key, verify_attestation
+from openenv_kit.variables import SALT_VARIABLE, SIGNING_KEY_VARIABLE
 from support.live_server import served
 from support.server_requests import send_message
 
@@ -248,12 +246,12 @@ def test_sealed_record_command_saves_what_the_server_signed(
     with served(env={**os.environ, **variables}) as url:
         monkeypatch.setenv("OPENENV_KIT_TOKEN", "a wrong token that is long enough")
         refused = run.invoke(app, ["sealed-record", url, "--out", str(out)])
-        assert (refused.exit_code, "answered 401" in refused.output) == (2, True)
+        assert (refused.exit_code, "401" in refused.output) == (2, True)
         monkeypatch.setenv("OPENENV_KIT_TOKEN", TOKENS["alice"])
         headers = {"authorization": f"Bearer {TOKENS['alice']}"}
         httpx.post(f"{url}/reset", json=TASK, headers=headers, timeout=30)
         saved = run.invoke(app, ["sealed-record", url, "--out", str(out)])
-    assert "sealed plays of alice: 1." in saved.output
+    assert "alice: 1." in saved.output
     record = verify_attestation(out.read_text(), read_signing_key().public_key())
     assert [(play.index, play.is_finished) for play in record.plays] == [(5, False)]
 
@@ -295,7 +293,7 @@ async def test_store_gives_numbers_without_gaps_and_counts_no_rejected_start(
     await store.record_sealed_result("pl-f", 0.5, 3, "digest")
     await store.record_sealed_result("pl-f", 0.9, 4, "later")
     last = (await store.list_sealed_episodes("alice", "tasks"))[-1]
-    assert (last.score, last.steps, last.actions_digest) == (0.5, 3, "digest")
+    assert (last.score, last.step_count, last.actions_digest) == (0.5, 3, "digest")
     await store.close()
 
 
@@ -318,7 +316,7 @@ def test_wrong_participants_are_rejected_without_their_tokens(given: str) -> Non
 
 
 def test_participants_need_the_trainers_token() -> None:
-    with pytest.raises(InvalidValueError, match="none while OPENENV_KIT_TOKEN is not set"):
+    with pytest.raises(InvalidValueError, match="empty unless OPENENV_KIT_TOKEN is set"):
         load_settings({"OPENENV_KIT_PARTICIPANTS": f"alice={TOKENS['alice']}"})
 
 

@@ -15,16 +15,13 @@ from pipe_leak import PipeLeak, PipeSession
 
 from openenv_kit.environment import Reply, get_environment
 from openenv_kit.errors import ToolArgumentError
-from openenv_kit.serving.episodes import service, slow_calls
+from openenv_kit.serving.episodes import episode_cache, slow_calls
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.episodes.slow_calls import SlowCallCounts, SlowCallQueue
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import (
-    MEMORY_STORE,
-    EpisodeStore,
-    StoreFullError,
-    StoreLimits,
-)
+from openenv_kit.serving.store.errors import StoreFullError
+from openenv_kit.serving.store.interface import MEMORY_STORE, EpisodeStore
+from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sqlite import SqliteStore
 from support.blocking_store import Calls, sqlite_store
@@ -239,14 +236,14 @@ async def test_live_episodes_are_bounded_by_their_bytes_and_go_on_after_that(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(PipeSession, "memory_bytes", 1000)
-    monkeypatch.setattr(service, "MAX_CACHED_BYTES", 3500)
+    monkeypatch.setattr(episode_cache, "MAX_CACHED_BYTES", 3500)
     episodes = EpisodeService(Settings(episode_store=MEMORY_STORE), get_environment("pipe_leak"))
     handles = [(await episodes.reset({"seed": seed})).access for seed in range(6)]
-    assert len(episodes._held) == 3
+    assert len(episodes._loader.cache) == 3
     for handle in handles:
         assert handle is not None
         await episodes.step(handle, GAUGE)
-        assert len(episodes._held) <= 4
+        assert len(episodes._loader.cache) <= 4
         assert (await episodes.get_state(handle))["step_count"] == 1
     await episodes.close()
 

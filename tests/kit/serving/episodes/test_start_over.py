@@ -45,7 +45,7 @@ def test_episode_started_over_rejects_its_earlier_connection(
         send_message(socket, "reset", {**game.opening, "episode_id": "mine"})
         send_message(socket, "step", game.look.action)
         workers[1].post("/reset", json={**game.opening, "episode_id": "mine"})
-        assert "started over" in send_message(socket, "step", game.final.action)["message"]
+        assert "started again" in send_message(socket, "step", game.final.action)["message"]
     found = read_episode(workers[0], "mine")
     assert (found["step_count"], found["timeline"]) == (0, 2)
 

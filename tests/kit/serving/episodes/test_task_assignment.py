@@ -14,12 +14,11 @@ from starlette.testclient import TestClient
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.serving.app import build_app
-from openenv_kit.serving.episodes.records import SplitUsedUpError
 from openenv_kit.serving.episodes.service import EpisodeService
+from openenv_kit.serving.episodes.task_assignment import SplitUsedUpError
 from openenv_kit.serving.http.environment_mounts import resolve_mounted_environments
 from openenv_kit.serving.settings import Settings, load_settings
-from openenv_kit.serving.store import sqlite
-from openenv_kit.serving.store.interface import StoreFullError
+from openenv_kit.serving.store.errors import StoreFullError
 from support.episode_servers import (
     build_game_app,
     call_mcp_tool,
@@ -120,7 +119,7 @@ async def test_session_without_space_returns_its_task(
         raise StoreFullError("full", 5)
 
     with monkeypatch.context() as patched:
-        patched.setattr(episodes, "_store_new_episode", full)
+        patched.setattr(episodes._loader, "store_new_episode", full)
         with pytest.raises(StoreFullError):
             await episodes.start_assigned_task("mcp")
     await episodes.start_assigned_task("mcp")
@@ -141,7 +140,7 @@ async def test_task_is_not_assigned_again_after_its_episode_expired(
     )
     await episodes.step(player, {"tool": "gauge", "segment": 1})
     later = time.time() + 2 * settings.episode_ttl_s
-    monkeypatch.setattr(sqlite.time, "time", lambda: later)
+    monkeypatch.setattr("time.time", lambda: later)
     with pytest.raises(SplitUsedUpError):
         await episodes.start_assigned_task("mcp")
     await episodes.close()
@@ -179,7 +178,7 @@ def test_used_up_split_is_not_started_again(
     with game_client.websocket_connect("/mcp") as socket:
         request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
         socket.send_json({**request, "params": game.look.params})
-        assert "given out" in socket.receive_json()["error"]["message"]
+        assert "were assigned" in socket.receive_json()["error"]["message"]
 
 
 def test_an_unknown_split_is_refused_at_the_start() -> None:

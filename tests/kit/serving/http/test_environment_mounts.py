@@ -276,7 +276,7 @@ def test_every_first_segment_of_the_root_s_paths_is_taken(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--help"], "below its name"),
+        (["--help"], "below their names"),
         (["--also", "firewach"], "Did you mean 'firewatch'"),
         (["--environment", "firewach"], "Did you mean 'firewatch'"),
     ],

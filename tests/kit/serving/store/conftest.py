@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openenv_kit.serving.store.interface import StoreLimits
+from openenv_kit.serving.store.limits import StoreLimits
 from support.blocking_store import STORE_KINDS, Calls, open_blocking_store
 from support.manual_clock import ManualClock
 

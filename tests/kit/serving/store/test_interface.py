@@ -10,11 +10,9 @@ from typing import Any
 import fakeredis
 import pytest
 
-from openenv_kit.serving.store.interface import (
-    NewEpisode,
-    StoreFullError,
-    StoreLimits,
-)
+from openenv_kit.serving.store.errors import StoreFullError
+from openenv_kit.serving.store.interface import NewEpisode
+from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sqlite import SqliteStore
 from support.blocking_store import Calls, sqlite_store
@@ -106,7 +104,7 @@ def test_eviction_order_is_expired_finished_idle_and_never_running(
     for name, left in (("1", "ifgr1"), ("2", "igr12"), ("3", "ir123"), ("4", "r1234")):
         with sqlite3.connect(tmp_path / "s.db") as db:
             store.create(name, "http", b"{}", [])
-            found = db.execute("SELECT group_concat(id, '') FROM episodes").fetchone()[0]
+            found = db.execute("SELECT group_concat(episode_id, '') FROM episodes").fetchone()[0]
         db.close()
         assert sorted(found) == sorted(left), name
     with pytest.raises(StoreFullError, match=r"running.* 5 episodes.* in 1\d s") as refused:
@@ -186,7 +184,9 @@ def check(path: Path) -> None:
     """The file is whole, and the sums by client are what they should be."""
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    counted = "SELECT client, COUNT(*), SUM(bytes) FROM episodes GROUP BY client"
+    counted = (
+        "SELECT client_address, COUNT(*), SUM(size_bytes) FROM episodes GROUP BY client_address"
+    )
     assert db.execute(counted).fetchall() == db.execute("SELECT * FROM clients").fetchall()
     db.close()
 

@@ -11,7 +11,8 @@ from redis.exceptions import OutOfMemoryError
 
 from openenv_kit.serving.app import main
 from openenv_kit.serving.episodes.ids import OutdatedEpisodeError
-from openenv_kit.serving.store.interface import StoreLimits, StoreUnavailableError
+from openenv_kit.serving.store.errors import StoreUnavailableError
+from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
 from support.blocking_store import Calls
 
@@ -38,7 +39,7 @@ def test_episode_that_another_release_kept_in_redis_is_refused_by_its_version() 
     old.hset("openenv-kit:4:episode:game/mine", "generation", "1")
     redis = fakeredis.FakeAsyncRedis(server=server, decode_responses=True)
     store = Calls(RedisStore(redis, StoreLimits(60)))
-    with pytest.raises(OutdatedEpisodeError, match=r"'mine'.*store 4 \(here 10\).*rolled back"):
+    with pytest.raises(OutdatedEpisodeError, match=r"'mine'.*store 4 \(here 11\).*rolled back"):
         store.load("game/mine")
     assert store.load("game/other") is None
 
@@ -81,7 +82,7 @@ def test_an_episode_that_redis_has_displaced_is_gone() -> None:
     generation = store.create("a", "http", b"{}", [])
     assert store.append_action("a", generation, 0, b"1", "")
     other = fakeredis.FakeRedis(server=server, decode_responses=True)
-    (key,) = other.scan_iter("*episode*")  # its start and its actions go together
+    (key,) = other.scan_iter("*:episode:*")  # its start and its actions go together
     other.delete(key)
     assert store.load("a") is None
     assert store.load("a", new_lease=True) is None

@@ -20,14 +20,11 @@ from openenv_kit.serving.app import build_app
 from openenv_kit.serving.http import readiness
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store import clock
-from openenv_kit.serving.store.interface import (
-    StoreError,
-    StoreLimits,
-    StoreReplacedError,
-    StoreUnavailableError,
-    open_store,
-)
-from openenv_kit.serving.store.redis import RedisStore, create_redis_client
+from openenv_kit.serving.store.errors import StoreError, StoreReplacedError, StoreUnavailableError
+from openenv_kit.serving.store.limits import StoreLimits
+from openenv_kit.serving.store.open_store import open_store
+from openenv_kit.serving.store.redis import RedisStore
+from openenv_kit.serving.store.redis_client import create_redis_client
 from openenv_kit.serving.store.sqlite import SqliteStore
 from support.blocking_store import Calls, sqlite_store
 
@@ -78,7 +75,7 @@ def test_sqlite_store_replaced_by_another_file_refuses(store: Calls, path: Path)
 
 
 def test_sqlite_store_reopened_on_another_store_refuses(store: Calls, path: Path) -> None:
-    store._store._close_database()  # as after an error of the disk
+    store._store._database.close()  # as after an error of the disk
     other = path.with_name("other.db")
     sqlite_store(other, LIMITS).close()
     shutil.copyfile(other, path)  # the same inode
@@ -232,7 +229,7 @@ def test_redis_store_wall_clock_jumps_counts_by_redis_own_time(
 
 
 def test_a_redis_that_hangs_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("openenv_kit.serving.store.redis.REDIS_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("openenv_kit.serving.store.redis_client.REDIS_TIMEOUT_S", 0.05)
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"redis://127.0.0.1:{silent.getsockname()[1]}"

@@ -12,14 +12,12 @@ from typing import Any
 import pytest
 
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import (
-    MEMORY_STORE,
-    StoreFullError,
-    StoreLimits,
-    StoreUnavailableError,
-    open_store,
-)
-from openenv_kit.serving.store.sqlite import APPLICATION_ID, SCHEMA_VERSION, SqliteStore
+from openenv_kit.serving.store.errors import StoreFullError, StoreUnavailableError
+from openenv_kit.serving.store.interface import MEMORY_STORE
+from openenv_kit.serving.store.limits import StoreLimits
+from openenv_kit.serving.store.open_store import open_store
+from openenv_kit.serving.store.sqlite import SqliteStore
+from openenv_kit.serving.store.sqlite_schema import APPLICATION_ID, SCHEMA_VERSION
 from support.blocking_store import Calls, sqlite_store
 from support.manual_clock import ManualClock
 from support.small_disk import Disk
@@ -35,7 +33,9 @@ def check(path: Path) -> None:
     """The file is whole, and the sums by client are what they should be."""
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    counted = "SELECT client, COUNT(*), SUM(bytes) FROM episodes GROUP BY client"
+    counted = (
+        "SELECT client_address, COUNT(*), SUM(size_bytes) FROM episodes GROUP BY client_address"
+    )
     assert db.execute(counted).fetchall() == db.execute("SELECT * FROM clients").fetchall()
     db.close()
 
@@ -52,7 +52,7 @@ def created(store: Calls, name: str, most: int) -> list[str]:
 def open_at(folder: str, results: Any) -> None:
     tempfile.tempdir = folder
     try:
-        results.put(open_store(Settings())._path)
+        results.put(open_store(Settings()).path)
     except StoreUnavailableError as problem:
         results.put(str(problem))
 
@@ -149,10 +149,10 @@ def test_a_folder_that_others_may_write_to_is_not_trusted(
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     store = open_store(Settings())
     assert isinstance(store, SqliteStore)
-    assert store._path.startswith(str(tmp_path))
-    Path(store._path).parent.chmod(0o777)
+    assert store.path.startswith(str(tmp_path))
+    Path(store.path).parent.chmod(0o777)
     again = open_store(Settings())
     assert isinstance(again, SqliteStore)
-    assert again._path == MEMORY_STORE
+    assert again.path == MEMORY_STORE
     Calls(store).close()
     Calls(again).close()

@@ -17,8 +17,11 @@ from openenv_kit.serving.episodes.ids import EpisodeAccess, UnknownEpisodeError
 from openenv_kit.serving.episodes.live_episode import LiveEpisode
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.settings import Settings
-from openenv_kit.serving.store.interface import NewEpisode, StoreLimits, StoreUnavailableError
+from openenv_kit.serving.store.errors import StoreUnavailableError
+from openenv_kit.serving.store.interface import NewEpisode
+from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.sqlite import SqliteStore
+from openenv_kit.serving.store.sqlite_database import SqliteDatabase
 from support.small_disk import Disk
 
 pytestmark = pytest.mark.slow
@@ -130,7 +133,7 @@ def test_websocket_reports_an_unavailable_store_and_continues(
             socket.send_json(step)  # the connection has found its episode by the time it answers
             assert socket.receive_json()["type"] == "observation"
             with monkeypatch.context() as patched:
-                patched.setattr(SqliteStore, "_run_transaction", broken)
+                patched.setattr(SqliteDatabase, "run_transaction", broken)
                 socket.send_json(step)
                 error = socket.receive_json()
                 assert error["type"] == "error"
@@ -203,7 +206,7 @@ async def test_store_closes_after_running_calls() -> None:
     await closing
     assert await making
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        store._db.execute("SELECT 1")
+        store._database.connection.execute("SELECT 1")
 
 
 def test_a_caller_without_an_id_has_one_episode_on_all_workers_of_a_store(tmp_path: Path) -> None:

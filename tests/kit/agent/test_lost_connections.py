@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from openenv_kit.agent.episode_connection import EpisodeConnection
 from openenv_kit.agent.servers import Server
 from openenv_kit.agent.settings import AgentSettings
+from openenv_kit.episode_clients.replaying_websocket import ReplayingWebSocketEpisode
 from openenv_kit.errors import ServerError
 from openenv_kit.recordings.format import read_runs
 from openenv_kit.recordings.replay import iter_replayed_steps
@@ -124,32 +124,32 @@ def test_a_socket_that_breaks_too_often_fails_the_task_and_prints_its_end(
 
 async def test_an_episode_that_comes_back_different_is_refused(wire: Relay) -> None:
     server = Server(wire.url, "a server")
-    connection = EpisodeConnection(server, AgentSettings(), {}, lambda _: None)
-    await connection.start_episode()
-    await connection.step({"analysis_method": "list_dates", "analysis_args": {}})
-    connection._observation_digests[1] = "what another version of the server would have said"
+    episode = ReplayingWebSocketEpisode(server, AgentSettings(), lambda _: None)
+    await episode.reset({})
+    await episode.step({"analysis_method": "list_dates", "analysis_args": {}})
+    episode._observation_digests[1] = "what another version of the server would have said"
     wire.cut()
-    with pytest.raises(ServerError, match="at step 1"):
-        await connection.step({"analysis_method": "list_dates", "analysis_args": {}})
-    await connection.close()
+    with pytest.raises(ServerError, match="the replayed episode differed at step 1"):
+        await episode.step({"analysis_method": "list_dates", "analysis_args": {}})
+    await episode.close()
 
 
 async def test_rejected_reset_fails_the_task_with_the_servers_message(
     server_url: str,
 ) -> None:
     server = Server(server_url, "a server")
-    connection = EpisodeConnection(server, AgentSettings(), {"task_id": "no_such"}, lambda _: None)
+    episode = ReplayingWebSocketEpisode(server, AgentSettings(), lambda _: None)
     with pytest.raises(ServerError, match="refused the reset: Unknown task_id 'no_such'"):
-        await connection.start_episode()
-    await connection.close()
+        await episode.reset({"task_id": "no_such"})
+    await episode.close()
 
 
 async def test_no_server_at_all_is_an_error_after_the_time_allowed() -> None:
     server = Server("http://127.0.0.1:9", "a server")
     settings = AgentSettings(connect_timeout_s=0.3)
-    connection = EpisodeConnection(server, settings, {}, lambda _: None)
+    episode = ReplayingWebSocketEpisode(server, settings, lambda _: None)
     with pytest.raises(ServerError, match="OPENENV_CONNECT_TIMEOUT_S"):
-        await connection.start_episode()
+        await episode.reset({})
 
 
 def test_recordings_of_a_model_hold_its_steps_and_replay_bit_for_bit(

@@ -1,0 +1,86 @@
+"""Analysis methods that run row generators: one for each generator, and one for several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from metric_tracker_rl.analysis_tools.arguments import (
+    GeneratedRowsArguments,
+    MetricRowsArguments,
+    PayloadRowsArguments,
+    SeriesRowsArguments,
+)
+from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult, cache_result
+from metric_tracker_rl.analysis_tools.row_generators import (
+    GENERATORS_BY_NAME,
+    RowGenerator,
+    analysis_method_name,
+    run_generator,
+    run_generators,
+)
+from metric_tracker_rl.engine.definitions.report_row import ReportRow
+from metric_tracker_rl.engine.episode.episode_view import EpisodeView
+from openenv_kit.tool import Tool
+
+
+@TOOLS.tool(PayloadRowsArguments)
+def payload_generator(view: EpisodeView, arguments: PayloadRowsArguments) -> MethodResult:
+    """Run several row generators and merge their rows, without submitting them."""
+    rows, summaries = run_generators(view, arguments.generator_methods)
+    return {
+        "generator_methods": [method.model_dump() for method in arguments.generator_methods],
+        "generated_row_count": len(rows),
+        **_generated_rows_fields(rows, summaries, arguments),
+    }
+
+
+def _generated_rows_fields(
+    rows: Sequence[ReportRow], details: list[MethodResult], arguments: GeneratedRowsArguments
+) -> MethodResult:
+    """Return the first `limit` rows, and the details if they were requested."""
+    return {
+        "generated_rows": [row.as_dict() for row in rows[: arguments.limit]],
+        "details": details if arguments.details else [],
+    }
+
+
+def _build_generator_tool(generator: RowGenerator) -> Tool:
+    """Return the analysis method that runs one generator."""
+
+    def run(
+        view: EpisodeView, arguments: MetricRowsArguments | SeriesRowsArguments
+    ) -> MethodResult:
+        metric_name: str | None = None
+        metric_names: Sequence[str] = ()
+        if isinstance(arguments, MetricRowsArguments):
+            metric_name = arguments.metric_name
+            metric_names = arguments.metric_names
+        rows, details = run_generator(
+            view,
+            generator,
+            metric_name=metric_name,
+            metric_names=metric_names,
+            multiplier=arguments.threshold_multiplier,
+            dates=arguments.dates,
+        )
+        result: MethodResult = {"method_name": generator.name}
+        if generator.has_metric_arguments:
+            result["metric_names"] = [detail["entity_name"] for detail in details]
+        return {
+            **result,
+            "threshold_multiplier": arguments.threshold_multiplier,
+            "match_count": len(rows),
+            **_generated_rows_fields(rows, details, arguments),
+        }
+
+    return Tool(
+        analysis_method_name(generator.name),
+        generator.description,
+        MetricRowsArguments if generator.has_metric_arguments else SeriesRowsArguments,
+        cache_result(run),
+        vocabulary=TOOLS.vocabulary,
+    )
+
+
+for _generator in GENERATORS_BY_NAME.values():
+    TOOLS.add(_build_generator_tool(_generator))

@@ -1,0 +1,158 @@
+"""Modes of play: which tools an episode offers, and whether they say what is flagged.
+
+An episode's public configuration contains its mode where it is not the default. Tools and reference
+policies are registered by mode in their own packages, which this one must not import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from metric_tracker_rl.engine.definitions.names import Disclosure, PolicySource, Profile
+
+
+class PlayMode(NamedTuple):
+    """Profile and disclosure of an episode."""
+
+    profile: Profile = Profile.STANDARD
+    disclosure: Disclosure = Disclosure.GUIDED
+
+    @property
+    def is_lean(self) -> bool:
+        """Whether the lean profile is played."""
+        return self.profile == Profile.LEAN
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the tools return values, medians and hourly counts only."""
+        return self.disclosure == Disclosure.RAW
+
+
+GUIDED_MODE = PlayMode(Profile.STANDARD, Disclosure.GUIDED)
+LEAN_MODE = PlayMode(Profile.LEAN, Disclosure.GUIDED)
+RAW_MODE = PlayMode(Profile.STANDARD, Disclosure.RAW)
+LEAN_RAW_MODE = PlayMode(Profile.LEAN, Disclosure.RAW)
+
+
+class ModeTexts(NamedTuple):
+    """What a player is told in one mode.
+
+    Attributes:
+        objective: what to do; the first sentence of the reset observation's `instruction`.
+        system_prompt: first message of a model's conversation.
+    """
+
+    objective: str
+    system_prompt: str
+
+
+def _build_system_prompt(*, tools: str, reading_steps: str, decision: str, submission: str) -> str:
+    """Return a system prompt. It contains no answer and no hint at the scoring.
+
+    Args:
+        tools: kind of tools that show the data.
+        reading_steps: how to read the data, as items of a list.
+        decision: what to decide for each date.
+        submission: how to submit a report, and what that does.
+    """
+    return f"""\
+You are a careful product analyst. You can see a product funnel's data through {tools} only. \
+Find every row that the reporting policy asks for, and report exactly these: roots, not their \
+consequences.
+
+How to work:
+{reading_steps}
+- Decide for each date, in the policy's order, {decision}.
+- Then {submission} An empty report is right if there is nothing to report.
+Answer with tool calls; text alone has no effect."""
+
+
+_OVERVIEW_STEP = """\
+- Start with task_overview: it states the thresholds, the severity bands and the fields of a \
+report row; with details it repeats the policy."""
+_NO_FLAGS_NOTICE = """None of them says what is flagged: compute it from these values, \
+and read the hours of every date."""
+_SUBMISSION_ENDS_EPISODE = "this ends the episode and is scored from 0 to 1."
+
+MODES: dict[PlayMode, ModeTexts] = {
+    GUIDED_MODE: ModeTexts(
+        objective="Find every anomaly of the episode with the analysis methods and submit one "
+        "report with exactly the rows the reporting policy asks for.",
+        system_prompt=_build_system_prompt(
+            tools="read-only tools",
+            reading_steps=f"""{_OVERVIEW_STEP}
+- Read the data with the other tools, with several calls in one message where that helps. Take \
+baselines and observed values from tool results; never guess or round them.""",
+            decision="which rows it asks for",
+            submission="submit once: submit_solution with your rows, or submit_payload_generator "
+            "if row generators give exactly the right rows. A submission ends the episode and is "
+            "scored from 0 to 1.",
+        ),
+    ),
+    LEAN_MODE: ModeTexts(
+        objective="Submit one report with exactly the ids of the rows that the reporting policy "
+        "asks for; scan lists every flagged series.",
+        system_prompt=_build_system_prompt(
+            tools="tools",
+            reading_steps="""\
+- scan lists every flagged series by date, roots and consequences, each with an id; calendar \
+lists public events. The other tools show the values; overview with details repeats the policy.""",
+            decision="which of these are roots",
+            submission=f"submit the roots' ids, once: {_SUBMISSION_ENDS_EPISODE}",
+        ),
+    ),
+    RAW_MODE: ModeTexts(
+        objective="Find every anomaly in the values that the analysis methods return, which do not "
+        "say what is flagged, and submit one report with exactly the rows the reporting policy "
+        "asks for.",
+        system_prompt=_build_system_prompt(
+            tools="read-only tools",
+            reading_steps=f"""{_OVERVIEW_STEP}
+- The other tools show values, medians, hours and public events. {_NO_FLAGS_NOTICE}""",
+            decision="which rows it asks for",
+            submission=f"submit once, submit_solution with your rows: {_SUBMISSION_ENDS_EPISODE}",
+        ),
+    ),
+    LEAN_RAW_MODE: ModeTexts(
+        objective="Report exactly the rows that the reporting policy asks for; day and hours "
+        "return the values.",
+        system_prompt=_build_system_prompt(
+            tools="tools",
+            reading_steps=f"""\
+- overview shows medians and thresholds, day the values of given dates, hours their hourly counts, \
+calendar public events. {_NO_FLAGS_NOTICE}""",
+            decision="which rows it asks for",
+            submission=f"submit your rows, once: {_SUBMISSION_ENDS_EPISODE}",
+        ),
+    ),
+}
+"""Every mode, with what a player is told in it."""
+
+MODE_ARGUMENTS = ("profile", "disclosure", "policy")
+"""Reset arguments that decide the tools, the system prompt and the reference policy of an episode;
+the public configuration contains those that are not the default."""
+
+
+def play_mode(episode_fields: Mapping[str, Any]) -> PlayMode:
+    """Return the mode of an episode; unknown names count as the default.
+
+    Args:
+        episode_fields: reset observation, reset arguments or state.
+    """
+    fields = _mode_fields(episode_fields)
+    return PlayMode(
+        Profile.LEAN if fields.get("profile") == Profile.LEAN else Profile.STANDARD,
+        Disclosure.RAW if fields.get("disclosure") == Disclosure.RAW else Disclosure.GUIDED,
+    )
+
+
+def has_drawn_policy(episode_fields: Mapping[str, Any]) -> bool:
+    """Return whether the reporting policy of an episode is drawn; see `play_mode`."""
+    return bool(_mode_fields(episode_fields).get("policy") == PolicySource.VARIED)
+
+
+def _mode_fields(episode_fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the mapping with the mode: the reset observation's configuration, or the fields."""
+    config = episode_fields.get("config")
+    return config if isinstance(config, Mapping) else episode_fields

@@ -1,0 +1,127 @@
+"""Anomaly types: what a report row says of a deviation, and how anomalies of a type are planned."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from metric_tracker_rl.engine.definitions.entity_types import (
+    CONVERSION_RATE,
+    DATA_QUALITY,
+    ENTITY_TYPES,
+    EVENT_COUNT,
+    FUNNEL_STEP,
+    HOURLY_MIX,
+)
+
+RATE_DROP = "rate_drop_from_median"
+RATE_SPIKE = "rate_spike_from_median"
+COUNT_DROP = "absolute_drop_in_event_count"
+COUNT_SPIKE = "absolute_spike_in_event_count"
+FUNNEL_BREAK = "funnel_break"
+MIX_SHIFT = "hourly_traffic_mix_shift"
+QUALITY_ISSUE = "instrumentation_data_quality_issue"
+
+
+class Directions(NamedTuple):
+    """Directions of a deviation from the baseline that an anomaly type covers."""
+
+    is_below: bool
+    is_above: bool
+
+
+DOWN = Directions(is_below=True, is_above=False)
+UP = Directions(is_below=False, is_above=True)
+UP_OR_DOWN = Directions(is_below=True, is_above=True)
+
+
+class AnomalyType(NamedTuple):
+    """One anomaly type.
+
+    Attributes:
+        name: name on the wire; also a scenario family.
+        entity_type: entity type of its report rows.
+        direction: directions of the deviations that it covers.
+        description: what its row generator returns, as a noun phrase.
+        may_share_day: whether a traffic-mix shift may be planned on the same day.
+        has_side_effects: whether its row generator returns consequences beside the roots, so that
+            submitting all of the generator's rows is wrong.
+    """
+
+    name: str
+    entity_type: str
+    direction: Directions
+    description: str
+    may_share_day: bool = True
+    has_side_effects: bool = True
+
+
+# The generator chooses anomaly types by position: a new one goes to the end.
+ANOMALY_TYPES: dict[str, AnomalyType] = {
+    anomaly_type.name: anomaly_type
+    for anomaly_type in (
+        AnomalyType(RATE_DROP, CONVERSION_RATE, DOWN, "conversion rates far below their median"),
+        AnomalyType(RATE_SPIKE, CONVERSION_RATE, UP, "conversion rates far above their median"),
+        AnomalyType(COUNT_DROP, EVENT_COUNT, DOWN, "event counts far below their median"),
+        AnomalyType(COUNT_SPIKE, EVENT_COUNT, UP, "event counts far above their median"),
+        AnomalyType(
+            FUNNEL_BREAK,
+            FUNNEL_STEP,
+            DOWN,
+            "funnel steps whose rate fell by at least the break threshold",
+            has_side_effects=False,
+        ),
+        AnomalyType(
+            MIX_SHIFT,
+            HOURLY_MIX,
+            UP_OR_DOWN,
+            "dates whose daytime share is far from its median",
+            may_share_day=False,
+            has_side_effects=False,
+        ),
+        AnomalyType(
+            QUALITY_ISSUE,
+            DATA_QUALITY,
+            UP,
+            "adjacent stages with impossible counts in some hour",
+            may_share_day=False,
+            has_side_effects=False,
+        ),
+    )
+}
+"""Anomaly types by name."""
+
+MEDIAN_FILTER = "median_filter"
+ROW_GENERATOR_NAMES = (MEDIAN_FILTER, *ANOMALY_TYPES)
+"""Names of the row generators; the analysis method of each is `get_<name>_rows`."""
+
+
+class AnomalyTypesByDirection(NamedTuple):
+    """Anomaly types of one entity type; None for a direction that is not reported."""
+
+    below: str | None
+    above: str | None
+
+
+def _anomaly_types_by_direction(entity_type: str) -> AnomalyTypesByDirection:
+    types = [each for each in ANOMALY_TYPES.values() if each.entity_type == entity_type]
+    return AnomalyTypesByDirection(
+        below=next((each.name for each in types if each.direction.is_below), None),
+        above=next((each.name for each in types if each.direction.is_above), None),
+    )
+
+
+_BY_ENTITY_TYPE = {name: _anomaly_types_by_direction(name) for name in ENTITY_TYPES}
+
+
+def anomaly_types_of(entity_type: str) -> tuple[str, ...]:
+    """Return the names of the anomaly types whose rows are about an entity type."""
+    return tuple(each.name for each in ANOMALY_TYPES.values() if each.entity_type == entity_type)
+
+
+def anomaly_type_of_deviation(entity_type: str, deviation: float) -> str | None:
+    """Return the anomaly type of a deviation from the baseline.
+
+    None where a deviation in that direction is not reported: a funnel step whose rate rose.
+    """
+    types = _BY_ENTITY_TYPE[entity_type]
+    return types.above if deviation > 0 else types.below

@@ -1,0 +1,127 @@
+"""Columns of the daily series: which metric stands at which position.
+
+Event counts come first, in the funnel's order, then step rates, composite rates and the daytime
+share. The excess of impossible counts follows where it is stored with the others. Every other file
+asks a `ColumnLayout` for positions and does no arithmetic of its own on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from metric_tracker_rl.engine.definitions.entity_types import (
+    CONVERSION_RATE,
+    DATA_QUALITY,
+    EVENT_COUNT,
+    FUNNEL_STEP,
+    HOURLY_MIX,
+    Entity,
+)
+
+
+class ColumnLayout:
+    """Positions of a funnel's metrics in the arrays and lists of daily values.
+
+    Args:
+        entity_names_by_type: entity names of a funnel by entity type, each in column order.
+
+    Attributes:
+        counts, step_rates, composite_rates: slices of those metrics.
+        rates: slice of all conversion rates.
+        count_total, rate_total: number of event counts, and of conversion rates.
+        daytime_share: column of the daytime share, the last one with a reporting threshold.
+        excess: slice of the excess of each adjacent pair of stages.
+        step_rate_columns, composite_rate_columns, excess_columns: the same slices as ranges, to
+            iterate over.
+        compared: slice of all columns that have a baseline: all but the excess.
+    """
+
+    def __init__(self, entity_names_by_type: Mapping[str, Sequence[str]]) -> None:
+        self.count_total = count_total = len(entity_names_by_type[EVENT_COUNT])
+        self.rate_total = rate_total = len(entity_names_by_type[CONVERSION_RATE])
+        step_total = len(entity_names_by_type[FUNNEL_STEP])
+        share = count_total + rate_total
+        first_excess = share + 1
+        end = first_excess + len(entity_names_by_type[DATA_QUALITY])
+        self.counts = slice(0, count_total)
+        self.step_rates = slice(count_total, count_total + step_total)
+        self.composite_rates = slice(count_total + step_total, share)
+        self.step_rate_columns = range(count_total, count_total + step_total)
+        self.composite_rate_columns = range(count_total + step_total, share)
+        self.rates = slice(count_total, share)
+        self.daytime_share = share
+        self.excess = slice(first_excess, end)
+        self.excess_columns = range(first_excess, end)
+        self.compared = slice(0, first_excess)
+        self._entity_names_by_type = entity_names_by_type
+
+    @cached_property
+    def column_by_entity(self) -> dict[Entity, int]:
+        """Column of each entity; a funnel step has that of its step rate."""
+        first_columns = {
+            EVENT_COUNT: self.counts.start,
+            CONVERSION_RATE: self.rates.start,
+            FUNNEL_STEP: self.step_rates.start,
+            HOURLY_MIX: self.daytime_share,
+            DATA_QUALITY: self.excess.start,
+        }
+        return {
+            Entity(entity_type, name): first_columns[entity_type] + position
+            for entity_type, names in self._entity_names_by_type.items()
+            for position, name in enumerate(names)
+        }
+
+    def column_of(self, entity_type: str, entity_name: str) -> int:
+        """Return the column of an entity.
+
+        Raises:
+            KeyError: the funnel has no such entity.
+        """
+        return self.column_by_entity[Entity(entity_type, entity_name)]
+
+    def find_column(self, entity_type: object, entity_name: object) -> int | None:
+        """Return the column of an entity; None if the funnel has no such entity."""
+        if isinstance(entity_type, str) and isinstance(entity_name, str):
+            return self.column_by_entity.get(Entity(entity_type, entity_name))
+        return None
+
+    def step_rate_into(self, stage: int) -> int:
+        """Return the column of the step rate that leads into a stage, which is not the first."""
+        return self.step_rates.start + stage - 1
+
+    def step_rate_out_of(self, stage: int) -> int:
+        """Return the column of the step rate that leads out of a stage, which is not the last."""
+        return self.step_rates.start + stage
+
+    def step_of_rate(self, column: int) -> int:
+        """Return the position of a step rate's column among the step rates."""
+        return column - self.step_rates.start
+
+    def rate_of_column(self, column: int) -> int:
+        """Return the position of a rate's column among all conversion rates."""
+        return column - self.rates.start
+
+    def excess_of_pair(self, pair: int) -> int:
+        """Return the column of the excess of an adjacent pair, counted from 0."""
+        return self.excess.start + pair
+
+    def pair_of_excess(self, column: int) -> int:
+        """Return the adjacent pair, counted from 0, whose excess stands in a column."""
+        return column - self.excess.start
+
+    def is_excess(self, column: int) -> bool:
+        """Return whether a column holds the excess of impossible counts."""
+        return column >= self.excess.start
+
+    def is_rate(self, column: int) -> bool:
+        """Return whether a column holds a conversion rate."""
+        return self.rates.start <= column < self.rates.stop
+
+    def is_count(self, column: int) -> bool:
+        """Return whether a column holds an event count."""
+        return column < self.counts.stop
+
+    def is_relative(self, column: int) -> bool:
+        """Return whether a column's deviations are divided by the baseline: counts and rates."""
+        return column < self.daytime_share

@@ -1,0 +1,22 @@
+"""Dates of an episode: the message about one that it does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from openenv_kit.errors import find_nearest_name, truncated_repr
+
+
+def unknown_date_message(date: object, dates: Sequence[str]) -> str:
+    """Return an error message for a date that is not in an episode.
+
+    Args:
+        date: what was given as a date.
+        dates: ISO dates of the episode, in order.
+    """
+    nearest = find_nearest_name(date, dates)
+    hint = f" Did you mean {nearest!r}?" if nearest else ""
+    return (
+        f"date {truncated_repr(date)} is not in this episode.{hint} Allowed: YYYY-MM-DD from "
+        f"{dates[0]} to {dates[-1]}."
+    )

@@ -1,0 +1,45 @@
+"""Rounding of displayed values: rates in percent to four decimals, the daytime share to six.
+
+Tools show rounded values and the reporting policy decides on the same rounded values, so that no
+label depends on digits that a player cannot see.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metric_tracker_rl.engine.definitions.entity_types import (
+    CONVERSION_RATE,
+    ENTITY_TYPES,
+    HOURLY_MIX,
+)
+
+RATE_DECIMALS = ENTITY_TYPES[CONVERSION_RATE].decimals
+SHARE_DECIMALS = ENTITY_TYPES[HOURLY_MIX].decimals
+STATISTIC_DECIMALS = RATE_DECIMALS + 2
+"""Decimals of standard deviations, and of multiples of them, in the results of row generators."""
+
+_RATE_SCALE = float(10**RATE_DECIMALS)
+_SHARE_SCALE = float(10**SHARE_DECIMALS)
+
+
+def round_daily_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round values of shape (…, columns) half to even; the last column is the daytime share.
+
+    Counts are whole numbers and stay as they are. The operations give the same bits on every
+    machine, which `numpy.round` does not promise.
+    """
+    scales = np.full(values.shape[-1], _RATE_SCALE)
+    scales[-1] = _SHARE_SCALE
+    return np.asarray(np.rint(values * scales) / scales)
+
+
+def round_shares(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round differences of daytime shares to the decimals that shares are shown with."""
+    return np.asarray(np.rint(shares * _SHARE_SCALE) / _SHARE_SCALE)
+
+
+def rounded_delta(observed: float, baseline: float, entity_type: str) -> float:
+    """Return observed − baseline, rounded to the decimals that both are shown with."""
+    return round(observed - baseline, ENTITY_TYPES[entity_type].decimals)

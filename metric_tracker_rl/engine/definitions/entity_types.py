@@ -1,0 +1,111 @@
+"""Entity types: the kinds of things that a report row can be about."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+EVENT_COUNT = "event_count"
+CONVERSION_RATE = "conversion_rate"
+FUNNEL_STEP = "funnel_step"
+HOURLY_MIX = "hourly_mix"
+DATA_QUALITY = "data_quality"
+
+
+class Unit(StrEnum):
+    """Unit of a value, as it is written after the number."""
+
+    EVENTS = "events"
+    PERCENT = "%"
+    SHARE = "of events"
+
+
+class Entity(NamedTuple):
+    """One thing that a report row can be about: a metric, a funnel step, a pair of stages."""
+
+    entity_type: str
+    entity_name: str
+
+
+class EntityType(NamedTuple):
+    """One kind of entity.
+
+    Attributes:
+        name: name on the wire.
+        detection_method: analysis method that shows the entity; a report row has to name it.
+        threshold_name: name of the reporting threshold in an episode's public configuration; None
+            where every deviation is reported.
+        unit: unit of the values.
+        decimals: number of decimals that values are shown with.
+        is_relative: whether thresholds and severity bounds apply to the deviation divided by the
+            baseline; otherwise they apply to the difference itself.
+    """
+
+    name: str
+    detection_method: str
+    threshold_name: str | None
+    unit: Unit
+    decimals: int
+    is_relative: bool
+
+
+ENTITY_TYPES: dict[str, EntityType] = {
+    entity_type.name: entity_type
+    for entity_type in (
+        EntityType(
+            name=EVENT_COUNT,
+            detection_method="compare_count_to_median",
+            threshold_name="count_relative",
+            unit=Unit.EVENTS,
+            decimals=4,
+            is_relative=True,
+        ),
+        EntityType(
+            name=CONVERSION_RATE,
+            detection_method="compare_rate_to_median",
+            threshold_name="rate_relative",
+            unit=Unit.PERCENT,
+            decimals=4,
+            is_relative=True,
+        ),
+        EntityType(
+            name=FUNNEL_STEP,
+            detection_method="detect_funnel_break",
+            threshold_name="funnel_break_relative_drop",
+            unit=Unit.PERCENT,
+            decimals=4,
+            is_relative=True,
+        ),
+        EntityType(
+            name=HOURLY_MIX,
+            detection_method="hourly_rows_for_date",
+            threshold_name="daytime_share_absolute",
+            unit=Unit.SHARE,
+            decimals=6,
+            is_relative=False,
+        ),
+        EntityType(
+            name=DATA_QUALITY,
+            detection_method="check_impossible_counts",
+            threshold_name=None,
+            unit=Unit.EVENTS,
+            decimals=4,
+            is_relative=False,
+        ),
+    )
+}
+"""Entity types by name."""
+
+# JSON schemas list the methods in this order; another order would change every catalogue.
+DETECTION_METHODS: dict[str, str] = {
+    name: ENTITY_TYPES[name].detection_method
+    for name in (CONVERSION_RATE, EVENT_COUNT, FUNNEL_STEP, HOURLY_MIX, DATA_QUALITY)
+}
+"""Detection methods by entity type."""
+
+PUBLIC_THRESHOLD_NAMES: dict[str, str] = {
+    name: entity_type.threshold_name
+    for name, entity_type in ENTITY_TYPES.items()
+    if entity_type.threshold_name is not None
+}
+"""Names of the reporting thresholds in a public configuration, by entity type."""

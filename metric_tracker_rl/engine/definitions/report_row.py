@@ -1,0 +1,63 @@
+"""Rows of a report, the key that rows are matched by, and groups of their fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from metric_tracker_rl.engine.definitions.entity_types import ENTITY_TYPES
+
+
+class RowKey(NamedTuple):
+    """What identifies a row: two rows of one report with the same key are duplicates."""
+
+    date: str
+    entity_type: str
+    entity_name: str
+
+    def as_text(self) -> str:
+        """Return the key as it is written on the wire: `date|entity_type|entity_name`."""
+        return "|".join(self)
+
+
+KEY_FIELDS = RowKey._fields
+"""Fields that identify a row."""
+GRADED_NAME_FIELDS = ("anomaly_type", "detection_method", "severity")
+"""Fields with a name that is graded once the key matches."""
+NUMBER_FIELDS = ("baseline_value", "observed_value", "delta_value")
+"""Fields with a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """One row of a report: a root on a date. Rates are in percent, the share is a fraction."""
+
+    date: str
+    entity_type: str
+    entity_name: str
+    anomaly_type: str
+    detection_method: str
+    baseline_value: float
+    observed_value: float
+    delta_value: float
+    severity: str
+
+    @property
+    def key(self) -> RowKey:
+        """The fields that identify the row."""
+        return RowKey(self.date, self.entity_type, self.entity_name)
+
+    def as_dict(self) -> dict[str, str | float]:
+        """Return the fields by name, in the order of the wire contract."""
+        return {name: getattr(self, name) for name in ROW_FIELDS}
+
+
+ROW_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ReportRow))
+"""Names of all fields, in the order of the wire contract."""
+
+
+def deviation_size(row: ReportRow) -> float:
+    """Return the size of a row's deviation as thresholds and severity bounds measure it."""
+    if ENTITY_TYPES[row.entity_type].is_relative and row.baseline_value:
+        return abs(row.delta_value) / row.baseline_value
+    return abs(row.delta_value)

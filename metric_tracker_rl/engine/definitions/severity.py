@@ -1,0 +1,80 @@
+"""Severity of a row: the bounds between low, medium, high and critical."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from metric_tracker_rl.engine.definitions.entity_types import (
+    CONVERSION_RATE,
+    DATA_QUALITY,
+    EVENT_COUNT,
+    FUNNEL_STEP,
+    HOURLY_MIX,
+)
+from metric_tracker_rl.engine.definitions.report_row import ReportRow, deviation_size
+
+SEVERITIES = ("low", "medium", "high", "critical")
+
+SEVERITY_GUARD = 0.01
+"""Smallest relative distance of an expected row's deviation from every severity bound. Without it,
+the order in which a player divides and subtracts could decide the severity."""
+
+
+class SeverityBounds(NamedTuple):
+    """Smallest deviations of a medium, a high and a critical row; a smaller one is low."""
+
+    medium: float
+    high: float
+    critical: float
+
+
+class SeverityBoundsByKind(NamedTuple):
+    """Severity bounds of a reporting policy.
+
+    Attributes:
+        counts, rates: for relative deviations.
+        share: for the absolute deviation of the daytime share.
+        excess: for impossible counts: events of a pair in excess, summed over the day.
+    """
+
+    counts: SeverityBounds = SeverityBounds(0.25, 0.35, 0.50)
+    rates: SeverityBounds = SeverityBounds(0.18, 0.30, 0.45)
+    share: SeverityBounds = SeverityBounds(0.06, 0.10, 0.15)
+    excess: SeverityBounds = SeverityBounds(20.0, 60.0, 120.0)
+
+    def by_entity_type(self) -> dict[str, SeverityBounds]:
+        """Return the bounds of each entity type; a funnel step has those of a rate."""
+        return {
+            EVENT_COUNT: self.counts,
+            CONVERSION_RATE: self.rates,
+            FUNNEL_STEP: self.rates,
+            HOURLY_MIX: self.share,
+            DATA_QUALITY: self.excess,
+        }
+
+
+DEFAULT_SEVERITY_BOUNDS = SeverityBoundsByKind()
+"""Bounds of every level whose policy is not drawn."""
+
+
+def severity_of(size: float, bounds: Sequence[float]) -> str:
+    """Return the severity of an absolute deviation: the last one whose bound it reaches."""
+    return SEVERITIES[sum(size >= bound for bound in bounds)]
+
+
+def is_clear_of_bounds(size: float, bounds: Sequence[float]) -> bool:
+    """Return whether an absolute deviation is further than the guard from every bound."""
+    return all(abs(size / bound - 1.0) > SEVERITY_GUARD for bound in bounds)
+
+
+def is_severity_clear(row: ReportRow, bounds_by_entity_type: Mapping[str, SeverityBounds]) -> bool:
+    """Return whether a row's deviation is further than the guard from every severity bound."""
+    return is_clear_of_bounds(deviation_size(row), bounds_by_entity_type[row.entity_type])
+
+
+def public_severity_bounds(
+    bounds_by_entity_type: Mapping[str, SeverityBounds],
+) -> dict[str, list[float]]:
+    """Return the bounds by entity type as an episode's public configuration shows them."""
+    return {name: list(bounds) for name, bounds in bounds_by_entity_type.items()}

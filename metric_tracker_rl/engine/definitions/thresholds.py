@@ -1,0 +1,47 @@
+"""Reporting thresholds: by entity type, by column of the daily series, and by public name.
+
+The values are fields of a `FunnelLevel`.
+"""
+
+from __future__ import annotations
+
+from metric_tracker_rl.engine.definitions.columns import ColumnLayout
+from metric_tracker_rl.engine.definitions.entity_types import (
+    CONVERSION_RATE,
+    DATA_QUALITY,
+    EVENT_COUNT,
+    FUNNEL_STEP,
+    HOURLY_MIX,
+    PUBLIC_THRESHOLD_NAMES,
+)
+from metric_tracker_rl.engine.definitions.levels import FunnelLevel
+
+GUARD_BAND = 0.10
+"""Relative half-width of the band around each threshold that no deviation of an accepted episode
+lies in."""
+
+
+def thresholds_by_entity_type(level: FunnelLevel) -> dict[str, float]:
+    """Return the reporting threshold of each entity type; any impossible count is reported."""
+    return {
+        EVENT_COUNT: level.count_threshold,
+        CONVERSION_RATE: level.rate_threshold,
+        FUNNEL_STEP: level.break_threshold,
+        HOURLY_MIX: level.mix_threshold,
+        DATA_QUALITY: 0.0,
+    }
+
+
+def thresholds_by_column(layout: ColumnLayout, level: FunnelLevel) -> list[float]:
+    """Return the reporting threshold of each column of the daily series that has a baseline."""
+    return [
+        *[level.count_threshold] * layout.count_total,
+        *[level.rate_threshold] * layout.rate_total,
+        level.mix_threshold,
+    ]
+
+
+def public_thresholds(level: FunnelLevel) -> dict[str, float]:
+    """Return the thresholds by the names that an episode's public configuration uses."""
+    thresholds = thresholds_by_entity_type(level)
+    return {name: thresholds[entity_type] for entity_type, name in PUBLIC_THRESHOLD_NAMES.items()}

@@ -1,0 +1,125 @@
+"""The view of an episode that tools get: its data, the rules of play, and what is public."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from metric_tracker_rl.engine.configuration.modes import MODES
+from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_PLAY_RULES, PlayRules
+from metric_tracker_rl.engine.definitions.names import BaselineKind
+from metric_tracker_rl.engine.definitions.severity import public_severity_bounds
+from metric_tracker_rl.engine.definitions.thresholds import public_thresholds
+from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION, GRADER_VERSION
+from metric_tracker_rl.engine.episode.episode import FunnelEpisode
+from metric_tracker_rl.engine.reporting_policy.baselines import weekday_name
+from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
+
+HIDDEN_VALUE = "hidden"
+"""Value of family, density and count in a public configuration that must not reveal them."""
+
+POLICY_HEADING = "Reporting policy:"
+DRAWN_POLICY_HEADING = "Reporting policy, drawn for this episode:"
+"""Headings of the policy's text in the instruction."""
+
+
+class EpisodeView:
+    """An episode together with its rules of play; what the analysis tools may read.
+
+    Attributes:
+        episode: the episode's data.
+        rules: rules of play.
+        is_split_task: whether the episode is a task of a split.
+        hides_counts: whether family, density and count of the anomalies are hidden: in tasks of a
+            split and with raw disclosure.
+        has_drawn_policy: whether the reporting policy is drawn for the episode.
+        policy_numbers: numbers of the reporting policy in force, for the public configuration.
+        drawn_policy_numbers: the part of them that only a drawn policy changes; empty for others.
+        objective: what the player has to do.
+    """
+
+    def __init__(
+        self,
+        episode: FunnelEpisode,
+        rules: PlayRules = DEFAULT_PLAY_RULES,
+        is_split_task: bool = False,
+    ) -> None:
+        level = episode.config.level
+        self.episode = episode
+        self.rules = rules
+        self.is_split_task = is_split_task
+        self.hides_counts = is_split_task or rules.is_raw
+        self.has_drawn_policy = level.has_drawn_policy
+        self.drawn_policy_numbers = _drawn_policy_numbers(episode) if level.has_drawn_policy else {}
+        self.policy_numbers = {
+            "thresholds": public_thresholds(level),
+            "severity_bands": public_severity_bounds(level.severity_bounds),
+            **self.drawn_policy_numbers,
+        }
+        self.objective = MODES[rules.mode].objective
+
+    @cached_property
+    def public_config(self) -> dict[str, Any]:
+        """The public configuration.
+
+        It does not contain the seed: with it, a player who can run code on the same machine could
+        generate the episode and read its plan.
+        """
+        config, level = self.episode.config, self.episode.config.level
+        count = len(self.episode.expected_rows)
+        public: dict[str, Any] = {
+            "difficulty": config.difficulty,
+            "scenario_family": HIDDEN_VALUE if self.hides_counts else config.scenario_family,
+            "anomaly_density": HIDDEN_VALUE if self.hides_counts else config.anomaly_density,
+            "anomaly_count": HIDDEN_VALUE if self.hides_counts else count,
+            "funnel": config.funnel,
+            "days": len(self.episode.dates),
+            "start_date": self.episode.dates[0],
+            "end_date": self.episode.dates[-1],
+        }
+        if self.has_drawn_policy:
+            public["policy"] = config.policy
+        public |= self.policy_numbers
+        if level.decoys:
+            public["calendar"] = True
+        public |= self.rules.rules_without_default_modes
+        public |= {
+            "generator_version": GENERATOR_VERSION,
+            "policy_version": level.policy_version,
+            "grader_version": GRADER_VERSION,
+        }
+        return public
+
+    @property
+    def policy_text(self) -> str:
+        """The reporting policy in words, with this episode's numbers."""
+        return self._format_policy(with_rows=True)
+
+    @property
+    def instruction(self) -> str:
+        """The objective and the reporting policy.
+
+        The clause on the fields of a row is left out where a report is a list of ids.
+        """
+        is_report_of_ids = self.rules.is_lean and not self.rules.is_raw
+        heading = DRAWN_POLICY_HEADING if self.has_drawn_policy else POLICY_HEADING
+        return f"{self.objective} {heading} {self._format_policy(with_rows=not is_report_of_ids)}"
+
+    def _format_policy(self, *, with_rows: bool) -> str:
+        config = self.episode.config
+        calendar = "calendar" if self.rules.is_lean else "list_calendar"
+        return format_policy_text(
+            config.funnel_spec, config.level, calendar=calendar, with_rows=with_rows
+        )
+
+
+def _drawn_policy_numbers(episode: FunnelEpisode) -> dict[str, Any]:
+    level, daytime = episode.config.level, episode.config.funnel_spec.daytime
+    numbers: dict[str, Any] = {
+        "daytime_hours": [daytime.start, daytime.stop - 1],
+        "baseline": level.baseline.value,
+        "leak_reports": level.leak_reports.value,
+    }
+    if level.baseline == BaselineKind.SAME_WEEKDAY:
+        numbers["first_weekday"] = weekday_name(episode.dates[0])
+    return numbers

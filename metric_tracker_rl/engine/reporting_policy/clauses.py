@@ -1,0 +1,202 @@
+"""The text of the reporting policy, clause by clause, with placeholders for its numbers.
+
+Every clause has two wordings with the same meaning. The default wording uses the first one of each
+clause. A drawn policy draws the wording of each clause separately, so that a player reads one rule
+in many words. `policy_text` fills in the numbers.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from metric_tracker_rl.engine.definitions.anomaly_types import anomaly_types_of
+from metric_tracker_rl.engine.definitions.entity_types import (
+    CONVERSION_RATE,
+    DATA_QUALITY,
+    DETECTION_METHODS,
+    EVENT_COUNT,
+    FUNNEL_STEP,
+    HOURLY_MIX,
+)
+from metric_tracker_rl.engine.definitions.names import BaselineKind
+
+
+class Clause(NamedTuple):
+    """One clause of the policy in its two wordings."""
+
+    default: str
+    alternative: str
+
+
+BASELINE_CLAUSES: dict[BaselineKind, Clause] = {
+    BaselineKind.ALL_DAYS: Clause(
+        "The baseline of a daily series is its median over all days of the episode.",
+        "A daily series is held against its baseline, the median of its values on all days of the "
+        "episode.",
+    ),
+    BaselineKind.SAME_WEEKDAY: Clause(
+        "The baseline of a daily series on a date is its median over the days of the episode that "
+        "fall on the same weekday, the date itself included.",
+        "A daily series is held against its baseline, which each weekday has of its own: for a "
+        "date, the median of its values on all days of the episode with that date's weekday.",
+    ),
+}
+"""What the baseline is, by kind of baseline."""
+
+CLAUSES: tuple[Clause, ...] = (
+    Clause(
+        "Report the root of each anomaly, not its consequences.",
+        "Of each anomaly report the root, and leave out the consequences that follow from it.",
+    ),
+    Clause(
+        "Stages in funnel order are c0 {counts}.",
+        "The funnel's stages, from the first to the last, are c0 {counts}.",
+    ),
+    Clause(
+        "Step rates r_k = 100 * c_k / c_(k-1) are, from r_1 on, {steps}.",
+        "The step into stage k has the rate r_k = 100 * c_k / c_(k-1); from r_1 on these step "
+        "rates are {steps}.",
+    ),
+    Clause(
+        "Composite rates are {composites}.",
+        "Rates over several steps are called composite: {composites}.",
+    ),
+    Clause(
+        "Daytime share is the share of a day's {first} in hours {start} to {last}, both included.",
+        "The daytime share is the part of a day's {first} that falls in the daytime, hours {start} "
+        "to {last}, both counted.",
+    ),
+    Clause(
+        "A denominator of 0 counts as 1.",
+        "Where a denominator is 0, it is taken as 1.",
+    ),
+    Clause("{baseline}", "{baseline_otherwise}"),
+    Clause(
+        "The deviation of a count or rate is relative, (observed - baseline) / baseline, or "
+        "observed itself where the baseline is 0; that of the daytime share is absolute, "
+        "observed - baseline.",
+        "Counts and rates deviate by a relative amount, (observed - baseline) / baseline, or by "
+        "observed itself where the baseline is 0; the daytime share deviates by an absolute one, "
+        "observed - baseline.",
+    ),
+    Clause(
+        "A series is flagged on a day when its deviation, up or down, reaches its threshold: "
+        "counts {count:.0%}, rates {rate:.0%}, daytime share {mix:.2f}; a step rate that drops by "
+        "{brk:.0%} or more is a funnel break.",
+        "A count is flagged on a day from a deviation of {count:.0%} on, a rate from {rate:.0%}, "
+        "the daytime share from {mix:.2f}, up or down alike; a funnel break is a step rate that "
+        "drops by {brk:.0%} or more.",
+    ),
+    Clause(
+        "For each day, in this order:",
+        "Take each day by itself and apply these rules in their order:",
+    ),
+    Clause(
+        "(1) Impossible counts: for each adjacent pair with c_k > c_(k-1) in any hour, one "
+        "data_quality row named c_k_lte_c_(k-1), baseline 0, observed = the pair's excess, "
+        "c_k - c_(k-1) summed over the hours where it is positive; if any pair has one, report "
+        "nothing else for that day.",
+        "(1) Impossible counts: wherever c_k > c_(k-1) in any hour, that adjacent pair is one "
+        "data_quality row named c_k_lte_c_(k-1); its baseline is 0, and observed is its excess, "
+        "c_k - c_(k-1) added up over the hours where it is positive. A day with such a row has no "
+        "row of any other rule.",
+    ),
+    Clause(
+        "(2) Traffic mix: daytime share flagged: one hourly_mix row.",
+        "(2) Traffic mix: a flagged daytime share is one hourly_mix row.",
+    ),
+    Clause(
+        "(3) One stage's events lost or doubled: for a stage k that is neither first nor last, "
+        "c_k flagged, r_k and r_(k+1) flagged with opposite signs, c_(k-1) and c_(k+1) not "
+        "flagged: one event_count row for c_k; those two rates are its consequences.",
+        "(3) One stage's events lost or doubled: between the first stage and the last, a stage k "
+        "is one event_count row for c_k where c_k is flagged, c_(k-1) and c_(k+1) are not, and r_k "
+        "and r_(k+1) are both flagged, one up and the other down. The two rates are its "
+        "consequences.",
+    ),
+    Clause(
+        "(4) A step moved: each flagged r_k that is not a consequence: a drop of at least "
+        "{brk:.0%} is one funnel_step row named c_k_from_c_(k-1), anything else one "
+        "conversion_rate row for r_k; later counts and composites are its consequences.",
+        "(4) A step moved: a flagged r_k that rule 3 has not made a consequence is one row: of "
+        "type funnel_step and named c_k_from_c_(k-1) where it drops by {brk:.0%} or more, else of "
+        "type conversion_rate and named as r_k. Later counts and composites are its consequences.",
+    ),
+    Clause(
+        "(5) A slow leak: if no r_k is flagged that day, not even as a consequence, the flagged "
+        "composite that spans the {leak} stages is one conversion_rate row.",
+        "(5) A slow leak: on a day without any flagged r_k, consequences counted too, one "
+        "composite is a conversion_rate row: of those flagged, the one over the {leak} stages.",
+    ),
+    Clause(
+        "(6) Traffic: c0 flagged: one event_count row for it; all later counts are its "
+        "consequences.",
+        "(6) Traffic: a flagged c0 is one event_count row; all later counts are its consequences.",
+    ),
+)
+"""The clauses of the rules, in order."""
+
+ROW_FIELDS_CLAUSE = Clause(
+    "anomaly_type and detection_method follow from entity_type: {kinds}. Values are what the tools "
+    "show, rates in percent to four decimals and the share as a fraction to six; delta_value = "
+    "observed - baseline. Severity (medium, high, critical from): counts |relative| {count_bands}; "
+    "rates and breaks |relative| {rate_bands}; daytime share |absolute| {mix_bands}; data_quality "
+    "by the row's own excess, not the day's total_excess, {quality_bands}; below the first, low.",
+    "The entity_type of a row decides its anomaly_type and detection_method: {kinds}. Give values "
+    "as the tools show them, rates in percent to four decimals and the share as a fraction to six, "
+    "and observed - baseline as delta_value. A row is medium, high or critical from these sizes on "
+    "and low below all of them: counts |relative| {count_bands}; rates and breaks |relative| "
+    "{rate_bands}; daytime share |absolute| {mix_bands}; data_quality by the row's own excess, not "
+    "the day's total_excess, {quality_bands}.",
+)
+"""What the fields of a row contain, for players who write rows themselves."""
+
+CALENDAR_CLAUSE = Clause(
+    "Before rules 2 to 6: {calendar} names what is publicly known; a series that an entry explains "
+    "counts as not flagged on that entry's date, and an entry that explains nothing changes "
+    "nothing. No entry silences rule 1.",
+    "What is publicly known stands in {calendar} and goes before rules 2 to 6: on an entry's date "
+    "the series that it explains count as not flagged. An entry that explains nothing changes "
+    "nothing, and none of them silences rule 1.",
+)
+"""What a calendar changes, for levels that have one."""
+
+_ALL_CLAUSES = (*CLAUSES, ROW_FIELDS_CLAUSE, CALENDAR_CLAUSE)
+
+WORDING_COUNT = 2 ** len(_ALL_CLAUSES)
+"""Number of different wordings of the whole policy; number 0 is the default wording."""
+
+ENTITY_TYPES_BY_RULE = (DATA_QUALITY, HOURLY_MIX, EVENT_COUNT, CONVERSION_RATE, FUNNEL_STEP)
+"""Entity types in the order of the rules that report them."""
+
+ENTITY_TYPES_TEXT = "; ".join(
+    f"{name}: {' or '.join(anomaly_types_of(name))}, {DETECTION_METHODS[name]}"
+    for name in ENTITY_TYPES_BY_RULE
+)
+"""Anomaly types and detection method of each entity type, as the policy's text lists them."""
+
+
+def unpack_wording(wording_number: int) -> tuple[bool, ...]:
+    """Return for each clause whether its alternative wording is used.
+
+    Args:
+        wording_number: 0 to `WORDING_COUNT` - 1; bit i belongs to clause i.
+    """
+    return tuple(bool(wording_number >> position & 1) for position in range(len(_ALL_CLAUSES)))
+
+
+def build_policy_template(wording_number: int, *, with_rows: bool, with_calendar: bool) -> str:
+    """Return the policy's text with placeholders for its numbers.
+
+    Args:
+        wording_number: 0 to `WORDING_COUNT` - 1; see `unpack_wording`.
+        with_rows: whether to include the clause on the fields of a row.
+        with_calendar: whether to include the clause on the calendar.
+    """
+    included = [True] * len(CLAUSES) + [with_rows, with_calendar]
+    wording = unpack_wording(wording_number)
+    texts = []
+    for clause, is_included, is_alternative in zip(_ALL_CLAUSES, included, wording, strict=True):
+        if is_included:
+            texts.append(clause.alternative if is_alternative else clause.default)
+    return " ".join(texts)

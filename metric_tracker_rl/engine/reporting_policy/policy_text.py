@@ -1,0 +1,70 @@
+"""The reporting policy in words, with an episode's numbers filled in."""
+
+from __future__ import annotations
+
+import functools
+
+from metric_tracker_rl.engine.definitions.entity_types import (
+    CONVERSION_RATE,
+    DATA_QUALITY,
+    EVENT_COUNT,
+    HOURLY_MIX,
+)
+from metric_tracker_rl.engine.definitions.funnel import Funnel
+from metric_tracker_rl.engine.definitions.levels import FunnelLevel
+from metric_tracker_rl.engine.definitions.names import LeakReport
+from metric_tracker_rl.engine.reporting_policy.clauses import (
+    BASELINE_CLAUSES,
+    ENTITY_TYPES_TEXT,
+    build_policy_template,
+)
+
+
+@functools.lru_cache(maxsize=64)
+def format_policy_text(
+    funnel: Funnel, level: FunnelLevel, *, calendar: str = "list_calendar", with_rows: bool = True
+) -> str:
+    """Return the policy's text with the level's thresholds and severity bounds.
+
+    Args:
+        funnel: names, and the hours of daytime.
+        level: thresholds, severity bounds, baseline and wording.
+        calendar: name of the tool that returns the calendar.
+        with_rows: whether to say what the fields of a row contain, which players need who write
+            rows themselves.
+    """
+
+    def format_bounds(entity_type: str) -> str:
+        return ", ".join(f"{bound:g}" for bound in level.severity_bounds[entity_type])
+
+    baseline = BASELINE_CLAUSES[level.baseline]
+    template = build_policy_template(
+        level.wording, with_rows=with_rows, with_calendar=level.decoys > 0
+    )
+    return template.format(
+        baseline=baseline.default,
+        baseline_otherwise=baseline.alternative,
+        leak="most" if level.leak_reports == LeakReport.LONGEST else "fewest",
+        calendar=calendar,
+        counts=", ".join(
+            name if stage == 0 else f"c{stage} {name}"
+            for stage, name in enumerate(funnel.count_names)
+        ),
+        composites=" and ".join(
+            f"{name} = 100 * c{end} / c0"
+            for name, end in zip(funnel.composite_rate_names, funnel.composite_ends, strict=True)
+        ),
+        steps=", ".join(funnel.step_rate_names),
+        kinds=ENTITY_TYPES_TEXT,
+        first=funnel.count_names[0],
+        start=funnel.daytime.start,
+        last=funnel.daytime.stop - 1,
+        count=level.count_threshold,
+        rate=level.rate_threshold,
+        mix=level.mix_threshold,
+        brk=level.break_threshold,
+        count_bands=format_bounds(EVENT_COUNT),
+        rate_bands=format_bounds(CONVERSION_RATE),
+        mix_bands=format_bounds(HOURLY_MIX),
+        quality_bands=format_bounds(DATA_QUALITY),
+    )

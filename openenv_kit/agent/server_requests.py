@@ -1,0 +1,55 @@
+"""Requests that find out whether an environment server is running, and what it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+HTTP_TIMEOUT_S = 5.0
+"""Longest wait for the reply to one request, in seconds."""
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+
+async def is_healthy(url: str) -> bool:
+    """Return whether a server at this address answers /health."""
+    return await _get_json_object(url, "/health") is not None
+
+
+async def fetch_environment_name(url: str, headers: Mapping[str, str] | None = None) -> str | None:
+    """Return the name in the server's /metadata; None if there is none."""
+    metadata = await _get_json_object(url, "/metadata", headers) or {}
+    name = metadata.get("name")
+    return name if isinstance(name, str) else None
+
+
+async def _get_json_object(
+    url: str, path: str, headers: Mapping[str, str] | None = None
+) -> dict[str, Any] | None:
+    """Return the JSON object at a path of a server; None if the request fails in any way."""
+    parts = urlsplit(url)
+    user_and_password, has_user, host_and_port = parts.netloc.rpartition("@")
+    # urllib does not accept a user in an address, so it is sent in a header.
+    request_url = urlunsplit(parts._replace(netloc=host_and_port)).rstrip("/") + path
+    request_headers = dict(headers or {})
+    if has_user:
+        credentials = b64encode(unquote(user_and_password).encode()).decode()
+        request_headers = {"Authorization": f"Basic {credentials}", **request_headers}
+    # An empty ProxyHandler turns off the proxies of the environment variables.
+    proxy_handlers = [ProxyHandler({})] if parts.hostname in LOOPBACK_HOSTS else []
+
+    def send_request() -> Any:
+        request = Request(request_url, headers=request_headers)
+        with build_opener(*proxy_handlers).open(request, timeout=HTTP_TIMEOUT_S) as response:
+            return json.load(response)
+
+    try:
+        body = await asyncio.to_thread(send_request)
+    except (OSError, HTTPException, ValueError):
+        return None
+    return body if isinstance(body, dict) else None

@@ -1,0 +1,129 @@
+"""Catalogues: the tools of an environment, and how actions and observations become messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from openenv_kit.errors import ToolArgumentError, unknown_name_message
+from openenv_kit.tool import Action, Tool, ToolCall
+
+DEFAULT_PROSE_FIELDS = frozenset({"message"})
+"""Names of the observation fields that hold prose in every environment."""
+
+
+def _default_action_of_tool_call(name: str, arguments: Mapping[str, Any]) -> Action:
+    return {"tool": name, "arguments": dict(arguments)}
+
+
+def _default_tool_call_of_action(action: Mapping[str, Any]) -> ToolCall:
+    return ToolCall(str(action.get("tool")), dict(action.get("arguments") or {}))
+
+
+def _default_observation_from_messages(
+    first_user_message: str, last_tool_result: Mapping[str, Any] | None
+) -> Mapping[str, Any]:
+    return {"message": first_user_message} if last_tool_result is None else last_tool_result
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The tools of an environment, and how actions and observations become messages.
+
+    Attributes:
+        tools: the tools, in the order in which models see them.
+        format_tool_result: returns the tool result for a model from an observation. Values of the
+            observation may be pydantic models.
+        first_user_message: returns the first user message from the observation of a reset.
+        observation_from_messages: returns the observation that a scripted policy reads when it
+            replaces a model, from the first user message and the last tool result, which is None
+            at first. It reverses `first_user_message` and `format_tool_result`.
+        action_of_tool_call: returns the action of a tool's name and arguments; by default
+            `{"tool", "arguments"}`.
+        tool_call_of_action: returns the tool call of an action; reverses `action_of_tool_call`.
+        gauges: metrics that a server reports, by name: functions that return a number without
+            waiting, such as the number of running queries.
+        select_tools: returns the tools of an episode from the fields of its reset; None if every
+            episode offers all tools. Tools of different episodes may have the same name.
+        prose_fields: names of the observation fields, at any depth, whose text may be reworded
+            without another result. Digests of recordings leave them out.
+    """
+
+    tools: Sequence[Tool]
+    format_tool_result: Callable[[Mapping[str, Any]], dict[str, Any]]
+    first_user_message: Callable[[Mapping[str, Any]], str] = lambda reset: str(reset["message"])
+    observation_from_messages: Callable[[str, Mapping[str, Any] | None], Mapping[str, Any]] = (
+        _default_observation_from_messages
+    )
+    action_of_tool_call: Callable[[str, Mapping[str, Any]], Action] = _default_action_of_tool_call
+    tool_call_of_action: Callable[[Mapping[str, Any]], ToolCall] = _default_tool_call_of_action
+    select_tools: Callable[[Mapping[str, Any]], Sequence[Tool]] | None = None
+    prose_fields: Collection[str] = DEFAULT_PROSE_FIELDS
+    gauges: Mapping[str, Callable[[], float]] = field(default_factory=dict)
+
+    def for_episode(self, reset_fields: Mapping[str, Any] | None = None) -> Catalogue:
+        """Return the catalogue with the tools of one episode.
+
+        Args:
+            reset_fields: observation of the reset, or else the reset's arguments, which may be
+                incomplete; None for a reset without arguments.
+        """
+        if self.select_tools is None:
+            return self
+        return replace(self, tools=self.select_tools(reset_fields or {}))
+
+    @cached_property
+    def tool_names(self) -> list[str]:
+        """Names of the tools, without duplicates."""
+        return list(dict.fromkeys(tool.name for tool in self.tools))
+
+    @property
+    def chat_tools(self) -> list[dict[str, Any]]:
+        """The tools in the form of chat endpoints and chat templates."""
+        return [tool.as_chat_tool() for tool in self.tools]
+
+    @cached_property
+    def has_slow_tools(self) -> bool:
+        """Whether any tool is slow; see `Tool`."""
+        return any(tool.is_slow for tool in self.tools)
+
+    def is_slow_call(self, action: Mapping[str, Any]) -> bool:
+        """Return whether an action calls a slow tool. The action may be invalid."""
+        try:
+            name = self.tool_call_of_action(action).name
+        except (TypeError, ValueError, AttributeError):  # the session rejects the action
+            return False
+        return any(tool.is_slow for tool in self.tools if tool.name == name)
+
+    def find_tool(self, name: object) -> Tool:
+        """Return the tool with a name.
+
+        Raises:
+            ToolArgumentError: no tool has this name.
+        """
+        for tool in self.tools:
+            if tool.name == name:
+                return tool
+        raise ToolArgumentError(unknown_name_message("tool", name, self.tool_names))
+
+    def build_action(self, tool_name: object, arguments: Any) -> Action:
+        """Return the action of a tool call.
+
+        The session validates the arguments when it executes the action. Arguments of tools that are
+        not read-only are validated here too, because an action without an argument, such as the
+        rows of a report, may be valid.
+
+        Args:
+            tool_name: name of the tool, unchecked.
+            arguments: the arguments, unchecked.
+
+        Raises:
+            ToolArgumentError: there is no such tool, the arguments are not an object, or arguments
+                of a tool that is not read-only are wrong.
+        """
+        tool = self.find_tool(tool_name)
+        if not (tool.is_read_only and isinstance(arguments, Mapping)):
+            tool.validate_arguments(arguments)
+        return self.action_of_tool_call(tool.name, arguments)

@@ -1,0 +1,53 @@
+"""Timeouts of the clients, and the pauses between two attempts to reach a server."""
+
+from __future__ import annotations
+
+import time
+
+CONNECT_TIMEOUT_S = 10.0
+"""Longest wait for one connection to be accepted, in seconds."""
+REPLY_TIMEOUT_S = 60.0
+"""Longest wait for one reply, in seconds."""
+RECONNECT_TIMEOUT_S = 30.0
+"""How long a client retries when a server cannot be reached, in seconds."""
+FIRST_RETRY_PAUSE_S = 0.2
+MAX_RETRY_PAUSE_S = 5.0
+"""Pauses between attempts double from the first to the longest, in seconds."""
+CAPACITY_TIMEOUT_S = 1800.0
+"""Longest wait for a free session on a full server, in seconds.
+
+Most sessions are used by other episodes of the same run, which end only after minutes.
+"""
+CAPACITY_RETRY_PAUSE_S = 0.5
+"""Pause before a full server is asked for a session again, in seconds."""
+UNAVAILABLE_STATUSES = (502, 503, 504)
+"""HTTP statuses that a proxy returns while the server behind it is down or starting."""
+
+
+class RetryTimer:
+    """Measures how long an operation has been retried, and how long to pause before the next try.
+
+    Args:
+        timeout_s: how long to retry, in seconds.
+        retry_at_once: whether the first retry follows without a pause, for connections that are
+            often stale.
+    """
+
+    def __init__(self, timeout_s: float, *, retry_at_once: bool = False) -> None:
+        self._deadline = time.monotonic() + timeout_s
+        self.pause_s = 0.0 if retry_at_once else FIRST_RETRY_PAUSE_S
+        """Pause before the next attempt, in seconds."""
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the time is used up; negative afterwards."""
+        return self._deadline - time.monotonic()
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the next attempt would come too late."""
+        return self.pause_s >= self.remaining_s
+
+    def increase_pause(self) -> None:
+        """Double the pause, within `FIRST_RETRY_PAUSE_S` and `MAX_RETRY_PAUSE_S`."""
+        self.pause_s = min(max(FIRST_RETRY_PAUSE_S, 2 * self.pause_s), MAX_RETRY_PAUSE_S)

@@ -1,0 +1,137 @@
+"""Figures of one player, and the paired difference between two players.
+
+Intervals are bootstrapped over episodes, from each episode's mean score: the rollouts of one
+episode are not independent of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode, scores_by_episode
+from openenv_kit.results.signal import ROLLOUTS_PER_GROUP, share_with_signal
+from openenv_kit.results.statistics import (
+    MeanInterval,
+    PassRate,
+    bootstrap_mean_interval,
+    pass_rates,
+    standard_error,
+)
+
+
+@dataclass(frozen=True)
+class PlayerSummary:
+    """Scores, pass rates and costs of one player's rollouts.
+
+    Attributes:
+        rollout_count: rollouts that ended with a score.
+        error_count: rollouts that ended by an error.
+        task_count: different episodes with a score.
+        mean: mean over episodes of each episode's mean score; None without a score.
+        standard_error: standard error of the mean, over episodes; None for fewer than two.
+        interval: the mean and its interval; None for fewer than two episodes.
+        pass_rates: pass^k for several k. A rate is None if no episode has k rollouts, or for
+            k > 1 if the rollouts may be copies of each other. With k = 1 it is the share of exact
+            reports.
+        signal: share of groups of rollouts of an episode whose scores differ; see `signal`.
+        evidence_share: mean over the rollouts with a known evidence share; None without one.
+        tool_calls: mean number of tool calls of a rollout.
+        tokens: mean tokens of a rollout; None if unknown for a rollout, also for the next two.
+        cost_usd: mean cost of a rollout, in US dollars.
+        seconds: mean wall time of a rollout.
+    """
+
+    name: str
+    rollout_count: int
+    error_count: int
+    task_count: int
+    mean: float | None
+    standard_error: float | None
+    interval: MeanInterval | None
+    pass_rates: Sequence[PassRate]
+    signal: float | None
+    evidence_share: float | None
+    tool_calls: float | None
+    tokens: float | None
+    cost_usd: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class PlayerDifference:
+    """Difference between two players on the episodes for which both have a score.
+
+    Attributes:
+        task_count: number of common episodes.
+        mean_difference: mean of the first player's score minus the second's; None without a
+            common episode.
+        interval: the mean difference and its interval; None for fewer than two episodes.
+    """
+
+    first: str
+    second: str
+    task_count: int
+    mean_difference: float | None
+    interval: MeanInterval | None
+
+
+def summarize_player(player: PlayerResults, group_size: int = ROLLOUTS_PER_GROUP) -> PlayerSummary:
+    """Return a player's figures.
+
+    Args:
+        player: its rollouts.
+        group_size: rollouts in a group, for the signal.
+    """
+    scored = player.scored_rollouts
+    by_episode = scores_by_episode(scored)
+    rates = pass_rates([[score == 1.0 for score in scores] for scores in by_episode.values()])
+    if not player.has_independent_rollouts:
+        rates = [rate if rate.k == 1 else PassRate(rate.k, None) for rate in rates]
+    episode_means = [fmean(scores) for scores in by_episode.values()]
+    evidence_shares = [
+        rollout.evidence_share for rollout in scored if rollout.evidence_share is not None
+    ]
+    return PlayerSummary(
+        name=player.name,
+        rollout_count=len(scored),
+        error_count=len(player.rollouts) - len(scored),
+        task_count=len(by_episode),
+        mean=fmean(episode_means) if episode_means else None,
+        standard_error=standard_error(episode_means),
+        interval=bootstrap_mean_interval(episode_means),
+        pass_rates=rates,
+        signal=share_with_signal(by_episode.values(), group_size),
+        evidence_share=fmean(evidence_shares) if evidence_shares else None,
+        tool_calls=_mean_if_all_known(scored, lambda rollout: rollout.tool_calls),
+        tokens=_mean_if_all_known(scored, lambda rollout: rollout.tokens),
+        cost_usd=_mean_if_all_known(scored, lambda rollout: rollout.cost_usd),
+        seconds=_mean_if_all_known(scored, lambda rollout: rollout.seconds),
+    )
+
+
+def paired_difference(first: PlayerResults, second: PlayerResults) -> PlayerDifference:
+    """Return the difference between two players' mean scores on their common episodes."""
+    first_scores = scores_by_episode(first.scored_rollouts)
+    second_scores = scores_by_episode(second.scored_rollouts)
+    differences = [
+        fmean(scores) - fmean(second_scores[episode])
+        for episode, scores in first_scores.items()
+        if episode in second_scores
+    ]
+    return PlayerDifference(
+        first=first.name,
+        second=second.name,
+        task_count=len(differences),
+        mean_difference=fmean(differences) if differences else None,
+        interval=bootstrap_mean_interval(differences),
+    )
+
+
+def _mean_if_all_known(
+    rollouts: Sequence[ScoredEpisode], value_of: Callable[[ScoredEpisode], float | None]
+) -> float | None:
+    values = [value_of(rollout) for rollout in rollouts]
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None

@@ -1,0 +1,114 @@
+"""Cache of the stored episodes that this worker has rebuilt or started."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from openenv_kit.serving.episodes.ids import EpisodeAccess
+from openenv_kit.serving.episodes.live_episode import LiveEpisode
+from openenv_kit.serving.store.interface import EndStatus, StoredEpisode
+
+MAX_CACHED_EPISODES = 1024
+"""Largest number of cached episodes."""
+MAX_CACHED_BYTES = 256 << 20
+"""Largest size of the sessions of all cached episodes together."""
+
+
+@dataclass(eq=False)
+class CachedEpisode:
+    """The live copy of a stored episode.
+
+    The copy can be out of date. The store rejects an action whose index is already taken.
+
+    Attributes:
+        lock: held by the request that reads or changes the copy.
+        live_episode: the copy; None until it is built.
+        lease_id, start_count, end_status, request_ids: as in `StoredEpisode`.
+        stored_result_indices: indices of the actions whose slow results are stored.
+        size_bytes: size of the session, as counted by the cache.
+    """
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    live_episode: LiveEpisode | None = None
+    lease_id: str = ""
+    start_count: int = 1
+    end_status: EndStatus = EndStatus.NOT_ENDED
+    request_ids: list[str] = field(default_factory=list)
+    stored_result_indices: set[int] = field(default_factory=set)
+    size_bytes: int = 0
+
+    def get_copy_for(self, access: EpisodeAccess) -> LiveEpisode | None:
+        """Return the copy; None if it does not exist, or is not the one that the access is for."""
+        if self.live_episode is None:
+            return None
+        is_player = access.player_id in ("", self.live_episode.player_id)
+        has_lease = access.lease_id in ("", self.lease_id)
+        return self.live_episode if is_player and has_lease else None
+
+    def has_request(self, request_id: str) -> bool:
+        """Return whether an action was stored for a request with this id."""
+        return bool(request_id) and request_id in self.request_ids
+
+    def set_started(self, live_episode: LiveEpisode, lease_id: str) -> None:
+        """Replace the copy with an episode that was just stored."""
+        self.live_episode, self.lease_id = live_episode, lease_id
+        self.end_status = EndStatus.NOT_ENDED
+        self.request_ids = []
+        self.stored_result_indices = set()
+
+    def set_loaded(self, live_episode: LiveEpisode, stored_episode: StoredEpisode) -> None:
+        """Replace the copy with an episode that has every action of the stored one."""
+        self.live_episode, self.lease_id = live_episode, stored_episode.lease_id
+        self.start_count, self.end_status = stored_episode.start_count, stored_episode.end_status
+        self.request_ids = list(stored_episode.request_ids)
+        self.stored_result_indices = set(stored_episode.slow_results)
+
+
+class EpisodeCache:
+    """Cached episodes by their id, the most recently used one last."""
+
+    def __init__(self) -> None:
+        self._episodes: OrderedDict[str, CachedEpisode] = OrderedDict()
+        self._size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._episodes)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._episodes)
+
+    def get_or_add(self, episode_id: str) -> CachedEpisode:
+        """Return the entry of an episode. A missing one is added without a live episode."""
+        cached_episode = self._episodes.setdefault(episode_id, CachedEpisode())
+        self._episodes.move_to_end(episode_id)
+        if len(self._episodes) > MAX_CACHED_EPISODES:
+            self._drop_least_recently_used()
+        return cached_episode
+
+    def enforce_memory_limit(self, changed_id: str) -> None:
+        """Count the size of an episode that was just built, and drop others above the limit."""
+        cached_episode = self._episodes.get(changed_id)
+        if cached_episode is None or cached_episode.live_episode is None:
+            return
+        size_bytes = cached_episode.live_episode.session.memory_bytes
+        self._size_bytes += size_bytes - cached_episode.size_bytes
+        cached_episode.size_bytes = size_bytes
+        while self._size_bytes > MAX_CACHED_BYTES and len(self._episodes) > 1:
+            self._drop_least_recently_used()
+
+    def drop(self, episode_id: str) -> None:
+        """Remove an episode, if it is cached."""
+        cached_episode = self._episodes.pop(episode_id, None)
+        if cached_episode is not None:
+            self._size_bytes -= cached_episode.size_bytes
+
+    def clear(self) -> None:
+        """Remove all episodes."""
+        self._episodes.clear()
+        self._size_bytes = 0
+
+    def _drop_least_recently_used(self) -> None:
+        self.drop(next(iter(self._episodes)))

@@ -1,0 +1,124 @@
+"""Executes the steps of stored episodes: each action is stored first, then executed."""
+
+from __future__ import annotations
+
+import time
+
+from openenv_kit.serving import messages
+from openenv_kit.serving.episodes.episode_cache import CachedEpisode
+from openenv_kit.serving.episodes.episode_loader import EpisodeLoader
+from openenv_kit.serving.episodes.ids import (
+    EpisodeAccess,
+    EpisodeTooLongError,
+    UnreadableEpisodeError,
+)
+from openenv_kit.serving.episodes.live_episode import LiveEpisode
+from openenv_kit.serving.episodes.records import ReplayError
+from openenv_kit.serving.episodes.worker_threads import rebuild_live_episode, step_live_episode
+from openenv_kit.serving.message_limits import require_bounded_complexity
+from openenv_kit.serving.messages import JsonObject
+from openenv_kit.unencodable_text import describe_unencodable_text
+
+
+class StepExecutor:
+    """Executes the steps of one environment's stored episodes.
+
+    Args:
+        loader: loader of the episodes.
+    """
+
+    def __init__(self, loader: EpisodeLoader) -> None:
+        self._loader = loader
+
+    async def step(self, access: EpisodeAccess, action: JsonObject, request_id: str) -> JsonObject:
+        """Execute an action and return the reply; see `EpisodeService.step`."""
+        requested_at_s = time.perf_counter()
+        # A reply to a trainer over HTTP contains the episode id.
+        is_trainer_over_http = not (access.player_id or access.lease_id)
+        episode_ids = {"episode_id": access.episode_id} if is_trainer_over_http else None
+        cached_episode = self._loader.cache.get_or_add(access.episode_id)
+        async with cached_episode.lock:
+            live_episode = cached_episode.get_copy_for(access)
+            # Storing an action shows whether the copy is up to date. A step that stores nothing
+            # needs a copy that was just updated.
+            stores_nothing = live_episode is not None and (
+                live_episode.final_reply or cached_episode.has_request(request_id)
+            )
+            if live_episode is None or stores_nothing:
+                live_episode = await self._loader.update_from_store(access, cached_episode)
+            while True:
+                if cached_episode.has_request(request_id):
+                    return await self._repeat_reply(
+                        access, cached_episode, live_episode, request_id, episode_ids
+                    )
+                if live_episode.final_reply or describe_unencodable_text(action, "action"):
+                    # The session's reply says why. The step is neither counted nor stored.
+                    reply = live_episode.session.step(action)
+                    return live_episode.build_wire_reply(reply, episode_ids)
+                live_episode.register_resume()
+                action_json = _encode_action(live_episode, action)
+                if await self._loader.append_action(
+                    access.episode_id, cached_episode, live_episode, action_json, request_id
+                ):
+                    break
+                # Another worker has stored an action with this index.
+                live_episode = await self._loader.update_from_store(access, cached_episode)
+            try:
+                wire_reply = await step_live_episode(
+                    live_episode, action, action_json, episode_ids, requested_at_s
+                )
+            except Exception:
+                action_index = len(cached_episode.request_ids) - 1
+                await self._loader.remove_last_action(
+                    access.episode_id, cached_episode.lease_id, action_index
+                )
+                cached_episode.live_episode = None  # the next request rebuilds it
+                raise
+            if live_episode.record.slow_results:
+                await self._loader.store_slow_results(access.episode_id, cached_episode)
+            if wire_reply["done"]:
+                await self._loader.mark_completed(
+                    access.episode_id, cached_episode.lease_id, live_episode
+                )
+            return wire_reply
+
+    async def _repeat_reply(
+        self,
+        access: EpisodeAccess,
+        cached_episode: CachedEpisode,
+        live_episode: LiveEpisode,
+        request_id: str,
+        episode_ids: JsonObject | None,
+    ) -> JsonObject:
+        """Return the reply to an earlier request, by replaying the episode up to its action."""
+        action_index = cached_episode.request_ids.index(request_id)
+        record = live_episode.record
+        copy = self._loader.create_live_episode("http")
+        try:
+            await rebuild_live_episode(
+                copy,
+                access.episode_id,
+                live_episode.reset_arguments,
+                record.actions[:action_index],
+                slow_results=record.slow_results,
+            )
+        except ReplayError as error:
+            raise UnreadableEpisodeError(access, str(error)) from None
+        action = messages.loads(record.actions[action_index])
+        reply = copy.session.repeat_stored_step(action, record.get_slow_result(action_index))
+        return copy.build_wire_reply(reply, episode_ids)
+
+
+def _encode_action(live_episode: LiveEpisode, action: JsonObject) -> bytes:
+    """Return the JSON text of an action.
+
+    Raises:
+        MessageTooComplexError: the action is nested too deeply or has too many members.
+        EpisodeTooLongError: the episode has no room for it.
+    """
+    require_bounded_complexity(action)
+    action_json = messages.dumps(action)
+    record = live_episode.record
+    if record.size_bytes + len(action_json) > record.max_bytes:
+        raise EpisodeTooLongError(record.max_bytes)
+    return action_json

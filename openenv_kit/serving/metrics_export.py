@@ -1,0 +1,173 @@
+"""Export of the metrics to Prometheus.
+
+With several workers, each writes its metrics into a shared folder. The process that serves them
+adds them up: on the metrics port the process that started the workers, at /metrics a worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    ProcessCollector,
+    generate_latest,
+    multiprocess,
+    start_http_server,
+)
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from openenv_kit.errors import ConfigurationError
+from openenv_kit.serving.settings import Settings
+
+logger = logging.getLogger("openenv_kit.server")
+
+METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""Variable with the shared folder. prometheus_client reads it when it is imported."""
+
+LIVE_GAUGE_FILES = "gauge_live*_*.db"
+"""Files in the shared folder with the gauges of a running worker; the name ends in its pid."""
+
+
+@contextlib.contextmanager
+def create_metrics_folder(worker_count: int) -> Iterator[None]:
+    """Create the folder in which workers share their metrics, while the block runs.
+
+    A single worker needs none, and a folder that the variable already names is used as it is.
+    """
+    if worker_count == 1 or os.environ.get(METRICS_FOLDER_VARIABLE):
+        yield
+        return
+    prefix = "openenv-kit-metrics-"
+    with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
+        os.environ[METRICS_FOLDER_VARIABLE] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop(METRICS_FOLDER_VARIABLE, None)
+
+
+class WorkerMetrics(Collector):
+    """Collects the metrics of all workers and of their processes, added up.
+
+    Args:
+        folder: shared folder of the workers.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the current metrics."""
+        _remove_metrics_of_dead_workers(self._folder)
+        collector = multiprocess.MultiProcessCollector(None, str(self._folder))  # type: ignore[no-untyped-call]
+        yield from collector.collect()  # type: ignore[no-untyped-call]
+        yield from sum_process_metrics(_find_worker_pids(self._folder))
+
+
+def get_registry() -> CollectorRegistry:
+    """Return the registry with the metrics of all workers of this server."""
+    folder = os.environ.get(METRICS_FOLDER_VARIABLE)
+    if not folder:
+        return REGISTRY
+    registry = CollectorRegistry()
+    registry.register(WorkerMetrics(Path(folder)))
+    return registry
+
+
+class MetricsPage(NamedTuple):
+    """All metrics in Prometheus's text format, and the content type of that format."""
+
+    body: bytes
+    content_type: str
+
+
+def render_metrics() -> MetricsPage:
+    """Return the current metrics of this server."""
+    return MetricsPage(generate_latest(get_registry()), CONTENT_TYPE_LATEST)
+
+
+@contextlib.contextmanager
+def serve_metrics(settings: Settings) -> Iterator[None]:
+    """Serve the metrics on a separate port, without a token, while the block runs.
+
+    If the default port is taken, probably by another server on this machine, the metrics are not
+    served and a warning is logged.
+
+    Raises:
+        ConfigurationError: a port or address that the settings name is not available.
+    """
+    host, port = settings.metrics_host, settings.metrics_port
+    if not port:
+        yield
+        return
+    try:
+        server, thread = start_http_server(port, host, get_registry())
+    except OSError as problem:
+        if {"metrics_host", "metrics_port"} & settings.model_fields_set:
+            raise ConfigurationError(
+                f"Metrics cannot be served on {host}:{port} ({problem.strerror}). Change "
+                "OPENENV_KIT_METRICS_HOST or OPENENV_KIT_METRICS_PORT; port 0 serves no metrics."
+            ) from None
+        fields = {"address": f"{host}:{port}", "reason": str(problem.strerror)}
+        logger.warning("failed to open the metrics port", extra=fields)
+        yield
+        return
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+METRICS_COMBINED_BY_MIN = ("process_start_time_seconds", "process_max_fds")
+"""Metrics of processes whose total is the minimum; all others are added up."""
+
+
+def sum_process_metrics(pids: Iterable[int]) -> Iterable[Metric]:
+    """Return memory, processor time and open files of some processes, under the usual names."""
+    totals: dict[str, Metric] = {}
+    for pid in pids:
+        collector = ProcessCollector(pid=lambda pid=pid: pid, registry=None)  # type: ignore[misc]
+        for metric in collector.collect():
+            if metric.name not in totals:
+                totals[metric.name] = metric
+                continue
+            total = totals[metric.name]
+            (total_sample,) = total.samples
+            (sample,) = metric.samples
+            if sample.name in METRICS_COMBINED_BY_MIN:
+                value = min(total_sample.value, sample.value)
+            else:
+                value = total_sample.value + sample.value
+            total.samples = [total_sample._replace(value=value)]
+    return totals.values()
+
+
+def _find_worker_pids(folder: Path) -> list[int]:
+    return sorted({_pid_of_gauge_file(path) for path in folder.glob(LIVE_GAUGE_FILES)})
+
+
+def _remove_metrics_of_dead_workers(folder: Path) -> None:
+    """Delete the gauges of workers that have ended; a killed worker cannot do that itself."""
+    for path in folder.glob(LIVE_GAUGE_FILES):
+        try:
+            os.kill(_pid_of_gauge_file(path), 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+        except PermissionError:
+            pass  # the process exists and belongs to another user
+
+
+def _pid_of_gauge_file(path: Path) -> int:
+    return int(path.stem.rpartition("_")[2])

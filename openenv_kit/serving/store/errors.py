@@ -1,0 +1,80 @@
+"""Errors of an episode store.
+
+StoreError
+├── StoreFullError          a limit is reached, and no stored episode may be evicted
+├── BusyError               too many resets are waiting
+├── StoppingError           the server is stopping and starts no new episode
+└── StoreUnavailableError   the disk, the file or Redis cannot be used at the moment
+    └── StoreReplacedError  the file or the database is not the one that was opened at the start
+"""
+
+from __future__ import annotations
+
+import logging
+
+RETRY_AFTER_S = 5
+"""Seconds after which a client may retry while the store cannot be used."""
+
+logger = logging.getLogger("openenv_kit.store")
+
+
+class StoreError(Exception):
+    """A rejected call that changed nothing in the store. The same request may be sent again.
+
+    Attributes:
+        retry_after_s: seconds after which a retry can succeed; None if it never can.
+    """
+
+    def __init__(self, message: str, retry_after_s: int | None = RETRY_AFTER_S) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class StoreFullError(StoreError):
+    """A limit is reached, and only running episodes could be evicted.
+
+    Attributes:
+        is_client_limit: whether the limit of the calling client is reached, not that of the store.
+    """
+
+    def __init__(
+        self, message: str, retry_after_s: int | None, *, is_client_limit: bool = False
+    ) -> None:
+        self.is_client_limit = is_client_limit
+        super().__init__(message, retry_after_s)
+
+
+class BusyError(StoreError):
+    """Too many requests are waiting."""
+
+
+class StoppingError(StoreError):
+    """The server is stopping. The client should send the request to another server."""
+
+
+class StoreUnavailableError(StoreError):
+    """The storage of the episodes cannot be read or written at the moment."""
+
+
+class StoreReplacedError(StoreUnavailableError):
+    """The storage is not the one that the server was started with."""
+
+    def __init__(self, change: str) -> None:
+        logger.error("episode store replaced", extra={"reason": change})
+        super().__init__(
+            f"The episode store {change} while the server ran, and its episodes are not served. "
+            "Restore it, or restart the server to use the present one."
+        )
+
+
+def build_unavailable_error(
+    cause: Exception, state_text: str = "cannot be written at the moment"
+) -> StoreError:
+    """Return the error for a storage that cannot be used, and log its cause.
+
+    Args:
+        cause: error of the file system, of SQLite or of Redis.
+        state_text: predicate of the error message.
+    """
+    logger.warning("episode store unavailable", extra={"reason": str(cause)})
+    return StoreUnavailableError(f"The episode store {state_text}. Retry in {RETRY_AFTER_S} s.")

@@ -1,0 +1,106 @@
+"""Limits of an episode store: time, episodes and bytes, in total and for each client."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from openenv_kit.serving.store.errors import RETRY_AFTER_S, StoreFullError
+
+SQLITE_PAGE_BYTES = 4096
+FILE_SHARE = 3 / 4
+"""Share of the store's bytes for the SQLite file."""
+LOG_SHARE = 1 / 16
+"""Share of the store's bytes for SQLite's log before it is written back to the file. The log can
+grow to more than twice that."""
+WRITE_SHARE = 1 / 8
+"""Share of the store's bytes for a single write."""
+NEW_EPISODES_SHARE = 7 / 8
+"""Share of the limits that new episodes may fill, in total and for each client. The rest is for the
+steps of running episodes."""
+
+
+@dataclass(frozen=True)
+class StoreLimits:
+    """What a store may contain.
+
+    Attributes:
+        ttl_s: seconds after its last use at which an episode expires.
+        max_episodes: episodes at once.
+        max_bytes: bytes on disk, including indexes and log.
+        client_percent: share of episodes and bytes that one client may use, 1 to 100.
+    """
+
+    ttl_s: float = 3600
+    max_episodes: int = 100_000
+    max_bytes: int = 32 << 20
+    client_percent: int = 25
+
+    @property
+    def max_pages(self) -> int:
+        """Pages of the SQLite file."""
+        return max(32, int(self.max_bytes * FILE_SHARE) // SQLITE_PAGE_BYTES)
+
+    @property
+    def max_log_pages(self) -> int:
+        """Pages of the log after which SQLite writes it back to the file."""
+        return max(16, min(1000, int(self.max_bytes * LOG_SHARE) // SQLITE_PAGE_BYTES))
+
+    @property
+    def max_write_bytes(self) -> int:
+        """Bytes of the largest write."""
+        return int(self.max_bytes * WRITE_SHARE)
+
+    @property
+    def max_client_bytes(self) -> int:
+        """Bytes that one client may use."""
+        return self.max_pages * SQLITE_PAGE_BYTES * self.client_percent // 100
+
+    @property
+    def max_client_episodes(self) -> int:
+        """Episodes that one client may have at once."""
+        return max(1, self.max_episodes * self.client_percent // 100)
+
+    def latest_idle_expiry_s(self, now_s: float) -> float:
+        """Return the latest expiry time of an idle episode.
+
+        An episode is idle after a quarter of `ttl_s` without use. An episode that expires later
+        counts as running and is not evicted.
+        """
+        return now_s + self.ttl_s * 3 / 4
+
+    def full_error(
+        self,
+        first_expiry_s: float | None,
+        now_s: float,
+        *,
+        is_client_limit: bool,
+        limit_bytes: int | None = None,
+    ) -> StoreFullError:
+        """Return the error for a store, or a client's share of it, that running episodes fill.
+
+        Args:
+            first_expiry_s: when the first of these episodes expires, if that is known.
+            now_s: current time by the store's clock.
+            is_client_limit: whether the client's limit is reached, not that of the store.
+            limit_bytes: the limit in bytes, for a store that counts them.
+        """
+        retry_after_s = (
+            RETRY_AFTER_S
+            if first_expiry_s is None
+            else max(1, math.ceil(first_expiry_s - self.latest_idle_expiry_s(now_s)))
+        )
+        max_episodes = self.max_client_episodes if is_client_limit else self.max_episodes
+        limit = f"{max_episodes} episodes" + (f" or {limit_bytes} bytes" if limit_bytes else "")
+        if is_client_limit:
+            problem = (
+                "Your running episodes use up your share of the episode store: "
+                f"{self.client_percent} % of it, which is {limit}"
+            )
+        else:
+            problem = f"The episode store is full of running episodes; its limit is {limit}"
+        return StoreFullError(
+            f"{problem}. Finish one, or retry in {retry_after_s} s.",
+            retry_after_s,
+            is_client_limit=is_client_limit,
+        )

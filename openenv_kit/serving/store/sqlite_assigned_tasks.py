@@ -1,0 +1,60 @@
+"""Assigned tasks in the SQLite store. The functions are called within a transaction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from openenv_kit.serving.store.sqlite_database import SqliteDatabase
+
+
+def reserve_task(
+    database: SqliteDatabase, split_key: str, task_order: Sequence[int], duration_s: float
+) -> int | None:
+    """Reserve the first task that is not reserved.
+
+    Args:
+        database: database of the store.
+        split_key: environment and split.
+        task_order: indices of the tasks, in the order in which they are assigned.
+        duration_s: seconds for which the task stays reserved.
+
+    Returns:
+        The index of the task, or None if all are reserved.
+    """
+    now_s = database.current_time_s()
+    database.execute("DELETE FROM assigned_tasks WHERE reserved_until_s <= ?", now_s)
+    query = "SELECT task_index FROM assigned_tasks WHERE split_key = ?"
+    reserved = {task_index for (task_index,) in database.fetch_rows(query, split_key)}
+    for task_index in task_order:
+        if task_index not in reserved:
+            _reserve_until(database, split_key, task_index, now_s + duration_s)
+            return task_index
+    return None
+
+
+def confirm_or_release_task(
+    database: SqliteDatabase, split_key: str, task_index: int, *, is_played: bool
+) -> None:
+    """Reserve a played task without a time limit, or release one that was not played."""
+    if is_played:
+        _reserve_until(database, split_key, task_index, math.inf)
+        return
+    database.execute(
+        "DELETE FROM assigned_tasks "
+        "WHERE split_key = ? AND task_index = ? AND reserved_until_s < ?",
+        split_key,
+        task_index,
+        math.inf,
+    )
+
+
+def _reserve_until(
+    database: SqliteDatabase, split_key: str, task_index: int, reserved_until_s: float
+) -> None:
+    database.execute(
+        "INSERT OR REPLACE INTO assigned_tasks VALUES (?, ?, ?)",
+        split_key,
+        task_index,
+        reserved_until_s,
+    )

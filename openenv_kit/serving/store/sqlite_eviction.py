@@ -1,0 +1,192 @@
+"""Evicts episodes of the SQLite store to make room for new ones and for further actions.
+
+Expired episodes are evicted first, then finished ones, then idle ones, within each of these the one
+that was not used for the longest time. A client that has reached its own limit only loses its own
+episodes. A running episode is never evicted: the request is rejected instead, with the time after
+which to retry.
+"""
+
+from __future__ import annotations
+
+import math
+
+from openenv_kit.serving.store.errors import StoreFullError
+from openenv_kit.serving.store.interface import NewEpisode
+from openenv_kit.serving.store.limits import NEW_EPISODES_SHARE, SQLITE_PAGE_BYTES, StoreLimits
+from openenv_kit.serving.store.sqlite_database import SqliteDatabase
+
+SPARE_WRITE_PAGES = 12
+"""Pages that a write may use beyond its own bytes: one page split in each B-tree, and a reserve."""
+ROW_OVERHEAD_BYTES = 24
+"""Bytes of a row or of an index entry beyond its texts."""
+TREE_SIZE_FACTOR = 3 / 2
+"""Size of a B-tree relative to its rows: its pages are two thirds full."""
+MAX_ROW_BYTES_IN_TREE = 1002
+"""Size of the longest row that SQLite stores within a B-tree. Most of a longer row is stored on
+overflow pages."""
+
+
+class EpisodeEvictor:
+    """Keeps a SQLite store within its limits.
+
+    Args:
+        database: database of the store.
+        limits: limits of the store.
+    """
+
+    def __init__(self, database: SqliteDatabase, limits: StoreLimits) -> None:
+        self._database = database
+        self._limits = limits
+
+    def evict_for_new_episode(self, client_address: str, size_bytes: int) -> None:
+        """Evict episodes until a new one fits.
+
+        Args:
+            client_address: client that starts the episode; empty for a caller without a limit.
+            size_bytes: estimated size of the episode in the file.
+
+        Raises:
+            StoreFullError: the episode is too large, or only running episodes are left.
+        """
+        limits = self._limits
+        max_client_bytes = int(limits.max_client_bytes * NEW_EPISODES_SHARE)
+        self._require_allowed_size(client_address, size_bytes, max_client_bytes)
+        if client_address:
+            while self._client_exceeds(
+                client_address, limits.max_client_episodes - 1, max_client_bytes - size_bytes
+            ):
+                self._evict_one_episode(client_address)
+        while self.count_episodes() >= limits.max_episodes:
+            self._evict_one_episode("")
+        self._evict_until_pages_free(int(limits.max_pages * NEW_EPISODES_SHARE), size_bytes)
+
+    def evict_for_running_episode(self, client_address: str, size_bytes: int) -> None:
+        """Evict episodes until a further action or result of a running episode fits.
+
+        Args:
+            client_address: client of the episode; empty for one without a limit.
+            size_bytes: estimated size of the addition, already counted in the row of the episode.
+
+        Raises:
+            StoreFullError: the addition is too large, or only running episodes are left.
+        """
+        limits = self._limits
+        self._require_allowed_size(client_address, size_bytes, limits.max_client_bytes)
+        if client_address:
+            while self._client_exceeds(
+                client_address, limits.max_client_episodes, limits.max_client_bytes
+            ):
+                self._evict_one_episode(client_address)
+        self._evict_until_pages_free(limits.max_pages, size_bytes)
+
+    def evict_some_expired(self, now_s: float) -> None:
+        """Delete up to eight expired episodes, so that they do not accumulate."""
+        # The first condition is always true. With it SQLite uses the index `episodes_by_expiry`.
+        self._database.execute(
+            "DELETE FROM episodes WHERE episode_id IN (SELECT episode_id FROM episodes "
+            "WHERE (end_status = '') IN (0, 1) AND expires_s <= ? LIMIT 8)",
+            now_s,
+        )
+
+    def count_episodes(self) -> int:
+        """Return the number of stored episodes."""
+        return int(self._database.fetch_value("SELECT TOTAL(episode_count) FROM clients"))
+
+    def _require_allowed_size(
+        self, client_address: str, size_bytes: int, max_client_bytes: int
+    ) -> None:
+        max_bytes = self._limits.max_write_bytes
+        if client_address:
+            max_bytes = min(max_bytes, max_client_bytes)
+        if size_bytes > max_bytes:
+            raise StoreFullError(
+                f"This takes {size_bytes} bytes; the episode store accepts {max_bytes} at a time.",
+                None,
+            )
+
+    def _client_exceeds(self, client_address: str, max_episodes: int, max_bytes: int) -> bool:
+        query = "SELECT episode_count, size_bytes FROM clients WHERE client_address = ?"
+        row = self._database.fetch_row(query, client_address)
+        if row is None:
+            return False
+        episode_count, size_bytes = row
+        return bool(episode_count > max_episodes or size_bytes > max_bytes)
+
+    def _evict_until_pages_free(self, max_pages: int, size_bytes: int) -> None:
+        max_used_pages = max_pages - size_bytes // SQLITE_PAGE_BYTES - SPARE_WRITE_PAGES
+        while self._database.count_used_pages() > max_used_pages:
+            self._evict_one_episode("")
+
+    def _evict_one_episode(self, client_address: str) -> None:
+        """Evict the next episode, of one client or, without an address, of all clients."""
+        now_s = self._database.current_time_s()
+        latest_idle_expiry_s = self._limits.latest_idle_expiry_s(now_s)
+        was_evicted = (
+            self._evict_first(client_address, is_finished=False, latest_expiry_s=now_s)
+            or self._evict_first(client_address, is_finished=True, latest_expiry_s=math.inf)
+            or self._evict_first(
+                client_address, is_finished=False, latest_expiry_s=latest_idle_expiry_s
+            )
+        )
+        if not was_evicted:
+            raise self._limits.full_error(
+                self._first_expiry_s(client_address),
+                now_s,
+                is_client_limit=bool(client_address),
+                limit_bytes=(
+                    self._limits.max_client_bytes if client_address else self._limits.max_bytes
+                ),
+            )
+
+    def _evict_first(
+        self, client_address: str, *, is_finished: bool, latest_expiry_s: float
+    ) -> bool:
+        """Delete the episode that expires first; return whether there was one."""
+        query = (
+            "DELETE FROM episodes WHERE episode_id = (SELECT episode_id FROM episodes "
+            f"WHERE {_client_condition(client_address)} AND (end_status = '') = ? "
+            "AND expires_s <= ? ORDER BY expires_s LIMIT 1) RETURNING 1"
+        )
+        is_open = not is_finished
+        return bool(self._database.fetch_value(query, client_address, is_open, latest_expiry_s))
+
+    def _first_expiry_s(self, client_address: str) -> float | None:
+        query = (
+            "SELECT MIN(expires_s) FROM episodes "
+            f"WHERE {_client_condition(client_address)} AND end_status = ''"
+        )
+        first_expiry_s: float | None = self._database.fetch_value(query, client_address)
+        return first_expiry_s
+
+
+def _client_condition(client_address: str) -> str:
+    """Return an SQL condition with one parameter, the address; an empty one selects all clients."""
+    return "client_address = ?" if client_address else "? = ''"
+
+
+def new_episode_bytes(episode_id: str, new_episode: NewEpisode) -> int:
+    """Return the estimated size of a new episode in the file, with its entries in the indexes."""
+    row_bytes = estimate_row_bytes(
+        episode_id, new_episode.client_address, new_episode.player_id, new_episode.start_json
+    )
+    index_bytes = (
+        estimate_row_bytes(episode_id, new_episode.player_id)
+        + estimate_row_bytes(episode_id, new_episode.client_address)
+        + estimate_row_bytes(episode_id, new_episode.transport)
+        + estimate_row_bytes(episode_id)  # by expiry
+    )
+    action_bytes = sum(estimate_row_bytes(episode_id, action) for action in new_episode.actions)
+    result_bytes = sum(
+        estimate_row_bytes(episode_id, result) for result in new_episode.slow_results.values()
+    )
+    return row_bytes + index_bytes + action_bytes + result_bytes
+
+
+def estimate_row_bytes(*texts: str | bytes) -> int:
+    """Return the estimated size of a row with these texts in the file, in bytes."""
+    size_bytes = ROW_OVERHEAD_BYTES + sum(
+        len(text.encode() if isinstance(text, str) else text) for text in texts
+    )
+    if size_bytes > MAX_ROW_BYTES_IN_TREE:
+        return size_bytes + SQLITE_PAGE_BYTES
+    return int(TREE_SIZE_FACTOR * size_bytes)

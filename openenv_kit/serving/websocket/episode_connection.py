@@ -1,0 +1,156 @@
+"""Connections of `/ws` that play an episode: their base class, and the connection of a player."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from openenv.core.env_server.types import WSErrorCode
+from pydantic import ValidationError
+from starlette.websockets import WebSocketDisconnect
+
+from openenv_kit.reply import Reply, ReplyStatus
+from openenv_kit.serving import logs, messages
+from openenv_kit.serving.episodes.ids import (
+    EpisodeAccess,
+    EpisodeGoneError,
+    EpisodeTooLongError,
+)
+from openenv_kit.serving.episodes.service import EpisodeService
+from openenv_kit.serving.mcp import dispatch
+from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.metrics import ErrorKind
+from openenv_kit.serving.roles import PLAYER_RESET_MESSAGE
+from openenv_kit.serving.store.errors import StoreError
+from openenv_kit.serving.websocket.endpoint import ConnectionEnd, ConnectionHandler
+from openenv_kit.serving.websocket.openenv_messages import (
+    InvalidMessageError,
+    MessageType,
+    count_and_format_error,
+    format_validation_error,
+    parse_message,
+)
+from openenv_kit.serving.websocket.sessions import WebSocketSession
+
+logger = logging.getLogger("openenv_kit.ws")
+
+
+class ImmediateStep(Protocol):
+    """Executes one step synchronously and returns the reply in the framework's form."""
+
+    def __call__(self, action: JsonObject, /) -> JsonObject: ...
+
+
+class EpisodeConnection(ConnectionHandler):
+    """Base class of connections: parses messages, calls the methods and formats the replies.
+
+    Args:
+        episodes: episodes of the environment.
+    """
+
+    immediate_step: ImmediateStep | None = None
+    """Executes a step that does not have to wait for anything; None if every step may wait."""
+
+    def __init__(self, episodes: EpisodeService) -> None:
+        self._episodes = episodes
+
+    async def handle_message(self, session: WebSocketSession, text: str | bytes) -> str:
+        """Return the reply to a message. Errors are replies too, and the session continues."""
+        try:
+            message_type, data = parse_message(text)
+            if message_type == MessageType.STEP:
+                # Nearly every message is a step, and few steps have to wait for anything.
+                step = self.immediate_step
+                return messages.format_observation_message(
+                    step(data) if step else await self.step(data)
+                )
+            reply = await self._handle_request(message_type, data)
+            session.episode_id = self.resumable_episode_id
+            return reply
+        except (ConnectionEnd, EpisodeGoneError, WebSocketDisconnect):
+            raise
+        except Exception as error:
+            return self._format_error_reply(error)
+
+    async def _handle_request(self, message_type: str, data: JsonObject) -> str:
+        match message_type:
+            case MessageType.RESET:
+                return messages.format_observation_message(await self.reset(data))
+            case MessageType.STATE:
+                return messages.format_message("state", await self.get_state())
+            case MessageType.MCP:
+                environment = self._episodes.environment
+                dispatcher = dispatch.create_dispatcher(environment, self.step, self.get_state)
+                response = await dispatch.handle_rpc_message(data, dispatcher)
+                return messages.format_message("mcp", response.body)
+        raise ConnectionEnd
+
+    def _format_error_reply(self, error: Exception) -> str:
+        """Count an error, log an unexpected one, and return the error message for the client."""
+        match error:
+            case InvalidMessageError():
+                return count_and_format_error(error.error_kind, str(error), error.error_code)
+            case ValidationError():
+                return format_validation_error(error)
+            case StoreError():
+                return count_and_format_error(
+                    ErrorKind.STORE,
+                    str(error),
+                    WSErrorCode.CAPACITY_REACHED,
+                    retry_after_s=error.retry_after_s,
+                )
+            case EpisodeTooLongError():
+                return count_and_format_error(
+                    ErrorKind.TOO_BIG, str(error), WSErrorCode.VALIDATION_ERROR
+                )
+        text = logs.log_internal_error(logger, error, self.logged_episode_id)
+        return count_and_format_error(ErrorKind.INTERNAL, text, WSErrorCode.EXECUTION_ERROR)
+
+    @property
+    def logged_episode_id(self) -> str | None:
+        """Id of the running episode, for the log."""
+        raise NotImplementedError
+
+    @property
+    def resumable_episode_id(self) -> str | None:
+        """Id of the running episode, if another connection of this worker may take it over."""
+        return None
+
+    async def reset(self, reset_arguments: JsonObject) -> JsonObject:
+        """Start an episode and return the reply in the framework's form."""
+        raise NotImplementedError
+
+    async def step(self, action: JsonObject) -> JsonObject:
+        """Execute one step and return the reply in the framework's form."""
+        raise NotImplementedError
+
+    async def get_state(self) -> JsonObject:
+        """Return the episode's public progress."""
+        raise NotImplementedError
+
+
+class PlayerConnection(EpisodeConnection):
+    """A connection that plays a stored episode with a player id, and cannot reset.
+
+    Args:
+        episodes: episodes of the environment.
+        access: the player's access to its episode.
+    """
+
+    def __init__(self, episodes: EpisodeService, access: EpisodeAccess) -> None:
+        super().__init__(episodes)
+        self._access = access
+
+    @property
+    def logged_episode_id(self) -> str:
+        return self._access.episode_id
+
+    async def reset(self, reset_arguments: JsonObject) -> JsonObject:
+        reply = Reply(ReplyStatus.ERROR, PLAYER_RESET_MESSAGE)
+        return self._episodes.create_live_episode("ws").build_wire_reply(reply)
+
+    async def step(self, action: JsonObject) -> JsonObject:
+        return await self._episodes.step(self._access, action)
+
+    async def get_state(self) -> JsonObject:
+        return await self._episodes.get_state(self._access)

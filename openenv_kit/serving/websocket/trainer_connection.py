@@ -1,0 +1,153 @@
+"""Connection of a trainer on `/ws`: starts episodes, resumes stored ones and plays them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+
+from openenv_kit.errors import MAX_REPR_CHARACTERS
+from openenv_kit.reply import Reply, ReplyStatus
+from openenv_kit.sealed_split import is_sealed_split
+from openenv_kit.serving.episodes.ids import EpisodeAccess, EpisodeGoneError
+from openenv_kit.serving.episodes.records import StartedEpisode
+from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES, EndReason, EpisodeKey
+from openenv_kit.serving.episodes.service import EpisodeService
+from openenv_kit.serving.episodes.worker_threads import run_queued_reset, step_live_episode
+from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.websocket.episode_connection import EpisodeConnection
+from openenv_kit.serving.websocket.sessions import SessionSlots
+
+RELEASE_TIMEOUT_S = 6.0
+"""Longest wait for another connection to release an episode."""
+
+RESUME_ARGUMENT = "resume"
+
+
+class TrainerConnection(EpisodeConnection):
+    """A connection that starts and plays its own episodes.
+
+    An episode whose id the server generated stays in memory until the connection ends, because
+    nothing else can reach it before. An episode that was resumed, or whose id the client chose, is
+    stored step by step, and belongs to the connection that resumed or started it last.
+
+    Args:
+        slots: sessions of this worker.
+        episodes: episodes of the environment.
+        transport: transport of its episodes in log and metrics: `ws` or `page`.
+    """
+
+    def __init__(self, slots: SessionSlots, episodes: EpisodeService, transport: str) -> None:
+        super().__init__(episodes)
+        self._slots = slots
+        self._transport = transport
+        self._live_episode = episodes.create_live_episode(transport, is_stored=False)
+        self._stored_access: EpisodeAccess | None = None
+        self._task = asyncio.current_task()
+        self.immediate_step = self._live_episode.step
+
+    @property
+    def logged_episode_id(self) -> str | None:
+        return self.resumable_episode_id
+
+    @property
+    def resumable_episode_id(self) -> str | None:
+        if self._stored_access is not None:
+            return self._stored_access.episode_id
+        return self._live_episode.episode_id
+
+    async def reset(self, reset_arguments: JsonObject) -> JsonObject:
+        """Start an episode; with `resume`, continue the stored episode of that id."""
+        if RESUME_ARGUMENT in reset_arguments:
+            return await self._resume_episode(reset_arguments)
+        requested_at_s = time.perf_counter()
+        if reset_arguments.get("episode_id") is not None or is_sealed_split(
+            reset_arguments.get("split")
+        ):
+            started = await self._episodes.reset(reset_arguments, self._transport)
+            if started.access is not None:
+                await self._end_other_connections(started.access.episode_id, EndReason.RESTARTED)
+                self._switch_to_stored_episode(started)
+            return started.wire_reply
+        live_episode = self._live_episode
+        reply = await run_queued_reset(
+            live_episode.environment, live_episode.reset, reset_arguments, requested_at_s
+        )
+        if reply.status == ReplyStatus.ERROR:
+            return live_episode.build_wire_reply(reply)
+        live_episode.register_start(is_stored=False)
+        self._stored_access = None
+        has_slow_tools = live_episode.environment.tools.has_slow_tools
+        self.immediate_step = None if has_slow_tools else live_episode.step
+        return live_episode.build_wire_reply(reply, live_episode.episode_ids)
+
+    async def step(self, action: JsonObject) -> JsonObject:
+        if self._stored_access is not None:
+            return await self._episodes.step(self._stored_access, action)
+        return await step_live_episode(
+            self._live_episode, action, requested_at_s=time.perf_counter()
+        )
+
+    async def get_state(self) -> JsonObject:
+        if self._stored_access is not None:
+            return await self._episodes.get_state(self._stored_access)
+        return self._live_episode.get_state()
+
+    async def close(self, *, may_resume: bool, reason: EndReason) -> None:
+        if self._stored_access is None:
+            if may_resume:
+                await self._episodes.store_disconnected_episode(self._live_episode)
+            RUNNING_EPISODES.register_end(self._live_episode.running_entry, reason)
+        elif not may_resume:
+            # The episode may be gone because another connection resumed or closed it.
+            with suppress(EpisodeGoneError):
+                await self._episodes.close_episode(self._stored_access)
+        elif reason not in (EndReason.RESUMED, EndReason.RESTARTED):
+            # In those two cases another connection plays the episode, so it has not ended.
+            key = EpisodeKey(self._episodes.environment.name, self._stored_access.episode_id)
+            RUNNING_EPISODES.register_end(RUNNING_EPISODES.find(key), reason)
+
+    def _switch_to_stored_episode(self, started: StartedEpisode) -> None:
+        """Continue with a stored episode, and end the one that this connection played before."""
+        RUNNING_EPISODES.register_end(self._live_episode.running_entry, EndReason.RESTARTED)
+        self._stored_access, self.immediate_step = started.access, None
+        self._live_episode = self._episodes.create_live_episode(self._transport, is_stored=False)
+
+    async def _resume_episode(self, reset_arguments: JsonObject) -> JsonObject:
+        episode_id = reset_arguments.get("episode_id")
+        if (
+            reset_arguments[RESUME_ARGUMENT] is not True
+            or not isinstance(episode_id, str)
+            or len(reset_arguments) > 2
+        ):
+            return self._build_error_reply(
+                'To resume an episode, send {"episode_id": its id, "resume": true} without other '
+                "arguments."
+            )
+        if self._stored_access is None and self._live_episode.episode_id == episode_id:
+            return self._build_error_reply(
+                f"This session already plays {episode_id[:MAX_REPR_CHARACTERS]!r}."
+            )
+        await self._end_other_connections(episode_id, EndReason.RESUMED)
+        try:
+            started = await self._episodes.resume_episode(episode_id)
+        except EpisodeGoneError as error:
+            return self._build_error_reply(str(error))
+        self._switch_to_stored_episode(started)
+        return started.wire_reply
+
+    async def _end_other_connections(self, episode_id: str, reason: EndReason) -> None:
+        """End this worker's other connections to an episode, and wait until they have stored it."""
+        environment = self._episodes.environment.name
+        ending_tasks = []
+        for session in self._slots:
+            if session.environment != environment or session.episode_id != episode_id:
+                continue
+            if session.task is not None and session.task is not self._task:
+                session.end(reason)
+                ending_tasks.append(session.task)
+        if ending_tasks:
+            await asyncio.wait(ending_tasks, timeout=RELEASE_TIMEOUT_S)
+
+    def _build_error_reply(self, error_text: str) -> JsonObject:
+        return self._live_episode.build_wire_reply(Reply(ReplyStatus.ERROR, error_text))

@@ -1,0 +1,47 @@
+"""Names of the environment variables that the kit reads.
+
+Values are read by `openenv_kit.serving.settings` and `openenv_kit.agent.settings`, where defaults
+and ranges are, and by the few modules that need one variable without either of them.
+"""
+
+from __future__ import annotations
+
+VARIABLE_PREFIX = "OPENENV_KIT_"
+"""Prefix of the kit's own variables."""
+OLD_VARIABLE_PREFIX = "METRIC_TRACKER_"
+"""Prefix that release 0.1.0 used."""
+
+ENVIRONMENT_VARIABLE = "ENVIRONMENT"
+"""Name of the default environment."""
+SALT_VARIABLE = "OPENENV_KIT_SEALED_SALT"
+"""Secret that the tasks of sealed splits are generated with."""
+SIGNING_KEY_VARIABLE = "OPENENV_KIT_ATTESTATION_KEY"
+"""Secret from which a server derives the key that signs records of sealed episodes."""
+PUBLIC_KEY_VARIABLE = "OPENENV_KIT_ATTESTATION_PUBLIC_KEY"
+"""Public key that signed records are checked with."""
+
+SERVER_TOKEN_VARIABLE = "OPENENV_KIT_TOKEN"
+"""Bearer token of a server, for the server and for its clients."""
+STORE_VARIABLE = "OPENENV_KIT_EPISODE_STORE"
+"""Where a server stores its episodes."""
+SERVER_VARIABLES = ("HOST", "PORT", "WORKERS", "MAX_CONCURRENT_ENVS")
+"""Server settings without the kit's prefix."""
+METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""Folder in which the workers of a server share their metrics; read by the Prometheus client."""
+SPACE_HOST_VARIABLE = "SPACE_HOST"
+"""Public host name of a Hugging Face Space; the platform sets it."""
+
+BASE_URL_VARIABLE = "OPENENV_KIT_BASE_URL"
+"""Address of the server that trainers play on."""
+HF_TOKEN_VARIABLE = "HF_TOKEN"
+"""Hugging Face token, used as the model's key."""
+API_KEY_VARIABLES = (HF_TOKEN_VARIABLE, "OPENAI_API_KEY", "API_KEY")
+"""Key of the model's endpoint, in the order in which hosts of Hugging Face use them."""
+API_URL_VARIABLES = ("API_BASE_URL", "OPENAI_BASE_URL")
+"""Address of the model's endpoint."""
+RANK_VARIABLE = "RANK"
+"""Number of this process in a distributed run; launchers set it."""
+WORLD_SIZE_VARIABLE = "WORLD_SIZE"
+"""Number of processes of a distributed run; launchers set it."""
+UV_HOOK_VARIABLE = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
+"""Whether each Ray worker installs the working directory anew below `uv run`."""
