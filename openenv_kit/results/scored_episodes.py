@@ -234,7 +234,7 @@ def _read_result_file(path: Path, environment: Environment) -> list[PlayerResult
     for run in runs:
         if unknown := run.versions.keys() - environment.versions.keys():
             raise MixedResultsError(
-                f"{path} contains a version of {', '.join(unknown)}, which {environment.name!r} "
+                f"{path} contains a version of {', '.join(sorted(unknown))}, which {environment.name!r} "
                 "does not have. Name the environment that was played with --environment."
             )
         _add_player(

@@ -15,7 +15,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.agent.chat_endpoint import ChatMessage, ModelAnswer, ModelToolCall
+from openenv_kit.agent.completions import ChatMessage, ModelAnswer, ModelToolCall
 from openenv_kit.agent.model_player import ModelPlayer
 from openenv_kit.agent.player_episode import PlayerEpisode
 from openenv_kit.agent.servers import Server

@@ -94,19 +94,19 @@ class ColumnLayout:
         """Return the column of the step rate that leads out of a stage, which is not the last."""
         return self.step_rates.start + stage
 
-    def step_of_rate(self, column: int) -> int:
+    def step_index_of_column(self, column: int) -> int:
         """Return the position of a step rate's column among the step rates."""
         return column - self.step_rates.start
 
-    def rate_of_column(self, column: int) -> int:
+    def rate_index_of_column(self, column: int) -> int:
         """Return the position of a rate's column among all conversion rates."""
         return column - self.rates.start
 
-    def excess_of_pair(self, pair: int) -> int:
+    def excess_column_of_pair(self, pair: int) -> int:
         """Return the column of the excess of an adjacent pair, counted from 0."""
         return self.excess.start + pair
 
-    def pair_of_excess(self, column: int) -> int:
+    def pair_index_of_column(self, column: int) -> int:
         """Return the adjacent pair, counted from 0, whose excess stands in a column."""
         return column - self.excess.start
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import re
 from typing import Any
 
 import pytest
 
+from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
+from metric_tracker_rl.engine.configuration.play_rules import MODE_DEFAULTS, PlayRules
+from metric_tracker_rl.engine.configuration.reset_arguments import (
+    EPISODE_ARGUMENTS,
+    PLAY_RULE_ARGUMENTS,
+    RESET_ARGUMENTS,
+)
+from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from support.funnel_episodes import started
+from support.paths import ROOT
 
 
 @pytest.mark.parametrize(
@@ -77,3 +89,31 @@ def test_reset_with_other_value_shows_it_in_config_and_identity(argument: str, v
     assert argument not in started().episode_identity()
     assert session.reset(**{argument: value}).observation_fields["config"][argument] == value
     assert session.episode_identity()[argument] == value
+
+
+PAGE = ROOT / "docs" / "funnel.md"
+
+
+def field_names(dataclass: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(dataclass)}
+
+
+def test_play_rules_have_a_field_for_each_argument_that_sets_one() -> None:
+    assert field_names(PlayRules) == set(PLAY_RULE_ARGUMENTS)
+    assert set(MODE_DEFAULTS) < set(PLAY_RULE_ARGUMENTS)
+
+
+def test_named_tasks_take_every_argument_that_determines_an_episode() -> None:
+    assert set(inspect.signature(resolve_named_task).parameters) == set(EPISODE_ARGUMENTS)
+
+
+def test_configurations_have_a_field_for_each_argument_but_the_task() -> None:
+    without_argument = {"funnel", "only_custom"}
+    assert field_names(EpisodeConfig) - without_argument == set(EPISODE_ARGUMENTS) - {"task_id"}
+
+
+def test_page_of_the_funnel_has_a_row_for_each_argument() -> None:
+    section = PAGE.read_text().split("## Reset\n", 1)[1].split("\n## ", 1)[0]
+    first_cells = re.findall(r"^\| ([^|]+) \|", section, re.M)
+    named = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    assert named == set(RESET_ARGUMENTS)

@@ -45,7 +45,7 @@ def test_repeated_call_returns_an_equal_copy_of_the_result() -> None:
 def test_cached_results_are_separate_for_each_mode() -> None:
     _, episode = session()
     usual = TOOLS["task_overview"].call(EpisodeView(episode), {})
-    hidden = TOOLS["task_overview"].call(EpisodeView(episode, PlayRules(), True), {})
+    hidden = TOOLS["task_overview"].call(EpisodeView(episode, is_split_task=True), {})
     shorter = TOOLS["task_overview"].call(EpisodeView(episode, PlayRules(7)), {})
     assert usual["config"]["anomaly_count"] == len(episode.expected_rows)
     assert hidden["config"]["anomaly_count"] == "hidden"
