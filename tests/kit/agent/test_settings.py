@@ -137,6 +137,12 @@ def test_the_file_of_variables_is_read_and_the_process_wins(tmp_path: Path) -> N
     assert (settings.model, settings.temperature, settings.api_key) == ("from file", 0.25, "key-f")
 
 
+def test_file_of_variables_with_byte_order_mark_and_windows_line_ends_is_read() -> None:
+    Path(".env.inference").write_bytes(b"\xef\xbb\xbfAPI_KEY=key-of-the-file\r\nMODEL_NAME=m\r\n")
+    settings = load_settings({})
+    assert (settings.api_key, settings.model) == ("key-of-the-file", "m")
+
+
 def test_neither_keys_nor_passwords_are_in_the_settings_text() -> None:
     settings = load(API_KEY="sk-very-secret-key", BASE_URL="http://me:a-password@host")
     assert "sk-very-secret-key" not in repr(settings)

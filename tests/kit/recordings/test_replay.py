@@ -34,6 +34,12 @@ def recorded(tmp_path: Path) -> Path:
     return path
 
 
+def test_recording_with_windows_line_ends_replays(recorded: Path) -> None:
+    recorded.write_bytes(recorded.read_bytes().replace(b"\n", b"\r\n"))
+    (run,) = read_runs(recorded)
+    assert check_replay(run).matches_recording
+
+
 def test_a_recorded_run_replays(recorded: Path) -> None:
     [run] = read_runs(recorded)
     assert (run.player, run.score, run.reset) == (
