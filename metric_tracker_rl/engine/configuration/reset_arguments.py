@@ -77,6 +77,6 @@ EPISODE_ARGUMENTS = (
 PLAY_RULE_ARGUMENTS = names_with_roles(RESET_ARGUMENTS, ArgumentRole.PLAY, ArgumentRole.LIMIT)
 """Names of the arguments that are fields of `PlayRules`."""
 ALLOWED_WITH_SPLIT_TEXT = (
-    f"nothing beside split and index but policy, {', '.join(PLAY_RULE_ARGUMENTS)}"
+    f"with split and index: only policy, {', '.join(PLAY_RULE_ARGUMENTS)}"
 )
 """What a reset with a task of a split may contain, for error messages."""

@@ -170,7 +170,7 @@ def test_a_dataset_for_trl_without_its_package_says_what_installs_it(
     [
         (None, {"reward": "key-f1"}, "Did you mean 'key_f1'"),
         (None, {"profile": "leen"}, "Did you mean 'lean'"),
-        (None, {"seed": 3}, "nothing beside split and index but policy, max_steps"),
+        (None, {"seed": 3}, "with split and index: only policy, max_steps"),
         ("firewatch", {"seed": 3}, "seed is 3; allowed: nothing beside a split"),
     ],
 )
@@ -184,7 +184,7 @@ def test_rows_whose_reset_would_be_refused_are_refused_at_once(
 def test_what_the_refusal_allows_beside_a_split_is_allowed() -> None:
     with pytest.raises(ConfigurationError) as refused:
         list_task_rows("train", count=1, extra_reset_arguments={"seed": 3})
-    named = re.search(r"index but ([a-z_, ]+)", str(refused.value))
+    named = re.search(r"index: only ([a-z_, ]+)", str(refused.value))
     assert named is not None
     values = {"policy": "varied", "max_steps": 9, "max_submissions": 1, "feedback": "score"}
     values |= {"profile": "lean", "disclosure": "raw", "reward": "key_f1"}
