@@ -1,4 +1,4 @@
-"""`python -m research.check_integrations`: each trainer plays, in its own virtual environment."""
+"""`python -m research.check_integrations`: checks each trainer in its virtual environment."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
 
-from openenv_kit.cli.common import build_table, report_usage_errors
+from openenv_kit.cli.common import build_table, exit_with_result, report_usage_errors
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import InvalidValueError, require_name
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 ENGINE_REQUIREMENTS = ("numpy", "orjson", "pandas", "pydantic", "rich", "typer")
-"""What the engine and the adapters need. The server's requirements are left out, because some
+"""Requirements of the engine and the adapters. The server's requirements are left out, because some
 trainers need other versions of them."""
 TEST_REQUIREMENTS = ("pytest", "pytest-asyncio")
 EXCLUDE_NEWER = "2026-11-16T00:00:00Z"
-"""Releases uploaded later are not installed; raise it together with the ranges below."""
+"""Releases uploaded later are not installed. Raise the date together with the ranges below."""
 SERVER_VARIABLE = "METRIC_TRACKER_CHECK_SERVER"
-"""Holds the address of the server that checks play on."""
+"""Environment variable with the address of the server that the checks use."""
 SKIPPED = "skipped"
-"""Result of a trainer whose Python is not available, unless it was asked for by name."""
+"""Result of a trainer whose Python is not available."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Integration:
 
     Attributes:
         name: identifier; its check is `tests/integrations/check_<name>.py`.
-        requirements: what to install.
+        requirements: requirements to install.
         installed_first: requirements that pip installs before the others: a build of a library
             that would otherwise be installed as a much larger one.
-        oldest_python: oldest Python it supports; None for this one's version.
-        environ: variables of its check.
+        oldest_python: oldest supported version of Python; None to use the current version.
+        environ: environment variables of its check.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Integration:
 
     @property
     def python_specifier(self) -> str:
-        """The Python to make its environment with, as uv takes it."""
+        """Version of Python for its environment, in the syntax of uv."""
         return (
             f">={_format_version(self.oldest_python)},<3.15"
             if self.oldest_python
@@ -67,8 +67,8 @@ class Integration:
 
 
 INTEGRATIONS: dict[str, Integration] = {
-    each.name: each
-    for each in (
+    integration.name: integration
+    for integration in (
         Integration("inspect_ai", ("inspect-ai>=0.3.285,<0.4", "openai")),
         Integration("skyrl", ("skyrl-gym>=0.4,<0.5",)),
         Integration("verifiers", ("verifiers>=0.4,<0.5",)),
@@ -88,7 +88,7 @@ INTEGRATIONS: dict[str, Integration] = {
 @app.command()
 def check_integrations(
     names: Annotated[
-        list[str] | None, typer.Argument(help=f"Of {', '.join(INTEGRATIONS)}. Default: all.")
+        list[str] | None, typer.Argument(help=f"Some of {', '.join(INTEGRATIONS)}. Default: all.")
     ] = None,
     environments: Annotated[
         Path, typer.Option(help="Folder for the virtual environments; they are reused.")
@@ -104,39 +104,41 @@ def check_integrations(
 ) -> None:
     """Create a virtual environment for each trainer with uv, and run the trainer's check in it.
 
-    A trainer whose Python is not available is skipped, or fails the run if it was asked for by
-    name. A server for the checks is started on loopback.
+    A trainer without an available Python is skipped, or fails the run if it was named. A server
+    for the checks is started on loopback.
     """
     console = Console()
     with report_usage_errors():
-        chosen = [require_name("integration", name, INTEGRATIONS) for name in names or INTEGRATIONS]
+        selected = [
+            require_name("integration", name, INTEGRATIONS) for name in names or INTEGRATIONS
+        ]
         pythons = dict(_parse_python_option(text) for text in python or ())
     rows, failed = [], False
     with ExitStack() as stack:
-        # Started by the first check that runs, and not at all if all are skipped.
-        server = cache(lambda: _start_server(stack))
-        for name in chosen:
+        # The first check that runs starts the server; if all are skipped, none is started.
+        start_server = cache(lambda: _start_server(stack))
+        for name in selected:
             started = time.perf_counter()
             folder = environments.resolve() / name
             with Console(stderr=True).status(f"{name}: installing and checking"):
                 result, output = _check_integration(
-                    INTEGRATIONS[name], folder, checkout.resolve(), pythons.get(name), server
+                    INTEGRATIONS[name], folder, checkout.resolve(), pythons.get(name), start_server
                 )
             rows.append((name, result, f"{time.perf_counter() - started:.0f}"))
-            skipped = result.startswith(SKIPPED) and not names
-            if not result.endswith("passed") and not skipped:
+            may_skip = result.startswith(SKIPPED) and not names
+            if not result.endswith("passed") and not may_skip:
                 failed = True
                 console.print(output, markup=False, highlight=False)
     titles = ("trainer", "result", "seconds")
     console.print(
-        build_table("Trainers, each in its own environment", titles, rows, text_column_count=3)
+        build_table("Trainers in separate virtual environments", titles, rows, text_column_count=3)
     )
-    raise typer.Exit(1 if failed else 0)
+    exit_with_result(has_failed=failed)
 
 
 def _start_server(stack: ExitStack) -> str:
-    """Address of a server of its own, which is stopped with the stack."""
-    # Checks import this module where the server's requirements are not installed.
+    """Start a server that is stopped with the stack. Return its address."""
+    # Checks import this module in environments without the server's requirements.
     from openenv_kit.agent.servers import EmbeddedServer
 
     server = asyncio.run(EmbeddedServer(get_environment().name).start())
@@ -144,30 +146,48 @@ def _start_server(stack: ExitStack) -> str:
     return server.url
 
 
-def _parse_python_option(text: str) -> tuple[str, Path]:
-    """Trainer and interpreter of an option `TRAINER=PATH`.
+class _ChosenPython(NamedTuple):
+    """A trainer and the interpreter for its environment."""
+
+    trainer: str
+    interpreter: Path
+
+
+def _parse_python_option(text: str) -> _ChosenPython:
+    """Parse an option `TRAINER=PATH`.
 
     Raises:
-        ConfigurationError: no such trainer, or not a Python that it supports.
+        ConfigurationError: the trainer is unknown, or does not support this Python.
     """
-    name, _, given = text.partition("=")
+    name, _, command = text.partition("=")
     oldest = INTEGRATIONS[require_name("integration", name, INTEGRATIONS)].oldest_python or (3, 11)
-    found = shutil.which(given)
-    done = (
-        _run_command([found, "-c", "import sys; print(*sys.version_info[:3])"]) if found else None
-    )
-    if not found or not done or done.returncode or tuple(map(int, done.stdout.split())) < oldest:
-        wanted = f"a Python {_format_version(oldest)} or newer, as {name}=PATH"
-        raise InvalidValueError("--python", text, wanted)
-    return name, Path(found).absolute()
+    interpreter = shutil.which(command)
+    version = _read_python_version(interpreter) if interpreter else None
+    if not interpreter or version is None or version < oldest:
+        allowed = f"a Python {_format_version(oldest)} or newer, as {name}=PATH"
+        raise InvalidValueError("--python", text, allowed)
+    return _ChosenPython(name, Path(interpreter).absolute())
+
+
+def _read_python_version(interpreter: str) -> tuple[int, ...] | None:
+    """Return the version of an interpreter; None if it cannot be run."""
+    completed = _run_command([interpreter, "-c", "import sys; print(*sys.version_info[:3])"])
+    return None if completed.returncode else tuple(map(int, completed.stdout.split()))
 
 
 def _format_version(version: Sequence[int]) -> str:
     return ".".join(map(str, version))
 
 
-def _run_command(command: Sequence[str | Path], **more: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, **more)
+def _run_command(command: Sequence[str | Path], **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+class _CheckResult(NamedTuple):
+    """Result of a trainer in a few words, and the output of the commands."""
+
+    summary: str
+    output: str
 
 
 def _check_integration(
@@ -176,8 +196,8 @@ def _check_integration(
     checkout: Path,
     chosen_python: Path | None,
     start_server: Callable[[], str],
-) -> tuple[str, str]:
-    """Result in a few words, and everything that was printed."""
+) -> _CheckResult:
+    """Set up the trainer's environment and run its check in it."""
     python = folder / "bin" / "python"
     if (
         integration.oldest_python
@@ -185,48 +205,55 @@ def _check_integration(
         and not python.exists()
         and not _is_python_available(integration.python_specifier)
     ):
-        return f"{SKIPPED}: no Python {integration.python_specifier} found", ""
+        return _CheckResult(f"{SKIPPED}: no Python {integration.python_specifier} found", "")
     for command in _setup_commands(integration, folder, checkout, chosen_python):
-        done = _run_command(command)
-        if done.returncode:
-            return "not installed", done.stdout + done.stderr
+        completed = _run_command(command)
+        if completed.returncode:
+            return _CheckResult("not installed", completed.stdout + completed.stderr)
     check = checkout / "tests" / "integrations" / f"check_{integration.name}.py"
-    done = _run_command(
+    completed = _run_command(
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, check],
         cwd=check.parent,
         env={**os.environ, **integration.environ, SERVER_VARIABLE: start_server()},
     )
-    last = (done.stdout.strip().splitlines() or ["nothing was printed"])[-1]
-    # pytest's exit code 5 is a check that ran no test.
-    result = last.split(" in ")[0].split(",")[0] if done.returncode == 0 else "failed"
-    return result, done.stdout + done.stderr
+    last_line = (completed.stdout.strip().splitlines() or ["no output"])[-1]
+    # A check that ran no test fails: pytest exits with 5.
+    summary = "failed"
+    if completed.returncode == 0:
+        summary = last_line.split(" in ")[0].split(",")[0]
+    return _CheckResult(summary, completed.stdout + completed.stderr)
 
 
 def _is_python_available(python: str) -> bool:
-    """Whether uv finds such a Python or can install one."""
-    commands = (["find", "--no-project", python], ["install", python])
-    return any(_run_command(["uv", "python", *each]).returncode == 0 for each in commands)
+    """Return whether uv finds this version of Python or can install it."""
+    commands = (
+        ["uv", "python", "find", "--no-project", python],
+        ["uv", "python", "install", python],
+    )
+    return any(_run_command(command).returncode == 0 for command in commands)
 
 
 def _setup_commands(
     integration: Integration, folder: Path, checkout: Path, chosen_python: Path | None
 ) -> list[list[str]]:
-    """Commands that make the trainer's environment, or bring it up to date."""
+    """Return the commands that create the trainer's environment or update it."""
     python = folder / "bin" / "python"
     install = ["uv", "pip", "install", "--quiet", "--python", str(python)]
-    # In the checkout uv would apply the constraints of its pyproject.toml, which some trainers
-    # contradict.
+    # In the checkout, uv would apply the constraints of pyproject.toml, which conflict with the
+    # requirements of some trainers.
     install += ["--directory", tempfile.gettempdir(), "--exclude-newer", EXCLUDE_NEWER]
     commands = []
     if chosen_python or not python.exists():
-        made_with = ["--python", str(chosen_python or integration.python_specifier)]
-        commands.append(["uv", "venv", "--quiet", "--seed", "--clear", *made_with, str(folder)])
+        version = str(chosen_python or integration.python_specifier)
+        commands.append(
+            ["uv", "venv", "--quiet", "--seed", "--clear", "--python", version, str(folder)]
+        )
     if integration.installed_first:
         commands.append(
             [str(python), "-m", "pip", "install", "--quiet", *integration.installed_first]
         )
     commands.append([*install, *integration.requirements, *ENGINE_REQUIREMENTS, *TEST_REQUIREMENTS])
-    # Not editable: plug-ins are found by what is installed.
+    # The project is not installed as editable, because plug-ins are found in installed packages.
     commands.append([*install, "--no-deps", "--reinstall", str(checkout)])
     return commands
 

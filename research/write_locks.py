@@ -1,6 +1,6 @@
-"""`python -m research.write_locks`: write every pinned version of the project.
+"""`python -m research.write_locks`: writes every pinned version of the project.
 
-These are the constraints in `pyproject.toml`, the lock files and the SBOM of the image.
+The pinned versions are in the constraints of `pyproject.toml`, the lock files and the image's SBOM.
 
 `uv.lock` names package indexes and is not committed. A fresh clone resolves it again, under
 constraints that name one version of every package, development packages and extras included.
@@ -22,10 +22,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COOLDOWN = "7 days"
-"""Age of the newest release that is taken. Indexes may show a release days after its upload, so a
-newer one could not be installed everywhere, and a malicious one is usually withdrawn by then."""
+"""Minimum age of a release. Some indexes show a release days after its upload, so a newer one could
+not be installed everywhere. A malicious release is usually withdrawn by then."""
 
-# No header and no annotations: they change with the version of uv and with who needs a package.
+# Headers and annotations change with the version of uv and with the dependents of a package.
 EXPORT_COMMAND = ("export", "--quiet", "--no-header", "--no-annotate")
 EVERY_PACKAGE_OPTIONS = ("--all-extras", "--all-groups", "--no-emit-local")
 """Options of `uv export` that select every package of the lock."""
@@ -34,8 +34,8 @@ IMAGE_OPTIONS = ("--no-dev", "--no-emit-project")
 BUILD_BACKEND_OPTIONS = ("--only-group", "build")
 """Options of `uv export` that select the build backend."""
 SOURCE_BUILD_BACKENDS = ("setuptools",)
-"""Backends of packages that are published as source only, and that uv builds to read their
-requirements: func-timeout, which skyrl-gym requires."""
+"""Backends of packages that are published as source only. uv builds such a package to read its
+requirements. The only one is func-timeout, a requirement of skyrl-gym."""
 LOCK_FILES = {
     "requirements.lock": (*EXPORT_COMMAND, *IMAGE_OPTIONS),
     "requirements-build.lock": (*EXPORT_COMMAND, *BUILD_BACKEND_OPTIONS),
@@ -45,30 +45,30 @@ SBOM_COMMAND = ("export", "--quiet", "--format", "cyclonedx1.5", *IMAGE_OPTIONS)
 
 
 def run_uv(*arguments: str, folder: Path) -> str:
-    """Return what a uv command printed.
+    """Return the output of a uv command.
 
     Raises:
-        SystemExit: the command failed; carries uv's message.
+        SystemExit: the command failed; the message has uv's output.
     """
-    done = subprocess.run(
+    completed = subprocess.run(
         [os.environ.get("UV", "uv"), *arguments],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
+    if completed.returncode:
         raise SystemExit(
             f"uv {arguments[0]} failed. If a changed range contradicts a pinned version, let that "
-            f"package change with --upgrade-package NAME.\n{done.stderr}"
+            f"package change with --upgrade-package NAME.\n{completed.stderr}"
         )
-    return done.stdout
+    return completed.stdout
 
 
 def list_constraints(exported: str) -> list[str]:
     """Return the constraint for each requirement of an export without hashes.
 
-    A marker stays only where a package has several versions. Elsewhere it would split the
+    A marker is kept only if a package has several versions. Other markers would split the
     resolution into one part for each combination of markers.
     """
     requirements = [line.strip() for line in exported.splitlines() if line.strip()]
@@ -80,11 +80,11 @@ def list_constraints(exported: str) -> list[str]:
 
 
 def replace_setting(project: str, setting: str, requirements: list[str]) -> str:
-    """Return the text of a `pyproject.toml` with another list under a setting of `tool.uv`.
+    """Return the text of a `pyproject.toml` with another list for a setting of `tool.uv`.
 
     Raises:
-        SystemExit: the setting does not stand there once, as a list with brackets on lines of
-            their own.
+        SystemExit: the setting does not occur exactly once, as a list with its brackets on
+            separate lines.
     """
     lines = "".join(f"    {json.dumps(requirement)},\n" for requirement in requirements)
     replaced, count = re.subn(
@@ -94,18 +94,21 @@ def replace_setting(project: str, setting: str, requirements: list[str]) -> str:
         flags=re.MULTILINE,
     )
     if count != 1:
-        raise SystemExit(f"pyproject.toml has the list '{setting} = [' {count} times, not once.")
+        raise SystemExit(
+            f"pyproject.toml contains the list '{setting} = [' {count} times; expected: once."
+        )
     return replaced
 
 
 def strip_sbom(exported: str) -> str:
-    """Return an SBOM of uv without index addresses and without what differs on every export."""
+    """Return an SBOM of uv without index addresses and without fields that every export changes."""
     sbom = json.loads(exported)
     del sbom["serialNumber"], sbom["metadata"]["timestamp"]
     for tool in sbom["metadata"]["tools"]:
         del tool["version"]
     for component in sbom["components"]:
-        del component["externalReferences"]  # the files' addresses; hashes are in requirements.lock
+        # Addresses of the files. Their hashes are in requirements.lock.
+        del component["externalReferences"]
     return json.dumps(sbom, indent=2) + "\n"
 
 
@@ -119,10 +122,10 @@ def write_locks(
         upgrade_all: whether every package may change its version.
         upgraded: packages that may change their version.
         exclude_newer: a date, or an age such as "7 days". No package gets a release that was
-            uploaded later, but what is pinned already stays.
+            uploaded later; pinned releases are kept.
 
     Raises:
-        SystemExit: uv failed or a name is unknown. `pyproject.toml` is then unchanged.
+        SystemExit: uv failed, or a name is unknown. `pyproject.toml` is then unchanged.
     """
     project_file = folder / "pyproject.toml"
     before = project_file.read_text()
@@ -136,13 +139,17 @@ def write_locks(
                 f"--upgrade-package is {name!r}; allowed: a package that is pinned in "
                 f"pyproject.toml.{hint}"
             )
-    kept = [] if upgrade_all else [name for name in names if name not in upgraded]
+    kept_names = [] if upgrade_all else [name for name in names if name not in upgraded]
     options = ["--exclude-newer", exclude_newer]
-    options += [part for name in kept for part in ("--exclude-newer-package", f"{name}=false")]
+    options += [
+        part for name in kept_names for part in ("--exclude-newer-package", f"{name}=false")
+    ]
     options += ["--upgrade"] if upgrade_all else []
     options += [part for name in upgraded for part in ("--upgrade-package", name)]
     try:
-        kept_constraints = [each for each in pinned if each.partition("==")[0] in kept]
+        kept_constraints = [
+            constraint for constraint in pinned if constraint.partition("==")[0] in kept_names
+        ]
         project_file.write_text(
             replace_setting(before, "constraint-dependencies", kept_constraints)
         )
@@ -158,7 +165,7 @@ def write_locks(
         after = replace_setting(before, "constraint-dependencies", every_package)
         after = replace_setting(after, "build-constraint-dependencies", sorted(build_backend))
         project_file.write_text(after)
-        # Once more without a date, as in a fresh clone.
+        # Resolve again without a date, as a fresh clone does.
         run_uv("lock", folder=folder)
     except BaseException:
         project_file.write_text(before)
@@ -169,11 +176,11 @@ def write_locks(
 
 
 def main() -> None:
-    """Run the command."""
+    """Parse the command line and write the files."""
     parser = argparse.ArgumentParser(
         prog="python -m research.write_locks",
-        description="Writes the constraints in pyproject.toml, "
-        f"{', '.join(LOCK_FILES)} and {SBOM_FILE} anew.",
+        description="Write the constraints in pyproject.toml, "
+        f"{', '.join(LOCK_FILES)} and {SBOM_FILE}.",
     )
     parser.add_argument("--upgrade", action="store_true", help="upgrade every package")
     parser.add_argument(
@@ -187,15 +194,14 @@ def main() -> None:
         "--exclude-newer",
         default=COOLDOWN,
         metavar="DATE",
-        help="releases uploaded after this date, or within this time, are not taken "
-        f"(default: {COOLDOWN})",
+        help=f"ignore releases uploaded after this date, or within this time (default: {COOLDOWN})",
     )
-    chosen = parser.parse_args()
+    options = parser.parse_args()
     write_locks(
         ROOT,
-        upgrade_all=chosen.upgrade,
-        upgraded=chosen.upgrade_package,
-        exclude_newer=chosen.exclude_newer,
+        upgrade_all=options.upgrade,
+        upgraded=options.upgrade_package,
+        exclude_newer=options.exclude_newer,
     )
 
 

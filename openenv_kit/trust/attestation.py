@@ -10,10 +10,11 @@ start, and signs one record of all of them on request:
 
 Design, and what each part prevents:
 
-- **One record of all episodes, not one token per episode.** A list that contains every number from 1 to
-  n leaves nothing to drop. `Attestation` rejects a list with gaps, so a server cannot sign one.
-- **A number is assigned when the episode starts**, and an episode that was not finished scores 0.
-  Aborting a bad episode does not remove it.
+- **One record of all episodes, not one token per episode.** A list that contains every number from
+  1 to n leaves nothing to drop. `Attestation` rejects a list with gaps, so that a server cannot
+  sign one.
+- **A number is assigned when the episode starts**, and an unfinished episode scores 0. Aborting a
+  bad episode does not remove it.
 - **The number of episodes is fixed in advance.** The server offers the tasks 0 to `task_count` - 1
   and `plays_per_task` starts of each, and the record states both. An episode that was never started
   also scores 0. A record that was requested before later and worse episodes therefore gains

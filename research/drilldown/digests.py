@@ -1,7 +1,7 @@
-"""Golden digests: `python -m research.drilldown.digests FILE` writes them anew.
+"""`python -m research.drilldown.digests FILE`: writes the golden digests of drill-down episodes.
 
-One line for an episode: what it is made from, and SHA-256 of its counts, of its labels, and of
-alert, calendar and change log.
+Each entry has the configuration of an episode, and SHA-256 digests of its counts, of its labels,
+and of its alert, calendar and change log.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
 
 
 def iter_golden_configs() -> Iterator[DrillConfig]:
-    """Three episodes of each level and product, with as many roots as it has; one of each rung."""
+    """Yield up to three episodes of each level and product, and one of each rung."""
     for level in LEVELS.values():
-        for place, product in enumerate(DOMAINS):
+        for product_number, product in enumerate(DOMAINS):
             for number, roots in enumerate(sorted(set(level.roots))[:3]):
-                yield DrillConfig(1000 + 10 * place + number, level.name, product, roots)
+                yield DrillConfig(1000 + 10 * product_number + number, level.name, product, roots)
     for name in RUNG_LEVEL_NAMES:
         yield DrillConfig(1000, name, next(iter(DOMAINS)), *EVERY_LEVEL[name].roots)
 
 
 def compute_digests(config: DrillConfig) -> dict[str, Any]:
-    """The digests of an episode, made afresh."""
+    """Generate an episode and return its configuration and digests."""
     episode = build_episode(config)
     domain, dates = episode.domain, episode.dates
     texts = {
@@ -52,10 +52,10 @@ def compute_digests(config: DrillConfig) -> dict[str, Any]:
 
 
 def build_golden_digests() -> dict[str, Any]:
-    """All digests, with the versions that they hold for."""
+    """Return the digests of all episodes, and the versions that generated them."""
     return {
         "versions": VERSIONS,
-        "episodes": [compute_digests(each) for each in iter_golden_configs()],
+        "episodes": [compute_digests(config) for config in iter_golden_configs()],
     }
 
 

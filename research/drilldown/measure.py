@@ -1,7 +1,7 @@
-"""What episodes and scores are like: `python -m research.drilldown.measure [PART …]`.
+"""`python -m research.drilldown.measure [PART …]`: measures episodes and scores of drill-down.
 
-Parts: sizes (attributes, days, kinds of 1,000 training tasks a level), laws (10,000 random
-reports), hedging.
+Parts: sizes (attributes, days and kinds of 1,000 training tasks of each level), laws (properties of
+the score on 10,000 random reports) and hedging (gain from reporting two versions of a row).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from openenv_kit.splits import indices_of_level
 
 
 def build_training_episodes(level: str, count: int) -> Iterator[Episode]:
-    """Training episodes of a level, made afresh."""
+    """Generate training episodes of a level."""
     for place in indices_of_level(SPLITS, "train", level)[:count]:
         yield build_episode(SPLITS.task("train", place).config)
 
 
 def random_valid_row(episode: Episode, dice: random.Random) -> ReportRow:
-    """Any valid row."""
+    """Return a random valid row."""
     kind, first = dice.choice(KINDS), dice.randrange(50)
     dims = dice.sample(episode.domain.dims, dice.randint(0, 3))
     return ReportRow(
@@ -45,7 +45,7 @@ def random_valid_row(episode: Episode, dice: random.Random) -> ReportRow:
 
 
 def random_row_near_root(episode: Episode, dice: random.Random) -> ReportRow:
-    """Any valid row, often one near a root."""
+    """Return a random valid row, often one that shares most fields with a root."""
     row = random_valid_row(episode, dice)
     if not episode.expected_rows or dice.random() < 0.4:
         return row
@@ -56,23 +56,23 @@ def random_row_near_root(episode: Episode, dice: random.Random) -> ReportRow:
 
 
 def score_report(rows: list[ReportRow], episode: Episode) -> float:
-    """What a report earns."""
+    """Return the score of a report."""
     return grade(rows, episode.expected_rows, episode.dates).score
 
 
 def sizes(number: int = 1_000) -> None:
-    """Shares of attributes, days and kinds, clear and faint roots together."""
+    """Print the shares of attributes, days and kinds over all roots."""
     for level in LEVELS:
         fixed, days, kinds = Counter[int](), Counter[int](), Counter[str]()
         unattributed, pairs, made = 0, 0, 0
-        for of in build_training_episodes(level, number):
+        for episode in build_training_episodes(level, number):
             made += 1
-            for row in of.expected_rows:
+            for row in episode.expected_rows:
                 fixed[len(row.segment)] += 1
-                days[of.day_of[row.date_to] - of.day_of[row.date_from] + 1] += 1
+                days[episode.day_of[row.date_to] - episode.day_of[row.date_from] + 1] += 1
                 kinds[row.kind] += 1
                 unattributed += row.change == "unattributed"
-            places = [(r.stage, r.date_from, r.kind) for r in of.expected_rows]
+            places = [(r.stage, r.date_from, r.kind) for r in episode.expected_rows]
             pairs += len(set(places)) < len(places)
         roots = sum(fixed.values())
         print(level, made, "episodes,", roots, "roots")
@@ -84,47 +84,53 @@ def sizes(number: int = 1_000) -> None:
 
 
 def laws(number: int = 10_000) -> None:
-    """How often a random report breaks a law of the score."""
+    """Print how often a random report violates a property of the score."""
     dice, broken, tried = random.Random(8), Counter[str](), 0
-    kept = [of for level in LEVELS for of in build_training_episodes(level, 24)]
+    episodes = [episode for level in LEVELS for episode in build_training_episodes(level, 24)]
     for _ in range(number):
-        of = dice.choice(kept)
-        rows = [random_row_near_root(of, dice) for _ in range(dice.randint(0, 6))]
+        episode = dice.choice(episodes)
+        rows = [random_row_near_root(episode, dice) for _ in range(dice.randint(0, 6))]
         rows = list({row.place: row for row in rows}.values())
-        earned = score_report(rows, of)
+        earned = score_report(rows, episode)
         tried += 1
-        broken["order"] += score_report(dice.sample(rows, len(rows)), of) != earned
-        broken["perfect"] += score_report(list(of.expected_rows), of) != 1.0
-        for root in of.expected_rows:
+        broken["order"] += score_report(dice.sample(rows, len(rows)), episode) != earned
+        broken["perfect"] += score_report(list(episode.expected_rows), episode) != 1.0
+        for root in episode.expected_rows:
             if all(row.place != root.place for row in rows):
-                broken["true row lowers"] += score_report([*rows, root], of) < earned
-        more = random_row_near_root(of, dice)
-        meets = any(place_of(more, root, of.dates) for root in of.expected_rows)
+                broken["true row lowers"] += score_report([*rows, root], episode) < earned
+        more = random_row_near_root(episode, dice)
+        meets = any(place_of(more, root, episode.dates) for root in episode.expected_rows)
         if not meets and all(row.place != more.place for row in rows):
-            broken["false row raises"] += score_report([*rows, more], of) > earned
+            broken["false row raises"] += score_report([*rows, more], episode) > earned
     print(tried, "reports, broken:", dict(broken))
 
 
 def hedging() -> None:
-    """Gain of handing in the right and a wrong version of a row, against one of them at odds."""
+    """Print the gain from reporting both a correct and a wrong version of a row."""
     wrong: dict[str, Callable[[ReportRow, Episode], ReportRow | None]] = {
         "kind": lambda r, _: replace(r, kind=next(k for k in KINDS if k != r.kind)),
         "change": lambda r, _: replace(r, change="another"),
         "direction": lambda r, _: replace(r, direction={"up": "down", "down": "up"}[r.direction]),
-        "stage": lambda r, of: replace(r, stage=next(s for s in of.domain.stages if s != r.stage)),
-        "day": lambda r, of: replace(r, date_to=of.dates[min(of.day_of[r.date_to] + 1, 55)]),
+        "stage": lambda r, episode: replace(
+            r, stage=next(s for s in episode.domain.stages if s != r.stage)
+        ),
+        "day": lambda r, episode: replace(
+            r, date_to=episode.dates[min(episode.day_of[r.date_to] + 1, 55)]
+        ),
         "wider": lambda r, _: replace(r, segment=r.segment[1:]) if len(r.segment) > 1 else None,
     }
     found: dict[str, list[float]] = {name: [] for name in wrong}
     for level in LEVELS:
-        for of in build_training_episodes(level, 32):
-            for row, (name, change) in itertools.product(of.expected_rows, wrong.items()):
-                others = [each for each in of.expected_rows if each != row]
-                other = change(row, of)
+        for episode in build_training_episodes(level, 32):
+            for row, (name, change) in itertools.product(episode.expected_rows, wrong.items()):
+                others = [each for each in episode.expected_rows if each != row]
+                other = change(row, episode)
                 if other is None or other == row:
                     continue
-                alone = (score_report([*others, row], of) + score_report([*others, other], of)) / 2
-                found[name].append(score_report([*others, row, other], of) - alone)
+                alone = (
+                    score_report([*others, row], episode) + score_report([*others, other], episode)
+                ) / 2
+                found[name].append(score_report([*others, row, other], episode) - alone)
     for name, gains in found.items():
         pays = sum(gain > 0 for gain in gains) / len(gains)
         print(f"  {name:10} mean gain {fmean(gains):+.3f}, pays in {pays:.3f}")

@@ -1,4 +1,4 @@
-"""Proof of learning: a small policy, trained by policy gradient on the score alone."""
+"""Trains a small policy by policy gradient on the score alone, to show that it can learn."""
 
 from __future__ import annotations
 

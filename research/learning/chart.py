@@ -1,4 +1,4 @@
-"""The learning curve as a PNG."""
+"""Draws the learning curves."""
 
 from __future__ import annotations
 
@@ -30,20 +30,25 @@ def draw_chart(path: Path, runs: Sequence[Run], baselines: Mapping[str, float], 
     axes = figure.add_subplot(title=title, xlabel="updates", ylim=(0, 1.02))
     for arm in (name for name in ARMS if any(run.arm == name for run in runs)):
         columns = list(zip(*(run.curve for run in runs if run.arm == arm), strict=True))
-        at = [points[0].updates for points in columns]
+        updates = [points[0].updates for points in columns]
         scores = [[point.score for point in points] for points in columns]
         axes.plot(
-            at, list(map(statistics.fmean, scores)), color=COLOURS[arm], label=ARMS[arm].label
+            updates, list(map(statistics.fmean, scores)), color=COLOURS[arm], label=ARMS[arm].label
         )
-        low, high = list(map(min, scores)), list(map(max, scores))
-        axes.fill_between(at, low, high, color=COLOURS[arm], alpha=0.2, linewidth=0)
-    blind = max(LABEL_BLIND, key=lambda name: baselines[name])
-    right = max(point.updates for run in runs for point in run.curve)
-    for name, label in ((blind, blind), ("upstream_first",) * 2, ("reference", "reference policy")):
+        lowest, highest = list(map(min, scores)), list(map(max, scores))
+        axes.fill_between(updates, lowest, highest, color=COLOURS[arm], alpha=0.2, linewidth=0)
+    best_blind = max(LABEL_BLIND, key=lambda name: baselines[name])
+    last_update = max(point.updates for run in runs for point in run.curve)
+    labels = {
+        best_blind: best_blind,
+        "upstream_first": "upstream_first",
+        "reference": "reference policy",
+    }
+    for name, label in labels.items():
         axes.axhline(baselines[name], color=INK, linestyle="--", linewidth=1)
-        place = (right, baselines[name])
-        axes.annotate(f" {label} {baselines[name]:.3f}", place, va="center", annotation_clip=False)
-    axes.set_xlim(0, right)
+        point = (last_update, baselines[name])
+        axes.annotate(f" {label} {baselines[name]:.3f}", point, va="center", annotation_clip=False)
+    axes.set_xlim(0, last_update)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="center right")
     figure.savefig(path, dpi=100, metadata={"Software": ""})

@@ -1,4 +1,4 @@
-"""The experiment: arms, seeds, the held-out split, and what came out."""
+"""The experiment: arms, training runs, and scores on the held-out split."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from research.learning.training import Evaluation, Reset, Settings, TaskSampler,
 TRAIN_SPLIT = "train"
 HELD_OUT_SPLIT = "validation"
 LABEL_BLIND = ("null", "random", "median_filter", "report_all")
-"""Scripted policies that never read what a root is."""
+"""Scripted policies that do not read the reporting policy."""
 HALF_THE_POLICY = ("upstream_first", "upstream_first_practice")
-"""Scripted policies that apply half of the reporting policy: what a learner should beat."""
+"""Scripted policies that apply half of the reporting policy. A learner should score more."""
 CURRICULUM_STAGES = (0.25, 0.5)
-"""Progress from which a curriculum adds the next difficulty."""
+"""Shares of the updates after which a curriculum adds the next level."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Arm:
     """One way of training.
 
     Attributes:
-        label: what the chart calls it.
-        curriculum: whether difficulties come in one after the other.
-        shuffled: whether rewards are dealt to the wrong episodes.
+        label: name in the chart.
+        curriculum: whether levels are added one after the other.
+        shuffled: whether rollouts get the scores of other episodes.
     """
 
     label: str
@@ -56,10 +56,10 @@ class Point:
     """A measurement on the held-out split.
 
     Attributes:
-        updates: gradient steps done.
-        score: mean score as the policy plays in training, coins included.
-        decided: mean score when it decides without coins.
-        by_difficulty: `score` by difficulty.
+        updates: gradient steps so far.
+        score: mean score of reports that are sampled, as in training.
+        decided: mean score of reports with every row that is more likely reported than not.
+        by_difficulty: `score` by level.
     """
 
     updates: int
@@ -79,14 +79,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run.
+    """The runs of an experiment.
 
     Attributes:
-        seeds: one run for each and each arm.
-        arms: names of arms.
-        settings: how to train; an arm's own `shuffled` is put over it.
-        train_tasks, held_out_tasks: most tasks taken from each split.
-        points: measurements along a run, the first before any update.
+        seeds: seeds of the runs of each arm.
+        arms: names of the arms.
+        settings: how to train; `shuffled` is that of the arm.
+        train_tasks: maximum number of tasks of the train split.
+        held_out_tasks: maximum number of tasks of the held-out split.
+        points: number of measurements during a run; one more is made before the first update.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -102,7 +103,7 @@ class Plan:
 
 
 def run_plan(plan: Plan, workers: int) -> Iterator[Run]:
-    """Every run of a plan, as they finish."""
+    """Yield the runs of a plan as they finish."""
     jobs = [(arm, seed) for seed in plan.seeds for arm in plan.arms]
     if workers == 1:
         yield from (run_one(plan, arm, seed) for arm, seed in jobs)
@@ -114,51 +115,54 @@ def run_plan(plan: Plan, workers: int) -> Iterator[Run]:
 
 
 def run_one(plan: Plan, arm: str, seed: int) -> Run:
-    """One run: train on the train split, measure on the held-out split."""
+    """Train a policy on the train split, and measure it on the held-out split."""
     settings = replace(plan.settings, shuffled=ARMS[arm].shuffled)
     tasks = _rows(TRAIN_SPLIT, plan.train_tasks)
     held_out = _rows(HELD_OUT_SPLIT, plan.held_out_tasks)
-    examination = Evaluation([_reset(row) for row in held_out])
+    evaluation = Evaluation([_reset(row) for row in held_out])
     policy = RowPolicy.untrained()
-    lesson = curriculum_of(tasks) if ARMS[arm].curriculum else sample_uniformly(tasks)
-    every = max(settings.updates // plan.points, 1)
-    curve = [_measure(examination, policy, held_out, 0)]
-    for done in train(policy, lesson, settings, np.random.default_rng(seed)):
-        if done % every == 0 or done == settings.updates:
-            curve.append(_measure(examination, policy, held_out, done))
+    sampler = curriculum_of(tasks) if ARMS[arm].curriculum else sample_uniformly(tasks)
+    updates_per_point = max(settings.updates // plan.points, 1)
+    curve = [_measure(evaluation, policy, held_out, 0)]
+    for updates in train(policy, sampler, settings, np.random.default_rng(seed)):
+        if updates % updates_per_point == 0 or updates == settings.updates:
+            curve.append(_measure(evaluation, policy, held_out, updates))
     return Run(arm, seed, tuple(curve))
 
 
 def sample_uniformly(tasks: Sequence[TaskRow]) -> TaskSampler:
-    """No curriculum: every task is as likely at any time."""
+    """Return a sampler that draws all tasks with equal probability."""
 
-    def lesson(_: float, rng: np.random.Generator, count: int) -> list[Reset]:
+    def sample(_: float, rng: np.random.Generator, count: int) -> list[Reset]:
         return [_reset(tasks[index]) for index in rng.integers(0, len(tasks), count)]
 
-    return lesson
+    return sample
 
 
 def curriculum_of(tasks: Sequence[TaskRow]) -> TaskSampler:
-    """Easy tasks at first; medium ones join, then hard ones, each level as likely."""
+    """Return a sampler that starts with easy tasks and adds medium and hard ones.
+
+    All levels that were added have equal probability.
+    """
     levels = [[task for task in tasks if task["level"] == name] for name in LEVELS]
 
-    def lesson(progress: float, rng: np.random.Generator, count: int) -> list[Reset]:
-        known = levels[: 1 + sum(progress >= start for start in CURRICULUM_STAGES)]
-        pools = [known[level] for level in rng.integers(0, len(known), count)]
-        return [_reset(pool[int(rng.integers(0, len(pool)))]) for pool in pools]
+    def sample(progress: float, rng: np.random.Generator, count: int) -> list[Reset]:
+        available = levels[: 1 + sum(progress >= start for start in CURRICULUM_STAGES)]
+        drawn_levels = [available[level] for level in rng.integers(0, len(available), count)]
+        return [_reset(tasks[int(rng.integers(0, len(tasks)))]) for tasks in drawn_levels]
 
-    return lesson
+    return sample
 
 
-def baselines(plan: Plan) -> dict[str, float]:
-    """Mean held-out score of the scripted policies that a learner is compared with."""
+def measure_baselines(plan: Plan) -> dict[str, float]:
+    """Return the mean held-out score of the scripted policies to compare with, by name."""
     resets = [_reset(row) for row in _rows(HELD_OUT_SPLIT, plan.held_out_tasks)]
     scores = {}
     for policy in map(get_policy, (*LABEL_BLIND, *HALF_THE_POLICY, "reference")):
-        rules = {"max_submissions": policy.max_submissions}
-        starts = (start_session(ENVIRONMENT, {**reset, **rules}) for reset in resets)
+        limits = {"max_submissions": policy.max_submissions}
+        starts = (start_session(ENVIRONMENT, {**reset, **limits}) for reset in resets)
         scores[policy.name] = statistics.fmean(
-            run_policy(session, policy, opening).score for session, opening in starts
+            run_policy(session, policy, reset_reply).score for session, reset_reply in starts
         )
     return scores
 
@@ -172,13 +176,13 @@ def _reset(row: TaskRow) -> Reset:
 
 
 def _measure(
-    examination: Evaluation, policy: RowPolicy, held_out: Sequence[TaskRow], updates: int
+    evaluation: Evaluation, policy: RowPolicy, held_out: Sequence[TaskRow], updates: int
 ) -> Point:
-    scores = examination.exploring(policy)
+    scores = evaluation.score_sampled_reports(policy)
     levels = np.array([row["level"] for row in held_out])
     return Point(
         updates,
         float(scores.mean()),
-        float(examination.deciding(policy).mean()),
+        float(evaluation.score_decided_reports(policy).mean()),
         {name: float(scores[levels == name].mean()) for name in LEVELS if name in levels},
     )

@@ -1,8 +1,8 @@
-"""What the learner sees of an episode: flagged rows, and what else is flagged that day.
+"""The learner's features of an episode: flagged rows, and what else is flagged on their day.
 
-Everything here comes out of two tool results, `task_overview` and `payload_generator` with
-every row generator at multiplier 0. Those rows hold every root and every echo; which of
-them a report should keep is what there is to learn.
+The features come from two tool results: `task_overview`, and `payload_generator` with every row
+generator at multiplier 0. The rows contain every root and every consequence. The learner has to
+learn which of them a report should contain.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from metric_tracker_rl.policies.base import Action, build_analysis_action
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
 
-LOOK: tuple[Action, ...] = (
+FEATURE_CALLS: tuple[Action, ...] = (
     build_analysis_action("task_overview"),
     build_analysis_action(
         "payload_generator",
@@ -32,15 +32,15 @@ LOOK: tuple[Action, ...] = (
         limit=MAX_ROWS_PER_REPLY,
     ),
 )
-"""The analysis steps whose results `read_candidates` takes, in order."""
+"""Analysis calls whose results `read_candidates` needs, in order."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Rows that may belong into the report, with their features.
+    """Rows that may belong to the report, with their features.
 
     Attributes:
-        rows: the rows as the tool gave them.
+        rows: the rows that the tool returned.
         entity: index of each row's entity among all entities, shape (rows,).
         context: what is flagged on the row's day, shape (rows, 1 + 2 × entities): a constant
             one, then for each entity whether it is flagged above its baseline, then below.
@@ -52,25 +52,27 @@ class Candidates:
     context: Floats
     entities: int
 
-    def chosen(self, keep: NDArray[np.bool_]) -> list[Row]:
-        """The rows that a mask of shape (rows,) keeps."""
-        return [row for row, kept in zip(self.rows, keep.tolist(), strict=True) if kept]
+    def select_rows(self, keep: NDArray[np.bool_]) -> list[Row]:
+        """Return the rows for which a mask of shape (rows,) is true."""
+        return [row for row, is_kept in zip(self.rows, keep.tolist(), strict=True) if is_kept]
 
 
 def read_candidates(overview: Mapping[str, Any], generated: Mapping[str, Any]) -> Candidates:
-    """Candidates from the results of the two `LOOK` steps."""
+    """Return the candidates, given the results of the two `FEATURE_CALLS`."""
     index = {
-        (each["entity_type"], each["entity_name"]): number
-        for number, each in enumerate(overview["entities"])
+        (entity["entity_type"], entity["entity_name"]): number
+        for number, entity in enumerate(overview["entities"])
     }
     rows: Sequence[Row] = generated["generated_rows"]
     entities = len(index)
-    entity = np.array(
+    entity_numbers = np.array(
         [index[row["entity_type"], row["entity_name"]] for row in rows], dtype=np.int64
     )
-    flags: dict[str, Floats] = defaultdict(lambda: np.eye(1, 1 + 2 * entities)[0])
-    for row, number in zip(rows, entity.tolist(), strict=True):
-        day = flags[row["date"]]
-        day[1 + number + (entities if row["delta_value"] < 0 else 0)] = 1.0
-    context = np.array([flags[row["date"]] for row in rows]).reshape(len(rows), 1 + 2 * entities)
-    return Candidates(tuple(rows), entity, context, entities)
+    flags_by_date: dict[str, Floats] = defaultdict(lambda: np.eye(1, 1 + 2 * entities)[0])
+    for row, number in zip(rows, entity_numbers.tolist(), strict=True):
+        flags = flags_by_date[row["date"]]
+        flags[1 + number + (entities if row["delta_value"] < 0 else 0)] = 1.0
+    context = np.array([flags_by_date[row["date"]] for row in rows]).reshape(
+        len(rows), 1 + 2 * entities
+    )
+    return Candidates(tuple(rows), entity_numbers, context, entities)

@@ -1,4 +1,4 @@
-"""The learner: one weight vector for each entity, a coin for each candidate row."""
+"""The trained policy: logistic regression for each entity, applied to each candidate row."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from metric_tracker_rl.policies.base import (
     build_submit_action,
     require_analysis_result,
 )
-from research.learning.features import LOOK, Candidates, Floats, Row, read_candidates
+from research.learning.features import FEATURE_CALLS, Candidates, Floats, Row, read_candidates
 
 ENTITIES = len(ORDERING_APP.entities)
-RELUCTANCE = 3.0
-"""How unwilling an untrained policy is to report anything, as a logit: about one row in 21.
+INITIAL_BIAS = -3.0
+"""Logit of an untrained policy, which reports about one row in 21.
 
-It starts beside the floor, where most rollouts score nothing, so that whatever it reaches
-later it has learnt; from fair coins it would start level with the best label-blind policy.
+With this bias most rollouts score 0 at first, so that a later score was learnt. With a bias of 0 an
+untrained policy would score as much as the best label-blind policy.
 """
 MAX_LOGIT = 30.0
 
@@ -39,33 +39,33 @@ class RowPolicy:
 
     @classmethod
     def untrained(cls, entities: int = ENTITIES) -> RowPolicy:
-        """A policy that knows nothing and reports little."""
+        """Return a policy that reports every row with the same small probability."""
         weights = np.zeros((entities, 1 + 2 * entities))
-        weights[:, 0] = -RELUCTANCE
+        weights[:, 0] = INITIAL_BIAS
         return cls(weights)
 
     def probabilities(self, candidates: Candidates) -> Floats:
-        """Probability of reporting each candidate, shape (rows,)."""
+        """Return the probability of reporting each candidate, shape (rows,)."""
         logits = np.einsum("rf,rf->r", self.weights[candidates.entity], candidates.context)
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -MAX_LOGIT, MAX_LOGIT))))
 
-    def draw(
+    def sample_reports(
         self, candidates: Candidates, rollouts: int, rng: np.random.Generator
     ) -> NDArray[np.bool_]:
-        """Independent reports: which candidates each rollout keeps, shape (rollouts, rows)."""
-        chances = self.probabilities(candidates)
-        return np.asarray(rng.random((rollouts, len(chances))) < chances)
+        """Draw independent reports. Return the reported candidates, shape (rollouts, rows)."""
+        probabilities = self.probabilities(candidates)
+        return np.asarray(rng.random((rollouts, len(probabilities))) < probabilities)
 
-    def choice(self, candidates: Candidates) -> list[Row]:
-        """The rows it would report without exploring: those more likely in than out."""
-        return candidates.chosen(self.probabilities(candidates) > 0.5)
+    def most_likely_report(self, candidates: Candidates) -> list[Row]:
+        """Return the rows with a probability above 0.5."""
+        return candidates.select_rows(self.probabilities(candidates) > 0.5)
 
     def as_policy(self, name: str = "learned") -> Policy:
-        """The same choice as a scripted policy, which plays wherever those play."""
+        """Return a scripted policy that submits the most likely report."""
 
-        def play(_: ObservationJson) -> PolicySteps:
-            overview = require_analysis_result((yield LOOK[0]))
-            generated = require_analysis_result((yield LOOK[1]))
-            yield build_submit_action(self.choice(read_candidates(overview, generated)))
+        def generate_actions(_: ObservationJson) -> PolicySteps:
+            overview = require_analysis_result((yield FEATURE_CALLS[0]))
+            generated = require_analysis_result((yield FEATURE_CALLS[1]))
+            yield build_submit_action(self.most_likely_report(read_candidates(overview, generated)))
 
-        return Policy(name, "Reports the rows that a trained RowPolicy keeps.", play)
+        return Policy(name, "Reports the rows that a trained RowPolicy selects.", generate_actions)

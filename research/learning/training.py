@@ -1,8 +1,9 @@
 """Policy gradient on the environment's own score, in plain numpy.
 
-REINFORCE with a leave-one-out baseline: each update plays a batch of episodes, several
-rollouts of each, and raises the log-probability of what a rollout reported by how much its
-score beat the mean of its siblings. The learner sees scores and tool results, and nothing else.
+REINFORCE with a leave-one-out baseline. Each update plays several rollouts of each episode in a
+batch. The log-probability of a rollout's report changes in proportion to the difference between its
+score and the mean score of the episode's other rollouts. The learner uses only scores and tool
+results.
 """
 
 from __future__ import annotations
@@ -18,26 +19,26 @@ from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies.base import build_submit_action, require_analysis_result
 from openenv_kit.errors import InvalidValueError, RefusedResetError, require_integer
 from openenv_kit.reply import ReplyStatus, observation_from_reply
-from research.learning.features import LOOK, Candidates, Floats, read_candidates
+from research.learning.features import FEATURE_CALLS, Candidates, Floats, read_candidates
 from research.learning.policy import RowPolicy
 
 Reset = Mapping[str, Any]
 TaskSampler = Callable[[float, np.random.Generator, int], Sequence[Reset]]
-"""Which episodes to play: given progress in [0, 1), randomness, and how many."""
+"""Returns resets of episodes, given the progress in [0, 1), a random generator and their number."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train.
+    """Settings of the training.
 
     Attributes:
-        updates: gradient steps.
+        updates: number of gradient steps.
         episodes: different episodes in a batch, at least 2.
         rollouts: rollouts of each episode, at least 2.
         learning_rate: step size of plain gradient ascent. An optimiser that rescales
             gradients would turn the noise of an unlearnable reward into full-sized steps.
-        shuffled: give each episode's rollouts the scores of another episode's: the control,
-            in which reports and rewards have nothing to do with each other.
+        shuffled: whether each episode's rollouts get the scores of another episode. This is the
+            control, in which rewards do not depend on reports.
     """
 
     updates: int = 400
@@ -55,29 +56,29 @@ class Settings:
 
 
 def train(
-    policy: RowPolicy, lesson: TaskSampler, settings: Settings, rng: np.random.Generator
+    policy: RowPolicy, sample_tasks: TaskSampler, settings: Settings, rng: np.random.Generator
 ) -> Iterator[int]:
     """Train a policy in place.
 
     Yields:
-        The number of updates done, after each one.
+        The number of updates so far, after each update.
     """
     sessions = [EpisodeSession() for _ in range(settings.episodes * settings.rollouts)]
     for update in range(settings.updates):
-        chosen = lesson(update / settings.updates, rng, settings.episodes)
-        candidates = _start_rollouts(sessions, chosen, settings.rollouts)
-        keeps = [policy.draw(each, settings.rollouts, rng) for each in candidates]
-        scores = _submit_reports(sessions, candidates, keeps)
+        resets = sample_tasks(update / settings.updates, rng, settings.episodes)
+        candidates = _start_rollouts(sessions, resets, settings.rollouts)
+        reports = [policy.sample_reports(episode, settings.rollouts, rng) for episode in candidates]
+        scores = _submit_reports(sessions, candidates, reports)
         if settings.shuffled:
-            scores = _of_others(scores, rng)
-        policy.weights += settings.learning_rate * _gradient(policy, candidates, keeps, scores)
+            scores = _shuffle_between_episodes(scores, rng)
+        policy.weights += settings.learning_rate * _gradient(policy, candidates, reports, scores)
         yield update + 1
 
 
 def _start_rollouts(
     sessions: Sequence[EpisodeSession], resets: Sequence[Reset], rollouts: int
 ) -> list[Candidates]:
-    """Start every session's episode; return each episode's candidates, read in its first session.
+    """Start every session's episode. Return each episode's candidates, read in its first session.
 
     The rollouts of an episode start one after another, so that they share the generated episode.
     """
@@ -90,7 +91,7 @@ def _start_rollouts(
         read_candidates(
             *(
                 require_analysis_result(observation_from_reply(session.step(action)))
-                for action in LOOK
+                for action in FEATURE_CALLS
             )
         )
         for session in sessions[::rollouts]
@@ -100,68 +101,68 @@ def _start_rollouts(
 def _submit_reports(
     sessions: Sequence[EpisodeSession],
     candidates: Sequence[Candidates],
-    keeps: Sequence[NDArray[np.bool_]],
+    reports: Sequence[NDArray[np.bool_]],
 ) -> Floats:
-    """Submit every rollout's report; return scores of shape (episodes, rollouts)."""
-    reports = [
-        build_submit_action(each.chosen(keep))
-        for each, rollouts in zip(candidates, keeps, strict=True)
-        for keep in rollouts
+    """Submit every rollout's report. Return the scores, shape (episodes, rollouts)."""
+    actions = [
+        build_submit_action(episode.select_rows(report))
+        for episode, episode_reports in zip(candidates, reports, strict=True)
+        for report in episode_reports
     ]
-    replies = [session.step(report) for session, report in zip(sessions, reports, strict=True)]
+    replies = [session.step(action) for session, action in zip(sessions, actions, strict=True)]
     return np.array([reply.reward for reply in replies]).reshape(len(candidates), -1)
 
 
-def _of_others(scores: Floats, rng: np.random.Generator) -> Floats:
-    """Scores dealt anew so that no rollout gets one of its own episode."""
-    dealt = np.roll(scores, int(rng.integers(1, len(scores))), axis=0)
-    return rng.permuted(dealt, axis=1)
+def _shuffle_between_episodes(scores: Floats, rng: np.random.Generator) -> Floats:
+    """Reassign scores so that no rollout gets a score of its own episode."""
+    shifted = np.roll(scores, int(rng.integers(1, len(scores))), axis=0)
+    return rng.permuted(shifted, axis=1)
 
 
 def _gradient(
     policy: RowPolicy,
     candidates: Sequence[Candidates],
-    keeps: Sequence[NDArray[np.bool_]],
+    reports: Sequence[NDArray[np.bool_]],
     scores: Floats,
 ) -> Floats:
-    """Leave-one-out policy gradient, averaged over rollouts; shape of the weights."""
+    """Return the leave-one-out policy gradient, averaged over rollouts, in the weights' shape."""
     rollouts = scores.shape[1]
-    # Own score minus the mean of the others'.
+    # The rollout's score minus the mean score of the episode's other rollouts.
     advantages = (scores - scores.mean(axis=1, keepdims=True)) * rollouts / (rollouts - 1)
     gradient = np.zeros_like(policy.weights)
-    for each, kept, advantage in zip(candidates, keeps, advantages, strict=True):
-        push = advantage @ (kept - policy.probabilities(each)) / rollouts
-        np.add.at(gradient, each.entity, push[:, np.newaxis] * each.context)
+    for episode, report, advantage in zip(candidates, reports, advantages, strict=True):
+        row_gradient = advantage @ (report - policy.probabilities(episode)) / rollouts
+        np.add.at(gradient, episode.entity, row_gradient[:, np.newaxis] * episode.context)
     return gradient / len(candidates)
 
 
 class Evaluation:
-    """Scores policies on a fixed set of episodes, always with the same draws.
+    """Scores policies on a fixed set of episodes, with the same random numbers each time.
 
     Args:
-        resets: the episodes.
-        seed: of the coins thrown when a policy explores.
+        resets: resets of the episodes.
+        seed: seed of the random numbers for sampled reports.
     """
 
     def __init__(self, resets: Sequence[Reset], seed: int = 0) -> None:
         self._seed = seed
         self._sessions = [EpisodeSession() for _ in resets]
         self._candidates = _start_rollouts(self._sessions, resets, rollouts=1)
-        # The views are kept, so that a measurement does not generate the episodes again.
+        # Keeping the views avoids generating the episodes for every measurement.
         self._views = [session.view for session in self._sessions if session.view is not None]
 
-    def exploring(self, policy: RowPolicy) -> Floats:
-        """Score of each episode as the policy plays in training, coins included."""
+    def score_sampled_reports(self, policy: RowPolicy) -> Floats:
+        """Return the score of each episode with a sampled report, as in training."""
         rng = np.random.default_rng(self._seed)
-        return self._score([policy.draw(each, 1, rng) for each in self._candidates])
+        return self._score([policy.sample_reports(episode, 1, rng) for episode in self._candidates])
 
-    def deciding(self, policy: RowPolicy) -> Floats:
-        """Score of each episode when every row more likely in than out is reported."""
+    def score_decided_reports(self, policy: RowPolicy) -> Floats:
+        """Return the score of each episode with all rows of a probability above 0.5."""
         return self._score(
-            [policy.probabilities(each)[np.newaxis] > 0.5 for each in self._candidates]
+            [policy.probabilities(episode)[np.newaxis] > 0.5 for episode in self._candidates]
         )
 
-    def _score(self, keeps: Sequence[NDArray[np.bool_]]) -> Floats:
+    def _score(self, reports: Sequence[NDArray[np.bool_]]) -> Floats:
         for session, view in zip(self._sessions, self._views, strict=True):
             session.start_from_view(session.task_id, view)
-        return _submit_reports(self._sessions, self._candidates, keeps)[:, 0]
+        return _submit_reports(self._sessions, self._candidates, reports)[:, 0]

@@ -9,19 +9,24 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.engine.certification import certificate
+from metric_tracker_rl.engine.certification import certify
 from metric_tracker_rl.engine.certification.certificate import (
-    CERTIFIED_ANOMALY_COUNTS,
     FunnelCertificate,
+    certificate_from_dict,
+)
+from metric_tracker_rl.engine.certification.certify import (
+    CERTIFIED_ANOMALY_COUNTS,
     certify_one,
     iter_configurations,
 )
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS, RUNG_LEVELS
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION
 from metric_tracker_rl.engine.generation.generate import generate_episode
 from metric_tracker_rl.engine.generation.planned_anomaly import PlannedAnomaly
 from metric_tracker_rl.policies import get_policy
+from openenv_kit.environment import get_environment
 from support.command_line import run_cli
 
 EXPERT = EpisodeConfig(3, "mixed", "expert", "high", 6)
@@ -36,7 +41,7 @@ def test_an_episode_of_every_level_is_certified_with_its_margins() -> None:
         assert found.smallest_margin > 1.1
 
 
-def test_an_episode_that_breaks_a_promise_gets_no_certificate(
+def test_episode_that_breaks_a_guarantee_gets_no_certificate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = EpisodeConfig(9, "funnel_break", "easy", "low", 2)
@@ -54,8 +59,10 @@ def test_an_episode_that_breaks_a_promise_gets_no_certificate(
     assert not certify_one(config).unique
 
 
-def test_a_row_that_outlives_its_cause_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    true_generate = certificate.generate_episode
+def test_certificate_fails_for_a_row_that_remains_without_its_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    true_generate = certify.generate_episode
 
     def mislaid(config: Any) -> Any:
         draw = true_generate(config)
@@ -65,7 +72,7 @@ def test_a_row_that_outlives_its_cause_is_seen(monkeypatch: pytest.MonkeyPatch) 
         return replace(draw, clean=clean)
 
     config = EpisodeConfig(9, "hourly_traffic_mix_shift", "easy", "low", 2)
-    monkeypatch.setattr(certificate, "generate_episode", mislaid)
+    monkeypatch.setattr(certify, "generate_episode", mislaid)
     assert certify_one(config).counterfactual == 1
 
 
@@ -79,7 +86,7 @@ def test_certificates_are_written_with_their_versions(tmp_path: Path) -> None:
     assert all(each["versions"]["generator"] == GENERATOR_VERSION for each in proofs)
 
 
-def test_an_unknown_engine_or_level_is_told_with_the_nearest() -> None:
+def test_certify_with_unknown_engine_or_level_names_the_nearest() -> None:
     assert "Did you mean" in run_cli("certify", "--engine", "rays").output
     assert run_cli("audit", "--difficulty", "exprt").exit_code == 2
 
@@ -91,14 +98,14 @@ def test_certify_without_difficulty_leaves_out_the_rungs(monkeypatch: pytest.Mon
         certified.extend(levels)
         return []
 
-    monkeypatch.setattr(certificate, "iter_configurations", record_levels)
+    monkeypatch.setattr(certify, "iter_configurations", record_levels)
     run_cli("certify", "--seeds", "1", "--workers", "1")
     assert certified == ["easy", "medium", "hard", "expert"]
 
 
-def test_every_cause_and_certificate_survives_being_written_down() -> None:
+def test_certificate_and_causes_survive_json() -> None:
     found = certify_one(EXPERT)
-    again = certificate.certificate_from_dict(json.loads(json.dumps(found.as_dict())))
+    again = certificate_from_dict(json.loads(json.dumps(found.as_dict())))
     assert isinstance(again, FunnelCertificate)
     assert (again.rows, again.config.identity) == (found.rows, found.config.identity)
     assert all(
@@ -106,18 +113,18 @@ def test_every_cause_and_certificate_survives_being_written_down() -> None:
     )
 
 
-def test_a_certificate_holds_for_an_episode_that_is_solved_and_clear() -> None:
+def test_certificate_of_solved_and_clear_episode_is_valid() -> None:
     made = certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5))
     assert made.holds
     assert (made.score, made.guard_violations) == (1.0, 0)
     assert made.draws >= 1
 
 
-def test_a_certificate_does_not_hold_where_the_policy_falls_short(
+def test_certificate_of_episode_that_the_policy_misses_is_invalid(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "metric_tracker_rl.engine.certification.certificate.get_policy",
+        "metric_tracker_rl.engine.certification.certify.get_policy",
         lambda _: get_policy("null"),
     )
     assert not certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5)).holds
@@ -128,3 +135,22 @@ def test_the_certified_grid_is_every_family_level_and_count() -> None:
     assert CERTIFIED_ANOMALY_COUNTS == (1, 3, 5)
     assert len(configs) == len(set(configs)) == 2 * len(LEVELS) * (8 * 3 + 1)
     assert sum(config.anomaly_count == 0 for config in configs) == 2 * len(LEVELS)
+
+
+@pytest.mark.slow
+def test_episodes_of_every_rung_are_certified() -> None:
+    configs = [
+        EpisodeConfig(seed, "mixed", name, "low", DEFAULT_ANOMALY_COUNTS[name])
+        for name in RUNG_LEVELS
+        for seed in range(2)
+    ]
+    assert [config for config in configs if not certify_one(config).holds] == []
+
+
+@pytest.mark.slow
+def test_every_kind_of_task_of_a_rung_is_certified() -> None:
+    splits: Any = get_environment().splits
+    configs = [splits.task("test_rung_10", index).config for index in range(24)] + [
+        splits.task("test_rung_1", index).config for index in range(24)
+    ]
+    assert [config for config in configs if not certify_one(config).holds] == []

@@ -18,17 +18,17 @@ from openenv_kit.errors import ConfigurationError
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.rollouts.run_policy import run_policy, start_session
 from research.learning import Evaluation, Plan, RowPolicy, Settings, train
-from research.learning.__main__ import app, verdicts
+from research.learning.__main__ import app, find_failures
 from research.learning.experiment import (
     LABEL_BLIND,
     Point,
     Run,
-    baselines,
     curriculum_of,
+    measure_baselines,
     sample_uniformly,
 )
-from research.learning.features import LOOK, Candidates, read_candidates
-from research.learning.training import _gradient, _of_others, _start_rollouts
+from research.learning.features import FEATURE_CALLS, Candidates, read_candidates
+from research.learning.training import _gradient, _shuffle_between_episodes, _start_rollouts
 
 SHORT = Settings(updates=40, episodes=12, rollouts=8)
 
@@ -58,7 +58,7 @@ def learner():
 
 @pytest.fixture(scope="module")
 def scores():
-    return baselines(Plan(held_out_tasks=72))
+    return measure_baselines(Plan(held_out_tasks=72))
 
 
 @pytest.mark.slow
@@ -66,18 +66,18 @@ def test_the_held_out_score_climbs_from_the_floor_to_far_above_the_best_blind_po
     learner, examination, scores
 ):
     blind = max(scores[name] for name in LABEL_BLIND)
-    assert examination.exploring(RowPolicy.untrained()).mean() < blind
-    assert examination.exploring(learner).mean() > 2 * blind
+    assert examination.score_sampled_reports(RowPolicy.untrained()).mean() < blind
+    assert examination.score_sampled_reports(learner).mean() > 2 * blind
 
 
 @pytest.mark.slow
-def test_with_rewards_of_other_episodes_nothing_is_learnt(examination, learner):
-    start = examination.exploring(RowPolicy.untrained()).mean()
-    control = examination.exploring(
+def test_training_with_shuffled_rewards_learns_nothing(examination, learner):
+    start = examination.score_sampled_reports(RowPolicy.untrained()).mean()
+    control = examination.score_sampled_reports(
         trained(Settings(updates=40, episodes=12, rollouts=8, shuffled=True))
     ).mean()
     assert abs(control - start) < 0.05
-    assert control < examination.exploring(learner).mean() / 2
+    assert control < examination.score_sampled_reports(learner).mean() / 2
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_the_learner_scores_the_same_as_a_scripted_policy_playing_step_by_step(
     session = EpisodeSession()
     policy = learner.as_policy()
     scores = [run_policy(session, policy, session.reset(**reset)).score for reset in held_out[:20]]
-    assert scores == examination.deciding(learner)[:20].tolist()
+    assert scores == examination.score_decided_reports(learner)[:20].tolist()
     assert max(scores) > 0
 
 
@@ -103,7 +103,7 @@ def test_rollouts_of_one_task_share_its_episode_and_no_progress():
     _start_rollouts(sessions, [{"seed": 5}, {"seed": 6}], rollouts=2)
     first, second, third, fourth = (session.episode for session in sessions)
     assert first is second is not third is fourth
-    assert [session.steps for session in sessions] == [len(LOOK), 0, len(LOOK), 0]
+    assert [session.steps for session in sessions] == [len(FEATURE_CALLS), 0, len(FEATURE_CALLS), 0]
 
 
 def test_rollouts_of_a_refused_reset_name_what_is_wrong_with_it():
@@ -128,7 +128,7 @@ def test_the_gradient_is_that_of_the_expected_score():
         nudge[place] = 1e-5
         difference = expected(policy.weights + nudge) - expected(policy.weights - nudge)
         exact[place] = difference / 2e-5
-    keep = policy.draw(candidates, 400_000, rng)
+    keep = policy.sample_reports(candidates, 400_000, rng)
     scores = score_of[keep @ np.array([4, 2, 1])]
     estimate = _gradient(policy, [candidates], [keep], scores[np.newaxis])
     np.testing.assert_allclose(estimate, exact, atol=2e-3)
@@ -138,7 +138,7 @@ def test_the_gradient_is_that_of_the_expected_score():
 def test_shuffled_scores_never_come_from_the_own_episode():
     scores = np.arange(24.0).reshape(6, 4)
     for seed in range(50):
-        dealt = _of_others(scores, np.random.default_rng(seed))
+        dealt = _shuffle_between_episodes(scores, np.random.default_rng(seed))
         assert sorted(dealt.ravel()) == sorted(scores.ravel())
         assert not (dealt // 4 == scores // 4).any()
 
@@ -150,7 +150,8 @@ def test_candidates_hold_every_expected_row_and_rows_that_are_none():
     for row in list_task_rows("validation", count=36):
         session.reset(**reset_arguments_from_row(row))
         results = [
-            require_analysis_result(observation_from_reply(session.step(action))) for action in LOOK
+            require_analysis_result(observation_from_reply(session.step(action)))
+            for action in FEATURE_CALLS
         ]
         rows = read_candidates(*results).rows
         assert session.episode is not None
@@ -160,7 +161,7 @@ def test_candidates_hold_every_expected_row_and_rows_that_are_none():
     assert extra > 0
 
 
-def test_features_tell_what_is_flagged_that_day_and_nothing_of_other_days():
+def test_features_depend_on_their_own_day_only():
     overview = {
         "entities": [{"entity_type": "event_count", "entity_name": name} for name in ("a", "b")]
     }
@@ -184,8 +185,8 @@ def test_an_episode_without_candidates_gets_an_empty_report():
         {"entities": [{"entity_type": "a", "entity_name": "b"}]}, {"generated_rows": []}
     )
     policy = RowPolicy.untrained(entities=1)
-    assert policy.choice(candidates) == []
-    assert policy.draw(candidates, 4, np.random.default_rng(0)).shape == (4, 0)
+    assert policy.most_likely_report(candidates) == []
+    assert policy.sample_reports(candidates, 4, np.random.default_rng(0)).shape == (4, 0)
 
 
 def test_a_curriculum_starts_easy_and_ends_with_everything():
@@ -203,15 +204,15 @@ def test_a_curriculum_starts_easy_and_ends_with_everything():
     ]
 
 
-def test_verdicts_accept_what_was_shown_and_name_what_was_not():
+def test_verdicts_name_each_claim_that_the_runs_do_not_support():
     scores = {"null": 0.0, "random": 0.0, "median_filter": 0.1, "report_all": 0.2}
 
     def run(arm, start, end):
         return Run(arm, 0, (Point(0, start, 0.0, {}), Point(9, end, 0.0, {})))
 
-    assert verdicts([run("plain", 0.05, 0.9), run("shuffled", 0.05, 0.07)], scores) == []
-    failed = verdicts([run("plain", 0.05, 0.15), run("shuffled", 0.05, 0.4)], scores)
-    assert ["not above" in failed[0], "nothing could be learnt" in failed[1]] == [True, True]
+    assert find_failures([run("plain", 0.05, 0.9), run("shuffled", 0.05, 0.07)], scores) == []
+    failed = find_failures([run("plain", 0.05, 0.15), run("shuffled", 0.05, 0.4)], scores)
+    assert ["not above" in failed[0], "rewards are shuffled" in failed[1]] == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ class AnomalyType(NamedTuple):
         directions: directions of the deviations that it covers.
         description: what its row generator returns, as a noun phrase.
         may_share_day: whether a traffic-mix shift may be planned on the same day.
-        generator_returns_consequences: whether its row generator returns consequences beside the roots, so that
-            submitting all of the generator's rows is wrong.
+        generator_returns_consequences: whether its row generator returns consequences beside the
+            roots, so that submitting all of the generator's rows is wrong.
     """
 
     name: str
