@@ -74,7 +74,7 @@ class RejectedBodyError(HTTPException):
 def may_exceed_complexity_limits(raw_json: bytes) -> bool:
     """Return whether a JSON text has enough brackets or commas to exceed a limit on its shape.
 
-    Counting is much cheaper than `require_bounded_complexity`, which few messages need.
+    Counting is much cheaper than `require_json_within_complexity_limits`, which few messages need.
 
     Raises:
         MessageTooComplexError: it has more than `MAX_COMMAS` commas, and must not be parsed.
@@ -88,7 +88,7 @@ def may_exceed_complexity_limits(raw_json: bytes) -> bool:
     )
 
 
-def require_bounded_complexity(value: object) -> None:
+def require_json_within_complexity_limits(value: object) -> None:
     """Check the shape of a parsed JSON value.
 
     Raises:
@@ -129,7 +129,9 @@ def require_content_length_within(limits: MessageLimits, content_length: str) ->
         raise _build_body_too_large_error(limits.max_bytes)
 
 
-def limit_request_body(limits: MessageLimits, receive: Receive, *, is_json: bool) -> Receive:
+def wrap_receive_with_body_limits(
+    limits: MessageLimits, receive: Receive, *, is_json: bool
+) -> Receive:
     """Return an ASGI receive function that stops reading a request's body at its limits.
 
     Reading raises a RejectedBodyError when the body is too long, has too many commas or is not

@@ -18,7 +18,7 @@ from openenv_kit.serving.message_limits import (
     TOO_DEEP_TEXT,
     MessageTooComplexError,
     may_exceed_complexity_limits,
-    require_bounded_complexity,
+    require_json_within_complexity_limits,
 )
 
 JsonObject = dict[str, Any]
@@ -95,7 +95,7 @@ def parse_json_within_limits(text: str | bytes) -> Any:
         except RecursionError:
             raise MessageTooComplexError(TOO_DEEP_TEXT) from None
     if needs_check:
-        require_bounded_complexity(value)
+        require_json_within_complexity_limits(value)
     return value
 
 

@@ -148,7 +148,7 @@ class LiveEpisode:
             self.recorder.record_step(action, reply)
         if is_counted and self.record.is_complete:
             action_json = messages.to_json_bytes(action) if action_json is None else action_json
-            self.record.append(action_json, self.session.last_slow_result)
+            self.record.append_or_discard_record(action_json, self.session.last_slow_result)
             self.session.last_slow_result = None
         if self.running_entry is not None:
             self.running_entry.update_step_count(self.session.steps)
@@ -245,7 +245,7 @@ class LiveEpisode:
             self.recorder.record_step(action, reply)
         if reply.done and self.final_reply is None:
             self._set_final_reply(reply)
-        self.record.append(action_json, self.session.last_slow_result)
+        self.record.append_or_discard_record(action_json, self.session.last_slow_result)
         self.session.last_slow_result = None
 
     def register_start(self, *, is_stored: bool) -> None:

@@ -122,7 +122,7 @@ class ActionRecord:
     size_bytes: int = 0
     is_complete: bool = True
 
-    def append(self, action_json: bytes, slow_result: JsonObject | None) -> None:
+    def append_or_discard_record(self, action_json: bytes, slow_result: JsonObject | None) -> None:
         """Append an action and the result of its slow call, if it has one."""
         if not self.is_complete:
             return

@@ -18,7 +18,7 @@ from openenv_kit.serving.episodes.worker_threads import (
     rebuild_with_queued_slow_calls,
     step_with_queued_slow_call,
 )
-from openenv_kit.serving.message_limits import require_bounded_complexity
+from openenv_kit.serving.message_limits import require_json_within_complexity_limits
 from openenv_kit.serving.messages import JsonObject, WireReply
 from openenv_kit.unencodable_text import describe_unencodable_text
 
@@ -121,7 +121,7 @@ def _encode_action(live_episode: LiveEpisode, action: JsonObject) -> bytes:
         MessageTooComplexError: the action is nested too deeply or has too many members.
         EpisodeTooLongError: the episode has no room for it.
     """
-    require_bounded_complexity(action)
+    require_json_within_complexity_limits(action)
     action_json = messages.to_json_bytes(action)
     record = live_episode.record
     if record.size_bytes + len(action_json) > record.max_bytes:

@@ -150,13 +150,15 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         """
         app = self.app
 
-        async def serve(scope: Scope, receive: Receive, send: Send) -> object:
+        async def serve_and_complete_rejected_handshake(
+            scope: Scope, receive: Receive, send: Send
+        ) -> object:
             result: object = await app(scope, receive, send)
             if self.close_sent:
                 self.handshake_complete = True
             return result
 
-        self.app = serve
+        self.app = serve_and_complete_rejected_handshake
         await super().run_asgi()
 
     def send_receive_event_to_app(self) -> None:

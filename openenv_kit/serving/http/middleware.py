@@ -36,8 +36,8 @@ from openenv_kit.serving.http.response_headers import HttpHeader, build_security
 from openenv_kit.serving.message_limits import (
     MessageLimits,
     RejectedBodyError,
-    limit_request_body,
     require_content_length_within,
+    wrap_receive_with_body_limits,
 )
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.setting_values import ReservedParticipant
@@ -176,7 +176,9 @@ class RequestMiddleware:
             require_content_length_within(self._limits, content_length)
             # Requests of the debugger's page are not limited in their number of values.
             is_json = not get_route_path(scope).startswith(f"{DEBUGGER_PATH}/")
-            await self._app(scope, limit_request_body(self._limits, receive, is_json=is_json), send)
+            await self._app(
+                scope, wrap_receive_with_body_limits(self._limits, receive, is_json=is_json), send
+            )
         except RejectedBodyError as error:
             body = {"detail": error.detail}
             return messages.build_json_response(body, error.status_code, error.headers)

@@ -28,7 +28,7 @@ from openenv_kit.serving.http.models import (
     Problem,
     SealedRecord,
 )
-from openenv_kit.serving.message_limits import require_bounded_complexity
+from openenv_kit.serving.message_limits import require_json_within_complexity_limits
 from openenv_kit.serving.messages import JsonObject, WireReply
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_EPISODE_ID_MESSAGE, Role
@@ -66,7 +66,7 @@ def add_episode_routes(app: FastAPI, episodes: EpisodeService) -> None:
             anonymous_id = await get_anonymous_episode_id(request, episodes)
             if anonymous_id is not None:
                 arguments["episode_id"] = anonymous_id
-        require_bounded_complexity(arguments)
+        require_json_within_complexity_limits(arguments)
         _add_episode_id_to_request_log(request, arguments.get("episode_id"))
         started = await episodes.reset(arguments)
         _add_episode_id_to_request_log(request, started.episode_id)
@@ -194,7 +194,7 @@ async def _find_episode_access(
 
 def _build_missing_id_reply(episodes: EpisodeService, action: JsonObject) -> WireReply:
     """Return the error reply to a step without an episode, which explains how to get an id."""
-    require_bounded_complexity(action)
+    require_json_within_complexity_limits(action)
     live_episode = episodes.create_live_episode(Transport.HTTP)
     reply = live_episode.session.step(action)
     return live_episode.build_wire_reply(replace(reply, message=reply.message + NO_EPISODE_ID_TEXT))

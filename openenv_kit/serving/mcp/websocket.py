@@ -94,7 +94,7 @@ class McpConnection(ConnectionHandler):
             request_id = message.get("id") if isinstance(message, dict) else None
             return _to_json_text(build_rpc_error_body(internal_error, request_id))
 
-    async def close(self, *, may_resume: bool, reason: EndReason) -> None:
+    async def release_episode(self, *, may_resume: bool, reason: EndReason) -> None:
         if self._is_own_episode and self._access is not None:
             with suppress(EpisodeGoneError, StoreError):
                 await self._episodes.close_episode(self._access)

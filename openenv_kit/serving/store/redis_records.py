@@ -40,32 +40,32 @@ class StoredAction(NamedTuple):
         return cls(fields["action_json"].encode(), fields["request_id"])
 
 
-def episode_key(episode_id: str) -> str:
+def build_episode_key(episode_id: str) -> str:
     """Return the key of an episode's hash."""
     return f"{KEY_PREFIX}episode:{episode_id}"
 
 
-def episode_key_of_version(episode_id: str, version: int) -> str:
+def build_episode_key_of_version(episode_id: str, version: int) -> str:
     """Return the key of an episode in the format of another release."""
     return f"{KEY_NAMESPACE}:{version}:episode:{episode_id}"
 
 
-def player_episode_id_key(player_id: str) -> str:
+def build_player_episode_id_key(player_id: str) -> str:
     """Return the key under which the id of a player's episode is stored."""
     return f"{KEY_PREFIX}player:{player_id}"
 
 
-def open_episodes_key(transport: str) -> str:
+def build_open_episodes_key(transport: str) -> str:
     """Return the key of a transport's open episodes, sorted by their expiry time."""
     return f"{KEY_PREFIX}open-episodes:{transport}"
 
 
-def client_episodes_key(client_address: str) -> str:
+def build_client_episodes_key(client_address: str) -> str:
     """Return the key of a client's episodes, in the order in which they are evicted."""
     return f"{KEY_PREFIX}client-episodes:{client_address}"
 
 
-def assigned_tasks_key(split_key: str) -> str:
+def build_assigned_tasks_key(split_key: str) -> str:
     """Return the key of a split's reserved tasks, sorted by the end of their reservation."""
     return f"{KEY_PREFIX}assigned-tasks:{split_key}"
 

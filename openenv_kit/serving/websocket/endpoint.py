@@ -51,7 +51,7 @@ class ConnectionHandler(Protocol):
     async def handle_message(self, session: WebSocketSession, text: str | bytes) -> str | None:
         """Return the reply to a message; None if it expects none."""
 
-    async def close(self, *, may_resume: bool, reason: EndReason) -> None:
+    async def release_episode(self, *, may_resume: bool, reason: EndReason) -> None:
         """Release the episode when the connection has ended.
 
         Args:
@@ -145,7 +145,7 @@ class WebSocketEndpoint:
             self._slots.free_slot(session)
             if handler is not None:
                 await asyncio.shield(
-                    handler.close(may_resume=outcome.may_resume, reason=outcome.reason)
+                    handler.release_episode(may_resume=outcome.may_resume, reason=outcome.reason)
                 )
             await _send_within_timeout(websocket.close(outcome.code))
 

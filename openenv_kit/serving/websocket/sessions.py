@@ -71,7 +71,7 @@ class WebSocketSession:
     last_message_s: float = field(default_factory=time.monotonic)
     end_reason: EndReason | None = None
 
-    def end(self, reason: EndReason) -> None:
+    def end_by_cancelling_task(self, reason: EndReason) -> None:
         """End the session. Its task sends a last message if the client still reads."""
         self.end_reason = reason
         if self.task is not None:
@@ -126,7 +126,7 @@ class SessionSlots:
         for session in self:
             if now_s - session.last_message_s > max_idle_s:
                 self.free_slot(session)
-                session.end(EndReason.IDLE)
+                session.end_by_cancelling_task(EndReason.IDLE)
                 fields = {"reason": EndReason.IDLE, "episode_id": session.episode_id}
                 logger.info("session ended", extra=fields)
 
@@ -137,12 +137,12 @@ class SessionSlots:
             max(self.idle_timeout_s / 4, MIN_IDLE_CHECK_INTERVAL_S), MAX_IDLE_CHECK_INTERVAL_S
         )
 
-        async def repeat() -> None:
+        async def repeat_end_of_idle_sessions() -> None:
             while True:
                 await asyncio.sleep(interval_s)
                 self.end_idle_sessions(time.monotonic())
 
-        task = asyncio.create_task(repeat())
+        task = asyncio.create_task(repeat_end_of_idle_sessions())
         try:
             yield
         finally:

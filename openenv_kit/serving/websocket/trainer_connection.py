@@ -99,7 +99,7 @@ class TrainerConnection(EpisodeConnection):
             return await self._episodes.get_state(self._stored_access)
         return self._live_episode.get_state()
 
-    async def close(self, *, may_resume: bool, reason: EndReason) -> None:
+    async def release_episode(self, *, may_resume: bool, reason: EndReason) -> None:
         if self._stored_access is None:
             if may_resume:
                 await self._episodes.store_disconnected_episode(self._live_episode)
@@ -150,7 +150,7 @@ class TrainerConnection(EpisodeConnection):
             if session.environment != environment or session.episode_id != episode_id:
                 continue
             if session.task is not None and session.task is not self._task:
-                session.end(reason)
+                session.end_by_cancelling_task(reason)
                 ending_tasks.append(session.task)
         if ending_tasks:
             await asyncio.wait(ending_tasks, timeout=RELEASE_TIMEOUT_S)
