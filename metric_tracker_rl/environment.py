@@ -60,9 +60,9 @@ class MetricTracker(Environment):
 
     @property
     def certifier(self) -> Certifier:
-        from metric_tracker_rl.engine.certification import certificate
+        from metric_tracker_rl.engine.certification import certify
 
-        return certificate
+        return certify
 
     @cached_property
     def wire_models(self) -> WireModels:

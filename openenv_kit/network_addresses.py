@@ -1,9 +1,11 @@
-"""Checks of network addresses."""
+"""Checks and parsing of network addresses."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
 from functools import lru_cache
+from urllib.parse import SplitResult, urlsplit
 
 
 @lru_cache(maxsize=256)
@@ -15,3 +17,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def parse_url(url: str, schemes: Collection[str]) -> SplitResult | None:
+    """Return the parts of an address; None if it is not an address of one of these schemes."""
+    try:
+        parts = urlsplit(url)
+        is_valid = parts.scheme in schemes and parts.hostname and parts.port != 0
+    except ValueError:  # such as a port that is not a number
+        return None
+    return parts if is_valid else None

@@ -19,7 +19,11 @@ from metric_tracker_rl.engine.definitions.anomaly_types import (
     QUALITY_ISSUE,
     anomaly_type_of_deviation,
 )
-from metric_tracker_rl.engine.definitions.display import rounded_delta
+from metric_tracker_rl.engine.definitions.display import (
+    DEVIATION_DECIMALS,
+    RATE_DECIMALS,
+    rounded_delta,
+)
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
@@ -139,7 +143,10 @@ def list_suspicious_dates(view: EpisodeView, arguments: SuspiciousDatesArguments
         # NumPy's round() is occasionally off by one in the last digit; Python's is not.
         {
             "date": view.episode.dates[day],
-            **{name: round(values[day].item(), 4) for name, values in values_by_field.items()},
+            **{
+                name: round(values[day].item(), RATE_DECIMALS)
+                for name, values in values_by_field.items()
+            },
         }
         for day in ranked_days.tolist()
     ]
@@ -177,7 +184,7 @@ def _deviation_fields(
         "baseline_value": baseline,
         "observed_value": observed,
         "delta_value": rounded_delta(observed, baseline, entity_type),
-        "relative_deviation": round(deviation, 6),
+        "relative_deviation": round(deviation, DEVIATION_DECIMALS),
     }
 
 

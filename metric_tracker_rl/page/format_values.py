@@ -5,27 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metric_tracker_rl.engine.definitions.entity_types import (
-    CONVERSION_RATE,
-    DATA_QUALITY,
-    EVENT_COUNT,
-    FUNNEL_STEP,
-    HOURLY_MIX,
-)
+from metric_tracker_rl.engine.definitions.entity_types import ENTITY_TYPES, Unit
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from openenv_kit.page.components.elements import format_value
 
-EVENTS = " events"
-PERCENT = " %"
-SHARE = " of events"
+EVENTS = f" {Unit.EVENTS}"
+PERCENT = f" {Unit.PERCENT}"
+SHARE = f" {Unit.SHARE}"
 POINTS = " points"
-UNIT_BY_ENTITY_TYPE = {
-    EVENT_COUNT: EVENTS,
-    CONVERSION_RATE: PERCENT,
-    FUNNEL_STEP: PERCENT,
-    HOURLY_MIX: SHARE,
-    DATA_QUALITY: EVENTS,
-}
+UNIT_BY_ENTITY_TYPE = {name: f" {entity_type.unit}" for name, entity_type in ENTITY_TYPES.items()}
 """Units of values and medians by entity type."""
 VALUES = ("observed_value", "baseline_value", "median_value", "value", "std_dev_from_median")
 DIFFERENCES = ("delta_value", "difference")

@@ -20,26 +20,16 @@ import openai
 from openenv_kit.agent.completions import (
     ChatMessage,
     ModelAnswer,
-    ModelToolCall,
     decode_json_or_text,
     parse_answer,
     parse_completion,
 )
 from openenv_kit.agent.endpoint_failures import EndpointFailure, FailureKind, failure_from_response
-from openenv_kit.agent.failure_messages import ContextFullError, FailedRequest, build_model_error
+from openenv_kit.agent.failure_messages import FailedRequest, build_model_error
 from openenv_kit.agent.redaction import build_redactor
 from openenv_kit.agent.request_options import ChatRequest, RequestOptions
 from openenv_kit.agent.servers import PrintStatus
 from openenv_kit.agent.settings import AgentSettings, hide_url_password
-
-__all__ = [
-    "ChatMessage",
-    "ContextFullError",
-    "ModelAnswer",
-    "ModelToolCall",
-    "OpenAIEndpoint",
-    "parse_answer",
-]
 
 CONNECT_TIMEOUT_S = 30.0
 """Longest wait for a connection to the endpoint, in seconds."""

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from openenv_kit.agent.chat_endpoint import ChatMessage, ModelAnswer, ModelToolCall, OpenAIEndpoint
+from openenv_kit.agent.chat_endpoint import OpenAIEndpoint
+from openenv_kit.agent.completions import ChatMessage, ModelAnswer, ModelToolCall
 from openenv_kit.agent.failure_messages import ContextFullError
 from openenv_kit.agent.player_episode import PlayerEpisode
 from openenv_kit.agent.prompts import last_turn_notice, no_tool_call_reminder, truncate_result

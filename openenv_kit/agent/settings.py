@@ -6,13 +6,13 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from openenv_kit.agent.text_repair import repair_surrogates
 from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.network_addresses import is_loopback
+from openenv_kit.network_addresses import is_loopback, parse_url
 from openenv_kit.schema import describe_allowed_values, json_schema
 from openenv_kit.variables import (
     API_KEY_VARIABLES,
@@ -216,16 +216,6 @@ def _describe_allowed(variable: str) -> str:
     return describe_allowed_values(json_schema(AgentSettings)["properties"][variable]).removesuffix(
         " or null"
     )
-
-
-def parse_url(url: str, schemes: Collection[str]) -> SplitResult | None:
-    """Return the parts of an address; None if it is not an address of one of these schemes."""
-    try:
-        parts = urlsplit(url)
-        is_valid = parts.scheme in schemes and parts.hostname and parts.port != 0
-    except ValueError:  # such as a port that is not a number
-        return None
-    return parts if is_valid else None
 
 
 def require_url(setting_name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:

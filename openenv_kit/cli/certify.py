@@ -22,7 +22,7 @@ from openenv_kit.cli.common import (
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
 from openenv_kit.reset_arguments import parse_reset_argument
-from openenv_kit.trust.certify import ENGINES, PROCESSES, iter_certificates, require_certifier
+from openenv_kit.trust.certify import CertificationEngine, iter_certificates, require_certifier
 
 TABLE_WIDTH = 110
 """Width of the table, in characters."""
@@ -40,7 +40,7 @@ def certify(
     workers: WorkersOption = 0,
     engine: Annotated[
         str, typer.Option(help="processes, or ray (needs the extra ray).")
-    ] = PROCESSES,
+    ] = CertificationEngine.PROCESSES,
     out: Annotated[
         Path | None,
         typer.Option(help="Write a JSON line to this file as soon as an episode is certified."),
@@ -50,7 +50,7 @@ def certify(
     """Prove that episodes can be solved from what the tools return and have one right answer."""
     environment_object = get_environment(environment)
     certifier = require_certifier(environment_object)
-    require_name("engine", engine, ENGINES)
+    require_name("engine", engine, tuple(CertificationEngine))
     levels = [
         require_name("difficulty", name, certifier.levels)
         for name in difficulty or certifier.default_levels

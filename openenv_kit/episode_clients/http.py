@@ -17,12 +17,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from openenv_kit.agent.settings import parse_url
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.episode_clients import retry
 from openenv_kit.episode_clients.protocol import ObservationJson
 from openenv_kit.errors import InvalidValueError, ServerError, truncated_repr
-from openenv_kit.network_addresses import is_loopback
+from openenv_kit.network_addresses import is_loopback, parse_url
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.variables import SERVER_TOKEN_VARIABLE
 

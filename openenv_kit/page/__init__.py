@@ -1,7 +1,7 @@
-"""The debugger at /web: a page on which people play an episode as an agent would.
+"""The debugger at /web, on which people play an episode with the tools of a model.
 
-Nothing here is imported, and so neither Gradio nor plotly by our own code, unless the web
-interface is on.
+This package imports nothing that loads Gradio or Plotly, so that a server without the debugger does
+not load them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DEBUGGER_PATH = "/web"
 ICON = Path(__file__).with_name("static") / "icon.svg"
 ON = ("true", "1", "yes")
-"""Values of `ENABLE_WEB_INTERFACE` that the framework takes as on."""
+"""Values of `ENABLE_WEB_INTERFACE` with which the framework switches its interface on."""
 ROUTES = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
 <title>{title}: routes</title><body><main><h1>{title}: routes</h1>
@@ -29,12 +29,12 @@ ROUTES = """<!doctype html><html lang="en"><meta charset="utf-8">
 
 
 def is_debugger_enabled(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this server shows the page, by `ENABLE_WEB_INTERFACE`."""
+    """Return whether ENABLE_WEB_INTERFACE switches the debugger on."""
     return environ.get("ENABLE_WEB_INTERFACE", "false").lower() in ON
 
 
 def add_icon(app: FastAPI) -> None:
-    """Serve the icon where every browser looks for it, with the page or without."""
+    """Serve the icon at /favicon.ico, with or without the debugger."""
 
     @app.get("/favicon.ico", include_in_schema=False)
     def icon() -> FileResponse:
@@ -42,7 +42,7 @@ def add_icon(app: FastAPI) -> None:
 
 
 def add_route_list(app: FastAPI) -> None:
-    """List the routes at /docs, in place of a page whose scripts come from another host."""
+    """List the routes at /docs. FastAPI's own page loads scripts from another host."""
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:

@@ -1,16 +1,15 @@
-"""What an environment brings to the page; what it does not bring is filled in here.
+"""What an environment contributes to the debugger, with defaults for everything.
 
-An environment draws its own picture and says what can be asked of it: pure functions of a play's
-replies, to HTML. All that is laid out and wired is the kit's. Its property `page` returns an
-instance of a subclass of `EnvironmentView`; a property, so that a server without the page loads
-none of it:
+An environment view renders HTML from the replies of an episode; layout and events belong to the
+kit. The environment's property `debugger_view` returns an instance of a subclass of
+`EnvironmentView`. It is a property, so that a server without the debugger does not load the view:
 
 ```python
 @property
-def page(self) -> Scenes:
-    from my_game.page import MyScenes
+def debugger_view(self) -> EnvironmentView:
+    from my_environment.page import MyView
 
-    return MyScenes(self)
+    return MyView(self)
 ```
 """
 
@@ -36,11 +35,12 @@ PlaybackSteps = Sequence[PlaybackStep]
 
 @dataclass(frozen=True)
 class SuggestedCall:
-    """A question that can be asked with one click.
+    """A tool call that a visitor can make with one click.
 
     Attributes:
-        label: the question, as people ask it.
-        tool, arguments: the call.
+        label: the question that it answers, in plain language.
+        tool: name of the tool.
+        arguments: its arguments.
     """
 
     label: str
@@ -50,13 +50,13 @@ class SuggestedCall:
 
 @dataclass(frozen=True)
 class QuestionPanel:
-    """What can be asked about the place that is selected on the picture.
+    """Suggested tool calls for what is selected in the overview.
 
     Attributes:
-        title: names the place.
-        groups: questions by their heading, which also tells what they cost.
-        known_html: HTML of what is known of the place; empty for nothing.
-        suggested_values: what arguments of any tool may be, by name; the first is filled in.
+        title: name of the selection.
+        groups: calls by heading. The heading contains their cost.
+        known_html: HTML of what is known about the selection; empty for nothing.
+        suggested_values: values that the tool forms offer, by argument; the first is filled in.
     """
 
     title: str
@@ -67,13 +67,13 @@ class QuestionPanel:
 
 @dataclass(frozen=True)
 class NextStepHint:
-    """The next move, as the guide names it, and the one primary button.
+    """The suggested next step, and the primary button of the status line.
 
     Attributes:
-        text: the move.
-        label: of the button.
-        event, value: of the bridge, which the button sends; `go` with a CSS selector puts the
-            keyboard on the first thing there.
+        text: the suggestion.
+        label: label of the button.
+        event, value: page event of the button. With `go`, the value is a CSS selector, whose first
+            element gets the focus.
     """
 
     text: str
@@ -83,13 +83,13 @@ class NextStepHint:
 
 
 class ReportEditor:
-    """The report of a running episode: its fields, and the rows that replies point to.
+    """The report of a running episode: its columns, and rows that replies suggest.
 
     Args:
-        visitor: who fills it in.
+        visitor: visitor who edits the report.
 
     Attributes:
-        columns: fields of its rows.
+        columns: columns of its rows.
     """
 
     columns: Sequence[EditorColumn] = ()
@@ -98,39 +98,42 @@ class ReportEditor:
         self.visitor = visitor
 
     def suggested_rows(self) -> Sequence[EditorRow]:
-        """Rows that the last answer, or the selected place, points to."""
+        """Return the rows that the last reply or the selection suggests."""
         return ()
 
     def format_suggested_row(self, row: EditorRow) -> str:
-        """An offered row in a line."""
+        """Return a suggested row as one line of text."""
         return ", ".join(str(value) for value in row.values())
 
     def complete_row(self, row: EditorRow) -> EditorRow:
-        """A row with what its other fields and the replies decide."""
+        """Return a row with the values that its other fields and the replies determine."""
         return row
 
     def row_problem(self, row: EditorRow) -> str:
-        """What is wrong with the form of a row; empty for nothing. Never whether it is right."""
+        """Return what is wrong with the form of a row; empty if nothing is.
+
+        It does not depend on whether the row is correct.
+        """
         empty = [each.label for each in self.columns if row.get(each.name, "") == ""]
         return f"{empty[0]} is empty" if empty else ""
 
     def submit_action(self, rows: Sequence[EditorRow]) -> Mapping[str, Any]:
-        """The action that hands in the report."""
+        """Return the action that submits the report."""
         raise NotImplementedError
 
 
 class EnvironmentView:
-    """The generic view of any environment, and what a view of one's own may replace.
+    """Default view of an environment, whose methods a subclass can override.
 
     Args:
-        environment: what is played.
+        environment: the environment.
 
     Attributes:
-        link_title, link_description, icon: name, one line and SVG paths (24 × 24) of the
-            environment's link in the page header.
-        objective: what a player is to do, in a sentence or two.
-        style_folder: with a `style.css` that is added to the page's; None for none.
-        reset_choices: reset arguments that are chosen in a form, by name.
+        link_title, link_description, icon: name, one line of text and SVG paths (24 × 24) of the
+            environment's link in the header.
+        objective: what a player has to do, in one or two sentences.
+        style_folder: folder with a `style.css` that is added to the page's; None for none.
+        reset_choices: values that the episode form offers, by reset argument.
     """
 
     style_folder: Path | None = None
@@ -144,14 +147,12 @@ class EnvironmentView:
 
     @cached_property
     def example_episode(self) -> Playback | None:
-        """The finished play that the page opens on; by default the reference's."""
+        """Finished example that the page shows first: by default, the reference policy's."""
         environment = self.environment
         reset = environment.tasks[default_task_names(environment)[-1]]
         play = playback_of_policy(environment.policies["reference"], reset, environment)
         play.run_to_end(60.0)
         return play
-
-    # What is drawn and said of a play. Until its last reply is `done`, from its replies alone.
 
     def overview_html(
         self,
@@ -160,27 +161,29 @@ class EnvironmentView:
         selection: str = "",
         rows: Sequence[EditorRow] = (),
     ) -> str:
-        """The picture of a play; empty for none.
+        """Return the overview of an episode; empty if the environment has none.
+
+        Until the last reply has `done`, it contains only what the replies contain.
 
         Args:
-            steps: its replies so far.
-            reset: arguments that make the episode, to explain it after its end.
+            steps: steps so far.
+            reset: reset arguments, with which the episode can be explained after its end.
             selection: what is selected.
-            rows: the report so far.
+            rows: rows of the report so far.
         """
         return ""
 
     def details_html(self, visitor: Visitor) -> str:
-        """What is drawn below the picture and the report."""
+        """Return what is shown below the overview and the report."""
         return ""
 
     def result_headline(self, steps: PlaybackSteps) -> str:
-        """What a finished play came to, in a line."""
+        """Return the result of a finished episode in one line."""
         last = steps[-1].observation
         return f"Score {float(last.get('reward') or 0.0):.2f}"
 
     def score_explanation_html(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
-        """After the end: what was missed, with the call that shows it, and the score's parts."""
+        """Return the explanation of a finished episode's score."""
         parts = self.environment.score_components(steps[-1].observation) or {}
         bars = [
             bar_html(humanize(n), v, f"{v:.2f}") for n, v in parts.items() if isinstance(v, float)
@@ -188,46 +191,42 @@ class EnvironmentView:
         counts = {name: value for name, value in parts.items() if not isinstance(value, float)}
         return "".join(bars) + (facts_html(counts) if counts else "")
 
-    # What can be asked, and reported.
-
     def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
-        """Questions about the selected place; None where tools are called by form alone."""
+        """Return suggested calls for the selection; None if tools are only called by form."""
         return None
 
     def next_step_hint(self, visitor: Visitor) -> NextStepHint:
-        """The move that the guide names before the report is begun."""
+        """Return the suggested step while the report is empty."""
         return NextStepHint("Choose a tool, fill in its form, and run it.")
 
     def report_editor(self, visitor: Visitor) -> ReportEditor | None:
-        """The report of the visitor's episode; None where none is handed in."""
+        """Return the editor of the visitor's report; None if the environment has no reports."""
         return None
 
-    # A step in words.
-
     def describe_action(self, action: Mapping[str, Any]) -> str:
-        """An action in one line; a recording may hold anything, so nothing is taken for granted."""
+        """Return an action in one line. An action of a recording can have any form."""
         try:
             return format_tool_call(*self.environment.tools.tool_call_of_action(action))
         except (TypeError, ValueError, AttributeError, LookupError):
             return truncated_repr(action)
 
     def reply_html(self, observation: Mapping[str, Any]) -> str:
-        """A reply, without its status and message."""
+        """Return a reply without its status and message."""
         answer = tool_result_json(self.environment, observation).items()
         fields = {k: v for k, v in answer if k not in ("status", "message") and v}
         return result_html(fields) if fields else ""
 
 
 def tool_result_json(environment: Environment, observation: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model would be told of an observation, JSON-ready."""
+    """Return what a model would read of an observation, as JSON values."""
     try:
         return dict(environment.tools.format_tool_result(observation))
-    except LookupError:  # of a recording that cannot be read
+    except LookupError:  # an observation of a damaged recording
         return dict(observation)
 
 
 def page_stylesheet(environment_view: EnvironmentView) -> str:
-    """The page's style sheet, then the environment's."""
+    """Return the page's style sheet, followed by the environment's."""
     folders = [
         Path(__file__).with_name("static"),
         *([environment_view.style_folder] if environment_view.style_folder else []),
@@ -237,15 +236,15 @@ def page_stylesheet(environment_view: EnvironmentView) -> str:
 
 
 def environment_view_of(environment: Environment | None = None) -> EnvironmentView:
-    """An environment's scenes, or the generic ones.
+    """Return the view of an environment, or the default view if it has none.
 
     Args:
-        environment: None for the one that is served.
+        environment: the environment; None for the one that ENVIRONMENT names.
     """
     chosen = environment or get_environment()
     return chosen.debugger_view or EnvironmentView(chosen)
 
 
 def options_of(names: Sequence[str]) -> Choices:
-    """Names as options of a drop-down."""
+    """Return names as options of a drop-down."""
     return [(humanize(name), name) for name in names]

@@ -1,6 +1,6 @@
-"""How the page is put together: views that show a visitor, and events that change one.
+"""Views and events of the page: views show a visitor, and event handlers change one.
 
-Every handler gets its visitor from the session's state, so no handler can see another's.
+A handler gets the visitor of its Gradio session, so it cannot access another visitor.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from openenv_kit.page.environment_view import EnvironmentView
 
 VisitorHandler = Callable[..., Any]
-"""Changes a visitor; what it returns is not used."""
+"""Changes a visitor. Its return value is ignored."""
 
 PRIVATE_EVENT_OPTIONS: dict[str, Any] = {
     "api_visibility": "private",
     "show_progress": "hidden",
     "concurrency_limit": None,
 }
-"""Options of a private event: not in the API, no wait shown, never queued."""
+"""Options of a private event: not in the API, no progress shown, never queued."""
 VISITOR_THREADS = CapacityLimiter(40)
-"""Visitors for whom something is done at once; as many as Gradio has threads."""
+"""Limits the handlers that run at once to the number of Gradio's threads."""
 SESSION_EXPIRED_TEXT = (
     "This page was left alone for too long, or the server was restarted. Reload it: the browser "
     "kept your episode, and it goes on where you were."
@@ -38,10 +38,15 @@ SESSION_EXPIRED_TEXT = (
 def confirm_before_ending(
     visitor: Visitor, action_text: str, act: Callable[[Visitor], Any]
 ) -> None:
-    """Do what ends the running episode; whoever has taken a step in it is asked before.
+    """Run an action that ends the running episode, if that loses nothing.
+
+    Args:
+        visitor: the visitor.
+        action_text: subject of the question, such as "Starting another one".
+        act: the action.
 
     Raises:
-        ConfirmationRequired: there is something to lose.
+        ConfirmationRequired: the visitor has taken a step or entered a row.
     """
     if visitor.is_done or not (visitor.step_count or visitor.report_rows):
         act(visitor)
@@ -55,11 +60,11 @@ def confirm_before_ending(
 
 @dataclass(frozen=True)
 class View:
-    """A piece of HTML that shows one side of a visitor's play.
+    """A piece of HTML that shows a part of a visitor's state.
 
     Attributes:
-        component: of Gradio.
-        render: its HTML; empty for nothing.
+        component: Gradio component.
+        render: returns the HTML; empty if there is nothing to show.
     """
 
     component: gr.HTML
@@ -71,11 +76,11 @@ class Page:
     """What the tabs share while the page is built.
 
     Attributes:
-        environment_view: the environment's.
-        state: holds each session's visitor.
-        bridge: reports clicks on buttons inside HTML.
-        views: by name; every tab adds its own.
-        events: added once all views exist.
+        environment_view: view of the environment.
+        state: Gradio state with the visitor of each session.
+        bridge: component that reports clicks on buttons inside HTML.
+        views: views by name; every tab adds its own.
+        events: functions that add the event listeners, called once all views exist.
     """
 
     environment_view: EnvironmentView
@@ -87,19 +92,19 @@ class Page:
     def add_view(
         self, name: str, render: Callable[[EnvironmentView, Visitor], str], element_id: str = ""
     ) -> None:
-        """Lay out a piece of HTML that shows a visitor.
+        """Add a view at the current place of the layout.
 
         Args:
-            name: of the view.
-            render: its HTML; empty for nothing.
-            element_id: its id in the page; by default the name behind `mt-`.
+            name: name of the view.
+            render: returns its HTML; empty if there is nothing to show.
+            element_id: id of its element; by default `mt-` and the name.
         """
         self.views[name] = View(html_component(elem_id=element_id or f"mt-{name}"), render)
 
     def on_load(
         self, trigger: Callable[..., Any], handler: VisitorHandler, source: Any, js: str
     ) -> None:
-        """When the page is loaded, let `act` make its visitor from what the script `js` told."""
+        """Call a handler when the page is loaded, with the value that the script `js` returns."""
 
         async def handle(visitor: Visitor, value: Any) -> list[Any]:
             return await run_for_visitor(
@@ -115,25 +120,24 @@ class Page:
         changed_views: Collection[str],
         **options: Any,
     ) -> None:
-        """When something is clicked, let `act` change the visitor and show some views again.
+        """Call a handler when something on the page is clicked, and render some views again.
+
+        If clicks are faster than their replies, the last one is handled, unless `trigger_mode` says
+        otherwise. By default, Gradio would drop all but the first.
 
         Args:
-            trigger: an event of the bridge.
-            handler: takes the visitor and the value of what was clicked; an error of the package it
-                raises becomes the visitor's `problem`, a `ConfirmationRequired` their `question`.
-            changed_views: names of the views that may have changed; `page.views` itself for all of
-                them.
-            options: passed on to Gradio.
-
-        Of clicks that come faster than they are answered the last one counts, unless
-        `trigger_mode` says otherwise; Gradio alone would drop all but the first.
+            trigger: event of the bridge.
+            handler: function of the visitor and the clicked value. A KitError becomes the visitor's
+                `problem`, and a ConfirmationRequired their `pending_confirmation`.
+            changed_views: names of the views to render; `page.views` for all.
+            options: further options of the Gradio event.
         """
 
         async def handle(visitor: Visitor, event: gr.EventData) -> list[Any]:
             require_active_visitor(visitor)
             try:
                 value = event.value
-            except (AttributeError, TypeError):  # not a click, but a call past the page
+            except (AttributeError, TypeError):  # a request that the page does not send
                 value = None
             return await run_for_visitor(
                 visitor, self._handle_and_render, handler, value, changed_views
@@ -168,8 +172,8 @@ class Page:
     ) -> None:
         def listen() -> None:
             changed = [self.views[name].component for name in changed_views]
-            # Gradio's page tells every component on which some event has ever shown its progress
-            # about each stage of every other event, and searches the tree of components for it.
+            # Gradio notifies each component that has ever shown progress about every stage of
+            # every other event, and searches the tree of components for it.
             settings = {**PRIVATE_EVENT_OPTIONS, "show_progress_on": self.bridge, **options}
             trigger(handle, [self.state, *inputs], [self.state, *changed], **settings)
 
@@ -179,10 +183,10 @@ class Page:
 async def run_for_visitor(
     visitor: Visitor, work: Callable[..., list[Any]], *more: Any
 ) -> list[Any]:
-    """Call `work` in a thread: a visitor's calls one after the other, none for one who left.
+    """Run a function in a thread. The functions of one visitor run one after the other.
 
     Raises:
-        gr.Error: the visitor left before it was begun.
+        gr.Error: the visitor disconnected before it was started.
     """
     async with visitor.lock:
         if visitor.is_disconnected:
@@ -191,7 +195,7 @@ async def run_for_visitor(
 
 
 def require_active_visitor(visitor: Visitor) -> None:
-    """Stop a visitor who was forgotten from going on in a state that is not theirs.
+    """Reject an event of a visitor whose state was discarded.
 
     Raises:
         gr.Error: the page was not loaded for this visitor.
@@ -203,7 +207,7 @@ def require_active_visitor(visitor: Visitor) -> None:
 
 
 def html_component(value: str = "", **options: Any) -> gr.HTML:
-    """HTML without Gradio's own prose styles and padding."""
+    """Return an HTML component without Gradio's prose styles and padding."""
     return gr.HTML(value, apply_default_css=False, padding=False, elem_classes="mt-html", **options)
 
 
@@ -217,7 +221,7 @@ DOWNLOAD_JS = """([name, text]) => {
 
 
 def add_download(button: gr.Button, state: gr.State, make_file: Callable[[Any], list[str]]) -> None:
-    """Let a button save a file that is made on demand; `make` returns its name and its text."""
+    """Let a button save a file that is created on demand; `make_file` returns name and text."""
     file = gr.JSON(visible=False)
 
     async def save(visitor: Visitor) -> list[Any]:

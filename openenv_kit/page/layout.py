@@ -1,4 +1,4 @@
-"""The page as a whole: doors, status line, tabs, and what happens when visitors arrive."""
+"""Layout of the page: header, status line, tabs, and the events that belong to no tab."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from openenv_kit.page.visitor import Visitor
 
 SCRIPTS = [Path(__file__).with_name("static") / name for name in ("recordings.js", "bridge.js")]
 IDLE_S = 3600
-"""A visitor who does nothing for this long is forgotten."""
+"""Seconds without an event after which a visitor's state is discarded."""
 
 
 @dataclass(frozen=True)
 class EnvironmentLink:
-    """The way to an environment's page.
+    """Link to the page of an environment.
 
     Attributes:
-        environment_view: the environment's.
-        href: its page, seen from this one; empty for this one.
+        environment_view: view of the environment.
+        href: relative address of its page; empty for the current page.
     """
 
     environment_view: EnvironmentView
@@ -43,13 +43,13 @@ def build_page(
     environment_links: Sequence[EnvironmentLink] = (),
     connect: Callable[[], EpisodeClient] | None = None,
 ) -> Page:
-    """Doors, status line, tabs and events, inside the Gradio blocks that are being built.
+    """Build header, status line, tabs and events within Gradio blocks, and return the page.
 
     Args:
-        environment_view: the environment's.
-        blocks: these.
-        environment_links: to the pages of this server, this one's among them.
-        connect: opens the session that a visitor's episode is played in; None for in process.
+        environment_view: view of the environment.
+        blocks: the Gradio blocks.
+        environment_links: links to all pages of this server.
+        connect: opens a client for a visitor's episode; None for one in this process.
     """
     bridge = html_component(
         header_html(environment_view, environment_links or [EnvironmentLink(environment_view)]),
@@ -68,7 +68,7 @@ def build_page(
         with gr.Tab("Watch", id="watch"):
             watch.build_watch_tab(page)
     arrival = gr.Textbox(visible=False)
-    # A click on a button that starts an episode changes everything.
+    # A button that starts an episode changes every view.
     page.on_load(blocks.load, partial(open_page, environment_view), arrival, READ_ADDRESS_JS)
     page.on_page_event(bridge.yes, _confirm_action, page.views)
     page.on_page_event(bridge.no, _cancel_confirmation, ["status"])
@@ -93,7 +93,7 @@ def _cancel_confirmation(visitor: Visitor, _: object) -> None:
 def header_html(
     environment_view: EnvironmentView, environment_links: Sequence[EnvironmentLink]
 ) -> str:
-    """The doors, a name and a line each, and the switch between light and dark."""
+    """Return the header: links to the environments, and the switch between light and dark."""
     title = escape(environment_view.environment.title)
     links = "".join(map(_environment_link_html, environment_links))
     return (
@@ -104,7 +104,7 @@ def header_html(
 
 
 def _environment_link_html(link: EnvironmentLink) -> str:
-    """A link to an environment; the script adds the step of an episode that runs there."""
+    """Return a link to an environment. The page's script adds the step of a running episode."""
     here = "" if link.href else ' aria-current="page"'
     return (
         f'<a class="mt-door" href="{escape(link.href or "./")}"{here}>'
@@ -114,7 +114,7 @@ def _environment_link_html(link: EnvironmentLink) -> str:
 
 
 def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """The guide: how far the episode is, the next move with its button, and what is asked first."""
+    """Return the status line: progress, error or hint, its button, and a pending confirmation."""
     kept, address = visitor.to_saved_json(), {}
     if visitor.has_episode:
         address = address_of_reset(environment_view.environment.name, visitor.reset) | {
@@ -133,7 +133,7 @@ def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     )
     said = visitor.problem or move.text
     kind = "bad" if visitor.problem else ""
-    asked = visitor.pending_confirmation is not None  # whose button is then the one to press
+    asked = visitor.pending_confirmation is not None  # the confirmation then has the primary button
     primary = "" if asked else button_html(move.event, move.value, move.label, style="primary")
     return (
         f'<div class="mt-status" {own}><div>{budget}</div>'

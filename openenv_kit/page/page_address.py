@@ -1,4 +1,4 @@
-"""How a visitor arrives: with an episode that the browser kept, by a link, or newly."""
+"""Opens the page for a visitor: restores their episode, follows a link, or shows the example."""
 
 from __future__ import annotations
 
@@ -17,25 +17,23 @@ READ_ADDRESS_JS = """(state) => {
   try { kept = sessionStorage.getItem(`mt-play:${location.pathname}`) || ''; } catch { /* none */ }
   return [state, JSON.stringify({ query, kept })];
 }"""
-"""Runs in the page before its first question; what it returns is what `arrive` is told."""
+"""Script that runs when the page is loaded. Its result is `browser_state` of `open_page`."""
 
 EPISODE_PARAMETERS = ("task", "seed", "reset")
-"""Parts of an address that decide the episode."""
+"""Address parameters that select the episode."""
 
 
 def open_page(environment_view: EnvironmentView, visitor: Visitor, browser_state: object) -> None:
-    """Give a visitor the episode that they left, the one that they come for, or the opening.
-
-    A link to another episode than the running one is a question: it would end that.
+    """Restore the visitor's episode, start the one that the address names, or show the example.
 
     Args:
-        environment_view: the environment's.
-        visitor: new.
-        browser_state: JSON with the address' `query`, and what the browser `kept` of a running
-            episode. Anything else is as if none of it were known.
+        environment_view: view of the environment.
+        visitor: a new visitor.
+        browser_state: JSON with `query`, the parameters of the address, and `kept`, the saved
+            episode. Any other value is ignored.
 
     Raises:
-        ConfirmationRequired: the link is to another episode than the running one.
+        ConfirmationRequired: the address names another episode than the restored one.
     """
     query, kept = _parse_browser_state(browser_state)
     visitor.clear()
@@ -68,12 +66,12 @@ def _parse_browser_state(text: object) -> tuple[dict[str, str], str]:
 
 
 def reset_of_named_task(environment: Environment, name: str) -> Mapping[str, Any]:
-    """Arguments of the reset of a named task."""
+    """Return the reset arguments of a named task."""
     return environment.tasks.get(name, {"task_id": name})
 
 
 def choose_next_reset(environment_view: EnvironmentView, visitor: Visitor) -> Mapping[str, Any]:
-    """An episode that the visitor has neither seen nor played."""
+    """Return the reset arguments of a task that the visitor has neither seen nor played."""
     environment = environment_view.environment
     shown = (
         environment_view.example_episode.reset.get("task_id")
@@ -92,7 +90,7 @@ def choose_next_reset(environment_view: EnvironmentView, visitor: Visitor) -> Ma
 def reset_from_address(
     environment_view: EnvironmentView, address_parameters: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Arguments of the reset that an address names; empty where it names no episode."""
+    """Return the reset arguments of an address; empty if it names no episode."""
     reset: dict[str, Any] = {}
     if address_parameters.get("task"):
         reset |= reset_of_named_task(environment_view.environment, address_parameters["task"])
@@ -106,7 +104,7 @@ def reset_from_address(
 
 
 def address_of_reset(environment: str, reset: Mapping[str, Any]) -> dict[str, str]:
-    """An episode as parts of an address; inverse of `reset_of`."""
+    """Return the address parameters of an episode; inverse of `reset_from_address`."""
     rest = {n: v for n, v in reset.items() if n not in ("task_id", "seed") and v is not None}
     parts = {"environment": environment, "task": str(reset.get("task_id") or "")}
     parts["seed"] = str(reset["seed"]) if reset.get("seed") is not None else ""

@@ -1,4 +1,4 @@
-"""Watching another player: a list of frames that grows as the player moves."""
+"""Playback of a watched episode: a policy, a recording or the visitor's own steps."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving.settings import current_settings
 
 MAX_PLAYBACK_STEPS = 600
-"""More than an episode may have steps."""
+"""Largest number of steps of a playback; episodes have fewer."""
 MAX_RUN_CHARACTERS = 900_000
-"""Longest run that the page is sent, in characters: less than a message to the server may have."""
+"""Longest run that the page sends, in characters; less than the limit of a message."""
 MAX_ADVANCE_S = 2.0
-"""Longest time for which a player moves on before the page answers, in seconds."""
+"""Longest time for which steps are taken before the page replies, in seconds."""
 
 
 @dataclass(frozen=True)
 class PlaybackStep:
-    """One moment of a play.
+    """One step of an episode.
 
     Attributes:
-        action: what the player did; empty for the reset.
-        observation: the reply to it.
-        matches_recording: for a recorded run, whether the reply is the recorded one.
-        elapsed_s: seconds that the environment took for the step, where they were measured.
+        action: action of the player; empty for the reset.
+        observation: reply to it.
+        matches_recording: whether the reply equals the recorded one; None without a recording.
+        elapsed_s: time that the environment took, in seconds; 0 if it was not measured.
     """
 
     action: Mapping[str, Any]
@@ -55,17 +55,18 @@ class PlaybackStep:
 
 
 class Playback:
-    """The frames of one play, and the one the visitor looks at.
+    """The steps of an episode, and the step that the visitor looks at.
 
     Args:
-        player: who plays, for people.
-        source: gives the frames, the reset's first; asked for one at a time.
-        reset: arguments that make the episode, for its recording.
-        environment: what is played.
+        player: name of the player, as shown on the page.
+        source: yields the steps, the reset first. It is advanced on demand.
+        reset: reset arguments of the episode.
+        environment: the environment.
 
     Attributes:
-        index: index of the frame looked at.
-        is_finished: whether the player will make no more moves.
+        steps: steps so far.
+        index: index of the step that the visitor looks at.
+        is_finished: whether there will be no further steps.
     """
 
     def __init__(
@@ -86,16 +87,16 @@ class Playback:
 
     @property
     def task_id(self) -> str:
-        """Of its episode; `episode` where the reset names none."""
+        """Task of the episode; `episode` if the reset names none."""
         return str(self.reset.get("task_id") or "episode")
 
     @property
     def visible_steps(self) -> list[PlaybackStep]:
-        """The frames up to the one looked at."""
+        """Steps up to the one that the visitor looks at."""
         return self.steps[: self.index + 1]
 
     def advance(self) -> None:
-        """Look at the next frame; the player moves if there is none yet."""
+        """Go to the next step, which is taken from the source if necessary."""
         if self.index + 1 == len(self.steps) and not self.is_finished:
             frame = next(self._source, None) if len(self.steps) < MAX_PLAYBACK_STEPS else None
             self.is_finished |= frame is None or bool(frame.observation.get("done"))
@@ -103,13 +104,13 @@ class Playback:
         self.index = min(self.index + 1, len(self.steps) - 1)
 
     def seek(self, index: int) -> None:
-        """Look at a frame by its index; one beyond either end means that end."""
+        """Go to a step; an index out of range leads to the first or last step."""
         self.index = min(max(index, 0), len(self.steps) - 1)
 
     def handle_navigation(self, target: object) -> None:
-        """Look where a click says: at a frame, or `on` by one, or at the `end`.
+        """Go to the step that a click names: an index, `on` for the next step, or `end`.
 
-        A call past the page may hold anything, which changes nothing.
+        Any other value, which a client other than the page may send, changes nothing.
         """
         if target == "on":
             self.advance()
@@ -119,14 +120,14 @@ class Playback:
             self.seek(int(str(target)[:9]))
 
     def run_to_end(self, max_advance_s: float = MAX_ADVANCE_S) -> None:
-        """Let the player move on to the end, or for so long, and look at the last frame."""
+        """Take steps until the end or the time limit, and go to the last one."""
         until = time.monotonic() + max_advance_s
         self.index = len(self.steps) - 1
         while not self.is_finished and time.monotonic() < until:
             self.advance()
 
     def copy(self) -> Playback:
-        """The same frames for another visitor, who looks at the last one."""
+        """Return a playback of the same steps for another visitor, at the last step."""
         copy = Playback(self.player, iter(self.steps), self.reset, self.environment)
         copy.run_to_end()
         return copy
@@ -135,10 +136,10 @@ class Playback:
 def playback_of_policy(
     policy: Policy, reset: Mapping[str, Any], environment: Environment | None = None
 ) -> Playback:
-    """A scripted policy on the episode that a reset makes, in a session of its own.
+    """Return a playback of a scripted policy in a new session.
 
     Raises:
-        ConfigurationError: the reset makes no episode.
+        ConfigurationError: the reset is rejected.
     """
     chosen = environment or get_environment()
     session, opening = open_session(reset, chosen)
@@ -156,10 +157,10 @@ def playback_of_policy(
 
 
 def playback_of_recording(run: RecordedRun, environment: Environment | None = None) -> Playback:
-    """A recorded run, played again step by step as it is looked at, beside the recording.
+    """Return a playback that replays a recorded run and compares each reply with the recording.
 
     Raises:
-        RecordingError: it is a run of another environment, or its reset makes no episode.
+        RecordingError: the run belongs to another environment, or its reset is rejected.
     """
     chosen = environment or get_environment()
     if not set(run.versions) <= set(chosen.versions):
@@ -200,13 +201,13 @@ def playback_of_recording(run: RecordedRun, environment: Environment | None = No
 
 
 def parse_first_run(text: str) -> tuple[RecordedRun, str]:
-    """The first run of a recording's text.
+    """Return the first run of a recording.
 
     Returns:
-        What could be read, and which line could not be: that of a file that was cut off, say.
+        The run, and a note about a line that could not be read; empty if there is none.
 
     Raises:
-        RecordingError: too large, or nothing of it is a recording; says which line.
+        RecordingError: the text is too long or contains no run.
     """
     if len(text) > MAX_RUN_CHARACTERS:
         raise RecordingError(
@@ -219,13 +220,13 @@ def parse_first_run(text: str) -> tuple[RecordedRun, str]:
 
 
 def open_session(reset: Mapping[str, Any], environment: Environment) -> tuple[Session, Reply]:
-    """A session of its own and its opening; never in debug, so that no player sees the answers.
+    """Start an episode in a new session and return both. Debug mode is off.
 
     Raises:
-        ConfigurationError: the reset makes no episode, or one beyond this server's limits.
+        ConfigurationError: the task is sealed, or the reset is rejected.
     """
     if is_sealed_split(reset.get("split")):
-        # Nothing played here is counted, and whoever looks on would see the task's data.
+        # A playback is not counted as a start, and would show the data of the task.
         raise ConfigurationError("Sealed tasks can be neither watched nor played again here.")
     session = environment.create_session()
     reply = reset_within_limits(environment, session, reset, current_settings())

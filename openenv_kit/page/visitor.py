@@ -1,4 +1,4 @@
-"""One visitor of the page: their episode as its replies told it, their report, whom they watch."""
+"""A visitor of the debugger: episode, report and watched playback of one browser tab."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from openenv_kit.reset_limits import reset_within_limits
 from openenv_kit.serving.settings import current_settings
 
 MAX_SAVED_CHARACTERS = 200_000
-"""Characters of a running episode that the browser keeps."""
+"""Longest saved episode, in characters. A longer one is not saved."""
 MAX_RESTORE_S = 10.0
-"""Longest time for which an episode that the browser kept is played again, in seconds."""
+"""Longest time for which a saved episode is rebuilt, in seconds."""
 
 
 @dataclass(eq=False)
 class ConfirmationRequired(Exception):
-    """Raised by an act that would throw something away: the visitor is asked first.
+    """Raised when an action would discard unfinished work. The page then asks for confirmation.
 
     Attributes:
-        text: what would be lost.
-        button_label: of the button that does it.
-        on_confirm: does it.
+        text: the consequence of the action.
+        button_label: label of the button that confirms it.
+        on_confirm: the action.
     """
 
     text: str
@@ -50,31 +50,29 @@ def open_in_process_episode(environment: Environment, *, debug: bool = False) ->
 
 
 class Visitor:
-    """Everything the page knows about one visitor; visitors share nothing.
+    """State of one visitor. Visitors share nothing.
 
-    What must outlive a reload is what `kept` tells: the browser holds it for the tab, and the
-    episode is made again from it.
+    The browser keeps `to_saved_json` for its tab, and a reload rebuilds the episode from it.
 
     Args:
-        environment: what is played; None for the one that ENVIRONMENT names.
-        connect: opens the session that the episode is played in; None for one in process.
+        environment: the environment; None for the one that ENVIRONMENT names.
+        connect: opens a client for an episode; None for one in this process.
 
     Attributes:
-        lock: held by whatever is done for this visitor, one after the other.
-        is_disconnected: whether the visitor had a connection and has none any more.
-        is_page_loaded: whether the page was loaded for this visitor; not so for a forgotten one.
-        reset: arguments of the running episode's reset.
-        playback_steps: the episode's replies, the reset's first, each with the action it answers;
-            empty before the first.
-        episode_state: `task_id` and `max_steps`, as the server told them.
-        selection: what is selected on the picture; empty for nothing.
-        selected_tool: the one whose form is open; empty for the first.
-        report_rows: the report, as far as it is filled in.
-        finished: task ids of episodes that were played to their end.
-        problem: what the status line says before all else; empty for nothing.
-        pending_confirmation: what is asked, if anything.
-        example_episode: the finished play that the page opens on; None once the visitor plays.
-        playback: whom they watch, if anybody.
+        lock: held by the handler that runs for this visitor; handlers run one after the other.
+        is_disconnected: whether the visitor's last connection was closed.
+        is_page_loaded: whether the page was loaded for this visitor.
+        reset: reset arguments of the running episode.
+        playback_steps: reset and steps of the episode, each with its reply; empty without one.
+        episode_state: `task_id` and `max_steps`, as reported by the server.
+        selection: what is selected in the overview; empty for nothing.
+        selected_tool: tool whose form is open; empty for the first one.
+        report_rows: rows of the unfinished report.
+        finished_task_ids: tasks that were played to their end.
+        problem: error that the status line shows; empty for none.
+        pending_confirmation: action that waits for confirmation; None if there is none.
+        example_episode: example that the page shows first; None once the visitor plays.
+        playback: watched episode; None if there is none.
     """
 
     is_disconnected = False
@@ -92,16 +90,16 @@ class Visitor:
         self.clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Visitor:
-        """A new visitor: Gradio copies the initial value of a state for each session."""
+        """Return a new visitor. Gradio copies the initial value of a state for each session."""
         return type(self)(self.environment, self.connect)
 
     def clear(self) -> None:
-        """Forget everything; also how a visitor who left is freed."""
+        """Discard the state and close the episode, also when a disconnected visitor is removed."""
         if self._client is not None:
             self._client.close()
         self._client = None
         if self.playback is not None:
-            self.playback.is_finished = True  # one that is being played again stops
+            self.playback.is_finished = True  # stops a replay that is running
         self.is_page_loaded = False
         self.playback = None
         self.example_episode: Playback | None = None
@@ -121,7 +119,7 @@ class Visitor:
 
     @property
     def last_observation(self) -> Mapping[str, Any]:
-        """The last observation; empty before the first reset."""
+        """Last observation of the episode; empty before the first reset."""
         return self.playback_steps[-1].observation if self.playback_steps else {}
 
     @property
@@ -131,16 +129,19 @@ class Visitor:
 
     @property
     def step_count(self) -> int:
-        """Steps taken."""
+        """Number of steps in the episode."""
         return max(len(self.playback_steps) - 1, 0)
 
     @property
     def task_id(self) -> str:
-        """Of the running episode."""
+        """Task of the running episode; empty without one."""
         return str(self.episode_state.get("task_id") or "")
 
     def start_episode(self, /, **reset: Any) -> ObservationJson:
-        """Start an episode; a reset that fails leaves the running one and sets `problem`."""
+        """Start an episode and return the reply to the reset.
+
+        A rejected reset leaves the running episode as it is and sets `problem`.
+        """
         link = self.connect()
         reply = link.reset(reset)
         if reply["status"] == ReplyStatus.ERROR:
@@ -156,18 +157,18 @@ class Visitor:
         return reply
 
     def call_tool(self, tool: str, arguments: Mapping[str, Any]) -> ObservationJson:
-        """Call a tool, as one step of the episode.
+        """Call a tool as a step of the episode, and return the reply.
 
         Raises:
-            ToolArgumentError: a call that cannot be made into an action; it costs no step.
+            ToolArgumentError: the call cannot be converted into an action. It costs no step.
         """
         return self.step(self.environment.tools.build_action(tool, arguments))
 
     def step(self, action: Mapping[str, Any]) -> ObservationJson:
-        """Take one step; after the end it only sets `problem`.
+        """Take a step and return the reply. After the end, only set `problem`.
 
         Raises:
-            ServerError: no episode was started, or the server did not answer.
+            ServerError: no episode is running, or the server does not reply.
         """
         if self._client is None:
             raise ServerError("No episode is running.")
@@ -178,7 +179,7 @@ class Visitor:
         begun = time.perf_counter()
         try:
             answer = self._client.step(action)
-        except ServerError:  # an idle session was ended: the same steps lead to the same place
+        except ServerError:  # the idle session was closed, so its steps are taken again
             self._client.close()
             self._client = self.connect()
             self._client.reset(self.reset)
@@ -195,7 +196,10 @@ class Visitor:
         return answer
 
     def to_saved_json(self) -> str:
-        """What makes all of this again, as JSON for the browser; empty where there is nothing."""
+        """Return what the browser keeps to restore this visitor, as JSON.
+
+        Empty without an episode, or if the JSON would be too long.
+        """
         if not self.playback_steps:
             return ""
         score = float(self.last_observation.get("reward") or 0.0)
@@ -214,7 +218,14 @@ class Visitor:
         return text if len(text) <= MAX_SAVED_CHARACTERS else ""
 
     def restore_saved(self, saved_json: object) -> bool:
-        """Go on with what a browser kept, which may hold anything; returns whether it did."""
+        """Restore an episode from what a browser has kept.
+
+        Args:
+            saved_json: `to_saved_json`, or any other value that a browser may send.
+
+        Returns:
+            Whether an episode was restored.
+        """
         try:
             said = json.loads(str(saved_json))
             reset, actions = dict(said["reset"]), [dict(each) for each in said["actions"]]

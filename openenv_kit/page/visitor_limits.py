@@ -1,10 +1,10 @@
-"""What requests to the page pass: how much each visitor may cost.
+"""Limits of the page for visitors: number of sessions, unread replies and read time.
 
-Gradio keeps a session's state for an hour and its unread answers, about half a megabyte each, for
-the next two thousand sessions. Here only so many sessions may exist, only so many of their answers
-may wait to be read, and who left makes room first.
+Gradio keeps the state of a session for an hour and its unread replies, about half a megabyte each,
+for the next two thousand sessions. This middleware limits the sessions and their unread replies,
+and removes disconnected visitors first.
 
-All of it runs on the event loop, so nothing is locked but what waits in between.
+It runs on the event loop. Only code that awaits something in between needs a lock.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 MAX_UNREAD_PER_VISITOR = 16
 MAX_UNREAD = 192
-"""Answers of all visitors that wait to be read, or are being made."""
+"""Largest number of replies of all visitors that are unread or in progress."""
 READ_TIMEOUT_S = 60.0
-"""A visitor who takes longer to receive one answer is not there any more."""
+"""Seconds after which a visitor who has not received a reply counts as disconnected."""
 
 
 @dataclass(eq=False)
 class VisitorSlot:
-    """One visitor's place.
+    """One session of the page.
 
     Attributes:
-        stream_count: open connections for answers.
-        connection_count: connections of any kind; a visitor with one is there.
-        forget_timer: the timer that forgets a visitor who left.
+        stream_count: number of open connections for replies.
+        connection_count: number of open connections of any kind.
+        forget_timer: timer that removes the session after its last connection was closed.
     """
 
     stream_count: int = 0
@@ -52,7 +52,7 @@ class VisitorSlot:
 
 
 class PageRequestError(HTTPException):
-    """A request that is answered here; `detail` says why. Busy ones may be tried again."""
+    """A rejected request. Those with status 429 and 503 can be sent again."""
 
     def __init__(self, status: int, detail: str) -> None:
         later = {"retry-after": "10"} if status in (429, 503) else None
@@ -60,13 +60,13 @@ class PageRequestError(HTTPException):
 
 
 class VisitorLimits:
-    """Middleware inside the page's app.
+    """Middleware that limits the sessions of the page.
 
     Args:
-        app: what is behind it.
-        blocks: Gradio's, whose queue knows the unread answers and whose holder the states.
-        max_visitors: sessions at once.
-        grace_s: how long a visitor without a connection is kept, in seconds.
+        app: the page's app.
+        blocks: Gradio blocks, whose queue has the unread replies and whose holder the states.
+        max_visitors: largest number of sessions.
+        grace_s: seconds after which a session without a connection is removed.
     """
 
     def __init__(self, app: ASGIApp, blocks: Any, max_visitors: int, grace_s: float) -> None:
@@ -75,12 +75,12 @@ class VisitorLimits:
         self._max_visitors = max_visitors
         self._grace_s = grace_s
         self._slots: OrderedDict[str, VisitorSlot] = OrderedDict()
-        """Who asked last stands last."""
+        """Slots by session id, the most recently used one last."""
         self._joining = asyncio.Lock()
         self._forgetting: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it here."""
+        """Pass a request on, or reject it."""
         path = route_path(scope) if scope["type"] == "http" else ""
         serve: ASGIApp = self._app
         if path == JOIN:
@@ -96,15 +96,19 @@ class VisitorLimits:
             await answer(scope, receive, send)
 
     async def _serve_join(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a visitor ask for one more answer."""
+        """Pass on a request for an event, if the session may have one more unread reply."""
         body = await Request(scope, receive).body()
         session = _parse_session(body)
-        async with self._joining:  # what waits is counted once Gradio has taken it
+        async with self._joining:  # Gradio counts the reply only once it has accepted the request
             await self._reserve_answer(session)
             await self._app(scope, _replay_body(body, receive), send)
 
     async def _reserve_answer(self, session: str) -> None:
-        """Give the session a seat with room for one more answer."""
+        """Make room for one more unread reply of a session.
+
+        Raises:
+            PageRequestError: the session or the page has too many unread replies.
+        """
         unread = self._blocks._queue.pending_event_ids_session
         if len(unread.get(session, ())) >= MAX_UNREAD_PER_VISITOR:
             raise PageRequestError(
@@ -123,7 +127,11 @@ class VisitorLimits:
         await self._get_or_create_slot(session)
 
     async def _get_or_create_slot(self, session: str) -> VisitorSlot:
-        """The session's seat, a new one where it has none."""
+        """Return the slot of a session, after removing disconnected sessions if there are too many.
+
+        Raises:
+            PageRequestError: there are too many connected sessions.
+        """
         while session not in self._slots and len(self._slots) >= self._max_visitors:
             gone = next(
                 (name for name, each in self._slots.items() if not each.connection_count), None
@@ -139,7 +147,7 @@ class VisitorLimits:
         return seat
 
     async def _serve_connection(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An open connection: for answers, or to show that the visitor is there."""
+        """Serve a long connection: a stream of replies, or a heartbeat."""
         path = route_path(scope)
         streams = path == DATA
         session = path.removeprefix(HEARTBEAT)
@@ -166,15 +174,15 @@ class VisitorLimits:
             seat.stream_count -= streams
             if not seat.connection_count and self._slots.get(session) is seat:
                 self._set_disconnected(session, is_disconnected=True)
-                # Unless they come back.
+                # A new connection cancels the timer.
                 loop = asyncio.get_running_loop()
                 seat.forget_timer = loop.call_later(self._grace_s, self._schedule_forget, session)
 
     def _set_disconnected(self, session: str, *, is_disconnected: bool) -> None:
-        """Let a session's visitor know that they left, so that nothing more is done for them."""
+        """Set `is_disconnected` of a session's visitor, whose pending events are then dropped."""
         state = self._blocks.state_holder.session_data.get(session)
         for visitor in state.state_data.values() if state else ():
-            visitor.away = is_disconnected
+            visitor.is_disconnected = is_disconnected
 
     def _schedule_forget(self, session: str) -> None:
         task = asyncio.get_running_loop().create_task(self._forget_session(session))
@@ -182,7 +190,7 @@ class VisitorLimits:
         task.add_done_callback(self._forgetting.discard)
 
     async def _forget_session(self, session: str) -> None:
-        """Free all that is kept for a session: its events, its unread answers, its state."""
+        """Remove a session with its events, unread replies and state."""
         seat = self._slots.pop(session, None)
         if seat is None:
             return
@@ -199,7 +207,7 @@ class VisitorLimits:
 
 
 def _replay_body(body: bytes, receive: Receive) -> Receive:
-    """The body once more, then whatever comes."""
+    """Return a `receive` that yields a body that was read already, then further messages."""
     first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receiving() -> Message:
@@ -209,7 +217,11 @@ def _replay_body(body: bytes, receive: Receive) -> Receive:
 
 
 def _parse_session(body: bytes) -> str:
-    """The session that a body names; refuses what the page would not send."""
+    """Return the session id in a request body.
+
+    Raises:
+        PageRequestError: the page would not send such a body.
+    """
     try:
         said = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -217,7 +229,7 @@ def _parse_session(body: bytes) -> str:
     session = said.get("session_hash") if isinstance(said, dict) else None
     if not isinstance(session, str) or not SESSION.fullmatch(session):
         raise PageRequestError(400, "The body names no session, or not one that the page makes.")
-    if _contains_file(said.get("data")):  # Gradio would fetch one whose path is an address
+    if _contains_file(said.get("data")):  # Gradio would fetch a file whose path is a URL
         raise PageRequestError(400, "The page takes no files.")
     return session
 

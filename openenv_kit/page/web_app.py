@@ -1,7 +1,7 @@
-"""The page mounted at /web: under the environment's title, with no route that it does not need.
+"""The web app of the debugger at /web, with the routes that the page needs and no others.
 
-The framework's own web interface is left out on purpose: its Playground plays one episode that
-all visitors share, through routes that no session limit counts.
+The framework's own web interface is not used: its Playground plays one episode that all visitors
+share, through routes that no session limit counts.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ PAGE_ROUTES = frozenset(
 )
 ASSETS_PREFIX = "/assets/"
 PAGE_ROUTE_PREFIXES = (ASSETS_PREFIX, "/static/", "/gradio_api/heartbeat/")
-"""What the page itself asks for below /web.
+"""Prefixes of further paths that the page requests below /web.
 
-Gradio has more: figures about all visitors, a proxy, an editor for the page, histories of runs.
+Gradio's other routes expose figures about all visitors, a proxy, an editor and run histories.
 """
 IMMUTABLE_CACHE_CONTROL = "public, max-age=31536000, immutable"
 POLL_S = 0.02
-"""Seconds between two looks for clicks, in place of Gradio's thousandth."""
+"""Interval at which the queue is polled, in seconds. Gradio's default is 0.001."""
 HEAD = """
 <meta charset="utf-8" />
 <title>{title}</title>
@@ -65,13 +65,14 @@ def mount_debugger(
     environment: Environment | None = None,
     environments: Sequence[Environment] = (),
 ) -> None:
-    """Mount the debugger, and redirect to it from / and from /web.
+    """Mount the debugger, and redirect / and /web to it.
 
     Args:
-        app: the server's app.
-        settings: the server's settings.
-        environment: what is shown; None for the one that ENVIRONMENT names.
-        environments: all that this server serves, the one at its root first; each gets a door.
+        app: app of the server.
+        settings: settings of the server.
+        environment: environment of the page; None for the one that ENVIRONMENT names.
+        environments: all environments of the server, which the page links to; the one at the root
+            first.
     """
 
     def lead(request: Request) -> RedirectResponse:
@@ -80,7 +81,7 @@ def mount_debugger(
 
     for path in ("/", DEBUGGER_PATH):
         app.add_api_route(path, lead, include_in_schema=False)
-    # The page asks no server but its own; Gradio reads this while a page is built.
+    # Gradio must not send analytics. It reads this variable while a page is built.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     scenes = environment_view_of(environment)
     own = scenes.environment.name
@@ -97,7 +98,7 @@ def mount_debugger(
 
     with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as page:
         build_page(scenes, page, environment_links(scenes, environments), connect)
-    # An event that was being handled while its session was forgotten makes a state again.
+    # An event that is handled while its session is removed creates a new state.
     page.state_session_capacity = 2 * settings.max_visitors
     gr.mount_gradio_app(
         app,
@@ -120,14 +121,15 @@ def mount_debugger(
             ]
         },
     )
-    # Private, and not there in every Gradio. A server with nobody there takes 1 % of a core, not 5.
+    # A private attribute that some versions of Gradio lack. With it, an idle server uses 1 % of a
+    # core instead of 5 %.
     queue: Any = page._queue
     if hasattr(queue, "sleep_when_free"):
         queue.sleep_when_free = queue.progress_update_sleep_when_free = POLL_S
 
 
 def local_theme() -> gr.themes.ThemeClass:
-    """The framework's theme without its web fonts: the page asks no server but its own."""
+    """Return the framework's theme without web fonts, which would load from another host."""
     theirs = OPENENV_GRADIO_THEME.to_dict()["theme"]
     fonts = {"font": "system-ui, sans-serif", "font_mono": "ui-monospace, monospace"}
     kept = {name: value for name, value in theirs.items() if not name.startswith("_")}
@@ -137,7 +139,7 @@ def local_theme() -> gr.themes.ThemeClass:
 def environment_links(
     environment_view: EnvironmentView, environments: Sequence[Environment]
 ) -> list[EnvironmentLink]:
-    """The doors of a page, each by its address seen from this one, whatever stands before it."""
+    """Return the links of a page to the environments of the server, as relative addresses."""
     own = environment_view.environment.name
     if not any(each.name == own for each in environments):
         return [EnvironmentLink(environment_view)]
@@ -161,28 +163,28 @@ def environment_links(
 
 
 class OwnServerAddress:
-    """Where this process's server listens, as the first request to the page tells.
+    """Address of this process's server, taken from the first request to the page.
 
     Attributes:
-        url: of its root; empty before, and for a server on a Unix socket.
+        url: URL of the root; empty before the first request and for a Unix socket.
     """
 
     url = ""
 
     def learn_from_request(self, scope: Scope) -> None:
-        """Read it from a request."""
+        """Set the address from a request."""
         host, port = scope.get("server") or ("", None)
         if not self.url and port and scope.get("client") is not None:
             self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class PageRouteFilter:
-    """Middleware inside the mounted app: serves what the page needs, under its own name.
+    """Middleware that serves only the routes that the page needs, with its own head tags.
 
     Args:
         app: Gradio's app.
         own: see `replace_head_tags`.
-        where: learns from requests where the server is.
+        where: address of the server, which is taken from requests.
     """
 
     def __init__(self, app: ASGIApp, own: tuple[bytes, bytes], where: OwnServerAddress) -> None:
@@ -191,7 +193,7 @@ class PageRouteFilter:
         self._where = where
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the page, what it asks for, and nothing else."""
+        """Serve the page and the files it needs; answer 404 for any other path."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -209,7 +211,7 @@ class PageRouteFilter:
             await PlainTextResponse("Not found", 404)(scope, receive, send)
 
     def _replace_tags_in_response(self, send: Send) -> Send:
-        """Holds the page back until it is complete, and sends it under its own name."""
+        """Buffer the page, and send it with its own head tags."""
         start: Message = {}
         page = b""
 
@@ -222,7 +224,7 @@ class PageRouteFilter:
             if message["type"] != "http.response.body" or message.get("more_body"):
                 return
             body = replace_head_tags(page, *self._own)
-            if page:  # the answer to HEAD has a length and no body
+            if page:  # the response to HEAD has a length and no body
                 MutableHeaders(scope=start)["content-length"] = str(len(body))
             await send(start)
             await send({"type": "http.response.body", "body": body})
@@ -231,7 +233,7 @@ class PageRouteFilter:
 
 
 def _with_immutable_caching(send: Send) -> Send:
-    """Lets browsers keep a file without asking again: its name holds a digest of what it holds."""
+    """Let browsers cache a file without a time limit, because its name contains its digest."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] == 200:
@@ -242,21 +244,21 @@ def _with_immutable_caching(send: Send) -> Send:
 
 
 def head_and_style_tags(environment_view: EnvironmentView) -> tuple[bytes, bytes]:
-    """An environment's title and description; and its style sheet."""
+    """Return the head tags and the style tag of an environment's page."""
     environment = environment_view.environment
     head = HEAD.format(title=escape(environment.title), card=escape(environment.description))
     return head.encode(), f"<style>{page_stylesheet(environment_view)}</style>".encode()
 
 
 def replace_head_tags(page: bytes, head: bytes, style: bytes) -> bytes:
-    """The page with our tags in place of Gradio's.
+    """Return the page with its own head tags in place of Gradio's.
 
     Args:
-        page: as Gradio made it.
-        head: title and description. Crawlers read the first tag of a name, and
-            Gradio's template brings its own.
-        style: stands behind Gradio's style sheets, so that ours wins, and before the app, so that
-            nothing is drawn without it.
+        page: HTML of Gradio.
+        head: title and description. They replace Gradio's tags, because crawlers read the first
+            tag of a name.
+        style: style sheet. It follows Gradio's, so that it takes precedence, and precedes the
+            app, so that the page is never drawn without it.
     """
     page = MANIFEST.sub(b"", SOCIAL_META_TAG.sub(b"", page))
     page = page.replace(b"<gradio-app", style + b"<gradio-app", 1)

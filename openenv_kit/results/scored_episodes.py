@@ -233,9 +233,10 @@ def _read_result_file(path: Path, environment: Environment) -> list[PlayerResult
     players: dict[str, PlayerResults] = {}
     for run in runs:
         if unknown := run.versions.keys() - environment.versions.keys():
+            names = ", ".join(sorted(unknown))
             raise MixedResultsError(
-                f"{path} contains a version of {', '.join(unknown)}, which {environment.name!r} "
-                "does not have. Name the environment that was played with --environment."
+                f"{path} contains a version of {names}, which {environment.name!r} does not "
+                "have. Name the environment that was played with --environment."
             )
         _add_player(
             players, PlayerResults(run.player, str(path), run.versions, [episode_of_run(run)])

@@ -223,7 +223,7 @@ def __getattr__(name: str) -> FastAPI:
 
 
 async def _require_writable_store(settings: Settings) -> None:
-    """Write to the episode store once.
+    """Check that the episode store can be written.
 
     Raises:
         StoreUnavailableError: it cannot be written.

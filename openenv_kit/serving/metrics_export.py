@@ -112,13 +112,13 @@ def serve_metrics(settings: Settings) -> Iterator[None]:
         return
     try:
         server, thread = start_http_server(port, host, get_registry())
-    except OSError as problem:
+    except OSError as error:
         if {"metrics_host", "metrics_port"} & settings.model_fields_set:
             raise ConfigurationError(
-                f"Metrics cannot be served on {host}:{port} ({problem.strerror}). Change "
+                f"Metrics cannot be served on {host}:{port} ({error.strerror}). Change "
                 "OPENENV_KIT_METRICS_HOST or OPENENV_KIT_METRICS_PORT; port 0 serves no metrics."
             ) from None
-        fields = {"address": f"{host}:{port}", "reason": str(problem.strerror)}
+        fields = {"address": f"{host}:{port}", "reason": str(error.strerror)}
         logger.warning("failed to open the metrics port", extra=fields)
         yield
         return

@@ -33,6 +33,7 @@ from openenv_kit.serving.mcp.routes import McpEndpoint
 from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.settings import Settings, load_settings
 from openenv_kit.serving.store.interface import EndStatus
+from openenv_kit.serving.transports import Transport
 
 
 class SingleTaskServer(McpEndpoint):
@@ -63,7 +64,7 @@ class SingleTaskServer(McpEndpoint):
         if task_versions != versions:
             allowed = f"those of this release, {versions}"
             raise InvalidValueError("versions", task_versions, allowed)
-        self._live_episode = LiveEpisode("mcp", environment=environment, settings=settings)
+        self._live_episode = LiveEpisode(Transport.MCP, environment=environment, settings=settings)
         reply = self._live_episode.reset(reset_arguments)
         if reply.status == ReplyStatus.ERROR:
             raise RefusedResetError(reset_arguments, reply.message)

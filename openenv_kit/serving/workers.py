@@ -88,11 +88,12 @@ def run_server(app: ASGIApp | str, settings: Settings) -> None:
     log_config = logs.build_log_config(settings.log_level)
     logging.config.dictConfig(log_config)
     if not settings.token and not is_loopback(settings.host):
-        logger.warning(
-            "listening on %s without a token: every client that reaches this address can start "
-            "and play episodes; set OPENENV_KIT_TOKEN, or HOST=127.0.0.1",
-            settings.host or "all addresses",
-        )
+        fields = {
+            "address": settings.host or "all addresses",
+            "reason": "every client that reaches this address can start and play episodes; set "
+            "OPENENV_KIT_TOKEN, or HOST=127.0.0.1",
+        }
+        logger.warning("started without a token", extra=fields)
     raise_open_file_limit()
     options: dict[str, Any] = {
         "host": settings.host,

@@ -1,4 +1,4 @@
-"""NeMo Gym: a resources server with one endpoint for each tool, and its data rows.
+"""NeMo Gym: a resources server with one endpoint for each tool.
 
 `examples/nemo_gym/` is a folder in NeMo Gym's format: `app.py`, a configuration and example data.
 """
@@ -6,18 +6,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse
 from pydantic import ConfigDict, PrivateAttr
 
-from openenv_kit.catalogue import Catalogue
-from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, list_task_rows, reset_arguments_from_row
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.trainers import require_package
+from openenv_kit.trainers.nemo_gym_data import format_response_tools
 from openenv_kit.trainers.tool_episode import ToolEpisode
 
 with require_package("nemo-gym>=0.7,<0.8"):
@@ -107,7 +105,7 @@ class EpisodeServer(SimpleResourcesServer):
         self._episodes[session_id] = episode
         return SeedResponse(
             instructions=f"{episode.system_prompt}\n\n{first_user_message}",
-            tools=_format_response_tools(episode.tools),
+            tools=format_response_tools(episode.tools),
         )
 
     async def verify(self, request: Request, body: VerifyRequest) -> VerifyResponse:
@@ -157,40 +155,3 @@ class EpisodeServer(SimpleResourcesServer):
         if episode is not None:
             episode.close()
         return episode
-
-
-def iter_data_rows(
-    split: str | None = DEFAULT_SPLIT,
-    first: int | None = 0,
-    count: int | None = None,
-    environment: str | None = None,
-    reset: Mapping[str, Any] | None = None,
-    level: str | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Yield NeMo Gym's data rows, with the first messages, the tools and the reset arguments.
-
-    `list_task_rows` describes the parameters. `openenv_kit.datasets.split_rows.write_rows` writes
-    the rows in NeMo Gym's format.
-    """
-    episode = ToolEpisode(environment=environment)
-    for row in list_task_rows(split, first, count, environment, reset, level):
-        first_user_message = episode.reset(row)
-        messages = [
-            {"role": "developer", "content": episode.system_prompt},
-            {"role": "user", "content": first_user_message},
-        ]
-        yield {
-            "responses_create_params": {
-                "input": messages,
-                "tools": _format_response_tools(episode.tools),
-            },
-            "environment": row["environment"],
-            "task": row["task"],
-            "reset": reset_arguments_from_row(row, environment),
-        }
-
-
-def _format_response_tools(tools: Catalogue) -> list[dict[str, Any]]:
-    """Return tools in the format of OpenAI's Responses interface."""
-    # Strict schemas do not allow optional arguments.
-    return [{"type": "function", **tool["function"], "strict": False} for tool in tools.chat_tools]

@@ -36,7 +36,8 @@ from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import draw_task_reset_arguments, has_task_selector
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
-from openenv_kit.trainers.tool_episode import ToolEpisode, message_texts_of_role, next_scripted_call
+from openenv_kit.trainers.chat_messages import message_texts_of_role
+from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
 
 HarnessMessage = dict[str, Any]
 

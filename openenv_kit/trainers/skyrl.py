@@ -34,8 +34,9 @@ from openenv_kit.errors import require_integer
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.trainers import require_package
+from openenv_kit.trainers.chat_messages import message_texts
 from openenv_kit.trainers.text_tool_calls import find_tool_calls
-from openenv_kit.trainers.tool_episode import ToolEpisode, message_texts
+from openenv_kit.trainers.tool_episode import ToolEpisode
 
 with require_package("openenv-metric-tracker-rl[skyrl]"):
     from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput

@@ -259,23 +259,6 @@ class ToolEpisode:
         self._client.close()
 
 
-def message_texts_of_role(messages: Sequence[Mapping[str, Any]], role: str) -> list[str]:
-    """Return the texts of a role's messages of a chat, in order; see `message_texts`."""
-    return message_texts([message for message in messages if message["role"] == role])
-
-
-def message_texts(messages: Sequence[Any]) -> list[str]:
-    """Return the text of each message; parts are joined, and a message without text is empty."""
-    texts = []
-    for message in messages:
-        if isinstance(message, Mapping):
-            content = message.get("content")
-            if not isinstance(content, str):
-                content = "".join(part.get("text") or "" for part in content or ())
-            texts.append(content)
-    return texts
-
-
 def next_scripted_call(
     policy: str,
     tool_results: Sequence[str],

@@ -30,7 +30,8 @@ from openenv_kit.errors import InvalidValueError, require_name
 from openenv_kit.reply import EndInfo
 from openenv_kit.tool import Tool
 from openenv_kit.trainers import require_package
-from openenv_kit.trainers.tool_episode import ToolEpisode, message_texts
+from openenv_kit.trainers.chat_messages import message_texts
+from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.tool_functions import set_tool_signature
 from openenv_kit.variables import BASE_URL_VARIABLE
 

@@ -1,1 +1,1 @@
-"""Audit runs, exploits and sealing: what shows that a score means something."""
+"""Certificates, exploit audits and attestations: evidence that a score can be trusted."""

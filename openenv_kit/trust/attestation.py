@@ -1,7 +1,7 @@
-"""Signed records of sealed play, so that a leaderboard can rule out selected episodes.
+"""Signed records of sealed episodes, so that a leaderboard can rule out selected episodes.
 
 Replaying proves that a score was reached, not that no other attempt was left out. The server that
-plays the sealed split therefore numbers a player's episodes from 1, in the order in which they
+serves the sealed split therefore numbers a player's episodes from 1, in the order in which they
 start, and signs one record of all of them on request:
 
     attestation = Attestation(player=…, environment=…, split="sealed", …, plays=[…])
@@ -10,16 +10,17 @@ start, and signs one record of all of them on request:
 
 Design, and what each part prevents:
 
-- **One record of all plays, not one token per play.** A list that contains every number from 1 to
-  n leaves nothing to drop. `Attestation` rejects a list with gaps, so a server cannot sign one.
-- **A number is assigned when the episode starts**, and an episode that was not finished scores 0.
-  Aborting a bad episode does not remove it.
-- **The number of plays is fixed in advance.** The server offers the tasks 0 to `task_count` - 1
-  and `plays_per_task` starts of each, and the record states both. A play that was never started
-  counts as 0 as well. A record that was requested early, before later and worse plays, therefore
-  gains nothing, and neither does stopping while ahead.
-- **Each play states its reset, steps, score and a digest of its actions**, so that the submitted
-  recording is the play that the server saw and not another one with the same score.
+- **One record of all episodes, not one token per episode.** A list that contains every number from
+  1 to n leaves nothing to drop. `Attestation` rejects a list with gaps, so that a server cannot
+  sign one.
+- **A number is assigned when the episode starts**, and an unfinished episode scores 0. Aborting a
+  bad episode does not remove it.
+- **The number of episodes is fixed in advance.** The server offers the tasks 0 to `task_count` - 1
+  and `plays_per_task` starts of each, and the record states both. An episode that was never started
+  also scores 0. A record that was requested before later and worse episodes therefore gains
+  nothing, and neither does stopping after a good start.
+- **Each entry states reset, steps, score and a digest of the actions**, so that the submitted
+  recording is the episode that the server served and not another one with the same score.
 - **The record states versions and the commitment to the sealed split**, so that it does not apply
   to other tasks or rules. Numbers start again at 1 when one of them changes.
 
@@ -61,7 +62,7 @@ _SIGNATURE_DOMAIN = b"openenv-kit sealed plays/1\n"
 
 
 class AttestationError(ConfigurationError):
-    """A record of sealed play that was not signed with the expected key, or cannot be read."""
+    """A record of sealed episodes that was not signed with the expected key, or cannot be read."""
 
 
 class AttestedEpisode(BaseModel):
@@ -137,18 +138,18 @@ class Attestation(BaseModel):
 
     @property
     def expected_episode_count(self) -> int:
-        """Number of plays that a complete record contains."""
+        """Number of episodes that a complete record contains."""
         return self.task_count * self.plays_per_task
 
 
 def find_missing_episode_numbers(episodes: Iterable[AttestedEpisode]) -> list[int]:
-    """Return the running numbers between 1 and the highest one that no play has."""
+    """Return the numbers from 1 to the highest one that no episode has."""
     numbers = {play.number for play in episodes}
     return sorted(set(range(1, max(numbers, default=0) + 1)) - numbers)
 
 
 def count_unstarted_episodes(attestation: Attestation) -> int:
-    """Count the plays that the server offered and the player never started; each scores 0."""
+    """Count the offered episodes that the player never started; each scores 0."""
     return attestation.expected_episode_count - len(attestation.plays)
 
 

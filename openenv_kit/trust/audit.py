@@ -1,9 +1,9 @@
-"""The audit: every exploit over many episodes, against its ceiling.
+"""Exploit audit: plays every exploit over many episodes and compares its score with its ceiling.
 
-An environment is audited on its splits, unless it has an audit of its own. A setting is where
-the episodes are drawn from, such as a family or a split; in the first one, every policy plays in
-full. The environment's own policies are played on the train and test splits in any case, also
-where an audit of its own names neither.
+A setting is a source of episodes, such as a split or a scenario family. By default, the settings
+are the splits of the environment; a subclass of `Audit` can define others. In the first setting,
+every policy plays all episodes. The scripted policies of the environment also play the splits in
+`ALWAYS_AUDITED_SPLITS`, even if the subclass does not name them.
 """
 
 from __future__ import annotations
@@ -30,20 +30,29 @@ from openenv_kit.trust.exploits import (
 )
 
 REFERENCE_POLICY, NULL_POLICY = "reference", "null"
-"""The policy that must earn everything, and the one that must earn nothing."""
+"""Names of the policy that must reach the score 1.0, and of the one that must score 0."""
 LEAK_CHECK_DIVISOR = 10
-"""One in so many episodes is played outside the main setting by what must earn nothing."""
+"""Outside the main setting, an exploit with `ZERO_CEILING` plays one in this many episodes."""
 EPISODES_PER_JOB = 50
-"""Most episodes of one unit of work."""
+"""Largest number of episodes of one job."""
 SPLIT_PREFIX = "split:"
-"""Prefix of the settings that are splits."""
+"""Prefix of the names of settings that are splits."""
 ALWAYS_AUDITED_SPLITS = ("train", "test")
 """Splits that are audited in every environment that has them."""
 
 
 @dataclass(frozen=True)
 class AuditJob:
-    """One unit of work: one policy over a stretch of the episodes of a level and a setting."""
+    """A policy and a range of the episodes of a setting and level.
+
+    Attributes:
+        policy: name of the policy or exploit.
+        level: name of the level.
+        first_episode: number of the first episode, from 0.
+        stop_episode: number after that of the last episode.
+        setting: name of the setting.
+        environment_name: name of the environment; None for the default one.
+    """
 
     policy: str
     level: str
@@ -54,27 +63,31 @@ class AuditJob:
 
 
 class AuditJobResult(NamedTuple):
-    """A unit of work and the episodes that were played for it."""
+    """A job and the episodes that were played for it."""
 
     job: AuditJob
     episodes: list[AuditedEpisode]
 
 
 AUDIT_FILE_KEYS = {"ci_low": "low", "ci_high": "high"}
-"""Keys in the file that `audit --out` writes, where they differ from the fields' names."""
+"""Fields of `AuditLine` with another name in the file that `audit --out` writes."""
 
 
 @dataclass(frozen=True)
 class AuditLine:
-    """One line of the table: a policy in a setting on a level.
+    """One line of the audit's table: the results of a policy in one setting and level.
 
     Attributes:
-        mean, ci_low, ci_high: mean score and its 95 % interval.
+        policy: name of the policy or exploit.
+        difficulty: name of the level.
+        episodes: number of episodes.
+        mean, ci_low, ci_high: mean score and its 95 % confidence interval.
         perfect: share of episodes with a score of 1.0.
-        calls: mean cost of an episode.
-        max_mean, max_perfect: ceiling; None where there is none.
-        min_mean: floor, for the reference policy.
-        by_interval: whether the interval's lower end, not the mean, is held to the ceiling.
+        calls: mean number of steps of an episode.
+        max_mean, max_perfect: ceiling of `mean` and `perfect`; None without a ceiling.
+        min_mean: smallest allowed mean.
+        by_interval: whether `ci_low` instead of `mean` is compared with `max_mean`.
+        setting: name of the setting.
     """
 
     policy: str
@@ -93,11 +106,13 @@ class AuditLine:
 
     @property
     def holds(self) -> bool:
-        """Whether the policy stays within its limits."""
-        judged = self.ci_low if self.by_interval else self.mean
-        under = self.max_mean is None or judged <= self.max_mean
-        rarely = self.max_perfect is None or self.perfect <= self.max_perfect
-        return under and rarely and self.mean >= self.min_mean
+        """Whether the results are within all limits."""
+        compared_mean = self.ci_low if self.by_interval else self.mean
+        if self.max_mean is not None and compared_mean > self.max_mean:
+            return False
+        if self.max_perfect is not None and self.perfect > self.max_perfect:
+            return False
+        return self.mean >= self.min_mean
 
     def as_dict(self) -> dict[str, Any]:
         """Return the line as JSON values, under the keys of the file that `audit --out` writes."""
@@ -108,7 +123,18 @@ class AuditLine:
 
 
 class Audit:
-    """The audit of an environment: on its splits, all on one level, unless a subclass says more."""
+    """Audit of an environment.
+
+    This class audits the splits of the environment, with a single level. A subclass can define
+    levels, settings and exploits.
+
+    Attributes:
+        levels: names of the levels.
+        exploits: exploits by name.
+        main_setting: first setting, in which every policy plays all episodes.
+        full_settings: settings in which every policy plays all episodes and every ceiling applies.
+        policy_names: names of all scripted policies and exploits, baselines first.
+    """
 
     levels: Sequence[str] = ("all",)
     exploits: Mapping[str, Exploit] = {}
@@ -116,36 +142,34 @@ class Audit:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self.main_setting = self.settings[0]
-        self.full_settings = {
-            self.main_setting
-        }  # settings where all play in full and every ceiling holds
+        self.full_settings = {self.main_setting}
         self.policy_names = tuple(
             dict.fromkeys((*self.baselines, *self.exploits, *environment.policies))
         )
 
     @property
     def settings(self) -> Sequence[str]:
-        """Where episodes are drawn from; the main setting comes first."""
+        """Names of the settings, the main setting first."""
         return [SPLIT_PREFIX + name for name in self.environment.splits.names()]
 
     @property
     def all_settings(self) -> Sequence[str]:
-        """All settings, and the splits `ALWAYS_AUDITED_SPLITS` where `settings` leaves them out."""
-        there = self.environment.splits.names()
-        always = [SPLIT_PREFIX + name for name in ALWAYS_AUDITED_SPLITS if name in there]
-        return list(dict.fromkeys((*self.settings, *always)))
+        """Names of the settings, followed by missing ones of `ALWAYS_AUDITED_SPLITS`."""
+        splits = self.environment.splits.names()
+        always_audited = [SPLIT_PREFIX + name for name in ALWAYS_AUDITED_SPLITS if name in splits]
+        return list(dict.fromkeys((*self.settings, *always_audited)))
 
     @property
     def baselines(self) -> Sequence[str]:
-        """Scripted policies that are no exploits; those that are have a ceiling."""
+        """Names of the scripted policies that are not exploits."""
         return [name for name in self.environment.policies if name not in self.exploits]
 
     def count_episodes(self, setting: str, level: str) -> int:
-        """Number of episodes that a setting has of a level."""
+        """Return the number of episodes of a level in a setting."""
         return len(self.task_indices(setting.removeprefix(SPLIT_PREFIX), level))
 
     def task_indices(self, split: str, level: str) -> Sequence[int]:
-        """Positions of a split's tasks of a level."""
+        """Return the positions of the tasks of a level in a split."""
         splits: Any = self.environment.splits
         if self.levels == Audit.levels:
             return range(splits.size(split))
@@ -154,18 +178,27 @@ class Audit:
     def reset_arguments(
         self, level: str, episode_number: int, max_submissions: int = 1, setting: str | None = None
     ) -> dict[str, Any]:
-        """Arguments of the reset of an episode; `number` counts from 0."""
+        """Return the reset arguments of an episode.
+
+        Args:
+            level: name of the level.
+            episode_number: number of the episode within setting and level, from 0.
+            max_submissions: number of reports that the policy may submit.
+            setting: name of the setting; None for the main setting.
+        """
         split = (setting or self.main_setting).removeprefix(SPLIT_PREFIX)
-        practice = {"max_submissions": max_submissions} if max_submissions > 1 else {}
-        place = self.task_indices(split, level)[episode_number]
-        return {**self.environment.splits.task(split, place).reset_arguments(), **practice}
+        task_index = self.task_indices(split, level)[episode_number]
+        arguments = self.environment.splits.task(split, task_index).reset_arguments()
+        if max_submissions > 1:
+            return {**arguments, "max_submissions": max_submissions}
+        return dict(arguments)
 
     def training_episodes(self, setting: str, level: str) -> Sequence[Any]:
-        """Episodes that an exploit may learn from: none of those that are played."""
+        """Return the episodes that an exploit is fitted on; the audit plays none of them."""
         return ()
 
     def expected_answer_size(self, reset: Mapping[str, Any]) -> int | None:
-        """Size of an episode's right answer; None where it is not known."""
+        """Return the number of rows of the correct answer; None if it is not known."""
         return None
 
     def plan_jobs(
@@ -175,65 +208,64 @@ class Audit:
         levels: Sequence[str] | None = None,
         settings: Sequence[str] | None = None,
     ) -> list[AuditJob]:
-        """The audit as units of work.
+        """Return the jobs of the audit.
+
+        Outside `full_settings`, the policies of the environment and exploits with
+        `is_played_everywhere` play all episodes, exploits with `ZERO_CEILING` a part of them, and
+        other exploits none.
 
         Args:
-            episodes_per_level: of each level and setting; fewer where a setting has no more.
-            policies: names, or None for all.
-            levels: names, or None for all.
-            settings: names, or None for all. In those that are not `full_settings`, policies of the
-                environment and exploits that ask for it are played in full, those that must earn
-                nothing in part, and the rest not at all.
+            episodes_per_level: number of episodes of each level and setting, if there are as many.
+            policies: names of policies and exploits; None for all.
+            levels: names of levels; None for all.
+            settings: names of settings; None for all.
 
         Raises:
-            UnknownNameError: there is no such policy, level or setting; names the nearest.
+            UnknownNameError: there is no such policy, level or setting.
         """
-        every = self.all_settings
-        chosen = [require_name("setting", each, every) for each in settings or every]
-        on = [require_name("difficulty", each, self.levels) for each in levels or self.levels]
-        players = [
-            require_name("policy", each, self.policy_names)
-            for each in policies or self.policy_names
-        ]
-        work = []
-        for setting, level, name in product(chosen, on, players):
-            stop = self.count_planned_episodes(
-                name, setting, min(episodes_per_level, self.count_episodes(setting, level))
-            )
-            for first in range(0, stop, EPISODES_PER_JOB):
-                last = min(first + EPISODES_PER_JOB, stop)
-                work.append(AuditJob(name, level, first, last, setting, self.environment.name))
-        return work
+        all_settings = self.all_settings
+        for setting in settings or ():
+            require_name("setting", setting, all_settings)
+        for level in levels or ():
+            require_name("difficulty", level, self.levels)
+        for policy in policies or ():
+            require_name("policy", policy, self.policy_names)
+        jobs = []
+        for setting, level, policy in product(
+            settings or all_settings, levels or self.levels, policies or self.policy_names
+        ):
+            available = min(episodes_per_level, self.count_episodes(setting, level))
+            planned = self.count_planned_episodes(policy, setting, available)
+            for first in range(0, planned, EPISODES_PER_JOB):
+                stop = min(first + EPISODES_PER_JOB, planned)
+                jobs.append(AuditJob(policy, level, first, stop, setting, self.environment.name))
+        return jobs
 
     def run_job(self, job: AuditJob) -> list[AuditedEpisode]:
-        """Play one unit of work."""
-        exploit, arena = self.get_exploit_or_baseline(job.policy), ExploitRunner(self.environment)
+        """Play the episodes of a job."""
+        exploit, runner = self.get_exploit_or_baseline(job.policy), ExploitRunner(self.environment)
         policy = exploit.policy
         if exploit.fit is not None:
-            play: Callable[..., PolicySteps] = policy.generate_actions
+            generate_actions: Callable[..., PolicySteps] = policy.generate_actions
             best = exploit.fit(self.training_episodes(job.setting, job.level))
-            policy = replace(policy, generate_actions=partial(play, best=best))
-        rest, numbers = (
-            (policy.max_submissions, job.setting),
-            range(job.first_episode, job.stop_episode),
-        )
-        resets = [self.reset_arguments(job.level, number, *rest) for number in numbers]
-        return [
-            replace(
-                arena.run_policy(policy, each), expected_answer_size=self.expected_answer_size(each)
-            )
-            for each in resets
-        ]
+            policy = replace(policy, generate_actions=partial(generate_actions, best=best))
+        episodes = []
+        for number in range(job.first_episode, job.stop_episode):
+            reset = self.reset_arguments(job.level, number, policy.max_submissions, job.setting)
+            episode = runner.run_policy(policy, reset)
+            expected_size = self.expected_answer_size(reset)
+            episodes.append(replace(episode, expected_answer_size=expected_size))
+        return episodes
 
     def get_exploit_or_baseline(self, name: str) -> Exploit:
-        """The exploit of that name, or a baseline, which has no ceiling but where it is idle."""
+        """Return an exploit, or a baseline: `NULL_POLICY` has `ZERO_CEILING`, others no ceiling."""
         if name in self.exploits:
             return self.exploits[name]
         ceiling = ZERO_CEILING if name == NULL_POLICY else NO_CEILING
         return Exploit(self.environment.policies[name], ceiling, is_played_everywhere=True)
 
     def build_lines(self, results: Iterable[AuditJobResult]) -> list[AuditLine]:
-        """Return the table's lines, from results in any order."""
+        """Return the lines of the audit's table, from job results in any order."""
         groups: dict[tuple[str, str, str], list[AuditedEpisode]] = {}
         for job, episodes in results:
             groups.setdefault((job.setting, job.level, job.policy), []).extend(episodes)
@@ -241,7 +273,7 @@ class Audit:
         return [self._build_line(*key, groups[key]) for key in ordered if key in groups]
 
     def count_planned_episodes(self, policy_name: str, setting: str, max_episodes: int) -> int:
-        """Episodes that a policy plays in a setting, of the most that it could."""
+        """Return how many of `max_episodes` a policy plays in a setting; see `plan_jobs`."""
         exploit = self.get_exploit_or_baseline(policy_name)
         if (
             setting in self.full_settings
@@ -249,7 +281,7 @@ class Audit:
             or policy_name in self.environment.policies
         ):
             return max_episodes
-        # Any leak shows in a few episodes: what must earn nothing has no mean to be estimated.
+        # A few episodes are enough to find a leak, because a single score above 0 proves it.
         return max(max_episodes // LEAK_CHECK_DIVISOR, 1) if exploit.ceiling is ZERO_CEILING else 0
 
     def _build_line(
@@ -262,7 +294,7 @@ class Audit:
             ceiling = NO_CEILING
         limits = ceiling.score_limits_of(level)
         if ceiling is ZERO_CEILING:
-            # Where nothing is to be found, the empty answer is right, and no exploit for being so.
+            # An empty answer is correct, and may score, in an episode with nothing to report.
             share = fmean(episode.expected_answer_size == 0 for episode in episodes)
             limits = ScoreLimits(max_mean=share, max_perfect_share=share)
         return AuditLine(
@@ -283,5 +315,5 @@ class Audit:
 
 
 def run_job(job: AuditJob) -> AuditJobResult:
-    """Play one unit of work; a pure function of it, so that any engine can run it."""
+    """Play the episodes of a job, in any process: the result depends only on the job."""
     return AuditJobResult(job, get_environment(job.environment_name).audit.run_job(job))

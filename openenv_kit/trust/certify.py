@@ -1,12 +1,13 @@
-"""The certificate runner: units of work over processes or a Ray cluster.
+"""Computes certificates of many episodes, in several processes or on a Ray cluster.
 
-What one certificate proves is up to the environment; see `Certifier`.
+Each environment defines what its certificates prove; see `Certifier`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from enum import StrEnum
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -14,9 +15,15 @@ from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.ray_cluster import connect_to_ray
 
-PROCESSES, RAY = ENGINES = ("processes", "ray")
-UNITS_PER_CHUNK = 10
-"""Units that a process is given at a time."""
+CONFIGURATIONS_PER_CHUNK = 10
+"""Number of configurations that a process gets at a time."""
+
+
+class CertificationEngine(StrEnum):
+    """Where certificates are computed."""
+
+    PROCESSES = "processes"
+    RAY = "ray"
 
 
 class CertificateTable(NamedTuple):
@@ -27,11 +34,10 @@ class CertificateTable(NamedTuple):
 
 
 class Certifier(Protocol):
-    """How an environment certifies its episodes; a module with these functions is one.
+    """Certification of an environment's episodes. A module with these functions is a certifier.
 
-    A certificate has the attribute `holds` (whether the episode is proven fair) and a method
-    `as_dict`, JSON-ready. `iter_configurations` rejects extra reset arguments that it does not
-    know.
+    A certificate has the attribute `holds`, whether the episode is proven fair, and the method
+    `as_dict`, which returns JSON values.
     """
 
     @property
@@ -40,52 +46,73 @@ class Certifier(Protocol):
 
     @property
     def default_levels(self) -> Sequence[str]:
-        """Names of the levels that are certified when none is named."""
+        """Names of the levels that are certified by default."""
 
     def iter_configurations(
         self, seeds: range, *, levels: Sequence[str], extra_reset_arguments: Mapping[str, Any]
     ) -> Iterable[Any]:
-        """Units of work, picklable: one for each episode to be certified."""
+        """Yield the configurations of the episodes to certify, which can be pickled.
+
+        Raises:
+            ConfigurationError: a reset argument is unknown.
+        """
 
     def certify_one(self, config: Any) -> Any:
-        """The certificate of a unit; a pure function of it."""
+        """Return the certificate of a configuration. It depends on nothing else."""
 
     def certificate_table(self, certificates: Sequence[Any]) -> CertificateTable:
         """Return a table of many certificates."""
 
     def summarize(self, certificates: Sequence[Any]) -> str:
-        """A few words about many certificates, without a full stop."""
+        """Return a summary of many certificates, a phrase without a full stop."""
 
 
 def require_certifier(environment: Environment) -> Certifier:
-    """The environment's certifier; a ConfigurationError where it has none."""
+    """Return the certifier of an environment.
+
+    Raises:
+        ConfigurationError: it has none.
+    """
     if environment.certifier is None:
         raise ConfigurationError(f"{environment.name} has no certificates.")
     return environment.certifier
 
 
 def certify_configuration(environment_name: str, configuration: Any) -> Any:
-    """The certificate of a unit of work."""
+    """Return the certificate of a configuration."""
     return require_certifier(get_environment(environment_name)).certify_one(configuration)
 
 
 def iter_certificates(
-    environment_name: str, configurations: Sequence[Any], worker_count: int, engine: str = PROCESSES
+    environment_name: str,
+    configurations: Sequence[Any],
+    worker_count: int,
+    engine: str = CertificationEngine.PROCESSES,
 ) -> Iterator[Any]:
-    """Certificates of every unit, in order, made by processes or by the Ray cluster.
+    """Yield the certificates of configurations, in their order.
+
+    Args:
+        environment_name: name of the environment.
+        configurations: configurations of the episodes.
+        worker_count: number of processes.
+        engine: a `CertificationEngine`.
 
     Raises:
         ConfigurationError: the engine is Ray, which is not installed.
     """
-    if engine == RAY:
+    if engine == CertificationEngine.RAY:
         with connect_to_ray() as ray:
-            certify_there = ray.remote(certify_configuration)
-            for each in [certify_there.remote(environment_name, unit) for unit in configurations]:
-                yield ray.get(each)
+            remote_certify = ray.remote(certify_configuration)
+            futures = [
+                remote_certify.remote(environment_name, configuration)
+                for configuration in configurations
+            ]
+            for future in futures:
+                yield ray.get(future)
         return
     with ProcessPoolExecutor(worker_count) as pool:
         yield from pool.map(
             partial(certify_configuration, environment_name),
             configurations,
-            chunksize=UNITS_PER_CHUNK,
+            chunksize=CONFIGURATIONS_PER_CHUNK,
         )

@@ -252,7 +252,8 @@ def test_the_client_needs_no_more_of_the_package_than_what_travels() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     needed = (
-        "client engine engine.definitions engine.definitions.names engine.definitions.versions "
-        "models wire_models"
+        "client engine engine.definitions engine.definitions.anomaly_types "
+        "engine.definitions.entity_types engine.definitions.names engine.definitions.report_row "
+        "engine.definitions.severity engine.definitions.versions models wire_models"
     )
     assert done.stdout.split() == [f"metric_tracker_rl.{name}" for name in needed.split()]

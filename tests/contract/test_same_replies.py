@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from openenv_kit.agent.chat_endpoint import ChatMessage, ModelAnswer, ModelToolCall
+from openenv_kit.agent.completions import ChatMessage, ModelAnswer, ModelToolCall
 from openenv_kit.agent.model_player import ModelPlayer
 from openenv_kit.agent.player_episode import PlayerEpisode
 from openenv_kit.agent.servers import Server

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.engine.certification import certificate
+from metric_tracker_rl.engine.certification import certify
 from metric_tracker_rl.engine.certification.certificate import (
-    CERTIFIED_ANOMALY_COUNTS,
     FunnelCertificate,
+    certificate_from_dict,
+)
+from metric_tracker_rl.engine.certification.certify import (
+    CERTIFIED_ANOMALY_COUNTS,
     certify_one,
     iter_configurations,
 )
@@ -55,7 +58,7 @@ def test_an_episode_that_breaks_a_promise_gets_no_certificate(
 
 
 def test_a_row_that_outlives_its_cause_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    true_generate = certificate.generate_episode
+    true_generate = certify.generate_episode
 
     def mislaid(config: Any) -> Any:
         draw = true_generate(config)
@@ -65,7 +68,7 @@ def test_a_row_that_outlives_its_cause_is_seen(monkeypatch: pytest.MonkeyPatch) 
         return replace(draw, clean=clean)
 
     config = EpisodeConfig(9, "hourly_traffic_mix_shift", "easy", "low", 2)
-    monkeypatch.setattr(certificate, "generate_episode", mislaid)
+    monkeypatch.setattr(certify, "generate_episode", mislaid)
     assert certify_one(config).counterfactual == 1
 
 
@@ -91,14 +94,14 @@ def test_certify_without_difficulty_leaves_out_the_rungs(monkeypatch: pytest.Mon
         certified.extend(levels)
         return []
 
-    monkeypatch.setattr(certificate, "iter_configurations", record_levels)
+    monkeypatch.setattr(certify, "iter_configurations", record_levels)
     run_cli("certify", "--seeds", "1", "--workers", "1")
     assert certified == ["easy", "medium", "hard", "expert"]
 
 
 def test_every_cause_and_certificate_survives_being_written_down() -> None:
     found = certify_one(EXPERT)
-    again = certificate.certificate_from_dict(json.loads(json.dumps(found.as_dict())))
+    again = certificate_from_dict(json.loads(json.dumps(found.as_dict())))
     assert isinstance(again, FunnelCertificate)
     assert (again.rows, again.config.identity) == (found.rows, found.config.identity)
     assert all(
@@ -117,7 +120,7 @@ def test_a_certificate_does_not_hold_where_the_policy_falls_short(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "metric_tracker_rl.engine.certification.certificate.get_policy",
+        "metric_tracker_rl.engine.certification.certify.get_policy",
         lambda _: get_policy("null"),
     )
     assert not certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5)).holds

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.engine.certification.certificate import certify_one
+from metric_tracker_rl.engine.certification.certify import certify_one
 from metric_tracker_rl.engine.configuration import splits
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.configuration.tasks import DEFAULT_TASK_ORDER

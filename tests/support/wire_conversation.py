@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from enum import IntEnum
 from typing import Any
 
 from starlette.testclient import TestClient
@@ -110,6 +111,8 @@ class Conversation:
             return {name: self._named(each) for name, each in value.items()}
         if isinstance(value, list):
             return [self._named(each) for each in value]
+        if isinstance(value, IntEnum):  # travels as a number
+            return int(value)
         if not isinstance(value, str):
             return value
         for kind, pattern in PLACEHOLDERS.items():

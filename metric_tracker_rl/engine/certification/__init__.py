@@ -1,1 +1,1 @@
-"""Certificates and golden digests."""
+"""Certificates of episodes, and golden digests."""

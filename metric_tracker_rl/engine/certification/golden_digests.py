@@ -1,7 +1,7 @@
 """Golden digests of the funnel's episodes.
 
-Each digest stands for one configuration: SHA-256 over its hourly counts and dates, and over
-its expected rows. The module needs the generator and NumPy alone:
+A digest is the SHA-256 of one episode's dates and hourly counts, and of its expected rows. The
+module needs the generator and NumPy only:
 
     python -m metric_tracker_rl.engine.certification.golden_digests FILE [--write]
 """
@@ -9,7 +9,6 @@ its expected rows. The module needs the generator and NumPy alone:
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -31,25 +30,30 @@ from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION, POLICY_VERSION
 from metric_tracker_rl.engine.generation.generate import generate_episode
+from openenv_kit.json_text import canonical_json
 
 ANOMALY_COUNTS = (0, 1, 3, 5, 7)
-"""Anomaly counts that are walked through; none and the most that a level allows among them."""
+"""Anomaly counts that the configurations cycle through, from none to the most of a basic level."""
 
 BASIC_LEVELS = ("easy", "medium", "hard")
-"""Levels that are walked through first; later ones follow, so that no seed moves."""
+"""Levels of the first configurations. Later levels are appended, so that no seed changes."""
 
 EDGE_SEEDS = (0, 2**31, 2**63, MAX_SEED)
 DIGEST_VERSIONS = {"generator_version": GENERATOR_VERSION, "policy_version": POLICY_VERSION}
 
 
 def iter_golden_configurations() -> Iterator[EpisodeConfig]:
-    """The configurations that stand for all: every family, level and count, and the corners."""
-    turn = 0
+    """Yield the configurations of the golden file: all families, levels and counts, and edge cases.
+
+    Seeds follow from the order, so new configurations go to the end.
+    """
+    number = 0
     for family in SCENARIO_FAMILIES:
         for difficulty in BASIC_LEVELS:
-            for count in (ANOMALY_COUNTS[turn % 5], ANOMALY_COUNTS[(turn + 2) % 5]):
-                yield EpisodeConfig(100 + turn, family, difficulty, "low", count)
-            turn += 1
+            for offset in (0, 2):
+                count = ANOMALY_COUNTS[(number + offset) % len(ANOMALY_COUNTS)]
+                yield EpisodeConfig(100 + number, family, difficulty, "low", count)
+            number += 1
     for seed in EDGE_SEEDS:
         yield EpisodeConfig(seed, MIXED, "hard", "high", 4)
     for difficulty in BASIC_LEVELS:
@@ -57,37 +61,39 @@ def iter_golden_configurations() -> Iterator[EpisodeConfig]:
         yield _add_custom_anomalies(
             EpisodeConfig(8, MIXED, difficulty, "medium", 2, only_custom=True)
         )
-    for difficulty in (name for name in LEVELS if name not in BASIC_LEVELS):
-        for turn, family in enumerate(SCENARIO_FAMILIES):
-            yield EpisodeConfig(200 + turn, family, difficulty, "high", ANOMALY_COUNTS[turn % 5])
-    for turn, family in enumerate(SCENARIO_FAMILIES):
-        difficulty = [*LEVELS][turn % len(LEVELS)]
-        count = ANOMALY_COUNTS[1:][turn % 4]
+    for difficulty in LEVELS:
+        if difficulty not in BASIC_LEVELS:
+            for number, family in enumerate(SCENARIO_FAMILIES):
+                count = ANOMALY_COUNTS[number % len(ANOMALY_COUNTS)]
+                yield EpisodeConfig(200 + number, family, difficulty, "high", count)
+    level_names, counts = list(LEVELS), ANOMALY_COUNTS[1:]
+    for number, family in enumerate(SCENARIO_FAMILIES):
+        difficulty = level_names[number % len(level_names)]
+        count = counts[number % len(counts)]
         yield EpisodeConfig(
-            300 + turn, family, difficulty, "high", count, policy=PolicySource.VARIED
+            300 + number, family, difficulty, "high", count, policy=PolicySource.VARIED
         )
-    for turn, (rung, count) in enumerate(DEFAULT_ANOMALY_COUNTS.items()):
-        yield EpisodeConfig(400 + turn, MIXED, rung, "low", count)
+    for number, (rung, count) in enumerate(DEFAULT_ANOMALY_COUNTS.items()):
+        yield EpisodeConfig(400 + number, MIXED, rung, "low", count)
 
 
 def compute_digests(config: EpisodeConfig) -> dict[str, str]:
-    """SHA-256 of an episode's dates and hourly counts, and of its expected rows.
+    """Return the SHA-256 of an episode's dates and hourly counts, and of its expected rows.
 
     Counts are hashed as little-endian 64-bit integers in the order day, hour, stage; rows as
-    compact JSON, whose floats are Python's shortest exact text.
+    canonical JSON, in which floats have their shortest exact form.
     """
-    draw = generate_episode(config)
-    counts = np.ascontiguousarray(draw.hourly).astype("<i8").tobytes()
-    rows = [row.as_dict() for row in draw.labels]
-    labels = json.dumps(rows, sort_keys=True, separators=(",", ":"))
+    generated = generate_episode(config)
+    counts = np.ascontiguousarray(generated.hourly).astype("<i8").tobytes()
+    labels = canonical_json([row.as_dict() for row in generated.labels])
     return {
-        "data": hashlib.sha256(",".join(draw.dates).encode() + counts).hexdigest(),
+        "data": hashlib.sha256(",".join(generated.dates).encode() + counts).hexdigest(),
         "labels": hashlib.sha256(labels.encode()).hexdigest(),
     }
 
 
 def _add_custom_anomalies(config: EpisodeConfig) -> EpisodeConfig:
-    """The configuration with a count set to the right of its median and a rate to the left."""
+    """Return the configuration with a count above its median and a rate below it."""
     dates = generate_episode(config).dates
     count = CustomAnomaly(("menu_opens",), (dates[3],), 4.0, "up")
     rate = CustomAnomaly(("app_open_to_menu_open",), (dates[9], dates[27]), 6.5, "down")
@@ -95,7 +101,7 @@ def _add_custom_anomalies(config: EpisodeConfig) -> EpisodeConfig:
 
 
 def _config_to_fields(config: EpisodeConfig) -> dict[str, Any]:
-    """The fields of a configuration; the policy only where it is drawn."""
+    """Return the fields of a configuration; without the policy where it is the level's own."""
     fields = asdict(config)
     if config.policy == PolicySource.STANDARD:
         del fields["policy"]
@@ -103,9 +109,15 @@ def _config_to_fields(config: EpisodeConfig) -> dict[str, Any]:
 
 
 def _config_from_fields(fields: dict[str, Any]) -> EpisodeConfig:
+    """Return the configuration that `_config_to_fields` has written."""
     anomalies = tuple(
-        CustomAnomaly(**{**each, "metrics": tuple(each["metrics"]), "dates": tuple(each["dates"])})
-        for each in fields["anomalies"]
+        CustomAnomaly(
+            metrics=tuple(anomaly["metrics"]),
+            dates=tuple(anomaly["dates"]),
+            stddev_factor=anomaly["stddev_factor"],
+            direction=anomaly["direction"],
+        )
+        for anomaly in fields["anomalies"]
     )
     return EpisodeConfig(**{**fields, "anomalies": anomalies})
 
@@ -121,9 +133,7 @@ list_differences = GOLDEN_DIGESTS.list_differences
 
 
 if __name__ == "__main__":
-    golden_file = Path(sys.argv[1])
+    golden_path = Path(sys.argv[1])
     if "--write" in sys.argv[2:]:
-        golden_file.write_text(
-            json.dumps(GOLDEN_DIGESTS.compute_file_content(), indent=1) + "\n", encoding="utf-8"
-        )
-    sys.exit(GOLDEN_DIGESTS.print_file_differences(golden_file))
+        GOLDEN_DIGESTS.write_file(golden_path)
+    sys.exit(GOLDEN_DIGESTS.print_file_differences(golden_path))

@@ -1,7 +1,7 @@
-"""Golden digests: the promise that an episode keeps its bytes, in a form to check.
+"""Golden files: stored digests that show whether a generator still produces the same bytes.
 
-The module needs the standard library alone, so that a generator can be checked beside other
-releases of NumPy and nothing else of this project.
+The module needs the standard library only, so that a generator can be checked with other releases
+of NumPy and without the rest of the project.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True)
 class GoldenDigests(Generic[Config]):
-    """The configurations that stand for all of a generator's, and what their episodes come to.
+    """The configurations of a golden file, and how the digests of their episodes are computed.
 
     Attributes:
-        versions: of the code that makes the episodes.
-        iter_configurations: gives them, the same each time.
-        compute_digests: digests of an episode's parts, by name.
-        config_to_fields, config_from_fields: a configuration as JSON-ready fields, and back.
+        versions: versions of the code that generates the episodes, by name.
+        iter_configurations: returns the configurations, the same ones in each call.
+        compute_digests: returns the digests of an episode's parts, by name.
+        config_to_fields: returns a configuration as JSON-ready fields.
+        config_from_fields: returns the configuration with these fields.
     """
 
     versions: Mapping[str, str]
@@ -35,7 +36,7 @@ class GoldenDigests(Generic[Config]):
     config_from_fields: Callable[[dict[str, Any]], Config]
 
     def compute_file_content(self) -> dict[str, Any]:
-        """What the golden file holds, computed afresh."""
+        """Return the content of the golden file, with newly computed digests."""
         episodes = [
             {"config": self.config_to_fields(config), **self.compute_digests(config)}
             for config in self.iter_configurations()
@@ -43,23 +44,31 @@ class GoldenDigests(Generic[Config]):
         return {**self.versions, "episodes": episodes}
 
     def list_differences(self, stored_content: Mapping[str, Any]) -> list[str]:
-        """What a golden file says otherwise than this machine; empty where all is well."""
-        found = [
-            f"{name} is {stored_content.get(name)!r} in the file and {value!r} here"
-            for name, value in self.versions.items()
-            if stored_content.get(name) != value
-        ]
-        for entry in stored_content["episodes"]:
-            config = self.config_from_fields(entry["config"])
-            made = self.compute_digests(config)
-            found += [f"{part} differ: {config}" for part in made if made[part] != entry[part]]
-        return found
+        """Return a line for each version and digest that differs from a golden file's content."""
+        differences = []
+        for name, version_here in self.versions.items():
+            stored_version = stored_content.get(name)
+            if stored_version != version_here:
+                differences.append(
+                    f"{name} is {stored_version!r} in the file, {version_here!r} here"
+                )
+        for episode in stored_content["episodes"]:
+            config = self.config_from_fields(episode["config"])
+            for part, digest in self.compute_digests(config).items():
+                if digest != episode[part]:
+                    differences.append(f"{part} differ: {config}")
+        return differences
+
+    def write_file(self, path: Path) -> None:
+        """Write a golden file with newly computed digests."""
+        text = json.dumps(self.compute_file_content(), indent=1)
+        path.write_text(f"{text}\n", encoding="utf-8")
 
     def print_file_differences(self, path: Path) -> int:
-        """Check a golden file and print what differs; 0 where nothing does, else 1."""
-        golden = json.loads(path.read_text(encoding="utf-8"))
-        found = self.list_differences(golden)
-        count = len(golden["episodes"])
-        print(f"numpy {version('numpy')}: {count} episodes, {len(found)} differences")
-        print("\n".join(found), file=sys.stderr)
-        return 1 if found else 0
+        """Check a golden file and print the differences; return 1 if there are any, else 0."""
+        stored_content = json.loads(path.read_text(encoding="utf-8"))
+        differences = self.list_differences(stored_content)
+        count = len(stored_content["episodes"])
+        print(f"numpy {version('numpy')}: {count} episodes, {len(differences)} differences")
+        print("\n".join(differences), file=sys.stderr)
+        return 1 if differences else 0

@@ -1,1 +1,1 @@
-"""What an episode is generated from and how it is played: configuration, tasks, splits, modes."""
+"""What an episode is generated from and how it is played."""

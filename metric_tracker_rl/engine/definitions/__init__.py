@@ -1,1 +1,1 @@
-"""Names, funnel, levels and report rows, which everything else is written with."""
+"""Definitions of the funnel: names, stages, levels, thresholds, severity and report rows."""

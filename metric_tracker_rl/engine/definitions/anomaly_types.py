@@ -40,19 +40,19 @@ class AnomalyType(NamedTuple):
     Attributes:
         name: name on the wire; also a scenario family.
         entity_type: entity type of its report rows.
-        direction: directions of the deviations that it covers.
+        directions: directions of the deviations that it covers.
         description: what its row generator returns, as a noun phrase.
         may_share_day: whether a traffic-mix shift may be planned on the same day.
-        has_side_effects: whether its row generator returns consequences beside the roots, so that
-            submitting all of the generator's rows is wrong.
+        generator_returns_consequences: whether its row generator returns consequences beside the
+            roots, so that submitting all of the generator's rows is wrong.
     """
 
     name: str
     entity_type: str
-    direction: Directions
+    directions: Directions
     description: str
     may_share_day: bool = True
-    has_side_effects: bool = True
+    generator_returns_consequences: bool = True
 
 
 # The generator chooses anomaly types by position: a new one goes to the end.
@@ -68,7 +68,7 @@ ANOMALY_TYPES: dict[str, AnomalyType] = {
             FUNNEL_STEP,
             DOWN,
             "funnel steps whose rate fell by at least the break threshold",
-            has_side_effects=False,
+            generator_returns_consequences=False,
         ),
         AnomalyType(
             MIX_SHIFT,
@@ -76,7 +76,7 @@ ANOMALY_TYPES: dict[str, AnomalyType] = {
             UP_OR_DOWN,
             "dates whose daytime share is far from its median",
             may_share_day=False,
-            has_side_effects=False,
+            generator_returns_consequences=False,
         ),
         AnomalyType(
             QUALITY_ISSUE,
@@ -84,7 +84,7 @@ ANOMALY_TYPES: dict[str, AnomalyType] = {
             UP,
             "adjacent stages with impossible counts in some hour",
             may_share_day=False,
-            has_side_effects=False,
+            generator_returns_consequences=False,
         ),
     )
 }
@@ -105,8 +105,8 @@ class AnomalyTypesByDirection(NamedTuple):
 def _anomaly_types_by_direction(entity_type: str) -> AnomalyTypesByDirection:
     types = [each for each in ANOMALY_TYPES.values() if each.entity_type == entity_type]
     return AnomalyTypesByDirection(
-        below=next((each.name for each in types if each.direction.is_below), None),
-        above=next((each.name for each in types if each.direction.is_above), None),
+        below=next((each.name for each in types if each.directions.is_below), None),
+        above=next((each.name for each in types if each.directions.is_above), None),
     )
 
 

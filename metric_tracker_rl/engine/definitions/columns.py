@@ -28,11 +28,12 @@ class ColumnLayout:
 
     Attributes:
         counts, step_rates, composite_rates: slices of those metrics.
-        step_rate_columns, composite_rate_columns: the same as ranges, to iterate over.
         rates: slice of all conversion rates.
         count_total, rate_total: number of event counts, and of conversion rates.
         daytime_share: column of the daytime share, the last one with a reporting threshold.
         excess: slice of the excess of each adjacent pair of stages.
+        step_rate_columns, composite_rate_columns, excess_columns: the same slices as ranges, to
+            iterate over.
         compared: slice of all columns that have a baseline: all but the excess.
     """
 
@@ -51,6 +52,7 @@ class ColumnLayout:
         self.rates = slice(count_total, share)
         self.daytime_share = share
         self.excess = slice(first_excess, end)
+        self.excess_columns = range(first_excess, end)
         self.compared = slice(0, first_excess)
         self._entity_names_by_type = entity_names_by_type
 
@@ -92,19 +94,19 @@ class ColumnLayout:
         """Return the column of the step rate that leads out of a stage, which is not the last."""
         return self.step_rates.start + stage
 
-    def step_of_rate(self, column: int) -> int:
+    def step_index_of_column(self, column: int) -> int:
         """Return the position of a step rate's column among the step rates."""
         return column - self.step_rates.start
 
-    def rate_of_column(self, column: int) -> int:
+    def rate_index_of_column(self, column: int) -> int:
         """Return the position of a rate's column among all conversion rates."""
         return column - self.rates.start
 
-    def excess_of_pair(self, pair: int) -> int:
+    def excess_column_of_pair(self, pair: int) -> int:
         """Return the column of the excess of an adjacent pair, counted from 0."""
         return self.excess.start + pair
 
-    def pair_of_excess(self, column: int) -> int:
+    def pair_index_of_column(self, column: int) -> int:
         """Return the adjacent pair, counted from 0, whose excess stands in a column."""
         return column - self.excess.start
 

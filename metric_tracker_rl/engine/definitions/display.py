@@ -17,6 +17,8 @@ from metric_tracker_rl.engine.definitions.entity_types import (
 
 RATE_DECIMALS = ENTITY_TYPES[CONVERSION_RATE].decimals
 SHARE_DECIMALS = ENTITY_TYPES[HOURLY_MIX].decimals
+DEVIATION_DECIMALS = 6
+"""Decimals of deviations from the baseline."""
 STATISTIC_DECIMALS = RATE_DECIMALS + 2
 """Decimals of standard deviations, and of multiples of them, in the results of row generators."""
 

@@ -173,7 +173,7 @@ class Funnel:
         """Columns of the daily series."""
         return ColumnLayout(self.entity_names_by_type)
 
-    def rate_definitions(self) -> list[dict[str, str]]:
+    def list_rate_definitions(self) -> list[dict[str, str]]:
         """Return name, numerator, denominator, description and formula of each conversion rate."""
         definitions = []
         for name, stages in zip(self.rate_names, self.rate_stage_indices, strict=True):

@@ -1,1 +1,1 @@
-"""Generated episodes: data, metric frames and flagged series."""
+"""Finished episodes: their data, frames and flagged series, and the view that tools get."""

@@ -42,6 +42,7 @@ class EpisodeView:
         self,
         episode: FunnelEpisode,
         rules: PlayRules = DEFAULT_PLAY_RULES,
+        *,
         is_split_task: bool = False,
     ) -> None:
         level = episode.config.level

@@ -93,7 +93,7 @@ def _build_flagged_series(
         and deviation <= -series.level.break_threshold
     ):
         entity_type = FUNNEL_STEP
-        entity_name = funnel.funnel_step_names[funnel.columns.step_of_rate(column)]
+        entity_name = funnel.funnel_step_names[funnel.columns.step_index_of_column(column)]
     anomaly_type = anomaly_type_of_deviation(entity_type, deviation)
     if anomaly_type is None:
         raise RuntimeError(f"No anomaly type reports a deviation of {deviation} of {entity_name}.")

@@ -50,9 +50,9 @@ class MetricFrames:
             np.broadcast_to(series.baselines, series.values.shape), np.zeros_like(series.excess)
         )
         self.deviation = self._build_frame_with_pairs(series.deviations, series.excess)
-        self.flagged = self._build_frame(self._flags())
+        self.flagged = self._build_frame(self._compute_flags())
 
-    def _flags(self) -> NDArray[np.bool_]:
+    def _compute_flags(self) -> NDArray[np.bool_]:
         deviations = self.deviation.to_numpy()
         entity_types = [each.entity_type for each in self._series.funnel.columns.column_by_entity]
         thresholds_by_type = thresholds_by_entity_type(self._series.level)

@@ -1,1 +1,1 @@
-"""From a configuration to accepted data: effects, anomalies, calendar, plan, draw."""
+"""Generates the data of an episode from its configuration."""

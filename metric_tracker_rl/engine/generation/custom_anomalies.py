@@ -128,7 +128,7 @@ def _displayed_value(hours: IntArray, funnel: Funnel, column: int) -> float:
     counts = hours.sum(axis=0)
     if funnel.columns.is_count(column):
         return float(counts[column])
-    stages = funnel.rate_stage_indices[funnel.columns.rate_of_column(column)]
+    stages = funnel.rate_stage_indices[funnel.columns.rate_index_of_column(column)]
     rate = float(counts[stages.numerator] / max(counts[stages.denominator], 1)) * 100.0
     return round(rate, RATE_DECIMALS)
 
@@ -142,7 +142,7 @@ def _scale_to_rate(hours: IntArray, funnel: Funnel, column: int, target_rate: fl
         column: column of the rate.
         target_rate: rate as a fraction.
     """
-    stages = funnel.rate_stage_indices[funnel.columns.rate_of_column(column)]
+    stages = funnel.rate_stage_indices[funnel.columns.rate_index_of_column(column)]
     counts = hours.sum(axis=0)
     numerator = counts[stages.numerator]
     target_count = float(counts[stages.denominator]) * target_rate

@@ -73,7 +73,7 @@ FAULT_EVENTS = range(8, 181)
 
 
 @lru_cache
-def list_clear_total_excesses(bounds: SeverityBounds) -> tuple[int, ...]:
+def list_clear_excess_totals(bounds: SeverityBounds) -> tuple[int, ...]:
     """Return the total events in excess that are not near a severity bound."""
     return tuple(events for events in FAULT_EVENTS if is_clear_of_bounds(events, bounds))
 
@@ -173,7 +173,7 @@ def plan_funnel_break(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     """
     stage = stream.choose(day.funnel.step_stage_indices)
     size = stream.uniform(day.level.break_threshold * MIN_PLANNED_MULTIPLE, MAX_BREAK)
-    effect = ScaleStepRates((StepFactor(stage, day.step_rate_factor(stage, -size)),))
+    effect = ScaleStepRates((StepFactor(stage, day.factor_for_step_rate(stage, -size)),))
     root = PlannedRoot(FUNNEL_STEP, day.funnel.funnel_step_names[stage - 1], FUNNEL_BREAK)
     return PlannedAnomaly(day.day, effect, root)
 
@@ -211,7 +211,7 @@ def plan_quality_issue(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     hours = fewest_hours + stream.integer_below(most_hours - fewest_hours + 1)
     daytime = day.funnel.daytime
     first_hour = daytime.start + stream.integer_below(daytime.stop - daytime.start - hours + 1)
-    total_events = stream.choose(list_clear_total_excesses(day.level.bounds_by_kind.excess))
+    total_events = stream.choose(list_clear_excess_totals(day.level.bounds_by_kind.excess))
     events_per_hour, remaining_events = divmod(total_events, hours)
     excess = tuple(
         HourExcess(first_hour + number, events_per_hour + (1 if number < remaining_events else 0))
@@ -224,7 +224,7 @@ def plan_quality_issue(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
 def _plan_traffic_change(day: CleanDay, deviation: float, anomaly_type: str) -> PlannedAnomaly:
     """Plan a relative deviation of all of a day's traffic."""
     root = PlannedRoot(EVENT_COUNT, day.funnel.count_names[0], anomaly_type)
-    return PlannedAnomaly(day.day, ScaleTraffic(day.count_factor(0, deviation)), root)
+    return PlannedAnomaly(day.day, ScaleTraffic(day.factor_for_count(0, deviation)), root)
 
 
 def _plan_stage_count_change(
@@ -232,7 +232,9 @@ def _plan_stage_count_change(
 ) -> PlannedAnomaly:
     """Plan a relative deviation of one stage's count."""
     root = PlannedRoot(EVENT_COUNT, day.funnel.count_names[stage], anomaly_type)
-    return PlannedAnomaly(day.day, ScaleStageCount(stage, day.count_factor(stage, deviation)), root)
+    return PlannedAnomaly(
+        day.day, ScaleStageCount(stage, day.factor_for_count(stage, deviation)), root
+    )
 
 
 def _plan_step_rate_change(
@@ -248,7 +250,7 @@ def _plan_step_rate_change(
     deviations = {each: signed_threshold * stream.uniform(*OTHER_STEPS_LOSS) for each in stages}
     deviations[stage] = deviation
     factors = tuple(
-        StepFactor(each, day.step_rate_factor(each, deviations[each])) for each in stages
+        StepFactor(each, day.factor_for_step_rate(each, deviations[each])) for each in stages
     )
     root = PlannedRoot(CONVERSION_RATE, day.funnel.step_rate_names[stage - 1], anomaly_type)
     return PlannedAnomaly(day.day, ScaleStepRates(factors), root)
@@ -277,7 +279,7 @@ def _plan_slow_leak(
         is_leaking = is_shortest or stage == end_stage
         loss_range = LEAK_LOSS_PER_STEP if is_leaking else OTHER_STEPS_LOSS
         deviation = signed_threshold * stream.uniform(*loss_range)
-        factors.append(StepFactor(stage, day.step_rate_factor(stage, deviation)))
+        factors.append(StepFactor(stage, day.factor_for_step_rate(stage, deviation)))
     # The longest composite rate is flagged in every leak, and the policy may ask for it.
     is_longest_reported = day.level.leak_reports == LeakReport.LONGEST
     reported = -1 if is_longest_reported else composite_ends.index(end_stage)

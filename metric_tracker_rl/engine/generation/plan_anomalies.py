@@ -43,10 +43,12 @@ medians that the others were planned with."""
 SHARED_DAY_PROBABILITY = 0.3
 """Probability that a traffic-mix shift in a mixed episode is put on the day of another anomaly."""
 FAMILIES = tuple(ANOMALY_TYPES)
-FAMILIES_WITH_CONSEQUENCES = tuple(
-    name for name, anomaly_type in ANOMALY_TYPES.items() if anomaly_type.has_side_effects
+FAMILIES_WITH_CONSEQUENCE_ROWS = tuple(
+    name
+    for name, anomaly_type in ANOMALY_TYPES.items()
+    if anomaly_type.generator_returns_consequences
 )
-MAX_SHARE_WITHOUT_CONSEQUENCES = 1 / 3
+MAX_SHARE_WITHOUT_CONSEQUENCE_ROWS = 1 / 3
 """Largest share of a mixed episode's anomalies that belong to the other families. Without the
 limit, submitting the rows of their generators would score well without an analysis. An episode of
 one anomaly may be of any family."""
@@ -100,10 +102,12 @@ def _draw_families(stream: BitStream, config: EpisodeConfig) -> list[str]:
         sharable = [name for name in FAMILIES if ANOMALY_TYPES[name].may_share_day]
         families = [stream.choose(sharable)]
     while len(families) < count:
-        without_consequences = sum(not ANOMALY_TYPES[name].has_side_effects for name in families)
-        limit = int(count * MAX_SHARE_WITHOUT_CONSEQUENCES)
+        without_consequences = sum(
+            not ANOMALY_TYPES[name].generator_returns_consequences for name in families
+        )
+        limit = int(count * MAX_SHARE_WITHOUT_CONSEQUENCE_ROWS)
         is_limit_reached = count > 1 and without_consequences >= limit
-        allowed = FAMILIES_WITH_CONSEQUENCES if is_limit_reached else FAMILIES
+        allowed = FAMILIES_WITH_CONSEQUENCE_ROWS if is_limit_reached else FAMILIES
         # Each family comes once before one repeats: the types alone do not give a report away.
         unused = [name for name in allowed if name not in families]
         families.append(stream.choose(unused or allowed))

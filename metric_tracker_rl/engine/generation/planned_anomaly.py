@@ -56,11 +56,11 @@ class CleanDay(NamedTuple):
         """Return the step rate into a stage, as a fraction."""
         return self.values[self.funnel.columns.step_rate_into(stage)] / 100.0
 
-    def count_factor(self, stage: int, deviation: float) -> float:
+    def factor_for_count(self, stage: int, deviation: float) -> float:
         """Return the factor that gives a stage's count a relative deviation from its baseline."""
         return self.baselines[stage] * (1.0 + deviation) / self.values[stage]
 
-    def step_rate_factor(self, stage: int, deviation: float) -> float:
+    def factor_for_step_rate(self, stage: int, deviation: float) -> float:
         """Return the factor that gives the step rate into a stage a relative deviation."""
         column = self.funnel.columns.step_rate_into(stage)
         return self.baselines[column] * (1.0 + deviation) / self.values[column]

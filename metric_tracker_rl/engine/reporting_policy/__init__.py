@@ -1,1 +1,1 @@
-"""The reporting policy: its text, its code, drawn variants, and the daily series it reads."""
+"""The reporting policy as text and as code, and the daily series it reads."""

@@ -83,7 +83,7 @@ class DailySeries:
         """Return value, baseline and deviation of a column on a day."""
         columns = self.funnel.columns
         if columns.is_excess(column):
-            surplus = float(self.excess[day, columns.pair_of_excess(column)])
+            surplus = float(self.excess[day, columns.pair_index_of_column(column)])
             return MetricValue(surplus, 0.0, surplus)
         return MetricValue(
             self.values.item((day, column)),

@@ -50,7 +50,7 @@ def find_roots_of_day(
     columns = funnel.columns
     if any(excess):
         return [
-            RootFinding(DATA_QUALITY, name, QUALITY_ISSUE, columns.excess_of_pair(pair))
+            RootFinding(DATA_QUALITY, name, QUALITY_ISSUE, columns.excess_column_of_pair(pair))
             for pair, name in enumerate(funnel.quality_check_names)
             if excess[pair] > 0
         ]
@@ -83,7 +83,7 @@ def find_roots_of_day(
     for column in flagged_steps:
         if column in consequences:
             continue
-        step = columns.step_of_rate(column)
+        step = columns.step_index_of_column(column)
         if deviations[column] <= -level.break_threshold:
             add_root(FUNNEL_STEP, funnel.funnel_step_names[step], column)
         else:
@@ -93,7 +93,9 @@ def find_roots_of_day(
         leaks = [column for column in columns.composite_rate_columns if flagged[column]]
         if leaks:
             column = leaks[-1] if level.leak_reports == LeakReport.LONGEST else leaks[0]
-            add_root(CONVERSION_RATE, funnel.rate_names[columns.rate_of_column(column)], column)
+            add_root(
+                CONVERSION_RATE, funnel.rate_names[columns.rate_index_of_column(column)], column
+            )
 
     if flagged[0]:
         add_root(EVENT_COUNT, funnel.count_names[0], 0)

@@ -100,7 +100,7 @@ class EpisodeSession(Session):
             raise InvalidValueError("split", split, "no sealed split on a server in debug mode")
         task_id, config = resolve_reset(arguments)
         is_split_task = split is not None or arguments.get("index") is not None
-        view = EpisodeView(build_episode(config), rules, is_split_task)
+        view = EpisodeView(build_episode(config), rules, is_split_task=is_split_task)
         return self.start_from_view(task_id, view)
 
     def start_from_view(self, task_id: str, view: EpisodeView) -> Reply:
@@ -281,7 +281,7 @@ class EpisodeSession(Session):
             "expected_row_count": self._expected_row_count_if_visible(view),
         }
         if not view.rules.is_lean:
-            fields["conversion_metric_definitions"] = funnel.rate_definitions()
+            fields["conversion_metric_definitions"] = funnel.list_rate_definitions()
         if not view.rules.is_raw:
             fields["applied_synthetic_generators"] = list(view.episode.applied_anomalies)
         if not view.rules.is_lean and not view.rules.is_raw:

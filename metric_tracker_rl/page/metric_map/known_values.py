@@ -23,7 +23,10 @@ from metric_tracker_rl.engine.definitions.entity_types import (
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY, Funnel
 from metric_tracker_rl.engine.definitions.names import WEEKDAYS, BaselineKind, Disclosure
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
-from metric_tracker_rl.engine.reporting_policy.baselines import DAYS_PER_WEEK
+from metric_tracker_rl.engine.reporting_policy.baselines import (
+    DAYS_PER_WEEK,
+    weekday_names_of_first_week,
+)
 
 DayAndColumn = tuple[int, int]
 """Day and column indices, as in `DailySeries`."""
@@ -149,7 +152,7 @@ class KnownValues:
             self.suspicion[day] = score
         if "issue_count" in fact and column is None:  # of the day; its issues follow one by one
             for pair in range(len(self.funnel.quality_check_names)):
-                self._set_value(day, self.funnel.columns.excess_of_pair(pair), 0.0)
+                self._set_value(day, self.funnel.columns.excess_column_of_pair(pair), 0.0)
         self._set_value(day, self.share_column, _first_number(fact, "daytime_share"))
         if (baseline := _first_number(fact, "baseline_daytime_share")) is not None:
             self._set_baseline(day, self.share_column, baseline)
@@ -167,9 +170,8 @@ class KnownValues:
                 self._set_value(day, column, _first_number(fact, name))
 
     def _read_weekday_baselines(self, column: int, fact: Mapping[str, Any]) -> None:
-        first = Date.fromisoformat(self.dates[0]).weekday()
-        for day in range(DAYS_PER_WEEK):
-            baseline = _first_number(fact, WEEKDAYS[(first + day) % DAYS_PER_WEEK])
+        for day, weekday in enumerate(weekday_names_of_first_week(self.dates[0])):
+            baseline = _first_number(fact, weekday)
             if baseline is not None:
                 self._set_baseline(day, column, baseline)
 
@@ -199,7 +201,7 @@ class KnownValues:
             # With raw disclosure the player has to find impossible counts.
             for pair in range(len(funnel.quality_check_names) if self.thresholds else 0):
                 excess = sum(max(row[pair + 1] - row[pair], 0) for row in hours)
-                self.values[day, funnel.columns.excess_of_pair(pair)] = float(excess)
+                self.values[day, funnel.columns.excess_column_of_pair(pair)] = float(excess)
         for column, (above, below) in enumerate(
             funnel.rate_stage_indices, start=funnel.columns.rates.start
         ):

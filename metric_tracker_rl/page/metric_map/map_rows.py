@@ -84,11 +84,7 @@ def build_map_rows(funnel: Funnel) -> list[MapRow]:
         *count_rows,
         *rate_rows,
         MapRow(RowLabel.DAYTIME_SHARE, SHARE, (columns.daytime_share,)),
-        MapRow(
-            RowLabel.IMPOSSIBLE_COUNTS,
-            EVENTS,
-            tuple(columns.excess_of_pair(pair) for pair in range(len(funnel.quality_check_names))),
-        ),
+        MapRow(RowLabel.IMPOSSIBLE_COUNTS, EVENTS, tuple(columns.excess_columns)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Small pieces of HTML; everything that comes from outside is escaped here."""
+"""Basic HTML elements of the page. They escape every text that comes from outside."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from html import escape
 from typing import Any
 
 MAX_TABLE_ROWS = 200
-"""Lines of a result table on the page; the JSON beside it holds all."""
+"""Largest number of rows of a result table on the page; its JSON has all rows."""
 MAX_JSON = 60_000
-"""Characters of JSON shown; an answer without a bound would make the page crawl."""
+"""Largest number of JSON characters on the page; a longer text would make it slow."""
 
 
 def format_value(value: object) -> str:
-    """A value as people read it, escaped: thousands separated, needless decimals cut."""
+    """Return a value as escaped text, with thousands separators and without needless decimals."""
     if isinstance(value, bool) or value is None:
         return "–" if value is None else ("yes" if value else "no")
     if isinstance(value, int):
@@ -30,12 +30,12 @@ def format_value(value: object) -> str:
 
 
 def humanize(name: str) -> str:
-    """A name as people read it."""
+    """Return an identifier as words."""
     return name.replace("_", " ")
 
 
 def format_day(date: str) -> str:
-    """`2026-03-03` as `Tue 3 Mar`; other text as it is."""
+    """Return `2026-03-03` as `Tue 3 Mar`, and any other text unchanged."""
     try:
         day = Date.fromisoformat(date)
     except ValueError:
@@ -46,15 +46,15 @@ def format_day(date: str) -> str:
 def button_html(
     event: str, value: object, label: str, *, style: str = "", hint: str = "", key: str = ""
 ) -> str:
-    """A button inside HTML.
+    """Return a button.
 
     Args:
-        event: of the page's bridge, as which a click is passed on.
-        value: of the event.
-        label: what stands on it.
-        style: `primary`, `link`, empty, or `off` for one that would do nothing now.
-        hint: its name where the label alone does not tell; empty for none.
-        key: by which it gets the keyboard back when it was drawn anew; empty for none.
+        event: page event that a click sends.
+        value: value of the event.
+        label: text on the button.
+        style: `primary`, `link`, `off` for a button that currently has no effect, or empty.
+        hint: accessible name, if the label alone is not clear; empty for none.
+        key: key by which the button keeps the focus when it is rendered again; empty for none.
     """
     more = f' title="{escape(hint)}" aria-label="{escape(hint)}"' if hint else ""
     more += f' data-key="{escape(key)}"' if key else ""
@@ -71,7 +71,7 @@ def table_html(
     caption: str = "",
     numbers: Sequence[int] = (),
 ) -> str:
-    """A table of ready HTML cells; `numbers` are the columns that are set flush right."""
+    """Return a table of HTML cells; `numbers` are the columns that are aligned right."""
     right = [' class="num"' if at in numbers else "" for at in range(len(columns))]
     head = "".join(
         f'<th scope="col"{style}>{escape(humanize(name))}</th>'
@@ -92,7 +92,7 @@ def facts_html(
     pairs: Mapping[str, Any],
     format_item: Callable[[str, Any], str] = lambda _, value: format_value(value),
 ) -> str:
-    """Names and values, one pair a line; `shown` writes a value, given its name."""
+    """Return names and values, one pair a line; `shown` formats a value, given its name."""
     lines = "".join(
         f'<div class="{"wide" if isinstance(value, list | tuple) else ""}">'
         f"<dt>{escape(humanize(name))}</dt><dd>{format_item(name, value)}</dd></div>"
@@ -102,23 +102,23 @@ def facts_html(
 
 
 def note_html(message: str, kind: str = "") -> str:
-    """One sentence in a quiet box; kind is "", "good" or "bad"."""
+    """Return a message in a box. The kind is `good`, `bad` or empty."""
     return f'<p class="mt-note {kind}">{escape(message)}</p>' if message else ""
 
 
 def hint_html(message: str) -> str:
-    """What an empty place says."""
+    """Return the text of an empty area."""
     return f'<p class="mt-hint">{escape(message)}</p>'
 
 
 def heading_html(title: str, below: str = "") -> str:
-    """Title of a part of the page."""
+    """Return the heading of a section."""
     line = f"<p>{escape(below)}</p>" if below else ""
     return f'<div class="mt-heading"><h2>{escape(title)}</h2>{line}</div>'
 
 
 def json_html(value: Any, title: str = "JSON, as a model reads it") -> str:
-    """A fold with a value's JSON, cut to what a page can show."""
+    """Return a collapsed element with a value as JSON, truncated to `MAX_JSON_CHARACTERS`."""
     full = json.dumps(value, indent=1, ensure_ascii=False)
     more = len(full) - MAX_JSON
     shown = f"{full[:MAX_JSON]}\n… {more:,} more characters" if more > 0 else full
@@ -130,12 +130,12 @@ def json_html(value: Any, title: str = "JSON, as a model reads it") -> str:
 
 
 def score_components_html(score: str) -> str:
-    """A fold with the HTML of what a score is made of."""
+    """Return a collapsed element with the HTML of the score components."""
     return f"<details><summary>What the score is made of</summary>{score}</details>"
 
 
 def bar_html(label: str, share: float, value: str) -> str:
-    """A labelled bar; `share` in [0, 1] is its length."""
+    """Return a labelled bar; `share` in [0, 1] is its length."""
     width = 100.0 * min(max(share, 0.0), 1.0)
     return (
         f'<div class="mt-bar"><span>{escape(label)}</span>'

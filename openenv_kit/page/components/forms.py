@@ -1,7 +1,7 @@
-"""HTML forms made from JSON Schemas: of a tool's arguments, or of what starts an episode.
+"""HTML forms generated from JSON Schemas, for tool arguments and for the start of an episode.
 
-The page's script collects a form's values as text and sends them with its name; they are read here
-by the same schema. A new tool, or a new argument, needs no line.
+The page's script sends the values of a form as text, with its name. They are parsed with the same
+schema, so a new tool or argument needs no further code.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ def form_html(
     initial_values: Mapping[str, Any] | None = None,
     suggestions: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
-    """A form with a button.
+    """Return a form with a button.
 
     Args:
-        name: sent with the values.
-        event: of the bridge, as which they come back: a JSON list of name and values by field.
-        label: of the button.
+        name: name that is sent with the values.
+        event: page event with a JSON list of the name and the values by field.
+        label: label of the button.
         parameters: JSON Schema of an object.
-        initial_values: values that fields begin with.
-        suggestions: what a field may be filled with, by its name.
+        initial_values: initial values, by field.
+        suggestions: suggested values, by field.
     """
     required = parameters.get("required", ())
     fields = "".join(
@@ -54,7 +54,7 @@ def form_html(
 
 
 def without_null_type(schema: Schema) -> Schema:
-    """A schema without the wrapping that lets it be null."""
+    """Return a schema without the alternative `null`."""
     inner: Schema = next(
         (each for each in schema.get("anyOf", ()) if each.get("type") != "null"), {}
     )
@@ -97,11 +97,11 @@ def _field_html(
 
 
 def arguments_from_form(parameters: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments from what a form sent; fields that were left empty are not among them.
+    """Return the arguments in the values of a form, without empty fields.
 
     Raises:
-        InvalidValueError: text where a number is asked for.
-        ToolArgumentError: text that is not JSON where JSON is asked for.
+        InvalidValueError: a number field contains other text.
+        ToolArgumentError: a JSON field contains text that is not JSON.
     """
     found = {}
     for name, schema in parameters.get("properties", {}).items():
@@ -132,7 +132,7 @@ def _parse_field_value(name: str, schema: Schema, value: Any) -> Any:
 
 
 def _example_json(schema: Schema) -> str:
-    """A smallest example: of an object its required fields and its numbers."""
+    """Return a minimal example of a schema: required and numeric fields of an object."""
     item = schema.get("items", {}) if schema.get("type") == "array" else schema
     made = {
         name: each["enum"][0] if "enum" in each else each.get("default")
@@ -143,10 +143,10 @@ def _example_json(schema: Schema) -> str:
 
 
 def parse_form_event(text: object) -> tuple[str, dict[str, Any]]:
-    """Name and values of a form, as the page's script sends them; a call past it may hold anything.
+    """Return name and values of a form event.
 
     Raises:
-        InvalidValueError: it is nothing that the script would send.
+        InvalidValueError: the page's script does not send such an event.
     """
     try:
         name, values = json.loads(str(text))

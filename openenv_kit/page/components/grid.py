@@ -1,7 +1,7 @@
-"""A picture that is a grid: lines and columns of coloured cells, to walk through by arrow keys.
+"""A grid of coloured cells that can be navigated with the arrow keys.
 
-It is HTML, so that it needs no library of charts, takes the page's colours, and is read by screen
-readers as the table that it is.
+It is an HTML table: it needs no chart library, uses the page's colours, and screen readers read it
+as a table.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from html import escape
 
 
 class CellVerdict(StrEnum):
-    """Verdict about a reported or an expected row, drawn in its cell."""
+    """Verdict on a reported or an expected row, shown in its cell."""
 
     MATCHED = "matched"
     WRONG_FIELD = "wrong field"
@@ -34,16 +34,16 @@ GLYPHS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class GridCell:
-    """One cell.
+    """A cell of the grid.
 
     Attributes:
-        style: class of its colour: `a0`, `a1` for small, `u2` to `u5` up, `d2` to `d5` down, `k`
-            for a value without a colour; empty for what is not known.
-        shown: what stands in it.
-        known: what is known of it, in words.
-        say: what else it says.
+        style: CSS class of its colour: `a0` and `a1` for small values, `u2` to `u5` above and `d2`
+            to `d5` below, `k` for a value without a colour; empty for an unknown value.
+        shown: text in the cell.
+        known: description of the known value.
+        say: further description.
         mark: a verdict, or `+` for a row of the report.
-        is_new: whether it is known from the last call.
+        is_new: whether the last call has added the value.
     """
 
     style: str = ""
@@ -56,14 +56,14 @@ class GridCell:
 
 @dataclass(frozen=True)
 class GridColumn:
-    """A column.
+    """A column of the grid.
 
     Attributes:
-        key: its part of a place, `line/column`.
-        label: as people read it.
-        shown: what stands above it.
-        small: what stands above that, such as a month.
-        style: its class.
+        key: column part of a selection, `row/column`.
+        label: accessible name.
+        shown: heading.
+        small: text above the heading, such as a month.
+        style: CSS class.
     """
 
     key: str
@@ -75,7 +75,7 @@ class GridColumn:
 
 @dataclass(frozen=True)
 class GridRow:
-    """A line: its part of a place, its label, its cells, and how deep it is set in."""
+    """A row of the grid: row part of a selection, label, cells and indentation depth."""
 
     key: str
     label: str
@@ -84,13 +84,13 @@ class GridRow:
 
 
 def deviation_class(size: float, thresholds: Sequence[float]) -> str:
-    """Class of a cell: `a0`, `a1` for what is small, else `u` or `d` by direction, from 2 to 5."""
+    """Return the CSS class of a deviation: `a0`, `a1`, or `u` or `d` with 2 to 5."""
     found = sum(abs(size) >= step for step in thresholds)
     return f"a{found}" if found < 2 else f"{'u' if size > 0 else 'd'}{found}"
 
 
 def verdict_class(kind: str) -> str:
-    """Class of what is drawn in the colour of a verdict."""
+    """Return the CSS class of a verdict's colour."""
     return f"v-{kind.split()[0]}"
 
 
@@ -101,14 +101,14 @@ def grid_html(
     rows: Sequence[GridRow],
     selection: str = "",
 ) -> str:
-    """The grid, what it shows, and what the cell in hand says.
+    """Return the grid with a summary above and the description of the focused cell below.
 
     Args:
-        summary: above it, in a sentence.
-        name: of the table, for who cannot see it.
+        summary: sentence above the grid.
+        name: accessible name of the table.
         grid_columns: columns.
-        rows: as many cells each.
-        selection: what is selected, as `line/column`.
+        rows: rows, with one cell for each column.
+        selection: selected cell, as `row/column`; empty for none.
     """
     columns = "".join(
         f'<th scope="col" class="{each.style}" data-col="{escape(each.key)}" '
@@ -164,12 +164,12 @@ def _row_html(line: GridRow, heads: Sequence[GridColumn], place: str, *, first: 
 def legend_html(
     thresholds: Sequence[str], unit: str, signs: Sequence[tuple[str, str, str]] = ()
 ) -> str:
-    """What colours and signs mean.
+    """Return the legend of colours and signs.
 
     Args:
-        thresholds: five sizes at which a cell takes the next colour.
-        unit: of them.
-        signs: class, sign and meaning of what else is drawn.
+        thresholds: five deviations at which the colour changes.
+        unit: unit of the thresholds.
+        signs: CSS class, sign and meaning of each further sign.
     """
     ramp = [*(("d", at) for at in (5, 4, 3, 2)), ("a", 1), ("a", 0)]
     ramp += [("a", 1), *(("u", at) for at in (2, 3, 4, 5))]

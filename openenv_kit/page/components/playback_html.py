@@ -1,4 +1,4 @@
-"""A watched play as a trace: its steps in a list, and the step looked at with all that it holds."""
+"""HTML of a playback: the list of steps, the current step, and files to save."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ STANDALONE_CSS = (
     " body { max-width: 1200px; margin: 0 auto; padding: 16px; color: var(--body-text-color);"
     " font: 15px/1.5 system-ui, sans-serif; }"
 )
-"""What Gradio's theme gives the page's style sheet, for a file of its own."""
+"""CSS variables of Gradio's theme that the style sheet uses, for a saved file."""
 
 
 def _navigation_html(playback: Playback) -> str:
-    """Buttons that go to another step; `back` and `play` are done by the page's script."""
+    """Return the navigation buttons; the page's script handles `back` and `play`."""
     over = playback.is_finished and playback.index == len(playback.steps) - 1
     buttons = (
         ("pick_frame", "back", "← Back", playback.index == 0),
@@ -47,7 +47,7 @@ def _navigation_html(playback: Playback) -> str:
 
 
 def current_step_html(environment_view: EnvironmentView, playback: Playback) -> str:
-    """The move looked at, below the buttons that go to another."""
+    """Return the current step, below the navigation buttons."""
     last, waits = len(playback.steps) - 1, not playback.is_finished
     top = f"{playback.player} · step {playback.index} of {last}{'+' if waits else ''}"
     return (
@@ -58,7 +58,7 @@ def current_step_html(environment_view: EnvironmentView, playback: Playback) -> 
 
 
 def step_html(environment_view: EnvironmentView, playback: Playback, at: int) -> str:
-    """What was done in a step, and all of the reply."""
+    """Return the action of a step and its complete reply."""
     frame = playback.steps[at]
     seen = frame.observation
     took = f"took {1000 * frame.elapsed_s:.1f} ms" if frame.elapsed_s else ""
@@ -74,7 +74,8 @@ def step_html(environment_view: EnvironmentView, playback: Playback, at: int) ->
     answer = (
         environment_view.reply_html(seen) or f"<p>{format_value(str(seen.get('message', '')))}</p>"
     )
-    # A tag of its own: of one of the same tag Gradio would change the text, and leave it scrolled.
+    # A tag of its own, because Gradio would update an element of the same tag in place and
+    # leave it scrolled.
     tag, place = f"mt-reply-{at}", 'tabindex="0" role="region" aria-label="Answer"'
     top += f'<{tag} class="mt-reply" {place}>{answer}</{tag}>'
     whole = json_html(frame.action, "Call, as it was made") if frame.action else ""
@@ -83,14 +84,14 @@ def step_html(environment_view: EnvironmentView, playback: Playback, at: int) ->
 
 
 def step_title(environment_view: EnvironmentView, step: PlaybackStep) -> str:
-    """A move in one line."""
+    """Return the action of a step in one line."""
     return environment_view.describe_action(step.action) if step.action else "reset"
 
 
 def episode_result_html(
     environment_view: EnvironmentView, steps: PlaybackSteps, reset: Mapping[str, Any]
 ) -> str:
-    """What a play came to, and how much of what is right is no guess; empty before its end."""
+    """Return the result and the evidence share of an episode; empty before its end."""
     last = steps[-1].observation if steps else {}
     if not last.get("done"):
         return ""
@@ -105,7 +106,7 @@ def episode_result_html(
 
 
 def step_list_html(environment_view: EnvironmentView, playback: Playback) -> str:
-    """Every step so far; each is a button that goes to it."""
+    """Return the list of steps, each a button that goes to it."""
     lines = "".join(
         _step_link_html(at, frame, step_title(environment_view, frame), at == playback.index)
         for at, frame in enumerate(playback.steps)
@@ -126,7 +127,7 @@ def _step_link_html(at: int, step: PlaybackStep, title: str, now: bool) -> str:
 
 
 def recording_jsonl(playback: Playback) -> str:
-    """The play so far as a recording, which this page and `metric-tracker replay` play again."""
+    """Return the steps so far as a recording, for this page and for `metric-tracker replay`."""
     stream = io.StringIO()
     opening, *frames = playback.steps
     recorder = RunRecorder(
@@ -141,7 +142,7 @@ def recording_jsonl(playback: Playback) -> str:
 
 
 def playback_page_html(environment_view: EnvironmentView, playback: Playback) -> str:
-    """The play so far as one file that loads nothing else: its picture and every step."""
+    """Return overview and steps so far as one HTML file that loads nothing else."""
     title = f"{playback.player}: {playback.task_id}"
     steps = "".join(
         f"<details><summary>{at}. {escape(step_title(environment_view, frame))}</summary>"

@@ -1,7 +1,7 @@
-"""A table of rows to fill in: drop-downs where only some values exist, a button that deletes a row.
+"""Editor for a table of rows: drop-downs for fixed values, and buttons that add and delete rows.
 
-The table is HTML, and each change of a cell is an event of the page's bridge, so a change costs one
-small answer. Gradio's own table would load 60 kB with the page, and has no drop-downs.
+The table is HTML, and each change of a cell is a page event, so a change costs one small reply.
+Gradio's own table would add 60 kB to the page and has no drop-downs.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from openenv_kit.page.components.elements import button_html, humanize
 
 EditorRow = dict[str, Any]
 Choices = Sequence[tuple[str, str]]
-"""Options of a drop-down, each as (label, value)."""
+"""Options of a drop-down: label and value of each."""
 MAX_ROWS = 200
 MAX_CELL_CHARACTERS = 200
-"""Longest text of a cell that is kept, in characters."""
+"""Length at which the text of a cell is truncated, in characters."""
 
 
 @dataclass(frozen=True)
 class EditorColumn:
-    """One field of every row.
+    """A field of every row.
 
     Attributes:
-        name: of the field.
-        label: its heading, with the unit.
-        choices: what it may be; empty for a field to type in.
-        groups: choices under headings of their own, in place of `choices`.
-        kind: of a typed field.
+        name: name of the field.
+        label: heading, with the unit.
+        choices: allowed values; empty for a text field.
+        groups: allowed values under headings, instead of `choices`.
+        kind: input type of a text field.
     """
 
     name: str
@@ -44,13 +44,13 @@ class EditorColumn:
 def editor_html(
     event: str, columns: Sequence[EditorColumn], rows: Sequence[EditorRow], caption: str
 ) -> str:
-    """The rows as inputs, with buttons that delete and add one.
+    """Return the rows as inputs, with buttons that add and delete a row.
 
     Args:
-        event: of the bridge, as which every change comes back; see `apply_row_edit`.
-        columns: the fields, from left to right.
-        rows: by field; a value that no drop-down offers is shown as it is.
-        caption: what the table is called.
+        event: page event of every change, see `apply_row_edit`.
+        columns: columns from left to right.
+        rows: values by field; a value that a drop-down does not offer is shown unchanged.
+        caption: caption of the table.
     """
     head = "".join(f'<th scope="col">{escape(each.label)}</th>' for each in columns)
     body = "".join(
@@ -104,13 +104,13 @@ def _options_html(choices: Choices, chosen: str) -> str:
 def apply_row_edit(
     rows: Sequence[EditorRow], columns: Sequence[EditorColumn], change: object
 ) -> tuple[list[EditorRow], int]:
-    """The rows after one change, and the place of the row that it was made in.
+    """Return the rows after a change, and the index of the changed row.
 
     Args:
-        rows: before it.
-        columns: as they were shown.
-        change: what the bridge reports, a JSON list of place, field and value; the field is empty
-            for a row that is added or deleted. Anything else changes nothing, and is at place -1.
+        rows: rows before the change.
+        columns: columns of the editor.
+        change: JSON list of row index, field and value. An empty field stands for the operation
+            `add` or `drop` in the value. Anything else changes nothing and has the index -1.
     """
     try:
         at, name, value = json.loads(str(change))

@@ -1,4 +1,4 @@
-"""An answer as texts, facts and tables."""
+"""HTML of a tool result: texts, facts and tables."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from openenv_kit.page.components.elements import (
 )
 
 LONG_TEXT = 120
-"""Characters from which a text gets a paragraph of its own."""
+"""Length from which a text is shown as a paragraph, in characters."""
 
 CellFormatter = Callable[[str, Any, Mapping[str, Any]], str]
-"""HTML of a value, given its name and the row or result that it is in."""
+"""Returns the HTML of a value, given its name and the row or result that contains it."""
 
 
 def result_html(
     result: Mapping[str, Any], format_cell: CellFormatter = lambda _, value, __: format_value(value)
 ) -> str:
-    """Everything in an answer that reads better than its JSON.
+    """Return everything in a tool result that is easier to read than its JSON.
 
     Args:
-        result: what a tool returned.
-        format_cell: writes its values.
+        result: the tool result.
+        format_cell: returns the HTML of a value.
     """
     plain, html = {}, ""
     for name, value in result.items():
@@ -48,7 +48,7 @@ def result_html(
 def _rows_table_html(
     rows: Sequence[Mapping[str, Any]], caption: str, format_cell: CellFormatter
 ) -> str:
-    """A table of rows; lists inside a row get a table of their own below."""
+    """Return a table of rows. Lists inside a row follow as tables of their own."""
     columns = list(
         dict.fromkeys(key for row in rows for key in row if not _is_list_of_mappings(row[key]))
     )

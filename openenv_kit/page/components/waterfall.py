@@ -1,4 +1,4 @@
-"""A score as a waterfall: what each part adds or takes, in a bar and a sentence."""
+"""Waterfall chart of a score: what each part adds or subtracts, as a bar and a sentence."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from html import escape
 
 @dataclass(frozen=True)
 class ScorePart:
-    """One step of the way to the score.
+    """A part of a score.
 
     Attributes:
-        label: what is added or taken.
-        change: by how much the score moves; negative for what is taken.
-        why: a sentence with the numbers.
+        label: what is added or subtracted.
+        change: change of the score; negative for a penalty.
+        why: explanation with the numbers.
     """
 
     label: str
@@ -23,12 +23,12 @@ class ScorePart:
 
 
 def waterfall_html(parts: Iterable[ScorePart], total: float, why: str = "") -> str:
-    """The parts from top to bottom, each bar beginning where the one above ended, then the score.
+    """Return the parts from top to bottom, each bar starting where the previous one ends.
 
     Args:
-        parts: in the order in which they are counted.
+        parts: parts in the order in which they are counted.
         total: the score.
-        why: a sentence about it.
+        why: explanation of the score.
     """
     level, lines = 0.0, ""
     for each in parts:

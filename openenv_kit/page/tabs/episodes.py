@@ -1,4 +1,4 @@
-"""Tab Episodes: a named task, or another one."""
+"""The tab Episodes: starts a named task, a task of a split, or an episode with own arguments."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from openenv_kit.page.page_address import reset_of_named_task
 from openenv_kit.page.visitor import Visitor
 
 NON_EPISODE_FIELDS = ("status", "message", "task_id", "reward", "done", "metadata")
-"""Fields of an opening that say nothing of its episode."""
+"""Fields of a reset observation that do not describe the episode."""
 
 
 def build_episodes_tab(page: Page) -> None:
-    """Choose an episode, and read the opening of the running one."""
+    """Build the tab: forms that start an episode, and the running episode's reset observation."""
     html_component(heading_html("Choose an episode"))
     html_component(episode_forms_html(page.environment_view), elem_id="mt-choose")
     page.add_view("episode", _episode_card_html)
@@ -31,7 +31,7 @@ def build_episodes_tab(page: Page) -> None:
 
 
 def episode_form_schemas(environment_view: EnvironmentView) -> dict[str, dict[str, Any]]:
-    """Fields of each form."""
+    """Return the JSON Schema of each form, by name."""
     environment, splits = environment_view.environment, environment_view.environment.splits
     seed = {"type": "integer", "description": "another seed, other data"}
     sizes = ", ".join(f"{name} {splits.size(name):,}" for name in splits.names())
@@ -49,7 +49,7 @@ def episode_form_schemas(environment_view: EnvironmentView) -> dict[str, dict[st
 
 
 def episode_forms_html(environment_view: EnvironmentView) -> str:
-    """The forms; that of a named task stands open."""
+    """Return the forms; the form of a named task is expanded."""
     titles = {"named": "A named task", "other": "From a split, or your own"}
     return "".join(
         f"<details{' open' if name == 'named' else ''}><summary>{titles[name]}</summary>"
@@ -61,11 +61,11 @@ def episode_forms_html(environment_view: EnvironmentView) -> str:
 def reset_from_form(
     environment_view: EnvironmentView, form: str, values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Arguments of the reset that a form asks for.
+    """Return the reset arguments of a form.
 
     Raises:
-        InvalidValueError: no such form, or a seed or an index that is no number.
-        ConfigurationError: no such task.
+        InvalidValueError: the form is unknown, or a seed or an index is not a number.
+        ConfigurationError: the task is unknown.
     """
     schemas = episode_form_schemas(environment_view)
     if form not in schemas:
@@ -86,7 +86,7 @@ def _start_episode(environment_view: EnvironmentView, visitor: Visitor, form: ob
 
 
 def _episode_card_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """The opening, as the player gets it, with the brief that every model is given."""
+    """Return the reset observation and the system prompt, as a model reads them."""
     if not visitor.has_episode:
         return note_html(visitor.problem, "bad")
     opening = visitor.playback_steps[0].observation

@@ -1,6 +1,6 @@
-"""Tab Play: a finished example, then the room in which an episode is played.
+"""The tab Play: a finished example, then the visitor's own episode.
 
-The room has the picture, questions beside it, the answer, the report, the score, and all tools.
+An episode has an overview, suggested calls, the last reply, the report, the score and all tools.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ EDIT_ROWS_EVENT = "edit_rows"
 VIEWS_OF_STEP = ("status", "story", "picture", "ask", "answer", "report", "below", "bench", "steps")
 """Views that a step changes."""
 VIEWS_OF_SELECTION = ("status", "ask", "bench", "below")
-"""Views that a click on the picture changes; the page itself moves the picture's mark."""
+"""Views that a click on the overview changes. The page's script moves the mark in the overview."""
 VIEWS_OF_REPORT = ("status", "picture", "answer", "report")
 
 
 def build_play_tab(page: Page) -> None:
-    """Lay out the tab and wire it. What is not shown of it hides by the style sheet."""
+    """Build the tab and its events. The style sheet hides what is empty."""
     scenes = page.environment_view
     page.add_view("opening", example_episode_html)
     with gr.Column(elem_id="mt-room"):
@@ -78,13 +78,13 @@ def build_play_tab(page: Page) -> None:
 def start_next_episode(
     environment_view: EnvironmentView, visitor: Visitor, _: object = None
 ) -> None:
-    """Start an episode that the visitor has not seen; a running one is asked about first."""
+    """Start an episode that the visitor has not seen, after confirmation if one is running."""
     reset = choose_next_reset(environment_view, visitor)
     confirm_before_ending(visitor, "Another episode", lambda v: v.start_episode(**reset))
 
 
 def next_step_hint(environment_view: EnvironmentView, visitor: Visitor) -> NextStepHint:
-    """What the guide says, and its button."""
+    """Return the suggested step and its button."""
     if visitor.is_done:
         return NextStepHint(
             environment_view.result_headline(visitor.playback_steps), "Next episode", "next_episode"
@@ -98,7 +98,7 @@ def next_step_hint(environment_view: EnvironmentView, visitor: Visitor) -> NextS
 
 
 def example_episode_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """The demo as far as it is replayed; nothing once the visitor plays."""
+    """Return the example up to its visible step; empty once the visitor plays."""
     demo = visitor.example_episode
     if demo is None:
         return ""
@@ -116,7 +116,7 @@ def example_episode_html(environment_view: EnvironmentView, visitor: Visitor) ->
 
 
 def overview_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """The picture of the visitor's own play."""
+    """Return the overview of the visitor's episode."""
     if not visitor.has_episode:
         return ""
     return environment_view.overview_html(
@@ -125,7 +125,7 @@ def overview_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
 
 
 def question_panel_html(panel: QuestionPanel | None) -> str:
-    """Questions about the selected place, in groups."""
+    """Return the suggested calls, in groups."""
     if panel is None:
         return ""
     groups = ""
@@ -149,7 +149,7 @@ def question_panel_html(panel: QuestionPanel | None) -> str:
 
 
 def last_reply_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """The last answer, with the rows that it points to."""
+    """Return the last reply, with the rows that it suggests."""
     if visitor.step_count == 0 or visitor.is_done:
         return ""
     action, seen = visitor.playback_steps[-1].action, visitor.last_observation
@@ -163,7 +163,7 @@ def last_reply_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
 
 
 def suggested_rows_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Rows that can be added to the report with a click."""
+    """Return the suggested rows, each with a button that adds it to the report."""
     lines, report = "", environment_view.report_editor(visitor)
     for at, row in enumerate(report.suggested_rows() if report else ()):
         text = report.format_suggested_row(row) if report else ""
@@ -176,7 +176,7 @@ def suggested_rows_html(environment_view: EnvironmentView, visitor: Visitor) -> 
 
 
 def report_editor_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """The report as a table to fill in; after the end nothing."""
+    """Return the report editor; empty after the end."""
     report = environment_view.report_editor(visitor)
     if not visitor.has_episode or visitor.is_done or report is None:
         return ""
@@ -191,14 +191,14 @@ def report_editor_html(environment_view: EnvironmentView, visitor: Visitor) -> s
 
 
 def tools_with_form(environment_view: EnvironmentView, visitor: Visitor) -> dict[str, Tool]:
-    """Tools that are called by form; reports are handed in elsewhere where there is a report."""
+    """Return the tools that are called by form; reports are submitted in their editor."""
     reports = environment_view.report_editor(visitor) is not None
     tools = environment_view.environment.tools.tools
     return {each.name: each for each in tools if each.is_read_only or not reports}
 
 
 def tool_forms_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """A search among all tools, and the form of the one that is chosen."""
+    """Return a search among all tools, and the form of the selected one."""
     if not visitor.has_episode or visitor.is_done:
         return ""
     tools, asked = (
@@ -223,7 +223,7 @@ def tool_forms_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
 
 
 def steps_link_html(_: EnvironmentView, visitor: Visitor) -> str:
-    """The way to the visitor's own steps on the tab Watch."""
+    """Return a link to the visitor's own steps in the tab Watch."""
     if not visitor.step_count:
         return ""
     return button_html(
@@ -232,7 +232,7 @@ def steps_link_html(_: EnvironmentView, visitor: Visitor) -> str:
 
 
 def _show_example_step(visitor: Visitor, step: Any) -> None:
-    """Show the demo as it was after so many steps; the page's script asks for one after another."""
+    """Show the example at a step. The page's script requests one step after the other."""
     if visitor.example_episode is not None:
         visitor.example_episode.handle_navigation(step)
 
@@ -247,7 +247,7 @@ def _choose_tool(visitor: Visitor, tool: object) -> None:
 
 
 def _call_suggested_tool(environment_view: EnvironmentView, visitor: Visitor, form: object) -> None:
-    """Make a call; one that ends the episode only by who says so twice."""
+    """Call a tool, after confirmation if that ends the episode."""
     name, arguments = parse_form_event(form)
     if (
         visitor.has_episode
@@ -267,7 +267,11 @@ def _run_tool_form(environment_view: EnvironmentView, visitor: Visitor, form: ob
 
 
 def _require_open_report(environment_view: EnvironmentView, visitor: Visitor) -> ReportEditor:
-    """Raises an InvalidValueError where there is no report to change."""
+    """Return the editor of the report.
+
+    Raises:
+        InvalidValueError: no report is open.
+    """
     report = environment_view.report_editor(visitor)
     if report is None or not visitor.has_episode or visitor.is_done:
         raise InvalidValueError("report", "closed", "a report of a running episode")
@@ -282,7 +286,7 @@ def _add_suggested_row(environment_view: EnvironmentView, visitor: Visitor, inde
 
 
 def _edit_report(environment_view: EnvironmentView, visitor: Visitor, change: object) -> None:
-    """Change one cell, add a row or delete one."""
+    """Change a cell of the report, or add or delete a row."""
     report = _require_open_report(environment_view, visitor)
     visitor.report_rows, at = apply_row_edit(visitor.report_rows, report.columns, change)
     if 0 <= at < len(visitor.report_rows):
@@ -291,7 +295,7 @@ def _edit_report(environment_view: EnvironmentView, visitor: Visitor, change: ob
 
 
 def _report_problems(report: ReportEditor) -> str:
-    """What is wrong with the form of the report, in a sentence; empty for nothing."""
+    """Return what is wrong with the form of the report; empty if nothing is."""
     wrong = [
         f"Row {number}: {problem}."
         for number, row in enumerate(report.visitor.report_rows, start=1)
@@ -301,7 +305,7 @@ def _report_problems(report: ReportEditor) -> str:
 
 
 def _submit_report(environment_view: EnvironmentView, visitor: Visitor, _: object) -> None:
-    """Hand in the report; an empty or unfinished one only by who says so twice."""
+    """Submit the report, after confirmation if it is empty or has problems."""
     report = _require_open_report(environment_view, visitor)
 
     def act(who: Visitor) -> None:

@@ -1,4 +1,4 @@
-"""Tab Watch: see a scripted policy or a recorded run play, step by step."""
+"""The tab Watch: shows a scripted policy or a recorded run, step by step."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ KEYS = (
     "<kbd>n</kbd> <kbd>p</kbd> next run and the one before</p>"
 )
 MAX_FILE_BYTES = 256_000_000
-"""Largest recording that the page's script reads; what it sends of it is one run."""
+"""Largest recording that the page's script reads. It sends one run of it to the server."""
 RECORDING = (
     f'<details id="mt-recording" data-file-bytes="{MAX_FILE_BYTES}" '
     f'data-run-bytes="{MAX_RUN_CHARACTERS}" data-moves="{MAX_PLAYBACK_STEPS}">'
@@ -62,7 +62,7 @@ RECORDING = (
 
 
 def build_watch_tab(page: Page) -> None:
-    """Lay out the tab and wire it."""
+    """Build the tab and its events."""
     html_component(heading_html("Watch somebody play", SAYS))
     page.add_view("refusal", lambda _, visitor: note_html(visitor.problem, "bad"))
     html_component(
@@ -89,7 +89,7 @@ def build_watch_tab(page: Page) -> None:
     page.on_page_event(page.bridge.watch_policy, _watch_policy, WATCH_VIEWS)
     page.on_page_event(page.bridge.watch_play, _watch_example_or_own, WATCH_VIEWS)
     page.on_page_event(page.bridge.open_run, _open_recording, WATCH_VIEWS)
-    # Each counts: a second click on Step is a second step.
+    # Every click counts: a second click on Step is a second step.
     page.on_page_event(
         page.bridge.pick_frame, _navigate_playback, WATCH_VIEWS, trigger_mode="multiple"
     )
@@ -102,7 +102,7 @@ def build_watch_tab(page: Page) -> None:
 
 
 def watch_form_schema(environment: Environment) -> dict[str, Any]:
-    """Fields of the form that chooses whom to watch."""
+    """Return the JSON Schema of the form that selects a policy and an episode."""
     return {
         "properties": {
             "policy": {"enum": list(environment.policies), "default": "reference"},
@@ -125,7 +125,7 @@ def _watch_policy(visitor: Visitor, form: object) -> None:
 
 
 def _watch_example_or_own(visitor: Visitor, _: object) -> None:
-    """Look at the example that the page opens on, or at the visitor's own play so far."""
+    """Show the example, or the visitor's own steps so far."""
     seen = visitor.example_episode
     if seen is None and visitor.playback_steps:
         seen = Playback("you", iter(visitor.playback_steps), visitor.reset, visitor.environment)
@@ -141,14 +141,14 @@ def _navigate_playback(visitor: Visitor, target: object) -> None:
 
 
 def _open_recording(visitor: Visitor, text: object) -> None:
-    """Play a recording again, whose text the page's own script cut out of a file."""
+    """Replay a recorded run, whose text the page's script has extracted from a file."""
     run, problem = parse_first_run(str(text or ""))
     visitor.playback = playback_of_recording(run, visitor.environment)
     visitor.problem = problem
 
 
 def _playback_file(kind: str, make: Callable[[Playback], str], visitor: Visitor) -> list[str]:
-    """Name and text of a file with the play that is watched."""
+    """Return name and text of a file with the watched episode."""
     if visitor.playback is None:
         raise gr.Error("Nobody is playing yet.", print_exception=False)
     return [f"{visitor.playback.task_id}.{kind}", make(visitor.playback)]
@@ -157,5 +157,5 @@ def _playback_file(kind: str, make: Callable[[Playback], str], visitor: Visitor)
 def _with_playback(
     draw: Callable[[EnvironmentView, Playback], str],
 ) -> Callable[[EnvironmentView, Visitor], str]:
-    """Draws the play that a visitor watches; nothing where there is none."""
+    """Return a view function for the watched episode; the view is empty without one."""
     return lambda scenes, visitor: draw(scenes, visitor.playback) if visitor.playback else ""

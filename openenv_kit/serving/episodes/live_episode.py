@@ -32,7 +32,7 @@ from openenv_kit.serving.episodes.running_episodes import (
     EpisodeKey,
     RunningEpisode,
     end_reason_of_reply,
-    level_of,
+    get_task_level,
 )
 from openenv_kit.serving.episodes.saved_recordings import EpisodeRecorder, create_recorder
 from openenv_kit.serving.episodes.task_assignment import AssignedTask
@@ -111,7 +111,7 @@ class LiveEpisode:
         begin_s = time.perf_counter() if requested_at_s is None else requested_at_s
         reply = reset_within_limits(self.environment, self.session, reset_arguments, self.settings)
         if reply.status == ReplyStatus.ERROR:
-            metrics.ERRORS.labels("reset").inc()
+            metrics.count_error(metrics.ErrorKind.RESET)
             return reply
         episode_id = reset_arguments.get("episode_id") or new_episode_id()
         self._begin_episode(episode_id, reset_arguments, new_player_id(), reply)
@@ -154,7 +154,7 @@ class LiveEpisode:
         wire_reply = self.build_wire_reply(reply, episode_ids)
         tools, method = self.environment.tools, REJECTED_STEP_LABEL
         if reply.status == ReplyStatus.ERROR:
-            metrics.ERRORS.labels("step").inc()
+            metrics.count_error(metrics.ErrorKind.STEP)
         else:
             tool_name = tools.tool_call_of_action(action).name
             if tool_name in tools.tool_names:
@@ -315,7 +315,7 @@ class LiveEpisode:
         return RunningEpisode(
             EpisodeKey(self.environment.name, self.episode_id or ""),
             self.transport,
-            level_of(self.environment, self.reset_arguments),
+            get_task_level(self.environment, self.reset_arguments),
             self.player_id,
             is_stored=is_stored,
             step_count=self.session.steps,

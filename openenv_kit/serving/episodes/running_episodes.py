@@ -81,7 +81,7 @@ class RunningEpisode:
         return cls(
             EpisodeKey(environment.name, episode_id),
             start.transport,
-            level_of(environment, start.reset_arguments),
+            get_task_level(environment, start.reset_arguments),
             stored_episode.player_id,
             step_count=len(stored_episode.actions),
             started_s=time.monotonic() - start.age_s,
@@ -188,7 +188,7 @@ class RunningEpisodes:
 RUNNING_EPISODES = RunningEpisodes()
 
 
-def level_of(environment: Environment, reset_arguments: Mapping[str, Any]) -> str | None:
+def get_task_level(environment: Environment, reset_arguments: Mapping[str, Any]) -> str | None:
     """Return the level of a task; None if it is sealed or has no level."""
     if is_sealed_split(reset_arguments.get("split")):
         return None

@@ -135,7 +135,7 @@ class SealedEpisodes:
         for sealed_episode in reversed(sealed_episodes):
             if sealed_episode.index != start_request.index or sealed_episode.score is not None:
                 continue
-            access = self._access_to(sealed_episode)
+            access = self._get_player_access(sealed_episode)
             try:
                 live_episode = await self._episodes.get_live_episode(access)
             except EpisodeGoneError:  # it has expired, was closed or was started again
@@ -157,11 +157,11 @@ class SealedEpisodes:
         """Record the result of an episode whose last action was stored just before a stop."""
         with suppress(EpisodeGoneError):
             live_episode = await self._episodes.get_live_episode(
-                self._access_to(sealed_episode), allow_closed=True
+                self._get_player_access(sealed_episode), allow_closed=True
             )
             await record_sealed_result(self._episodes.store, live_episode)
 
-    def _access_to(self, sealed_episode: SealedEpisode) -> EpisodeAccess:
+    def _get_player_access(self, sealed_episode: SealedEpisode) -> EpisodeAccess:
         """Return the access of the player, which is invalid once the episode is started again."""
         prefix = f"{self._episodes.environment.name}/"
         return EpisodeAccess(

@@ -146,7 +146,7 @@ class RequestMiddleware:
                 "ms": round(duration_s * 1000, 3),
                 **log_fields,
             }
-            logger.log(level, "request", extra=fields)
+            logger.log(level, "request handled", extra=fields)
 
     async def _forward_if_allowed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a request to the app, or send the error response of access control or limits."""

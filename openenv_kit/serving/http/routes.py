@@ -33,6 +33,7 @@ from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_EPISODE_ID_MESSAGE, Role
 from openenv_kit.serving.settings import Settings
+from openenv_kit.serving.transports import Transport
 from openenv_kit.variables import SPACE_HOST_VARIABLE
 
 NO_EPISODE_ID_TEXT = (
@@ -190,7 +191,7 @@ async def _find_episode_access(
 def _build_missing_id_reply(episodes: EpisodeService, action: JsonObject) -> JsonObject:
     """Return the error reply to a step without an episode, which says how to get an id."""
     require_bounded_complexity(action)
-    live_episode = episodes.create_live_episode("http")
+    live_episode = episodes.create_live_episode(Transport.HTTP)
     reply = live_episode.session.step(action)
     return live_episode.build_wire_reply(replace(reply, message=reply.message + NO_EPISODE_ID_TEXT))
 

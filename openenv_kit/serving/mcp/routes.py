@@ -34,11 +34,11 @@ from openenv_kit.serving.mcp.sessions import (
     start_episode_for_player,
 )
 from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.transports import Transport
 from openenv_kit.serving.websocket.sessions import CapacityError
 
 SESSION_HEADER = "mcp-session-id"
 VERSION_HEADER = "mcp-protocol-version"
-MCP_TRANSPORT = "mcp"
 
 SESSION_REQUIRED_TEXT = (
     "No session: send initialize first and its Mcp-Session-Id header with every later request."
@@ -157,10 +157,10 @@ class McpEndpoint:
         if isinstance(requested, EpisodeAccess):
             await self._episodes.get_state(requested)  # raises an error if it cannot be played
             return requested.player_id
-        open_count = await self._episodes.store.count_open_episodes(MCP_TRANSPORT)
+        open_count = await self._episodes.store.count_open_episodes(Transport.MCP)
         if open_count >= self._max_sessions:
             raise CapacityError(open_count, self._max_sessions, "/mcp")
-        return await start_episode_for_player(self._episodes, requested, MCP_TRANSPORT)
+        return await start_episode_for_player(self._episodes, requested, Transport.MCP)
 
     async def _close_session(self, player_id: str) -> None:
         await self._episodes.close_episode(await self._episodes.find_player_access(player_id))

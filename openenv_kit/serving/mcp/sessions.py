@@ -18,6 +18,7 @@ from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_MCP_MESSAGE, Role
 from openenv_kit.serving.store.errors import StoreError
+from openenv_kit.serving.transports import Transport
 from openenv_kit.serving.websocket.sessions import CapacityError
 
 
@@ -45,7 +46,7 @@ async def resolve_requested_episode(
 
 
 async def start_episode_for_player(
-    episodes: EpisodeService, reset_arguments: JsonObject, transport: str
+    episodes: EpisodeService, reset_arguments: JsonObject, transport: Transport
 ) -> str:
     """Start an episode and return its player id.
 
@@ -53,7 +54,7 @@ async def start_episode_for_player(
         episodes: episodes of the environment.
         reset_arguments: arguments of the reset; if empty, a task that no session has played is
             assigned.
-        transport: `mcp` or `ws`, for log and metrics.
+        transport: transport of the client, for log and metrics.
 
     Raises:
         RpcError: the reset was rejected.

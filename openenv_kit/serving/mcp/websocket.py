@@ -29,6 +29,7 @@ from openenv_kit.serving.mcp.sessions import (
 from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.store.errors import StoreError
+from openenv_kit.serving.transports import Transport
 from openenv_kit.serving.websocket.endpoint import (
     ConnectionEnd,
     ConnectionHandler,
@@ -109,7 +110,7 @@ class McpConnection(ConnectionHandler):
             self._is_own_episode = False
             return requested
         self._is_own_episode = True
-        player_id = await start_episode_for_player(self._episodes, requested, "ws")
+        player_id = await start_episode_for_player(self._episodes, requested, Transport.WEBSOCKET)
         return await self._episodes.find_player_access(player_id)
 
     async def _get_episode_info(self) -> Mapping[str, Any]:

@@ -21,8 +21,8 @@ from openenv_kit.serving.store.sealed_records import SealedEpisode
 from openenv_kit.serving.store.sqlite_database import SqliteDatabase
 from openenv_kit.serving.store.sqlite_eviction import (
     EpisodeEvictor,
+    estimate_episode_bytes,
     estimate_row_bytes,
-    new_episode_bytes,
 )
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class SqliteStore:
         earlier_starts = database.fetch_value(query, episode_id, now_s) or 0
         if earlier_starts and not overwrite:
             return None
-        size_bytes = new_episode_bytes(episode_id, new_episode)
+        size_bytes = estimate_episode_bytes(episode_id, new_episode)
         database.execute("DELETE FROM episodes WHERE episode_id = ?", episode_id)
         self._evictor.evict_for_new_episode(new_episode.client_address, size_bytes)
         lease_id = secrets.token_hex(8)

@@ -164,7 +164,7 @@ def _client_condition(client_address: str) -> str:
     return "client_address = ?" if client_address else "? = ''"
 
 
-def new_episode_bytes(episode_id: str, new_episode: NewEpisode) -> int:
+def estimate_episode_bytes(episode_id: str, new_episode: NewEpisode) -> int:
     """Return the estimated size of a new episode in the file, with its entries in the indexes."""
     row_bytes = estimate_row_bytes(
         episode_id, new_episode.client_address, new_episode.player_id, new_episode.start_json

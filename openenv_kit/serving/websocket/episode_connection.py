@@ -22,6 +22,7 @@ from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_RESET_MESSAGE
 from openenv_kit.serving.store.errors import StoreError
+from openenv_kit.serving.transports import Transport
 from openenv_kit.serving.websocket.endpoint import ConnectionEnd, ConnectionHandler
 from openenv_kit.serving.websocket.openenv_messages import (
     InvalidMessageError,
@@ -147,7 +148,7 @@ class PlayerConnection(EpisodeConnection):
 
     async def reset(self, reset_arguments: JsonObject) -> JsonObject:
         reply = Reply(ReplyStatus.ERROR, PLAYER_RESET_MESSAGE)
-        return self._episodes.create_live_episode("ws").build_wire_reply(reply)
+        return self._episodes.create_live_episode(Transport.WEBSOCKET).build_wire_reply(reply)
 
     async def step(self, action: JsonObject) -> JsonObject:
         return await self._episodes.step(self._access, action)

@@ -14,6 +14,7 @@ from openenv_kit.serving import messages
 from openenv_kit.serving.episodes.ids import EpisodeGoneError
 from openenv_kit.serving.roles import PLAYER_WEBSOCKET_MESSAGE, Role
 from openenv_kit.serving.store.errors import StoreError
+from openenv_kit.serving.transports import Transport
 from openenv_kit.serving.websocket.endpoint import ConnectionEnd, WebSocketEndpoint
 from openenv_kit.serving.websocket.episode_connection import EpisodeConnection, PlayerConnection
 from openenv_kit.serving.websocket.trainer_connection import TrainerConnection
@@ -38,7 +39,8 @@ class OpenEnvWebSocketEndpoint(WebSocketEndpoint):
             if not Role(websocket.state.role).may_choose_episodes:
                 raise ConnectionEnd(PLAYER_WEBSOCKET_MESSAGE)
             is_debugger = websocket.headers.get(CLIENT_KIND_HEADER) == DEBUGGER_CLIENT
-            return TrainerConnection(self._slots, self._episodes, "page" if is_debugger else "ws")
+            transport = Transport.PAGE if is_debugger else Transport.WEBSOCKET
+            return TrainerConnection(self._slots, self._episodes, transport)
         try:
             access = await self._episodes.find_player_access(player_id)
             await self._episodes.get_state(access)

@@ -15,6 +15,7 @@ from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES, EndR
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.episodes.worker_threads import run_queued_reset, step_live_episode
 from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.transports import Transport
 from openenv_kit.serving.websocket.episode_connection import EpisodeConnection
 from openenv_kit.serving.websocket.sessions import SessionSlots
 
@@ -34,10 +35,10 @@ class TrainerConnection(EpisodeConnection):
     Args:
         slots: sessions of this worker.
         episodes: episodes of the environment.
-        transport: transport of its episodes in log and metrics: `ws` or `page`.
+        transport: transport of its episodes in log and metrics: `WEBSOCKET` or `PAGE`.
     """
 
-    def __init__(self, slots: SessionSlots, episodes: EpisodeService, transport: str) -> None:
+    def __init__(self, slots: SessionSlots, episodes: EpisodeService, transport: Transport) -> None:
         super().__init__(episodes)
         self._slots = slots
         self._transport = transport

@@ -19,7 +19,7 @@ from drilldown_env.session import config_of
 from drilldown_env.tools import overview
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.levels import STAGES as INCIDENT_STAGES
-from metric_tracker_rl.engine.certification.certificate import certify_one
+from metric_tracker_rl.engine.certification.certify import certify_one
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.rungs import (

@@ -83,7 +83,7 @@ def damaged_rows(draw: st.DrawFn) -> ReportRow:
     if draw(st.booleans()):
         changes["severity"] = draw(st.sampled_from(SEVERITIES))
     if draw(st.booleans()):
-        changes["anomaly_type"] = draw(st.sampled_from(ANOMALY_TYPES))
+        changes["anomaly_type"] = draw(st.sampled_from(tuple(ANOMALY_TYPES)))
     if draw(st.booleans()):
         changes["detection_method"] = draw(st.sampled_from(sorted(DETECTION_METHODS.values())))
     if draw(st.booleans()):

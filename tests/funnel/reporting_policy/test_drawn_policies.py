@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metric_tracker_rl.engine.certification.certificate import certify_one, iter_configurations
+from metric_tracker_rl.engine.certification.certify import certify_one, iter_configurations
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel

@@ -94,7 +94,7 @@ def test_a_repeated_question_gets_an_equal_answer_that_nobody_has_changed() -> N
 def test_an_answer_is_kept_apart_for_each_kind_of_play() -> None:
     _, episode = session()
     usual = TOOLS["task_overview"].call(EpisodeView(episode), {})
-    hidden = TOOLS["task_overview"].call(EpisodeView(episode, PlayRules(), True), {})
+    hidden = TOOLS["task_overview"].call(EpisodeView(episode, is_split_task=True), {})
     shorter = TOOLS["task_overview"].call(EpisodeView(episode, PlayRules(7)), {})
     assert usual["config"]["anomaly_count"] == len(episode.expected_rows)
     assert hidden["config"]["anomaly_count"] == "hidden"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.agent.chat_endpoint import ModelAnswer, ModelToolCall
+from openenv_kit.agent.completions import ModelAnswer, ModelToolCall
 from openenv_kit.agent.prompts import last_turn_notice
 from openenv_kit.agent.stdout import EvaluationLog
 from openenv_kit.agent.text_calls import find_tool_call_marker

@@ -176,9 +176,9 @@ async def test_who_left_is_forgotten_after_the_grace_and_who_came_back_is_not(
     await patient.leave()
     leaving = patient.gate._slots["me"].forget_timer
     assert leaving is not None
-    assert patient.visitor.away, "nothing more is done for them"
+    assert patient.visitor.is_disconnected, "nothing more is done for them"
     await patient.connect("me")
-    assert not patient.visitor.away
+    assert not patient.visitor.is_disconnected
     assert leaving.cancelled()
     assert patient.forgotten == []
     await patient.leave()

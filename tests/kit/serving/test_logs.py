@@ -322,7 +322,7 @@ def test_a_log_line_is_json_and_holds_neither_message_nor_token(
         for record in caplog.records
         if record.name.startswith("openenv_kit")
     ]
-    requests = [line for line in lines if line["message"] == "request"]
+    requests = [line for line in lines if line["message"] == "request handled"]
     assert [line["path"] for line in requests] == ["/reset", "/step"]
     assert {line["request_id"] for line in requests} == {"mine-1"}
     assert {line["episode_id"] for line in requests} == {episode_id}

@@ -224,7 +224,7 @@ def test_a_folder_of_other_episodes_is_refused_and_stays_as_it_is(tmp_path, othe
     assert "name another folder" in output
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     again = run_cli(*usual[:-1], "3")
-    assert "1 episodes collected, 2 were already there" in " ".join(again.output.split())
+    assert "1 episodes collected, 2 already" in " ".join(again.output.split())
 
 
 def test_a_folder_of_which_a_part_was_asked_for_again_knows_the_rest(tmp_path):

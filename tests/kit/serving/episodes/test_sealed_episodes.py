@@ -246,12 +246,12 @@ def test_sealed_record_command_saves_what_the_server_signed(
     with served(env={**os.environ, **variables}) as url:
         monkeypatch.setenv("OPENENV_KIT_TOKEN", "a wrong token that is long enough")
         refused = run.invoke(app, ["sealed-record", url, "--out", str(out)])
-        assert (refused.exit_code, "answered 401" in refused.output) == (2, True)
+        assert (refused.exit_code, "401" in refused.output) == (2, True)
         monkeypatch.setenv("OPENENV_KIT_TOKEN", TOKENS["alice"])
         headers = {"authorization": f"Bearer {TOKENS['alice']}"}
         httpx.post(f"{url}/reset", json=TASK, headers=headers, timeout=30)
         saved = run.invoke(app, ["sealed-record", url, "--out", str(out)])
-    assert "sealed plays of alice: 1." in saved.output
+    assert "alice: 1." in saved.output
     record = verify_attestation(out.read_text(), read_signing_key().public_key())
     assert [(play.index, play.is_finished) for play in record.plays] == [(5, False)]
 

@@ -21,6 +21,7 @@ from openenv_kit.serving.store.errors import StoreUnavailableError
 from openenv_kit.serving.store.interface import NewEpisode
 from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.sqlite import SqliteStore
+from openenv_kit.serving.store.sqlite_database import SqliteDatabase
 from support.small_disk import Disk
 
 pytestmark = pytest.mark.slow
@@ -132,7 +133,7 @@ def test_a_websocket_is_told_that_the_store_is_unavailable_and_goes_on(
             socket.send_json(step)  # the connection has found its episode by the time it answers
             assert socket.receive_json()["type"] == "observation"
             with monkeypatch.context() as patched:
-                patched.setattr(SqliteStore, "_run_transaction", broken)
+                patched.setattr(SqliteDatabase, "run_transaction", broken)
                 socket.send_json(step)
                 error = socket.receive_json()
                 assert error["type"] == "error"

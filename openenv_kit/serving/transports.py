@@ -1,0 +1,14 @@
+"""Transports by which episodes are started, as log, metrics and store name them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Transport(StrEnum):
+    """Transport of an episode. The page is the debugger, which uses a WebSocket too."""
+
+    HTTP = "http"
+    WEBSOCKET = "ws"
+    MCP = "mcp"
+    PAGE = "page"

@@ -1,0 +1,47 @@
+"""Data rows for NeMo Gym. This module does not need NeMo Gym."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from openenv_kit.catalogue import Catalogue
+from openenv_kit.datasets.split_rows import DEFAULT_SPLIT, list_task_rows, reset_arguments_from_row
+from openenv_kit.trainers.tool_episode import ToolEpisode
+
+
+def iter_data_rows(
+    split: str | None = DEFAULT_SPLIT,
+    first: int | None = 0,
+    count: int | None = None,
+    environment: str | None = None,
+    reset: Mapping[str, Any] | None = None,
+    level: str | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield NeMo Gym's data rows, with the first messages, the tools and the reset arguments.
+
+    `list_task_rows` describes the parameters. `openenv_kit.datasets.split_rows.write_rows` writes
+    the rows in NeMo Gym's format.
+    """
+    episode = ToolEpisode(environment=environment)
+    for row in list_task_rows(split, first, count, environment, reset, level):
+        first_user_message = episode.reset(row)
+        messages = [
+            {"role": "developer", "content": episode.system_prompt},
+            {"role": "user", "content": first_user_message},
+        ]
+        yield {
+            "responses_create_params": {
+                "input": messages,
+                "tools": format_response_tools(episode.tools),
+            },
+            "environment": row["environment"],
+            "task": row["task"],
+            "reset": reset_arguments_from_row(row, environment),
+        }
+
+
+def format_response_tools(tools: Catalogue) -> list[dict[str, Any]]:
+    """Return tools in the format of OpenAI's Responses interface."""
+    # Strict schemas do not allow optional arguments.
+    return [{"type": "function", **tool["function"], "strict": False} for tool in tools.chat_tools]
