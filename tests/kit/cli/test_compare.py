@@ -19,8 +19,8 @@ from openenv_kit.results.scored_episodes import (
     NAMED_TASKS,
     PlayerResults,
     ScoredEpisode,
-    episode_of_run,
     read_player_results,
+    scored_episode_from_run,
     select_split,
 )
 from openenv_kit.results.statistics import bootstrap_mean_interval
@@ -281,6 +281,6 @@ def test_tasks_of_splits_are_grouped() -> None:
 
 
 def test_a_recording_that_broke_off_has_no_score_rather_than_zero() -> None:
-    broken = episode_of_run(RecordedRun("a", {"seed": 1}, {}, "", score=None))
+    broken = scored_episode_from_run(RecordedRun("a", {"seed": 1}, {}, "", score=None))
     assert broken.score is None
     assert summarize_player(player("a", play(1.0), broken)).mean == 1.0
