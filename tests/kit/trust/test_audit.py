@@ -125,7 +125,7 @@ def test_a_wrong_name_in_an_audit_is_told_with_the_nearest() -> None:
 def test_two_environments_have_registries_of_their_own() -> None:
     assert set(POLICIES) == {"reference"}
     assert FUNNEL_POLICIES["reference"] is not POLICIES["reference"]
-    assert POLICIES["reference"].description == "Halves the stretch in which the leak must be."
+    assert POLICIES["reference"].description == "Find the leak by bisection with the gauge."
     with pytest.raises(TypeError, match="policy 'reference' is declared twice"):
         POLICIES.register("reference")(bisect)
     with pytest.raises(UnknownNameError, match="Did you mean 'reference'"):
