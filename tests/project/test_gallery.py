@@ -33,18 +33,18 @@ def tools_named(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("part", pages.GALLERY_PARTS, ids=lambda part: part.name)
-def test_what_solves_a_family_is_tools_that_there_are(part: GalleryPart) -> None:
+def test_gallery_names_existing_tools(part: GalleryPart) -> None:
     for name, family in part.families.items():
         named = tools_named(family.solution)
         assert named, name
         assert named <= set(part.environment.tools.tool_names), name
 
 
-def test_a_tool_that_there_is_not_would_be_seen() -> None:
+def test_gallery_check_finds_a_missing_tool() -> None:
     assert tools_named("`rows_for_dat` of `app_opens`") == {"rows_for_dat"}
 
 
-def test_every_family_has_its_words_and_its_page() -> None:
+def test_every_family_has_a_text_and_a_page() -> None:
     assert set(FAMILIES) == set(SCENARIO_FAMILIES)
     assert len(PAGES) == sum(len(part.families) for part in pages.GALLERY_PARTS)
 
@@ -78,7 +78,7 @@ def test_a_family_that_no_task_shows_is_an_error(monkeypatch: pytest.MonkeyPatch
         gallery_part.find_examples(part, "funnel_break")
 
 
-def test_what_is_left_out_of_a_reply_is_told() -> None:
+def test_gallery_marks_omitted_parts_of_a_reply() -> None:
     assert shorten_value({"rows": list(range(20)), "left": None}) == (
         f"{{rows: [{', '.join(map(str, range(MAX_ITEMS)))}, … {20 - MAX_ITEMS} more], left: null}}"
     )
@@ -109,7 +109,7 @@ def test_a_long_query_keeps_its_end() -> None:
     assert len(text) < MAX_LINE_CHARACTERS + 100
 
 
-def test_a_long_reply_says_how_long_it_was() -> None:
+def test_gallery_states_the_length_of_a_cut_reply() -> None:
     call = CallAndResult("look", {}, {f"name_{n}": "x" * 60 for n in range(5)}, 4321)
     text = format_trajectory(Trajectory([call], 1.0, ""), lambda _: True)
     assert "[4,321 characters in all]" in text
