@@ -44,7 +44,7 @@ def read_recordings(paths: Iterable[Path]) -> RecordedRuns:
     )
 
 
-def card_of_runs(
+def build_card(
     runs: Sequence[RecordedRun],
     environment: Environment,
     *,

@@ -16,7 +16,11 @@ from typing import Any
 
 from openenv_kit.environment import Environment
 from openenv_kit.reset_arguments import get_mode_arguments
-from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode, scores_by_episode
+from openenv_kit.results.scored_episodes import (
+    PlayerResults,
+    ScoredEpisode,
+    group_scores_by_episode,
+)
 from openenv_kit.results.statistics import standard_error
 from openenv_kit.rollouts.curriculum import MIN_REWARD_DIFFERENCE
 
@@ -133,7 +137,7 @@ def _measure_level(
     rollouts: Sequence[ScoredEpisode],
     group_size: int,
 ) -> LevelSignal:
-    shares = signal_per_task(scores_by_episode(rollouts).values(), group_size)
+    shares = signal_per_task(group_scores_by_episode(rollouts).values(), group_size)
     tokens = [rollout.tokens for rollout in rollouts if rollout.tokens is not None]
     return LevelSignal(
         player=player_name,
