@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-
 import pytest
 
 import metric_tracker_rl
 from openenv_kit.errors import KitError
-from support.paths import ROOT
 
 CONTRACT = {
     "MetricTrackerRlEnv",
@@ -27,23 +22,6 @@ CONTRACT = {
     "available_payload_generation_methods",
     "available_synthetic_generator_methods",
 }
-FRAMEWORKS = {"openenv", "gradio", "fastapi", "openai", "uvicorn", "plotly"}
-
-
-def loaded_by(code: str) -> set[str]:
-    """Names of all modules that are loaded after running code in a fresh process."""
-    run = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport json, sys; print(json.dumps(list(sys.modules)))"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return set(json.loads(run.stdout))
-
-
-def top_level(modules: set[str]) -> set[str]:
-    return {name.partition(".")[0] for name in modules}
 
 
 def test_all_is_the_contract_and_more_and_sorted() -> None:
@@ -76,36 +54,6 @@ def test_models_hold_the_contracts_names() -> None:
     ):
         assert name in models.__all__
         assert getattr(models, name).__name__ == name
-
-
-def test_importing_the_package_loads_nothing_else() -> None:
-    modules = loaded_by("import metric_tracker_rl")
-    assert {name for name in modules if name.startswith("metric_tracker_rl.")} == set()
-    assert not top_level(modules) & {*FRAMEWORKS, "pandas", "numpy", "pydantic"}
-
-
-WITHOUT_FRAMEWORK = (
-    "import metric_tracker_rl.policies, openenv_kit.rollouts.run_policy",
-    "import metric_tracker_rl.engine.certification.certificate, openenv_kit.recordings.format",
-    "from metric_tracker_rl import TASKS, get_task_spec, available_analysis_methods",
-    "from metric_tracker_rl.engine.session.episode_session import EpisodeSession\n"
-    "EpisodeSession().reset()",
-    "import openenv_kit.cli",
-    "import openenv_kit.agent.main",
-)
-
-
-@pytest.mark.slow
-def test_the_engine_loads_no_framework() -> None:
-    """All of it in one process: what any of them loads is loaded at the end."""
-    assert not top_level(loaded_by("\n".join(WITHOUT_FRAMEWORK))) & FRAMEWORKS
-
-
-@pytest.mark.slow
-def test_the_check_of_what_is_loaded_notices_a_framework() -> None:
-    assert "uvicorn" in top_level(
-        loaded_by("import metric_tracker_rl.engine.session.episode_session, uvicorn")
-    )
 
 
 # Tasks.

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import TypeAdapter
 
+from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.agent.completions import ChatMessage, ModelAnswer, ModelToolCall
 from openenv_kit.agent.model_player import ModelPlayer
 from openenv_kit.agent.player_episode import PlayerEpisode
@@ -21,10 +26,100 @@ from openenv_kit.episode_clients.replaying_websocket import ReplayingWebSocketEp
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
+from openenv_kit.rollouts.run_policy import observation_from_reply
 from openenv_kit.trainers.openenv_harness import ToolSessionFactory
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.trl import environment_class
+from support.paths import ROOT
 from support.playable_environments import Game
+
+FUNCTION = ("name", "description", "parameters")
+
+
+Prompt = tuple[str, str | None, list[dict[str, Any]]]
+"""System prompt, first user message and tools, as a model gets them."""
+
+
+def prompt_of_inference(server_url: str) -> Prompt:
+    """What a local OpenAI-compatible endpoint is sent by a whole run of inference.py."""
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
+        import inference
+        from support.fake_model import fake_model
+
+        patch.chdir(folder)
+        with fake_model() as model:
+            patch.setenv("API_KEY", "none")
+            patch.setenv("API_BASE_URL", model.url)
+            patch.setenv("MODEL_NAME", "submits-then-goes-on")
+            assert inference.main(["--base-url", server_url, "--tasks", "easy_single_spike"]) == 0
+            request = model.requests[0]
+    system, user = (message["content"] for message in request["messages"])
+    return system, user, [tool["function"] for tool in request["tools"]]
+
+
+def prompt_of_mcp(server_url: str) -> Prompt:
+    """Tools and instructions over plain JSON-RPC; there, the reset stays with the trainer."""
+
+    def ask(method: str) -> Any:
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {}}
+        return httpx.post(f"{server_url}/mcp", json=request).json()["result"]
+
+    offered = [
+        (each["name"], each["description"], each["inputSchema"])
+        for each in ask("tools/list")["tools"]
+    ]
+    return ask("initialize")["instructions"], None, as_functions(offered)
+
+
+def prompt_of_harness(_: str) -> Prompt:
+    from openenv_kit.trainers.openenv_harness import ToolSessionFactory
+
+    session = ToolSessionFactory().create("easy_single_spike")
+    system, user = (message["content"] for message in session.initial_messages())
+    offered = [(tool.name, tool.description, tool.input_schema) for tool in session.list_tools()]
+    return system, user, as_functions(offered)
+
+
+def prompt_of_trl(_: str) -> Prompt:
+    """TRL's dataset, which brings the brief, needs a library; its check compares that."""
+    from openenv_kit.trainers.trl import environment_class
+
+    made = environment_class()()
+    user = made.reset(task_id="easy_single_spike")
+    offered = []
+    for name in ENVIRONMENT.tools.for_episode().tool_names:
+        taken = inspect.signature(getattr(made, name)).parameters.values()
+        properties = {each.name: TypeAdapter(each.annotation).json_schema() for each in taken}
+        required = [each.name for each in taken if each.default is each.empty]
+        schema = {"type": "object", "properties": properties}
+        description = getattr(made, name).__doc__.partition("\n")[0]
+        offered.append(
+            (name, description, {**schema, **({"required": required} if required else {})})
+        )
+    return ENVIRONMENT.system_prompt(), user, as_functions(offered)
+
+
+def prompt_of_nemo_gym(_: str) -> Prompt:
+    """The example data in this repository; the task is another one, so no user message."""
+    path = ROOT / "examples" / "nemo_gym" / "metric_tracker" / "data" / "example.jsonl"
+    given = json.loads(path.read_text().partition("\n")[0])["responses_create_params"]
+    system, _user = (message["content"] for message in given["input"])
+    return system, None, [{name: tool[name] for name in FUNCTION} for tool in given["tools"]]
+
+
+def as_functions(offered: Iterable[tuple[str, str, Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(FUNCTION, each, strict=True)) for each in offered]
+
+
+PROMPT_SOURCES = (
+    prompt_of_inference,
+    prompt_of_mcp,
+    prompt_of_harness,
+    prompt_of_trl,
+    prompt_of_nemo_gym,
+)
+"""verifiers, Inspect AI and SkyRL are held to the same in tests/integrations."""
+
 
 Calls = Sequence[tuple[str, dict[str, Any]]]
 Door = Callable[[Game, Calls, str], list[str]]
@@ -164,7 +259,7 @@ DOORS = (
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_every_door_gives_a_model_the_same_replies(door: Door, game: Game, server_url: str) -> None:
+def test_every_interface_returns_the_same_replies(door: Door, game: Game, server_url: str) -> None:
     calls = calls_of(game)
     if door is by_trl:  # its tools are methods: there is none of another name
         calls = [each for each in calls if each[0] in game.environment.tools.tool_names]
@@ -172,3 +267,17 @@ def test_every_door_gives_a_model_the_same_replies(door: Door, game: Game, serve
     expected = as_the_environment_says(game, calls)
     assert len(set(expected)) >= 3, "the calls do not tell the doors apart"
     assert door(game, calls, url) == expected
+
+
+@pytest.mark.parametrize("prompt_of", PROMPT_SOURCES)
+def test_every_interface_gives_a_model_the_same_prompts_and_tools(
+    prompt_of: Callable[[str], Prompt], server_url: str
+) -> None:
+    system, user, tools = prompt_of(server_url)
+    opening = observation_from_reply(
+        ENVIRONMENT.create_session().reset(task_id="easy_single_spike")
+    )
+    assert system == ENVIRONMENT.system_prompt(opening)
+    assert user in (ENVIRONMENT.tools.first_user_message(opening), None)
+    offered = ENVIRONMENT.tools.for_episode(opening)
+    assert tools == [tool["function"] for tool in offered.chat_tools]

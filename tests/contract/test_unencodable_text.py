@@ -157,10 +157,9 @@ CALL: Mapping[str, dict[str, Any]] = {**{name: {} for name in NAMES}, "pipe_leak
 
 def test_problem_names_the_place_the_text_and_what_is_allowed() -> None:
     action = {"arguments": {"rows": [{"date": "2022-01-01"}, {"date": BAD}]}}
-    assert describe_unencodable_text(action, "action") == (
-        f"action.arguments.rows[1].date is {BAD!r}, which contains half of a surrogate pair; "
-        "allowed: text that UTF-8 can encode."
-    )
+    problem = describe_unencodable_text(action, "action") or ""
+    assert problem.startswith(f"action.arguments.rows[1].date is {BAD!r}")
+    assert "UTF-8" in problem
     assert describe_unencodable_text({"a": ["😀", None, 1.0, True]}, "action") is None
 
 
@@ -211,7 +210,7 @@ def test_action_with_an_internal_error_is_removed_before_the_reply(
         assert count_steps(client, episode) == 2
 
 
-def test_websocket_episode_goes_on_after_an_internal_error(
+def test_websocket_episode_continues_after_an_internal_error(
     broken_tool: Callable[[bool], None], tmp_path: Path
 ) -> None:
     broken_tool(True)

@@ -41,14 +41,14 @@ def differences(recorded: Any, played: Any, place: str = "") -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PLAYS)
-def test_the_server_answers_as_recorded(name: str) -> None:
+def test_server_replies_equal_the_recorded_conversations(name: str) -> None:
     played = converse(name)
     for before, now in zip(GOLDENS[name], played, strict=False):
         assert list(differences(before[1], now[1])) == [], now[0]
     assert [sent for sent, _ in played] == [sent for sent, _ in GOLDENS[name]]
 
 
-def test_the_recorded_conversations_are_those_that_are_played_and_stay_small() -> None:
+def test_recorded_conversations_match_the_scripts_and_stay_small() -> None:
     assert GOLDENS.keys() == PLAYS.keys()
     sizes = [each.stat().st_size for each in FOLDER.iterdir()]
     assert max(sizes) <= 40_000
@@ -56,14 +56,14 @@ def test_the_recorded_conversations_are_those_that_are_played_and_stay_small() -
 
 
 @pytest.mark.slow
-def test_packing_loses_nothing() -> None:
+def test_packed_conversation_unpacks_to_the_same() -> None:
     packed = pack(GOLDENS)
     parts = {name: part for file in packed.values() for name, part in file["parts"].items()}
     for name, file in packed.items():
         assert list(differences(GOLDENS[name], unpack(file["exchanges"], parts))) == []
 
 
-def test_wording_is_no_part_of_a_shape() -> None:
+def test_shape_of_a_message_ignores_wording() -> None:
     better = {**REPLY, "observation": {**REPLY["observation"], "message": "Here are the rows."}}
     assert shape(better) == shape(REPLY)
     assert shape({"text": json.dumps(better)}) == shape({"text": json.dumps(REPLY)})
@@ -84,7 +84,7 @@ def test_wording_is_no_part_of_a_shape() -> None:
         ('"message": "rows_for_date done."', '"message": ["rows_for_date done."]'),
     ],
 )
-def test_a_change_of_anything_else_is(old: str, new: str) -> None:
+def test_shape_of_a_message_changes_with_anything_but_wording(old: str, new: str) -> None:
     written = json.dumps(REPLY)
     changed = json.loads(written.replace(old, new))
     assert written != json.dumps(changed)

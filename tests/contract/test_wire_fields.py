@@ -55,7 +55,9 @@ TASK = {"task_id": "hard_mixed_multi"}
 NAMES = {"graded", "exact", "key_f1", *SCORE_SHARES, *SCORE_PENALTIES}
 
 
-def test_they_travel_as_info_over_http_and_as_metadata_on_a_websocket(client: TestClient) -> None:
+def test_reward_components_are_info_over_http_and_metadata_on_a_websocket(
+    client: TestClient,
+) -> None:
     started_there = client.post("/reset", json={**TASK, "reward": "exact"}).json()
     asked = {"episode_id": started_there["episode_id"], "action": {}}
     final = client.post("/step", json=asked).json()
@@ -74,7 +76,7 @@ def test_an_observation_has_the_contracts_fields(talk: Conversation) -> None:
     assert opening["observation"]["status"] == "ready"
 
 
-def test_catalogues_are_full_on_reset_and_empty_on_later_steps(talk: Conversation) -> None:
+def test_method_lists_are_full_on_reset_and_empty_on_later_steps(talk: Conversation) -> None:
     opening = talk.send("reset", {})["observation"]
     later = talk.analyse("list_dates")["observation"]
     for name in CATALOGUES.split():
@@ -87,7 +89,7 @@ def test_catalogues_are_full_on_reset_and_empty_on_later_steps(talk: Conversatio
     assert later["analysis_result"]["method"] == "list_dates"
 
 
-def test_every_status_has_its_moment(talk: Conversation) -> None:
+def test_every_status_occurs_in_the_documented_place(talk: Conversation) -> None:
     assert talk.analyse("list_dates")["observation"]["status"] == "error"
     replies = [talk.send("reset", {"max_submissions": 2})]
     replies += [

@@ -239,7 +239,7 @@ def test_the_trl_class_has_its_tools() -> None:
     assert set(get_environment(NAME).tools.tool_names) <= public
 
 
-def test_the_harness_collects_it(tmp_path: Path) -> None:
+def test_harness_collects_episodes_of_an_environment(tmp_path: Path) -> None:
     rows = list(list_task_rows("train", count=2, environment_name=NAME))
     assert collect_episodes(tmp_path, rows, environment=NAME).avg_reward >= 0.95
 

@@ -21,7 +21,7 @@ from metric_tracker_rl.models import MetricTrackerRlState, PayloadGeneratorMetho
 from metric_tracker_rl.policies import get_policy
 
 
-async def test_an_episode_is_played_as_the_contract_writes_it(server_url: str) -> None:
+async def test_client_plays_an_episode_as_in_the_contract(server_url: str) -> None:
     env = MetricTrackerRlEnv(base_url=server_url, connect_timeout_s=30, message_timeout_s=30)
     await env.connect()
     try:
@@ -76,7 +76,7 @@ async def test_typed_rows_and_mappings_are_the_same_report(server_url: str) -> N
         assert ends[0] == ends[1]
 
 
-async def test_a_mistake_in_an_action_is_an_answer_and_no_exception(server_url: str) -> None:
+async def test_invalid_action_returns_an_error_reply_and_raises_nothing(server_url: str) -> None:
     async with MetricTrackerRlEnv(base_url=server_url) as env:
         early = await env.step(MetricTrackerRlAction(analysis_method="list_dates"))
         assert early.observation.status == "error"
@@ -104,7 +104,7 @@ async def test_no_keepalive_ping_is_sent_unless_it_is_asked_for(server_url: str)
         assert env._ws.ping_interval == 5.0
 
 
-async def test_an_idle_session_is_still_there(server_url: str) -> None:
+async def test_idle_session_stays_open(server_url: str) -> None:
     async with MetricTrackerRlEnv(base_url=server_url) as env:
         await env.reset()
         await asyncio.sleep(0.5)
@@ -143,7 +143,7 @@ async def test_client_does_not_wait_for_a_server_that_refuses_it(
     assert caplog.messages == []
 
 
-async def test_a_server_that_is_not_there_is_an_error_that_names_it() -> None:
+async def test_missing_server_is_an_error_with_its_address() -> None:
     env = MetricTrackerRlEnv(base_url="http://127.0.0.1:9", connect_timeout_s=2)
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:9"):
         await env.connect()

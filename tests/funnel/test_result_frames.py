@@ -61,7 +61,7 @@ def test_matches_within_an_entry_are_rows_beside_its_name() -> None:
     assert {"date", "value"} <= set(frame.columns)
 
 
-def test_a_wrong_table_or_no_result_at_all_is_told() -> None:
+def test_result_frame_of_wrong_table_or_missing_result_is_an_error() -> None:
     result = analysis_result("get_funnel_break_rows", threshold_multiplier=2.0)
     with pytest.raises(UnknownNameError, match="Did you mean 'details'"):
         result_frame(result, "detail")
@@ -86,7 +86,7 @@ def test_the_command_writes_both_frames_and_no_label(tmp_path: Path) -> None:
     }
 
 
-def test_a_seed_and_a_level_are_in_the_name_and_no_file_is_overwritten(tmp_path: Path) -> None:
+def test_episode_files_are_named_by_seed_and_level_and_never_overwritten(tmp_path: Path) -> None:
     chosen = (tmp_path, "--seed", 5, "--difficulty", "expert")
     assert run_cli("episode", *chosen).exit_code == 0
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
@@ -106,12 +106,12 @@ def test_a_seed_and_a_level_are_in_the_name_and_no_file_is_overwritten(tmp_path:
         (("--task", "easy_spike"), "easy_single_spike"),
         (("--split", "tset", "--index", 0), "Did you mean"),
         (("--split", "test", "--index", 99999), "2303"),
-        (("--split", "test", "--seed", 4), "nothing beside split"),
+        (("--split", "test", "--seed", 4), "with split and index: only"),
         (("--split", "sealed", "--index", 0), "sealed split 'sealed'"),
         (("--to", "xls"), "parquet"),
     ],
 )
-def test_a_wrong_choice_is_told_and_writes_nothing(
+def test_episode_command_with_wrong_option_writes_nothing(
     tmp_path: Path, options: tuple[object, ...], word: str
 ) -> None:
     refused = run_cli("episode", tmp_path / "new", *options)
@@ -120,7 +120,7 @@ def test_a_wrong_choice_is_told_and_writes_nothing(
     assert not (tmp_path / "new").exists()
 
 
-def test_parquet_is_written_or_says_what_to_install(tmp_path: Path) -> None:
+def test_parquet_output_is_written_or_names_the_missing_package(tmp_path: Path) -> None:
     done = run_cli("episode", tmp_path / "new", "--to", "parquet")
     if is_package_installed("pyarrow") or is_package_installed("fastparquet"):
         daily = pd.read_parquet(tmp_path / "new" / "easy_single_spike-daily.parquet")

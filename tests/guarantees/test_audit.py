@@ -21,7 +21,7 @@ from support.command_line import run_cli
 
 
 @pytest.mark.slow
-def test_the_small_audit_holds_and_tells_every_policy(tmp_path: Path) -> None:
+def test_small_audit_passes_and_lists_every_policy(tmp_path: Path) -> None:
     out = tmp_path / "audit.json"
     # All but the one that listens to the clock.
     there = (
@@ -56,7 +56,7 @@ def test_a_reference_below_one_is_outside_its_limits() -> None:
     assert replace(line, mean=1.0).holds
 
 
-def test_a_noisy_channel_may_be_lucky_and_is_caught_when_it_tells_something() -> None:
+def test_noisy_exploit_passes_by_luck_and_fails_with_information() -> None:
     lucky = AuditLine("message_timing", "easy", 200, 0.002, 0.0, 0.005, 0.0, 31, 0.0, 0.0)
     assert not lucky.holds
     assert replace(lucky, by_interval=True).holds
@@ -66,7 +66,7 @@ def test_a_noisy_channel_may_be_lucky_and_is_caught_when_it_tells_something() ->
     assert not get_exploit("message_size").ceiling.is_checked_by_ci_low
 
 
-def test_noise_may_be_as_lucky_as_a_random_row_is_under_the_reward_that_is_paid() -> None:
+def test_audit_limit_of_noise_depends_on_the_reward() -> None:
     audit = ENVIRONMENT.audit
     assert audit is not None
     allowed = {
@@ -78,7 +78,7 @@ def test_noise_may_be_as_lucky_as_a_random_row_is_under_the_reward_that_is_paid(
     assert allowed == {"mixed": 0.0019, "mode:exact": 0.0019, "mode:key_f1": 0.0085}
 
 
-def test_an_audited_mode_is_played_in_that_mode() -> None:
+def test_audit_setting_of_a_mode_resets_with_its_arguments() -> None:
     audit = ENVIRONMENT.audit
     assert isinstance(audit, plan.MetricTrackerAudit)
     for setting, arguments in plan.MODE_SETTINGS.items():

@@ -21,10 +21,12 @@ from metric_tracker_rl.engine.certification.certify import (
 )
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.levels import LEVELS
+from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS, RUNG_LEVELS
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION
 from metric_tracker_rl.engine.generation.generate import generate_episode
 from metric_tracker_rl.engine.generation.planned_anomaly import PlannedAnomaly
 from metric_tracker_rl.policies import get_policy
+from openenv_kit.environment import get_environment
 from support.command_line import run_cli
 
 EXPERT = EpisodeConfig(3, "mixed", "expert", "high", 6)
@@ -39,7 +41,7 @@ def test_an_episode_of_every_level_is_certified_with_its_margins() -> None:
         assert found.smallest_margin > 1.1
 
 
-def test_an_episode_that_breaks_a_promise_gets_no_certificate(
+def test_episode_that_breaks_a_guarantee_gets_no_certificate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = EpisodeConfig(9, "funnel_break", "easy", "low", 2)
@@ -57,7 +59,9 @@ def test_an_episode_that_breaks_a_promise_gets_no_certificate(
     assert not certify_one(config).unique
 
 
-def test_a_row_that_outlives_its_cause_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificate_fails_for_a_row_that_remains_without_its_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     true_generate = certify.generate_episode
 
     def mislaid(config: Any) -> Any:
@@ -82,7 +86,7 @@ def test_certificates_are_written_with_their_versions(tmp_path: Path) -> None:
     assert all(each["versions"]["generator"] == GENERATOR_VERSION for each in proofs)
 
 
-def test_an_unknown_engine_or_level_is_told_with_the_nearest() -> None:
+def test_certify_with_unknown_engine_or_level_names_the_nearest() -> None:
     assert "Did you mean" in run_cli("certify", "--engine", "rays").output
     assert run_cli("audit", "--difficulty", "exprt").exit_code == 2
 
@@ -99,7 +103,7 @@ def test_certify_without_difficulty_leaves_out_the_rungs(monkeypatch: pytest.Mon
     assert certified == ["easy", "medium", "hard", "expert"]
 
 
-def test_every_cause_and_certificate_survives_being_written_down() -> None:
+def test_certificate_and_causes_survive_json() -> None:
     found = certify_one(EXPERT)
     again = certificate_from_dict(json.loads(json.dumps(found.as_dict())))
     assert isinstance(again, FunnelCertificate)
@@ -109,14 +113,14 @@ def test_every_cause_and_certificate_survives_being_written_down() -> None:
     )
 
 
-def test_a_certificate_holds_for_an_episode_that_is_solved_and_clear() -> None:
+def test_certificate_of_solved_and_clear_episode_is_valid() -> None:
     made = certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5))
     assert made.holds
     assert (made.score, made.guard_violations) == (1.0, 0)
     assert made.draws >= 1
 
 
-def test_a_certificate_does_not_hold_where_the_policy_falls_short(
+def test_certificate_of_episode_that_the_policy_misses_is_invalid(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
@@ -131,3 +135,22 @@ def test_the_certified_grid_is_every_family_level_and_count() -> None:
     assert CERTIFIED_ANOMALY_COUNTS == (1, 3, 5)
     assert len(configs) == len(set(configs)) == 2 * len(LEVELS) * (8 * 3 + 1)
     assert sum(config.anomaly_count == 0 for config in configs) == 2 * len(LEVELS)
+
+
+@pytest.mark.slow
+def test_episodes_of_every_rung_are_certified() -> None:
+    configs = [
+        EpisodeConfig(seed, "mixed", name, "low", DEFAULT_ANOMALY_COUNTS[name])
+        for name in RUNG_LEVELS
+        for seed in range(2)
+    ]
+    assert [config for config in configs if not certify_one(config).holds] == []
+
+
+@pytest.mark.slow
+def test_every_kind_of_task_of_a_rung_is_certified() -> None:
+    splits: Any = get_environment().splits
+    configs = [splits.task("test_rung_10", index).config for index in range(24)] + [
+        splits.task("test_rung_1", index).config for index in range(24)
+    ]
+    assert [config for config in configs if not certify_one(config).holds] == []

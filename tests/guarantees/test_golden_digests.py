@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from firewatch_env.tasks.book import find
 from metric_tracker_rl.engine.certification import golden_digests
 from metric_tracker_rl.engine.certification.golden_digests import (
     iter_golden_configurations,
@@ -20,8 +21,13 @@ from metric_tracker_rl.engine.certification.golden_digests import (
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.rungs import RUNG_LEVELS
+from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
+from research.firewatch.digests import episode_digest
 from support.oldest_packages import in_oldest_environment
-from support.paths import ROOT
+from support.paths import ROOT, TESTS
+
+RUNG_DIGESTS: dict[str, str] = json.loads((TESTS / "firewatch" / "golden_rungs.json").read_text())
+
 
 GOLDEN_FILE = ROOT / "tests" / "guarantees" / "golden_digests.json"
 GOLDEN: dict[str, Any] = json.loads(GOLDEN_FILE.read_text())
@@ -51,14 +57,14 @@ def test_no_two_golden_episodes_are_the_same() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["data", "labels"])
-def test_one_changed_digest_is_told_with_its_configuration(part: str) -> None:
+def test_changed_digest_is_reported_with_its_configuration(part: str) -> None:
     changed = copy.deepcopy(GOLDEN)
     changed["episodes"][11][part] = "0" * 64
     [difference] = list_differences(changed)
     assert difference.startswith(f"{part} differ: EpisodeConfig(seed=105")
 
 
-def test_another_generator_version_is_told() -> None:
+def test_other_generator_version_is_reported() -> None:
     [difference] = list_differences({**GOLDEN, "generator_version": "0", "episodes": []})
     assert "generator_version is '0' in the file" in difference
 
@@ -148,3 +154,12 @@ def test_every_reply_is_the_same_on_the_oldest_packages_the_engine_needs() -> No
     there = in_oldest_environment("-c", PLAYS, packages=("numpy", "pandas", "pydantic"))
     assert json.loads(here) == json.loads(there)
     assert [each[1] for each in json.loads(here) if isinstance(each, list)][::2] == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("rung", RUNG_DIGESTS)
+def test_incidents_of_rungs_keep_their_bytes(rung: str) -> None:
+    assert episode_digest(find({"difficulty": rung, "seed": 1}), "reference") == RUNG_DIGESTS[rung]
+
+
+def test_the_golden_file_has_every_rung() -> None:
+    assert tuple(RUNG_DIGESTS) == RUNG_LEVEL_NAMES

@@ -1,12 +1,13 @@
 """No message before the last submission depends on the labels.
 
-An episode's labels are replaced by others, as many as before; the same analysis steps must
-then be answered by the very same bytes. The last submission must not, or nothing was tested.
+The labels of an episode are replaced by as many others. The replies to the same actions must then
+have the same bytes, and the reply to the last submission must differ.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from openenv.core.env_server.serialization import serialize_observation
 from openenv.core.env_server.types import WSObservationResponse
 
-from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE, TOOLS
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.episode.episode import build_episode
@@ -22,34 +23,75 @@ from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.rewards import Reward
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
-from support.label_changes import CONFIGS, actions_on, frames_of, other_labels
+from support.label_changes import CONFIGS, actions_on, messages_of, other_labels
 
 pytestmark = pytest.mark.slow
 
 
-def interference(config: EpisodeConfig, reward: str = Reward.GRADED) -> tuple[list[int], bool]:
-    """Indices of frames before the submission that tell labels apart; whether the last does."""
+MODES = [
+    PlayRules(profile=profile, disclosure=disclosure)
+    for profile, disclosure in ANALYSIS_TOOLS_BY_MODE
+]
+GUIDED_STANDARD, GUIDED_LEAN, RAW_STANDARD, RAW_LEAN = MODES
+EXPERT = EpisodeConfig(3, "mixed", "expert", "high", 6)
+HARD = EpisodeConfig(3, "mixed", "hard", "low", 5)
+
+
+def varied(config: EpisodeConfig) -> EpisodeConfig:
+    return dataclasses.replace(config, policy="varied")
+
+
+CASES = [
+    *((config, rules) for rules in (GUIDED_STANDARD, GUIDED_LEAN) for config in CONFIGS),
+    *(
+        (config, rules)
+        for rules in (RAW_STANDARD, RAW_LEAN)
+        for config in (CONFIGS[2], EXPERT, varied(HARD))
+    ),
+    (varied(CONFIGS[2]), GUIDED_STANDARD),
+    (varied(EXPERT), GUIDED_STANDARD),
+    (CONFIGS[1], dataclasses.replace(GUIDED_STANDARD, reward=Reward.EXACT)),
+    (CONFIGS[1], dataclasses.replace(GUIDED_STANDARD, reward=Reward.KEY_F1)),
+    (EXPERT, dataclasses.replace(GUIDED_LEAN, reward=Reward.EXACT)),
+    (varied(HARD), dataclasses.replace(GUIDED_LEAN, reward=Reward.KEY_F1)),
+]
+
+
+def name_of_case(value: EpisodeConfig | PlayRules) -> str:
+    if isinstance(value, PlayRules):
+        return f"{value.profile}-{value.disclosure}-{value.reward}"
+    return f"{value.difficulty}-{value.policy}-{value.seed}"
+
+
+def interference(config: EpisodeConfig, rules: PlayRules) -> tuple[list[int], bool]:
+    """Return which messages before the submission depend on labels, and whether the last does."""
     episode = build_episode(config)
     swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
     assert len(swapped.expected_rows) == len(episode.expected_rows)
-    actions = actions_on(episode)
-    true, false = (frames_of(config, each, actions, reward) for each in (episode, swapped))
+    actions = actions_on(episode, rules)
+    true, false = (messages_of(config, each, actions, rules) for each in (episode, swapped))
     assert len(true) == len(false) == 2 * (len(actions) + 2)
+    tools = set(ANALYSIS_TOOLS_BY_MODE[rules.mode]) - {"submit"}
+    assert methods_with_a_result(true) == tools
     differing = [n for n, (a, b) in enumerate(zip(true, false, strict=True)) if a != b]
     before = [n for n in differing if n < len(true) - 2]
     return before, len(true) - 2 in differing
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: f"{config.seed}")
-def test_no_frame_before_the_submission_depends_on_the_labels(config: EpisodeConfig) -> None:
-    before, at_the_end = interference(config)
-    assert before == []
-    assert at_the_end
+def methods_with_a_result(messages: list[str]) -> set[str]:
+    observations = (json.loads(each)["data"].get("observation") or {} for each in messages)
+    return {
+        observation["analysis_result"]["method"]
+        for observation in observations
+        if observation.get("status") == "analyzed"
+    }
 
 
-@pytest.mark.parametrize("reward", [Reward.EXACT, Reward.KEY_F1])
-def test_nor_does_one_under_another_reward(reward: str) -> None:
-    before, at_the_end = interference(CONFIGS[1], reward)
+@pytest.mark.parametrize(("config", "rules"), CASES, ids=name_of_case)
+def test_reply_before_the_submission_does_not_depend_on_the_labels(
+    config: EpisodeConfig, rules: PlayRules
+) -> None:
+    before, at_the_end = interference(config, rules)
     assert before == []
     assert at_the_end
 
@@ -110,15 +152,15 @@ def leak_through_the_state(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=lambda leak: leak.__name__,
 )
-def test_the_check_notices_a_label_that_is_leaked_on_purpose(
+def test_non_interference_check_detects_a_deliberate_leak(
     leak: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leak(monkeypatch)
-    before, _ = interference(CONFIGS[1])
+    before, _ = interference(CONFIGS[1], GUIDED_STANDARD)
     assert before
 
 
-def test_practice_tells_no_more_than_the_counts_of_its_rows() -> None:
+def test_practice_reply_depends_on_counts_only() -> None:
     """Two sets of labels with the same counts for a report are told by the same bytes."""
     config = CONFIGS[2]
     episode = build_episode(config)

@@ -125,22 +125,22 @@ ZEROS = [
 
 
 @pytest.mark.slow
-def test_both_agree_on_natural_episodes() -> None:
+def test_second_policy_agrees_on_generated_episodes() -> None:
     compare(natural(range(48 if FULL else 12)))
 
 
 @pytest.mark.slow
-def test_both_agree_on_policies_that_were_drawn() -> None:
+def test_second_policy_agrees_on_drawn_policies() -> None:
     resets = natural(range(40, 80) if FULL else range(5, 8))
     compare([{**reset, "policy": "varied"} for reset in resets])
 
 
 @pytest.mark.slow
-def test_both_agree_on_custom_anomalies() -> None:
+def test_second_policy_agrees_on_custom_anomalies() -> None:
     compare(custom(range(1200 if FULL else 300)))
 
 
-def test_both_agree_where_denominators_and_baselines_are_zero() -> None:
+def test_second_policy_agrees_on_zero_denominators_and_baselines() -> None:
     compare(ZEROS)
 
 

@@ -180,7 +180,7 @@ def test_every_http_episode_survives_a_killed_server(tmp_path: Path, served: Ser
         assert len(scores) > 2
 
 
-def test_a_peer_that_fell_silent_without_a_word_loses_its_slot() -> None:
+def test_silent_peer_loses_its_slot() -> None:
     """Its connection still stands: nothing but its silence tells that it is gone."""
 
     async def fall_silent(server: ServerProcess) -> None:

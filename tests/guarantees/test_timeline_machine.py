@@ -559,7 +559,7 @@ class EveryWayToPlay(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_no_way_to_play_gives_a_second_chance(game: Game, workers_of_game: Workers) -> None:
+def test_random_requests_never_give_a_second_attempt(game: Game, workers_of_game: Workers) -> None:
     run_state_machine_as_test(
         partial(EveryWayToPlay, game, workers_of_game),
         settings=settings(

@@ -211,7 +211,7 @@ def test_a_server_of_another_environment_is_refused():
         play("reference", row, base_url=address())
 
 
-def test_a_server_lost_after_a_call_pays_nothing_not_even_zero(monkeypatch):
+def test_server_lost_after_a_call_gives_no_reward(monkeypatch):
     monkeypatch.setattr(retry, "RECONNECT_TIMEOUT_S", 0.0)
     (row,) = build_dataset_rows("validation", count=1)
     extras = {"reset": row["reset"]}

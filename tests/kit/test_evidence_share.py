@@ -5,16 +5,11 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from drilldown_env.episode import Episode
-from drilldown_env.grounding import shown
-from drilldown_env.report import ReportRow
-from drilldown_env.session import config_of, episode_of
 from firewatch_env.policies.own_play import reference_changes
 from firewatch_env.tasks.book import find
 from openenv_kit.environment import get_environment
@@ -62,12 +57,12 @@ def guess(name: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_what_the_reference_finds_it_has_read(name: str) -> None:
+def test_evidence_share_of_the_reference_is_one(name: str) -> None:
     assert played(name, actions_of(name)) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_lucky_guess_is_paid_alike_and_not_grounded(name: str) -> None:
+def test_evidence_share_of_a_guess_is_zero_at_the_same_reward(name: str) -> None:
     reward, grounded = played(name, guess(name))
     assert reward == 1.0
     assert grounded == 0.0
@@ -81,48 +76,8 @@ def test_a_lucky_guess_is_paid_alike_and_not_grounded(name: str) -> None:
         ("firewatch", {"action_type": "declare_resolved"}),
     ],
 )
-def test_where_nothing_was_right_nothing_is_grounded_or_not(
-    name: str, nothing: dict[str, Any]
-) -> None:
+def test_evidence_share_without_correct_rows_is_none(name: str, nothing: dict[str, Any]) -> None:
     assert played(name, [nothing]) == (0.0, None)
-
-
-def one_of_a_value() -> tuple[Episode, ReportRow, str, str]:
-    """An episode whose root is of one value's people; the root, its attribute and the value."""
-    made = episode_of(config_of(TASKS["drilldown"]))
-    root = replace(made.expected_rows[0], segment=made.expected_rows[0].segment[:1])
-    return replace(made, expected_rows=(root,)), root, *root.segment[0]
-
-
-def test_a_root_is_shown_by_an_answer_that_tells_its_people_from_others_on_its_days() -> None:
-    episode, root, name, value = one_of_a_value()
-    other = next(d for d in episode.domain.dim_names if d != name)
-    days = [[root.date_from, root.date_to]]
-    before = [[episode.dates[0], episode.dates[1]]]
-
-    def seen(asked: Mapping[str, Any], stage: str, row: list[Any]) -> bool:
-        return shown(episode, "slice", asked, {"columns": [stage], "rows": [row]}) == {0}
-
-    assert seen({"group_by": [name]}, root.stage, [value, 5])
-    assert seen({"where": {name: [value]}, "dates": days}, root.stage, [5])
-    assert not seen({"group_by": [name]}, root.stage, ["another", 5])
-    assert not seen({"group_by": [name], "dates": before}, root.stage, [value, 5])
-    assert not seen({"group_by": [other]}, root.stage, [value, 5])
-    assert not seen({"where": {name: [value, "another"]}}, root.stage, [5])
-    assert not seen({"group_by": [name]}, "another stage", [value, 5])
-    assert not seen({}, root.stage, [5])
-
-
-def test_a_root_is_shown_by_a_query_that_names_its_step_and_people() -> None:
-    episode, root, name, value = one_of_a_value()
-
-    def seen(query: str, *row: Any) -> bool:
-        return shown(episode, "sql", {"query": query}, {"rows": [list(row)]}) == {0}
-
-    assert seen(f"SELECT {name}, sum({root.stage}) FROM counts GROUP BY 1", value, 5)
-    assert seen(f"SELECT sum({root.stage}) FROM counts WHERE {name} = '{value}'", 5)
-    assert not seen(f"SELECT sum({root.stage}) FROM counts", 5)
-    assert not seen(f"SELECT {name}, count(*) FROM counts GROUP BY 1", value, 5)
 
 
 def recording(name: str, actions: Sequence[Mapping[str, Any]]) -> str:
@@ -139,7 +94,7 @@ def recording(name: str, actions: Sequence[Mapping[str, Any]]) -> str:
     return stream.getvalue()
 
 
-def test_recorded_runs_are_compared_by_it(tmp_path: Path) -> None:
+def test_evidence_share_of_recorded_runs_is_summarized(tmp_path: Path) -> None:
     name = "drilldown"
     path = tmp_path / "runs.jsonl"
     path.write_text(recording(name, actions_of(name)) + recording(name, guess(name)))

@@ -8,7 +8,7 @@ from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 from openenv_kit.serving.settings import current_settings as process_settings
 
 
-def test_the_server_s_limits_hold_against_what_a_reset_asks_for(
+def test_server_limits_override_reset_arguments(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENENV_KIT_MAX_STEPS", "10")

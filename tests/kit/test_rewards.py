@@ -35,7 +35,7 @@ def last_of(name: str, strength: int, seed: str, **reset: Any) -> Reply:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_reward_is_paid_as_the_components_say_whichever_is_chosen(name: str) -> None:
+def test_reward_of_each_mode_equals_its_component(name: str) -> None:
     rewards = []
     for strength, seed in ((1, "0"), (2, "0"), (2, "1"), (3, "1")):
         graded, exact = (last_of(name, strength, seed, reward=each) for each in ("graded", "exact"))
@@ -57,13 +57,13 @@ def test_components_are_numbers_from_0_to_1_under_the_same_names(name: str) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_unknown_reward_is_refused_with_those_that_there_are(name: str) -> None:
+def test_unknown_reward_names_the_nearest(name: str) -> None:
     reply = get_environment(name).create_session().reset(split="test", index=0, reward="exakt")
     assert reply.status == "error"
     assert "Did you mean 'exact'" in reply.message
 
 
-def test_a_session_that_was_paid_otherwise_is_paid_the_score_again() -> None:
+def test_reset_without_a_reward_restores_the_default() -> None:
     session = get_environment("drilldown").create_session()
     session.reset(reward="exact")
     assert session.episode_identity()["reward"] == "exact"
@@ -79,7 +79,7 @@ IDLE: Mapping[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_end_without_a_report_says_why(name: str) -> None:
+def test_end_without_a_report_has_a_reason(name: str) -> None:
     session = get_environment(name).create_session()
     reply = session.reset(split="test", index=0)
     while not reply.done:
@@ -88,7 +88,7 @@ def test_an_end_without_a_report_says_why(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_end_with_a_report_has_no_such_reason(name: str) -> None:
+def test_end_with_a_report_has_no_reason(name: str) -> None:
     assert "reason" not in (last_of(name, 3, "0").info or {})
 
 

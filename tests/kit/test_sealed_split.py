@@ -48,7 +48,7 @@ def test_sealed_tasks_and_their_commitment_depend_on_the_salt_alone(
     assert values_under(SALT) == values_under(SALT)
 
 
-def test_a_sealed_split_needs_its_secret_and_commits_to_it(
+def test_sealed_split_needs_its_secret_and_has_a_commitment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(SALT_VARIABLE, raising=False)

@@ -68,7 +68,7 @@ class GenerousSession(Session):
         return Reply("completed", "Too many steps.", 0.0, False)
 
 
-def test_kit_overrides_a_session_that_pays_after_the_end() -> None:
+def test_kit_removes_rewards_after_the_end() -> None:
     session = GenerousSession()
     session.reset()
     assert session.step({}).reward == 1.0

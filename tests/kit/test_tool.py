@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from openenv_kit.environment import get_environment
+from openenv_kit.errors import ToolArgumentError
 from openenv_kit.tool import ToolCall, format_tool_call_for_display, parse_tool_call
 
 GOOD = {"analysis_method": "list_dates"}
 
 
-def test_null_stands_for_an_optional_argument_of_a_tool() -> None:
+def test_null_is_accepted_for_optional_tool_argument() -> None:
     session = get_environment("metric_tracker_rl").create_session()
     session.reset(split="test", index=0)
     for method, arguments in (
@@ -23,7 +24,7 @@ def test_null_stands_for_an_optional_argument_of_a_tool() -> None:
     assert session.step(required).status == "error"
 
 
-def test_null_stands_for_an_optional_field_of_an_action() -> None:
+def test_null_is_accepted_for_optional_action_field() -> None:
     session = get_environment("metric_tracker_rl").create_session()
     session.reset(split="test", index=0)
     nulls = {
@@ -55,3 +56,9 @@ def test_parse_tool_call_without_arguments_has_empty_ones() -> None:
 @pytest.mark.parametrize("value", [None, "look", [], {}, {"name": 3}, {"arguments": {}}])
 def test_parse_tool_call_value_that_is_no_call_returns_none(value: object) -> None:
     assert parse_tool_call(value) is None
+
+
+@pytest.mark.parametrize("name", ["functions.list_dates", "default_api:list_dates", " list_dates "])
+def test_decorated_tool_name_is_rejected_with_the_tool_that_was_meant(name: str) -> None:
+    with pytest.raises(ToolArgumentError, match="Did you mean 'list_dates'"):
+        get_environment("metric_tracker_rl").tools.build_action(name, {})

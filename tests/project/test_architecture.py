@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import ast
 import functools
-import inspect
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import httpx
 import pytest
-from pydantic import TypeAdapter
+from starlette.testclient import TestClient
 
-from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.environment import Environment, find_environment_entry_points, get_environment
-from openenv_kit.reply import observation_from_reply
+from openenv_kit.environment import (
+    Environment,
+    Reply,
+    find_environment_entry_points,
+    get_environment,
+)
+from openenv_kit.page import layout
+from openenv_kit.serving.app import build_app
+from openenv_kit.serving.settings import Settings
+from openenv_kit.session import Session
 from support.environment_members import members
 from support.paths import ROOT
+from support.server_requests import send_message
 
 PACKAGES = (
     *("openenv_kit", "metric_tracker_rl", "drilldown_env", "firewatch_env", "server"),
@@ -93,14 +99,14 @@ def offences(source: str, forbidden: tuple[str, ...]) -> list[str]:
     return sorted({name for name, _ in imports(source) if within(name, forbidden)})
 
 
-def test_the_kit_imports_no_environment_and_no_front_door() -> None:
+def test_kit_imports_no_environment_and_no_server_module() -> None:
     forbidden = (*ENVIRONMENTS, "server", "benchmarks", "research")
     knowing = {name for name, path in modules(KIT).items() if offences(path.read_text(), forbidden)}
     assert knowing == set()
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_no_environment_imports_another_a_front_door_or_the_bench(name: str) -> None:
+def test_environment_imports_no_other_environment_server_or_benchmark(name: str) -> None:
     others = (each for each in ENVIRONMENTS if each != name)
     forbidden = (*others, "server", "benchmarks", "research")
     found = {each: offences(path.read_text(), forbidden) for each, path in modules(name).items()}
@@ -123,7 +129,7 @@ def test_the_kit_names_no_environment() -> None:
     assert found == [DEFAULT]
 
 
-def test_a_name_is_seen_in_code_words_and_strings() -> None:
+def test_name_check_finds_names_in_code_comments_and_strings() -> None:
     for text in (
         "load('metric_tracker_rl')",
         '"""As in Metric Tracker RL."""',
@@ -134,7 +140,7 @@ def test_a_name_is_seen_in_code_words_and_strings() -> None:
     assert named_in('"MetricTrackerRl_TASK"') == []
 
 
-def test_an_import_of_an_environment_is_seen_in_every_form() -> None:
+def test_import_check_finds_every_form_of_import() -> None:
     for text in (
         "import metric_tracker_rl.engine.session.episode_session",
         "from metric_tracker_rl import TASKS",
@@ -177,7 +183,7 @@ def test_no_module_is_part_of_a_cycle() -> None:
     assert cycle(arrows) == []
 
 
-def test_a_cycle_would_be_seen() -> None:
+def test_cycle_check_finds_a_cycle() -> None:
     assert cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": set()})
     assert cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
@@ -205,7 +211,7 @@ def cycle(arrows: dict[str, set[str]]) -> list[str]:
     return []
 
 
-def test_an_environment_is_asked_for_few_things() -> None:
+def test_environment_interface_has_few_members() -> None:
     assert {"name", "system_prompt", "create_session", "tools"} <= members(Environment), (
         "members are not seen"
     )
@@ -218,100 +224,51 @@ def test_no_environment_has_a_public_member_that_the_kit_never_asks_for() -> Non
         assert members(kind) <= members(Environment), name
 
 
-def test_a_file_fits_a_reader() -> None:
+def test_source_files_are_below_the_line_limit() -> None:
     lengths = {name: len(p.read_text().splitlines()) for name, p in modules(*PACKAGES).items()}
     assert {name for name, lines in lengths.items() if lines > MOST_LINES} == set()
 
 
-FUNCTION = ("name", "description", "parameters")
-Prompt = tuple[str, str | None, list[dict[str, Any]]]
-"""System prompt, first user message and tools, as a model gets them."""
-
-
-def prompt_of_inference(server_url: str) -> Prompt:
-    """What a local OpenAI-compatible endpoint is sent by a whole run of inference.py."""
-    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
-        import inference
-        from support.fake_model import fake_model
-
-        patch.chdir(folder)
-        with fake_model() as model:
-            patch.setenv("API_KEY", "none")
-            patch.setenv("API_BASE_URL", model.url)
-            patch.setenv("MODEL_NAME", "submits-then-goes-on")
-            assert inference.main(["--base-url", server_url, "--tasks", "easy_single_spike"]) == 0
-            request = model.requests[0]
-    system, user = (message["content"] for message in request["messages"])
-    return system, user, [tool["function"] for tool in request["tools"]]
-
-
-def prompt_of_mcp(server_url: str) -> Prompt:
-    """Tools and instructions over plain JSON-RPC; there, the reset stays with the trainer."""
-
-    def ask(method: str) -> Any:
-        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {}}
-        return httpx.post(f"{server_url}/mcp", json=request).json()["result"]
-
-    offered = [
-        (each["name"], each["description"], each["inputSchema"])
-        for each in ask("tools/list")["tools"]
+def test_gradio_is_imported_by_the_page_only_and_plotly_nowhere() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for folder in ("openenv_kit", "metric_tracker_rl", "drilldown_env", "firewatch_env")
+        for path in (ROOT / folder).rglob("*.py")
+        for line in path.read_text().splitlines()
+        if re.match(r"\s*(import|from) (gradio|plotly)", line)
     ]
-    return ask("initialize")["instructions"], None, as_functions(offered)
+    assert found
+    assert [each for each in found if not each.startswith("openenv_kit/page/")] == []
+    assert [each for each in found if "plotly" in each] == []
 
 
-def prompt_of_harness(_: str) -> Prompt:
-    from openenv_kit.trainers.openenv_harness import ToolSessionFactory
-
-    session = ToolSessionFactory().create("easy_single_spike")
-    system, user = (message["content"] for message in session.initial_messages())
-    offered = [(tool.name, tool.description, tool.input_schema) for tool in session.list_tools()]
-    return system, user, as_functions(offered)
+def test_the_page_is_one_script_and_defines_no_name_twice() -> None:
+    script = "".join(each.read_text() for each in layout.SCRIPTS)
+    names = re.findall(r"^(?:async )?(?:function|const|let) +(\w+)", script, re.MULTILINE)
+    assert {"openRecordings", "choose"} <= set(names)
+    assert [name for name, times in Counter(names).items() if times > 1] == []
 
 
-def prompt_of_trl(_: str) -> Prompt:
-    """TRL's dataset, which brings the brief, needs a library; its check compares that."""
-    from openenv_kit.trainers.trl import environment_class
-
-    made = environment_class()()
-    user = made.reset(task_id="easy_single_spike")
-    offered = []
-    for name in ENVIRONMENT.tools.for_episode().tool_names:
-        taken = inspect.signature(getattr(made, name)).parameters.values()
-        properties = {each.name: TypeAdapter(each.annotation).json_schema() for each in taken}
-        required = [each.name for each in taken if each.default is each.empty]
-        schema = {"type": "object", "properties": properties}
-        description = getattr(made, name).__doc__.partition("\n")[0]
-        offered.append(
-            (name, description, {**schema, **({"required": required} if required else {})})
-        )
-    return ENVIRONMENT.system_prompt(), user, as_functions(offered)
-
-
-def prompt_of_nemo_gym(_: str) -> Prompt:
-    """The example data in this repository; the task is another one, so no user message."""
-    path = ROOT / "examples" / "nemo_gym" / "metric_tracker" / "data" / "example.jsonl"
-    given = json.loads(path.read_text().partition("\n")[0])["responses_create_params"]
-    system, _user = (message["content"] for message in given["input"])
-    return system, None, [{name: tool[name] for name in FUNCTION} for tool in given["tools"]]
-
-
-def as_functions(offered: Iterable[tuple[str, str, Any]]) -> list[dict[str, Any]]:
-    return [dict(zip(FUNCTION, each, strict=True)) for each in offered]
-
-
-DOORS = (prompt_of_inference, prompt_of_mcp, prompt_of_harness, prompt_of_trl, prompt_of_nemo_gym)
-"""verifiers, Inspect AI and SkyRL are held to the same in tests/integrations."""
-
-
-@pytest.mark.parametrize("prompt_of", DOORS)
-def test_every_door_gives_a_model_the_same_words_and_tools(
-    prompt_of: Callable[[str], Prompt], server_url: str
+@pytest.mark.parametrize("interface", ["http", "websocket"])
+def test_served_step_is_called_by_the_live_episode_itself(
+    interface: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    system, user, tools = prompt_of(server_url)
-    opening = observation_from_reply(
-        ENVIRONMENT.create_session().reset(task_id="easy_single_spike")
-    )
-    assert system == ENVIRONMENT.system_prompt(opening)
-    assert user in (ENVIRONMENT.tools.first_user_message(opening), None)
-    offered = ENVIRONMENT.tools.for_episode(opening)
-    assert tools == [tool["function"] for tool in offered.chat_tools]
+    callers: list[str] = []
+    step = Session.step
+
+    def noting_step(session: Session, action: Any) -> Reply:
+        caller = sys._getframe(1)
+        callers.append(f"{caller.f_globals['__name__']}.{caller.f_code.co_qualname}")
+        return step(session, action)
+
+    monkeypatch.setattr(Session, "step", noting_step)
+    action = {"analysis_method": "list_dates"}
+    with TestClient(build_app(Settings(episode_store="memory"))) as client:
+        if interface == "http":
+            episode_id = client.post("/reset", json={}).json()["episode_id"]
+            client.post("/step", json={"episode_id": episode_id, "action": action})
+        else:
+            with client.websocket_connect("/ws") as socket:
+                send_message(socket, "reset", {})
+                send_message(socket, "step", action)
+    assert callers == ["openenv_kit.serving.episodes.live_episode.LiveEpisode.step"]

@@ -80,7 +80,7 @@ def test_a_ping_alone_is_no_reply(pair: Pair) -> None:
         (b'{"type":"observation","data":{"observation":{"status":"ready"}}}', False),
     ],
 )
-def test_errors_are_told_from_answers(pair: Pair, text: bytes, is_error: bool) -> None:
+def test_error_replies_are_recognised(pair: Pair, text: bytes, is_error: bool) -> None:
     theirs, ours = pair
     theirs.sendall(server_frame(text))
     inbox = ReplyBuffer()

@@ -21,7 +21,7 @@ from support.command_line import run_cli
 
 
 @pytest.mark.slow
-def test_the_card_is_written_from_results_of_these_versions_only(
+def test_benchmark_card_is_written_only_from_results_of_these_versions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "TRAINING_EPISODES", 12)
@@ -46,7 +46,7 @@ def test_the_card_is_written_from_results_of_these_versions_only(
 
 
 @pytest.mark.slow
-def test_the_card_s_part_about_modes_is_written_from_results_of_both_commands(
+def test_benchmark_card_of_modes_is_written_from_command_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measure_tokens, "LEVELS", {"easy": LEVELS["easy"]})

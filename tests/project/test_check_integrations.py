@@ -1,121 +1,17 @@
 """What of the adapters can be held to without a trainer: shapes, names, a chat endpoint."""
 
-import inspect
-import json
 import re
-import subprocess
 import sys
-import urllib.request
 from collections import Counter
 
 import pytest
-from openai import OpenAI
 from typer.testing import CliRunner
 
-from openenv_kit.datasets.split_rows import list_task_rows
-from openenv_kit.environment import get_environment
-from openenv_kit.errors import ConfigurationError
-from openenv_kit.trainers.tool_episode import ToolEpisode
-from openenv_kit.trainers.trl import environment_class
 from research.check_integrations import INTEGRATIONS, app
-from research.scripted_endpoint import MODEL, ScriptedEndpoint
 from support.documentation_blocks import blocks_of
 from support.paths import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
-
-TOOLS = get_environment("metric_tracker_rl").tools.for_episode(None)
-HEAVY = ("trl", "verifiers", "inspect_ai", "nemo_gym", "skyrl_gym", "datasets", "torch")
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_chat_client_plays_an_episode_to_the_reference_policys_score(stream):
-    episode = ToolEpisode()
-    messages = [{"role": "user", "content": episode.reset({"split": "validation", "index": 3})}]
-    with (
-        ScriptedEndpoint("reference") as endpoint,
-        OpenAI(base_url=endpoint.base_url, api_key="none") as client,
-    ):
-        while not episode.is_done:
-            call = _one_call(client, messages, stream)
-            answer = episode.call_tool(call["name"], json.loads(call["arguments"]))
-            made = {"id": call["id"], "type": "function", "function": call}
-            messages += [
-                {"role": "assistant", "content": "", "tool_calls": [made]},
-                {"role": "tool", "tool_call_id": call["id"], "content": answer},
-            ]
-    assert episode.reward == 1.0
-
-
-def _one_call(client, messages, stream):
-    if not stream:
-        reply = client.chat.completions.create(
-            model=MODEL, messages=messages, tools=TOOLS.chat_tools
-        )
-        (made,) = reply.choices[0].message.tool_calls
-        return {"id": made.id, "name": made.function.name, "arguments": made.function.arguments}
-    chunks = client.chat.completions.create(model=MODEL, messages=messages, stream=True)
-    deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
-    (made,) = [call for delta in deltas for call in delta.tool_calls or []]
-    return {"id": made.id, "name": made.function.name, "arguments": made.function.arguments}
-
-
-def test_the_endpoint_serves_nothing_else():
-    with ScriptedEndpoint() as endpoint:
-        request = urllib.request.Request(f"{endpoint.base_url}/embeddings", data=b"{}")
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(request)
-
-
-def test_the_trl_class_has_a_method_for_each_tool_and_no_other_public_one():
-    made = environment_class()
-    public = {
-        name for name, _ in inspect.getmembers(made, inspect.isfunction) if not name.startswith("_")
-    }
-    assert public == {"reset", "get_reward", *TOOLS.tool_names}
-    for spec in TOOLS.tools:
-        method = getattr(made, spec.name)
-        parameters = list(inspect.signature(method).parameters)[1:]
-        assert set(parameters) == set(spec.parameters["properties"])
-        assert all(f"    {name}: " in method.__doc__ for name in parameters)
-
-
-def test_the_trl_class_plays_and_scores_only_what_was_submitted():
-    environment = environment_class()()
-    environment.reset(prompt=[], split="validation", index=0, level="easy", task="validation-0")
-    assert "2" in json.loads(environment.list_dates())["result"]["dates"][0]
-    assert environment.get_reward() == 0.0
-
-
-def test_rows_hold_neither_seed_nor_label():
-    rows = list_task_rows("test", first=5, count=4)
-    assert [row["index"] for row in rows] == [5, 6, 7, 8]
-    assert {name for row in rows for name in row} == {
-        *("environment", "task", "level", "split", "index")
-    }
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("trian",), "Did you mean 'train'"),
-        (("train", -1), "first is -1"),
-        (("train", 0, 0), "count is 0"),
-    ],
-)
-def test_rows_of_what_is_no_split_are_refused(arguments, said):
-    with pytest.raises(ConfigurationError, match=said):
-        list_task_rows(*arguments)
-
-
-def test_the_engine_and_the_command_load_no_trainer():
-    code = (
-        "import sys, metric_tracker_rl.engine.session.episode_session\n"
-        "import openenv_kit.rollouts.run_policy, openenv_kit.cli\n"
-        f"print([name for name in {HEAVY!r} if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 LEFT_TO = re.compile(r"check_integrations (\w+) runs it")

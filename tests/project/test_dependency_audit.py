@@ -77,7 +77,7 @@ def test_the_audit_finds_a_vulnerability_that_is_known(advisories: str) -> None:
 
 
 @pytest.mark.network
-def test_an_audit_that_reached_nobody_is_told_from_one_that_found_nothing() -> None:
+def test_audit_without_a_connection_differs_from_a_clean_audit() -> None:
     found = audit("--service-url", "http://127.0.0.1:9/")
     assert found.returncode
     assert UNREACHABLE in found.stderr

@@ -225,14 +225,14 @@ def test_the_light_install_plays_all_three_environments(light: Path, tmp_path: P
     assert done.stdout.split() == ["1.0", "1.0", "1.0"]
 
 
-def test_with_one_package_less_it_does_not(light: Path, tmp_path: Path) -> None:
+def test_light_install_without_one_package_fails(light: Path, tmp_path: Path) -> None:
     uv("pip", "uninstall", "--python", light, "orjson", cwd=tmp_path)
     done = played(light, tmp_path)
     assert done.returncode != 0
     assert "No module named 'orjson'" in done.stderr
 
 
-def test_the_tutorial_works_word_by_word_in_an_empty_folder(built: Path, tmp_path: Path) -> None:
+def test_tutorial_works_in_an_empty_folder(built: Path, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "your-own-environment.md").read_text()
     blocks = blocks_of("your-own-environment.md", page)
     (project,) = [block.text for block in blocks if block.language == "toml"]

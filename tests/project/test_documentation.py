@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from docs.generate.examples import EXAMPLES, ExampleError, root_of
-from docs.generate.hook import MARKER, SAMPLE, filled
+from docs.generate.examples import EXAMPLES, ExampleError, find_root
+from docs.generate.hook import MARKER, SAMPLE_PAGES, fill_page
 from docs.generate.sections import PICTURES, SECTIONS, sample_arguments
 from metric_tracker_rl.analysis_tools import TOOLS, method_specs
 from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
@@ -72,26 +70,26 @@ def test_tables_pictures_and_the_gallery_are_on_the_built_pages(
     for name in PICTURES:
         with Image.open(site / "assets" / name) as picture:
             assert picture.width > 500
-    assert (site / "gallery" / SAMPLE[0] / "index.html").exists()
+    assert (site / "gallery" / SAMPLE_PAGES[0] / "index.html").exists()
     left = [page.name for page in site.rglob("*.html") if MARKER.search(page.read_text())]
     assert left == []
 
 
 def test_the_page_of_firewatch_is_short_with_its_incident_and_its_tools() -> None:
-    page = filled((ROOT / "docs" / "firewatch.md").read_text())
+    page = fill_page((ROOT / "docs" / "firewatch.md").read_text())
     assert MARKER.search(page) is None
     assert "> declare_resolved\n" in page
     assert "`trace_dependencies`" in page
     assert len(page.split()) <= MOST_WORDS
 
 
-def test_a_page_that_asks_for_an_unknown_section_is_told_which_there_are() -> None:
+def test_unknown_page_section_lists_the_known_sections() -> None:
     with pytest.raises(UnknownNameError, match="thresholds"):
-        filled("{{ treshholds }}")
+        fill_page("{{ treshholds }}")
 
 
 def test_the_tool_reference_names_every_method_with_every_argument() -> None:
-    reference = filled((ROOT / "docs" / "tools.md").read_text())
+    reference = fill_page((ROOT / "docs" / "tools.md").read_text())
     chapters = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", reference, re.M | re.S))
     assert list(chapters) == list(TOOLS)
     for spec in method_specs(TOOLS):
@@ -109,18 +107,18 @@ def test_the_arguments_shown_for_a_method_are_arguments_it_takes(name: str) -> N
 
 
 @pytest.mark.parametrize("name", list(EXAMPLES))
-def test_an_example_shows_the_rule_it_stands_under(name: str) -> None:
+def test_example_shows_its_rule(name: str) -> None:
     example = EXAMPLES[name]
-    _, root = root_of(example)
+    _, root = find_root(example)
     assert (root.entity_type, root.entity_name) == example.entity
     assert root.date in SECTIONS[name]()
 
 
 @pytest.mark.slow
-def test_an_example_that_no_longer_shows_its_rule_is_an_error() -> None:
+def test_example_that_does_not_show_its_rule_is_an_error() -> None:
     moved = replace(EXAMPLES["traffic"], entity=("event_count", "payment_successful"))
     with pytest.raises(ExampleError, match="traffic"):
-        root_of(moved)
+        find_root(moved)
 
 
 def test_the_examples_cover_all_six_rules_of_the_policy() -> None:
@@ -128,61 +126,3 @@ def test_the_examples_cover_all_six_rules_of_the_policy() -> None:
     rules = re.findall(r"^### Rule (\d)", page, re.M)
     assert sorted(set(rules)) == ["1", "2", "3", "4", "5", "6"]
     assert set(EXAMPLES) <= set(MARKER.findall(page))
-
-
-FOLDER = re.compile(r"^(?P<path>\w+(?:/\w+)+) {2,}\S", re.M)
-
-
-def folders_of_the_data_flow() -> list[str]:
-    """Folders in the data-flow list of CONTRIBUTING.md, in its order."""
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    listing = text.split("## How the data flows", 1)[1].split("```text\n", 1)[1].split("```", 1)[0]
-    return [row["path"] for row in FOLDER.finditer(listing)]
-
-
-@cache
-def imports_of(folder: str) -> set[str]:
-    """Dotted paths of the modules that the files of a folder import."""
-    imported = set()
-    for file in (ROOT / folder).rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                imported |= {f"{node.module}.{alias.name}" for alias in node.names}
-            elif isinstance(node, ast.Import):
-                imported |= {alias.name for alias in node.names}
-    return imported
-
-
-def is_imported_by(folder: str, other: str) -> bool:
-    """Whether a file of the first folder imports from the second one."""
-    prefix = other.replace("/", ".") + "."
-    return folder != other and any(name.startswith(prefix) for name in imports_of(folder))
-
-
-def test_data_flow_lists_every_folder_of_the_funnel() -> None:
-    listed = folders_of_the_data_flow()
-    package = ROOT / "metric_tracker_rl"
-    folders = [*(package / "engine").iterdir(), *package.iterdir()]
-    expected = {
-        str(folder.relative_to(ROOT))
-        for folder in folders
-        if (folder / "__init__.py").is_file() and folder.name not in ("engine", "commands")
-    }
-    assert set(listed) == expected
-
-
-def test_imports_follow_the_data_flow() -> None:
-    folders = folders_of_the_data_flow()
-    wrong = [
-        f"{folder} imports {later}"
-        for place, folder in enumerate(folders)
-        for later in folders[place + 1 :]
-        if is_imported_by(folder, later)
-    ]
-    assert wrong == []
-
-
-def test_an_import_that_points_down_would_be_seen() -> None:
-    engine = "metric_tracker_rl/engine"
-    assert is_imported_by(f"{engine}/session", f"{engine}/grading")
-    assert not is_imported_by(f"{engine}/grading", f"{engine}/session")

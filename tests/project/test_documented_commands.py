@@ -357,7 +357,7 @@ def test_a_mentioned_command_that_does_not_exist_would_be_seen(
         ("```bash\nls\n", "never closed"),
     ],
 )
-def test_a_block_that_nobody_would_run_is_refused(text: str, complaint: str) -> None:
+def test_block_that_no_test_runs_is_rejected(text: str, complaint: str) -> None:
     with pytest.raises(PageError, match=complaint):
         blocks_of("page.md", text)
 

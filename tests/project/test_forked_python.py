@@ -23,7 +23,7 @@ raise SystemExit(7)
 """
 
 
-def test_it_has_the_arguments_variables_and_streams_of_a_fresh_one(tmp_path: Path) -> None:
+def test_forked_process_has_its_arguments_variables_and_streams(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     env = {name: value for name, value in os.environ.items() if name != "HOME"} | {"MINE": "1"}
@@ -45,7 +45,7 @@ def test_it_has_the_arguments_variables_and_streams_of_a_fresh_one(tmp_path: Pat
     assert (tmp_path / "err").read_bytes() == fresh.stderr == b"words\n"
 
 
-def test_as_an_interpreter_it_runs_code_as_python_does() -> None:
+def test_forked_interpreter_runs_code_like_python() -> None:
     command = ["-u", "-c", PROGRAM, "one"]
     fresh, warm = (
         subprocess.run([*python, *command], input=b"words", capture_output=True)
@@ -59,7 +59,7 @@ def test_as_an_interpreter_it_runs_code_as_python_does() -> None:
     assert warm.stderr == fresh.stderr == b"words\n"
 
 
-def test_its_end_is_seen_as_that_of_a_child() -> None:
+def test_forked_process_end_is_seen_as_of_a_child() -> None:
     program = warm_python("-m", "http.server", "0", "--bind", "127.0.0.1")
     assert program.poll() is None
     with pytest.raises(subprocess.TimeoutExpired):
@@ -70,7 +70,7 @@ def test_its_end_is_seen_as_that_of_a_child() -> None:
     assert program.poll() == -signal.SIGKILL
 
 
-def test_with_a_variable_that_an_import_reads_it_is_a_fresh_one() -> None:
+def test_variable_read_by_an_import_starts_a_new_process() -> None:
     variables = {**os.environ, "GRADIO_ALLOWED_PATHS": "there"}
     fresh = warm_python("-c", "raise SystemExit(3)", env=variables)
     assert isinstance(fresh, subprocess.Popen)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +12,47 @@ import tomllib
 import pytest
 
 from support.paths import ROOT
+
+FRAMEWORKS = {"openenv", "gradio", "fastapi", "openai", "uvicorn", "plotly"}
+
+
+def loaded_by(code: str) -> set[str]:
+    """Names of all modules that are loaded after running code in a fresh process."""
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport json, sys; print(json.dumps(list(sys.modules)))"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(json.loads(run.stdout))
+
+
+def top_level(modules: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules}
+
+
+WITHOUT_FRAMEWORK = (
+    "import metric_tracker_rl.policies, openenv_kit.rollouts.run_policy",
+    "import metric_tracker_rl.engine.certification.certificate, openenv_kit.recordings.format",
+    "from metric_tracker_rl import TASKS, get_task_spec, available_analysis_methods",
+    "from metric_tracker_rl.engine.session.episode_session import EpisodeSession\n"
+    "EpisodeSession().reset()",
+    "import openenv_kit.cli",
+    "import openenv_kit.agent.main",
+)
+
+
+LOADED = """
+import sys
+from server.app import app
+rooms = ("openenv_kit.page.", "metric_tracker_rl.page", "drilldown_env.page", "firewatch_env.page")
+print(sorted(name for name in sys.modules if name.startswith(rooms)), "plotly" in sys.modules)
+"""
+
+
+TRAINER_PACKAGES = ("trl", "verifiers", "inspect_ai", "nemo_gym", "skyrl_gym", "datasets", "torch")
+
 
 HEAVY = ("openenv", "fastapi", "gradio", "plotly", "openai", "duckdb", "pandas")
 """The framework and its server, the page and its charts, models, and frames."""
@@ -35,7 +78,7 @@ def loaded(*codes: str) -> list[set[str]]:
 
 
 @pytest.mark.slow
-def test_what_is_loaded_is_seen() -> None:
+def test_import_check_finds_a_loaded_package() -> None:
     assert loaded("import re", "import pandas") == [set(), {"pandas"}]
 
 
@@ -83,3 +126,43 @@ def test_every_dependency_is_imported_by_what_is_shipped_and_has_its_sentence() 
     assert {n for n in wanted if IMPORTED_AS.get(n, n.replace("-", "_")) not in imported} == set()
     section = (ROOT / "CONTRIBUTING.md").read_text().partition("## What is installed")[2]
     assert set(re.findall(r"^\| `([\w-]+)` \| \S", section.partition("\n## ")[0], re.M)) == wanted
+
+
+@pytest.mark.slow
+def test_the_engine_and_the_command_load_no_trainer():
+    code = (
+        "import sys, metric_tracker_rl.engine.session.episode_session\n"
+        "import openenv_kit.rollouts.run_policy, openenv_kit.cli\n"
+        f"print([name for name in {TRAINER_PACKAGES!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_the_server_loads_nothing_of_the_page_when_the_page_is_off() -> None:
+    environ = {k: v for k, v in os.environ.items() if k != "ENABLE_WEB_INTERFACE"}
+    command = [sys.executable, "-c", LOADED]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip().splitlines()[-1] == "[] False"
+
+
+def test_importing_the_package_loads_nothing_else() -> None:
+    modules = loaded_by("import metric_tracker_rl")
+    assert {name for name in modules if name.startswith("metric_tracker_rl.")} == set()
+    assert not top_level(modules) & {*FRAMEWORKS, "pandas", "numpy", "pydantic"}
+
+
+@pytest.mark.slow
+def test_the_engine_loads_no_framework() -> None:
+    """All of it in one process: what any of them loads is loaded at the end."""
+    assert not top_level(loaded_by("\n".join(WITHOUT_FRAMEWORK))) & FRAMEWORKS
+
+
+@pytest.mark.slow
+def test_the_check_of_what_is_loaded_notices_a_framework() -> None:
+    assert "uvicorn" in top_level(
+        loaded_by("import metric_tracker_rl.engine.session.episode_session, uvicorn")
+    )

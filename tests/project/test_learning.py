@@ -71,7 +71,7 @@ def test_the_held_out_score_climbs_from_the_floor_to_far_above_the_best_blind_po
 
 
 @pytest.mark.slow
-def test_with_rewards_of_other_episodes_nothing_is_learnt(examination, learner):
+def test_training_with_shuffled_rewards_learns_nothing(examination, learner):
     start = examination.score_sampled_reports(RowPolicy.untrained()).mean()
     control = examination.score_sampled_reports(
         trained(Settings(updates=40, episodes=12, rollouts=8, shuffled=True))
@@ -161,7 +161,7 @@ def test_candidates_hold_every_expected_row_and_rows_that_are_none():
     assert extra > 0
 
 
-def test_features_tell_what_is_flagged_that_day_and_nothing_of_other_days():
+def test_features_depend_on_their_own_day_only():
     overview = {
         "entities": [{"entity_type": "event_count", "entity_name": name} for name in ("a", "b")]
     }
@@ -204,7 +204,7 @@ def test_a_curriculum_starts_easy_and_ends_with_everything():
     ]
 
 
-def test_verdicts_accept_what_was_shown_and_name_what_was_not():
+def test_verdicts_name_each_claim_that_the_runs_do_not_support():
     scores = {"null": 0.0, "random": 0.0, "median_filter": 0.1, "report_all": 0.2}
 
     def run(arm, start, end):

@@ -42,7 +42,7 @@ def test_tasks_of_a_level_are_lean_and_of_that_level_alone(rows):
     assert len({row["index"] for row in rows}) == 4
 
 
-def test_a_trace_looks_in_one_turn_and_plays_again_to_the_same_end(rows, traces):
+def test_trace_replays_to_the_same_end(rows, traces):
     for row, trace in zip(rows, traces, strict=True):
         episode = ToolEpisode()
         assert trace["messages"][1]["content"] == episode.reset(row)
@@ -108,7 +108,7 @@ def test_only_seeds_that_have_both_players_are_compared():
     assert gain.score == pytest.approx(0.25)
 
 
-def test_verdicts_accept_what_was_shown_and_name_what_was_not():
+def test_verdicts_name_each_claim_that_the_runs_do_not_support():
     assert verdicts([*BEFORE, *BETTER, *CONTROL]) == []
     weak = [replace(each, player=GRPO) for each in CONTROL]
     strong = [replace(each, player=SHUFFLED) for each in BETTER]
@@ -162,7 +162,7 @@ def pairs(tokeniser, tokens):
 
 @WITH_TORCH
 @pytest.mark.slow
-def test_what_decides_nothing_costs_no_token_and_nothing_is_unknown(traces):
+def test_traces_contain_no_unknown_and_no_useless_tokens(traces):
     from research.learning_lm.supervised import examples_of
     from research.learning_lm.tokeniser import make_tokeniser
 

@@ -35,7 +35,7 @@ def copied_from_context() -> list[str]:
     return [name for names in copies for name in names]
 
 
-def test_the_manifest_and_the_project_tell_one_version() -> None:
+def test_manifest_and_project_have_the_same_version() -> None:
     import metric_tracker_rl
 
     assert MANIFEST["version"] == PROJECT["version"] == metric_tracker_rl.__version__
@@ -43,7 +43,7 @@ def test_the_manifest_and_the_project_tell_one_version() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_tells_the_projects_version() -> None:
+def test_command_prints_the_project_version() -> None:
     said = subprocess.run(
         [sys.executable, "-m", "openenv_kit.cli", "--version"], capture_output=True, text=True
     )
@@ -92,7 +92,7 @@ FULL_RUN = [
 ]
 
 
-def test_the_oracle_takes_a_run_whose_every_task_earned_the_full_score() -> None:
+def test_oracle_check_accepts_a_run_with_full_scores() -> None:
     assert oracle().has_full_scores(FULL_RUN * 3)
 
 
@@ -107,5 +107,5 @@ def test_the_oracle_takes_a_run_whose_every_task_earned_the_full_score() -> None
     ],
     ids=["nothing", "no end", "one end missing", "no success", "one score short"],
 )
-def test_the_oracle_refuses_a_run_that_fell_short(lines: list[str]) -> None:
+def test_oracle_check_rejects_a_run_below_the_full_score(lines: list[str]) -> None:
     assert not oracle().has_full_scores(lines)

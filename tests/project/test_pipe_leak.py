@@ -65,24 +65,24 @@ def call(tool: str, segment: int) -> dict[str, Any]:
     return {"tool": tool, "arguments": {"segment": segment}}
 
 
-def test_it_is_one_formatted_file_of_less_than_150_lines_and_a_line_that_names_it() -> None:
+def test_pipe_leak_is_one_formatted_file_of_less_than_150_lines() -> None:
     assert len(FILE.read_text().splitlines()) < 150
     ruff = [sys.executable, "-m", "ruff", "format", "--check", FILE]
     assert subprocess.run(ruff, cwd=ROOT, capture_output=True, check=False).returncode == 0
     assert f'{NAME} = "{NAME}:ENVIRONMENT"' in FILE.with_name("pyproject.toml").read_text()
 
 
-def test_it_has_at_most_twelve_members(pipe: Environment) -> None:
+def test_pipe_leak_has_at_most_twelve_members(pipe: Environment) -> None:
     assert len(members(type(pipe))) <= 12
 
 
-def test_it_is_found_by_name_and_a_wrong_name_is_told_the_nearest() -> None:
+def test_pipe_leak_is_found_by_name_and_a_wrong_name_names_it() -> None:
     assert {NAME, DEFAULT_ENVIRONMENT} <= set(find_environment_entry_points())
     with pytest.raises(UnknownNameError, match="Did you mean 'pipe_leak'"):
         get_environment("pipe_leek")
 
 
-def test_a_websocket_plays_it(url: str, pipe: Environment) -> None:
+def test_websocket_plays_pipe_leak(url: str, pipe: Environment) -> None:
     with connect(url.replace("http", "ws") + "/ws") as socket:
 
         def ask(kind: str, data: Any = None) -> Any:
@@ -97,7 +97,7 @@ def test_a_websocket_plays_it(url: str, pipe: Environment) -> None:
     assert (last["reward"], last["done"]) == (1.0, True)
 
 
-def test_http_plays_it_and_a_wrong_argument_is_told(url: str, pipe: Environment) -> None:
+def test_http_plays_pipe_leak_and_rejects_a_wrong_argument(url: str, pipe: Environment) -> None:
     with httpx.Client(base_url=url) as client:
         refused = client.post("/reset", json={"sed": 1}).json()["observation"]
         assert refused["status"] == "error"
@@ -113,7 +113,7 @@ def test_http_plays_it_and_a_wrong_argument_is_told(url: str, pipe: Environment)
         assert set(schema["properties"]) >= {"tool", "arguments"}
 
 
-def test_mcp_lists_its_tools_and_plays_it(url: str) -> None:
+def test_mcp_lists_the_tools_of_pipe_leak_and_plays_it(url: str) -> None:
     with httpx.Client(base_url=url) as client:
         ask = partial(call_mcp, client)
         opened = ask("initialize", protocolVersion="2025-06-18")
@@ -126,7 +126,7 @@ def test_mcp_lists_its_tools_and_plays_it(url: str) -> None:
         assert result["structuredContent"]["message"].endswith(" bar at 5.")
 
 
-def test_the_model_player_plays_it_through_a_chat_endpoint(url: str, tmp_path: Path) -> None:
+def test_model_player_plays_pipe_leak_through_a_chat_endpoint(url: str, tmp_path: Path) -> None:
     with ScriptedEndpoint("reference", NAME) as endpoint:
         environ = {
             **{"PATH": "", "API_KEY": "none", "API_BASE_URL": endpoint.base_url},
@@ -143,7 +143,7 @@ def test_the_model_player_plays_it_through_a_chat_endpoint(url: str, tmp_path: P
     assert [each["score"] for each in results["tasks"]] == [1.0, 1.0]
 
 
-def test_a_recording_of_it_replays(pipe: Environment, tmp_path: Path) -> None:
+def test_recording_of_pipe_leak_replays(pipe: Environment, tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
     record_runs(file, "reference", [TASK], pipe)
     (run,) = read_runs(file)
@@ -152,14 +152,14 @@ def test_a_recording_of_it_replays(pipe: Environment, tmp_path: Path) -> None:
     assert ran.exit_code == 0, ran.output
 
 
-def test_the_audit_plays_it(pipe: Environment) -> None:
+def test_audit_plays_pipe_leak(pipe: Environment) -> None:
     assert ExploitRunner(pipe).run_policy_past_end(pipe.policies["reference"], TASK).score == 1.0
     ran = run_cli("audit", "--environment", NAME, "--episodes", "20")
     assert ran.exit_code == 0, ran.output
     assert "reference" in ran.output
 
 
-def test_trl_gets_a_class_with_its_tools() -> None:
+def test_trl_class_of_pipe_leak_has_its_tools() -> None:
     kind = environment_class(NAME)
     player = kind()
     assert "leaks in one" in player.reset(**TASK)
@@ -167,6 +167,6 @@ def test_trl_gets_a_class_with_its_tools() -> None:
     assert player.get_reward() == 0.0
 
 
-def test_a_play_in_process_needs_no_server(pipe: Environment) -> None:
+def test_pipe_leak_in_process_needs_no_server(pipe: Environment) -> None:
     session = pipe.create_session()
     assert run_policy(session, pipe.policies["reference"], session.reset(seed=4)).score == 1.0

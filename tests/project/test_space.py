@@ -174,9 +174,7 @@ def catalogue(folder: Path) -> Any:
 
 
 @pytest.mark.slow
-def test_the_catalogue_of_the_framework_takes_the_environment_whole(
-    tracked: list[str], tmp_path: Path
-) -> None:
+def test_framework_catalogue_accepts_the_environment(tracked: list[str], tmp_path: Path) -> None:
     from metric_tracker_rl import available_analysis_methods
 
     copy_into(tmp_path / ENVIRONMENT, tracked)
@@ -191,7 +189,7 @@ def test_the_catalogue_of_the_framework_takes_the_environment_whole(
 
 
 @pytest.mark.slow
-def test_the_catalogue_refuses_a_declaration_with_a_simulation_control_as_a_tool(
+def test_framework_catalogue_rejects_simulation_controls_as_tools(
     tracked: list[str], tmp_path: Path
 ) -> None:
     folder = copy_into(tmp_path / ENVIRONMENT, tracked)

@@ -109,7 +109,7 @@ def longer_than_allowed(of: Any) -> None:
         ("static.timeout_ceiling", longer_than_allowed),
     ],
 )
-def test_a_check_fails_on_what_it_is_there_for(
+def test_check_fails_on_the_defect_it_is_for(
     check_id: str, spoil: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subjects, "PLAYED_TASKS", 1)

@@ -1,22 +1,22 @@
-"""Funnel episodes whose labels were exchanged, and everything that a session replies about them."""
+"""Funnel episodes with exchanged labels, and everything that a server sends about them."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from openenv.core.env_server.serialization import serialize_observation
 from openenv.core.env_server.types import WSObservationResponse, WSStateResponse
 
-from metric_tracker_rl.analysis_tools import TOOLS
+from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.configuration.tasks import TASKS
 from metric_tracker_rl.engine.definitions.anomaly_types import ROW_GENERATOR_NAMES
 from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
-from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from openenv_kit.rewards import Reward
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
 
 CONFIGS = [
@@ -32,9 +32,6 @@ CONFIGS = [
 
 
 EVERYTHING = [{"method_name": name, "threshold_multiplier": 0} for name in ROW_GENERATOR_NAMES]
-
-
-Frames = list[str]
 
 
 def other_labels(episode: FunnelEpisode) -> tuple[ReportRow, ...]:
@@ -54,18 +51,15 @@ def other_labels(episode: FunnelEpisode) -> tuple[ReportRow, ...]:
     )
 
 
-def actions_on(episode: FunnelEpisode) -> list[dict[str, Any]]:
-    """Every method on every date or with other arguments, and mistakes of several kinds."""
-    actions: list[dict[str, Any]] = []
+def actions_on(episode: FunnelEpisode, rules: PlayRules) -> list[dict[str, Any]]:
+    """Return calls of every tool that the mode offers, on every date, and mistakes."""
     rows = [row.as_dict() for row in episode.expected_rows]
-    several = {
-        "compare_rate_to_median": [
-            {"entity_name": r} for r in episode.config.funnel_spec.rate_names
-        ],
-        "compare_count_to_median": [
-            {"entity_name": c} for c in episode.config.funnel_spec.count_names
-        ],
+    dates, funnel = list(episode.dates), episode.config.funnel_spec
+    several: dict[str, list[dict[str, Any]]] = {
+        "compare_rate_to_median": [{"entity_name": name} for name in funnel.rate_names],
+        "compare_count_to_median": [{"entity_name": name} for name in funnel.count_names],
         "get_rows_with_abs_diff_from_median_gt": [{"threshold": 1.0}],
+        "get_metric_median": [{}, *({"metric_name": name} for name in funnel.metric_names)],
         "preview_submission": [{"rows": rows}, {"rows": [*rows, *rows, {}]}],
         "payload_generator": [
             {"generator_methods": EVERYTHING},
@@ -73,42 +67,49 @@ def actions_on(episode: FunnelEpisode) -> list[dict[str, Any]]:
         ],
         "task_overview": [{}, {"details": True}],
         "list_suspicious_dates": [{"limit": 28}, {"limit": 2, "offset": 3}],
-        "show_raw_data": [{"limit": 700, "granularity": "hourly"}],
+        "show_raw_data": [{}, {"limit": 700, "granularity": "hourly"}],
+        "overview": [{}, {"details": True}],
+        "scan": [{}, {"first": 5}],
+        "day": [{"dates": dates[at : at + 28]} for at in range(0, len(dates), 28)],
+        "hours": [{"dates": dates[at : at + 7]} for at in range(0, len(dates), 7)],
+        "submit": [{"ids": [10_000]}, {"rows": "rows"}],
     }
-    for name, tool in TOOLS.items():
+    actions: list[dict[str, Any]] = []
+    for name, tool in ANALYSIS_TOOLS_BY_MODE[rules.mode].items():
         fields = tool.arguments_type.model_fields
         for arguments in several.get(name, [{}]):
             if "threshold_multiplier" in fields:
                 arguments = {**arguments, "threshold_multiplier": 0.5, "details": True}
-            if "date" in fields:
-                dated = [{**arguments, "date": date} for date in episode.dates]
-                actions += [{"analysis_method": name, "analysis_args": each} for each in dated]
-            else:
-                actions.append({"analysis_method": name, "analysis_args": arguments})
+            dated = [{**arguments, "date": date} for date in dates] if "date" in fields else []
+            actions += [
+                {"analysis_method": name, "analysis_args": each} for each in dated or [arguments]
+            ]
     actions.append({"analysis_method": "rows_for_dat", "analysis_args": {"date": "x"}})
+    actions.append({"analysis_method": "day", "analysis_args": {"dates": ["1999-01-01"]}})
     actions.append({"analysis_method": "list_dates", "classifications": rows})
     actions.append({"classifications": "rows"})
     return actions
 
 
-def frames_of(
-    config: EpisodeConfig,
-    episode: FunnelEpisode,
-    actions: list[dict[str, Any]],
-    reward: str = Reward.GRADED,
-) -> Frames:
-    """What the server sends: reset, then each step and the state after it, then a submission."""
+def messages_of(
+    config: EpisodeConfig, episode: FunnelEpisode, actions: list[dict[str, Any]], rules: PlayRules
+) -> list[str]:
+    """Return what the server sends: each reply and the state after it.
+
+    The replies are those to the reset, to each action and to a submission of the expected rows of
+    `config`, whatever the labels of `episode`.
+    """
     environment = OpenEnvAdapter()
-    sent: Frames = []
+    sent: list[str] = []
 
     def send(observation: Any) -> None:
-        frame = WSObservationResponse(data=serialize_observation(observation))
-        sent.append(frame.model_dump_json())
+        message = WSObservationResponse(data=serialize_observation(observation))
+        sent.append(message.model_dump_json())
         sent.append(WSStateResponse(data=environment.state.model_dump()).model_dump_json())
 
     session = environment.session
     environment._episode_id = "same"
-    view = EpisodeView(episode, PlayRules(500, reward=reward))
+    view = EpisodeView(episode, dataclasses.replace(rules, max_steps=500))
     send(environment._build_observation(session.start_from_view("task", view)))
     for action in actions:
         session.steps = min(session.steps, 400)  # more steps than an episode has

@@ -37,11 +37,6 @@ def listed(session: EpisodeSession) -> list[dict[str, Any]]:
     return events
 
 
-@pytest.mark.parametrize("difficulty", ["easy", "medium", "hard"])
-def test_levels_without_a_calendar_list_no_event(difficulty: str) -> None:
-    assert listed(started(difficulty=difficulty)) == []
-
-
 def test_the_tool_shows_what_is_public_of_each_entry_in_order_of_date() -> None:
     session = expert_session()
     events = listed(session)
@@ -53,7 +48,7 @@ def test_the_tool_shows_what_is_public_of_each_entry_in_order_of_date() -> None:
     assert kinds == {"holiday", "promotion", "release_note", "late_data"}
 
 
-def test_what_an_entry_explains_is_a_name_that_the_tools_use() -> None:
+def test_calendar_entry_explains_names_that_tools_use() -> None:
     funnel = running_episode(expert_session()).config.funnel_spec
     for _, draw in expert_draws():
         for entry in draw.calendar:
@@ -67,16 +62,6 @@ def test_no_expected_row_is_what_the_calendar_explains() -> None:
         known = {(draw.dates[e.day], name) for e in draw.calendar for name in e.explains}
         for row in draw.labels:
             assert (row.date, rates.get(row.entity_name, row.entity_name)) not in known
-
-
-def test_without_its_calendar_an_episode_would_have_more_rows() -> None:
-    for config, draw in expert_draws():
-        blind = compute_labels(
-            DailySeries(draw.hourly, config.funnel_spec, config.level), draw.dates
-        )
-        extra = {row.date for row in blind} - {row.date for row in draw.labels}
-        assert extra
-        assert extra <= {draw.dates[entry.day] for entry in draw.calendar}
 
 
 def test_leaving_out_every_date_of_the_calendar_loses_a_row() -> None:
@@ -99,7 +84,7 @@ def test_reporting_what_the_calendar_explains_costs_precision() -> None:
     assert graded.reward < 0.9
 
 
-def test_expert_episodes_hold_eight_weeks_and_a_calendar_that_explains_decoys() -> None:
+def test_expert_episode_has_eight_weeks_and_a_calendar_that_explains_decoys() -> None:
     draw = generate_episode(EXPERT)
     assert len(draw.dates) == 56
     kinds = {entry.kind for entry in draw.calendar}
@@ -114,29 +99,30 @@ def test_expert_episodes_hold_eight_weeks_and_a_calendar_that_explains_decoys() 
     assert all(flagged[day] for day in explained)
 
 
-def test_without_its_calendar_an_expert_episode_would_be_labelled_otherwise() -> None:
-    from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
-    from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
+def test_expert_episode_without_its_calendar_has_more_rows_on_dates_of_the_calendar() -> None:
+    for config, draw in (*expert_draws(), (EXPERT, generate_episode(EXPERT))):
+        blind = DailySeries(draw.hourly, config.funnel_spec, config.level)
+        labels = compute_labels(blind, draw.dates)
+        assert set(labels) > set(draw.labels)
+        extra = {row.date for row in labels} - {row.date for row in draw.labels}
+        assert extra
+        assert extra <= {draw.dates[entry.day] for entry in draw.calendar}
 
-    draw = generate_episode(EXPERT)
-    blind = DailySeries(draw.hourly, EXPERT.funnel_spec, EXPERT.level)
-    assert set(compute_labels(blind, draw.dates)) > set(draw.labels)
 
-
-def test_the_calendar_is_public_told_by_the_policy_and_empty_on_other_levels() -> None:
+@pytest.mark.parametrize("difficulty", ["easy", "medium", "hard"])
+def test_level_without_a_calendar_lists_no_event_and_its_policy_mentions_none(
+    difficulty: str,
+) -> None:
     session = EpisodeSession()
-    opening = session.reset(difficulty="expert", anomaly_count=3, scenario_family="mixed")
-    assert "list_calendar" in opening.observation_fields["instruction"]
-    assert opening.observation_fields["config"]["policy_version"] == "1+calendar"
-    listed = session.step({"analysis_method": "list_calendar"}).observation_fields[
-        "analysis_result"
-    ]["result"]
-    assert len(listed["events"]) == 5
-    assert set(listed["events"][0]) == {"date", "kind", "title", "explains"}
-    plain = session.reset(task_id="hard_mixed_multi")
-    assert "list_calendar" not in plain.observation_fields["instruction"]
-    assert plain.observation_fields["config"]["policy_version"] == "1"
-    listed = session.step({"analysis_method": "list_calendar"}).observation_fields[
-        "analysis_result"
-    ]["result"]
-    assert listed == {"events": []}
+    content = session.reset(difficulty=difficulty).observation_fields
+    assert listed(session) == []
+    assert "list_calendar" not in content["instruction"]
+    assert content["config"]["policy_version"] == "1"
+
+
+def test_expert_level_lists_its_calendar_and_its_policy_mentions_it() -> None:
+    session = EpisodeSession()
+    reply = session.reset(difficulty="expert", anomaly_count=3, scenario_family="mixed")
+    assert "list_calendar" in reply.observation_fields["instruction"]
+    assert reply.observation_fields["config"]["policy_version"] == "1+calendar"
+    assert len(listed(session)) == 5

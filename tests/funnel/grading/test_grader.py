@@ -186,7 +186,7 @@ def test_repeating_a_true_row_lowers_the_score() -> None:
 
 @pytest.mark.slow
 @given(REPORTS, INVALID_ROWS)
-def test_a_score_is_a_share_and_only_perfection_earns_it_all(
+def test_score_is_between_0_and_1_and_1_only_for_a_perfect_report(
     rows: list[ReportRow], bad: int
 ) -> None:
     earned = score(rows, bad)
@@ -205,18 +205,18 @@ def test_a_perfect_report_scores_exactly_one(count: int, difficulty: str) -> Non
     assert (made.matched_rows, made.missing_rows, made.extra_rows) == (count, 0, 0)
 
 
-def test_with_nothing_expected_the_empty_report_is_perfect() -> None:
+def test_empty_report_of_calm_episode_scores_one() -> None:
     made = breakdown([], expected=[])
     assert made.total_score == made.precision == made.recall == 1.0
 
 
-def test_with_nothing_expected_any_row_at_all_scores_zero() -> None:
+def test_any_row_in_calm_episode_scores_zero() -> None:
     assert quiet_episode().expected_rows == ()
     assert breakdown([false_row(0)], expected=[]).total_score == 0.0
     assert breakdown([], invalid=1, expected=[]).total_score == 0.0
 
 
-def test_the_empty_report_earns_nothing_where_rows_are_expected() -> None:
+def test_empty_report_scores_zero_where_rows_are_expected() -> None:
     made = breakdown([])
     assert (made.total_score, made.precision, made.recall) == (0.0, 0.0, 0.0)
     assert made.missing_rows == 5
@@ -261,7 +261,7 @@ def test_a_wrong_field_costs_its_weight_on_one_of_five_rows(field: str, cost: fl
     assert score(rows) == pytest.approx(1.0 - cost / 5, abs=1e-6)
 
 
-def test_a_missing_row_earns_nothing_in_any_component() -> None:
+def test_missing_row_scores_zero_in_every_component() -> None:
     made = breakdown(right()[1:])
     assert made.total_score == pytest.approx(0.8)
     assert made.recall == made.anomaly_type_accuracy == made.value_accuracy == 0.8
@@ -346,7 +346,7 @@ def test_flooding_starts_no_earlier_than_at_five_extra_rows() -> None:
     assert breakdown([*four, false_row(4)], expected=one).exploit_penalty == 0.15
 
 
-def test_among_repeats_the_worst_counts() -> None:
+def test_fields_of_repeated_rows_are_scored_by_the_worst() -> None:
     row = right()[0]
     hedged = [*right()[1:], row, another(row, "severity"), another(row, "anomaly_type")]
     made = breakdown(hedged)

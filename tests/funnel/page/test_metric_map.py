@@ -23,7 +23,10 @@ from metric_tracker_rl.page.metric_map.map_html import (
 )
 from metric_tracker_rl.page.metric_map.verdicts import format_row_title, judge_rows
 from openenv_kit.episode_clients.in_process import observation_json_from_reply
-from openenv_kit.page.components.grid import GLYPHS, CellVerdict
+from openenv_kit.page.components.grid import (
+    GLYPHS,
+    CellVerdict,
+)
 from openenv_kit.page.environment_view import environment_view_of, page_stylesheet
 from openenv_kit.page.playback import PlaybackStep, playback_of_policy
 from openenv_kit.page.visitor import Visitor
@@ -110,7 +113,7 @@ def calls_for(
     [GUIDED, RAW, LEAN, {**LEAN, "disclosure": "raw"}, WEEKDAYS, {**WEEKDAYS, **LEAN}],
     ids=["guided", "raw", "lean", "raw lean", "varied", "varied lean"],
 )
-def test_what_calls_tell_is_read_and_never_wrong(reset: dict[str, Any]) -> None:
+def test_metric_map_reads_values_from_results_correctly(reset: dict[str, Any]) -> None:
     visitor = started(**reset)
     episode, raw = episode_of(visitor), reset.get("disclosure") == "raw"
     series = episode.series
@@ -132,7 +135,7 @@ def test_what_calls_tell_is_read_and_never_wrong(reset: dict[str, Any]) -> None:
         )
 
 
-def test_nothing_is_drawn_before_a_call_and_what_the_visitor_typed_tells_nothing() -> None:
+def test_metric_map_is_empty_before_a_call() -> None:
     visitor = started()
     rows = [row.as_dict() for row in episode_of(visitor).expected_rows]
     asked(
@@ -176,7 +179,7 @@ def other_days(episode: FunnelEpisode, days: list[int]) -> FunnelEpisode:
 
 
 @pytest.mark.parametrize("reset", [GUIDED, RAW], ids=["guided", "raw"])
-def test_two_episodes_that_answer_alike_are_drawn_alike(reset: dict[str, Any]) -> None:
+def test_episodes_with_equal_results_have_equal_maps(reset: dict[str, Any]) -> None:
     """Only days that were asked for are alike; the medians, the other days and the roots differ."""
     visitor, other = started(**reset), started(**reset)
     episode = episode_of(visitor)
@@ -203,7 +206,7 @@ def page_under(reset: dict[str, Any], higher: float) -> str:
     return drawn(visitor)
 
 
-def test_raw_play_is_drawn_the_same_under_any_thresholds() -> None:
+def test_map_in_raw_disclosure_does_not_depend_on_thresholds() -> None:
     low, high = page_under(RAW, 1.0), page_under(RAW, 10.0)
     assert low == high
     assert "threshold" not in low
@@ -257,7 +260,7 @@ def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
             assert re.findall("^Consequence of (.*): only the root", each.sentence)[0] in roots
 
 
-def test_a_consequence_names_the_root_above_it_where_the_day_has_two() -> None:
+def test_consequence_names_its_root_on_a_day_with_two() -> None:
     episode = episode_of(started())
     date = ROWS[0]["date"]
     funnel = episode.config.funnel_spec
@@ -341,7 +344,7 @@ def test_a_watched_play_fills_the_map_and_ends_with_its_verdicts(reset: dict[str
     assert GLYPHS[CellVerdict.MISSING] not in "".join(texts(html))
 
 
-def test_what_is_drawn_is_light_and_holds_no_markup_of_others() -> None:
+def test_map_html_is_small_and_escaped() -> None:
     visitor = reported({**ROWS[0], "entity_name": "<img src=x>"}, ROWS[0])
     shown = drawn(visitor)
     assert "<img" not in shown

@@ -20,7 +20,7 @@ def noisy(share: float, seed: str, **reset: Any) -> RolloutResult:
     return run_policy(session, policy, session.reset(profile="lean", **reset))
 
 
-def test_a_noisy_player_is_the_reference_without_noise_and_a_coin_without_the_reference() -> None:
+def test_noisy_reference_scores_less_the_more_noise_it_has() -> None:
     assert noisy(0.0, "a", **TASK).score == 1.0
     assert noisy(0.3, "a", **TASK) == noisy(0.3, "a", **TASK)
     plays = [noisy(1.0, str(number), **TASK, reward="key_f1").score for number in range(20)]

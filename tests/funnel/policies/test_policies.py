@@ -29,7 +29,7 @@ def test_the_reference_policy_scores_one_and_null_and_random_next_to_nothing(tas
     assert played("random", task_id).score < 0.2
 
 
-def test_flagging_everything_earns_less_than_half_of_what_reading_earns() -> None:
+def test_reporting_all_flagged_series_scores_less_than_half_of_the_reference() -> None:
     scores = [played("report_all", task_id).score for task_id in DEFAULT_TASK_ORDER]
     assert max(scores) < 0.5
 
@@ -55,7 +55,7 @@ def test_upstream_first_keeps_one_flagged_row_a_day_and_none_that_the_calendar_e
     assert outcome.last_observation["correct_row_count"] >= 4
 
 
-def test_a_step_stands_before_the_later_counts_it_moves_and_practice_tries_the_count() -> None:
+def test_upstream_first_solves_step_families_and_improves_with_practice() -> None:
     lost = {"seed": 1, "scenario_family": "absolute_drop_in_event_count", "anomaly_count": 3}
     session = EpisodeSession()
     plain = run_policy(session, get_policy("upstream_first"), session.reset(**lost))
@@ -71,7 +71,7 @@ def test_a_step_stands_before_the_later_counts_it_moves_and_practice_tries_the_c
         assert run_policy(session, get_policy("upstream_first"), opening).score == 1.0
 
 
-def test_an_unknown_policy_is_told_the_nearest() -> None:
+def test_unknown_policy_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'reference'"):
         get_policy("referense")
 

@@ -50,7 +50,7 @@ EVERYTHING = [{"method_name": name, "threshold_multiplier": 0.0} for name in ROW
 
 
 @pytest.mark.parametrize("family", [QUALITY_ISSUE, "funnel_break", "mixed"])
-def test_generated_rows_of_dates_that_nothing_was_shown_of_are_invalid(family: str) -> None:
+def test_generated_rows_of_dates_not_shown_are_invalid(family: str) -> None:
     session = started(scenario_family=family, anomaly_count=3)
     reply = session.step({"payload_generators": EVERYTHING})
     generated = reply.observation_fields["generated_rows"]
@@ -62,7 +62,7 @@ def test_generated_rows_of_dates_that_nothing_was_shown_of_are_invalid(family: s
     assert generated[0]["date"] in issue.message
 
 
-def test_generated_rows_count_on_the_dates_that_were_shown_and_on_no_others() -> None:
+def test_generated_rows_are_valid_only_on_shown_dates() -> None:
     session = started(scenario_family=QUALITY_ISSUE, anomaly_count=3)
     seen = session.episode.expected_rows[0]  # type: ignore[union-attr]
     analyse(session, "rows_for_date", date=seen.date)
@@ -83,7 +83,9 @@ def test_generated_rows_count_on_the_dates_that_were_shown_and_on_no_others() ->
         ("preview_submission", {"rows": "expected"}),
     ],
 )
-def test_a_call_that_shows_no_day_is_no_look(method: str, arguments: dict[str, Any]) -> None:
+def test_call_that_shows_no_day_does_not_count_as_shown(
+    method: str, arguments: dict[str, Any]
+) -> None:
     session = started(difficulty="expert", scenario_family=QUALITY_ISSUE, anomaly_count=3)
     if arguments:
         rows = session.episode.expected_rows  # type: ignore[union-attr]
@@ -102,14 +104,14 @@ def test_a_call_that_shows_no_day_is_no_look(method: str, arguments: dict[str, A
         (f"get_{QUALITY_ISSUE}_rows", {"threshold_multiplier": 0}),
     ],
 )
-def test_a_call_that_shows_the_days_is_a_look(method: str, arguments: dict[str, Any]) -> None:
+def test_call_that_shows_days_counts_as_shown(method: str, arguments: dict[str, Any]) -> None:
     session = started(scenario_family=QUALITY_ISSUE, anomaly_count=3)
     analyse(session, method, **arguments)
     generator = {"method_name": QUALITY_ISSUE, "threshold_multiplier": 0.0}
     assert session.step({"payload_generators": [generator]}).reward == 1.0
 
 
-def test_a_look_at_one_episode_is_none_at_the_next() -> None:
+def test_days_shown_in_one_episode_do_not_count_in_the_next() -> None:
     session = started(scenario_family=QUALITY_ISSUE, anomaly_count=3)
     analyse(session, "show_raw_data", limit=28)
     session.reset(scenario_family=QUALITY_ISSUE, anomaly_count=3)

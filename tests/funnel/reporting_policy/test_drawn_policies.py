@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import string
 from collections.abc import Iterator
 from functools import cache
 from itertools import product
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -18,16 +16,18 @@ import pytest
 from metric_tracker_rl.engine.certification.certify import certify_one, iter_configurations
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
-from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel
+from metric_tracker_rl.engine.definitions.levels import (
+    DEFAULT_SEVERITY_BOUNDS,
+    LEVELS,
+    FunnelLevel,
+)
 from metric_tracker_rl.engine.definitions.names import (
     BASELINES,
     DISCLOSURES,
     LEAK_REPORTS,
     PROFILES,
 )
-from metric_tracker_rl.engine.definitions.severity import DEFAULT_SEVERITY_BOUNDS
 from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
-from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.episode.episode import build_episode
 from metric_tracker_rl.engine.episode.episode_view import DRAWN_POLICY_HEADING
 from metric_tracker_rl.engine.generation.generate import generate_episode
@@ -37,18 +37,9 @@ from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
 from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.policies import get_policy
-from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import full_observation_from_reply
-from openenv_kit.recordings.format import RecordingError, read_runs
-from openenv_kit.recordings.replay import check_replay
-from openenv_kit.results.scored_episodes import ScoredEpisode
-from openenv_kit.trainers.openenv_harness import collect_episodes
-from openenv_kit.trainers.tool_episode import ToolEpisode
 from support.command_line import run_cli
 from support.funnel_episodes import analyse, running_episode, started
-from support.label_changes import CONFIGS, actions_on, frames_of, other_labels
-from support.recorded_runs import record_runs
 
 VARIED = {"policy": "varied"}
 MODES = list(product(PROFILES, DISCLOSURES))
@@ -78,7 +69,7 @@ def first_with(**wanted: Any) -> EpisodeConfig:
 
 
 @pytest.mark.slow
-def test_every_parameter_is_drawn_and_every_value_of_it_met() -> None:
+def test_every_policy_parameter_takes_every_value() -> None:
     for name, usual in LEVELS.items():
         levels = [each.level for each in drawn() if each.difficulty == name]
         assert {each.count_threshold for each in levels} == {
@@ -128,7 +119,7 @@ def test_every_parameter_is_drawn_and_every_value_of_it_met() -> None:
     assert len(set(zip(without_words, daytimes, strict=True))) > 500
 
 
-def test_the_usual_policy_is_among_what_is_drawn_from_and_what_a_reset_starts() -> None:
+def test_standard_policy_is_the_default_and_can_be_drawn() -> None:
     usual = EpisodeConfig(3)
     assert usual.level is LEVELS["easy"]
     assert usual.funnel_spec is ORDERING_APP
@@ -153,7 +144,7 @@ def test_the_usual_policy_is_among_what_is_drawn_from_and_what_a_reset_starts() 
 # What is in force
 
 
-def test_the_baseline_of_a_weekday_is_the_median_of_its_days_and_tools_tell_it() -> None:
+def test_weekday_baseline_is_the_median_of_that_weekday_in_every_tool() -> None:
     config = first_with(baseline=WEEKLY)
     episode = build_episode(config)
     values, usual = episode.series.values, episode.series.baselines
@@ -184,7 +175,7 @@ def arguments_of(config: EpisodeConfig) -> dict[str, Any]:
     }
 
 
-def test_the_daytime_is_what_the_policy_says() -> None:
+def test_daytime_share_uses_the_hours_of_the_policy() -> None:
     config = next(each for each in drawn() if each.funnel_spec.daytime == (10, 20))
     episode = build_episode(config)
     opens = episode.hourly_counts_of_day(3)[:, 0]
@@ -237,7 +228,7 @@ def test_severity_follows_the_bands_of_the_episode() -> None:
 
 
 @pytest.mark.slow
-def test_an_episode_in_force_under_another_policy_would_be_another_report() -> None:
+def test_labels_differ_under_another_policy() -> None:
     """Or following the policy that is told would be no better than following the usual one."""
     differing = 0
     for config in (dataclasses.replace(each, anomaly_count=5) for each in drawn()[:60]):
@@ -263,7 +254,7 @@ def test_a_planned_day_is_clear_of_every_threshold_without_its_cause(seed: int) 
     assert (np.abs(undone[days]) < (1.0 - GUARD_BAND) * draw.series.thresholds).all()
 
 
-def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:
+def test_both_wordings_of_a_clause_state_the_same_numbers() -> None:
     all_clauses = [*clauses.CLAUSES, clauses.ROW_FIELDS_CLAUSE, clauses.CALENDAR_CLAUSE]
     for usual, otherwise in all_clauses:
         numbers = [
@@ -281,7 +272,7 @@ def test_both_wordings_of_a_clause_hold_the_same_numbers() -> None:
     assert 2 ** len(all_clauses) == clauses.WORDING_COUNT
 
 
-def test_the_opening_tells_every_parameter_in_words_and_numbers() -> None:
+def test_reset_observation_states_every_policy_parameter() -> None:
     for config in drawn()[:24]:
         level, opening = (
             config.level,
@@ -305,7 +296,7 @@ def test_the_opening_tells_every_parameter_in_words_and_numbers() -> None:
         assert (stated["baseline"], stated["leak_reports"]) == (level.baseline, level.leak_reports)
 
 
-def test_no_tool_s_description_tells_what_another_policy_says() -> None:
+def test_tool_descriptions_do_not_state_numbers_of_another_policy() -> None:
     usual, drawn_there = (
         {tool.name: tool.description for tool in ENVIRONMENT.tools.for_episode(episode).tools}
         for episode in ({}, VARIED)
@@ -330,7 +321,7 @@ def test_no_tool_s_description_tells_what_another_policy_says() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
-def test_episodes_are_certified_in_every_mode_of_play(level: str) -> None:
+def test_episodes_with_drawn_policies_are_certified(level: str) -> None:
     for baseline, leak in product(BASELINES, LEAK_REPORTS):
         config = next(
             each
@@ -352,7 +343,7 @@ def test_a_reference_that_keeps_to_the_usual_policy_is_not_certified(
     assert not certify_one(config).holds
 
 
-def test_the_command_certifies_them() -> None:
+def test_certify_command_accepts_drawn_policies() -> None:
     def run(*arguments: str) -> Any:
         command = ["certify", "--seeds", "1", "--difficulty", "easy", "--workers", "1"]
         return run_cli(*command, *arguments)
@@ -370,23 +361,10 @@ def plain(result: Any) -> str:
     return " ".join(result.output.replace("│", " ").split())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "config", [varied(CONFIGS[2]), varied(EpisodeConfig(3, "mixed", "expert", "high", 6))]
-)
-def test_no_frame_before_the_submission_depends_on_the_labels(config: EpisodeConfig) -> None:
-    episode = build_episode(config)
-    swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
-    actions = actions_on(episode)
-    true, false = (frames_of(config, each, actions) for each in (episode, swapped))
-    assert true[:-2] == false[:-2]
-    assert true[-2] != false[-2]
-
-
 # Identity and doors
 
 
-def test_the_same_names_draw_the_same_policy_and_other_data_than_without() -> None:
+def test_drawn_policy_depends_on_seed_and_changes_the_identity() -> None:
     one, again, usual = (
         build_episode(EpisodeConfig(5, "mixed", "hard", policy=policy))
         for policy in ("varied", "varied", "standard")
@@ -400,50 +378,7 @@ def test_the_same_names_draw_the_same_policy_and_other_data_than_without() -> No
     assert '"policy":"varied/1"' in started(**VARIED).episode_identity()["episode"]
 
 
-def test_a_recorded_run_replays_and_is_refused_under_other_variants(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "run.jsonl"
-    reset = {"task_id": "hard_mixed_multi", **VARIED, "disclosure": "raw"}
-    record_runs(path, "reference", [reset])
-    [run] = read_runs(path)
-    assert run.versions["variants"] == "1"
-    again = check_replay(run)
-    assert (again.score, again.matches_recording) == (1.0, True)
-    one, other = (
-        ScoredEpisode("", reset, None, 0),
-        ScoredEpisode("", {**reset, "policy": "standard"}, None, 0),
-    )
-    assert one.episode_key != other.episode_key
-    monkeypatch.setitem(VERSIONS, "variants", "2")
-    with pytest.raises(RecordingError, match="variants version '1'; this is '2'"):
-        check_replay(run)
-
-
-@pytest.mark.parametrize(("profile", "disclosure"), MODES)
-def test_an_adapter_that_reads_text_alone_plays_it(profile: str, disclosure: str) -> None:
-    for number in range(3):
-        reset = {"profile": profile, "disclosure": disclosure, "difficulty": "expert"}
-        episode = ToolEpisode()
-        introduction = episode.reset({"seed": number, "anomaly_count": 6, **reset, **VARIED})
-        player = get_policy("reference").generate_actions(
-            ENVIRONMENT.tools.observation_from_messages(introduction, None)
-        )
-        action = next(player)
-        while not episode.is_done:
-            name, arguments = ENVIRONMENT.tools.tool_call_of_action(action)
-            answer = episode.call_tool(name, arguments)
-            if not episode.is_done:
-                action = player.send(
-                    ENVIRONMENT.tools.observation_from_messages(introduction, json.loads(answer))
-                )
-        assert episode.reward == 1.0
-
-
-def test_splits_trainers_state_and_named_tasks_take_it(tmp_path: Any) -> None:
-    rows = list_task_rows("validation", count=3, extra_reset_arguments=VARIED)
-    assert [row["policy"] for row in rows] == ["varied"] * 3
-    assert collect_episodes(tmp_path, rows).avg_reward == 1.0
+def test_split_and_named_task_with_a_drawn_policy_keep_their_id_and_show_it_in_the_state() -> None:
     session = started(split="validation", index=2, **VARIED)
     assert session.task_id == "validation-2"
     assert session.state().policy == "varied"
@@ -454,15 +389,7 @@ def test_splits_trainers_state_and_named_tasks_take_it(tmp_path: Any) -> None:
     assert started(**VARIED).task_id == "custom"
 
 
-def test_a_policy_that_there_is_not_is_refused_with_the_nearest() -> None:
-    for place in ({}, {"split": "train"}):
-        reply = EpisodeSession().reset(policy="vared", **place)
-        assert reply.message == (
-            "Unknown policy 'vared'. Did you mean 'varied'? Allowed: standard, varied."
-        )
-
-
-def test_custom_anomalies_are_set_against_the_baseline_in_force() -> None:
+def test_custom_anomalies_use_the_baseline_of_the_policy() -> None:
     config = first_with(baseline=WEEKLY)
     plain_play = running_episode(started(**arguments_of(config)))
     day = plain_play.dates[9]

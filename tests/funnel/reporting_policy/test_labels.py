@@ -139,7 +139,7 @@ def test_a_mix_shift_comes_before_another_cause_of_its_day() -> None:
 # Rule 3: one stage's events lost or doubled.
 
 
-def test_one_stages_lost_events_are_one_count_row_and_its_two_rates_are_echoes() -> None:
+def test_lost_events_of_one_stage_are_one_count_row() -> None:
     assert answer((24_000, 7_200, 6_000, 3_000, 2_400)) == [
         ("event_count", "menu_opens", "absolute_drop_in_event_count")
     ]
@@ -154,7 +154,7 @@ def test_one_stages_doubled_events_are_one_count_row() -> None:
     ]
 
 
-def test_where_the_next_count_moved_too_a_stage_is_no_root() -> None:
+def test_stage_whose_next_count_moved_too_is_no_root() -> None:
     # c1 falls by 40 % and c2 by 40 % as well: the first step moved and the rest followed.
     assert answer((24_000, 7_200, 3_600, 1_800, 1_440)) == [
         ("funnel_step", "menu_opens_from_app_opens", "funnel_break")
@@ -233,7 +233,7 @@ def test_a_leak_that_only_payment_shows_is_the_longer_composite() -> None:
     assert answer(day) == [("conversion_rate", PAYMENT, "rate_drop_from_median")]
 
 
-def test_a_flagged_step_makes_every_composite_an_echo() -> None:
+def test_flagged_step_makes_every_composite_a_consequence() -> None:
     rows = answer((24_000, 9_000, 4_512, 2_256, 1_800))
     assert not {ORDER, PAYMENT} & {name for _, name, _ in rows}
 
@@ -250,7 +250,7 @@ def test_traffic_that_moves_is_one_row_for_the_first_stage(factor: float, kind: 
     assert answer(day) == [("event_count", "app_opens", kind)]
 
 
-def test_later_counts_never_stand_for_themselves() -> None:
+def test_counts_after_the_first_stage_are_no_roots() -> None:
     # A break at the first step leaves all later counts at half: echoes, each of them.
     rows = answer((24_000, 6_000, 3_000, 1_512, 1_200))
     assert rows == [("funnel_step", "menu_opens_from_app_opens", "funnel_break")]
@@ -318,7 +318,7 @@ def test_values_are_what_the_tools_show() -> None:
 # tests/guarantees/test_second_policy.py.
 
 
-def test_the_text_says_what_every_rule_leaves_to_say() -> None:
+def test_policy_text_contains_every_rule() -> None:
     plain = format_policy_text(ORDERING_APP, LEVELS["hard"])
     for said in (
         "hours 8 to 19, both included",
@@ -359,7 +359,7 @@ def test_the_severity_of_impossible_counts_is_each_pairs_own() -> None:
     ]
 
 
-def test_echoes_of_rule_3_keep_rule_5_from_speaking() -> None:
+def test_consequences_of_rule_3_suppress_rule_5() -> None:
     # c2 alone lost its events, and payment fell too little to flag its step: no slow leak.
     day = (24_000, 12_000, 3_600, 2_700, 1_860)
     changes = series_of(hand_made({5: day})).deviations[5]
@@ -375,7 +375,7 @@ def test_daytime_begins_with_hour_8_and_ends_with_hour_19(hour: int, share: floa
 
 
 @pytest.mark.slow
-def test_the_reference_policy_earns_everything_from_the_tools_alone() -> None:
+def test_reference_policy_scores_one_from_tool_results_alone() -> None:
     fell_short = []
     for config, draw in sample()[:240]:
         session = EpisodeSession()
@@ -388,7 +388,7 @@ def test_the_reference_policy_earns_everything_from_the_tools_alone() -> None:
 
 
 @pytest.mark.slow
-def test_no_other_set_of_rows_is_right() -> None:
+def test_reports_other_than_the_expected_rows_score_less_than_one() -> None:
     """Every proper subset of the labels, and the labels with any other row, score less."""
     for _, draw in [each for each in sample()[::11] if each[0].anomaly_count in (1, 3)]:
         rows = draw.labels

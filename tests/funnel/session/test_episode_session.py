@@ -67,7 +67,7 @@ def test_reset_starts_over() -> None:
 # Feedback.
 
 
-def test_score_feedback_tells_the_score_and_nothing_of_the_rows() -> None:
+def test_score_feedback_contains_the_score_only() -> None:
     full, short = started(seed=5), started(seed=5, feedback="score")
     rows = [*half_right(full), {"date": "x"}]
     detailed, kept = submit(full, rows), submit(short, rows)
@@ -84,7 +84,7 @@ def test_score_feedback_tells_the_score_and_nothing_of_the_rows() -> None:
     )
 
 
-def test_score_feedback_of_generators_repeats_what_they_built_and_judges_none_of_it() -> None:
+def test_score_feedback_of_generators_lists_their_rows_without_verdicts() -> None:
     session = started(seed=5, feedback="score")
     method = {"method_name": "rate_spike_from_median", "threshold_multiplier": 0.0}
     analyse(session, "show_raw_data", limit=28)
@@ -96,23 +96,16 @@ def test_score_feedback_of_generators_repeats_what_they_built_and_judges_none_of
     }
 
 
-def test_score_feedback_takes_no_practice_whose_counts_would_tell_more() -> None:
+def test_score_feedback_rejects_practice_submissions() -> None:
     reply = EpisodeSession().reset(feedback="score", max_submissions=2)
     assert reply.status == "error"
     assert "max_submissions is 2; allowed: 1 with feedback 'score'" in reply.message
 
 
-def test_an_unknown_feedback_is_told_the_nearest() -> None:
-    reply = EpisodeSession().reset(feedback="scores")
-    assert reply.status == "error"
-    assert "Did you mean 'score'" in reply.message
-    assert started().view.public_config["feedback"] == "full"  # type: ignore[union-attr]
-
-
 # Practice.
 
 
-def test_practice_is_told_counts_and_nothing_else() -> None:
+def test_practice_reply_contains_counts_only() -> None:
     session = started(max_submissions=3)
     reply = submit(session, [*half_right(session), {"date": "x"}])
     assert (reply.status, reply.reward, reply.done) == ("in_progress", 0.0, False)
@@ -164,7 +157,7 @@ def test_row_level_issues_appear_at_the_end_without_expected_values() -> None:
 # Steps.
 
 
-def test_one_step_past_the_limit_ends_the_episode_with_nothing_and_says_so() -> None:
+def test_step_past_the_limit_ends_the_episode_with_score_zero() -> None:
     session = started(max_steps=3)
     for _ in range(3):
         assert not analyse(session, "list_dates").done
@@ -212,7 +205,7 @@ def test_the_default_is_sixty_four_steps_and_one_submission() -> None:
         ("max_submissions", True),
     ],
 )
-def test_limits_of_play_have_limits(argument: str, value: Any) -> None:
+def test_max_steps_and_max_submissions_are_bounded(argument: str, value: Any) -> None:
     reply = EpisodeSession().reset(**{argument: value})
     assert reply.status == "error"
     assert f"{argument} is {value}; allowed: an integer from 1 to" in reply.message
@@ -249,12 +242,12 @@ def test_a_configured_episode_without_a_task_is_called_custom() -> None:
     assert started(task_id="hard_mixed_multi", anomaly_count=2).task_id == "hard_mixed_multi"
 
 
-def test_a_density_stands_for_its_number_of_anomalies() -> None:
+def test_anomaly_density_sets_the_number_of_anomalies() -> None:
     for density, count in (("low", 2), ("medium", 3), ("high", 4)):
         assert len(perfect_report(started(anomaly_density=density))) == count
 
 
-def test_the_opening_tells_everything_but_the_answer_and_the_seed() -> None:
+def test_reset_observation_contains_neither_answer_nor_seed() -> None:
     session = EpisodeSession()
     opening = session.reset(seed=987654321)
     for name in ("instruction", "available_methods", "available_tasks", "config"):

@@ -177,7 +177,7 @@ def test_a_result_has_at_least_the_contracts_keys(
     assert set(KEYS[method].split()) <= set(found)
 
 
-def test_the_catalogue_is_the_registry_is_the_contract() -> None:
+def test_registered_methods_equal_the_contract() -> None:
     catalogue = available_analysis_methods()
     assert [spec.name for spec in catalogue] == list(TOOLS)
     assert set(TOOLS) == {*KEYS, *EXTENSIONS}
@@ -213,7 +213,7 @@ def test_parameters_are_a_self_contained_json_schema_object(spec: Any) -> None:
     assert "properties" in spec.parameters
 
 
-def test_the_schema_takes_what_the_method_takes_and_refuses_what_it_refuses(
+def test_schema_accepts_exactly_the_arguments_that_the_method_accepts(
     episode: FunnelEpisode,
 ) -> None:
     for spec in available_analysis_methods():
@@ -226,7 +226,7 @@ def test_the_schema_takes_what_the_method_takes_and_refuses_what_it_refuses(
     assert not rate.is_valid({"date": episode.dates[0], "entity_name": "app_opens"})
 
 
-def test_task_overview_tells_policy_thresholds_and_severity_bands(
+def test_task_overview_contains_policy_thresholds_and_severity_bounds(
     session: EpisodeSession, episode: FunnelEpisode
 ) -> None:
     short, whole = result(session, "task_overview"), result(session, "task_overview", details=True)
@@ -540,7 +540,7 @@ def test_payload_generator_merges_rows_of_several_generators_by_key(
     assert {row["date"] for row in few} <= {episode.dates[0]}
 
 
-def test_a_preview_tells_form_and_never_right_or_wrong(session: EpisodeSession) -> None:
+def test_preview_checks_the_form_and_reveals_no_verdict(session: EpisodeSession) -> None:
     [right, *_] = perfect_report(session)
     wrong = {**right, "severity": "low", "observed_value": 1.0}
     for row in (right, wrong):

@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import json
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
-from metric_tracker_rl import MetricTrackerRlEnv
-from metric_tracker_rl.analysis_tools import LEAN_TOOLS, TOOLS
-from metric_tracker_rl.analysis_tools.lean import MAX_CANDIDATES_PER_REPLY, list_flagged_series
-from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.configuration.modes import GUIDED_MODE, LEAN_MODE, MODES
+from metric_tracker_rl.analysis_tools.lean import list_flagged_series
 from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.agent.command_line import parse_options
-from openenv_kit.agent.episode_plan import plan_episodes
-from openenv_kit.datasets.split_rows import list_task_rows
-from openenv_kit.environment import full_observation_from_reply
-from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.json_text import compact_json
 from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
-from openenv_kit.trainers.openenv_harness import collect_episodes
-from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
-from openenv_kit.trainers.trl import environment_class
 from research.tokens import count_tokens
 from research.transcript import build_transcript
 from support.funnel_episodes import analyse, perfect_report, running_episode, small_sample, started
-from support.label_changes import CONFIGS, other_labels
-from support.server_requests import call_mcp
+from support.label_changes import CONFIGS
 
 
 def flagged(of: FunnelEpisode) -> list[ReportRow]:
     return [each.row for each in list_flagged_series(of)]
 
 
-NAMES = ["overview", "scan", "day", "hours", "calendar", "submit"]
 LEAN = {"profile": "lean"}
 RULES = PlayRules(profile="lean")
 MOST_TOKENS = {"easy": 4000, "medium": 4000, "hard": 4000, "expert": 6000}
-MOST_BYTES = 8000
 EVERYWHERE = [
     {"metric_name": name, "date": f"2022-05-{day:02d}", "stddev_factor": 20.0}
     for name in ("app_opens", "product_added_to_cart")
@@ -103,43 +83,7 @@ def test_the_reference_s_whole_episode_fits_with_as_many_anomalies_as_there_can_
     assert max(tokens_of(level, index) for index in range(4)) <= MOST_TOKENS[level]
 
 
-def test_a_transcript_holds_all_that_is_read_and_written_and_refuses_a_wrong_reset() -> None:
-    reset = {"task_id": "hard_mixed_multi", **LEAN}
-    brief, tools, opening, *turns = build_transcript(ENVIRONMENT, get_policy("reference"), reset)
-    assert brief == MODES[LEAN_MODE].system_prompt
-    assert [each["function"]["name"] for each in json.loads(tools)] == NAMES
-    assert opening.count("Report the root") == 1
-    assert [json.loads(call)["name"] for call in turns[::2]] == ["scan", "calendar", "submit"]
-    assert json.loads(turns[-1])["message"].startswith("Score 1.0000")
-    assert not any("Report the root" in text for text in (brief, tools, *turns))
-    with pytest.raises(InvalidValueError, match="Did you mean 'lean'"):
-        build_transcript(ENVIRONMENT, get_policy("reference"), {"profile": "leen"})
-
-
-def test_no_reply_is_longer_than_eight_kilobytes() -> None:
-    mixed = {"difficulty": "expert", "seed": 3, "scenario_family": "mixed", "anomaly_count": 12}
-    for running in (started(**mixed, **LEAN), started(seed=11, anomalies=EVERYWHERE, **LEAN)):
-        dates = list(running_episode(running).dates)
-        sizes = [
-            len(compact_json(result_of(running, *call[:1], **call[1])))
-            for call in (
-                ("overview", {"details": True}),
-                ("scan", {}),
-                ("day", {"dates": dates[:28]}),
-                ("hours", {"dates": dates[:7]}),
-                ("calendar", {}),
-            )
-        ]
-        assert max(sizes) <= MOST_BYTES, sizes
-    names = [name for _, name in running_episode(running).config.funnel_spec.entities]
-    longest = max(len(compact_json([999, name, -0.999])) + 1 for name in names)
-    assert (
-        MAX_CANDIDATES_PER_REPLY * longest + 56 * len(compact_json(["2024-01-01", []]))
-        <= MOST_BYTES - 100
-    )
-
-
-def test_scan_goes_on_where_a_page_ended_and_every_id_can_be_submitted(
+def test_scan_continues_after_a_page_and_all_its_ids_can_be_submitted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("metric_tracker_rl.analysis_tools.lean.MAX_CANDIDATES_PER_REPLY", 60)
@@ -159,7 +103,7 @@ def test_scan_goes_on_where_a_page_ended_and_every_id_can_be_submitted(
 
 
 @pytest.mark.parametrize("left", [0, 1])
-def test_scan_goes_on_even_for_a_single_candidate(
+def test_scan_continues_with_a_page_of_one_candidate(
     monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
     session = started(seed=11, anomalies=EVERYWHERE, **LEAN)
@@ -175,7 +119,7 @@ def test_scan_goes_on_even_for_a_single_candidate(
     assert "next" not in rest
 
 
-def test_an_id_stands_for_the_row_that_the_row_generators_would_make() -> None:
+def test_submitted_id_equals_the_row_of_the_row_generators() -> None:
     for config in CONFIGS:
         episode = build_episode(config)
         session = lean(episode)
@@ -185,7 +129,7 @@ def test_an_id_stands_for_the_row_that_the_row_generators_would_make() -> None:
         assert analyse(session, "submit", ids=[listed[key] for key in keys]).reward == 1.0
 
 
-def test_an_id_that_was_not_shown_is_refused_and_nothing_is_graded() -> None:
+def test_submission_with_id_not_shown_is_rejected_and_not_graded() -> None:
     session = started(task_id="easy_single_spike", **LEAN)
     blind = analyse(session, "submit", ids=[1])
     assert blind.status == "error"
@@ -230,7 +174,7 @@ def test_a_report_may_be_given_by_row_or_by_both_or_be_empty() -> None:
     assert analyse(started(anomaly_count=0, **LEAN), "submit", ids=[]).reward == 1.0
 
 
-def test_overview_repeats_the_policy_only_where_details_are_asked_for() -> None:
+def test_overview_contains_the_policy_only_with_details() -> None:
     session = started(task_id="hard_mixed_multi", **LEAN)
     short, whole = result_of(session, "overview"), result_of(session, "overview", details=True)
     assert "policy" not in short
@@ -239,189 +183,11 @@ def test_overview_repeats_the_policy_only_where_details_are_asked_for() -> None:
     assert short["rows"][0][0] == "app_opens"
 
 
-def test_neither_profile_offers_the_tools_of_the_other() -> None:
-    short = started(**LEAN)
-    refused = analyse(short, "task_overview")
-    assert "Did you mean 'overview'?" in refused.message
-    assert refused.message.endswith(f"Allowed: {', '.join(NAMES)}.")
-    generated = short.step({"payload_generators": [{"method_name": "median_filter"}]})
-    assert "no row generators" in generated.message
-    assert not short.done
-    usual = ENVIRONMENT.create_session()
-    usual.reset()
-    assert "Unknown analysis_method 'scan'" in analyse(usual, "scan").message  # type: ignore[arg-type]
-    assert set(LEAN_TOOLS) == set(NAMES)
-    assert not set(LEAN_TOOLS) & set(TOOLS)
-
-
-def test_a_profile_that_there_is_not_is_refused_with_the_nearest() -> None:
-    session = started()
-    before = session.view
-    reply = session.reset(profile="lena")
-    assert reply.message == (
-        "Unknown profile 'lena'. Did you mean 'lean'? Allowed: standard, lean."
-    )
-    assert session.view is before
-
-
-def test_the_standard_profile_is_what_a_reset_without_it_starts() -> None:
-    session, named = EpisodeSession(), EpisodeSession()
-    assert session.reset() == named.reset(profile="standard")
-    assert session.episode_identity() == named.episode_identity()
-    assert "profile" not in session.episode_identity()
-    assert named.reset(**LEAN).observation_fields["config"]["profile"] == "lean"
-    assert named.episode_identity()["profile"] == "lean"
-
-
-def frames(episode: FunnelEpisode, reward: str) -> list[str]:
-    """Everything that a lean play is told before its submission, and what that is told."""
-    session = EpisodeSession()
-    dates = list(episode.dates)
-    rules = dataclasses.replace(RULES, reward=reward)
-    found = [session.start_from_view("task", EpisodeView(episode, rules))]
-    for call in (
-        {"method": "overview", "details": True},
-        {"method": "overview"},
-        {"method": "scan"},
-        {"method": "scan", "first": 5},
-        *({"method": "day", "dates": dates[n : n + 28]} for n in range(0, len(dates), 28)),
-        *({"method": "hours", "dates": dates[n : n + 7]} for n in range(0, len(dates), 7)),
-        {"method": "calendar"},
-        {"method": "submit", "ids": [10_000]},
-        {"method": "day", "dates": ["1999-01-01"]},
-    ):
-        found.append(analyse(session, **call))
-    found.append(analyse(session, "submit", ids=list(range(1, 6))))
-    return [repr(each) for each in found]
-
-
-@pytest.mark.parametrize(
-    ("config", "reward"),
-    [
-        *((config, "graded") for config in CONFIGS),
-        (EpisodeConfig(3, "mixed", "expert", "high", 6), "exact"),
-        (EpisodeConfig(3, "mixed", "hard", "low", 5, policy="varied"), "key_f1"),
-    ],
-    ids=str,
-)
-def test_no_reply_before_the_submission_depends_on_the_labels(
-    config: EpisodeConfig, reward: str
-) -> None:
-    episode = build_episode(config)
-    swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
-    true, false = (frames(each, reward) for each in (episode, swapped))
-    assert true[:-1] == false[:-1]
-    assert true[-1] != false[-1]
-
-
 # Doors
 
 
-def test_the_catalogue_and_the_brief_follow_the_profile() -> None:
-    offered = ENVIRONMENT.tools.for_episode
-    state = started(**LEAN).state().model_dump()
-    opening = full_observation_from_reply(ENVIRONMENT, EpisodeSession().reset(**LEAN), "custom")
-    for episode in (LEAN, {"split": "train", **LEAN}, state, opening):
-        assert offered(episode).tool_names == NAMES
-        assert ENVIRONMENT.system_prompt(episode) == MODES[LEAN_MODE].system_prompt
-    for episode in ({}, {"profile": None}, {"profile": "standard"}, started().state().model_dump()):
-        assert "scan" not in offered(episode).tool_names
-        assert ENVIRONMENT.system_prompt(episode) == MODES[GUIDED_MODE].system_prompt
-    with pytest.raises(ValueError, match=r"'ids' is required\. Nothing was submitted\."):
-        offered(LEAN).build_action("submit", {})
-
-
-def test_trainers_rows_classes_and_episodes_take_it(tmp_path: Any) -> None:
-    rows = list_task_rows("validation", count=3, extra_reset_arguments=LEAN)
-    assert [row["profile"] for row in rows] == ["lean"] * 3
-    with pytest.raises(ConfigurationError, match="Did you mean 'profile'"):
-        list_task_rows("validation", count=3, extra_reset_arguments={"profil": "lean"})
-    made = environment_class(split="validation", reset=LEAN)
-    public = {name for name, _ in inspect.getmembers(made, inspect.isfunction) if name[0] != "_"}
-    assert public == {"reset", "get_reward", *NAMES}
-    environment, answers = made(), []
-    introduction = environment.reset(**rows[2])
-    while (
-        call := next_scripted_call("reference", answers, first_user_message=introduction)
-    ) is not None:
-        answers.append(getattr(environment, call[0])(**call[1]))
-    assert environment.get_reward() == 1.0
-    assert collect_episodes(tmp_path, rows).avg_reward == 1.0
-
-
-def test_inference_takes_arguments_of_the_reset() -> None:
-    options = parse_options(["--reset", "profile=lean", "--reset", "max_steps=9"])
-    assert dict(options.reset or ()) == {"profile": "lean", "max_steps": 9}
-    (first, *_) = plan_episodes(ENVIRONMENT, "train:0-2", extra_reset_arguments=LEAN)
-    assert first.reset == {"split": "train", "index": 0, "profile": "lean"}
-    with pytest.raises(
-        ConfigurationError, match="Unknown --reset 'profil'\\. Did you mean 'profile'"
-    ):
-        plan_episodes(ENVIRONMENT, extra_reset_arguments={"profil": "lean"})
-    with pytest.raises(ConfigurationError, match="Unknown --reset 'seed'"):
-        plan_episodes(ENVIRONMENT, extra_reset_arguments={"seed": 3})
-    with pytest.raises(SystemExit):
-        parse_options(["--reset", "profile"])
-
-
-def test_http_and_mcp_play_the_episode_that_a_trainer_reset(client: TestClient) -> None:
-    reset = client.post("/reset", json={"task_id": "hard_mixed_multi", **LEAN}).json()
-    assert [each["name"] for each in reset["observation"]["available_methods"]] == NAMES
-    ask = partial(call_mcp, client, path=f"/mcp?player_id={reset['player_id']}")
-    opened = ask("initialize", protocolVersion="2025-06-18")
-    assert opened.json()["result"]["instructions"] == MODES[LEAN_MODE].system_prompt
-    headers = {"mcp-session-id": opened.headers["mcp-session-id"]}
-    listed = ask("tools/list", headers).json()["result"]["tools"]
-    assert [each["name"] for each in listed] == NAMES
-    unknown = ask("tools/call", headers, name="submit_report", arguments={"ids": []}).json()
-    assert "Unknown tool 'submit_report'. Did you mean 'submit'?" in unknown["error"]["message"]
-    scanned = ask("tools/call", headers, name="scan", arguments={}).json()["result"]
-    assert scanned["structuredContent"]["result"]["rows"]
-    wrong = ask("tools/call", headers, name="scam", arguments={}).json()
-    assert f"Allowed: {', '.join(NAMES)}" in wrong["error"]["message"]
-    asked = {"episode_id": reset["episode_id"]}
-    answers = [
-        compact_json({"result": scanned["structuredContent"]["result"]}),
-        compact_json({"result": {"rows": []}}),
-    ]
-    introduction = ENVIRONMENT.tools.first_user_message(reset["observation"])
-    name, arguments = next_scripted_call("reference", answers, first_user_message=introduction) or (
-        "",
-        {},
-    )
-    action = {"analysis_method": name, "analysis_args": arguments}
-    final = client.post("/step", json={**asked, "action": action}).json()
-    assert (final["reward"], final["done"]) == (1.0, True)
-
-
 @pytest.mark.slow
-async def test_the_typed_client_plays_it(server_url: str) -> None:
-    async with MetricTrackerRlEnv(base_url=server_url) as env:
-        opening = await env.reset(task_id="medium_mixed_pair", **LEAN)
-        assert [each.name for each in opening.observation.available_methods] == NAMES
-        assert (await env.state()).profile == "lean"
-        moves = get_policy("reference").generate_actions(opening.observation.model_dump())
-        action = next(moves)
-        while not (result := await env.step(action)).done:  # type: ignore[arg-type]
-            action = moves.send(result.observation.model_dump())
-        assert result.reward == 1.0
-
-
-@pytest.mark.slow
-def test_an_adapter_plays_it_on_a_server(server_url: str) -> None:
-    episode = ToolEpisode(server_url)
-    introduction = episode.reset({"split": "validation", "index": 5, **LEAN})
-    assert episode.tools.tool_names == NAMES
-    answers: list[str] = []
-    while (
-        call := next_scripted_call("reference", answers, first_user_message=introduction)
-    ) is not None:
-        answers.append(episode.call_tool(*call))
-    assert episode.reward == 1.0
-
-
-@pytest.mark.slow
-def test_ids_of_a_date_stand_in_an_order_that_says_nothing() -> None:
+def test_candidate_ids_of_a_date_are_in_uninformative_order() -> None:
     """In an order by name or by place in the funnel the first of each date was right too often."""
     right = first = 0
     for of in small_sample(3):

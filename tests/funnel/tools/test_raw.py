@@ -5,15 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from itertools import product
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
 from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE, TOOLS
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.configuration.modes import GUIDED_MODE, MODES, play_mode
 from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
@@ -21,16 +18,11 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.policies import get_policy
-from openenv_kit.datasets.split_rows import list_task_rows
-from openenv_kit.environment import Reply, full_observation_from_reply
+from openenv_kit.environment import Reply
 from openenv_kit.rollouts.run_policy import run_policy
-from openenv_kit.serving.app import build_app
-from openenv_kit.serving.settings import Settings
-from openenv_kit.trainers.openenv_harness import collect_episodes
-from openenv_kit.trainers.trl import environment_class
 from research.transcript import build_transcript
 from support.funnel_episodes import analyse, perfect_report, running_episode, started, submit
-from support.label_changes import CONFIGS, other_labels
+from support.label_changes import CONFIGS
 
 PROFILES = ("standard", "lean")
 RAW = {"disclosure": "raw"}
@@ -108,7 +100,7 @@ def fields_within(value: Any) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
-def test_no_reply_carries_a_flag(profile: str) -> None:
+def test_raw_replies_contain_no_verdict_fields(profile: str) -> None:
     for config in (CONFIGS[3], EXPERT):
         for reply in replies(build_episode(config), profile):
             assert not FORBIDDEN & set(fields_within(reply.observation_fields)), (
@@ -116,7 +108,7 @@ def test_no_reply_carries_a_flag(profile: str) -> None:
             )
 
 
-def test_a_guided_reply_does_carry_some() -> None:
+def test_guided_replies_contain_verdict_fields() -> None:
     session = started(task_id="hard_mixed_multi")
     date = running_episode(session).expected_rows[0].date
     found: set[str] = set()
@@ -139,12 +131,12 @@ def other_thresholds(episode: FunnelEpisode) -> FunnelEpisode:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
-def test_what_is_flagged_changes_no_reply(profile: str) -> None:
+def test_raw_replies_do_not_depend_on_thresholds(profile: str) -> None:
     episode = build_episode(SHIFTS)
     assert replies(episode, profile) == replies(other_thresholds(episode), profile)
 
 
-def test_what_is_flagged_changes_guided_replies() -> None:
+def test_guided_replies_depend_on_thresholds() -> None:
     episode = build_episode(SHIFTS)
     guided = []
     for each in (episode, other_thresholds(episode)):
@@ -156,7 +148,7 @@ def test_what_is_flagged_changes_guided_replies() -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_reference_reads_nothing_else_and_scores_one(profile: str) -> None:
+def test_reference_scores_one_in_raw_disclosure(profile: str) -> None:
     none = EpisodeConfig(9, "mixed", "medium", "low", 0)
     for episode in map(build_episode, (*CONFIGS, EXPERT, none)):
         session = EpisodeSession()
@@ -188,19 +180,6 @@ def test_family_density_and_count_are_hidden_of_every_episode(profile: str) -> N
     assert final.observation_fields["expected_row_count"] == len(rows), "told once it is over"
 
 
-@pytest.mark.parametrize(
-    ("profile", "method"),
-    [("standard", "list_suspicious_dates"), ("standard", "scan"), ("lean", "scan")],
-)
-def test_tools_that_flag_are_refused(profile: str, method: str) -> None:
-    session = started(**RAW, profile=profile)
-    reply = analyse(session, method)
-    assert reply.message.startswith(f"Unknown analysis_method '{method}'.")
-    generated = session.step({"payload_generators": [{"method_name": "median_filter"}]})
-    assert "Raw disclosure has no row generators; allowed: " in generated.message
-    assert not session.done
-
-
 def test_a_report_is_given_by_rows_in_either_profile() -> None:
     task = {"task_id": "hard_mixed_multi", **RAW}
     for profile in PROFILES:
@@ -212,76 +191,14 @@ def test_a_report_is_given_by_rows_in_either_profile() -> None:
     assert analyse(session, "submit", rows=perfect_report(session)).reward == 1.0
 
 
-def test_a_wrong_disclosure_is_refused_and_the_usual_one_changes_nothing() -> None:
-    reply = EpisodeSession().reset(disclosure="rwa")
-    assert reply.message == ("Unknown disclosure 'rwa'. Did you mean 'raw'? Allowed: guided, raw.")
-    session, named = EpisodeSession(), EpisodeSession()
-    assert session.reset() == named.reset(disclosure="guided")
-    assert session.episode_identity() == named.episode_identity()
-    assert started(**RAW).episode_identity()["disclosure"] == "raw"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("profile", "config"), list(product(PROFILES, (CONFIGS[2], EXPERT, VARIED)))
-)
-def test_no_reply_before_the_submission_depends_on_the_labels(
-    profile: str, config: EpisodeConfig
-) -> None:
-    episode = build_episode(config)
-    swapped = dataclasses.replace(episode, expected_rows=other_labels(episode))
-    assert [repr(each) for each in replies(episode, profile)] == [
-        repr(each) for each in replies(swapped, profile)
-    ]
-
-
 # Doors
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_catalogue_and_the_brief_follow_it(profile: str) -> None:
-    arguments = {"profile": profile, **RAW}
-    state = started(**arguments).state().model_dump()
-    opening = full_observation_from_reply(
-        ENVIRONMENT, EpisodeSession().reset(**arguments), "custom"
-    )
-    first_message = ENVIRONMENT.tools.first_user_message(opening)
-    introduction = ENVIRONMENT.tools.observation_from_messages(first_message, None)
-    for episode in (arguments, {"split": "train", **arguments}, state, opening, introduction):
-        assert ENVIRONMENT.tools.for_episode(episode).tool_names == NAMES[profile]
-        assert ENVIRONMENT.system_prompt(episode) == MODES[play_mode(arguments)].system_prompt
-    wrong = {"profile": ["lean"], "disclosure": {}}
-    assert ENVIRONMENT.system_prompt(wrong) == MODES[GUIDED_MODE].system_prompt
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_a_model_is_told_all_that_it_needs(profile: str) -> None:
+def test_transcript_of_raw_episode_contains_the_rules(profile: str) -> None:
     reset = {"task_id": "hard_mixed_multi", "profile": profile, **RAW}
     brief, tools, opening, *turns = build_transcript(ENVIRONMENT, get_policy("reference"), reset)
     assert "compute it from these values" in brief
     assert "delta_value" in tools
     assert "Severity (medium, high, critical from)" in opening
     assert json.loads(turns[-1])["message"].startswith("Score 1.0000")
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_trainers_rows_classes_and_episodes_take_it(profile: str, tmp_path: Any) -> None:
-    rows = list_task_rows("validation", count=2, extra_reset_arguments={"profile": profile, **RAW})
-    assert [row["disclosure"] for row in rows] == ["raw"] * 2
-    made = environment_class(split="validation", reset={"profile": profile, **RAW})
-    assert all(hasattr(made, name) for name in NAMES[profile])
-    assert not hasattr(made, "scan")
-    assert not hasattr(made, "list_suspicious_dates")
-    assert collect_episodes(tmp_path, rows).avg_reward == 1.0
-
-
-def test_http_and_mcp_play_it() -> None:
-    with TestClient(build_app(Settings(episode_store="memory"))) as client:
-        reset = client.post("/reset", json={"task_id": "hard_mixed_multi", **RAW}).json()
-        path, headers = f"/mcp?player_id={reset['player_id']}", {}
-        for method in ("initialize", "tools/list"):
-            body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {}}
-            listed = client.post(path, json=body, headers=headers)
-            headers = {"mcp-session-id": listed.headers.get("mcp-session-id", "")}
-    listed = listed.json()
-    assert [each["name"] for each in listed["result"]["tools"]] == NAMES["standard"]

@@ -8,6 +8,7 @@ import pytest
 
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import DEFAULT_ROWS_PER_REPLY
+from metric_tracker_rl.analysis_tools.lean import MAX_CANDIDATES_PER_REPLY
 from metric_tracker_rl.engine.definitions.anomaly_types import ROW_GENERATOR_NAMES
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
@@ -17,7 +18,24 @@ from openenv_kit.environment import full_observation_from_reply
 from openenv_kit.json_text import compact_json
 from research.tokens import count_tokens
 from research.transcript import build_transcript
-from support.funnel_episodes import analyse, started
+from support.funnel_episodes import analyse, running_episode, started
+
+LEAN = {"profile": "lean"}
+
+
+EVERYWHERE = [
+    {"metric_name": name, "date": f"2022-05-{day:02d}", "stddev_factor": 20.0}
+    for name in ("app_opens", "product_added_to_cart")
+    for day in range(13, 26)
+]
+"""Custom anomalies that make 91 candidates, about as many as there can be."""
+
+
+def result_of(session: EpisodeSession, method: str, **arguments: Any) -> Any:
+    reply = analyse(session, method, **arguments)
+    assert reply.status == "analyzed", reply.message
+    return reply.observation_fields["analysis_result"]["result"]
+
 
 MOST_BYTES = 8000
 MOST_TOKENS = 9000
@@ -69,14 +87,12 @@ def running_date(session: EpisodeSession) -> str:
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_no_reply_is_over_8_kb_where_no_number_of_rows_is_asked_for(
-    flagged: EpisodeSession, name: str
-) -> None:
+def test_reply_without_a_row_limit_is_at_most_8_kb(flagged: EpisodeSession, name: str) -> None:
     assert len(compact_json(answer_to(flagged, name))) <= MOST_BYTES
 
 
 @pytest.mark.parametrize("name", BY_LIMIT)
-def test_a_page_is_the_first_rows_and_the_count_is_of_all_of_them(
+def test_page_contains_the_first_rows_and_the_total_count(
     flagged: EpisodeSession, name: str
 ) -> None:
     page = answer_to(flagged, name)["result"]
@@ -104,12 +120,12 @@ def test_a_page_of_differences_is_filled_metric_by_metric_and_counts_all(
 
 
 @pytest.mark.parametrize("name", [*GENERATING, "payload_generator"])
-def test_details_are_told_on_request(flagged: EpisodeSession, name: str) -> None:
+def test_details_are_returned_on_request(flagged: EpisodeSession, name: str) -> None:
     assert answer_to(flagged, name)["result"]["details"] == []
     assert answer_to(flagged, name, details=True)["result"]["details"]
 
 
-def test_suspicious_dates_go_on_where_the_page_before_ended(flagged: EpisodeSession) -> None:
+def test_suspicious_dates_continue_after_a_page(flagged: EpisodeSession) -> None:
     name = "list_suspicious_dates"
     whole = answer_to(flagged, name, limit=1000)["result"]["dates"]
     assert answer_to(flagged, name)["result"]["dates"] == whole[:10]
@@ -117,7 +133,7 @@ def test_suspicious_dates_go_on_where_the_page_before_ended(flagged: EpisodeSess
     assert answer_to(flagged, name, offset=len(whole))["result"]["dates"] == []
 
 
-def test_a_model_is_not_told_again_what_the_overview_repeats(flagged: EpisodeSession) -> None:
+def test_overview_result_omits_what_the_model_already_has(flagged: EpisodeSession) -> None:
     observation = full_observation_from_reply(
         ENVIRONMENT, analyse(flagged, "task_overview"), flagged.task_id
     )
@@ -137,3 +153,26 @@ def test_the_reference_s_whole_episode_takes_at_most_nine_thousand_tokens(
     reset = {"difficulty": level, "seed": 3, "scenario_family": family, "anomaly_count": 5}
     played = build_transcript(ENVIRONMENT, get_policy("reference"), reset)
     assert count_tokens(played) <= MOST_TOKENS
+
+
+def test_no_reply_is_longer_than_eight_kilobytes() -> None:
+    mixed = {"difficulty": "expert", "seed": 3, "scenario_family": "mixed", "anomaly_count": 12}
+    for running in (started(**mixed, **LEAN), started(seed=11, anomalies=EVERYWHERE, **LEAN)):
+        dates = list(running_episode(running).dates)
+        sizes = [
+            len(compact_json(result_of(running, *call[:1], **call[1])))
+            for call in (
+                ("overview", {"details": True}),
+                ("scan", {}),
+                ("day", {"dates": dates[:28]}),
+                ("hours", {"dates": dates[:7]}),
+                ("calendar", {}),
+            )
+        ]
+        assert max(sizes) <= MOST_BYTES, sizes
+    names = [name for _, name in running_episode(running).config.funnel_spec.entities]
+    longest = max(len(compact_json([999, name, -0.999])) + 1 for name in names)
+    assert (
+        MAX_CANDIDATES_PER_REPLY * longest + 56 * len(compact_json(["2024-01-01", []]))
+        <= MOST_BYTES - 100
+    )

@@ -52,7 +52,7 @@ def test_text_with_half_a_surrogate_pair_is_repaired(given: str, repaired: str) 
     assert repair_json_surrogates(nested) == {repaired: [repaired, {"x": repaired}, 1, None]}
 
 
-def test_half_a_surrogate_pair_anywhere_in_an_answer_costs_nothing(
+def test_surrogate_half_in_an_answer_does_not_fail_the_episode(
     play: Play, model: FakeModel, tmp_path: Path
 ) -> None:
     ran = play(*ONE, "--record", "runs", "--resume", "r.jsonl", model="half-a-pair", server=model)
@@ -66,7 +66,7 @@ def test_half_a_surrogate_pair_anywhere_in_an_answer_costs_nothing(
     assert "\\ud83d" not in (tmp_path / "r.jsonl").read_text()
 
 
-def test_name_of_a_model_that_cannot_be_encoded_costs_nothing(
+def test_model_name_that_cannot_be_encoded_does_not_fail_the_run(
     play: Play, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MODEL_NAME", "m\udcff")  # a byte that is not UTF-8 arrives so
@@ -120,7 +120,7 @@ def test_failed_reply_of_status_200_is_tried_again_and_leaves_no_trace(
 
 
 @pytest.mark.parametrize("reply", [*FAILED_REPLIES, "event-stream"])
-def test_failed_reply_of_status_200_is_an_error_with_the_providers_words_and_no_score(
+def test_failed_reply_of_status_200_is_an_error_without_a_score(
     play: Play, model: FakeModel, monkeypatch: pytest.MonkeyPatch, reply: str
 ) -> None:
     monkeypatch.setenv("MODEL_RETRIES", "1")
@@ -196,9 +196,7 @@ def test_empty_list_of_tool_calls_does_not_go_back() -> None:
     assert conversation.request_messages[-1] == {"role": "assistant", "content": "Hello."}
 
 
-def test_model_that_says_nothing_is_reminded_in_the_first_message(
-    play: Play, model: FakeModel
-) -> None:
+def test_silent_model_is_reminded_in_the_first_message(play: Play, model: FakeModel) -> None:
     ran = play(*ONE, model="says-nothing", server=model)
     assert ran.tasks[0]["status"] == "evaluated"
     assert "only reminder" in model.requests[1]["messages"][1]["content"]

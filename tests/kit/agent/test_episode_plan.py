@@ -7,8 +7,11 @@ import pytest
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.agent.episode_plan import PlannedEpisode, derive_seed, plan_episodes
+from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.variables import SALT_VARIABLE
+
+NAME = "pipe_leak"
 
 
 def test_the_default_is_the_three_named_tasks_with_their_own_seeds() -> None:
@@ -104,7 +107,7 @@ def test_the_same_task_twice_is_an_error() -> None:
         plan_episodes(ENVIRONMENT, "easy_single_spike,easy_single_spike")
 
 
-def test_a_value_that_a_reset_refuses_is_told_before_anything_is_played() -> None:
+def test_rejected_reset_argument_is_reported_before_the_run() -> None:
     with pytest.raises(
         ConfigurationError, match=r"Unknown difficulty 'hrad'\. Did you mean 'hard'"
     ):
@@ -113,3 +116,17 @@ def test_a_value_that_a_reset_refuses_is_told_before_anything_is_played() -> Non
         plan_episodes(ENVIRONMENT, extra_reset_arguments={"profile": "lean"})[0].reset["profile"]
         == "lean"
     )
+
+
+def test_tasks_that_fix_their_seed_are_planned_and_repeated_as_they_are():
+    environment = get_environment(NAME)
+    planned = plan_episodes(environment, "", 2)
+    assert [each.label for each in planned[:3]] == ["train-0", "train-0-e1", "train-1"]
+    assert [each.reset["index"] for each in planned[:3]] == [0, 0, 1]
+    with pytest.raises(ConfigurationError, match="'train-0' fixes its seed"):
+        plan_episodes(environment, "train-0", 1, first_seed=3)
+
+
+def test_a_run_of_inference_may_name_tasks_of_a_rung() -> None:
+    planned = plan_episodes(get_environment(), "train_rung_3:0-2")
+    assert [each.label for each in planned] == ["train_rung_3-0", "train_rung_3-1"]

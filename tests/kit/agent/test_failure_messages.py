@@ -45,7 +45,7 @@ CURES = {
 
 
 @pytest.mark.parametrize("name", CURES)
-def test_setting_that_a_refusal_names_is_the_cure(
+def test_setting_named_by_an_endpoint_failure_fixes_it(
     play: Play, model: FakeModel, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     refused, words, cure = CURES[name]
@@ -66,13 +66,13 @@ def test_setting_that_a_refusal_names_is_the_cure(
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("needs-parser-vllm", "Start the server with a tool-call parser."),
-        ("needs-jinja", "Start llama-server with --jinja."),
+        ("needs-parser-vllm", "tool-call parser"),
+        ("needs-jinja", "--jinja"),
         ("odd-status", "Check API_BASE_URL."),
-        ("outage", "The failure is the provider's: try later"),
+        ("outage", "try later"),
     ],
 )
-def test_refusal_that_no_variable_cures_says_what_to_do(
+def test_endpoint_failure_without_a_setting_says_what_to_do(
     play: Play, model: FakeModel, monkeypatch: pytest.MonkeyPatch, script: str, words: str
 ) -> None:
     monkeypatch.setenv("MODEL_RETRIES", "0")
@@ -84,7 +84,7 @@ def test_refusal_that_no_variable_cures_says_what_to_do(
 @pytest.mark.parametrize(
     ("path", "named"), [("", "check API_BASE_URL"), ("/moved", "Set API_BASE_URL to ")]
 )
-def test_wrong_address_is_named_and_the_right_one_is_the_cure(
+def test_failure_of_wrong_address_names_the_working_address(
     play: Play, model: FakeModel, monkeypatch: pytest.MonkeyPatch, path: str, named: str
 ) -> None:
     for variable, value in {"API_KEY": "none", "MODEL_NAME": "good"}.items():
@@ -145,7 +145,7 @@ def test_field_that_an_endpoint_does_not_take_back_is_left_out(
 ) -> None:
     ran = play(*ONE, model="forgets-a-field", server=model)
     assert ran.tasks[0]["score"] == 1.0
-    assert ran.err.count("does not accept reasoning; it is left out from now on") == 1
+    assert ran.err.count("does not accept reasoning") == 1
 
 
 @pytest.mark.parametrize("script", ["newer-spelling", "limits-tokens-openai", "forgets-a-field"])

@@ -66,7 +66,7 @@ def test_a_server_killed_in_mid_episode_and_started_again_costs_nothing(
     assert harmed.out == unharmed.out
 
 
-def test_a_server_without_room_is_waited_for(
+def test_run_waits_for_a_server_at_capacity(
     play: Play, model: FakeModel, mortal: EnvironmentServer, token: None
 ) -> None:
     model.delay_s = 0.02
@@ -81,7 +81,7 @@ def test_a_server_without_room_is_waited_for(
     assert TOKEN not in ran.out + ran.err
 
 
-def test_a_server_that_asks_for_a_token_is_not_played_without_it(
+def test_server_with_a_token_fails_a_run_without_it(
     play: Play, mortal: EnvironmentServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENENV_CONNECT_TIMEOUT_S", "0.3")
@@ -134,7 +134,7 @@ async def test_an_episode_that_comes_back_different_is_refused(wire: Relay) -> N
     await episode.close()
 
 
-async def test_a_server_that_refuses_the_reset_fails_the_task_with_its_words(
+async def test_rejected_reset_fails_the_task_with_the_servers_message(
     server_url: str,
 ) -> None:
     server = Server(server_url, "a server")

@@ -18,7 +18,7 @@ def everything_written(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("script", ["leaks-the-key", "bad-key", "no-credits"])
-def test_a_model_or_endpoint_that_repeats_the_key_gets_it_nowhere(
+def test_key_repeated_by_a_model_or_endpoint_is_redacted_everywhere(
     play: Play, model: FakeModel, tmp_path: Path, script: str
 ) -> None:
     ran = play(
@@ -53,7 +53,7 @@ def test_short_placeholders_are_no_secrets() -> None:
     assert build_redactor(["none", ""])("none of these") == "none of these"
 
 
-def test_a_secret_inside_a_longer_one_leaves_no_rest() -> None:
+def test_secret_inside_a_longer_secret_is_redacted_whole() -> None:
     clean = build_redactor(["abcdefgh", "abcdefgh-ijkl"])
     assert (
         clean("x abcdefgh-ijkl y abcdefgh z") == f"x {SECRET_PLACEHOLDER} y {SECRET_PLACEHOLDER} z"

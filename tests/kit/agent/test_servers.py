@@ -57,7 +57,7 @@ def alive(pid: int) -> bool:
     return True
 
 
-async def test_a_named_server_comes_first_and_is_said() -> None:
+async def test_named_server_is_preferred_and_reported() -> None:
     said = Said()
     with stub_server() as stub:
         settings = AgentSettings(base_url=stub.url, image_name="an-image")

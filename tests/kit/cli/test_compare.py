@@ -12,18 +12,15 @@ from typing import Any
 import pytest
 
 from openenv_kit.environment import get_environment
-from openenv_kit.recordings.format import RecordedRun
 from openenv_kit.results.comparison_page import compare_players, write_comparison_page
 from openenv_kit.results.player_summary import summarize_player
 from openenv_kit.results.scored_episodes import (
     NAMED_TASKS,
     PlayerResults,
     ScoredEpisode,
-    episode_of_run,
     read_player_results,
     select_split,
 )
-from openenv_kit.results.statistics import bootstrap_mean_interval
 from support.command_line import run_cli
 from support.recorded_runs import record_split
 
@@ -95,15 +92,7 @@ def test_the_figures_are_those_of_a_second_computation(
             assert weighted / EPISODES == pytest.approx(figures["players"][number]["mean"])
 
 
-def test_the_standard_error_is_that_of_the_mean_over_episodes() -> None:
-    again = [play(0.0), play(1.0)]  # two plays of one episode count once
-    other = play(0.1, reset={"task_id": "hard_mixed_multi"})
-    some = summarize_player(player("some", *again, other))
-    assert (some.task_count, some.rollout_count, some.standard_error) == (2, 3, pytest.approx(0.2))
-    assert summarize_player(player("some", *again)).standard_error is None
-
-
-def test_a_play_that_ended_by_an_error_is_counted_and_is_no_zero(tmp_path: Path) -> None:
+def test_failed_rollout_is_counted_and_not_scored_zero(tmp_path: Path) -> None:
     plays = [
         play(1.0),
         play(None),
@@ -121,7 +110,7 @@ def test_a_play_that_ended_by_an_error_is_counted_and_is_no_zero(tmp_path: Path)
     assert "1 error" in html
 
 
-def test_plays_of_one_episode_stay_together() -> None:
+def test_rollouts_of_one_episode_are_resampled_together() -> None:
     feedback = {"task_id": "easy_single_spike", "feedback": "score"}
     plays = [play(1.0), play(1.0), play(1.0, reset=feedback), play(0.0)]
     some = summarize_player(
@@ -133,13 +122,7 @@ def test_plays_of_one_episode_stay_together() -> None:
     assert summarize_player(player("one", *plays)).interval is None
 
 
-@pytest.mark.slow
-def test_the_same_plays_give_the_same_interval_whatever_came_before() -> None:
-    assert bootstrap_mean_interval([0.1, 0.9, 0.4]) == bootstrap_mean_interval([0.1, 0.9, 0.4])
-    assert bootstrap_mean_interval([0.5, 0.5]) == (0.5, 0.5, 0.5)
-
-
-def test_what_only_some_plays_tell_has_no_mean() -> None:
+def test_figure_missing_in_some_rollouts_has_no_mean() -> None:
     some = summarize_player(
         player("some", play(1.0, tokens=100, cost_usd=0.1), play(1.0, cost_usd=0.3))
     )
@@ -228,7 +211,7 @@ def test_splits_are_not_mixed() -> None:
         select_split(players)
     kept, split = select_split(players, NAMED_TASKS)
     assert (split, [len(each.rollouts) for each in kept]) == (NAMED_TASKS, [1, 1])
-    with pytest.raises(ValueError, match="one has no rollout of the split 'test'"):
+    with pytest.raises(ValueError, match=r"one has .*'test'"):
         select_split(players, "test")
     with pytest.raises(ValueError, match="Did you mean 'test'"):
         select_split(players, "tets")
@@ -254,33 +237,3 @@ def test_a_path_that_does_not_exist_is_named() -> None:
     done = run_cli("compare", "no/such.json")
     assert done.exit_code == 2
     assert "no/such.json" in done.output
-
-
-@pytest.mark.parametrize(
-    ("reset", "groups"),
-    [
-        ({"task_id": "hard_mixed_multi"}, {"level": "hard", "family": "mixed"}),
-        (
-            {"difficulty": "hard", "max_steps": 9},
-            {"level": "hard", "family": "rate_spike_from_median"},
-        ),
-        ({"split": "sealed", "index": 0}, {}),
-    ],
-)
-def test_an_episode_is_grouped_by_what_may_be_told(
-    reset: dict[str, Any], groups: dict[str, str]
-) -> None:
-    assert FUNNEL.result_labels(reset) == groups
-
-
-def test_tasks_of_splits_are_grouped() -> None:
-    assert set(FUNNEL.result_labels({"split": "test", "index": 5})) == {"level", "family"}
-    assert get_environment("firewatch").result_labels({"task_id": "task_hard_gray_failure"}) == {
-        "level": "hard"
-    }
-
-
-def test_a_recording_that_broke_off_has_no_score_rather_than_zero() -> None:
-    broken = episode_of_run(RecordedRun("a", {"seed": 1}, {}, "", score=None))
-    assert broken.score is None
-    assert summarize_player(player("a", play(1.0), broken)).mean == 1.0

@@ -57,7 +57,7 @@ def test_rows_are_read_by_pandas_and_start_their_episodes(exported: Path) -> Non
         assert config.scenario_family not in json.dumps([row["group"], row["tags"]])
 
 
-def test_the_card_names_files_versions_and_the_panel(exported: Path) -> None:
+def test_dataset_card_names_files_versions_and_baselines(exported: Path) -> None:
     _, front, text = (exported / "README.md").read_text().split("---\n", 2)
     (config,) = yaml.safe_load(front)["configs"]
     assert config["data_files"] == [
@@ -70,7 +70,7 @@ def test_the_card_names_files_versions_and_the_panel(exported: Path) -> None:
     assert "submit_solution" in {each["function"]["name"] for each in tools["test"]}
 
 
-def test_difficulty_is_what_the_panel_loses_on_the_episode(exported: Path) -> None:
+def test_difficulty_is_one_minus_the_mean_score_of_baselines(exported: Path) -> None:
     for line in (exported / "validation.jsonl").read_text().splitlines():
         row = json.loads(line)
         scores = []
@@ -85,7 +85,7 @@ def test_difficulty_is_what_the_panel_loses_on_the_episode(exported: Path) -> No
 
 
 @pytest.mark.slow
-def test_rows_start_with_the_reset_that_was_asked_for(tmp_path: Path) -> None:
+def test_exported_rows_contain_the_extra_reset_arguments(tmp_path: Path) -> None:
     chosen = ("--split", "test", "--count", "1", "--level", "easy", "--reset", "reward=exact")
     assert run_cli("export", tmp_path, *chosen).exit_code == 0
     (line,) = (tmp_path / "test.jsonl").read_text().splitlines()
@@ -93,7 +93,7 @@ def test_rows_start_with_the_reset_that_was_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_reset_that_the_panel_cannot_play_is_refused(tmp_path: Path) -> None:
+def test_export_of_reset_that_baselines_cannot_play_is_rejected(tmp_path: Path) -> None:
     found = run_cli(
         "export", tmp_path, "--split", "test", "--count", "1", "--reset", "profile=lean"
     )
@@ -114,7 +114,7 @@ def test_episodes_of_one_configuration_are_of_one_group() -> None:
 
 
 @pytest.mark.slow
-def test_every_environment_has_a_panel(game: Game) -> None:
+def test_every_environment_has_baselines(game: Game) -> None:
     environment = game.environment
     split = environment.splits.playable_split_names()[0]
     scores = measure_baseline_scores(environment, {"split": split, "index": 0})
@@ -126,11 +126,11 @@ def test_every_environment_has_a_panel(game: Game) -> None:
     ("asked", "expected"),
     [
         (("--split", "tset"), "Did you mean 'test'"),
-        (("--split", "sealed"), "sealed is sealed"),
+        (("--split", "sealed"), "sealed"),
         (("--split", "test", "--first", "99999"), "first is 99999; allowed"),
     ],
 )
-def test_what_cannot_be_exported_is_refused(
+def test_export_with_wrong_split_or_range_is_rejected(
     tmp_path: Path, asked: tuple[str, ...], expected: str
 ) -> None:
     done = run_cli("export", tmp_path / "set", *asked, "--environment", FUNNEL.name)

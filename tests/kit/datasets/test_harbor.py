@@ -64,7 +64,7 @@ def verdict(task: Path, outcome: Path, folder: Path) -> float | None:
 
 
 @pytest.mark.slow
-def test_the_solution_earns_everything_and_the_verifier_says_so(task: Path, tmp_path: Path) -> None:
+def test_solution_script_gets_reward_one_from_the_verifier(task: Path, tmp_path: Path) -> None:
     outcome = tmp_path / "outcome.json"
     with served(task, outcome) as client:
         assert client.get("/health").json() == {"status": "healthy"}
@@ -83,7 +83,7 @@ def test_a_trial_without_an_outcome_has_no_reward(task: Path, tmp_path: Path) ->
     assert verdict(task, tmp_path / "missing.json", tmp_path) is None
 
 
-def test_an_agent_can_only_play(task: Path, tmp_path: Path) -> None:
+def test_harbor_server_offers_the_agent_mcp_calls_only(task: Path, tmp_path: Path) -> None:
     with served(task, tmp_path / "outcome.json") as client:
         for path in ("/reset", "/state", "/outcome", "/web"):
             assert client.get(path).status_code == client.post(path, json={}).status_code == 404
@@ -103,7 +103,9 @@ def test_a_task_of_other_versions_or_of_no_episode_is_not_served(
 
 
 @pytest.mark.parametrize("environment", ["metric_tracker_rl", "firewatch"])
-def test_a_folder_says_where_everything_is(environment: str, tmp_path: Path) -> None:
+def test_harbor_folder_configures_server_verifier_and_scripts(
+    environment: str, tmp_path: Path
+) -> None:
     folder = written(tmp_path, environment)
     config = tomllib.loads((folder / "task.toml").read_text())
     assert config["task"]["name"] == f"{environment}/test-1"
@@ -118,7 +120,7 @@ def test_a_folder_says_where_everything_is(environment: str, tmp_path: Path) -> 
         assert (folder / name).stat().st_mode & 0o100
 
 
-def test_harbor_itself_reads_a_folder(task: Path) -> None:
+def test_harbor_package_reads_the_folder(task: Path) -> None:
     harbor_task = pytest.importorskip(
         "harbor.models.task.task", reason="harbor is not installed; it wants Python 3.12"
     )

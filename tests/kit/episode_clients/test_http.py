@@ -14,8 +14,7 @@ from openenv_kit.episode_clients.http import HttpEpisode
 from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.errors import ConfigurationError, ServerError
 from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
-from openenv_kit.trainers.trl import environment_class
-from openenv_kit.variables import BASE_URL_VARIABLE
+from openenv_kit.trainers.trl import BASE_URL_VARIABLE, environment_class
 from support.stub_episode_server import FRAME, HANG_UP, OPENING, STEPPED, StubServer
 
 NOWHERE = "http://127.0.0.1:9"
@@ -32,14 +31,14 @@ def transcript(base_url, policy, row):
 
 
 @pytest.mark.parametrize("policy", ["reference", "report_all"])
-def test_an_episode_on_a_server_is_told_word_for_word_as_in_process(server_url, policy):
+def test_http_episode_returns_the_same_messages_as_in_process(server_url, policy):
     for row in list_task_rows("validation", first=2, count=3):
         remote = transcript(server_url, policy, row)
         assert remote == transcript(None, policy, row)
         assert policy != "reference" or remote[-1] == 1.0
 
 
-def test_one_backend_plays_one_episode_after_the_other(server_url):
+def test_http_episode_plays_several_episodes_in_turn(server_url):
     episode = ToolEpisode(server_url)
     for row in list_task_rows("validation", count=2):
         assert episode.reset(row) == ToolEpisode().reset(row)
@@ -61,7 +60,7 @@ def test_playing_on_a_server_needs_nothing_but_the_standard_library(server_url):
     assert done.stdout.strip() == "True []"
 
 
-def test_a_reset_that_a_server_refuses_is_refused_in_the_same_words(server_url):
+def test_reset_rejected_by_a_server_raises_its_message(server_url):
     said = []
     for base_url in (server_url, None):
         episode = ToolEpisode(base_url)
@@ -73,7 +72,7 @@ def test_a_reset_that_a_server_refuses_is_refused_in_the_same_words(server_url):
     assert "Did you mean 'hard'" in said[0]
 
 
-def test_a_call_too_long_for_the_server_is_answered_in_words_and_the_episode_goes_on(server_url):
+def test_call_over_the_size_limit_returns_an_error_and_the_episode_continues(server_url):
     episode = ToolEpisode(server_url)
     episode.reset({})
     answer = json.loads(episode.call_tool("rows_for_date", {"date": "9" * 2_000_000}))
@@ -83,7 +82,7 @@ def test_a_call_too_long_for_the_server_is_answered_in_words_and_the_episode_goe
     episode.close()
 
 
-def test_where_no_server_is_the_error_names_the_address_and_how_to_start_one(monkeypatch):
+def test_missing_server_error_names_the_address_and_the_command(monkeypatch):
     monkeypatch.setattr(retry, "RECONNECT_TIMEOUT_S", 0.0)
     said = r"No server answers at http://127\.0\.0\.1:9 .*`server --port 9`.*leave base_url out"
     with pytest.raises(ServerError, match=said):
@@ -99,7 +98,7 @@ def test_missing_server_of_another_machine_is_no_reason_to_start_one_here(monkey
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8000", "localhost", "ftp://host", "http://host:x"])
-def test_what_is_no_address_is_refused_at_once(address):
+def test_invalid_address_is_rejected_at_once(address):
     with pytest.raises(ConfigurationError, match=re.escape(repr(address))):
         ToolEpisode(address)
 
@@ -121,7 +120,7 @@ def stepped(stub):
 
 
 @pytest.mark.parametrize("between", [[], [HANG_UP], [HANG_UP, {"status": 503, "body": {}}]])
-def test_a_step_whose_answer_was_lost_is_asked_for_again_under_the_same_name(monkeypatch, between):
+def test_lost_step_is_retried_with_the_same_request_id(monkeypatch, between):
     monkeypatch.setattr(retry, "FIRST_RETRY_PAUSE_S", 0.0)
     with StubServer(OPENING, *between, STEPPED) as stub:
         assert stepped(stub) == {"status": "analyzed", "reward": 0.25, "done": False}
@@ -136,13 +135,14 @@ def test_a_step_whose_answer_was_lost_is_asked_for_again_under_the_same_name(mon
 AWAY = [{"status": status, "body": {}} for status in retry.UNAVAILABLE_STATUSES]
 
 
-def test_first_contact_waits_for_a_server_that_starts_and_says_so_at_once(monkeypatch, caplog):
+def test_first_request_waits_for_a_starting_server_and_logs_it(monkeypatch, caplog):
     monkeypatch.setattr(retry, "FIRST_RETRY_PAUSE_S", 0.01)
     with StubServer(*AWAY, OPENING, *AWAY, STEPPED) as stub:
         backend = remote(stub)
         assert backend.reset({})["status"] == "ready"
         assert len(caplog.messages) == 1
-        assert f"waiting up to 30 s for the server at {stub.url} (" in caplog.messages[0]
+        assert "30 s" in caplog.messages[0]
+        assert stub.url in caplog.messages[0]
         assert backend.step({})["status"] == "analyzed"
         backend.close()
 
@@ -152,12 +152,12 @@ def test_refused_first_connection_is_waited_for(monkeypatch, caplog):
     monkeypatch.setattr(retry, "FIRST_RETRY_PAUSE_S", 0.05)
     with pytest.raises(ServerError, match="No server answers"):
         ToolEpisode(NOWHERE).reset({})
-    assert [message.split(" (")[0] for message in caplog.messages] == [
-        f"waiting up to 0.3 s for the server at {NOWHERE}"
-    ]
+    (message,) = caplog.messages
+    assert "0.3 s" in message
+    assert NOWHERE in message
 
 
-def test_two_steps_have_two_names():
+def test_two_steps_have_different_request_ids():
     with StubServer(OPENING, STEPPED, STEPPED) as stub:
         backend = remote(stub)
         backend.reset({})
@@ -184,7 +184,7 @@ def test_a_server_that_stays_away_is_an_error_and_no_score_of_zero(monkeypatch):
         environment._episode.close()
 
 
-def test_the_token_travels_with_every_request(monkeypatch):
+def test_token_is_sent_with_every_request(monkeypatch):
     monkeypatch.setenv("OPENENV_KIT_TOKEN", "from the environment")
     with StubServer(OPENING, STEPPED) as stub:
         stepped(stub)
@@ -201,7 +201,7 @@ def test_the_token_travels_with_every_request(monkeypatch):
         (500, {"detail": "Internal error; see 12ab."}, "with 500: Internal error; see 12ab."),
     ],
 )
-def test_a_server_that_cannot_be_used_says_why(status, body, said):
+def test_unusable_server_raises_its_reason(status, body, said):
     with StubServer({"status": status, "body": body}) as stub:
         with pytest.raises(ServerError, match=re.escape(said)) as refusal:
             remote(stub).reset({})
@@ -214,7 +214,7 @@ def test_an_episode_that_the_server_has_forgotten_is_an_error():
         stepped(stub)
 
 
-def test_a_server_behind_a_path_is_asked_there():
+def test_http_episode_keeps_the_path_of_the_address():
     with StubServer(OPENING, STEPPED) as stub:
         stub.url = stub.url.replace("http", "ws") + "/behind/"
         stepped(stub)

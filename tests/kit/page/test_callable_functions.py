@@ -69,14 +69,14 @@ def secrets() -> list[str]:
     return [plain(each) for each in ("anomaly_schedule", *effects)]
 
 
-def test_no_function_called_by_its_index_tells_the_answer(web: WebServer) -> None:
+def test_page_function_called_by_index_reveals_no_answer(web: WebServer) -> None:
     answers, unanswered = every_answer(web)
     assert unanswered == []
     assert "&quot;reset&quot;" in answers  # an episode runs, or there would be nothing to tell
     assert [secret for secret in secrets() if secret in answers] == []
 
 
-def test_in_debug_the_same_calls_do_tell_it(small: WebServer) -> None:
+def test_page_function_in_debug_mode_reveals_the_answer(small: WebServer) -> None:
     answers, unanswered = every_answer(small)
     assert unanswered == []
     assert [secret for secret in secrets() if secret not in answers] == []

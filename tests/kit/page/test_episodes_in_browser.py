@@ -57,7 +57,7 @@ def next_reset(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("width", [390, 1400])
 @pytest.mark.parametrize("name", PATHS)
-def test_the_opening_tells_the_game_above_the_fold_and_replays(
+def test_example_episode_is_shown_above_the_fold_and_replays(
     visit: OpenVisit, name: str, width: int
 ) -> None:
     mine = visit(width=width, path=PATHS[name])
@@ -205,7 +205,7 @@ def test_an_incident_is_mended_on_its_graph(visit: OpenVisit, keyboard: bool) ->
     mine.sees("#mt-picture", "the cause")
 
 
-def test_three_episodes_outlive_doors_reload_back_and_a_second_tab(
+def test_three_episodes_survive_links_reload_back_and_a_second_tab(
     visit: OpenVisit, web: WebServer
 ) -> None:
     mine = visit(width=1400)

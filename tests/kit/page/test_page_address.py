@@ -51,7 +51,7 @@ def test_a_link_leads_to_its_episode_and_place() -> None:
         *(sent({"reset": '{"self": 1}'}), sent({"task": "hard_mixed_mutli"})),
     ],
 )
-def test_whatever_the_page_is_told_there_is_the_opening(text: object) -> None:
+def test_page_with_any_address_shows_the_example_episode(text: object) -> None:
     visitor = arrived(text)
     assert not visitor.has_episode
     assert visitor.example_episode is not None
@@ -72,7 +72,7 @@ def test_a_link_to_another_episode_is_a_question_while_one_runs() -> None:
     assert (other.step_count, other.task_id) == (0, "medium_mixed_pair")
 
 
-def test_the_opening_is_a_recording_that_still_plays_as_recorded() -> None:
+def test_example_episode_is_a_recording_that_replays() -> None:
     (run,) = read_runs(EXAMPLE_EPISODE_FILE)
     played = playback_of_recording(run, ENVIRONMENT)
     assert [frame.matches_recording for frame in played.steps] == [True] * len(played.steps)

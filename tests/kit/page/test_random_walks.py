@@ -151,7 +151,7 @@ def lost(before: dict[str, Any], now: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(WALKS))
-def test_a_wanderer_breaks_nothing_and_loses_no_episode_without_a_question(
+def test_random_clicks_break_nothing_and_discard_no_episode_without_confirmation(
     browser: BrowserContext, web: WebServer, seed: int
 ) -> None:
     rng = random.Random(seed)

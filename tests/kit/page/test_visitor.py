@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import random
 import re
-import subprocess
-import sys
-from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from html import unescape
@@ -18,53 +14,28 @@ from typing import Any, ClassVar
 import gradio as gr
 import pytest
 
-from metric_tracker_rl.engine.configuration.tasks import TASKS
 from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.page.metric_map.map_html import rebuild_episode
 from metric_tracker_rl.page.report_editor import FunnelReport
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.errors import KitError, ServerError
-from openenv_kit.page import is_debugger_enabled, layout, page_address
+from openenv_kit.page import layout, page_address
 from openenv_kit.page.components.playback_html import recording_jsonl
-from openenv_kit.page.environment_view import EnvironmentView, ReportEditor, environment_view_of
+from openenv_kit.page.environment_view import EnvironmentView, environment_view_of
 from openenv_kit.page.events import Page
 from openenv_kit.page.page_address import choose_next_reset
 from openenv_kit.page.playback import parse_first_run, playback_of_recording
 from openenv_kit.page.tabs import play, watch
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor, open_in_process_episode
-from support.paths import ROOT
+from support.visitors import TASK, expected_rows_of, report_editor_of, start_visitor
 
-TASK = "hard_mixed_multi"
 NAMES = ["metric_tracker_rl", "drilldown", "firewatch"]
 
 
-@pytest.fixture(scope="module")
-def scenes() -> EnvironmentView:
-    return environment_view_of(get_environment("metric_tracker_rl"))
-
-
-def started(scenes: EnvironmentView, **reset: Any) -> Visitor:
-    visitor = Visitor(scenes.environment)
-    visitor.is_page_loaded = True
-    visitor.start_episode(**(reset or {"task_id": TASK}))
-    assert visitor.has_episode, visitor.problem
-    return visitor
-
-
-def expected(visitor: Visitor) -> list[dict[str, Any]]:
-    return [row.as_dict() for row in rebuild_episode(visitor.reset).episode.expected_rows]
-
-
-def report_of(scenes: EnvironmentView, visitor: Visitor) -> ReportEditor:
-    report = scenes.report_editor(visitor)
-    assert report is not None
-    return report
-
-
-def whole_page(scenes: EnvironmentView) -> Page:
+def whole_page(view: EnvironmentView) -> Page:
     with gr.Blocks() as blocks:
-        return layout.build_page(scenes, blocks)
+        return layout.build_page(view, blocks)
 
 
 def shown(page: Page, visitor: Visitor) -> str:
@@ -72,33 +43,6 @@ def shown(page: Page, visitor: Visitor) -> str:
     return unescape(
         "".join(view.render(page.environment_view, visitor) for view in page.views.values())
     )
-
-
-def test_every_expected_row_is_offered_by_the_tool_that_shows_it(scenes: EnvironmentView) -> None:
-    for task in TASKS:
-        visitor = started(scenes, task_id=task)
-        for row in expected(visitor):
-            arguments = {"date": row["date"]}
-            if row["detection_method"].startswith("compare"):
-                arguments["entity_name"] = row["entity_name"]
-            visitor.call_tool(row["detection_method"], arguments)
-            assert row in report_of(scenes, visitor).suggested_rows()
-
-
-def test_a_row_is_filled_in_with_what_a_call_has_told_and_with_nothing_else(
-    scenes: EnvironmentView,
-) -> None:
-    visitor = started(scenes)
-    row = next(each for each in expected(visitor) if each["entity_type"] == "event_count")
-    place = {name: row[name] for name in ("date", "entity_type", "entity_name")}
-    before = report_of(scenes, visitor).complete_row(place)
-    assert before == {**place, "detection_method": row["detection_method"]}
-    visitor.call_tool("rows_for_date", {"date": row["date"]})
-    assert "observed_value" not in report_of(scenes, visitor).complete_row(place), (
-        "its median is not known yet"
-    )
-    visitor.call_tool("get_metric_median", {"metric_name": row["entity_name"]})
-    assert report_of(scenes, visitor).complete_row(place) == row
 
 
 @pytest.mark.parametrize(
@@ -111,72 +55,60 @@ def test_a_row_is_filled_in_with_what_a_call_has_told_and_with_nothing_else(
         ({"delta_value": -5}, ""),
     ],
 )
-def test_a_report_that_is_not_finished_is_handed_in_only_by_who_says_so_twice(
-    scenes: EnvironmentView, changes: dict[str, Any], said: str
+def test_incomplete_report_needs_a_confirmation(
+    funnel_view: EnvironmentView, changes: dict[str, Any], said: str
 ) -> None:
-    visitor = started(scenes)
-    visitor.report_rows = [{**expected(visitor)[0], **changes}]
-    assert report_of(scenes, visitor).row_problem(visitor.report_rows[0]) == said
+    visitor = start_visitor(funnel_view)
+    visitor.report_rows = [{**expected_rows_of(visitor)[0], **changes}]
+    assert report_editor_of(funnel_view, visitor).row_problem(visitor.report_rows[0]) == said
     if not said:
-        play._submit_report(scenes, visitor, None)
+        play._submit_report(funnel_view, visitor, None)
         assert visitor.is_done
         return
     with pytest.raises(ConfirmationRequired, match="Row 1: ") as asked:
-        play._submit_report(scenes, visitor, None)
+        play._submit_report(funnel_view, visitor, None)
     assert not visitor.is_done
     asked.value.on_confirm(visitor)
     assert visitor.is_done
 
 
-def test_a_row_that_is_there_twice_and_an_empty_report_are_questions(
-    scenes: EnvironmentView,
+def test_duplicate_row_and_empty_report_need_a_confirmation(
+    funnel_view: EnvironmentView,
 ) -> None:
-    visitor = started(scenes)
+    visitor = start_visitor(funnel_view)
     with pytest.raises(ConfirmationRequired, match="nothing was wrong"):
-        play._submit_report(scenes, visitor, None)
-    visitor.report_rows = 2 * expected(visitor)[:1]
+        play._submit_report(funnel_view, visitor, None)
+    visitor.report_rows = 2 * expected_rows_of(visitor)[:1]
     with pytest.raises(ConfirmationRequired, match="in the report twice"):
-        play._submit_report(scenes, visitor, None)
+        play._submit_report(funnel_view, visitor, None)
 
 
 def test_a_call_that_ends_the_episode_is_asked_about_and_what_would_have_helped_is_told() -> None:
-    scenes = environment_view_of(get_environment("firewatch"))
-    visitor = started(scenes, **choose_next_reset(scenes, Visitor(scenes.environment)))
+    view = environment_view_of(get_environment("firewatch"))
+    visitor = start_visitor(view, **choose_next_reset(view, Visitor(view.environment)))
     with pytest.raises(ConfirmationRequired, match="this ends the episode") as asked:
-        play._call_suggested_tool(scenes, visitor, '["declare_resolved", {}]')
+        play._call_suggested_tool(view, visitor, '["declare_resolved", {}]')
     assert not visitor.is_done
     asked.value.on_confirm(visitor)
     assert visitor.is_done
-    assert "What would have mended it" in scenes.score_explanation_html(
+    assert "What would have mended it" in view.score_explanation_html(
         visitor.playback_steps, visitor.reset
     )
 
 
-def test_the_guide_of_the_funnel_leads_to_a_row_of_the_report(scenes: EnvironmentView) -> None:
-    visitor = started(scenes)
-    for _ in range(12):
-        move = play.next_step_hint(scenes, visitor)
-        if move.event == "ask":
-            play._call_suggested_tool(scenes, visitor, move.value)
-        elif move.event == "pick":
-            play._select_place(visitor, move.value)
-    assert move.label == "Go to the rows it points to"
-    assert report_of(scenes, visitor).suggested_rows()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_the_opening_is_a_finished_play_and_the_next_episode_is_another(name: str) -> None:
-    scenes = environment_view_of(get_environment(name))
-    assert scenes.example_episode is not None
-    assert scenes.example_episode.is_finished
-    assert re.search(r"[01]\.\d\d$", scenes.result_headline(scenes.example_episode.steps))
-    assert 'class="mt-btn' not in scenes.overview_html(
-        scenes.example_episode.visible_steps, scenes.example_episode.reset
+def test_example_episode_is_finished_and_the_next_one_differs(name: str) -> None:
+    view = environment_view_of(get_environment(name))
+    assert view.example_episode is not None
+    assert view.example_episode.is_finished
+    assert re.search(r"[01]\.\d\d$", view.result_headline(view.example_episode.steps))
+    assert 'class="mt-btn' not in view.overview_html(
+        view.example_episode.visible_steps, view.example_episode.reset
     )
-    visitor, seen = Visitor(scenes.environment), {scenes.example_episode.reset["task_id"]}
+    visitor, seen = Visitor(view.environment), {view.example_episode.reset["task_id"]}
     for _ in range(70):
-        reset = choose_next_reset(scenes, visitor)
+        reset = choose_next_reset(view, visitor)
         task = reset.get("task_id") or json.dumps(reset)
         assert task not in seen
         seen.add(task)
@@ -186,19 +118,19 @@ def test_the_opening_is_a_finished_play_and_the_next_episode_is_another(name: st
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_visitor_who_comes_back_has_all_that_they_left(name: str) -> None:
-    scenes = environment_view_of(get_environment(name))
-    visitor = started(scenes, **choose_next_reset(scenes, Visitor(scenes.environment)))
+    view = environment_view_of(get_environment(name))
+    visitor = start_visitor(view, **choose_next_reset(view, Visitor(view.environment)))
     for _ in range(6):
-        move = scenes.next_step_hint(visitor)
+        move = view.next_step_hint(visitor)
         if move.event == "ask":
-            play._call_suggested_tool(scenes, visitor, move.value)
+            play._call_suggested_tool(view, visitor, move.value)
         elif move.event == "pick":
             play._select_place(visitor, move.value)
     visitor.report_rows = [{"date": "a day"}]
     assert visitor.step_count > 0
-    again = Visitor(scenes.environment)
+    again = Visitor(view.environment)
     assert again.restore_saved(visitor.to_saved_json())
-    page = whole_page(scenes)
+    page = whole_page(view)
     untimed = [re.sub(r"\d+\.\d ms", "", shown(page, each)) for each in (visitor, again)]
     assert untimed[0] == untimed[1]
 
@@ -206,21 +138,23 @@ def test_a_visitor_who_comes_back_has_all_that_they_left(name: str) -> None:
 @pytest.mark.parametrize(
     "kept", ["", "{", "[]", '{"reset": 3}', '{"reset": {"task_id": "none"}, "actions": []}']
 )
-def test_what_a_browser_kept_may_be_anything(scenes: EnvironmentView, kept: str) -> None:
-    visitor = Visitor(scenes.environment)
+def test_visitor_ignores_invalid_saved_state(funnel_view: EnvironmentView, kept: str) -> None:
+    visitor = Visitor(funnel_view.environment)
     assert not visitor.restore_saved(kept)
     assert not visitor.has_episode
 
 
-def test_a_copy_is_a_new_visitor_and_one_who_left_keeps_nothing(scenes: EnvironmentView) -> None:
-    visitor = started(scenes)
+def test_a_copy_is_a_new_visitor_and_one_who_left_keeps_nothing(
+    funnel_view: EnvironmentView,
+) -> None:
+    visitor = start_visitor(funnel_view)
     assert not copy.deepcopy(visitor).has_episode
     visitor.clear()
     assert (visitor.playback_steps, visitor.report_rows, visitor.to_saved_json()) == ([], [], "")
 
 
-def test_a_bad_reset_is_told_and_leaves_the_episode(scenes: EnvironmentView) -> None:
-    visitor = started(scenes)
+def test_rejected_reset_is_shown_and_keeps_the_episode(funnel_view: EnvironmentView) -> None:
+    visitor = start_visitor(funnel_view)
     before = visitor.playback_steps
     visitor.start_episode(scenario_family="rate_drop")
     assert "Did you mean 'rate_drop_from_median'" in visitor.problem
@@ -228,62 +162,50 @@ def test_a_bad_reset_is_told_and_leaves_the_episode(scenes: EnvironmentView) -> 
 
 
 @pytest.mark.slow
-def test_nothing_typed_by_a_visitor_becomes_markup(scenes: EnvironmentView) -> None:
+def test_nothing_typed_by_a_visitor_becomes_markup(funnel_view: EnvironmentView) -> None:
     evil = "<img src=x onerror=alert(1)>"
-    visitor = started(scenes)
+    visitor = start_visitor(funnel_view)
     visitor.report_rows, visitor.selection, visitor.selected_tool = (
         [dict.fromkeys(ROW_FIELDS, evil)],
         evil,
         evil,
     )
     visitor.call_tool("rows_for_date", {"date": evil})
-    page = whole_page(scenes)
-    texts = [view.render(scenes, visitor) for view in page.views.values()]
+    page = whole_page(funnel_view)
+    texts = [component.render(funnel_view, visitor) for component in page.views.values()]
     assert [text for text in texts if "<img" in text] == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("submits", [False, True])
 def test_no_view_holds_an_answer_before_the_end_unless_in_debug(
-    scenes: EnvironmentView, submits: bool
+    funnel_view: EnvironmentView, submits: bool
 ) -> None:
     for debug in (False, True):
-        connect = partial(open_in_process_episode, scenes.environment, debug=debug)
-        visitor = Visitor(scenes.environment, connect)
+        connect = partial(open_in_process_episode, funnel_view.environment, debug=debug)
+        visitor = Visitor(funnel_view.environment, connect)
         visitor.start_episode(task_id=TASK)
         effects = [
             repr(cause.effect)
             for cause in rebuild_episode(visitor.reset).episode.generated.planned_anomalies
         ]
         if submits:
-            visitor.step(report_of(scenes, visitor).submit_action([]))
-        page = shown(whole_page(scenes), visitor)
+            visitor.step(report_editor_of(funnel_view, visitor).submit_action([]))
+        page = shown(whole_page(funnel_view), visitor)
         assert ("was expected and not reported" in page) is submits
         assert [effect in page for effect in effects] == [debug] * len(effects)
 
 
-def test_every_count_is_told_after_the_end_and_not_before(scenes: EnvironmentView) -> None:
-    for reset, over, tells in (
-        ({}, False, False),
-        ({}, True, True),
-        ({"feedback": "score"}, True, False),
-    ):
-        visitor = started(scenes, task_id=TASK, **reset)
-        if over:
-            visitor.step(report_of(scenes, visitor).submit_action([]))
-        count = rebuild_episode(visitor.reset).episode.daily.iloc[12, 0]
-        assert (f"{count:,} events" in scenes.details_html(visitor)) is tells
-
-
-def test_a_visitor_looks_at_their_own_steps_again(scenes: EnvironmentView) -> None:
-    visitor = started(scenes)
+def test_a_visitor_looks_at_their_own_steps_again(funnel_view: EnvironmentView) -> None:
+    visitor = start_visitor(funnel_view)
     visitor.call_tool("list_dates", {})
     watch._watch_example_or_own(visitor, None)
     assert visitor.playback is not None
     assert visitor.playback.steps == visitor.playback_steps
     run, _ = parse_first_run(recording_jsonl(visitor.playback))
     assert [
-        frame.matches_recording for frame in playback_of_recording(run, scenes.environment).steps
+        frame.matches_recording
+        for frame in playback_of_recording(run, funnel_view.environment).steps
     ] == [True, True]
 
 
@@ -302,38 +224,38 @@ VALUES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-async def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without_a_question(
+async def test_random_events_break_nothing_and_discard_no_episode_without_confirmation(
     name: str,
 ) -> None:
     """Walks over the handlers of the page, often with what it would send, and with reloads.
 
     `test_web_walks` walks in a browser.
     """
-    scenes = environment_view_of(get_environment(name))
+    view = environment_view_of(get_environment(name))
     with gr.Blocks() as blocks:
-        layout.build_page(scenes, blocks)
+        layout.build_page(view, blocks)
     acts: dict[str, Any] = {}
     for function in blocks.fns.values():
         acts |= {event: function.fn for _, event in function.targets if event in DONE}
     assert sorted(acts) == sorted(DONE)
     rng = random.Random(31)
     for _ in range(5):
-        visitor = Visitor(scenes.environment)
+        visitor = Visitor(view.environment)
         visitor.is_page_loaded = True
         for _ in range(30):
             if rng.random() < 0.1:  # a reload: what the browser kept is all there is
-                back = Visitor(scenes.environment)
+                back = Visitor(view.environment)
                 page_address.open_page(
-                    scenes, back, json.dumps({"query": {}, "kept": visitor.to_saved_json()})
+                    view, back, json.dumps({"query": {}, "kept": visitor.to_saved_json()})
                 )
                 assert back.to_saved_json() == visitor.to_saved_json()
                 visitor = back
             event = rng.choice(DONE)
             value = rng.choice(VALUES)
-            move = play.next_step_hint(scenes, visitor) if visitor.has_episode else None
+            move = play.next_step_hint(view, visitor) if visitor.has_episode else None
             if move:
                 assert move.label, f"the guide names a move without a button: {move.text}"
-                assert f'data-mt="{move.event}"' in layout.status_html(scenes, visitor) or (
+                assert f'data-mt="{move.event}"' in layout.status_html(view, visitor) or (
                     visitor.pending_confirmation
                 )
             if move and move.event in DONE and rng.random() < 0.5:
@@ -351,69 +273,26 @@ async def test_whatever_is_clicked_nothing_breaks_and_no_episode_is_lost_without
                 assert asked is not None
 
 
-def test_the_page_is_on_where_the_framework_would_have_its_own() -> None:
-    assert not is_debugger_enabled({})
-    assert not is_debugger_enabled({"ENABLE_WEB_INTERFACE": "false"})
-    assert is_debugger_enabled({"ENABLE_WEB_INTERFACE": "True"})
-
-
-LOADED = """
-import sys
-from server.app import app
-rooms = ("openenv_kit.page.", "metric_tracker_rl.page", "drilldown_env.page", "firewatch_env.page")
-print(sorted(name for name in sys.modules if name.startswith(rooms)), "plotly" in sys.modules)
-"""
-
-
-@pytest.mark.slow
-def test_the_server_loads_nothing_of_the_page_when_the_page_is_off() -> None:
-    environ = {k: v for k, v in os.environ.items() if k != "ENABLE_WEB_INTERFACE"}
-    command = [sys.executable, "-c", LOADED]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip().splitlines()[-1] == "[] False"
-
-
-def test_nothing_outside_the_kits_page_imports_gradio_and_nobody_plotly() -> None:
-    found = [
-        f"{path.relative_to(ROOT)}: {line.strip()}"
-        for folder in ("openenv_kit", "metric_tracker_rl", "drilldown_env", "firewatch_env")
-        for path in (ROOT / folder).rglob("*.py")
-        for line in path.read_text().splitlines()
-        if re.match(r"\s*(import|from) (gradio|plotly)", line)
-    ]
-    assert found
-    assert [each for each in found if not each.startswith("openenv_kit/page/")] == []
-    assert [each for each in found if "plotly" in each] == []
-
-
-def test_the_page_is_one_script_and_defines_no_name_twice() -> None:
-    script = "".join(each.read_text() for each in layout.SCRIPTS)
-    names = re.findall(r"^(?:async )?(?:function|const|let) +(\w+)", script, re.MULTILINE)
-    assert {"openRecordings", "choose"} <= set(names)
-    assert [name for name, times in Counter(names).items() if times > 1] == []
-
-
-def test_a_wrong_value_is_answered_by_name_and_costs_a_step(scenes: EnvironmentView) -> None:
-    visitor = started(scenes)
+def test_a_wrong_value_is_answered_by_name_and_costs_a_step(funnel_view: EnvironmentView) -> None:
+    visitor = start_visitor(funnel_view)
     visitor.call_tool("rows_for_date", {"date": "2000-01-01"})
     assert visitor.step_count == 1
     assert "2000-01-01" in visitor.problem
-    assert visitor.problem in unescape(layout.status_html(scenes, visitor))
+    assert visitor.problem in unescape(layout.status_html(funnel_view, visitor))
     with pytest.raises(KitError):
-        play._call_suggested_tool(scenes, visitor, "not a question")
+        play._call_suggested_tool(funnel_view, visitor, "not a question")
     assert visitor.step_count == 1
 
 
-def test_values_are_those_of_the_replies(scenes: EnvironmentView) -> None:
-    visitor = started(scenes)
+def test_values_are_those_of_the_replies(funnel_view: EnvironmentView) -> None:
+    visitor = start_visitor(funnel_view)
     visitor.call_tool(
         "get_rows_with_abs_diff_from_median_gt", {"metric_name": "app_opens", "threshold": 1.0}
     )
     listed = visitor.last_observation["analysis_result"]["result"]["results"][0]["rows"]
     offered = [
-        (row["date"], row["observed_value"]) for row in report_of(scenes, visitor).suggested_rows()
+        (row["date"], row["observed_value"])
+        for row in report_editor_of(funnel_view, visitor).suggested_rows()
     ]
     assert offered == [(row["date"], row["value"]) for row in listed]
     assert FunnelReport(visitor).rows_from_result({}) == []
@@ -437,11 +316,11 @@ class Flaky(InProcessEpisode):
         return super().step(action)
 
 
-def test_a_session_that_was_lost_is_opened_again_and_nobody_notices(
-    scenes: EnvironmentView,
+def test_lost_session_is_reopened_without_a_message(
+    funnel_view: EnvironmentView,
 ) -> None:
-    whole = started(scenes)
-    broken = Visitor(scenes.environment, connect=lambda: Flaky(scenes.environment))
+    whole = start_visitor(funnel_view)
+    broken = Visitor(funnel_view.environment, connect=lambda: Flaky(funnel_view.environment))
     broken.start_episode(task_id=TASK)
     for tool in ("list_dates", "list_suspicious_dates", "list_entities", "get_metric_median"):
         assert broken.call_tool(tool, {}) == whole.call_tool(tool, {})

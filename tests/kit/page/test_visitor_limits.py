@@ -116,7 +116,7 @@ class Door:
         await asyncio.gather(*self.gate._forgetting)
 
 
-async def test_a_visitor_who_reads_nothing_is_stopped_and_one_who_reads_goes_on(
+async def test_visitor_who_reads_no_answers_is_limited(
     tmp_path: Path,
 ) -> None:
     door = Door()
@@ -135,7 +135,7 @@ async def test_a_refused_join_waits_for_no_answer(tmp_path: Path) -> None:
     assert [await door.join("me") for _ in range(40)] == [503] * 40
 
 
-async def test_who_is_gone_makes_room_and_who_is_there_does_not(tmp_path: Path) -> None:
+async def test_slot_of_a_disconnected_visitor_is_reused(tmp_path: Path) -> None:
     door = Door(most=3)
     for name in ("here", "gone", "there"):
         await door.join(name)
@@ -151,7 +151,7 @@ async def test_who_is_gone_makes_room_and_who_is_there_does_not(tmp_path: Path) 
     await door.leave()
 
 
-async def test_all_together_only_so_many_answers_wait(
+async def test_pending_answers_of_all_visitors_are_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(visitor_limits, "MAX_UNREAD", 8)
@@ -163,7 +163,7 @@ async def test_all_together_only_so_many_answers_wait(
     assert door.page.cleaned == door.forgotten, "nothing is computed for them any more"
 
 
-async def test_who_left_is_forgotten_after_the_grace_and_who_came_back_is_not(
+async def test_visitor_is_forgotten_after_the_grace_period(
     tmp_path: Path,
 ) -> None:
     door = Door(grace_s=0.0)
@@ -288,7 +288,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="r
 
 @pytest.mark.slow
 @needs_proc
-def test_joins_that_nobody_reads_cost_no_more_than_the_seats_there_are(tmp_path: Path) -> None:
+def test_unread_joins_use_at_most_the_visitor_slots(tmp_path: Path) -> None:
     """Where nothing is forgotten, each of the later joins leaves a MiB behind."""
     with web_server(tmp_path / "server.log", OPENENV_KIT_MAX_VISITORS="8") as server:
         assert flood(server, 12).total() == 12
@@ -302,7 +302,7 @@ def test_joins_that_nobody_reads_cost_no_more_than_the_seats_there_are(tmp_path:
 @pytest.mark.slow
 @needs_proc
 @pytest.mark.skipif(not JOINS, reason="set METRIC_TRACKER_JOINS=5000; takes half an hour")
-def test_a_pod_survives_the_attack_in_full(tmp_path: Path) -> None:
+def test_unread_joins_stay_within_the_memory_limit(tmp_path: Path) -> None:
     with web_server(tmp_path / "server.log", OPENENV_KIT_LOG_LEVEL="error") as server:
         memory, done = [resident(server.pid)], threading.Event()
 

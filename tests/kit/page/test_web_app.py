@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 from openenv_kit.environment import get_environment
+from openenv_kit.page import is_debugger_enabled
 from openenv_kit.page.environment_view import environment_view_of
 from openenv_kit.page.web_app import (
     IMMUTABLE_CACHE_CONTROL,
@@ -54,13 +55,13 @@ def test_nothing_is_served_that_the_page_does_not_ask_for(
     assert answer.status_code == 404
 
 
-def test_no_socket_shows_what_others_play(web: WebServer) -> None:
+def test_websocket_of_the_frameworks_page_is_rejected(web: WebServer) -> None:
     address = f"{web.url.replace('http', 'ws')}/ws/ui"
     with pytest.raises(websockets.InvalidStatus), websockets.sync.client.connect(address):
         pass
 
 
-def test_there_is_one_page_and_no_playground(web: WebServer) -> None:
+def test_page_has_no_playground_tab(web: WebServer) -> None:
     config = httpx.get(f"{web.url}/web/config").json()
     labels = [each["props"].get("label") for each in config["components"]]
     assert "Watch" in labels
@@ -122,7 +123,7 @@ def test_nothing_is_drawn_without_the_style_sheet_and_no_charts_are_fetched(
         ("firewatch", ["../../web/", "../../drilldown/web/", ""]),
     ],
 )
-def test_each_page_has_a_door_to_every_other(name: str, found: list[str]) -> None:
+def test_page_links_to_every_environment(name: str, found: list[str]) -> None:
     served = [get_environment(each) for each in ("metric_tracker_rl", "firewatch", "drilldown")]
     doors = environment_links(environment_view_of(get_environment(name)), served)
     assert [each.href for each in doors] == found
@@ -157,3 +158,9 @@ def test_a_shared_link_shows_this_project(web: WebServer) -> None:
     assert "gradio" not in "".join(map("".join, found.values())).lower()
     assert 'rel="manifest"' not in page
     assert "og:image" not in found, "Gradio's own picture"
+
+
+def test_the_page_is_on_where_the_framework_would_have_its_own() -> None:
+    assert not is_debugger_enabled({})
+    assert not is_debugger_enabled({"ENABLE_WEB_INTERFACE": "false"})
+    assert is_debugger_enabled({"ENABLE_WEB_INTERFACE": "True"})

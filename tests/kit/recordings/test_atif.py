@@ -67,17 +67,17 @@ def test_a_run_becomes_a_trajectory_with_its_replies(run: RecordedRun) -> None:
     assert {each["tool_calls"][0]["function_name"] for each in steps} <= offered
 
 
-def test_a_models_run_says_nothing_of_its_answers(run: RecordedRun) -> None:
+def test_trajectory_of_a_model_omits_call_counts(run: RecordedRun) -> None:
     atif = build_atif_trajectory(replace(run, player="some-model"), FUNNEL)
     check(atif)
     assert atif["agent"]["model_name"] == "some-model"
     assert "llm_call_count" not in atif["steps"][2]
 
 
-def test_a_run_that_plays_otherwise_is_refused(run: RecordedRun) -> None:
+def test_trajectory_of_run_that_does_not_replay_is_rejected(run: RecordedRun) -> None:
     first, *others = run.steps
     changed = replace(run, steps=[first, replace(others[0], digest="0" * 64)])
-    with pytest.raises(ValueError, match="The reply to step 2 differs"):
+    with pytest.raises(ValueError, match="step 2"):
         build_atif_trajectory(changed, FUNNEL)
     with pytest.raises(ValueError, match="The reply to the reset"):
         build_atif_trajectory(replace(run, digest=""), FUNNEL)

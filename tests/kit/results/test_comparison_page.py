@@ -16,7 +16,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("width", [390, 1400])
-def test_it_loads_nothing_and_fits(browser: BrowserContext, tmp_path: Path, width: int) -> None:
+def test_comparison_page_loads_nothing_and_fits_the_width(
+    browser: BrowserContext, tmp_path: Path, width: int
+) -> None:
     firewatch = get_environment("firewatch")
     plays = tmp_path / "plays.jsonl"
     record_split(plays, "keyword_rules", range(4), firewatch)

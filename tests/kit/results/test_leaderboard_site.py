@@ -25,7 +25,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [390, 1400])
-def test_it_asks_no_other_host_fits_and_leads_to_its_boards(
+def test_leaderboard_site_loads_no_other_host_and_links_its_boards(
     browser: BrowserContext, index: Path, width: int
 ) -> None:
     page = browser.new_page()

@@ -34,13 +34,13 @@ def test_the_share_is_that_of_all_groups_that_can_be_chosen() -> None:
     assert 0.1 < fmean(counted) < 1.0
 
 
-def test_plays_that_are_right_half_of_the_time_have_the_signal_of_two_coins() -> None:
+def test_signal_of_coin_flips_is_the_expected_share() -> None:
     draws = random.Random(4)
     tasks = [[float(draws.random() < 0.5) for _ in range(8)] for _ in range(2000)]
     assert share_with_signal(tasks) == pytest.approx(1 - 2 * 0.5**8, abs=0.01)
 
 
-def test_a_task_played_less_often_than_a_group_says_nothing() -> None:
+def test_task_with_fewer_rollouts_than_a_group_is_skipped() -> None:
     assert share_with_signal([[0.0, 1.0]], 3) is None
     assert share_with_signal([[0.0, 1.0], [1.0, 1.0, 1.0]], 3) == 0.0
 
@@ -81,7 +81,7 @@ def test_an_older_release_s_plays_are_measured_without_their_level() -> None:
     assert summarize_player(player).signal is None
 
 
-def test_the_command_measures_results_and_says_what_smaller_groups_would(tmp_path: Path) -> None:
+def test_signal_command_prints_smaller_group_sizes(tmp_path: Path) -> None:
     task = {
         "task_id": "test-0", "reset": {"split": "test", "index": 0}, "status": "evaluated",
         "steps": 3, "model_calls": 2, "prompt_tokens": 900, "completion_tokens": 100,
@@ -130,7 +130,7 @@ def test_recordings_of_another_environment_are_refused_by_name(tmp_path: Path) -
         ("firewatch", 1, {}),
     ],
 )
-def test_a_stronger_player_of_the_ladder_earns_more(
+def test_stronger_policy_of_the_ladder_scores_more(
     name: str, index: int, mode: dict[str, str]
 ) -> None:
     environment = get_environment(name)

@@ -138,7 +138,7 @@ def ask(socket: Any, kind: str, data: Any = None) -> Any:
     return socket.receive_json()["data"]
 
 
-def test_over_http_a_reset_tells_no_reward_and_a_step_its_info(client: TestClient) -> None:
+def test_http_reset_has_no_reward_and_http_step_has_info(client: TestClient) -> None:
     opening = client.post("/reset", json={"episode_id": "mine"}).json()
     assert (opening["reward"], opening["done"]) == (None, False)
     assert opening["observation"]["hint"] == "1 to 9"
@@ -154,7 +154,7 @@ def test_over_http_a_reset_tells_no_reward_and_a_step_its_info(client: TestClien
     assert len(state["config_digest"]) == 64
 
 
-def test_without_an_episode_the_environment_s_own_answer_is_given(client: TestClient) -> None:
+def test_request_without_an_episode_gets_the_environments_reply(client: TestClient) -> None:
     reply = client.post("/step", json={"action": {"guess": 3}}).json()
     assert reply["info"] == {"error": "No episode is running: call reset first."}
 
@@ -184,7 +184,7 @@ def test_a_reset_takes_the_environment_s_arguments_and_the_server_s_limits(
         assert ask(socket, "state")["max_steps"] == 2
 
 
-def test_mcp_lists_the_catalogue_gives_the_brief_and_plays(client: TestClient) -> None:
+def test_mcp_lists_tools_returns_the_system_prompt_and_plays(client: TestClient) -> None:
     def rpc(method: str, **params: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         return client.post("/mcp", json=body, headers=session)
@@ -210,13 +210,13 @@ def test_mcp_lists_the_catalogue_gives_the_brief_and_plays(client: TestClient) -
     assert right["_meta"] == meta
 
 
-def test_the_framework_s_routes_tell_about_the_environment(client: TestClient) -> None:
+def test_framework_routes_describe_the_environment(client: TestClient) -> None:
     assert client.get("/metadata").json()["name"] == "guessing"
     assert client.get("/guessing/splits").json() == [{"name": "train", "type": "train"}]
     assert "guess" in json.dumps(client.get("/schema").json()["action"])
 
 
-def test_every_way_to_the_first_environment_s_tools_is_its_catalogue() -> None:
+def test_default_environments_tools_are_the_same_everywhere() -> None:
     environment = get_environment()
     with TestClient(build_app(Settings(episode_store="memory"))) as client:
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}

@@ -102,7 +102,7 @@ async def test_work_for_a_connection_that_is_gone_is_dropped() -> None:
 # On the wire.
 
 
-async def test_unknown_names_push_no_episode_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unknown_ids_do_not_evict_cached_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("openenv_kit.serving.episodes.episode_cache.MAX_CACHED_EPISODES", 2)
     episodes = EpisodeService(Settings(episode_store="memory"))
     started = await episodes.reset({"seed": 1})

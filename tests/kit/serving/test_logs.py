@@ -169,7 +169,7 @@ def test_episode_that_another_worker_finishes_has_one_end(lines: Lines, tmp_path
     check_pair(lines(), "http", reason="completed", steps=2, score=0.0)
 
 
-def test_sealed_episode_tells_its_score_and_nothing_of_its_task(
+def test_log_of_sealed_episode_contains_its_score_and_not_its_task(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(SALT_VARIABLE, "a salt that nobody knows, of some length")
@@ -193,7 +193,7 @@ def test_sealed_episode_tells_its_score_and_nothing_of_its_task(
     assert not [line for line in written if "1471" in line]
 
 
-def test_no_line_tells_a_seed(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_lines_contain_no_seed(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), client.websocket_connect("/ws") as socket:
         send_message(socket, "reset", {"seed": 31337313373133})
         send_message(socket, "step", {})
@@ -336,9 +336,7 @@ def test_the_server_s_line_about_a_connection_is_dropped_for_its_query() -> None
     assert [WebSocketUrlFilter().filter(each) for each in (line, other)] == [False, True]
 
 
-def test_the_log_of_the_server_tells_no_label_and_no_seed(
-    talk: Conversation, server_log: Path
-) -> None:
+def test_server_log_contains_neither_label_nor_seed(talk: Conversation, server_log: Path) -> None:
     talk.send("reset", {"seed": 616161616161})
     talk.analyse("rows_for_date", date="nonsense")
     talk.step(classifications=[{"date": "x"}])

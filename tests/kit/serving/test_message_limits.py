@@ -28,7 +28,7 @@ WIDE = {f"k{number}": 1 for number in range(1_001)}
     ],
     ids=["80,000 keys", "1,001 keys", "1,001 arguments", "30,000 rows"],
 )
-def test_an_action_of_too_many_keys_is_refused_before_it_is_looked_at(
+def test_action_with_too_many_keys_is_rejected_before_parsing(
     raw_server: Server, action: dict[str, Any], problem: str
 ) -> None:
     with raw_server.connect() as connection:

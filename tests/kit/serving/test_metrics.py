@@ -150,7 +150,7 @@ def test_a_space_without_a_token_shows_no_metrics(monkeypatch: pytest.MonkeyPatc
 # The figures.
 
 
-def test_times_are_told_apart_up_to_half_a_minute() -> None:
+def test_duration_buckets_reach_half_a_minute() -> None:
     for histogram in (
         metrics.RESET_SECONDS,
         metrics.STEP_SECONDS,
@@ -208,7 +208,7 @@ def test_upkeep_measures_the_store_and_what_environments_report() -> None:
     assert 0 < count("openenv_kit_store_bytes") < count("openenv_kit_store_limit_bytes")
 
 
-def test_upkeep_store_gone_says_so(tmp_path: Path) -> None:
+def test_metrics_report_a_missing_store(tmp_path: Path) -> None:
     settings = Settings(episode_store=str(tmp_path / "s.db"))
     app = build_app(settings)
     with TestClient(app) as client:
@@ -281,7 +281,7 @@ def test_dashboard_shows_waiting_store_and_processes() -> None:
     } <= asked
 
 
-def test_the_figures_count_what_happened() -> None:
+def test_counters_equal_the_requests() -> None:
     method = {"method": "list_dates"}
     before = (
         count("openenv_kit_step_seconds_count", **method),

@@ -80,7 +80,7 @@ def test_an_episode_without_a_requested_id_has_a_fresh_one(talk: Conversation) -
     assert talk.send("state")["episode_id"] != first
 
 
-def test_no_message_of_a_seeded_episode_tells_the_seed(talk: Conversation) -> None:
+def test_messages_of_a_seeded_episode_contain_no_seed(talk: Conversation) -> None:
     talk.send("reset", {"seed": 31337313373133, "task_id": "hard_mixed_multi"})
     assert "31337313373133" not in talk.raw
     for method in ("task_overview", "list_suspicious_dates", "no_such"):

@@ -7,7 +7,7 @@ import re
 import pytest
 from pydantic.fields import FieldInfo
 
-from docs.generate.hook import filled
+from docs.generate.hook import fill_page
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.network_addresses import is_loopback
 from openenv_kit.serving.app import main
@@ -27,7 +27,7 @@ NUMBERS = {name: field for name, field in FIELDS.items() if range_of(field) != (
 
 
 def test_the_documentation_lists_every_setting() -> None:
-    page = filled((ROOT / "docs" / "serving.md").read_text())
+    page = fill_page((ROOT / "docs" / "serving.md").read_text())
     shown = re.findall(r"^\| `([A-Z_]+)` \|.*\| \S.* \|$", page, re.M)
     assert shown == [field.validation_alias for field in FIELDS.values()]
 
@@ -49,7 +49,7 @@ def test_a_number_is_taken_within_its_range_and_refused_outside(name: str) -> No
             load_settings({variable: wrong})
 
 
-def test_a_variable_under_its_old_name_is_an_error_that_says_the_new_one() -> None:
+def test_renamed_variable_is_an_error_with_the_new_name() -> None:
     renamed = [*(str(each.validation_alias) for each in FIELDS.values()), SALT_VARIABLE]
     renamed = [name for name in renamed if name.startswith("OPENENV_KIT_")]
     assert len(renamed) > 20
@@ -103,7 +103,7 @@ def test_origins_are_read_as_browsers_send_them_and_anything_else_is_refused() -
             load_settings({"OPENENV_KIT_ALLOWED_ORIGINS": f"https://fine.example,{wrong}"})
 
 
-def test_show_settings_prints_every_setting_as_it_is_in_force_and_no_secret(
+def test_show_settings_prints_effective_values_without_secrets(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     secrets = {
@@ -150,7 +150,7 @@ def test_only_this_machine_s_own_addresses_are_loopback(host: str, expected: boo
     assert is_loopback(host) is expected
 
 
-def test_without_settings_the_server_is_there_for_this_machine_only() -> None:
+def test_default_server_listens_on_loopback() -> None:
     settings = load_settings({})
     assert (settings.host, settings.port, settings.workers) == ("127.0.0.1", 8000, 1)
     assert settings.debug is False

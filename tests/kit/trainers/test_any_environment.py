@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from openenv_kit.agent.episode_plan import plan_episodes
 from openenv_kit.datasets.split_rows import list_task_rows
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ConfigurationError
@@ -20,7 +19,7 @@ BRIEF = get_environment(NAME).system_prompt()
 ROWS = list_task_rows("train", count=10, environment_name=NAME)
 
 
-def test_a_scripted_policy_plays_it_by_tool_calls():
+def test_scripted_policy_plays_an_environment_by_tool_calls():
     episode = ToolEpisode(environment=NAME)
     for row in ROWS:
         answers = []
@@ -63,11 +62,11 @@ def test_trl_logs_components_that_pay_nothing_and_refuses_an_unknown_one():
         wrong(environments=[idle, played])
 
 
-def test_its_rows_hold_what_its_reset_takes():
+def test_rows_of_an_environment_contain_its_reset_arguments():
     assert ROWS[3] == {"environment": NAME, "task": "train-3", "split": "train", "index": 3}
 
 
-def test_the_trl_class_has_its_tools_and_is_called_after_it():
+def test_trl_class_has_the_tools_and_name_of_the_environment():
     made = environment_class(NAME)
     assert made.__name__ == "PipeLeakEnvironment"
     environment = made()
@@ -80,7 +79,7 @@ def test_the_trl_class_has_its_tools_and_is_called_after_it():
     assert not hasattr(made, "list_dates")
 
 
-def test_the_harness_collects_it(tmp_path):
+def test_harness_collects_episodes_of_an_environment(tmp_path):
     assert collect_episodes(tmp_path, ROWS, environment=NAME).avg_reward == 1.0
     example, *_ = iter_sft_examples(tmp_path, environment=NAME)
     assert example["messages"][0]["content"] == BRIEF
@@ -89,21 +88,12 @@ def test_the_harness_collects_it(tmp_path):
     assert NAME in (tmp_path / "metadata.json").read_text()
 
 
-def test_the_command_collects_it(tmp_path):
+def test_collect_command_collects_an_environment(tmp_path):
     arguments = ["collect", str(tmp_path), "--count", "2", "--environment", NAME]
     result = run_cli(*arguments)
     assert result.exit_code == 0, result.output
     (first, _) = (tmp_path / "sft.jsonl").read_text().splitlines()
     assert json.loads(first)["messages"][0]["content"] == BRIEF
-
-
-def test_tasks_that_fix_their_seed_are_planned_and_repeated_as_they_are():
-    environment = get_environment(NAME)
-    planned = plan_episodes(environment, "", 2)
-    assert [each.label for each in planned[:3]] == ["train-0", "train-0-e1", "train-1"]
-    assert [each.reset["index"] for each in planned[:3]] == [0, 0, 1]
-    with pytest.raises(ConfigurationError, match="'train-0' fixes its seed"):
-        plan_episodes(environment, "train-0", 1, first_seed=3)
 
 
 def test_an_action_without_its_arguments_is_not_made():
@@ -113,6 +103,6 @@ def test_an_action_without_its_arguments_is_not_made():
     assert not episode.is_done
 
 
-def test_a_policy_that_it_does_not_have_is_refused():
+def test_unknown_policy_of_an_environment_is_rejected():
     with pytest.raises(ConfigurationError, match="Allowed: reference"):
         ScriptedEndpoint("median_filter", NAME)

@@ -112,7 +112,7 @@ def final_rewards(events: Sequence[str], rules: dict[str, int]) -> list[float]:
 @pytest.mark.parametrize("rules", RULES)
 @given(EVENTS)
 @settings(max_examples=25, deadline=None, derandomize=True)
-def test_after_any_calls_the_reward_is_the_first_final_one(
+def test_reward_is_the_first_final_one_after_any_calls(
     adapter: Callable[[dict[str, Any]], Adapter], rules: dict[str, int], events: list[str]
 ) -> None:
     play, seen = adapter({"seed": SEED, **rules}), []

@@ -59,9 +59,7 @@ def impatient(monkeypatch):
     monkeypatch.setattr(retry, "RECONNECT_TIMEOUT_S", 0.0)
 
 
-def test_where_no_server_is_sessions_and_collections_say_how_to_start_one(
-    tmp_path, capsys, impatient
-):
+def test_missing_server_error_of_harness_names_the_command(tmp_path, capsys, impatient):
     nowhere = "http://127.0.0.1:9"
     said = r"No server answers at http://127\.0\.0\.1:9 .*`server --port 9`"
     with pytest.raises(ServerError, match=said):
@@ -112,12 +110,12 @@ def test_a_session_speaks_the_frameworks_mcp_bridge():
         ([{"role": "user", "content": '{"seed": 3}'}], {"seed": 3}),
     ],
 )
-def test_a_task_stands_for_a_row(task, row):
+def test_task_id_is_accepted_as_a_row(task, row):
     assert dict(parse_task_row(task)) == row
 
 
 @pytest.mark.parametrize("task", [3, [], [3], [{"role": "user", "content": 7}]])
-def test_a_task_that_stands_for_nothing_is_refused(task):
+def test_unknown_task_id_as_a_row_is_rejected(task):
     with pytest.raises(ConfigurationError, match="task is"):
         parse_task_row(task)
 
@@ -149,7 +147,7 @@ def test_collected_runs_are_chats_with_tool_calls_that_play_again_to_the_same_sc
         assert episode.reward == 1.0
 
 
-def test_collection_goes_on_where_it_stopped(tmp_path):
+def test_collection_resumes_where_it_stopped(tmp_path):
     collect_episodes(tmp_path, ROWS[:2])
     result = collect_episodes(tmp_path, ROWS)
     assert (result.num_skipped, result.num_collected) == (2, 2)
@@ -227,7 +225,7 @@ def test_a_folder_of_other_episodes_is_refused_and_stays_as_it_is(tmp_path, othe
     assert "1 episodes collected, 2 already" in " ".join(again.output.split())
 
 
-def test_a_folder_of_which_a_part_was_asked_for_again_knows_the_rest(tmp_path):
+def test_collected_folder_remembers_rows_that_were_not_requested_again(tmp_path):
     collect_episodes(tmp_path, ROWS[:2])
     assert collect_episodes(tmp_path, ROWS[:1]).num_skipped == 1
     with pytest.raises(ConfigurationError, match="reset of episode 1 is"):

@@ -55,7 +55,7 @@ def names_of(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("text", INSIDE.values(), ids=INSIDE)
-def test_call_in_thinking_is_not_found_and_the_one_behind_it_is(text: str) -> None:
+def test_call_in_thinking_is_ignored_and_the_later_call_is_found(text: str) -> None:
     assert names_of(text) == []
     assert names_of(f"{text}\n{REAL}") == ["list_dates"]
 

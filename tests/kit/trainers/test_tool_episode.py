@@ -72,7 +72,7 @@ def test_every_action_is_a_tool_call_and_back(action):
         ),
     ],
 )
-def test_a_call_that_makes_no_sense_is_answered_in_words_and_submits_nothing(name, arguments, said):
+def test_invalid_tool_call_returns_a_message_and_submits_nothing(name, arguments, said):
     with pytest.raises(ToolArgumentError, match=said):
         TOOLS.build_action(name, arguments)
     episode = ToolEpisode()
@@ -88,12 +88,12 @@ def test_a_row_may_hold_other_columns_and_empty_ones():
     assert reset_arguments_from_row(row) == {"seed": 3}
 
 
-def test_a_refused_reset_says_why():
+def test_rejected_reset_raises_the_reason():
     with pytest.raises(ConfigurationError, match="Did you mean 'hard'"):
         ToolEpisode().reset({"difficulty": "hardd"})
 
 
-def test_an_answer_is_one_line_of_json_that_never_tells_a_label_before_the_end():
+def test_tool_result_is_one_json_line_without_labels():
     episode = ToolEpisode()
     answers = play_by_calls(episode, "reference", {"seed": 12})
     for answer in answers[:-1]:
@@ -112,7 +112,7 @@ def test_a_policy_that_does_not_exist_is_refused_with_the_nearest():
         next_scripted_call("referense", [])
 
 
-def test_adapters_hold_them_once_the_episode_is_over() -> None:
+def test_adapter_has_reward_components_after_the_end() -> None:
     played = ToolEpisode()
     played.reset({**TASK, "profile": "lean", "reward": "key_f1"})
     assert played.info == {}

@@ -117,7 +117,7 @@ def test_audit_of_every_environment_plays_each_of_its_policies_on_train_and_test
     }
 
 
-def test_a_wrong_name_in_an_audit_is_told_with_the_nearest() -> None:
+def test_unknown_audit_setting_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'split:train'"):
         PipeAudit(PipeLeak()).plan_jobs(6, settings=["split:tran"])
 
@@ -125,7 +125,7 @@ def test_a_wrong_name_in_an_audit_is_told_with_the_nearest() -> None:
 def test_two_environments_have_registries_of_their_own() -> None:
     assert set(POLICIES) == {"reference"}
     assert FUNNEL_POLICIES["reference"] is not POLICIES["reference"]
-    assert POLICIES["reference"].description == "Halves the stretch in which the leak must be."
+    assert POLICIES["reference"].description
     with pytest.raises(TypeError, match="policy 'reference' is declared twice"):
         POLICIES.register("reference")(bisect)
     with pytest.raises(UnknownNameError, match="Did you mean 'reference'"):

@@ -24,7 +24,7 @@ def digest(client: TestClient, game: Game, **reset: Any) -> str:
 
 
 @pytest.mark.slow
-def test_the_configurations_digest_tells_equal_from_different(
+def test_config_digest_differs_exactly_with_the_configuration(
     game_client: TestClient, game: Game
 ) -> None:
     same = digest(game_client, game, **game.opening)
@@ -35,7 +35,7 @@ def test_the_configurations_digest_tells_equal_from_different(
 
 
 @only_the_first
-def test_an_anomaly_of_ones_own_is_in_the_digest(game_client: TestClient, game: Game) -> None:
+def test_config_digest_includes_custom_anomalies(game_client: TestClient, game: Game) -> None:
     anomaly = {
         "method_name": "metric_stddev_shift",
         "metric_name": "app_opens",

@@ -70,7 +70,7 @@ def test_a_step_names_the_episode_or_the_player_and_not_both(game_client: TestCl
     assert "one of them" in answer.text
 
 
-def test_what_looks_like_a_handle_is_never_a_name(trainer: TestClient, game: Game) -> None:
+def test_id_of_the_players_form_is_rejected_as_episode_id(trainer: TestClient, game: Game) -> None:
     started = trainer.post("/reset", json=game.short).json()
     handle = started["player_id"]
     for name in (handle, handle.upper(), f" {handle}", f"pl-{'0' * 32}", "pl-mine"):
@@ -93,7 +93,7 @@ def test_what_looks_like_a_handle_is_never_a_name(trainer: TestClient, game: Gam
     assert trainer.post("/step", json=step).json()["done"] is False
 
 
-def test_a_name_of_the_servers_own_cannot_be_chosen_while_it_may_be_played(
+def test_id_of_the_servers_form_cannot_be_chosen(
     game: Game,
     workers: list[TestClient],
 ) -> None:
@@ -140,7 +140,7 @@ async def test_an_unknown_id_and_too_long_an_episode_are_refused(tmp_path: Path)
     await episodes.close()
 
 
-def test_an_unknown_episode_is_a_404_that_says_why(client: TestClient) -> None:
+def test_unknown_episode_is_404_with_a_reason(client: TestClient) -> None:
     for answer in (
         client.post("/step", json={"episode_id": "gone", "action": {}}),
         client.get("/state", params={"episode_id": "gone"}),
@@ -149,7 +149,7 @@ def test_an_unknown_episode_is_a_404_that_says_why(client: TestClient) -> None:
         assert "'gone'" in answer.json()["detail"]
 
 
-def test_a_step_without_an_id_is_an_error_that_says_how_to_get_one(client: TestClient) -> None:
+def test_step_without_an_id_is_an_error_that_names_reset(client: TestClient) -> None:
     answer = client.post("/step", json={"action": LIST})
     assert answer.status_code == 200
     observation = answer.json()["observation"]

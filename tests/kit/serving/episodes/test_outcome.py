@@ -11,7 +11,7 @@ from support.playable_environments import Game, only_the_first
 from support.server_requests import read_episode
 
 
-def test_the_trainer_reads_the_outcome_after_the_end_and_nothing_of_it_before(
+def test_trainer_reads_the_outcome_only_after_the_end(
     game_client: TestClient,
     game: Game,
 ) -> None:

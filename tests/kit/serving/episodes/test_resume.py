@@ -78,7 +78,9 @@ def test_a_dropped_websocket_gives_one_submission_however_often_it_is_resumed(
 
 
 @only_the_first
-def test_practice_counts_that_were_told_stay_told(game: Game, workers: list[TestClient]) -> None:
+def test_resumed_episode_keeps_its_practice_submissions(
+    game: Game, workers: list[TestClient]
+) -> None:
     body = {**game.opening, "max_submissions": 2}
     episode_id = workers[0].post("/reset", json=body).json()["episode_id"]
     with workers[1].websocket_connect("/ws") as socket:
@@ -138,7 +140,7 @@ def test_http_steps_and_a_resumed_connection_are_one_timeline(
         assert send_message(socket, "step", game.final.action)["done"] is True
 
 
-def test_two_connections_that_choose_one_name_play_one_episode(
+def test_two_connections_with_one_id_play_one_episode(
     game: Game,
     workers: list[TestClient],
 ) -> None:
@@ -159,7 +161,7 @@ def test_two_connections_that_choose_one_name_play_one_episode(
     assert read_episode(workers[1], "mine")["timeline"] == 3
 
 
-def test_a_resumed_episode_has_room_for_as_much_as_any_stored_one(
+def test_rejected_step_over_the_size_limit_leaves_a_resumed_episode_playable(
     game: Game, tmp_path: Path
 ) -> None:
     with TestClient(
@@ -244,7 +246,7 @@ async def test_a_dropped_session_never_replaces_an_episode_that_is_stored(
     await episodes.close()
 
 
-def test_a_play_whose_record_grew_too_long_cannot_be_resumed() -> None:
+def test_episode_over_the_size_limit_cannot_be_resumed() -> None:
     play = LiveEpisode(max_record_bytes=100)
     play.reset({"seed": 1})
     play.step(LIST)
@@ -256,7 +258,7 @@ def test_a_play_whose_record_grew_too_long_cannot_be_resumed() -> None:
     assert play.is_resumable
 
 
-async def test_resume_of_a_closed_episode_is_rejected_and_leaves_its_handle_valid(
+async def test_resume_of_a_closed_episode_is_rejected_and_leaves_its_id_valid(
     tmp_path: Path,
 ) -> None:
     episodes = episodes_at(tmp_path / "s.db")

@@ -36,7 +36,7 @@ def reset_on(socket: Any, data: dict[str, Any]) -> dict[str, Any]:
     return dict(socket.receive_json()["data"])
 
 
-def test_a_reset_gives_the_player_a_handle_that_does_not_tell_the_trainers(
+def test_player_id_does_not_contain_the_episode_id(
     game_client: TestClient,
     game: Game,
 ) -> None:
@@ -58,7 +58,7 @@ def test_a_reset_gives_the_player_a_handle_that_does_not_tell_the_trainers(
         assert names["player_id"] != names["episode_id"]
 
 
-def test_a_players_handle_neither_resets_nor_resumes_nor_reads_the_record(
+def test_player_id_cannot_reset_resume_or_read_the_episode(
     game_client: TestClient,
     game: Game,
 ) -> None:
@@ -77,9 +77,7 @@ def test_a_players_handle_neither_resets_nor_resumes_nor_reads_the_record(
         assert socket.receive_json()["data"]["code"] == "SESSION_ERROR"
 
 
-def test_an_agent_cannot_replace_the_episode_by_an_easier_one(
-    game_client: TestClient, game: Game
-) -> None:
+def test_player_cannot_replace_the_episode(game_client: TestClient, game: Game) -> None:
     started = start_episode(game_client, game)
     session = open_mcp_session(game_client, f"?player_id={started['player_id']}")
     assert session["mcp-session-id"] != started["episode_id"]
@@ -114,7 +112,7 @@ def test_a_players_websocket_plays_and_is_refused_a_reset(
     assert read_episode(game_client, started["episode_id"])["status"] == "running"
 
 
-def test_deleting_a_players_session_ends_the_playing_and_keeps_the_record(
+def test_deleted_player_session_ends_the_episode_and_keeps_its_record(
     game_client: TestClient,
     game: Game,
 ) -> None:
@@ -134,9 +132,7 @@ def test_deleting_a_players_session_ends_the_playing_and_keeps_the_record(
     assert (found["status"], found["step_count"], found["score"]) == ("closed", 1, 0.0)
 
 
-def test_closing_in_the_frameworks_dialect_keeps_the_record_too(
-    game_client: TestClient, game: Game
-) -> None:
+def test_closed_framework_session_keeps_the_record(game_client: TestClient, game: Game) -> None:
     started = start_episode(game_client, game)
     params = {"session_id": started["player_id"]}
     assert (
@@ -146,7 +142,7 @@ def test_closing_in_the_frameworks_dialect_keeps_the_record_too(
     assert read_episode(game_client, started["episode_id"])["status"] == "closed"
 
 
-def test_the_players_token_opens_only_what_a_player_may_do(game: Game, tmp_path: Any) -> None:
+def test_player_token_allows_player_routes_only(game: Game, tmp_path: Any) -> None:
     tokens = TOKEN_SETTINGS
     app = build_game_app(game, episode_store=str(tmp_path / "s.db"), **tokens)
     with client_with_token(app, "trainer") as trainer, client_with_token(app, "player") as player:
@@ -179,7 +175,7 @@ def test_the_players_token_opens_only_what_a_player_may_do(game: Game, tmp_path:
 # What MCP's transport wants.
 
 
-def test_a_players_token_opens_no_task_by_any_door(game: Game, tmp_path: Path) -> None:
+def test_player_token_starts_no_task_over_any_interface(game: Game, tmp_path: Path) -> None:
     app = build_app(
         Settings(episode_store=str(tmp_path / "s.db"), **TOKEN_SETTINGS), game.environment
     )

@@ -29,7 +29,7 @@ def episodes_at(path: Path, **more: Any) -> EpisodeService:
     return EpisodeService(Settings(episode_store=str(path), **more))
 
 
-async def test_an_episode_goes_on_at_another_worker_and_after_a_restart(tmp_path: Path) -> None:
+async def test_episode_continues_on_another_worker_and_after_a_restart(tmp_path: Path) -> None:
     first, second = episodes_at(tmp_path / "s.db"), episodes_at(tmp_path / "s.db")
     opening, trainer, player_id, *_ = await first.reset({"seed": 5})
     assert trainer is not None
@@ -72,7 +72,7 @@ async def test_a_request_sent_twice_is_one_step_and_gets_one_answer(tmp_path: Pa
         await worker.close()
 
 
-async def test_an_episode_of_another_version_of_the_engine_is_not_played_on(
+async def test_episode_of_another_engine_version_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     episodes = episodes_at(tmp_path / "s.db")
@@ -148,7 +148,7 @@ def test_a_reset_that_fails_has_no_id_and_leaves_the_old_episode(client: TestCli
     assert client.get("/state", params={"episode_id": "kept"}).json()["step_count"] == 1
 
 
-def test_an_error_of_ours_is_a_reference_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_error_response_contains_only_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("secret detail")
 
@@ -161,7 +161,7 @@ def test_an_error_of_ours_is_a_reference_without_a_trace(monkeypatch: pytest.Mon
     assert "Internal server error" in answer.json()["detail"]
 
 
-def test_a_body_that_does_not_fit_is_told_what_and_not_repeated(client: TestClient) -> None:
+def test_invalid_body_names_the_field_and_is_not_repeated(client: TestClient) -> None:
     answer = client.post("/step", json={"action": "a secret thing"})
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["body", "action"]

@@ -23,7 +23,7 @@ def episodes_at(path: Path, **more: Any) -> EpisodeService:
     return EpisodeService(Settings(episode_store=str(path), **more))
 
 
-def test_starting_over_is_a_new_timeline_with_another_player_and_shows(
+def test_start_over_raises_the_start_count_and_changes_the_player_id(
     game_client: TestClient, game: Game
 ) -> None:
     first = game_client.post("/reset", json={**game.opening, "episode_id": "mine"}).json()
@@ -37,7 +37,7 @@ def test_starting_over_is_a_new_timeline_with_another_player_and_shows(
     assert (found["timeline"], found["step_count"]) == (2, 0)
 
 
-def test_an_episode_started_over_is_lost_to_the_connection_that_played_it(
+def test_episode_started_over_rejects_its_earlier_connection(
     game: Game,
     workers: list[TestClient],
 ) -> None:
@@ -51,7 +51,7 @@ def test_an_episode_started_over_is_lost_to_the_connection_that_played_it(
 
 
 @pytest.mark.slow
-def test_an_episode_closed_and_started_over_is_played_on_every_worker(
+def test_episode_started_over_after_close_is_playable_on_every_worker(
     game: Game,
     workers: list[TestClient],
 ) -> None:
@@ -64,7 +64,7 @@ def test_an_episode_closed_and_started_over_is_played_on_every_worker(
     assert answer.json()["observation"]["status"] == game.looked
 
 
-def test_a_player_who_is_seated_does_not_play_the_next_timeline(
+def test_player_connection_is_closed_when_the_trainer_starts_over(
     game: Game,
     workers: list[TestClient],
 ) -> None:
@@ -78,7 +78,7 @@ def test_a_player_who_is_seated_does_not_play_the_next_timeline(
     assert read_episode(workers[0], "mine")["step_count"] == 0
 
 
-def test_a_connection_may_start_its_own_episode_over(game: Game, workers: list[TestClient]) -> None:
+def test_connection_can_start_its_own_episode_over(game: Game, workers: list[TestClient]) -> None:
     named = {**game.opening, "episode_id": "mine"}
     with workers[0].websocket_connect("/ws") as socket:
         for timeline in (1, 2):
@@ -91,7 +91,7 @@ def test_a_connection_may_start_its_own_episode_over(game: Game, workers: list[T
             assert (found["step_count"], found["timeline"]) == (1, timeline)
 
 
-async def test_an_episode_that_another_worker_started_over_is_not_played_on(
+async def test_episode_started_over_by_another_worker_rejects_old_steps(
     tmp_path: Path,
 ) -> None:
     first, second = episodes_at(tmp_path / "s.db"), episodes_at(tmp_path / "s.db")
@@ -107,7 +107,7 @@ async def test_an_episode_that_another_worker_started_over_is_not_played_on(
     await second.close()
 
 
-async def test_a_player_of_the_timeline_before_takes_no_step_in_the_new_one(tmp_path: Path) -> None:
+async def test_player_id_of_an_earlier_start_cannot_step(tmp_path: Path) -> None:
     episodes = episodes_at(tmp_path / "s.db")
     first = await episodes.reset({"seed": 5, "episode_id": "mine"})
     old = await episodes.find_player_access(first.player_id)

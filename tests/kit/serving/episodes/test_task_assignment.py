@@ -36,7 +36,7 @@ def rpc(client: TestClient, method: str, query: str = "", **params: Any) -> http
 
 
 @pytest.mark.slow
-def test_sessions_without_an_episode_play_what_no_trainer_resets(
+def test_anonymous_session_gets_a_task_of_the_sessions_split(
     game: Game, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = build_app(Settings(episode_store=str(tmp_path / "s.db")), game.environment)
@@ -56,7 +56,7 @@ def test_sessions_without_an_episode_play_what_no_trainer_resets(
 
 @only_the_first
 @pytest.mark.parametrize("split", ["sessions", "train"])
-def test_a_session_without_an_episode_is_told_the_score_only(game: Game, split: str) -> None:
+def test_anonymous_session_reads_only_the_score(game: Game, split: str) -> None:
     app = build_app(Settings(episode_store="memory", mcp_split=split), game.environment)
     rows = [{"date": "2022-05-13", "entity_type": "event_count", "entity_name": "app_opens"}]
     with TestClient(app) as client:
@@ -78,7 +78,7 @@ def test_a_session_without_an_episode_is_told_the_score_only(game: Game, split: 
 
 
 @pytest.mark.slow
-def test_ten_thousand_sessions_opened_and_closed_use_up_nothing() -> None:
+def test_sessions_closed_without_an_action_use_no_task() -> None:
     """And the order is the store's own: nobody can look for a task by opening again."""
     firsts = []
     for sessions in (10_000, 8):
@@ -108,7 +108,7 @@ def test_ten_thousand_sessions_opened_and_closed_use_up_nothing() -> None:
     assert firsts[0] != firsts[1]
 
 
-async def test_a_session_that_found_no_room_gives_its_task_back(
+async def test_session_without_space_returns_its_task(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     environment = get_environment("pipe_leak")
@@ -128,7 +128,7 @@ async def test_a_session_that_found_no_room_gives_its_task_back(
     await episodes.close()
 
 
-async def test_a_played_task_is_not_given_out_again_after_its_episode_expired(
+async def test_task_is_not_assigned_again_after_its_episode_expired(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     environment = get_environment("pipe_leak")
@@ -147,7 +147,7 @@ async def test_a_played_task_is_not_given_out_again_after_its_episode_expired(
 
 
 @pytest.mark.slow
-def test_sessions_without_an_episode_never_get_the_same_task_twice(
+def test_anonymous_sessions_never_get_the_same_task_twice(
     game: Game, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = game.tasks_begun(monkeypatch)
@@ -167,7 +167,7 @@ def test_sessions_without_an_episode_never_get_the_same_task_twice(
     assert len(names) == 8
 
 
-def test_a_split_that_is_used_up_is_not_started_again(
+def test_used_up_split_is_not_started_again(
     game_client: TestClient, game: Game, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(game.environment.splits), "size", lambda *_: 1)

@@ -84,7 +84,7 @@ def test_a_page_of_another_site_without_origin_may_read_and_not_change(
 
 
 @pytest.mark.slow
-def test_the_list_of_routes_holds_all_that_we_know_of(guarded: TestClient) -> None:
+def test_list_of_routes_contains_all_known_routes(guarded: TestClient) -> None:
     app: Any = guarded.app
     known = {"/ws", "/mcp", "/reset", "/step", "/state", "/health", "/metrics", "/web", "/docs"}
     assert known <= {path for _, path in paths(app)}
@@ -105,7 +105,7 @@ def test_health_needs_no_token(guarded: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/health/", "//health", "/health?x=1/ws", "/healthy"])
-def test_a_path_that_looks_like_health_is_not_open_for_more(guarded: TestClient, path: str) -> None:
+def test_path_similar_to_health_needs_a_token(guarded: TestClient, path: str) -> None:
     answer = guarded.get(path)
     assert answer.status_code == 401 or answer.json() == {"status": "healthy"}
 
@@ -118,7 +118,7 @@ def test_the_token_opens_http_mcp_and_websocket(guarded: TestClient) -> None:
         assert socket.receive_json()["type"] == "state"
 
 
-def test_a_browser_trades_the_token_for_a_cookie_and_the_address_loses_it(
+def test_token_in_the_address_becomes_a_cookie(
     guarded: TestClient,
 ) -> None:
     answer = guarded.get(f"/web?token={TOKEN}&__theme=dark")
@@ -132,7 +132,9 @@ def test_a_browser_trades_the_token_for_a_cookie_and_the_address_loses_it(
 
 
 @pytest.mark.parametrize("path", ["/web?token=wrong", f"/metrics?token={TOKEN}", "/web?token="])
-def test_a_token_in_the_address_opens_nothing_else(guarded: TestClient, path: str) -> None:
+def test_wrong_or_misplaced_token_in_the_address_is_rejected(
+    guarded: TestClient, path: str
+) -> None:
     answer = guarded.get(path)
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers
@@ -168,7 +170,7 @@ def test_a_token_of_other_letters_is_refused_and_not_an_error(guarded: TestClien
     assert guarded.get("/metrics", headers=sent).status_code == 401  # type: ignore[arg-type]
 
 
-def test_the_player_s_token_opens_what_a_player_needs_and_nothing_else(guarded: TestClient) -> None:
+def test_player_token_opens_player_routes_only(guarded: TestClient) -> None:
     app: Any = guarded.app
     got = {(kind, path): answered(guarded, kind, path, PLAYING) for kind, path in paths(app)}
     denied = {each for each, status in got.items() if status == 403}
@@ -184,7 +186,7 @@ async def never(*_: Any) -> Any:
     raise AssertionError("answered by the gate")
 
 
-async def test_without_a_player_s_token_an_empty_one_opens_nothing() -> None:
+async def test_empty_player_token_is_rejected() -> None:
     app = RequestMiddleware(never, Settings(token=TOKEN))
     client = TestClient(app)
     for header in ("Bearer ", "Bearer", "bearer  "):
@@ -276,7 +278,7 @@ def test_only_pages_of_allowed_origins_may_call(
 @pytest.mark.parametrize(
     ("name", "status"), [("rebound.example", 403), ("10.0.0.7:8000", 200), ("[fd00::1]", 200)]
 )
-def test_with_allowed_origins_a_page_is_our_own_by_address_and_not_by_any_name(
+def test_server_with_allowed_origins_accepts_addresses_and_no_other_names(
     choosy: TestClient, name: str, status: int
 ) -> None:
     headers = {"host": name, "origin": f"http://{name}"}
@@ -316,7 +318,7 @@ def test_a_websocket_message_over_the_limit_ends_the_session_with_a_reason(
         assert socket.receive()["code"] == 1009
 
 
-def test_names_of_environments_are_told_behind_the_gate() -> None:
+def test_names_of_environments_need_the_token() -> None:
     settings = Settings(episode_store="memory", token="the trainer's own token")
     app = build_app(settings, get_environment("pipe_leak"), [get_environment("firewatch")])
     bearer = {"authorization": f"Bearer {settings.token}"}

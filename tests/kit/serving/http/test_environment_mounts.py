@@ -48,7 +48,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[tuple[TestClient, dict[st
 
 
 @pytest.mark.parametrize("name", [FUNNEL, FIREWATCH, PIPE])
-def test_every_door_of_each_environment_is_below_its_name(
+def test_every_interface_of_an_environment_is_below_its_name(
     served: tuple[TestClient, dict[str, str]], name: str
 ) -> None:
     client, prefixes = served
@@ -76,7 +76,7 @@ def test_every_door_of_each_environment_is_below_its_name(
 
 
 @pytest.mark.parametrize(("mine", "theirs"), [(FUNNEL, FIREWATCH), (FIREWATCH, FUNNEL)])
-def test_no_handle_of_one_environment_opens_anything_of_another(
+def test_id_of_one_environment_is_unknown_in_another(
     served: tuple[TestClient, dict[str, str]], mine: str, theirs: str
 ) -> None:
     client, prefixes = served
@@ -101,7 +101,7 @@ def test_no_handle_of_one_environment_opens_anything_of_another(
     assert client.get(f"{here}/state", params=named).json()["step_count"] == 2
 
 
-def test_a_name_of_one_s_own_stands_for_an_episode_in_each_environment(
+def test_same_episode_id_is_separate_in_each_environment(
     served: tuple[TestClient, dict[str, str]],
 ) -> None:
     client, prefixes = served
@@ -151,7 +151,7 @@ def test_each_environment_has_tasks_for_mcp_sessions(
             assert send_message(socket, "state")["task_id"].startswith("sessions")
 
 
-def test_the_gate_and_its_roles_stand_before_each_environment() -> None:
+def test_tokens_and_roles_apply_to_each_environment() -> None:
     with TestClient(app_of(FUNNEL, FIREWATCH, **TOKENS)) as client:
         trainer, player = ({"authorization": f"Bearer {TOKENS[k]}"} for k in TOKENS)
         assert client.get("/firewatch/health").status_code == 200
@@ -204,7 +204,7 @@ def test_the_page_of_each_environment_is_below_its_name(monkeypatch: pytest.Monk
 # Settings.
 
 
-def test_by_default_the_others_of_the_distribution_are_mounted_and_no_further_ones() -> None:
+def test_default_mounts_the_environments_of_the_distribution() -> None:
     assert names_of_same_distribution(FUNNEL) == [DRILL, FIREWATCH]
     assert names_of_same_distribution(FIREWATCH) == [DRILL, FUNNEL]
     assert list(names_of_same_distribution(PIPE)) == []
@@ -221,7 +221,7 @@ def test_by_default_the_others_of_the_distribution_are_mounted_and_no_further_on
         ("metric_tracker_rl", []),
     ],
 )
-def test_the_setting_says_what_is_mounted(asked: str, mounted: list[str]) -> None:
+def test_also_serve_setting_selects_mounted_environments(asked: str, mounted: list[str]) -> None:
     chosen = load_settings({"ALSO_SERVE": asked})
     assert [
         each.name for each in resolve_mounted_environments(get_environment(FUNNEL), chosen)
@@ -235,7 +235,7 @@ def test_an_unknown_environment_is_refused_with_the_nearest_name() -> None:
 
 
 @pytest.mark.parametrize("path", ["reset", "step", "mcp", "as/alice/reset"])
-def test_an_address_below_an_unknown_name_is_told_what_is_served(
+def test_unknown_environment_path_lists_what_is_served(
     served: tuple[TestClient, dict[str, str]], path: str
 ) -> None:
     client, prefixes = served
@@ -281,7 +281,9 @@ def test_every_first_segment_of_the_root_s_paths_is_taken(
         (["--environment", "firewach"], "Did you mean 'firewatch'"),
     ],
 )
-def test_the_command_tells_what_can_be_served(arguments: list[str], expected: str) -> None:
+def test_server_command_explains_environments_and_names_the_nearest(
+    arguments: list[str], expected: str
+) -> None:
     command = [sys.executable, "-m", "server.app", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert expected in " ".join((done.stdout + done.stderr).split())

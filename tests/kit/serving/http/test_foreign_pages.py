@@ -86,7 +86,7 @@ def test_a_star_lets_every_page_and_every_name_in(tmp_path: Path) -> None:
         assert started.ask(f"GET /metrics HTTP/1.1\nHost: evil.example\nOrigin: {PAGE}")[0] == 200
 
 
-def test_on_all_addresses_names_are_free_and_a_missing_token_is_told(tmp_path: Path) -> None:
+def test_server_on_all_addresses_accepts_any_host_and_warns_without_a_token(tmp_path: Path) -> None:
     with running(tmp_path, "--host", "0.0.0.0") as started:
         name = "space.example"
         assert started.ask(f"GET /metrics HTTP/1.1\nHost: {name}")[0] == 200
@@ -98,7 +98,7 @@ def test_on_all_addresses_names_are_free_and_a_missing_token_is_told(tmp_path: P
         assert [line for line in started.lines() if "without a token" in line["message"]]
 
 
-def test_by_itself_the_server_listens_on_loopback_only(raw_server: Server) -> None:
+def test_default_host_is_loopback(raw_server: Server) -> None:
     table = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
     port = f"{raw_server.port:04X}"
     listening = re.findall(rf": ([0-9A-F]+):{port} [0-9A-F:]+ 0A", table)

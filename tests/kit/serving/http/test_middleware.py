@@ -34,7 +34,7 @@ async def never(*_: Any) -> Any:
     raise AssertionError("answered by the gate")
 
 
-async def test_the_gate_tells_the_routes_who_calls() -> None:
+async def test_middleware_passes_the_role_to_the_routes() -> None:
     both = Settings(token=TOKEN, player_token=PLAYER_TOKEN)
     for request in (
         {"type": "http", "method": "POST", "path": "/step"},

@@ -36,7 +36,7 @@ def session_of(client: TestClient) -> str:
     return cookie.partition("=")[2].partition(";")[0]
 
 
-def test_page_cookie_is_another_one_each_time_and_says_nothing_of_the_token() -> None:
+def test_page_cookie_is_random_and_does_not_contain_the_token() -> None:
     with client_of(token=TOKEN) as client:
         one, other = session_of(client), session_of(client)
         assert one.partition(".")[0] != other.partition(".")[0]

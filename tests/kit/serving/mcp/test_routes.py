@@ -96,7 +96,7 @@ def test_sessions_do_not_share_an_episode(client: TestClient, session: dict[str,
     client.delete("/mcp", headers={"mcp-session-id": other})
 
 
-def test_an_agent_plays_the_episode_that_a_trainer_reset(client: TestClient) -> None:
+def test_mcp_session_plays_the_trainers_episode(client: TestClient) -> None:
     episode_id = client.post("/reset", json={"seed": 3}).json()["episode_id"]
     body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {}}
     answer = client.post(f"/mcp?episode_id={episode_id}", json=body)
@@ -167,7 +167,7 @@ def test_a_submission_without_its_argument_submits_nothing(
     assert (state["status"], state["step_count"]) == ("running", 0)
 
 
-def test_the_cap_on_sessions_tells_how_many_and_when_to_retry(client: TestClient) -> None:
+def test_session_limit_error_names_the_limit_and_a_retry_time(client: TestClient) -> None:
     opened = [call_mcp(client, "openenv/session/create").json()["result"] for _ in range(3)]
     refused = call_mcp(client, "initialize").json()["error"]["data"]
     assert (refused["active_sessions"], refused["max_sessions"]) == (3, 3)
@@ -193,7 +193,7 @@ def test_the_framework_s_dialect_and_a_websocket_share_a_session(client: TestCli
         assert session in socket.receive_json()["data"]["message"]
 
 
-def test_a_websocket_of_its_own_is_a_session_too(client: TestClient) -> None:
+def test_mcp_websocket_is_a_session(client: TestClient) -> None:
     with client.websocket_connect("/mcp") as socket:
         socket.send_text("{")
         assert socket.receive_json()["error"]["code"] == -32700
@@ -234,7 +234,7 @@ def test_a_batch_is_refused_and_nothing_of_it_is_played(
         assert socket.receive_json()["data"]["step_count"] == 0
 
 
-def test_a_clients_response_is_taken_without_a_word(game_client: TestClient) -> None:
+def test_response_of_a_client_gets_no_reply(game_client: TestClient) -> None:
     for outcome in ({"result": {}}, {"error": {"code": 1, "message": "no"}}):
         answer = game_client.post("/mcp", json={"jsonrpc": "2.0", "id": 5, **outcome})
         assert (answer.status_code, answer.content) == (202, b"")

@@ -28,7 +28,7 @@ def living(store: Calls, names: str) -> str:
     return "".join(name for name in names if store.load(name))
 
 
-def test_a_store_gives_back_what_it_was_given(store: Calls) -> None:
+def test_stored_episode_is_loaded_unchanged(store: Calls) -> None:
     generation = store.create("a", "http", b"{}", [b"1"])
     assert store.append_action("a", generation, 1, b'{"x":"\\n"}', "r1")
     found = store.load("a")
@@ -88,7 +88,7 @@ def test_an_unused_episode_expires_and_a_used_one_does_not(
 # Who makes room.
 
 
-def test_the_expired_go_first_then_the_finished_then_the_idle_and_the_running_never(
+def test_eviction_order_is_expired_finished_idle_and_never_running(
     tmp_path: Path, clock: ManualClock
 ) -> None:
     store = sqlite_store(tmp_path / "s.db", StoreLimits(60, 5))
@@ -117,9 +117,7 @@ def test_the_expired_go_first_then_the_finished_then_the_idle_and_the_running_ne
     store.close()
 
 
-def test_a_client_displaces_its_own_and_never_a_stranger_s(
-    store: Calls, clock: ManualClock
-) -> None:
+def test_client_evicts_only_its_own_episodes(store: Calls, clock: ManualClock) -> None:
     store.create("s", "http", b"{}", [], client_address="stranger")
     store.mark_ended("s", store.load("s").lease_id, "completed")  # type: ignore[union-attr]
     clock.now += 1
@@ -218,9 +216,7 @@ def test_a_store_never_takes_more_than_its_bytes_and_always_finds_room(
 
 
 @pytest.mark.slow
-def test_a_store_full_of_running_episodes_lets_them_go_on(
-    tmp_path: Path, clock: ManualClock
-) -> None:
+def test_full_store_accepts_actions_of_running_episodes(tmp_path: Path, clock: ManualClock) -> None:
     store = sqlite_store(tmp_path / "s.db", StoreLimits(3600, max_bytes=2 * MIB))
     running: list[str] = []
 
@@ -250,9 +246,7 @@ def test_a_store_full_of_running_episodes_lets_them_go_on(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("start", "action"), [(20, 0), (20, 1100), (1003, 0)])
-def test_a_share_is_counted_in_the_pages_that_it_takes(
-    tmp_path: Path, start: int, action: int
-) -> None:
+def test_client_share_is_counted_in_database_pages(tmp_path: Path, start: int, action: int) -> None:
     """Names in five places, and rows with pages of their own; one client took all of it."""
     store = sqlite_store(tmp_path / "s.db", StoreLimits(3600, max_bytes=4 * MIB))
 

@@ -32,7 +32,7 @@ def test_starting_over_is_counted_and_gives_a_new_player(store: Calls) -> None:
     assert store.find_by_player("") is None
 
 
-def test_an_episode_that_is_there_is_not_created_again(store: Calls) -> None:
+def test_existing_episode_is_not_created_again(store: Calls) -> None:
     store.create("a", "ws", b"1", [b"x"])
     assert not store.create("a", "ws", b"2", [], over=False)
     assert store.create("b", "ws", b"2", [], over=False)
@@ -41,7 +41,7 @@ def test_an_episode_that_is_there_is_not_created_again(store: Calls) -> None:
     assert (found.start_json, found.actions) == (b"1", (b"x",))
 
 
-def test_whoever_takes_an_episode_shuts_out_those_who_had_it(store: Calls) -> None:
+def test_new_lease_invalidates_earlier_leases(store: Calls) -> None:
     old = store.create("a", "http", b"{}", [b"1"])
     taken = store.load("a", new_lease=True)
     assert taken is not None
@@ -53,7 +53,7 @@ def test_whoever_takes_an_episode_shuts_out_those_who_had_it(store: Calls) -> No
     assert store.load("b") is None
 
 
-def test_a_taker_that_was_overtaken_holds_nothing(store: Calls) -> None:
+def test_overtaken_lease_is_invalid(store: Calls) -> None:
     store.create("a", "http", b"{}", [])
     first = store.load("a", new_lease=True)
     assert first is not None
@@ -75,7 +75,7 @@ def test_a_closed_episode_takes_nothing_more_and_stays_closed(store: Calls) -> N
     assert store.count_open_episodes("mcp") == 0
 
 
-def test_a_task_is_drawn_once_unless_it_is_given_back(
+def test_task_is_assigned_once_unless_it_is_returned(
     store: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = (2, 0, 1)
@@ -99,7 +99,7 @@ def test_a_store_keeps_its_secret(store: Calls) -> None:
     assert len(store.get_secret()) == 64
 
 
-def test_a_name_of_a_request_comes_back_as_it_was(store: Calls) -> None:
+def test_request_id_is_stored_unchanged(store: Calls) -> None:
     generation = store.create("a", "http", b"{}", [])
     store.append_action("a", generation, 0, b"1", "two\nlines")
     found = store.load("a")

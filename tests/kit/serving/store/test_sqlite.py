@@ -57,7 +57,7 @@ def open_at(folder: str, results: Any) -> None:
         results.put(str(problem))
 
 
-def test_a_disk_that_others_filled_is_unavailable_until_it_has_space_again(
+def test_store_on_a_full_disk_is_unavailable_until_space_is_free(
     disk: Disk, clock: ManualClock
 ) -> None:
     store = sqlite_store(disk.path / "s.db", StoreLimits(3600, max_bytes=8 * MIB))

@@ -76,7 +76,7 @@ def test_a_disk_that_fills_up_is_503_with_a_time_to_retry_and_passes(disk: Disk)
         assert state["step_count"] == 1  # the refused step was not taken
 
 
-def test_big_requests_never_brick_a_store(disk: Disk) -> None:
+def test_large_requests_do_not_fill_the_store_for_good(disk: Disk) -> None:
     """64 requests of 1 MB used to fill the volume, and each later reset was a 500."""
     statuses = []
     settings = {"max_store_bytes": 12 * MIB, "client_store_percent": 50}
@@ -96,7 +96,7 @@ def test_big_requests_never_brick_a_store(disk: Disk) -> None:
         assert other.post("/reset", json={}).status_code == 200
 
 
-def test_a_client_s_share_does_not_bind_whoever_shows_a_token(tmp_path: Path) -> None:
+def test_client_share_does_not_limit_token_holders(tmp_path: Path) -> None:
     limits: dict[str, Any] = {"max_stored_episodes": 10, "client_store_percent": 20}
     token = "a-token-long-enough"
     headers = {"authorization": f"Bearer {token}"}
@@ -120,7 +120,7 @@ def test_a_finished_episode_makes_room_for_its_client_s_next(tmp_path: Path) -> 
             assert state["status"] == "evaluated" or state["status"] == "completed"
 
 
-def test_a_websocket_is_told_that_the_store_is_unavailable_and_goes_on(
+def test_websocket_reports_an_unavailable_store_and_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any) -> None:
@@ -186,7 +186,7 @@ async def test_a_repeated_request_of_an_episode_that_is_gone_is_unknown(tmp_path
         await worker.close()
 
 
-async def test_a_dropped_session_that_cannot_be_kept_is_let_go(tmp_path: Path) -> None:
+async def test_dropped_session_that_cannot_be_stored_is_discarded(tmp_path: Path) -> None:
     chosen = Settings(episode_store=str(tmp_path / "s.db"), max_stored_episodes=1)
     episodes = EpisodeService(chosen)
     await episodes.reset({"seed": 1})
@@ -196,7 +196,7 @@ async def test_a_dropped_session_that_cannot_be_kept_is_let_go(tmp_path: Path) -
     await episodes.close()
 
 
-async def test_a_store_is_closed_after_what_it_is_still_doing() -> None:
+async def test_store_closes_after_running_calls() -> None:
     store, held = SqliteStore("memory", StoreLimits()), threading.Event()
     store._thread.submit(held.wait)
     making = asyncio.create_task(store.create("mine", NewEpisode("http", b"{}")))

@@ -129,7 +129,7 @@ def test_values_that_one_writer_cannot_write_are_written_by_the_other() -> None:
         ({"type": "step", "data": {}, "extra": 1}, "VALIDATION_ERROR"),
     ],
 )
-def test_a_message_that_cannot_be_read_is_told_so_and_the_session_goes_on(
+def test_unreadable_message_gets_an_error_and_the_session_continues(
     client: TestClient, message: Any, code: str
 ) -> None:
     with client.websocket_connect("/ws") as socket:
@@ -147,7 +147,7 @@ def test_a_binary_frame_is_read_like_a_text_frame(client: TestClient) -> None:
         assert json.loads(socket.receive_text())["data"]["code"] == "INVALID_JSON"
 
 
-def test_a_failure_of_ours_tells_a_reference_and_nothing_else(
+def test_internal_error_reply_contains_only_a_reference(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: Any) -> Any:
@@ -168,7 +168,7 @@ def test_a_failure_of_ours_tells_a_reference_and_nothing_else(
         assert ask(socket, {"type": "step", "data": {}})["data"]["done"] is True
 
 
-def test_at_capacity_a_client_is_told_how_many_and_when_to_retry(client: TestClient) -> None:
+def test_capacity_error_names_the_limit_and_a_retry_time(client: TestClient) -> None:
     from contextlib import ExitStack
 
     with ExitStack() as stack:
@@ -201,7 +201,7 @@ def test_a_dropped_session_is_resumed_by_its_id_and_ends_with_the_same_score(
         assert ask(again, {"type": "step", "data": {}})["data"]["done"] is True
 
 
-def test_a_session_that_said_goodbye_cannot_be_resumed(client: TestClient) -> None:
+def test_closed_session_cannot_be_resumed(client: TestClient) -> None:
     with client.websocket_connect("/ws") as socket:
         episode_id = ask(socket, START)["data"]["metadata"]["episode_id"]
         socket.send_json({"type": "close"})
@@ -216,7 +216,7 @@ def test_a_session_that_said_goodbye_cannot_be_resumed(client: TestClient) -> No
     "data",
     [{"resume": True}, {"resume": 1, "episode_id": "x"}, {"resume": True, "episode_id": 4}],
 )
-def test_a_resume_that_names_no_episode_says_what_to_send(
+def test_resume_without_an_id_names_the_missing_field(
     client: TestClient, data: dict[str, Any]
 ) -> None:
     with client.websocket_connect("/ws") as socket:
@@ -277,7 +277,7 @@ def test_a_message_over_the_websocket_counts_as_activity() -> None:
 
 
 @pytest.mark.slow
-def test_a_silent_client_is_told_that_its_session_ended_and_how_to_go_on() -> None:
+def test_idle_session_end_is_reported_with_a_way_to_resume() -> None:
     app = build_app(Settings(episode_store="memory", idle_timeout_s=1))
     with TestClient(app) as client, client.websocket_connect("/ws") as socket:
         episode_id = ask(socket, START)["data"]["metadata"]["episode_id"]
