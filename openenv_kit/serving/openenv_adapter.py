@@ -18,7 +18,7 @@ from openenv_kit.environment import (
 )
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.reply import ReplyStatus, observation_from_reply
-from openenv_kit.reset_limits import reset_within_limits
+from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving.settings import Settings, current_settings
 
@@ -69,7 +69,9 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
             arguments["seed"] = seed
         if episode_id is not None:
             arguments["episode_id"] = episode_id
-        reply = reset_within_limits(self._environment, self.session, arguments, self._settings)
+        reply = reset_within_server_limits(
+            self._environment, self.session, arguments, self._settings
+        )
         if reply.status == ReplyStatus.ERROR:
             return self._build_observation(reply)
         self._reset_rubric()
@@ -94,7 +96,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
 
     def list_splits(self) -> list[dict[str, str]]:
         """Return the splits of the environment. A sealed split has the type of a test split."""
-        names = self._environment.splits.names()
+        names = self._environment.splits.playable_split_names()
         return [{"name": name, "type": "test" if is_sealed_split(name) else name} for name in names]
 
     def num_tasks(self, split: str) -> int:
@@ -108,7 +110,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
     def get_task(self, split: str, index: int) -> dict[str, Any]:
         """Return one task of a split."""
         return _look_up_or_raise_index_error(
-            lambda: self._environment.splits.task(split, index).as_dict()
+            lambda: self._environment.splits.task(split, index).as_public_dict()
         )
 
     def get_task_range(

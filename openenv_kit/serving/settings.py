@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.schema import describe_allowed_values, json_schema
+from openenv_kit.schema import build_arguments_schema, describe_allowed_values
 from openenv_kit.serving.setting_values import (
     LogLevel,
     Origins,
@@ -255,7 +255,7 @@ def _build_invalid_setting_error(error: ErrorDetails) -> InvalidValueError:
     elif field.annotation is bool:
         allowed = ALLOWED_BOOLEANS
     else:
-        allowed = describe_allowed_values(json_schema(Settings)["properties"][variable])
+        allowed = describe_allowed_values(build_arguments_schema(Settings)["properties"][variable])
     return InvalidValueError(variable, error["input"] if field.repr else "…", allowed)
 
 

@@ -123,7 +123,7 @@ def test_before_the_end_only_what_was_told_is_drawn_and_after_it_the_truth() -> 
 @pytest.mark.slow
 def test_the_reference_fills_the_picture_and_matches_every_root() -> None:
     for task in ("drill_hard_saas_trial", "drill_sql_ordering_app"):
-        reset = ENVIRONMENT.tasks[task]
+        reset = ENVIRONMENT.reset_arguments_by_task_id[task]
         playback = playback_of_policy(ENVIRONMENT.policies["reference"], reset, ENVIRONMENT)
         playback.run_to_end(60.0)
         html = SCENES.overview_html(playback.visible_steps, playback.reset)

@@ -124,12 +124,12 @@ class Task:
     def reset_arguments(self) -> dict[str, Any]:
         return {"task_id": self.task_id, "number": self.index}
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_public_dict(self) -> dict[str, Any]:
         return {"task_id": self.task_id}
 
 
 class Splits:
-    def names(self) -> list[str]:
+    def playable_split_names(self) -> list[str]:
         return ["train"]
 
     def size(self, split: str) -> int:
@@ -158,7 +158,7 @@ class Tiny(kit.Environment):
         MAX_STEPS,
     )
     episode_limits = EpisodeLimits(max_steps=9)
-    tasks: Mapping[str, Mapping[str, Any]] = {
+    reset_arguments_by_task_id: Mapping[str, Mapping[str, Any]] = {
         name: {"task_id": name, "number": at} for at, name in [(3, "three"), (7, "seven")]
     }
     splits = Splits()

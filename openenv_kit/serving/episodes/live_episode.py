@@ -16,7 +16,7 @@ from openenv_kit.environment import (
     get_environment,
 )
 from openenv_kit.reply import ReplyStatus, observation_from_reply
-from openenv_kit.reset_limits import reset_within_limits
+from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.serving import messages, metrics
 from openenv_kit.serving.episodes.ids import generate_episode_id, generate_player_id
 from openenv_kit.serving.episodes.records import (
@@ -112,7 +112,9 @@ class LiveEpisode:
             requested_at_s: `time.perf_counter()` at the request, if it had to wait.
         """
         begin_s = time.perf_counter() if requested_at_s is None else requested_at_s
-        reply = reset_within_limits(self.environment, self.session, reset_arguments, self.settings)
+        reply = reset_within_server_limits(
+            self.environment, self.session, reset_arguments, self.settings
+        )
         if reply.status == ReplyStatus.ERROR:
             metrics.count_error(metrics.ErrorKind.RESET)
             return reply
@@ -210,7 +212,7 @@ class LiveEpisode:
         Raises:
             ReplayError: the reset is rejected, or an action causes an internal error.
         """
-        reset_reply = reset_within_limits(
+        reset_reply = reset_within_server_limits(
             self.environment, self.session, reset_arguments, self.settings
         )
         if reset_reply.status == ReplyStatus.ERROR:
@@ -310,7 +312,9 @@ class LiveEpisode:
         if not self.is_resumable:
             return
         self.session = self.environment.create_session(debug=self.settings.debug)
-        reset_within_limits(self.environment, self.session, self.reset_arguments, self.settings)
+        reset_within_server_limits(
+            self.environment, self.session, self.reset_arguments, self.settings
+        )
         for index, action_json in enumerate(self.record.actions):
             slow_result = self.record.get_slow_result(index)
             self.session.repeat_stored_step(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError, truncated_repr
-from openenv_kit.reset_arguments import get_extra_reset_arguments
+from openenv_kit.reset_arguments import drop_task_selectors
 from openenv_kit.sealed_split import SEALED_SPLIT, has_sealed_salt, is_sealed_split
 from openenv_kit.serving import messages
 from openenv_kit.serving.episodes.ids import EpisodeAccess, EpisodeGoneError
@@ -143,8 +143,8 @@ class SealedEpisodes:
             if live_episode.final_reply is not None:
                 await record_result_if_sealed_and_ended(self._episodes.store, live_episode)
                 continue
-            earlier_arguments = get_extra_reset_arguments(live_episode.reset_arguments)
-            if earlier_arguments != get_extra_reset_arguments(reset_arguments):
+            earlier_arguments = drop_task_selectors(live_episode.reset_arguments)
+            if earlier_arguments != drop_task_selectors(reset_arguments):
                 raise ConfigurationError(
                     f"The unfinished episode of the sealed task {start_request.index} was started "
                     f"with {truncated_repr(earlier_arguments)}; reset with these arguments to "
@@ -278,9 +278,7 @@ def build_attestation(
                 number=episode.number,
                 index=episode.index,
                 reset=dict(
-                    get_extra_reset_arguments(
-                        EpisodeStart.from_json(episode.start_json).reset_arguments
-                    )
+                    drop_task_selectors(EpisodeStart.from_json(episode.start_json).reset_arguments)
                 ),
                 is_finished=episode.score is not None,
                 score=episode.score or 0.0,

@@ -133,7 +133,7 @@ class Computing:
             self.computed.append(segment)
             return {"reading": 1.5, "is_refused": action == REFUSED}
 
-        result = session.compute_slow_result(compute)
+        result = session.compute_or_reuse_slow_result(compute)
         if result["is_refused"]:
             raise ToolArgumentError("too much work")
         return Reply(
