@@ -114,13 +114,8 @@ def _require_unused_root_path(settings: Settings, environments: Sequence[Environ
         raise InvalidValueError("OPENENV_KIT_ROOT_PATH", settings.root_path, allowed)
 
 
-<<<<<<< HEAD
 def _require_known_mcp_split(environment: Environment, settings: Settings) -> None:
-    splits = (*environment.splits.names(), SESSIONS_SPLIT)
-=======
-def _require_mcp_split(environment: Environment, settings: Settings) -> None:
     splits = (*environment.splits.playable_split_names(), SESSIONS_SPLIT)
->>>>>>> h43-b-core
     if settings.mcp_split not in splits:
         allowed = f"a split of every environment; {environment.name} has {', '.join(splits)}"
         raise InvalidValueError("OPENENV_KIT_MCP_SPLIT", settings.mcp_split, allowed)
