@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from docs.generate.hook import SAMPLE
-from support.browser import Visit, _leaks_are_told_here  # noqa: F401
+from support.browser import Visit, _collect_garbage_after_module  # noqa: F401
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
