@@ -48,7 +48,7 @@ class SourceSize:
 
 
 def measure_source(source: str) -> SourceSize:
-    """Return the size of one module; of one that does not parse, its lines only."""
+    """Return the size of one module; only its lines if it cannot be parsed."""
     try:
         docstrings = find_docstrings(ast.parse(source))
         tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
@@ -78,7 +78,7 @@ def find_docstrings(tree: ast.AST) -> dict[tuple[int, int], int]:
 
 
 def run_git(*arguments: str) -> bytes:
-    """Return what a git command prints; nothing where it fails."""
+    """Return the output of a git command; no bytes if it fails."""
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True).stdout
 
 
@@ -89,7 +89,7 @@ def read_working_tree() -> dict[str, bytes]:
 
 
 def read_commit(revision: str) -> dict[str, bytes]:
-    """Return the content of every file of a commit, by name; nothing where git does not know it."""
+    """Return the content of every file of a commit, by name; nothing for an unknown commit."""
     objects: dict[str, str] = {}
     for entry in run_git("ls-tree", "-r", "-z", revision).decode().split("\0"):
         if entry:
@@ -111,7 +111,7 @@ def read_commit(revision: str) -> dict[str, bytes]:
 
 
 def measure_tree(files: dict[str, bytes]) -> dict[str, float]:
-    """Return every row of the report, by its title, in the order in which it is printed."""
+    """Return the rows of the report by title, in the order in which they are printed."""
     rows: dict[str, float] = {}
     total = SourceSize()
     for package in PACKAGES:
@@ -150,7 +150,7 @@ def measure_tree(files: dict[str, bytes]) -> dict[str, float]:
 
 
 def format_change(value: float, before: float | None) -> str:
-    """Return a row's change since the other commit; empty where that is not known."""
+    """Return a row's change since the other commit; empty if the earlier value is unknown."""
     if before is None:
         return ""
     change = value - before

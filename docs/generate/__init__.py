@@ -1,1 +1,1 @@
-"""Writes what the documentation shows from the code itself; see `__main__`."""
+"""Generates the parts of the documentation that come from the code."""

@@ -1,4 +1,4 @@
-"""The documentation's pictures, drawn by matplotlib."""
+"""Draws charts with matplotlib, in the style of the documentation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from PIL import Image
 
-LINE, MUTED, BAND = "#3f51b5", "#6b7785", "#e8f1e6"
-ROOT, ECHO, SECOND = "#c62828", "#ef8c00", "#00838f"
+LINE_COLOUR = "#3f51b5"
+MUTED_COLOUR = "#6b7785"
+BAND_COLOUR = "#e8f1e6"
+ROOT_COLOUR = "#c62828"
+CONSEQUENCE_COLOUR = "#ef8c00"
+SECOND_COLOUR = "#00838f"
 STYLE: Any = [
     "default",
     {
@@ -24,18 +28,19 @@ STYLE: Any = [
         "axes.spines.right": False,
         "axes.spines.left": False,
         "grid.color": "#e4e8ee",
-        "xtick.labelcolor": MUTED,
-        "ytick.color": MUTED,
+        "xtick.labelcolor": MUTED_COLOUR,
+        "ytick.color": MUTED_COLOUR,
         "ytick.major.size": 0,
     },
 ]
-MOST_NAMED = 5
-"""Names in a line of a legend."""
+MAX_LEGEND_COLUMNS = 5
 
 
-def sheet(panels: int = 1, height: float = 2.0, grid: Literal["x", "y"] = "y") -> Figure:
-    """An empty figure of panels below each other, each `height` inches high."""
-    figure = Figure(figsize=(8, panels * height + 0.3), layout="constrained")
+def create_figure(
+    panels: int = 1, panel_height_in: float = 2.0, grid: Literal["x", "y"] = "y"
+) -> Figure:
+    """Return a figure with empty panels below each other, each of a height in inches."""
+    figure = Figure(figsize=(8, panels * panel_height_in + 0.3), layout="constrained")
     figure.subplots(panels, 1)
     for axes in figure.axes:
         axes.margins(x=0.02)
@@ -45,34 +50,39 @@ def sheet(panels: int = 1, height: float = 2.0, grid: Literal["x", "y"] = "y") -
 
 
 def add_legend(figure: Figure) -> None:
-    """Name below the panels what has a label in any of them, each label once."""
-    named = {
+    """Add a legend below the panels, with each label of any panel once."""
+    handle_by_label = {
         label: handle
         for axes in figure.axes
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        named.values(),
-        list(named),
+        handle_by_label.values(),
+        list(handle_by_label),
         loc="outside lower left",
-        ncols=min(len(named), MOST_NAMED),
-        labelcolor=MUTED,
+        ncols=min(len(handle_by_label), MAX_LEGEND_COLUMNS),
+        labelcolor=MUTED_COLOUR,
         frameon=False,
     )
 
 
 @style.context(STYLE)
-def bar_chart(title: str, groups: Sequence[str], bars: Mapping[str, Sequence[float]]) -> Figure:
-    """Values in [0, 1] as bars: for each name as many as there are groups."""
-    figure, thick = sheet(height=0.6 * len(bars), grid="x"), 0.8 / len(groups)
+def draw_bar_chart(
+    title: str, groups: Sequence[str], values_by_name: Mapping[str, Sequence[float]]
+) -> Figure:
+    """Draw horizontal bars of values in [0, 1], for each name one bar per group."""
+    figure = create_figure(panel_height_in=0.6 * len(values_by_name), grid="x")
+    bar_height = 0.8 / len(groups)
     (axes,) = figure.axes
     axes.set_axisbelow(True)
-    for nth, (group, colour) in enumerate(zip(groups, (LINE, SECOND, ECHO, ROOT), strict=False)):
-        places = [place + nth * thick for place in range(len(bars))]
-        values = [each[nth] for each in bars.values()]
-        drawn = axes.barh(places, values, 0.9 * thick, color=colour, label=group)
-        axes.bar_label(drawn, fmt="%.2f", padding=3, color=MUTED, fontsize=8)
-    axes.set_yticks([place + 0.4 - thick / 2 for place in range(len(bars))], list(bars))
+    colours = (LINE_COLOUR, SECOND_COLOUR, CONSEQUENCE_COLOUR, ROOT_COLOUR)
+    for number, (group, colour) in enumerate(zip(groups, colours, strict=False)):
+        positions = [row + number * bar_height for row in range(len(values_by_name))]
+        values = [name_values[number] for name_values in values_by_name.values()]
+        bars = axes.barh(positions, values, 0.9 * bar_height, color=colour, label=group)
+        axes.bar_label(bars, fmt="%.2f", padding=3, color=MUTED_COLOUR, fontsize=8)
+    ticks = [row + 0.4 - bar_height / 2 for row in range(len(values_by_name))]
+    axes.set_yticks(ticks, list(values_by_name))
     axes.invert_yaxis()
     axes.set_title(title)
     add_legend(figure)
@@ -80,15 +90,15 @@ def bar_chart(title: str, groups: Sequence[str], bars: Mapping[str, Sequence[flo
 
 
 @style.context(STYLE)
-def png(figure: Figure, *, dpi: int = 140, colours: int | None = None) -> bytes:
-    """A figure as PNG; with so many colours, which makes it smaller."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=dpi)
+def encode_png(figure: Figure, *, dpi: int = 140, colours: int | None = None) -> bytes:
+    """Return a figure as PNG; with a number of colours, which makes it smaller."""
+    stream = io.BytesIO()
+    figure.savefig(stream, dpi=dpi)
     if colours is None:
-        return drawn.getvalue()
-    fewer = io.BytesIO()
-    with Image.open(drawn) as picture:
-        # An octree keeps colours of a few pixels, such as a root's point.
-        small = picture.convert("RGB").quantize(colours, Image.Quantize.FASTOCTREE)
-    small.save(fewer, "PNG", optimize=True)
-    return fewer.getvalue()
+        return stream.getvalue()
+    reduced_stream = io.BytesIO()
+    with Image.open(stream) as picture:
+        # An octree keeps the colours of few pixels, such as the point of a root.
+        reduced = picture.convert("RGB").quantize(colours, Image.Quantize.FASTOCTREE)
+    reduced.save(reduced_stream, "PNG", optimize=True)
+    return reduced_stream.getvalue()

@@ -1,14 +1,13 @@
-"""What `mkdocs build` adds to the pages in `docs/`: tables, pictures and the gallery.
+"""Hook of `mkdocs build` that adds generated tables, pictures and the gallery to the site.
 
-A page asks for a part by a line `{{ NAME }}`. Nothing that is made here is written into `docs/`,
-and nothing of it is committed.
+A line `{{ NAME }}` in a page is replaced by the generated part of that name. The generated parts
+are not written to `docs/` and not committed.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,24 +15,25 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from docs.generate.charts import png
-from docs.generate.gallery.pages import PAGES, gallery
+from docs.generate.charts import encode_png
+from docs.generate.gallery.pages import PAGES, iter_gallery_files
 from docs.generate.sections import PICTURES, SECTIONS
 from openenv_kit.errors import require_name
 
 MARKER = re.compile(r"^\{\{ (?P<name>[\w-]+) \}\}$", re.M)
-SAMPLE = ("funnel-hourly_traffic_mix_shift",)
-"""Pages of a small gallery, which takes seconds; all of them take a minute or two."""
-SMALL = "DOCS_SMALL_GALLERY"
-MEASURED = Path(__file__).parents[2] / "research" / "benchmark_report" / "measured"
-"""What `python -m research.benchmark_report` writes: a page of tables and its pictures."""
+SAMPLE_PAGES = ("funnel-hourly_traffic_mix_shift",)
+"""Pages of the small gallery, which takes seconds; the full gallery takes a minute or two."""
+SMALL_GALLERY_VARIABLE = "DOCS_SMALL_GALLERY"
+"""Environment variable; if it is set, the small gallery is built."""
+MEASURED_FOLDER = Path(__file__).parents[2] / "research" / "benchmark_report" / "measured"
+"""Folder that `python -m research.benchmark_report` writes: a page of tables and its pictures."""
 
 
-def filled(page: str) -> str:
-    """A page with its generated parts.
+def fill_page(page: str) -> str:
+    """Return a page with its generated parts.
 
     Raises:
-        UnknownNameError: it asks for an unknown part; names all there are.
+        UnknownNameError: a part of this name does not exist.
     """
     return MARKER.sub(lambda match: _section(match["name"]), page)
 
@@ -44,26 +44,28 @@ def _section(name: str) -> str:
 
 
 @cache
-def _made(pages: tuple[str, ...]) -> dict[str, str | bytes]:
-    """Files by their path in the site; made once, also while pages are being edited."""
+def _generated_files(page_names: tuple[str, ...]) -> dict[str, str | bytes]:
+    """Return the generated files by their path in the site.
 
-    def each() -> Iterator[tuple[str, str | bytes]]:
-        yield from ((f"assets/{name}", png(draw())) for name, draw in PICTURES.items())
-        yield from gallery([PAGES[name] for name in pages])
-        for path in filter(Path.is_file, MEASURED.rglob("*")):
-            yield path.relative_to(MEASURED).as_posix(), path.read_bytes()
-
-    return dict(each())
+    They are generated once, so that `mkdocs serve` rebuilds edited pages fast.
+    """
+    files: dict[str, str | bytes] = {}
+    for name, draw in PICTURES.items():
+        files[f"assets/{name}"] = encode_png(draw())
+    files.update(iter_gallery_files([PAGES[name] for name in page_names]))
+    for path in filter(Path.is_file, MEASURED_FOLDER.rglob("*")):
+        files[path.relative_to(MEASURED_FOLDER).as_posix()] = path.read_bytes()
+    return files
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pictures, the measured tables and the gallery."""
-    pages = SAMPLE if os.environ.get(SMALL) else tuple(PAGES)
-    for path, content in _made(pages).items():
+    page_names = SAMPLE_PAGES if os.environ.get(SMALL_GALLERY_VARIABLE) else tuple(PAGES)
+    for path, content in _generated_files(page_names).items():
         files.append(File.generated(config, path, content=content))
     return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Fill in the generated parts of a page."""
-    return filled(markdown)
+    """Insert the generated parts of a page."""
+    return fill_page(markdown)

@@ -1,6 +1,6 @@
-"""Generated parts of the pages, by name.
+"""The generated parts of the pages, by name.
 
-A page asks for one with a line `{{ NAME }}`; see `hook`.
+A line `{{ NAME }}` in a page is replaced by the part; see `hook`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from docs.generate.charts import bar_chart
+from docs.generate.charts import draw_bar_chart
 from docs.generate.commands import SECTIONS as COMMANDS
-from docs.generate.examples import EXAMPLES, plot, section, table
+from docs.generate.examples import EXAMPLES, draw_example, example_markdown, markdown_table
 from docs.generate.firewatch import SECTIONS as FIREWATCH
 from metric_tracker_rl.analysis_tools import TOOLS, method_specs
 from metric_tracker_rl.engine.configuration.tasks import TASKS
@@ -43,11 +43,11 @@ from openenv_kit.rollouts.run_policy import run_policy
 Section = Callable[[], str]
 
 FUNNEL_POLICIES = list(POLICIES)
-"""Policies of the named tasks that are compared."""
+"""Policies whose scores on the named tasks are shown."""
 
 
 def tool_reference() -> str:
-    """Every analysis method: what it does, its arguments, a real call."""
+    """Return a section for every analysis method: description, arguments and an example call."""
     session = EpisodeSession()
     session.reset(task_id="medium_mixed_pair")
     assert session.view is not None
@@ -65,11 +65,11 @@ def tool_reference() -> str:
 
 
 def sample_arguments(spec: MethodSpec) -> dict[str, Any]:
-    """Arguments that a method accepts on `medium_mixed_pair`."""
+    """Return arguments that a method accepts in the task `medium_mixed_pair`."""
     session = EpisodeSession()
-    opening = session.reset(task_id="medium_mixed_pair")
+    reset_reply = session.reset(task_id="medium_mixed_pair")
     samples: dict[str, Any] = {
-        "date": opening.observation_fields["config"]["start_date"],
+        "date": reset_reply.observation_fields["config"]["start_date"],
         "limit": 3,
         "threshold": 5.0,
         "threshold_multiplier": 2.0,
@@ -80,8 +80,11 @@ def sample_arguments(spec: MethodSpec) -> dict[str, Any]:
     names = properties.get("entity_name", {}).get("enum")
     if names:
         samples["entity_name"] = names[0]
-    wanted = [*spec.parameters.get("required", []), *(["limit"] if "limit" in properties else [])]
-    return {name: samples[name] for name in wanted}
+    shown_names = [
+        *spec.parameters.get("required", []),
+        *(["limit"] if "limit" in properties else []),
+    ]
+    return {name: samples[name] for name in shown_names}
 
 
 def _argument_table(spec: MethodSpec) -> str:
@@ -91,32 +94,34 @@ def _argument_table(spec: MethodSpec) -> str:
     required = spec.parameters.get("required", [])
     rows = []
     for name, field in properties.items():
-        kind, default = _type(field), json.dumps(field.get("default"))
-        if kind.startswith("list") and default == "null":
+        json_type, default = _describe_type(field), json.dumps(field.get("default"))
+        if json_type.startswith("list") and default == "null":
             default = "[]"
-        usual = "required" if name in required else f"`{default}`"
-        rows.append([f"`{name}`", kind, usual, field.get("description", "")])
-    return table(["argument", "type", "default", "meaning"], rows)
+        shown_default = "required" if name in required else f"`{default}`"
+        rows.append([f"`{name}`", json_type, shown_default, field.get("description", "")])
+    return markdown_table(["argument", "type", "default", "meaning"], rows)
 
 
-def _type(field: dict[str, Any]) -> str:
-    """A JSON Schema type in a few words, with its range."""
+def _describe_type(field: dict[str, Any]) -> str:
+    """Return the type of a JSON schema in a few words, with its range."""
     if "anyOf" in field:
-        return " or ".join(_type(option) for option in field["anyOf"])
-    kind = field.get("type", "any")
-    if kind == "array":
-        items = _type(field["items"]) if field.get("items") else "object"
+        return " or ".join(_describe_type(option) for option in field["anyOf"])
+    json_type = field.get("type", "any")
+    if json_type == "array":
+        items = _describe_type(field["items"]) if field.get("items") else "object"
         return f"list of {items}"
-    if kind == "string" and "enum" in field:
+    if json_type == "string" and "enum" in field:
         allowed = field["enum"]
         for name, names in NAME_LISTS.items():
             if allowed == list(names):
                 return f"name of a {name}"
         return "one of " + ", ".join(f"`{value}`" for value in allowed)
-    low, high = field.get("minimum"), field.get("maximum")
-    if low is not None and high is not None:
-        return f"{kind}, {low:g} to {high:g}"
-    return f"{kind} ≥ {low:g}" if low is not None else str(kind)
+    minimum, maximum = field.get("minimum"), field.get("maximum")
+    if minimum is None:
+        return str(json_type)
+    if maximum is None:
+        return f"{json_type} ≥ {minimum:g}"
+    return f"{json_type}, {minimum:g} to {maximum:g}"
 
 
 NAME_LISTS = {
@@ -127,7 +132,7 @@ NAME_LISTS = {
 
 
 def threshold_table() -> str:
-    """Reporting thresholds by difficulty."""
+    """Return a table of the reporting thresholds by level."""
     names = {
         "count_relative": "event count, relative",
         "rate_relative": "conversion rate, relative",
@@ -136,35 +141,35 @@ def threshold_table() -> str:
     }
     columns = {level: public_thresholds(LEVELS[level]) for level in LEVELS}
     rows = [
-        [words, *(f"{columns[level][key]:.2f}" for level in columns)]
-        for key, words in names.items()
+        [title, *(f"{columns[level][key]:.2f}" for level in columns)]
+        for key, title in names.items()
     ]
-    return table(["threshold", *columns], rows, "l" + "r" * len(columns))
+    return markdown_table(["threshold", *columns], rows, "l" + "r" * len(columns))
 
 
 def severity_table() -> str:
-    """Lower bounds of the severities."""
+    """Return a table of the lower bounds of the severities."""
     units = {"hourly_mix": "absolute", "data_quality": "excess events"}
     rows = [
         [f"`{kind}`", units.get(kind, "relative"), *(f"{bound:g}" for bound in bounds)]
         for kind, bounds in public_severity_bounds(LEVELS["easy"].severity_bounds).items()
     ]
-    return table(
+    return markdown_table(
         ["entity type", "measured", "medium from", "high from", "critical from"], rows, "llrrr"
     )
 
 
 def variant_table() -> str:
-    """What a drawn policy may say, and the values it is drawn from."""
+    """Return a table of the values from which a reporting policy is drawn."""
 
-    def each(values: Iterable[Any]) -> str:
+    def format_values(values: Iterable[Any]) -> str:
         return ", ".join(f"{value:g}" for value in values)
 
-    def bands(choices: Iterable[Sequence[float]]) -> str:
+    def format_bounds(choices: Iterable[Sequence[float]]) -> str:
         return "; ".join(" / ".join(f"{bound:g}" for bound in choice) for choice in choices)
 
     rows = [
-        [f"{name}, {level}", "`thresholds`", each(choices[level])]
+        [f"{name}, {level}", "`thresholds`", format_values(choices[level])]
         for name, choices in (
             ("count threshold", drawn_policies.COUNT_THRESHOLD_CHOICES),
             ("rate threshold", drawn_policies.RATE_THRESHOLD_CHOICES),
@@ -172,9 +177,11 @@ def variant_table() -> str:
         )
         for level in LEVELS
     ]
-    rows.append(["break threshold", "`thresholds`", each(drawn_policies.BREAK_THRESHOLD_CHOICES)])
+    rows.append(
+        ["break threshold", "`thresholds`", format_values(drawn_policies.BREAK_THRESHOLD_CHOICES)]
+    )
     rows += [
-        [f"severity of {name}", "`severity_bands`", bands(choices)]
+        [f"severity of {name}", "`severity_bands`", format_bounds(choices)]
         for name, choices in (
             ("counts", drawn_policies.COUNT_BOUND_CHOICES),
             ("rates and breaks", drawn_policies.RATE_BOUND_CHOICES),
@@ -193,24 +200,24 @@ def variant_table() -> str:
         ],
         ["words", "the instruction", f"two wordings of each of {len(CLAUSES) + 2} clauses"],
     ]
-    return table(["what", "stated in", "drawn from"], rows, "lll")
+    return markdown_table(["what", "stated in", "drawn from"], rows, "lll")
 
 
 def row_kind_table() -> str:
-    """Anomaly types and detection method of each entity type."""
+    """Return a table of the anomaly types and detection method of each entity type."""
     rows = [
         [
             f"`{kind}`",
-            " or ".join(f"`{each}`" for each in anomaly_types_of(kind)),
+            " or ".join(f"`{anomaly_type}`" for anomaly_type in anomaly_types_of(kind)),
             f"`{DETECTION_METHODS[kind]}`",
         ]
         for kind in ENTITY_TYPES_BY_RULE
     ]
-    return table(["`entity_type`", "`anomaly_type`", "`detection_method`"], rows, "lll")
+    return markdown_table(["`entity_type`", "`anomaly_type`", "`detection_method`"], rows, "lll")
 
 
 def level_table() -> str:
-    """What a difficulty changes."""
+    """Return a table of the levels' properties."""
     rows = [
         [
             f"`{level.name}`",
@@ -222,63 +229,63 @@ def level_table() -> str:
         for level in LEVELS.values()
     ]
     header = ["difficulty", "days", "sampling noise", "traffic noise", "size of an anomaly"]
-    return table(header, rows, "lrrrl")
+    return markdown_table(header, rows, "lrrrl")
 
 
 def entity_table() -> str:
-    """Everything a report row may name."""
+    """Return a table of the entities that a report row may name."""
     rows = [
         [f"`{kind}`", ", ".join(f"`{name}`" for name in names)]
         for kind, names in ORDERING_APP.entity_names_by_type.items()
     ]
-    return table(["entity_type", "entity_name"], rows)
+    return markdown_table(["entity_type", "entity_name"], rows)
 
 
 def task_table() -> str:
-    """The named tasks."""
+    """Return a table of the named tasks."""
     rows = [
         [
-            f"`{t.task_id}`",
-            t.difficulty,
-            str(t.seed),
-            f"`{t.scenario_family}`",
-            str(t.anomaly_count),
+            f"`{task.task_id}`",
+            task.difficulty,
+            str(task.seed),
+            f"`{task.scenario_family}`",
+            str(task.anomaly_count),
         ]
-        for t in TASKS.values()
+        for task in TASKS.values()
     ]
-    return table(["task", "difficulty", "seed", "family", "anomalies"], rows, "llrlr")
+    return markdown_table(["task", "difficulty", "seed", "family", "anomalies"], rows, "llrlr")
 
 
 def weight_table() -> str:
-    """What a matched row is worth."""
+    """Return a table of the weights of a matched row's fields."""
     rows = [[f"`{name}`", f"{weight / 100:.2f}"] for name, weight in SCORE_WEIGHTS.items()]
-    return table(["share", "weight"], rows, "lr")
+    return markdown_table(["share", "weight"], rows, "lr")
 
 
 def penalty_table() -> str:
-    """What a wrong row costs."""
+    """Return a table of the penalties for wrong rows."""
     rows = [
-        ["a row whose key the right report does not hold", _penalty(EXTRA_PENALTY)],
-        ["a valid row whose key was given before", _penalty(DUPLICATE_PENALTY)],
-        ["a row that cannot be read", _penalty(INVALID_PENALTY)],
+        ["a row whose key is not in the expected report", _format_penalty(EXTRA_PENALTY)],
+        ["a valid row whose key occurred before", _format_penalty(DUPLICATE_PENALTY)],
+        ["a row that cannot be read", _format_penalty(INVALID_PENALTY)],
         [
             f"more extra rows than the larger of {EXPLOIT_FLOOR} and twice the expected ones",
             f"{EXPLOIT_PENALTY:g} once",
         ],
     ]
-    return table(["", "penalty"], rows)
+    return markdown_table(["", "penalty"], rows)
 
 
-def _penalty(rate: tuple[float, float]) -> str:
+def _format_penalty(rate: tuple[float, float]) -> str:
     return f"{rate[0]:g} each, at most {rate[1]:g}"
 
 
 def baseline_table() -> str:
-    """Score and breakdown of each scripted policy on each named task."""
+    """Return a table of the scores of each scripted policy on each named task."""
     rows = []
     for name in FUNNEL_POLICIES:
         for task in TASKS:
-            parts = breakdown(name, task)
+            parts = reward_breakdown(name, task)
             rows.append(
                 [
                     f"`{name}`",
@@ -291,25 +298,27 @@ def baseline_table() -> str:
                 ]
             )
     header = ["policy", "task", "score", "precision", "recall", "matched", "extra"]
-    return table(header, rows, "llrrrrr")
+    return markdown_table(header, rows, "llrrrrr")
 
 
 def baseline_plot() -> Figure:
-    """The same scores as bars."""
-    bars = {
-        name: [float(breakdown(name, task)["total_score"]) for task in TASKS]
+    """Draw the scores of each scripted policy on each named task."""
+    scores_by_policy = {
+        name: [float(reward_breakdown(name, task)["total_score"]) for task in TASKS]
         for name in FUNNEL_POLICIES
     }
-    return bar_chart("Score of the scripted policies on the named tasks", list(TASKS), bars)
+    return draw_bar_chart(
+        "Score of the scripted policies on the named tasks", list(TASKS), scores_by_policy
+    )
 
 
 @cache
-def breakdown(policy: str, task: str) -> Any:
-    """Reward breakdown of a scripted policy on a named task."""
+def reward_breakdown(policy_name: str, task_id: str) -> Any:
+    """Play a named task with a scripted policy and return the reward breakdown."""
     session = EpisodeSession()
-    player = POLICIES[policy]
-    opening = session.reset(task_id=task, max_submissions=player.max_submissions)
-    return run_policy(session, player, opening).last_observation["reward_breakdown"]
+    policy = POLICIES[policy_name]
+    reset_reply = session.reset(task_id=task_id, max_submissions=policy.max_submissions)
+    return run_policy(session, policy, reset_reply).last_observation["reward_breakdown"]
 
 
 SECTIONS: dict[str, Section] = {
@@ -324,12 +333,12 @@ SECTIONS: dict[str, Section] = {
     "weights": weight_table,
     "penalties": penalty_table,
     "baselines": baseline_table,
-    **{name: partial(section, each) for name, each in EXAMPLES.items()},
+    **{name: partial(example_markdown, example) for name, example in EXAMPLES.items()},
     **COMMANDS,
     **FIREWATCH,
 }
 
 PICTURES: dict[str, Callable[[], Figure]] = {
     "baselines.png": baseline_plot,
-    **{f"{name}.png": partial(plot, each) for name, each in EXAMPLES.items()},
+    **{f"{name}.png": partial(draw_example, example) for name, example in EXAMPLES.items()},
 }

@@ -1,7 +1,7 @@
-"""The 60 tasks and the 72 actions, as existing clients of this environment import them.
+"""The 60 tasks and the 72 actions, under the names that existing clients import.
 
-Put this folder on the path of such a client (`PYTHONPATH=examples/firewatch_client`), and it plays
-all of them.
+With this folder on the path (`PYTHONPATH=examples/firewatch_client`), an existing client plays all
+of them.
 """
 
 from firewatch_env.actions import ACTIONS

@@ -1,7 +1,7 @@
-"""Pipe Leak: a water main of 64 segments loses water in one of them. Which?
+"""Pipe Leak: one of the 64 segments of a water main leaks, and the player has to find it.
 
-A gauge shows 4 bar before the leak and 3 behind it, ±0.2; an ear on the pipe hears the leak from
-two segments away. A report ends the episode: 1.0 for the right segment, 0.5 for a neighbour.
+A gauge shows 4 bar before the leak and 3 bar behind it, ±0.2. A listening device detects the leak
+from two segments away. A report ends the episode: 1.0 for the leaking segment, 0.5 for a neighbour.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Segment(ToolArguments):
 
 
 class PipeAction(Action):
-    """A call of a tool."""
+    """A tool call."""
 
     tool: str
     arguments: dict[str, Any] = Field(default_factory=dict)
 
 
 class PipeObservation(Observation):
-    """What a look shows: bar for a gauge, 0 to 3 for the ear."""
+    """A measurement: bar for the gauge, 0 to 3 for the loudness."""
 
     task_id: str = ""
     status: str = ""
@@ -51,7 +51,7 @@ class PipeObservation(Observation):
 
 
 class PipeState(State):
-    """How far an episode is."""
+    """The progress of an episode."""
 
     task_id: str | None = None
     status: str = "idle"
@@ -59,14 +59,14 @@ class PipeState(State):
 
 
 class PipeSession(Session):
-    """One play; the base class counts steps and answers what is the same everywhere."""
+    """One episode. The base class counts steps and answers invalid actions."""
 
     state_model: type[BaseModel] = PipeState
 
     def start_episode(self, seed: Any = None, split: Any = None, index: Any = None) -> Reply:
         if split is None and index is None:
             self.seed = require_integer("seed", seed or 0, 0, MAX_SEED)
-            self.task_id = "custom"  # an id that shows the seed would show where the leak is
+            self.task_id = "custom"  # An id with the seed would reveal the leak.
         else:
             task = SPLITS.task(split or "train", index or 0)
             self.seed, self.task_id = task.config, task.task_id
@@ -81,58 +81,59 @@ class PipeSession(Session):
     def episode_identity(self) -> dict[str, Any]:
         return {"seed": self.seed}
 
-    def away(self, segment: int) -> int:
-        """Segments between one and the leak."""
+    def distance_to_leak(self, segment: int) -> int:
+        """Return the number of segments between a segment and the leak."""
         return abs(segment - self.leak)
 
 
 @TOOLS.tool(Segment)
-def gauge(play: PipeSession, at: Segment) -> Reply:
+def gauge(session: PipeSession, at: Segment) -> Reply:
     """Pressure at a segment: 4 bar before the leak, 3 behind it, ±0.2."""
-    noise = BitStream(f"pipe-leak/1|{play.seed}|{at.segment}").uniform(-0.2, 0.2)
-    reading = round(4.0 - (at.segment > play.leak) + noise, 2)
+    noise = BitStream(f"pipe-leak/1|{session.seed}|{at.segment}").uniform(-0.2, 0.2)
+    reading = round(4.0 - (at.segment > session.leak) + noise, 2)
     return Reply(
         "looked", f"{reading} bar at {at.segment}.", observation_fields={"reading": reading}
     )
 
 
 @TOOLS.tool(Segment)
-def listen(play: PipeSession, at: Segment) -> Reply:
+def listen(session: PipeSession, at: Segment) -> Reply:
     """Loudness of the leak: 3 at it, 1 two segments away, 0 beyond."""
-    loudness = float(max(0, 3 - play.away(at.segment)))
+    loudness = float(max(0, 3 - session.distance_to_leak(at.segment)))
     return Reply(
         "looked", f"Loudness {loudness} at {at.segment}.", observation_fields={"reading": loudness}
     )
 
 
 @TOOLS.tool(Segment, is_read_only=False, is_final=True)
-def report(play: PipeSession, at: Segment) -> Reply:
+def report(session: PipeSession, at: Segment) -> Reply:
     """Report the segment that leaks; ends the episode."""
-    score = {0: 1.0, 1: 0.5}.get(play.away(at.segment), 0.0)
+    score = {0: 1.0, 1: 0.5}.get(session.distance_to_leak(at.segment), 0.0)
     return Reply("reported", f"Score {score}.", score, True)
 
 
 @POLICIES.register("reference")
 def bisect(_: ObservationJson) -> Iterator[dict[str, Any]]:
-    """Halves the stretch in which the leak must be."""
+    """Find the leak by bisection with the gauge."""
     low, high = 0, SEGMENTS - 1
     while low < high:
         middle = (low + high + 1) // 2
-        behind = (yield {"tool": "gauge", "arguments": {"segment": middle}})["reading"] < 3.5
-        low, high = (low, middle - 1) if behind else (middle, high)
+        observation = yield {"tool": "gauge", "arguments": {"segment": middle}}
+        is_behind_leak = observation["reading"] < 3.5
+        low, high = (low, middle - 1) if is_behind_leak else (middle, high)
     yield {"tool": "report", "arguments": {"segment": low}}
 
 
 class PipeLeak(Environment):
-    """What the kit asks of an environment; the rest has defaults."""
+    """The members that an environment must provide; the others have defaults."""
 
     name, version, description = "pipe_leak", "0.1.0", "Find the leak in a water main."
     versions: Mapping[str, str] = {"rules": "1"}
     wire_models = WireModels(PipeAction, PipeObservation, PipeState)
     tools = Catalogue(
         tuple(TOOLS.values()),
-        format_tool_result=lambda seen: {
-            name: seen.get(name) for name in ("status", "message", "reading")
+        format_tool_result=lambda observation: {
+            name: observation.get(name) for name in ("status", "message", "reading")
         },
     )
     reset_arguments = reset_arguments_by_name(EPISODE_ID, SEED, SPLIT, INDEX)

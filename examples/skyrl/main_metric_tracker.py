@@ -13,7 +13,7 @@ from openenv_kit.trainers.skyrl import register_environment
 
 @ray.remote(num_cpus=1)
 def train(cfg: SkyRLTrainConfig) -> None:
-    """Environments are made in this process, so they are registered in it."""
+    """Register the environment in the process that creates it, and train."""
     register_environment()
     BasePPOExp(cfg).run()
 

@@ -1,4 +1,4 @@
-"""The documentation builds without a warning and shows what the code says."""
+"""The documentation builds without a warning and agrees with the code."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from docs.generate.examples import EXAMPLES, ExampleError, root_of
-from docs.generate.hook import MARKER, SAMPLE, filled
+from docs.generate.examples import EXAMPLES, ExampleError, find_root
+from docs.generate.hook import MARKER, SAMPLE_PAGES, fill_page
 from docs.generate.sections import PICTURES, SECTIONS, sample_arguments
+from firewatch_env.engine.world import build
 from metric_tracker_rl.analysis_tools import TOOLS, method_specs
 from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
 from metric_tracker_rl.engine.episode.episode import build_episode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from openenv_kit.errors import UnknownNameError
-from support.built_docs import build
 from support.paths import ROOT
 
 MOST_BYTES = 200_000
@@ -70,13 +70,13 @@ def test_tables_pictures_and_the_gallery_are_on_the_built_pages(
     for name in PICTURES:
         with Image.open(site / "assets" / name) as picture:
             assert picture.width > 500
-    assert (site / "gallery" / SAMPLE[0] / "index.html").exists()
+    assert (site / "gallery" / SAMPLE_PAGES[0] / "index.html").exists()
     left = [page.name for page in site.rglob("*.html") if MARKER.search(page.read_text())]
     assert left == []
 
 
 def test_the_page_of_firewatch_is_short_with_its_incident_and_its_tools() -> None:
-    page = filled((ROOT / "docs" / "firewatch.md").read_text())
+    page = fill_page((ROOT / "docs" / "firewatch.md").read_text())
     assert MARKER.search(page) is None
     assert "> declare_resolved\n" in page
     assert "`trace_dependencies`" in page
@@ -85,11 +85,11 @@ def test_the_page_of_firewatch_is_short_with_its_incident_and_its_tools() -> Non
 
 def test_unknown_page_section_lists_the_known_sections() -> None:
     with pytest.raises(UnknownNameError, match="thresholds"):
-        filled("{{ treshholds }}")
+        fill_page("{{ treshholds }}")
 
 
 def test_the_tool_reference_names_every_method_with_every_argument() -> None:
-    reference = filled((ROOT / "docs" / "tools.md").read_text())
+    reference = fill_page((ROOT / "docs" / "tools.md").read_text())
     chapters = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", reference, re.M | re.S))
     assert list(chapters) == list(TOOLS)
     for spec in method_specs(TOOLS):
@@ -109,7 +109,7 @@ def test_the_arguments_shown_for_a_method_are_arguments_it_takes(name: str) -> N
 @pytest.mark.parametrize("name", list(EXAMPLES))
 def test_example_shows_its_rule(name: str) -> None:
     example = EXAMPLES[name]
-    _, root = root_of(example)
+    _, root = find_root(example)
     assert (root.entity_type, root.entity_name) == example.entity
     assert root.date in SECTIONS[name]()
 
@@ -118,7 +118,7 @@ def test_example_shows_its_rule(name: str) -> None:
 def test_example_that_does_not_show_its_rule_is_an_error() -> None:
     moved = replace(EXAMPLES["traffic"], entity=("event_count", "payment_successful"))
     with pytest.raises(ExampleError, match="traffic"):
-        root_of(moved)
+        find_root(moved)
 
 
 def test_the_examples_cover_all_six_rules_of_the_policy() -> None:

@@ -1,4 +1,4 @@
-"""The documentation in a browser: nothing on it stands in the way of whoever reads it."""
+"""The documentation in a browser: accessibility and working pages."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Literal
 import pytest
 from playwright.sync_api import BrowserContext
 
-from docs.generate.hook import SAMPLE
+from docs.generate.hook import SAMPLE_PAGES
 from support.browser import Visit, _collect_garbage_after_module  # noqa: F401
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
-PAGES = ["", "environments/", "debugger/", "leaderboard/", "api/", f"gallery/{SAMPLE[0]}/"]
+PAGES = ["", "environments/", "debugger/", "leaderboard/", "api/", f"gallery/{SAMPLE_PAGES[0]}/"]
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -55,7 +55,7 @@ def test_the_front_page_has_the_picture_and_the_three_doors_and_a_case_can_be_pl
     page.goto(site)
     assert page.locator(".doors li a").count() == 3
     assert page.locator("img[src*=debugger-opening]").bounding_box() is not None
-    page.goto(f"{site}/gallery/{SAMPLE[0]}/")
+    page.goto(f"{site}/gallery/{SAMPLE_PAGES[0]}/")
     assert page.locator("a[href*='/web/?reset=%7B']").count() >= 1
     page.goto(f"{site}/leaderboard/")
     assert page.locator("table tbody tr").count() >= 3

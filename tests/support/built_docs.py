@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from docs.generate.hook import SMALL
+from docs.generate.hook import SMALL_GALLERY_VARIABLE
 from support.paths import ROOT
 
 
@@ -17,7 +17,7 @@ def build(config: Path, site: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", config, "-d", site],
         cwd=config.parent,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", SMALL: "1"},
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", SMALL_GALLERY_VARIABLE: "1"},
         capture_output=True,
         text=True,
         check=False,

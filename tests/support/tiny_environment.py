@@ -83,7 +83,7 @@ class Numbers(ToolArguments):
 
 @TOOLS.tool(Look)
 def look(play: TinySession, at: Look) -> Reply:
-    """Compare."""
+    """Return whether the hidden number is larger or smaller."""
     holds = play.number < at.digit if at.side == "below" else play.number > at.digit
     return Reply("found", "look done.", observation_fields={"found": holds})
 

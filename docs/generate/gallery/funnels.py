@@ -1,18 +1,34 @@
-"""The gallery's room of funnel episodes: a page for each family of anomalies."""
+"""The gallery's pages of funnel episodes, one for each anomaly family."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from docs.generate.charts import BAND, ECHO, LINE, MUTED, ROOT, SECOND, STYLE, add_legend, sheet
-from docs.generate.examples import draw_impossible_hours, draw_mix, root_column, table
-from docs.generate.gallery.rooms import Exhibit, Family, Reset, Room
+from docs.generate.charts import (
+    BAND_COLOUR,
+    CONSEQUENCE_COLOUR,
+    LINE_COLOUR,
+    MUTED_COLOUR,
+    ROOT_COLOUR,
+    SECOND_COLOUR,
+    STYLE,
+    add_legend,
+    create_figure,
+)
+from docs.generate.examples import draw_impossible_hours, draw_mix, markdown_table, root_column
+from docs.generate.gallery.gallery_part import (
+    ExampleEpisode,
+    FamilyDescription,
+    GalleryPart,
+    Reset,
+)
 from metric_tracker_rl.engine.configuration.episode_config import MIXED
 from metric_tracker_rl.engine.configuration.splits import SPLITS, STRATA
 from metric_tracker_rl.engine.definitions.anomaly_types import (
@@ -31,143 +47,157 @@ from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episod
 from metric_tracker_rl.environment import ENVIRONMENT
 
 SPLIT = "train"
-PANELS = 3
-"""Most panels of a picture."""
+MAX_PANELS = 3
+"""Maximum number of panels in a picture."""
 
-START = (
-    "`task_overview` states the policy's thresholds, `get_metric_median` what is usual, and "
-    "`list_suspicious_dates` on which days anything is flagged; on `expert`, `list_calendar` says "
-    "what is known of a day, and what that explains is no root. "
+FIRST_CALLS = (
+    "`task_overview` returns the policy's thresholds, `get_metric_median` the baseline, and "
+    "`list_suspicious_dates` the days with flagged series. On `expert`, `list_calendar` returns "
+    "calendar entries; a deviation that an entry explains is no root. "
 )
 FAMILIES = {
-    RATE_DROP: Family(
+    RATE_DROP: FamilyDescription(
         "A rate falls",
-        "One step of the funnel converts worse on a day, and everybody who did not take it is "
-        "missing from all later stages; or several steps each lose a little, and only a rate over "
-        "the whole way is flagged (a slow leak).",
-        f"{START}`rows_for_date` shows every count and rate of such a day. The flagged step rate "
-        "is the root; later counts and composite rates are its echoes and are not reported. Where "
-        "no step rate is flagged, the flagged composite that spans the fewest stages is the root. "
+        "The conversion of one step falls on a day, and the lost users are missing from all later "
+        "stages. Or several steps each lose a little, and only a composite rate over these steps "
+        "is flagged (a slow leak).",
+        f"{FIRST_CALLS}"
+        "`rows_for_date` returns every count and rate of such a day. The flagged step "
+        "rate is the root; later counts and composite rates are consequences and not reported. If "
+        "no step rate is flagged, the flagged composite rate that spans the fewest stages is the "
+        "root. "
         "`submit_solution` ends the episode.",
     ),
-    RATE_SPIKE: Family(
+    RATE_SPIKE: FamilyDescription(
         "A rate rises",
-        "One step of the funnel converts better than usual on a day, or several a little, and all "
-        "later stages have more events for it.",
-        f"{START}`rows_for_date` shows every count and rate of such a day. As with a drop, the "
-        "step that moved is the root and what follows it an echo; the sign makes it a spike. "
+        "The conversion of one step rises on a day, or of several steps a little, and all later "
+        "stages have more events.",
+        f"{FIRST_CALLS}"
+        "`rows_for_date` returns every count and rate of such a day. As with a drop, the "
+        "step that changed is the root, and later series are consequences. "
         "`submit_solution` ends the episode.",
     ),
-    COUNT_DROP: Family(
+    COUNT_DROP: FamilyDescription(
         "A count falls",
-        "Fewer people come, and every later count falls with them while rates stand still; or the "
-        "events of one stage were lost, and the rate into it falls as the rate out of it rises.",
-        f"{START}`rows_for_date` shows which it is. Where `app_opens` is flagged it is the root "
-        "and later counts are echoes. Where one inner count is flagged between two that are not, "
-        "and its two rates moved against each other, that count is the root and the rates are the "
-        "echoes. `submit_solution` ends the episode.",
+        "Fewer users arrive, so every later count falls while the rates stay the same. Or events "
+        "of one stage were lost, so the rate into it falls and the rate out of it rises.",
+        f"{FIRST_CALLS}"
+        "`rows_for_date` shows which case it is. If `app_opens` is flagged, it is the root "
+        "and later counts are consequences. If an inner count is flagged, its neighbours are not, "
+        "and its two rates changed in opposite directions, that count is the root and the rates "
+        "are consequences. `submit_solution` ends the episode.",
     ),
-    COUNT_SPIKE: Family(
+    COUNT_SPIKE: FamilyDescription(
         "A count rises",
-        "More people come, or the events of one stage were recorded twice: then the rate into it "
-        "rises as the rate out of it falls, and its neighbours stand still.",
-        f"{START}`rows_for_date` shows which it is, by the same rules as for a drop. "
+        "More users arrive. Or events of one stage were recorded twice, so the rate into it rises, "
+        "the rate out of it falls, and its neighbours stay the same.",
+        f"{FIRST_CALLS}"
+        "`rows_for_date` shows which case it is, by the same rules as for a drop. "
         "`submit_solution` ends the episode.",
     ),
-    FUNNEL_BREAK: Family(
+    FUNNEL_BREAK: FamilyDescription(
         "A step breaks",
-        "A step loses more than a third of those who usually take it. It is a rate drop so large "
-        "that the policy gives it a kind of its own.",
-        f"{START}`rows_for_date` shows the step rate; from the break threshold on it is reported "
-        "as a `funnel_step` instead of a `conversion_rate`, with `detect_funnel_break` as its "
-        "method. `submit_solution` ends the episode.",
+        "A step loses more than a third of its users. This is a rate drop so large that the policy "
+        "reports it as a different anomaly type.",
+        f"{FIRST_CALLS}"
+        "`rows_for_date` returns the step rate. From the break threshold on, it is "
+        "reported as a `funnel_step` instead of a `conversion_rate`, with `detect_funnel_break` as "
+        "its method. `submit_solution` ends the episode.",
     ),
-    MIX_SHIFT: Family(
-        "People come at other hours",
-        "The day's total is usual and so is every rate, but the share of it that falls in daytime "
-        "is not. Only the hours show it.",
-        f"{START}`get_hourly_traffic_mix_shift_rows` shows such a day's share beside the usual "
-        "one, and `hourly_rows_for_date` the hours behind it. It is reported beside whatever else "
-        "happened on that day. `submit_solution` ends the episode.",
+    MIX_SHIFT: FamilyDescription(
+        "Traffic moves to other hours",
+        "The day's total and every rate are at their baselines, but the share of daytime traffic "
+        "deviates. Only hourly counts show it.",
+        f"{FIRST_CALLS}"
+        "`get_hourly_traffic_mix_shift_rows` returns the daytime share and its baseline, and "
+        "`hourly_rows_for_date` the hourly counts. The shift is reported in addition to other "
+        "anomalies of that day. `submit_solution` ends the episode.",
     ),
-    QUALITY_ISSUE: Family(
+    QUALITY_ISSUE: FamilyDescription(
         "Impossible counts",
-        "In a few hours a stage has more events than the stage before it: nobody can have done "
-        "that, so the instruments are at fault.",
-        f"{START}`check_impossible_counts` names the pair of stages and the excess over the day. "
-        "Such a pair is all that is reported of its day, whatever else moved. `submit_solution` "
-        "ends the episode.",
+        "In a few hours a stage has more events than the stage before it. This is impossible, so "
+        "the instrumentation is wrong.",
+        f"{FIRST_CALLS}"
+        "`check_impossible_counts` returns the pair of stages and the excess of the day. "
+        "Nothing else is reported for that day. `submit_solution` ends the episode.",
     ),
-    MIXED: Family(
-        "Several kinds at once",
-        "Anomalies of any kind, on different days. A day of a mix shift may hold another one.",
-        f"{START}Each such day is decided by itself, in the policy's order: "
-        "`check_impossible_counts` first, `get_hourly_traffic_mix_shift_rows` where the share "
-        "moved, `rows_for_date` for everything else. `submit_solution` ends the episode.",
+    MIXED: FamilyDescription(
+        "Several anomaly types",
+        "Anomalies of any type on different days. A day with a mix shift may have another one.",
+        f"{FIRST_CALLS}"
+        "Each day is examined in the policy's order: `check_impossible_counts` first, "
+        "`get_hourly_traffic_mix_shift_rows` if the share deviates, `rows_for_date` for "
+        "everything else. `submit_solution` ends the episode.",
     ),
 }
 
 
-class Funnels(Room):
-    """Episodes of the reporting tiers."""
+class FunnelGallery(GalleryPart):
+    """The gallery's pages about the funnel."""
 
     name = "funnel"
     title = "Funnels"
-    opening = (
-        "Four weeks of a product funnel, eight on `expert`, of which an agent is to report what "
-        "went wrong, and not what follows from it: see the [policy](../reporting-policy.md). "
-        "Scores of scripted players are of the [tables](../benchmark-tables.md)."
+    introduction = (
+        "Four weeks of a product funnel, eight on `expert`. A model has to report the root of each "
+        "anomaly and not its consequences; see the [reporting policy](../reporting-policy.md). The "
+        "[tables](../benchmark-tables.md) have the scores of scripted policies."
     )
     environment = ENVIRONMENT
-    families: Mapping[str, Family] = FAMILIES
+    families: Mapping[str, FamilyDescription] = FAMILIES
 
     @property
     def levels(self) -> Mapping[str, str]:
-        """Each level with its thresholds and its noise."""
-        return {name: _described(name) for name in LEVELS}
+        return {name: _describe_level(name) for name in LEVELS}
 
-    def resets(self, family: str, level: str) -> Iterator[Reset]:
-        """Tasks of the train split's first block, which has each combination once."""
-        for place in _of_first_block().get((family, level, 3 if family == MIXED else 1), ()):
-            yield {"split": SPLIT, "index": place}
+    def candidate_resets(self, family: str, level: str) -> Iterator[Reset]:
+        """Yield tasks of the train split's first block, which has each combination once."""
+        stratum = _Stratum(family, level, 3 if family == MIXED else 1)
+        for index in _task_indices_by_stratum().get(stratum, ()):
+            yield {"split": SPLIT, "index": index}
 
-    def exhibit(self, family: str, level: str, reset: Reset) -> Exhibit | None:
-        """The whole right report is what there is to see."""
+    def example_of(self, family: str, level: str, reset: Reset) -> ExampleEpisode | None:
         config = SPLITS.task(reset["split"], reset["index"]).config
         if (config.scenario_family, config.difficulty) != (family, level):
             return None
         episode = build_episode(config)
-        return Exhibit(_report(episode.expected_rows), partial(picture, episode))
+        return ExampleEpisode(
+            _report_markdown(episode.expected_rows), partial(draw_episode, episode)
+        )
 
-    def shown(self, answer: Mapping[str, Any]) -> object:
-        """The result, or the message where there is none."""
-        return answer.get("result", answer["message"])
+    def relevant_result(self, tool_result: Mapping[str, Any]) -> object:
+        """Return the analysis result, or the message of a reply without one."""
+        return tool_result.get("result", tool_result["message"])
+
+
+class _Stratum(NamedTuple):
+    family: str
+    level: str
+    anomaly_count: int
 
 
 @cache
-def _of_first_block() -> Mapping[tuple[str, str, int], list[int]]:
-    """Tasks of the train split's first block by family, level and number of anomalies."""
-    found: dict[tuple[str, str, int], list[int]] = {}
-    for place in range(len(STRATA)):
-        config = SPLITS.task(SPLIT, place).config
-        key = (config.scenario_family, config.difficulty, config.anomaly_count)
-        found.setdefault(key, []).append(place)
-    return found
+def _task_indices_by_stratum() -> Mapping[_Stratum, list[int]]:
+    """Return the tasks of the train split's first block."""
+    indices: defaultdict[_Stratum, list[int]] = defaultdict(list)
+    for index in range(len(STRATA)):
+        config = SPLITS.task(SPLIT, index).config
+        stratum = _Stratum(config.scenario_family, config.difficulty, config.anomaly_count)
+        indices[stratum].append(index)
+    return indices
 
 
-def _described(name: str) -> str:
+def _describe_level(name: str) -> str:
     level = LEVELS[name]
     decoys = f", {level.decoys} days that the calendar explains" if level.decoys else ""
     low, high = level.separation
     return (
         f"{level.days} days{decoys}; counts are flagged from {level.count_threshold:.0%}, rates "
         f"from {level.rate_threshold:.0%}, and an anomaly is {low:g} to {high:g} times as large "
-        "as that."
+        "as its threshold."
     )
 
 
-def _report(rows: tuple[ReportRow, ...]) -> str:
-    """The right report in the order of its days."""
+def _report_markdown(rows: tuple[ReportRow, ...]) -> str:
     cells = [
         [
             row.date,
@@ -179,19 +209,19 @@ def _report(rows: tuple[ReportRow, ...]) -> str:
         ]
         for row in rows
     ]
-    header = ["date", "entity", "anomaly", "usual", "that day", "severity"]
-    return "The right report:\n\n" + table(header, cells, "lllrrl")
+    titles = ["date", "entity", "anomaly", "baseline", "observed", "severity"]
+    return "The expected report:\n\n" + markdown_table(titles, cells, "lllrrl")
 
 
 @style.context(STYLE)
-def picture(episode: FunnelEpisode) -> Figure:
-    """A panel for each root; where there is one alone, also for its loudest echo."""
-    roots = episode.expected_rows[:PANELS]
+def draw_episode(episode: FunnelEpisode) -> Figure:
+    """Draw a panel for each root, and for a single root also its largest consequence."""
+    roots = episode.expected_rows[:MAX_PANELS]
     hourly = [root for root in roots if root.entity_type in (DATA_QUALITY, HOURLY_MIX)]
     columns = [root_column(episode, root) for root in roots if root not in hourly]
     if len(columns) == 1 and not hourly:
-        columns += _echo(episode, roots[0], columns[0])
-    figure = sheet(len(hourly) + len(columns), height=1.5)
+        columns += _largest_consequence(episode, roots[0], columns[0])
+    figure = create_figure(len(hourly) + len(columns), panel_height_in=1.5)
     for axes, root in zip(figure.axes, hourly, strict=False):
         draw = draw_impossible_hours if root.entity_type == DATA_QUALITY else draw_mix
         draw(axes, episode, root)
@@ -201,39 +231,45 @@ def picture(episode: FunnelEpisode) -> Figure:
     return figure
 
 
-def _echo(episode: FunnelEpisode, root: ReportRow, column: int) -> list[int]:
-    """The series that stands out most on a root's day beside its own; none where none does."""
+def _largest_consequence(
+    episode: FunnelEpisode, root: ReportRow, root_series_column: int
+) -> list[int]:
+    """Return the column with the largest other deviation on the root's day; none if not flagged."""
     series = episode.series
-    stands_out = np.abs(series.deviations[episode.day_by_date[root.date]]) / series.thresholds
-    stands_out[[column, series.funnel.columns.daytime_share]] = 0.0
-    loudest = int(np.argmax(stands_out))
-    return [loudest] if stands_out[loudest] >= 1.0 else []
+    relative_size = np.abs(series.deviations[episode.day_by_date[root.date]]) / series.thresholds
+    relative_size[[root_series_column, series.funnel.columns.daytime_share]] = 0.0
+    largest = int(np.argmax(relative_size))
+    return [largest] if relative_size[largest] >= 1.0 else []
 
 
 def _draw_days(axes: Any, episode: FunnelEpisode, column: int) -> None:
-    """A daily series with what is usual; on flagged days it is told what the policy makes of it."""
+    """Draw a daily series with its median and threshold, and mark the flagged days."""
     series, funnel = episode.series, episode.config.funnel_spec
-    values, base = series.values[:, column], series.medians_by_column[column]
+    values, median = series.values[:, column], series.medians_by_column[column]
     limit = float(series.thresholds[column])
-    flagged = np.abs(series.deviations[:, column]) >= limit
-    explained = flagged & (np.abs(series.unexplained_deviations[:, column]) < limit)
-    own = [
+    is_flagged = np.abs(series.deviations[:, column]) >= limit
+    is_explained = is_flagged & (np.abs(series.unexplained_deviations[:, column]) < limit)
+    root_days = [
         episode.day_by_date[row.date]
         for row in episode.expected_rows
         if row.entity_type not in (DATA_QUALITY, HOURLY_MIX) and root_column(episode, row) == column
     ]
-    (others,) = np.nonzero(flagged & ~explained & ~np.isin(np.arange(len(values)), own))
-    (known,) = np.nonzero(explained)
-    axes.plot(values, color=LINE, label="daily value")
-    axes.axhline(base, color=MUTED, linestyle="--", linewidth=1, label="median")
-    axes.axhspan(base * (1 - limit), base * (1 + limit), color=BAND, label="not flagged")
-    for days, label, shape in (
-        (own, "a root", {"color": ROOT}),
-        (others, "an echo", {"color": ECHO, "markerfacecolor": "white"}),
-        (known, "explained by the calendar", {"color": SECOND, "markerfacecolor": "white"}),
+    is_root = np.isin(np.arange(len(values)), root_days)
+    (consequence_days,) = np.nonzero(is_flagged & ~is_explained & ~is_root)
+    (explained_days,) = np.nonzero(is_explained)
+    axes.plot(values, color=LINE_COLOUR, label="daily value")
+    axes.axhline(median, color=MUTED_COLOUR, linestyle="--", linewidth=1, label="median")
+    axes.axhspan(median * (1 - limit), median * (1 + limit), color=BAND_COLOUR, label="not flagged")
+    for days, label, colour in (
+        (root_days, "root", ROOT_COLOUR),
+        (consequence_days, "consequence", CONSEQUENCE_COLOUR),
+        (explained_days, "explained by the calendar", SECOND_COLOUR),
     ):
+        fill_colour = colour if label == "root" else "white"
         if len(days):
-            axes.plot(days, values[days], "o", label=label, **shape)
+            axes.plot(
+                days, values[days], "o", label=label, color=colour, markerfacecolor=fill_colour
+            )
     name = funnel.metric_names[column]
     axes.set_title(name if column < len(funnel.count_names) else f"{name} (%)")
     axes.set_xticks(range(0, len(values), 7), episode.dates[::7])

@@ -1,4 +1,4 @@
-"""NeMo Gym starts this file as the resources server."""
+"""Resources server that NeMo Gym starts."""
 
 from openenv_kit.trainers.nemo_gym import EpisodeServer
 

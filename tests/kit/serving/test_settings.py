@@ -1,4 +1,4 @@
-"""Settings: their documentation, their limits, and that secrets stay where they are."""
+"""Settings: documentation, ranges and secrets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import pytest
 from pydantic.fields import FieldInfo
 
-from docs.generate.hook import filled
+from docs.generate.hook import fill_page
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.network_addresses import is_loopback
 from openenv_kit.serving.app import main
@@ -27,7 +27,7 @@ NUMBERS = {name: field for name, field in FIELDS.items() if range_of(field) != (
 
 
 def test_the_documentation_lists_every_setting() -> None:
-    page = filled((ROOT / "docs" / "serving.md").read_text())
+    page = fill_page((ROOT / "docs" / "serving.md").read_text())
     shown = re.findall(r"^\| `([A-Z_]+)` \|.*\| \S.* \|$", page, re.M)
     assert shown == [field.validation_alias for field in FIELDS.values()]
 

@@ -1,4 +1,4 @@
-"""Slow calls: in fair turns, apart from resets, and never a second time."""
+"""Slow calls run in fair turns, apart from resets, and once."""
 
 from __future__ import annotations
 

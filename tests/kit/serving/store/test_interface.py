@@ -1,4 +1,4 @@
-"""Episode stores: what they keep, whom they displace, and how they come through a full disk."""
+"""Episode stores of every kind: contents, limits and eviction."""
 
 from __future__ import annotations
 

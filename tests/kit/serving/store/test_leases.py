@@ -1,4 +1,4 @@
-"""Who holds a stored episode: players, generations, ends; the same for every kind of store."""
+"""Leases, start counts, task assignment and request ids of stored episodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store that is gone, hangs or was replaced is noticed, and the wall clock expires nothing."""
+"""Missing, hanging and replaced stores are detected; the wall clock expires nothing."""
 
 from __future__ import annotations
 
