@@ -15,7 +15,7 @@ from openenv_kit.page.components.grid import GLYPHS, CellVerdict
 from openenv_kit.page.playback import playback_of_policy
 from openenv_kit.page.tabs import play
 from openenv_kit.page.visitor import Visitor
-from support.browser import _leaks_are_told_here  # noqa: F401
+from support.browser import _collect_garbage_after_module  # noqa: F401
 
 SCENES = DrillScenes(ENVIRONMENT)
 LOST = ("ordering_app", 63)

@@ -1,4 +1,4 @@
-"""The framework's named validity checks, and proof that breaking one thing fails one of them."""
+"""The framework's validity checks, and defects that each of them detects."""
 
 from __future__ import annotations
 

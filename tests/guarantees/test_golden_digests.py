@@ -1,4 +1,4 @@
-"""Episodes made today are the episodes made when the golden file was written."""
+"""Episodes equal the stored golden digests."""
 
 from __future__ import annotations
 

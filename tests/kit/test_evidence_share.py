@@ -1,4 +1,4 @@
-"""Grounded: whether what was right had been read. It is told beside the score, never part of it."""
+"""Evidence shares of the environments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes and scores do not hang on how a version of Python adds floats."""
+"""Digests and scores do not depend on how Python adds floats."""
 
 from __future__ import annotations
 

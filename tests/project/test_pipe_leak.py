@@ -1,4 +1,4 @@
-"""Law 4: an environment of one short file, with few members, gets every door of the kit."""
+"""The environment of the tutorial works over every interface of the kit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A third environment, as small as one can be: no scenes of its own, so the page must do.
+"""A very small environment without an environment view of its own.
 
 A number is hidden; `look` compares, `list_numbers` lists, `answer` submits.
 """
@@ -51,7 +51,7 @@ class TinyState(State):
 
 
 class TinySession(Session):
-    """Plays the game."""
+    """Session of the guessing environment."""
 
     state_model: type[BaseModel] = TinyState
 
@@ -83,7 +83,7 @@ class Numbers(ToolArguments):
 
 @TOOLS.tool(Look)
 def look(play: TinySession, at: Look) -> Reply:
-    """Compare."""
+    """Return whether the hidden number is larger or smaller."""
     holds = play.number < at.digit if at.side == "below" else play.number > at.digit
     return Reply("found", "look done.", observation_fields={"found": holds})
 
@@ -175,7 +175,7 @@ class Tiny(kit.Environment):
 
 
 class Entry:
-    """Stands for the entry point of an installed environment."""
+    """Replaces the entry point of an installed environment."""
 
     def load(self) -> Tiny:
         return Tiny()

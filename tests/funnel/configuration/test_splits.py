@@ -1,4 +1,4 @@
-"""Splits are disjoint, stratified, served by the task API, and sealed where they are sealed."""
+"""Splits of the funnel: disjoint seeds, strata and public values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rungs lie between the named levels, and a curriculum moves along them."""
+"""Rungs lie between the named levels."""
 
 from __future__ import annotations
 

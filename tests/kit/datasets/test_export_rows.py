@@ -1,4 +1,4 @@
-"""`metric-tracker export`: rows that trainers and hubs read, and what they never hold."""
+"""`metric-tracker export`: rows, card and rejected options."""
 
 from __future__ import annotations
 

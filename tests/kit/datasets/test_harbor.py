@@ -1,4 +1,4 @@
-"""Tasks as Harbor folders: their shape, their server, their verifier."""
+"""Tasks as Harbor folders with server and verifier."""
 
 from __future__ import annotations
 

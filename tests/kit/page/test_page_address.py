@@ -1,4 +1,4 @@
-"""Arriving: newly, by a link, and with an episode that the browser kept."""
+"""Page addresses: new visits, links and saved episodes."""
 
 from __future__ import annotations
 

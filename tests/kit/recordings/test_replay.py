@@ -1,4 +1,4 @@
-"""Recorded runs replay reply for reply; a changed result shows, a changed sentence does not."""
+"""Replays of recorded runs detect changed results and ignore changed wording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Submissions and the leaderboard: what holds, and what is refused by name."""
+"""Submissions and the leaderboard: valid and rejected ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server knows no environment: a small one is played over HTTP, WebSocket and MCP."""
+"""A small environment is served over HTTP, WebSocket and MCP."""
 
 from __future__ import annotations
 

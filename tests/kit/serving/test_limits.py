@@ -1,4 +1,4 @@
-"""Nothing adds up, nothing blocks: shares, queues, pages and deadlines."""
+"""Limits of ids, queues and abandoned work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log: one line for each start and each end of an episode, and no noise from clients."""
+"""Log lines: one for each start and each end of an episode."""
 
 from __future__ import annotations
 

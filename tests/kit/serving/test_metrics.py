@@ -1,4 +1,4 @@
-"""Metrics: on a port of their own, of all workers together, and what is built on them."""
+"""Metrics: their port, all workers together, alerts and dashboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An episode has one timeline: what was played under an id stays played, whatever comes after."""
+"""Resumed episodes keep their actions, counts and limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two roles: the trainer starts and reads an episode, the player can only play it."""
+"""The roles of trainer and player."""
 
 from __future__ import annotations
 

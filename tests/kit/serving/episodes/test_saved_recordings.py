@@ -1,4 +1,4 @@
-"""One setting keeps the episode store and recordings of finished episodes."""
+"""The data folder holds the episode store and recordings of finished episodes."""
 
 from __future__ import annotations
 

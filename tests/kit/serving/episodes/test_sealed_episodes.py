@@ -1,4 +1,4 @@
-"""A server counts the plays of each sealed task, resumes unfinished ones and signs a record."""
+"""Sealed episodes: counted starts, resumption and the signed record."""
 
 from __future__ import annotations
 

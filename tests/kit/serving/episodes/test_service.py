@@ -1,4 +1,4 @@
-"""Episodes by id over HTTP: on any worker, after a restart, by several writers, and their end."""
+"""Episodes by id over HTTP: several workers, restarts and concurrent requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slow calls: in fair turns, apart from resets, and never a second time."""
+"""Slow calls run in fair turns, apart from resets, and once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from openenv_kit.serving.store.interface import MEMORY_STORE, EpisodeStore
 from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sqlite import SqliteStore
-from support.blocking_store import Calls, sqlite_store
+from support.blocking_store import BlockingStore, sqlite_store
 
 PATIENCE_S = 60
 GAUGE = {"tool": "gauge", "arguments": {"segment": 3}}
@@ -254,17 +254,17 @@ async def test_live_episodes_are_bounded_by_their_bytes_and_go_on_after_that(
 
 
 @pytest.fixture(params=["sqlite", "redis"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calls]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockingStore]:
     limits = StoreLimits(60, 100)
     made: EpisodeStore = SqliteStore(str(tmp_path / "s.db"), limits)
     if request.param == "redis":
         made = RedisStore(fakeredis.FakeAsyncRedis(decode_responses=True), limits)
-    calls = Calls(made)
+    calls = BlockingStore(made)
     yield calls
     calls.close()
 
 
-def test_store_gives_back_slow_results_by_the_index_of_their_action(store: Calls) -> None:
+def test_store_gives_back_slow_results_by_the_index_of_their_action(store: BlockingStore) -> None:
     generation = store.create("a", "http", b"{}", [b"1", b"2"], slow_results={1: b"\x00\xff"})
     assert store.load("a").slow_results == {1: b"\x00\xff"}
     assert store.add_slow_result("a", generation, 0, b"zero")
@@ -272,7 +272,7 @@ def test_store_gives_back_slow_results_by_the_index_of_their_action(store: Calls
 
 
 def test_store_takes_a_slow_result_once_and_only_from_the_writer_of_its_action(
-    store: Calls,
+    store: BlockingStore,
 ) -> None:
     generation = store.create("a", "http", b"{}", [b"1"])
     assert not store.add_slow_result("a", "another generation", 0, b"x")
@@ -283,7 +283,7 @@ def test_store_takes_a_slow_result_once_and_only_from_the_writer_of_its_action(
     assert store.load("a").slow_results == {0: b"first"}
 
 
-def test_starting_over_forgets_the_slow_results(store: Calls) -> None:
+def test_starting_over_forgets_the_slow_results(store: BlockingStore) -> None:
     store.create("a", "http", b"{}", [b"1"], slow_results={0: b"old"})
     store.create("a", "http", b"{}", [b"1"])
     assert store.load("a").slow_results == {}

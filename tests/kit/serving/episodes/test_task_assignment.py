@@ -1,4 +1,4 @@
-"""A player has one door: the handle it was given. Whatever else it tries, it learns nothing."""
+"""Tasks of anonymous sessions."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from openenv_kit.serving.store.limits import StoreLimits
-from support.blocking_store import STORE_KINDS, Calls, open_blocking_store
+from support.blocking_store import STORE_KINDS, BlockingStore, open_blocking_store
 from support.manual_clock import ManualClock
 
 
@@ -22,7 +22,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
 
 
 @pytest.fixture(params=STORE_KINDS)
-def store(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Calls]:
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock
+) -> Iterator[BlockingStore]:
     """Open a store that keeps episodes for 60 seconds and 3 % of them per client."""
     limits = StoreLimits(60, 100, client_percent=3)
     store = open_blocking_store(request.param, tmp_path, limits)

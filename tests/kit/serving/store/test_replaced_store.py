@@ -1,4 +1,4 @@
-"""A store that is gone, hangs or was replaced is noticed, and the wall clock expires nothing."""
+"""Missing, hanging and replaced stores are detected; the wall clock expires nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from openenv_kit.serving.store.open_store import open_store
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.redis_client import create_redis_client
 from openenv_kit.serving.store.sqlite import SqliteStore
-from support.blocking_store import Calls, sqlite_store
+from support.blocking_store import BlockingStore, sqlite_store
 
 LIMITS = StoreLimits(60)
 
@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[Calls]:
+def store(path: Path) -> Iterator[BlockingStore]:
     made = sqlite_store(path, LIMITS)
     yield made
     made.close()
@@ -52,7 +52,9 @@ def put_other_store(path: Path) -> None:
     other.replace(path)
 
 
-def test_sqlite_store_deleted_refuses_until_the_file_is_back(store: Calls, path: Path) -> None:
+def test_sqlite_store_deleted_refuses_until_the_file_is_back(
+    store: BlockingStore, path: Path
+) -> None:
     generation = store.create("a", "http", b"{}")
     kept = path.with_name("kept.db")
     path.rename(kept)
@@ -65,7 +67,7 @@ def test_sqlite_store_deleted_refuses_until_the_file_is_back(store: Calls, path:
     assert store.append_action("a", generation, 0, b"1", "")
 
 
-def test_sqlite_store_replaced_by_another_file_refuses(store: Calls, path: Path) -> None:
+def test_sqlite_store_replaced_by_another_file_refuses(store: BlockingStore, path: Path) -> None:
     store.create("a", "http", b"{}")
     put_other_store(path)
     with pytest.raises(StoreReplacedError, match="was replaced"):
@@ -74,7 +76,7 @@ def test_sqlite_store_replaced_by_another_file_refuses(store: Calls, path: Path)
         store.load("b")
 
 
-def test_sqlite_store_reopened_on_another_store_refuses(store: Calls, path: Path) -> None:
+def test_sqlite_store_reopened_on_another_store_refuses(store: BlockingStore, path: Path) -> None:
     store._store._database.close()  # as after an error of the disk
     other = path.with_name("other.db")
     sqlite_store(other, LIMITS).close()
@@ -85,7 +87,7 @@ def test_sqlite_store_reopened_on_another_store_refuses(store: Calls, path: Path
 
 def test_redis_store_emptied_refuses() -> None:
     server = fakeredis.FakeServer()
-    store = Calls(
+    store = BlockingStore(
         RedisStore(fakeredis.FakeAsyncRedis(server=server, decode_responses=True), LIMITS)
     )
     store.check_writable()
@@ -219,7 +221,9 @@ def test_redis_store_wall_clock_jumps_counts_by_redis_own_time(
         async def time(self, **_: Any) -> Any:
             return 1_700_000_000 + int(machine.since_boot_s), 0
 
-    store = Calls(RedisStore(Redis(decode_responses=True), StoreLimits(60, 1, client_percent=100)))
+    store = BlockingStore(
+        RedisStore(Redis(decode_responses=True), StoreLimits(60, 1, client_percent=100))
+    )
     store.create("a", "mcp", b"{}", client_address="me")
     for jump_s in (45.0, -45.0):  # either would let a running episode count as idle, or as used
         machine.wall_time_s += jump_s

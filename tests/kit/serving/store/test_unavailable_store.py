@@ -1,4 +1,4 @@
-"""What clients are told when the episode store is full, unwritable or gone, and that it passes."""
+"""Responses while the episode store is full, read-only or missing."""
 
 from __future__ import annotations
 

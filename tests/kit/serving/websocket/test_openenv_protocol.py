@@ -1,4 +1,4 @@
-"""The /ws protocol: what the framework's handler says, and what it would have died of."""
+"""The /ws protocol equals the framework's, and survives more input."""
 
 from __future__ import annotations
 
