@@ -16,7 +16,7 @@ from metric_tracker_rl.engine.configuration.modes import (
     LEAN_MODE,
     LEAN_RAW_MODE,
     RAW_MODE,
-    play_mode,
+    read_play_mode,
 )
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.definitions.levels import LEVELS
@@ -105,7 +105,7 @@ class MetricTrackerAudit(Audit):
 
     def count_planned_episodes(self, policy_name: str, setting: str, max_episodes: int) -> int:
         """Return how many episodes a policy plays: none if it does not fit the setting's tools."""
-        players = PLAYERS_BY_MODE.get(play_mode(MODE_SETTINGS.get(setting, {})))
+        players = PLAYERS_BY_MODE.get(read_play_mode(MODE_SETTINGS.get(setting, {})))
         if players is None:
             is_playing = policy_name not in (*LEAN_EXPLOITS, *RAW_EXPLOITS)
         else:

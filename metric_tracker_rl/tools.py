@@ -19,7 +19,7 @@ from metric_tracker_rl.engine.configuration.modes import (
     RAW_MODE,
     PlayMode,
     has_drawn_policy,
-    play_mode,
+    read_play_mode,
 )
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
@@ -61,7 +61,7 @@ def system_prompt(episode: Mapping[str, Any] | None = None) -> str:
     Args:
         episode: reset observation or reset arguments; None for the default mode.
     """
-    return MODES[play_mode(episode or {})].system_prompt
+    return MODES[read_play_mode(episode or {})].system_prompt
 
 
 def first_user_message(reset_observation: Mapping[str, Any]) -> str:
@@ -77,7 +77,7 @@ def first_user_message(reset_observation: Mapping[str, Any]) -> str:
     count = reset_observation.get("expected_row_count")
     if count:
         message += f" The right report has {count} rows."
-    if not play_mode(reset_observation).is_lean:
+    if not read_play_mode(reset_observation).is_lean:
         message += f" Thresholds: {compact_json(config['thresholds'])}."
     return message
 
@@ -205,7 +205,7 @@ def select_tools(episode: Mapping[str, Any]) -> Sequence[Tool]:
     Args:
         episode: the reset observation, the reset arguments or the state.
     """
-    tools = TOOLS_BY_MODE[play_mode(episode)]
+    tools = TOOLS_BY_MODE[read_play_mode(episode)]
     return DEFAULT_VARIED_TOOLS if tools is DEFAULT_TOOLS and has_drawn_policy(episode) else tools
 
 

@@ -17,12 +17,12 @@ from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     FUNNEL_BREAK,
     QUALITY_ISSUE,
-    anomaly_type_of_deviation,
+    find_anomaly_type_of_deviation,
 )
 from metric_tracker_rl.engine.definitions.display import (
     DEVIATION_DECIMALS,
     RATE_DECIMALS,
-    rounded_delta,
+    subtract_and_round,
 )
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
@@ -31,7 +31,7 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     EVENT_COUNT,
     FUNNEL_STEP,
 )
-from metric_tracker_rl.engine.definitions.severity import severity_of
+from metric_tracker_rl.engine.definitions.severity import find_severity
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from openenv_kit.errors import ToolArgumentError, unknown_name_message
 
@@ -120,14 +120,16 @@ def list_suspicious_dates(view: EpisodeView, arguments: SuspiciousDatesArguments
     funnel = view.episode.config.funnel_spec
     flagged = metrics.flagged.to_numpy()
     sizes = np.abs(metrics.deviation.to_numpy())
-    rate_sizes = sizes[:, metrics.column_positions(funnel.rate_names)]
-    count_sizes = sizes[:, metrics.column_positions(funnel.count_names)]
-    share_sizes = sizes[:, metrics.column_positions([funnel.mix_entity_name])[0]]
+    rate_sizes = sizes[:, metrics.find_column_positions(funnel.rate_names)]
+    count_sizes = sizes[:, metrics.find_column_positions(funnel.count_names)]
+    share_sizes = sizes[:, metrics.find_column_positions([funnel.mix_entity_name])[0]]
     series_sizes = sizes[
-        :, metrics.column_positions([*funnel.metric_names, funnel.mix_entity_name])
+        :, metrics.find_column_positions([*funnel.metric_names, funnel.mix_entity_name])
     ]
-    broken_steps = flagged[:, metrics.column_positions(funnel.funnel_step_names)].sum(axis=1)
-    impossible_pairs = flagged[:, metrics.column_positions(funnel.quality_check_names)].sum(axis=1)
+    broken_steps = flagged[:, metrics.find_column_positions(funnel.funnel_step_names)].sum(axis=1)
+    impossible_pairs = flagged[:, metrics.find_column_positions(funnel.quality_check_names)].sum(
+        axis=1
+    )
     scores = (series_sizes / view.episode.series.thresholds).max(axis=1)
     scores[(impossible_pairs > 0) & (scores < IMPOSSIBLE_COUNTS_SCORE)] = IMPOSSIBLE_COUNTS_SCORE
     values_by_field = {
@@ -161,9 +163,9 @@ def _compare_to_median(
     if entity_name not in names:
         raise ToolArgumentError(unknown_name_message("entity_name", entity_name, names))
     view.episode.require_date(date)
-    *_, deviation = metrics.value_at(date, entity_name)
+    *_, deviation = metrics.get_metric_value(date, entity_name)
     is_flagged = metrics.flagged.at[date, entity_name]
-    anomaly_type = anomaly_type_of_deviation(entity_type, deviation) if is_flagged else NORMAL
+    anomaly_type = find_anomaly_type_of_deviation(entity_type, deviation) if is_flagged else NORMAL
     return {
         "found": True,
         "date": date,
@@ -179,15 +181,15 @@ def _compare_to_median(
 def _deviation_fields(
     view: EpisodeView, entity_type: str, date: str, entity_name: str
 ) -> MethodResult:
-    observed, baseline, deviation = view.episode.metrics.value_at(date, entity_name)
+    observed, baseline, deviation = view.episode.metrics.get_metric_value(date, entity_name)
     return {
         "baseline_value": baseline,
         "observed_value": observed,
-        "delta_value": rounded_delta(observed, baseline, entity_type),
+        "delta_value": subtract_and_round(observed, baseline, entity_type),
         "relative_deviation": round(deviation, DEVIATION_DECIMALS),
     }
 
 
 def _severity_on_date(view: EpisodeView, entity_type: str, date: str, entity_name: str) -> str:
-    *_, deviation = view.episode.metrics.value_at(date, entity_name)
-    return severity_of(abs(deviation), view.episode.series.level.severity_bounds[entity_type])
+    *_, deviation = view.episode.metrics.get_metric_value(date, entity_name)
+    return find_severity(abs(deviation), view.episode.series.level.severity_bounds[entity_type])

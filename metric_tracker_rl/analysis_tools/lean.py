@@ -15,7 +15,7 @@ from metric_tracker_rl.analysis_tools.arguments import NoMethodArguments
 from metric_tracker_rl.analysis_tools.registry import MethodResult, create_method_registry
 from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
+from metric_tracker_rl.engine.episode.flagged_series import get_flagged_series
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.tool import Tool, ToolArguments
@@ -108,7 +108,7 @@ def overview(view: EpisodeView, arguments: LeanOverviewArguments) -> MethodResul
 @LEAN_TOOLS.tool(ScanArguments)
 def scan(view: EpisodeView, arguments: ScanArguments) -> MethodResult:
     """List every flagged series by date, roots and consequences: id, name, change from median."""
-    flagged_series = list_flagged_series(view.episode)
+    flagged_series = get_flagged_series(view.episode)
     start = arguments.first - 1
     page = flagged_series[start : start + MAX_CANDIDATES_PER_REPLY]
     rows_by_date: dict[str, list[list[Any]]] = {}
@@ -165,7 +165,7 @@ def rows_to_submit(view: EpisodeView, arguments: LeanSubmitArguments) -> MethodR
     Raises:
         ToolArgumentError: the episode has no flagged series with one of the ids.
     """
-    flagged_series = list_flagged_series(view.episode)
+    flagged_series = get_flagged_series(view.episode)
     require_listed_ids(arguments.ids, range(1, len(flagged_series) + 1))
     rows_of_ids = [flagged_series[series_id - 1].row.as_dict() for series_id in arguments.ids]
     return {"ids": arguments.ids, "rows": [*rows_of_ids, *arguments.rows]}

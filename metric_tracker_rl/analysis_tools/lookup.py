@@ -13,15 +13,15 @@ from metric_tracker_rl.analysis_tools.arguments import (
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
 from metric_tracker_rl.engine.definitions.anomaly_types import MIX_SHIFT
-from metric_tracker_rl.engine.definitions.display import rounded_delta
+from metric_tracker_rl.engine.definitions.display import subtract_and_round
 from metric_tracker_rl.engine.definitions.entity_types import HOURLY_MIX
 from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS, ROW_FIELDS
-from metric_tracker_rl.engine.definitions.severity import severity_of
+from metric_tracker_rl.engine.definitions.severity import find_severity
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import (
     ALLOWED_NAMES_BY_FIELD,
+    build_report_preview,
     parse_report,
-    preview_report,
 )
 from openenv_kit.errors import ReportError, ToolArgumentError
 
@@ -127,7 +127,7 @@ def preview_submission(view: EpisodeView, arguments: PreviewArguments) -> Method
         report = parse_report(arguments.rows, view.episode)
     except ReportError as problem:
         raise ToolArgumentError(str(problem)) from None
-    return preview_report(report).model_dump()
+    return build_report_preview(report).model_dump()
 
 
 def report_row_schema(*, include_allowed: bool) -> dict[str, Any]:
@@ -157,11 +157,11 @@ def _daytime_share_summary(view: EpisodeView, date: str) -> MethodResult:
     metrics = view.episode.metrics
     mix_name = view.episode.config.funnel_spec.mix_entity_name
     severity_bounds = view.episode.config.level.severity_bounds[HOURLY_MIX]
-    share, baseline, deviation = metrics.value_at(date, mix_name)
+    share, baseline, deviation = metrics.get_metric_value(date, mix_name)
     return {
         "daytime_share": share,
         "baseline_daytime_share": baseline,
-        "delta_value": rounded_delta(share, baseline, HOURLY_MIX),
+        "delta_value": subtract_and_round(share, baseline, HOURLY_MIX),
         "anomaly_type": MIX_SHIFT if metrics.flagged.at[date, mix_name] else NORMAL,
-        "severity": severity_of(abs(deviation), severity_bounds),
+        "severity": find_severity(abs(deviation), severity_bounds),
     }

@@ -25,8 +25,8 @@ from metric_tracker_rl.analysis_tools.statistics import resolve_metric_names
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
     MEDIAN_FILTER,
-    anomaly_type_of_deviation,
-    anomaly_types_of,
+    find_anomaly_type_of_deviation,
+    list_anomaly_types_of,
 )
 from metric_tracker_rl.engine.definitions.display import STATISTIC_DECIMALS
 from metric_tracker_rl.engine.definitions.entity_types import (
@@ -64,7 +64,7 @@ class RowGenerator:
         return tuple(
             entity_type
             for entity_type in ENTITY_TYPES
-            if set(anomaly_types_of(entity_type)) & set(self.anomaly_types)
+            if set(list_anomaly_types_of(entity_type)) & set(self.anomaly_types)
         )
 
     @cached_property
@@ -98,7 +98,7 @@ GENERATORS_BY_NAME: dict[str, RowGenerator] = {
     MEDIAN_FILTER: RowGenerator(
         MEDIAN_FILTER,
         "Rows of any count or rate far from its median, in either direction.",
-        (*anomaly_types_of(CONVERSION_RATE), *anomaly_types_of(EVENT_COUNT)),
+        (*list_anomaly_types_of(CONVERSION_RATE), *list_anomaly_types_of(EVENT_COUNT)),
     ),
     **{
         name: RowGenerator(name, f"Rows of {anomaly_type.description}.", (name,))
@@ -211,7 +211,7 @@ def run_generator(
     type_by_name = generator.entity_types_by_name(view)
     names = resolve_metric_names(view, metric_name, metric_names, tuple(type_by_name))
     allowed_dates = [episode.require_date(date) for date in dates]
-    positions = metrics.column_positions(names)
+    positions = metrics.find_column_positions(names)
     std_devs = metrics.std_dev_from_baseline.to_numpy()[positions]
     differences = metrics.difference.to_numpy()[:, positions]
     is_flagged = metrics.flagged.to_numpy()[:, positions]
@@ -223,7 +223,7 @@ def run_generator(
         date = episode.dates[day]
         name = names[name_index]
         entity_type = type_by_name[name]
-        anomaly_type = anomaly_type_of_deviation(entity_type, deviations[day][name_index])
+        anomaly_type = find_anomaly_type_of_deviation(entity_type, deviations[day][name_index])
         if anomaly_type not in generator.anomaly_types:
             continue
         if allowed_dates and date not in allowed_dates:

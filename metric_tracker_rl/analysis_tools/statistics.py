@@ -8,7 +8,7 @@ import numpy as np
 
 from metric_tracker_rl.analysis_tools.arguments import DifferenceArguments, MetricArguments
 from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
-from metric_tracker_rl.engine.definitions.display import RATE_DECIMALS, rounded_delta
+from metric_tracker_rl.engine.definitions.display import RATE_DECIMALS, subtract_and_round
 from metric_tracker_rl.engine.definitions.entity_types import CONVERSION_RATE, EVENT_COUNT
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import require_allowed_name
@@ -47,7 +47,7 @@ def get_rows_with_abs_diff_from_median_gt(
     is_beyond = np.abs(metrics.difference.to_numpy()) > arguments.threshold
     results = []
     remaining_rows = arguments.limit
-    for name, column in zip(names, metrics.column_positions(names).tolist(), strict=True):
+    for name, column in zip(names, metrics.find_column_positions(names).tolist(), strict=True):
         days = np.flatnonzero(is_beyond[:, column]).tolist()
         rows = []
         for day in days[:remaining_rows]:
@@ -58,7 +58,7 @@ def get_rows_with_abs_diff_from_median_gt(
                     "date": view.episode.dates[day],
                     "value": value,
                     "median_value": baseline,
-                    "difference": rounded_delta(value, baseline, CONVERSION_RATE),
+                    "difference": subtract_and_round(value, baseline, CONVERSION_RATE),
                 }
             )
         results.append(

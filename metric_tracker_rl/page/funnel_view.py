@@ -218,7 +218,7 @@ def _counts_table_html(visitor: Visitor) -> str:
             escape(format_day(date)),
             *(
                 format_with_unit(n, v, {})
-                for n, v in zip(names, episode.series.values_by_day[at], strict=False)
+                for n, v in zip(names, episode.series.values_and_excess_by_day[at], strict=False)
             ),
         ]
         for at, date in enumerate(episode.dates)

@@ -9,9 +9,9 @@ from typing import Any
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
-    anomaly_type_of_deviation,
+    find_anomaly_type_of_deviation,
 )
-from metric_tracker_rl.engine.definitions.display import rounded_delta
+from metric_tracker_rl.engine.definitions.display import subtract_and_round
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
@@ -20,7 +20,7 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     HOURLY_MIX,
 )
 from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS, ROW_FIELDS, RowKey
-from metric_tracker_rl.engine.definitions.severity import SEVERITIES, severity_of
+from metric_tracker_rl.engine.definitions.severity import SEVERITIES, find_severity
 from metric_tracker_rl.page.format_values import format_with_unit
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_html import known_values_of
@@ -101,9 +101,9 @@ class FunnelReport(ReportEditor):
             known_fields |= {
                 "observed_value": value,
                 "baseline_value": baseline,
-                "delta_value": rounded_delta(value, baseline, kind),
-                "severity": severity_of(abs(deviation), bands),
-                "anomaly_type": anomaly_type_of_deviation(kind, deviation) or "",
+                "delta_value": subtract_and_round(value, baseline, kind),
+                "severity": find_severity(abs(deviation), bands),
+                "anomaly_type": find_anomaly_type_of_deviation(kind, deviation) or "",
             }
         return {**known_fields, **{name: value for name, value in row.items() if value != ""}}
 

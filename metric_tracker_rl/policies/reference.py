@@ -15,7 +15,7 @@ from metric_tracker_rl.engine.configuration.modes import (
     LEAN_MODE,
     LEAN_RAW_MODE,
     RAW_MODE,
-    play_mode,
+    read_play_mode,
 )
 from metric_tracker_rl.policies.base import (
     Action,
@@ -50,7 +50,7 @@ DATES_PER_PAGE = 10
 @register_policy("reference")
 def reference(reset_observation: ObservationJson) -> PolicySteps:
     """Apply the reporting policy to what the tools show; scores 1.0 on every episode."""
-    yield from REFERENCE_BY_MODE[play_mode(reset_observation)](reset_observation)
+    yield from REFERENCE_BY_MODE[read_play_mode(reset_observation)](reset_observation)
 
 
 def guided_reference(_: ObservationJson) -> PolicySteps:

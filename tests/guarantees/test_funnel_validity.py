@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.engine.certification.certify import certify_one
+from metric_tracker_rl.engine.certification.certify import certify_episode
 from metric_tracker_rl.engine.configuration import splits
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.configuration.tasks import DEFAULT_TASK_ORDER
@@ -222,7 +222,9 @@ def test_difficulty_separation() -> None:
         rows = [
             row.margin
             for seed in range(24)
-            for row in certify_one(EpisodeConfig(seed, "absolute_spike_in_event_count", level)).rows
+            for row in certify_episode(
+                EpisodeConfig(seed, "absolute_spike_in_event_count", level)
+            ).rows
         ]
         means.append(sum(margin or 0.0 for margin in rows) / len(rows))
     assert means == sorted(means, reverse=True)
@@ -311,7 +313,7 @@ def test_an_ignored_salt_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     from metric_tracker_rl.analysis_tools import lookup
 
-    true_preview = lookup.preview_report
+    true_preview = lookup.build_report_preview
     opened: list[Any] = []
     true_open = EpisodeSession.start_from_view
 
@@ -330,7 +332,7 @@ def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch
 
     assert earned("preview_oracle", "easy") == 0.0
     monkeypatch.setattr(EpisodeSession, "start_from_view", opening)
-    monkeypatch.setattr(lookup, "preview_report", leaking)
+    monkeypatch.setattr(lookup, "build_report_preview", leaking)
     assert earned("preview_oracle", "easy") > 0.5
 
 

@@ -77,4 +77,4 @@ EPISODE_ARGUMENTS = (
 PLAY_RULE_ARGUMENTS = names_with_roles(RESET_ARGUMENTS, ArgumentRole.PLAY, ArgumentRole.LIMIT)
 """Names of the arguments that are fields of `PlayRules`."""
 ALLOWED_WITH_SPLIT_TEXT = f"with split and index: only policy, {', '.join(PLAY_RULE_ARGUMENTS)}"
-"""What a reset with a task of a split may contain, for error messages."""
+"""Allowed arguments of a reset that selects a task of a split, for error messages."""

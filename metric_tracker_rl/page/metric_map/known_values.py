@@ -25,7 +25,7 @@ from metric_tracker_rl.engine.definitions.names import WEEKDAYS, BaselineKind, D
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.reporting_policy.baselines import (
     DAYS_PER_WEEK,
-    weekday_names_of_first_week,
+    list_weekday_names_of_first_week,
 )
 
 DayAndColumn = tuple[int, int]
@@ -73,7 +73,11 @@ class KnownValues:
         known_values = cls(config)
         known_values.thresholds = episode.series.thresholds.tolist()
         for day, (row, baselines) in enumerate(
-            zip(episode.series.values_by_day, episode.series.baselines_by_day, strict=True)
+            zip(
+                episode.series.values_and_excess_by_day,
+                episode.series.baselines_by_day,
+                strict=True,
+            )
         ):
             for column, value in enumerate(row):
                 known_values.values[day, column] = value
@@ -170,7 +174,7 @@ class KnownValues:
                 self._set_value(day, column, _first_number(fact, name))
 
     def _read_weekday_baselines(self, column: int, fact: Mapping[str, Any]) -> None:
-        for day, weekday in enumerate(weekday_names_of_first_week(self.dates[0])):
+        for day, weekday in enumerate(list_weekday_names_of_first_week(self.dates[0])):
             baseline = _first_number(fact, weekday)
             if baseline is not None:
                 self._set_baseline(day, column, baseline)

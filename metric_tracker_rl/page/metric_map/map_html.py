@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from metric_tracker_rl.engine.configuration.play_rules import FULL_FEEDBACK
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
+from metric_tracker_rl.engine.episode.flagged_series import get_flagged_series
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_rows import (
@@ -126,7 +126,7 @@ def list_submitted_rows(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
     if submitted is not None:
         return list(submitted)
     arguments: Mapping[str, Any] = step.action.get("analysis_args") or {}
-    flagged_series = list_flagged_series(view.episode)
+    flagged_series = get_flagged_series(view.episode)
     named = [flagged_series[number - 1].row.as_dict() for number in arguments.get("ids") or ()]
     return [*named, *(arguments.get("rows") or step.action.get("classifications") or ())]
 

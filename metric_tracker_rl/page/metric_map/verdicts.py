@@ -13,7 +13,7 @@ from metric_tracker_rl.engine.definitions.report_row import (
     ReportRow,
 )
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
-from metric_tracker_rl.engine.grading.grader import values_match
+from metric_tracker_rl.engine.grading.grader import is_within_value_tolerance
 from metric_tracker_rl.engine.report.parse_report import parse_report
 from openenv_kit.errors import ReportError
 from openenv_kit.page.components.elements import humanize
@@ -83,7 +83,7 @@ def _judge_row(row: ReportRow, expected: ReportRow | None, episode: FunnelEpisod
     wrong += [
         name
         for name in NUMBER_FIELDS
-        if not values_match(getattr(row, name), getattr(expected, name))
+        if not is_within_value_tolerance(getattr(row, name), getattr(expected, name))
     ]
     if not wrong:
         return _create_verdict(
@@ -100,7 +100,7 @@ def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
     """Return a consequence if the series is flagged and the day has a root, else an extra row."""
     series, day = episode.series, episode.day_by_date[row.date]
     column = episode.config.funnel_spec.columns.column_of(row.entity_type, row.entity_name)
-    if day not in series.days_past_threshold[column]:
+    if day not in series.days_past_threshold_by_column[column]:
         return _create_verdict(
             CellVerdict.EXTRA, row, "It is within its threshold on this day.", episode
         )

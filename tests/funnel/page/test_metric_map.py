@@ -12,7 +12,7 @@ import pytest
 
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
+from metric_tracker_rl.engine.episode.flagged_series import get_flagged_series
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.page.metric_map.map_html import (
@@ -125,13 +125,16 @@ def test_metric_map_reads_values_from_results_correctly(reset: dict[str, Any]) -
     )
     assert by_weekday is ("policy" in reset)
     for (day, column), value in seen.values.items():
-        assert value == pytest.approx(series.values_by_day[day][column], abs=2e-4), (day, column)
+        assert value == pytest.approx(series.values_and_excess_by_day[day][column], abs=2e-4), (
+            day,
+            column,
+        )
     known = {(d, c) for d, c in seen.values if seen.baseline(d, c) is not None}
     assert {column for _, column in known} >= set(range(seen.share_column))
     for day, column in known:
         assert seen.baseline(day, column) == series.baselines_by_day[day][column], (day, column)
         assert seen.deviation(day, column) == pytest.approx(
-            series.deviations_by_day[day][column], abs=1e-4
+            series.deviations_and_excess_by_day[day][column], abs=1e-4
         )
 
 
@@ -228,7 +231,7 @@ ROWS = [row.as_dict() for row in episode_of(started()).expected_rows]
 def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
     episode = episode_of(started())
     keys = {row.key for row in episode.expected_rows}
-    consequences = [each.row for each in list_flagged_series(episode) if each.row.key not in keys]
+    consequences = [each.row for each in get_flagged_series(episode) if each.row.key not in keys]
     quiet = next(d for d in episode.dates if d not in {row.date for row in episode.expected_rows})
     extra = {**ROWS[0], "date": quiet}
     wrong = {**ROWS[1], "severity": "low" if ROWS[1]["severity"] != "low" else "high"}
@@ -272,7 +275,7 @@ def test_consequence_names_its_root_on_a_day_with_two() -> None:
         anomaly_type="funnel_break",
     )
     both = dataclasses.replace(episode, expected_rows=(first, later))
-    flagged = [each.row for each in list_flagged_series(episode) if each.row.date == first.date]
+    flagged = [each.row for each in get_flagged_series(episode) if each.row.date == first.date]
     said = {v.row.entity_name: v.sentence for v in judge_rows([r.as_dict() for r in flagged], both)}
     assert "Consequence of app opens" in said["menu_opens"]
     assert "Consequence of orders placed from product" in said["payment_successful"]
