@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from openenv_kit.errors import find_nearest_name, truncated_repr
 
 
-def format_unknown_date_error(date: object, dates: Sequence[str]) -> str:
+def build_unknown_date_message(date: object, dates: Sequence[str]) -> str:
     """Return an error message for a date that is not in an episode.
 
     Args:

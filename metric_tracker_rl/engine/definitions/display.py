@@ -6,6 +6,8 @@ label depends on digits that a player cannot see.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,9 +34,16 @@ def round_daily_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
     Counts are whole numbers and do not change. The operations give the same bits on every machine,
     which `numpy.round` does not guarantee.
     """
-    scales = np.full(values.shape[-1], _RATE_SCALE)
-    scales[-1] = _SHARE_SCALE
+    scales = _build_column_scales(values.shape[-1])
     return np.asarray(np.rint(values * scales) / scales)
+
+
+@cache
+def _build_column_scales(column_count: int) -> NDArray[np.float64]:
+    scales = np.full(column_count, _RATE_SCALE)
+    scales[-1] = _SHARE_SCALE
+    scales.setflags(write=False)
+    return scales
 
 
 def round_shares(shares: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.definitions.dates import format_unknown_date_error
+from metric_tracker_rl.engine.definitions.dates import build_unknown_date_message
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.generation.custom_anomalies import AppliedAnomalyFields
@@ -125,7 +125,7 @@ class FunnelEpisode:
         """
         if isinstance(date, str) and date in self.day_by_date:
             return date
-        raise ToolArgumentError(format_unknown_date_error(date, self.dates))
+        raise ToolArgumentError(build_unknown_date_message(date, self.dates))
 
 
 def episode_from_generated(config: EpisodeConfig, generated: GeneratedEpisode) -> FunnelEpisode:

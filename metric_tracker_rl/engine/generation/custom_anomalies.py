@@ -14,7 +14,7 @@ import numpy as np
 
 from metric_tracker_rl.engine.configuration.episode_config import CustomAnomaly
 from metric_tracker_rl.engine.definitions.anomaly_types import find_anomaly_type_of_deviation
-from metric_tracker_rl.engine.definitions.dates import format_unknown_date_error
+from metric_tracker_rl.engine.definitions.dates import build_unknown_date_message
 from metric_tracker_rl.engine.definitions.display import RATE_DECIMALS
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
@@ -72,7 +72,7 @@ def apply_custom_anomalies(
     for anomaly in anomalies:
         for date in anomaly.dates:
             if date not in dates:
-                raise ConfigurationError(format_unknown_date_error(date, dates))
+                raise ConfigurationError(build_unknown_date_message(date, dates))
             day = dates.index(date)
             for metric in anomaly.metrics:
                 applied.append(_set_metric_of_day(result, before, anomaly, day, date, metric))

@@ -140,10 +140,11 @@ def compute_rounded_daily_values(hourly: IntArray, funnel: Funnel) -> FloatArray
     """
     counts = hourly.sum(axis=-2)
     ratios = funnel.rate_and_daytime_share_stage_indices
-    numerators = counts[..., ratios.numerators]
+    # `take` is three times as fast as an index with a list.
+    numerators = counts.take(ratios.numerators, axis=-1)
     numerators[..., -1] = hourly[..., slice(*funnel.daytime), 0].sum(axis=-1)
     # The policy's text defines that a denominator of 0 counts as 1. All columns stay finite.
-    shares = numerators / np.maximum(counts[..., ratios.denominators], 1)
+    shares = numerators / np.maximum(counts.take(ratios.denominators, axis=-1), 1)
     shares[..., :-1] *= 100.0
     return round_daily_values(np.concatenate([counts, shares], axis=-1))
 
@@ -192,7 +193,7 @@ def sum_excess_over_previous_stage(hourly: IntArray) -> IntArray:
 
     The shape is (…, stages - 1) for hourly counts of shape (…, 24, stages).
     """
-    return np.maximum(np.diff(hourly, axis=-1), 0).sum(axis=-2)
+    return np.maximum(hourly[..., 1:] - hourly[..., :-1], 0).sum(axis=-2)
 
 
 def compute_std_dev_from_baseline(values: Sequence[float], baselines: Sequence[float]) -> float:
