@@ -27,7 +27,7 @@ FALLBACK_ANSWER_TOKENS = 1024
 """Limit that is tried if an error message does not contain one."""
 
 
-def is_context_size_error(error_message: str) -> bool:
+def is_prompt_plus_answer_limit_error(error_message: str) -> bool:
     """Return whether an error message says that prompt and answer together are too long."""
     return (
         ANSWER_LENGTH_PATTERN.search(error_message) is not None
@@ -35,7 +35,7 @@ def is_context_size_error(error_message: str) -> bool:
     )
 
 
-def parse_max_answer_tokens(error_message: str, requested_tokens: int) -> int | None:
+def parse_or_guess_max_answer_tokens(error_message: str, requested_tokens: int) -> int | None:
     """Return how many tokens an answer may have, according to an error message.
 
     Args:
@@ -53,7 +53,7 @@ def parse_max_answer_tokens(error_message: str, requested_tokens: int) -> int | 
         for pattern in CONTEXT_SIZE_PATTERNS:
             if match := pattern.search(error_message):
                 context_tokens = _parse_number(match[1])
-                prompt_tokens = _find_prompt_tokens(numbers, context_tokens, requested_tokens)
+                prompt_tokens = _find_prompt_token_count(numbers, context_tokens, requested_tokens)
                 if prompt_tokens is not None:
                     return context_tokens - prompt_tokens
     limits = [number for number in numbers if MIN_LIMIT_TOKENS <= number < requested_tokens]
@@ -67,15 +67,17 @@ def _parse_number(text: str) -> int:
     return int(text.replace(",", ""))
 
 
-def _find_prompt_tokens(
-    numbers: list[int], context_tokens: int, requested_tokens: int
+def _find_prompt_token_count(
+    numbers_in_message: list[int], context_tokens: int, requested_tokens: int
 ) -> int | None:
     """Return the prompt's tokens among the numbers of an error message; None if not found."""
-    candidates = [number for number in numbers if number not in (context_tokens, requested_tokens)]
+    candidates = [
+        number for number in numbers_in_message if number not in (context_tokens, requested_tokens)
+    ]
     if not candidates:
         return None
     for candidate in candidates:  # the message may contain the prompt's tokens and the total
-        if candidate and candidate + requested_tokens in numbers:
+        if candidate and candidate + requested_tokens in numbers_in_message:
             return candidate
     largest = max(candidates)
     is_total = largest > context_tokens

@@ -34,14 +34,14 @@ class PlannedEpisode:
     reset: dict[str, Any]
 
     @property
-    def label(self) -> str:
+    def unique_label(self) -> str:
         """Name of the episode, unique within the run."""
         return f"{self.task_id}-e{self.episode}" if self.episode else self.task_id
 
     @property
     def recording_filename(self) -> str:
         """Name of the episode's recording."""
-        return f"{self.label}.jsonl"
+        return f"{self.unique_label}.jsonl"
 
 
 def plan_episodes(
@@ -81,20 +81,22 @@ def plan_episodes(
     planned_by_label: dict[str, PlannedEpisode] = {}
     for entry in entries or default_task_names(environment):
         for planned in _plan_task_list_entry(environment, entry, episodes_per_task, first_seed):
-            if planned.label in planned_by_label:  # its recording would overwrite the first one's
+            if (
+                planned.unique_label in planned_by_label
+            ):  # its recording would overwrite the first one's
                 raise ConfigurationError(
                     f"--tasks has {planned.task_id!r} twice; use --episodes to repeat it."
                 )
-            planned_by_label[planned.label] = replace(
+            planned_by_label[planned.unique_label] = replace(
                 planned, reset={**planned.reset, **extra_arguments}
             )
     require_integer("number of episodes of --tasks", len(planned_by_label), 0, MAX_EPISODES)
     if extra_arguments:
-        _check_reset_arguments(environment, next(iter(planned_by_label.values())).reset)
+        _validate_by_trial_reset(environment, next(iter(planned_by_label.values())).reset)
     return list(planned_by_label.values())
 
 
-def _check_reset_arguments(environment: Environment, reset_arguments: Mapping[str, Any]) -> None:
+def _validate_by_trial_reset(environment: Environment, reset_arguments: Mapping[str, Any]) -> None:
     """Reset once in this process, so that a wrong argument fails before the run starts."""
     if not is_sealed_split(reset_arguments.get("split")):  # only the server has the salt of it
         reply = environment.create_session().reset(**reset_arguments)
@@ -114,10 +116,10 @@ def _plan_task_list_entry(
     elif ":" in entry:
         raise ConfigurationError(f"--tasks has {entry!r}; allowed: a task id, or split:start-stop.")
     else:
-        yield from _plan_task(environment, entry, episodes_per_task, first_seed)
+        yield from _plan_named_task(environment, entry, episodes_per_task, first_seed)
 
 
-def _plan_task(
+def _plan_named_task(
     environment: Environment, task_id: str, episodes_per_task: int, first_seed: int | None
 ) -> Iterator[PlannedEpisode]:
     arguments = environment.tasks[require_name("task_id", task_id, environment.tasks)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from openenv_kit.agent.completion_limit import is_context_size_error
+from openenv_kit.agent.completion_limit import is_prompt_plus_answer_limit_error
 from openenv_kit.agent.endpoint_failures import (
     TEMPORARY_STATUSES,
     TOOL_PARSER_OPTIONS_PATTERN,
@@ -129,7 +129,9 @@ def build_model_error(failure: EndpointFailure, request: FailedRequest) -> Model
                 f"{TRY_LATER_ADVICE}"
             )
         case FailureKind.REFUSED:
-            return _build_length_error(failure, request) or _build_refusal_error(failure, request)
+            return _build_error_if_too_long(failure, request) or _build_refusal_error(
+                failure, request
+            )
 
 
 def add_full_stop(text: str) -> str:
@@ -146,11 +148,11 @@ def _build_connection_hint(failure: EndpointFailure, endpoint_url: str) -> str:
     return "check API_BASE_URL"
 
 
-def _build_length_error(failure: EndpointFailure, request: FailedRequest) -> ModelError | None:
+def _build_error_if_too_long(failure: EndpointFailure, request: FailedRequest) -> ModelError | None:
     """Return the error for an answer or a conversation that is too long; None if neither is."""
     detail = add_full_stop(failure.message)
-    max_answer_tokens = failure.parse_max_answer_tokens(request.max_tokens)
-    if max_answer_tokens is not None and not is_context_size_error(failure.message):
+    max_answer_tokens = failure.parse_or_guess_max_answer_tokens(request.max_tokens)
+    if max_answer_tokens is not None and not is_prompt_plus_answer_limit_error(failure.message):
         return ModelError(
             f"{request.endpoint_url} allows no answer of {request.max_tokens} tokens "
             f"({failure.status}): {detail} Lower MAX_TOKENS."

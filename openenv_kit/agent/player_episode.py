@@ -82,7 +82,7 @@ class PlayerEpisode:
         """Whether the episode is over."""
         return bool(self.last_observation.get("done"))
 
-    async def step(self, action: Mapping[str, Any]) -> ObservationJson:
+    async def step_and_log(self, action: Mapping[str, Any]) -> ObservationJson:
         """Send an action, print its STEP line, record it and return the observation."""
         start_s = time.monotonic()
         observation = await self.client.step(action)

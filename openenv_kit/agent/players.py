@@ -51,7 +51,7 @@ class ScriptedPlayer:
         ):
             action = next(steps)
             while True:
-                observation = await episode.step(action)
+                observation = await episode.step_and_log(action)
                 if episode.is_done:
                     return
                 action = steps.send(observation)

@@ -73,7 +73,7 @@ class EpisodeResult:
         return self.status in FINISHED_STATUSES
 
     @property
-    def success(self) -> bool:
+    def is_success(self) -> bool:
         """Whether a report was graded with at least `MIN_SUCCESS_SCORE`."""
         return self.status is RunStatus.EVALUATED and (self.score or 0.0) >= MIN_SUCCESS_SCORE
 
@@ -82,12 +82,12 @@ class EpisodeResult:
         """Number of STEP lines."""
         return len(self.rewards)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_json_object(self) -> dict[str, Any]:
         """Return the result as it is written to the results file, as JSON values."""
         return {
             **vars(self.planned),
             "status": self.status,
-            "success": self.success,
+            "success": self.is_success,
             "score": self.score,
             "grounded": self.grounded,
             "steps": self.steps,
@@ -105,7 +105,7 @@ class EpisodeResult:
         }
 
 
-def shorten_tool_results(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def copy_with_truncated_tool_results(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return copies of a conversation's messages, with long tool results truncated."""
     shortened = [dict(message) for message in messages]
     for message in shortened:
@@ -167,7 +167,7 @@ class RunResult:
         """Tokens of all episodes."""
         return sum(result.usage.total_tokens for result in self.episodes)
 
-    def as_dict(self, environment: Environment) -> dict[str, Any]:
+    def to_json_object(self, environment: Environment) -> dict[str, Any]:
         """Return the content of the results file, as JSON values."""
         return {
             "format": RESULTS_FORMAT,
@@ -183,7 +183,7 @@ class RunResult:
             "seconds": round(self.seconds, 3),
             "tokens": self.total_tokens,
             "cost_usd": self.cost_usd,
-            "tasks": [result.as_dict() for result in self.episodes],
+            "tasks": [result.to_json_object() for result in self.episodes],
         }
 
 
@@ -201,6 +201,6 @@ def write_results_with_backup(
         candidates = (path.with_name(f"{path.stem}.{n}{path.suffix}") for n in itertools.count(1))
         backup_path = next(candidate for candidate in candidates if not candidate.exists())
         path.rename(backup_path)
-    text = json.dumps(result.as_dict(environment), indent=2, ensure_ascii=False)
+    text = json.dumps(result.to_json_object(environment), indent=2, ensure_ascii=False)
     path.write_text(redact(text) + "\n", encoding="utf-8")
     return backup_path

@@ -16,7 +16,7 @@ HTTP_TIMEOUT_S = 5.0
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
-async def is_healthy(url: str) -> bool:
+async def is_server_healthy(url: str) -> bool:
     """Return whether a server at this address answers /health."""
     return await _get_json_object(url, "/health") is not None
 
@@ -43,13 +43,13 @@ async def _get_json_object(
     # An empty ProxyHandler turns off the proxies of the environment variables.
     proxy_handlers = [ProxyHandler({})] if parts.hostname in LOOPBACK_HOSTS else []
 
-    def send_request() -> Any:
+    def send_blocking_request() -> Any:
         request = Request(request_url, headers=request_headers)
         with build_opener(*proxy_handlers).open(request, timeout=HTTP_TIMEOUT_S) as response:
             return json.load(response)
 
     try:
-        body = await asyncio.to_thread(send_request)
+        body = await asyncio.to_thread(send_blocking_request)
     except (OSError, HTTPException, ValueError):
         return None
     return body if isinstance(body, dict) else None

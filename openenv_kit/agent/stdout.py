@@ -32,7 +32,7 @@ def format_one_line(value: object, max_characters: int) -> str:
     return text if len(text) <= max_characters else f"{text[: max_characters - 1]}…"
 
 
-def format_log_field(value: object) -> str:
+def format_without_spaces(value: object) -> str:
     """Return a value as text without spaces, for a field of a START line."""
     return format_one_line(value, MAX_ACTION_CHARACTERS).replace(" ", "_") or "-"
 
@@ -69,7 +69,7 @@ class EvaluationLog:
     redact: Redact = str
     is_reader_gone: bool = False
 
-    def format_score(self, value: float) -> str:
+    def format_clamped_score(self, value: float) -> str:
         """Return a reward or score with two decimals, clamped."""
         min_score = max(MIN_SHOWN_SCORE, self.score_epsilon)
         return f"{min(max(value, min_score), 1.0 - min_score):.2f}"
@@ -78,11 +78,11 @@ class EvaluationLog:
         """Write the START line of a task and return the writer of its other lines."""
         return TaskLog(
             self,
-            f"[START] task={format_log_field(task_id)} env={format_log_field(benchmark)} "
-            f"model={format_log_field(player_name)}",
+            f"[START] task={format_without_spaces(task_id)} env={format_without_spaces(benchmark)} "
+            f"model={format_without_spaces(player_name)}",
         )
 
-    def write_or_defer_lines(self, lines: list[str], *, is_last: bool) -> list[str]:
+    def write_or_defer_lines(self, unwritten_lines: list[str], *, is_last: bool) -> list[str]:
         """Write lines of a task, or return them if they have to wait.
 
         Args:
@@ -90,9 +90,9 @@ class EvaluationLog:
             is_last: whether the last of them is the task's END line.
         """
         if not (self.is_live or is_last):
-            return lines
+            return unwritten_lines
         if not self.is_reader_gone:
-            text = self.redact("".join(f"{line}\n" for line in lines))
+            text = self.redact("".join(f"{line}\n" for line in unwritten_lines))
             try:
                 self.stream.write(replace_unencodable(text, getattr(self.stream, "encoding", None)))
                 self.stream.flush()
@@ -112,7 +112,7 @@ class TaskLog:
         self.rewards: list[float] = []
         self._evaluation_log = evaluation_log
         self._deferred_lines: list[str] = []
-        self._write_line(start_line)
+        self._write_or_defer_line(start_line)
 
     def write_step(
         self, action: str, reward: float, is_done: bool, error: str | None = None
@@ -120,23 +120,25 @@ class TaskLog:
         """Write the STEP line of an action."""
         self.rewards.append(reward)
         error_text = format_one_line(error, MAX_ERROR_CHARACTERS) if error else ""
-        self._write_line(
+        self._write_or_defer_line(
             f"[STEP] step={len(self.rewards)} "
             f"action={format_one_line(action, MAX_ACTION_CHARACTERS)} "
-            f"reward={self._evaluation_log.format_score(reward)} done={_format_boolean(is_done)} "
+            f"reward={self._evaluation_log.format_clamped_score(reward)} done={_format_boolean(is_done)} "
             f"error={error_text or 'null'}"
         )
 
     def write_end(self, is_success: bool, score: float) -> None:
         """Write the END line."""
-        rewards = ",".join(self._evaluation_log.format_score(reward) for reward in self.rewards)
-        self._write_line(
+        rewards = ",".join(
+            self._evaluation_log.format_clamped_score(reward) for reward in self.rewards
+        )
+        self._write_or_defer_line(
             f"[END] success={_format_boolean(is_success)} steps={len(self.rewards)} "
-            f"score={self._evaluation_log.format_score(score)} rewards={rewards}",
+            f"score={self._evaluation_log.format_clamped_score(score)} rewards={rewards}",
             is_last=True,
         )
 
-    def _write_line(self, line: str, *, is_last: bool = False) -> None:
+    def _write_or_defer_line(self, line: str, *, is_last: bool = False) -> None:
         self._deferred_lines = self._evaluation_log.write_or_defer_lines(
             [*self._deferred_lines, line], is_last=is_last
         )

@@ -96,7 +96,7 @@ class ReplayingWebSocketEpisode:
         """
         self._reset_arguments = arguments
         self._actions, self._observation_digests = [], []
-        observation = await self._send_with_reconnect(None)
+        observation = await self._step_or_reset_with_reconnect(None)
         if observation["status"] == ReplyStatus.ERROR:
             raise ServerError(f"The server refused the reset: {observation['message']}")
         self._observation_digests.append(self._compute_digest(observation))
@@ -109,7 +109,7 @@ class ReplayingWebSocketEpisode:
             ServerError: the connection was lost more often than the settings allow, or the
                 replayed episode differed.
         """
-        observation = await self._send_with_reconnect(dict(action))
+        observation = await self._step_or_reset_with_reconnect(dict(action))
         self._actions.append(dict(action))
         self._observation_digests.append(self._compute_digest(observation))
         return observation
@@ -122,7 +122,7 @@ class ReplayingWebSocketEpisode:
                 await socket.send('{"type":"close"}')
                 await socket.close()
 
-    async def _send_with_reconnect(self, action: dict[str, Any] | None) -> ObservationJson:
+    async def _step_or_reset_with_reconnect(self, action: dict[str, Any] | None) -> ObservationJson:
         """Send an action, or the reset if it is None, and reconnect when the connection is lost."""
         while True:
             try:
@@ -146,20 +146,20 @@ class ReplayingWebSocketEpisode:
 
     async def _connect_and_replay(self) -> ObservationJson:
         """Connect, replay the episode so far and return the observation of its reset."""
-        reset_observation = await self._connect_and_reset()
-        self._check_replayed_observation(0, reset_observation)
+        reset_observation = await self._connect_and_reset_when_free()
+        self._require_equal_replay(0, reset_observation)
         for step_number, action in enumerate(self._actions, start=1):
-            self._check_replayed_observation(step_number, await self._send_step(action))
+            self._require_equal_replay(step_number, await self._send_step(action))
         return reset_observation
 
-    async def _connect_and_reset(self) -> ObservationJson:
+    async def _connect_and_reset_when_free(self) -> ObservationJson:
         """Connect and reset; wait for a free session if the server is full."""
         timer = RetryTimer(CAPACITY_TIMEOUT_S)
         has_printed_wait = False
         while True:
-            self._socket = await self._connect_socket()
+            self._socket = await self._connect_with_retry()
             try:
-                return await self._send_message("reset", self._reset_arguments)
+                return await self._send_message_and_receive("reset", self._reset_arguments)
             except RejectedMessageError as problem:
                 if problem.code != CAPACITY_CODE:
                     raise
@@ -174,7 +174,7 @@ class ReplayingWebSocketEpisode:
                 has_printed_wait = True
             await asyncio.sleep(CAPACITY_RETRY_PAUSE_S)
 
-    async def _connect_socket(self) -> ClientConnection:
+    async def _connect_with_retry(self) -> ClientConnection:
         """Open a connection; wait for a server that is starting."""
         timer = RetryTimer(self._settings.connect_timeout_s)
         address = f"{self._server.url.rstrip('/')}/ws"
@@ -211,13 +211,15 @@ class ReplayingWebSocketEpisode:
 
     async def _send_step(self, action: dict[str, Any]) -> ObservationJson:
         try:
-            return await self._send_message("step", action)
+            return await self._send_message_and_receive("step", action)
         except RejectedMessageError as problem:
             if problem.code in LOST_SESSION_CODES:
                 raise ConnectionResetError(str(problem)) from problem
             raise
 
-    async def _send_message(self, message_type: str, data: Mapping[str, Any]) -> ObservationJson:
+    async def _send_message_and_receive(
+        self, message_type: str, data: Mapping[str, Any]
+    ) -> ObservationJson:
         """Send a message and return the observation of the reply, with its reward and end."""
         assert self._socket is not None
         with suppress(ConnectionClosed):  # a reply sent before the close can still be read
@@ -237,7 +239,7 @@ class ReplayingWebSocketEpisode:
     def _compute_digest(self, observation: ObservationJson) -> str:
         return compute_reply_digest(observation, self._prose_fields)
 
-    def _check_replayed_observation(self, step_number: int, observation: ObservationJson) -> None:
+    def _require_equal_replay(self, step_number: int, observation: ObservationJson) -> None:
         """Raise a ServerError if a replayed observation differs from the original one."""
         if (
             step_number < len(self._observation_digests)

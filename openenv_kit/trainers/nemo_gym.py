@@ -91,7 +91,7 @@ class EpisodeServer(SimpleResourcesServer):
         A row without reset arguments starts another task of the train split each time.
         """
         session_id = request.session[SESSION_ID_KEY]
-        self._close_episode(session_id)
+        self._pop_and_close_episode(session_id)
         self._results.pop(session_id, None)
         episode = ToolEpisode(self.config.base_url, self.config.environment)
         row = body.model_dump()
@@ -111,7 +111,7 @@ class EpisodeServer(SimpleResourcesServer):
     async def verify(self, request: Request, body: VerifyRequest) -> VerifyResponse:
         """Return the environment's score, which is 0 if nothing was submitted."""
         session_id = request.session[SESSION_ID_KEY]
-        result = self._results.get(session_id) or self._finish_session(session_id)
+        result = self._results.get(session_id) or self._close_and_store_result(session_id)
         if result is None:  # there is no score, which is not the same as a score of 0
             result = {
                 "reward": 0.0,
@@ -134,14 +134,14 @@ class EpisodeServer(SimpleResourcesServer):
                 return PlainTextResponse(episode.call_tool(tool_name, json.loads(body or b"{}")))
             except ServerError as problem:
                 # Without an episode, `verify` masks the rollout, which has no score.
-                self._close_episode(session_id)
+                self._pop_and_close_episode(session_id)
                 raise HTTPException(502, str(problem)) from None
 
         app.post(f"/{tool_name}")(call_tool)
 
-    def _finish_session(self, session_id: str) -> dict[str, Any] | None:
+    def _close_and_store_result(self, session_id: str) -> dict[str, Any] | None:
         """Close the session's episode and return its result; None if there is no episode."""
-        episode = self._close_episode(session_id)
+        episode = self._pop_and_close_episode(session_id)
         if episode is None:
             return None
         result = {"reward": episode.reward, **episode.info, **episode.metrics}
@@ -150,7 +150,7 @@ class EpisodeServer(SimpleResourcesServer):
             del self._results[next(iter(self._results))]
         return result
 
-    def _close_episode(self, session_id: str) -> ToolEpisode | None:
+    def _pop_and_close_episode(self, session_id: str) -> ToolEpisode | None:
         episode = self._episodes.pop(session_id, None)
         if episode is not None:
             episode.close()

@@ -36,7 +36,7 @@ from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import draw_task_reset_arguments, has_task_selector
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
-from openenv_kit.trainers.chat_messages import message_texts_of_role
+from openenv_kit.trainers.chat_messages import list_message_texts_of_role
 from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
 
 HarnessMessage = dict[str, Any]
@@ -156,8 +156,8 @@ class ScriptedModelStep:
         self.policy, self.environment = policy, environment
 
     def __call__(self, messages: list[HarnessMessage], *_: Any, **__: Any) -> ModelStepResult:
-        tool_results = message_texts_of_role(messages, "tool")
-        first_user_message = "\n".join(message_texts_of_role(messages, "user"))
+        tool_results = list_message_texts_of_role(messages, "tool")
+        first_user_message = "\n".join(list_message_texts_of_role(messages, "user"))
         call = next_scripted_call(self.policy, tool_results, self.environment, first_user_message)
         if call is None:
             return ModelStepResult(LLMResponse("Done."))
@@ -201,7 +201,7 @@ def collect_episodes(
     serializer = RolloutSerializer(output_folder)
     resolved_environment = get_environment(environment)
     rows = [
-        _add_task_to_row(resolved_environment, row, row_number)
+        _draw_task_if_missing(resolved_environment, row, row_number)
         for row_number, row in enumerate(rows)
     ]
     metadata: dict[str, Any] = {
@@ -210,7 +210,7 @@ def collect_episodes(
         "versions": dict(resolved_environment.versions),
         "resets": [reset_arguments_from_row(parse_task_row(row), environment) for row in rows],
     }
-    _require_same_metadata(serializer, metadata)
+    _require_and_merge_stored_metadata(serializer, metadata)
     serializer.write_metadata(metadata)
     # Create the results file, so that it exists even if no episode can be played.
     (Path(output_folder) / RESULTS_FILENAME).touch()
@@ -224,7 +224,7 @@ def collect_episodes(
     return runner.run(model_step=model_step, num_episodes=len(rows))
 
 
-def _add_task_to_row(environment: Environment, row: Any, row_number: int) -> Mapping[str, Any]:
+def _draw_task_if_missing(environment: Environment, row: Any, row_number: int) -> Mapping[str, Any]:
     """Return a row that names its task, so that its episode can be repeated."""
     arguments = reset_arguments_from_row(parse_task_row(row), environment.name)
     if has_task_selector(arguments):
@@ -232,7 +232,9 @@ def _add_task_to_row(environment: Environment, row: Any, row_number: int) -> Map
     return draw_task_reset_arguments(environment, arguments, seed=row_number)
 
 
-def _require_same_metadata(serializer: RolloutSerializer, metadata: dict[str, Any]) -> None:
+def _require_and_merge_stored_metadata(
+    serializer: RolloutSerializer, metadata: dict[str, Any]
+) -> None:
     """Check that a folder's episodes have the same metadata, and keep the resets of further ones.
 
     Raises:

@@ -151,7 +151,9 @@ class ToolEpisode:
             allowed = f"{environment_name!r}, which the player was made for"
             raise InvalidValueError("the row's environment", row_environment, allowed)
         with self._lock:
-            started = self._start_episode(reset_arguments_from_row(row, environment_name))
+            started = self._start_given_or_drawn_episode(
+                reset_arguments_from_row(row, environment_name)
+            )
             observation = started.reset_observation
             tools = self.environment.tools.for_episode(observation)
             if offered_tool_names:
@@ -166,7 +168,7 @@ class ToolEpisode:
             self.info = {}
         return self.environment.tools.first_user_message(observation)
 
-    def _start_episode(self, row_arguments: Mapping[str, Any]) -> _StartedEpisode:
+    def _start_given_or_drawn_episode(self, row_arguments: Mapping[str, Any]) -> _StartedEpisode:
         """Start the episode with these reset arguments, or draw a task if they name none."""
         is_drawn = False
         arguments = row_arguments
@@ -191,7 +193,7 @@ class ToolEpisode:
         self, offered_tool_names: Sequence[str], arguments: Mapping[str, Any], tools: Catalogue
     ) -> None:
         """Raise an InvalidValueError unless a player of the episode may have been offered these."""
-        acceptable = self._list_acceptable_catalogues(arguments, tools)
+        acceptable = self._list_possibly_offered_catalogues(arguments, tools)
         if set(offered_tool_names) in [set(catalogue.tool_names) for catalogue in acceptable]:
             return
         raise InvalidValueError(
@@ -201,7 +203,7 @@ class ToolEpisode:
             f"{', '.join(offered_tool_names)}. This one has {', '.join(tools.tool_names)}",
         )
 
-    def _list_acceptable_catalogues(
+    def _list_possibly_offered_catalogues(
         self, arguments: Mapping[str, Any], tools: Catalogue
     ) -> list[Catalogue]:
         """Return the catalogues of tools that a player of an episode may have been offered.

@@ -30,7 +30,7 @@ from openenv_kit.errors import InvalidValueError, require_name
 from openenv_kit.reply import EndInfo
 from openenv_kit.tool import Tool
 from openenv_kit.trainers import require_package
-from openenv_kit.trainers.chat_messages import message_texts
+from openenv_kit.trainers.chat_messages import list_message_texts
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.tool_functions import set_tool_signature
 from openenv_kit.variables import BASE_URL_VARIABLE
@@ -84,9 +84,11 @@ class ToolEnvironment(metaclass=EnvironmentType):
                 has other tools than the class.
         """
         arguments = reset_arguments_from_row(row, self.environment)
-        return self._start_episode(row, arguments, has_task=has_task_selector(arguments))
+        return self._start_episode_and_build_prompt_end(
+            row, arguments, has_task=has_task_selector(arguments)
+        )
 
-    def _start_episode(
+    def _start_episode_and_build_prompt_end(
         self, row: Mapping[str, Any], arguments: Mapping[str, Any], *, has_task: bool
     ) -> str:
         """Start an episode and return the text that TRL appends to the row's prompt; see `reset`.
@@ -151,13 +153,18 @@ def environment_class(
 
 
 @cache
-def _build_environment_class(environment: str, defaults_json: str) -> type[ToolEnvironment]:
+def _build_environment_class(
+    environment: str, default_reset_arguments_json: str
+) -> type[ToolEnvironment]:
     """Return the class for an environment and the default reset arguments, as JSON text.
 
     Equal arguments return the same class, so that a class that is pickled and loaded in one process
     is identical to itself.
     """
-    resolved_environment, defaults = get_environment(environment), json.loads(defaults_json)
+    resolved_environment, defaults = (
+        get_environment(environment),
+        json.loads(default_reset_arguments_json),
+    )
     tools = resolved_environment.tools.for_episode(
         add_default_split(resolved_environment, defaults)
     )
@@ -166,7 +173,9 @@ def _build_environment_class(environment: str, defaults_json: str) -> type[ToolE
         "environment": resolved_environment.name,
         "_offered_tool_names": tools.tool_names,
         "_default_reset_arguments": defaults,
-        "_class_recipe": ClassRecipe(_build_environment_class, (environment, defaults_json)),
+        "_class_recipe": ClassRecipe(
+            _build_environment_class, (environment, default_reset_arguments_json)
+        ),
         "__doc__": resolved_environment.description,
         "__module__": __name__,
     }
@@ -175,13 +184,13 @@ def _build_environment_class(environment: str, defaults_json: str) -> type[ToolE
     return cast("type[ToolEnvironment]", built)
 
 
-def _reduce_class(environment_type: type[ToolEnvironment]) -> str | tuple[Any, ...]:
+def _reduce_class_for_pickle(environment_type: type[ToolEnvironment]) -> str | tuple[Any, ...]:
     """Return how pickle creates a class: by its recipe, or by its name if it has none."""
     recipe: ClassRecipe | None = environment_type.__dict__.get("_class_recipe")
     return environment_type.__qualname__ if recipe is None else tuple(recipe)
 
 
-copyreg.pickle(EnvironmentType, _reduce_class)  # type: ignore[arg-type]
+copyreg.pickle(EnvironmentType, _reduce_class_for_pickle)  # type: ignore[arg-type]
 
 
 class RewardComponent:
@@ -300,14 +309,14 @@ def build_eval_datasets(
 def _join_prompt_text(prompt: Any) -> str:
     """Return the text of a row's prompt; empty if it has no prompt."""
     messages = to_python_value(prompt)
-    return messages if isinstance(messages, str) else "\n".join(message_texts(messages or ()))
+    return messages if isinstance(messages, str) else "\n".join(list_message_texts(messages or ()))
 
 
 def _build_tool_method(tool: Tool) -> Callable[..., str]:
     """Return a method that calls a tool, with the signature and docstring that TRL reads."""
 
-    def method(self: ToolEnvironment, **arguments: Any) -> str:
+    def call_tool_of_episode(self: ToolEnvironment, **arguments: Any) -> str:
         return self._episode.call_tool(tool.name, arguments)
 
-    set_tool_signature(method, tool, is_method=True)
-    return method
+    set_tool_signature(call_tool_of_episode, tool, is_method=True)
+    return call_tool_of_episode
