@@ -1,4 +1,4 @@
-"""Requests to an OpenAI-compatible endpoint, with retries.
+"""Sends requests to an OpenAI-compatible endpoint and retries them after temporary failures.
 
 The openai client sends each request. Requests that failed for a temporary reason (408, 409, 429,
 5xx, a timeout, a lost connection, a reply without an answer) are repeated here and not by that
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import openai
 
 from openenv_kit.agent.completions import (
+    ChatCompletionJson,
     ChatMessage,
     ModelAnswer,
     decode_json_or_text,
@@ -47,7 +48,7 @@ PLACEHOLDER_API_KEY = "none"
 
 
 class _HttpResponse(Protocol):
-    """The attributes of the openai client's HTTP responses that are needed here."""
+    """The attributes of the openai client's HTTP responses that this module reads."""
 
     @property
     def url(self) -> object:
@@ -59,7 +60,7 @@ class _HttpResponse(Protocol):
 
 
 class OpenAIEndpoint:
-    """The model and the endpoint of a run's settings.
+    """Client for the model and the endpoint that are configured in a run's settings.
 
     Args:
         settings: settings of the run.
@@ -126,8 +127,8 @@ class OpenAIEndpoint:
 
     async def _post_chat_completion(
         self, body: dict[str, Any], remaining_s: float
-    ) -> dict[str, Any] | EndpointFailure:
-        """Send one request and return the chat completion, or why there is none."""
+    ) -> ChatCompletionJson | EndpointFailure:
+        """Send one request and return the chat completion, or the failure if there is none."""
         timeout_s = max(MIN_REQUEST_TIMEOUT_S, min(self._settings.model_timeout_s, remaining_s))
         client_timeout = openai.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
         try:
@@ -163,7 +164,7 @@ class OpenAIEndpoint:
         return outcome
 
     def _find_redirected_url(self, response: _HttpResponse) -> str:
-        """Return the address that a request was redirected to; empty if it was not redirected."""
+        """Return the final address of a redirected request; empty if it was not redirected."""
         if not response.history:
             return ""
         return self._redact(hide_url_credentials(str(response.url).split("?")[0]))

@@ -24,7 +24,7 @@ MAX_COUNT = 100_000
 
 
 class Engine(StrEnum):
-    """Where the episodes of a run are played."""
+    """Engine that plays the episodes: this process or a Ray cluster."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -74,7 +74,7 @@ class CommandLineOptions:
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> CommandLineOptions:
-    """Parse a command line; exit with code 2 if an option is wrong, as argparse does.
+    """Parse a command line; print an error and exit with code 2 if an option is invalid.
 
     Args:
         arguments: the command line; None for that of the process.
@@ -96,7 +96,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> CommandLineOptions:
 
 
 def _parse_environment_option(arguments: Sequence[str] | None) -> Environment:
-    """Return the environment of a command line, on which the other options' help depends."""
+    """Return the environment that `--environment` selects; it determines the other help texts."""
     parser = argparse.ArgumentParser(prog="inference.py", add_help=False)
     parser.add_argument("--environment", metavar="NAME")
     name: str | None = parser.parse_known_args(arguments)[0].environment

@@ -1,4 +1,4 @@
-"""Finds in an endpoint's error message how many tokens an answer may have."""
+"""Parses the largest number of answer tokens from an endpoint's error messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FALLBACK_ANSWER_TOKENS = 1024
 
 
 def is_prompt_plus_answer_limit_error(error_message: str) -> bool:
-    """Return whether an error message says that prompt and answer together are too long."""
+    """Return whether an error message says that prompt plus answer exceed the context size."""
     return (
         ANSWER_LENGTH_PATTERN.search(error_message) is not None
         and PROMPT_LENGTH_PATTERN.search(error_message) is not None
@@ -36,7 +36,7 @@ def is_prompt_plus_answer_limit_error(error_message: str) -> bool:
 
 
 def parse_or_guess_max_answer_tokens(error_message: str, requested_tokens: int) -> int | None:
-    """Return how many tokens an answer may have, according to an error message.
+    """Return the largest number of answer tokens that an error message allows.
 
     Args:
         error_message: message with which the endpoint refused the request.
@@ -70,7 +70,7 @@ def _parse_number(text: str) -> int:
 def _find_prompt_token_count(
     numbers_in_message: list[int], context_tokens: int, requested_tokens: int
 ) -> int | None:
-    """Return the prompt's tokens among the numbers of an error message; None if not found."""
+    """Return the prompt's token count from the numbers in an error message; None if not found."""
     candidates = [
         number for number in numbers_in_message if number not in (context_tokens, requested_tokens)
     ]

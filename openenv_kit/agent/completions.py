@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from openenv_kit.agent.endpoint_failures import (
     MAX_QUOTE_CHARACTERS,
@@ -23,6 +23,8 @@ CHARACTERS_PER_TOKEN = 4
 
 ChatMessage = dict[str, Any]
 """A message of a conversation, in the format of chat completions."""
+ChatCompletionJson: TypeAlias = dict[str, Any]
+"""A chat completion with at least one choice and its message."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class ModelAnswer:
         completion_tokens: tokens of the answer.
         has_token_counts: whether the endpoint counted the tokens; otherwise they are estimated.
         cost_usd: cost in US dollars; None if the endpoint does not report it.
-        problem: what is wrong with the answer; empty if nothing is.
+        problem: clause that describes a problem with the answer; empty if there is none.
         raw_message: the message as the endpoint sent it; empty if it is not known.
         raw_usage: the endpoint's token counts, as it sent them.
         finish_reason: the endpoint's `finish_reason`, such as `stop`.
@@ -77,14 +79,14 @@ def parse_model_answer(
     redact: Redact,
     sent_max_tokens: int,
 ) -> ModelAnswer:
-    """Return the answer in a chat completion. Missing parts get default values.
+    """Build the model's answer from a chat completion, with default values for missing parts.
 
     Args:
         completion: JSON object of the reply.
-        request_messages: messages of the request, to estimate tokens if the endpoint does not count
-            them.
+        messages_for_token_estimate: messages of the request. Their length is used to estimate the
+            tokens if the completion contains no token counts.
         redact: removes secrets from a text.
-        max_tokens: limit of the answer in the request.
+        sent_max_tokens: limit of the answer in the request.
     """
     choices = completion.get("choices")
     choice = _mapping_or_empty(choices[0] if isinstance(choices, list) and choices else None)
@@ -128,11 +130,11 @@ def extract_message_text(content: Any) -> str:
 
 def parse_completion_or_failure(
     raw_body: bytes, redact: Redact
-) -> dict[str, Any] | EndpointFailure:
+) -> ChatCompletionJson | EndpointFailure:
     """Return the chat completion in a reply of status 200, or the failure that it describes."""
     body = decode_json_or_text(raw_body)
     if isinstance(body, str):
-        body = _find_error_event(body)
+        body = _find_error_event(body) or body  # some endpoints send a stream unasked
     error = find_error_object(body)
     choices = body.get("choices") if isinstance(body, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
@@ -163,17 +165,14 @@ def decode_json_or_text(raw_body: bytes) -> Any:
         return text
 
 
-def _find_error_event(event_stream: str) -> Any:
-    """Return the first error in a stream of events, or the stream's text if it has none.
-
-    Some endpoints send a stream although none was requested.
-    """
+def _find_error_event(event_stream: str) -> Any | None:
+    """Return the first error in a stream of server-sent events; None if there is no error."""
     for line in event_stream.splitlines():
         if line.startswith("data:"):
             event = decode_json_or_text(line.removeprefix("data:").encode())
             if find_error_object(event) is not None:
                 return event
-    return event_stream
+    return None
 
 
 def _describe_failed_choice(choice: Mapping[str, Any]) -> str:
@@ -209,7 +208,7 @@ def _parse_tool_call(raw_call: Mapping[str, Any]) -> ModelToolCall:
 def _describe_answer_problem(
     choice: Mapping[str, Any], message: ChatMessage, sent_max_tokens: int
 ) -> str:
-    """Return what is wrong with an answer, as part of a sentence; empty if nothing is."""
+    """Return a clause that describes a problem with an answer; empty if there is none."""
     if message.get("refusal"):
         refusal = format_one_line(str(message["refusal"]), MAX_QUOTE_CHARACTERS)
         return f"the model refused: {refusal}"

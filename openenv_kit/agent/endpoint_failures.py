@@ -1,4 +1,4 @@
-"""Failed requests to a model's endpoint: parses error replies and decides whether to retry."""
+"""Describes failed requests to a model's endpoint and decides whether to retry them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CONTEXT_OVERFLOW_PATTERN = re.compile(
 
 
 class FailureKind(StrEnum):
-    """Why a request returned no answer."""
+    """Reasons why a request returned no answer."""
 
     REFUSED = "refused"
     TIMED_OUT = "timed_out"
@@ -94,7 +94,7 @@ class EndpointFailure:
         return CONTEXT_OVERFLOW_PATTERN.search(self.message) is not None
 
     def parse_or_guess_max_answer_tokens(self, requested_tokens: int) -> int | None:
-        """Return how many tokens an answer may have; see `completion_limit`."""
+        """Return the allowed number of answer tokens, according to the error message."""
         if self.status not in (400, 422):
             return None
         return parse_or_guess_max_answer_tokens(self.message, requested_tokens)
@@ -137,7 +137,7 @@ def find_error_object(body: Any) -> Mapping[str, Any] | None:
 
 
 def infer_http_status(error: Mapping[str, Any]) -> int:
-    """Return the HTTP status that fits an error object in a reply of status 200."""
+    """Infer an HTTP status from an error object that was sent with status 200."""
     for code in _list_lowercase_error_codes(error):
         if code.isdecimal() and 400 <= int(code) <= 599:
             return int(code)
@@ -169,7 +169,7 @@ def format_error_code_and_message(body: Any) -> str:
 def build_refusal_failure(
     status: int, body: Any, headers: Mapping[str, str], redact: Redact, redirect_url: str = ""
 ) -> EndpointFailure:
-    """Return the failure that an error reply describes.
+    """Build the failure for an error reply, with the kind `REFUSED`.
 
     Args:
         status: HTTP status of the reply.

@@ -97,8 +97,8 @@ def plan_episodes(
 
 
 def _validate_by_trial_reset(environment: Environment, reset_arguments: Mapping[str, Any]) -> None:
-    """Reset once in this process, so that a wrong argument fails before the run starts."""
-    if not is_sealed_split(reset_arguments.get("split")):  # only the server has the salt of it
+    """Reset once in this process, so that an invalid argument fails before the run starts."""
+    if not is_sealed_split(reset_arguments.get("split")):  # only the server has its salt
         reply = environment.create_session().reset(**reset_arguments)
         if reply.status == ReplyStatus.ERROR:
             raise ConfigurationError(f"--reset: {reply.message}")
@@ -136,7 +136,7 @@ def _plan_named_task(
 
 
 def derive_seed(task_id: str, first_seed: int, repetition: int) -> int:
-    """Return the seed of a later episode of a task. It is the same on every machine."""
+    """Derive the seed of a repeated episode of a task, equal on every machine."""
     digest = hashlib.sha256(f"{task_id}/{first_seed}/{repetition}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
@@ -144,7 +144,7 @@ def derive_seed(task_id: str, first_seed: int, repetition: int) -> int:
 def _plan_split_range(
     environment: Environment, range_match: re.Match[str], episodes_per_task: int
 ) -> Iterator[PlannedEpisode]:
-    # Whether the sealed split can be played is left to the server, which has its salt.
+    # The server, which has the salt, decides whether the sealed split can be played.
     split = range_match["split"]
     size = environment.splits.size(split)
     start = int(range_match["start"] or 0)

@@ -20,7 +20,10 @@ HEALTH_POLL_INTERVAL_S = 0.5
 async def find_or_start_server(
     environment: Environment, settings: AgentSettings, print_status: PrintStatus
 ) -> Server:
-    """Return the server of BASE_URL, or of a container, or on this machine, or else a new one.
+    """Find or start the environment server of a run.
+
+    The candidates are, in this order: the server at BASE_URL, a container of IMAGE_NAME, a server
+    that is running on this machine, and a new server process.
 
     Raises:
         ConfigurationError: the server of BASE_URL serves another environment.
@@ -55,7 +58,7 @@ async def _find_or_start_by_settings(
 async def _wait_for_server_of_environment(
     url: str, environment: Environment, settings: AgentSettings, print_status: PrintStatus
 ) -> Server:
-    """Return the server of BASE_URL as soon as it is healthy and serves the environment."""
+    """Wait until the server at an address is healthy, check its environment and return it."""
     shown_url = hide_url_credentials(url)
     timeout_s = settings.connect_timeout_s
     headers: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""A whole run of `inference.py`: settings, server, player, episodes and results."""
+"""Runs `inference.py`: loads the settings, plays the episodes and writes the results."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _run_and_write_results(
     options: CommandLineOptions, console: Console, log_stream: IO[str]
-) -> int:
+) -> ExitCode:
     _cancel_on_sigterm()
     settings = load_settings_with_options(options)
     redact = build_redactor(settings.secrets)
@@ -154,14 +154,14 @@ async def _run_and_write_results(
 
 
 def _cancel_on_sigterm() -> None:
-    """Make SIGTERM end the run like Ctrl-C: END lines are printed and the own server stops."""
+    """Handle SIGTERM like Ctrl-C: print the END lines and stop the run's own server."""
     if task := asyncio.current_task():
         with suppress(NotImplementedError):  # not available on every platform
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
 def load_settings_with_options(options: CommandLineOptions) -> AgentSettings:
-    """Return the settings of the variables, overridden by the options.
+    """Load the settings from variables and override them with the command-line options.
 
     Raises:
         ConfigurationError: a variable or an option is not valid.
@@ -184,7 +184,7 @@ def load_settings_with_options(options: CommandLineOptions) -> AgentSettings:
 def _describe_player_and_endpoint(
     player: Player, options: CommandLineOptions, settings: AgentSettings, episode_count: int
 ) -> str:
-    """Return the line that says which player and endpoint a run uses, and why."""
+    """Return the status line that names the player and the endpoint, and explains the choice."""
     text = f"Player: {player.name}, {episode_count} episode{'' if episode_count == 1 else 's'}."
     if options.policy:
         return text

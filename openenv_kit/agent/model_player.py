@@ -82,7 +82,7 @@ class ModelPlayer:
 
 @dataclass
 class _ModelEpisode:
-    """One episode that a model plays.
+    """State of one episode that is played by a model.
 
     Attributes:
         endpoint: sends the requests to the model.
@@ -91,7 +91,7 @@ class _ModelEpisode:
         transcript: messages of the episode.
         is_reminded: whether the model was reminded to call a tool.
         has_called_tool: whether the model has called a tool.
-        ignores_tools: whether the endpoint counted fewer prompt tokens than the tools have.
+        ignores_tools: whether the endpoint counted fewer prompt tokens than the tools need.
         text_call_marker: part of the last answer that looks like a tool call; empty if none does.
     """
 
@@ -153,7 +153,7 @@ class _ModelEpisode:
         )
 
     def _diagnose_missing_tool_calls(self) -> str:
-        """Return a sentence that explains missing tool calls; empty if the reason is not known."""
+        """Return a sentence with the likely cause of missing tool calls; empty if unknown."""
         if self.text_call_marker:
             return (
                 f" The model wrote a tool call as text ({self.text_call_marker}), which is "
@@ -200,7 +200,7 @@ class _ModelEpisode:
 
     @asynccontextmanager
     async def _report_waiting_in_background(self) -> AsyncIterator[None]:
-        """Print status messages in the background until the `async with` block ends."""
+        """Print status messages about the waiting time until the `async with` block ends."""
 
         async def print_waiting_time_repeatedly() -> None:
             pause_s = FIRST_PROGRESS_AFTER_S
@@ -247,7 +247,7 @@ class _ModelEpisode:
             usage.cost = (usage.cost or 0.0) + cost_usd
 
     def _compute_cost_usd_from_price_settings(self, answer: ModelAnswer) -> float | None:
-        """Return the cost of an answer by the prices in the settings; None if none are set."""
+        """Compute the cost of an answer from the prices in the settings; None without prices."""
         input_price = self.settings.input_price_per_million
         output_price = self.settings.output_price_per_million
         if input_price is None or output_price is None:
@@ -256,7 +256,7 @@ class _ModelEpisode:
         return cost / 1_000_000
 
     def _is_token_budget_nearly_used(self) -> bool:
-        """Return whether fewer tokens are left than two calls like the last one need."""
+        """Return whether the remaining tokens do not suffice for two calls like the last one."""
         budget, usage = self.settings.token_budget, self.episode.usage
         return budget > 0 and usage.total_tokens + 2 * usage.last_call_tokens > budget
 

@@ -45,7 +45,7 @@ class TokenUsage:
 
 @dataclass
 class PlayerEpisode:
-    """One running episode, as its player sees it.
+    """A running episode, with the methods that its player calls.
 
     Attributes:
         environment: environment of the episode.
@@ -55,7 +55,7 @@ class PlayerEpisode:
         recorder: writer of the recording; None if the run is not recorded.
         usage: tokens of the model's calls.
         last_observation: observation of the last step; empty before the first one.
-        stop_reason: why the player stopped before the end; empty if it did not.
+        stop_reason: reason why the player stopped before the end; empty if it did not.
         print_status: prints a message for people.
         transcript: messages that a model read and wrote, each answer with its token usage.
         tools: tools of the episode.

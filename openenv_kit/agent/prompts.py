@@ -1,4 +1,4 @@
-"""Texts for models besides those of the environment, and the limit of tool results."""
+"""Notices for models that the environment does not contain, and truncated tool results."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def build_last_answer_notice(tools: Catalogue) -> str:
 def format_truncated_json(
     tool_result: Mapping[str, Any], max_characters: int = MAX_TOOL_RESULT_CHARACTERS
 ) -> str:
-    """Return a tool result as JSON, shortened to a number of characters.
+    """Return a tool result as JSON, truncated to a number of characters.
 
     If it is too long, entries are removed from the end of the longest list in its `result`. If that
     is not enough, the text itself is cut.
@@ -66,8 +66,8 @@ def _format_with_shortened_list(
 
     def format_with_first_items(item_count: int) -> str:
         note = (
-            f"{list_name}: {item_count} of {len(items)} shown; the whole reply has {total_characters} "
-            f"characters. {SHORTER_CALL_ADVICE}"
+            f"{list_name}: {item_count} of {len(items)} shown; the whole reply has "
+            f"{total_characters} characters. {SHORTER_CALL_ADVICE}"
         )
         shortened_result = {**result, list_name: items[:item_count]}
         return compact_json({"truncated": note, **tool_result, "result": shortened_result})

@@ -29,7 +29,7 @@ from openenv_kit.ray_cluster import connect_to_ray
 
 @dataclass(frozen=True)
 class WorkerOutput:
-    """What a worker returns for an episode: the result, and all output for the main process.
+    """Output of a worker for one episode, which the main process writes.
 
     Attributes:
         result: result of the episode.
@@ -45,9 +45,9 @@ class WorkerOutput:
 
 
 class RayWorker:
-    """A process of the cluster, with a player and a server.
+    """A worker process of the cluster, with a player and a server.
 
-    The worker starts a server of its own, unless the settings contain the address of one.
+    The worker starts its own server, unless the settings contain the address of a server.
 
     Args:
         environment_name: name of the environment.
@@ -80,7 +80,7 @@ class RayWorker:
         return self._server.description
 
     async def play_and_capture_output(self, result: EpisodeResult) -> WorkerOutput:
-        """Play the planned episode of a result and return the result with all output."""
+        """Play the planned episode of a result and return the result with its captured output."""
         if self._server is None:  # Ray restarted the worker after a failure
             await self.prepare_and_describe_server()
         assert self._server is not None
@@ -116,7 +116,7 @@ def _print_to_stderr(text: str) -> None:
 
 @dataclass
 class RayEpisodeRunner:
-    """Sends each episode to the worker that has the fewest running.
+    """Sends each episode to the worker with the fewest running episodes.
 
     Attributes:
         ray: the module `ray`, connected to a cluster.
@@ -136,7 +136,7 @@ class RayEpisodeRunner:
     _running_by_worker: Counter[int] = field(default_factory=Counter)
 
     async def play_and_fill_result(self, result: EpisodeResult) -> None:
-        """Play the planned episode of a result and fill in the result."""
+        """Play `result.planned` on a worker and fill in the other fields of the result."""
         worker_index = min(range(len(self.workers)), key=self._running_by_worker.__getitem__)
         self._running_by_worker[worker_index] += 1
         try:
@@ -170,7 +170,7 @@ async def open_ray_runner(
 ) -> AsyncIterator[RayEpisodeRunner]:
     """Connect to a cluster, start its workers and yield a runner that uses them.
 
-    There is a worker for each core, but not more than episodes that run at the same time.
+    The number of workers is the number of cores, limited by the concurrency of the run.
 
     Raises:
         ConfigurationError: Ray is not installed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from openenv_kit.agent.completion_limit import is_prompt_plus_answer_limit_error
 from openenv_kit.agent.completions import ChatMessage
@@ -24,6 +24,9 @@ UNKNOWN_FIELD_PATTERN = re.compile(
     r"|unexpected|unknown|unrecognized"
 )
 """Words of an error message about a field that the endpoint does not accept."""
+
+ShouldResend: TypeAlias = bool
+"""Whether to send a refused request again with the changed options."""
 
 
 @dataclass
@@ -84,7 +87,7 @@ class RequestOptions:
 
     def adapt_for_retry(
         self, failure: EndpointFailure, request: ChatRequest, sent_body: Mapping[str, Any]
-    ) -> bool:
+    ) -> ShouldResend:
         """Change the options after a refusal; return whether to send the request again.
 
         Args:
@@ -119,7 +122,7 @@ class RequestOptions:
         request: ChatRequest,
         *,
         is_context_limit: bool,
-    ) -> bool:
+    ) -> ShouldResend:
         """Lower the limit of the answer, once for a request; return whether to send it again.
 
         A limit that depends on the context is lowered for this request only, any other limit for
@@ -139,15 +142,15 @@ class RequestOptions:
             self._max_tokens = min(self._max_tokens, allowed_tokens)
         if not is_reported:
             self._print_status(
-                f"MAX_TOKENS is {self._settings.max_tokens}; {allowed_tokens} is used, the most that "
-                f"is allowed {reason}."
+                f"MAX_TOKENS is {self._settings.max_tokens}; {allowed_tokens} is used, the most "
+                f"that is allowed {reason}."
             )
         return True
 
     def _omit_refused_message_fields(
         self, error_message: str, sent_body: Mapping[str, Any]
-    ) -> bool:
-        """Omit fields of earlier answers that the endpoint sent but does not accept in a request.
+    ) -> ShouldResend:
+        """Omit message fields that the endpoint sent in answers but does not accept in requests.
 
         Returns:
             Whether to send the request again.

@@ -1,4 +1,4 @@
-"""The table of results that a run prints at its end."""
+"""Prints the results of a run as a table, with its cost and its errors."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def print_results_and_errors(result: RunResult, console: Console, redact: Redact
 
 
 def _format_row_of_means(row_title: str, results: Sequence[EpisodeResult]) -> list[str]:
-    """Return the cells of one row: counts and means of some episodes."""
+    """Return the cells of a row: title, statuses and means of some episodes."""
     count = max(len(results), 1)
     statuses = Counter(result.status for result in results)
     return [

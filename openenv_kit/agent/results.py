@@ -23,7 +23,7 @@ MAX_SAVED_RESULT_CHARACTERS = 500
 
 
 class RunStatus(StrEnum):
-    """How an episode of a run ended."""
+    """Outcome of an episode of a run."""
 
     EVALUATED = "evaluated"
     NOT_SUBMITTED = "not_submitted"
@@ -46,7 +46,7 @@ class EpisodeResult:
         seconds: wall time, in seconds.
         breakdown: score components, if a report was graded.
         grounded: evidence share; None if unknown.
-        error: why the episode failed, or a remark on how it ended.
+        error: reason why the episode failed, or a remark on its end.
         reconnects: how often the connection was lost and restored.
         usage: tokens and cost of the model's calls.
         rewards: reward of each STEP line.
@@ -83,7 +83,7 @@ class EpisodeResult:
         return len(self.rewards)
 
     def to_json_object(self) -> dict[str, Any]:
-        """Return the result as it is written to the results file, as JSON values."""
+        """Return the entry of the episode in the results file."""
         return {
             **vars(self.planned),
             "status": self.status,
@@ -106,7 +106,7 @@ class EpisodeResult:
 
 
 def copy_with_truncated_tool_results(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return copies of a conversation's messages, with long tool results truncated."""
+    """Copy a conversation's messages and truncate long tool results in the copies."""
     shortened = [dict(message) for message in messages]
     for message in shortened:
         content = str(message.get("content"))
@@ -168,7 +168,7 @@ class RunResult:
         return sum(result.usage.total_tokens for result in self.episodes)
 
     def to_json_object(self, environment: Environment) -> dict[str, Any]:
-        """Return the content of the results file, as JSON values."""
+        """Return the content of the results file as a JSON object."""
         return {
             "format": RESULTS_FORMAT,
             "environment": self.benchmark,
@@ -193,7 +193,7 @@ def write_results_with_backup(
     """Write the results file; create its folder if it is missing.
 
     Returns:
-        New path of the file that had the name before; None if there was no such file.
+        New path of the earlier file at `path`, which is renamed; None if there was none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     backup_path = None

@@ -1,7 +1,8 @@
 """The file of `--resume`: a JSON line for each episode that was played to its end.
 
-Each line contains the player, the versions and the settings, so that a file never mixes two of
-them. Episodes that failed or were interrupted are not in the file and are played again.
+Each line contains the player, the versions and the settings, so that results of different
+runs are not mixed. Episodes that failed or were interrupted are not in the file and are played
+again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ RESULT_ADAPTER = TypeAdapter(EpisodeResult)
 
 
 class ResumeFile:
-    """Results of a run's finished episodes in a file, which is locked while it is open.
+    """Locked file with the results of a run's finished episodes.
 
     Args:
         path: path of the file; it is created if it is missing.
@@ -123,7 +124,10 @@ class ResumeFile:
         self._file.close()
 
     def _read_lines_and_repair_end(self, print_status: PrintStatus) -> list[bytes]:
-        """Return the lines of the file, and remove an incomplete line from its end."""
+        """Return the lines of the file after repairing its end.
+
+        An incomplete last line is removed; a missing line break is added.
+        """
         self._file.seek(0)
         *lines, rest = self._file.read().split(b"\n")
         if rest:

@@ -22,7 +22,7 @@ class EpisodeRunner(Protocol):
         """One line that says where the episodes are played."""
 
     async def play_and_fill_result(self, result: EpisodeResult) -> None:
-        """Play the planned episode of a result and fill in the result."""
+        """Play `result.planned` and fill in the other fields of the result."""
 
 
 @dataclass
@@ -49,7 +49,8 @@ class EpisodeScheduler:
     ) -> RunResult:
         """Play every episode and return the result of the run.
 
-        A failed episode does not end the run. A cancellation ends it with a result.
+        A failed episode does not end the run. After a cancellation, the result contains the
+        episodes that were started.
 
         Args:
             runner: plays the episodes.

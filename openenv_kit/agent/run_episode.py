@@ -54,7 +54,7 @@ class LocalEpisodeRunner:
         return self.server.description
 
     async def play_and_fill_result(self, result: EpisodeResult) -> None:
-        """Play the planned episode of a result and fill in the result.
+        """Play `result.planned` and fill in the other fields of the result.
 
         The END line is always printed. Failures are stored in the result; only a cancellation is
         raised.
@@ -136,14 +136,14 @@ class LocalEpisodeRunner:
 def _fill_status_and_score(
     result: EpisodeResult, episode: PlayerEpisode, reset_arguments: Mapping[str, Any]
 ) -> None:
-    """Fill in status, score and error of an episode that its player finished."""
+    """Fill in status, score, components and error after the player has finished."""
     observation = episode.last_observation
     result.error = episode.stop_reason
     components: Mapping[str, Any] | None = None
     if episode.is_done:
         components = episode.environment.score_components(observation)
         if components is None and is_sealed_split(reset_arguments.get("split")):
-            components = {}  # of a sealed episode, the server returns the score alone
+            components = {}  # for a sealed episode, the server returns only the score
     if components is not None:
         result.status = RunStatus.EVALUATED
         result.breakdown = dict(components)

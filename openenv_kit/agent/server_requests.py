@@ -1,4 +1,4 @@
-"""Requests that find out whether an environment server is running, and what it serves."""
+"""Queries whether an environment server is running, and which environment it serves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def is_server_healthy(url: str) -> bool:
 
 
 async def fetch_environment_name(url: str, headers: Mapping[str, str] | None = None) -> str | None:
-    """Return the name in the server's /metadata; None if there is none."""
+    """Return the name of the served environment from /metadata; None if it is not available."""
     metadata = await _get_json_object(url, "/metadata", headers) or {}
     name = metadata.get("name")
     return name if isinstance(name, str) else None

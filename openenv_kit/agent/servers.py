@@ -45,7 +45,7 @@ PrintStatus = Callable[[str], None]
 
 @dataclass
 class Server:
-    """An environment server. This class is a server that was not started by the run.
+    """An environment server that the run did not start; base class of those that it starts.
 
     Attributes:
         url: address of the server.
@@ -65,7 +65,7 @@ class Server:
 
 
 class EmbeddedServer(Server):
-    """A server in a process of its own, on a free loopback port.
+    """A server in a child process, on a free loopback port.
 
     Args:
         environment_name: environment that it serves.
@@ -160,11 +160,11 @@ class EmbeddedServer(Server):
 
 
 class ContainerServer(Server):
-    """A server in a container of an image, through the framework's provider; never restarted.
+    """A server in a container, started through the framework's provider and never restarted.
 
     Args:
         image: name of the image.
-        wait_timeout_s: longest wait until the container answers, in seconds.
+        wait_timeout_s: longest time to wait for the container, in seconds.
     """
 
     def __init__(self, image: str, wait_timeout_s: float) -> None:
@@ -219,9 +219,9 @@ def build_embedded_server_command(port: int) -> list[str]:
 def build_embedded_server_variables(process_variables: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables of an embedded server, from those of this process.
 
-    Keys are removed, and so are the settings of deployed servers (a token, debug mode, fewer
-    sessions), which must not change what is measured. Only the salt of the sealed split is kept,
-    and with it the episode store, because sealed tasks need a store that outlives the server.
+    API keys are removed, and so are settings for deployed servers (token, debug mode, session
+    limit), which would change the results. If the salt of the sealed split is set, the salt and the
+    episode store are kept, because sealed tasks need a store that outlives the server.
     """
     kept = {
         name: value

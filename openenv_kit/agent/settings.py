@@ -38,7 +38,7 @@ MAX_TOKEN_SETTING = 10**9
 
 
 def _field_from_variables(*variables: str, default: Any = None, **field_options: Any) -> Any:
-    """Return a pydantic field whose value comes from the first of these variables that is set."""
+    """Return a pydantic field that reads the first of some environment variables that is set."""
     return Field(default, validation_alias=AliasChoices(*variables), **field_options)
 
 
@@ -140,14 +140,14 @@ FIELD_OF_VARIABLE = {
 def load_settings(
     environment_variables: Mapping[str, str] | None = None, default_benchmark: str = ""
 ) -> AgentSettings:
-    """Return the settings in environment variables and `.env.inference`.
+    """Load the settings from environment variables and `.env.inference`.
 
     A variable of the process overrides the same variable in the file.
 
     Args:
-        variables: environment variables; None for those of the process. Empty values count as not
+        environment_variables: None for those of the process. Empty values count as not
             set.
-        benchmark: name of the environment in START lines, unless a variable sets another.
+        default_benchmark: name of the environment in START lines, unless a variable sets it.
 
     Raises:
         InvalidValueError: the value of a variable is not allowed.
@@ -204,7 +204,7 @@ def load_settings(
 
 
 def choose_api_key_variable(set_variables: Collection[str], api_base_url: str | None) -> str | None:
-    """Return the variable whose key is sent to the endpoint; None if none is set.
+    """Choose the variable whose API key is sent to the endpoint; None if none is set.
 
     Args:
         set_variables: names of the variables that are set.
@@ -238,7 +238,7 @@ def require_url(setting_name: str, url: str, schemes: tuple[str, ...] = ("http",
 
 
 def hide_url_credentials(url: str) -> str:
-    """Return an address with its user and password, if any, replaced by an ellipsis."""
+    """Replace the user and password of an address, if any, with an ellipsis."""
     before, separator, after = url.rpartition("@")
     return f"{before.split('//')[0]}//…@{after}" if separator else url
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from openenv_kit.agent.redaction import Redact
 from openenv_kit.agent.text_repair import replace_unencodable
@@ -23,6 +23,8 @@ MAX_NAME_CHARACTERS = 80
 """Longest name of a tool in a STEP line, in characters."""
 MIN_SHOWN_SCORE = 0.01
 """Rewards and scores are written with two decimals and clamped to [0.01, 0.99]."""
+DeferredLines: TypeAlias = list[str]
+"""Lines of a task that have to be written with its next or last line."""
 
 
 def format_one_line(value: object, max_characters: int) -> str:
@@ -70,7 +72,7 @@ class EvaluationLog:
     is_reader_gone: bool = False
 
     def format_clamped_score(self, value: float) -> str:
-        """Return a reward or score with two decimals, clamped."""
+        """Format a reward or score with two decimals, clamped to the range of `score_epsilon`."""
         min_score = max(MIN_SHOWN_SCORE, self.score_epsilon)
         return f"{min(max(value, min_score), 1.0 - min_score):.2f}"
 
@@ -82,11 +84,11 @@ class EvaluationLog:
             f"model={format_without_spaces(player_name)}",
         )
 
-    def write_or_defer_lines(self, unwritten_lines: list[str], *, is_last: bool) -> list[str]:
-        """Write lines of a task, or return them if they have to wait.
+    def write_or_defer_lines(self, unwritten_lines: list[str], *, is_last: bool) -> DeferredLines:
+        """Write the lines of a task, or return them if they have to be written later.
 
         Args:
-            lines: lines of one task that were not written yet.
+            unwritten_lines: lines of one task that were not written yet.
             is_last: whether the last of them is the task's END line.
         """
         if not (self.is_live or is_last):
@@ -111,7 +113,7 @@ class TaskLog:
     def __init__(self, evaluation_log: EvaluationLog, start_line: str) -> None:
         self.rewards: list[float] = []
         self._evaluation_log = evaluation_log
-        self._deferred_lines: list[str] = []
+        self._deferred_lines: DeferredLines = []
         self._write_or_defer_line(start_line)
 
     def write_step(
@@ -120,10 +122,11 @@ class TaskLog:
         """Write the STEP line of an action."""
         self.rewards.append(reward)
         error_text = format_one_line(error, MAX_ERROR_CHARACTERS) if error else ""
+        reward_text = self._evaluation_log.format_clamped_score(reward)
         self._write_or_defer_line(
             f"[STEP] step={len(self.rewards)} "
             f"action={format_one_line(action, MAX_ACTION_CHARACTERS)} "
-            f"reward={self._evaluation_log.format_clamped_score(reward)} done={_format_boolean(is_done)} "
+            f"reward={reward_text} done={_format_boolean(is_done)} "
             f"error={error_text or 'null'}"
         )
 

@@ -1,4 +1,4 @@
-"""Parses the arguments of a tool call, in all forms in which servers send them."""
+"""Parses the arguments of a tool call, in every format that endpoints send."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def parse_tool_arguments(
 
 
 def decode_json_strings_by_schema(value: Any, schema: JsonSchema) -> Any:
-    """Return a value with texts decoded where the schema declares another type than a string."""
+    """Decode strings as JSON where the schema declares another type than a string."""
     alternatives = _list_schema_alternatives(schema)
     types = {json_type for each in alternatives for json_type in _list_declared_types(each)}
     if isinstance(value, str) and types and "string" not in types:

@@ -43,7 +43,7 @@ class Transcript:
         self._append_message({"role": role, "content": repair_surrogates(content)})
 
     def add_notice_to_last_message(self, text: str) -> None:
-        """Add a notice for the model to the last message, or as a new message after an answer."""
+        """Append a notice to the last message, or add it as a user message after an answer."""
         last = self.request_messages[-1]
         if last["role"] == "assistant":
             self.add_message("user", text)

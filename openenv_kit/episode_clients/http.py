@@ -51,7 +51,7 @@ class HttpEpisode:
     """Plays episodes on a server; see `EpisodeClient`.
 
     It connects with the first reset, and again whenever the connection was lost. A pickled client
-    continues its episode over a connection of its own.
+    continues its episode over a new connection.
 
     Args:
         base_url: http(s) or ws(s) address of the server.
@@ -159,7 +159,7 @@ class HttpEpisode:
         self._connection.close()
 
     def _require_served_environment(self) -> None:
-        """Check once that the server's metadata, if it has any, names the environment."""
+        """Raise a ServerError if the server's metadata names another environment; check once."""
         if self._has_checked_environment:
             return
         reply = self._send_with_retry("/metadata")

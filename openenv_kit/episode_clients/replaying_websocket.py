@@ -14,7 +14,7 @@ import asyncio
 import json
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -41,6 +41,8 @@ CONNECTION_ERRORS = (OSError, TimeoutError, WebSocketException, EOFError)
 CAPACITY_CODE = "CAPACITY_REACHED"
 LOST_SESSION_CODES = ("SESSION_ERROR", CAPACITY_CODE)
 """Error codes after which the session is gone and its episode can be replayed in another."""
+ResetObservationJson: TypeAlias = ObservationJson
+"""Observation of a reset, which is the first one of an episode."""
 
 
 class RejectedMessageError(ServerError):
@@ -56,9 +58,9 @@ class RejectedMessageError(ServerError):
 
 
 class ReplayingWebSocketEpisode:
-    """Plays one episode over as many connections as it needs.
+    """Plays one episode, and reconnects and replays it after a lost connection.
 
-    It has the methods of `EpisodeClient` as coroutines, without `state`.
+    It has the methods of `EpisodeClient` except `state`, as coroutines.
 
     Args:
         server: server to connect to; restarted before a reconnection if this run started it.
@@ -144,15 +146,15 @@ class ReplayingWebSocketEpisode:
                     f"replaying {len(self._actions)} steps …"
                 )
 
-    async def _connect_and_replay(self) -> ObservationJson:
-        """Connect, replay the episode so far and return the observation of its reset."""
+    async def _connect_and_replay(self) -> ResetObservationJson:
+        """Connect, replay all previous actions and return the observation of the reset."""
         reset_observation = await self._connect_and_reset_when_free()
         self._require_equal_replay(0, reset_observation)
         for step_number, action in enumerate(self._actions, start=1):
             self._require_equal_replay(step_number, await self._send_step(action))
         return reset_observation
 
-    async def _connect_and_reset_when_free(self) -> ObservationJson:
+    async def _connect_and_reset_when_free(self) -> ResetObservationJson:
         """Connect and reset; wait for a free session if the server is full."""
         timer = RetryTimer(CAPACITY_TIMEOUT_S)
         has_printed_wait = False
@@ -175,7 +177,7 @@ class ReplayingWebSocketEpisode:
             await asyncio.sleep(CAPACITY_RETRY_PAUSE_S)
 
     async def _connect_with_retry(self) -> ClientConnection:
-        """Open a connection; wait for a server that is starting."""
+        """Open a connection; retry while the server is starting, and restart it if it has died."""
         timer = RetryTimer(self._settings.connect_timeout_s)
         address = f"{self._server.url.rstrip('/')}/ws"
         if address.startswith("http"):
@@ -220,7 +222,7 @@ class ReplayingWebSocketEpisode:
     async def _send_message_and_receive(
         self, message_type: str, data: Mapping[str, Any]
     ) -> ObservationJson:
-        """Send a message and return the observation of the reply, with its reward and end."""
+        """Send a message, wait for the reply and return its observation with reward and `done`."""
         assert self._socket is not None
         with suppress(ConnectionClosed):  # a reply sent before the close can still be read
             await self._socket.send(json.dumps({"type": message_type, "data": data}))

@@ -83,7 +83,7 @@ def _observation_json_from_result(result: StepResult[Any]) -> ObservationJson:
 
 @cache
 def _get_background_loop() -> asyncio.AbstractEventLoop:
-    """Start the event loop of all clients in a daemon thread and return it."""
+    """Return the event loop of all clients, which runs in a daemon thread."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="page-sockets", daemon=True).start()
     return loop

@@ -1,4 +1,4 @@
-"""Texts of the messages of a chat, as trainers pass them."""
+"""Extracts the texts of chat messages in the formats that trainers use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def list_message_texts_of_role(messages: Sequence[Mapping[str, Any]], role: str) -> list[str]:
-    """Return the texts of a role's messages of a chat, in order; see `message_texts`."""
+    """Return the texts of the messages with a role, in order; see `list_message_texts`."""
     return list_message_texts([message for message in messages if message["role"] == role])
 
 

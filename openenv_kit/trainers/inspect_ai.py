@@ -145,7 +145,7 @@ def report_score() -> Scorer:
 
 
 class RewardsScorer:
-    """Returns what each reward mode would have paid; see `rewards`."""
+    """Returns the reward under each reward mode; see `rewards`."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return rewards, ()
@@ -158,7 +158,7 @@ class RewardsScorer:
 
 @scorer(metrics={"*": [mean(), stderr()]})
 def rewards() -> Scorer:
-    """Return a scorer for what each reward mode would have paid, and for the evidence share.
+    """Return a scorer for the reward under each reward mode and for the evidence share.
 
     All values are 0 without a report.
     """
@@ -166,7 +166,7 @@ def rewards() -> Scorer:
 
 
 def _build_score_storing_tool(tool: KitTool, episode: ToolEpisode, state: TaskState) -> Tool:
-    """Return a tool as Inspect's tool, which also stores the episode's values for the scorers."""
+    """Build an Inspect tool that also stores the score and the metrics for the scorers."""
 
     async def call_and_store_score(**arguments: Any) -> str:
         result = episode.call_tool(tool.name, drop_added_empty_arguments(tool, arguments))

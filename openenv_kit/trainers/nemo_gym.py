@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeAlias
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse
@@ -31,6 +31,8 @@ with require_package("nemo-gym>=0.7,<0.8"):
 
 MAX_VERIFIED_SESSIONS = 4096
 """Largest number of sessions whose result is kept, so that verifying again returns the same."""
+SessionResult: TypeAlias = dict[str, Any]
+"""Reward, final information and metrics of a session\'s episode."""
 
 
 class EpisodeServerConfig(BaseResourcesServerConfig):
@@ -71,7 +73,7 @@ class VerifyResponse(BaseVerifyResponse):
 
 
 class EpisodeServer(SimpleResourcesServer):
-    """Plays one episode for each session, by tool calls."""
+    """Resources server that plays one episode per session through tool calls."""
 
     ray_enabled = False
     config: EpisodeServerConfig
@@ -86,7 +88,7 @@ class EpisodeServer(SimpleResourcesServer):
         return app
 
     async def seed_session(self, request: Request, body: SeedRequest) -> SeedResponse:
-        """Start the episode of a data row. A session that starts again gets a new episode.
+        """Start the episode of a data row, and close an earlier episode of the session.
 
         A row without reset arguments starts another task of the train split each time.
         """
@@ -139,8 +141,8 @@ class EpisodeServer(SimpleResourcesServer):
 
         app.post(f"/{tool_name}")(call_tool)
 
-    def _close_and_store_result(self, session_id: str) -> dict[str, Any] | None:
-        """Close the session's episode and return its result; None if there is no episode."""
+    def _close_and_store_result(self, session_id: str) -> SessionResult | None:
+        """Close the session's episode, store its result and return it; None without an episode."""
         episode = self._pop_and_close_episode(session_id)
         if episode is None:
             return None

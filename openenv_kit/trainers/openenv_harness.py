@@ -43,7 +43,7 @@ HarnessMessage = dict[str, Any]
 
 
 class ToolSession(ResourceSession):
-    """The episode of a dataset row, played by tool calls."""
+    """An episode of a dataset row that is played through tool calls."""
 
     def __init__(
         self,
@@ -183,7 +183,9 @@ def collect_episodes(
     base_url: str | None = None,
     environment: str | None = None,
 ) -> CollectResult:
-    """Play the episode of each row and append it to a folder; another call continues.
+    """Play an episode for each row and append the results to a folder.
+
+    A repeated call skips the episodes that the folder already contains.
 
     Args:
         output_folder: folder for `results.jsonl` and `metadata.json`.
@@ -225,7 +227,7 @@ def collect_episodes(
 
 
 def _draw_task_if_missing(environment: Environment, row: Any, row_number: int) -> Mapping[str, Any]:
-    """Return a row that names its task, so that its episode can be repeated."""
+    """Return the row, or a row with a drawn task if it names none, so that it can be repeated."""
     arguments = reset_arguments_from_row(parse_task_row(row), environment.name)
     if has_task_selector(arguments):
         return parse_task_row(row)
@@ -235,7 +237,7 @@ def _draw_task_if_missing(environment: Environment, row: Any, row_number: int) -
 def _require_and_merge_stored_metadata(
     serializer: RolloutSerializer, metadata: dict[str, Any]
 ) -> None:
-    """Check that a folder's episodes have the same metadata, and keep the resets of further ones.
+    """Check that the folder has the same metadata, and add its further resets to `metadata`.
 
     Raises:
         InvalidValueError: a value differs.

@@ -48,7 +48,7 @@ ChatMessages = list[dict[str, str]]
 
 
 class TextEpisode(BaseTextEnv):
-    """One episode, played with tool calls as text.
+    """One episode that is played with tool calls written as text.
 
     Args:
         env_config: SkyRL's configuration of this environment; `base_url` is the address of the
@@ -80,7 +80,7 @@ class TextEpisode(BaseTextEnv):
         """Start the episode; return the row's prompt with the first user message appended.
 
         A row without reset arguments starts another task of the train split each time. If the
-        prompt lacks the system prompt and the tools, they are put at its start.
+        prompt lacks the system prompt and the tools, they are inserted at its start.
 
         Raises:
             InvalidValueError: the reset was rejected, or its episode has other tools than the
@@ -157,7 +157,7 @@ class TextEpisode(BaseTextEnv):
 
 
 def register_environment(environment: str | None = None) -> str:
-    """Register an environment with `skyrl_gym`, if it is not yet; return its name (`env_class`)."""
+    """Register an environment with `skyrl_gym` once and return its name (`env_class`)."""
     name = get_environment(environment).name
     if name not in registry:
         entry_point = f"{__name__}:{TextEpisode.__name__}"

@@ -40,9 +40,9 @@ class ParsedToolCalls:
 
 
 def parse_tool_calls_in_text(text: str) -> ParsedToolCalls:
-    """Return the tool calls of a text.
+    """Parse the tool calls in a text.
 
-    Calls in a thinking section do not count; see `find_thinking_sections`. A tag inside an argument
+    Calls in a thinking section are ignored; see `find_thinking_sections`. A tag inside an argument
     is part of the argument.
     """
     values_by_span = _find_tagged_json_values(text)
@@ -81,7 +81,7 @@ def _find_tagged_json_values(text: str) -> dict[TextSpan, Any]:
 
 
 def _blank_out(text: str, spans: Iterable[TextSpan]) -> str:
-    """Return a text of the same length in which the characters of some spans are spaces."""
+    """Replace the characters of some spans of a text with spaces."""
     for span in spans:
         text = text[: span.start] + " " * (span.end - span.start) + text[span.end :]
     return text

@@ -65,7 +65,7 @@ def set_tool_signature(
 
 
 def drop_added_empty_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call without the empty values that a library added.
+    """Drop empty argument values that a library added to a tool call.
 
     Libraries add a value for each optional parameter of the signature. Such a value is removed if
     the tool's schema declares no default.

@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 
 
 class EnvironmentType(ABCMeta):
-    """Metaclass of the classes that `environment_class` returns, which pickle can create again.
+    """Metaclass that makes the classes returned by `environment_class` picklable.
 
     It is derived from `ABCMeta`, like most other metaclasses, so that subclasses can combine them.
     """
 
 
 class ClassRecipe(NamedTuple):
-    """A function that creates a class, and its arguments."""
+    """Function and arguments with which pickle creates a class again."""
 
     build: Callable[..., type]
     arguments: tuple[Any, ...]
@@ -91,7 +91,7 @@ class ToolEnvironment(metaclass=EnvironmentType):
     def _start_episode_and_build_prompt_end(
         self, row: Mapping[str, Any], arguments: Mapping[str, Any], *, has_task: bool
     ) -> str:
-        """Start an episode and return the text that TRL appends to the row's prompt; see `reset`.
+        """Start an episode and return the text for the end of the row's prompt; see `reset`.
 
         Args:
             row: dataset row.
@@ -185,7 +185,7 @@ def _build_environment_class(
 
 
 def _reduce_class_for_pickle(environment_type: type[ToolEnvironment]) -> str | tuple[Any, ...]:
-    """Return how pickle creates a class: by its recipe, or by its name if it has none."""
+    """Return the recipe with which pickle creates a class, or its name if it has no recipe."""
     recipe: ClassRecipe | None = environment_type.__dict__.get("_class_recipe")
     return environment_type.__qualname__ if recipe is None else tuple(recipe)
 
@@ -254,7 +254,7 @@ def dataset_from_rows(
     environment: str | None = None,
     system_prompt_reset: Mapping[str, Any] | None = None,
 ) -> datasets.Dataset:
-    """Return a dataset of given rows, such as a selection of those of `list_task_rows`.
+    """Build a dataset from rows, such as a selection of those of `list_task_rows`.
 
     All rows get the same system prompt.
 
@@ -284,7 +284,7 @@ def build_eval_datasets(
     reset: Mapping[str, Any] | None = None,
     levels: Sequence[str] | None = None,
 ) -> dict[str, datasets.Dataset]:
-    """Return a dataset for each level, as `GRPOTrainer(eval_dataset=…)` takes them.
+    """Build a dataset for each level, for `GRPOTrainer(eval_dataset=…)`.
 
     TRL logs `eval_reward` under one name for all datasets. `RolloutMonitor` adds the mean score of
     each level, such as `eval_rollouts/mean_score/easy`.

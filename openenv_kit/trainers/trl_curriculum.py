@@ -68,8 +68,8 @@ class CurriculumCallback(TrainerCallback):
         self._is_copy = False  # True in another process, where no step ends
 
     def build_dataset(self, task_count: int) -> datasets.Dataset:
-        """Return a dataset of `count` tasks, each of the stage that is current when it starts."""
-        require_integer("count", task_count, 1, 2**31)
+        """Build a dataset of task numbers, which resets map to tasks of the current stage."""
+        require_integer("task_count", task_count, 1, 2**31)
         name = self._environment.name
         rows = [{"environment": name, "task_number": number} for number in range(task_count)]
         return dataset_from_rows(rows, name, system_prompt_reset=self.curriculum.stages[0])
@@ -174,7 +174,7 @@ def _build_curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironmen
 
 
 def _load_class_with_fixed_stage(callback: CurriculumCallback) -> type[ToolEnvironment]:
-    """Return the class of a pickled callback, whose stage no longer changes."""
+    """Return the class of an unpickled callback, whose stage stays the same."""
     logger.warning(
         "the curriculum stays at stage %d: rewards of rollouts in another process do not reach it",
         callback.curriculum.stage_index,
@@ -183,7 +183,7 @@ def _load_class_with_fixed_stage(callback: CurriculumCallback) -> type[ToolEnvir
 
 
 class _RolloutGroup(NamedTuple):
-    """The task of a group of rollouts: a stage and a number in it."""
+    """Identifies the task of a group of rollouts by its stage and task number."""
 
     stage: int
     task_number: int

@@ -66,7 +66,7 @@ class RolloutMonitor(TrainerCallback):
     def on_init_end(
         self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
     ) -> None:
-        """Store the tokens that end a turn."""
+        """Store the ids of the tokens that end a turn."""
         tokenizer = _find_tokenizer(processing_class)
         generation = getattr(kwargs.get("model"), "generation_config", None)
         token_ids = [tokenizer.eos_token_id, tokenizer.pad_token_id]
@@ -151,14 +151,14 @@ class RolloutMonitor(TrainerCallback):
 
 
 class TaskReward(NamedTuple):
-    """Reward of one rollout, with its task."""
+    """Task and reward of one rollout."""
 
     task: str
     reward: float
 
 
 def compute_share_of_equal_reward_groups(rewards: Iterable[TaskReward]) -> float | None:
-    """Return the share of groups whose rewards do not differ; None if there are no groups.
+    """Compute the share of groups whose rewards do not differ; None if there are no groups.
 
     A group consists of two or more consecutive rollouts of one task.
     """
@@ -179,7 +179,7 @@ class TrainedLevel:
     Attributes:
         environment: name of the environment.
         level: name of the level.
-        reset_arguments: reset arguments that say how the level is played.
+        reset_arguments: other reset arguments of the level's episodes.
     """
 
     environment: str
@@ -249,7 +249,7 @@ def _list_dataset_levels(dataset: datasets.Dataset) -> list[TrainedLevel]:
 
 
 def _detect_digit_tokens(processing_class: Any) -> DigitTokens:
-    """Return whether a tokenizer has one token for each digit; without one, assume it has not."""
+    """Return how a tokenizer splits numbers; `GROUPED` if there is no tokenizer."""
     if processing_class is None:
         return DigitTokens.GROUPED
     digits = "7" * 12
@@ -258,7 +258,7 @@ def _detect_digit_tokens(processing_class: Any) -> DigitTokens:
 
 
 def _find_tokenizer(processing_class: Any) -> Any:
-    """Return the tokenizer; a processor for images has it as an attribute."""
+    """Return the tokenizer, which image processors have as an attribute."""
     return getattr(processing_class, "tokenizer", processing_class)
 
 

@@ -1,4 +1,4 @@
-"""verifiers: a taskset of episodes, which are played with the environment's tools.
+"""A taskset for verifiers: episodes that are played with the environment's tools.
 
 ```
 vf-eval metric-tracker-verifiers --env.taskset.split validation -n 20 -m MODEL
@@ -48,7 +48,7 @@ class EpisodeState(vf.State):
 
 
 class EpisodeData(vf.TaskData):
-    """One task, given by its reset arguments. Without them, a task of the split is drawn."""
+    """A task that is determined by its reset arguments. Without them, a task is drawn."""
 
     reset: dict[str, Any] = Field(default_factory=dict)
 
@@ -98,7 +98,7 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
         return environment.tools.for_episode(add_default_split(environment, reset_arguments))
 
     def _build_state_writing_function(self, tool: Tool) -> Callable[..., str]:
-        """Return a function that calls a tool and writes the episode's values into the state."""
+        """Build a function that calls a tool and writes score and metrics into the state."""
 
         def call_and_write_state(**arguments: Any) -> str:
             result = self._call_tool_or_report_failure(
