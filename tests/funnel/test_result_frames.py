@@ -1,4 +1,4 @@
-"""Episodes and tool results as frames and files: complete, read-only, and without labels."""
+"""Episodes and tool results as frames and files."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_episode_files_are_named_by_seed_and_level_and_never_overwritten(tmp_pat
         (("--task", "easy_spike"), "easy_single_spike"),
         (("--split", "tset", "--index", 0), "Did you mean"),
         (("--split", "test", "--index", 99999), "2303"),
-        (("--split", "test", "--seed", 4), "nothing beside split"),
+        (("--split", "test", "--seed", 4), "with split and index: only"),
         (("--split", "sealed", "--index", 0), "sealed split 'sealed'"),
         (("--to", "xls"), "parquet"),
     ],

@@ -1,4 +1,4 @@
-"""The gallery shows tasks that anybody may see, and names tools that there are."""
+"""The gallery shows public tasks and names existing tools."""
 
 from __future__ import annotations
 
@@ -32,17 +32,10 @@ def tools_named(text: str) -> set[str]:
     return set(TOOL.findall(text)) - NO_TOOLS
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("room", pages.ROOMS, ids=lambda room: room.name)
-def test_gallery_names_existing_tools(room: Room) -> None:
-    for name, family in room.families.items():
-        named = tools_named(family.way)
-=======
 @pytest.mark.parametrize("part", pages.GALLERY_PARTS, ids=lambda part: part.name)
-def test_what_solves_a_family_is_tools_that_there_are(part: GalleryPart) -> None:
+def test_gallery_names_existing_tools(part: GalleryPart) -> None:
     for name, family in part.families.items():
         named = tools_named(family.solution)
->>>>>>> h43-results
         assert named, name
         assert named <= set(part.environment.tools.tool_names), name
 
@@ -85,15 +78,9 @@ def test_a_family_that_no_task_shows_is_an_error(monkeypatch: pytest.MonkeyPatch
         gallery_part.find_examples(part, "funnel_break")
 
 
-<<<<<<< HEAD
 def test_gallery_marks_omitted_parts_of_a_reply() -> None:
-    assert shortened({"rows": list(range(20)), "left": None}) == (
-        f"{{rows: [{', '.join(map(str, range(ITEMS)))}, … {20 - ITEMS} more], left: null}}"
-=======
-def test_what_is_left_out_of_a_reply_is_told() -> None:
     assert shorten_value({"rows": list(range(20)), "left": None}) == (
         f"{{rows: [{', '.join(map(str, range(MAX_ITEMS)))}, … {20 - MAX_ITEMS} more], left: null}}"
->>>>>>> h43-results
     )
     assert shorten_value("x" * 500).endswith("…")
     assert shorten_value([[[[1, 2]]]]) == "[[[[… 2 items]]]]"
@@ -122,14 +109,8 @@ def test_a_long_query_keeps_its_end() -> None:
     assert len(text) < MAX_LINE_CHARACTERS + 100
 
 
-<<<<<<< HEAD
 def test_gallery_states_the_length_of_a_cut_reply() -> None:
-    call = Call("look", {}, {f"name_{n}": "x" * 60 for n in range(5)}, 4321)
-    text = trace_text(Trace([call], 1.0, ""), lambda _: True)
-=======
-def test_a_long_reply_says_how_long_it_was() -> None:
     call = CallAndResult("look", {}, {f"name_{n}": "x" * 60 for n in range(5)}, 4321)
     text = format_trajectory(Trajectory([call], 1.0, ""), lambda _: True)
->>>>>>> h43-results
     assert "[4,321 characters in all]" in text
     assert len(text) < MAX_LINE_CHARACTERS + 200

@@ -77,6 +77,11 @@ class FunnelCertificate:
         return asdict(self)
 
 
+class _LevelAndFamily(NamedTuple):
+    level: str
+    family: str
+
+
 class CertificateTotals(NamedTuple):
     """Figures over several certificates.
 
@@ -106,18 +111,19 @@ def certificate_from_dict(fields: dict[str, Any]) -> FunnelCertificate:
 
 def certificate_table(certificates: Sequence[FunnelCertificate]) -> CertificateTable:
     """Return a table of certificates, with a row for each level and family."""
-    level_names = list(EVERY_LEVEL)
-    groups: dict[tuple[int, str], list[FunnelCertificate]] = defaultdict(list)
+    groups: dict[_LevelAndFamily, list[FunnelCertificate]] = defaultdict(list)
     for certificate in certificates:
-        level_index = level_names.index(certificate.config.difficulty)
-        groups[level_index, certificate.config.scenario_family].append(certificate)
+        config = certificate.config
+        groups[_LevelAndFamily(config.difficulty, config.scenario_family)].append(certificate)
+    level_names = list(EVERY_LEVEL)
     rows: list[Sequence[str]] = []
-    for (level_index, family), group in sorted(groups.items()):
+    for key in sorted(groups, key=lambda key: (level_names.index(key.level), key.family)):
+        group = groups[key]
         totals = certificate_totals(group)
         rows.append(
             (
-                level_names[level_index],
-                family,
+                key.level,
+                key.family,
                 str(len(group)),
                 str(sum(certificate.score == 1.0 for certificate in group)),
                 str(sum(certificate.unique for certificate in group)),

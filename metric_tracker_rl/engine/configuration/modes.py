@@ -36,7 +36,7 @@ LEAN_RAW_MODE = PlayMode(Profile.LEAN, Disclosure.RAW)
 
 
 class ModeTexts(NamedTuple):
-    """What a player is told in one mode.
+    """Texts that a player gets in one mode.
 
     Attributes:
         objective: what to do; the first sentence of the reset observation's `instruction`.
@@ -127,7 +127,7 @@ calendar public events. {_NO_FLAGS_NOTICE}""",
         ),
     ),
 }
-"""Every mode, with what a player is told in it."""
+"""Every mode, with its texts."""
 
 MODE_ARGUMENTS = ("profile", "disclosure", "policy")
 """Reset arguments that decide the tools, the system prompt and the reference policy of an episode;

@@ -76,7 +76,5 @@ EPISODE_ARGUMENTS = (
 """Names of the arguments that determine an episode without a split."""
 PLAY_RULE_ARGUMENTS = names_with_roles(RESET_ARGUMENTS, ArgumentRole.PLAY, ArgumentRole.LIMIT)
 """Names of the arguments that are fields of `PlayRules`."""
-ALLOWED_WITH_SPLIT_TEXT = (
-    f"nothing beside split and index but policy, {', '.join(PLAY_RULE_ARGUMENTS)}"
-)
+ALLOWED_WITH_SPLIT_TEXT = f"with split and index: only policy, {', '.join(PLAY_RULE_ARGUMENTS)}"
 """What a reset with a task of a split may contain, for error messages."""

@@ -39,7 +39,7 @@ def _create_task_spec(
         anomaly_count=count,
         objective=MODES[GUIDED_MODE].objective,
         instruction=(
-            f"Four weeks of product-funnel data hold {count} anomalies ({family}, "
+            f"Four weeks of product-funnel data contain {count} anomalies ({family}, "
             f"{difficulty}). Investigate with the analysis methods, then submit one report."
         ),
     )

@@ -97,9 +97,9 @@ def generate_episode(config: EpisodeConfig) -> GeneratedEpisode:
         if generated is not None:
             return _add_custom_anomalies(generated, config) if config.anomalies else generated
     raise GenerationError(
-        f"No acceptable draw in {MAX_ATTEMPTS} tries for scenario_family "
-        f"{config.scenario_family!r}, difficulty {config.difficulty!r}, anomaly_count "
-        f"{config.anomaly_count}; try another seed."
+        f"No episode could be generated in {MAX_ATTEMPTS} attempts with scenario_family "
+        f"{config.scenario_family!r}, difficulty {config.difficulty!r} and anomaly_count "
+        f"{config.anomaly_count}. Use another seed."
     )
 
 

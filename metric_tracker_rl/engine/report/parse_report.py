@@ -23,6 +23,7 @@ from metric_tracker_rl.engine.definitions.report_row import (
     NUMBER_FIELDS,
     ROW_FIELDS,
     ReportRow,
+    RowKey,
 )
 from metric_tracker_rl.engine.definitions.severity import SEVERITIES
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
@@ -104,7 +105,7 @@ def parse_report(rows: object, episode: FunnelEpisode) -> SubmittedReport:
 def preview_report(report: SubmittedReport) -> SubmissionPreview:
     """Return a report's counts, issues and normalized rows, without comparing it to the answer."""
     issues = list(report.invalid_issues)
-    keys: set[tuple[str, str, str]] = set()
+    keys: set[RowKey] = set()
     for row in report.valid_rows:
         if row.key in keys:
             issues.append(build_duplicate_row_issue(row))

@@ -1,4 +1,4 @@
-"""A trainer's tools, its dataset and its server must be of one environment, and lost is not 0."""
+"""Tools, dataset and server of a trainer must belong to one environment."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_episode_after_a_lost_one_has_a_reward() -> None:
     [
         (None, {"reward": "key-f1"}, "Did you mean 'key_f1'"),
         (None, {"profile": "leen"}, "Did you mean 'lean'"),
-        (None, {"seed": 3}, "split and index but policy, max_steps"),
+        (None, {"seed": 3}, "with split and index: only policy, max_steps"),
         ("firewatch", {"seed": 3}, "seed is 3; allowed: nothing beside a split"),
     ],
 )
@@ -154,7 +154,7 @@ def test_rows_whose_reset_would_be_refused_are_refused_at_once(
 def test_reset_arguments_allowed_beside_a_split_are_accepted() -> None:
     with pytest.raises(ConfigurationError) as refused:
         list_task_rows("train", count=1, extra_reset_arguments={"seed": 3})
-    named = re.search(r"index but ([a-z_, ]+)", str(refused.value))
+    named = re.search(r"index: only ([a-z_, ]+)", str(refused.value))
     assert named is not None
     values = {"policy": "varied", "max_steps": 9, "max_submissions": 1, "feedback": "score"}
     values |= {"profile": "lean", "disclosure": "raw", "reward": "key_f1"}
