@@ -165,7 +165,7 @@ class MetricTrackerAudit(Audit):
         return _build_training_episodes(self, setting, level)
 
     def expected_answer_size(self, reset: Mapping[str, Any]) -> int:
-        return len(_episode_view_of_reset(reset).episode.expected_rows)
+        return len(_build_episode_view(reset).episode.expected_rows)
 
 
 @lru_cache(maxsize=2)
@@ -174,14 +174,14 @@ def _build_training_episodes(
 ) -> tuple[EpisodeView, ...]:
     numbers = range(FIRST_TRAINING_EPISODE, FIRST_TRAINING_EPISODE + TRAINING_EPISODES)
     return tuple(
-        _episode_view_of_reset(audit.reset_arguments(level, number, setting=setting))
+        _build_episode_view(audit.reset_arguments(level, number, setting=setting))
         for number in numbers
     )
 
 
-def _episode_view_of_reset(reset: Mapping[str, Any]) -> EpisodeView:
+def _build_episode_view(reset_arguments: Mapping[str, Any]) -> EpisodeView:
     session = EpisodeSession()
-    reply = session.reset(**reset)
+    reply = session.reset(**reset_arguments)
     if session.view is None:
         raise RuntimeError(reply.message)
     return session.view

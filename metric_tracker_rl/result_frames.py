@@ -66,16 +66,16 @@ def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.Data
     entries = lists[require_name("table", table, lists)]
     if entries and not isinstance(entries[0], Mapping):
         return pd.DataFrame({table.removesuffix("s"): entries})
-    rows = [row for entry in entries for row in _unfold_entry(entry)]
+    rows = [row for entry in entries for row in _unfold_nested_rows(entry)]
     return pd.DataFrame(rows, columns=None if rows else EMPTY_TABLE_COLUMNS.get(table))
 
 
-def _unfold_entry(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _unfold_nested_rows(result_entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return one row for each element of the list of mappings in an entry, or the entry itself."""
-    for name, value in entry.items():
+    for name, value in result_entry.items():
         if isinstance(value, list) and all(isinstance(element, Mapping) for element in value):
             if not value and name not in ("rows", "details"):
                 continue
-            other_fields = {key: field for key, field in entry.items() if key != name}
+            other_fields = {key: field for key, field in result_entry.items() if key != name}
             return [{**other_fields, **element} for element in value]
-    return [dict(entry)]
+    return [dict(result_entry)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE, VARIED_TOOLS
+from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE, DRAWN_POLICY_TOOLS
 from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
 from metric_tracker_rl.engine.configuration.modes import (
     GUIDED_MODE,
@@ -127,14 +127,14 @@ def observation_from_messages(
         tool_result: the last tool result; None for the reset observation.
     """
     if tool_result is None:
-        return {"config": _config_from_first_message(first_message)}
+        return {"config": _parse_config_from_first_message(first_message)}
     observation = dict(tool_result)
     if "result" in observation:
         observation["analysis_result"] = {"result": observation.pop("result")}
     return observation
 
 
-def _config_from_first_message(first_message: str) -> dict[str, Any]:
+def _parse_config_from_first_message(first_message: str) -> dict[str, Any]:
     """Return the fields of the configuration that `first_user_message` has written."""
     _, heading, text = first_message.rpartition(_CONFIG_HEADING)
     if not heading:
@@ -186,7 +186,7 @@ TOOLS_BY_MODE: dict[PlayMode, tuple[Tool, ...]] = {
 """Tools by mode."""
 DEFAULT_TOOLS = TOOLS_BY_MODE[GUIDED_MODE]
 """Tools of a reset without arguments: the analysis methods, and two ways to submit."""
-DEFAULT_VARIED_TOOLS = (*VARIED_TOOLS.values(), SUBMIT_SOLUTION_TOOL, SUBMIT_GENERATORS_TOOL)
+DEFAULT_VARIED_TOOLS = (*DRAWN_POLICY_TOOLS.values(), SUBMIT_SOLUTION_TOOL, SUBMIT_GENERATORS_TOOL)
 """The same tools for an episode whose reporting policy is drawn."""
 
 

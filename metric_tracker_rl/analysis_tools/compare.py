@@ -61,10 +61,10 @@ def detect_funnel_break(view: EpisodeView, arguments: DateArguments) -> MethodRe
         {
             "entity_type": FUNNEL_STEP,
             "entity_name": name,
-            **_deviation_fields(view, FUNNEL_STEP, date, name),
+            **_build_baseline_and_deviation_fields(view, FUNNEL_STEP, date, name),
             "anomaly_type": FUNNEL_BREAK,
             "detection_method": DETECTION_METHODS[FUNNEL_STEP],
-            "severity": _severity_on_date(view, FUNNEL_STEP, date, name),
+            "severity": _severity_of_entity_on_date(view, FUNNEL_STEP, date, name),
         }
         for name in is_broken.index[is_broken]
     ]
@@ -96,7 +96,7 @@ def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> Meth
                 "delta_value": float(excess_by_pair[name]),
                 "anomaly_type": QUALITY_ISSUE,
                 "detection_method": DETECTION_METHODS[DATA_QUALITY],
-                "severity": _severity_on_date(view, DATA_QUALITY, date, name),
+                "severity": _severity_of_entity_on_date(view, DATA_QUALITY, date, name),
                 "hours": impossible_hours.reset_index().to_dict("records"),
             }
         )
@@ -170,13 +170,13 @@ def _compare_to_median(
         "entity_type": entity_type,
         "entity_name": entity_name,
         "detection_method": DETECTION_METHODS[entity_type],
-        **_deviation_fields(view, entity_type, date, entity_name),
+        **_build_baseline_and_deviation_fields(view, entity_type, date, entity_name),
         "anomaly_type": anomaly_type,
-        "severity": _severity_on_date(view, entity_type, date, entity_name),
+        "severity": _severity_of_entity_on_date(view, entity_type, date, entity_name),
     }
 
 
-def _deviation_fields(
+def _build_baseline_and_deviation_fields(
     view: EpisodeView, entity_type: str, date: str, entity_name: str
 ) -> MethodResult:
     observed, baseline, deviation = view.episode.metrics.value_at(date, entity_name)
@@ -188,6 +188,8 @@ def _deviation_fields(
     }
 
 
-def _severity_on_date(view: EpisodeView, entity_type: str, date: str, entity_name: str) -> str:
+def _severity_of_entity_on_date(
+    view: EpisodeView, entity_type: str, date: str, entity_name: str
+) -> str:
     *_, deviation = view.episode.metrics.value_at(date, entity_name)
     return severity_of(abs(deviation), view.episode.series.level.severity_bounds[entity_type])

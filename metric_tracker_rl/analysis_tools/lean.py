@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from metric_tracker_rl.analysis_tools.arguments import NoMethodArguments
-from metric_tracker_rl.analysis_tools.registry import MethodResult, create_method_registry
+from metric_tracker_rl.analysis_tools.registry import MethodResult, create_empty_method_registry
 from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
@@ -20,7 +20,7 @@ from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.tool import Tool, ToolArguments
 
-LEAN_TOOLS = create_method_registry()
+LEAN_TOOLS = create_empty_method_registry()
 """Tools of the lean profile with guided disclosure."""
 
 SUBMIT_TOOL = "submit"
@@ -82,7 +82,7 @@ class LeanSubmitArguments(ToolArguments):
 def overview(view: EpisodeView, arguments: LeanOverviewArguments) -> MethodResult:
     """Return dates, and each daily series with its median and reporting threshold."""
     episode = view.episode
-    names = _daily_series_names(view)
+    names = _list_daily_series_names(view)
     weekday_baselines = episode.metrics.weekday_baseline
     if weekday_baselines.empty:
         baselines = episode.metrics.median[names].tolist()
@@ -126,7 +126,7 @@ def scan(view: EpisodeView, arguments: ScanArguments) -> MethodResult:
 @LEAN_TOOLS.tool(DailyValuesArguments)
 def day(view: EpisodeView, arguments: DailyValuesArguments) -> MethodResult:
     """Return every daily series on given dates; rates in percent, the share as a fraction."""
-    names = _daily_series_names(view)
+    names = _list_daily_series_names(view)
     dates = [view.episode.require_date(date) for date in arguments.dates]
     values = view.episode.metrics.value.loc[dates, names].to_numpy().tolist()
     return {
@@ -159,7 +159,9 @@ def calendar(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
     }
 
 
-def rows_to_submit(view: EpisodeView, arguments: LeanSubmitArguments) -> MethodResult:
+def build_submission_from_ids_and_rows(
+    view: EpisodeView, arguments: LeanSubmitArguments
+) -> MethodResult:
     """Return the ids of a report and its complete rows.
 
     Raises:
@@ -176,7 +178,7 @@ LEAN_TOOLS.add(
         SUBMIT_TOOL,
         "Submit the report and end the episode; no ids if there is nothing to report.",
         LeanSubmitArguments,
-        rows_to_submit,
+        build_submission_from_ids_and_rows,
         is_read_only=False,
         is_final=True,
         has_episode_data=False,
@@ -198,14 +200,14 @@ def require_listed_ids(ids: Iterable[int], listed_ids: Container[int]) -> None:
             )
 
 
-def ids_in_result(result: MethodResult) -> set[int]:
+def find_ids_in_scan_result(result: MethodResult) -> set[int]:
     """Return the ids in a result of `scan`; an empty set for any other result."""
     if result.get("columns") != SCAN_COLUMNS:
         return set()
     return {row[0] for _, rows in result["rows"] for row in rows}
 
 
-def _daily_series_names(view: EpisodeView) -> list[str]:
+def _list_daily_series_names(view: EpisodeView) -> list[str]:
     """Return the names of the counts, the rates and the daytime share."""
     funnel = view.episode.config.funnel_spec
     return [*funnel.metric_names, funnel.mix_entity_name]

@@ -42,9 +42,9 @@ def task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> Method
         "date_count": len(episode.dates),
         "dates": list(episode.dates),
         "threshold_search_space": THRESHOLD_SEARCH_SPACE,
-        "payload_schema": report_row_schema(include_allowed=arguments.details),
+        "payload_schema": build_report_row_schema(include_allowed=arguments.details),
         "available_methods": list(TOOLS),
-        "entities": _list_entities(view),
+        "entities": _list_entity_types_and_names(view),
     }
     # The reset observation and `config` contain the same facts, so they are omitted by default.
     if arguments.details:
@@ -66,7 +66,7 @@ def list_dates(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
 @TOOLS.tool(NoMethodArguments)
 def list_entities(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
     """List every entity a report row may name, with its type."""
-    return {"entities": _list_entities(view)}
+    return {"entities": _list_entity_types_and_names(view)}
 
 
 @TOOLS.tool(DateArguments)
@@ -94,7 +94,7 @@ def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> MethodR
     return {
         "found": True,
         "date": date,
-        "summary": {**_daytime_share_summary(view, date), "top_hours": busiest},
+        "summary": {**_summarize_daytime_share(view, date), "top_hours": busiest},
         "rows": hours.reset_index().to_dict("records"),
     }
 
@@ -130,7 +130,7 @@ def preview_submission(view: EpisodeView, arguments: PreviewArguments) -> Method
     return preview_report(report).model_dump()
 
 
-def report_row_schema(*, include_allowed: bool) -> dict[str, Any]:
+def build_report_row_schema(*, include_allowed: bool) -> dict[str, Any]:
     """Return the fields of a report row.
 
     Args:
@@ -146,14 +146,14 @@ def report_row_schema(*, include_allowed: bool) -> dict[str, Any]:
     }
 
 
-def _list_entities(view: EpisodeView) -> list[dict[str, str]]:
+def _list_entity_types_and_names(view: EpisodeView) -> list[dict[str, str]]:
     return [
         {"entity_type": kind, "entity_name": name}
         for kind, name in view.episode.config.funnel_spec.entities
     ]
 
 
-def _daytime_share_summary(view: EpisodeView, date: str) -> MethodResult:
+def _summarize_daytime_share(view: EpisodeView, date: str) -> MethodResult:
     metrics = view.episode.metrics
     mix_name = view.episode.config.funnel_spec.mix_entity_name
     severity_bounds = view.episode.config.level.severity_bounds[HOURLY_MIX]

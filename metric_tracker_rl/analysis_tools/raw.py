@@ -10,15 +10,19 @@ from pydantic import Field
 
 from metric_tracker_rl.analysis_tools import lean, lookup
 from metric_tracker_rl.analysis_tools.arguments import DateArguments, TaskOverviewArguments
-from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult, create_method_registry
+from metric_tracker_rl.analysis_tools.registry import (
+    TOOLS,
+    MethodResult,
+    create_empty_method_registry,
+)
 from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
 from openenv_kit.tool import Tool, ToolArguments
 
-RAW_TOOLS = create_method_registry()
+RAW_TOOLS = create_empty_method_registry()
 """Tools of the standard profile with raw disclosure."""
-RAW_LEAN_TOOLS = create_method_registry()
+RAW_LEAN_TOOLS = create_empty_method_registry()
 """Tools of the lean profile with raw disclosure."""
 
 
@@ -61,7 +65,7 @@ def overview(view: EpisodeView, arguments: lean.LeanOverviewArguments) -> Method
     return {**guided_result, "columns": columns, "rows": rows, **view.policy_numbers}
 
 
-def rows_to_submit(_: EpisodeView, arguments: RawSubmitArguments) -> MethodResult:
+def build_submission_from_rows(_: EpisodeView, arguments: RawSubmitArguments) -> MethodResult:
     """Return the rows of a report; with raw disclosure there are no ids."""
     return {"ids": [], "rows": arguments.rows}
 
@@ -82,7 +86,7 @@ RAW_LEAN_TOOLS.add(
         lean.SUBMIT_TOOL,
         "Submit the report and end the episode; no rows if there is nothing to report.",
         RawSubmitArguments,
-        rows_to_submit,
+        build_submission_from_rows,
         is_read_only=False,
         is_final=True,
         has_episode_data=False,

@@ -44,10 +44,10 @@ def submit_random_rows(reset_observation: ObservationJson) -> PolicySteps:
     rng = random.Random(dates[0])
     expected = reset_observation["config"]["anomaly_count"]
     count = DEFAULT_ROW_COUNT if expected == HIDDEN_VALUE else expected
-    yield build_submit_action([_random_row(rng, dates, entities) for _ in range(count)])
+    yield build_submit_action([_draw_random_row(rng, dates, entities) for _ in range(count)])
 
 
-def _random_row(
+def _draw_random_row(
     rng: random.Random, dates: Sequence[str], entities: Sequence[RowFields]
 ) -> RowFields:
     entity = rng.choice(entities)

@@ -40,18 +40,18 @@ class MapRow:
     unit: str
     columns: tuple[int, ...]
 
-    def value(self, known_values: KnownValues, day: int) -> float | None:
+    def sum_known_values(self, known_values: KnownValues, day: int) -> float | None:
         """Return the value of a day, or None if it is not known."""
         values = [known_values.values.get((day, column)) for column in self.columns]
         known = [value for value in values if value is not None]
         return sum(known) if known else None
 
-    def baseline(self, known_values: KnownValues, day: int) -> float | None:
+    def find_baseline(self, known_values: KnownValues, day: int) -> float | None:
         """Return the baseline of a day; None if it is not known, and for impossible counts."""
         return (
             None
             if self.is_impossible_counts(known_values)
-            else known_values.baseline(day, self.columns[0])
+            else known_values.find_baseline(day, self.columns[0])
         )
 
     def is_impossible_counts(self, known_values: KnownValues) -> bool:
@@ -62,7 +62,7 @@ class MapRow:
         """Return a value with its unit, rounded as in tool results."""
         return f"{format_value(round(value, 4))}{self.unit}"
 
-    def format_short(self, value: float) -> str:
+    def format_without_unit(self, value: float) -> str:
         """Return a value without its unit, with few decimals."""
         return f"{value:,.0f}" if self.unit == EVENTS else f"{value:,.2f}"
 
@@ -88,12 +88,12 @@ def build_map_rows(funnel: Funnel) -> list[MapRow]:
     ]
 
 
-def find_map_row_index(rows: Sequence[MapRow], column: int) -> int:
+def find_map_row_index(map_rows: Sequence[MapRow], series_column: int) -> int:
     """Return the index of the row that shows a column of the daily series."""
-    return next(index for index, row in enumerate(rows) if column in row.columns)
+    return next(index for index, row in enumerate(map_rows) if series_column in row.columns)
 
 
-def format_signed(value: float, digits: int = 1) -> str:
+def format_signed_short(value: float, max_decimals: int = 1) -> str:
     """Return a number with its sign, or without one if it is rounded to 0.
 
     Args:
@@ -106,7 +106,7 @@ def format_signed(value: float, digits: int = 1) -> str:
     elif size >= MIN_WITHOUT_DECIMALS:
         text = f"{size:,.0f}"
     else:
-        text = f"{size:,.{digits}f}"
+        text = f"{size:,.{max_decimals}f}"
     if not text.strip("0."):
         return text
     return f"{'−' if value < 0 else '+'}{text}"

@@ -38,20 +38,24 @@ def small_charts_html(known_values: KnownValues, verdicts: Sequence[RowVerdict] 
             for position, verdicts_of_cell in verdicts_by_position.items()
             if position.row_index == row_index
         }
-        charts += _chart_html(known_values, line, verdict_by_day)
+        charts += _series_chart_html(known_values, line, verdict_by_day)
     return f'<div class="mt-small">{charts}</div>' if charts else ""
 
 
-def _chart_html(
-    known_values: KnownValues, line: MapRow, verdict_by_day: Mapping[int, RowVerdict]
+def _series_chart_html(
+    known_values: KnownValues, map_row: MapRow, verdict_by_day: Mapping[int, RowVerdict]
 ) -> str:
     """Return the chart of one series; empty if nothing is known of it."""
     days = range(len(known_values.dates))
-    values = {day: v for day in days if (v := line.value(known_values, day)) is not None}
-    baselines = {day: b for day in days if (b := line.baseline(known_values, day)) is not None}
-    if not values or (line.is_impossible_counts(known_values) and not any(values.values())):
+    values = {
+        day: v for day in days if (v := map_row.sum_known_values(known_values, day)) is not None
+    }
+    baselines = {
+        day: b for day in days if (b := map_row.find_baseline(known_values, day)) is not None
+    }
+    if not values or (map_row.is_impossible_counts(known_values) and not any(values.values())):
         return ""
-    bands = _threshold_bands(known_values, line, baselines)
+    bands = _compute_threshold_bands(known_values, map_row, baselines)
     drawn_values = [*values.values(), *baselines.values()]
     for band in bands.values():
         drawn_values += band
@@ -78,7 +82,9 @@ def _chart_html(
         "line": _line_path(points),
         "dots": "".join(_dot_path(point) for point in points),
         "far": "".join(
-            _dot_path(point) for point in points if _is_flagged(known_values, line, point.day)
+            _dot_path(point)
+            for point in points
+            if _is_past_threshold(known_values, map_row, point.day)
         ),
     }
     shapes = "".join(
@@ -95,14 +101,14 @@ def _chart_html(
     )
     first_day = format_day(known_values.dates[0])[4:]
     last_day = format_day(known_values.dates[-1])[4:]
-    chart_label = escape(_chart_label(known_values, line, values))
+    chart_label = escape(_describe_chart(known_values, map_row, values))
     return (
-        f'<figure data-column="{line.columns[0]}" aria-label="{chart_label}">'
-        f"<figcaption>{escape(line.label)}<small>{escape(line.unit)}</small></figcaption>"
+        f'<figure data-column="{map_row.columns[0]}" aria-label="{chart_label}">'
+        f"<figcaption>{escape(map_row.label)}<small>{escape(map_row.unit)}</small></figcaption>"
         f'<div class="plot"><svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" '
         f'aria-hidden="true">{shapes}</svg><i></i>{marks}</div>'
-        f"<footer><span>{first_day}</span><span>{line.format_short(min(values.values()))} to "
-        f"{line.format_short(max(values.values()))}</span><span>{last_day}</span></footer></figure>"
+        f"<footer><span>{first_day}</span><span>{map_row.format_without_unit(min(values.values()))} to "
+        f"{map_row.format_without_unit(max(values.values()))}</span><span>{last_day}</span></footer></figure>"
     )
 
 
@@ -113,16 +119,20 @@ class ThresholdBand(NamedTuple):
     lower: float
 
 
-def _threshold_bands(
-    known_values: KnownValues, line: MapRow, baselines: Mapping[int, float]
+def _compute_threshold_bands(
+    known_values: KnownValues, map_row: MapRow, baseline_by_day: Mapping[int, float]
 ) -> dict[int, ThresholdBand]:
     """Return the threshold band of each day with a baseline; empty without thresholds."""
-    if known_values.thresholds is None or line.is_impossible_counts(known_values):
+    if known_values.thresholds is None or map_row.is_impossible_counts(known_values):
         return {}
-    threshold = known_values.thresholds[line.columns[0]]
+    threshold = known_values.thresholds[map_row.columns[0]]
     bands = {}
-    for day, baseline in baselines.items():
-        reach = threshold if line.columns[0] == known_values.share_column else threshold * baseline
+    for day, baseline in baseline_by_day.items():
+        reach = (
+            threshold
+            if map_row.columns[0] == known_values.daytime_share_column
+            else threshold * baseline
+        )
         bands[day] = ThresholdBand(baseline + reach, baseline - reach)
     return bands
 
@@ -154,22 +164,24 @@ def _dot_path(point: ChartPoint) -> str:
     return f"M{point.x:.1f} {point.y:.1f}h0"
 
 
-def _is_flagged(known_values: KnownValues, line: MapRow, day: int) -> bool:
+def _is_past_threshold(known_values: KnownValues, map_row: MapRow, day: int) -> bool:
     """Return whether a known value reaches its threshold; False if the thresholds are hidden."""
     if known_values.thresholds is None:
         return False
-    if line.is_impossible_counts(known_values):
-        return bool(line.value(known_values, day))
-    return abs(known_values.threshold_multiple(day, line.columns[0]) or 0.0) >= 1.0
+    if map_row.is_impossible_counts(known_values):
+        return bool(map_row.sum_known_values(known_values, day))
+    return abs(known_values.compute_threshold_multiple(day, map_row.columns[0]) or 0.0) >= 1.0
 
 
-def _chart_label(known_values: KnownValues, line: MapRow, values: dict[int, float]) -> str:
+def _describe_chart(
+    known_values: KnownValues, map_row: MapRow, value_by_day: dict[int, float]
+) -> str:
     """Return a sentence that describes a chart."""
-    low = line.format_short(min(values.values()))
-    high = line.format_short(max(values.values()))
+    low = map_row.format_without_unit(min(value_by_day.values()))
+    high = map_row.format_without_unit(max(value_by_day.values()))
     day_count = len(known_values.dates)
-    label = f"{line.label}: {len(values)} of {day_count} days known, {low} to {high}{line.unit}"
-    if known_values.thresholds is None or line.is_impossible_counts(known_values):
+    label = f"{map_row.label}: {len(value_by_day)} of {day_count} days known, {low} to {high}{map_row.unit}"
+    if known_values.thresholds is None or map_row.is_impossible_counts(known_values):
         return f"{label}."
-    flagged_count = sum(_is_flagged(known_values, line, day) for day in values)
+    flagged_count = sum(_is_past_threshold(known_values, map_row, day) for day in value_by_day)
     return f"{label}; {flagged_count} at or beyond the threshold."

@@ -48,7 +48,9 @@ class RowVerdict:
     sentence: str
 
 
-def judge_rows(rows: Sequence[Any], episode: FunnelEpisode) -> list[RowVerdict]:
+def judge_submitted_and_missing_rows(
+    submitted_rows: Sequence[Any], episode: FunnelEpisode
+) -> list[RowVerdict]:
     """Return a verdict for each submitted and each missing row, sorted by date.
 
     Invalid rows are skipped. Of rows with the same key, only the first is verdicts.
@@ -59,7 +61,7 @@ def judge_rows(rows: Sequence[Any], episode: FunnelEpisode) -> list[RowVerdict]:
     """
     expected_by_key = {row.key: row for row in episode.expected_rows}
     try:
-        valid_rows = parse_report(list(rows), episode).valid_rows
+        valid_rows = parse_report(list(submitted_rows), episode).valid_rows
     except ReportError:
         valid_rows = ()
     submitted_by_key = {row.key: row for row in reversed(valid_rows)}
@@ -76,23 +78,29 @@ def judge_rows(rows: Sequence[Any], episode: FunnelEpisode) -> list[RowVerdict]:
     return sorted(verdicts, key=lambda verdict: (verdict.day, verdict.column))
 
 
-def _judge_row(row: ReportRow, expected: ReportRow | None, episode: FunnelEpisode) -> RowVerdict:
-    if expected is None:
-        return _judge_unexpected_row(row, episode)
-    wrong = [name for name in GRADED_NAME_FIELDS if getattr(row, name) != getattr(expected, name)]
+def _judge_row(
+    submitted_row: ReportRow, expected_row: ReportRow | None, episode: FunnelEpisode
+) -> RowVerdict:
+    if expected_row is None:
+        return _judge_unexpected_row(submitted_row, episode)
+    wrong = [
+        name
+        for name in GRADED_NAME_FIELDS
+        if getattr(submitted_row, name) != getattr(expected_row, name)
+    ]
     wrong += [
         name
         for name in NUMBER_FIELDS
-        if not values_match(getattr(row, name), getattr(expected, name))
+        if not values_match(getattr(submitted_row, name), getattr(expected_row, name))
     ]
     if not wrong:
         return _create_verdict(
-            CellVerdict.MATCHED, row, "Expected, and every field is right.", episode
+            CellVerdict.MATCHED, submitted_row, "Expected, and every field is right.", episode
         )
     names = " and ".join(humanize(name) for name in wrong)
     verb = "is" if len(wrong) == 1 else "are"
     return _create_verdict(
-        CellVerdict.WRONG_FIELD, row, f"Expected, but its {names} {verb} wrong.", episode
+        CellVerdict.WRONG_FIELD, submitted_row, f"Expected, but its {names} {verb} wrong.", episode
     )
 
 
@@ -113,7 +121,7 @@ def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
         return _create_verdict(
             CellVerdict.EXTRA, row, "The reporting policy asks for no row on this day.", episode
         )
-    root = format_row_title(find_nearest_root(row, roots, episode))
+    root = format_entity_title(find_root_of_consequence(row, roots, episode))
     return _create_verdict(
         CellVerdict.CONSEQUENCE, row, f"Consequence of {root}: only the root is reported.", episode
     )
@@ -126,7 +134,7 @@ def _create_verdict(
     return RowVerdict(kind, row, episode.day_by_date[row.date], column, sentence)
 
 
-def format_row_title(row: ReportRow) -> str:
+def format_entity_title(row: ReportRow) -> str:
     """Return a readable title of a row's entity."""
     if row.entity_type == DATA_QUALITY:
         below, _, above = humanize(row.entity_name).partition(" lte ")
@@ -134,7 +142,7 @@ def format_row_title(row: ReportRow) -> str:
     return humanize(row.entity_name).replace(":", ": ")
 
 
-def find_nearest_root(
+def find_root_of_consequence(
     row: ReportRow, roots: Sequence[ReportRow], episode: FunnelEpisode
 ) -> ReportRow:
     """Return the root that a row most likely follows from.
@@ -142,16 +150,16 @@ def find_nearest_root(
     Impossible counts come first, then the nearest root above the row in the funnel, then the
     nearest one below: a wrongly counted stage also changes the rates into it and out of it.
     """
-    stage = _first_stage_of(row.entity_type, row.entity_name, episode)
+    stage = _find_first_affected_stage(row.entity_type, row.entity_name, episode)
 
     def sort_key(root: ReportRow) -> tuple[bool, bool, int]:
-        root_stage = _first_stage_of(root.entity_type, root.entity_name, episode)
+        root_stage = _find_first_affected_stage(root.entity_type, root.entity_name, episode)
         return root.entity_type != DATA_QUALITY, root_stage > stage, abs(stage - root_stage)
 
     return min(roots, key=sort_key)
 
 
-def _first_stage_of(entity_type: str, entity_name: str, episode: FunnelEpisode) -> int:
+def _find_first_affected_stage(entity_type: str, entity_name: str, episode: FunnelEpisode) -> int:
     """Return the index of the first stage at which a change of an entity shows."""
     funnel = episode.config.funnel_spec
     if entity_type == HOURLY_MIX:
