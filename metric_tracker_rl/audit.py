@@ -99,7 +99,7 @@ class MetricTrackerAudit(Audit):
         return [MIXED, *families, *(SPLIT_PREFIX + name for name in SPLITS.names()), *MODE_SETTINGS]
 
     def count_planned_episodes(self, policy_name: str, setting: str, max_episodes: int) -> int:
-        """Return how many episodes a policy plays: none if it does not fit the setting's tools."""
+        """Return how many episodes a policy plays; 0 if the setting lacks the tools it needs."""
         players = PLAYERS_BY_MODE.get(play_mode(MODE_SETTINGS.get(setting, {})))
         if players is None:
             is_playing = policy_name not in (*LEAN_EXPLOITS, *RAW_EXPLOITS)
@@ -153,9 +153,9 @@ class MetricTrackerAudit(Audit):
         return line
 
     def training_episodes(self, setting: str, level: str) -> Sequence[EpisodeView]:
-        """Return episodes of a setting that the audit never plays.
+        """Return episodes for fitting exploits, which the audit itself never plays.
 
-        For every split they come from the train split.
+        For every split, they come from the train split.
         """
         if setting.startswith(SPLIT_PREFIX):
             setting = SPLIT_PREFIX + TRAINING_SPLIT

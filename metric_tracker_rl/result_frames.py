@@ -33,8 +33,8 @@ EMPTY_TABLE_COLUMNS = {
 def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.DataFrame:
     """Convert the result of an analysis method into a frame with one row for each entry.
 
-    A list within an entry is unfolded: `get_rows_with_abs_diff_from_median_gt` gives one row for
-    each match, with the name of its metric. A result without a table, such as that of
+    A list within an entry becomes several rows: `get_rows_with_abs_diff_from_median_gt` gives a row
+    for each match, with the name of its metric. A result without a table, such as that of
     `compare_rate_to_median` or `rows_for_date`, gives one row.
 
     Args:
@@ -71,7 +71,7 @@ def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.Data
 
 
 def _unfold_nested_rows(result_entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return one row for each element of the list of mappings in an entry, or the entry itself."""
+    """Return a row for each mapping in the first nested list of an entry, or the entry itself."""
     for name, value in result_entry.items():
         if isinstance(value, list) and all(isinstance(element, Mapping) for element in value):
             if not value and name not in ("rows", "details"):

@@ -1,4 +1,4 @@
-"""The analysis methods: read-only tools with typed arguments, in one registry per play mode."""
+"""Analysis methods: read-only tools with typed arguments, in one registry for each play mode."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ ANALYSIS_TOOLS_BY_MODE = {
 
 
 def build_tools_for_drawn_policy() -> Tools:
-    """Return the tools of guided standard play for episodes whose reporting policy is drawn.
+    """Return the default tools for episodes whose reporting policy is drawn at random.
 
     The description of `hourly_rows_for_date` states the default daytime hours, which a drawn policy
     may change, so its description for raw disclosure is used instead.
@@ -97,7 +97,7 @@ def select_analysis_tools(rules: PlayRules, *, has_drawn_policy: bool = False) -
 
 
 def generators_refused_because(rules: PlayRules) -> str:
-    """Return why the play rules do not allow row generators; empty if they are allowed."""
+    """Return the reason why the play rules forbid row generators, or "" if they are allowed."""
     if not rules.is_lean and not rules.is_raw:
         return ""
     if not rules.is_raw:
@@ -107,7 +107,7 @@ def generators_refused_because(rules: PlayRules) -> str:
 
 
 def available_analysis_methods() -> list[MethodSpec]:
-    """Return the catalogue entry of every analysis method of guided standard play."""
+    """Return the catalogue entry of every analysis method in the default play mode."""
     return list(method_specs(TOOLS))
 
 

@@ -1,13 +1,13 @@
 """Tools of the lean profile: six tools whose results take few tokens.
 
 A result contains the column names once, and its values as rows. `scan` lists every flagged series,
-roots and consequences, each with a short id. A report lists ids, and the server fills in the rows.
+both roots and consequences, with a short id. A report lists ids, and the server adds the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 from pydantic import Field
 
@@ -35,6 +35,18 @@ SCAN_COLUMNS = ["date", ["id", "name", "change"]]
 """Columns of a result of `scan`: each date has a list of rows, one for each flagged series."""
 
 FlaggedSeriesId = Annotated[int, Field(ge=1, strict=True)]
+
+
+class SubmittedIdsAndRows(TypedDict):
+    """Content of a submitted report.
+
+    Attributes:
+        ids: submitted ids of flagged series; empty with raw disclosure.
+        rows: complete rows of the report, including those of the ids.
+    """
+
+    ids: list[int]
+    rows: list[Any]
 
 
 class LeanOverviewArguments(ToolArguments):
@@ -78,8 +90,10 @@ class LeanSubmitArguments(ToolArguments):
     )
 
 
-@LEAN_TOOLS.tool(LeanOverviewArguments, has_episode_data=False)
-def overview(view: EpisodeView, arguments: LeanOverviewArguments) -> MethodResult:
+@LEAN_TOOLS.tool(LeanOverviewArguments, name="overview", has_episode_data=False)
+def list_series_with_median_and_threshold(
+    view: EpisodeView, arguments: LeanOverviewArguments
+) -> MethodResult:
     """Return dates, and each daily series with its median and reporting threshold."""
     episode = view.episode
     names = _list_daily_series_names(view)
@@ -105,8 +119,8 @@ def overview(view: EpisodeView, arguments: LeanOverviewArguments) -> MethodResul
     return result
 
 
-@LEAN_TOOLS.tool(ScanArguments)
-def scan(view: EpisodeView, arguments: ScanArguments) -> MethodResult:
+@LEAN_TOOLS.tool(ScanArguments, name="scan")
+def list_flagged_series_ids_by_date(view: EpisodeView, arguments: ScanArguments) -> MethodResult:
     """List every flagged series by date, roots and consequences: id, name, change from median."""
     flagged_series = list_flagged_series(view.episode)
     start = arguments.first - 1
@@ -123,8 +137,8 @@ def scan(view: EpisodeView, arguments: ScanArguments) -> MethodResult:
     }
 
 
-@LEAN_TOOLS.tool(DailyValuesArguments)
-def day(view: EpisodeView, arguments: DailyValuesArguments) -> MethodResult:
+@LEAN_TOOLS.tool(DailyValuesArguments, name="day")
+def list_daily_values(view: EpisodeView, arguments: DailyValuesArguments) -> MethodResult:
     """Return every daily series on given dates; rates in percent, the share as a fraction."""
     names = _list_daily_series_names(view)
     dates = [view.episode.require_date(date) for date in arguments.dates]
@@ -135,8 +149,8 @@ def day(view: EpisodeView, arguments: DailyValuesArguments) -> MethodResult:
     }
 
 
-@LEAN_TOOLS.tool(HourlyCountsArguments)
-def hours(view: EpisodeView, arguments: HourlyCountsArguments) -> MethodResult:
+@LEAN_TOOLS.tool(HourlyCountsArguments, name="hours")
+def list_hourly_counts(view: EpisodeView, arguments: HourlyCountsArguments) -> MethodResult:
     """Return hourly counts of given dates, from hour 0 to 23."""
     counts = view.episode.hourly
     dates = [view.episode.require_date(date) for date in arguments.dates]
@@ -146,8 +160,8 @@ def hours(view: EpisodeView, arguments: HourlyCountsArguments) -> MethodResult:
     }
 
 
-@LEAN_TOOLS.tool(NoMethodArguments, has_episode_data=False)
-def calendar(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
+@LEAN_TOOLS.tool(NoMethodArguments, name="calendar", has_episode_data=False)
+def list_calendar_events(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
     """List public events and the series each explains on its date; empty on most levels."""
     dates = view.episode.dates
     return {
@@ -161,8 +175,8 @@ def calendar(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
 
 def build_submission_from_ids_and_rows(
     view: EpisodeView, arguments: LeanSubmitArguments
-) -> MethodResult:
-    """Return the ids of a report and its complete rows.
+) -> SubmittedIdsAndRows:
+    """Return the ids of a report and its complete rows: those of the ids, then the others.
 
     Raises:
         ToolArgumentError: the episode has no flagged series with one of the ids.
@@ -187,7 +201,7 @@ LEAN_TOOLS.add(
 
 
 def require_listed_ids(ids: Iterable[int], listed_ids: Container[int]) -> None:
-    """Check that all ids were listed by `scan`.
+    """Raise if an id has not been listed by `scan`.
 
     Raises:
         ToolArgumentError: an id was not listed. The message does not say whether it exists.

@@ -1,8 +1,8 @@
-"""Methods that return the episode's data unprocessed, and the check of a report's format."""
+"""Analysis methods that return unprocessed data of an episode or check a report's format."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 from metric_tracker_rl.analysis_tools.arguments import (
     DateArguments,
@@ -31,6 +31,45 @@ THRESHOLD_SEARCH_SPACE = {
 TOP_HOUR_COUNT = 5
 NORMAL = "normal"
 
+EntityFields = dict[str, str]
+"""`entity_type` and `entity_name` of an entity."""
+
+
+class EpisodeDates(TypedDict):
+    """Result of `list_dates`."""
+
+    dates: list[str]
+
+
+class Entities(TypedDict):
+    """Result of `list_entities`."""
+
+    entities: list[EntityFields]
+
+
+class DailyCountsAndRates(TypedDict):
+    """Result of `rows_for_date`; rates in percent."""
+
+    found: bool
+    date: str
+    daily_metrics: dict[str, Any]
+    derived_rates: dict[str, Any]
+
+
+class EventCountsPage(TypedDict):
+    """Result of `show_raw_data`: a page of the daily or hourly event counts."""
+
+    granularity: str
+    row_count: int
+    returned_rows: int
+    rows: list[dict[str, Any]]
+
+
+class CalendarEvents(TypedDict):
+    """Result of `list_calendar`: public events with the series that each explains."""
+
+    events: list[dict[str, Any]]
+
 
 @TOOLS.tool(TaskOverviewArguments)
 def task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> MethodResult:
@@ -58,19 +97,19 @@ def task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> Method
 
 
 @TOOLS.tool(NoMethodArguments)
-def list_dates(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
+def list_dates(view: EpisodeView, _: NoMethodArguments) -> EpisodeDates:
     """List all dates of the episode, in order."""
     return {"dates": list(view.episode.dates)}
 
 
 @TOOLS.tool(NoMethodArguments)
-def list_entities(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
+def list_entities(view: EpisodeView, _: NoMethodArguments) -> Entities:
     """List every entity a report row may name, with its type."""
     return {"entities": _list_entity_types_and_names(view)}
 
 
 @TOOLS.tool(DateArguments)
-def rows_for_date(view: EpisodeView, arguments: DateArguments) -> MethodResult:
+def rows_for_date(view: EpisodeView, arguments: DateArguments) -> DailyCountsAndRates:
     """Return event counts and conversion rates (percent) of one date."""
     episode = view.episode
     date = episode.require_date(arguments.date)
@@ -100,7 +139,7 @@ def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> MethodR
 
 
 @TOOLS.tool(RawDataArguments)
-def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> MethodResult:
+def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> EventCountsPage:
     """Return raw event counts, daily by default or hourly, from the start or an offset."""
     is_hourly = arguments.granularity == "hourly"
     counts = view.episode.hourly if is_hourly else view.episode.daily
@@ -114,7 +153,7 @@ def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> MethodResul
 
 
 @TOOLS.tool(NoMethodArguments, has_episode_data=False)
-def list_calendar(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
+def list_calendar(view: EpisodeView, _: NoMethodArguments) -> CalendarEvents:
     """List public events by date and the daily series each explains; empty on most levels."""
     episode = view.episode
     return {"events": [entry.as_dict(episode.dates) for entry in episode.generated.calendar]}
@@ -146,7 +185,7 @@ def build_report_row_schema(*, include_allowed: bool) -> dict[str, Any]:
     }
 
 
-def _list_entity_types_and_names(view: EpisodeView) -> list[dict[str, str]]:
+def _list_entity_types_and_names(view: EpisodeView) -> list[EntityFields]:
     return [
         {"entity_type": kind, "entity_name": name}
         for kind, name in view.episode.config.funnel_spec.entities

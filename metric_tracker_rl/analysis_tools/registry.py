@@ -1,4 +1,4 @@
-"""Registry of the analysis methods, used by the session, every interface and the documentation."""
+"""Registry of analysis methods, which sessions, interfaces and documentation read."""
 
 from __future__ import annotations
 

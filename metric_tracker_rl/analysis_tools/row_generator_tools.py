@@ -1,4 +1,4 @@
-"""Analysis methods that run row generators: one for each generator, and one for several."""
+"""Analysis methods that run row generators: one method for each, and one for several."""
 
 from __future__ import annotations
 

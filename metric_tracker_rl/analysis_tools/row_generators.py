@@ -46,7 +46,9 @@ from openenv_kit.schema import describe_validation_error, json_schema
 
 @dataclass(frozen=True)
 class RowGenerator:
-    """A row generator, which filters every series that can have one of its anomaly types.
+    """A filter that selects anomalous values and returns them as report rows.
+
+    It reads every series that can have one of its anomaly types.
 
     Attributes:
         name: name of the generator; the analysis method is `get_<name>_rows`.
@@ -131,10 +133,10 @@ def find_row_generator(generator_or_method_name: object) -> RowGenerator:
 
 
 def validate_row_generator_calls(generator_calls: Sequence[Any]) -> None:
-    """Check that submitted generators match the schema of `payload_generator`.
+    """Raise if submitted row generators do not match the schema of `payload_generator`.
 
     Raises:
-        ToolArgumentError: they do not. The message names the field, its value and what is allowed.
+        ToolArgumentError: a field is invalid. The message contains its value and what is allowed.
     """
     try:
         PayloadArguments.model_validate({"generator_methods": list(generator_calls)})
@@ -196,14 +198,14 @@ def run_row_generator(
     std_dev_multiplier: float,
     dates: Sequence[str],
 ) -> GeneratedRows:
-    """Run one generator.
+    """Return a report row for each value that one row generator selects.
 
     Args:
         view: the episode.
         generator: the generator.
         metric_name: one metric to read; None for all.
         metric_names: further metrics to read; empty for all.
-        multiplier: standard deviations from the median that a value has to exceed.
+        std_dev_multiplier: minimum distance from the median, in standard deviations.
         dates: dates of the rows; empty for all.
 
     Raises:

@@ -1,8 +1,9 @@
-"""Methods over all dates: medians, standard deviations, and dates far from the median."""
+"""Analysis methods over all dates: medians, standard deviations, and dates far from the median."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 
@@ -14,15 +15,24 @@ from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import require_allowed_name
 
 
+class ResultsByMetric(TypedDict):
+    """Result of a method over all dates, with one mapping for each metric."""
+
+    metric_names: list[str]
+    results: list[MethodResult]
+
+
 @TOOLS.tool(MetricArguments)
-def get_metric_median(view: EpisodeView, arguments: MetricArguments) -> MethodResult:
+def get_metric_median(view: EpisodeView, arguments: MetricArguments) -> ResultsByMetric:
     """Return the median over all dates of each named metric, or of all."""
     names = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
     return {"metric_names": names, "results": [_build_median_fields(view, name) for name in names]}
 
 
 @TOOLS.tool(MetricArguments)
-def get_metric_std_dev_from_median(view: EpisodeView, arguments: MetricArguments) -> MethodResult:
+def get_metric_std_dev_from_median(
+    view: EpisodeView, arguments: MetricArguments
+) -> ResultsByMetric:
     """Return the standard deviation from the median, sqrt(mean((value - median)^2)), by metric."""
     names = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
     results = []
@@ -38,7 +48,7 @@ def get_metric_std_dev_from_median(view: EpisodeView, arguments: MetricArguments
 @TOOLS.tool(DifferenceArguments)
 def get_rows_with_abs_diff_from_median_gt(
     view: EpisodeView, arguments: DifferenceArguments
-) -> MethodResult:
+) -> ResultsByMetric:
     """List dates on which a metric is further from its median than a threshold in its unit."""
     metrics = view.episode.metrics
     names = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
@@ -85,7 +95,7 @@ def resolve_metric_names(
         view: the episode.
         metric_name: one requested metric, or None.
         metric_names: further requested metrics.
-        allowed: names that the method accepts; None for every count and rate.
+        allowed_names: names that the method accepts; None for every count and rate.
 
     Raises:
         ToolArgumentError: a name is unknown, or the method does not accept it.

@@ -1,4 +1,4 @@
-"""Formats the funnel's numbers with their units."""
+"""Formatting of the funnel's numbers with their units."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ def format_field_with_unit(field_name: str, value: Any, other_fields: Mapping[st
     """Return a number with its unit; any other value is formatted without one.
 
     Args:
-        name: name of the field.
+        field_name: name of the field.
         value: value of the field.
-        row: the fields beside it. The unit depends on the entity type or the metric among them.
+        other_fields: fields of the same row. They determine the entity type or the metric, and
+            thereby the unit.
     """
     text = format_value(value)
     if isinstance(value, bool) or not isinstance(value, int | float):

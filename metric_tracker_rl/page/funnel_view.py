@@ -204,7 +204,7 @@ def _result_cell_html(column: str, value: Any, row: Mapping[str, Any]) -> str:
 
 
 def _detecting_tool_call_html(row: ReportRow) -> str:
-    """Return the HTML of the tool call that shows a row."""
+    """Return the HTML of the tool call that reveals the anomaly of a row."""
     named = ""
     if row.detection_method.startswith("compare"):
         named = f", entity_name={row.entity_name!r}"

@@ -44,7 +44,7 @@ class Selection(NamedTuple):
 
 
 def parse_selection(known_values: KnownValues, selection: str) -> Selection | None:
-    """Return the cell that a text `column/date` selects, or None if it selects none."""
+    """Parse the selection `column/date`; return None if there is no such cell."""
     column, _, date = selection.partition("/")
     column = "0" if column == WHOLE_DAY else column
     if (
@@ -57,7 +57,7 @@ def parse_selection(known_values: KnownValues, selection: str) -> Selection | No
 
 
 def list_offered_method_names(steps: PlaybackSteps) -> set[str]:
-    """Return the names of the episode's methods."""
+    """Return the names of the analysis methods that the episode offers."""
     methods = steps[0].observation.get("available_methods") or ()
     return {method["name"] if isinstance(method, Mapping) else str(method) for method in methods}
 
@@ -65,7 +65,7 @@ def list_offered_method_names(steps: PlaybackSteps) -> set[str]:
 def build_question_panel(
     known_values: KnownValues, steps: PlaybackSteps, selection: str
 ) -> QuestionPanel:
-    """Return the questions about a cell whose tools the episode offers."""
+    """Return suggested questions about the selected cell, for tools that the episode offers."""
     offered = list_offered_method_names(steps)
     groups: dict[str, list[SuggestedCall]] = {}
     at, title = parse_selection(known_values, selection), "Click a cell to ask about it"
@@ -105,11 +105,9 @@ def build_question_panel(
 def _list_questions_about_cell(
     known_values: KnownValues, column: int, metric_name: str, date: str
 ) -> list[SuggestedCall]:
-    if (
-        metric_name in known_values.funnel.count_names
-        or metric_name in known_values.funnel.rate_names
-    ):
-        tool = f"compare_{'count' if metric_name in known_values.funnel.count_names else 'rate'}_to_median"
+    funnel = known_values.funnel
+    if metric_name in funnel.count_names or metric_name in funnel.rate_names:
+        tool = f"compare_{'count' if metric_name in funnel.count_names else 'rate'}_to_median"
         return [
             SuggestedCall(
                 "How far from its usual?", tool, {"date": date, "entity_name": metric_name}
@@ -124,7 +122,7 @@ def _list_questions_about_cell(
 
 
 def _find_first_flagged_metric_of_day(known_values: KnownValues, selection: str) -> str | None:
-    """Return the first count or rate of the selected day that is known to be flagged, or None."""
+    """Return the selection of the first count or rate known to be flagged on the selected day."""
     _, date = parse_selection(known_values, selection) or (0, "")
     day = known_values.find_day_index(date)
     far = (

@@ -1,4 +1,4 @@
-"""The editor of the report: allowed values of the fields, and values known from replies."""
+"""Editor of the report, which offers allowed values and fills in values from tool results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NON_NEGATIVE_FIELDS = ("observed_value", "baseline_value")
 
 
 def build_row_key(row: Mapping[str, Any]) -> RowKey:
-    """Return the key of a row that may be incomplete."""
+    """Return the key of a report row, which may be incomplete."""
     return RowKey(str(row.get("date")), str(row.get("entity_type")), str(row.get("entity_name")))
 
 
@@ -42,7 +42,7 @@ class FunnelReport(ReportEditor):
 
     @cached_property
     def known_values(self) -> KnownValues:
-        """Values that the replies contained."""
+        """Values that the player has seen so far."""
         return collect_known_values(self.visitor.playback_steps)
 
     @cached_property
@@ -130,10 +130,7 @@ class FunnelReport(ReportEditor):
         return {"classifications": list(rows)}
 
     def list_suggested_rows_in_result(self, result: Mapping[str, Any]) -> list[EditorRow]:
-        """Return the report rows that a tool result suggests, without duplicates, in its order.
-
-        A row is suggested for each anomaly that the result names, with the values of the result.
-        """
+        """Return a report row for each anomaly in a tool result, without duplicates."""
         rows_by_key: dict[RowKey, EditorRow] = {}
         for row in (
             self._build_suggested_row(fields) for fields in _iter_flattened_mappings(result, {})
@@ -143,7 +140,7 @@ class FunnelReport(ReportEditor):
         return list(rows_by_key.values())
 
     def _build_suggested_row(self, result_fields: Mapping[str, Any]) -> EditorRow | None:
-        """Return the report row that a mapping of a result suggests, or None."""
+        """Return the report row of an anomaly in a tool result, or None if there is no anomaly."""
         flagged = result_fields.get("anomaly_type", NORMAL) != NORMAL
         if flagged and all(name in result_fields for name in ROW_FIELDS):
             return {name: result_fields[name] for name in ROW_FIELDS}
@@ -167,7 +164,7 @@ class FunnelReport(ReportEditor):
 def _iter_flattened_mappings(
     result: Mapping[str, Any], enclosing_fields: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """Yield each mapping of a result, merged with the scalar fields of the mappings around it."""
+    """Yield every nested mapping of a result, merged with the scalar fields that enclose it."""
     plain = {k: v for k, v in result.items() if not isinstance(v, Mapping | list | tuple)}
     merged = {**enclosing_fields, **plain}
     yield merged

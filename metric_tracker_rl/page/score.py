@@ -58,8 +58,8 @@ def _explain_share(component_name: str, weight: int, breakdown: RewardBreakdown)
     else:
         subject = f"the {humanize(component_name.removesuffix('_accuracy'))} is"
     return (
-        f"Over all expected rows {subject} right in {breakdown[component_name]:.0%}; a missing row counts as "
-        f"wrong: {weight / 100:g} × {breakdown[component_name]:.4g}."
+        f"Over all expected rows {subject} right in {breakdown[component_name]:.0%}; "
+        f"a missing row counts as wrong: {weight / 100:g} × {breakdown[component_name]:.4g}."
     )
 
 

@@ -56,8 +56,8 @@ def request_flagged_rows(
     """Request the rows of several row generators in one step.
 
     Args:
-        multiplier: `threshold_multiplier` of all generators; 0 for every flagged row.
-        methods: names of the row generators.
+        threshold_multiplier: multiplier for all generators; 0 for every flagged row.
+        generator_names: names of the row generators.
     """
     generators = [
         {"method_name": name, "threshold_multiplier": threshold_multiplier}

@@ -55,7 +55,7 @@ class ListedSeries(NamedTuple):
 
 
 def submit_root_ids(reset_observation: ObservationJson) -> PolicySteps:
-    """Submit the ids of the roots."""
+    """Submit the ids of all root anomalies in the lean profile."""
     flagged_series = yield from request_all_flagged_series()
     root_ids = yield from request_calendar_and_find_root_ids(flagged_series, reset_observation)
     yield build_analysis_action("submit", ids=root_ids)
@@ -67,7 +67,7 @@ def request_calendar_and_find_root_ids(
     """Request the calendar and return the ids of the roots.
 
     If the reporting policy is drawn, the overview is requested too, for the order of the composite
-    rates. The other numbers of a drawn policy are already part of what `scan` lists.
+    rates. `scan` already applies the other numbers of a drawn policy.
 
     Args:
         flagged_series: every flagged series of the episode.
@@ -103,7 +103,7 @@ def request_all_flagged_series() -> Generator[Action, ObservationJson, list[List
 
 
 def order_composite_rates(policy_numbers: Mapping[str, Any]) -> Sequence[str]:
-    """Return the composite rates; a leak is reported as the first one that is flagged."""
+    """Return the composite rates in the order in which the policy prefers them for a leak."""
     longest = policy_numbers.get("leak_reports") == "longest_composite"
     return COMPOSITE_RATES[::-1] if longest else COMPOSITE_RATES
 
@@ -116,9 +116,9 @@ def find_root_ids_of_date(
     """Return the ids of one date's roots by the reporting policy.
 
     Args:
-        flagged_series: the date's flagged series by name.
-        explained: daily series that the calendar explains on that date.
-        composites: composite rates; a leak is reported as the first one that is flagged.
+        flagged_series_by_name: the date's flagged series.
+        explained_series: daily series that the calendar explains on that date.
+        ordered_composite_rates: composite rates; a leak is reported as the first flagged one.
     """
     impossible_counts = [
         series.series_id for name, series in flagged_series_by_name.items() if "_lte_" in name
@@ -158,7 +158,7 @@ def find_root_ids_of_date(
 
 
 def _replace_funnel_step_by_step_rate(series_name: str) -> str:
-    """Return the daily series of a flagged series: of a funnel step, its rate."""
+    """Return the step rate of a funnel step, and any other name unchanged."""
     return (
         STEP_RATES[FUNNEL_BREAKS.index(series_name)]
         if series_name in FUNNEL_BREAKS

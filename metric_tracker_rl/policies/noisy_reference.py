@@ -1,8 +1,8 @@
-"""Policies of any strength: the reference policy with a share of its decisions made at random.
+"""Policies of adjustable strength: the reference policy with a share of random decisions.
 
 The reference policy decides for each flagged series whether to report it. The noisy reference makes
-some of these decisions by a coin flip, so that its rollouts of one episode differ, as those of a
-model do.
+some of these decisions by a coin flip, so that its rollouts of one episode differ like those of a
+model.
 """
 
 from __future__ import annotations
@@ -22,13 +22,11 @@ RANDOM_SHARES = (0.05, 0.15, 0.30, 0.50, 0.80)
 def submit_root_ids_with_random_decisions(
     reset_observation: ObservationJson, *, random_decision_share: float, seed: str
 ) -> PolicySteps:
-    """Submit the ids that the reference policy submits, except for random decisions.
-
-    It plays in the lean profile.
+    """Submit the ids of the reference policy in the lean profile, with some random decisions.
 
     Args:
         reset_observation: observation of the reset.
-        random_share: share of the decisions that are made at random, in [0, 1].
+        random_decision_share: share of the decisions that are made at random, in [0, 1].
         seed: seed of the random numbers.
     """
     rng = random.Random(seed)

@@ -39,11 +39,11 @@ class FunnelDay:
     """Counts and rates of one date with their baselines.
 
     Args:
-        day: YYYY-MM-DD.
+        iso_date: YYYY-MM-DD.
         values: counts and rates of the date by name.
         baselines: their baselines by name.
         policy_numbers: numbers of the reporting policy, as the episode's configuration states them.
-        explained: names of the series that the calendar explains on the date.
+        explained_series: names of the series that the calendar explains on the date.
 
     Attributes:
         deviations: relative deviation from the baseline by name.
@@ -73,7 +73,7 @@ class FunnelDay:
         return abs(self.deviations[series_name]) >= threshold and series_name not in self._explained
 
     def build_row(self, series_name: str) -> RowFields:
-        """Return the report row of a series; a broken step becomes a funnel step."""
+        """Return the report row of a series; a broken step is reported as a funnel step."""
         direction = "drop" if self.deviations[series_name] < 0 else "spike"
         if series_name in STAGES:
             return self._build_row_with_values(
@@ -102,7 +102,7 @@ class FunnelDay:
         )
 
     def find_root_rows(self) -> list[RowFields]:
-        """Return the rows that rules 3 to 6 of the policy ask for."""
+        """Return the report rows of root counts and rates, by rules 3 to 6 of the policy."""
         roots: list[str] = []
         consequences: set[str] = set()
         for above, stage, below, into, out_of in zip(
@@ -170,11 +170,11 @@ def select_baselines_for_date(iso_date: str, baselines: BaselinesByName) -> Valu
 def build_daytime_share_row(
     iso_date: str, daytime_share: float, baseline: float, policy_numbers: Mapping[str, Any]
 ) -> RowFields:
-    """Return the row of a shifted daytime share.
+    """Return the report row of a shifted daytime share.
 
     Args:
-        day: YYYY-MM-DD.
-        share: daytime share of the date, as a fraction.
+        iso_date: YYYY-MM-DD.
+        daytime_share: daytime share of the date, as a fraction.
         baseline: baseline of the daytime share.
         policy_numbers: numbers of the reporting policy.
     """
@@ -195,12 +195,12 @@ def build_daytime_share_row(
 def build_impossible_counts_row(
     iso_date: str, later_stage_index: int, excess_events: float, policy_numbers: Mapping[str, Any]
 ) -> RowFields:
-    """Return the row of a stage that has more events than the stage before it.
+    """Return the report row of a stage that has more events than the stage before it.
 
     Args:
-        day: YYYY-MM-DD.
-        stage: index of the later stage, from 1 on.
-        excess: events in excess, summed over the hours where there are any.
+        iso_date: YYYY-MM-DD.
+        later_stage_index: index of the later stage, at least 1.
+        excess_events: sum of the hourly excess of the later stage over the earlier one.
         policy_numbers: numbers of the reporting policy.
     """
     lower_bounds = policy_numbers["severity_bands"]["data_quality"]
@@ -218,7 +218,7 @@ def build_impossible_counts_row(
 
 
 def _severity_of_size(deviation_size: float, lower_bounds: list[float]) -> str:
-    """Return the severity of a deviation; the bounds are those of medium, high and critical."""
+    """Return the severity of a deviation, given the lower bounds of medium, high and critical."""
     return ("low", "medium", "high", "critical")[
         sum(deviation_size >= bound for bound in lower_bounds)
     ]

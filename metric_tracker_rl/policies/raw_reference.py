@@ -1,6 +1,6 @@
-"""The reference policy with raw disclosure, which finds flagged series itself.
+"""Reference policies for raw disclosure, where no tool shows which series are flagged.
 
-In both profiles it reads the hourly counts of every date and computes the other values from them.
+They read the hourly counts of every date and compute the other values from them.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def request_raw_data_with_lean_tools() -> DataSteps:
 
 
 def iso_dates_between(first: str, last: str) -> list[str]:
-    """Return every date from the first to the last one, both included."""
+    """Return every date from the first to the last, inclusive."""
     start = date.fromisoformat(first)
     day_count = (date.fromisoformat(last) - start).days + 1
     return [(start + timedelta(days)).isoformat() for days in range(day_count)]
@@ -166,7 +166,7 @@ def find_impossible_count_rows(iso_date: str, data: CollectedData) -> list[RowFi
 def find_daytime_share_rows(
     iso_date: str, data: CollectedData, explained_series: Collection[str] = ()
 ) -> list[RowFields]:
-    """Return the row of a date's daytime share if it is flagged and unexplained, else no row."""
+    """Return a row for the daytime share of a date if it is flagged and unexplained."""
     baseline = select_baselines_for_date(iso_date, data.baselines)[DAYTIME_SHARE]
     first_hour, last_hour = data.policy_numbers.get("daytime_hours", DEFAULT_DAYTIME_HOURS)
     share = compute_daytime_share_of_first_stage(
@@ -191,7 +191,7 @@ def build_funnel_day(
 def compute_daytime_share_of_first_stage(
     hourly_counts: HourlyCounts, first_hour: int, last_hour: int
 ) -> float:
-    """Return the share of a day's first stage that falls between two hours, both included."""
+    """Return the share of a day's first-stage events between two hours, inclusive."""
     first_stage_counts = [hour[0] for hour in hourly_counts]
     daytime_count = sum(first_stage_counts[first_hour : last_hour + 1])
     return round(daytime_count / (sum(first_stage_counts) or 1), 6)

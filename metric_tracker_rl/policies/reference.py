@@ -1,8 +1,8 @@
 """The reference policy: reads tool results and applies the reporting policy to them.
 
-It is written from the policy's text alone, reads only what the tools show, and shares no code with
+It is written from the policy's text alone, reads only tool results, and shares no code with
 the generator or the labels. A score of 1.0 therefore proves that an episode can be solved from its
-tools. The lean profile and raw disclosure have reference policies of their own.
+tools. The lean profile and raw disclosure have separate reference policies.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ DATES_PER_PAGE = 10
 
 @register_policy("reference")
 def submit_root_rows_in_any_mode(reset_observation: ObservationJson) -> PolicySteps:
-    """Apply the reporting policy to what the tools show; scores 1.0 on every episode."""
+    """Apply the reporting policy to tool results. Scores 1.0 on every episode."""
     yield from REFERENCE_BY_MODE[play_mode(reset_observation)](reset_observation)
 
 
 def submit_root_rows_from_guided_tools(_: ObservationJson) -> PolicySteps:
-    """Play the standard profile with guided disclosure, whose tools show what is flagged."""
+    """Submit the rows that the reporting policy asks for, with the tools of the default mode."""
     overview = require_analysis_result((yield build_analysis_action("task_overview")))
     config = overview["config"]
     medians = require_analysis_result((yield build_analysis_action("get_metric_median")))["results"]
@@ -96,7 +96,7 @@ def submit_root_rows_from_guided_tools(_: ObservationJson) -> PolicySteps:
 def _request_daytime_share_rows_by_date(
     suspicious_dates: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float]
 ) -> Generator[Action, ObservationJson, dict[str, RowFields]]:
-    """Return the generated rows of shifted daytime shares by date; no request if there are none."""
+    """Request the rows of shifted daytime shares, by date, if a date can have one."""
     min_delta = 100.0 * thresholds["daytime_share_absolute"]
     if all(fields["hourly_mix_delta_pct"] < min_delta for fields in suspicious_dates):
         return {}
@@ -106,7 +106,7 @@ def _request_daytime_share_rows_by_date(
 
 
 def _request_impossible_counts_rows(date: str) -> RowSteps:
-    """Return the rows of a date's impossible counts."""
+    """Request the rows of a date's impossible counts."""
     action = build_analysis_action("check_impossible_counts", date=date)
     issues = require_analysis_result((yield action))["issues"]
     return [
@@ -118,7 +118,7 @@ def _request_impossible_counts_rows(date: str) -> RowSteps:
 def _may_have_unexplained_count_or_rate(
     suspicious_date: Mapping[str, Any], explained_series: Set[str], thresholds: Mapping[str, float]
 ) -> bool:
-    """Return whether a count or rate may be flagged on a date without being explained."""
+    """Return whether a date may have a flagged count or rate that the calendar does not explain."""
     is_count_flagged = (
         suspicious_date["max_count_delta_pct"] >= 100.0 * thresholds["count_relative"]
     )

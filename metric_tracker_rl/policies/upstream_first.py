@@ -64,7 +64,7 @@ def submit_most_upstream_row_per_date(_: ObservationJson) -> PolicySteps:
 
 @register_policy("upstream_first_practice", max_submissions=MAX_SUBMISSIONS)
 def submit_upstream_rows_and_try_counts(_: ObservationJson) -> PolicySteps:
-    """Submit the most upstream rows, and try counts instead of rates in practice submissions."""
+    """Submit the most upstream rows, and try counts instead of steps in practice submissions."""
     rows = yield from request_unexplained_flagged_rows()
     # A traffic-mix shift can occur beside another anomaly, so it does not replace the day's row.
     mix_rows = [row for row in rows if row["entity_name"] == ORDERING_APP.mix_entity_name]

@@ -1,4 +1,4 @@
-"""Renders the known values of one day: metrics with medians, the funnel, and the hours."""
+"""Renders one day's known values: metrics with medians, counts by stage, counts by hour."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def day_details_html(
 
     Args:
         known_values: values that may be drawn.
-        date: a date of the episode.
-        stage: stage whose hours are shown.
+        iso_date: a date of the episode.
+        stage_of_hours: stage whose hourly counts are shown.
         verdicts: verdicts about the report, after the end.
     """
     day, at = Date.fromisoformat(iso_date), known_values.find_day_index(iso_date) or 0
@@ -53,9 +53,7 @@ def _series_table_html(known_values: KnownValues, day: int) -> str:
         baseline = line.find_baseline(known_values, day)
         column = line.columns[0]
         change = (
-            None
-            if line.is_impossible_counts(known_values)
-            else known_values.compute_deviation(day, column)
+            None if line.is_impossible_counts_row else known_values.compute_deviation(day, column)
         )
         points = " points" if column == known_values.daytime_share_column else " %"
         cell = build_map_cell(known_values, line, day)

@@ -1,8 +1,8 @@
-"""Values of a funnel episode that its replies contained, for drawing it before its end.
+"""Values of a funnel episode that the player has seen so far.
 
-They come from the reset observation's configuration and from tool results, in every profile and
-disclosure, and from no other source. A value is recognized by its fields, not by the name of the
-tool, so a new tool needs no change here.
+They come only from the configuration in the reset observation and from tool results, in every
+profile and disclosure, so the page can draw them before the end of the episode. A value is
+recognized by its fields instead of the name of the tool, so a new tool needs no change here.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class KnownValues:
 
     @classmethod
     def from_episode(cls, episode: FunnelEpisode, config: Mapping[str, Any]) -> KnownValues:
-        """Return all values of a finished episode."""
+        """Create an object that contains all values of a finished episode."""
         known_values = cls(config)
         known_values.thresholds = episode.series.thresholds.tolist()
         for day, (row, baselines) in enumerate(
@@ -152,9 +152,8 @@ class KnownValues:
                 self.latest.add((day, column))
         if (score := _find_first_number(result_fields, "suspicion_score")) is not None:
             self.suspicion[day] = score
-        if (
-            "issue_count" in result_fields and column is None
-        ):  # of the day; its issues follow one by one
+        # A mapping with the day's number of issues encloses the issues, which are read after it.
+        if "issue_count" in result_fields and column is None:
             for pair in range(len(self.funnel.quality_check_names)):
                 self._set_value_if_known(day, self.funnel.columns.excess_column_of_pair(pair), 0.0)
         self._set_value_if_known(
@@ -182,7 +181,7 @@ class KnownValues:
                 self._set_baseline(day, column, baseline)
 
     def _find_series_column(self, result_fields: Mapping[str, Any]) -> int | None:
-        """Return the column of the series that a fact names, or None if it names none."""
+        """Return the column of the series that the fields name, or None."""
         kind, name = result_fields.get("entity_type"), result_fields.get("entity_name")
         if isinstance(kind, str) and isinstance(name, str):
             return self.funnel.columns.find_column(kind, name)
@@ -222,9 +221,9 @@ class KnownValues:
 def iter_flattened_fields(
     result: Mapping[str, Any], enclosing_fields: Mapping[str, Any] | None = None
 ) -> Iterator[Any]:
-    """Yield each mapping of a result, merged with the scalar fields of the mappings around it.
+    """Yield every nested mapping of a result, merged with the scalar fields that enclose it.
 
-    Rows of the lean profile's tables, which contain the column names once, become mappings.
+    A table of the lean profile contains its column names once; each of its rows becomes a mapping.
     """
     merged = {**(enclosing_fields or {}), **{k: v for k, v in result.items() if not _is_nested(v)}}
     yield merged
@@ -244,7 +243,10 @@ def iter_flattened_fields(
 def _iter_fields_of_table_row(
     columns: Sequence[Any], row: Sequence[Any]
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the fields of a row; a column that is a list names the fields within its cell."""
+    """Yield the fields of a table row.
+
+    If a column is a list, it contains the names of the values within the cell.
+    """
     for name, value in zip(columns, row, strict=True):
         if isinstance(name, str):
             yield name, value
@@ -259,7 +261,7 @@ def _is_nested(value: object) -> bool:
 
 
 def _find_first_number(fields: Mapping[str, Any], *field_names: str) -> float | None:
-    """Return the first of some fields that contains a number, or None."""
+    """Return the first number among the named fields, or None."""
     numbers: Iterable[Any] = (fields.get(name) for name in field_names)
     return next(
         (float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool)), None

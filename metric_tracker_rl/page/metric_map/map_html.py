@@ -1,4 +1,4 @@
-"""Renders the map of an episode: metric × day, in multiples of the reporting threshold."""
+"""Renders the map of an episode: deviations by metric and day."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ UNKNOWN_CELL = MapCell("", "", "")
 
 
 class VisibleState(NamedTuple):
-    """What the page may show of an episode.
+    """Values and verdicts of an episode that the page may show.
 
     Attributes:
         known_values: values that may be drawn.
@@ -106,14 +106,14 @@ def may_reveal_answers(steps: PlaybackSteps) -> bool:
 
 
 def rebuild_episode(reset: Mapping[str, Any]) -> EpisodeView:
-    """Return the episode of a reset. Call it only after the end, to explain the episode."""
+    """Generate the episode of a reset again, including its labels, after it has ended."""
     session = EpisodeSession()
     session.reset(**reset)
     return session.running_view
 
 
 def collect_visible_state(steps: PlaybackSteps, reset: Mapping[str, Any]) -> VisibleState:
-    """Return what may be drawn: known values before the end, and everything after it."""
+    """Return the known values, or after the end all values and the verdicts."""
     if not may_reveal_answers(steps):
         return VisibleState(collect_known_values(steps), (), is_complete=False)
     view = rebuild_episode(reset)
@@ -123,7 +123,7 @@ def collect_visible_state(steps: PlaybackSteps, reset: Mapping[str, Any]) -> Vis
 
 
 def list_graded_rows(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
-    """Return the complete rows of the last action; empty if it was not graded."""
+    """Return the complete rows of a graded submission, or no rows if it was not graded."""
     if not step.observation.get("reward_breakdown"):
         return ()
     submitted = step.observation.get("submitted_rows")
@@ -147,7 +147,7 @@ def map_html(
         steps: playback steps so far.
         reset: reset arguments of the episode.
         selection: selected cell, `column/date`.
-        rows: rows of the unfinished report, which are marked before the end.
+        report_rows: rows of the unfinished report, which are marked before the end.
     """
     known_values, verdicts, over = collect_visible_state(steps, reset)
     lines = build_map_rows(known_values.funnel)
@@ -211,7 +211,7 @@ def _iter_cells_of_report_rows(
 
 
 def _build_date_columns(known_values: KnownValues) -> list[GridColumn]:
-    """Return the columns of the map; a month is named at its first date."""
+    """Return a column for each date; the first one of a month contains the month's name."""
     heads, month = [], 0
     for date in known_values.dates:
         day = Date.fromisoformat(date)
@@ -223,7 +223,7 @@ def _build_date_columns(known_values: KnownValues) -> list[GridColumn]:
 
 
 def _build_largest_deviation_row(known_values: KnownValues) -> grid.GridRow:
-    """Return the row with the largest deviation of each day, whose metric is not known."""
+    """Return the row that shows each day's largest deviation without naming its metric."""
     cells = []
     for day in range(len(known_values.dates)):
         score = known_values.suspicion.get(day)
@@ -258,9 +258,9 @@ def _build_grid_cell(
 
 
 def build_map_cell(known_values: KnownValues, map_row: MapRow, day: int) -> MapCell:
-    """Return the content of a cell, `UNKNOWN_CELL` if nothing is known of it."""
+    """Return the content of a cell, or `UNKNOWN_CELL` if its value and deviation are unknown."""
     value = map_row.sum_known_values(known_values, day)
-    if map_row.is_impossible_counts(known_values):
+    if map_row.is_impossible_counts_row:
         if value is None:
             return UNKNOWN_CELL
         return MapCell("u4" if value else "a0", f"{value:,.0f}", map_row.format_with_unit(value))

@@ -41,7 +41,7 @@ class MapRow:
     columns: tuple[int, ...]
 
     def sum_known_values(self, known_values: KnownValues, day: int) -> float | None:
-        """Return the value of a day, or None if it is not known."""
+        """Return the sum of the known values of a day, or None if none is known."""
         values = [known_values.values.get((day, column)) for column in self.columns]
         known = [value for value in values if value is not None]
         return sum(known) if known else None
@@ -50,13 +50,14 @@ class MapRow:
         """Return the baseline of a day; None if it is not known, and for impossible counts."""
         return (
             None
-            if self.is_impossible_counts(known_values)
+            if self.is_impossible_counts_row
             else known_values.find_baseline(day, self.columns[0])
         )
 
-    def is_impossible_counts(self, known_values: KnownValues) -> bool:
-        """Return whether the values are numbers of impossible events."""
-        return known_values.funnel.columns.is_excess(self.columns[0])
+    @property
+    def is_impossible_counts_row(self) -> bool:
+        """Whether the values are excess events of impossible counts."""
+        return self.label == RowLabel.IMPOSSIBLE_COUNTS
 
     def format_with_unit(self, value: float) -> str:
         """Return a value with its unit, rounded as in tool results."""
@@ -94,11 +95,13 @@ def find_map_row_index(map_rows: Sequence[MapRow], series_column: int) -> int:
 
 
 def format_signed_short(value: float, max_decimals: int = 1) -> str:
-    """Return a number with its sign, or without one if it is rounded to 0.
+    """Return a number with its sign, abbreviated to thousands (`+12k`) if it is large.
+
+    A number that is rounded to 0 has no sign.
 
     Args:
         value: the number.
-        digits: decimals of numbers below `MIN_WITHOUT_DECIMALS`.
+        max_decimals: decimals of numbers below `MIN_WITHOUT_DECIMALS`.
     """
     size = abs(value)
     if size >= MIN_IN_THOUSANDS:

@@ -53,10 +53,10 @@ def judge_submitted_and_missing_rows(
 ) -> list[RowVerdict]:
     """Return a verdict for each submitted and each missing row, sorted by date.
 
-    Invalid rows are skipped. Of rows with the same key, only the first is verdicts.
+    Invalid rows are skipped. Of several rows with the same key, only the first gets a verdict.
 
     Args:
-        rows: the submitted rows.
+        submitted_rows: rows of the report.
         episode: the finished episode, with its expected rows.
     """
     expected_by_key = {row.key: row for row in episode.expected_rows}
@@ -105,7 +105,10 @@ def _judge_row(
 
 
 def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
-    """Return a consequence if the series is flagged and the day has a root, else an extra row."""
+    """Return the verdict on a row that the reporting policy does not ask for.
+
+    It is a consequence if the series is flagged and the day has a root, else an extra row.
+    """
     series, day = episode.series, episode.day_by_date[row.date]
     column = episode.config.funnel_spec.columns.column_of(row.entity_type, row.entity_name)
     if day not in series.days_past_threshold[column]:
@@ -135,7 +138,7 @@ def _create_verdict(
 
 
 def format_entity_title(row: ReportRow) -> str:
-    """Return a readable title of a row's entity."""
+    """Return a readable name of a row's entity."""
     if row.entity_type == DATA_QUALITY:
         below, _, above = humanize(row.entity_name).partition(" lte ")
         return f"more {below} than {above}"
@@ -145,7 +148,7 @@ def format_entity_title(row: ReportRow) -> str:
 def find_root_of_consequence(
     row: ReportRow, roots: Sequence[ReportRow], episode: FunnelEpisode
 ) -> ReportRow:
-    """Return the root that a row most likely follows from.
+    """Return the root that most likely caused a row.
 
     Impossible counts come first, then the nearest root above the row in the funnel, then the
     nearest one below: a wrongly counted stage also changes the rates into it and out of it.
@@ -160,7 +163,7 @@ def find_root_of_consequence(
 
 
 def _find_first_affected_stage(entity_type: str, entity_name: str, episode: FunnelEpisode) -> int:
-    """Return the index of the first stage at which a change of an entity shows."""
+    """Return the index of the first stage that a change of an entity affects."""
     funnel = episode.config.funnel_spec
     if entity_type == HOURLY_MIX:
         return 0
