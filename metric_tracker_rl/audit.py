@@ -96,7 +96,12 @@ class MetricTrackerAudit(Audit):
     @property
     def settings(self) -> Sequence[str]:
         families = [name for name in SCENARIO_FAMILIES if name != MIXED]
-        return [MIXED, *families, *(SPLIT_PREFIX + name for name in SPLITS.names()), *MODE_SETTINGS]
+        return [
+            MIXED,
+            *families,
+            *(SPLIT_PREFIX + name for name in SPLITS.playable_split_names()),
+            *MODE_SETTINGS,
+        ]
 
     def count_planned_episodes(self, policy_name: str, setting: str, max_episodes: int) -> int:
         """Return how many episodes a policy plays; 0 if the setting lacks the tools it needs."""

@@ -46,7 +46,7 @@ class MetricTracker(Environment):
     tools: Catalogue = CATALOGUE
     reset_arguments: Mapping[str, ResetArgument] = RESET_ARGUMENTS
     episode_limits = EpisodeLimits(max_steps=DEFAULT_MAX_STEPS, max_submissions=1)
-    tasks: Mapping[str, Mapping[str, Any]] = {
+    reset_arguments_by_task_id: Mapping[str, Mapping[str, Any]] = {
         name: {"task_id": name, "seed": task.seed} for name, task in TASKS.items()
     }
     splits = SPLITS

@@ -27,7 +27,7 @@ from metric_tracker_rl.wire_models import MetricSubmissionRow
 from openenv_kit.catalogue import Catalogue
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.schema import json_schema
+from openenv_kit.schema import build_arguments_schema
 from openenv_kit.tool import Action, Tool, ToolArguments, ToolCall
 
 SUBMIT_SOLUTION = "submit_solution"
@@ -151,7 +151,7 @@ class SolutionArguments(ToolArguments):
         Field(
             max_length=MAX_REPORT_ROWS,
             description="every row of the report; empty if there is no anomaly",
-            json_schema_extra={"items": json_schema(MetricSubmissionRow, ORDERING_APP)},
+            json_schema_extra={"items": build_arguments_schema(MetricSubmissionRow, ORDERING_APP)},
         ),
     ]
 

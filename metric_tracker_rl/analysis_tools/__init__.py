@@ -33,7 +33,7 @@ from metric_tracker_rl.wire_models import (
     PayloadGeneratorMethod,
     SyntheticAnomalyGenerator,
 )
-from openenv_kit.schema import json_schema
+from openenv_kit.schema import build_arguments_schema
 from openenv_kit.tool import Tools
 
 __all__ = [
@@ -123,7 +123,7 @@ def available_synthetic_generator_methods() -> list[MethodSpec]:
 
 @cache
 def _build_row_generator_specs() -> tuple[MethodSpec, ...]:
-    schema = json_schema(PayloadGeneratorMethod, ORDERING_APP)
+    schema = build_arguments_schema(PayloadGeneratorMethod, ORDERING_APP)
     return tuple(
         MethodSpec(name=generator.name, description=generator.description, parameters=schema)
         for generator in row_generators.GENERATORS_BY_NAME.values()
@@ -136,5 +136,5 @@ def _build_custom_anomaly_generator_specs() -> tuple[MethodSpec, ...]:
         "Set a metric to median ± stddev_factor × standard deviation from the median on the "
         f"given dates; direction is {', '.join(DIRECTIONS)}."
     )
-    schema = json_schema(SyntheticAnomalyGenerator, ORDERING_APP)
+    schema = build_arguments_schema(SyntheticAnomalyGenerator, ORDERING_APP)
     return (MethodSpec(name=STDDEV_SHIFT, description=description, parameters=schema),)

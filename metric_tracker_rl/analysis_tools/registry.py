@@ -13,7 +13,7 @@ from metric_tracker_rl.engine.configuration.episode_config import FUNNELS
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.wire_models import MethodSpec
-from openenv_kit.schema import json_schema
+from openenv_kit.schema import build_arguments_schema
 from openenv_kit.tool import Tool, ToolFunctionT, Tools
 
 MethodResult = dict[str, Any]
@@ -86,7 +86,7 @@ def _build_cached_method_specs(tools: tuple[Tool, ...], funnel_name: str) -> tup
         MethodSpec(
             name=tool.name,
             description=tool.description,
-            parameters=json_schema(tool.arguments_type, FUNNELS[funnel_name]),
+            parameters=build_arguments_schema(tool.arguments_type, FUNNELS[funnel_name]),
         )
         for tool in tools
     )

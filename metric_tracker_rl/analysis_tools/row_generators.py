@@ -41,7 +41,7 @@ from metric_tracker_rl.engine.reporting_policy.find_roots import RootFinding
 from metric_tracker_rl.engine.reporting_policy.labels import build_report_row
 from metric_tracker_rl.wire_models import PayloadGeneratorMethod
 from openenv_kit.errors import ToolArgumentError, UnknownNameError, truncated_repr
-from openenv_kit.schema import describe_validation_error, json_schema
+from openenv_kit.schema import build_arguments_schema, describe_validation_error
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def validate_row_generator_calls(generator_calls: Sequence[Any]) -> None:
         PayloadArguments.model_validate({"generator_methods": list(generator_calls)})
     except ValidationError as error:
         problem = describe_validation_error(
-            "payload_generators", json_schema(PayloadArguments), error
+            "payload_generators", build_arguments_schema(PayloadArguments), error
         )
         raise ToolArgumentError(f"{problem} Nothing was graded.") from None
 

@@ -50,7 +50,7 @@ from openenv_kit.page.environment_view import (
 from openenv_kit.page.playback import Playback, playback_of_recording
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.recordings.format import read_runs
-from openenv_kit.tool import format_tool_call
+from openenv_kit.tool import format_tool_call_for_display
 
 EXAMPLE_EPISODE_FILE = Path(__file__).with_name("first_visit.jsonl")
 """Recording of an episode of the hard task, with a rejected call and a wrong row.
@@ -182,7 +182,7 @@ class FunnelView(EnvironmentView):
     def describe_action(self, action: Mapping[str, Any]) -> str:
         arguments = action.get("analysis_args")
         if action.get("analysis_method") and action.get("analysis_method") != SUBMIT_TOOL:
-            return format_tool_call(str(action["analysis_method"]), arguments or {})
+            return format_tool_call_for_display(str(action["analysis_method"]), arguments or {})
         if action.get("payload_generators"):
             return "submit the rows of generators"
         rows = action.get("classifications")

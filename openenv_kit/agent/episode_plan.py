@@ -120,7 +120,9 @@ def _plan_task_list_entry(
 def _plan_task(
     environment: Environment, task_id: str, episodes_per_task: int, first_seed: int | None
 ) -> Iterator[PlannedEpisode]:
-    arguments = environment.tasks[require_name("task_id", task_id, environment.tasks)]
+    arguments = environment.reset_arguments_by_task_id[
+        require_name("task_id", task_id, environment.reset_arguments_by_task_id)
+    ]
     if first_seed is not None and "seed" not in arguments:
         raise ConfigurationError(f"--seed was given, but the task {task_id!r} fixes its seed.")
     seed = arguments.get("seed") if first_seed is None else first_seed

@@ -13,7 +13,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from openenv_kit.agent.text_repair import repair_surrogates
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.network_addresses import is_loopback, parse_url
-from openenv_kit.schema import describe_allowed_values, json_schema
+from openenv_kit.schema import build_arguments_schema, describe_allowed_values
 from openenv_kit.variables import (
     API_KEY_VARIABLES,
     API_URL_VARIABLES,
@@ -213,9 +213,9 @@ def is_hugging_face(url: str | None) -> bool:
 
 
 def _describe_allowed(variable: str) -> str:
-    return describe_allowed_values(json_schema(AgentSettings)["properties"][variable]).removesuffix(
-        " or null"
-    )
+    return describe_allowed_values(
+        build_arguments_schema(AgentSettings)["properties"][variable]
+    ).removesuffix(" or null")
 
 
 def require_url(setting_name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:

@@ -63,7 +63,9 @@ def compare(
     selection = select_split(read_player_results(files, environment_object), split)
     comparison = compare_players(selection.players, selection.split, environment_object, group)
     console = Console(width=TABLE_WIDTH)
-    console.print(summary_table(f"{comparison.title}, {comparison.split}", comparison.summaries))
+    console.print(
+        build_summary_table(f"{comparison.title}, {comparison.split}", comparison.summaries)
+    )
     for table in _label_tables(comparison):
         console.print(table)
     if comparison.paired:
@@ -95,12 +97,12 @@ def parse_named_path(argument: str) -> NamedPath:
     return named_path
 
 
-def summary_table(title: str, summaries: Sequence[PlayerSummary]) -> Table:
+def build_summary_table(title: str, summaries: Sequence[PlayerSummary]) -> Table:
     """Return a table with a row of figures for each player."""
-    return build_item_table(title, summary_columns(summaries), summaries)
+    return build_item_table(title, build_summary_columns(summaries), summaries)
 
 
-def summary_columns(summaries: Sequence[PlayerSummary]) -> list[Column[PlayerSummary]]:
+def build_summary_columns(summaries: Sequence[PlayerSummary]) -> list[Column[PlayerSummary]]:
     """Return the columns of the players' figures; all summaries have the same values of k."""
     pass_columns = [
         _pass_rate_column(position, rate.k) for position, rate in enumerate(summaries[0].pass_rates)

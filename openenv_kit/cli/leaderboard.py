@@ -11,7 +11,7 @@ from rich.progress import track
 from rich.table import Table
 
 from openenv_kit.cli.common import Column, EnvironmentOption, build_item_table, exit_with_result
-from openenv_kit.cli.compare import TABLE_WIDTH, summary_columns
+from openenv_kit.cli.compare import TABLE_WIDTH, build_summary_columns
 from openenv_kit.environment import get_environment
 from openenv_kit.results.submissions import MIN_TASKS
 from openenv_kit.trust.attestation import (
@@ -100,7 +100,7 @@ def submit(
     environment: EnvironmentOption = None,
 ) -> None:
     """Write a player's recorded runs to a folder that `leaderboard` can check."""
-    from openenv_kit.results.create_submission import card_of_runs, read_recordings
+    from openenv_kit.results.create_submission import build_card, read_recordings
     from openenv_kit.results.submission_folder import write_submission
 
     token, record = "", None
@@ -110,7 +110,7 @@ def submit(
         token = attestation.read_text(encoding="utf-8")
         record = verify_attestation(token, parse_public_key(public_key))
     recorded = read_recordings(recordings)
-    card = card_of_runs(
+    card = build_card(
         recorded.runs,
         get_environment(environment),
         by=by,
@@ -150,7 +150,7 @@ def _submission_folders(folder: Path) -> list[Path]:
 
 def _board_table(board: Leaderboard) -> Table:
     card = board.card
-    player, *figures = summary_columns([entry.summary for entry in board.entries])
+    player, *figures = build_summary_columns([entry.summary for entry in board.entries])
     columns: list[Column[LeaderboardEntry]] = [
         _entry_column(player),
         Column("verification", lambda entry: entry.verification, is_text=True),

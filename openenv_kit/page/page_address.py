@@ -67,7 +67,7 @@ def _parse_browser_state(text: object) -> tuple[dict[str, str], str]:
 
 def reset_of_named_task(environment: Environment, name: str) -> Mapping[str, Any]:
     """Return the reset arguments of a named task."""
-    return environment.tasks.get(name, {"task_id": name})
+    return environment.reset_arguments_by_task_id.get(name, {"task_id": name})
 
 
 def choose_next_reset(environment_view: EnvironmentView, visitor: Visitor) -> Mapping[str, Any]:
@@ -79,11 +79,13 @@ def choose_next_reset(environment_view: EnvironmentView, visitor: Visitor) -> Ma
         else None
     )
     seen = {*visitor.finished_task_ids, shown, visitor.task_id}
-    fresh = [name for name in environment.tasks if name not in seen]
+    fresh = [name for name in environment.reset_arguments_by_task_id if name not in seen]
     splits = environment.splits
-    if fresh or not splits.names():
-        return environment.tasks[(fresh or list(environment.tasks))[0]]
-    split = splits.names()[0]
+    if fresh or not splits.playable_split_names():
+        return environment.reset_arguments_by_task_id[
+            (fresh or list(environment.reset_arguments_by_task_id))[0]
+        ]
+    split = splits.playable_split_names()[0]
     return splits.task(split, len(visitor.finished_task_ids) % splits.size(split)).reset_arguments()
 
 

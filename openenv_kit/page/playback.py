@@ -20,10 +20,10 @@ from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.recordings.format import (
     RecordedRun,
     RecordingError,
-    parse_runs,
+    parse_runs_until_error,
 )
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.reset_limits import reset_within_limits
+from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.rollouts.policies import Policy
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.sealed_split import is_sealed_split
@@ -213,7 +213,7 @@ def parse_first_run(text: str) -> tuple[RecordedRun, str]:
         raise RecordingError(
             f"The run has {len(text):,} characters; allowed: {MAX_RUN_CHARACTERS:,}."
         )
-    runs, broken = parse_runs(text)
+    runs, broken = parse_runs_until_error(text)
     if not runs:
         raise broken or RecordingError("The file holds no run.")
     return runs[0], f"{broken} What stands before it is shown." if broken else ""
@@ -229,7 +229,7 @@ def open_session(reset: Mapping[str, Any], environment: Environment) -> tuple[Se
         # A playback is not counted as a start, and would show the data of the task.
         raise ConfigurationError("Sealed tasks can be neither watched nor played again here.")
     session = environment.create_session()
-    reply = reset_within_limits(environment, session, reset, current_settings())
+    reply = reset_within_server_limits(environment, session, reset, current_settings())
     if reply.status == ReplyStatus.ERROR:
         raise ConfigurationError(reply.message)
     return session, reply

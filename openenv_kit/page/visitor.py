@@ -16,7 +16,7 @@ from openenv_kit.errors import ServerError
 from openenv_kit.page.components.row_editor import EditorRow
 from openenv_kit.page.playback import Playback, PlaybackStep
 from openenv_kit.reply import Reply, ReplyStatus
-from openenv_kit.reset_limits import reset_within_limits
+from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.serving.settings import current_settings
 
 MAX_SAVED_CHARACTERS = 200_000
@@ -44,7 +44,7 @@ def open_in_process_episode(environment: Environment, *, debug: bool = False) ->
     """Return a client that plays in this process, within the server's limits."""
 
     def reset_session(session: Session, arguments: Mapping[str, Any]) -> Reply:
-        return reset_within_limits(environment, session, arguments, current_settings())
+        return reset_within_server_limits(environment, session, arguments, current_settings())
 
     return InProcessEpisode(environment, debug=debug, reset_session=reset_session)
 

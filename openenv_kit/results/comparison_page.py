@@ -17,7 +17,7 @@ from openenv_kit.environment import Environment
 from openenv_kit.results.player_summary import (
     PlayerDifference,
     PlayerSummary,
-    paired_difference,
+    compute_paired_difference,
     summarize_player,
 )
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
@@ -102,7 +102,9 @@ def compare_players(
         players=players,
         summaries=[summarize_player(player, group_size) for player in players],
         summaries_by_label=_summaries_by_label(players, environment) if is_current else {},
-        paired=[paired_difference(first, second) for first, second in combinations(players, 2)],
+        paired=[
+            compute_paired_difference(first, second) for first, second in combinations(players, 2)
+        ],
         group_size=group_size,
     )
 

@@ -15,7 +15,11 @@ from openenv_kit.results.comparison_page import (
     write_comparison_page,
 )
 from openenv_kit.results.player_summary import PlayerSummary, summarize_player
-from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode, episode_of_run
+from openenv_kit.results.scored_episodes import (
+    PlayerResults,
+    ScoredEpisode,
+    scored_episode_from_run,
+)
 from openenv_kit.results.submission_folder import (
     BoardKey,
     Submission,
@@ -82,13 +86,13 @@ def write_site(boards: Sequence[Leaderboard], folder: Path) -> Path:
     return index
 
 
-def rollouts_of_submission(submission: Submission) -> list[ScoredEpisode]:
+def list_rollouts(submission: Submission) -> list[ScoredEpisode]:
     """Return the rollouts of a submission.
 
     An attested submission also gets a rollout with score 0 for each one that the server offered
     and that has no run: the player did not finish it or did not start it.
     """
-    rollouts = [episode_of_run(run) for run in submission.runs]
+    rollouts = [scored_episode_from_run(run) for run in submission.runs]
     if submission.attestation is None:
         return rollouts
     card = submission.card
@@ -111,7 +115,7 @@ def _build_board(submissions: Sequence[Submission], number: int) -> Leaderboard:
             name=f"{submission.card.player} ({submission.name})",
             source=submission.name,
             versions=submission.card.versions,
-            rollouts=rollouts_of_submission(submission),
+            rollouts=list_rollouts(submission),
             has_independent_rollouts=submission.attestation is not None,
         )
         for submission in submissions

@@ -130,7 +130,7 @@ class SplitSelection(NamedTuple):
     split: str
 
 
-def scores_by_episode(rollouts: Iterable[ScoredEpisode]) -> dict[str, list[float]]:
+def group_scores_by_episode(rollouts: Iterable[ScoredEpisode]) -> dict[str, list[float]]:
     """Return the scores of each episode by its key; rollouts without a score are left out."""
     scores: defaultdict[str, list[float]] = defaultdict(list)
     for rollout in rollouts:
@@ -197,7 +197,7 @@ def select_split(players: Sequence[PlayerResults], split: str = "") -> SplitSele
     return SplitSelection(selected, split)
 
 
-def episode_of_run(run: RecordedRun) -> ScoredEpisode:
+def scored_episode_from_run(run: RecordedRun) -> ScoredEpisode:
     """Return the rollout of a recorded run."""
     return ScoredEpisode(
         task=run.task_name,
@@ -239,7 +239,8 @@ def _read_result_file(path: Path, environment: Environment) -> list[PlayerResult
                 "have. Name the environment that was played with --environment."
             )
         _add_player(
-            players, PlayerResults(run.player, str(path), run.versions, [episode_of_run(run)])
+            players,
+            PlayerResults(run.player, str(path), run.versions, [scored_episode_from_run(run)]),
         )
     return list(players.values())
 

@@ -83,7 +83,7 @@ def pass_hat_k(is_perfect: Sequence[bool], k: int) -> float | None:
     return comb(sum(is_perfect), k) / comb(len(is_perfect), k)
 
 
-def pass_rates(perfect_by_episode: Collection[Sequence[bool]]) -> list[PassRate]:
+def compute_pass_rates(perfect_by_episode: Collection[Sequence[bool]]) -> list[PassRate]:
     """Return pass^k, averaged over episodes, for each of `PASS_K_VALUES`.
 
     Args:
@@ -93,6 +93,6 @@ def pass_rates(perfect_by_episode: Collection[Sequence[bool]]) -> list[PassRate]
     rates = []
     for k in PASS_K_VALUES:
         estimates = [pass_hat_k(is_perfect, k) for is_perfect in perfect_by_episode]
-        known = [estimate for estimate in estimates if estimate is not None]
-        rates.append(PassRate(k, fmean(known) if known else None))
+        known_estimates = [estimate for estimate in estimates if estimate is not None]
+        rates.append(PassRate(k, fmean(known_estimates) if known_estimates else None))
     return rates

@@ -30,7 +30,7 @@ from openenv_kit.errors import (
 from openenv_kit.recordings.format import RecordedRun
 from openenv_kit.recordings.replay import iter_replayed_steps
 from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
-from openenv_kit.reset_arguments import get_extra_reset_arguments
+from openenv_kit.reset_arguments import drop_task_selectors
 from openenv_kit.results.attested_episodes import find_attestation_problems, verify_token
 
 # Re-exported: these names are part of this module's interface.
@@ -206,8 +206,8 @@ def _find_run_problems(
     """Yield what is wrong with one run, which has the installed versions."""
     if run.player != card.player:
         yield f"played by {truncated_repr(run.player)}; the card says {card.player!r}."
-    reset = get_extra_reset_arguments(run.reset)
-    if reset != get_extra_reset_arguments(card.reset):
+    reset = drop_task_selectors(run.reset)
+    if reset != drop_task_selectors(card.reset):
         yield f"reset with {truncated_repr(reset)}; the card says {truncated_repr(card.reset)}."
         return
     if "index" not in run.reset or run.reset.get("split") != card.split:

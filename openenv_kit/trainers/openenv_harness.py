@@ -33,7 +33,7 @@ from openenv.core.llm_client import LLMResponse, ToolCall
 from openenv_kit.agent.episode_plan import MAX_SEED
 from openenv_kit.datasets.row_values import parse_json_object, to_int_if_whole, to_python_value
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
-from openenv_kit.datasets.task_sampling import draw_task_reset_arguments, has_task_selector
+from openenv_kit.datasets.task_sampling import has_task_selector, sample_task_reset_arguments
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
 from openenv_kit.trainers.chat_messages import message_texts_of_role
@@ -115,7 +115,7 @@ class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
         environment = get_environment(self._environment)
         arguments = reset_arguments_from_row(row, environment.name)
         if seed is not None and not arguments:
-            row |= draw_task_reset_arguments(
+            row |= sample_task_reset_arguments(
                 environment, seed=require_integer("seed", seed, 0, MAX_SEED)
             )
         elif seed is not None:
@@ -229,7 +229,7 @@ def _add_task_to_row(environment: Environment, row: Any, row_number: int) -> Map
     arguments = reset_arguments_from_row(parse_task_row(row), environment.name)
     if has_task_selector(arguments):
         return parse_task_row(row)
-    return draw_task_reset_arguments(environment, arguments, seed=row_number)
+    return sample_task_reset_arguments(environment, arguments, seed=row_number)
 
 
 def _require_same_metadata(serializer: RolloutSerializer, metadata: dict[str, Any]) -> None:

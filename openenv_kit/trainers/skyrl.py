@@ -22,8 +22,8 @@ from typing import Any
 
 from openenv_kit.catalogue import Catalogue
 from openenv_kit.datasets.row_values import (
+    convert_row_to_mapping,
     parse_json_object,
-    require_row_mapping,
     to_int_if_whole,
     to_python_value,
 )
@@ -65,8 +65,10 @@ class TextEpisode(BaseTextEnv):
         environment: str | None = None,
     ) -> None:
         super().__init__()
-        self._row = require_row_mapping(to_python_value(extras))
-        base_url = to_python_value(require_row_mapping(to_python_value(env_config)).get("base_url"))
+        self._row = convert_row_to_mapping(to_python_value(extras))
+        base_url = to_python_value(
+            convert_row_to_mapping(to_python_value(env_config)).get("base_url")
+        )
         self._episode = ToolEpisode(base_url, environment)
         max_turns = to_int_if_whole(self._row.get("max_turns"))
         if isinstance(max_turns, str) and max_turns.isdecimal():

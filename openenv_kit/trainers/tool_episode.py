@@ -12,12 +12,12 @@ from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
 from openenv_kit.catalogue import Catalogue
-from openenv_kit.datasets.row_values import require_row_mapping, to_python_value
+from openenv_kit.datasets.row_values import convert_row_to_mapping, to_python_value
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import (
     add_default_split,
-    draw_task_reset_arguments,
     has_task_selector,
+    sample_task_reset_arguments,
 )
 from openenv_kit.environment import get_environment
 from openenv_kit.episode_clients.http import HttpEpisode
@@ -33,7 +33,7 @@ from openenv_kit.errors import (
 )
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
-from openenv_kit.reset_arguments import get_mode_arguments
+from openenv_kit.reset_arguments import drop_task_seed_and_level
 from openenv_kit.rewards import COMMON_REWARDS
 from openenv_kit.tool import ToolCall
 
@@ -132,7 +132,7 @@ class ToolEpisode:
         """Start the episode of a dataset row and return its first user message.
 
         Columns of the row that are empty, or not reset arguments, are ignored. A row that names no
-        task starts another task of the split each time; see `draw_task_reset_arguments`.
+        task starts another task of the split each time; see `sample_task_reset_arguments`.
 
         Args:
             row: dataset row; None for one without columns.
@@ -145,7 +145,7 @@ class ToolEpisode:
             ServerError: the server cannot be reached, or serves another environment.
         """
         environment_name = self.environment.name
-        row = require_row_mapping(row)
+        row = convert_row_to_mapping(row)
         row_environment = to_python_value(row.get("environment"))
         if row_environment not in (None, environment_name):
             allowed = f"{environment_name!r}, which the player was made for"
@@ -175,7 +175,7 @@ class ToolEpisode:
             is_drawn = not has_task_selector(arguments)
         try:
             if is_drawn:
-                arguments = draw_task_reset_arguments(self.environment, arguments)
+                arguments = sample_task_reset_arguments(self.environment, arguments)
         except UnknownNameError as problem:
             raise RefusedResetError(arguments, str(problem)) from None
         observation = self._client.reset(arguments)
@@ -209,7 +209,7 @@ class ToolEpisode:
         A split may mix episodes with different tools; its players are offered all of them.
         """
         of_any_index = {name: value for name, value in arguments.items() if name != "index"}
-        of_any_episode = get_mode_arguments(self.environment.reset_arguments, of_any_index)
+        of_any_episode = drop_task_seed_and_level(self.environment.reset_arguments, of_any_index)
         acceptable = [tools, self.environment.tools.for_episode(of_any_index)]
         mixed = self.environment.tools.for_episode(
             add_default_split(self.environment, of_any_episode)

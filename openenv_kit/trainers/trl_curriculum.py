@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openenv_kit.datasets.row_values import to_int_if_whole
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
-from openenv_kit.datasets.task_sampling import draw_task_reset_arguments, has_task_selector
+from openenv_kit.datasets.task_sampling import has_task_selector, sample_task_reset_arguments
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_integer
 from openenv_kit.rollouts.curriculum import Curriculum
@@ -89,7 +89,9 @@ class CurriculumCallback(TrainerCallback):
         stage = self.curriculum.stages[self.curriculum.stage_index]
         if "split" not in stage:
             return random.getrandbits(31)
-        return int(draw_task_reset_arguments(self._environment, {"split": stage["split"]})["index"])
+        return int(
+            sample_task_reset_arguments(self._environment, {"split": stage["split"]})["index"]
+        )
 
     def record_reward(self, group: _RolloutGroup, reward: float) -> None:
         """Store the reward of a finished rollout until the end of the step."""
@@ -131,7 +133,7 @@ class CurriculumCallback(TrainerCallback):
         finished_rollouts = gather_object(self._finished_rollouts)
         self._finished_rollouts = []
         for group, rewards in _group_rewards(finished_rollouts).items():
-            self.curriculum.record_group_rewards(rewards, group.stage)
+            self.curriculum.record_group_and_check_if_rewards_differ(rewards, group.stage)
         state.stateful_callbacks[STATE_KEY] = self.curriculum.state_dict()
 
 

@@ -1,4 +1,4 @@
-"""Standard output holds blocks of the contract's grammar and nothing else."""
+"""The output of inference.py consists of the lines of the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The framework's named validity checks, and proof that breaking one thing fails one of them."""
+"""The framework's validity checks, and defects that each of them detects."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def earned(policy: str, level: str, number: int = 0) -> float:
     reset = AUDIT.reset_arguments(level, number, player.max_submissions)
     if policy in RAW_EXPLOITS:
         reset |= {"disclosure": "raw"}
-    return ExploitRunner(ENVIRONMENT).run_policy(player, reset).score
+    return ExploitRunner(ENVIRONMENT).run_policy_past_end(player, reset).score
 
 
 score = cache(earned)
@@ -150,7 +150,9 @@ def test_oracle_containment() -> None:
 def test_oracle_max() -> None:
     for task in DEFAULT_TASK_ORDER:
         assert (
-            ExploitRunner(ENVIRONMENT).run_policy(get_policy("reference"), {"task_id": task}).score
+            ExploitRunner(ENVIRONMENT)
+            .run_policy_past_end(get_policy("reference"), {"task_id": task})
+            .score
             == 1.0
         )
     assert all(score("reference", level, n) == 1.0 for level in LEVELS for n in range(4))

@@ -1,4 +1,4 @@
-"""The documentation builds without a warning and shows what the code says."""
+"""The documentation builds without a warning and agrees with the code."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from PIL import Image
 from docs.generate.examples import EXAMPLES, ExampleError, find_root
 from docs.generate.hook import MARKER, SAMPLE_PAGES, fill_page
 from docs.generate.sections import PICTURES, SECTIONS, sample_arguments
+from firewatch_env.engine.world import build
 from metric_tracker_rl.analysis_tools import TOOLS, method_specs
 from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
 from metric_tracker_rl.engine.episode.episode import build_episode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from openenv_kit.errors import UnknownNameError
-from support.built_docs import build
 from support.paths import ROOT
 
 MOST_BYTES = 200_000

@@ -1,4 +1,4 @@
-"""What the tests of the agent share: a server that can be killed, and what a run left behind."""
+"""A server that can be killed, and the results of a run of `inference.py`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class EnvironmentServer:
 
 @dataclass
 class Ran:
-    """What one run left behind."""
+    """Exit code, output and files of one run."""
 
     code: int
     out: str

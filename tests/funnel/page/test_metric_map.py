@@ -1,4 +1,4 @@
-"""The map of a funnel episode without a browser: what is drawn when, and what it says."""
+"""The map of a funnel episode, without a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The analysis methods: what each returns, recomputed from the frames with pandas."""
+"""Results of the analysis methods, recomputed with pandas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers as endpoints really send them: broken text, failures, unknown fields, odd calls."""
+"""Answers of real endpoints: broken text, failures, unknown fields and odd tool calls."""
 
 from __future__ import annotations
 

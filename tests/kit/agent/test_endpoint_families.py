@@ -1,4 +1,4 @@
-"""Whole episodes against each family of endpoints, whose documented rules the fakes enforce."""
+"""Whole episodes against fake endpoints that enforce each family's documented rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which episodes a run plays."""
+"""The episodes of a run."""
 
 from __future__ import annotations
 

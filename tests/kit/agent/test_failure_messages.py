@@ -1,4 +1,4 @@
-"""Refusals of an endpoint: which setting each message names, and that changing it is the cure."""
+"""Failures of an endpoint name a setting, and changing it fixes them."""
 
 from __future__ import annotations
 

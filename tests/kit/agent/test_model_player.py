@@ -1,4 +1,4 @@
-"""The real openai client against scripted models over HTTP: how each run ends, and what it says."""
+"""The openai client against scripted models over HTTP."""
 
 from __future__ import annotations
 

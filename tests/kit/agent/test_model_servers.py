@@ -1,4 +1,4 @@
-"""What real model servers do: full contexts, slow answers, templates without tools, reasoning."""
+"""Model servers: full contexts, slow answers, missing tools and reasoning."""
 
 from __future__ import annotations
 

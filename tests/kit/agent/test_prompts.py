@@ -1,4 +1,4 @@
-"""Tool replies that a model reads: whole if they fit, else shortened with advice."""
+"""Tool results that a model reads are shortened to a limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which server a run plays against, and that it stops exactly what it started."""
+"""The server of a run: chosen, started and stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variables, their fallbacks, the file of variables, and the command line."""
+"""Variables, fallbacks, the file of variables and the command line."""
 
 from __future__ import annotations
 

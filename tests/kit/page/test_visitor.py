@@ -1,4 +1,4 @@
-"""What a visitor does, without a browser: arrive, ask, fill in, submit, leave and come back."""
+"""Actions of a visitor, without a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call in a model's thinking is not made; of those outside, the last complete one is."""
+"""Tool calls in text: the last complete one outside the thinking is executed."""
 
 from __future__ import annotations
 
