@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from openenv_kit.agent.servers import find_free_port
+from openenv_kit.agent.servers import find_free_loopback_port
 from support.contract_lines import Block
 from support.forked_python import Program, warm_python
 
@@ -23,7 +23,7 @@ class EnvironmentServer:
 
     def __init__(self, **variables: str) -> None:
         self.variables = variables
-        self.port = find_free_port()
+        self.port = find_free_loopback_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: Program | subprocess.Popen[bytes] | None = None
         self.start()
