@@ -7,7 +7,7 @@ from typing import Any
 
 from metric_tracker_rl.engine.definitions.entity_types import ENTITY_TYPES, Unit
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
-from openenv_kit.page.components.elements import format_value
+from openenv_kit.page.components.elements import value_html
 
 EVENTS = f" {Unit.EVENTS}"
 PERCENT = f" {Unit.PERCENT}"
@@ -39,7 +39,7 @@ def format_with_unit(name: str, value: Any, row: Mapping[str, Any]) -> str:
         value: value of the field.
         row: the fields beside it. The unit depends on the entity type or the metric among them.
     """
-    text = format_value(value)
+    text = value_html(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return text
     if name in UNIT_BY_COLUMN:
