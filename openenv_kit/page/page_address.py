@@ -41,7 +41,7 @@ def open_page(
     visitor.close_episode_and_clear()
     visitor.is_page_loaded = True
     asked = reset_from_address(environment_view, query)
-    back = bool(kept) and visitor.restore_saved(kept)
+    back = bool(kept) and visitor.restore_saved_episode(kept)
     here = address_of_reset(environment_view.environment.name, visitor.reset)
     same = back and all(query.get(name, here[name]) == here[name] for name in EPISODE_PARAMETERS)
     if asked and not back:

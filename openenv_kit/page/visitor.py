@@ -199,7 +199,7 @@ class Visitor:
         return answer
 
     def to_saved_json(self) -> str:
-        """Return the JSON from which `restore_saved` can restore this visitor.
+        """Return the JSON from which `restore_saved_episode` can restore this visitor.
 
         It is empty without an episode, or if it would be longer than `MAX_SAVED_CHARACTERS`.
         """
@@ -220,7 +220,7 @@ class Visitor:
         )
         return text if len(text) <= MAX_SAVED_CHARACTERS else ""
 
-    def restore_saved(self, saved_json: object) -> bool:
+    def restore_saved_episode(self, saved_json: object) -> bool:
         """Restore an episode from the JSON that the browser has stored.
 
         Args:

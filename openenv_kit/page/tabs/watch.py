@@ -80,15 +80,13 @@ def build_watch_tab(page: Page) -> None:
         with gr.Row(equal_height=False, elem_classes="mt-trace"):
             with gr.Column(min_width=240, scale=2, elem_classes="mt-steps"):
                 html_component(KEYS)
-                page.add_view("frames", _render_watched_playback(step_list_html))
+                page.add_view("frames", _wrap_playback_renderer(step_list_html))
             with gr.Column(min_width=320, scale=4, elem_classes="mt-watch"):
-                page.add_view("scene", _render_watched_playback(current_step_html))
+                page.add_view("scene", _wrap_playback_renderer(current_step_html))
             with gr.Column(min_width=320, scale=4, elem_classes="mt-watch"):
                 page.add_view(
                     "watched",
-                    _render_watched_playback(
-                        lambda s, p: s.overview_html(p.visible_steps, p.reset)
-                    ),
+                    _wrap_playback_renderer(lambda s, p: s.overview_html(p.visible_steps, p.reset)),
                 )
         with gr.Row(elem_classes="mt-actions"):
             jsonl = gr.Button("Save as JSONL", size="sm", elem_id="mt-save")
@@ -171,7 +169,7 @@ def _create_playback_file(
     return [f"{visitor.playback.task_id}.{extension}", render(visitor.playback)]
 
 
-def _render_watched_playback(
+def _wrap_playback_renderer(
     render: Callable[[EnvironmentView, Playback], str],
 ) -> Callable[[EnvironmentView, Visitor], str]:
     """Convert a function that renders a playback into one that renders a visitor's playback.

@@ -129,7 +129,7 @@ def test_a_visitor_who_comes_back_has_all_that_they_left(name: str) -> None:
     visitor.report_rows = [{"date": "a day"}]
     assert visitor.step_count > 0
     again = Visitor(view.environment)
-    assert again.restore_saved(visitor.to_saved_json())
+    assert again.restore_saved_episode(visitor.to_saved_json())
     page = whole_page(view)
     untimed = [re.sub(r"\d+\.\d ms", "", shown(page, each)) for each in (visitor, again)]
     assert untimed[0] == untimed[1]
@@ -140,7 +140,7 @@ def test_a_visitor_who_comes_back_has_all_that_they_left(name: str) -> None:
 )
 def test_visitor_ignores_invalid_saved_state(funnel_view: EnvironmentView, kept: str) -> None:
     visitor = Visitor(funnel_view.environment)
-    assert not visitor.restore_saved(kept)
+    assert not visitor.restore_saved_episode(kept)
     assert not visitor.has_episode
 
 
