@@ -64,7 +64,7 @@ def measure_source(source: str) -> SourceSize:
 
 def find_docstrings(tree: ast.AST) -> dict[tuple[int, int], int]:
     """Return the number of lines of each docstring, by its position (line, column)."""
-    found = {}
+    lines_by_position = {}
     for node in ast.walk(tree):
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -73,8 +73,10 @@ def find_docstrings(tree: ast.AST) -> dict[tuple[int, int], int]:
             continue
         text = first.value
         if isinstance(text.value, str):
-            found[text.lineno, text.col_offset] = (text.end_lineno or text.lineno) - text.lineno + 1
-    return found
+            lines_by_position[text.lineno, text.col_offset] = (
+                (text.end_lineno or text.lineno) - text.lineno + 1
+            )
+    return lines_by_position
 
 
 def run_git(*arguments: str) -> bytes:
@@ -168,8 +170,8 @@ def main() -> None:
     if files_before := read_commit(base):
         rows_before = measure_tree(files_before)
     for title, value in rows.items():
-        shown = f"{value:>10.3f}" if isinstance(value, float) else f"{value:>10,d}"
-        print(f"{title:34}{shown}{format_change(value, rows_before.get(title))}")
+        figure = f"{value:>10.3f}" if isinstance(value, float) else f"{value:>10,d}"
+        print(f"{title:34}{figure}{format_change(value, rows_before.get(title))}")
 
 
 if __name__ == "__main__":

@@ -70,18 +70,22 @@ def bench_firewatch(
             [
                 (
                     _measure_served_step(
-                        our_server, _incident_step_frames, busy, each, next(seeds)
+                        our_server, _incident_step_frames, busy, players_per_incident, next(seeds)
                     ),
                     _measure_served_step(echo_server, _echo_step_frames, busy),
                 )
-                for busy, each in LOAD_CASES
+                for busy, players_per_incident in LOAD_CASES
             ]
             for _ in range(rounds)
         ]
-    for (busy, each), pairs in zip(LOAD_CASES, zip(*rows, strict=True), strict=True):
-        incidents = f", {SESSIONS // each} incidents" if each > 1 else ""
+    for (busy, players_per_incident), pairs in zip(
+        LOAD_CASES, zip(*rows, strict=True), strict=True
+    ):
+        incidents = (
+            f", {SESSIONS // players_per_incident} incidents" if players_per_incident > 1 else ""
+        )
         what = f"served step / echo, {busy} at once{incidents}"
-        max_ratio = 3.0 if (busy, each) == (SESSIONS, 1) else 2.5
+        max_ratio = 3.0 if (busy, players_per_incident) == (SESSIONS, 1) else 2.5
         ratio = statistics.median(
             ours.seconds_per_step / echo.seconds_per_step for ours, echo in pairs
         )

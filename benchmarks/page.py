@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.server_process import HOST, START_TIMEOUT_S
-from openenv_kit.agent.servers import find_free_port
+from openenv_kit.agent.servers import find_free_loopback_port
 from openenv_kit.cli.common import exit_with_result
 
 CHROMIUM = "/usr/bin/chromium"
@@ -91,7 +91,7 @@ class PageVisit:
 @contextlib.contextmanager
 def serve_page(folder: Path, environment: str) -> Iterator[str]:
     """Serve the page of a checkout for the duration of a `with` block, and yield its address."""
-    port = find_free_port()
+    port = find_free_loopback_port()
     checkout_python = folder / ".venv" / "bin" / "python"
     environ = {**os.environ, "ENABLE_WEB_INTERFACE": "true", "ENVIRONMENT": environment}
     with tempfile.TemporaryFile() as log:

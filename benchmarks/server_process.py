@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from openenv_kit.agent.servers import find_free_port
+from openenv_kit.agent.servers import find_free_loopback_port
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 120.0
@@ -117,7 +117,7 @@ def run_server(
     Raises:
         ServerStartError: the server ended, or did not become healthy in time.
     """
-    port = port or find_free_port()
+    port = port or find_free_loopback_port()
     command = [sys.executable, "-m", *_server_command(port, workers, echo=echo, tuned=tuned)]
     with tempfile.NamedTemporaryFile(prefix="metric-tracker-server-", suffix=".log") as log:
         process = subprocess.Popen(

@@ -102,7 +102,7 @@ class Drilldown(Environment):
     policies = POLICIES
 
     @property
-    def tasks(self) -> Mapping[str, Mapping[str, Any]]:
+    def reset_arguments_by_task_id(self) -> Mapping[str, Mapping[str, Any]]:
         """A task of each level and product, product by product."""
         by_product = sorted(TASKS, key=lambda name: list(DOMAINS).index(TASKS[name].product))
         return {name: {"task_id": name, "seed": TASKS[name].seed} for name in by_product}

@@ -25,7 +25,7 @@ from drilldown_env.fits import Expected, Fits
 from drilldown_env.levels import LOSS, MIX, RATE, TRAFFIC, Level
 from drilldown_env.work import AUDIENCES
 from openenv_kit.bitstream import BitStream
-from openenv_kit.float_sum import add_up
+from openenv_kit.float_sum import sum_left_to_right
 
 HIGHEST = 0.97
 """Highest rate that a cause may lead to."""
@@ -217,7 +217,7 @@ class Planner:
     def _swing(self, channel: int, length: int) -> tuple[float, ...]:
         """How an effect differs from day to day, 1 on average."""
         drawn = [self.stream.uniform(-1.0, 1.0) for _ in range(length)]
-        middle = add_up(drawn) / length
+        middle = sum_left_to_right(drawn) / length
         return tuple(1.0 + SWING[min(channel, 1)] * (each - middle) for each in drawn)
 
     def _distinguishable(self, effect: Effect) -> bool:

@@ -168,7 +168,9 @@ class DrillSession(Session):
                 f"call {SUBMIT}."
             )
         found = QueryResult(
-            **self.compute_slow_result(lambda: execute_query(episode, query, steps_left)._asdict())
+            **self.compute_or_reuse_slow_result(
+                lambda: execute_query(episode, query, steps_left)._asdict()
+            )
         )
         self.sql_steps += found.steps
         if found.stopped:

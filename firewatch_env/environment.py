@@ -52,7 +52,7 @@ class Firewatch(Environment):
     policies: Mapping[str, Policy] = POLICIES
 
     @property
-    def tasks(self) -> Mapping[str, Mapping[str, Any]]:
+    def reset_arguments_by_task_id(self) -> Mapping[str, Mapping[str, Any]]:
         """The 60 named tasks, one of each level first."""
         names = dict.fromkeys((*FIRST, *NAMED))
         return {name: {"task_id": name, "seed": NAMED[name].seed} for name in names}

@@ -26,7 +26,7 @@ from firewatch_env.evidence.meters import (
 )
 from firewatch_env.evidence.signs import LOST
 from firewatch_env.grade import MOST_CHANGES, Grade
-from openenv_kit.float_sum import add_up
+from openenv_kit.float_sum import sum_left_to_right
 
 BRIEF = """\
 You are on call for an online shop. Customers are let down by errors, slow or incomplete answers; \
@@ -145,7 +145,7 @@ def _unwell(world: World, service: Service, now: Meters, memory: float) -> str:
         said.append("breaker open")
     if not said:
         return ""
-    fail = add_up(failing.values())
+    fail = sum_left_to_right(failing.values())
     return f"{service.name} {severity(now, fail, ready / whole)} ({', '.join(said)})"
 
 

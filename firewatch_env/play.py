@@ -24,7 +24,7 @@ from firewatch_env.messages import opening, situation, verdict
 from firewatch_env.replay import Change, replay
 from firewatch_env.tasks.task import SETTLE, Task, open_world
 from openenv_kit.errors import MAX_REPR_CHARACTERS
-from openenv_kit.float_sum import add_up
+from openenv_kit.float_sum import sum_left_to_right
 
 HISTORY = 10
 FEEDBACK = 200  # characters of feedback kept in the history
@@ -55,7 +55,7 @@ class Play:
         self.memory = {name: now.memory for name, now in self.meters.items()}
         self.since: dict[str, int] = {}
         self.alerts = fire(self.world, self.since, self.meters)
-        self.usual = add_up(service.entry for service in self.world.entries)
+        self.usual = sum_left_to_right(service.entry for service in self.world.entries)
         self.logs: dict[str, tuple[str, ...]] = {}
         self.history: list[dict[str, Any]] = []
         self.harm = 0.0
@@ -165,7 +165,7 @@ class Play:
 
         task, last, end = self.task, self.task.horizon, self.tick
         beyond = replay(self.world, (), last, ends=end)
-        total = add_up((self.harm, *beyond.harm))
+        total = sum_left_to_right((self.harm, *beyond.harm))
         over = beyond.last <= end + SETTLE  # repairs under way at the end still arrive
         untouched = replay(open_world(task), (), last).total
         changed = bool(self.steps or self.attempts)

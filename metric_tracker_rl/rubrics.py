@@ -1,4 +1,4 @@
-"""The score of a report as a tree of the framework's rubrics.
+"""Score of a report as a tree of the framework's rubrics.
 
 The engine computes the score. The rubrics read it from the breakdown, so that `named_rubrics()`
 shows the last value of each score component.
@@ -11,7 +11,7 @@ from typing import Any
 from openenv.core.rubrics import Rubric
 
 from metric_tracker_rl.wire_models import SCORE_PENALTIES, SCORE_SHARES, RewardBreakdown
-from openenv_kit.float_sum import add_up
+from openenv_kit.float_sum import sum_left_to_right
 
 
 class ComponentRubric(Rubric):
@@ -32,7 +32,9 @@ class ComponentRubric(Rubric):
         for child in self.children():
             child(action, observation)
         breakdown: RewardBreakdown | None = observation.reward_breakdown
-        return float(add_up(breakdown[name] for name in self.fields)) if breakdown else 0.0
+        return (
+            float(sum_left_to_right(breakdown[name] for name in self.fields)) if breakdown else 0.0
+        )
 
     def reset(self) -> None:
         """Clear the last scores of this rubric and of all rubrics below it."""

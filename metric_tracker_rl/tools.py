@@ -1,4 +1,4 @@
-"""The funnel's tool catalogue and system prompts, the same through every interface."""
+"""Tool catalogue and system prompts of the funnel, shared by all interfaces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE, VARIED_TOOLS
+from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE, DRAWN_POLICY_TOOLS
 from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
 from metric_tracker_rl.engine.configuration.modes import (
     GUIDED_MODE,
@@ -27,7 +27,7 @@ from metric_tracker_rl.wire_models import MetricSubmissionRow
 from openenv_kit.catalogue import Catalogue
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.schema import json_schema
+from openenv_kit.schema import build_arguments_schema
 from openenv_kit.tool import Action, Tool, ToolArguments, ToolCall
 
 SUBMIT_SOLUTION = "submit_solution"
@@ -65,10 +65,10 @@ def system_prompt(episode: Mapping[str, Any] | None = None) -> str:
 
 
 def first_user_message(reset_observation: Mapping[str, Any]) -> str:
-    """Return the first user message: the instruction, and a few fields of the configuration.
+    """Return the first user message: the instruction and a few fields of the configuration.
 
-    The fields include the mode of play where it is not the default. The thresholds are left out in
-    the lean profile, where the instruction is the only place that states them.
+    The fields include the play mode if it is not the default. The thresholds are left out in
+    the lean profile, where only the instruction states them.
     """
     config = reset_observation["config"]
     fields = {name: config[name] for name in _FIRST_MESSAGE_FIELDS}
@@ -92,7 +92,7 @@ def tool_call_of_action(action: Mapping[str, Any]) -> ToolCall:
 
 
 def format_tool_result(observation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tool result that a model receives: the message, and the result or the grade.
+    """Return the tool result for a model: the message, and the result or the grade.
 
     Without details, the result of an overview omits fields that the model can read elsewhere.
     Clients receive the complete observation.
@@ -127,15 +127,15 @@ def observation_from_messages(
         tool_result: the last tool result; None for the reset observation.
     """
     if tool_result is None:
-        return {"config": _config_from_first_message(first_message)}
+        return {"config": _parse_config_from_first_message(first_message)}
     observation = dict(tool_result)
     if "result" in observation:
         observation["analysis_result"] = {"result": observation.pop("result")}
     return observation
 
 
-def _config_from_first_message(first_message: str) -> dict[str, Any]:
-    """Return the fields of the configuration that `first_user_message` has written."""
+def _parse_config_from_first_message(first_message: str) -> dict[str, Any]:
+    """Parse the configuration fields in a text from `first_user_message`."""
     _, heading, text = first_message.rpartition(_CONFIG_HEADING)
     if not heading:
         return {}
@@ -151,7 +151,7 @@ class SolutionArguments(ToolArguments):
         Field(
             max_length=MAX_REPORT_ROWS,
             description="every row of the report; empty if there is no anomaly",
-            json_schema_extra={"items": json_schema(MetricSubmissionRow, ORDERING_APP)},
+            json_schema_extra={"items": build_arguments_schema(MetricSubmissionRow, ORDERING_APP)},
         ),
     ]
 
@@ -186,7 +186,7 @@ TOOLS_BY_MODE: dict[PlayMode, tuple[Tool, ...]] = {
 """Tools by mode."""
 DEFAULT_TOOLS = TOOLS_BY_MODE[GUIDED_MODE]
 """Tools of a reset without arguments: the analysis methods, and two ways to submit."""
-DEFAULT_VARIED_TOOLS = (*VARIED_TOOLS.values(), SUBMIT_SOLUTION_TOOL, SUBMIT_GENERATORS_TOOL)
+DEFAULT_VARIED_TOOLS = (*DRAWN_POLICY_TOOLS.values(), SUBMIT_SOLUTION_TOOL, SUBMIT_GENERATORS_TOOL)
 """The same tools for an episode whose reporting policy is drawn."""
 
 

@@ -1,1 +1,1 @@
-"""What every deterministic tool environment needs: tools, play, trust, serving, agent, trainers."""
+"""Kit for deterministic tool environments: sessions, rollouts, audits, server, agent, trainers."""

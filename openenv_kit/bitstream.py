@@ -30,8 +30,8 @@ class BitStream:
     """A stream of random numbers that is determined by a text.
 
     Args:
-        key_text: text that says what the stream is for. Different texts give independent streams,
-            because the key is 128 bits of the text's SHA-256.
+        key_text: text that identifies the purpose of the stream. Different texts give independent
+            streams, because the key is 128 bits of the text's SHA-256.
         attempt: number that selects one of many disjoint streams of the same text.
     """
 
@@ -46,7 +46,7 @@ class BitStream:
         return self._philox.random_raw(count)
 
     def normals(self, *shape: int) -> NDArray[np.float64]:
-        """Return an array of nearly normal variates: centred and scaled sums of eight uniforms.
+        """Return an array of approximately normal variates: standardized sums of eight uniforms.
 
         The uniforms are 16-bit integers and are summed as integers, so that the order of summation
         and the byte order of the machine do not matter. The values are within about ±4.9 standard
@@ -72,7 +72,7 @@ class BitStream:
         return self._unread_words
 
     # The methods below pop words themselves: an episode reads hundreds of words one by one, and a
-    # further function call for each is measurable.
+    # further function call for each word takes measurable time.
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """Return a float in [low, high)."""

@@ -1,4 +1,4 @@
-"""Catalogues: the tools of an environment, and how actions and observations become messages."""
+"""Catalogues: an environment's tools and the conversion of its replies to chat messages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _default_observation_from_messages(
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The tools of an environment, and how actions and observations become messages.
+    """The tools of an environment and the conversion of its replies to chat messages.
 
     Attributes:
         tools: the tools, in the order in which models see them.
@@ -43,12 +43,12 @@ class Catalogue:
         action_of_tool_call: returns the action of a tool's name and arguments; by default
             `{"tool", "arguments"}`.
         tool_call_of_action: returns the tool call of an action; reverses `action_of_tool_call`.
-        gauges: metrics that a server reports, by name: functions that return a number without
-            waiting, such as the number of running queries.
+        gauges: metrics that a server exports, by name. Each function returns a number without
+            blocking, such as the number of running queries.
         select_tools: returns the tools of an episode from the fields of its reset; None if every
             episode offers all tools. Tools of different episodes may have the same name.
         prose_fields: names of the observation fields, at any depth, whose text may be reworded
-            without another result. Digests of recordings leave them out.
+            without changing a result. Digests of recordings leave them out.
     """
 
     tools: Sequence[Tool]
@@ -64,7 +64,7 @@ class Catalogue:
     gauges: Mapping[str, Callable[[], float]] = field(default_factory=dict)
 
     def for_episode(self, reset_fields: Mapping[str, Any] | None = None) -> Catalogue:
-        """Return the catalogue with the tools of one episode.
+        """Return a copy of the catalogue with the tools of one episode only.
 
         Args:
             reset_fields: observation of the reset, or else the reset's arguments, which may be
@@ -81,7 +81,7 @@ class Catalogue:
 
     @property
     def chat_tools(self) -> list[dict[str, Any]]:
-        """The tools in the form of chat endpoints and chat templates."""
+        """Tool definitions in the format of chat-completion endpoints and chat templates."""
         return [tool.as_chat_tool() for tool in self.tools]
 
     @cached_property

@@ -60,7 +60,7 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
         super().__init__(base_url, **{**no_pings, **options})
 
     async def _connect_async(self) -> EnvClient[Any, Any, Any]:
-        """Connect, and try again until the timeout while the server is starting."""
+        """Connect to the server. While it is starting, retry until the timeout."""
         deadline = time.monotonic() + self._connect_timeout
         is_logged = False
         while True:
@@ -77,7 +77,7 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
             await asyncio.sleep(RECONNECT_PAUSE_S)
 
     def _step_payload(self, action: ActionT | Mapping[str, Any]) -> dict[str, Any]:
-        """Return the payload of an action. A mapping is sent unchanged; the server checks it."""
+        """Return the payload of an action. The server checks a mapping, which is sent unchanged."""
         if isinstance(action, Mapping):
             return dict(action)
         payload: dict[str, Any] = action.model_dump(exclude_defaults=True)
@@ -104,7 +104,7 @@ class TypedClient(EnvClient[ActionT, ObservationT, StateT], Generic[ActionT, Obs
 
 
 def _may_be_starting(error: BaseException | None) -> bool:
-    """Return whether a connection failed in a way that is usual while a server starts."""
+    """Return whether a connection error is typical of a server that is still starting."""
     if isinstance(error, InvalidStatus):
         return error.response.status_code in UNAVAILABLE_STATUSES
     is_final = isinstance(error, socket.gaierror | ssl.SSLError)

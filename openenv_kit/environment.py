@@ -1,4 +1,4 @@
-"""The interface of an environment, and finding environments by name.
+"""The interface of an environment and the lookup of installed environments by name.
 
 An `Environment` creates sessions and provides the tools, tasks, policies and certificates that
 belong to them. The kit imports no environment. It finds them by name through the entry-point group
@@ -45,7 +45,7 @@ DEFAULT_TASK_COUNT = 3
 
 @dataclass(frozen=True, eq=False)
 class WireModels:
-    """Subclasses of the framework's types with the fields of an environment.
+    """The pydantic models of an environment's actions, observations and states.
 
     Attributes:
         action, observation, state: pydantic models that clients and schemas use.
@@ -65,9 +65,9 @@ class EpisodeLimits:
     Attributes:
         max_steps: number of steps of the longest episode that a reset without further arguments
             starts.
-        max_submissions: number of submissions of such an episode; None if a report always ends the
-            episode.
-        max_tool_rounds: number of answers of a model per episode if MAX_TOOL_ROUNDS is not set.
+        max_submissions: number of submissions that such an episode allows; None if the first
+            submission always ends the episode.
+        max_tool_rounds: largest number of model replies per episode if MAX_TOOL_ROUNDS is not set.
         may_omit_episode_id: whether an HTTP client may play one episode at a time without an
             episode id.
     """
@@ -85,7 +85,7 @@ class Environment(Protocol):
 
     Attributes:
         name: name in `--environment`, the entry point, START lines and results.
-        description: one sentence for people.
+        description: one sentence that user interfaces show.
         version: version of the environment's package.
     """
 
@@ -95,7 +95,7 @@ class Environment(Protocol):
 
     @property
     def title(self) -> str:
-        """Name for people; by default `name`."""
+        """Name that user interfaces show; by default `name`."""
         return self.name
 
     @property
@@ -123,18 +123,18 @@ class Environment(Protocol):
         return EpisodeLimits()
 
     @property
-    def tasks(self) -> Mapping[str, Mapping[str, Any]]:
-        """Reset arguments of each named task; by default, the first tasks of the first split.
+    def reset_arguments_by_task_id(self) -> Mapping[str, Mapping[str, Any]]:
+        """Reset arguments of each named task. By default, these are the first tasks of a split.
 
         A run that does not select tasks plays the first `DEFAULT_TASK_COUNT` of them.
         """
-        split = self.splits.names()[0]
+        split = self.splits.playable_split_names()[0]
         tasks = (self.splits.task(split, index) for index in range(DEFAULT_TASK_COUNT))
         return {task.task_id: task.reset_arguments() for task in tasks}
 
     @property
     def splits(self) -> Splits:
-        """The splits with their tasks."""
+        """The splits of the environment, which generate its numbered tasks."""
 
     @property
     def policies(self) -> Mapping[str, Policy]:
@@ -142,19 +142,19 @@ class Environment(Protocol):
 
     @property
     def audit(self) -> Audit:
-        """The exploit audit; by default one without exploits, on the splits."""
+        """The exploit audit. By default, it covers all splits and has no exploits."""
         from openenv_kit.trust.audit import Audit
 
         return Audit(self)
 
     @property
     def certifier(self) -> Certifier | None:
-        """Creates certificates of episodes; None, the default, if there are no certificates."""
+        """Object that certifies episodes; None, the default, if the environment has none."""
         return None
 
     @property
     def debugger_view(self) -> EnvironmentView | None:
-        """The environment's part of the debugger at /web; None, the default, for a generic one."""
+        """The environment's views in the debugger at /web; None, the default, for generic ones."""
         return None
 
     def system_prompt(self, reset_fields: Mapping[str, Any] | None = None) -> str:
@@ -166,7 +166,7 @@ class Environment(Protocol):
         """
 
     def create_session(self, *, debug: bool = False) -> Session:
-        """Create a session. Sessions are created often, so this must be fast.
+        """Create a session. This must be fast, because sessions are created often.
 
         Args:
             debug: whether replies contain the answers.
@@ -193,7 +193,7 @@ class Environment(Protocol):
 def full_observation_from_reply(
     environment: Environment, reply: Reply, task_id: str
 ) -> dict[str, Any]:
-    """Return a reply as an observation with every field of the environment's model.
+    """Convert a reply to an observation with every field of the environment's model.
 
     Args:
         environment: the environment.
@@ -213,8 +213,8 @@ def full_observation_from_reply(
 
 
 def default_task_names(environment: Environment) -> list[str]:
-    """Return the names of the tasks of a run that does not select tasks."""
-    return list(environment.tasks)[:DEFAULT_TASK_COUNT]
+    """Return the ids of the tasks that a run plays if no tasks are selected."""
+    return list(environment.reset_arguments_by_task_id)[:DEFAULT_TASK_COUNT]
 
 
 @cache
@@ -249,7 +249,7 @@ def names_of_same_distribution(name: str) -> Sequence[str]:
 
 @cache
 def get_environment(name: str | None = None) -> Environment:
-    """Return an installed environment.
+    """Load an installed environment by its name.
 
     Args:
         name: name of the environment; None for the one in the variable ENVIRONMENT, or else

@@ -1,4 +1,4 @@
-"""Every error that the kit and its environments raise on purpose.
+"""Exceptions that the kit and its environments raise deliberately.
 
 KitError
 ├── ConfigurationError (a ValueError)  a setting, an option or a reset argument is wrong
@@ -30,7 +30,7 @@ MIN_NAME_SIMILARITY = 0.55
 
 
 class KitError(Exception):
-    """Base class of every error that is raised on purpose."""
+    """Base class of all errors that the kit raises deliberately."""
 
 
 class ConfigurationError(KitError, ValueError):
@@ -52,7 +52,7 @@ class InvalidValueError(ConfigurationError):
 
 
 class RefusedResetError(InvalidValueError):
-    """A reset was rejected where an episode is needed.
+    """A reset was rejected, so that no episode could be started.
 
     Attributes:
         reset_arguments: arguments of the reset.
@@ -64,7 +64,7 @@ class RefusedResetError(InvalidValueError):
 
 
 class UnencodableTextError(ConfigurationError):
-    """Text that UTF-8 cannot encode; see `openenv_kit.unencodable_text`."""
+    """A value contains text that UTF-8 cannot encode; see `openenv_kit.unencodable_text`."""
 
 
 class GenerationError(ConfigurationError):
@@ -123,7 +123,7 @@ def unknown_name_message(kind: str, value: Any, allowed: Iterable[str]) -> str:
     """Return a message with the unknown name, the nearest allowed name and all allowed names.
 
     Args:
-        kind: what the name is of, such as `task`.
+        kind: noun for the named thing, such as `task`.
         value: the unknown name.
         allowed: the allowed names.
     """
@@ -134,7 +134,7 @@ def unknown_name_message(kind: str, value: Any, allowed: Iterable[str]) -> str:
 
 
 def require_name(kind: str, value: object, allowed: Collection[str]) -> str:
-    """Return a value that is an allowed name.
+    """Return the value if it is an allowed name.
 
     Raises:
         UnknownNameError: the value is not an allowed name.
@@ -145,10 +145,10 @@ def require_name(kind: str, value: object, allowed: Collection[str]) -> str:
 
 
 def require_integer(name: str, value: object, low: int, high: int) -> int:
-    """Return a value that is an integer from `low` to `high`, both included.
+    """Return the value if it is an integer from `low` to `high`, both included.
 
     Raises:
-        InvalidValueError: the value is not such an integer; a bool is none.
+        InvalidValueError: the value is out of range or is not an integer. Booleans are rejected.
     """
     if type(value) is int and low <= value <= high:
         return value

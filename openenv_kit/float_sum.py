@@ -1,12 +1,12 @@
-"""A sum of floats with the same result in every version of Python."""
+"""Summation of floats with the same result in every version of Python."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 
-def add_up(values: Iterable[float]) -> float:
-    """Return the sum of the values, added one after the other; 0 if there are no values.
+def sum_left_to_right(values: Iterable[float]) -> float:
+    """Return the sum of the values, added from left to right; 0 if there are no values.
 
     Use it for everything that becomes part of an episode or of a score. From Python 3.12 on, the
     built-in `sum` compensates rounding errors, so its last digits differ from earlier versions.

@@ -13,12 +13,13 @@ def compact_json(
     ascii_only: bool = True,
     default: Callable[[Any], Any] | None = None,
 ) -> str:
-    """Return a value as JSON on one line, without spaces.
+    """Serialize a value to JSON on one line, without spaces.
 
     Args:
         value: the value. Pydantic models become objects.
-        ascii_only: whether other characters are written as escape sequences.
-        default: converts a value that JSON lacks; by default only pydantic models are converted.
+        ascii_only: whether non-ASCII characters are written as escape sequences.
+        default: converts a value that JSON does not support; by default, only pydantic models are
+            converted.
     """
     return json.dumps(
         value,
@@ -29,7 +30,7 @@ def compact_json(
 
 
 def canonical_json(value: Any) -> str:
-    """Return a JSON value as compact ASCII JSON with sorted keys: equal values give equal text."""
+    """Serialize a JSON value to compact ASCII with sorted keys: equal values give equal text."""
     return _CANONICAL_ENCODER.encode(value)
 
 

@@ -1,4 +1,4 @@
-"""Checks and parsing of network addresses."""
+"""Checks and parsing of host names and URLs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_url(url: str, schemes: Collection[str]) -> SplitResult | None:
-    """Return the parts of an address; None if it is not an address of one of these schemes."""
+    """Parse a URL; return None if it is invalid or has a scheme that is not allowed."""
     try:
         parts = urlsplit(url)
         is_valid = parts.scheme in schemes and parts.hostname and parts.port != 0

@@ -15,12 +15,12 @@ from openenv_kit.variables import UV_HOOK_VARIABLE
 def connect_to_ray() -> Iterator[ModuleType]:
     """Connect to a Ray cluster and yield the module `ray`; disconnect at the end.
 
-    The cluster is that of the variable RAY_ADDRESS, or else a new one on this machine.
+    The variable RAY_ADDRESS selects the cluster. If it is not set, a local cluster is started.
 
     Raises:
         ConfigurationError: Ray is not installed.
     """
-    # Started by `uv run`, each worker would copy the working directory and install it again.
+    # Under `uv run`, each Ray worker would copy the working directory and install it again.
     os.environ.setdefault(UV_HOOK_VARIABLE, "0")
     try:
         import ray

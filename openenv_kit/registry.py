@@ -1,4 +1,4 @@
-"""Registries: named entries in the order of their declaration."""
+"""Registries of named objects, such as tools or policies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class HasName(Protocol):
 
     @property
     def name(self) -> str:
-        """Name, as commands use it."""
+        """Unique name of the object, as used on the command line."""
 
 
 def first_docstring_line(documented_object: object) -> str:
@@ -28,7 +28,7 @@ class Registry(dict[str, Entry]):
     """Entries by name, in the order of declaration.
 
     Args:
-        kind: what an entry is called in errors, such as `policy`.
+        kind: noun for an entry in error messages, such as `policy`.
     """
 
     def __init__(self, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""Replies: what a reset or a step returns, and how it reads as an observation."""
+"""The reply of a reset or a step, and its conversion to an observation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 SCORE_COMPONENTS_KEY = "reward_components"
-"""Key of `info` at the end: what each reward would have paid, and the shares of the score."""
+"""Key of `info` at the end: the value of each reward mode and the components of the score."""
 END_REASON_KEY = "reason"
 """Key of `info` at an end without a report: why the episode ended, such as `max_steps`."""
 EVIDENCE_SHARE_KEY = "grounded"
@@ -16,7 +16,7 @@ EVIDENCE_SHARE_KEY = "grounded"
 
 
 class ReplyStatus(StrEnum):
-    """The statuses that mean the same in every environment. An environment may add its own."""
+    """Reply statuses that all environments share. An environment may add its own."""
 
     ERROR = "error"
     """The call was rejected. The episode goes on."""
@@ -26,7 +26,7 @@ class ReplyStatus(StrEnum):
 
 @dataclass(slots=True)
 class Reply:
-    """What a reset or a step returns.
+    """The result of a reset or a step.
 
     Attributes:
         status: a `ReplyStatus` or a status of the environment.
@@ -35,7 +35,8 @@ class Reply:
         done: whether the episode is over.
         observation_fields: values of the environment's own observation fields. A field that is
             left out keeps its default.
-        info: values beside the observation: `info` over HTTP, `metadata` on a WebSocket.
+        info: values beside the observation. They are sent as `info` over HTTP and as `metadata` on
+            a WebSocket.
     """
 
     status: str
@@ -48,11 +49,11 @@ class Reply:
 
 @dataclass(frozen=True)
 class EndInfo:
-    """The values beside the last observation of an episode that the kit understands.
+    """The values in `info` of an episode's last reply that the kit uses.
 
     Attributes:
-        components: what each reward would have paid, and the shares of the score; empty if nothing
-            was graded.
+        components: value of each reward mode and components of the score; empty if nothing was
+            graded.
         evidence_share: share of correct rows whose data the player had requested; None if it is
             not known, for example because no row was correct.
         reason: why the episode ended without a report; empty if there was a report.
@@ -64,7 +65,7 @@ class EndInfo:
 
     @classmethod
     def from_info(cls, info: Mapping[str, Any] | None) -> EndInfo:
-        """Return the values in `info` of a reply, or in `metadata` of an observation."""
+        """Read the values from `info` of a reply, or from `metadata` of an observation."""
         info = info or {}
         return cls(
             components=info.get(SCORE_COMPONENTS_KEY) or {},
@@ -74,7 +75,7 @@ class EndInfo:
 
 
 def observation_from_reply(reply: Reply) -> dict[str, Any]:
-    """Return a reply as the observation that a policy reads, with the field names of the wire.
+    """Convert a reply to the observation that a policy reads, with the field names of the wire.
 
     `info` is included as `metadata` in the last observation only. A field that the reply leaves
     out is missing here; `full_observation_from_reply` adds the defaults.

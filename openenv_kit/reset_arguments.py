@@ -1,4 +1,4 @@
-"""Reset arguments: what an environment's reset takes, by name and by role.
+"""Declarations of the arguments that an environment's reset accepts.
 
 An environment declares its arguments once:
 
@@ -22,20 +22,20 @@ from openenv_kit.errors import InvalidValueError
 
 
 class ArgumentRole(StrEnum):
-    """What a reset argument decides."""
+    """Aspect of an episode that a reset argument determines."""
 
     TASK = "task"
-    """Which episode or which task of a split is played."""
+    """The episode or the task that is played."""
     SEED = "seed"
     """The number that the episode is generated from."""
     LEVEL = "level"
-    """How difficult the episode is."""
+    """The difficulty of the episode."""
     DATA = "data"
     """A property of the generated episode other than its level."""
     PLAY = "play"
-    """How the episode is played or rewarded. Its data stays the same."""
+    """The way in which the episode is played or rewarded. Its data stays the same."""
     LIMIT = "limit"
-    """The largest number of something. A server may lower it."""
+    """An upper limit, such as the number of steps. A server may lower it."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class ResetArgument:
 
     Attributes:
         name: name in a reset.
-        role: what it decides.
+        role: aspect of the episode that it determines.
         json_type: type of its value, as in JSON Schema: string, integer, array, ….
-        description: what it is and which values are allowed, in one line.
+        description: its meaning and its allowed values, in one line.
     """
 
     name: str
@@ -94,13 +94,13 @@ MAX_SUBMISSIONS = ResetArgument(
 TASK_SELECTORS = frozenset(argument.name for argument in (EPISODE_ID, SPLIT, INDEX))
 """Names of the arguments that select a task of a split, or name the episode."""
 SINGLE_TASK_SELECTORS = frozenset(argument.name for argument in (TASK_ID, SEED, INDEX))
-"""Names of the arguments each of which selects one task."""
+"""Names of the arguments that select a single task, even without any other argument."""
 EPISODE_SELECTORS = TASK_SELECTORS | SINGLE_TASK_SELECTORS
 """Names of the arguments that select an episode in any environment."""
 
 
 def reset_arguments_by_name(*arguments: ResetArgument) -> dict[str, ResetArgument]:
-    """Return reset arguments by their names, in the same order."""
+    """Return a dictionary of reset arguments by name, in the same order."""
     return {argument.name: argument for argument in arguments}
 
 
@@ -111,10 +111,10 @@ def names_with_roles(
     return tuple(name for name, argument in arguments.items() if argument.role in roles)
 
 
-def get_mode_arguments(
+def drop_task_seed_and_level(
     arguments: Mapping[str, ResetArgument], reset: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the part of a reset that selects neither a task nor a seed nor a level.
+    """Return the arguments of a reset without those that select its task, seed or level.
 
     Args:
         arguments: the environment's reset arguments.
@@ -126,11 +126,8 @@ def get_mode_arguments(
     return {name: value for name, value in reset.items() if name not in selectors}
 
 
-def get_extra_reset_arguments(reset: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a reset beside those that select a task of a split.
-
-    An argument whose value is None is left out.
-    """
+def drop_task_selectors(reset: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a reset without `TASK_SELECTORS` and without values of None."""
     return {
         name: value
         for name, value in reset.items()
@@ -139,12 +136,12 @@ def get_extra_reset_arguments(reset: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_reset_argument(text: str) -> NamedValue:
-    """Return the reset argument written as `NAME=VALUE`.
+    """Parse a reset argument of the form `NAME=VALUE`.
 
-    The value is read as JSON. If it is not JSON, it is a string.
+    The value is parsed as JSON. If it is not valid JSON, it is used as a string.
 
     Raises:
-        InvalidValueError: the text has no name or no `=`.
+        InvalidValueError: the name or the `=` is missing.
     """
     name, separator, value = text.partition("=")
     if not (name and separator):

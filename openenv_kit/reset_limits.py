@@ -1,4 +1,4 @@
-"""Limits that a server sets on the arguments of a reset."""
+"""Resets within the limits that a server sets on `max_steps` and `max_submissions`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError, UnknownNameError
 from openenv_kit.reply import Reply, ReplyStatus
 from openenv_kit.reset_arguments import EPISODE_ID, MAX_STEPS, MAX_SUBMISSIONS
-from openenv_kit.serving.episodes.ids import check_episode_id
+from openenv_kit.serving.episodes.ids import require_valid_episode_id
 from openenv_kit.session import Session
 
 CAPPED_RESET_ARGUMENTS = (MAX_STEPS.name, MAX_SUBMISSIONS.name)
 """Names of the reset arguments whose maximum is a server setting."""
 
 
-class ResetLimits(Protocol):
-    """The server settings that limit reset arguments."""
+class MaxStepsAndSubmissions(Protocol):
+    """A server's limits on the reset arguments `max_steps` and `max_submissions`."""
 
     @property
     def max_steps(self) -> int:
@@ -28,13 +28,13 @@ class ResetLimits(Protocol):
         """Largest `max_submissions` of an episode."""
 
 
-def reset_within_limits(
+def reset_within_server_limits(
     environment: Environment,
     session: Session,
     reset_arguments: Mapping[str, Any],
-    limits: ResetLimits,
+    limits: MaxStepsAndSubmissions,
 ) -> Reply:
-    """Start an episode within a server's limits.
+    """Check reset arguments against a server's limits, then start the episode.
 
     A reset that leaves out a limited argument gets the server's maximum if that is below the
     environment's default.
@@ -48,7 +48,7 @@ def reset_within_limits(
 
     Returns:
         The reply to the reset. Its status is `error` if an argument is unknown, wrong or above a
-        limit; then the session's episode goes on.
+        limit; in this case, the session's episode continues.
     """
     known_arguments, defaults = environment.reset_arguments, environment.episode_limits
     try:
@@ -56,7 +56,7 @@ def reset_within_limits(
             if name not in known_arguments:
                 raise UnknownNameError("reset argument", name, known_arguments)
         if reset_arguments.get(EPISODE_ID.name) is not None:
-            check_episode_id(reset_arguments[EPISODE_ID.name])
+            require_valid_episode_id(reset_arguments[EPISODE_ID.name])
         arguments = {
             name: value for name, value in reset_arguments.items() if name != EPISODE_ID.name
         }

@@ -1,4 +1,4 @@
-"""Rewards: what the end of an episode pays."""
+"""Modes of computing the final reward of an episode."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from enum import StrEnum
 
 
 class Reward(StrEnum):
-    """What the end of an episode pays, by the name that a reset asks for."""
+    """Mode of computing the final reward, as named by the reset argument `reward`."""
 
     GRADED = "graded"
-    """The score."""
+    """The score of the grader."""
     EXACT = "exact"
     """1 for a perfect result, otherwise 0."""
     KEY_F1 = "key_f1"
@@ -17,4 +17,4 @@ class Reward(StrEnum):
 
 
 COMMON_REWARDS = (Reward.GRADED, Reward.EXACT)
-"""Rewards that every environment with a reset argument `reward` offers."""
+"""Modes that every environment with a reset argument `reward` offers."""

@@ -1,4 +1,4 @@
-"""JSON schemas of tool arguments, and messages about arguments that do not fit them."""
+"""JSON schemas of tool arguments, and messages about arguments that violate them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REMOVED_SCHEMA_KEYS = ("title", "names", "additionalProperties")
 """Keys of a model's schema that a tool's schema leaves out."""
 
 
-def json_schema(model: type[BaseModel], vocabulary: object = None) -> dict[str, Any]:
+def build_arguments_schema(model: type[BaseModel], vocabulary: object = None) -> dict[str, Any]:
     """Return the JSON schema of an argument model, without references and titles.
 
     Args:
@@ -49,11 +49,11 @@ def json_schema(model: type[BaseModel], vocabulary: object = None) -> dict[str, 
 def describe_validation_error(
     tool_name: str, schema: Mapping[str, Any], error: ValidationError
 ) -> str:
-    """Return a message with each wrong argument, its value, the allowed values and a near match.
+    """Describe each wrong argument: its value, the nearest match and the allowed values.
 
     Args:
         tool_name: name of the tool.
-        schema: schema of the tool's arguments, as `json_schema` returns it.
+        schema: schema of the tool's arguments, as `build_arguments_schema` returns it.
         error: error of validating the arguments.
     """
     problems = error.errors(include_url=False)
@@ -64,7 +64,7 @@ def describe_validation_error(
 
 
 def describe_allowed_values(schema: Mapping[str, Any]) -> str:
-    """Return the values that a schema allows, such as `an integer from 0 to 9`; empty if any."""
+    """Describe the values that a schema allows, such as `an integer from 0 to 9`; empty if all."""
     if "anyOf" in schema:
         alternatives = filter(None, map(describe_allowed_values, schema["anyOf"]))
         return " or ".join(dict.fromkeys(alternatives))
@@ -89,7 +89,7 @@ def describe_allowed_values(schema: Mapping[str, Any]) -> str:
 
 
 def _find_limit(schema: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """Return the first limit among some keys of a schema as text; empty if it has none."""
+    """Return the value of the first of these keys in a schema as text; empty if none is set."""
     for key in keys:
         if schema.get(key) is not None:
             return str(schema[key]).removesuffix(".0")
@@ -121,7 +121,7 @@ def _nearest_name_hint(value: Any, names: Iterable[Any]) -> str:
 
 
 def _subschema_at(schema: Mapping[str, Any], path: Sequence[int | str]) -> Mapping[str, Any]:
-    """Return the part of a schema at a path.
+    """Return the subschema at the path of a validation error.
 
     A part of the path that names an alternative of a union is skipped, because the alternatives
     are searched anyway.
@@ -139,7 +139,7 @@ def _subschema_at(schema: Mapping[str, Any], path: Sequence[int | str]) -> Mappi
 
 
 def _simplify_schema(node: Any, definitions: dict[str, Any], vocabulary: object) -> Any:
-    """Return a part of a schema with references resolved and marked names listed."""
+    """Return a part of a schema with resolved references and the allowed names of marked fields."""
     if isinstance(node, list):
         return [_simplify_schema(item, definitions, vocabulary) for item in node]
     if not isinstance(node, dict):
@@ -149,7 +149,7 @@ def _simplify_schema(node: Any, definitions: dict[str, Any], vocabulary: object)
         return _simplify_schema(definition, definitions, vocabulary)
     simplified: dict[str, Any] = {}
     for key, value in node.items():
-        if key == "properties":  # an argument may be called like a removed key
+        if key == "properties":  # an argument may have the name of a removed key
             simplified[key] = {
                 name: _simplify_schema(property_schema, definitions, vocabulary)
                 for name, property_schema in value.items()
@@ -162,7 +162,7 @@ def _simplify_schema(node: Any, definitions: dict[str, Any], vocabulary: object)
 
 
 def _set_allowed_names(field_schema: dict[str, Any], allowed_names: list[str]) -> None:
-    """Restrict the text of a field to some names: of the field, its items or its alternatives."""
+    """Restrict a string field, or the strings in its items or alternatives, to allowed names."""
     if field_schema.get("type") == "array":
         field_schema["items"] = {"type": "string", "enum": allowed_names}
     elif "anyOf" in field_schema:

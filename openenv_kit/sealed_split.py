@@ -1,7 +1,7 @@
 """Sealed splits and the secret that their tasks are generated with.
 
 The tasks of a sealed split are generated with a key that only its server has, so nobody can
-generate them from the public code. A commitment to the tasks is published.
+generate them from the public code. A commitment to the tasks can be published in advance.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def is_sealed_split(split: object) -> bool:
 
 
 def has_sealed_salt() -> bool:
-    """Return whether a salt is set, of any length."""
+    """Return whether the salt is set; its length is not checked."""
     return bool(os.environ.get(SALT_VARIABLE))
 
 
 def read_sealed_salt() -> str:
-    """Return the salt.
+    """Return the secret salt from the environment variable.
 
     Raises:
         InvalidValueError: no salt is set, or it is too short. The message does not contain it.

@@ -1,4 +1,4 @@
-"""Sessions: playing episodes of an environment in process."""
+"""Sessions, which play the episodes of an environment in process."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ ANNOUNCE_STEPS_LEFT_BELOW = 3
 
 
 class EpisodeStatus(StrEnum):
-    """Where an episode is in its life, as `state` reports it."""
+    """Status of an episode, as `state` reports it."""
 
     IDLE = "idle"
-    """No episode was started."""
+    """No episode has been started."""
     RUNNING = "running"
     COMPLETED = "completed"
-    """Played to its end."""
+    """The episode is over."""
     CLOSED = "closed"
-    """Closed by its player or trainer before its end; only on a server."""
+    """A client closed the episode before its end; only on a server."""
 
 
 class Session:
-    """Base class of sessions. A session plays episodes, one at a time.
+    """Plays episodes of an environment, one at a time. Each environment has a subclass.
 
     `reset` and `step` return an error reply for bad input; they do not raise. A subclass provides
     `start_episode`, `execute_action` and `episode_identity`. This class counts and limits steps and
-    rejects steps after the end. Whatever a subclass returns, a step after the end has reward 0, and
-    the end of a sealed episode shows only the score.
+    rejects steps after the end. In every subclass, a step after the end has reward 0, and the end
+    of a sealed episode shows only the score.
 
     Attributes:
         is_sealed: whether the episode belongs to a sealed split.
@@ -45,7 +45,7 @@ class Session:
         max_steps: largest number of steps; a further step ends the episode ungraded.
         done: whether an episode was started and is over.
         last_slow_result: result of the last step's slow computation; None if it had none. A server
-            stores it with the action, see `compute_slow_result`.
+            stores it with the action, see `compute_or_reuse_slow_result`.
     """
 
     last_slow_result: dict[str, Any] | None = None
@@ -95,7 +95,7 @@ class Session:
         return 60_000
 
     def error_reply(self, message: str) -> Reply:
-        """Return the reply to a rejected call."""
+        """Return the reply to a rejected reset or step, with status `error`."""
         return Reply(ReplyStatus.ERROR, message)
 
     def no_episode_reply(self) -> Reply:
@@ -103,13 +103,13 @@ class Session:
         return self.error_reply("No episode is running: call reset first.")
 
     def episode_over_reply(self) -> Reply:
-        """Return the reply to a step after the end."""
+        """Return the reply to a step after the end of the episode."""
         return Reply(
             ReplyStatus.COMPLETED, "The episode is over: call reset for another one.", done=True
         )
 
     def step_limit_reply(self) -> Reply:
-        """Return the reply to a step beyond `max_steps`, which ends the episode."""
+        """Return the reply that ends an episode with more than `max_steps` steps."""
         message = (
             f"More than {self.max_steps} steps were taken (max_steps): the episode ends with "
             "score 0 and nothing was graded."
@@ -136,7 +136,7 @@ class Session:
     def reset(self, **arguments: Any) -> Reply:
         """Start an episode and return the reply.
 
-        If the arguments are wrong, the reply has the status `error` and the running episode
+        If the arguments are invalid, the reply has the status `error` and the running episode
         continues.
         """
         try:
@@ -146,7 +146,7 @@ class Session:
         except KitError as problem:
             reply = self.error_reply(str(problem))
             reply.done = self.done
-            return self._hide_grade(reply) if self.done else reply
+            return self._hide_grade_if_sealed(reply) if self.done else reply
         self.steps, self.done, self._final_reward = 0, reply.done, None
         self.is_sealed = is_sealed_split(arguments.get("split"))
         return reply
@@ -161,7 +161,7 @@ class Session:
         if not self.task_id:
             return self.no_episode_reply()
         if self.done:
-            return self._reject_late_step()
+            return self._build_reply_after_end()
         if problem := describe_unencodable_text(action, "action"):
             return self.error_reply(problem)
         self.steps += 1
@@ -169,22 +169,22 @@ class Session:
             self.done = True
             reply = self.step_limit_reply()
             reply.done = True
-            return self._finalize_end_reply(reply)
+            return self._store_reward_and_hide_grade_if_sealed(reply)
         try:
             reply = self.execute_action(action)
         except KitError as problem:
             reply = self.error_reply(str(problem))
         self.done = reply.done
         if reply.done:
-            return self._finalize_end_reply(reply)
+            return self._store_reward_and_hide_grade_if_sealed(reply)
         steps_left = self.max_steps - self.steps
         if steps_left < ANNOUNCE_STEPS_LEFT_BELOW:
             note = "No step is left" if steps_left == 0 else f"Steps left: {steps_left}"
             reply.message = f"{reply.message} {note}."
         return reply
 
-    def compute_slow_result(self, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the result of this step's slow computation.
+    def compute_or_reuse_slow_result(self, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Compute this step's slow result, or return the stored one when an episode is rebuilt.
 
         Call this in `execute_action`, at most once per step. A server stores the result with the
         action. When it rebuilds the episode, the stored result is returned and nothing is computed
@@ -213,14 +213,14 @@ class Session:
         finally:
             self._stored_slow_result = None
 
-    def _reject_late_step(self) -> Reply:
-        """Return the reply to a step after the end, without a reward."""
+    def _build_reply_after_end(self) -> Reply:
+        """Return the reply to a step after the end, with reward 0."""
         reply = self.episode_over_reply()
         reply.done, reply.reward = True, 0.0
-        return self._hide_grade(reply)
+        return self._hide_grade_if_sealed(reply)
 
-    def _hide_grade(self, reply: Reply) -> Reply:
-        """Remove everything but the score from a reply after the end of a sealed episode."""
+    def _hide_grade_if_sealed(self, reply: Reply) -> Reply:
+        """Remove everything except the score from a reply after the end of a sealed episode."""
         if self.is_sealed:
             if reply.observation_fields:
                 reply.observation_fields = self.sealed_end_fields(self._final_reward)
@@ -228,8 +228,8 @@ class Session:
                 reply.info = self.sealed_end_info(self._final_reward, reply.message)
         return reply
 
-    def _finalize_end_reply(self, reply: Reply) -> Reply:
-        """Remember the final reward, and remove everything but the score of a sealed episode."""
+    def _store_reward_and_hide_grade_if_sealed(self, reply: Reply) -> Reply:
+        """Store the final reward. In a sealed episode, remove everything except the score."""
         self._final_reward = reply.reward
         if self.is_sealed:
             reply.message = f"The episode is over. Score: {reply.reward or 0.0:.4f}."
@@ -238,7 +238,7 @@ class Session:
         return reply
 
     def state(self) -> BaseModel:
-        """Return the public progress of the episode, without the episode id."""
+        """Return the public state of the episode, without the episode id."""
         if not self.task_id:
             return self.state_model()
         return self.state_model(

@@ -1,4 +1,4 @@
-"""Splits: numbered tasks for training, validation and tests, whose seeds are hashes.
+"""Splits: numbered tasks for training, validation and tests, with hashes as seeds.
 
 A task is an index in a split. Its seed is a hash of the split's name and the index. The highest
 bits of a seed identify the split, so that splits have no common episode. Each block of consecutive
@@ -37,7 +37,7 @@ SESSIONS_SPLIT = "sessions"
 SPLIT_BITS = 2
 """Number of the highest bits of a seed that identify the split."""
 SEED_HASH_BITS = 64 - SPLIT_BITS
-"""Number of the other bits of a seed, which are a hash."""
+"""Number of the remaining bits of a seed, which are taken from a hash."""
 MAX_SPLITS = 2**SPLIT_BITS
 
 Config = TypeVar("Config")
@@ -49,7 +49,7 @@ class SplitTask(Protocol):
 
     @property
     def task_id(self) -> str:
-        """`<split>-<index>`."""
+        """Id of the task: `<split>-<index>`."""
 
     @property
     def level(self) -> str | None:
@@ -58,15 +58,15 @@ class SplitTask(Protocol):
     def reset_arguments(self) -> dict[str, Any]:
         """Return the arguments of the reset that starts the task."""
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_public_dict(self) -> dict[str, Any]:
         """Return the public fields of the task, which contain neither a seed nor a label."""
 
 
 class Splits(Protocol):
     """The splits of an environment with their tasks."""
 
-    def names(self) -> Sequence[str]:
-        """Return the names of the splits that can be played here, without `sessions`."""
+    def playable_split_names(self) -> Sequence[str]:
+        """Return the names of the splits that can be played on this server, except `sessions`."""
 
     def size(self, split: str) -> int:
         """Return the number of tasks of a split.
@@ -93,7 +93,7 @@ class HashedTask(Generic[Config]):
         index: index in the split, from 0.
         config: configuration of the episode. That of a sealed task must not leave the server.
         level: name of the task's level; None if the environment has no levels.
-        public_fields: further fields that `as_dict` returns.
+        public_fields: further fields that `as_public_dict` returns.
     """
 
     split: str
@@ -104,14 +104,14 @@ class HashedTask(Generic[Config]):
 
     @property
     def task_id(self) -> str:
-        """`<split>-<index>`."""
+        """Id of the task: `<split>-<index>`."""
         return f"{self.split}-{self.index}"
 
     def reset_arguments(self) -> dict[str, Any]:
         """Return the arguments of the reset that starts this task."""
         return {"split": self.split, "index": self.index}
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_public_dict(self) -> dict[str, Any]:
         """Return the public fields of the task, which contain neither its seed nor its answer."""
         reset = self.reset_arguments()
         level = {} if self.level is None else {"difficulty": self.level}
@@ -123,17 +123,17 @@ class HashedSplits(Generic[Config, Stratum]):
     """Splits whose tasks are determined by hashes.
 
     Attributes:
-        domain: text that every hash starts with. Another text gives other tasks.
+        domain: text that every hash starts with. A different text gives different tasks.
         blocks: number of blocks of each split. There are at most `MAX_SPLITS` splits, because
             `SPLIT_BITS` bits of a seed identify the split; their order determines the seeds. The
             split `sessions` may follow as a fifth one. It shares the bits of the first split, and
             the probability that two of their seeds are equal is about 2⁻⁶² per pair.
-        strata: properties of tasks, of which each block contains each once. A split has
+        strata: properties of tasks. Each block contains each of them once. A split has
             `blocks × len(strata)` tasks.
         make_config: returns the configuration of a seed (0 to 2⁶⁴ − 1) and a stratum.
         level_of: returns the level of a configuration; by default None.
-        public_fields_of: returns what a task shows of its configuration beside the level.
-        identity_of: returns the text of a configuration that the commitment covers.
+        public_fields_of: returns the public fields of a configuration, apart from the level.
+        identity_of: returns the text by which the commitment identifies a configuration.
     """
 
     domain: str
@@ -150,7 +150,7 @@ class HashedSplits(Generic[Config, Stratum]):
         )
         require_integer("number of strata", len(self.strata), 1, 2**32)
 
-    def names(self) -> list[str]:
+    def playable_split_names(self) -> list[str]:
         """Return the names of the splits that can be played; `sealed` only if its salt is set."""
         return [
             name
@@ -207,7 +207,8 @@ class HashedSplits(Generic[Config, Stratum]):
 class PerLevelSplits(HashedSplits[Config, Stratum]):
     """Splits with additional splits for some levels, such as `train_rung_1`.
 
-    `names` returns the main splits only, so that the additional ones are not ranked.
+    `playable_split_names` returns the main splits only, so that no results are ranked on the
+    additional ones.
 
     Attributes:
         splits_by_level: splits of each such level. Each needs a different `domain`.
@@ -277,7 +278,7 @@ def _keyed_hash(domain: str, salt: str, text: str) -> bytes:
 def _stratum_order(
     domain: str, split: str, block: int, stratum_count: int, salt: str
 ) -> tuple[int, ...]:
-    """Return the order of the strata in a block, as their indices."""
+    """Return the pseudo-random order of the strata in a block, as indices of strata."""
     keys = [
         _keyed_hash(domain, salt, f"order|{split}|{block}|{number}")
         for number in range(stratum_count)
@@ -286,15 +287,15 @@ def _stratum_order(
 
 
 def seed_from_text(text: str) -> int:
-    """Return a seed for a text: the first 64 bits of its SHA-256.
+    """Derive a seed from a text: the first 64 bits of its SHA-256.
 
-    Unlike a counter, such a seed cannot be guessed.
+    Unlike a counter, such a seed is hard to guess.
     """
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
 @lru_cache(maxsize=64)
 def indices_of_level(splits: HashedSplits[Any, Any], split: str, level: str) -> tuple[int, ...]:
-    """Return the indices of a split's tasks of one level."""
+    """Return the indices of the tasks in a split that have a level."""
     indices = range(splits.size(split))
     return tuple(index for index in indices if splits.task(split, index).level == level)

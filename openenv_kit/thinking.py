@@ -1,4 +1,4 @@
-"""Finds the sections of a model's text in which it thinks, for example between `<think>` tags.
+"""Finds the thinking sections of a model's text, for example between `<think>` tags.
 
 A tool call inside such a section is not executed, because the model may only be planning it.
 """

@@ -1,4 +1,4 @@
-"""Tools: what a model can call.
+"""Declarations of the tools that models can call.
 
 An environment declares each tool once:
 
@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from openenv_kit.errors import ToolArgumentError, truncated_repr
 from openenv_kit.registry import Registry, first_docstring_line
-from openenv_kit.schema import describe_validation_error, json_schema
+from openenv_kit.schema import build_arguments_schema, describe_validation_error
 
 Action = dict[str, Any]
 ToolFunctionT = TypeVar("ToolFunctionT", bound=Callable[..., Any])
@@ -50,11 +50,12 @@ class Tool:
             the session executes the tool itself.
         is_read_only: whether a call leaves the episode unchanged.
         is_final: whether a call submits the result and ends the episode.
-        has_episode_data: whether the result contains data of the episode, apart from the arguments
-            and from what is known without the episode.
+        has_episode_data: whether the result contains data of the episode, and not only the
+            arguments and facts that all episodes share.
         is_slow: whether a call may block a server for too long. Slow calls run in their own
             threads, and so do the environment's resets.
-        vocabulary: object with the lists of names for marked arguments; see `json_schema`.
+        vocabulary: object with the lists of names for marked arguments; see
+            `build_arguments_schema`.
     """
 
     name: str
@@ -69,8 +70,8 @@ class Tool:
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
-        """JSON schema of the arguments: an object without references."""
-        return json_schema(self.arguments_type, self.vocabulary)
+        """JSON schema of the arguments, an object type without references."""
+        return build_arguments_schema(self.arguments_type, self.vocabulary)
 
     def validate_arguments(self, arguments: object, field_name: str = "arguments") -> Any:
         """Return the validated arguments of a call, as an instance of `arguments_type`.
@@ -120,18 +121,18 @@ class Tool:
 
     @property
     def not_executed_note(self) -> str:
-        """Note that a rejected call had no effect; empty for read-only tools."""
+        """Sentence in errors that a rejected call had no effect; empty for read-only tools."""
         if self.is_read_only:
             return ""
         return " Nothing was submitted." if self.is_final else " Nothing was done."
 
     def as_chat_tool(self) -> dict[str, Any]:
-        """Return the tool in the form of chat endpoints and chat templates."""
+        """Return the tool in the format of chat-completion endpoints and chat templates."""
         function = {"name": self.name, "description": self.description}
         return {"type": "function", "function": {**function, "parameters": self.parameters}}
 
     def as_mcp_tool(self) -> dict[str, Any]:
-        """Return the tool in the form of MCP."""
+        """Return the tool in the format of the Model Context Protocol (MCP)."""
         return {
             "name": self.name,
             "description": self.description,
@@ -144,7 +145,7 @@ class Tools(Registry[Tool]):
     """The tools that an environment declares, in the order in which models see them.
 
     Args:
-        kind: what a tool is called in errors.
+        kind: noun for a tool in error messages.
         vocabulary: vocabulary of every tool; see `Tool`.
     """
 
@@ -186,8 +187,8 @@ class ToolCall(NamedTuple):
     arguments: Any
 
 
-def format_tool_call(name: str, arguments: object) -> str:
-    """Return a tool call as one line, such as `gauge(segment=3)`.
+def format_tool_call_for_display(name: str, arguments: object) -> str:
+    """Format a tool call for readers on one line, such as `gauge(segment=3)`.
 
     Arguments that are not an object are shown unchanged between the parentheses.
     """
@@ -198,7 +199,7 @@ def format_tool_call(name: str, arguments: object) -> str:
 
 
 def parse_tool_call(value: object) -> ToolCall | None:
-    """Return the tool call in a JSON value `{"name", "arguments"}`; None if it is not a call."""
+    """Parse a tool call from a JSON value `{"name", "arguments"}`; None if it is not a call."""
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
         return None
     return ToolCall(value["name"], value.get("arguments", {}))

@@ -1,4 +1,4 @@
-"""Finds text that UTF-8 cannot encode: half of a surrogate pair, which models sometimes write.
+"""Detects text that UTF-8 cannot encode: unpaired surrogates, which models sometimes write.
 
 JSON can contain it as an escape sequence, but stores, logs and replies cannot. It is therefore
 rejected before anything is stored.
@@ -21,7 +21,7 @@ def is_encodable(text: str) -> bool:
 
 
 def describe_unencodable_text(value: Any, value_name: str) -> str | None:
-    """Return a description of the first text in a JSON value that UTF-8 cannot encode.
+    """Describe the first text in a JSON value that UTF-8 cannot encode.
 
     Args:
         value: the value. Names of fields are checked too.

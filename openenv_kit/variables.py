@@ -1,7 +1,7 @@
 """Names of the environment variables that the kit reads.
 
-Values are read by `openenv_kit.serving.settings` and `openenv_kit.agent.settings`, where defaults
-and ranges are, and by the few modules that need one variable without either of them.
+`openenv_kit.serving.settings` and `openenv_kit.agent.settings` read most of them and define their
+defaults and ranges. A few modules that need a single variable read it themselves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PUBLIC_KEY_VARIABLE = "OPENENV_KIT_ATTESTATION_PUBLIC_KEY"
 SERVER_TOKEN_VARIABLE = "OPENENV_KIT_TOKEN"
 """Bearer token of a server, for the server and for its clients."""
 STORE_VARIABLE = "OPENENV_KIT_EPISODE_STORE"
-"""Where a server stores its episodes."""
+"""Location of the store for a server's episodes."""
 SERVER_VARIABLES = ("HOST", "PORT", "WORKERS", "MAX_CONCURRENT_ENVS")
 """Server settings without the kit's prefix."""
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -44,4 +44,4 @@ RANK_VARIABLE = "RANK"
 WORLD_SIZE_VARIABLE = "WORLD_SIZE"
 """Number of processes of a distributed run; launchers set it."""
 UV_HOOK_VARIABLE = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
-"""Whether each Ray worker installs the working directory anew below `uv run`."""
+"""Whether each Ray worker installs the working directory again under `uv run`."""

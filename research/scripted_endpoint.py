@@ -21,7 +21,7 @@ from typing import Any
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import require_name
 from openenv_kit.tool import ToolCall
-from openenv_kit.trainers.chat_messages import message_texts_of_role
+from openenv_kit.trainers.chat_messages import list_message_texts_of_role
 from openenv_kit.trainers.tool_episode import next_scripted_call
 
 MODEL = "scripted"
@@ -61,9 +61,9 @@ class ScriptedEndpoint:
                 messages = request["messages"]
                 call = next_scripted_call(
                     policy,
-                    message_texts_of_role(messages, "tool"),
+                    list_message_texts_of_role(messages, "tool"),
                     environment,
-                    "\n".join(message_texts_of_role(messages, "user")),
+                    "\n".join(list_message_texts_of_role(messages, "user")),
                 )
                 time.sleep(delay_s)
                 completion = build_completion(call, endpoint.requests)

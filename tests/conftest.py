@@ -1,4 +1,4 @@
-"""What many tests share: a server on loopback, started once, and episodes to look at."""
+"""Fixtures for all tests: environments, servers, the built documentation and a small disk."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ IMPORTED_BY_TESTS = (
     "openenv_kit.cli",
     "openenv_kit.trainers.openenv_harness",
 )
-"""What takes longest to import of what every worker needs and no server does."""
+"""Slow imports that every worker needs and no server does."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,11 +54,11 @@ def pytest_configure(config: pytest.Config) -> None:
         # One process to fork the workers and all their servers from: its imports take seconds.
         config.add_cleanup(forked_python.share_nursery(*IMPORTED_BY_TESTS).close)
     if config.pluginmanager.hasplugin("hypothesispytest"):  # trainers' environments lack it
-        _the_same_examples_in_every_run()
+        _use_fixed_examples()
 
 
-def _the_same_examples_in_every_run() -> None:
-    """Whichever files are chosen; and none fails for being slow."""
+def _use_fixed_examples() -> None:
+    """Make hypothesis use the same examples in every run, and never fail for slowness."""
     from hypothesis import HealthCheck, settings
 
     settings.register_profile(
@@ -73,45 +73,45 @@ def _the_same_examples_in_every_run() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(specs: list[Any]) -> None:
-    """Workers are forked from it, by what stands for their interpreter."""
+    """Start the workers of xdist as forks of the nursery process."""
     for spec in specs:
         spec.python = shlex.join([sys.executable, forked_python.__file__])
 
 
 def pytest_collection() -> None:
-    """Nothing that an import makes is garbage; to look for some takes a quarter of its time."""
+    """Disable garbage collection: it takes a quarter of the time of imports and finds nothing."""
     gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """All that is imported by now stays to the end, out of the collector's sight."""
+    """Exclude everything imported so far from garbage collection, and enable it again."""
     gc.collect()
     gc.freeze()
     gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Longest files first: two workers that share the files then end at about the same time."""
+    """Run the longest files first, so that two workers end at about the same time."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """What was compiled for this run's own folders is of no use to the next one."""
+    """Remove bytecode that was compiled for temporary folders of this run."""
     if sys.pycache_prefix and not hasattr(config, "workerinput"):
         shutil.rmtree(f"{sys.pycache_prefix}{tempfile.gettempdir()}", ignore_errors=True)
 
 
 @pytest.fixture(params=GAMES.values(), ids=GAMES)
 def game(request: pytest.FixtureRequest) -> Game:
-    """Each environment in turn."""
+    """Return each environment in turn."""
     found: Game = request.param
     return found
 
 
 @pytest.fixture(scope="session")
 def built_docs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The built documentation, and what the build said."""
+    """Return the folder of the built documentation and the output of the build."""
     from support.built_docs import built_once
 
     own = tmp_path_factory.getbasetemp()
@@ -120,13 +120,13 @@ def built_docs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @pytest.fixture(scope="session")
 def server_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """File that everything the session's server prints goes to."""
+    """Return the file with the output of `server_url`'s server."""
     return tmp_path_factory.mktemp("server") / "server.log"
 
 
 @pytest.fixture(scope="session")
 def server_url(server_log: Path) -> Iterator[str]:
-    """Address of a server that runs as a process of its own for the whole session."""
+    """Return the address of a server process that runs for the whole session."""
     quiet = {name: value for name, value in os.environ.items() if name != "OPENENV_KIT_DEBUG"}
     with (
         server_log.open("wb") as log,
@@ -137,7 +137,7 @@ def server_url(server_log: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    """A server of the funnel in this process, whose episodes are in memory."""
+    """Return a client of a funnel server in this process, with episodes in memory."""
     from starlette.testclient import TestClient
 
     from openenv_kit.serving.app import build_app
@@ -157,17 +157,17 @@ def raw_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that waits for a request or a reader for one second."""
+def impatient_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start a server that waits one second for a request or for a reader."""
     from support.raw_connections import running
 
-    folder = tmp_path_factory.mktemp("hasty")
+    folder = tmp_path_factory.mktemp("impatient_server")
     with running(folder, OPENENV_KIT_REQUEST_TIMEOUT_S="1") as server:
         yield server
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """A file system of 16 MiB."""
+    """Mount a file system of 16 MiB."""
     with small_disk(tmp_path / "disk", 16 << 20) as disk:
         yield disk

@@ -92,7 +92,7 @@ def build_report(environment_name: str) -> dict[str, Any]:
 def write_canary_plans(environment_name: str) -> None:
     """Play the canary policies on the last named task and write their actions as plans."""
     context = CheckContext(environment_name)
-    reset = dict(list(context.environment.tasks.values())[-1])
+    reset = dict(list(context.environment.reset_arguments_by_task_id.values())[-1])
     plans = {
         policy_name: {
             "plan_schema_version": "1",

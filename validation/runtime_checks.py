@@ -10,7 +10,7 @@ from typing import Any
 
 from openenv_kit.environment import full_observation_from_reply
 from openenv_kit.json_text import compact_json
-from openenv_kit.recordings.digest import canonical_observation_json
+from openenv_kit.recordings.digest import canonical_json_without_empty_fields
 from openenv_kit.recordings.format import read_runs
 from openenv_kit.recordings.replay import check_replay
 from openenv_kit.reply import observation_from_reply
@@ -95,7 +95,9 @@ def _check_replayability(context: CheckContext) -> Measurements:
     episodes = context.reference_episodes
     for reset, episode in zip(context.resets, episodes, strict=True):
         plan = {"reset": reset, "actions": [step.action for step in episode[1:]]}
-        replies = [canonical_observation_json(reply) for reply in context.replay_plan(plan)]
+        replies = [
+            canonical_json_without_empty_fields(reply) for reply in context.replay_plan(plan)
+        ]
         require(replies == _observation_texts(episode), f"the replay of {reset} differs")
     return {"transcripts": len(episodes)}
 
@@ -129,7 +131,7 @@ def _check_tool_declaration(context: CheckContext) -> Measurements:
 
 @register_check("runtime.seed_control")
 def _check_seed_control(context: CheckContext) -> Measurements:
-    task = next(iter(context.environment.tasks.values()))
+    task = next(iter(context.environment.reset_arguments_by_task_id.values()))
     first, again, other = (
         context.play_policy("reference", {**task, "seed": seed}) for seed in (1, 1, 2)
     )
@@ -159,9 +161,11 @@ def _check_determinism(context: CheckContext) -> Measurements:
 def _check_episode_isolation(context: CheckContext) -> Measurements:
     session = context.environment.create_session()
     for reset, episode in zip(context.resets, context.reference_episodes, strict=True):
-        replies = [canonical_observation_json(observation_from_reply(session.reset(**reset)))]
+        replies = [
+            canonical_json_without_empty_fields(observation_from_reply(session.reset(**reset)))
+        ]
         replies += [
-            canonical_observation_json(observation_from_reply(session.step(step.action)))
+            canonical_json_without_empty_fields(observation_from_reply(session.step(step.action)))
             for step in episode[1:]
         ]
         require(
@@ -240,7 +244,7 @@ def _check_solution_is_hidden(context: CheckContext) -> Measurements:
 @register_check("semantic.verifier_determinism")
 def _check_grader_determinism(context: CheckContext) -> Measurements:
     plan = next(iter(context.canary_plans.values()))
-    grades = {canonical_observation_json(context.replay_plan(plan)[-1]) for _ in range(3)}
+    grades = {canonical_json_without_empty_fields(context.replay_plan(plan)[-1]) for _ in range(3)}
     require(len(grades) == 1, "the same actions are graded differently")
     return {"grades of one play": 3}
 
@@ -277,10 +281,10 @@ def _check_resource_use(context: CheckContext) -> Measurements:
 
 
 def _observation_texts(steps: Sequence[PlayedStep]) -> list[str]:
-    return [canonical_observation_json(step.observation) for step in steps]
+    return [canonical_json_without_empty_fields(step.observation) for step in steps]
 
 
 def _plain_json(observation: Mapping[str, Any]) -> dict[str, Any]:
     """Return an observation with models replaced by JSON values."""
-    fields: dict[str, Any] = json.loads(canonical_observation_json(observation))
+    fields: dict[str, Any] = json.loads(canonical_json_without_empty_fields(observation))
     return fields

@@ -111,7 +111,9 @@ def _check_task_declaration(context: CheckContext) -> Measurements:
     declared = context.manifest.capabilities.declared_task_count
     splits = context.environment.splits
     sizes = {
-        name: splits.size(name) for name in splits.names() if name in declared or name != "sealed"
+        name: splits.size(name)
+        for name in splits.playable_split_names()
+        if name in declared or name != "sealed"
     }
     require(declared == sizes, f"the manifest declares {declared}; the splits have {sizes}")
     return sizes

@@ -163,7 +163,7 @@ def draw_example(example: Example) -> Figure:
     if root.entity_type == DATA_QUALITY:
         draw_impossible_hours(figure.axes[0], episode, root)
     elif root.entity_type == HOURLY_MIX:
-        draw_mix(figure.axes[0], episode, root)
+        draw_hourly_traffic(figure.axes[0], episode, root)
     add_legend(figure)
     return figure
 
@@ -217,7 +217,7 @@ def root_column(episode: FunnelEpisode, root: ReportRow) -> int:
     return episode.config.funnel_spec.columns.column_of(root.entity_type, root.entity_name)
 
 
-def draw_mix(axes: Any, episode: FunnelEpisode, root: ReportRow) -> None:
+def draw_hourly_traffic(axes: Any, episode: FunnelEpisode, root: ReportRow) -> None:
     """Draw the first stage's hourly counts of the day, and their medians over the episode."""
     opens = episode.generated.hourly[:, :, 0]
     start, stop = episode.config.funnel_spec.daytime

@@ -15,7 +15,7 @@ import numpy as np
 
 from drilldown_env.cube import EVERYBODY, MOST_FIXED, Bools, Floats, slabs_of
 from drilldown_env.policies.reader import LEAST, Asking, Flag, Inside, Reader
-from openenv_kit.float_sum import add_up
+from openenv_kit.float_sum import sum_left_to_right
 
 LONGEST = 7
 SURE = 5.5
@@ -126,7 +126,7 @@ class Search:
         if channel == 0 and (yield from self.is_mix(cell, days, change, inside)):
             kind = "mix_shift"
         if len(channels) > 1 and change < 0.0:
-            after = add_up(daily[1][days.start : days.stop].tolist()) / len(days)
+            after = sum_left_to_right(daily[1][days.start : days.stop].tolist()) / len(days)
             if abs((1.0 + change) * (1.0 + after) - 1.0) < 0.09:
                 kind = "tracking_loss"
         return Finding(channel, days, cell, 1.0 + change, kind)
@@ -164,7 +164,7 @@ class Search:
         for flag in self.all_flags:
             if flag.channel == channel and not disjoint[flag.cell]:
                 busy[flag.week] += flag.gain
-        trouble = {d: add_up(busy[d.start // 7 : (d.stop - 1) // 7 + 1]) for d in whole}
+        trouble = {d: sum_left_to_right(busy[d.start // 7 : (d.stop - 1) // 7 + 1]) for d in whole}
         calm = [d for d in whole if not trouble[d]]
         if len(calm) < CALM_WEEKS:
             calm = sorted(whole, key=lambda d: trouble[d])[:CALM_WEEKS]

@@ -12,7 +12,7 @@ from firewatch_env.engine.motion import ZONE_B, sized_at, zone_share
 from firewatch_env.engine.service import Call, Release, Service
 from firewatch_env.engine.world import World
 from firewatch_env.evidence.signs import LOST, SIGNS, stranger_of
-from openenv_kit.float_sum import add_up
+from openenv_kit.float_sum import sum_left_to_right
 
 UNREADY = frozenset(("environment", "cold", "probes", "backoff", "rollout", "pods"))
 """Families of levers that keep pods from being ready."""
@@ -142,7 +142,9 @@ def releases(service: Service) -> Iterator[tuple[str, Release]]:
 def by_status(service: Service) -> dict[str, float]:
     """Share of all requests sent to a service that end badly, by how."""
     now = service.now
-    spoilt = add_up([part.weight * part.err for part in service.parts])  # by a zone's pods
+    spoilt = sum_left_to_right(
+        [part.weight * part.err for part in service.parts]
+    )  # by a zone's pods
     stray = no_customers(service)
     own = 1 - (1 - service.err) * (1 - spoilt) * (1 - stray * ("meter" in service.levers))
     refused = 1 - (1 - now.refused) * (1 - stray * ("bots" in service.levers))
@@ -239,7 +241,7 @@ def since(world: World, service: Service) -> int | None:
     at, fired = world.services.index(service), None
     history = [shares[at] for shares in world.history or ()]
     for end in range(len(history) - 1 - world.tick % 2, 0, -2):
-        if add_up(history[max(end - WINDOW, 0) : end]) < ERRORS * WINDOW:
+        if sum_left_to_right(history[max(end - WINDOW, 0) : end]) < ERRORS * WINDOW:
             break
         fired = world.first + end
     return fired
@@ -283,7 +285,7 @@ def _answered(call: Call) -> dict[str, float]:
     }
     failed = hard * callee.hard - refused - limited
     passed = _passed_on(callee) if callee.masks else {}
-    whole = add_up(passed.values())
+    whole = sum_left_to_right(passed.values())
     if not whole:
         return found | {"500": failed}
     for how, share in passed.items():
@@ -301,7 +303,7 @@ def _passed_on(proxy: Service) -> dict[str, float]:
             for how, share in _answered(call).items():
                 status = "502" if how == LOST else how
                 below[status] = below.get(status, 0.0) + many * share
-    whole = add_up(below.values()) or 1.0
+    whole = sum_left_to_right(below.values()) or 1.0
     found = {how: ended.get(BELOW, 0.0) * share / whole for how, share in below.items()}
     found["500"] = found.get("500", 0.0) + ended.get("500", 0.0)
     found["504"] = found.get("504", 0.0) + ended.get(TIMEOUTS, 0.0)

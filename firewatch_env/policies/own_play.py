@@ -10,7 +10,7 @@ from firewatch_env.play import Play
 from firewatch_env.policies.reference import Action, Script, reference
 from firewatch_env.replay import Change, replay
 from firewatch_env.tasks.task import Key, Task, open_world
-from openenv_kit.float_sum import add_up
+from openenv_kit.float_sum import sum_left_to_right
 
 
 def turns(play: Play, script: Script, *, observed: bool = False) -> Iterator[Action]:
@@ -66,7 +66,7 @@ def reference_course(task: Task) -> tuple[float, ...]:
 
 def reference_harm(task: Task) -> float:
     """Harm to a task's customers in the reference's own play."""
-    return add_up(reference_course(task))
+    return sum_left_to_right(reference_course(task))
 
 
 def reference_changes(task: Task) -> tuple[Change, ...]:

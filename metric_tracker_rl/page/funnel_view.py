@@ -17,15 +17,15 @@ from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.grading.grader import SCORE_WEIGHTS
 from metric_tracker_rl.page import questions
-from metric_tracker_rl.page.format_values import format_with_unit
-from metric_tracker_rl.page.metric_map.day_details import day_html
+from metric_tracker_rl.page.format_values import format_field_with_unit
+from metric_tracker_rl.page.metric_map.day_details import day_details_html
 from metric_tracker_rl.page.metric_map.map_html import (
-    known_values_of,
+    collect_known_values,
+    collect_visible_state,
     map_html,
     may_reveal_answers,
     rebuild_episode,
     verdict_html,
-    visible_state,
 )
 from metric_tracker_rl.page.metric_map.small_charts import small_charts_html
 from metric_tracker_rl.page.report_editor import FunnelReport
@@ -50,7 +50,7 @@ from openenv_kit.page.environment_view import (
 from openenv_kit.page.playback import Playback, playback_of_recording
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.recordings.format import read_runs
-from openenv_kit.tool import format_tool_call
+from openenv_kit.tool import format_tool_call_for_display
 
 EXAMPLE_EPISODE_FILE = Path(__file__).with_name("first_visit.jsonl")
 """Recording of an episode of the hard task, with a rejected call and a wrong row.
@@ -97,17 +97,17 @@ class FunnelView(EnvironmentView):
         return map_html(steps, reset, selection, rows)
 
     def details_html(self, visitor: Visitor) -> str:
-        known_values, verdicts, over = visible_state(visitor.playback_steps, visitor.reset)
+        known_values, verdicts, over = collect_visible_state(visitor.playback_steps, visitor.reset)
         at = questions.parse_selection(known_values, visitor.selection)
         stages = known_values.funnel.count_names
         day = ""
         if at is not None:
             stage = stages[at[0]] if at[0] < len(stages) else stages[0]
-            day = f'<div id="mt-day">{day_html(known_values, at[1], stage, verdicts)}</div>'
+            day = f'<div id="mt-day">{day_details_html(known_values, at[1], stage, verdicts)}</div>'
         return (
             day
             + small_charts_html(known_values, verdicts)
-            + (_counts_table_html(visitor) if over else "")
+            + (_all_counts_and_rates_html(visitor) if over else "")
         )
 
     def result_headline(self, steps: PlaybackSteps) -> str:
@@ -135,11 +135,13 @@ class FunnelView(EnvironmentView):
         score = message
         if breakdown:
             score = score_waterfall_html(RewardBreakdown.model_validate(breakdown))
-        verdicts = visible_state(steps, reset)[1]
+        verdicts = collect_visible_state(steps, reset)[1]
         items = ""
         for verdict in verdicts:
             if verdict.kind == CellVerdict.MISSING:
-                items += verdict_html(verdict, extra_html=f" {_tool_hint_html(verdict.row)}")
+                items += verdict_html(
+                    verdict, extra_html=f" {_detecting_tool_call_html(verdict.row)}"
+                )
             elif verdict.kind != CellVerdict.MATCHED:
                 items += verdict_html(verdict)
         summary = message_box_html("Every row was right.", "good")
@@ -151,7 +153,7 @@ class FunnelView(EnvironmentView):
         if visitor.is_done:
             return None
         known_values, at = (
-            known_values_of(visitor.playback_steps),
+            collect_known_values(visitor.playback_steps),
             visitor.selection.rpartition("/")[2],
         )
         panel = questions.build_question_panel(
@@ -166,7 +168,7 @@ class FunnelView(EnvironmentView):
         return replace(panel, suggested_values=suggested)
 
     def next_step_hint(self, visitor: Visitor) -> NextStepHint:
-        known_values = known_values_of(visitor.playback_steps)
+        known_values = collect_known_values(visitor.playback_steps)
         return questions.build_next_step_hint(
             known_values,
             visitor.playback_steps,
@@ -180,7 +182,7 @@ class FunnelView(EnvironmentView):
     def describe_action(self, action: Mapping[str, Any]) -> str:
         arguments = action.get("analysis_args")
         if action.get("analysis_method") and action.get("analysis_method") != SUBMIT_TOOL:
-            return format_tool_call(str(action["analysis_method"]), arguments or {})
+            return format_tool_call_for_display(str(action["analysis_method"]), arguments or {})
         if action.get("payload_generators"):
             return "submit the rows of generators"
         rows = action.get("classifications")
@@ -191,25 +193,25 @@ class FunnelView(EnvironmentView):
 
     def reply_html(self, observation: Mapping[str, Any]) -> str:
         analysis = observation.get("analysis_result")
-        return tool_result_html(analysis["result"], _cell_html) if analysis else ""
+        return tool_result_html(analysis["result"], _result_cell_html) if analysis else ""
 
 
-def _cell_html(column: str, value: Any, row: Mapping[str, Any]) -> str:
+def _result_cell_html(column: str, value: Any, row: Mapping[str, Any]) -> str:
     """Return the HTML of a value in the table of a tool result."""
     if column == "date" and isinstance(value, str):
         return escape(format_short_date(value))
-    return format_with_unit(column, value, row)
+    return format_field_with_unit(column, value, row)
 
 
-def _tool_hint_html(row: ReportRow) -> str:
-    """Return the HTML of the tool call that shows a row."""
+def _detecting_tool_call_html(row: ReportRow) -> str:
+    """Return the HTML of the tool call that reveals the anomaly of a row."""
     named = ""
     if row.detection_method.startswith("compare"):
         named = f", entity_name={row.entity_name!r}"
     return f"<code>{escape(f'{row.detection_method}(date={row.date!r}{named})')}</code> shows it."
 
 
-def _counts_table_html(visitor: Visitor) -> str:
+def _all_counts_and_rates_html(visitor: Visitor) -> str:
     """Return a collapsed table of all counts and rates by day, as HTML."""
     episode = rebuild_episode(visitor.reset).episode
     names = episode.config.funnel_spec.metric_names
@@ -217,7 +219,7 @@ def _counts_table_html(visitor: Visitor) -> str:
         [
             escape(format_short_date(date)),
             *(
-                format_with_unit(n, v, {})
+                format_field_with_unit(n, v, {})
                 for n, v in zip(names, episode.series.values_by_day[at], strict=False)
             ),
         ]

@@ -1,4 +1,4 @@
-"""Requests to an OpenAI-compatible endpoint, with retries.
+"""Sends requests to an OpenAI-compatible endpoint and retries them after temporary failures.
 
 The openai client sends each request. Requests that failed for a temporary reason (408, 409, 429,
 5xx, a timeout, a lost connection, a reply without an answer) are repeated here and not by that
@@ -18,18 +18,19 @@ from typing import Any, Protocol
 import openai
 
 from openenv_kit.agent.completions import (
+    ChatCompletionJson,
     ChatMessage,
     ModelAnswer,
     decode_json_or_text,
-    parse_answer,
-    parse_completion,
+    parse_completion_or_failure,
+    parse_model_answer,
 )
-from openenv_kit.agent.endpoint_failures import EndpointFailure, FailureKind, failure_from_response
+from openenv_kit.agent.endpoint_failures import EndpointFailure, FailureKind, build_refusal_failure
 from openenv_kit.agent.failure_messages import FailedRequest, build_model_error
 from openenv_kit.agent.redaction import build_redactor
 from openenv_kit.agent.request_options import ChatRequest, RequestOptions
 from openenv_kit.agent.servers import PrintStatus
-from openenv_kit.agent.settings import AgentSettings, hide_url_password
+from openenv_kit.agent.settings import AgentSettings, hide_url_credentials
 
 CONNECT_TIMEOUT_S = 30.0
 """Longest wait for a connection to the endpoint, in seconds."""
@@ -47,7 +48,7 @@ PLACEHOLDER_API_KEY = "none"
 
 
 class _HttpResponse(Protocol):
-    """The attributes of the openai client's HTTP responses that are needed here."""
+    """The attributes of the openai client's HTTP responses that this module reads."""
 
     @property
     def url(self) -> object:
@@ -59,7 +60,7 @@ class _HttpResponse(Protocol):
 
 
 class OpenAIEndpoint:
-    """The model and the endpoint of a run's settings.
+    """Client for the model and the endpoint that are configured in a run's settings.
 
     Args:
         settings: settings of the run.
@@ -94,12 +95,12 @@ class OpenAIEndpoint:
         request = ChatRequest(messages, tools, self._settings.max_tokens)
         attempt = 1
         while True:
-            body = self._request_options.build_body(request)
-            limit = self._request_options.limit_max_tokens(request)
-            outcome = await self._post_request(body, deadline - time.monotonic())
+            body = self._request_options.build_request_body(request)
+            limit = self._request_options.compute_max_tokens_to_send(request)
+            outcome = await self._post_chat_completion(body, deadline - time.monotonic())
             if not isinstance(outcome, EndpointFailure):
-                return parse_answer(outcome, messages, self._redact, limit)
-            if self._request_options.adapt_to_failure(outcome, request, body):
+                return parse_model_answer(outcome, messages, self._redact, limit)
+            if self._request_options.adapt_for_retry(outcome, request, body):
                 continue
             pause_s = _compute_retry_pause_s(outcome, attempt)
             may_retry = outcome.is_temporary and not outcome.is_context_overflow
@@ -108,7 +109,7 @@ class OpenAIEndpoint:
                 failed_request = FailedRequest(
                     settings=self._settings,
                     endpoint_url=self._endpoint_url,
-                    attempts_text=self._describe_attempts(attempt),
+                    attempts_text=self._describe_last_attempt(attempt),
                     max_tokens=limit,
                     has_earlier_tool_calls=any(message.get("tool_calls") for message in messages),
                 )
@@ -124,10 +125,10 @@ class OpenAIEndpoint:
         """Close the connections."""
         await self._client.close()
 
-    async def _post_request(
+    async def _post_chat_completion(
         self, body: dict[str, Any], remaining_s: float
-    ) -> dict[str, Any] | EndpointFailure:
-        """Send one request and return the chat completion, or why there is none."""
+    ) -> ChatCompletionJson | EndpointFailure:
+        """Send one request and return the chat completion, or the failure if there is none."""
         timeout_s = max(MIN_REQUEST_TIMEOUT_S, min(self._settings.model_timeout_s, remaining_s))
         client_timeout = openai.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S))
         try:
@@ -137,15 +138,15 @@ class OpenAIEndpoint:
                     **body, timeout=client_timeout
                 )
                 raw_body = reply.content
-                redirect_url = self._find_redirect_url(reply.http_response)
+                redirect_url = self._find_redirected_url(reply.http_response)
         except openai.APIStatusError as error:
             response = error.response
-            return failure_from_response(
+            return build_refusal_failure(
                 response.status_code,
                 decode_json_or_text(response.content),
                 dict(response.headers),
                 self._redact,
-                self._find_redirect_url(response),
+                self._find_redirected_url(response),
             )
         except openai.APITimeoutError as error:
             if type(error.__cause__).__name__ == "ConnectTimeout":
@@ -157,35 +158,35 @@ class OpenAIEndpoint:
             return EndpointFailure(FailureKind.TIMED_OUT)
         except openai.APIConnectionError as error:
             return EndpointFailure(FailureKind.NOT_CONNECTED, self._redact(_describe_cause(error)))
-        outcome = parse_completion(raw_body, self._redact)
+        outcome = parse_completion_or_failure(raw_body, self._redact)
         if isinstance(outcome, EndpointFailure):
             return replace(outcome, redirect_url=redirect_url)
         return outcome
 
-    def _find_redirect_url(self, response: _HttpResponse) -> str:
-        """Return the address that a request was redirected to; empty if it was not redirected."""
+    def _find_redirected_url(self, response: _HttpResponse) -> str:
+        """Return the final address of a redirected request; empty if it was not redirected."""
         if not response.history:
             return ""
-        return self._redact(hide_url_password(str(response.url).split("?")[0]))
+        return self._redact(hide_url_credentials(str(response.url).split("?")[0]))
 
     @property
     def _endpoint_url(self) -> str:
-        return self._redact(hide_url_password(str(self._client.base_url)))
+        return self._redact(hide_url_credentials(str(self._client.base_url)))
 
-    def _describe_attempts(self, attempt: int) -> str:
-        if attempt > self._settings.model_retries:
-            return f"attempt {attempt}, the last"
+    def _describe_last_attempt(self, attempt_number: int) -> str:
+        if attempt_number > self._settings.model_retries:
+            return f"attempt {attempt_number}, the last"
         limit_s = self._settings.answer_timeout_s
-        return f"attempt {attempt}, the last within {limit_s:g} s (MODEL_ANSWER_TIMEOUT_S)"
+        return f"attempt {attempt_number}, the last within {limit_s:g} s (MODEL_ANSWER_TIMEOUT_S)"
 
 
-def _compute_retry_pause_s(failure: EndpointFailure, attempt: int) -> float:
+def _compute_retry_pause_s(failure: EndpointFailure, attempt_number: int) -> float:
     """Return the pause before the next attempt, in seconds."""
     if failure.retry_after_s is not None:
         return failure.retry_after_s
     if failure.kind is FailureKind.TIMED_OUT:  # the endpoint had enough time already
         return 0.0
-    longest_s = min(FIRST_RETRY_PAUSE_S * 2 ** (attempt - 1), MAX_RETRY_PAUSE_S)
+    longest_s = min(FIRST_RETRY_PAUSE_S * 2 ** (attempt_number - 1), MAX_RETRY_PAUSE_S)
     return longest_s * random.uniform(MIN_PAUSE_SHARE, 1.0)
 
 

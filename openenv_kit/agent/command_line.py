@@ -24,7 +24,7 @@ MAX_COUNT = 100_000
 
 
 class Engine(StrEnum):
-    """Where the episodes of a run are played."""
+    """Engine that plays the episodes: this process or a Ray cluster."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -74,13 +74,13 @@ class CommandLineOptions:
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> CommandLineOptions:
-    """Parse a command line; exit with code 2 if an option is wrong, as argparse does.
+    """Parse a command line; print an error and exit with code 2 if an option is invalid.
 
     Args:
         arguments: the command line; None for that of the process.
     """
-    environment = _parse_environment(arguments)
-    parser = _build_parser(environment)
+    environment = _parse_environment_option(arguments)
+    parser = _build_option_parser(environment)
     values = vars(parser.parse_args(arguments))
     for pair in EXCLUSIVE_OPTIONS:
         if values[pair.first] and values[pair.second]:
@@ -95,8 +95,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> CommandLineOptions:
     return CommandLineOptions(**{**values, "environment": environment})
 
 
-def _parse_environment(arguments: Sequence[str] | None) -> Environment:
-    """Return the environment of a command line, on which the other options' help depends."""
+def _parse_environment_option(arguments: Sequence[str] | None) -> Environment:
+    """Return the environment that `--environment` selects; it determines the other help texts."""
     parser = argparse.ArgumentParser(prog="inference.py", add_help=False)
     parser.add_argument("--environment", metavar="NAME")
     name: str | None = parser.parse_known_args(arguments)[0].environment
@@ -106,7 +106,7 @@ def _parse_environment(arguments: Sequence[str] | None) -> Environment:
         parser.error(str(problem))
 
 
-def _build_parser(environment: Environment) -> argparse.ArgumentParser:
+def _build_option_parser(environment: Environment) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="inference.py",
         description=f"Play {environment.title} with a model behind an OpenAI-compatible endpoint "
@@ -132,7 +132,7 @@ def _build_parser(environment: Environment) -> argparse.ArgumentParser:
     parser.add_argument(
         "--episodes",
         metavar="N",
-        type=_parse_count,
+        type=_parse_positive_count,
         default=1,
         help="episodes of each task: the first with the task's own seed, the others with seeds "
         "derived from it; tasks of a split fix their seed and are repeated unchanged (default 1)",
@@ -140,7 +140,7 @@ def _build_parser(environment: Environment) -> argparse.ArgumentParser:
     parser.add_argument(
         "--concurrency",
         metavar="N",
-        type=_parse_count,
+        type=_parse_positive_count,
         default=1,
         help="largest number of episodes at the same time (default 1)",
     )
@@ -179,7 +179,7 @@ def _build_parser(environment: Environment) -> argparse.ArgumentParser:
     parser.add_argument(
         "--reset",
         metavar="NAME=VALUE",
-        type=_parse_assignment,
+        type=_parse_reset_option,
         action="append",
         help="additional argument of every reset, such as max_steps=32; may be repeated",
     )
@@ -204,13 +204,13 @@ def _build_parser(environment: Environment) -> argparse.ArgumentParser:
     return parser
 
 
-def _parse_count(text: str) -> int:
+def _parse_positive_count(text: str) -> int:
     if text.isdecimal() and 1 <= int(text) <= MAX_COUNT:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 to {MAX_COUNT}")
 
 
-def _parse_assignment(text: str) -> NamedValue:
+def _parse_reset_option(text: str) -> NamedValue:
     try:
         return parse_reset_argument(text)
     except InvalidValueError as problem:  # argparse prints only errors of its own type

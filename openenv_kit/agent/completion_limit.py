@@ -1,4 +1,4 @@
-"""Finds in an endpoint's error message how many tokens an answer may have."""
+"""Parses the largest number of answer tokens from an endpoint's error messages."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ FALLBACK_ANSWER_TOKENS = 1024
 """Limit that is tried if an error message does not contain one."""
 
 
-def is_context_size_error(error_message: str) -> bool:
-    """Return whether an error message says that prompt and answer together are too long."""
+def is_prompt_plus_answer_limit_error(error_message: str) -> bool:
+    """Return whether an error message says that prompt plus answer exceed the context size."""
     return (
         ANSWER_LENGTH_PATTERN.search(error_message) is not None
         and PROMPT_LENGTH_PATTERN.search(error_message) is not None
     )
 
 
-def parse_max_answer_tokens(error_message: str, requested_tokens: int) -> int | None:
-    """Return how many tokens an answer may have, according to an error message.
+def parse_or_guess_max_answer_tokens(error_message: str, requested_tokens: int) -> int | None:
+    """Return the largest number of answer tokens that an error message allows.
 
     Args:
         error_message: message with which the endpoint refused the request.
@@ -53,7 +53,7 @@ def parse_max_answer_tokens(error_message: str, requested_tokens: int) -> int | 
         for pattern in CONTEXT_SIZE_PATTERNS:
             if match := pattern.search(error_message):
                 context_tokens = _parse_number(match[1])
-                prompt_tokens = _find_prompt_tokens(numbers, context_tokens, requested_tokens)
+                prompt_tokens = _find_prompt_token_count(numbers, context_tokens, requested_tokens)
                 if prompt_tokens is not None:
                     return context_tokens - prompt_tokens
     limits = [number for number in numbers if MIN_LIMIT_TOKENS <= number < requested_tokens]
@@ -67,15 +67,17 @@ def _parse_number(text: str) -> int:
     return int(text.replace(",", ""))
 
 
-def _find_prompt_tokens(
-    numbers: list[int], context_tokens: int, requested_tokens: int
+def _find_prompt_token_count(
+    numbers_in_message: list[int], context_tokens: int, requested_tokens: int
 ) -> int | None:
-    """Return the prompt's tokens among the numbers of an error message; None if not found."""
-    candidates = [number for number in numbers if number not in (context_tokens, requested_tokens)]
+    """Return the prompt's token count from the numbers in an error message; None if not found."""
+    candidates = [
+        number for number in numbers_in_message if number not in (context_tokens, requested_tokens)
+    ]
     if not candidates:
         return None
     for candidate in candidates:  # the message may contain the prompt's tokens and the total
-        if candidate and candidate + requested_tokens in numbers:
+        if candidate and candidate + requested_tokens in numbers_in_message:
             return candidate
     largest = max(candidates)
     is_total = largest > context_tokens

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from openenv_kit.agent.endpoint_failures import (
     MAX_QUOTE_CHARACTERS,
     EndpointFailure,
     FailureKind,
-    failure_from_response,
+    build_refusal_failure,
     find_error_object,
     infer_http_status,
 )
@@ -23,6 +23,8 @@ CHARACTERS_PER_TOKEN = 4
 
 ChatMessage = dict[str, Any]
 """A message of a conversation, in the format of chat completions."""
+ChatCompletionJson: TypeAlias = dict[str, Any]
+"""A chat completion with at least one choice and its message."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class ModelAnswer:
         completion_tokens: tokens of the answer.
         has_token_counts: whether the endpoint counted the tokens; otherwise they are estimated.
         cost_usd: cost in US dollars; None if the endpoint does not report it.
-        problem: what is wrong with the answer; empty if nothing is.
+        problem: clause that describes a problem with the answer; empty if there is none.
         raw_message: the message as the endpoint sent it; empty if it is not known.
         raw_usage: the endpoint's token counts, as it sent them.
         finish_reason: the endpoint's `finish_reason`, such as `stop`.
@@ -71,31 +73,31 @@ class ModelAnswer:
     finish_reason: str = ""
 
 
-def parse_answer(
+def parse_model_answer(
     completion: Mapping[str, Any],
-    request_messages: Sequence[ChatMessage],
+    messages_for_token_estimate: Sequence[ChatMessage],
     redact: Redact,
-    max_tokens: int,
+    sent_max_tokens: int,
 ) -> ModelAnswer:
-    """Return the answer in a chat completion. Missing parts get default values.
+    """Build the model's answer from a chat completion, with default values for missing parts.
 
     Args:
         completion: JSON object of the reply.
-        request_messages: messages of the request, to estimate tokens if the endpoint does not count
-            them.
+        messages_for_token_estimate: messages of the request. Their length is used to estimate the
+            tokens if the completion contains no token counts.
         redact: removes secrets from a text.
-        max_tokens: limit of the answer in the request.
+        sent_max_tokens: limit of the answer in the request.
     """
     choices = completion.get("choices")
     choice = _mapping_or_empty(choices[0] if isinstance(choices, list) and choices else None)
     message: ChatMessage = redact_json(dict(_mapping_or_empty(choice.get("message"))), redact)
     usage = _mapping_or_empty(completion.get("usage"))
-    text = extract_text(message.get("content"))
+    text = extract_message_text(message.get("content"))
     calls = _parse_tool_calls(message)
     prompt_tokens, completion_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
     has_token_counts = isinstance(prompt_tokens, int) and isinstance(completion_tokens, int)
     if not has_token_counts:
-        request_characters = sum(len(str(request)) for request in request_messages)
+        request_characters = sum(len(str(request)) for request in messages_for_token_estimate)
         answer_characters = len(text) + sum(len(str(call.arguments)) for call in calls)
         prompt_tokens = request_characters // CHARACTERS_PER_TOKEN
         completion_tokens = answer_characters // CHARACTERS_PER_TOKEN
@@ -107,7 +109,7 @@ def parse_answer(
         completion_tokens=int(completion_tokens or 0),
         has_token_counts=has_token_counts,
         cost_usd=float(cost) if isinstance(cost, int | float) else None,
-        problem=_describe_answer_problem(choice, message, max_tokens),
+        problem=_describe_answer_problem(choice, message, sent_max_tokens),
         raw_message=message,
         raw_usage=redact_json(dict(usage), redact),
         finish_reason=str(choice.get("finish_reason") or ""),
@@ -118,7 +120,7 @@ def _mapping_or_empty(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def extract_text(content: Any) -> str:
+def extract_message_text(content: Any) -> str:
     """Return the text of a message's content, which may be a list of parts."""
     if isinstance(content, list):
         texts = (part.get("text") for part in content if isinstance(part, Mapping))
@@ -126,11 +128,13 @@ def extract_text(content: Any) -> str:
     return content if isinstance(content, str) else ""
 
 
-def parse_completion(raw_body: bytes, redact: Redact) -> dict[str, Any] | EndpointFailure:
+def parse_completion_or_failure(
+    raw_body: bytes, redact: Redact
+) -> ChatCompletionJson | EndpointFailure:
     """Return the chat completion in a reply of status 200, or the failure that it describes."""
     body = decode_json_or_text(raw_body)
     if isinstance(body, str):
-        body = _find_error_event(body)
+        body = _find_error_event(body) or body  # some endpoints send a stream unasked
     error = find_error_object(body)
     choices = body.get("choices") if isinstance(body, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
@@ -140,7 +144,7 @@ def parse_completion(raw_body: bytes, redact: Redact) -> dict[str, Any] | Endpoi
             error = {"message": _describe_failed_choice(first)}
     if error is not None:
         # Some routers report an error of the provider with status 200.
-        return failure_from_response(infer_http_status(error), {"error": error}, {}, redact)
+        return build_refusal_failure(infer_http_status(error), {"error": error}, {}, redact)
     if isinstance(first, dict) and isinstance(first.get("message"), dict):
         return dict(body)
     quote = format_one_line(redact(str(body)), MAX_QUOTE_CHARACTERS)
@@ -161,23 +165,20 @@ def decode_json_or_text(raw_body: bytes) -> Any:
         return text
 
 
-def _find_error_event(event_stream: str) -> Any:
-    """Return the first error in a stream of events, or the stream's text if it has none.
-
-    Some endpoints send a stream although none was requested.
-    """
+def _find_error_event(event_stream: str) -> Any | None:
+    """Return the first error in a stream of server-sent events; None if there is no error."""
     for line in event_stream.splitlines():
         if line.startswith("data:"):
             event = decode_json_or_text(line.removeprefix("data:").encode())
             if find_error_object(event) is not None:
                 return event
-    return event_stream
+    return None
 
 
 def _describe_failed_choice(choice: Mapping[str, Any]) -> str:
     """Return the error message of a choice that ended with an error."""
     message = choice.get("message")
-    content = extract_text(message.get("content")) if isinstance(message, Mapping) else ""
+    content = extract_message_text(message.get("content")) if isinstance(message, Mapping) else ""
     reason = choice.get("native_finish_reason") or "the answer ended with an error"
     return f"{reason}: {content}" if content else str(reason)
 
@@ -205,15 +206,15 @@ def _parse_tool_call(raw_call: Mapping[str, Any]) -> ModelToolCall:
 
 
 def _describe_answer_problem(
-    choice: Mapping[str, Any], message: ChatMessage, max_tokens: int
+    choice: Mapping[str, Any], message: ChatMessage, sent_max_tokens: int
 ) -> str:
-    """Return what is wrong with an answer, as part of a sentence; empty if nothing is."""
+    """Return a clause that describes a problem with an answer; empty if there is none."""
     if message.get("refusal"):
         refusal = format_one_line(str(message["refusal"]), MAX_QUOTE_CHARACTERS)
         return f"the model refused: {refusal}"
     finish_reason = choice.get("finish_reason")
     if finish_reason == "length":
-        return f"the answer was cut at MAX_TOKENS ({max_tokens})"
+        return f"the answer was cut at MAX_TOKENS ({sent_max_tokens})"
     if finish_reason == "content_filter":
         return "the endpoint's content filter stopped the answer"
     if finish_reason == "tool_calls" and not message.get("tool_calls"):

@@ -1,4 +1,4 @@
-"""Failed requests to a model's endpoint: parses error replies and decides whether to retry."""
+"""Describes failed requests to a model's endpoint and decides whether to retry them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any
 
-from openenv_kit.agent.completion_limit import parse_max_answer_tokens
+from openenv_kit.agent.completion_limit import parse_or_guess_max_answer_tokens
 from openenv_kit.agent.redaction import Redact
 from openenv_kit.agent.stdout import format_one_line
 
@@ -40,7 +40,7 @@ CONTEXT_OVERFLOW_PATTERN = re.compile(
 
 
 class FailureKind(StrEnum):
-    """Why a request returned no answer."""
+    """Reasons why a request returned no answer."""
 
     REFUSED = "refused"
     TIMED_OUT = "timed_out"
@@ -93,11 +93,11 @@ class EndpointFailure:
             return False
         return CONTEXT_OVERFLOW_PATTERN.search(self.message) is not None
 
-    def parse_max_answer_tokens(self, requested_tokens: int) -> int | None:
-        """Return how many tokens an answer may have; see `completion_limit`."""
+    def parse_or_guess_max_answer_tokens(self, requested_tokens: int) -> int | None:
+        """Return the allowed number of answer tokens, according to the error message."""
         if self.status not in (400, 422):
             return None
-        return parse_max_answer_tokens(self.message, requested_tokens)
+        return parse_or_guess_max_answer_tokens(self.message, requested_tokens)
 
     @property
     def summary(self) -> str:
@@ -137,8 +137,8 @@ def find_error_object(body: Any) -> Mapping[str, Any] | None:
 
 
 def infer_http_status(error: Mapping[str, Any]) -> int:
-    """Return the HTTP status that fits an error object in a reply of status 200."""
-    for code in _list_error_codes(error):
+    """Infer an HTTP status from an error object that was sent with status 200."""
+    for code in _list_lowercase_error_codes(error):
         if code.isdecimal() and 400 <= int(code) <= 599:
             return int(code)
         if "rate_limit" in code or code == "resource_exhausted":
@@ -146,7 +146,7 @@ def infer_http_status(error: Mapping[str, Any]) -> int:
     return 502
 
 
-def format_error_message(body: Any) -> str:
+def format_error_code_and_message(body: Any) -> str:
     """Return the error message of a reply's body, with the error's code or type first."""
     error_object = find_error_object(body)
     error: Any = body if error_object is None else error_object
@@ -162,14 +162,14 @@ def format_error_message(body: Any) -> str:
     if isinstance(metadata, Mapping):
         provider_parts = (metadata.get("provider_name"), metadata.get("raw"))
         message = ": ".join([message, *(str(part) for part in provider_parts if part)])
-    code = next((code for code in _list_error_codes(error) if not code.isdecimal()), "")
+    code = next((code for code in _list_lowercase_error_codes(error) if not code.isdecimal()), "")
     return f"{code}: {message}" if code and code not in message.lower() else message
 
 
-def failure_from_response(
+def build_refusal_failure(
     status: int, body: Any, headers: Mapping[str, str], redact: Redact, redirect_url: str = ""
 ) -> EndpointFailure:
-    """Return the failure that an error reply describes.
+    """Build the failure for an error reply, with the kind `REFUSED`.
 
     Args:
         status: HTTP status of the reply.
@@ -182,9 +182,9 @@ def failure_from_response(
     retry_header = headers.get("x-should-retry", "").lower()
     return EndpointFailure(
         FailureKind.REFUSED,
-        format_one_line(redact(format_error_message(body)), MAX_QUOTE_CHARACTERS),
+        format_one_line(redact(format_error_code_and_message(body)), MAX_QUOTE_CHARACTERS),
         status,
-        _list_error_codes(error if error is not None else body),
+        _list_lowercase_error_codes(error if error is not None else body),
         retry_after_s=parse_retry_after_s(headers),
         may_retry={"true": True, "false": False}.get(retry_header),
         redirect_url=redirect_url,
@@ -208,7 +208,7 @@ def parse_retry_after_s(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _list_error_codes(error: Any) -> tuple[str, ...]:
+def _list_lowercase_error_codes(error: Any) -> tuple[str, ...]:
     """Return the code, type and status of an error object in lower case, without empty ones."""
     if not isinstance(error, Mapping):
         return ()

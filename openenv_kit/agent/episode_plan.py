@@ -34,14 +34,14 @@ class PlannedEpisode:
     reset: dict[str, Any]
 
     @property
-    def label(self) -> str:
+    def unique_label(self) -> str:
         """Name of the episode, unique within the run."""
         return f"{self.task_id}-e{self.episode}" if self.episode else self.task_id
 
     @property
     def recording_filename(self) -> str:
         """Name of the episode's recording."""
-        return f"{self.label}.jsonl"
+        return f"{self.unique_label}.jsonl"
 
 
 def plan_episodes(
@@ -81,22 +81,24 @@ def plan_episodes(
     planned_by_label: dict[str, PlannedEpisode] = {}
     for entry in entries or default_task_names(environment):
         for planned in _plan_task_list_entry(environment, entry, episodes_per_task, first_seed):
-            if planned.label in planned_by_label:  # its recording would overwrite the first one's
+            if (
+                planned.unique_label in planned_by_label
+            ):  # its recording would overwrite the first one's
                 raise ConfigurationError(
                     f"--tasks has {planned.task_id!r} twice; use --episodes to repeat it."
                 )
-            planned_by_label[planned.label] = replace(
+            planned_by_label[planned.unique_label] = replace(
                 planned, reset={**planned.reset, **extra_arguments}
             )
     require_integer("number of episodes of --tasks", len(planned_by_label), 0, MAX_EPISODES)
     if extra_arguments:
-        _check_reset_arguments(environment, next(iter(planned_by_label.values())).reset)
+        _validate_by_trial_reset(environment, next(iter(planned_by_label.values())).reset)
     return list(planned_by_label.values())
 
 
-def _check_reset_arguments(environment: Environment, reset_arguments: Mapping[str, Any]) -> None:
-    """Reset once in this process, so that a wrong argument fails before the run starts."""
-    if not is_sealed_split(reset_arguments.get("split")):  # only the server has the salt of it
+def _validate_by_trial_reset(environment: Environment, reset_arguments: Mapping[str, Any]) -> None:
+    """Reset once in this process, so that an invalid argument fails before the run starts."""
+    if not is_sealed_split(reset_arguments.get("split")):  # only the server has its salt
         reply = environment.create_session().reset(**reset_arguments)
         if reply.status == ReplyStatus.ERROR:
             raise ConfigurationError(f"--reset: {reply.message}")
@@ -114,13 +116,15 @@ def _plan_task_list_entry(
     elif ":" in entry:
         raise ConfigurationError(f"--tasks has {entry!r}; allowed: a task id, or split:start-stop.")
     else:
-        yield from _plan_task(environment, entry, episodes_per_task, first_seed)
+        yield from _plan_named_task(environment, entry, episodes_per_task, first_seed)
 
 
-def _plan_task(
+def _plan_named_task(
     environment: Environment, task_id: str, episodes_per_task: int, first_seed: int | None
 ) -> Iterator[PlannedEpisode]:
-    arguments = environment.tasks[require_name("task_id", task_id, environment.tasks)]
+    arguments = environment.reset_arguments_by_task_id[
+        require_name("task_id", task_id, environment.reset_arguments_by_task_id)
+    ]
     if first_seed is not None and "seed" not in arguments:
         raise ConfigurationError(f"--seed was given, but the task {task_id!r} fixes its seed.")
     seed = arguments.get("seed") if first_seed is None else first_seed
@@ -134,7 +138,7 @@ def _plan_task(
 
 
 def derive_seed(task_id: str, first_seed: int, repetition: int) -> int:
-    """Return the seed of a later episode of a task. It is the same on every machine."""
+    """Derive the seed of a repeated episode of a task, equal on every machine."""
     digest = hashlib.sha256(f"{task_id}/{first_seed}/{repetition}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
@@ -142,7 +146,7 @@ def derive_seed(task_id: str, first_seed: int, repetition: int) -> int:
 def _plan_split_range(
     environment: Environment, range_match: re.Match[str], episodes_per_task: int
 ) -> Iterator[PlannedEpisode]:
-    # Whether the sealed split can be played is left to the server, which has its salt.
+    # The server, which has the salt, decides whether the sealed split can be played.
     split = range_match["split"]
     size = environment.splits.size(split)
     start = int(range_match["start"] or 0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from openenv_kit.agent.completion_limit import is_context_size_error
+from openenv_kit.agent.completion_limit import is_prompt_plus_answer_limit_error
 from openenv_kit.agent.endpoint_failures import (
     TEMPORARY_STATUSES,
     TOOL_PARSER_OPTIONS_PATTERN,
@@ -46,7 +46,7 @@ TRY_LATER_ADVICE = (
 
 
 class RefusalReason(StrEnum):
-    """Why an endpoint refused a request, as far as its reply shows."""
+    """Reasons why an endpoint refuses a request, inferred from its reply."""
 
     KEY = "key"
     CREDIT = "credit"
@@ -78,12 +78,12 @@ class ContextFullError(ModelError):
 
 @dataclass(frozen=True)
 class FailedRequest:
-    """What the error message needs to know about a failed request.
+    """Details of a failed request for its error message.
 
     Attributes:
         settings: settings of the run.
         endpoint_url: address of the endpoint, without secrets.
-        attempts_text: how often the request was tried, as text.
+        attempts_text: clause that states the number of attempts.
         max_tokens: requested limit of the answer, in tokens.
         has_earlier_tool_calls: whether the endpoint accepted tool calls earlier in the
             conversation.
@@ -97,7 +97,7 @@ class FailedRequest:
 
 
 def build_model_error(failure: EndpointFailure, request: FailedRequest) -> ModelError:
-    """Return the error for a failed request. Its message names the setting to change."""
+    """Build the error for a failed request, with the setting to change in its message."""
     settings, endpoint, attempts = request.settings, request.endpoint_url, request.attempts_text
     if failure.redirect_url and failure.status in (0, *REDIRECT_FAILURE_STATUSES):
         address = failure.redirect_url.removesuffix("/chat/completions")
@@ -129,7 +129,9 @@ def build_model_error(failure: EndpointFailure, request: FailedRequest) -> Model
                 f"{TRY_LATER_ADVICE}"
             )
         case FailureKind.REFUSED:
-            return _build_length_error(failure, request) or _build_refusal_error(failure, request)
+            return _build_error_if_too_long(failure, request) or _build_refusal_error(
+                failure, request
+            )
 
 
 def add_full_stop(text: str) -> str:
@@ -146,11 +148,11 @@ def _build_connection_hint(failure: EndpointFailure, endpoint_url: str) -> str:
     return "check API_BASE_URL"
 
 
-def _build_length_error(failure: EndpointFailure, request: FailedRequest) -> ModelError | None:
-    """Return the error for an answer or a conversation that is too long; None if neither is."""
+def _build_error_if_too_long(failure: EndpointFailure, request: FailedRequest) -> ModelError | None:
+    """Build the error for a too long answer or conversation; return None if neither is too long."""
     detail = add_full_stop(failure.message)
-    max_answer_tokens = failure.parse_max_answer_tokens(request.max_tokens)
-    if max_answer_tokens is not None and not is_context_size_error(failure.message):
+    max_answer_tokens = failure.parse_or_guess_max_answer_tokens(request.max_tokens)
+    if max_answer_tokens is not None and not is_prompt_plus_answer_limit_error(failure.message):
         return ModelError(
             f"{request.endpoint_url} allows no answer of {request.max_tokens} tokens "
             f"({failure.status}): {detail} Lower MAX_TOKENS."
@@ -165,7 +167,7 @@ def _build_length_error(failure: EndpointFailure, request: FailedRequest) -> Mod
 
 
 def classify_refusal(failure: EndpointFailure, *, has_earlier_tool_calls: bool) -> RefusalReason:
-    """Return why an endpoint refused a request.
+    """Classify the reason why an endpoint refused a request.
 
     Endpoints use different statuses for the same reason, so the message is searched too.
 

@@ -6,9 +6,9 @@ import asyncio
 import time
 from urllib.parse import urlsplit, urlunsplit
 
-from openenv_kit.agent.server_requests import fetch_environment_name, is_healthy
+from openenv_kit.agent.server_requests import fetch_environment_name, is_server_healthy
 from openenv_kit.agent.servers import ContainerServer, EmbeddedServer, PrintStatus, Server
-from openenv_kit.agent.settings import AgentSettings, hide_url_password
+from openenv_kit.agent.settings import AgentSettings, hide_url_credentials
 from openenv_kit.environment import Environment
 from openenv_kit.errors import ConfigurationError, ServerError
 
@@ -20,39 +20,46 @@ HEALTH_POLL_INTERVAL_S = 0.5
 async def find_or_start_server(
     environment: Environment, settings: AgentSettings, print_status: PrintStatus
 ) -> Server:
-    """Return the server of BASE_URL, or of a container, or on this machine, or else a new one.
+    """Find or start the environment server of a run.
+
+    The candidates are, in this order: the server at BASE_URL, a container of IMAGE_NAME, a server
+    that is running on this machine, and a new server process.
 
     Raises:
         ConfigurationError: the server of BASE_URL serves another environment.
         ServerError: the server cannot be reached or started.
     """
-    server = await _choose_server(environment, settings, print_status)
+    server = await _find_or_start_by_settings(environment, settings, print_status)
     print_status(f"Environment: {server.description}")
     return server
 
 
-async def _choose_server(
+async def _find_or_start_by_settings(
     environment: Environment, settings: AgentSettings, print_status: PrintStatus
 ) -> Server:
     if settings.base_url:
-        return await _wait_for_server(settings.base_url, environment, settings, print_status)
+        return await _wait_for_server_of_environment(
+            settings.base_url, environment, settings, print_status
+        )
     if settings.image_name:
         print_status(f"Starting a container of {settings.image_name} (IMAGE_NAME) …")
         return await ContainerServer(settings.image_name, settings.docker_wait_timeout_s).start()
     if not settings.embedded:
         for port in LOCAL_PORTS:
             url = f"http://127.0.0.1:{port}"
-            if await fetch_environment_name(url) == environment.name and await is_healthy(url):
+            if await fetch_environment_name(url) == environment.name and await is_server_healthy(
+                url
+            ):
                 return Server(url, f"running server on {url}")
     print_status("Starting an environment server for this run …")
     return await EmbeddedServer(environment.name).start()
 
 
-async def _wait_for_server(
+async def _wait_for_server_of_environment(
     url: str, environment: Environment, settings: AgentSettings, print_status: PrintStatus
 ) -> Server:
-    """Return the server of BASE_URL as soon as it is healthy and serves the environment."""
-    shown_url = hide_url_password(url)
+    """Wait until the server at an address is healthy, check its environment and return it."""
+    shown_url = hide_url_credentials(url)
     timeout_s = settings.connect_timeout_s
     headers: dict[str, str] = {}
     if settings.server_token:
@@ -61,7 +68,7 @@ async def _wait_for_server(
     http_url = urlunsplit(parts._replace(scheme=parts.scheme.replace("ws", "http")))
     deadline = time.monotonic() + timeout_s
     has_printed_wait = False
-    while not await is_healthy(http_url):
+    while not await is_server_healthy(http_url):
         if time.monotonic() > deadline:
             raise ServerError(
                 f"BASE_URL is {shown_url}, but no healthy server answered there within "

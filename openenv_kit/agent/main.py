@@ -1,4 +1,4 @@
-"""A whole run of `inference.py`: settings, server, player, episodes and results."""
+"""Runs `inference.py`: loads the settings, plays the episodes and writes the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from openenv_kit.agent.episode_plan import plan_episodes
 from openenv_kit.agent.find_server import find_or_start_server
 from openenv_kit.agent.players import Player, choose_player
 from openenv_kit.agent.redaction import build_redactor
-from openenv_kit.agent.result_table import print_result_table
+from openenv_kit.agent.result_table import print_results_and_errors
 from openenv_kit.agent.results import EpisodeResult, write_results_with_backup
 from openenv_kit.agent.resume_file import ResumeFile
 from openenv_kit.agent.run_all_episodes import EpisodeRunner, EpisodeScheduler
@@ -25,8 +25,8 @@ from openenv_kit.agent.run_episode import LocalEpisodeRunner
 from openenv_kit.agent.settings import (
     AgentSettings,
     extract_url_password,
-    hide_url_password,
-    is_hugging_face,
+    hide_url_credentials,
+    is_hugging_face_url,
     load_settings,
     require_url,
 )
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Standard output is reserved for the evaluation log, so libraries print to standard error.
     with redirect_stdout(sys.stderr):
         try:
-            return asyncio.run(_run_command(options, console, log_stream))
+            return asyncio.run(_run_and_write_results(options, console, log_stream))
         except KitError as problem:
             console.print(f"inference: {problem}", markup=False, highlight=False, style="red")
             if isinstance(problem, ConfigurationError):
@@ -67,16 +67,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return ExitCode.INTERRUPTED
 
 
-async def _run_command(options: CommandLineOptions, console: Console, log_stream: IO[str]) -> int:
+async def _run_and_write_results(
+    options: CommandLineOptions, console: Console, log_stream: IO[str]
+) -> ExitCode:
     _cancel_on_sigterm()
-    settings = resolve_settings(options)
+    settings = load_settings_with_options(options)
     redact = build_redactor(settings.secrets)
 
-    def print_status(text: str) -> None:
+    def print_redacted_status(text: str) -> None:
         console.print(redact(text), markup=False, highlight=False, soft_wrap=True)
 
     for note in settings.notes:
-        print_status(note)
+        print_redacted_status(note)
     environment = options.environment
     planned_episodes = plan_episodes(
         environment,
@@ -91,10 +93,12 @@ async def _run_command(options: CommandLineOptions, console: Console, log_stream
             options.policy,
             settings,
             require_llm=options.require_llm,
-            print_status=print_status,
+            print_status=print_redacted_status,
         )
         exit_stack.push_async_callback(player.close)
-        print_status(_describe_player(player, options, settings, len(planned_episodes)))
+        print_redacted_status(
+            _describe_player_and_endpoint(player, options, settings, len(planned_episodes))
+        )
         resume_file = None
         earlier_results: list[EpisodeResult] = []
         if options.resume is not None:
@@ -102,7 +106,9 @@ async def _run_command(options: CommandLineOptions, console: Console, log_stream
                 options.resume, environment, player.name, player.score_settings, redact
             )
             exit_stack.callback(resume_file.close)
-            earlier_results = resume_file.read_results(planned_episodes, print_status)
+            earlier_results = resume_file.read_results_of_planned(
+                planned_episodes, print_redacted_status
+            )
         evaluation_log = EvaluationLog(
             log_stream,
             is_live=options.concurrency == 1 and options.engine is Engine.LOCAL,
@@ -114,11 +120,11 @@ async def _run_command(options: CommandLineOptions, console: Console, log_stream
             from openenv_kit.agent.ray_engine import open_ray_runner
 
             runner = await exit_stack.enter_async_context(
-                open_ray_runner(options, settings, evaluation_log, print_status)
+                open_ray_runner(options, settings, evaluation_log, print_redacted_status)
             )
             _cancel_on_sigterm()  # Ray has replaced the handler
         else:
-            server = await find_or_start_server(environment, settings, print_status)
+            server = await find_or_start_server(environment, settings, print_redacted_status)
             exit_stack.push_async_callback(server.stop)
             runner = LocalEpisodeRunner(
                 environment=environment,
@@ -127,40 +133,40 @@ async def _run_command(options: CommandLineOptions, console: Console, log_stream
                 server=server,
                 evaluation_log=evaluation_log,
                 recording_folder=options.record,
-                print_status=print_status,
+                print_status=print_redacted_status,
             )
         scheduler = EpisodeScheduler(
             planned_episodes=planned_episodes,
             concurrency=options.concurrency,
-            print_status=print_status,
+            print_status=print_redacted_status,
             results=earlier_results,
             resume_file=resume_file,
         )
         result = await scheduler.run_all_episodes(runner, player.name, settings.benchmark)
     if backup_path := write_results_with_backup(result, options.output, redact, environment):
-        print_status(f"The earlier {options.output} was renamed to {backup_path}.")
-    print_result_table(result, console, redact)
-    print_status(f"Results: {options.output}")
+        print_redacted_status(f"The earlier {options.output} was renamed to {backup_path}.")
+    print_results_and_errors(result, console, redact)
+    print_redacted_status(f"Results: {options.output}")
     if result.is_interrupted:
-        print_status("inference: interrupted.")
+        print_redacted_status("inference: interrupted.")
         return ExitCode.INTERRUPTED
     return ExitCode.EPISODE_FAILED if result.unfinished_count else ExitCode.OK
 
 
 def _cancel_on_sigterm() -> None:
-    """Make SIGTERM end the run like Ctrl-C: END lines are printed and the own server stops."""
+    """Handle SIGTERM like Ctrl-C: print the END lines and stop the run's own server."""
     if task := asyncio.current_task():
         with suppress(NotImplementedError):  # not available on every platform
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
-def resolve_settings(options: CommandLineOptions) -> AgentSettings:
-    """Return the settings of the variables, overridden by the options.
+def load_settings_with_options(options: CommandLineOptions) -> AgentSettings:
+    """Load the settings from variables and override them with the command-line options.
 
     Raises:
         ConfigurationError: a variable or an option is not valid.
     """
-    settings = load_settings(benchmark=options.environment.name)
+    settings = load_settings(default_benchmark=options.environment.name)
     base_url = None if options.embedded else options.base_url or settings.base_url
     if base_url:
         require_url("BASE_URL", base_url, ("http", "https", "ws", "wss"))
@@ -175,10 +181,10 @@ def resolve_settings(options: CommandLineOptions) -> AgentSettings:
     return settings.model_copy(update=overrides)
 
 
-def _describe_player(
+def _describe_player_and_endpoint(
     player: Player, options: CommandLineOptions, settings: AgentSettings, episode_count: int
 ) -> str:
-    """Return the line that says which player and endpoint a run uses, and why."""
+    """Return the status line that names the player and the endpoint, and explains the choice."""
     text = f"Player: {player.name}, {episode_count} episode{'' if episode_count == 1 else 's'}."
     if options.policy:
         return text
@@ -190,8 +196,12 @@ def _describe_player(
         if options.model:
             text += f" --model {options.model} has no effect without a key."
         return text
-    endpoint = hide_url_password(settings.api_base_url) if settings.api_base_url else "OpenAI's own"
+    endpoint = (
+        hide_url_credentials(settings.api_base_url) if settings.api_base_url else "OpenAI's own"
+    )
     key = f"key from {settings.key_variable}" if settings.api_key else "without a key"
-    if settings.key_variable == HF_TOKEN_VARIABLE and not is_hugging_face(settings.api_base_url):
+    if settings.key_variable == HF_TOKEN_VARIABLE and not is_hugging_face_url(
+        settings.api_base_url
+    ):
         key += ", the only one that is set"
     return f"{text} Endpoint: {endpoint}, {key}."

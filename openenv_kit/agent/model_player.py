@@ -13,10 +13,14 @@ from openenv_kit.agent.chat_endpoint import OpenAIEndpoint
 from openenv_kit.agent.completions import ChatMessage, ModelAnswer, ModelToolCall
 from openenv_kit.agent.failure_messages import ContextFullError
 from openenv_kit.agent.player_episode import PlayerEpisode
-from openenv_kit.agent.prompts import last_turn_notice, no_tool_call_reminder, truncate_result
+from openenv_kit.agent.prompts import (
+    build_last_answer_notice,
+    build_tool_call_reminder,
+    format_truncated_json,
+)
 from openenv_kit.agent.servers import PrintStatus
 from openenv_kit.agent.settings import AgentSettings
-from openenv_kit.agent.text_calls import find_tool_call_marker
+from openenv_kit.agent.text_calls import find_call_written_as_text
 from openenv_kit.agent.tool_arguments import parse_tool_arguments
 from openenv_kit.agent.transcript import Transcript
 from openenv_kit.errors import ToolArgumentError
@@ -78,7 +82,7 @@ class ModelPlayer:
 
 @dataclass
 class _ModelEpisode:
-    """One episode that a model plays.
+    """State of one episode that is played by a model.
 
     Attributes:
         endpoint: sends the requests to the model.
@@ -87,7 +91,7 @@ class _ModelEpisode:
         transcript: messages of the episode.
         is_reminded: whether the model was reminded to call a tool.
         has_called_tool: whether the model has called a tool.
-        ignores_tools: whether the endpoint counted fewer prompt tokens than the tools have.
+        ignores_tools: whether the endpoint counted fewer prompt tokens than the tools need.
         text_call_marker: part of the last answer that looks like a tool call; empty if none does.
     """
 
@@ -116,40 +120,40 @@ class _ModelEpisode:
             is_last_round = round_number == max_rounds
             is_last = is_last_round or self._is_token_budget_nearly_used()
             if is_last:
-                transcript.add_notice(last_turn_notice(self.episode.tools))
-            answer = await self._request_answer()
-            for call in transcript.add_answer(answer):
-                await self._execute_tool_call(call, answer.problem)
+                transcript.add_notice_to_last_message(build_last_answer_notice(self.episode.tools))
+            answer = await self._request_answer_and_count_tokens()
+            for call in transcript.add_answer_with_unique_call_ids(answer):
+                await self._execute_call_and_add_result(call, answer.problem)
                 if self.episode.is_done:
                     return
             if is_last:
                 used_up = "rounds (MAX_TOOL_ROUNDS)" if is_last_round else "tokens (TOKEN_BUDGET)"
-                self.episode.stop_reason = self._explain_used_up_limit(used_up, answer)
+                self.episode.stop_reason = self._describe_used_up_limit(used_up, answer)
                 return
             if not answer.tool_calls:
                 if self.is_reminded:
-                    self.episode.stop_reason = self._explain_stop(answer)
+                    self.episode.stop_reason = self._describe_stop_without_tool_call(answer)
                     return
                 self.is_reminded = True
-                transcript.add_notice(no_tool_call_reminder(self.episode.tools))
+                transcript.add_notice_to_last_message(build_tool_call_reminder(self.episode.tools))
 
-    def _explain_used_up_limit(self, used_up: str, answer: ModelAnswer) -> str:
-        problem = f" In the last answer, {answer.problem}." if answer.problem else ""
+    def _describe_used_up_limit(self, limit_name: str, last_answer: ModelAnswer) -> str:
+        problem = f" In the last answer, {last_answer.problem}." if last_answer.problem else ""
         return (
-            f"No report was submitted: no {used_up} left.{problem}"
-            f"{self._explain_missing_tool_calls()}"
+            f"No report was submitted: no {limit_name} left.{problem}"
+            f"{self._diagnose_missing_tool_calls()}"
         )
 
-    def _explain_stop(self, answer: ModelAnswer) -> str:
+    def _describe_stop_without_tool_call(self, last_answer: ModelAnswer) -> str:
         stopped = "stopped calling tools" if self.has_called_tool else "never called a tool"
-        reason = answer.problem or f"the model {stopped}"
+        reason = last_answer.problem or f"the model {stopped}"
         return (
             f"No report was submitted: {reason}, after one reminder."
-            f"{self._explain_missing_tool_calls()}"
+            f"{self._diagnose_missing_tool_calls()}"
         )
 
-    def _explain_missing_tool_calls(self) -> str:
-        """Return a sentence that explains missing tool calls; empty if the reason is not known."""
+    def _diagnose_missing_tool_calls(self) -> str:
+        """Return a sentence with the likely cause of missing tool calls; empty if unknown."""
         if self.text_call_marker:
             return (
                 f" The model wrote a tool call as text ({self.text_call_marker}), which is "
@@ -165,7 +169,7 @@ class _ModelEpisode:
             "a template that supports tools."
         )
 
-    async def _request_answer(self) -> ModelAnswer:
+    async def _request_answer_and_count_tokens(self) -> ModelAnswer:
         """Request the next answer and add its tokens to the usage.
 
         If the conversation is too long, older tool results are removed first.
@@ -173,13 +177,13 @@ class _ModelEpisode:
         tools = self.episode.tools.chat_tools
         while True:
             try:
-                async with self._report_waiting():
+                async with self._report_waiting_in_background():
                     answer = await self.endpoint.request_answer(
                         self.transcript.request_messages, tools
                     )
                 break
             except ContextFullError:
-                if not self.transcript.drop_old_tool_results():
+                if not self.transcript.omit_old_tool_results():
                     raise
                 self.episode.print_status(
                     "The conversation is too long for the model; older tool results are removed."
@@ -187,18 +191,18 @@ class _ModelEpisode:
         self.has_called_tool |= bool(answer.tool_calls)
         names = self.episode.tools.tool_names
         self.text_call_marker = (
-            "" if answer.tool_calls else find_tool_call_marker(answer.text, names)
+            "" if answer.tool_calls else find_call_written_as_text(answer.text, names)
         )
         if answer.has_token_counts:
             self.ignores_tools = answer.prompt_tokens < self._estimate_min_prompt_tokens(tools)
-        self._add_token_usage(answer)
+        self._add_tokens_and_cost(answer)
         return answer
 
     @asynccontextmanager
-    async def _report_waiting(self) -> AsyncIterator[None]:
-        """Print status messages in the background until the `async with` block ends."""
+    async def _report_waiting_in_background(self) -> AsyncIterator[None]:
+        """Print status messages about the waiting time until the `async with` block ends."""
 
-        async def print_messages() -> None:
+        async def print_waiting_time_repeatedly() -> None:
             pause_s = FIRST_PROGRESS_AFTER_S
             start_s = time.monotonic()
             while True:
@@ -211,7 +215,7 @@ class _ModelEpisode:
                 )
                 pause_s = waited_s
 
-        task = asyncio.create_task(print_messages())
+        task = asyncio.create_task(print_waiting_time_repeatedly())
         try:
             yield
         finally:
@@ -227,19 +231,23 @@ class _ModelEpisode:
             + len(compact_json(tools)) // MAX_TOOL_CHARACTERS_PER_TOKEN
         )
 
-    def _add_token_usage(self, answer: ModelAnswer) -> None:
+    def _add_tokens_and_cost(self, answer: ModelAnswer) -> None:
         usage = self.episode.usage
         usage.calls += 1
         usage.prompt_tokens += answer.prompt_tokens
         usage.completion_tokens += answer.completion_tokens
         usage.uncounted_calls += not answer.has_token_counts
         usage.last_call_tokens = answer.prompt_tokens + answer.completion_tokens
-        cost_usd = self._estimate_cost_usd(answer) if answer.cost_usd is None else answer.cost_usd
+        cost_usd = (
+            self._compute_cost_usd_from_price_settings(answer)
+            if answer.cost_usd is None
+            else answer.cost_usd
+        )
         if cost_usd is not None:
             usage.cost = (usage.cost or 0.0) + cost_usd
 
-    def _estimate_cost_usd(self, answer: ModelAnswer) -> float | None:
-        """Return the cost of an answer by the prices in the settings; None if none are set."""
+    def _compute_cost_usd_from_price_settings(self, answer: ModelAnswer) -> float | None:
+        """Compute the cost of an answer from the prices in the settings; None without prices."""
         input_price = self.settings.input_price_per_million
         output_price = self.settings.output_price_per_million
         if input_price is None or output_price is None:
@@ -248,11 +256,11 @@ class _ModelEpisode:
         return cost / 1_000_000
 
     def _is_token_budget_nearly_used(self) -> bool:
-        """Return whether fewer tokens are left than two calls like the last one need."""
+        """Return whether the remaining tokens do not suffice for two calls like the last one."""
         budget, usage = self.settings.token_budget, self.episode.usage
         return budget > 0 and usage.total_tokens + 2 * usage.last_call_tokens > budget
 
-    async def _execute_tool_call(self, call: ModelToolCall, answer_problem: str) -> None:
+    async def _execute_call_and_add_result(self, call: ModelToolCall, possible_cause: str) -> None:
         """Execute a tool call, or log it as rejected, and add its result to the transcript."""
         tools = self.episode.tools
         arguments: Any = call.arguments
@@ -263,11 +271,11 @@ class _ModelEpisode:
             action = tools.build_action(call.name, arguments)
         except ToolArgumentError as problem:
             message = str(problem)
-            if answer_problem:
-                message += f" Perhaps because {answer_problem}."
+            if possible_cause:
+                message += f" Perhaps because {possible_cause}."
             self.episode.log_rejected_call(call.name, arguments, message)
             result = compact_json({"status": ReplyStatus.ERROR, "message": message})
         else:
-            observation = await self.episode.step(action)
-            result = truncate_result(tools.format_tool_result(observation))
+            observation = await self.episode.step_and_log(action)
+            result = format_truncated_json(tools.format_tool_result(observation))
         self.transcript.add_tool_result(call, result)

@@ -45,7 +45,7 @@ class TokenUsage:
 
 @dataclass
 class PlayerEpisode:
-    """One running episode, as its player sees it.
+    """A running episode, with the methods that its player calls.
 
     Attributes:
         environment: environment of the episode.
@@ -55,7 +55,7 @@ class PlayerEpisode:
         recorder: writer of the recording; None if the run is not recorded.
         usage: tokens of the model's calls.
         last_observation: observation of the last step; empty before the first one.
-        stop_reason: why the player stopped before the end; empty if it did not.
+        stop_reason: reason why the player stopped before the end; empty if it did not.
         print_status: prints a message for people.
         transcript: messages that a model read and wrote, each answer with its token usage.
         tools: tools of the episode.
@@ -82,7 +82,7 @@ class PlayerEpisode:
         """Whether the episode is over."""
         return bool(self.last_observation.get("done"))
 
-    async def step(self, action: Mapping[str, Any]) -> ObservationJson:
+    async def step_and_log(self, action: Mapping[str, Any]) -> ObservationJson:
         """Send an action, print its STEP line, record it and return the observation."""
         start_s = time.monotonic()
         observation = await self.client.step(action)

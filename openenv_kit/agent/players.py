@@ -51,7 +51,7 @@ class ScriptedPlayer:
         ):
             action = next(steps)
             while True:
-                observation = await episode.step(action)
+                observation = await episode.step_and_log(action)
                 if episode.is_done:
                     return
                 action = steps.send(observation)
@@ -68,14 +68,14 @@ def choose_player(
     require_llm: bool,
     print_status: PrintStatus = lambda _: None,
 ) -> Player:
-    """Return the player of a run.
+    """Choose the player of a run.
 
-    It is a scripted policy if one was named or if no model can be reached, else the model. A model
-    can be reached with a key, or without a key on a loopback address.
+    A scripted policy plays if one is named or if no model is available, otherwise the model. A
+    model is available if a key is set or if its endpoint has a loopback address.
 
     Args:
         environment: environment of the policies.
-        policy_name: scripted policy that was named; None if none was.
+        policy_name: name of the scripted policy; None if the user named no policy.
         settings: settings of the run.
         require_llm: whether to raise an error instead of returning a scripted policy.
         print_status: prints a message for each failed request to the model.

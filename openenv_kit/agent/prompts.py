@@ -1,4 +1,4 @@
-"""Texts for models besides those of the environment, and the limit of tool results."""
+"""Notices for models that the environment does not contain, and truncated tool results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OMITTED_RESULT_TEXT = "[left out to save room; call the tool again if you need i
 SHORTER_CALL_ADVICE = "Call it again for less at a time."
 
 
-def no_tool_call_reminder(tools: Catalogue) -> str:
+def build_tool_call_reminder(tools: Catalogue) -> str:
     """Return the reminder for a model that answered with text instead of a tool call."""
     return (
         "You have not finished, and text alone does nothing. Call "
@@ -24,7 +24,7 @@ def no_tool_call_reminder(tools: Catalogue) -> str:
     )
 
 
-def last_turn_notice(tools: Catalogue) -> str:
+def build_last_answer_notice(tools: Catalogue) -> str:
     """Return the notice for a model that has one answer left."""
     return (
         "This is your last answer in this episode: call "
@@ -33,10 +33,10 @@ def last_turn_notice(tools: Catalogue) -> str:
     )
 
 
-def truncate_result(
+def format_truncated_json(
     tool_result: Mapping[str, Any], max_characters: int = MAX_TOOL_RESULT_CHARACTERS
 ) -> str:
-    """Return a tool result as JSON, shortened to a number of characters.
+    """Return a tool result as JSON, truncated to a number of characters.
 
     If it is too long, entries are removed from the end of the longest list in its `result`. If that
     is not enough, the text itself is cut.
@@ -44,14 +44,14 @@ def truncate_result(
     text = compact_json(tool_result)
     if len(text) <= max_characters:
         return text
-    shortened = _shorten_longest_list(tool_result, len(text), max_characters)
+    shortened = _format_with_shortened_list(tool_result, len(text), max_characters)
     if shortened is not None:
         return shortened
     note = f" … [cut at {max_characters} of {len(text)} characters. {SHORTER_CALL_ADVICE}]"
     return text[: max_characters - len(note)] + note
 
 
-def _shorten_longest_list(
+def _format_with_shortened_list(
     tool_result: Mapping[str, Any], total_characters: int, max_characters: int
 ) -> str | None:
     """Return a tool result with as many entries of its longest list as fit; None if none fits."""
@@ -64,21 +64,21 @@ def _shorten_longest_list(
     list_name = max(lists, key=lambda name: len(compact_json(lists[name])))
     items = lists[list_name]
 
-    def format_with_items(count: int) -> str:
+    def format_with_first_items(item_count: int) -> str:
         note = (
-            f"{list_name}: {count} of {len(items)} shown; the whole reply has {total_characters} "
-            f"characters. {SHORTER_CALL_ADVICE}"
+            f"{list_name}: {item_count} of {len(items)} shown; the whole reply has "
+            f"{total_characters} characters. {SHORTER_CALL_ADVICE}"
         )
-        shortened_result = {**result, list_name: items[:count]}
+        shortened_result = {**result, list_name: items[:item_count]}
         return compact_json({"truncated": note, **tool_result, "result": shortened_result})
 
     fitting_count = (
         bisect_right(
-            range(len(items)), max_characters, key=lambda count: len(format_with_items(count))
+            range(len(items)), max_characters, key=lambda count: len(format_with_first_items(count))
         )
         - 1
     )
-    return format_with_items(fitting_count) if fitting_count > 0 else None
+    return format_with_first_items(fitting_count) if fitting_count > 0 else None
 
 
 def _join_finishing_tool_names(tools: Catalogue) -> str:

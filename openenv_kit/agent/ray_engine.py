@@ -29,7 +29,7 @@ from openenv_kit.ray_cluster import connect_to_ray
 
 @dataclass(frozen=True)
 class WorkerOutput:
-    """What a worker returns for an episode: the result, and all output for the main process.
+    """Output of a worker for one episode, which the main process writes.
 
     Attributes:
         result: result of the episode.
@@ -45,9 +45,9 @@ class WorkerOutput:
 
 
 class RayWorker:
-    """A process of the cluster, with a player and a server.
+    """A worker process of the cluster, with a player and a server.
 
-    The worker starts a server of its own, unless the settings contain the address of one.
+    The worker starts its own server, unless the settings contain the address of a server.
 
     Args:
         environment_name: name of the environment.
@@ -74,15 +74,15 @@ class RayWorker:
         )
         self._server: Server | None = None
 
-    async def prepare_server(self) -> str:
+    async def prepare_and_describe_server(self) -> str:
         """Start or find the server and return its description."""
         self._server = await find_or_start_server(self._environment, self._settings, lambda _: None)
         return self._server.description
 
-    async def run_episode(self, result: EpisodeResult) -> WorkerOutput:
-        """Play the planned episode of a result and return the result with all output."""
+    async def play_and_capture_output(self, result: EpisodeResult) -> WorkerOutput:
+        """Play the planned episode of a result and return the result with its captured output."""
         if self._server is None:  # Ray restarted the worker after a failure
-            await self.prepare_server()
+            await self.prepare_and_describe_server()
         assert self._server is not None
         log_stream = io.StringIO()
         status_messages: list[str] = []
@@ -102,7 +102,7 @@ class RayWorker:
                 recording_folder=Path(folder) if self._should_record else None,
                 print_status=status_messages.append,
             )
-            await runner.run_episode(result)
+            await runner.play_and_fill_result(result)
             recording_path = Path(folder) / result.planned.recording_filename
             recording_text = ""
             if recording_path.exists():
@@ -116,7 +116,7 @@ def _print_to_stderr(text: str) -> None:
 
 @dataclass
 class RayEpisodeRunner:
-    """Sends each episode to the worker that has the fewest running.
+    """Sends each episode to the worker with the fewest running episodes.
 
     Attributes:
         ray: the module `ray`, connected to a cluster.
@@ -135,12 +135,14 @@ class RayEpisodeRunner:
     description: str
     _running_by_worker: Counter[int] = field(default_factory=Counter)
 
-    async def run_episode(self, result: EpisodeResult) -> None:
-        """Play the planned episode of a result and fill in the result."""
+    async def play_and_fill_result(self, result: EpisodeResult) -> None:
+        """Play `result.planned` on a worker and fill in the other fields of the result."""
         worker_index = min(range(len(self.workers)), key=self._running_by_worker.__getitem__)
         self._running_by_worker[worker_index] += 1
         try:
-            output: WorkerOutput = await self.workers[worker_index].run_episode.remote(result)
+            output: WorkerOutput = await self.workers[worker_index].play_and_capture_output.remote(
+                result
+            )
         except self.ray.exceptions.RayError as problem:
             first_line = str(problem).splitlines()[0]
             result.status = RunStatus.FAILED
@@ -168,7 +170,7 @@ async def open_ray_runner(
 ) -> AsyncIterator[RayEpisodeRunner]:
     """Connect to a cluster, start its workers and yield a runner that uses them.
 
-    There is a worker for each core, but not more than episodes that run at the same time.
+    The number of workers is the number of cores, limited by the concurrency of the run.
 
     Raises:
         ConfigurationError: Ray is not installed.
@@ -190,7 +192,9 @@ async def open_ray_runner(
             for _ in range(worker_count)
         ]
         print_status(f"Starting {worker_count} workers on a Ray cluster of {core_count} cores …")
-        server_descriptions = [await worker.prepare_server.remote() for worker in workers]
+        server_descriptions = [
+            await worker.prepare_and_describe_server.remote() for worker in workers
+        ]
         yield RayEpisodeRunner(
             ray=ray,
             workers=workers,

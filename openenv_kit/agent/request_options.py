@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from openenv_kit.agent.completion_limit import is_context_size_error
+from openenv_kit.agent.completion_limit import is_prompt_plus_answer_limit_error
 from openenv_kit.agent.completions import ChatMessage
 from openenv_kit.agent.endpoint_failures import EndpointFailure
 from openenv_kit.agent.servers import PrintStatus
@@ -24,6 +24,9 @@ UNKNOWN_FIELD_PATTERN = re.compile(
     r"|unexpected|unknown|unrecognized"
 )
 """Words of an error message about a field that the endpoint does not accept."""
+
+ShouldResend: TypeAlias = bool
+"""Whether to send a refused request again with the changed options."""
 
 
 @dataclass
@@ -69,22 +72,22 @@ class RequestOptions:
         self._refused_fields: set[str] = set()
         self._has_reported_context_limit = False
 
-    def limit_max_tokens(self, request: ChatRequest) -> int:
+    def compute_max_tokens_to_send(self, request: ChatRequest) -> int:
         """Return the limit of the answer, in tokens, that is sent with a request."""
         return min(request.max_tokens, self._max_tokens)
 
-    def build_body(self, request: ChatRequest) -> dict[str, Any]:
+    def build_request_body(self, request: ChatRequest) -> dict[str, Any]:
         """Return the body of a request, without options and fields that were refused before."""
         messages = [
             {name: value for name, value in message.items() if name not in self._refused_fields}
             for message in request.messages
         ]
-        options = {**self._options, self._limit_name: self.limit_max_tokens(request)}
+        options = {**self._options, self._limit_name: self.compute_max_tokens_to_send(request)}
         return {**options, "messages": messages, "tools": list(request.tools)}
 
-    def adapt_to_failure(
+    def adapt_for_retry(
         self, failure: EndpointFailure, request: ChatRequest, sent_body: Mapping[str, Any]
-    ) -> bool:
+    ) -> ShouldResend:
         """Change the options after a refusal; return whether to send the request again.
 
         Args:
@@ -99,35 +102,35 @@ class RequestOptions:
             self._limit_name = "max_completion_tokens"
             return True
         requested_tokens = int(sent_body.get("max_tokens") or sent_body["max_completion_tokens"])
-        limit_tokens = failure.parse_max_answer_tokens(requested_tokens)
+        limit_tokens = failure.parse_or_guess_max_answer_tokens(requested_tokens)
         if limit_tokens is not None:
             return self._lower_max_tokens(
                 limit_tokens,
                 requested_tokens,
                 request,
-                is_context_limit=is_context_size_error(error_message),
+                is_context_limit=is_prompt_plus_answer_limit_error(error_message),
             )
         if "temperature" in error_message and "temperature" in sent_body:
             self._options.pop("temperature", None)
             return True
-        return self._omit_refused_fields(error_message, sent_body)
+        return self._omit_refused_message_fields(error_message, sent_body)
 
     def _lower_max_tokens(
         self,
-        limit_tokens: int,
+        allowed_tokens: int,
         requested_tokens: int,
         request: ChatRequest,
         *,
         is_context_limit: bool,
-    ) -> bool:
+    ) -> ShouldResend:
         """Lower the limit of the answer, once for a request; return whether to send it again.
 
         A limit that depends on the context is lowered for this request only, any other limit for
         all requests. Each kind is reported once.
         """
-        if request.has_lowered_limit or not MIN_ANSWER_TOKENS <= limit_tokens < requested_tokens:
+        if request.has_lowered_limit or not MIN_ANSWER_TOKENS <= allowed_tokens < requested_tokens:
             return False
-        request.max_tokens = limit_tokens
+        request.max_tokens = allowed_tokens
         request.has_lowered_limit = True
         if is_context_limit:
             reason = "beside the conversation"
@@ -135,17 +138,19 @@ class RequestOptions:
             self._has_reported_context_limit = True
         else:
             reason = "by this endpoint"
-            is_reported = self._max_tokens <= limit_tokens
-            self._max_tokens = min(self._max_tokens, limit_tokens)
+            is_reported = self._max_tokens <= allowed_tokens
+            self._max_tokens = min(self._max_tokens, allowed_tokens)
         if not is_reported:
             self._print_status(
-                f"MAX_TOKENS is {self._settings.max_tokens}; {limit_tokens} is used, the most that "
-                f"is allowed {reason}."
+                f"MAX_TOKENS is {self._settings.max_tokens}; {allowed_tokens} is used, the most "
+                f"that is allowed {reason}."
             )
         return True
 
-    def _omit_refused_fields(self, error_message: str, sent_body: Mapping[str, Any]) -> bool:
-        """Omit fields of earlier answers that the endpoint sent but does not accept in a request.
+    def _omit_refused_message_fields(
+        self, error_message: str, sent_body: Mapping[str, Any]
+    ) -> ShouldResend:
+        """Omit message fields that the endpoint sent in answers but does not accept in requests.
 
         Returns:
             Whether to send the request again.

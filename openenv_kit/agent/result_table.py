@@ -1,4 +1,4 @@
-"""The table of results that a run prints at its end."""
+"""Prints the results of a run as a table, with its cost and its errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_TABLE_ROWS = 40
 """Largest number of tasks in the table; the results file contains all of them."""
 
 
-def print_result_table(result: RunResult, console: Console, redact: Redact) -> None:
+def print_results_and_errors(result: RunResult, console: Console, redact: Redact) -> None:
     """Print score, steps, seconds and tokens per task, the averages, the cost and the errors."""
     titles = ["task", "plays", "status", "score", "steps", "seconds"]
     if result.total_tokens:
@@ -30,29 +30,31 @@ def print_result_table(result: RunResult, console: Console, redact: Redact) -> N
         )
     groups = result.group_by_task()
     for task, group in list(groups.items())[:MAX_TABLE_ROWS]:
-        result_table.add_row(*_format_row(task, group)[: len(titles)])
+        result_table.add_row(*_format_row_of_means(task, group)[: len(titles)])
     if len(groups) > MAX_TABLE_ROWS:
         result_table.add_row(f"… and {len(groups) - MAX_TABLE_ROWS} more")
     result_table.add_section()
-    result_table.add_row(*_format_row("average", result.episodes)[: len(titles)])
+    result_table.add_row(*_format_row_of_means("average", result.episodes)[: len(titles)])
     console.print(result_table)
     if result.cost_usd is not None:
         console.print(f"Cost: {result.cost_usd:.4f} US dollars.", highlight=False)
     if not_started_count := result.planned_count - len(result.episodes):
         console.print(f"Episodes not started: {not_started_count}.", highlight=False)
     errors = [
-        f"{episode.planned.label}: {episode.error}" for episode in result.episodes if episode.error
+        f"{episode.planned.unique_label}: {episode.error}"
+        for episode in result.episodes
+        if episode.error
     ]
     for error in errors[:MAX_TABLE_ROWS]:
         console.print(redact(error), markup=False, highlight=False, soft_wrap=True)
 
 
-def _format_row(name: str, results: Sequence[EpisodeResult]) -> list[str]:
-    """Return the cells of one row: counts and means of some episodes."""
+def _format_row_of_means(row_title: str, results: Sequence[EpisodeResult]) -> list[str]:
+    """Return the cells of a row: title, statuses and means of some episodes."""
     count = max(len(results), 1)
     statuses = Counter(result.status for result in results)
     return [
-        name,
+        row_title,
         str(len(results)),
         ", ".join(
             status if status_count == count else f"{status_count} {status}"

@@ -23,7 +23,7 @@ MAX_SAVED_RESULT_CHARACTERS = 500
 
 
 class RunStatus(StrEnum):
-    """How an episode of a run ended."""
+    """Outcome of an episode of a run."""
 
     EVALUATED = "evaluated"
     NOT_SUBMITTED = "not_submitted"
@@ -46,7 +46,7 @@ class EpisodeResult:
         seconds: wall time, in seconds.
         breakdown: score components, if a report was graded.
         grounded: evidence share; None if unknown.
-        error: why the episode failed, or a remark on how it ended.
+        error: reason why the episode failed, or a remark on its end.
         reconnects: how often the connection was lost and restored.
         usage: tokens and cost of the model's calls.
         rewards: reward of each STEP line.
@@ -73,7 +73,7 @@ class EpisodeResult:
         return self.status in FINISHED_STATUSES
 
     @property
-    def success(self) -> bool:
+    def is_success(self) -> bool:
         """Whether a report was graded with at least `MIN_SUCCESS_SCORE`."""
         return self.status is RunStatus.EVALUATED and (self.score or 0.0) >= MIN_SUCCESS_SCORE
 
@@ -82,12 +82,12 @@ class EpisodeResult:
         """Number of STEP lines."""
         return len(self.rewards)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result as it is written to the results file, as JSON values."""
+    def to_json_object(self) -> dict[str, Any]:
+        """Return the entry of the episode in the results file."""
         return {
             **vars(self.planned),
             "status": self.status,
-            "success": self.success,
+            "success": self.is_success,
             "score": self.score,
             "grounded": self.grounded,
             "steps": self.steps,
@@ -105,8 +105,8 @@ class EpisodeResult:
         }
 
 
-def shorten_tool_results(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return copies of a conversation's messages, with long tool results truncated."""
+def copy_with_truncated_tool_results(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Copy a conversation's messages and truncate long tool results in the copies."""
     shortened = [dict(message) for message in messages]
     for message in shortened:
         content = str(message.get("content"))
@@ -167,8 +167,8 @@ class RunResult:
         """Tokens of all episodes."""
         return sum(result.usage.total_tokens for result in self.episodes)
 
-    def as_dict(self, environment: Environment) -> dict[str, Any]:
-        """Return the content of the results file, as JSON values."""
+    def to_json_object(self, environment: Environment) -> dict[str, Any]:
+        """Return the content of the results file as a JSON object."""
         return {
             "format": RESULTS_FORMAT,
             "environment": self.benchmark,
@@ -183,7 +183,7 @@ class RunResult:
             "seconds": round(self.seconds, 3),
             "tokens": self.total_tokens,
             "cost_usd": self.cost_usd,
-            "tasks": [result.as_dict() for result in self.episodes],
+            "tasks": [result.to_json_object() for result in self.episodes],
         }
 
 
@@ -193,7 +193,7 @@ def write_results_with_backup(
     """Write the results file; create its folder if it is missing.
 
     Returns:
-        New path of the file that had the name before; None if there was no such file.
+        New path of the earlier file at `path`, which is renamed; None if there was none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     backup_path = None
@@ -201,6 +201,6 @@ def write_results_with_backup(
         candidates = (path.with_name(f"{path.stem}.{n}{path.suffix}") for n in itertools.count(1))
         backup_path = next(candidate for candidate in candidates if not candidate.exists())
         path.rename(backup_path)
-    text = json.dumps(result.as_dict(environment), indent=2, ensure_ascii=False)
+    text = json.dumps(result.to_json_object(environment), indent=2, ensure_ascii=False)
     path.write_text(redact(text) + "\n", encoding="utf-8")
     return backup_path

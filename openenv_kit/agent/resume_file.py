@@ -1,7 +1,8 @@
 """The file of `--resume`: a JSON line for each episode that was played to its end.
 
-Each line contains the player, the versions and the settings, so that a file never mixes two of
-them. Episodes that failed or were interrupted are not in the file and are played again.
+Each line contains the player, the versions and the settings, so that results of different
+runs are not mixed. Episodes that failed or were interrupted are not in the file and are played
+again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ RESULT_ADAPTER = TypeAdapter(EpisodeResult)
 
 
 class ResumeFile:
-    """Results of a run's finished episodes in a file, which is locked while it is open.
+    """Locked file with the results of a run's finished episodes.
 
     Args:
         path: path of the file; it is created if it is missing.
@@ -65,7 +66,7 @@ class ResumeFile:
                 f"--resume {path}: another run is writing this file."
             ) from None
 
-    def read_results(
+    def read_results_of_planned(
         self, planned_episodes: Sequence[PlannedEpisode], print_status: PrintStatus
     ) -> list[EpisodeResult]:
         """Return the results of planned episodes that the file contains.
@@ -80,14 +81,14 @@ class ResumeFile:
             ConfigurationError: a line is not a result, has another player, other versions or other
                 settings, has other reset arguments, or repeats an episode.
         """
-        planned_by_label = {planned.label: planned for planned in planned_episodes}
+        planned_by_label = {planned.unique_label: planned for planned in planned_episodes}
         line_of_label: dict[str, int] = {}
         results: list[EpisodeResult] = []
         other_count = 0
-        for line_number, line in enumerate(self._read_complete_lines(print_status), start=1):
+        for line_number, line in enumerate(self._read_lines_and_repair_end(print_status), start=1):
             location = f"--resume {self._path}, line {line_number}"
-            result = self._parse_line(line, location)
-            label = result.planned.label
+            result = self._parse_result_of_same_run(line, location)
+            label = result.planned.unique_label
             if label in line_of_label:
                 raise ConfigurationError(
                     f"{location}: {label} is already in line {line_of_label[label]}."
@@ -109,7 +110,7 @@ class ResumeFile:
             )
         return results
 
-    def append_result(self, result: EpisodeResult) -> None:
+    def append_if_finished(self, result: EpisodeResult) -> None:
         """Append a result, unless the episode failed or was interrupted."""
         if not result.is_finished:
             return
@@ -122,8 +123,11 @@ class ResumeFile:
         """Close and unlock the file."""
         self._file.close()
 
-    def _read_complete_lines(self, print_status: PrintStatus) -> list[bytes]:
-        """Return the lines of the file, and remove an incomplete line from its end."""
+    def _read_lines_and_repair_end(self, print_status: PrintStatus) -> list[bytes]:
+        """Return the lines of the file after repairing its end.
+
+        An incomplete last line is removed; a missing line break is added.
+        """
         self._file.seek(0)
         *lines, rest = self._file.read().split(b"\n")
         if rest:
@@ -140,7 +144,7 @@ class ResumeFile:
                 lines.append(rest)
         return lines
 
-    def _parse_line(self, line: bytes, location: str) -> EpisodeResult:
+    def _parse_result_of_same_run(self, line: bytes, location: str) -> EpisodeResult:
         try:
             entry = json.loads(line)
             result = RESULT_ADAPTER.validate_python(entry.pop("episode"))

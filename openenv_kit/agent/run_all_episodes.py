@@ -21,8 +21,8 @@ class EpisodeRunner(Protocol):
     def description(self) -> str:
         """One line that says where the episodes are played."""
 
-    async def run_episode(self, result: EpisodeResult) -> None:
-        """Play the planned episode of a result and fill in the result."""
+    async def play_and_fill_result(self, result: EpisodeResult) -> None:
+        """Play `result.planned` and fill in the other fields of the result."""
 
 
 @dataclass
@@ -49,7 +49,8 @@ class EpisodeScheduler:
     ) -> RunResult:
         """Play every episode and return the result of the run.
 
-        A failed episode does not end the run. A cancellation ends it with a result.
+        A failed episode does not end the run. After a cancellation, the result contains the
+        episodes that were started.
 
         Args:
             runner: plays the episodes.
@@ -59,37 +60,41 @@ class EpisodeScheduler:
         start_s = time.monotonic()
         is_interrupted = False
         try:
-            await self._run_remaining_episodes(runner)
+            await self._run_unfinished_episodes(runner)
         except asyncio.CancelledError:
             is_interrupted = True
         position_of_label = {
-            planned.label: position for position, planned in enumerate(self.planned_episodes)
+            planned.unique_label: position for position, planned in enumerate(self.planned_episodes)
         }
         return RunResult(
             player=player_name,
             benchmark=benchmark,
             server=runner.description,
             episodes=sorted(
-                self.results, key=lambda result: position_of_label[result.planned.label]
+                self.results, key=lambda result: position_of_label[result.planned.unique_label]
             ),
             planned_count=len(self.planned_episodes),
             seconds=time.monotonic() - start_s,
             is_interrupted=is_interrupted,
         )
 
-    async def _run_remaining_episodes(self, runner: EpisodeRunner) -> None:
-        finished_labels = {result.planned.label for result in self.results}
+    async def _run_unfinished_episodes(self, runner: EpisodeRunner) -> None:
+        finished_labels = {result.planned.unique_label for result in self.results}
         remaining = iter(
-            [planned for planned in self.planned_episodes if planned.label not in finished_labels]
+            [
+                planned
+                for planned in self.planned_episodes
+                if planned.unique_label not in finished_labels
+            ]
         )
         finished_count = len(finished_labels)
 
-        async def run_from_queue() -> None:
+        async def play_queued_episodes() -> None:
             nonlocal finished_count
             for planned in remaining:
                 if self._has_permanent_failure:
                     return
-                result = await self._run_planned_episode(runner, planned)
+                result = await self._play_and_store_result(runner, planned)
                 self._has_permanent_failure |= result.hopeless
                 finished_count += 1
                 score_text = (
@@ -98,25 +103,25 @@ class EpisodeScheduler:
                     else f"score {result.score:.4f}"
                 )
                 self.print_status(
-                    f"{planned.label}: {result.status}, {score_text}, "
+                    f"{planned.unique_label}: {result.status}, {score_text}, "
                     f"{result.steps} steps, {result.seconds:.2f} s "
                     f"({finished_count} of {len(self.planned_episodes)})"
                 )
 
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(self.concurrency, len(self.planned_episodes))):
-                workers.create_task(run_from_queue())
+                workers.create_task(play_queued_episodes())
 
-    async def _run_planned_episode(
+    async def _play_and_store_result(
         self, runner: EpisodeRunner, planned: PlannedEpisode
     ) -> EpisodeResult:
         result = EpisodeResult(planned)
         self.results.append(result)
         try:
-            await runner.run_episode(result)
+            await runner.play_and_fill_result(result)
         except asyncio.CancelledError:
             result.status, result.error = RunStatus.INTERRUPTED, "Interrupted."
             raise
         if self.resume_file is not None:
-            self.resume_file.append_result(result)
+            self.resume_file.append_if_finished(result)
         return result

@@ -14,7 +14,7 @@ from openenv_kit.agent.episode_plan import PlannedEpisode
 from openenv_kit.agent.player_episode import PlayerEpisode
 from openenv_kit.agent.players import Player
 from openenv_kit.agent.redaction import build_redactor
-from openenv_kit.agent.results import EpisodeResult, RunStatus, shorten_tool_results
+from openenv_kit.agent.results import EpisodeResult, RunStatus, copy_with_truncated_tool_results
 from openenv_kit.agent.servers import PrintStatus, Server
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.agent.stdout import EvaluationLog, TaskLog
@@ -53,8 +53,8 @@ class LocalEpisodeRunner:
         """One line that describes the server."""
         return self.server.description
 
-    async def run_episode(self, result: EpisodeResult) -> None:
-        """Play the planned episode of a result and fill in the result.
+    async def play_and_fill_result(self, result: EpisodeResult) -> None:
+        """Play `result.planned` and fill in the other fields of the result.
 
         The END line is always printed. Failures are stored in the result; only a cancellation is
         raised.
@@ -66,7 +66,7 @@ class LocalEpisodeRunner:
         )
 
         def print_episode_status(text: str) -> None:
-            self.print_status(f"{planned.label}: {text}")
+            self.print_status(f"{planned.unique_label}: {text}")
 
         result.rewards = task_log.rewards
         client = ReplayingWebSocketEpisode(
@@ -76,7 +76,7 @@ class LocalEpisodeRunner:
             prose_fields=self.environment.tools.prose_fields,
         )
         try:
-            await self._play_episode(result, client, task_log, print_episode_status)
+            await self._play_and_record_episode(result, client, task_log, print_episode_status)
         except KitError as problem:
             result.status, result.error = RunStatus.FAILED, str(problem)
             result.hopeless = isinstance(problem, ModelError) and problem.is_permanent
@@ -86,10 +86,10 @@ class LocalEpisodeRunner:
         finally:
             result.seconds = time.monotonic() - start_s
             result.reconnects = client.reconnects
-            task_log.write_end(result.success, result.score or 0.0)
+            task_log.write_end(result.is_success, result.score or 0.0)
             await client.close()
 
-    async def _play_episode(
+    async def _play_and_record_episode(
         self,
         result: EpisodeResult,
         client: ReplayingWebSocketEpisode,
@@ -116,8 +116,8 @@ class LocalEpisodeRunner:
                 episode.end_recording(None, redact(str(problem) or type(problem).__name__))
                 raise
             finally:
-                result.conversation = shorten_tool_results(episode.transcript)
-            _fill_result(result, episode, planned.reset)
+                result.conversation = copy_with_truncated_tool_results(episode.transcript)
+            _fill_status_and_score(result, episode, planned.reset)
             episode.end_recording(result.score, result.error)
 
     def _open_recorder(
@@ -133,17 +133,17 @@ class LocalEpisodeRunner:
         )
 
 
-def _fill_result(
+def _fill_status_and_score(
     result: EpisodeResult, episode: PlayerEpisode, reset_arguments: Mapping[str, Any]
 ) -> None:
-    """Fill in status, score and error of an episode that its player finished."""
+    """Fill in status, score, components and error after the player has finished."""
     observation = episode.last_observation
     result.error = episode.stop_reason
     components: Mapping[str, Any] | None = None
     if episode.is_done:
         components = episode.environment.score_components(observation)
         if components is None and is_sealed_split(reset_arguments.get("split")):
-            components = {}  # of a sealed episode, the server returns the score alone
+            components = {}  # for a sealed episode, the server returns only the score
     if components is not None:
         result.status = RunStatus.EVALUATED
         result.breakdown = dict(components)

@@ -1,4 +1,4 @@
-"""Requests that find out whether an environment server is running, and what it serves."""
+"""Queries whether an environment server is running, and which environment it serves."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ HTTP_TIMEOUT_S = 5.0
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
-async def is_healthy(url: str) -> bool:
+async def is_server_healthy(url: str) -> bool:
     """Return whether a server at this address answers /health."""
     return await _get_json_object(url, "/health") is not None
 
 
 async def fetch_environment_name(url: str, headers: Mapping[str, str] | None = None) -> str | None:
-    """Return the name in the server's /metadata; None if there is none."""
+    """Return the name of the served environment from /metadata; None if it is not available."""
     metadata = await _get_json_object(url, "/metadata", headers) or {}
     name = metadata.get("name")
     return name if isinstance(name, str) else None
@@ -43,13 +43,13 @@ async def _get_json_object(
     # An empty ProxyHandler turns off the proxies of the environment variables.
     proxy_handlers = [ProxyHandler({})] if parts.hostname in LOOPBACK_HOSTS else []
 
-    def send_request() -> Any:
+    def send_blocking_request() -> Any:
         request = Request(request_url, headers=request_headers)
         with build_opener(*proxy_handlers).open(request, timeout=HTTP_TIMEOUT_S) as response:
             return json.load(response)
 
     try:
-        body = await asyncio.to_thread(send_request)
+        body = await asyncio.to_thread(send_blocking_request)
     except (OSError, HTTPException, ValueError):
         return None
     return body if isinstance(body, dict) else None

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from openenv_kit.agent.server_requests import is_healthy
+from openenv_kit.agent.server_requests import is_server_healthy
 from openenv_kit.errors import ServerError
 from openenv_kit.variables import (
     API_KEY_VARIABLES,
@@ -45,7 +45,7 @@ PrintStatus = Callable[[str], None]
 
 @dataclass
 class Server:
-    """An environment server. This class is a server that was not started by the run.
+    """An environment server that the run did not start; base class of those that it starts.
 
     Attributes:
         url: address of the server.
@@ -65,7 +65,7 @@ class Server:
 
 
 class EmbeddedServer(Server):
-    """A server in a process of its own, on a free loopback port.
+    """A server in a child process, on a free loopback port.
 
     Args:
         environment_name: environment that it serves.
@@ -87,7 +87,7 @@ class EmbeddedServer(Server):
         """
         for attempts_left in reversed(range(MAX_START_ATTEMPTS)):
             try:
-                await self._start_process(find_free_port())
+                await self._start_process_and_wait(find_free_loopback_port())
                 break
             except BaseException as problem:
                 self._stop_process()
@@ -105,22 +105,22 @@ class EmbeddedServer(Server):
             with suppress(subprocess.TimeoutExpired):
                 await asyncio.to_thread(self._process.wait, EXIT_TIMEOUT_S)
                 self._stop_process()
-                await self._start_process(self._port)
+                await self._start_process_and_wait(self._port)
 
     async def stop(self) -> None:
         """Stop the process."""
         self._stop_process()
         self._log.close()
 
-    async def _start_process(self, port: int) -> None:
+    async def _start_process_and_wait(self, port: int) -> None:
         self._port, self.url = port, f"http://127.0.0.1:{port}"
         self._process = subprocess.Popen(
-            build_server_command(port),
+            build_embedded_server_command(port),
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
             env={
-                **build_server_variables(os.environ),
+                **build_embedded_server_variables(os.environ),
                 ENVIRONMENT_VARIABLE: self._environment_name,
             },
             start_new_session=True,  # Ctrl-C interrupts the run, which then stops its server
@@ -128,7 +128,7 @@ class EmbeddedServer(Server):
         self.description = f"own server on {self.url} (process {self._process.pid})"
         deadline = time.monotonic() + START_TIMEOUT_S
         while self._process.poll() is None:
-            if await is_healthy(self.url):
+            if await is_server_healthy(self.url):
                 return
             if time.monotonic() > deadline:
                 raise ServerError(
@@ -160,11 +160,11 @@ class EmbeddedServer(Server):
 
 
 class ContainerServer(Server):
-    """A server in a container of an image, through the framework's provider; never restarted.
+    """A server in a container, started through the framework's provider and never restarted.
 
     Args:
         image: name of the image.
-        wait_timeout_s: longest wait until the container answers, in seconds.
+        wait_timeout_s: longest time to wait for the container, in seconds.
     """
 
     def __init__(self, image: str, wait_timeout_s: float) -> None:
@@ -211,21 +211,21 @@ class ContainerServer(Server):
             self._provider = None
 
 
-def build_server_command(port: int) -> list[str]:
+def build_embedded_server_command(port: int) -> list[str]:
     """Return the command line of an embedded server."""
     return [sys.executable, "-m", "openenv_kit.agent.embedded_server", str(port)]
 
 
-def build_server_variables(variables: Mapping[str, str]) -> dict[str, str]:
+def build_embedded_server_variables(process_variables: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables of an embedded server, from those of this process.
 
-    Keys are removed, and so are the settings of deployed servers (a token, debug mode, fewer
-    sessions), which must not change what is measured. Only the salt of the sealed split is kept,
-    and with it the episode store, because sealed tasks need a store that outlives the server.
+    API keys are removed, and so are settings for deployed servers (token, debug mode, session
+    limit), which would change the results. If the salt of the sealed split is set, the salt and the
+    episode store are kept, because sealed tasks need a store that outlives the server.
     """
     kept = {
         name: value
-        for name, value in variables.items()
+        for name, value in process_variables.items()
         if name == SALT_VARIABLE
         or not (
             name in API_KEY_VARIABLES
@@ -233,11 +233,13 @@ def build_server_variables(variables: Mapping[str, str]) -> dict[str, str]:
             or name.startswith(VARIABLE_PREFIX)
         )
     }
-    store = variables.get(STORE_VARIABLE, "") if variables.get(SALT_VARIABLE) else ""
+    store = (
+        process_variables.get(STORE_VARIABLE, "") if process_variables.get(SALT_VARIABLE) else ""
+    )
     return {**kept, "ENABLE_WEB_INTERFACE": "false", STORE_VARIABLE: store or "memory"}
 
 
-def find_free_port() -> int:
+def find_free_loopback_port() -> int:
     """Return a loopback port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -13,7 +13,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from openenv_kit.agent.text_repair import repair_surrogates
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.network_addresses import is_loopback, parse_url
-from openenv_kit.schema import describe_allowed_values, json_schema
+from openenv_kit.schema import build_arguments_schema, describe_allowed_values
 from openenv_kit.variables import (
     API_KEY_VARIABLES,
     API_URL_VARIABLES,
@@ -37,8 +37,8 @@ MAX_TOKEN_SETTING = 10**9
 """Largest allowed value of settings that are numbers of tokens."""
 
 
-def _variable_field(*variables: str, default: Any = None, **field_options: Any) -> Any:
-    """Return a pydantic field whose value comes from the first of these variables that is set."""
+def _field_from_variables(*variables: str, default: Any = None, **field_options: Any) -> Any:
+    """Return a pydantic field that reads the first of some environment variables that is set."""
     return Field(default, validation_alias=AliasChoices(*variables), **field_options)
 
 
@@ -57,44 +57,50 @@ class AgentSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
-    api_key: str | None = _variable_field(*API_KEY_VARIABLES, repr=False)
+    api_key: str | None = _field_from_variables(*API_KEY_VARIABLES, repr=False)
     key_variable: str | None = None
-    api_base_url: str | None = _variable_field(*API_URL_VARIABLES)
-    model: str | None = _variable_field("MODEL_NAME", "OPENAI_MODEL")
-    base_url: str | None = _variable_field("BASE_URL", repr=False)
-    server_token: str | None = _variable_field(SERVER_TOKEN_VARIABLE, repr=False)
-    image_name: str | None = _variable_field("IMAGE_NAME")
+    api_base_url: str | None = _field_from_variables(*API_URL_VARIABLES)
+    model: str | None = _field_from_variables("MODEL_NAME", "OPENAI_MODEL")
+    base_url: str | None = _field_from_variables("BASE_URL", repr=False)
+    server_token: str | None = _field_from_variables(SERVER_TOKEN_VARIABLE, repr=False)
+    image_name: str | None = _field_from_variables("IMAGE_NAME")
     embedded: bool = False
-    tasks: str = _variable_field("MetricTrackerRl_TASK", default="")
-    benchmark: str = _variable_field("MetricTrackerRl_BENCHMARK", default="")
-    temperature: float = _variable_field("TEMPERATURE", default=0.0, ge=0, le=2)
-    max_tokens: int = _variable_field(
+    tasks: str = _field_from_variables("MetricTrackerRl_TASK", default="")
+    benchmark: str = _field_from_variables("MetricTrackerRl_BENCHMARK", default="")
+    temperature: float = _field_from_variables("TEMPERATURE", default=0.0, ge=0, le=2)
+    max_tokens: int = _field_from_variables(
         "MAX_TOKENS", default=MAX_TOKENS_LIMIT, ge=1, le=MAX_TOKEN_SETTING
     )
-    max_tool_rounds: int = _variable_field("MAX_TOOL_ROUNDS", default=16, ge=1, le=500)
-    token_budget: int = _variable_field("TOKEN_BUDGET", default=400_000, ge=0, le=MAX_TOKEN_SETTING)
-    model_timeout_s: float = _variable_field("MODEL_TIMEOUT_S", default=300.0, **WAIT_BOUNDS_S)
-    model_answer_timeout_s: float | None = _variable_field(
+    max_tool_rounds: int = _field_from_variables("MAX_TOOL_ROUNDS", default=16, ge=1, le=500)
+    token_budget: int = _field_from_variables(
+        "TOKEN_BUDGET", default=400_000, ge=0, le=MAX_TOKEN_SETTING
+    )
+    model_timeout_s: float = _field_from_variables(
+        "MODEL_TIMEOUT_S", default=300.0, **WAIT_BOUNDS_S
+    )
+    model_answer_timeout_s: float | None = _field_from_variables(
         "MODEL_ANSWER_TIMEOUT_S", **WAIT_BOUNDS_S
     )
-    model_retries: int = _variable_field("MODEL_RETRIES", default=4, ge=0, le=50)
-    input_price_per_million: float | None = _variable_field(
+    model_retries: int = _field_from_variables("MODEL_RETRIES", default=4, ge=0, le=50)
+    input_price_per_million: float | None = _field_from_variables(
         "INPUT_PRICE_PER_MILLION", ge=0, le=10_000
     )
-    output_price_per_million: float | None = _variable_field(
+    output_price_per_million: float | None = _field_from_variables(
         "OUTPUT_PRICE_PER_MILLION", ge=0, le=10_000
     )
-    connect_timeout_s: float = _variable_field(
+    connect_timeout_s: float = _field_from_variables(
         "OPENENV_CONNECT_TIMEOUT_S", default=60.0, **WAIT_BOUNDS_S
     )
-    message_timeout_s: float = _variable_field(
+    message_timeout_s: float = _field_from_variables(
         "OPENENV_MESSAGE_TIMEOUT_S", default=60.0, **WAIT_BOUNDS_S
     )
-    docker_wait_timeout_s: float = _variable_field(
+    docker_wait_timeout_s: float = _field_from_variables(
         "OPENENV_DOCKER_WAIT_TIMEOUT_S", default=180.0, **WAIT_BOUNDS_S
     )
-    task_retries: int = _variable_field("OPENENV_TASK_RETRY_COUNT", default=2, ge=0, le=100)
-    score_epsilon: float = _variable_field("OPENENV_SCORE_EPSILON", default=0.01, ge=0, le=0.49)
+    task_retries: int = _field_from_variables("OPENENV_TASK_RETRY_COUNT", default=2, ge=0, le=100)
+    score_epsilon: float = _field_from_variables(
+        "OPENENV_SCORE_EPSILON", default=0.01, ge=0, le=0.49
+    )
     secrets: tuple[str, ...] = Field((), repr=False)
     notes: tuple[str, ...] = ()
 
@@ -113,7 +119,7 @@ class AgentSettings(BaseModel):
     def score_settings(self) -> dict[str, Any]:
         """Settings that a model's scores depend on, as JSON values."""
         return {
-            "endpoint": hide_url_password(self.api_base_url or ""),
+            "endpoint": hide_url_credentials(self.api_base_url or ""),
             # If it is not set, the environment's default is used, which its version identifies.
             "max_tool_rounds": (
                 self.max_tool_rounds if "max_tool_rounds" in self.model_fields_set else None
@@ -131,22 +137,27 @@ FIELD_OF_VARIABLE = {
 """Field of the settings for each variable."""
 
 
-def load_settings(variables: Mapping[str, str] | None = None, benchmark: str = "") -> AgentSettings:
-    """Return the settings in environment variables and `.env.inference`.
+def load_settings(
+    environment_variables: Mapping[str, str] | None = None, default_benchmark: str = ""
+) -> AgentSettings:
+    """Load the settings from environment variables and `.env.inference`.
 
     A variable of the process overrides the same variable in the file.
 
     Args:
-        variables: environment variables; None for those of the process. Empty values count as not
+        environment_variables: None for those of the process. Empty values count as not
             set.
-        benchmark: name of the environment in START lines, unless a variable sets another.
+        default_benchmark: name of the environment in START lines, unless a variable sets it.
 
     Raises:
         InvalidValueError: the value of a variable is not allowed.
     """
     from dotenv import dotenv_values  # a light install, which reads constants here, lacks it
 
-    source = {**dotenv_values(ENV_FILE), **(os.environ if variables is None else variables)}
+    source = {
+        **dotenv_values(ENV_FILE),
+        **(os.environ if environment_variables is None else environment_variables),
+    }
     set_variables = {
         name: repair_surrogates(text.strip())
         for name, text in source.items()
@@ -158,13 +169,13 @@ def load_settings(variables: Mapping[str, str] | None = None, benchmark: str = "
         settings = AgentSettings.model_validate(values)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
-        raise InvalidValueError(name, values[name], _describe_allowed(name)) from None
+        raise InvalidValueError(name, values[name], _describe_allowed_values(name)) from None
     api_base_url = settings.api_base_url
     if api_base_url is None and HF_TOKEN_VARIABLE in set_variables:
         api_base_url = HF_ROUTER_URL
     if api_base_url:
         require_url("API_BASE_URL", api_base_url)
-    key_variable = choose_key_variable(set_variables, api_base_url)
+    key_variable = choose_api_key_variable(set_variables, api_base_url)
     api_key = set_variables[key_variable] if key_variable else None
     if api_key and not (api_key.isascii() and api_key.isprintable()):
         raise ConfigurationError(
@@ -184,7 +195,7 @@ def load_settings(variables: Mapping[str, str] | None = None, benchmark: str = "
         "api_key": api_key,
         "key_variable": key_variable,
         "api_base_url": api_base_url,
-        "benchmark": settings.benchmark or benchmark,
+        "benchmark": settings.benchmark or default_benchmark,
         "max_tokens": min(settings.max_tokens, MAX_TOKENS_LIMIT),
         "secrets": tuple(secrets),
         "notes": notes,
@@ -192,30 +203,30 @@ def load_settings(variables: Mapping[str, str] | None = None, benchmark: str = "
     return settings.model_copy(update=resolved)
 
 
-def choose_key_variable(set_variables: Collection[str], api_base_url: str | None) -> str | None:
-    """Return the variable whose key is sent to the endpoint; None if none is set.
+def choose_api_key_variable(set_variables: Collection[str], api_base_url: str | None) -> str | None:
+    """Choose the variable whose API key is sent to the endpoint; None if none is set.
 
     Args:
         set_variables: names of the variables that are set.
         api_base_url: address of the endpoint; None for OpenAI's.
     """
     names = list(API_KEY_VARIABLES)
-    if not is_hugging_face(api_base_url):  # prefer not to send a private token to other hosts
+    if not is_hugging_face_url(api_base_url):  # prefer not to send a private token to other hosts
         names.remove(HF_TOKEN_VARIABLE)
         names.append(HF_TOKEN_VARIABLE)
     return next((name for name in names if name in set_variables), None)
 
 
-def is_hugging_face(url: str | None) -> bool:
+def is_hugging_face_url(url: str | None) -> bool:
     """Return whether the host of an address belongs to Hugging Face."""
     host = (urlsplit(url or "").hostname or "").rstrip(".")
     return HF_HOST_PATTERN.fullmatch(host) is not None
 
 
-def _describe_allowed(variable: str) -> str:
-    return describe_allowed_values(json_schema(AgentSettings)["properties"][variable]).removesuffix(
-        " or null"
-    )
+def _describe_allowed_values(variable: str) -> str:
+    return describe_allowed_values(
+        build_arguments_schema(AgentSettings)["properties"][variable]
+    ).removesuffix(" or null")
 
 
 def require_url(setting_name: str, url: str, schemes: tuple[str, ...] = ("http", "https")) -> None:
@@ -223,11 +234,11 @@ def require_url(setting_name: str, url: str, schemes: tuple[str, ...] = ("http",
     if parse_url(url, schemes) is None:
         prefixes = " or ".join(f"{scheme}://" for scheme in schemes)
         allowed = f"an address that starts with {prefixes}"
-        raise InvalidValueError(setting_name, hide_url_password(url), allowed)
+        raise InvalidValueError(setting_name, hide_url_credentials(url), allowed)
 
 
-def hide_url_password(url: str) -> str:
-    """Return an address with its user and password, if any, replaced by an ellipsis."""
+def hide_url_credentials(url: str) -> str:
+    """Replace the user and password of an address, if any, with an ellipsis."""
     before, separator, after = url.rpartition("@")
     return f"{before.split('//')[0]}//…@{after}" if separator else url
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from openenv_kit.agent.redaction import Redact
 from openenv_kit.agent.text_repair import replace_unencodable
@@ -23,6 +23,8 @@ MAX_NAME_CHARACTERS = 80
 """Longest name of a tool in a STEP line, in characters."""
 MIN_SHOWN_SCORE = 0.01
 """Rewards and scores are written with two decimals and clamped to [0.01, 0.99]."""
+DeferredLines: TypeAlias = list[str]
+"""Lines of a task that have to be written with its next or last line."""
 
 
 def format_one_line(value: object, max_characters: int) -> str:
@@ -32,7 +34,7 @@ def format_one_line(value: object, max_characters: int) -> str:
     return text if len(text) <= max_characters else f"{text[: max_characters - 1]}…"
 
 
-def format_log_field(value: object) -> str:
+def format_without_spaces(value: object) -> str:
     """Return a value as text without spaces, for a field of a START line."""
     return format_one_line(value, MAX_ACTION_CHARACTERS).replace(" ", "_") or "-"
 
@@ -69,8 +71,8 @@ class EvaluationLog:
     redact: Redact = str
     is_reader_gone: bool = False
 
-    def format_score(self, value: float) -> str:
-        """Return a reward or score with two decimals, clamped."""
+    def format_clamped_score(self, value: float) -> str:
+        """Format a reward or score with two decimals, clamped to the range of `score_epsilon`."""
         min_score = max(MIN_SHOWN_SCORE, self.score_epsilon)
         return f"{min(max(value, min_score), 1.0 - min_score):.2f}"
 
@@ -78,21 +80,21 @@ class EvaluationLog:
         """Write the START line of a task and return the writer of its other lines."""
         return TaskLog(
             self,
-            f"[START] task={format_log_field(task_id)} env={format_log_field(benchmark)} "
-            f"model={format_log_field(player_name)}",
+            f"[START] task={format_without_spaces(task_id)} env={format_without_spaces(benchmark)} "
+            f"model={format_without_spaces(player_name)}",
         )
 
-    def write_or_defer_lines(self, lines: list[str], *, is_last: bool) -> list[str]:
-        """Write lines of a task, or return them if they have to wait.
+    def write_or_defer_lines(self, unwritten_lines: list[str], *, is_last: bool) -> DeferredLines:
+        """Write the lines of a task, or return them if they have to be written later.
 
         Args:
-            lines: lines of one task that were not written yet.
+            unwritten_lines: lines of one task that were not written yet.
             is_last: whether the last of them is the task's END line.
         """
         if not (self.is_live or is_last):
-            return lines
+            return unwritten_lines
         if not self.is_reader_gone:
-            text = self.redact("".join(f"{line}\n" for line in lines))
+            text = self.redact("".join(f"{line}\n" for line in unwritten_lines))
             try:
                 self.stream.write(replace_unencodable(text, getattr(self.stream, "encoding", None)))
                 self.stream.flush()
@@ -111,8 +113,8 @@ class TaskLog:
     def __init__(self, evaluation_log: EvaluationLog, start_line: str) -> None:
         self.rewards: list[float] = []
         self._evaluation_log = evaluation_log
-        self._deferred_lines: list[str] = []
-        self._write_line(start_line)
+        self._deferred_lines: DeferredLines = []
+        self._write_or_defer_line(start_line)
 
     def write_step(
         self, action: str, reward: float, is_done: bool, error: str | None = None
@@ -120,23 +122,26 @@ class TaskLog:
         """Write the STEP line of an action."""
         self.rewards.append(reward)
         error_text = format_one_line(error, MAX_ERROR_CHARACTERS) if error else ""
-        self._write_line(
+        reward_text = self._evaluation_log.format_clamped_score(reward)
+        self._write_or_defer_line(
             f"[STEP] step={len(self.rewards)} "
             f"action={format_one_line(action, MAX_ACTION_CHARACTERS)} "
-            f"reward={self._evaluation_log.format_score(reward)} done={_format_boolean(is_done)} "
+            f"reward={reward_text} done={_format_boolean(is_done)} "
             f"error={error_text or 'null'}"
         )
 
     def write_end(self, is_success: bool, score: float) -> None:
         """Write the END line."""
-        rewards = ",".join(self._evaluation_log.format_score(reward) for reward in self.rewards)
-        self._write_line(
+        rewards = ",".join(
+            self._evaluation_log.format_clamped_score(reward) for reward in self.rewards
+        )
+        self._write_or_defer_line(
             f"[END] success={_format_boolean(is_success)} steps={len(self.rewards)} "
-            f"score={self._evaluation_log.format_score(score)} rewards={rewards}",
+            f"score={self._evaluation_log.format_clamped_score(score)} rewards={rewards}",
             is_last=True,
         )
 
-    def _write_line(self, line: str, *, is_last: bool = False) -> None:
+    def _write_or_defer_line(self, line: str, *, is_last: bool = False) -> None:
         self._deferred_lines = self._evaluation_log.write_or_defer_lines(
             [*self._deferred_lines, line], is_last=is_last
         )

@@ -22,14 +22,14 @@ MAX_MARKER_CHARACTERS = 40
 """Longest marker that is returned, in characters."""
 
 
-def find_tool_call_marker(text: str, tool_names: Collection[str]) -> str:
-    """Return the part of a text that shows that it contains a tool call; empty if there is none.
+def find_call_written_as_text(answer_text: str, tool_names: Collection[str]) -> str:
+    """Return the part of an answer that looks like a tool call; empty if there is none.
 
     Args:
-        text: content of an answer.
+        answer_text: content of an answer.
         tool_names: names of the tools that the model was offered.
     """
-    answer = remove_thinking(text)  # models also write calls there without making them
+    answer = remove_thinking(answer_text)  # models also draft calls in it
     if match := CALL_MARKER_PATTERN.search(answer):
         return match[0][:MAX_MARKER_CHARACTERS]
     names = "|".join(re.escape(name) for name in tool_names)

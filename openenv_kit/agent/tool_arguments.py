@@ -1,4 +1,4 @@
-"""Parses the arguments of a tool call, in all forms in which servers send them."""
+"""Parses the arguments of a tool call, in every format that endpoints send."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def parse_tool_arguments(
         raise ToolArgumentError(
             f"{tool_name}: the arguments are {truncated_repr(arguments)}; allowed: one JSON object."
         )
-    return dict(repair_json_surrogates(decode_by_schema(arguments, schema or {})))
+    return dict(repair_json_surrogates(decode_json_strings_by_schema(arguments, schema or {})))
 
 
-def decode_by_schema(value: Any, schema: JsonSchema) -> Any:
-    """Return a value with texts decoded where the schema declares another type than a string."""
+def decode_json_strings_by_schema(value: Any, schema: JsonSchema) -> Any:
+    """Decode strings as JSON where the schema declares another type than a string."""
     alternatives = _list_schema_alternatives(schema)
     types = {json_type for each in alternatives for json_type in _list_declared_types(each)}
     if isinstance(value, str) and types and "string" not in types:
@@ -68,12 +68,13 @@ def decode_by_schema(value: Any, schema: JsonSchema) -> Any:
     if isinstance(value, dict):
         properties: JsonSchema = matching_schema.get("properties") or {}
         return {
-            name: decode_by_schema(item, properties.get(name) or {}) for name, item in value.items()
+            name: decode_json_strings_by_schema(item, properties.get(name) or {})
+            for name, item in value.items()
         }
     if isinstance(value, list):
         items = matching_schema.get("items")
         item_schema = items if isinstance(items, dict) else {}
-        return [decode_by_schema(item, item_schema) for item in value]
+        return [decode_json_strings_by_schema(item, item_schema) for item in value]
     return value
 
 

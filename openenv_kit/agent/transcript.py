@@ -42,15 +42,15 @@ class Transcript:
         """Append a system message or a user message."""
         self._append_message({"role": role, "content": repair_surrogates(content)})
 
-    def add_notice(self, text: str) -> None:
-        """Add a notice for the model to the last message, or as a new message after an answer."""
+    def add_notice_to_last_message(self, text: str) -> None:
+        """Append a notice to the last message, or add it as a user message after an answer."""
         last = self.request_messages[-1]
         if last["role"] == "assistant":
             self.add_message("user", text)
         else:  # also changes the recorded message, which is the same object
             last["content"] = f"{last['content']}\n\n{repair_surrogates(text)}"
 
-    def add_answer(self, answer: ModelAnswer) -> list[ModelToolCall]:
+    def add_answer_with_unique_call_ids(self, answer: ModelAnswer) -> list[ModelToolCall]:
         """Append an answer and return its tool calls, with unique ids."""
         calls = [replace(call, id=self._make_unique_call_id(call.id)) for call in answer.tool_calls]
         message: ChatMessage = {"role": "assistant", "content": answer.text, **answer.raw_message}
@@ -79,7 +79,7 @@ class Transcript:
             {"role": "tool", "tool_call_id": call.id, "content": repair_surrogates(content)}
         )
 
-    def drop_old_tool_results(self) -> bool:
+    def omit_old_tool_results(self) -> bool:
         """Replace the content of older tool results; return whether any was replaced."""
         messages = self.request_messages
         positions = [

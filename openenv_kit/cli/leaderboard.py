@@ -103,7 +103,7 @@ def submit(
 ) -> None:
     """Write a player's recorded runs to a folder that `leaderboard` can check."""
     from openenv_kit.results.create_submission import (
-        create_submission_card,
+        build_submission_card,
         read_recordings_in_task_order,
     )
     from openenv_kit.results.submission_folder import write_submission
@@ -115,7 +115,7 @@ def submit(
         token = attestation.read_text(encoding="utf-8")
         record = verify_attestation(token, parse_public_key(public_key))
     recorded = read_recordings_in_task_order(recordings)
-    card = create_submission_card(
+    card = build_submission_card(
         recorded.runs,
         get_environment(environment),
         by=by,

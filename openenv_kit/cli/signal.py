@@ -70,12 +70,12 @@ def signal(
 
 
 def _max_rollouts_of_a_task(players: Sequence[PlayerResults]) -> int:
-    from openenv_kit.results.scored_episodes import scores_by_episode
+    from openenv_kit.results.scored_episodes import group_scores_by_episode
 
     counts = [
         len(scores)
         for player in players
-        for scores in scores_by_episode(player.scored_rollouts).values()
+        for scores in group_scores_by_episode(player.scored_rollouts).values()
     ]
     return max(counts, default=0)
 

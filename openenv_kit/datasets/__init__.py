@@ -1,1 +1,1 @@
-"""Tasks as data: rows of splits, exports and Harbor folders."""
+"""Export of tasks as dataset rows, dataset files and Harbor task folders."""

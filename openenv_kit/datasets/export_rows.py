@@ -1,4 +1,4 @@
-"""Exports tasks as datasets, in the layout that dataset hubs and trainers read.
+"""Exports tasks as datasets in the layout that dataset hubs and trainers expect.
 
 A row has the columns of `list_task_rows` and further ones:
 
@@ -79,7 +79,7 @@ def iter_export_rows(
     if is_sealed_split(split):
         raise ConfigurationError(f"The split {split} is sealed and cannot be exported.")
     rows = list_task_rows(split, first, count, environment.name, extra_reset_arguments, level)
-    complete = partial(complete_row, environment.name, dict(extra_reset_arguments or {}))
+    complete = partial(add_export_columns, environment.name, dict(extra_reset_arguments or {}))
     if process_count == 1:
         yield from map(complete, rows)
         return
@@ -87,10 +87,10 @@ def iter_export_rows(
         yield from pool.map(complete, rows, chunksize=TASKS_PER_PROCESS)
 
 
-def complete_row(
+def add_export_columns(
     environment_name: str, extra_reset_arguments: Mapping[str, Any], row: TaskRow
 ) -> TaskRow:
-    """Return a row of `list_task_rows` with the further columns of an exported row.
+    """Return a row of `list_task_rows` with the additional columns of an exported row.
 
     Args:
         environment_name: name of the environment.
@@ -111,7 +111,7 @@ def complete_row(
         ],
         "difficulty": compute_difficulty(scores),
         "panel": dict(scores),
-        "group": compute_group_digest(environment, reset),
+        "group": compute_result_labels_digest(environment, reset),
         "tags": [environment.name, *([f"level:{level}"] if level else [])],
     }
 
@@ -119,7 +119,7 @@ def complete_row(
 def measure_baseline_scores(
     environment: Environment, reset_arguments: Mapping[str, Any]
 ) -> Mapping[str, float]:
-    """Return the score of each baseline on an episode, by the policy's name.
+    """Run each baseline on an episode and return its score, by the policy's name.
 
     If the environment has no baselines, all its policies are run.
 
@@ -136,14 +136,16 @@ def measure_baseline_scores(
 
 
 def compute_difficulty(baseline_scores: Mapping[str, float]) -> float:
-    """Return 1 minus the mean score, rounded to four digits: 0 if every baseline scores 1."""
+    """Return the difficulty: 1 minus the mean baseline score, rounded to four digits."""
     return round(1.0 - fmean(baseline_scores.values()), 4)
 
 
-def compute_group_digest(environment: Environment, reset_arguments: Mapping[str, Any]) -> str:
-    """Return a digest that all episodes with the same result labels share.
+def compute_result_labels_digest(
+    environment: Environment, reset_arguments: Mapping[str, Any]
+) -> str:
+    """Return a digest of an episode's result labels, by which datasets group similar episodes.
 
-    It is a digest, because a label such as a family may reveal a part of the answer.
+    The labels are hashed because some of them, such as the family, reveal part of the answer.
     """
     labels = json.dumps(dict(environment.result_labels(reset_arguments)), sort_keys=True)
     digest = hashlib.sha256(f"{environment.name}|{labels}".encode()).hexdigest()
@@ -151,7 +153,7 @@ def compute_group_digest(environment: Environment, reset_arguments: Mapping[str,
 
 
 def get_chat_tools(environment: Environment, row: TaskRow) -> Sequence[Mapping[str, Any]]:
-    """Return the tools of a row's episode in the form of chat endpoints."""
+    """Return the tool definitions of a row's episode in the format of chat-completion endpoints."""
     reset_reply = start_session(environment, row["reset"]).reset_reply
     return environment.tools.for_episode(observation_from_reply(reset_reply)).chat_tools
 
@@ -159,7 +161,7 @@ def get_chat_tools(environment: Environment, row: TaskRow) -> Sequence[Mapping[s
 def build_dataset_card(
     environment: Environment, example_row_by_split: Mapping[str, TaskRow]
 ) -> str:
-    """Return the text of the dataset card.
+    """Return the Markdown text of the dataset card, with its YAML header.
 
     Args:
         environment: the environment.

@@ -1,4 +1,4 @@
-"""Writes tasks as Harbor folders, so that any command-line agent can play them over MCP.
+"""Writes tasks as Harbor folders, which any command-line agent can play over MCP.
 
 A folder contains the instruction, the agent's container, a container with the environment's server,
 a verifier and the tool calls of the reference policy:
@@ -45,7 +45,7 @@ TEMPLATE_FOLDER = Path(__file__).with_name("harbor_task")
 def write_harbor_task(
     folder: Path, environment: Environment, row: TaskRow, server_image: str
 ) -> None:
-    """Write the folder of a task.
+    """Write the Harbor folder of a task.
 
     Args:
         folder: the folder; it is created if it does not exist.
@@ -77,7 +77,7 @@ def write_harbor_task(
 
 
 def build_instruction(row: TaskRow) -> str:
-    """Return the text of instruction.md: the prompt of a model, and how to reach the tools."""
+    """Return the text of instruction.md: the model's prompt and the address of the tools."""
     prompt = "\n\n".join(message["content"].strip() for message in row["prompt"])
     return (
         f"{prompt}\n\nYour tools are provided by an MCP server, which is already configured; its "
@@ -87,7 +87,7 @@ def build_instruction(row: TaskRow) -> str:
 
 
 def build_task_toml(environment: Environment, row: TaskRow) -> str:
-    """Return the text of task.toml."""
+    """Return the text of task.toml: metadata, timeouts and the address of the MCP server."""
     description = f"{environment.title}, {row['task']}: {environment.description}"
     level = row.get("level") or environment.result_labels(row["reset"]).get("level", "")
     metadata: dict[str, Any] = {
@@ -164,7 +164,7 @@ def build_docker_compose(environment: Environment, row: TaskRow, server_image: s
 def list_reference_tool_calls(
     environment: Environment, reset_arguments: Mapping[str, Any]
 ) -> list[ToolCall]:
-    """Return the tool calls of the reference policy on an episode, in order."""
+    """Run the reference policy on an episode and return its tool calls in order."""
     session, reset_reply = start_session(environment, reset_arguments)
     steps = iter_policy_steps(session, environment.policies["reference"], reset_reply)
     return [environment.tools.tool_call_of_action(step.action) for step in steps]
@@ -200,5 +200,5 @@ def _format_toml_lines(table: Mapping[str, Any]) -> str:
 
 
 def _format_toml_value(value: Any) -> str:
-    """Return a text, a number or a list of texts in TOML. Its strings are written as in JSON."""
+    """Format a string, a number or a list of strings as TOML, in which strings look as in JSON."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -15,13 +15,13 @@ from openenv_kit.errors import InvalidValueError
 PANDAS_MISSING_TYPE_NAMES = ("NAType", "NaTType")
 """Names of pandas types for missing values, which can be neither compared nor tested."""
 MAX_EXACT_FLOAT = 2**53
-"""Smallest integer from which on floats cannot represent every integer."""
+"""Limit below which a float represents every integer exactly."""
 
 
 def to_python_value(value: Any) -> Any:
-    """Return a value of a row as a Python value; None if it is missing.
+    """Convert a value of a row to a plain Python value; None if it is missing.
 
-    The items of lists and objects are converted too.
+    Items of lists and objects are converted recursively.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -45,7 +45,7 @@ def to_python_value(value: Any) -> Any:
 
 
 def to_int_if_whole(value: Any, column_name: str = "number") -> Any:
-    """Return a value of a row as a Python value, and a float without a fraction as an integer.
+    """Convert a value of a row to a plain Python value, and a float without a fraction to int.
 
     Args:
         value: the value.
@@ -64,8 +64,8 @@ def to_int_if_whole(value: Any, column_name: str = "number") -> Any:
     return int(number)
 
 
-def require_row_mapping(row: Any) -> Mapping[str, Any]:
-    """Return a dataset row as a mapping; empty if the row is None.
+def convert_row_to_mapping(row: Any) -> Mapping[str, Any]:
+    """Convert a dataset row, such as a row of a pandas data frame, to a mapping; empty for None.
 
     Raises:
         InvalidValueError: the value is not a row.
@@ -80,7 +80,7 @@ def require_row_mapping(row: Any) -> Mapping[str, Any]:
 
 
 def parse_json_object(column_name: str, value: Any) -> Mapping[str, Any]:
-    """Return the object in a column, which may also be JSON text; empty if it is missing.
+    """Return the JSON object in a column, parsed if it is text; empty if it is missing.
 
     Args:
         column_name: name of the column, for errors.

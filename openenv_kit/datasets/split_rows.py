@@ -1,4 +1,4 @@
-"""Rows of tasks, from which trainers build their datasets."""
+"""Lists the tasks of splits as rows, from which trainers build their datasets."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from openenv_kit.datasets.row_values import (
+    convert_row_to_mapping,
     parse_json_object,
-    require_row_mapping,
     to_int_if_whole,
     to_python_value,
 )
@@ -21,14 +21,14 @@ from openenv_kit.rollouts.run_policy import start_session
 from openenv_kit.splits import PerLevelSplits
 
 TaskRow = dict[str, Any]
-"""A task's names, level and reset arguments, by column."""
+"""One task as a dataset row: names, level and reset arguments, by column."""
 DEFAULT_SPLIT = "train"
 """Split that is used if none is given."""
 
 
 @dataclass(frozen=True)
 class TaskIndices:
-    """Tasks of a split.
+    """Indices of some tasks of a split.
 
     Attributes:
         split: name of the split.
@@ -95,7 +95,7 @@ def list_task_rows(
 def find_task_indices(
     environment: Environment, split: str, level: str | None = None
 ) -> TaskIndices:
-    """Return the tasks of a split, or those of one of its levels.
+    """Return the indices of all tasks of a split, or of its tasks of one level.
 
     Args:
         environment: the environment.
@@ -108,7 +108,7 @@ def find_task_indices(
     """
     splits = environment.splits
     if not isinstance(split, str):
-        raise UnknownNameError("split", split, splits.names())
+        raise UnknownNameError("split", split, splits.playable_split_names())
     levels_with_splits: Iterable[str] = ()
     if isinstance(splits, PerLevelSplits) and split in splits.blocks:
         levels_with_splits = splits.splits_by_level
@@ -124,9 +124,10 @@ def find_task_indices(
 
 
 def select_rows_of_rank(rows: Sequence[TaskRow], rank: int, world_size: int) -> list[TaskRow]:
-    """Return the rows that one process of a distributed run plays.
+    """Return the rows that are assigned to one process of a distributed run.
 
-    Each row is played by exactly one process. The numbers of rows differ by at most one.
+    Each row is assigned to exactly one process. The numbers of rows per process differ by at most
+    one.
 
     Args:
         rows: the rows of the whole run, the same in every process.
@@ -151,8 +152,8 @@ def reset_arguments_from_row(
     """Return the reset arguments in a dataset row.
 
     They are in the column `reset`, which `metric-tracker export` writes, or else in columns with
-    their names. Columns with a missing value, such as None or NaN, are ignored. Values of NumPy
-    become values of Python.
+    their names. Columns with a missing value, such as None or NaN, are ignored. NumPy
+    values are converted to Python values.
 
     Args:
         row: the dataset row; None for an empty one.
@@ -162,7 +163,7 @@ def reset_arguments_from_row(
         UnknownNameError: the column `reset` contains an unknown argument.
         InvalidValueError: the row or its column `reset` is not an object.
     """
-    columns = require_row_mapping(row)
+    columns = convert_row_to_mapping(row)
     known_arguments = get_environment(environment_name).reset_arguments
     reset_column = parse_json_object("reset", columns.get("reset"))
     names_in_column = [name for name, value in reset_column.items() if value is not None]

@@ -28,16 +28,17 @@ _index_iterators: dict[tuple[str, str, str | None], Iterator[int]] = {}
 
 
 def has_task_selector(reset_arguments: Mapping[str, Any]) -> bool:
-    """Return whether reset arguments select one task, so that none has to be sampled."""
+    """Return whether reset arguments select a single task, by task id, seed or index."""
     return any(reset_arguments.get(name) is not None for name in SINGLE_TASK_SELECTORS)
 
 
 def add_default_split(
     environment: Environment, reset_arguments: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return reset arguments, with the default split if they select neither task, split nor level.
+    """Add the default split to reset arguments that select neither a task, a split nor a level.
 
-    The result determines which tools a player is offered before a task is sampled.
+    Missing values (None) are dropped. The result determines the tools that a player is offered
+    before a task is sampled.
     """
     arguments = {
         name: value for name, value in (reset_arguments or {}).items() if value is not None
@@ -48,17 +49,17 @@ def add_default_split(
 
 
 def get_default_split(environment: Environment) -> str:
-    """Return the split that tasks are sampled from if none is given."""
-    names = environment.splits.names()
+    """Return the name of the split that tasks are sampled from if none is given."""
+    names = environment.splits.playable_split_names()
     return DEFAULT_SPLIT if DEFAULT_SPLIT in names else names[0]
 
 
-def draw_task_reset_arguments(
+def sample_task_reset_arguments(
     environment: Environment,
     reset_arguments: Mapping[str, Any] | None = None,
     seed: int | None = None,
 ) -> TaskRow:
-    """Return the reset arguments of a sampled task that this process has not played yet.
+    """Sample a task that this process has not played yet and return its reset arguments.
 
     Args:
         environment: the environment.
@@ -99,7 +100,7 @@ def _next_task_index(environment_name: str, task_indices: TaskIndices, level: st
 
 
 def _iter_shuffled_indices(task_indices: TaskIndices) -> Iterator[int]:
-    """Yield the indices of this process's part of a split in shuffled order, again and again."""
+    """Yield the task indices of this process without end, shuffled again after each pass."""
     indices = list(task_indices.indices)
     rank = _read_process_rank()
     if len(indices) >= rank.world_size:

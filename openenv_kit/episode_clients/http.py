@@ -51,7 +51,7 @@ class HttpEpisode:
     """Plays episodes on a server; see `EpisodeClient`.
 
     It connects with the first reset, and again whenever the connection was lost. A pickled client
-    continues its episode over a connection of its own.
+    continues its episode over a new connection.
 
     Args:
         base_url: http(s) or ws(s) address of the server.
@@ -107,7 +107,7 @@ class HttpEpisode:
         Raises:
             ServerError: there is no server, it serves another environment, or it requires a token.
         """
-        self._check_environment_name()
+        self._require_served_environment()
         reply = self._send_with_retry("/reset", arguments)
         observation = self._parse_observation("/reset", reply)
         # A rejected reset leaves the running episode unchanged.
@@ -151,15 +151,15 @@ class HttpEpisode:
         query = urlencode({"episode_id": self._episode_id})
         reply = self._send_with_retry(f"/state?{query}")
         if reply.status != 200:
-            raise self._build_server_error("/state", reply)
+            raise self._close_and_build_error("/state", reply)
         return reply.body
 
     def close(self) -> None:
         """Close the connection; the next request opens another one."""
         self._connection.close()
 
-    def _check_environment_name(self) -> None:
-        """Check once that the server's metadata, if it has any, names the environment."""
+    def _require_served_environment(self) -> None:
+        """Raise a ServerError if the server's metadata names another environment; check once."""
         if self._has_checked_environment:
             return
         reply = self._send_with_retry("/metadata")
@@ -186,7 +186,7 @@ class HttpEpisode:
         while True:
             problem: Exception | str
             try:
-                reply = self._send_once(path, data)
+                reply = self._send_request_once(path, data)
                 if reply.status not in retry.UNAVAILABLE_STATUSES:
                     break
                 problem = f"{reply.status} {http.client.responses[reply.status]}"
@@ -223,7 +223,7 @@ class HttpEpisode:
             start = "Check base_url, and that the server is running"
         return f"{start}, or leave base_url out to play in this process."
 
-    def _send_once(self, path: str, data: bytes | None) -> RawReply:
+    def _send_request_once(self, path: str, data: bytes | None) -> RawReply:
         connection = self._connection
         if connection.sock is None:
             connection.connect()
@@ -237,7 +237,7 @@ class HttpEpisode:
     def _parse_observation(self, path: str, reply: JsonReply) -> ObservationJson:
         """Return the observation of a reply, with `reward`, `done` and, if present, `metadata`."""
         if reply.status != 200 or "observation" not in reply.body:
-            raise self._build_server_error(path, reply)
+            raise self._close_and_build_error(path, reply)
         observation = {
             **reply.body["observation"],
             "reward": reply.body.get("reward"),
@@ -247,7 +247,7 @@ class HttpEpisode:
             observation["metadata"] = info
         return observation
 
-    def _build_server_error(self, path: str, reply: JsonReply) -> ServerError:
+    def _close_and_build_error(self, path: str, reply: JsonReply) -> ServerError:
         """Close the connection and return the error for a reply that has no usable content."""
         self.close()
         detail = _extract_error_detail(reply.body)

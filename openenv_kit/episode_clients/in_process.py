@@ -21,7 +21,7 @@ def reset_session(session: Session, arguments: Mapping[str, Any]) -> Reply:
 
 
 def observation_json_from_reply(reply: Reply) -> ObservationJson:
-    """Return the observation of a reply as JSON values, with its names on the wire."""
+    """Convert a reply to the observation that a server would send, as JSON values."""
     observation: ObservationJson = to_jsonable_python(observation_from_reply(reply))
     return observation
 
@@ -34,7 +34,7 @@ class ExecutedStep(NamedTuple):
 
 
 class InProcessEpisode:
-    """Plays episodes in a session of its own; see `EpisodeClient`.
+    """Plays episodes in a new session; see `EpisodeClient`.
 
     A pickled client contains the reset and the actions of its episode. They are executed again
     when it is loaded.

@@ -14,7 +14,7 @@ import asyncio
 import json
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -41,6 +41,8 @@ CONNECTION_ERRORS = (OSError, TimeoutError, WebSocketException, EOFError)
 CAPACITY_CODE = "CAPACITY_REACHED"
 LOST_SESSION_CODES = ("SESSION_ERROR", CAPACITY_CODE)
 """Error codes after which the session is gone and its episode can be replayed in another."""
+ResetObservationJson: TypeAlias = ObservationJson
+"""Observation of a reset, which is the first one of an episode."""
 
 
 class RejectedMessageError(ServerError):
@@ -56,9 +58,9 @@ class RejectedMessageError(ServerError):
 
 
 class ReplayingWebSocketEpisode:
-    """Plays one episode over as many connections as it needs.
+    """Plays one episode, and reconnects and replays it after a lost connection.
 
-    It has the methods of `EpisodeClient` as coroutines, without `state`.
+    It has the methods of `EpisodeClient` except `state`, as coroutines.
 
     Args:
         server: server to connect to; restarted before a reconnection if this run started it.
@@ -96,7 +98,7 @@ class ReplayingWebSocketEpisode:
         """
         self._reset_arguments = arguments
         self._actions, self._observation_digests = [], []
-        observation = await self._send_with_reconnect(None)
+        observation = await self._step_or_reset_with_reconnect(None)
         if observation["status"] == ReplyStatus.ERROR:
             raise ServerError(f"The server refused the reset: {observation['message']}")
         self._observation_digests.append(self._compute_digest(observation))
@@ -109,7 +111,7 @@ class ReplayingWebSocketEpisode:
             ServerError: the connection was lost more often than the settings allow, or the
                 replayed episode differed.
         """
-        observation = await self._send_with_reconnect(dict(action))
+        observation = await self._step_or_reset_with_reconnect(dict(action))
         self._actions.append(dict(action))
         self._observation_digests.append(self._compute_digest(observation))
         return observation
@@ -122,7 +124,7 @@ class ReplayingWebSocketEpisode:
                 await socket.send('{"type":"close"}')
                 await socket.close()
 
-    async def _send_with_reconnect(self, action: dict[str, Any] | None) -> ObservationJson:
+    async def _step_or_reset_with_reconnect(self, action: dict[str, Any] | None) -> ObservationJson:
         """Send an action, or the reset if it is None, and reconnect when the connection is lost."""
         while True:
             try:
@@ -144,22 +146,22 @@ class ReplayingWebSocketEpisode:
                     f"replaying {len(self._actions)} steps …"
                 )
 
-    async def _connect_and_replay(self) -> ObservationJson:
-        """Connect, replay the episode so far and return the observation of its reset."""
-        reset_observation = await self._connect_and_reset()
-        self._check_replayed_observation(0, reset_observation)
+    async def _connect_and_replay(self) -> ResetObservationJson:
+        """Connect, replay all previous actions and return the observation of the reset."""
+        reset_observation = await self._connect_and_reset_when_free()
+        self._require_equal_replay(0, reset_observation)
         for step_number, action in enumerate(self._actions, start=1):
-            self._check_replayed_observation(step_number, await self._send_step(action))
+            self._require_equal_replay(step_number, await self._send_step(action))
         return reset_observation
 
-    async def _connect_and_reset(self) -> ObservationJson:
+    async def _connect_and_reset_when_free(self) -> ResetObservationJson:
         """Connect and reset; wait for a free session if the server is full."""
         timer = RetryTimer(CAPACITY_TIMEOUT_S)
         has_printed_wait = False
         while True:
-            self._socket = await self._connect_socket()
+            self._socket = await self._connect_with_retry()
             try:
-                return await self._send_message("reset", self._reset_arguments)
+                return await self._send_message_and_receive("reset", self._reset_arguments)
             except RejectedMessageError as problem:
                 if problem.code != CAPACITY_CODE:
                     raise
@@ -174,8 +176,8 @@ class ReplayingWebSocketEpisode:
                 has_printed_wait = True
             await asyncio.sleep(CAPACITY_RETRY_PAUSE_S)
 
-    async def _connect_socket(self) -> ClientConnection:
-        """Open a connection; wait for a server that is starting."""
+    async def _connect_with_retry(self) -> ClientConnection:
+        """Open a connection; retry while the server is starting, and restart it if it has died."""
         timer = RetryTimer(self._settings.connect_timeout_s)
         address = f"{self._server.url.rstrip('/')}/ws"
         if address.startswith("http"):
@@ -211,14 +213,16 @@ class ReplayingWebSocketEpisode:
 
     async def _send_step(self, action: dict[str, Any]) -> ObservationJson:
         try:
-            return await self._send_message("step", action)
+            return await self._send_message_and_receive("step", action)
         except RejectedMessageError as problem:
             if problem.code in LOST_SESSION_CODES:
                 raise ConnectionResetError(str(problem)) from problem
             raise
 
-    async def _send_message(self, message_type: str, data: Mapping[str, Any]) -> ObservationJson:
-        """Send a message and return the observation of the reply, with its reward and end."""
+    async def _send_message_and_receive(
+        self, message_type: str, data: Mapping[str, Any]
+    ) -> ObservationJson:
+        """Send a message, wait for the reply and return its observation with reward and `done`."""
         assert self._socket is not None
         with suppress(ConnectionClosed):  # a reply sent before the close can still be read
             await self._socket.send(json.dumps({"type": message_type, "data": data}))
@@ -237,7 +241,7 @@ class ReplayingWebSocketEpisode:
     def _compute_digest(self, observation: ObservationJson) -> str:
         return compute_reply_digest(observation, self._prose_fields)
 
-    def _check_replayed_observation(self, step_number: int, observation: ObservationJson) -> None:
+    def _require_equal_replay(self, step_number: int, observation: ObservationJson) -> None:
         """Raise a ServerError if a replayed observation differs from the original one."""
         if (
             step_number < len(self._observation_digests)

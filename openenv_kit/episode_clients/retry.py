@@ -25,7 +25,7 @@ UNAVAILABLE_STATUSES = (502, 503, 504)
 
 
 class RetryTimer:
-    """Measures how long an operation has been retried, and how long to pause before the next try.
+    """Tracks the remaining time and the next pause of an operation that is retried.
 
     Args:
         timeout_s: how long to retry, in seconds.
@@ -40,12 +40,12 @@ class RetryTimer:
 
     @property
     def remaining_s(self) -> float:
-        """Seconds until the time is used up; negative afterwards."""
+        """Seconds until the timeout; negative afterwards."""
         return self._deadline - time.monotonic()
 
     @property
     def is_expired(self) -> bool:
-        """Whether the next attempt would come too late."""
+        """Whether the next attempt would start after the timeout."""
         return self.pause_s >= self.remaining_s
 
     def increase_pause(self) -> None:

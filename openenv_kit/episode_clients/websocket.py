@@ -41,12 +41,14 @@ class WebSocketEpisode:
         _run_in_background_loop(lambda: self._client.connect())
 
     def reset(self, arguments: Mapping[str, Any]) -> ObservationJson:
-        return _observation_from_result(
+        return _observation_json_from_result(
             _run_in_background_loop(lambda: self._client.reset(**arguments))
         )
 
     def step(self, action: Mapping[str, Any]) -> ObservationJson:
-        return _observation_from_result(_run_in_background_loop(lambda: self._client.step(action)))
+        return _observation_json_from_result(
+            _run_in_background_loop(lambda: self._client.step(action))
+        )
 
     def state(self) -> dict[str, Any]:
         return dict(_run_in_background_loop(lambda: self._client.state()).model_dump())
@@ -58,7 +60,7 @@ class WebSocketEpisode:
             with suppress(Exception):  # the connection may be closed already
                 await self._client.close()
 
-        asyncio.run_coroutine_threadsafe(close_client(), _background_loop())
+        asyncio.run_coroutine_threadsafe(close_client(), _get_background_loop())
 
 
 def _build_client_class(environment: Environment) -> type[TypedClient[Any, Any, Any]]:
@@ -71,7 +73,7 @@ def _build_client_class(environment: Environment) -> type[TypedClient[Any, Any, 
     return EnvironmentClient
 
 
-def _observation_from_result(result: StepResult[Any]) -> ObservationJson:
+def _observation_json_from_result(result: StepResult[Any]) -> ObservationJson:
     return {
         **result.observation.model_dump(mode="json"),
         "reward": result.reward,
@@ -80,8 +82,8 @@ def _observation_from_result(result: StepResult[Any]) -> ObservationJson:
 
 
 @cache
-def _background_loop() -> asyncio.AbstractEventLoop:
-    """Start the event loop of all clients in a daemon thread and return it."""
+def _get_background_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop of all clients, which runs in a daemon thread."""
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="page-sockets", daemon=True).start()
     return loop
@@ -98,7 +100,7 @@ def _run_in_background_loop(call: Callable[[], Awaitable[ResultT]]) -> ResultT:
         return await call()  # the client checks, when it is called, whether a loop is running
 
     try:
-        future = asyncio.run_coroutine_threadsafe(run_call(), _background_loop())
+        future = asyncio.run_coroutine_threadsafe(run_call(), _get_background_loop())
         return future.result(REPLY_TIMEOUT_S)
     except Exception as problem:  # errors of the socket and of the framework, or a timeout
         reason = str(problem) or type(problem).__name__

@@ -28,7 +28,7 @@ from openenv_kit.page.components.row_editor import Choices, EditorColumn, Editor
 from openenv_kit.page.components.tool_result import tool_result_html
 from openenv_kit.page.playback import Playback, PlaybackStep, playback_of_policy
 from openenv_kit.page.visitor import Visitor
-from openenv_kit.tool import format_tool_call
+from openenv_kit.tool import format_tool_call_for_display
 
 PlaybackSteps = Sequence[PlaybackStep]
 
@@ -149,7 +149,7 @@ class EnvironmentView:
     def example_episode(self) -> Playback | None:
         """Finished episode that the page shows first. By default, the reference policy plays it."""
         environment = self.environment
-        reset = environment.tasks[default_task_names(environment)[-1]]
+        reset = environment.reset_arguments_by_task_id[default_task_names(environment)[-1]]
         play = playback_of_policy(environment.policies["reference"], reset, environment)
         play.run_to_end(60.0)
         return play
@@ -206,7 +206,7 @@ class EnvironmentView:
     def describe_action(self, action: Mapping[str, Any]) -> str:
         """Return an action in one line. Malformed actions of a recording are allowed."""
         try:
-            return format_tool_call(*self.environment.tools.tool_call_of_action(action))
+            return format_tool_call_for_display(*self.environment.tools.tool_call_of_action(action))
         except (TypeError, ValueError, AttributeError, LookupError):
             return truncated_repr(action)
 

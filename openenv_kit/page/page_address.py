@@ -76,7 +76,7 @@ def _parse_browser_state(state_json: object) -> _BrowserState:
 
 def reset_of_named_task(environment: Environment, task_name: str) -> Mapping[str, Any]:
     """Return the reset arguments of a named task; an unknown name becomes the `task_id`."""
-    return environment.tasks.get(task_name, {"task_id": task_name})
+    return environment.reset_arguments_by_task_id.get(task_name, {"task_id": task_name})
 
 
 def choose_unseen_task_reset(
@@ -93,11 +93,13 @@ def choose_unseen_task_reset(
         else None
     )
     seen = {*visitor.finished_task_ids, shown, visitor.task_id}
-    fresh = [name for name in environment.tasks if name not in seen]
+    fresh = [name for name in environment.reset_arguments_by_task_id if name not in seen]
     splits = environment.splits
-    if fresh or not splits.names():
-        return environment.tasks[(fresh or list(environment.tasks))[0]]
-    split = splits.names()[0]
+    if fresh or not splits.playable_split_names():
+        return environment.reset_arguments_by_task_id[
+            (fresh or list(environment.reset_arguments_by_task_id))[0]
+        ]
+    split = splits.playable_split_names()[0]
     return splits.task(split, len(visitor.finished_task_ids) % splits.size(split)).reset_arguments()
 
 

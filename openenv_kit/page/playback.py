@@ -20,10 +20,10 @@ from openenv_kit.recordings.digest import compute_reply_digest
 from openenv_kit.recordings.format import (
     RecordedRun,
     RecordingError,
-    parse_runs,
+    parse_runs_until_error,
 )
 from openenv_kit.reply import ReplyStatus
-from openenv_kit.reset_limits import reset_within_limits
+from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.rollouts.policies import Policy
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 from openenv_kit.sealed_split import is_sealed_split
@@ -217,7 +217,7 @@ def parse_first_run(recording_jsonl: str) -> FirstRun:
         raise RecordingError(
             f"The run has {len(recording_jsonl):,} characters; allowed: {MAX_RUN_CHARACTERS:,}."
         )
-    runs, broken = parse_runs(recording_jsonl)
+    runs, broken = parse_runs_until_error(recording_jsonl)
     if not runs:
         raise broken or RecordingError("The file holds no run.")
     return FirstRun(runs[0], f"{broken} What stands before it is shown." if broken else "")
@@ -240,7 +240,7 @@ def start_playback_session(reset: Mapping[str, Any], environment: Environment) -
         # Starts of sealed tasks are counted, but a playback is not, and it shows the data.
         raise ConfigurationError("Sealed tasks can be neither watched nor played again here.")
     session = environment.create_session()
-    reply = reset_within_limits(environment, session, reset, current_settings())
+    reply = reset_within_server_limits(environment, session, reset, current_settings())
     if reply.status == ReplyStatus.ERROR:
         raise ConfigurationError(reply.message)
     return StartedSession(session, reply)

@@ -16,7 +16,7 @@ from openenv_kit.errors import ServerError
 from openenv_kit.page.components.row_editor import EditorRow
 from openenv_kit.page.playback import Playback, PlaybackStep
 from openenv_kit.reply import Reply, ReplyStatus
-from openenv_kit.reset_limits import reset_within_limits
+from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.serving.settings import current_settings
 
 MAX_SAVED_CHARACTERS = 200_000
@@ -46,7 +46,7 @@ def create_limited_in_process_client(
     """Return a client for an episode in this process; resets are limited as on the server."""
 
     def reset_session_within_limits(session: Session, arguments: Mapping[str, Any]) -> Reply:
-        return reset_within_limits(environment, session, arguments, current_settings())
+        return reset_within_server_limits(environment, session, arguments, current_settings())
 
     return InProcessEpisode(environment, debug=debug, reset_session=reset_session_within_limits)
 

@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from openenv_kit.serving.http.middleware import route_path
+from openenv_kit.serving.http.middleware import get_route_path
 
 API = "/gradio_api"
 JOIN, DATA = f"{API}/queue/join", f"{API}/queue/data"
@@ -83,7 +83,7 @@ class VisitorLimits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request to the page's app, or reject it."""
-        path = route_path(scope) if scope["type"] == "http" else ""
+        path = get_route_path(scope) if scope["type"] == "http" else ""
         serve: ASGIApp = self._app
         if path == JOIN:
             serve = self._forward_event_request
@@ -150,7 +150,7 @@ class VisitorLimits:
 
     async def _serve_long_connection(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a long connection: a stream of replies, or a heartbeat."""
-        path = route_path(scope)
+        path = get_route_path(scope)
         streams = path == DATA
         session = path.removeprefix(HEARTBEAT)
         if streams:

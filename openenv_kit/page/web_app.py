@@ -33,7 +33,7 @@ from openenv_kit.page.environment_view import (
 from openenv_kit.page.layout import EnvironmentLink, build_page
 from openenv_kit.page.visitor import create_limited_in_process_client
 from openenv_kit.page.visitor_limits import VisitorLimits
-from openenv_kit.serving.http.middleware import route_path
+from openenv_kit.serving.http.middleware import get_route_path
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.websocket.openenv_protocol import CLIENT_KIND_HEADER, DEBUGGER_CLIENT
 
@@ -208,7 +208,7 @@ class PageRouteFilter:
             await self._app(scope, receive, send)
             return
         self._server_address.set_from_first_request(scope)
-        path = route_path(scope)
+        path = get_route_path(scope)
         if path == "/":
             await self._app(scope, receive, self._wrap_send_to_replace_tags(send))
         elif path in PAGE_ROUTES or path.startswith(PAGE_ROUTE_PREFIXES):

@@ -1,1 +1,1 @@
-"""Recorded runs: file format, replay and export."""
+"""Recordings of runs: file format, replay and export."""

@@ -1,8 +1,8 @@
 """Converts recorded runs to the Agent Trajectory Interchange Format (ATIF).
 
 A trajectory contains the replies, but a recording contains only their digests. The run is therefore
-replayed, and an error is raised if a reply differs from the recorded one. A model's text beside its
-tool calls and its token counts are not exported.
+replayed, and an error is raised if a reply differs from the recorded one. The text that a model
+wrote beside its tool calls and its token counts are not exported.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ JsonObject = dict[str, Any]
 
 
 def build_atif_trajectory(run: RecordedRun, environment: Environment) -> JsonObject:
-    """Return a run as an ATIF document.
+    """Replay a run and convert it to an ATIF document.
 
     Raises:
         RecordingError: a reply differs from the recorded one. The message names the step.

@@ -1,4 +1,4 @@
-"""Digests of replies, which show whether a replay gives the recorded replies.
+"""Digests of replies, by which a replay is compared with the recorded run.
 
 A digest covers the data of a reply and leaves out its prose, so that a recording stays valid when
 a message is reworded. Each environment declares the fields that hold prose, as `prose_fields` of
@@ -18,21 +18,21 @@ UNCOMPARED_FIELDS = ("task_id", "metadata")
 
 
 def compute_reply_digest(observation: Mapping[str, Any], prose_fields: Collection[str]) -> str:
-    """Return the SHA-256 of the data of a reply, in hexadecimal.
+    """Return the SHA-256 of a reply without its prose, in hexadecimal.
 
     Args:
         observation: the reply's observation; values may be pydantic models.
         prose_fields: names of the fields to leave out, at any depth.
     """
     data = remove_prose_fields(observation, prose_fields)
-    return hashlib.sha256(canonical_observation_json(data).encode()).hexdigest()
+    return hashlib.sha256(canonical_json_without_empty_fields(data).encode()).hexdigest()
 
 
-def canonical_observation_json(observation: Mapping[str, Any]) -> str:
-    """Return an observation as canonical JSON.
+def canonical_json_without_empty_fields(observation: Mapping[str, Any]) -> str:
+    """Serialize an observation to canonical JSON without its empty fields.
 
-    `UNCOMPARED_FIELDS` and fields whose value is empty, zero or false are left out, so that a
-    field with its default and a missing field give the same text.
+    Fields whose value is empty, zero or false are left out, so that a default value and a missing
+    field give the same text. `UNCOMPARED_FIELDS` are left out too.
     """
     values = {
         name: convert_models_to_dicts(value)
@@ -43,7 +43,7 @@ def canonical_observation_json(observation: Mapping[str, Any]) -> str:
 
 
 def remove_prose_fields(value: Any, prose_fields: Collection[str]) -> Any:
-    """Return a part of an observation without its prose; pydantic models become dictionaries."""
+    """Return a value without its prose fields at any depth; pydantic models become dictionaries."""
     value = convert_models_to_dicts(value)
     if isinstance(value, Mapping):
         return {
@@ -57,7 +57,7 @@ def remove_prose_fields(value: Any, prose_fields: Collection[str]) -> Any:
 
 
 def convert_models_to_dicts(value: Any) -> Any:
-    """Return a value of an observation with its pydantic models as dictionaries."""
+    """Convert a pydantic model, or the models in a list, to dictionaries."""
     if hasattr(value, "model_dump"):
         return value.model_dump()
     if isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
 """Recordings: the file format, writing and reading.
 
-A recording is a JSON Lines file with one line per event. It holds one or more runs:
+A recording is a JSON Lines file with one line per event. It contains one or more runs:
 
 ```
 {"event": "start", "format": "run/2", "player": …, "reset": {…}, "versions": {…},
@@ -10,15 +10,14 @@ A recording is a JSON Lines file with one line per event. It holds one or more r
 {"event": "end", "score": 1.0, "steps": 9}
 ```
 
-`reset` holds the arguments that start the same episode again. Episodes are deterministic, so a
-replay gives the same replies. Each `digest` is that of a reply, as
-`openenv_kit.recordings.digest` computes it, so that a replay can be compared with the original
-although replies are not stored.
+`reset` contains the arguments that start the same episode again. Episodes are deterministic, so a
+replay gives the same replies. Replies are not stored. Each `digest` is the digest of a reply (see
+`openenv_kit.recordings.digest`), by which a replay is compared with the original.
 
-If a model played, `messages` of a step holds the messages that it read and wrote since the previous
-step, in the form of chat endpoints, each answer with its token usage. `messages` of the end holds
-the rest. An episode that failed has the score null. `error` of the end says why an episode ended
-early.
+If a model played, `messages` of a step contains the messages that it read and wrote since the
+previous step, in the format of chat endpoints, with the token usage of each reply. `messages` of
+the end contains the remaining ones. The score of a failed episode is null. `error` of the end is
+the reason why an episode ended early.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class RecordedStep:
 
     Attributes:
         action: the action as it was sent.
-        status, reward, done: of the reply.
+        status, reward, done: fields of the reply with these names.
         digest: digest of the reply.
         elapsed_s: seconds until the reply arrived.
     """
@@ -105,7 +104,7 @@ class RecordedRun:
 
 
 class ParsedRuns(NamedTuple):
-    """The runs of a text up to its first invalid line.
+    """The runs in a recording's text up to the first invalid line.
 
     Attributes:
         runs: the runs; the last one is incomplete if there is an error.
@@ -211,20 +210,20 @@ class RunRecorder:
 
 
 def read_runs(path: Path | str, max_bytes: int = MAX_RECORDING_BYTES) -> list[RecordedRun]:
-    """Return all runs of a recording, which may be compressed with gzip.
+    """Read all runs of a recording file, which may be compressed with gzip.
 
     Raises:
-        RecordingError: the file is not a recording, has another format, or holds more than
+        RecordingError: the file is not a recording, has another format, or is larger than
             `max_bytes`. The message names the line.
     """
-    runs, error = parse_runs(read_recording_text(Path(path), max_bytes))
+    runs, error = parse_runs_until_error(read_recording_text(Path(path), max_bytes))
     if error is not None:
         raise error
     return runs
 
 
 def read_recording_text(path: Path, max_bytes: int = MAX_RECORDING_BYTES) -> str:
-    """Return the text of a file, which may be compressed with gzip.
+    """Read the text of a file, which may be compressed with gzip.
 
     Raises:
         RecordingError: the text has more than `max_bytes`.
@@ -237,7 +236,7 @@ def read_recording_text(path: Path, max_bytes: int = MAX_RECORDING_BYTES) -> str
 
 
 def iter_recording_paths(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the recordings among files and folders, those of a folder sorted by name.
+    """Yield the given files, and the recordings in the given folders sorted by name.
 
     Raises:
         RecordingError: a folder contains no recording.
@@ -252,8 +251,8 @@ def iter_recording_paths(paths: Iterable[Path]) -> Iterator[Path]:
         yield from recordings
 
 
-def parse_runs(text: str) -> ParsedRuns:
-    """Return the runs of a recording's text up to its first invalid line."""
+def parse_runs_until_error(text: str) -> ParsedRuns:
+    """Parse the runs in the text of a recording, up to the first invalid line."""
     runs: list[RecordedRun] = []
     for number, line in enumerate(text.split("\n"), start=1):
         try:
@@ -281,7 +280,7 @@ def parse_runs(text: str) -> ParsedRuns:
 
 
 def _apply_event_line(runs: list[RecordedRun], line: str) -> None:
-    """Add a line's event to the runs, in place; raise an error if the line is invalid."""
+    """Parse a line and add its event to the runs, in place; raise an error if it is invalid."""
     event = json.loads(line)
     kind = event.get("event")
     if kind == "start":

@@ -1,4 +1,4 @@
-"""Replay: executing a recorded run again in process and comparing the replies."""
+"""Replays recorded runs in process and compares the replies with the recorded ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ReplayResult:
 
     @property
     def matches_recording(self) -> bool:
-        """Whether every reply is the recorded one, and also the score if one is recorded."""
+        """Whether every reply is the same as recorded, and the score if the recording has one."""
         return self.first_different_step is None and self.run.score in (None, self.score)
 
 
@@ -76,7 +76,7 @@ def check_replay(run: RecordedRun, environment: Environment | None = None) -> Re
 def iter_replayed_steps(
     run: RecordedRun, environment: Environment | None = None
 ) -> Iterator[ReplayedStep]:
-    """Replay a run in process and yield the reset and each step.
+    """Replay a run in process and yield its reset and each of its steps.
 
     Args:
         run: the recorded run.
@@ -87,11 +87,11 @@ def iter_replayed_steps(
     session = environment.create_session()
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
 
-    def compare(action: dict[str, Any], reply: Reply, recorded_digest: str) -> ReplayedStep:
+    def compare_digest(action: dict[str, Any], reply: Reply, recorded_digest: str) -> ReplayedStep:
         observation = observation_from_reply(reply)
         digest = compute_reply_digest(observation, prose_fields)
         return ReplayedStep(action, observation, digest == recorded_digest)
 
-    yield compare({}, session.reset(**reset), run.digest)
+    yield compare_digest({}, session.reset(**reset), run.digest)
     for step in run.steps:
-        yield compare(step.action, session.step(step.action), step.digest)
+        yield compare_digest(step.action, session.step(step.action), step.digest)

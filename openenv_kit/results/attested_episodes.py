@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from openenv_kit.errors import MAX_REPR_CHARACTERS, truncated_repr
 from openenv_kit.recordings.format import RecordedRun
-from openenv_kit.reset_arguments import get_extra_reset_arguments
+from openenv_kit.reset_arguments import drop_task_selectors
 from openenv_kit.results.submission_folder import ATTESTATION_FILENAME, Submission
 from openenv_kit.splits import SEALED_SPLIT
 from openenv_kit.trust.attestation import (
@@ -102,7 +102,7 @@ def _key_of_attested_episode(attested_episode: AttestedEpisode) -> _EpisodeKey:
 def _key_of_run(run: RecordedRun) -> _EpisodeKey:
     return _EpisodeKey(
         index=run.reset.get("index", 0),
-        reset_json=json.dumps(get_extra_reset_arguments(run.reset), sort_keys=True),
+        reset_json=json.dumps(drop_task_selectors(run.reset), sort_keys=True),
         step_count=len(run.steps),
         score=run.score,
         actions_digest=digest_actions(step.action for step in run.steps),

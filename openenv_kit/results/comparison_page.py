@@ -17,7 +17,7 @@ from openenv_kit.environment import Environment
 from openenv_kit.results.player_summary import (
     PlayerDifference,
     PlayerSummary,
-    compare_on_common_episodes,
+    compute_paired_difference,
     summarize_player,
 )
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
@@ -107,7 +107,7 @@ def compare_players(
         summaries=[summarize_player(player, group_size) for player in players],
         summaries_by_label=_summaries_by_label(players, environment) if is_current else {},
         paired=[
-            compare_on_common_episodes(first, second) for first, second in combinations(players, 2)
+            compute_paired_difference(first, second) for first, second in combinations(players, 2)
         ],
         group_size=group_size,
     )

@@ -14,7 +14,7 @@ from openenv_kit.recordings.format import (
     read_recording_text,
     read_runs,
 )
-from openenv_kit.reset_arguments import get_extra_reset_arguments
+from openenv_kit.reset_arguments import drop_task_selectors
 from openenv_kit.results.submission_folder import (
     SubmissionCard,
     SubmissionError,
@@ -44,7 +44,7 @@ def read_recordings_in_task_order(paths: Iterable[Path]) -> RecordedRuns:
     )
 
 
-def create_submission_card(
+def build_submission_card(
     runs: Sequence[RecordedRun],
     environment: Environment,
     *,
@@ -95,7 +95,7 @@ def create_submission_card(
             "first": start,
             "count": count,
             "tries": tries,
-            "reset": get_extra_reset_arguments(first.reset),
+            "reset": drop_task_selectors(first.reset),
             "versions": first.versions,
             "commitment": commitment or (attestation.commitment if attestation else ""),
             "by": by,
@@ -122,6 +122,6 @@ def _setup_of_run(run: RecordedRun) -> Mapping[str, Any]:
     return {
         "player": run.player,
         "split": run.reset["split"],
-        "reset": get_extra_reset_arguments(run.reset),
+        "reset": drop_task_selectors(run.reset),
         "versions": run.versions,
     }

@@ -15,7 +15,11 @@ from openenv_kit.results.comparison_page import (
     write_comparison_page,
 )
 from openenv_kit.results.player_summary import PlayerSummary, summarize_player
-from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode, scored_episode_of_run
+from openenv_kit.results.scored_episodes import (
+    PlayerResults,
+    ScoredEpisode,
+    scored_episode_from_run,
+)
 from openenv_kit.results.submission_folder import (
     BoardKey,
     Submission,
@@ -82,13 +86,13 @@ def write_leaderboard_site(boards: Sequence[Leaderboard], folder: Path) -> Path:
     return index
 
 
-def rollouts_with_missing_as_zero(submission: Submission) -> list[ScoredEpisode]:
+def list_rollouts_with_missing_as_zero(submission: Submission) -> list[ScoredEpisode]:
     """Return the rollouts of a submission.
 
     An attested submission also gets a rollout with score 0 for each one that the server offered
     but that the player did not start or did not finish.
     """
-    rollouts = [scored_episode_of_run(run) for run in submission.runs]
+    rollouts = [scored_episode_from_run(run) for run in submission.runs]
     if submission.attestation is None:
         return rollouts
     card = submission.card
@@ -111,7 +115,7 @@ def _build_board(submissions: Sequence[Submission], board_number: int) -> Leader
             name=f"{submission.card.player} ({submission.name})",
             source=submission.name,
             versions=submission.card.versions,
-            rollouts=rollouts_with_missing_as_zero(submission),
+            rollouts=list_rollouts_with_missing_as_zero(submission),
             has_independent_rollouts=submission.attestation is not None,
         )
         for submission in submissions

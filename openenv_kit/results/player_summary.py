@@ -10,13 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode, scores_by_episode
+from openenv_kit.results.scored_episodes import (
+    PlayerResults,
+    ScoredEpisode,
+    group_scores_by_episode,
+)
 from openenv_kit.results.signal import ROLLOUTS_PER_GROUP, share_of_groups_with_signal
 from openenv_kit.results.statistics import (
     MeanInterval,
     PassRate,
     bootstrap_mean_interval,
-    mean_pass_rates,
+    compute_pass_rates,
     standard_error_of_mean,
 )
 
@@ -86,8 +90,10 @@ def summarize_player(player: PlayerResults, group_size: int = ROLLOUTS_PER_GROUP
         group_size: rollouts in a group, for the signal.
     """
     scored = player.scored_rollouts
-    by_episode = scores_by_episode(scored)
-    rates = mean_pass_rates([[score == 1.0 for score in scores] for scores in by_episode.values()])
+    by_episode = group_scores_by_episode(scored)
+    rates = compute_pass_rates(
+        [[score == 1.0 for score in scores] for scores in by_episode.values()]
+    )
     if not player.has_independent_rollouts:
         rates = [rate if rate.k == 1 else PassRate(rate.k, None) for rate in rates]
     episode_means = [fmean(scores) for scores in by_episode.values()]
@@ -112,10 +118,10 @@ def summarize_player(player: PlayerResults, group_size: int = ROLLOUTS_PER_GROUP
     )
 
 
-def compare_on_common_episodes(first: PlayerResults, second: PlayerResults) -> PlayerDifference:
+def compute_paired_difference(first: PlayerResults, second: PlayerResults) -> PlayerDifference:
     """Compute the difference between two players' mean scores on their common episodes."""
-    first_scores = scores_by_episode(first.scored_rollouts)
-    second_scores = scores_by_episode(second.scored_rollouts)
+    first_scores = group_scores_by_episode(first.scored_rollouts)
+    second_scores = group_scores_by_episode(second.scored_rollouts)
     differences = [
         fmean(scores) - fmean(second_scores[episode])
         for episode, scores in first_scores.items()
@@ -134,5 +140,6 @@ def _mean_if_all_known(
     rollouts: Sequence[ScoredEpisode], value_of: Callable[[ScoredEpisode], float | None]
 ) -> float | None:
     values = [value_of(rollout) for rollout in rollouts]
-    known = [value for value in values if value is not None]
-    return fmean(known) if known and len(known) == len(values) else None
+    known_values = [value for value in values if value is not None]
+    is_complete = known_values and len(known_values) == len(values)
+    return fmean(known_values) if is_complete else None

@@ -130,7 +130,7 @@ class SplitSelection(NamedTuple):
     split: str
 
 
-def scores_by_episode(rollouts: Iterable[ScoredEpisode]) -> dict[str, list[float]]:
+def group_scores_by_episode(rollouts: Iterable[ScoredEpisode]) -> dict[str, list[float]]:
     """Group the scores of rollouts by episode key; rollouts without a score are left out."""
     scores: defaultdict[str, list[float]] = defaultdict(list)
     for rollout in rollouts:
@@ -197,7 +197,7 @@ def select_split(players: Sequence[PlayerResults], split: str = "") -> SplitSele
     return SplitSelection(selected, split)
 
 
-def scored_episode_of_run(run: RecordedRun) -> ScoredEpisode:
+def scored_episode_from_run(run: RecordedRun) -> ScoredEpisode:
     """Convert a recorded run into a rollout with its score."""
     return ScoredEpisode(
         task=run.task_name,
@@ -240,7 +240,7 @@ def _read_result_file(path: Path, environment: Environment) -> list[PlayerResult
             )
         _add_or_merge_player(
             players,
-            PlayerResults(run.player, str(path), run.versions, [scored_episode_of_run(run)]),
+            PlayerResults(run.player, str(path), run.versions, [scored_episode_from_run(run)]),
         )
     return list(players.values())
 

@@ -15,8 +15,12 @@ from statistics import fmean
 from typing import Any
 
 from openenv_kit.environment import Environment
-from openenv_kit.reset_arguments import get_mode_arguments
-from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode, scores_by_episode
+from openenv_kit.reset_arguments import drop_task_seed_and_level
+from openenv_kit.results.scored_episodes import (
+    PlayerResults,
+    ScoredEpisode,
+    group_scores_by_episode,
+)
 from openenv_kit.results.statistics import standard_error_of_mean
 from openenv_kit.rollouts.curriculum import MIN_REWARD_DIFFERENCE
 
@@ -121,11 +125,11 @@ def measure_signal_by_level_and_mode(
         rollouts_by_key: defaultdict[_LevelAndMode, list[ScoredEpisode]] = defaultdict(list)
         for rollout in player.scored_rollouts:
             level = environment.result_labels(rollout.reset).get("level", "") if is_current else ""
-            mode = get_mode_arguments(environment.reset_arguments, rollout.reset)
+            mode = drop_task_seed_and_level(environment.reset_arguments, rollout.reset)
             mode_json = json.dumps(mode, sort_keys=True, default=repr)
             rollouts_by_key[_LevelAndMode(level, mode_json)].append(rollout)
         for key, rollouts in rollouts_by_key.items():
-            mode = get_mode_arguments(environment.reset_arguments, rollouts[0].reset)
+            mode = drop_task_seed_and_level(environment.reset_arguments, rollouts[0].reset)
             yield _measure_level_signal(player.name, key.level, mode, rollouts, group_size)
 
 
@@ -136,7 +140,9 @@ def _measure_level_signal(
     rollouts: Sequence[ScoredEpisode],
     group_size: int,
 ) -> LevelSignal:
-    shares = share_of_groups_with_signal_per_task(scores_by_episode(rollouts).values(), group_size)
+    shares = share_of_groups_with_signal_per_task(
+        group_scores_by_episode(rollouts).values(), group_size
+    )
     tokens = [rollout.tokens for rollout in rollouts if rollout.tokens is not None]
     return LevelSignal(
         player=player_name,

@@ -83,7 +83,7 @@ def estimate_pass_hat_k(is_perfect: Sequence[bool], k: int) -> float | None:
     return comb(sum(is_perfect), k) / comb(len(is_perfect), k)
 
 
-def mean_pass_rates(perfect_by_episode: Collection[Sequence[bool]]) -> list[PassRate]:
+def compute_pass_rates(perfect_by_episode: Collection[Sequence[bool]]) -> list[PassRate]:
     """Estimate pass^k, averaged over episodes, for each k of `PASS_K_VALUES`.
 
     Args:
@@ -93,6 +93,6 @@ def mean_pass_rates(perfect_by_episode: Collection[Sequence[bool]]) -> list[Pass
     rates = []
     for k in PASS_K_VALUES:
         estimates = [estimate_pass_hat_k(is_perfect, k) for is_perfect in perfect_by_episode]
-        known = [estimate for estimate in estimates if estimate is not None]
-        rates.append(PassRate(k, fmean(known) if known else None))
+        known_estimates = [estimate for estimate in estimates if estimate is not None]
+        rates.append(PassRate(k, fmean(known_estimates) if known_estimates else None))
     return rates

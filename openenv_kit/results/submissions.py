@@ -30,7 +30,7 @@ from openenv_kit.errors import (
 from openenv_kit.recordings.format import RecordedRun
 from openenv_kit.recordings.replay import iter_replayed_steps
 from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
-from openenv_kit.reset_arguments import get_extra_reset_arguments
+from openenv_kit.reset_arguments import drop_task_selectors
 from openenv_kit.results.attested_episodes import (
     find_attestation_problems,
     verify_attestation_token,
@@ -192,9 +192,9 @@ def _find_copied_run_problems(submission: Submission) -> Iterator[str]:
     The player writes the times in a recording, so they do not prove that two runs with the same
     actions are different. Only a record that the server has signed proves it.
     """
-    first_runs: dict[str, int] = {}
+    first_runs: dict[tuple[str, str], int] = {}
     for number, run in enumerate(submission.runs, start=1):
-        key = f"{run.task_name} {digest_actions(step.action for step in run.steps)}"
+        key = (run.task_name, digest_actions(step.action for step in run.steps))
         first = first_runs.setdefault(key, number)
         if first != number:
             yield (
@@ -210,8 +210,8 @@ def _find_run_problems(
     """Replay a run of the installed versions and yield its problems."""
     if run.player != card.player:
         yield f"played by {truncated_repr(run.player)}; the card says {card.player!r}."
-    reset = get_extra_reset_arguments(run.reset)
-    if reset != get_extra_reset_arguments(card.reset):
+    reset = drop_task_selectors(run.reset)
+    if reset != drop_task_selectors(card.reset):
         yield f"reset with {truncated_repr(reset)}; the card says {truncated_repr(card.reset)}."
         return
     if "index" not in run.reset or run.reset.get("split") != card.split:

@@ -1,1 +1,1 @@
-"""Playing in process: driver, vector stepping, recorded runs, replay."""
+"""In-process rollouts: scripted policies, curricula and token budgets."""

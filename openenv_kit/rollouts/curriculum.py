@@ -1,4 +1,4 @@
-"""Curriculum: stages of tasks from easy to hard, selected by the success rate.
+"""Curriculum: selects stages of tasks, from easy to hard, by the success rate.
 
 A curriculum is independent of trainers and environments. It returns reset arguments and receives
 rewards:
@@ -29,7 +29,7 @@ RUNG_LEVEL_NAMES = tuple(f"rung_{number}" for number in range(1, 11))
 
 
 def resolve_level_name(difficulty: str | float) -> str:
-    """Return the name of the level that a reset asks for.
+    """Return the name of the level that a value of the argument `difficulty` selects.
 
     Args:
         difficulty: name of a level, or a number from 0 to 1, which selects the nearest numbered
@@ -72,7 +72,7 @@ class Curriculum:
         promote_at, demote_below: success rates, 0 <= demote_below < promote_at <= 1.
         success_reward: smallest reward that counts as a success.
         first_seed: seed of the first task; each further task has the next seed. Use different
-            seeds for different runs, and none that a test set uses.
+            seeds for different runs, and avoid the seeds of test sets.
 
     Attributes:
         stage_index: index of the current stage.
@@ -121,7 +121,7 @@ class Curriculum:
         return {**self.stages[self.stage_index], "seed": self._next_seed - 1}
 
     def record_reward(self, reward: float, stage_index: int | None = None) -> None:
-        """Record the reward of an episode, and change the stage if the success rate asks for it.
+        """Record the reward of an episode, and change the stage if the success rate requires it.
 
         Args:
             reward: final reward of the episode.
@@ -141,7 +141,7 @@ class Curriculum:
     def record_group_rewards(
         self, rewards: Sequence[float], stage_index: int | None = None
     ) -> bool:
-        """Record the rewards of a group and return whether it has a signal.
+        """Record the rewards of a group and return whether they differ enough to give a signal.
 
         Args:
             rewards: final rewards of the rollouts of one task.
@@ -158,7 +158,7 @@ class Curriculum:
         return has_signal
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the progress as JSON values, for `load_state_dict`."""
+        """Return the progress as JSON values, which `load_state_dict` accepts."""
         return {
             "stage": self.stage_index,
             "seed": self._next_seed,
@@ -167,10 +167,10 @@ class Curriculum:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a result of `state_dict`.
+        """Restore the progress that `state_dict` returned.
 
         Raises:
-            InvalidValueError: the state is of a curriculum with another number of stages.
+            InvalidValueError: the state belongs to a curriculum with another number of stages.
         """
         if len(state["groups"]) != len(self.stages):
             allowed = f"the state of a curriculum with {len(self.stages)} stages"

@@ -1,4 +1,4 @@
-"""Scripted policies and the registry in which an environment declares them."""
+"""Scripted policies and the registry of an environment's policies."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Policy:
     """A scripted policy.
 
     Attributes:
-        name: name, as commands use it.
+        name: name on the command line.
         description: one line about the policy.
         generate_actions: generator function that takes the observation of the reset.
-        max_submissions: largest `max_submissions` of a reset that the policy makes use of.
+        max_submissions: largest number of submissions that the policy makes.
         is_baseline: whether its scores measure how difficult an episode is.
     """
 
@@ -43,7 +43,7 @@ class Policies(Registry[Policy]):
     def register(
         self, name: str, *, max_submissions: int = 1, is_baseline: bool = False
     ) -> Callable[[PolicyFunctionT], PolicyFunctionT]:
-        """Return a decorator that adds a generator function as a policy.
+        """Return a decorator that registers a generator function as a policy.
 
         The first line of the function's docstring becomes the description.
         """

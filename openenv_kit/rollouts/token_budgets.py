@@ -1,4 +1,4 @@
-"""Token budgets: how many tokens the reference policy's episodes have, by level.
+"""Token budgets: measured token counts of the reference policy's episodes, by level.
 
 They are a lower bound for the token limits of a training run. An environment ships its figures in
 a file `token_budgets.json` next to the module of its class; `python -m research.token_budgets`
@@ -23,7 +23,7 @@ TOKEN_BUDGETS_FILENAME = "token_budgets.json"
 
 
 class DigitTokens(StrEnum):
-    """How a tokenizer splits numbers."""
+    """Way in which a tokenizer splits numbers."""
 
     GROUPED = "grouped"
     """Up to three digits per token, as in Llama 3 and OpenAI's encodings."""
@@ -63,12 +63,12 @@ class TokenBudget:
 
 
 def token_budgets_path(environment: Environment) -> Path:
-    """Return the path of an environment's token budgets. The file may not exist."""
+    """Return the path of an environment's file of token budgets. The file may not exist."""
     return Path(getfile(type(environment))).with_name(TOKEN_BUDGETS_FILENAME)
 
 
 def read_token_budgets(path: Path) -> tuple[TokenBudget, ...]:
-    """Read token budgets from a file; return none if the file does not exist."""
+    """Read token budgets from a file; return an empty tuple if the file does not exist."""
     if not path.is_file():
         return ()
     lines = json.loads(path.read_text(encoding="utf-8"))["budgets"]
@@ -94,7 +94,7 @@ def find_token_budget(
 ) -> TokenBudget | None:
     """Return the token budget of a level and a mode of play; None if it was not measured.
 
-    Of several matching budgets, the one with most reset arguments is returned.
+    Of several matching budgets, the one with the most reset arguments is returned.
 
     Args:
         environment: the environment.

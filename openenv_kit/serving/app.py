@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openenv_kit.environment import DEFAULT_ENVIRONMENT, get_environment
 from openenv_kit.errors import ConfigurationError
-from openenv_kit.serving.settings import Settings, current_settings, format_settings, load_settings
+from openenv_kit.serving.settings import (
+    Settings,
+    current_settings,
+    format_settings_without_secrets,
+    load_settings,
+)
 from openenv_kit.serving.store.errors import StoreUnavailableError
 from openenv_kit.serving.store.interface import EpisodeStore
 from openenv_kit.serving.store.open_store import open_store
@@ -57,7 +62,7 @@ def build_app(
     environment: Environment | None = None,
     other_environments: Sequence[Environment] = (),
 ) -> FastAPI:
-    """Return the server's app: the framework's, with this package's sessions, limits and metrics.
+    """Build the server's app: the framework's app with this package's sessions and limits.
 
     Args:
         settings: settings of the server.
@@ -94,7 +99,7 @@ def build_app(
     if settings.root_path:
         root_app.add_middleware(PathPrefix, prefix=settings.root_path)
     apps = (root_app, *other_apps.values())
-    # Read now, because the root's is replaced below.
+    # The lifespan of the root app is replaced below, so the original ones are collected first.
     app_lifespans = [app.router.lifespan_context for app in apps]
 
     @asynccontextmanager
@@ -108,17 +113,17 @@ def build_app(
             await stack.enter_async_context(
                 run_periodic_tasks(shared.store, settings, environments)
             )
-            await stack.enter_async_context(shared.websocket_slots.expire_idle_sessions())
-            await stack.enter_async_context(shared.mcp_slots.expire_idle_sessions())
+            await stack.enter_async_context(shared.websocket_slots.end_idle_sessions_periodically())
+            await stack.enter_async_context(shared.mcp_slots.end_idle_sessions_periodically())
             states = [
                 await stack.enter_async_context(app_lifespan(app))
                 for app, app_lifespan in zip(apps, app_lifespans, strict=True)
             ]
             yield states[0]
-        # Closed after all apps have stopped, because an app that still runs would open the shared
-        # store again.
+        # The store is closed after all apps have stopped, because a running app would open it
+        # again.
         for app in apps:
-            await app.state.episodes.close()
+            await app.state.episodes.close_store_and_clear_cache()
 
     root_app.router.lifespan_context = lifespan
     return root_app
@@ -130,19 +135,19 @@ def _build_environment_app(
     shared: SharedServerState,
     all_environments: Sequence[Environment],
 ) -> FastAPI:
-    """Return the app of one environment, behind a `RequestMiddleware` of its own.
+    """Build the app of one environment, with its own `RequestMiddleware`.
 
     Args:
         environment: environment that the app serves.
         settings: settings of the server.
-        shared: what it shares with the other apps.
+        shared: objects that it shares with the other apps.
         all_environments: all environments of the server, the root's first.
     """
     from openenv.core.env_server import create_fastapi_app
 
     from openenv_kit.page import add_favicon_route, add_route_list_page, is_debugger_enabled
     from openenv_kit.serving.http import routes
-    from openenv_kit.serving.http.anonymous_episodes import add_named_caller_routes
+    from openenv_kit.serving.http.anonymous_episodes import add_routes_below_caller_names
     from openenv_kit.serving.http.error_responses import add_error_handlers
     from openenv_kit.serving.http.middleware import RequestMiddleware
     from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
@@ -162,7 +167,7 @@ def _build_environment_app(
     app.router.redirect_slashes = False
     add_favicon_route(app)
     add_route_list_page(app)
-    _add_session_routes(app, settings, environment, shared)
+    _add_episode_and_ready_routes(app, settings, environment, shared)
     if is_debugger_enabled():
         from openenv_kit.page.web_app import mount_debugger
 
@@ -170,16 +175,16 @@ def _build_environment_app(
     routes.add_metrics_route(app, settings)
     add_error_handlers(app)
     if environment.episode_limits.may_omit_episode_id:
-        add_named_caller_routes(app)
-    # Added last, because the middleware that is added last is the outermost.
+        add_routes_below_caller_names(app)
+    # The middleware that is added last is the outermost one.
     app.add_middleware(RequestMiddleware, settings=settings, sessions=shared.page_sessions)
     return app
 
 
-def _add_session_routes(
+def _add_episode_and_ready_routes(
     app: FastAPI, settings: Settings, environment: Environment, shared: SharedServerState
 ) -> None:
-    """Add the routes by which episodes are played, and /ready."""
+    """Add the HTTP, WebSocket and MCP routes that play episodes, and /ready."""
     from fastapi.routing import APIRoute
     from starlette.routing import WebSocketRoute
 
@@ -195,7 +200,7 @@ def _add_session_routes(
     openenv_websocket = OpenEnvWebSocketEndpoint(shared.websocket_slots, episodes, max_bytes)
     mcp_websocket = McpWebSocketEndpoint(shared.mcp_slots, episodes, max_bytes)
     mcp = McpEndpoint(episodes, settings.max_mcp_sessions)
-    # In front, because the framework ends its list with routes that match any first segment.
+    # The framework's last routes match any first segment, so these have to come first.
     app.router.routes[:0] = [
         WebSocketRoute("/ws", openenv_websocket),
         WebSocketRoute("/mcp", mcp_websocket),
@@ -272,7 +277,7 @@ def _print_settings(settings: Settings) -> None:
     for name in (ENVIRONMENT_VARIABLE, *FRAMEWORK_VARIABLES):
         print(f"{name}={os.environ.get(name, '')}")
     salt = "(set, not shown)" if os.environ.get(SALT_VARIABLE) else ""
-    print(f"{SALT_VARIABLE}={salt}", *format_settings(settings), sep="\n")
+    print(f"{SALT_VARIABLE}={salt}", *format_settings_without_secrets(settings), sep="\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -304,7 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _print_settings(settings)
         return
     try:
-        # Before the workers start: each of them would fail with the same error, and be restarted.
+        # The check runs before the workers start, because each worker would fail and be restarted.
         asyncio.run(_require_writable_store(settings))
         run_server("openenv_kit.serving.app:app", settings)
     except (ConfigurationError, StoreUnavailableError) as error:

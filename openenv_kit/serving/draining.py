@@ -44,13 +44,13 @@ class ServerDrain:
                 f"for a while. Retry in {RETRY_AFTER_S} s."
             )
 
-    def skip_draining(self) -> None:
+    def disable_draining(self) -> None:
         """Make the next SIGTERM stop the server without draining."""
         self._is_forced.set()
 
     @asynccontextmanager
     async def drain_on_sigterm(self, drain_s: float) -> AsyncIterator[None]:
-        """Let SIGTERM start draining while the block runs.
+        """Start draining at the first SIGTERM that arrives while the block runs.
 
         When draining ends, SIGTERM is passed to the previous handler, which is uvicorn's and stops
         the server. Outside the main thread, where no signals arrive, nothing is changed.

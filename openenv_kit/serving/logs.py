@@ -39,7 +39,7 @@ class JsonFormatter(logging.Formatter):
     """Formats a log record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line without its line break."""
+        """Format a record as one line of JSON, without a line break."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -53,14 +53,14 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-class WebSocketUrlFilter(logging.Filter):
-    """Drops uvicorn's line about a WebSocket, which contains the query string."""
+class DropWebSocketUrlLines(logging.Filter):
+    """Drops uvicorn's log lines about WebSockets, because they contain the query string."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return '"WebSocket %s"' not in str(record.msg)
 
 
-def log_internal_error(
+def log_internal_error_and_get_reference(
     logger: logging.Logger, error: Exception, episode_id: str | None = None
 ) -> str:
     """Log an unexpected exception and return the error text for the client.
@@ -88,7 +88,7 @@ def build_log_config(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": JsonFormatter}},
-        "filters": {"without_queries": {"()": WebSocketUrlFilter}},
+        "filters": {"without_queries": {"()": DropWebSocketUrlLines}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",

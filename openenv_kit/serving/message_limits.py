@@ -1,4 +1,4 @@
-"""Limits on what one message may cost: size, JSON shape, WebSocket frames and time.
+"""Limits on one message: size, shape of the JSON, number of WebSocket frames and time.
 
 The table lists every limit. The checks are called where a message arrives: by the uvicorn
 protocols, by the middleware, by the WebSocket endpoint and by the JSON parser.
@@ -37,7 +37,7 @@ TOO_MANY_VALUES_TEXT = f"too many values; allowed: {MAX_COMMAS} commas"
 
 
 class MessageLimits(NamedTuple):
-    """Limits that the server's settings choose.
+    """Limits that the server's settings define.
 
     Attributes:
         max_bytes: size of a WebSocket message or a request body.
@@ -61,7 +61,8 @@ class MessageTooComplexError(ValueError):
 class RejectedBodyError(HTTPException):
     """A request body exceeds a limit while it is read.
 
-    It is an HTTPException because FastAPI turns any other exception of a body into a 400. The rest
+    It is an HTTPException because FastAPI turns any other exception during the read into a 400. The
+    rest
     of the body is never read, so the connection is closed after the response.
     """
 
@@ -70,10 +71,10 @@ class RejectedBodyError(HTTPException):
         super().__init__(status, detail, {"connection": "close"})
 
 
-def needs_complexity_check(raw_json: bytes) -> bool:
+def may_exceed_complexity_limits(raw_json: bytes) -> bool:
     """Return whether a JSON text has enough brackets or commas to exceed a limit on its shape.
 
-    Counting is much cheaper than walking the parsed value, which nearly no message needs.
+    Counting is much cheaper than `require_json_within_complexity_limits`, which few messages need.
 
     Raises:
         MessageTooComplexError: it has more than `MAX_COMMAS` commas, and must not be parsed.
@@ -87,7 +88,7 @@ def needs_complexity_check(raw_json: bytes) -> bool:
     )
 
 
-def require_bounded_complexity(value: object) -> None:
+def require_json_within_complexity_limits(value: object) -> None:
     """Check the shape of a parsed JSON value.
 
     Raises:
@@ -116,7 +117,7 @@ def require_content_length_within(limits: MessageLimits, content_length: str) ->
     """Check the Content-Length header of a request, before its body is read.
 
     Args:
-        limits: of the server.
+        limits: limits of the server.
         content_length: value of the header; empty or malformed values are left to the body's check.
 
     Raises:
@@ -125,17 +126,19 @@ def require_content_length_within(limits: MessageLimits, content_length: str) ->
     is_number = content_length.isascii() and content_length.isdigit()
     # Twelve digits are more than any limit; more of them would only take time to convert.
     if is_number and int(content_length[:12]) > limits.max_bytes:
-        raise _body_too_large_error(limits.max_bytes)
+        raise _build_body_too_large_error(limits.max_bytes)
 
 
-def limit_request_body(limits: MessageLimits, receive: Receive, *, is_json: bool) -> Receive:
+def wrap_receive_with_body_limits(
+    limits: MessageLimits, receive: Receive, *, is_json: bool
+) -> Receive:
     """Return an ASGI receive function that stops reading a request's body at its limits.
 
     Reading raises a RejectedBodyError when the body is too long, has too many commas or is not
     complete within `limits.timeout_s`, counted from the first read.
 
     Args:
-        limits: of the server.
+        limits: limits of the server.
         receive: the request's own receive function.
         is_json: whether commas are limited.
     """
@@ -158,7 +161,7 @@ def limit_request_body(limits: MessageLimits, receive: Receive, *, is_json: bool
         chunk = message.get("body", b"")
         byte_count += len(chunk)
         if byte_count > limits.max_bytes:
-            raise _body_too_large_error(limits.max_bytes)
+            raise _build_body_too_large_error(limits.max_bytes)
         if is_json:
             comma_count += chunk.count(b",")
         if comma_count > MAX_COMMAS:
@@ -171,7 +174,7 @@ def limit_request_body(limits: MessageLimits, receive: Receive, *, is_json: bool
     return receive_within_limits
 
 
-def _body_too_large_error(max_bytes: int) -> RejectedBodyError:
+def _build_body_too_large_error(max_bytes: int) -> RejectedBodyError:
     return RejectedBodyError(
         ErrorKind.TOO_BIG,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

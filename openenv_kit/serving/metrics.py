@@ -134,5 +134,5 @@ STORE_CALL_SECONDS = Histogram(
 
 
 def count_error(kind: ErrorKind) -> None:
-    """Add one to the errors of a kind."""
+    """Increment the number of errors of a kind."""
     ERRORS.labels(kind).inc()

@@ -1,7 +1,7 @@
 """Export of the metrics to Prometheus.
 
-With several workers, each writes its metrics into a shared folder. The process that serves them
-adds them up: on the metrics port the process that started the workers, at /metrics a worker.
+With several workers, each writes its metrics into a shared folder. They are summed by the process
+that serves them: the parent of the workers on the metrics port, a worker at /metrics.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ LIVE_GAUGE_FILES = "gauge_live*_*.db"
 
 
 @contextlib.contextmanager
-def create_metrics_folder(worker_count: int) -> Iterator[None]:
+def provide_folder_for_worker_metrics(worker_count: int) -> Iterator[None]:
     """Create the folder in which workers share their metrics, while the block runs.
 
-    A single worker needs none, and a folder that the variable already names is used as it is.
+    Nothing is created for a single worker, or if the environment variable already names a folder.
     """
     if worker_count == 1 or os.environ.get(METRICS_FOLDER_VARIABLE):
         yield
@@ -57,7 +57,7 @@ def create_metrics_folder(worker_count: int) -> Iterator[None]:
 
 
 class WorkerMetrics(Collector):
-    """Collects the metrics of all workers and of their processes, added up.
+    """Collector that sums the metrics of all workers and of their processes.
 
     Args:
         folder: shared folder of the workers.
@@ -67,14 +67,14 @@ class WorkerMetrics(Collector):
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the current metrics."""
-        _remove_metrics_of_dead_workers(self._folder)
+        """Yield the current metrics, without those of workers that have ended."""
+        _delete_gauge_files_of_dead_workers(self._folder)
         collector = multiprocess.MultiProcessCollector(None, str(self._folder))  # type: ignore[no-untyped-call]
         yield from collector.collect()  # type: ignore[no-untyped-call]
         yield from sum_process_metrics(_find_worker_pids(self._folder))
 
 
-def get_registry() -> CollectorRegistry:
+def get_registry_of_all_workers() -> CollectorRegistry:
     """Return the registry with the metrics of all workers of this server."""
     folder = os.environ.get(METRICS_FOLDER_VARIABLE)
     if not folder:
@@ -93,11 +93,11 @@ class MetricsPage(NamedTuple):
 
 def render_metrics() -> MetricsPage:
     """Return the current metrics of this server."""
-    return MetricsPage(generate_latest(get_registry()), CONTENT_TYPE_LATEST)
+    return MetricsPage(generate_latest(get_registry_of_all_workers()), CONTENT_TYPE_LATEST)
 
 
 @contextlib.contextmanager
-def serve_metrics(settings: Settings) -> Iterator[None]:
+def serve_metrics_on_own_port(settings: Settings) -> Iterator[None]:
     """Serve the metrics on a separate port, without a token, while the block runs.
 
     If the default port is taken, probably by another server on this machine, the metrics are not
@@ -111,7 +111,7 @@ def serve_metrics(settings: Settings) -> Iterator[None]:
         yield
         return
     try:
-        server, thread = start_http_server(port, host, get_registry())
+        server, thread = start_http_server(port, host, get_registry_of_all_workers())
     except OSError as error:
         if {"metrics_host", "metrics_port"} & settings.model_fields_set:
             raise ConfigurationError(
@@ -135,7 +135,7 @@ METRICS_COMBINED_BY_MIN = ("process_start_time_seconds", "process_max_fds")
 
 
 def sum_process_metrics(pids: Iterable[int]) -> Iterable[Metric]:
-    """Return memory, processor time and open files of some processes, under the usual names."""
+    """Return memory, processor time and open files of some processes, summed per metric."""
     totals: dict[str, Metric] = {}
     for pid in pids:
         collector = ProcessCollector(pid=lambda pid=pid: pid, registry=None)  # type: ignore[misc]
@@ -155,19 +155,19 @@ def sum_process_metrics(pids: Iterable[int]) -> Iterable[Metric]:
 
 
 def _find_worker_pids(folder: Path) -> list[int]:
-    return sorted({_pid_of_gauge_file(path) for path in folder.glob(LIVE_GAUGE_FILES)})
+    return sorted({_parse_pid_of_gauge_file(path) for path in folder.glob(LIVE_GAUGE_FILES)})
 
 
-def _remove_metrics_of_dead_workers(folder: Path) -> None:
+def _delete_gauge_files_of_dead_workers(folder: Path) -> None:
     """Delete the gauges of workers that have ended; a killed worker cannot do that itself."""
     for path in folder.glob(LIVE_GAUGE_FILES):
         try:
-            os.kill(_pid_of_gauge_file(path), 0)
+            os.kill(_parse_pid_of_gauge_file(path), 0)
         except ProcessLookupError:
             path.unlink(missing_ok=True)
         except PermissionError:
             pass  # the process exists and belongs to another user
 
 
-def _pid_of_gauge_file(path: Path) -> int:
+def _parse_pid_of_gauge_file(path: Path) -> int:
     return int(path.stem.rpartition("_")[2])

@@ -26,11 +26,11 @@ from openenv_kit.reply import ReplyStatus
 from openenv_kit.serving import messages
 from openenv_kit.serving.episodes.live_episode import LiveEpisode
 from openenv_kit.serving.episodes.trainer_record import build_record_model, build_trainer_record
-from openenv_kit.serving.episodes.worker_threads import step_live_episode
+from openenv_kit.serving.episodes.worker_threads import step_with_queued_slow_call
 from openenv_kit.serving.http.middleware import RequestMiddleware
-from openenv_kit.serving.mcp.dispatch import RpcResponse, create_dispatcher, handle_rpc_message
+from openenv_kit.serving.mcp.dispatch import RpcResponse, create_rpc_dispatcher, handle_rpc_message
 from openenv_kit.serving.mcp.routes import McpEndpoint
-from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.messages import JsonObject, WireReply
 from openenv_kit.serving.settings import Settings, load_settings
 from openenv_kit.serving.store.interface import EndStatus
 from openenv_kit.serving.transports import Transport
@@ -70,7 +70,9 @@ class SingleTaskServer(McpEndpoint):
             raise RefusedResetError(reset_arguments, reply.message)
         self._record_model = build_record_model(environment.wire_models.state)
         self._outcome_path = outcome_path
-        self._dispatch = create_dispatcher(environment, self._step, self._get_state)
+        self._dispatch = create_rpc_dispatcher(
+            environment, self._step_and_write_outcome, self._get_state
+        )
         self._step_lock = asyncio.Lock()
         self._write_outcome()
 
@@ -87,15 +89,15 @@ class SingleTaskServer(McpEndpoint):
         )
 
     async def handle_message(self, request: Request, message: object) -> RpcResponse:
-        """Return the response to one JSON-RPC message. There are no sessions."""
+        """Return the response to one JSON-RPC message. Session ids are ignored."""
         return await handle_rpc_message(message, self._dispatch)
 
     async def _get_health(self, request: Request) -> Response:
-        return messages.json_response({"status": "healthy"})
+        return messages.build_json_response({"status": "healthy"})
 
-    async def _step(self, action: JsonObject) -> JsonObject:
+    async def _step_and_write_outcome(self, action: JsonObject) -> WireReply:
         async with self._step_lock:
-            reply = await step_live_episode(self._live_episode, action)
+            reply = await step_with_queued_slow_call(self._live_episode, action)
             self._write_outcome()
         return reply
 

@@ -18,7 +18,7 @@ from openenv_kit.environment import (
 )
 from openenv_kit.errors import ConfigurationError
 from openenv_kit.reply import ReplyStatus, observation_from_reply
-from openenv_kit.reset_limits import reset_within_limits
+from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving.settings import Settings, current_settings
 
@@ -40,7 +40,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
-    # Makes the framework run all constructors in one thread, instead of one thread per session.
+    # The framework then runs all constructors in one thread, instead of one thread per session.
     REQUIRES_SINGLE_THREAD_EXECUTOR = True
 
     def __init__(
@@ -69,7 +69,9 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
             arguments["seed"] = seed
         if episode_id is not None:
             arguments["episode_id"] = episode_id
-        reply = reset_within_limits(self._environment, self.session, arguments, self._settings)
+        reply = reset_within_server_limits(
+            self._environment, self.session, arguments, self._settings
+        )
         if reply.status == ReplyStatus.ERROR:
             return self._build_observation(reply)
         self._reset_rubric()
@@ -82,19 +84,19 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
         Args:
             action: action of the environment's model, or a mapping that was not validated; its
                 errors are the observation's message.
-            timeout_s: ignored, because a step waits for nothing.
+            timeout_s: ignored, because a step does not wait for anything.
             kwargs: ignored.
         """
         was_done = self.session.done
         reply = self.session.step(action if isinstance(action, Mapping) else dict(action))
-        if self.rubric is not None and not was_done and self._is_graded(reply):
+        if self.rubric is not None and not was_done and self._is_final_graded_reply(reply):
             reward = self._apply_rubric(action, self._build_observation(reply))
             reply = replace(reply, reward=reward)
         return self._build_observation(reply)
 
     def list_splits(self) -> list[dict[str, str]]:
         """Return the splits of the environment. A sealed split has the type of a test split."""
-        names = self._environment.splits.names()
+        names = self._environment.splits.playable_split_names()
         return [{"name": name, "type": "test" if is_sealed_split(name) else name} for name in names]
 
     def num_tasks(self, split: str) -> int:
@@ -108,7 +110,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
     def get_task(self, split: str, index: int) -> dict[str, Any]:
         """Return one task of a split."""
         return _look_up_or_raise_index_error(
-            lambda: self._environment.splits.task(split, index).as_dict()
+            lambda: self._environment.splits.task(split, index).as_public_dict()
         )
 
     def get_task_range(
@@ -135,7 +137,7 @@ class OpenEnvAdapter(FrameworkInterface[Any, Any, Any]):
             version=self._environment.version,
         )
 
-    def _is_graded(self, reply: Reply) -> bool:
+    def _is_final_graded_reply(self, reply: Reply) -> bool:
         """Return whether a reply ends the episode with a graded report."""
         if not reply.done:
             return False

@@ -55,12 +55,12 @@ async def run_periodic_tasks(
 ) -> AsyncIterator[None]:
     """Repeat `end_expired_and_update_metrics` while the block runs."""
 
-    async def repeat() -> None:
+    async def repeat_periodic_tasks() -> None:
         while True:
             await end_expired_and_update_metrics(store, settings, environments)
             await asyncio.sleep(PERIODIC_TASK_INTERVAL_S)
 
-    task = asyncio.create_task(repeat())
+    task = asyncio.create_task(repeat_periodic_tasks())
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ WEBSOCKET_METHOD = "websocket"
 
 
 class Role(StrEnum):
-    """What a caller is. Without tokens, everybody is a trainer."""
+    """Role of a caller. On a server without tokens, every caller is a trainer."""
 
     TRAINER = "trainer"
     PLAYER = "player"

@@ -25,7 +25,7 @@ PARTICIPANT_NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class ReservedParticipant(StrEnum):
-    """Participants that no setting may name."""
+    """Names of participants that settings must not use."""
 
     ANONYMOUS = "anonymous"
     """Every caller of a server without tokens."""
@@ -33,7 +33,7 @@ class ReservedParticipant(StrEnum):
     """Every caller with the trainer's token."""
 
 
-def _validate_token(text: str) -> str:
+def _validate_token_or_empty(text: str) -> str:
     if text and (len(text) < MIN_TOKEN_LENGTH or not text.isascii()):
         raise ValueError(f"ASCII text of at least {MIN_TOKEN_LENGTH} characters")
     return text
@@ -75,7 +75,7 @@ def _parse_participants(value: object) -> object:
     return tokens
 
 
-SecretToken = Annotated[str, AfterValidator(_validate_token), Field(repr=False)]
+SecretToken = Annotated[str, AfterValidator(_validate_token_or_empty), Field(repr=False)]
 ParticipantTokens = Annotated[
     dict[str, str], BeforeValidator(_parse_participants), Field(default_factory=dict, repr=False)
 ]

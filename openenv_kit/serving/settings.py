@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from openenv_kit.errors import ConfigurationError, InvalidValueError
-from openenv_kit.schema import describe_allowed_values, json_schema
+from openenv_kit.schema import build_arguments_schema, describe_allowed_values
 from openenv_kit.serving.setting_values import (
     LogLevel,
     Origins,
@@ -54,12 +54,12 @@ VARIABLE_OF_FIELD = {
 """Variables of fields whose variable is not OPENENV_KIT_ and the field's name."""
 
 
-def _integer_setting(default: int, minimum: int, maximum: int, scope: str = "server") -> Any:
+def _build_integer_field(default: int, minimum: int, maximum: int, scope: str = "server") -> Any:
     """Return the pydantic field of an integer from `minimum` to `maximum`."""
     return Field(default, ge=minimum, le=maximum, json_schema_extra={"scope": scope})
 
 
-def _variable_of_field(field_name: str) -> str:
+def _get_variable_of_field(field_name: str) -> str:
     return VARIABLE_OF_FIELD.get(field_name, f"{VARIABLE_PREFIX}{field_name.upper()}")
 
 
@@ -69,7 +69,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        alias_generator=AliasGenerator(validation_alias=_variable_of_field),
+        alias_generator=AliasGenerator(validation_alias=_get_variable_of_field),
         populate_by_name=True,
         use_attribute_docstrings=True,
         hide_input_in_errors=True,
@@ -78,46 +78,46 @@ class Settings(BaseModel):
 
     host: str = "127.0.0.1"
     """address to listen on; the image sets `0.0.0.0`, which is every address"""
-    port: int = _integer_setting(8000, 0, 65535)
+    port: int = _build_integer_field(8000, 0, 65535)
     """port to listen on; 0 for any free port"""
     metrics_host: str = "127.0.0.1"
     """address of the metrics port, which needs no token; restrict access by a firewall if you make
     it reachable"""
-    metrics_port: int = _integer_setting(9464, 0, 65535)
+    metrics_port: int = _build_integer_field(9464, 0, 65535)
     """port on which Prometheus reads the combined metrics of all workers; 0 serves no metrics"""
     root_path: RootPath = ""
     """path prefix below which a proxy serves everything, such as `/lab/env`, whether or not the
     proxy strips it; empty for no prefix"""
-    workers: int = _integer_setting(1, 1, 64)
+    workers: int = _build_integer_field(1, 1, 64)
     """number of worker processes"""
     also_serve: str = ALL_ENVIRONMENTS
     """environments to serve below their names, separated by commas; `all` for the others of the
     same distribution, or `none`"""
-    max_sessions: int = _integer_setting(1024, 1, 100_000, WORKER_SCOPE)
+    max_sessions: int = _build_integer_field(1024, 1, 100_000, WORKER_SCOPE)
     """maximum number of open WebSocket sessions per worker; further connections are rejected with a
     retry time"""
-    max_mcp_sessions: int = _integer_setting(256, 1, 100_000)
+    max_mcp_sessions: int = _build_integer_field(256, 1, 100_000)
     """maximum number of open sessions that were started through /mcp; WebSocket sessions do not
     count"""
     mcp_split: str = SESSIONS_SPLIT
     """split for MCP sessions that name no episode; each task is used once, in secret order. The
     default, `sessions`, is available nowhere else"""
-    idle_timeout_s: int = _integer_setting(3600, 0, 604_800, WORKER_SCOPE)
+    idle_timeout_s: int = _build_integer_field(3600, 0, 604_800, WORKER_SCOPE)
     """seconds without a message after which a WebSocket session is ended; 0 for no limit"""
-    max_message_bytes: int = _integer_setting(1 << 20, 1024, 67_108_864)
+    max_message_bytes: int = _build_integer_field(1 << 20, 1024, 67_108_864)
     """size of the longest WebSocket message or request body, in bytes; longer ones are rejected"""
-    request_timeout_s: int = _integer_setting(30, 1, 3600)
+    request_timeout_s: int = _build_integer_field(30, 1, 3600)
     """seconds within which a request's headers, its body and a WebSocket message must each arrive;
     also the time for which a client may leave replies unread"""
-    keep_alive_s: int = _integer_setting(75, 1, 3600)
+    keep_alive_s: int = _build_integer_field(75, 1, 3600)
     """seconds for which an idle HTTP connection stays open; must be longer than that of a proxy,
     usually 60, which otherwise returns a 502 now and then"""
-    drain_s: int = _integer_setting(25, 0, 3600)
+    drain_s: int = _build_integer_field(25, 0, 3600)
     """seconds for which running episodes may continue after SIGTERM, while new ones are rejected;
     the server stops earlier when no episode is in use; 0 stops immediately"""
-    max_steps: int = _integer_setting(500, 1, 500)
+    max_steps: int = _build_integer_field(500, 1, 500)
     """largest `max_steps` of a reset"""
-    max_submissions: int = _integer_setting(5, 1, 5)
+    max_submissions: int = _build_integer_field(5, 1, 5)
     """largest `max_submissions` of a reset"""
     episode_store: str = ""
     """store of HTTP and MCP episodes: a SQLite file, a redis:// address, or `memory` (for one
@@ -126,15 +126,15 @@ class Settings(BaseModel):
     data_folder: str = ""
     """folder on persistent storage, such as `/data` in a Space, for recordings of finished episodes
     and for the episode store unless OPENENV_KIT_EPISODE_STORE is set; empty to record nothing"""
-    episode_ttl_s: int = _integer_setting(3600, 1, 2_592_000)
+    episode_ttl_s: int = _build_integer_field(3600, 1, 2_592_000)
     """seconds after its last use at which a stored episode expires"""
-    max_stored_episodes: int = _integer_setting(100_000, 1, 10_000_000)
+    max_stored_episodes: int = _build_integer_field(100_000, 1, 10_000_000)
     """maximum number of stored episodes; finished and idle ones are evicted for new ones"""
-    max_store_bytes: int = _integer_setting(32 << 20, 1 << 20, 512 << 20)
+    max_store_bytes: int = _build_integer_field(32 << 20, 1 << 20, 512 << 20)
     """maximum size of the SQLite store on disk with its log, in bytes; the volume must be larger"""
-    client_store_percent: int = _integer_setting(25, 1, 100)
+    client_store_percent: int = _build_integer_field(25, 1, 100)
     """share of the store, in percent, that one client address may use; ignored if a token is set"""
-    max_episode_bytes: int = _integer_setting(4 << 20, 1024, 67_108_864)
+    max_episode_bytes: int = _build_integer_field(4 << 20, 1024, 67_108_864)
     """maximum size of the stored actions of one episode, in bytes; further steps are rejected"""
     token: SecretToken = ""
     """bearer token that every route except /health and /ready needs, at least 16 characters; empty
@@ -145,17 +145,17 @@ class Settings(BaseModel):
     participants: ParticipantTokens
     """participants of sealed tasks, as `name=token` separated by commas; each token has the
     trainer's rights, and sealed episodes are counted by name; needs OPENENV_KIT_TOKEN"""
-    sealed_tasks: int = _integer_setting(100, 1, 10_000_000)
+    sealed_tasks: int = _build_integer_field(100, 1, 10_000_000)
     """number of sealed tasks that are offered; their indices start at 0"""
-    sealed_plays: int = _integer_setting(1, 1, 1000)
+    sealed_plays: int = _build_integer_field(1, 1, 1000)
     """how often each participant may start each sealed task; pass^k needs k"""
     allowed_origins: Origins = ()
     """origins of other sites' pages that may call this server, separated by commas; `*` for any"""
     log_level: LogLevel = "info"
     """level of the log: debug, info, warning or error"""
-    visitor_grace_s: int = _integer_setting(600, 0, 86_400, WORKER_SCOPE)
+    visitor_grace_s: int = _build_integer_field(600, 0, 86_400, WORKER_SCOPE)
     """seconds for which the debugger keeps a visitor whose connection has ended"""
-    max_visitors: int = _integer_setting(256, 1, 10_000, WORKER_SCOPE)
+    max_visitors: int = _build_integer_field(256, 1, 10_000, WORKER_SCOPE)
     """maximum number of visitors of the debugger; a further one replaces a disconnected visitor, or
     is rejected with a retry time"""
     debug: bool = False
@@ -202,7 +202,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         environ = os.environ
     variables = [str(field.validation_alias) for field in Settings.model_fields.values()]
     for name in (*variables, SALT_VARIABLE):
-        # Not ignored, because a server whose token is not read would be open to everybody.
+        # An old name is an error, because a server that ignored its token would be open to
+        # everybody.
         old_name = name.replace(VARIABLE_PREFIX, OLD_VARIABLE_PREFIX)
         if old_name != name and environ.get(old_name):
             raise ConfigurationError(f"{old_name} is called {name} now. Set {name} instead.")
@@ -210,10 +211,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise _invalid_setting_error(error.errors(include_url=False)[0]) from None
+        raise _build_invalid_setting_error(error.errors(include_url=False)[0]) from None
 
 
-def format_settings(settings: Settings) -> list[str]:
+def format_settings_without_secrets(settings: Settings) -> list[str]:
     """Return a line `VARIABLE=value` for each setting. Secrets are hidden and defaults marked."""
     lines = []
     for name, field in Settings.model_fields.items():
@@ -244,8 +245,8 @@ def _hide_password(address_text: str) -> str:
     return urlunsplit((address.scheme, hidden, address.path, query, ""))
 
 
-def _invalid_setting_error(error: ErrorDetails) -> InvalidValueError:
-    """Return the error for a variable: its value, unless it is secret, and what is allowed."""
+def _build_invalid_setting_error(error: ErrorDetails) -> InvalidValueError:
+    """Build the error for a variable, with its value (unless secret) and the allowed values."""
     variable = str(error["loc"][0])
     fields = Settings.model_fields.values()
     field = next(field for field in fields if field.validation_alias == variable)
@@ -254,7 +255,7 @@ def _invalid_setting_error(error: ErrorDetails) -> InvalidValueError:
     elif field.annotation is bool:
         allowed = ALLOWED_BOOLEANS
     else:
-        allowed = describe_allowed_values(json_schema(Settings)["properties"][variable])
+        allowed = describe_allowed_values(build_arguments_schema(Settings)["properties"][variable])
     return InvalidValueError(variable, error["input"] if field.repr else "…", allowed)
 
 

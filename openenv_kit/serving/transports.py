@@ -1,4 +1,4 @@
-"""Transports by which episodes are started, as log, metrics and store name them."""
+"""Transports through which episodes are started, as named in the log, metrics and store."""
 
 from __future__ import annotations
 

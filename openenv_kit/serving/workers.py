@@ -106,15 +106,15 @@ def run_server(app: ASGIApp | str, settings: Settings) -> None:
         "ws_max_size": settings.max_message_bytes,
         "ws_ping_interval": PING_INTERVAL_S,
         "ws_ping_timeout": PING_TIMEOUT_S,
-        # Deflate would take more memory than everything else in a session.
+        # Compression would take more memory than everything else in a session.
         "ws_per_message_deflate": False,
         "timeout_keep_alive": settings.keep_alive_s,
         "timeout_graceful_shutdown": GRACEFUL_SHUTDOWN_TIMEOUT_S,
         "timeout_worker_healthcheck": WORKER_HEALTHCHECK_TIMEOUT_S,
     }
     with (
-        metrics_export.create_metrics_folder(settings.workers),
-        metrics_export.serve_metrics(settings),
+        metrics_export.provide_folder_for_worker_metrics(settings.workers),
+        metrics_export.serve_metrics_on_own_port(settings),
     ):
         if settings.workers == 1 or not BALANCES_SHARED_PORTS:
             uvicorn.run(app, **options)
@@ -126,11 +126,11 @@ def run_server(app: ASGIApp | str, settings: Settings) -> None:
             family, address = free_port_socket.family, free_port_socket.getsockname()
         with PortSocket.bind_new(family, address) as bound_socket:
             supervisor = Multiprocess(config, sockets=[bound_socket])
-            forward_sigterm(supervisor)
+            forward_sigterm_to_workers(supervisor)
             supervisor.run()
 
 
-def forward_sigterm(supervisor: Multiprocess) -> None:
+def forward_sigterm_to_workers(supervisor: Multiprocess) -> None:
     """Forward every SIGTERM to the workers without delay.
 
     The supervisor itself polls for signals twice a second, and only until the first one.
@@ -169,7 +169,7 @@ def stop_with_parent_process() -> None:
 
     def stop_after_parent() -> None:
         parent.join()
-        SERVER_DRAIN.skip_draining()
+        SERVER_DRAIN.disable_draining()
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=stop_after_parent, name="parent-watch", daemon=True).start()

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def require_package(requirement: str) -> Iterator[None]:
-    """Run imports in a `with` block; if a module is missing, say how to install it.
+    """Add the installation command to the error if an import in the `with` block fails.
 
     Args:
         requirement: requirement for pip that installs the modules.

@@ -1,4 +1,4 @@
-"""Texts of the messages of a chat, as trainers pass them."""
+"""Extracts the texts of chat messages in the formats that trainers use."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-def message_texts_of_role(messages: Sequence[Mapping[str, Any]], role: str) -> list[str]:
-    """Return the texts of a role's messages of a chat, in order; see `message_texts`."""
-    return message_texts([message for message in messages if message["role"] == role])
+def list_message_texts_of_role(messages: Sequence[Mapping[str, Any]], role: str) -> list[str]:
+    """Return the texts of the messages with a role, in order; see `list_message_texts`."""
+    return list_message_texts([message for message in messages if message["role"] == role])
 
 
-def message_texts(messages: Sequence[Any]) -> list[str]:
+def list_message_texts(messages: Sequence[Any]) -> list[str]:
     """Return the text of each message; parts are joined, and a message without text is empty."""
     texts = []
     for message in messages:

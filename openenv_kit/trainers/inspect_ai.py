@@ -19,7 +19,7 @@ from openenv_kit.rewards import COMMON_REWARDS
 from openenv_kit.tool import Tool as KitTool
 from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode
-from openenv_kit.trainers.tool_functions import drop_default_arguments, set_tool_signature
+from openenv_kit.trainers.tool_functions import drop_added_empty_arguments, set_tool_signature
 
 with require_package("inspect-ai>=0.3.285,<0.4"):
     from inspect_ai import Task, task
@@ -97,7 +97,7 @@ class EpisodeSolver:
             state.user_prompt.text = episode.reset(state.metadata)
             state.messages.insert(0, ChatMessageSystem(content=episode.system_prompt))
             state.tools = [
-                _build_inspect_tool(tool, episode, state) for tool in episode.tools.tools
+                _build_score_storing_tool(tool, episode, state) for tool in episode.tools.tools
             ]
             return await generate(state, tool_calls="loop")
         except ServerError as problem:
@@ -145,7 +145,7 @@ def report_score() -> Scorer:
 
 
 class RewardsScorer:
-    """Returns what each reward mode would have paid; see `rewards`."""
+    """Returns the reward under each reward mode; see `rewards`."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return rewards, ()
@@ -158,30 +158,30 @@ class RewardsScorer:
 
 @scorer(metrics={"*": [mean(), stderr()]})
 def rewards() -> Scorer:
-    """Return a scorer for what each reward mode would have paid, and for the evidence share.
+    """Return a scorer for the reward under each reward mode and for the evidence share.
 
     All values are 0 without a report.
     """
     return RewardsScorer()
 
 
-def _build_inspect_tool(tool: KitTool, episode: ToolEpisode, state: TaskState) -> Tool:
-    """Return a tool as Inspect's tool, which also stores the episode's values for the scorers."""
+def _build_score_storing_tool(tool: KitTool, episode: ToolEpisode, state: TaskState) -> Tool:
+    """Build an Inspect tool that also stores the score and the metrics for the scorers."""
 
-    async def call(**arguments: Any) -> str:
-        result = episode.call_tool(tool.name, drop_default_arguments(tool, arguments))
+    async def call_and_store_score(**arguments: Any) -> str:
+        result = episode.call_tool(tool.name, drop_added_empty_arguments(tool, arguments))
         state.store.set(SCORE_KEY, episode.reward)
         state.store.set(METRICS_KEY, episode.metrics)
         state.store.set(INFO_KEY, dict(episode.info))
         state.completed = episode.is_done
         return result
 
-    set_tool_signature(call, tool)
+    set_tool_signature(call_and_store_score, tool)
     parameters = ToolParams.model_validate(tool.parameters)
     for name, field in parameters.properties.items():
         field.description = field.description or name  # Inspect requires one
     return ToolDef(
-        call,
+        call_and_store_score,
         name=tool.name,
         description=tool.description,
         parameters=parameters,

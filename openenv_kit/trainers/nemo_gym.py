@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeAlias
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import PlainTextResponse
@@ -31,6 +31,8 @@ with require_package("nemo-gym>=0.7,<0.8"):
 
 MAX_VERIFIED_SESSIONS = 4096
 """Largest number of sessions whose result is kept, so that verifying again returns the same."""
+SessionResult: TypeAlias = dict[str, Any]
+"""Reward, final information and metrics of a session\'s episode."""
 
 
 class EpisodeServerConfig(BaseResourcesServerConfig):
@@ -71,7 +73,7 @@ class VerifyResponse(BaseVerifyResponse):
 
 
 class EpisodeServer(SimpleResourcesServer):
-    """Plays one episode for each session, by tool calls."""
+    """Resources server that plays one episode per session through tool calls."""
 
     ray_enabled = False
     config: EpisodeServerConfig
@@ -86,12 +88,12 @@ class EpisodeServer(SimpleResourcesServer):
         return app
 
     async def seed_session(self, request: Request, body: SeedRequest) -> SeedResponse:
-        """Start the episode of a data row. A session that starts again gets a new episode.
+        """Start the episode of a data row, and close an earlier episode of the session.
 
         A row without reset arguments starts another task of the train split each time.
         """
         session_id = request.session[SESSION_ID_KEY]
-        self._close_episode(session_id)
+        self._pop_and_close_episode(session_id)
         self._results.pop(session_id, None)
         episode = ToolEpisode(self.config.base_url, self.config.environment)
         row = body.model_dump()
@@ -111,7 +113,7 @@ class EpisodeServer(SimpleResourcesServer):
     async def verify(self, request: Request, body: VerifyRequest) -> VerifyResponse:
         """Return the environment's score, which is 0 if nothing was submitted."""
         session_id = request.session[SESSION_ID_KEY]
-        result = self._results.get(session_id) or self._finish_session(session_id)
+        result = self._results.get(session_id) or self._close_and_store_result(session_id)
         if result is None:  # there is no score, which is not the same as a score of 0
             result = {
                 "reward": 0.0,
@@ -134,14 +136,14 @@ class EpisodeServer(SimpleResourcesServer):
                 return PlainTextResponse(episode.call_tool(tool_name, json.loads(body or b"{}")))
             except ServerError as problem:
                 # Without an episode, `verify` masks the rollout, which has no score.
-                self._close_episode(session_id)
+                self._pop_and_close_episode(session_id)
                 raise HTTPException(502, str(problem)) from None
 
         app.post(f"/{tool_name}")(call_tool)
 
-    def _finish_session(self, session_id: str) -> dict[str, Any] | None:
-        """Close the session's episode and return its result; None if there is no episode."""
-        episode = self._close_episode(session_id)
+    def _close_and_store_result(self, session_id: str) -> SessionResult | None:
+        """Close the session's episode, store its result and return it; None without an episode."""
+        episode = self._pop_and_close_episode(session_id)
         if episode is None:
             return None
         result = {"reward": episode.reward, **episode.info, **episode.metrics}
@@ -150,7 +152,7 @@ class EpisodeServer(SimpleResourcesServer):
             del self._results[next(iter(self._results))]
         return result
 
-    def _close_episode(self, session_id: str) -> ToolEpisode | None:
+    def _pop_and_close_episode(self, session_id: str) -> ToolEpisode | None:
         episode = self._episodes.pop(session_id, None)
         if episode is not None:
             episode.close()

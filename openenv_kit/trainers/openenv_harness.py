@@ -33,17 +33,17 @@ from openenv.core.llm_client import LLMResponse, ToolCall
 from openenv_kit.agent.episode_plan import MAX_SEED
 from openenv_kit.datasets.row_values import parse_json_object, to_int_if_whole, to_python_value
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
-from openenv_kit.datasets.task_sampling import draw_task_reset_arguments, has_task_selector
+from openenv_kit.datasets.task_sampling import has_task_selector, sample_task_reset_arguments
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import InvalidValueError, require_integer, require_name
-from openenv_kit.trainers.chat_messages import message_texts_of_role
+from openenv_kit.trainers.chat_messages import list_message_texts_of_role
 from openenv_kit.trainers.tool_episode import ToolEpisode, next_scripted_call
 
 HarnessMessage = dict[str, Any]
 
 
 class ToolSession(ResourceSession):
-    """The episode of a dataset row, played by tool calls."""
+    """An episode of a dataset row that is played through tool calls."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class ToolSessionFactory(ResourceSessionFactory[ToolSession]):
         environment = get_environment(self._environment)
         arguments = reset_arguments_from_row(row, environment.name)
         if seed is not None and not arguments:
-            row |= draw_task_reset_arguments(
+            row |= sample_task_reset_arguments(
                 environment, seed=require_integer("seed", seed, 0, MAX_SEED)
             )
         elif seed is not None:
@@ -156,8 +156,8 @@ class ScriptedModelStep:
         self.policy, self.environment = policy, environment
 
     def __call__(self, messages: list[HarnessMessage], *_: Any, **__: Any) -> ModelStepResult:
-        tool_results = message_texts_of_role(messages, "tool")
-        first_user_message = "\n".join(message_texts_of_role(messages, "user"))
+        tool_results = list_message_texts_of_role(messages, "tool")
+        first_user_message = "\n".join(list_message_texts_of_role(messages, "user"))
         call = next_scripted_call(self.policy, tool_results, self.environment, first_user_message)
         if call is None:
             return ModelStepResult(LLMResponse("Done."))
@@ -183,7 +183,9 @@ def collect_episodes(
     base_url: str | None = None,
     environment: str | None = None,
 ) -> CollectResult:
-    """Play the episode of each row and append it to a folder; another call continues.
+    """Play an episode for each row and append the results to a folder.
+
+    A repeated call skips the episodes that the folder already contains.
 
     Args:
         output_folder: folder for `results.jsonl` and `metadata.json`.
@@ -201,7 +203,7 @@ def collect_episodes(
     serializer = RolloutSerializer(output_folder)
     resolved_environment = get_environment(environment)
     rows = [
-        _add_task_to_row(resolved_environment, row, row_number)
+        _draw_task_if_missing(resolved_environment, row, row_number)
         for row_number, row in enumerate(rows)
     ]
     metadata: dict[str, Any] = {
@@ -210,7 +212,7 @@ def collect_episodes(
         "versions": dict(resolved_environment.versions),
         "resets": [reset_arguments_from_row(parse_task_row(row), environment) for row in rows],
     }
-    _require_same_metadata(serializer, metadata)
+    _require_and_merge_stored_metadata(serializer, metadata)
     serializer.write_metadata(metadata)
     # Create the results file, so that it exists even if no episode can be played.
     (Path(output_folder) / RESULTS_FILENAME).touch()
@@ -224,16 +226,18 @@ def collect_episodes(
     return runner.run(model_step=model_step, num_episodes=len(rows))
 
 
-def _add_task_to_row(environment: Environment, row: Any, row_number: int) -> Mapping[str, Any]:
-    """Return a row that names its task, so that its episode can be repeated."""
+def _draw_task_if_missing(environment: Environment, row: Any, row_number: int) -> Mapping[str, Any]:
+    """Return the row, or a row with a drawn task if it names none, so that it can be repeated."""
     arguments = reset_arguments_from_row(parse_task_row(row), environment.name)
     if has_task_selector(arguments):
         return parse_task_row(row)
-    return draw_task_reset_arguments(environment, arguments, seed=row_number)
+    return sample_task_reset_arguments(environment, arguments, seed=row_number)
 
 
-def _require_same_metadata(serializer: RolloutSerializer, metadata: dict[str, Any]) -> None:
-    """Check that a folder's episodes have the same metadata, and keep the resets of further ones.
+def _require_and_merge_stored_metadata(
+    serializer: RolloutSerializer, metadata: dict[str, Any]
+) -> None:
+    """Check that the folder has the same metadata, and add its further resets to `metadata`.
 
     Raises:
         InvalidValueError: a value differs.

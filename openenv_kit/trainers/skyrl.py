@@ -22,8 +22,8 @@ from typing import Any
 
 from openenv_kit.catalogue import Catalogue
 from openenv_kit.datasets.row_values import (
+    convert_row_to_mapping,
     parse_json_object,
-    require_row_mapping,
     to_int_if_whole,
     to_python_value,
 )
@@ -34,8 +34,8 @@ from openenv_kit.errors import require_integer
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import ReplyStatus
 from openenv_kit.trainers import require_package
-from openenv_kit.trainers.chat_messages import message_texts
-from openenv_kit.trainers.text_tool_calls import find_tool_calls
+from openenv_kit.trainers.chat_messages import list_message_texts
+from openenv_kit.trainers.text_tool_calls import parse_tool_calls_in_text
 from openenv_kit.trainers.tool_episode import ToolEpisode
 
 with require_package("openenv-metric-tracker-rl[skyrl]"):
@@ -48,7 +48,7 @@ ChatMessages = list[dict[str, str]]
 
 
 class TextEpisode(BaseTextEnv):
-    """One episode, played with tool calls as text.
+    """One episode that is played with tool calls written as text.
 
     Args:
         env_config: SkyRL's configuration of this environment; `base_url` is the address of the
@@ -65,8 +65,10 @@ class TextEpisode(BaseTextEnv):
         environment: str | None = None,
     ) -> None:
         super().__init__()
-        self._row = require_row_mapping(to_python_value(extras))
-        base_url = to_python_value(require_row_mapping(to_python_value(env_config)).get("base_url"))
+        self._row = convert_row_to_mapping(to_python_value(extras))
+        base_url = to_python_value(
+            convert_row_to_mapping(to_python_value(env_config)).get("base_url")
+        )
         self._episode = ToolEpisode(base_url, environment)
         max_turns = to_int_if_whole(self._row.get("max_turns"))
         if isinstance(max_turns, str) and max_turns.isdecimal():
@@ -80,14 +82,14 @@ class TextEpisode(BaseTextEnv):
         """Start the episode; return the row's prompt with the first user message appended.
 
         A row without reset arguments starts another task of the train split each time. If the
-        prompt lacks the system prompt and the tools, they are put at its start.
+        prompt lacks the system prompt and the tools, they are inserted at its start.
 
         Raises:
             InvalidValueError: the reset was rejected, or its episode has other tools than the
                 prompt.
         """
         messages = [dict(message) for message in prompt or ()]
-        prompt_text = "\n".join(message_texts(messages))
+        prompt_text = "\n".join(list_message_texts(messages))
         first_user_message = self._episode.reset(self._row, _find_offered_tool_names(prompt_text))
         self._is_over = False
         has_task = has_task_selector(
@@ -113,9 +115,9 @@ class TextEpisode(BaseTextEnv):
         section are not executed. After the last turn, nothing is executed.
         """
         if self._is_over:
-            return self._build_step_output([], done=True)
+            return self._store_done_and_build_output([], done=True)
         self.turns += 1
-        parsed = find_tool_calls(action)
+        parsed = parse_tool_calls_in_text(action)
         if parsed.calls:
             call = parsed.calls[-1]
             result = self._episode.call_tool(call.name, call.arguments)
@@ -130,11 +132,11 @@ class TextEpisode(BaseTextEnv):
                 "first, with </think>, and call a tool after it."
             )
         else:  # the model stopped without submitting anything
-            return self._build_step_output([], done=True)
+            return self._store_done_and_build_output([], done=True)
         if self._episode.is_done or self.turns >= self.max_turns:
-            return self._build_step_output([], done=True)
+            return self._store_done_and_build_output([], done=True)
         content = f"<tool_response>\n{result}\n</tool_response>"
-        return self._build_step_output([{"role": "user", "content": content}], done=False)
+        return self._store_done_and_build_output([{"role": "user", "content": content}], done=False)
 
     def close(self) -> None:
         """Close the connection to the server, if there is one."""
@@ -144,7 +146,7 @@ class TextEpisode(BaseTextEnv):
         """Return the score and the metrics of the episode."""
         return {"score": self._episode.reward, **self._episode.metrics}
 
-    def _build_step_output(
+    def _store_done_and_build_output(
         self, observations: ChatMessages, *, done: bool
     ) -> BaseTextEnvStepOutput:
         self._is_over = done
@@ -157,7 +159,7 @@ class TextEpisode(BaseTextEnv):
 
 
 def register_environment(environment: str | None = None) -> str:
-    """Register an environment with `skyrl_gym`, if it is not yet; return its name (`env_class`)."""
+    """Register an environment with `skyrl_gym` once and return its name (`env_class`)."""
     name = get_environment(environment).name
     if name not in registry:
         entry_point = f"{__name__}:{TextEpisode.__name__}"

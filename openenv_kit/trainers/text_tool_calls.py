@@ -39,13 +39,13 @@ class ParsedToolCalls:
     has_call_in_thinking: bool
 
 
-def find_tool_calls(text: str) -> ParsedToolCalls:
-    """Return the tool calls of a text.
+def parse_tool_calls_in_text(text: str) -> ParsedToolCalls:
+    """Parse the tool calls in a text.
 
-    Calls in a thinking section do not count; see `find_thinking_sections`. A tag inside an argument
+    Calls in a thinking section are ignored; see `find_thinking_sections`. A tag inside an argument
     is part of the argument.
     """
-    values_by_span = _find_json_values(text)
+    values_by_span = _find_tagged_json_values(text)
     thinking_sections = find_thinking_sections(_blank_out(text, values_by_span))
     calls: list[ToolCall] = []
     has_unreadable_call = has_call_in_thinking = False
@@ -55,7 +55,7 @@ def find_tool_calls(text: str) -> ParsedToolCalls:
         if any(tag.start() in section for section in thinking_sections):
             has_call_in_thinking = True
             continue
-        span = _find_span_at(tag.end(), values_by_span)
+        span = _find_span_starting_at(tag.end(), values_by_span)
         call = None if span is None else parse_tool_call(values_by_span[span])
         if call is None:
             has_unreadable_call = True
@@ -64,7 +64,7 @@ def find_tool_calls(text: str) -> ParsedToolCalls:
     return ParsedToolCalls(calls, has_unreadable_call, has_call_in_thinking)
 
 
-def _find_json_values(text: str) -> dict[TextSpan, Any]:
+def _find_tagged_json_values(text: str) -> dict[TextSpan, Any]:
     """Return the JSON values between the tags of calls, by their positions in the text."""
     values_by_span: dict[TextSpan, Any] = {}
     position = 0
@@ -81,11 +81,11 @@ def _find_json_values(text: str) -> dict[TextSpan, Any]:
 
 
 def _blank_out(text: str, spans: Iterable[TextSpan]) -> str:
-    """Return a text of the same length in which the characters of some spans are spaces."""
+    """Replace the characters of some spans of a text with spaces."""
     for span in spans:
         text = text[: span.start] + " " * (span.end - span.start) + text[span.end :]
     return text
 
 
-def _find_span_at(position: int, spans: Iterable[TextSpan]) -> TextSpan | None:
+def _find_span_starting_at(position: int, spans: Iterable[TextSpan]) -> TextSpan | None:
     return next((span for span in spans if span.start == position), None)

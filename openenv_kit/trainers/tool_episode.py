@@ -1,4 +1,4 @@
-"""An episode played by tool calls, as models play it.
+"""Plays an episode through tool calls, as models do.
 
 The tools and their texts come from the environment. A tool result is one line of JSON.
 """
@@ -12,12 +12,12 @@ from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
 from openenv_kit.catalogue import Catalogue
-from openenv_kit.datasets.row_values import require_row_mapping, to_python_value
+from openenv_kit.datasets.row_values import convert_row_to_mapping, to_python_value
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
 from openenv_kit.datasets.task_sampling import (
     add_default_split,
-    draw_task_reset_arguments,
     has_task_selector,
+    sample_task_reset_arguments,
 )
 from openenv_kit.environment import get_environment
 from openenv_kit.episode_clients.http import HttpEpisode
@@ -33,7 +33,7 @@ from openenv_kit.errors import (
 )
 from openenv_kit.json_text import compact_json
 from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
-from openenv_kit.reset_arguments import get_mode_arguments
+from openenv_kit.reset_arguments import drop_task_seed_and_level
 from openenv_kit.rewards import COMMON_REWARDS
 from openenv_kit.tool import ToolCall
 
@@ -52,11 +52,11 @@ class _StartedEpisode(NamedTuple):
 
 
 class ToolEpisode:
-    """An episode played by tool calls, which may come from several threads.
+    """An episode that is played through tool calls, possibly from several threads.
 
-    Calls are executed one at a time. Once the episode is over, further calls change neither
-    `reward` nor reach the server, which may have deleted the episode by then. An episode can be
-    pickled; the copy continues it, on a server over a connection of its own.
+    Calls are executed one at a time. After the end of the episode, calls return an
+    error result and are not sent to the server, which may have deleted the episode. An episode can
+    be pickled; the copy continues it, over a new connection if it is played on a server.
 
     Args:
         base_url: address of the server to play on; None to play in this process.
@@ -114,7 +114,7 @@ class ToolEpisode:
     def metrics(self) -> dict[str, float]:
         """Values that trainers log beside the reward.
 
-        `tool_calls`, `submitted`, what the end pays under each reward mode, the score components,
+        `tool_calls`, `submitted`, the final reward under each reward mode, the score components,
         and the evidence share (`grounded`). All except `tool_calls` are 0 without a report.
         """
         end_info = EndInfo.from_info(self.info)
@@ -132,7 +132,7 @@ class ToolEpisode:
         """Start the episode of a dataset row and return its first user message.
 
         Columns of the row that are empty, or not reset arguments, are ignored. A row that names no
-        task starts another task of the split each time; see `draw_task_reset_arguments`.
+        task starts another task of the split each time; see `sample_task_reset_arguments`.
 
         Args:
             row: dataset row; None for one without columns.
@@ -145,13 +145,15 @@ class ToolEpisode:
             ServerError: the server cannot be reached, or serves another environment.
         """
         environment_name = self.environment.name
-        row = require_row_mapping(row)
+        row = convert_row_to_mapping(row)
         row_environment = to_python_value(row.get("environment"))
         if row_environment not in (None, environment_name):
             allowed = f"{environment_name!r}, which the player was made for"
             raise InvalidValueError("the row's environment", row_environment, allowed)
         with self._lock:
-            started = self._start_episode(reset_arguments_from_row(row, environment_name))
+            started = self._start_given_or_drawn_episode(
+                reset_arguments_from_row(row, environment_name)
+            )
             observation = started.reset_observation
             tools = self.environment.tools.for_episode(observation)
             if offered_tool_names:
@@ -166,8 +168,8 @@ class ToolEpisode:
             self.info = {}
         return self.environment.tools.first_user_message(observation)
 
-    def _start_episode(self, row_arguments: Mapping[str, Any]) -> _StartedEpisode:
-        """Start the episode with these reset arguments, or draw a task if they name none."""
+    def _start_given_or_drawn_episode(self, row_arguments: Mapping[str, Any]) -> _StartedEpisode:
+        """Start the episode of these reset arguments; draw a task if they name none."""
         is_drawn = False
         arguments = row_arguments
         if not has_task_selector(arguments):
@@ -175,12 +177,12 @@ class ToolEpisode:
             is_drawn = not has_task_selector(arguments)
         try:
             if is_drawn:
-                arguments = draw_task_reset_arguments(self.environment, arguments)
+                arguments = sample_task_reset_arguments(self.environment, arguments)
         except UnknownNameError as problem:
             raise RefusedResetError(arguments, str(problem)) from None
         observation = self._client.reset(arguments)
         if observation["status"] == ReplyStatus.ERROR and is_drawn and row_arguments:
-            # Some arguments configure an episode of their own and cannot be combined with a split.
+            # Some arguments configure a whole episode and cannot be combined with a split.
             arguments = row_arguments
             observation = self._client.reset(arguments)
         if observation["status"] == ReplyStatus.ERROR:
@@ -190,8 +192,8 @@ class ToolEpisode:
     def _require_offered_tools(
         self, offered_tool_names: Sequence[str], arguments: Mapping[str, Any], tools: Catalogue
     ) -> None:
-        """Raise an InvalidValueError unless a player of the episode may have been offered these."""
-        acceptable = self._list_acceptable_catalogues(arguments, tools)
+        """Raise an InvalidValueError unless players of the episode can be offered these tools."""
+        acceptable = self._list_possibly_offered_catalogues(arguments, tools)
         if set(offered_tool_names) in [set(catalogue.tool_names) for catalogue in acceptable]:
             return
         raise InvalidValueError(
@@ -201,15 +203,15 @@ class ToolEpisode:
             f"{', '.join(offered_tool_names)}. This one has {', '.join(tools.tool_names)}",
         )
 
-    def _list_acceptable_catalogues(
+    def _list_possibly_offered_catalogues(
         self, arguments: Mapping[str, Any], tools: Catalogue
     ) -> list[Catalogue]:
-        """Return the catalogues of tools that a player of an episode may have been offered.
+        """Return the catalogues of tools that players of an episode can be offered.
 
         A split may mix episodes with different tools; its players are offered all of them.
         """
         of_any_index = {name: value for name, value in arguments.items() if name != "index"}
-        of_any_episode = get_mode_arguments(self.environment.reset_arguments, of_any_index)
+        of_any_episode = drop_task_seed_and_level(self.environment.reset_arguments, of_any_index)
         acceptable = [tools, self.environment.tools.for_episode(of_any_index)]
         mixed = self.environment.tools.for_episode(
             add_default_split(self.environment, of_any_episode)
@@ -267,8 +269,8 @@ def next_scripted_call(
 ) -> ToolCall | None:
     """Return the next tool call of a scripted policy that stands in for a model.
 
-    The policy starts anew with every call of this function, and receives the results of its earlier
-    tool calls again.
+    Every call of this function restarts the policy and replays the results of its earlier tool
+    calls.
 
     Args:
         policy: name of the policy.

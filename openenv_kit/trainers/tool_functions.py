@@ -41,7 +41,7 @@ def set_tool_signature(
     # In Python, parameters without a default come first.
     names = sorted(schemas, key=lambda name: name not in required)
     hints = {
-        name: Annotated[_derive_type_hint(schemas[name]), WithJsonSchema(schemas[name])]
+        name: Annotated[_derive_python_type(schemas[name]), WithJsonSchema(schemas[name])]
         for name in names
     }
     parameters = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)] if is_method else []
@@ -51,7 +51,10 @@ def set_tool_signature(
         parameters.append(Parameter(name, kind, default=default, annotation=hint))
     lines = [tool.description, ""]
     if names:
-        descriptions = [f"    {name}: {_describe_argument(name, schemas[name])}" for name in names]
+        descriptions = [
+            f"    {name}: {_describe_argument_with_item_fields(name, schemas[name])}"
+            for name in names
+        ]
         lines += ["Args:", *descriptions, ""]
     lines += ["Returns:", "    The answer as one line of JSON."]
     function.__doc__ = "\n".join(lines)
@@ -61,8 +64,8 @@ def set_tool_signature(
     function.__annotations__ = {**hints, "return": str}
 
 
-def drop_default_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call without the empty values that a library added.
+def drop_added_empty_arguments(tool: Tool, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop empty argument values that a library added to a tool call.
 
     Libraries add a value for each optional parameter of the signature. Such a value is removed if
     the tool's schema declares no default.
@@ -80,18 +83,18 @@ def _choose_default_value(schema: Mapping[str, Any]) -> Any:
     return schema.get("default", _EMPTY_VALUES.get(schema.get("type", "")))
 
 
-def _derive_type_hint(schema: Mapping[str, Any]) -> Any:
+def _derive_python_type(schema: Mapping[str, Any]) -> Any:
     """Return the Python type that is nearest to a schema; an enum becomes a `Literal`."""
     if "enum" in schema:
         return Literal.__getitem__(tuple(schema["enum"]))
     if "anyOf" in schema:
-        return Union[tuple(_derive_type_hint(each) for each in schema["anyOf"])]  # noqa: UP007
+        return Union[tuple(_derive_python_type(each) for each in schema["anyOf"])]  # noqa: UP007
     if schema.get("type") == "array":
-        return list[_derive_type_hint(schema.get("items", {}))]  # type: ignore[misc]
+        return list[_derive_python_type(schema.get("items", {}))]  # type: ignore[misc]
     return _PYTHON_TYPES.get(schema.get("type", ""), Any)
 
 
-def _describe_argument(name: str, schema: Mapping[str, Any]) -> str:
+def _describe_argument_with_item_fields(name: str, schema: Mapping[str, Any]) -> str:
     """Return the description of an argument.
 
     For a list of objects it includes the fields of the objects, which a type hint cannot express.

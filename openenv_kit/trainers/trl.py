@@ -30,7 +30,7 @@ from openenv_kit.errors import InvalidValueError, require_name
 from openenv_kit.reply import EndInfo
 from openenv_kit.tool import Tool
 from openenv_kit.trainers import require_package
-from openenv_kit.trainers.chat_messages import message_texts
+from openenv_kit.trainers.chat_messages import list_message_texts
 from openenv_kit.trainers.tool_episode import ToolEpisode
 from openenv_kit.trainers.tool_functions import set_tool_signature
 from openenv_kit.variables import BASE_URL_VARIABLE
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
 
 
 class EnvironmentType(ABCMeta):
-    """Metaclass of the classes that `environment_class` returns, which pickle can create again.
+    """Metaclass that makes the classes returned by `environment_class` picklable.
 
     It is derived from `ABCMeta`, like most other metaclasses, so that subclasses can combine them.
     """
 
 
 class ClassRecipe(NamedTuple):
-    """A function that creates a class, and its arguments."""
+    """Function and arguments with which pickle creates a class again."""
 
     build: Callable[..., type]
     arguments: tuple[Any, ...]
@@ -84,12 +84,14 @@ class ToolEnvironment(metaclass=EnvironmentType):
                 has other tools than the class.
         """
         arguments = reset_arguments_from_row(row, self.environment)
-        return self._start_episode(row, arguments, has_task=has_task_selector(arguments))
+        return self._start_episode_and_build_prompt_end(
+            row, arguments, has_task=has_task_selector(arguments)
+        )
 
-    def _start_episode(
+    def _start_episode_and_build_prompt_end(
         self, row: Mapping[str, Any], arguments: Mapping[str, Any], *, has_task: bool
     ) -> str:
-        """Start an episode and return the text that TRL appends to the row's prompt; see `reset`.
+        """Start an episode and return the text for the end of the row's prompt; see `reset`.
 
         Args:
             row: dataset row.
@@ -151,13 +153,18 @@ def environment_class(
 
 
 @cache
-def _build_environment_class(environment: str, defaults_json: str) -> type[ToolEnvironment]:
+def _build_environment_class(
+    environment: str, default_reset_arguments_json: str
+) -> type[ToolEnvironment]:
     """Return the class for an environment and the default reset arguments, as JSON text.
 
     Equal arguments return the same class, so that a class that is pickled and loaded in one process
     is identical to itself.
     """
-    resolved_environment, defaults = get_environment(environment), json.loads(defaults_json)
+    resolved_environment, defaults = (
+        get_environment(environment),
+        json.loads(default_reset_arguments_json),
+    )
     tools = resolved_environment.tools.for_episode(
         add_default_split(resolved_environment, defaults)
     )
@@ -166,7 +173,9 @@ def _build_environment_class(environment: str, defaults_json: str) -> type[ToolE
         "environment": resolved_environment.name,
         "_offered_tool_names": tools.tool_names,
         "_default_reset_arguments": defaults,
-        "_class_recipe": ClassRecipe(_build_environment_class, (environment, defaults_json)),
+        "_class_recipe": ClassRecipe(
+            _build_environment_class, (environment, default_reset_arguments_json)
+        ),
         "__doc__": resolved_environment.description,
         "__module__": __name__,
     }
@@ -175,13 +184,13 @@ def _build_environment_class(environment: str, defaults_json: str) -> type[ToolE
     return cast("type[ToolEnvironment]", built)
 
 
-def _reduce_class(environment_type: type[ToolEnvironment]) -> str | tuple[Any, ...]:
-    """Return how pickle creates a class: by its recipe, or by its name if it has none."""
+def _reduce_class_for_pickle(environment_type: type[ToolEnvironment]) -> str | tuple[Any, ...]:
+    """Return the recipe with which pickle creates a class, or its name if it has no recipe."""
     recipe: ClassRecipe | None = environment_type.__dict__.get("_class_recipe")
     return environment_type.__qualname__ if recipe is None else tuple(recipe)
 
 
-copyreg.pickle(EnvironmentType, _reduce_class)  # type: ignore[arg-type]
+copyreg.pickle(EnvironmentType, _reduce_class_for_pickle)  # type: ignore[arg-type]
 
 
 class RewardComponent:
@@ -245,7 +254,7 @@ def dataset_from_rows(
     environment: str | None = None,
     system_prompt_reset: Mapping[str, Any] | None = None,
 ) -> datasets.Dataset:
-    """Return a dataset of given rows, such as a selection of those of `list_task_rows`.
+    """Build a dataset from rows, such as a selection of those of `list_task_rows`.
 
     All rows get the same system prompt.
 
@@ -275,7 +284,7 @@ def build_eval_datasets(
     reset: Mapping[str, Any] | None = None,
     levels: Sequence[str] | None = None,
 ) -> dict[str, datasets.Dataset]:
-    """Return a dataset for each level, as `GRPOTrainer(eval_dataset=…)` takes them.
+    """Build a dataset for each level, for `GRPOTrainer(eval_dataset=…)`.
 
     TRL logs `eval_reward` under one name for all datasets. `RolloutMonitor` adds the mean score of
     each level, such as `eval_rollouts/mean_score/easy`.
@@ -300,14 +309,14 @@ def build_eval_datasets(
 def _join_prompt_text(prompt: Any) -> str:
     """Return the text of a row's prompt; empty if it has no prompt."""
     messages = to_python_value(prompt)
-    return messages if isinstance(messages, str) else "\n".join(message_texts(messages or ()))
+    return messages if isinstance(messages, str) else "\n".join(list_message_texts(messages or ()))
 
 
 def _build_tool_method(tool: Tool) -> Callable[..., str]:
     """Return a method that calls a tool, with the signature and docstring that TRL reads."""
 
-    def method(self: ToolEnvironment, **arguments: Any) -> str:
+    def call_tool_of_episode(self: ToolEnvironment, **arguments: Any) -> str:
         return self._episode.call_tool(tool.name, arguments)
 
-    set_tool_signature(method, tool, is_method=True)
-    return method
+    set_tool_signature(call_tool_of_episode, tool, is_method=True)
+    return call_tool_of_episode

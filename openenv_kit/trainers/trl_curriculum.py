@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openenv_kit.datasets.row_values import to_int_if_whole
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
-from openenv_kit.datasets.task_sampling import draw_task_reset_arguments, has_task_selector
+from openenv_kit.datasets.task_sampling import has_task_selector, sample_task_reset_arguments
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_integer
 from openenv_kit.rollouts.curriculum import Curriculum
@@ -67,11 +67,11 @@ class CurriculumCallback(TrainerCallback):
         self._environment_class: type[ToolEnvironment] | None = None
         self._is_copy = False  # True in another process, where no step ends
 
-    def build_dataset(self, count: int) -> datasets.Dataset:
-        """Return a dataset of `count` tasks, each of the stage that is current when it starts."""
-        require_integer("count", count, 1, 2**31)
+    def build_dataset(self, task_count: int) -> datasets.Dataset:
+        """Build a dataset of task numbers, which resets map to tasks of the current stage."""
+        require_integer("task_count", task_count, 1, 2**31)
         name = self._environment.name
-        rows = [{"environment": name, "task_number": number} for number in range(count)]
+        rows = [{"environment": name, "task_number": number} for number in range(task_count)]
         return dataset_from_rows(rows, name, system_prompt_reset=self.curriculum.stages[0])
 
     def environment_class(self) -> type[ToolEnvironment]:
@@ -84,12 +84,14 @@ class CurriculumCallback(TrainerCallback):
             self._environment_class = _build_curriculum_class(self)
         return self._environment_class
 
-    def draw_task_number(self) -> int:
+    def draw_task_number_of_stage(self) -> int:
         """Return the number of a random task of the current stage, for a reset without a row."""
         stage = self.curriculum.stages[self.curriculum.stage_index]
         if "split" not in stage:
             return random.getrandbits(31)
-        return int(draw_task_reset_arguments(self._environment, {"split": stage["split"]})["index"])
+        return int(
+            sample_task_reset_arguments(self._environment, {"split": stage["split"]})["index"]
+        )
 
     def record_reward(self, group: _RolloutGroup, reward: float) -> None:
         """Store the reward of a finished rollout until the end of the step."""
@@ -103,7 +105,7 @@ class CurriculumCallback(TrainerCallback):
         CurriculumCallback.__init__(self, state["curriculum"], state["environment"])
         self._is_copy = True
 
-    def reset_arguments_of_task(self, task_number: int) -> dict[str, Any]:
+    def build_reset_arguments_of_task(self, task_number: int) -> dict[str, Any]:
         """Return the reset arguments of a task of the current stage."""
         stage = self.curriculum.stages[self.curriculum.stage_index]
         if "split" not in stage:
@@ -130,17 +132,19 @@ class CurriculumCallback(TrainerCallback):
         """Update the curriculum with the rewards of all ranks, and store it for checkpoints."""
         finished_rollouts = gather_object(self._finished_rollouts)
         self._finished_rollouts = []
-        for group, rewards in _group_rewards(finished_rollouts).items():
+        for group, rewards in _group_rewards_by_rollout_group(finished_rollouts).items():
             self.curriculum.record_group_rewards(rewards, group.stage)
         state.stateful_callbacks[STATE_KEY] = self.curriculum.state_dict()
 
 
 def _build_curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
     """Return a class that plays tasks of the callback's current stage and reports rewards to it."""
-    base = environment_class(callback._environment.name, reset=callback.reset_arguments_of_task(0))
+    base = environment_class(
+        callback._environment.name, reset=callback.build_reset_arguments_of_task(0)
+    )
 
     class CurriculumEnvironment(base):  # type: ignore[misc, valid-type]
-        _class_recipe = ClassRecipe(_load_pickled_class, (callback,))
+        _class_recipe = ClassRecipe(_load_class_with_fixed_stage, (callback,))
         _group: _RolloutGroup | None = None
 
         def reset(self, **row: Any) -> str:
@@ -150,12 +154,14 @@ def _build_curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironmen
             if number is None and has_task_selector(arguments):
                 return str(super().reset(**row))  # a row of an evaluation dataset
             has_number = number is not None
-            number = number if has_number else callback.draw_task_number()
+            number = number if has_number else callback.draw_task_number_of_stage()
             require_integer("task_number", number, 0, 2**31)
             self.stage = callback.curriculum.stage_index
             self._group = _RolloutGroup(self.stage, number)
-            arguments = {**arguments, **callback.reset_arguments_of_task(number)}
-            return str(self._start_episode(row, arguments, has_task=has_number))
+            arguments = {**arguments, **callback.build_reset_arguments_of_task(number)}
+            return str(
+                self._start_episode_and_build_prompt_end(row, arguments, has_task=has_number)
+            )
 
         def get_reward(self) -> float:
             reward = float(super().get_reward())
@@ -169,8 +175,8 @@ def _build_curriculum_class(callback: CurriculumCallback) -> type[ToolEnvironmen
     return CurriculumEnvironment
 
 
-def _load_pickled_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
-    """Return the class of a pickled callback, whose stage no longer changes."""
+def _load_class_with_fixed_stage(callback: CurriculumCallback) -> type[ToolEnvironment]:
+    """Return the class of an unpickled callback, whose stage stays the same."""
     logger.warning(
         "the curriculum stays at stage %d: rewards of rollouts in another process do not reach it",
         callback.curriculum.stage_index,
@@ -179,7 +185,7 @@ def _load_pickled_class(callback: CurriculumCallback) -> type[ToolEnvironment]:
 
 
 class _RolloutGroup(NamedTuple):
-    """The task of a group of rollouts: a stage and a number in it."""
+    """Identifies the task of a group of rollouts by its stage and task number."""
 
     stage: int
     task_number: int
@@ -192,7 +198,9 @@ class _FinishedRollout(NamedTuple):
     reward: float
 
 
-def _group_rewards(rollouts: Iterable[_FinishedRollout]) -> dict[_RolloutGroup, list[float]]:
+def _group_rewards_by_rollout_group(
+    rollouts: Iterable[_FinishedRollout],
+) -> dict[_RolloutGroup, list[float]]:
     groups: dict[_RolloutGroup, list[float]] = {}
     for rollout in rollouts:
         groups.setdefault(rollout.group, []).append(rollout.reward)

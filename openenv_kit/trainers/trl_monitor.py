@@ -66,11 +66,11 @@ class RolloutMonitor(TrainerCallback):
     def on_init_end(
         self, args: Any, state: Any, control: Any, *, processing_class: Any = None, **kwargs: Any
     ) -> None:
-        """Store the tokens that end a turn."""
+        """Store the ids of the tokens that end a turn."""
         tokenizer = _find_tokenizer(processing_class)
         generation = getattr(kwargs.get("model"), "generation_config", None)
         token_ids = [tokenizer.eos_token_id, tokenizer.pad_token_id]
-        token_ids += _list_token_ids(getattr(generation, "eos_token_id", None))
+        token_ids += _convert_to_token_id_list(getattr(generation, "eos_token_id", None))
         self._end_tokens = frozenset(token for token in token_ids if token is not None)
 
     def on_train_begin(
@@ -125,8 +125,8 @@ class RolloutMonitor(TrainerCallback):
                 values_by_metric[f"{MEAN_SCORE_METRIC}{suffix}"].append(environment.get_reward())
         for name, values in values_by_metric.items():
             log_metric(name, fmean(values))
-        share = share_of_equal_reward_groups(
-            gather_object(_list_task_rewards(environments, columns))
+        share = compute_share_of_equal_reward_groups(
+            gather_object(_pair_tasks_with_rewards(environments, columns))
         )
         if share is not None:
             log_metric(EQUAL_REWARD_SHARE_METRIC, share)
@@ -151,14 +151,14 @@ class RolloutMonitor(TrainerCallback):
 
 
 class TaskReward(NamedTuple):
-    """Reward of one rollout, with its task."""
+    """Task and reward of one rollout."""
 
     task: str
     reward: float
 
 
-def share_of_equal_reward_groups(rewards: Iterable[TaskReward]) -> float | None:
-    """Return the share of groups whose rewards do not differ; None if there are no groups.
+def compute_share_of_equal_reward_groups(rewards: Iterable[TaskReward]) -> float | None:
+    """Compute the share of groups whose rewards do not differ; None if there are no groups.
 
     A group consists of two or more consecutive rollouts of one task.
     """
@@ -179,7 +179,7 @@ class TrainedLevel:
     Attributes:
         environment: name of the environment.
         level: name of the level.
-        reset_arguments: reset arguments that say how the level is played.
+        reset_arguments: other reset arguments of the level's episodes.
     """
 
     environment: str
@@ -218,7 +218,7 @@ def warn_below_token_budget(
     return warnings
 
 
-def _list_task_rewards(
+def _pair_tasks_with_rewards(
     environments: Sequence[ToolEnvironment], columns: Mapping[str, Any]
 ) -> list[TaskReward]:
     """Return the reward of each rollout, with its task as text."""
@@ -249,7 +249,7 @@ def _list_dataset_levels(dataset: datasets.Dataset) -> list[TrainedLevel]:
 
 
 def _detect_digit_tokens(processing_class: Any) -> DigitTokens:
-    """Return whether a tokenizer has one token for each digit; without one, assume it has not."""
+    """Return how a tokenizer splits numbers; `GROUPED` if there is no tokenizer."""
     if processing_class is None:
         return DigitTokens.GROUPED
     digits = "7" * 12
@@ -258,11 +258,11 @@ def _detect_digit_tokens(processing_class: Any) -> DigitTokens:
 
 
 def _find_tokenizer(processing_class: Any) -> Any:
-    """Return the tokenizer; a processor for images has it as an attribute."""
+    """Return the tokenizer, which image processors have as an attribute."""
     return getattr(processing_class, "tokenizer", processing_class)
 
 
-def _list_token_ids(ids: int | Sequence[int] | None) -> list[int]:
+def _convert_to_token_id_list(ids: int | Sequence[int] | None) -> list[int]:
     if ids is None:
         return []
     return [ids] if isinstance(ids, int) else list(ids)

@@ -1,4 +1,4 @@
-"""verifiers: a taskset of episodes, which are played with the environment's tools.
+"""A taskset for verifiers: episodes that are played with the environment's tools.
 
 ```
 vf-eval metric-tracker-verifiers --env.taskset.split validation -n 20 -m MODEL
@@ -27,7 +27,7 @@ from openenv_kit.reply import ReplyStatus
 from openenv_kit.tool import Tool
 from openenv_kit.trainers import require_package
 from openenv_kit.trainers.tool_episode import ToolEpisode
-from openenv_kit.trainers.tool_functions import drop_default_arguments, set_tool_signature
+from openenv_kit.trainers.tool_functions import drop_added_empty_arguments, set_tool_signature
 
 with require_package("verifiers>=0.4,<0.5"):
     import verifiers.v1 as vf
@@ -48,7 +48,7 @@ class EpisodeState(vf.State):
 
 
 class EpisodeData(vf.TaskData):
-    """One task, given by its reset arguments. Without them, a task of the split is drawn."""
+    """A task that is determined by its reset arguments. Without them, a task is drawn."""
 
     reset: dict[str, Any] = Field(default_factory=dict)
 
@@ -86,7 +86,9 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
         """Add every tool to the MCP server."""
         lock = asyncio.Lock()
         for tool in self._offered_tools.tools:
-            function = _wrap_with_lock(lock, self._with_state(self._build_tool_function(tool)))
+            function = _wrap_with_lock(
+                lock, self._with_state(self._build_state_writing_function(tool))
+            )
             mcp.add_tool(function, name=tool.name, description=tool.description)
 
     @property
@@ -95,11 +97,13 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
         reset_arguments = {"split": self.config.split, **self.config.reset}
         return environment.tools.for_episode(add_default_split(environment, reset_arguments))
 
-    def _build_tool_function(self, tool: Tool) -> Callable[..., str]:
-        """Return a function that calls a tool and writes the episode's values into the state."""
+    def _build_state_writing_function(self, tool: Tool) -> Callable[..., str]:
+        """Build a function that calls a tool and writes score and metrics into the state."""
 
-        def call(**arguments: Any) -> str:
-            result = self._call_tool(tool.name, drop_default_arguments(tool, arguments))
+        def call_and_write_state(**arguments: Any) -> str:
+            result = self._call_tool_or_report_failure(
+                tool.name, drop_added_empty_arguments(tool, arguments)
+            )
             self.state.lost = self._failure_message
             if self._failure_message:  # there is no score
                 return result
@@ -109,10 +113,10 @@ class EpisodeToolset(vf.Toolset[EpisodeToolsetConfig, EpisodeState]):
             self.state.info = dict(self._episode.info)
             return result
 
-        set_tool_signature(call, tool)
-        return call
+        set_tool_signature(call_and_write_state, tool)
+        return call_and_write_state
 
-    def _call_tool(self, name: str, arguments: dict[str, Any]) -> str:
+    def _call_tool_or_report_failure(self, name: str, arguments: dict[str, Any]) -> str:
         if not self._failure_message:
             try:
                 return self._episode.call_tool(name, arguments)

@@ -1,1 +1,1 @@
-"""Certificates, exploit audits and attestations: evidence that a score can be trusted."""
+"""Certificates, exploit audits and attestations, which show that scores can be trusted."""

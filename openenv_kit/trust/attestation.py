@@ -1,17 +1,17 @@
-"""Signed records of sealed episodes, so that a leaderboard can rule out selected episodes.
+"""Signed records of sealed episodes, by which a leaderboard detects omitted episodes.
 
-Replaying proves that a score was reached, not that no other attempt was left out. The server that
+A replay proves a score, but not that the player submitted every attempt. The server that
 serves the sealed split therefore numbers a player's episodes from 1, in the order in which they
 start, and signs one record of all of them on request:
 
     attestation = Attestation(player=…, environment=…, split="sealed", …, plays=[…])
     token = sign_attestation(attestation, read_signing_key())      # server
-    verify_attestation(token, read_public_key(published_text))     # leaderboard
+    verify_attestation(token, parse_public_key(published_text))     # leaderboard
 
 Design, and what each part prevents:
 
-- **One record of all episodes, not one token per episode.** A list that contains every number from
-  1 to n leaves nothing to drop. `Attestation` rejects a list with gaps, so that a server cannot
+- **One record of all episodes, not one token per episode.** An episode that is missing from a list
+  of consecutive numbers is noticed. `Attestation` rejects a list with gaps, so that a server cannot
   sign one.
 - **A number is assigned when the episode starts**, and an unfinished episode scores 0. Aborting a
   bad episode does not remove it.
@@ -25,8 +25,8 @@ Design, and what each part prevents:
   to other tasks or rules. Numbers start again at 1 when one of them changes.
 
 The signature is Ed25519 (package `cryptography`, which the framework already installs). With an
-HMAC, everybody who can check a record could also forge one, and the secret of the sealed split,
-which is published when the split is retired, cannot serve as the key for the same reason. The key
+HMAC, everybody who can verify a record could also forge one. For the same reason, the secret of the
+sealed split cannot be the key: it is published when the split is retired. The key
 is derived from `OPENENV_KIT_ATTESTATION_KEY`, a secret of the server; the operator publishes the
 public key beside the commitment. The leaderboard takes the public key from its own settings, never
 from a submission.
@@ -62,20 +62,20 @@ _SIGNATURE_DOMAIN = b"openenv-kit sealed plays/1\n"
 
 
 class AttestationError(ConfigurationError):
-    """A record of sealed episodes that was not signed with the expected key, or cannot be read."""
+    """A record of sealed episodes is invalid or was not signed with the expected key."""
 
 
 class AttestedEpisode(BaseModel):
-    """One episode of a sealed task, as the server that played it knows it.
+    """One episode of a sealed task, as recorded by the server.
 
     Attributes:
         number: running number of the player's sealed episodes, from 1, assigned at the start.
         index: position of the task in the sealed split.
-        reset: `get_extra_reset_arguments` of its reset.
+        reset: reset arguments beside those that select the task; see `drop_task_selectors`.
         is_finished: whether the episode ended; one that ended by its step limit is finished.
         score: in [0, 1]; 0 for an episode that is not finished.
         steps: number of actions that the server executed.
-        actions_digest: `digest_actions` of these actions.
+        actions_digest: digest of these actions, computed by `digest_actions`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -100,8 +100,8 @@ class Attestation(BaseModel):
 
     Attributes:
         player: the player's name on the server; not the name of a model.
-        environment, split, versions: what was played.
-        commitment: `HashedSplits.commitment()` of the sealed split.
+        environment, split, versions: name of the environment, its split and its versions.
+        commitment: commitment to the sealed split; see `HashedSplits.sealed_commitment`.
         task_count: number of tasks that the server offers, 0 to `task_count` - 1.
         plays_per_task: how often the server allows each task to be started.
         issued_at_s: Unix time of the signature, in seconds.
@@ -127,6 +127,10 @@ class Attestation(BaseModel):
         numbers = [play.number for play in self.plays]
         if numbers != list(range(1, len(numbers) + 1)):
             raise ValueError("plays must be in the order of their numbers, each number once")
+        return self
+
+    @model_validator(mode="after")
+    def _require_allowed_tasks_and_starts(self) -> Self:
         for index, count in Counter(play.index for play in self.plays).items():
             if index >= self.task_count:
                 raise ValueError(f"task {index} is not among the {self.task_count} tasks offered")
@@ -143,7 +147,7 @@ class Attestation(BaseModel):
 
 
 def find_missing_episode_numbers(episodes: Iterable[AttestedEpisode]) -> list[int]:
-    """Return the numbers from 1 to the highest one that no episode has."""
+    """Return the unused numbers between 1 and the highest number of an episode."""
     numbers = {play.number for play in episodes}
     return sorted(set(range(1, max(numbers, default=0) + 1)) - numbers)
 
@@ -156,7 +160,7 @@ def count_unstarted_episodes(attestation: Attestation) -> int:
 def digest_actions(actions: Iterable[Mapping[str, Any]]) -> str:
     """Return the SHA-256 of actions in their order, in hexadecimal.
 
-    Actions are compared as JSON values: the order of an object's names does not matter.
+    The order of the keys of an action does not change the digest.
     """
     digest = hashlib.sha256()
     for action in actions:
@@ -165,21 +169,21 @@ def digest_actions(actions: Iterable[Mapping[str, Any]]) -> str:
 
 
 def sign_attestation(attestation: Attestation, signing_key: Ed25519PrivateKey) -> str:
-    """Return the record as a token: its JSON and the signature, both base64url, with a dot."""
+    """Sign a record and return it as a token: JSON and signature in base64url, joined by a dot."""
     payload = attestation.model_dump_json().encode()
     return f"{_to_base64(payload)}.{_to_base64(signing_key.sign(_SIGNATURE_DOMAIN + payload))}"
 
 
 def verify_attestation(token: str, public_key: Ed25519PublicKey) -> Attestation:
-    """Return the record in a token.
+    """Verify the signature of a token and return its record.
 
     Raises:
-        AttestationError: the token is malformed, or was not signed with that key.
+        AttestationError: the token is malformed or was not signed with the matching key.
     """
     payload_text, _, signature_text = token.strip().partition(".")
     try:
         payload, signature = _from_base64(payload_text), _from_base64(signature_text)
-        # The content is only parsed once it is known to be the server's own.
+        # The content is parsed only after its signature is verified.
         public_key.verify(signature, _SIGNATURE_DOMAIN + payload)
     except (binascii.Error, ValueError):
         problem = "The record of sealed play is not a token of the form <content>.<signature>."
@@ -197,30 +201,30 @@ def verify_attestation(token: str, public_key: Ed25519PublicKey) -> Attestation:
 
 
 def has_signing_secret() -> bool:
-    """Return whether this process has a secret to sign with."""
+    """Return whether the secret of the signing key is set."""
     return bool(os.environ.get(SIGNING_KEY_VARIABLE))
 
 
 def read_signing_key() -> Ed25519PrivateKey:
-    """Return the signing key of the secret in `OPENENV_KIT_ATTESTATION_KEY`.
+    """Derive the signing key from the secret in `OPENENV_KIT_ATTESTATION_KEY`.
 
     Raises:
         InvalidValueError: the secret is missing or too short. The message never contains it.
     """
     secret = os.environ.get(SIGNING_KEY_VARIABLE, "")
     if len(secret) < MIN_SECRET_CHARACTERS:
-        given = f"<{len(secret)} characters>" if secret else None
+        shown_secret = f"<{len(secret)} characters>" if secret else None
         allowed = f"a secret of at least {MIN_SECRET_CHARACTERS} characters"
-        raise InvalidValueError(SIGNING_KEY_VARIABLE, given, allowed)
+        raise InvalidValueError(SIGNING_KEY_VARIABLE, shown_secret, allowed)
     seed = hashlib.sha256(_KEY_DOMAIN + secret.encode()).digest()
     return Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def parse_public_key(text: str) -> Ed25519PublicKey:
-    """Return the public key of a text as `format_public_key` writes it.
+    """Parse a public key from the text that `format_public_key` returns.
 
     Raises:
-        AttestationError: the text is no such key.
+        AttestationError: the text is not a public key.
     """
     try:
         return Ed25519PublicKey.from_public_bytes(_from_base64(text.strip()))

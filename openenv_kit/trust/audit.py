@@ -1,4 +1,4 @@
-"""Exploit audit: plays every exploit over many episodes and compares its score with its ceiling.
+"""Exploit audit: plays exploits on many episodes and compares scores with score ceilings.
 
 A setting is a source of episodes, such as a split or a scenario family. By default, the settings
 are the splits of the environment; a subclass of `Audit` can define others. In the first setting,
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
@@ -40,6 +40,9 @@ SPLIT_PREFIX = "split:"
 ALWAYS_AUDITED_SPLITS = ("train", "test")
 """Splits that are audited in every environment that has them."""
 
+EpisodeSource: TypeAlias = str
+"""Name of a setting: the split or scenario family from which the audit takes episodes."""
+
 
 @dataclass(frozen=True)
 class AuditJob:
@@ -49,7 +52,7 @@ class AuditJob:
         policy: name of the policy or exploit.
         level: name of the level.
         first_episode: number of the first episode, from 0.
-        stop_episode: number after that of the last episode.
+        stop_episode: end of the range, which excludes this number.
         setting: name of the setting.
         environment_name: name of the environment; None for the default one.
     """
@@ -58,7 +61,7 @@ class AuditJob:
     level: str
     first_episode: int
     stop_episode: int
-    setting: str
+    setting: EpisodeSource
     environment_name: str | None = None
 
 
@@ -106,7 +109,7 @@ class AuditLine:
 
     @property
     def holds(self) -> bool:
-        """Whether the results are within all limits."""
+        """Whether the results respect the ceiling and the smallest allowed mean."""
         compared_mean = self.ci_low if self.by_interval else self.mean
         if self.max_mean is not None and compared_mean > self.max_mean:
             return False
@@ -148,14 +151,14 @@ class Audit:
         )
 
     @property
-    def settings(self) -> Sequence[str]:
+    def settings(self) -> Sequence[EpisodeSource]:
         """Names of the settings, the main setting first."""
-        return [SPLIT_PREFIX + name for name in self.environment.splits.names()]
+        return [SPLIT_PREFIX + name for name in self.environment.splits.playable_split_names()]
 
     @property
-    def all_settings(self) -> Sequence[str]:
-        """Names of the settings, followed by missing ones of `ALWAYS_AUDITED_SPLITS`."""
-        splits = self.environment.splits.names()
+    def all_settings(self) -> Sequence[EpisodeSource]:
+        """Names of the settings and of the `ALWAYS_AUDITED_SPLITS` that are not among them."""
+        splits = self.environment.splits.playable_split_names()
         always_audited = [SPLIT_PREFIX + name for name in ALWAYS_AUDITED_SPLITS if name in splits]
         return list(dict.fromkeys((*self.settings, *always_audited)))
 
@@ -164,12 +167,12 @@ class Audit:
         """Names of the scripted policies that are not exploits."""
         return [name for name in self.environment.policies if name not in self.exploits]
 
-    def count_episodes(self, setting: str, level: str) -> int:
+    def count_episodes(self, setting: EpisodeSource, level: str) -> int:
         """Return the number of episodes of a level in a setting."""
         return len(self.task_indices(setting.removeprefix(SPLIT_PREFIX), level))
 
     def task_indices(self, split: str, level: str) -> Sequence[int]:
-        """Return the positions of the tasks of a level in a split."""
+        """Return the indices of the tasks in a split that have a level."""
         splits: Any = self.environment.splits
         if self.levels == Audit.levels:
             return range(splits.size(split))
@@ -194,7 +197,7 @@ class Audit:
         return dict(arguments)
 
     def training_episodes(self, setting: str, level: str) -> Sequence[Any]:
-        """Return the episodes that an exploit is fitted on; the audit plays none of them."""
+        """Return the episodes on which an exploit is fitted. The audit does not play them."""
         return ()
 
     def expected_answer_size(self, reset: Mapping[str, Any]) -> int | None:
@@ -206,16 +209,16 @@ class Audit:
         episodes_per_level: int,
         policies: Sequence[str] | None = None,
         levels: Sequence[str] | None = None,
-        settings: Sequence[str] | None = None,
+        settings: Sequence[EpisodeSource] | None = None,
     ) -> list[AuditJob]:
-        """Return the jobs of the audit.
+        """Divide the audit into jobs.
 
         Outside `full_settings`, the policies of the environment and exploits with
         `is_played_everywhere` play all episodes, exploits with `ZERO_CEILING` a part of them, and
         other exploits none.
 
         Args:
-            episodes_per_level: number of episodes of each level and setting, if there are as many.
+            episodes_per_level: largest number of episodes of each level and setting.
             policies: names of policies and exploits; None for all.
             levels: names of levels; None for all.
             settings: names of settings; None for all.
@@ -252,13 +255,13 @@ class Audit:
         episodes = []
         for number in range(job.first_episode, job.stop_episode):
             reset = self.reset_arguments(job.level, number, policy.max_submissions, job.setting)
-            episode = runner.run_policy(policy, reset)
+            episode = runner.run_policy_past_end(policy, reset)
             expected_size = self.expected_answer_size(reset)
             episodes.append(replace(episode, expected_answer_size=expected_size))
         return episodes
 
     def get_exploit_or_baseline(self, name: str) -> Exploit:
-        """Return an exploit, or a baseline: `NULL_POLICY` has `ZERO_CEILING`, others no ceiling."""
+        """Return an exploit or a baseline. The only baseline with a ceiling is `NULL_POLICY`."""
         if name in self.exploits:
             return self.exploits[name]
         ceiling = ZERO_CEILING if name == NULL_POLICY else NO_CEILING
@@ -272,8 +275,10 @@ class Audit:
         ordered = product(self.all_settings, self.levels, self.policy_names)
         return [self._build_line(*key, groups[key]) for key in ordered if key in groups]
 
-    def count_planned_episodes(self, policy_name: str, setting: str, max_episodes: int) -> int:
-        """Return how many of `max_episodes` a policy plays in a setting; see `plan_jobs`."""
+    def count_planned_episodes(
+        self, policy_name: str, setting: EpisodeSource, max_episodes: int
+    ) -> int:
+        """Return how many of `max_episodes` available ones a policy plays; see `plan_jobs`."""
         exploit = self.get_exploit_or_baseline(policy_name)
         if (
             setting in self.full_settings
@@ -285,7 +290,7 @@ class Audit:
         return max(max_episodes // LEAK_CHECK_DIVISOR, 1) if exploit.ceiling is ZERO_CEILING else 0
 
     def _build_line(
-        self, setting: str, level: str, policy: str, episodes: Sequence[AuditedEpisode]
+        self, setting: EpisodeSource, level: str, policy: str, episodes: Sequence[AuditedEpisode]
     ) -> AuditLine:
         scores = [each.score for each in episodes]
         interval = normal_mean_interval(scores)
@@ -315,5 +320,5 @@ class Audit:
 
 
 def run_job(job: AuditJob) -> AuditJobResult:
-    """Play the episodes of a job, in any process: the result depends only on the job."""
+    """Play the episodes of a job. The result depends only on the job, not on the process."""
     return AuditJobResult(job, get_environment(job.environment_name).audit.run_job(job))

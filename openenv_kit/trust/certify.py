@@ -16,11 +16,11 @@ from openenv_kit.errors import ConfigurationError
 from openenv_kit.ray_cluster import connect_to_ray
 
 CONFIGURATIONS_PER_CHUNK = 10
-"""Number of configurations that a process gets at a time."""
+"""Number of configurations that a process receives at a time."""
 
 
 class CertificationEngine(StrEnum):
-    """Where certificates are computed."""
+    """Execution engine that computes certificates."""
 
     PROCESSES = "processes"
     RAY = "ray"
@@ -34,7 +34,7 @@ class CertificateTable(NamedTuple):
 
 
 class Certifier(Protocol):
-    """Certification of an environment's episodes. A module with these functions is a certifier.
+    """Certifies an environment's episodes. A module with these functions is a certifier.
 
     A certificate has the attribute `holds`, whether the episode is proven fair, and the method
     `as_dict`, which returns JSON values.
@@ -58,20 +58,20 @@ class Certifier(Protocol):
         """
 
     def certify_one(self, config: Any) -> Any:
-        """Return the certificate of a configuration. It depends on nothing else."""
+        """Certify the episode of a configuration. The result depends only on the configuration."""
 
     def certificate_table(self, certificates: Sequence[Any]) -> CertificateTable:
         """Return a table of many certificates."""
 
     def summarize(self, certificates: Sequence[Any]) -> str:
-        """Return a summary of many certificates, a phrase without a full stop."""
+        """Summarize many certificates in a phrase without a full stop."""
 
 
 def require_certifier(environment: Environment) -> Certifier:
     """Return the certifier of an environment.
 
     Raises:
-        ConfigurationError: it has none.
+        ConfigurationError: the environment has no certifier.
     """
     if environment.certifier is None:
         raise ConfigurationError(f"{environment.name} has no certificates.")
@@ -79,7 +79,7 @@ def require_certifier(environment: Environment) -> Certifier:
 
 
 def certify_configuration(environment_name: str, configuration: Any) -> Any:
-    """Return the certificate of a configuration."""
+    """Certify the episode of a configuration and return its certificate."""
     return require_certifier(get_environment(environment_name)).certify_one(configuration)
 
 
@@ -89,7 +89,7 @@ def iter_certificates(
     worker_count: int,
     engine: str = CertificationEngine.PROCESSES,
 ) -> Iterator[Any]:
-    """Yield the certificates of configurations, in their order.
+    """Certify the episodes of configurations in parallel and yield the certificates in order.
 
     Args:
         environment_name: name of the environment.

@@ -25,8 +25,8 @@ from openenv_kit.splits import indices_of_level
 
 def build_training_episodes(level: str, count: int) -> Iterator[Episode]:
     """Generate training episodes of a level."""
-    for place in indices_of_level(SPLITS, "train", level)[:count]:
-        yield build_episode(SPLITS.task("train", place).config)
+    for index in indices_of_level(SPLITS, "train", level)[:count]:
+        yield build_episode(SPLITS.task("train", index).config)
 
 
 def random_valid_row(episode: Episode, dice: random.Random) -> ReportRow:
@@ -50,9 +50,11 @@ def random_row_near_root(episode: Episode, dice: random.Random) -> ReportRow:
     if not episode.expected_rows or dice.random() < 0.4:
         return row
     root = dice.choice(episode.expected_rows)
-    kept = {n: getattr(root, n) for n in ReportRow.__dataclass_fields__ if dice.random() < 0.8}
-    found = replace(row, **kept)
-    return row if found.date_to < found.date_from else found
+    root_fields = {
+        name: getattr(root, name) for name in ReportRow.__dataclass_fields__ if dice.random() < 0.8
+    }
+    mixed_row = replace(row, **root_fields)
+    return row if mixed_row.date_to < mixed_row.date_from else mixed_row
 
 
 def score_report(rows: list[ReportRow], episode: Episode) -> float:
@@ -64,9 +66,9 @@ def sizes(number: int = 1_000) -> None:
     """Print the shares of attributes, days and kinds over all roots."""
     for level in LEVELS:
         fixed, days, kinds = Counter[int](), Counter[int](), Counter[str]()
-        unattributed, pairs, made = 0, 0, 0
+        unattributed, pairs, episode_count = 0, 0, 0
         for episode in build_training_episodes(level, number):
-            made += 1
+            episode_count += 1
             for row in episode.expected_rows:
                 fixed[len(row.segment)] += 1
                 days[episode.day_of[row.date_to] - episode.day_of[row.date_from] + 1] += 1
@@ -75,11 +77,14 @@ def sizes(number: int = 1_000) -> None:
             places = [(r.stage, r.date_from, r.kind) for r in episode.expected_rows]
             pairs += len(set(places)) < len(places)
         roots = sum(fixed.values())
-        print(level, made, "episodes,", roots, "roots")
-        for name, found in (("attributes", fixed), ("days", days), ("kinds", kinds)):
-            print("  ", name, {k: round(v / roots, 3) for k, v in sorted(found.items())})
+        print(level, episode_count, "episodes,", roots, "roots")
+        for name, counts in (("attributes", fixed), ("days", days), ("kinds", kinds)):
+            print("  ", name, {k: round(v / roots, 3) for k, v in sorted(counts.items())})
         print(
-            "   unattributed", round(unattributed / roots, 3), "cancelling", round(pairs / made, 3)
+            "   unattributed",
+            round(unattributed / roots, 3),
+            "cancelling",
+            round(pairs / episode_count, 3),
         )
 
 
@@ -119,26 +124,26 @@ def hedging() -> None:
         ),
         "wider": lambda r, _: replace(r, segment=r.segment[1:]) if len(r.segment) > 1 else None,
     }
-    found: dict[str, list[float]] = {name: [] for name in wrong}
+    gains_by_error: dict[str, list[float]] = {name: [] for name in wrong}
     for level in LEVELS:
         for episode in build_training_episodes(level, 32):
             for row, (name, change) in itertools.product(episode.expected_rows, wrong.items()):
-                others = [each for each in episode.expected_rows if each != row]
+                others = [other_row for other_row in episode.expected_rows if other_row != row]
                 other = change(row, episode)
                 if other is None or other == row:
                     continue
                 alone = (
                     score_report([*others, row], episode) + score_report([*others, other], episode)
                 ) / 2
-                found[name].append(score_report([*others, row, other], episode) - alone)
-    for name, gains in found.items():
+                gains_by_error[name].append(score_report([*others, row, other], episode) - alone)
+    for name, gains in gains_by_error.items():
         pays = sum(gain > 0 for gain in gains) / len(gains)
         print(f"  {name:10} mean gain {fmean(gains):+.3f}, pays in {pays:.3f}")
 
 
-PARTS: dict[str, Callable[[], None]] = {each.__name__: each for each in (sizes, laws, hedging)}
+PARTS: dict[str, Callable[[], None]] = {part.__name__: part for part in (sizes, laws, hedging)}
 
 if __name__ == "__main__":
-    for chosen in sys.argv[1:] or PARTS:
-        print(chosen)
-        PARTS[chosen]()
+    for part_name in sys.argv[1:] or PARTS:
+        print(part_name)
+        PARTS[part_name]()

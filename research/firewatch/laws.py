@@ -17,7 +17,7 @@ from firewatch_env.tasks.book import SPLITS, find, named_task, split_task
 from firewatch_env.tasks.levels import LEVELS
 from firewatch_env.tasks.named import NAMED
 from firewatch_env.tasks.task import Task, open_world
-from openenv_kit.float_sum import add_up
+from openenv_kit.float_sum import sum_left_to_right
 from openenv_kit.splits import indices_of_level
 from research.firewatch.players import (
     changes_from_advice,
@@ -45,7 +45,7 @@ def list_tasks(split: str, level: str, max_tasks: int) -> list[Task]:
 
 def mean_or_zero(values: Sequence[float]) -> float:
     """Their mean; 0 of none."""
-    return add_up(values) / len(values) if values else 0.0
+    return sum_left_to_right(values) / len(values) if values else 0.0
 
 
 def players_of_level(level: str) -> Mapping[str, Callable[[Mapping[str, Any]], Script]]:

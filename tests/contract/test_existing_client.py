@@ -1,4 +1,4 @@
-"""An existing client program, written from the public contract alone.
+"""A client program written from the public contract alone still works.
 
 It treats nested values as pydantic models, as programs written against the contract do: every
 field of every reply is read as an attribute and by `.model_dump()`.

@@ -1,4 +1,4 @@
-"""Existing clients: plain HTTP, no episode id, many on one host, and every mistake forgiven."""
+"""Existing Firewatch clients: plain HTTP, no episode id, many on one host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standard output holds blocks of the contract's grammar and nothing else."""
+"""The output of inference.py consists of the lines of the contract."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_scores_are_clamped_and_never_beyond_what_the_contract_allows(
     epsilon: float, low: str, high: str
 ) -> None:
     lines = EvaluationLog(io.StringIO(), score_epsilon=epsilon)
-    assert [lines.format_score(value) for value in (0.0, 0.5, 1.0)] == [low, "0.50", high]
+    assert [lines.format_clamped_score(value) for value in (0.0, 0.5, 1.0)] == [low, "0.50", high]
 
 
 def test_lines_of_a_live_run_are_written_as_they_happen() -> None:

@@ -1,4 +1,4 @@
-"""The public names are complete, and whoever wants a part of the package loads that part."""
+"""The public names are complete, and each part of the package can be imported alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rejected input: every environment says what is allowed, repeats little of it and goes on."""
+"""Rejected input: every environment names what is allowed, and the episode continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Law 3: a model is told the same, to the byte, whichever way its calls come in."""
+"""A model reads the same prompts, tools and replies over every interface."""
 
 from __future__ import annotations
 

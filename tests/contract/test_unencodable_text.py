@@ -1,4 +1,4 @@
-"""Text with half of a surrogate pair is rejected everywhere, and no episode breaks on an action."""
+"""Text with half of a surrogate pair is rejected everywhere, and episodes stay playable."""
 
 from __future__ import annotations
 

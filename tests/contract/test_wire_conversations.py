@@ -1,4 +1,4 @@
-"""Every kind of message is answered as recorded: keys, types, statuses, rewards and results."""
+"""Replies equal the recorded ones in keys, types, statuses, rewards and results."""
 
 from __future__ import annotations
 

@@ -311,8 +311,8 @@ def test_one_task_in_eight_has_no_root_and_ids_do_not_tell_seeds() -> None:
         for level in LEVELS
     }
     assert all(sum(not config.roots for config in each) == 4 for each in by_level.values())
-    assert all(str(task.config.seed) not in str(task.as_dict()) for task in tasks)
-    assert all("roots" not in task.as_dict() for task in tasks)
+    assert all(str(task.config.seed) not in str(task.as_public_dict()) for task in tasks)
+    assert all("roots" not in task.as_public_dict() for task in tasks)
 
 
 def test_wrong_configurations_say_what_is_allowed() -> None:

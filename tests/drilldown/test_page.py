@@ -15,7 +15,7 @@ from openenv_kit.page.components.grid import GLYPHS, CellVerdict
 from openenv_kit.page.playback import playback_of_policy
 from openenv_kit.page.tabs import play
 from openenv_kit.page.visitor import Visitor
-from support.browser import _leaks_are_told_here  # noqa: F401
+from support.browser import _collect_garbage_after_module  # noqa: F401
 
 SCENES = DrillScenes(ENVIRONMENT)
 LOST = ("ordering_app", 63)
@@ -123,7 +123,7 @@ def test_before_the_end_only_what_was_told_is_drawn_and_after_it_the_truth() -> 
 @pytest.mark.slow
 def test_the_reference_fills_the_picture_and_matches_every_root() -> None:
     for task in ("drill_hard_saas_trial", "drill_sql_ordering_app"):
-        reset = ENVIRONMENT.tasks[task]
+        reset = ENVIRONMENT.reset_arguments_by_task_id[task]
         playback = playback_of_policy(ENVIRONMENT.policies["reference"], reset, ENVIRONMENT)
         playback.run_to_end(60.0)
         html = SCENES.overview_html(playback.visible_steps, playback.reset)

@@ -159,7 +159,7 @@ async def test_restarted_server_runs_no_query_again(tmp_path: Path) -> None:
         await server.step(started.access, action(query), query)
         for query in (COUNT, ENDLESS, "DELETE FROM counts")
     ]
-    await server.close()
+    await server.close_store_and_clear_cache()
     before = queries_run()
     server = EpisodeService(settings, ENVIRONMENT)
     assert (await server.get_state(started.access))["step_count"] == 3
@@ -168,7 +168,7 @@ async def test_restarted_server_runs_no_query_again(tmp_path: Path) -> None:
     assert queries_run() == before
     last = await server.step(started.access, action(COUNT))
     assert last["observation"]["calls_left"] == 41
-    await server.close()
+    await server.close_store_and_clear_cache()
 
 
 # What is shared, and how much is kept.

@@ -46,7 +46,7 @@ def test_the_reference_solves_named_tasks_through_the_kit(
     firewatch: Environment, task_id: str
 ) -> None:
     session = firewatch.create_session()
-    opening = session.reset(**firewatch.tasks[task_id])
+    opening = session.reset(**firewatch.reset_arguments_by_task_id[task_id])
     assert run_policy(session, firewatch.policies["reference"], opening).score == 1.0
     assert session.done
     assert session.state().status == "completed"  # type: ignore[attr-defined]

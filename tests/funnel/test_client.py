@@ -1,4 +1,4 @@
-"""The typed client, against the real server."""
+"""The typed client against a real server."""
 
 from __future__ import annotations
 

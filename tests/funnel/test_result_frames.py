@@ -1,4 +1,4 @@
-"""Episodes and tool results as frames and files: complete, read-only, and without labels."""
+"""Episodes and tool results as frames and files."""
 
 from __future__ import annotations
 

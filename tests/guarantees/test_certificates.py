@@ -1,4 +1,4 @@
-"""The commands that measure: certify, audit, replay and card; the calendar; pass^k."""
+"""Certificates of episodes, and the command that writes them."""
 
 from __future__ import annotations
 

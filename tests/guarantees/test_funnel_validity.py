@@ -1,4 +1,4 @@
-"""The framework's named validity checks, and proof that breaking one thing fails one of them."""
+"""The framework's validity checks, and defects that each of them detects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from metric_tracker_rl.engine.session import episode_session
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS
-from metric_tracker_rl.exploits.probing import find_report_rows
+from metric_tracker_rl.exploits.probing import iter_report_rows_in_reply
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from metric_tracker_rl.policies import get_policy
 from openenv_kit import splits as hashed
@@ -70,7 +70,7 @@ def earned(policy: str, level: str, number: int = 0) -> float:
     reset = AUDIT.reset_arguments(level, number, player.max_submissions)
     if policy in RAW_EXPLOITS:
         reset |= {"disclosure": "raw"}
-    return ExploitRunner(ENVIRONMENT).run_policy(player, reset).score
+    return ExploitRunner(ENVIRONMENT).run_policy_past_end(player, reset).score
 
 
 score = cache(earned)
@@ -79,7 +79,7 @@ score = cache(earned)
 def check_state_and_opening_are_silent() -> None:
     env, opening = environment(task_id="hard_mixed_multi")
     rows = right_rows(env)
-    assert list(find_report_rows(opening)) == []
+    assert list(iter_report_rows_in_reply(opening)) == []
     state = env.state.model_dump()
     assert set(state) == STATE_FIELDS
     assert not any(row["date"] in json.dumps(state) for row in rows)
@@ -142,7 +142,7 @@ def test_oracle_containment() -> None:
     check_state_and_opening_are_silent()
     env, _ = environment(task_id="hard_mixed_multi")
     for action in ({"analysis_method": "nothing"}, {"classifications": 5}, {"debug": True}):
-        assert list(find_report_rows(step(env, action))) == []
+        assert list(iter_report_rows_in_reply(step(env, action))) == []
     assert score("debug_probing", "hard") == 0.0
 
 
@@ -150,7 +150,9 @@ def test_oracle_containment() -> None:
 def test_oracle_max() -> None:
     for task in DEFAULT_TASK_ORDER:
         assert (
-            ExploitRunner(ENVIRONMENT).run_policy(get_policy("reference"), {"task_id": task}).score
+            ExploitRunner(ENVIRONMENT)
+            .run_policy_past_end(get_policy("reference"), {"task_id": task})
+            .score
             == 1.0
         )
     assert all(score("reference", level, n) == 1.0 for level in LEVELS for n in range(4))
@@ -179,9 +181,9 @@ def test_no_solution_leakage() -> None:
     env, _ = environment(task_id="hard_mixed_multi", max_submissions=2)
     right = right_rows(env)
     practice = step(env, {"classifications": right[:1]})
-    assert list(find_report_rows(practice)) == []
+    assert list(iter_report_rows_in_reply(practice)) == []
     final = step(env, {"classifications": right[:1]})
-    unsaid = [row for row in find_report_rows(final) if row not in right[:1]]
+    unsaid = [row for row in iter_report_rows_in_reply(final) if row not in right[:1]]
     assert unsaid == []
     assert all(issue["expected_row"] is None for issue in final["submission_issues"])
 

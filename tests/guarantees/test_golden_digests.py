@@ -1,4 +1,4 @@
-"""Episodes made today are the episodes made when the golden file was written."""
+"""Episodes equal the stored golden digests."""
 
 from __future__ import annotations
 
@@ -120,11 +120,11 @@ import json
 from hashlib import sha256
 from openenv_kit.reply import observation_from_reply
 from metric_tracker_rl.policies import POLICIES
-from openenv_kit.recordings.digest import canonical_observation_json
+from openenv_kit.recordings.digest import canonical_json_without_empty_fields
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 
 def digest_of(seen):
-    return sha256(canonical_observation_json(seen).encode()).hexdigest()
+    return sha256(canonical_json_without_empty_fields(seen).encode()).hexdigest()
 
 results = []
 for task in ("easy_single_spike", "medium_mixed_pair", "hard_mixed_multi"):

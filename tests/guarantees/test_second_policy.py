@@ -1,4 +1,4 @@
-"""Every label against a second implementation of the policy, written from its text alone.
+"""Labels equal those of a second implementation of the policy, written from its text alone.
 
 `uv run pytest tests/guarantees/test_second_policy.py` compares 780 episodes; with
 METRIC_TRACKER_FULL=1 more than four thousand.

@@ -1,4 +1,4 @@
-"""Crashes, floods and nonsense. CI runs a small version; METRIC_TRACKER_FULL=1 the whole one."""
+"""Crashes, floods and malformed input; METRIC_TRACKER_FULL=1 runs the full size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way to play at once, two workers, and SIGKILL between any two messages.
+"""Random requests on every interface to two workers, with SIGKILL between messages.
 
 Hypothesis looks for a way to see a score twice, to see practice counts twice at one step, or to
 lower a step count. METRIC_TRACKER_FULL=1 tries 2,000 sequences.

@@ -1,4 +1,4 @@
-"""`ByteCache`: bounded by bytes, shares what is in use, makes each value once."""
+"""`ByteCache` is limited by bytes, shares used values and computes each once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Grounded: whether what was right had been read. It is told beside the score, never part of it."""
+"""Evidence shares of the environments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import RunRecorder, read_runs
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.player_summary import summarize_player
-from openenv_kit.results.scored_episodes import PlayerResults, scored_episode_of_run
+from openenv_kit.results.scored_episodes import PlayerResults, scored_episode_from_run
 from openenv_kit.rollouts.run_policy import iter_policy_steps
 
 TASKS: Mapping[str, Mapping[str, Any]] = {
@@ -99,7 +99,7 @@ def test_evidence_share_of_recorded_runs_is_summarized(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
     path.write_text(recording(name, actions_of(name)) + recording(name, guess(name)))
     environment = get_environment(name)
-    plays = [scored_episode_of_run(run) for run in read_runs(path)]
+    plays = [scored_episode_from_run(run) for run in read_runs(path)]
     assert [each.evidence_share for each in plays] == [1.0, 0.0]
     assert (
         summarize_player(PlayerResults("some", "", environment.versions, plays)).evidence_share
@@ -107,7 +107,7 @@ def test_evidence_share_of_recorded_runs_is_summarized(tmp_path: Path) -> None:
     )
     old = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("\n".join(json.dumps({**e, "grounded": None}) for e in old))
-    (first, _) = [scored_episode_of_run(run) for run in read_runs(path)]
+    (first, _) = [scored_episode_from_run(run) for run in read_runs(path)]
     assert (
         summarize_player(PlayerResults("some", "", environment.versions, [first])).evidence_share
         is None

@@ -1,4 +1,4 @@
-"""Bytes and scores do not hang on how a version of Python adds floats."""
+"""Digests and scores do not depend on how Python adds floats."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metric_tracker_rl.engine.configuration.episode_config import MIXED, Episode
 from metric_tracker_rl.engine.episode.episode import build_episode
 from metric_tracker_rl.engine.grading.grader import grade_report
 from metric_tracker_rl.engine.report.parse_report import parse_report
-from openenv_kit.float_sum import add_up
+from openenv_kit.float_sum import sum_left_to_right
 from research.firewatch.digests import episode_digest
 from support.paths import TESTS
 
@@ -39,9 +39,9 @@ def newer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_floats_are_added_one_after_the_other() -> None:
-    assert add_up([0.1] * 10) == 0.9999999999999999
-    assert add_up([1e16, 1.0, -1e16]) == 0.0
-    assert add_up(iter([])) == 0
+    assert sum_left_to_right([0.1] * 10) == 0.9999999999999999
+    assert sum_left_to_right([1e16, 1.0, -1e16]) == 0.0
+    assert sum_left_to_right(iter([])) == 0
 
 
 def test_float_sum_equals_sum_of_newer_python(newer: None) -> None:

@@ -13,7 +13,7 @@ from openenv_kit.reset_arguments import (
     SPLIT,
     ArgumentRole,
     ResetArgument,
-    get_mode_arguments,
+    drop_task_seed_and_level,
     names_with_roles,
     parse_reset_argument,
     reset_arguments_by_name,
@@ -34,7 +34,7 @@ def test_names_with_roles_several_roles_keep_the_order_of_declaration() -> None:
 
 def test_get_mode_arguments_reset_with_selectors_returns_the_rest() -> None:
     reset = {"split": "test", "seed": 3, "difficulty": "easy", "wind": "calm"}
-    assert get_mode_arguments(ARGUMENTS, reset) == {"wind": "calm"}
+    assert drop_task_seed_and_level(ARGUMENTS, reset) == {"wind": "calm"}
 
 
 @pytest.mark.parametrize("name", ENVIRONMENT_NAMES)

@@ -1,4 +1,4 @@
-"""Rewards and levels by one argument in every environment, and what an end tells beside them."""
+"""Reward modes and levels of every environment."""
 
 from __future__ import annotations
 

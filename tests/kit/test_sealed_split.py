@@ -52,11 +52,11 @@ def test_sealed_split_needs_its_secret_and_has_a_commitment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv(SALT_VARIABLE, raising=False)
-    assert SPLITS.names() == ["train", "test"]
+    assert SPLITS.playable_split_names() == ["train", "test"]
     with pytest.raises(InvalidValueError, match="at least 32"):
         SPLITS.sealed_commitment()
     monkeypatch.setenv(SALT_VARIABLE, SALT)
-    assert SPLITS.names() == ["train", "test", SEALED_SPLIT]
+    assert SPLITS.playable_split_names() == ["train", "test", SEALED_SPLIT]
     committed = SPLITS.sealed_commitment()
     monkeypatch.setenv(SALT_VARIABLE, f"{SALT}!")
     assert SPLITS.sealed_commitment() != committed

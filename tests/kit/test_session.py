@@ -1,4 +1,4 @@
-"""The kit pays no score twice, shows no seed in an id, and of a sealed episode only the score."""
+"""Sessions of the kit: rewards after the end, and hidden values."""
 
 from __future__ import annotations
 

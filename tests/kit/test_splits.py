@@ -30,7 +30,7 @@ def test_hashed_splits_hold_every_stratum_once_a_block_and_never_share_a_seed() 
         assert {task.config["seed"] >> 62 for task in tasks} == {code}
         seeds |= {task.config["seed"] for task in tasks}
     assert len(seeds) == SPLITS.size("train") + SPLITS.size("test")
-    assert SPLITS.task("test", 2).as_dict() == {
+    assert SPLITS.task("test", 2).as_public_dict() == {
         "id": "test-2",
         "split": "test",
         "index": 2,
@@ -41,13 +41,13 @@ def test_hashed_splits_hold_every_stratum_once_a_block_and_never_share_a_seed() 
 def test_task_level_is_that_of_its_configuration() -> None:
     tasks = [SPLITS_WITH_LEVELS.task("train", index) for index in range(6)]
     assert [task.level for task in tasks] == [task.config for task in tasks]
-    assert all(task.as_dict()["difficulty"] == task.level for task in tasks)
+    assert all(task.as_public_dict()["difficulty"] == task.level for task in tasks)
 
 
 def test_task_of_an_environment_without_levels_shows_none() -> None:
     task = SPLITS_WITHOUT_LEVELS.task("train", 0)
     assert task.level is None
-    assert "difficulty" not in task.as_dict()
+    assert "difficulty" not in task.as_public_dict()
 
 
 def test_indices_of_level_returns_the_tasks_of_the_level() -> None:

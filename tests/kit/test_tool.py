@@ -6,7 +6,7 @@ import pytest
 
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import ToolArgumentError
-from openenv_kit.tool import ToolCall, format_tool_call, parse_tool_call
+from openenv_kit.tool import ToolCall, format_tool_call_for_display, parse_tool_call
 
 GOOD = {"analysis_method": "list_dates"}
 
@@ -46,7 +46,7 @@ def test_null_is_accepted_for_optional_action_field() -> None:
     ],
 )
 def test_format_tool_call_arguments_are_shown_in_one_line(arguments: object, text: str) -> None:
-    assert format_tool_call("look", arguments) == text
+    assert format_tool_call_for_display("look", arguments) == text
 
 
 def test_parse_tool_call_without_arguments_has_empty_ones() -> None:

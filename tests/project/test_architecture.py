@@ -1,4 +1,4 @@
-"""The house's laws: who may import whom, how large a room may be, how long a step's way is."""
+"""Architecture rules: imports, interfaces, file sizes and the path of a step."""
 
 from __future__ import annotations
 

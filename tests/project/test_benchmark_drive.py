@@ -1,4 +1,4 @@
-"""The load generator reads what a server may send, and notices what it should not."""
+"""The load generator of the benchmarks reads replies and detects errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of the adapters can be held to without a trainer: shapes, names, a chat endpoint."""
+"""The command that checks the integrations with trainers."""
 
 import re
 import sys

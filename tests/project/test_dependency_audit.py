@@ -1,4 +1,4 @@
-"""No installed dependency has a known vulnerability; checked where advisories can be reached."""
+"""No installed dependency has a known vulnerability; needs the network."""
 
 from __future__ import annotations
 

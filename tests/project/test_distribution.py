@@ -1,4 +1,4 @@
-"""What is built installs into an empty environment and works there."""
+"""Built packages install into an empty environment and work there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation in a browser: nothing on it stands in the way of whoever reads it."""
+"""The documentation in a browser: accessibility and working pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import BrowserContext
 
 from docs.generate.hook import SAMPLE_PAGES
-from support.browser import Visit, _leaks_are_told_here  # noqa: F401
+from support.browser import Visit, _collect_garbage_after_module  # noqa: F401
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 

@@ -1,4 +1,4 @@
-"""Every command and every Python block of README, CONTRIBUTING and docs does what it says."""
+"""Commands and Python blocks of README, CONTRIBUTING and docs are run and checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program that is forked from a warm interpreter sees what a fresh one would see."""
+"""A program forked from a warm interpreter behaves like a new process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The framework's own validation passes: statically, by URL, and by its runtime graders."""
+"""The framework's own validation passes: static, by URL, and by its runtime graders."""
 
 from __future__ import annotations
 

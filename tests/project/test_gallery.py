@@ -1,4 +1,4 @@
-"""The gallery shows tasks that anybody may see, and names tools that there are."""
+"""The gallery shows public tasks and names existing tools."""
 
 from __future__ import annotations
 

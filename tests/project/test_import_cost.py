@@ -1,4 +1,4 @@
-"""Law 5: what an import costs; who only plays pays for no server, page or model."""
+"""Imports load no server, page or model where none is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reward can be learnt from, and what is not in it cannot."""
+"""Training on the reward raises the held-out score, and shuffled rewards do not."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""`python -m research.learning_lm`: what it learns from, its results, and a tiny run."""
+"""`python -m research.learning_lm`: data, results and a small run."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The files around the code agree with it and with what the framework asks of them."""
+"""Manifest, image and project files agree with each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Law 4: an environment of one short file, with few members, gets every door of the kit."""
+"""The environment of the tutorial works over every interface of the kit."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_recording_of_pipe_leak_replays(pipe: Environment, tmp_path: Path) -> No
 
 
 def test_audit_plays_pipe_leak(pipe: Environment) -> None:
-    assert ExploitRunner(pipe).run_policy(pipe.policies["reference"], TASK).score == 1.0
+    assert ExploitRunner(pipe).run_policy_past_end(pipe.policies["reference"], TASK).score == 1.0
     ran = run_cli("audit", "--environment", NAME, "--episodes", "20")
     assert ran.exit_code == 0, ran.output
     assert "reference" in ran.output

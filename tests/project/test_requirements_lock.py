@@ -1,4 +1,4 @@
-"""Every package that a clone or the image installs has one version, and no file names a host."""
+"""Every installed package is pinned, and no file names a package host."""
 
 from __future__ import annotations
 

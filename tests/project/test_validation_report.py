@@ -1,4 +1,4 @@
-"""The framework's local checks under their ids: each passes or says why not, and can fail."""
+"""The framework's local checks: each passes or is skipped with a reason, and can fail."""
 
 from __future__ import annotations
 

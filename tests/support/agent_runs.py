@@ -1,4 +1,4 @@
-"""What the tests of the agent share: a server that can be killed, and what a run left behind."""
+"""A server that can be killed, and the results of a run of `inference.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from openenv_kit.agent.servers import find_free_port
+from openenv_kit.agent.servers import find_free_loopback_port
 from support.contract_lines import Block
 from support.forked_python import Program, warm_python
 
@@ -23,7 +23,7 @@ class EnvironmentServer:
 
     def __init__(self, **variables: str) -> None:
         self.variables = variables
-        self.port = find_free_port()
+        self.port = find_free_loopback_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: Program | subprocess.Popen[bytes] | None = None
         self.start()
@@ -56,7 +56,7 @@ class EnvironmentServer:
 
 @dataclass
 class Ran:
-    """What one run left behind."""
+    """Exit code, output and files of one run."""
 
     code: int
     out: str

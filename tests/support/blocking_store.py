@@ -1,4 +1,4 @@
-"""Episode stores for tests that are written one call after the other."""
+"""Episode stores with blocking methods, for tests without an event loop."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sqlite import SqliteStore
 
 
-class Calls:
-    """The methods of a store, each of which waits for its answer."""
+class BlockingStore:
+    """BlockingStore the asynchronous methods of a store and waits for the results."""
 
     def __init__(self, store: EpisodeStore) -> None:
         self._store = store
@@ -34,17 +34,17 @@ class Calls:
         self._loop.close()
 
 
-def sqlite_store(path: str | Path, limits: StoreLimits) -> Calls:
-    """A SQLite store, in memory where the path says so."""
-    return Calls(SqliteStore(str(path), limits))
+def sqlite_store(path: str | Path, limits: StoreLimits) -> BlockingStore:
+    """Return a SQLite store; the path may name the store in memory."""
+    return BlockingStore(SqliteStore(str(path), limits))
 
 
 STORE_KINDS = ["sqlite", "memory", "redis"]
 """Kinds of store that must behave alike."""
 
 
-def open_blocking_store(kind: str, folder: Path, limits: StoreLimits) -> Calls:
+def open_blocking_store(kind: str, folder: Path, limits: StoreLimits) -> BlockingStore:
     """Return an empty store of a kind."""
     if kind == "redis":
-        return Calls(RedisStore(fakeredis.FakeAsyncRedis(decode_responses=True), limits))
+        return BlockingStore(RedisStore(fakeredis.FakeAsyncRedis(decode_responses=True), limits))
     return sqlite_store(folder / "s.db" if kind == "sqlite" else MEMORY_STORE, limits)

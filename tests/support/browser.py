@@ -1,4 +1,4 @@
-"""Fixtures of the debugger's tests: a server with the page on, a Chromium, a visitor's page."""
+"""Fixtures for the debugger: servers, Chromium and a page in it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ expect.set_options(timeout=PATIENCE_MS)
 
 @dataclass
 class WebServer:
-    """A server process with the web page on."""
+    """A server process with the debugger enabled."""
 
     url: str
     pid: int
@@ -68,7 +68,7 @@ def await_page(url: str, server: Program | subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def web_server(log: Path, *program: str, **variables: str) -> Iterator[WebServer]:
-    """A server on loopback, stopped at the end; another `program` is given the port."""
+    """Run a server on loopback for a block; `program` replaces the server's command."""
     port = free_port()
     environ = {k: v for k, v in os.environ.items() if k != "OPENENV_KIT_DEBUG"}
     environ |= {"ENABLE_WEB_INTERFACE": "true"}
@@ -99,7 +99,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    """A server in debug mode, with lower limits on what an episode may ask for."""
+    """Start a server in debug mode with low limits."""
     log = tmp_path_factory.mktemp("small") / "server.log"
     variables = {
         "OPENENV_KIT_DEBUG": "true",
@@ -128,8 +128,8 @@ def browser() -> Iterator[BrowserContext]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _leaks_are_told_here() -> Iterator[None]:
-    """What a module leaves open is an error of that module, not of whatever runs later."""
+def _collect_garbage_after_module() -> Iterator[None]:
+    """Collect garbage, so that unclosed resources fail the module that left them."""
     yield
     gc.collect()
 
@@ -149,7 +149,7 @@ HAS_FOCUS = """([selector, name]) => {
 
 @dataclass
 class Visit:
-    """A visitor's page in the browser; remembers what went wrong in it."""
+    """A page of the debugger in the browser; records its errors."""
 
     page: Page
     problems: list[str] = field(default_factory=list)
@@ -157,14 +157,14 @@ class Visit:
     """Whether nothing is done with the mouse."""
 
     def click(self, selector: str) -> None:
-        """Press what is there, which a keyboard reaches with Tab."""
+        """Click an element that the keyboard can reach with Tab."""
         if self.keyboard:
             self.press(selector)
         else:
             self.page.click(selector)
 
     def put(self, selector: str, value: str) -> None:
-        """Write in a field, or choose a value in a list, where it is another one."""
+        """Fill in a field or choose a value in a list, unless it has that value."""
         field = self.page.locator(selector)
         listed = field.evaluate("each => each.tagName") == "SELECT"
         if field.input_value() == value:
@@ -187,7 +187,7 @@ class Visit:
         self.page.get_by_role("tab", name=name, exact=True).first.click()
 
     def reach(self, selector: str, name: str = "", key: str = "Tab") -> None:
-        """Go to an element as who has no mouse does; `name` is its text, where that matters."""
+        """Move the focus to an element with Tab; `name` is its text."""
         for _ in range(300):
             if self.page.evaluate(HAS_FOCUS, [selector, name]):
                 return
@@ -195,7 +195,7 @@ class Visit:
         raise AssertionError(f"{selector} {name} is not reached with {key}")
 
     def press(self, selector: str, name: str = "", *, back: bool = False) -> None:
-        """Press a button without a mouse; `back` goes backwards to it."""
+        """Press a button by keyboard; `back` moves the focus backwards."""
         self.reach(selector, name, "Shift+Tab" if back else "Tab")
         self.page.keyboard.press("Enter")
 
@@ -203,7 +203,7 @@ class Visit:
         expect(self.page.locator(selector).first).to_contain_text(text, timeout=PATIENCE_MS)
 
     def barriers(self) -> list[str]:
-        """Whatever axe-core finds against the page as it stands."""
+        """Return the violations that axe-core finds on the page."""
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text())
         found: list[str] = self.page.evaluate(AXE)
@@ -214,7 +214,7 @@ class Visit:
 
 
 def listen(visit: Visit) -> Callable[[], None]:
-    """Remember console errors, failed requests and error answers; returns how to stop."""
+    """Record console errors, failed requests and error responses; return a function that stops."""
 
     def said(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -251,7 +251,7 @@ def listen(visit: Visit) -> Callable[[], None]:
 
 @pytest.fixture
 def visit(browser: BrowserContext, web: WebServer) -> Iterator[Callable[..., Visit]]:
-    """Opens visits; at the end, none of them may have seen an error."""
+    """Return a function that opens pages; fail if one of them recorded an error."""
     opened: list[Visit] = []
     ends = ExitStack()
 

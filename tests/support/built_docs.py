@@ -1,4 +1,4 @@
-"""The documentation, built once for all tests that read it."""
+"""Builds the documentation once for all tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.paths import ROOT
 
 
 def build(config: Path, site: Path) -> subprocess.CompletedProcess[str]:
-    """Build the site as strictly as it can be built."""
+    """Build the site in strict mode."""
     return subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", config, "-d", site],
         cwd=config.parent,
@@ -25,7 +25,7 @@ def build(config: Path, site: Path) -> subprocess.CompletedProcess[str]:
 
 
 def built_once(folder: Path) -> tuple[Path, str]:
-    """The site in a folder that all workers of a run share, and what the build said."""
+    """Return the site's folder, which all workers of a run share, and the build's output."""
     site, said = folder / "docs", folder / "docs.log"
     with (folder / "docs.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""A parser of standard output, written from the public contract and nothing else."""
+"""Parser of the output of `inference.py`, written from the public contract alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Block:
 
 
 def parse_blocks(text: str) -> list[Block]:
-    """The blocks of a whole standard output; an AssertionError names the line that is wrong."""
+    """Return the blocks of an output; raise AssertionError with the first wrong line."""
     assert text == "" or text.endswith("\n"), "the last line is not ended"
     blocks: list[Block] = []
     current: Block | None = None

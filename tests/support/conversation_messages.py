@@ -1,4 +1,4 @@
-"""Messages of the recorded conversations, good and bad."""
+"""Valid and invalid messages of the recorded conversations."""
 
 from __future__ import annotations
 
@@ -170,5 +170,5 @@ MODES: dict[str, tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]] = {
 
 
 def rpc(method: str, request_id: Any = 1, **params: Any) -> dict[str, Any]:
-    """A JSON-RPC request."""
+    """Return a JSON-RPC request."""
     return {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}

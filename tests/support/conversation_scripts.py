@@ -1,4 +1,4 @@
-"""What is asked in each recorded conversation; the answers are in contract/wire_conversations."""
+"""Requests of each recorded conversation; the replies are in contract/wire_conversations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support.wire_conversation import Conversation, Socket
 
 
 def http_routes(wire: Conversation) -> None:
-    """Routes that play nothing."""
+    """Request the routes that start no episode."""
     for path in ("/health", "/ready", "/metadata", "/schema", "/list_environments", "/nowhere"):
         wire.http(f"GET {path}")
     wire.http("GET /metric_tracker_rl/splits")
@@ -50,7 +50,7 @@ def http_routes(wire: Conversation) -> None:
 
 
 def http_episodes(wire: Conversation) -> None:
-    """Episodes by id."""
+    """Play episodes by id over HTTP."""
     wire.http("POST /reset", {})
     wire.http("POST /reset", {"task_id": "hard_mixed_multi", "seed": 5, "episode_id": "mine"})
     for name, arguments in CALLS[:3]:
@@ -95,7 +95,7 @@ def http_episodes(wire: Conversation) -> None:
 
 
 def websocket(wire: Conversation) -> None:
-    """A trainer's own session."""
+    """Play as the trainer over a WebSocket."""
     with wire.socket("/ws") as socket:
         socket.state()
         socket.step(LIST)
@@ -132,7 +132,7 @@ def websocket(wire: Conversation) -> None:
 
 
 def players_and_resumes(wire: Conversation) -> None:
-    """A player's seat, and episodes that go on at another connection."""
+    """Play as a player, and resume episodes on other connections."""
     with wire.socket("/ws") as socket:
         names = socket.reset(task_id="easy_single_spike")["data"]["metadata"]
         socket.step(LIST)
@@ -172,7 +172,7 @@ def players_and_resumes(wire: Conversation) -> None:
 
 
 def mcp_over_http(wire: Conversation) -> None:
-    """Streamable HTTP, and the framework's own dialect."""
+    """Play over streamable HTTP and over the framework's form of MCP."""
     wire.http("POST /reset", {"task_id": "easy_single_spike", "episode_id": "mine"})
     opened = wire.http("POST /mcp?episode_id=mine", rpc("initialize", protocolVersion="2025-06-18"))
     session = {"mcp_session_id": opened.headers["mcp-session-id"]}
@@ -219,7 +219,7 @@ def mcp_over_http(wire: Conversation) -> None:
 
 
 def mcp_over_sockets(wire: Conversation) -> None:
-    """The WebSocket /mcp, and `mcp` messages on /ws."""
+    """Play over the WebSocket /mcp and with `mcp` messages on /ws."""
     with wire.socket("/mcp?task_id=easy_single_spike") as socket:
         socket.ask(rpc("initialize"))
         socket.ask(rpc("tools/list"))
@@ -250,7 +250,7 @@ def mcp_over_sockets(wire: Conversation) -> None:
 
 
 def small_limits(wire: Conversation) -> None:
-    """What is too long."""
+    """Send messages over the size limits."""
     long = {"analysis_method": "x" * 3000}
     wire.http("POST /step", {"action": long})
     wire.http("POST /mcp", "x" * 3000)
@@ -269,7 +269,7 @@ def small_limits(wire: Conversation) -> None:
 
 
 def with_tokens(wire: Conversation) -> None:
-    """Two roles, each with a token."""
+    """Play with the tokens of trainer and player."""
     trainer = {"authorization": "Bearer trainer-trainer-trainer"}
     player = {"authorization": "Bearer player-player-player"}
     for headers in ({}, {"authorization": "Bearer wrong"}, player, trainer):
@@ -296,14 +296,14 @@ def with_tokens(wire: Conversation) -> None:
 
 
 def with_origins(wire: Conversation) -> None:
-    """Pages of other sites."""
+    """Send requests of web pages of other sites."""
     for origin in ("https://trainer.example", "https://other.example", "null"):
         wire.http("GET /health", origin=origin)
         wire.http("OPTIONS /reset", origin=origin, access_control_request_method="POST")
 
 
 def play_mode(mode: str, wire: Conversation) -> None:
-    """A whole episode in a mode of play, through each door."""
+    """Play a whole episode of a mode over each interface."""
     arguments, calls = MODES[mode]
     actions = [
         {"classifications": given["rows"]}

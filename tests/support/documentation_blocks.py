@@ -1,4 +1,4 @@
-"""The code blocks of a Markdown page, and how each one is to be run.
+"""Code blocks of a Markdown page, and how each is run.
 
 A comment on the last line before a block that is not blank says what is special about it:
 
@@ -30,7 +30,7 @@ INLINE = re.compile(r"(?<!`)`((?:uv run|metric-tracker) [^`\n]+)`(?!`)")
 
 
 class PageError(ValueError):
-    """A page that says something about its blocks which makes no sense."""
+    """A page with an invalid marker or block."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Block:
 
 
 def blocks_of(page: str, text: str) -> list[Block]:
-    """Every fenced block of a page.
+    """Return the fenced blocks of a page.
 
     Raises:
         PageError: an unknown marker, one without its reason, one that belongs to no block, a fence
@@ -92,7 +92,7 @@ def _until(fence: re.Match[str], lines, page: str, number: int) -> str:
 
 
 def _marker(line: str, place: str) -> tuple[str, str]:
-    """Kind and words of a marker line; empty for any other line."""
+    """Return kind and text of a marker line; empty texts for other lines."""
     match = MARKER.match(line)
     if match is None or match["kind"].split()[0] not in ("not", "serve", "fails"):
         return ("", "")
@@ -116,13 +116,13 @@ def _block(
 
 
 def commands_of(text: str) -> list[str]:
-    """Commands of a shell block: comments dropped, continued lines joined."""
+    """Return the commands of a shell block, without comments and with continued lines joined."""
     joined = text.replace("\\\n", " ")
     return [line.strip() for line in joined.splitlines() if shlex.split(line, comments=True)]
 
 
 def inline_commands(text: str) -> list[str]:
-    """Commands that a page mentions within its sentences."""
+    """Return the commands that a page mentions in its sentences."""
     outside, inside_block = [], False
     for line in text.splitlines():
         if FENCE.match(line) or line.strip().startswith("```"):

@@ -56,7 +56,7 @@ def calls_of(request: Json) -> Iterator[Json]:
 
 
 def results_missing(request: Json) -> bool:
-    """Whether a call has no result in the messages right after it."""
+    """Return whether a tool call lacks its result in the messages right after it."""
     waiting: list[str] = []
     for message in request["messages"]:
         if message["role"] == "tool":
@@ -311,7 +311,7 @@ PROFILES = {
 
 
 def family_script(profile: Profile) -> Callable[[FakeModel, Json], Reply]:
-    """The good model behind an endpoint of a family, which talks once instead of calling."""
+    """Return the good model behind an endpoint of a family; it answers once without a tool call."""
 
     def run(server: FakeModel, request: Json) -> Reply:
         if profile.key and server.keys[-1] == "Bearer none":

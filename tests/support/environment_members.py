@@ -6,5 +6,5 @@ import inspect
 
 
 def members(kind: type) -> set[str]:
-    """Public names that a class itself declares, with or without a value."""
+    """Return the public names that a class itself declares, with or without a value."""
     return {name for name in {*vars(kind), *inspect.get_annotations(kind)} if name[0] != "_"}

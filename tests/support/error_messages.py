@@ -85,7 +85,7 @@ def _text_of(node: ast.AST) -> str | None:
 
 
 def _is_docstring(child: ast.AST, parent: ast.AST) -> bool:
-    """Whether a statement is a docstring, of a definition or below an attribute."""
+    """Return whether a statement is the docstring of a definition or an attribute."""
     return (
         isinstance(child, ast.Expr)
         and isinstance(child.value, ast.Constant)

@@ -24,7 +24,7 @@ Script = Callable[["FakeModel", Json], Reply]
 
 
 class FakeModel(ThreadingHTTPServer):
-    """The server; remembers what it was asked."""
+    """The server; records the requests."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(part)
 
     def do_GET(self) -> None:
-        """Refuse what a client makes of a request that was redirected."""
+        """Reject the GET into which clients turn a redirected request."""
         self.send_response(405)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -115,7 +115,7 @@ def script(function: Script) -> Script:
 def answer(
     *calls: tuple[str, Any], text: str | None = None, finish: str = "tool_calls", **message: Any
 ) -> Reply:
-    """A chat completion with tool calls; arguments given as text are sent as they are."""
+    """Return a chat completion with tool calls; arguments given as text stay unchanged."""
     if calls:
         message["tool_calls"] = [
             {
@@ -159,7 +159,7 @@ def refusal(status: int, message: str, code: str | None = None, **headers: str) 
 
 
 def results_by_call(request: Json) -> dict[str, Any]:
-    """Tool results in the conversation, by name and arguments of their call."""
+    """Return the tool results of a conversation by name and arguments of their calls."""
     found: dict[str, Any] = {}
     asked: dict[str, str] = {}
     for message in request["messages"]:
@@ -177,7 +177,7 @@ def key(name: str, arguments: Any) -> str:
 
 
 def next_call(request: Json) -> tuple[str, Any]:
-    """What the reference policy does next, given what the conversation already shows."""
+    """Return the next call of the reference policy, given the conversation."""
     known = results_by_call(request)
     moves = get_policy("reference").generate_actions({})
     action = next(moves)
@@ -190,7 +190,7 @@ def next_call(request: Json) -> tuple[str, Any]:
 
 
 def last_results(request: Json) -> list[Any]:
-    """Contents of the tool messages after the last answer."""
+    """Return the contents of the tool messages after the last answer."""
     found: list[Any] = []
     for message in request["messages"]:
         if message["role"] == "assistant":
@@ -201,7 +201,7 @@ def last_results(request: Json) -> list[Any]:
 
 
 def tool_result(message: Json) -> Any:
-    """Decode a tool message, behind whose result a notice may stand."""
+    """Decode a tool message; a notice may follow the result."""
     return json.JSONDecoder().raw_decode(message["content"])[0]
 
 
@@ -212,7 +212,7 @@ def good(_: FakeModel, request: Json) -> Reply:
 
 @script
 def parallel(_: FakeModel, request: Json) -> Reply:
-    """Asks for everything at once, in two answers, then submits."""
+    """Make all calls in two answers, then submit."""
     known = results_by_call(request)
     if not known:
         return answer(
@@ -264,7 +264,7 @@ def needs_a_reminder(_: FakeModel, request: Json) -> Reply:
 
 @script
 def broken_json(_: FakeModel, request: Json) -> Reply:
-    """First breaks every rule of calling tools, reads the complaints, then plays well."""
+    """First make invalid calls of every kind, then play well."""
     if len(request["messages"]) == 2:
         return answer(
             ("rows_for_date", '{"date": "2024-09-14"'),
@@ -376,7 +376,7 @@ CONTEXT_OVERFLOWS = {
 
 
 def small_context(server_kind: str) -> Script:
-    """A model that reads until its context is full, then submits."""
+    """Call tools until the context is full, then submit."""
 
     def run(_: FakeModel, request: Json) -> Reply:
         if len(json.dumps(request["messages"])) > 45_000:
@@ -405,7 +405,7 @@ def hangs(_: FakeModel, __: Json) -> Reply:
 
 @script
 def drips(_: FakeModel, __: Json) -> Reply:
-    """Keeps the connection alive with white space, and never answers."""
+    """Send white space and never an answer."""
 
     def parts() -> Iterator[bytes]:
         for _ in range(20):
@@ -417,7 +417,7 @@ def drips(_: FakeModel, __: Json) -> Reply:
 
 @script
 def ignores_tools(_: FakeModel, request: Json) -> Reply:
-    """A server whose chat template drops the tools: the model never sees them."""
+    """Behave like a server whose chat template drops the tools."""
     seen = sum(len(str(message["content"])) for message in request["messages"])
     message = {"role": "assistant", "content": "Please show me the data."}
     choice = {"index": 0, "finish_reason": "stop", "message": message}
@@ -433,7 +433,7 @@ def calls_once_then_talks(_: FakeModel, request: Json) -> Reply:
 
 @script
 def thinks_aloud(_: FakeModel, request: Json) -> Reply:
-    """Returns its reasoning beside its text, and stops before it has submitted."""
+    """Return reasoning beside text, and stop without a submission."""
     if len(request["messages"]) == 2:
         return answer(
             ("list_dates", {}),
@@ -446,7 +446,7 @@ def thinks_aloud(_: FakeModel, request: Json) -> Reply:
 
 @script
 def half_a_pair(_: FakeModel, request: Json) -> Reply:
-    """Writes half of a surrogate pair wherever a model can put text."""
+    """Write half of a surrogate pair into every text field."""
     half = "\ud83d"
     if len(request["messages"]) == 2:
         calls = (("rows_for_date", {"date": f"2022-05-12{half}"}), (f"look{half}", {half: half}))
@@ -522,7 +522,7 @@ for reply_name in (*FAILED_REPLIES, "event-stream"):
 
 @script
 def sends_calls_in_every_form(_: FakeModel, request: Json) -> Reply:
-    """Each call as some server has sent it, all of them valid; the last one submits."""
+    """Send valid calls in every form that servers use; the last one submits."""
     row = {"date": "2022-05-12", "entity_type": "event_count", "entity_name": "app_opens"}
     function_first = {"name": "rows_for_date", "arguments": {"date": "2022-05-12"}}
     forms: list[Json] = [
@@ -578,7 +578,7 @@ SCRIPTS |= {f"text-call-{form}": writes_calls_as_text(form) for form in TEXT_CAL
 
 @script
 def submits_once(server: FakeModel, _: Json) -> Reply:
-    """Submits the first time it is asked, then has no credits."""
+    """Submit at the first request, then have no credits."""
     if len(server.requests) > 1:
         return refusal(402, "You have no credits left")
     return answer(("submit_solution", {"rows": []}))
@@ -586,7 +586,7 @@ def submits_once(server: FakeModel, _: Json) -> Reply:
 
 @script
 def says_nothing(_: FakeModel, request: Json) -> Reply:
-    """Answers nothing at first, then with reasoning alone, then submits."""
+    """First answer nothing, then only reasoning, then submit."""
     if len(request["messages"]) == 2 and "only reminder" not in str(request["messages"]):
         return answer(text="", finish="stop", reasoning_content="Hm.")
     return answer(("submit_solution", {"rows": []}), text=" \n")
@@ -594,7 +594,7 @@ def says_nothing(_: FakeModel, request: Json) -> Reply:
 
 @script
 def talks_in_between(_: FakeModel, request: Json) -> Reply:
-    """Calls, talks, calls: every order of roles that an episode can have."""
+    """Alternate between calls and text, so that all orders of roles occur."""
     kinds = [message["role"] for message in request["messages"]]
     if "tool" in kinds and "user" not in kinds[2:]:
         return answer(text="Let me think.", finish="stop")
@@ -602,7 +602,7 @@ def talks_in_between(_: FakeModel, request: Json) -> Reply:
 
 
 def wants_key(status: int, error: Json) -> Script:
-    """A good model for those who have the right key."""
+    """Play well if the request has the right key."""
 
     def run(server: FakeModel, request: Json) -> Reply:
         if server.keys[-1] != "Bearer the-right-key":
@@ -692,7 +692,7 @@ def thinks_as_long_as_it_may(server: FakeModel, request: Json) -> Reply:
 
 @script
 def forgets_a_field(server: FakeModel, request: Json) -> Reply:
-    """Sends a field that it does not take back, as Groq does."""
+    """Send a field that is rejected when it is sent back, as Groq does."""
     if any("reasoning" in message for message in request["messages"]):
         words = "'messages.2' : property 'reasoning' is unsupported, did you mean 'role'?"
         return refusal(400, words)
@@ -759,7 +759,7 @@ def cut_off(_: FakeModel, __: Json) -> Reply:
 
 @script
 def leaks_the_key(server: FakeModel, request: Json) -> Reply:
-    """Puts the key wherever a model can put text."""
+    """Write the key into every text field."""
     secret = server.keys[-1].removeprefix("Bearer ")
     replies = [m for m in request["messages"] if m["role"] == "tool"]
     if len(replies) < 2:

@@ -58,7 +58,7 @@ SHARED = "WARM_PYTHON"
 
 
 class Program:
-    """A forked program, with the part of `subprocess.Popen` that tests use."""
+    """A forked program with the methods of `subprocess.Popen` that tests use."""
 
     def __init__(self, nursery: Asking, pid: int) -> None:
         self._nursery = nursery
@@ -66,13 +66,13 @@ class Program:
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Its exit code, negative for a signal; None while it runs."""
+        """Return the exit code, negative for a signal; None while the program runs."""
         if self.returncode is None:
             self.returncode = self._nursery.ask({"ended": self.pid})
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Its exit code, once it has ended; a TimeoutExpired after so many seconds."""
+        """Wait for the end and return the exit code; raise TimeoutExpired after so many seconds."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while (code := self.poll()) is None:
             if deadline is not None and time.monotonic() > deadline:
@@ -81,7 +81,7 @@ class Program:
         return code
 
     def send_signal(self, number: int) -> None:
-        """Nothing happens to one whose end was seen: its number may be another's by now."""
+        """Send a signal unless the end was seen; the process id may have been reused."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
@@ -118,14 +118,14 @@ class Nursery:
         self._held = theirs
 
     def close(self) -> None:
-        """End it, and all that it runs."""
+        """End the nursery and the programs that it runs."""
         os.close(self._held)
         self._process.wait()
         self._folder.cleanup()
 
 
 class Asking:
-    """A connection to a nursery; what it started is killed when it is closed."""
+    """A connection to a nursery; closing it kills the programs that it started."""
 
     def __init__(self, address: str) -> None:
         self._lock = threading.Lock()
@@ -134,7 +134,7 @@ class Asking:
         atexit.register(self._socket.close)
 
     def ask(self, question: Mapping[str, Any], *descriptors: int) -> Any:
-        """Its answer to one question."""
+        """Return the nursery's reply to one request."""
         with self._lock:
             socket.send_fds(self._socket, [json.dumps(question).encode()], descriptors)
             answer = self._socket.recv(LONGEST_MESSAGE)
@@ -144,7 +144,7 @@ class Asking:
 
 
 def share_nursery(*modules: str) -> Nursery:
-    """Start a nursery that the processes that this one starts from now on use as well."""
+    """Start a nursery that processes started by this one use as well."""
     nursery = Nursery(*modules)
     os.environ[SHARED] = nursery.address
     return nursery
@@ -203,7 +203,7 @@ def _read_by_an_import(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def _serve(listener: socket.socket, owner: int) -> dict[str, Any] | None:
-    """Fork what is asked for until the owner is gone; in each fork, what it is to run."""
+    """Fork a process for each request until the owner ends; return the program in each fork."""
     running: dict[socket.socket, set[int]] = {}
 
     def kill(those: Iterable[int]) -> None:
@@ -248,7 +248,7 @@ def _serve(listener: socket.socket, owner: int) -> dict[str, Any] | None:
 
 
 def _run(arguments: Sequence[str], folder: str, variables: Mapping[str, str]) -> None:
-    """What the interpreter does with these arguments."""
+    """Run arguments as the Python interpreter would."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
@@ -267,7 +267,7 @@ def _run(arguments: Sequence[str], folder: str, variables: Mapping[str, str]) ->
 
 
 def _stand_in(*arguments: str) -> int:
-    """Start a program with this process's streams, and pass a Ctrl-C on to it; its exit code."""
+    """Start a program with this process's streams, pass Ctrl-C on, and return its exit code."""
     program = warm_python(*arguments, cwd=Path.cwd(), stdin=0, stdout=1, stderr=2)
     signal.signal(signal.SIGINT, lambda *_: os.kill(program.pid, signal.SIGINT))
     select.select([os.pidfd_open(program.pid)], [], [])

@@ -29,7 +29,7 @@ def figures(server: ServerProcess) -> dict[str, float]:
 
 @contextmanager
 def forked(port: int | None = None, **variables: str) -> Iterator[ServerProcess]:
-    """A server whose start is not what is tested."""
+    """Run a forked server for a block; it starts faster than a new process."""
     port = port or free_port()
     process = start_server("--port", str(port), env={**os.environ, **variables})
     server = ServerProcess(process, port, Path(os.devnull))

@@ -1,4 +1,4 @@
-"""Episodes that tests look at, and hand-made ones whose every number is known."""
+"""Generated episodes, and hand-made ones with known numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NORMAL_DAY = (24_000, 12_000, 6_000, 3_000, 2_400)
 
 @cache
 def sample(seeds: int = 2) -> tuple[tuple[EpisodeConfig, GeneratedEpisode], ...]:
-    """Draws of every family, level and count, for some seeds."""
+    """Return generated episodes of every family, level and count."""
     configs = [
         EpisodeConfig(seed, family, level, "low", count)
         for seed, family, level, count in product(range(seeds), SCENARIO_FAMILIES, LEVELS, COUNTS)
@@ -36,14 +36,14 @@ def sample(seeds: int = 2) -> tuple[tuple[EpisodeConfig, GeneratedEpisode], ...]
 
 
 def small_sample(every: int = 7) -> list[FunnelEpisode]:
-    """Episodes from all over the sample."""
+    """Return every n-th episode of the sample."""
     return [build_episode(config) for config, _ in sample()[::every]]
 
 
 def hand_made(
     days: dict[int, tuple[int, ...]] | None = None, hours: dict[int, Any] | None = None
 ) -> np.ndarray[Any, Any]:
-    """Hourly counts of four ordinary weeks, with some days of one's own.
+    """Return hourly counts of four ordinary weeks in which some days are replaced.
 
     Args:
         days: daily counts by day, spread over 24 hours as evenly as whole events can be.
@@ -60,18 +60,18 @@ def hand_made(
 
 
 def series_of(hourly: np.ndarray[Any, Any], level: str | FunnelLevel = "easy") -> DailySeries:
-    """Derived series of hand-made counts."""
+    """Return the daily series of hand-made counts."""
     return DailySeries(hourly, ORDERING_APP, LEVELS[level] if isinstance(level, str) else level)
 
 
 def labels_of(hourly: np.ndarray[Any, Any], level: str = "easy") -> list[ReportRow]:
-    """The policy's answer on hand-made counts; dates are `day 0`, `day 1` and so on."""
+    """Return the labels of hand-made counts; dates are `day 0`, `day 1` and so on."""
     dates = [f"day {day}" for day in range(len(hourly))]
     return list(compute_labels(series_of(hourly, level), dates))
 
 
 def started(**reset: Any) -> EpisodeSession:
-    """A session with a running episode."""
+    """Return a session with a running episode."""
     session = EpisodeSession()
     reply = session.reset(**reset)
     assert reply.status == "ready", reply.message
@@ -79,21 +79,21 @@ def started(**reset: Any) -> EpisodeSession:
 
 
 def running_episode(session: EpisodeSession) -> FunnelEpisode:
-    """The session's episode."""
+    """Return the running episode of a session."""
     assert session.episode is not None
     return session.episode
 
 
 def perfect_report(session: EpisodeSession) -> list[dict[str, Any]]:
-    """The rows that score 1.0."""
+    """Return the expected rows of a session's episode."""
     return [row.as_dict() for row in running_episode(session).expected_rows]
 
 
 def analyse(session: EpisodeSession, method: Any, **arguments: Any) -> Reply:
-    """One analysis step."""
+    """Execute an analysis method and return the reply."""
     return session.step({"analysis_method": method, "analysis_args": arguments})
 
 
 def submit(session: EpisodeSession, rows: list[Any]) -> Reply:
-    """One submission."""
+    """Submit rows and return the reply."""
     return session.step({"classifications": rows})

@@ -1,4 +1,4 @@
-"""Runs the blocks of a page that are left to a trainer's own environment, as they are written."""
+"""Runs the code blocks of a page that need a trainer's own environment."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ ENVIRONMENTS = ("metric_tracker_rl", "drilldown", "firewatch")
 
 
 def run_blocks(trainer, folder, page=GUIDE):
-    """Run a page's Python blocks for a trainer in order, in a folder; how many ran."""
+    """Run a page's Python blocks for a trainer in a folder; return how many ran."""
     text = (ROOT / page).read_text(encoding="utf-8")
     marker = f"check_integrations {trainer} runs it"
     blocks = [block for block in blocks_of(page, text) if marker in block.words]

@@ -1,4 +1,4 @@
-"""The server that `check_integrations` starts for its checks, and an address without one."""
+"""The server that `check_integrations` starts for its checks, and an unused address."""
 
 import os
 import urllib.request
@@ -10,14 +10,14 @@ NO_SERVER = r"No server answers at http://127\.0\.0\.1:9 .*Start one with `serve
 
 
 def address():
-    """Where the server is; a check that was started without one fails."""
+    """Return the server's address; fail without a server."""
     found = os.environ.get(SERVER_VARIABLE)
     assert found, f"start a server and name it: {SERVER_VARIABLE}=http://127.0.0.1:8000"
     return found
 
 
 def episodes_served():
-    """Episodes that were started on the server so far, by plain HTTP."""
+    """Return how many episodes were started on the server."""
     with urllib.request.urlopen(f"{address()}/metrics") as answer:
         lines = answer.read().decode().splitlines()
     name = 'openenv_kit_reset_seconds_count{transport="http"}'

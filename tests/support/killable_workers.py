@@ -70,7 +70,7 @@ def nursery(store: str, name: str) -> None:
 
 
 def _end(worker: int | None) -> None:
-    """As a crash would."""
+    """Kill a process with SIGKILL and wait for its end."""
     if worker is not None:
         os.kill(worker, signal.SIGKILL)
         os.waitpid(worker, 0)
@@ -102,18 +102,18 @@ class Workers:
         assert self._measure_first_answer_kb.readline()
 
     def kill(self, number: int) -> None:
-        """End a worker as a crash would, and start another in its place."""
+        """Kill a worker with SIGKILL and start another in its place."""
         self.hang_up(number)
         self._start(number)
 
     def hang_up(self, number: int) -> None:
-        """Forget the HTTP connection to a worker."""
+        """Drop the HTTP connection to a worker."""
         connection, self._http[number] = self._http[number], None
         if connection is not None:
             connection.close()
 
     def send(self, number: int, method: str, path: str, body: Any = None, **headers: str) -> None:
-        """One HTTP request, whose answer `receive` reads."""
+        """Send an HTTP request; `receive` reads the response."""
         connection = self._http[number]
         if connection is None:
             connection = http.client.HTTPConnection(HOST, self.ports[number], timeout=PATIENCE_S)
@@ -123,7 +123,7 @@ class Workers:
         connection.request(method, path, text, {**given, **headers})
 
     def receive(self, number: int) -> tuple[int, Any]:
-        """Status and body of the answer."""
+        """Return status and body of the response."""
         connection = self._http[number]
         assert connection is not None
         response = connection.getresponse()
@@ -133,12 +133,12 @@ class Workers:
     def ask(
         self, number: int, method: str, path: str, body: Any = None, **headers: str
     ) -> tuple[int, Any]:
-        """One HTTP request and its answer."""
+        """Send an HTTP request and return the response."""
         self.send(number, method, path, body, **headers)
         return self.receive(number)
 
     def stop(self) -> None:
-        """End everything that was started."""
+        """End all processes."""
         for number in range(2):
             self.hang_up(number)
         self._asking.close()
@@ -170,12 +170,12 @@ class PlainSocket:
         self._buffer = bytearray(rest)
 
     def ask(self, message: Any) -> dict[str, Any]:
-        """A message and its answer."""
+        """Send a message and return the reply."""
         self._socket.sendall(text_frame(json.dumps(message).encode()))
         return self.hear()
 
     def hear(self) -> dict[str, Any]:
-        """The next message; an empty one where the server closed."""
+        """Return the next message; an empty one if the server closed."""
         while True:
             start, stop = frame_bounds(self._buffer, 0, len(self._buffer))
             while len(self._buffer) < stop:
@@ -190,14 +190,14 @@ class PlainSocket:
                 return dict(json.loads(payload))
 
     def leave(self) -> None:
-        """Say `close`, and wait until the server has done what that means."""
+        """Send `close` and wait until the server has handled it."""
         self._socket.sendall(text_frame(b'{"type":"close"}'))
         while self.hear():
             pass
         self.drop()
 
     def drop(self) -> None:
-        """Go without a word."""
+        """Drop the connection without a closing message."""
         self._socket.close()
 
     def _read(self) -> bool:

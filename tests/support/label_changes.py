@@ -35,7 +35,7 @@ EVERYTHING = [{"method_name": name, "threshold_multiplier": 0} for name in ROW_G
 
 
 def other_labels(episode: FunnelEpisode) -> tuple[ReportRow, ...]:
-    """As many rows as expected, none of them right."""
+    """Return as many rows as expected, all of them wrong."""
     taken = {row.key for row in episode.expected_rows}
     entities = episode.config.funnel_spec.entities
     free = [

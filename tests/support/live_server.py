@@ -1,4 +1,4 @@
-"""Servers as processes of their own: a free port, and waiting for an answer."""
+"""Server processes: a free port, the start, and waiting for health."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ STARTUP_S = 120.0
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on at the moment."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def await_health(url: str, server: Program | subprocess.Popen[bytes]) -> None:
-    """Wait until the server answers; a server that died or never does is an error."""
+    """Wait until the server is healthy; raise AssertionError if it ends or never is."""
     deadline = time.monotonic() + STARTUP_S
     while time.monotonic() < deadline:
         if server.poll() is not None:
@@ -40,7 +40,7 @@ def await_health(url: str, server: Program | subprocess.Popen[bytes]) -> None:
 
 
 def start_server(*arguments: str, **process: Any) -> Program | subprocess.Popen[bytes]:
-    """A server process; with several workers, which import everything themselves, a plain one."""
+    """Start a server: forked, or as a new process if it has several workers."""
     command = ("-m", "server.app", *arguments)
     if "--workers" not in arguments:
         return warm_python(*command, **process)
@@ -50,7 +50,7 @@ def start_server(*arguments: str, **process: Any) -> Program | subprocess.Popen[
 
 @contextmanager
 def served(*arguments: str, **process: Any) -> Iterator[str]:
-    """Address of a server with these arguments, a process of its own while the block runs."""
+    """Run a server with these arguments for a block, and yield its address."""
     port = free_port()
     server = start_server("--host", "127.0.0.1", "--port", str(port), *arguments, **process)
     try:

@@ -31,7 +31,7 @@ UNSHARE = ("unshare", "--net", "--")
 
 
 def can_unshare() -> bool:
-    """Whether this process may make network namespaces: as root, mostly."""
+    """Return whether this process may create network namespaces, usually as root."""
     if shutil.which("unshare") is None:
         return False
     return subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode == 0
@@ -133,12 +133,12 @@ class LocalProcess:
         raise StartupError(f"the server was not healthy within {timeout_s:g} s")
 
     def interfaces(self) -> list[str]:
-        """Interfaces of the server's network namespace, as the kernel lists them."""
+        """Return the interfaces of the server's network namespace."""
         lines = Path(f"/proc/{self._process.pid}/net/dev").read_text().splitlines()[2:]
         return [line.split(":")[0].strip() for line in lines]
 
     def routes(self) -> list[str]:
-        """Routes of the server's network namespace."""
+        """Return the routes of the server's network namespace."""
         return Path(f"/proc/{self._process.pid}/net/route").read_text().splitlines()[1:]
 
     def inspect(self) -> dict[str, Any]:
@@ -172,7 +172,7 @@ class LocalProcessProvider:
         self.started: list[LocalProcess] = []
 
     def build(self, root: Path, execution: Any) -> str:
-        """Digest of the source in the place of an image: a process runs from the source."""
+        """Return the digest of the source, which replaces the digest of an image."""
         return f"sha256:{source_digest(root)}"
 
     def start(self, spec: Any) -> LocalProcess:

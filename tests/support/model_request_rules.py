@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 def problems_of(request: Json) -> list[str]:
-    """Say which rules a request breaks."""
+    """Return the rules that a request breaks."""
     messages = request["messages"]
     return [
         *_role_problems([message["role"] for message in messages]),

@@ -1,4 +1,4 @@
-"""Another environment: the oldest packages that the project allows, and nothing else."""
+"""A virtual environment with the oldest packages that the project allows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEPENDENCIES = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["
 
 
 def oldest(package: str) -> str:
-    """Requirement for the oldest minor version that the project allows of a package."""
+    """Return the requirement for the oldest minor version that the project allows."""
     [spec] = [each for each in DEPENDENCIES if each.startswith(f"{package}>=")]
     found = re.search(r">=(\d+\.\d+)", spec)
     assert found is not None
@@ -25,7 +25,7 @@ def oldest(package: str) -> str:
 
 
 def in_oldest_environment(*command: str, packages: tuple[str, ...]) -> str:
-    """Output of a Python command under the oldest allowed packages and nothing else."""
+    """Run Python code with the oldest allowed packages and return its output."""
     uv = shutil.which("uv")
     if uv is None:
         pytest.skip("uv, which makes the other environment, is not installed")

@@ -1,4 +1,4 @@
-"""The environments that the same tests play, and what a test has to know to play each."""
+"""Environments that the same tests play, with the actions and fields of each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUMBERS = itertools.count()
 
 
 class Call(NamedTuple):
-    """An action, and the tool call that stands for it."""
+    """An action and the equivalent tool call."""
 
     tool: str
     arguments: dict[str, Any]
@@ -24,13 +24,13 @@ class Call(NamedTuple):
 
     @property
     def params(self) -> dict[str, Any]:
-        """What `tools/call` takes."""
+        """Return the parameters of `tools/call`."""
         return {"name": self.tool, "arguments": self.arguments}
 
 
 @dataclass(frozen=True)
 class Game:
-    """An environment, and a play of it.
+    """An environment with an example episode.
 
     Attributes:
         name: of the environment.
@@ -72,12 +72,12 @@ class Game:
 
     @property
     def environment(self) -> Environment:
-        """The environment itself."""
+        """Return the environment."""
         return get_environment(self.name)
 
     @property
     def calls(self) -> tuple[Call, Call, Call]:
-        """Every call."""
+        """Return all calls."""
         return self.look, self.final, self.other
 
     def fresh_reset(self) -> str:
@@ -138,7 +138,7 @@ DECLARE = {"action_type": "declare_resolved"}
 
 
 def _firewatch() -> Game:
-    """Firewatch: which services an incident has, and what solves one, changes with its tasks."""
+    """Return Firewatch; services and solution are read from the current task."""
     environment = get_environment("firewatch")
     opening, solved = {"task_id": "task_easy_oom_baseline"}, {"task_id": "task_easy_dns_nxdomain"}
     services = environment.create_session().reset(**opening).observation_fields["services"]
@@ -170,7 +170,7 @@ def _firewatch() -> Game:
 
 
 def _drilldown() -> Game:
-    """Drill-down: what solves its first task changes with the generator."""
+    """Return the drill-down; the solution is read from the current generator."""
     environment = get_environment("drilldown")
     opening = {"task_id": "drill_easy_ordering_app"}
     session = environment.create_session()

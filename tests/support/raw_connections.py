@@ -19,23 +19,23 @@ from support.live_server import await_health, free_port, start_server
 from support.paths import ROOT
 
 PATIENCE_S = 60.0
-"""Longest wait for what must happen at some time; no test depends on how soon."""
+"""Longest wait for an event; no test depends on a shorter time."""
 
 
 @dataclass
 class Server:
-    """A server process of a test's own."""
+    """A server process that one test started."""
 
     process: Program | subprocess.Popen[bytes]
     port: int
     log: Path
 
     def connect(self) -> socket.socket:
-        """A new connection, with nothing sent."""
+        """Open a connection."""
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE_S)
 
     def ask(self, head: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the answer to one request; `head` ends without a newline."""
+        """Send a request and return status, headers and body; `head` ends without a newline."""
         with self.connect() as connection:
             announced = f"\r\ncontent-length: {len(body)}" if body else ""
             text = head.replace("\n", "\r\n") + f"{announced}\r\nconnection: close\r\n\r\n"
@@ -43,12 +43,12 @@ class Server:
             return answer_of(read_all(connection))
 
     def opens_websocket(self, path: str, *headers: str) -> int:
-        """Status of a handshake."""
+        """Send a WebSocket handshake and return its status."""
         with self.connect() as connection:
             return shake_hands(connection, path, *headers)
 
     def lines(self) -> list[Any]:
-        """Its log; a line that is not JSON fails here."""
+        """Return the parsed lines of the log; a line that is not JSON raises an error."""
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
 
@@ -59,7 +59,7 @@ def running(
     python: tuple[str, ...] = (),
     **settings: str,
 ) -> Iterator[Server]:
-    """A server for as long as the block runs, with another Python if there is one."""
+    """Run a server for a block, with another Python if one is given."""
     port = free_port()
     log = folder / f"server-{port}.log"
     given = ["--port", str(port), *arguments]
@@ -87,7 +87,7 @@ def running(
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Everything until the server closes."""
+    """Return everything until the server closes."""
     got = b""
     with contextlib.suppress(ConnectionResetError):
         while piece := connection.recv(65536):
@@ -96,7 +96,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def answer_of(raw: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of a response."""
+    """Return status, headers and body of a response."""
     head, _, body = raw.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = dict(line.lower().split(": ", 1) for line in lines)
@@ -104,7 +104,7 @@ def answer_of(raw: bytes) -> tuple[int, dict[str, str], bytes]:
 
 
 def shake_hands(connection: socket.socket, path: str, *headers: str, host: str = "") -> int:
-    """Ask for a WebSocket; the status of the answer."""
+    """Send a WebSocket handshake and return the status of the response."""
     key = base64.b64encode(os.urandom(16)).decode()
     named = host or f"127.0.0.1:{connection.getpeername()[1]}"
     lines = [
@@ -126,7 +126,7 @@ def shake_hands(connection: socket.socket, path: str, *headers: str, host: str =
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
-    """One masked WebSocket frame, whole."""
+    """Return a masked WebSocket frame."""
     size = len(payload)
     if size < 126:
         length = struct.pack("!B", 0x80 | size)
@@ -147,7 +147,7 @@ def read_exactly(connection: socket.socket, count: int) -> bytes:
 
 
 def read_message(connection: socket.socket) -> Any:
-    """The next text message, as JSON."""
+    """Return the next text message, parsed."""
     first, second = read_exactly(connection, 2)
     size = second & 0x7F
     if size == 126:
@@ -160,7 +160,7 @@ def read_message(connection: socket.socket) -> Any:
 
 
 def say(connection: socket.socket, value: Any) -> Any:
-    """Send a message and read the reply."""
+    """Send a message and return the reply."""
     connection.sendall(frame(1, json.dumps(value).encode()))
     return read_message(connection)
 
@@ -171,7 +171,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def is_closed(connection: socket.socket) -> bool:
-    """Whether the server closes the connection; waits for it."""
+    """Wait until the server closes the connection; raise TimeoutError if it does not."""
     connection.settimeout(PATIENCE_S)
     with contextlib.suppress(ConnectionResetError):
         while connection.recv(65536):

@@ -49,14 +49,14 @@ PLAYS: dict[str, tuple[Callable[[Conversation], None], dict[str, Any]]] = {
 
 
 def converse(name: str) -> list[list[Any]]:
-    """What is sent in one conversation with the app of this checkout, and the shape of replies."""
+    """Play one conversation; return its requests and the shapes of the replies."""
     from openenv_kit.serving.app import build_app
     from openenv_kit.serving.settings import Settings
     from openenv_kit.serving.store.sqlite import SqliteStore
     from openenv_kit.serving.websocket import trainer_connection
 
     async def secret(_: SqliteStore) -> str:
-        """Which tasks sessions without an episode get is a secret of each store."""
+        """Return a fixed secret, which decides the tasks of anonymous sessions."""
         return "0" * 64
 
     play, settings = PLAYS[name]
@@ -72,7 +72,7 @@ def converse(name: str) -> list[list[Any]]:
 
 
 def pack(conversations: dict[str, Any]) -> dict[str, Any]:
-    """The same with references to shared parts, each kept with the first conversation it is in."""
+    """Replace repeated parts by references; a part is stored with its first conversation."""
     grouped = {name: group_empty(each) for name, each in conversations.items()}
     counts = Counter[str]()
     count(grouped, counts)
@@ -88,7 +88,7 @@ def pack(conversations: dict[str, Any]) -> dict[str, Any]:
 
 
 def unpack(value: Any, parts: Parts) -> Any:
-    """A packed value with its parts in their places."""
+    """Replace the references of a packed value by their parts."""
     if isinstance(value, str):
         return unpack(parts[value], parts) if value in parts else value
     if isinstance(value, list):
@@ -101,7 +101,7 @@ def unpack(value: Any, parts: Parts) -> Any:
 
 
 def group_empty(value: Any) -> Any:
-    """The same with the empty fields of each object together."""
+    """Group the empty fields of each object."""
     if isinstance(value, list):
         return [group_empty(each) for each in value]
     if not isinstance(value, dict):
@@ -112,7 +112,7 @@ def group_empty(value: Any) -> Any:
 
 
 def count(value: Any, counts: Counter[str]) -> None:
-    """Count each part that is worth sharing; inside of one that came before nothing counts."""
+    """Count each part that is large enough to share, but not again inside a known part."""
     if isinstance(value, dict | list) and len(written := json.dumps(value)) >= LEAST_SHARED:
         counts[written] += 1
         if counts[written] == 1:
@@ -121,7 +121,7 @@ def count(value: Any, counts: Counter[str]) -> None:
 
 
 def pack_value(value: Any, shared: set[str], parts: Parts) -> Any:
-    """The value with references in the place of shared parts, which are added to `parts`."""
+    """Return the value with references to shared parts, which are added to `parts`."""
     if not isinstance(value, dict | list):
         return value
     written = json.dumps(value)
@@ -139,7 +139,7 @@ def pack_value(value: Any, shared: set[str], parts: Parts) -> Any:
 
 
 def read_goldens() -> dict[str, list[list[Any]]]:
-    """Recorded conversations: pairs of what was sent and the shape of what came back."""
+    """Return the recorded conversations: pairs of request and shape of the reply."""
     files = {each.stem: json.loads(each.read_text()) for each in FOLDER.glob("*.json")}
     parts = {name: part for file in files.values() for name, part in file["parts"].items()}
     return {name: unpack(file["exchanges"], parts) for name, file in files.items()}
@@ -158,7 +158,7 @@ def write_goldens() -> None:
 
 
 def compact(value: Any) -> str:
-    """JSON without spaces."""
+    """Return JSON without spaces."""
     return json.dumps(value, separators=(",", ":"))
 
 

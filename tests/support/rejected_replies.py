@@ -6,7 +6,7 @@ from typing import Any
 
 
 def message_of_rejection(reply: Any) -> str:
-    """The message of an error that told nothing else."""
+    """Return the message of an error reply; assert that the reply contains no results."""
     assert (reply.status, reply.reward or 0.0, reply.done) == ("error", 0.0, False)
     fields = ("analysis_result", "tool_result", "reward_breakdown", "score_parts")
     assert not any(reply.observation_fields.get(name) for name in fields)

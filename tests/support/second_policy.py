@@ -1,4 +1,4 @@
-"""The reporting policy a second time, written from its text alone.
+"""Second implementation of the reporting policy, written from its text alone.
 
 Plain Python on hourly counts: no array library and no code of the product, so that a mistake
 would have to be made twice to go unnoticed. Only the names and numbers that the text and the
@@ -70,7 +70,7 @@ DETECTED_BY = {
 
 
 def policy_of(config: Mapping[str, Any]) -> Policy:
-    """The policy that an opening tells, as the fields of its configuration."""
+    """Return the policy stated in the configuration of a reset observation."""
     limits = config["thresholds"]
     return Policy(
         limits["count_relative"],
@@ -87,7 +87,7 @@ def policy_of(config: Mapping[str, Any]) -> Policy:
 def report(
     days: Mapping[str, Hours], policy: Policy, explained: Mapping[str, set[str]] | None = None
 ) -> list[Row]:
-    """The one right report.
+    """Return the expected report.
 
     Args:
         days: hourly counts by date.
@@ -114,12 +114,12 @@ def report(
 
 
 def group_of(date: str, policy: Policy) -> int:
-    """Dates of one group have a baseline in common."""
+    """Return the group of a date; dates of one group share a baseline."""
     return Date.fromisoformat(date).weekday() if policy.by_weekday else 0
 
 
 def daily_values(hours: Hours, daytime_hours: Sequence[int] = (8, 19)) -> dict[str, float]:
-    """What the tools show of a day, by series."""
+    """Return the values of a day by series, as the tools show them."""
     c = [sum(hour[k] for hour in hours) for k in range(5)]
     first, last = daytime_hours
     daytime = sum(hours[hour][0] for hour in range(first, last + 1))
@@ -142,7 +142,7 @@ def typical(name: str, shown: Any) -> float:
 
 
 def impossible_counts(hours: Hours) -> list[tuple[str, str, float, float, float]]:
-    """Rule 1: name, anomaly type, baseline, observed value and size, by pair."""
+    """Apply rule 1: return name, anomaly type, baseline, observed value and size of each pair."""
     found = []
     for k in range(1, 5):
         excess = sum(max(0, hour[k] - hour[k - 1]) for hour in hours)
@@ -153,7 +153,7 @@ def impossible_counts(hours: Hours) -> list[tuple[str, str, float, float, float]
 
 
 class Day:
-    """Rules 2 to 6 on one day without impossible counts."""
+    """Applies rules 2 to 6 to one day without impossible counts."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What tests ask a server: messages on a WebSocket, JSON-RPC over HTTP, an episode's record."""
+"""Requests to a server: WebSocket messages, JSON-RPC over HTTP, and an episode's state."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def send_message(socket: Any, kind: str, data: Any = None) -> Any:
-    """The data of the reply to one message."""
+    """Send a message on a WebSocket and return the data of the reply."""
     socket.send_json({"type": kind} if data is None else {"type": kind, "data": data})
     return socket.receive_json()["data"]
 
@@ -14,11 +14,11 @@ def send_message(socket: Any, kind: str, data: Any = None) -> Any:
 def call_mcp(
     client: Any, method: str, headers: Any = None, path: str = "/mcp", **params: Any
 ) -> Any:
-    """The response to a JSON-RPC request."""
+    """Send a JSON-RPC request over HTTP and return the response."""
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
     return client.post(path, json=body, headers=headers or {})
 
 
 def read_episode(client: Any, episode_id: str) -> dict[str, Any]:
-    """An episode as its trainer sees it."""
+    """Return the state of an episode as its trainer reads it."""
     return dict(client.get("/state", params={"episode_id": episode_id}).json())

@@ -1,4 +1,4 @@
-"""A file system of a few megabytes that a test may fill."""
+"""A file system of a few megabytes that a test can fill."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Disk:
 
     @property
     def filler(self) -> Path:
-        """The file that takes all space that is left."""
+        """Return the path of the file that fills the disk."""
         return self.path / "filler"
 
     def fill(self) -> None:
-        """Leave not a single page."""
+        """Fill all free space."""
         with self.filler.open("ab", buffering=0) as file:
             for block in (1 << 20, 1 << 16, 1 << 12):
                 with contextlib.suppress(OSError):
@@ -38,13 +38,13 @@ class Disk:
         assert found.f_bavail == 0
 
     def free(self) -> None:
-        """Give the space back."""
+        """Remove the file that fills the disk."""
         self.filler.unlink()
 
 
 @contextlib.contextmanager
 def small_disk(path: Path, size: int) -> Iterator[Disk]:
-    """A tmpfs of that size; the test is skipped where it may not be mounted."""
+    """Mount a tmpfs of this size for a block; skip the test if that is not allowed."""
     path.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=1777", "tmpfs", str(path)]
     try:

@@ -19,11 +19,11 @@ STEPPED = {
 
 
 HANG_UP = {}
-"""A server that goes away in the middle of a request."""
+"""Response of a server that closes the connection during a request."""
 
 
 class StubServer:
-    """Answers requests with what a test lays down, in order, and keeps what was asked."""
+    """Answers requests with the given responses in order, and records the requests."""
 
     def __init__(self, *answers):
         self.asked, self.answers = [], list(answers)

@@ -1,4 +1,4 @@
-"""A TCP relay in front of a server, so that a test can cut the wire."""
+"""A TCP relay in front of a server, whose connections a test can cut."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 
 class Relay:
-    """Forwards bytes both ways until it is cut; new connections are taken at any time."""
+    """Forwards bytes in both directions; accepts new connections after a cut."""
 
     def __init__(self, target_port: int) -> None:
         self._target = ("127.0.0.1", target_port)
@@ -21,7 +21,7 @@ class Relay:
         self._spawn(self._accept)
 
     def cut(self) -> None:
-        """Break every connection that is open now."""
+        """Close every open connection."""
         for each in self._open:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

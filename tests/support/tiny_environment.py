@@ -1,4 +1,4 @@
-"""A third environment, as small as one can be: no scenes of its own, so the page must do.
+"""A very small environment without an environment view of its own.
 
 A number is hidden; `look` compares, `list_numbers` lists, `answer` submits.
 """
@@ -51,7 +51,7 @@ class TinyState(State):
 
 
 class TinySession(Session):
-    """Plays the game."""
+    """Session of the guessing environment."""
 
     state_model: type[BaseModel] = TinyState
 
@@ -83,7 +83,7 @@ class Numbers(ToolArguments):
 
 @TOOLS.tool(Look)
 def look(play: TinySession, at: Look) -> Reply:
-    """Compare."""
+    """Return whether the hidden number is larger or smaller."""
     holds = play.number < at.digit if at.side == "below" else play.number > at.digit
     return Reply("found", "look done.", observation_fields={"found": holds})
 
@@ -124,12 +124,12 @@ class Task:
     def reset_arguments(self) -> dict[str, Any]:
         return {"task_id": self.task_id, "number": self.index}
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_public_dict(self) -> dict[str, Any]:
         return {"task_id": self.task_id}
 
 
 class Splits:
-    def names(self) -> list[str]:
+    def playable_split_names(self) -> list[str]:
         return ["train"]
 
     def size(self, split: str) -> int:
@@ -158,7 +158,7 @@ class Tiny(kit.Environment):
         MAX_STEPS,
     )
     episode_limits = EpisodeLimits(max_steps=9)
-    tasks: Mapping[str, Mapping[str, Any]] = {
+    reset_arguments_by_task_id: Mapping[str, Mapping[str, Any]] = {
         name: {"task_id": name, "number": at} for at, name in [(3, "three"), (7, "seven")]
     }
     splits = Splits()
@@ -175,7 +175,7 @@ class Tiny(kit.Environment):
 
 
 class Entry:
-    """Stands for the entry point of an installed environment."""
+    """Replaces the entry point of an installed environment."""
 
     def load(self) -> Tiny:
         return Tiny()

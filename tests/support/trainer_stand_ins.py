@@ -21,7 +21,7 @@ END = 2
 
 
 class Columns:
-    """A dataset as far as it is read here."""
+    """The part of a dataset that callbacks read."""
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:
         self.rows, self.column_names = rows, list(rows[0])
@@ -68,7 +68,7 @@ def finished(score_one: bool) -> ToolEnvironment:
 
 
 def play_to_the_end(environment: Any, introduction: str, score_one: bool) -> None:
-    """Report what the reference reports, or nothing, which is wrong on a rung."""
+    """Play as the reference, or submit an empty report, which is wrong on a rung."""
     if not score_one:
         environment.submit(ids=[])
     answers: list[str] = []

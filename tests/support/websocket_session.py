@@ -11,14 +11,14 @@ from websockets.sync.client import ClientConnection, connect
 
 
 class Conversation:
-    """One WebSocket session, frame by frame."""
+    """A WebSocket session."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
         self.raw = ""
 
     def send(self, kind: str, data: Any = None) -> Any:
-        """The `data` of the answer to one message."""
+        """Send a message and return the `data` of the reply."""
         message = {"type": kind} if data is None else {"type": kind, "data": data}
         self.socket.send(json.dumps(message))
         self.raw = str(self.socket.recv(timeout=30))

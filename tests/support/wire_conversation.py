@@ -1,4 +1,4 @@
-"""Conversations with the server, and their shape: everything but ids and wording.
+"""Conversations with the server, and the shapes of replies, without ids and wording.
 
 The shape of a reply is its keys, types, statuses, rewards and results. A text that holds a space
 counts as wording, whatever it says; so do two plays of the same server agree, and so does a server
@@ -29,7 +29,7 @@ MOST_SENT = 50
 
 
 def shape(value: Any) -> Any:
-    """What a reply says apart from its wording; a text that holds JSON counts as that JSON."""
+    """Return the shape of a reply; a text with JSON counts as that JSON."""
     if isinstance(value, dict):
         return {name: shape(each) for name, each in value.items()}
     if isinstance(value, list) and len(value) > 2:
@@ -40,12 +40,12 @@ def shape(value: Any) -> Any:
 
 
 def shape_of_each(values: list[Any]) -> list[Any]:
-    """The shapes of a list's entries."""
+    """Return the shapes of a list's entries."""
     return [shape(each) for each in values]
 
 
 def text_shape(text: str) -> Any:
-    """JSON for what it holds, `WORDS` for wording; a name, a date or a number stays."""
+    """Return the shape of a text: `WORDS` for wording; names, dates and numbers stay."""
     within = parsed(text)
     if isinstance(within, str):
         return WORDS if re.search(r"\s", text) else text
@@ -53,7 +53,7 @@ def text_shape(text: str) -> Any:
 
 
 def parsed(text: Any) -> Any:
-    """The object or list that a text holds as JSON; anything else as it is."""
+    """Return the object or list that a text contains as JSON, or the text itself."""
     with suppress(ValueError, TypeError):
         within = json.loads(text)
         if isinstance(within, dict | list):
@@ -62,12 +62,12 @@ def parsed(text: Any) -> Any:
 
 
 def digest(value: Any) -> str:
-    """A few characters that stand for a value."""
+    """Return a short digest of a value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
 
 
 class Conversation:
-    """What was sent, and the shape of what came back, exchange by exchange.
+    """Records requests and the shapes of their replies.
 
     Args:
         client: the app.
@@ -79,7 +79,7 @@ class Conversation:
         self._names: dict[str, str] = {}
 
     def http(self, route: str, body: Any = None, **headers: str) -> Any:
-        """One request, for example `http("POST /reset", {"seed": 1})`; returns the response."""
+        """Send a request such as `http("POST /reset", {"seed": 1})` and return the response."""
         method, path = route.split(" ", 1)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         content = body if isinstance(body, str) or body is None else json.dumps(body)
@@ -97,7 +97,7 @@ class Conversation:
 
     @contextmanager
     def socket(self, path: str) -> Iterator[Socket]:
-        """A WebSocket, closed at the end."""
+        """Open a WebSocket for a block."""
         with self.client.websocket_connect(path) as opened:
             yield Socket(self, path, opened)
 
@@ -127,7 +127,7 @@ class Conversation:
 
 
 class Socket:
-    """One WebSocket of a conversation."""
+    """A WebSocket of a conversation."""
 
     def __init__(self, conversation: Conversation, path: str, opened: Any) -> None:
         self._all = conversation
@@ -135,7 +135,7 @@ class Socket:
         self._opened = opened
 
     def ask(self, message: Any) -> Any:
-        """Send a message, as JSON unless it is text or bytes; returns the reply."""
+        """Send a message, as JSON unless it is text or bytes, and return the reply."""
         if isinstance(message, bytes):
             self._opened.send_bytes(message)
         else:
@@ -144,7 +144,7 @@ class Socket:
         return self.hear(message)
 
     def hear(self, sent: Any = "") -> Any:
-        """The next message, or how the connection was closed."""
+        """Return the next message, or the close code."""
         got = self._opened.receive()
         self._all._add(f"{self._path} {sent}", got.get("text") or dict(got))
         return json.loads(got["text"]) if "text" in got else got

@@ -22,7 +22,12 @@ from docs.generate.charts import (
     add_legend,
     create_figure,
 )
-from docs.generate.examples import draw_impossible_hours, draw_mix, markdown_table, root_column
+from docs.generate.examples import (
+    draw_hourly_traffic,
+    draw_impossible_hours,
+    markdown_table,
+    root_column,
+)
 from docs.generate.gallery.gallery_part import (
     ExampleEpisode,
     FamilyDescription,
@@ -223,7 +228,7 @@ def draw_episode(episode: FunnelEpisode) -> Figure:
         columns += _largest_consequence(episode, roots[0], columns[0])
     figure = create_figure(len(hourly) + len(columns), panel_height_in=1.5)
     for axes, root in zip(figure.axes, hourly, strict=False):
-        draw = draw_impossible_hours if root.entity_type == DATA_QUALITY else draw_mix
+        draw = draw_impossible_hours if root.entity_type == DATA_QUALITY else draw_hourly_traffic
         draw(axes, episode, root)
     for axes, column in zip(figure.axes[len(hourly) :], columns, strict=True):
         _draw_days(axes, episode, column)

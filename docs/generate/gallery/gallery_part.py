@@ -106,11 +106,11 @@ def find_examples(part: GalleryPart, family: str) -> list[LevelExample]:
     Raises:
         LookupError: no candidate shows the family.
     """
-    examples = [_find_example(part, family, level) for level in part.levels]
-    found = [example for example in examples if example is not None]
-    if not found:
+    by_level = [_find_example(part, family, level) for level in part.levels]
+    examples = [example for example in by_level if example is not None]
+    if not examples:
         raise LookupError(f"no candidate episode shows the family {family!r}")
-    return found
+    return examples
 
 
 def _find_example(part: GalleryPart, family: str, level: str) -> LevelExample | None:

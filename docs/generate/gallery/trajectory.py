@@ -109,9 +109,11 @@ def format_trajectory(
     """Return the calls as text. Repeated calls are one entry, and omitted calls are counted."""
     numbered = [_NumberedCall(number, call) for number, call in enumerate(trajectory.calls, 1)]
     repetitions = [list(calls) for _, calls in groupby(numbered, key=_call_text)]
-    shown = _shown_positions([calls[0].call for calls in repetitions], is_relevant_call)
+    shown_positions = _shown_positions([calls[0].call for calls in repetitions], is_relevant_call)
     lines: list[str] = []
-    for is_shown, group in groupby(enumerate(repetitions), key=lambda item: item[0] in shown):
+    for is_shown, group in groupby(
+        enumerate(repetitions), key=lambda item: item[0] in shown_positions
+    ):
         if is_shown:
             lines += [_format_calls(calls) for _, calls in group]
             continue

@@ -24,7 +24,7 @@ from metric_tracker_rl.engine.definitions.report_row import (
 )
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport, build_duplicate_row_issue
 from metric_tracker_rl.wire_models import RewardBreakdown, SubmissionIssue
-from openenv_kit.float_sum import add_up
+from openenv_kit.float_sum import sum_left_to_right
 
 
 class ValueTolerance(NamedTuple):
@@ -195,12 +195,15 @@ def _compute_breakdown(
     if expected_count:
         precision = matched_count / unique_count if unique_count else 0.0
         shares = {
-            name: add_up(accuracies[name] for accuracies in matched_accuracies) / expected_count
+            name: sum_left_to_right(accuracies[name] for accuracies in matched_accuracies)
+            / expected_count
             for name in SCORE_WEIGHTS
         }
-        weighted_hundredths = add_up(SCORE_WEIGHTS[name] * share for name, share in shares.items())
+        weighted_hundredths = sum_left_to_right(
+            SCORE_WEIGHTS[name] * share for name, share in shares.items()
+        )
         earned = precision * weighted_hundredths / 100
-        total = min(max(earned - add_up(penalties.values()), 0.0), 1.0)
+        total = min(max(earned - sum_left_to_right(penalties.values()), 0.0), 1.0)
     else:
         # Shares of zero expected rows are undefined: the empty report is right, any other wrong.
         precision = total = 0.0 if report.submitted_count else 1.0

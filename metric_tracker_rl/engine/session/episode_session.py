@@ -16,9 +16,16 @@ from metric_tracker_rl.analysis_tools import (
     method_specs,
     select_analysis_tools,
 )
-from metric_tracker_rl.analysis_tools.lean import SUBMIT_TOOL, ids_in_result, require_listed_ids
-from metric_tracker_rl.analysis_tools.registry import dates_in_result
-from metric_tracker_rl.analysis_tools.row_generators import run_generators, validate_generators
+from metric_tracker_rl.analysis_tools.lean import (
+    SUBMIT_TOOL,
+    find_ids_in_scan_result,
+    require_listed_ids,
+)
+from metric_tracker_rl.analysis_tools.registry import find_dates_in_result
+from metric_tracker_rl.analysis_tools.row_generators import (
+    run_and_merge_row_generators,
+    validate_row_generator_calls,
+)
 from metric_tracker_rl.engine.configuration.play_rules import (
     FULL_FEEDBACK,
     PRACTICE_COST,
@@ -225,17 +232,17 @@ class EpisodeSession(Session):
             require_listed_ids(result["ids"], self._listed_ids)
             return self._grade_submission(view, parse_report(result["rows"], view.episode))
         if tool.has_episode_data:
-            self._shown_dates.update(dates_in_result(result))
+            self._shown_dates.update(find_dates_in_result(result))
             if view.rules.is_lean:
-                self._listed_ids.update(ids_in_result(result))
+                self._listed_ids.update(find_ids_in_scan_result(result))
         analysis = {"method": method_name, "arguments": dict(raw_arguments), "result": result}
         return Reply(
             ANALYZED, f"{method_name} done.", observation_fields={"analysis_result": analysis}
         )
 
     def _submit_generated_rows(self, view: EpisodeView, generators: Sequence[Any]) -> Reply:
-        validate_generators(generators)
-        rows, _ = run_generators(view, generators)
+        validate_row_generator_calls(generators)
+        rows, _ = run_and_merge_row_generators(view, generators)
         shown_rows = tuple(row for row in rows if row.date in self._shown_dates)
         issues = tuple(
             build_unseen_row_issue(row) for row in rows if row.date not in self._shown_dates

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from openenv_kit.errors import ToolArgumentError, truncated_repr
-from openenv_kit.schema import describe_validation_error, json_schema
+from openenv_kit.schema import build_arguments_schema, describe_validation_error
 
 NO_ARGUMENTS: Mapping[str, Any] = MappingProxyType({})
 
@@ -63,7 +63,7 @@ def parse_action(action: object) -> ParsedAction:
         fields = ActionFields.model_validate(given_fields)
     except ValidationError as error:
         raise ToolArgumentError(
-            describe_validation_error("action", json_schema(ActionFields), error)
+            describe_validation_error("action", build_arguments_schema(ActionFields), error)
         ) from None
     return ParsedAction(
         fields.analysis_method,

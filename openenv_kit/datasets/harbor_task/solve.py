@@ -1,4 +1,4 @@
-"""Sends the reference policy's tool calls to the task's MCP server; needs the standard library."""
+"""Sends the reference policy's tool calls to the MCP server of the task."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 def send_mcp_request(
     url: str, request_id: int, method: str, params: dict[str, Any]
 ) -> dict[str, Any]:
-    """Send a request and return its result.
+    """Send a JSON-RPC request and return its result.
 
     Raises:
         RuntimeError: the server replied with an error.

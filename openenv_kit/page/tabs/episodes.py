@@ -34,9 +34,9 @@ def episode_form_schemas(environment_view: EnvironmentView) -> dict[str, dict[st
     """Return the JSON Schema of each form that starts an episode, by name of the form."""
     environment, splits = environment_view.environment, environment_view.environment.splits
     seed = {"type": "integer", "description": "another seed, other data"}
-    sizes = ", ".join(f"{name} {splits.size(name):,}" for name in splits.names())
+    sizes = ", ".join(f"{name} {splits.size(name):,}" for name in splits.playable_split_names())
     drawn = {
-        "split": {"enum": list(splits.names()), "description": f"tasks: {sizes}"},
+        "split": {"enum": list(splits.playable_split_names()), "description": f"tasks: {sizes}"},
         "index": {"type": "integer", "description": "of its task, from 0"},
     }
     other = {
@@ -44,7 +44,7 @@ def episode_form_schemas(environment_view: EnvironmentView) -> dict[str, dict[st
         **{name: {"enum": list(some)} for name, some in environment_view.reset_choices.items()},
         "seed": seed,
     }
-    named = {"task": {"enum": list(environment.tasks)}, "seed": seed}
+    named = {"task": {"enum": list(environment.reset_arguments_by_task_id)}, "seed": seed}
     return {"named": {"properties": named, "required": ["task"]}, "other": {"properties": other}}
 
 

@@ -113,7 +113,7 @@ def watch_form_schema(environment: Environment) -> dict[str, Any]:
     return {
         "properties": {
             "policy": {"enum": list(environment.policies), "default": "reference"},
-            "episode": {"enum": [OWN_EPISODE, *environment.tasks]},
+            "episode": {"enum": [OWN_EPISODE, *environment.reset_arguments_by_task_id]},
         },
         "required": ["policy", "episode"],
     }

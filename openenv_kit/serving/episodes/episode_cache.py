@@ -40,26 +40,28 @@ class CachedEpisode:
     stored_result_indices: set[int] = field(default_factory=set)
     size_bytes: int = 0
 
-    def get_copy_for(self, access: EpisodeAccess) -> LiveEpisode | None:
-        """Return the copy; None if it does not exist, or is not the one that the access is for."""
+    def get_live_episode_for(self, access: EpisodeAccess) -> LiveEpisode | None:
+        """Return the live episode if the access is valid for it, else None."""
         if self.live_episode is None:
             return None
         is_player = access.player_id in ("", self.live_episode.player_id)
         has_lease = access.lease_id in ("", self.lease_id)
         return self.live_episode if is_player and has_lease else None
 
-    def has_request(self, request_id: str) -> bool:
+    def has_stored_request(self, request_id: str) -> bool:
         """Return whether an action was stored for a request with this id."""
         return bool(request_id) and request_id in self.request_ids
 
-    def set_started(self, live_episode: LiveEpisode, lease_id: str) -> None:
+    def replace_with_new_episode(self, live_episode: LiveEpisode, lease_id: str) -> None:
         """Replace the copy with an episode that was just stored."""
         self.live_episode, self.lease_id = live_episode, lease_id
         self.end_status = EndStatus.NOT_ENDED
         self.request_ids = []
         self.stored_result_indices = set()
 
-    def set_loaded(self, live_episode: LiveEpisode, stored_episode: StoredEpisode) -> None:
+    def replace_with_stored_episode(
+        self, live_episode: LiveEpisode, stored_episode: StoredEpisode
+    ) -> None:
         """Replace the copy with an episode that has every action of the stored one."""
         self.live_episode, self.lease_id = live_episode, stored_episode.lease_id
         self.start_count, self.end_status = stored_episode.start_count, stored_episode.end_status
@@ -80,17 +82,17 @@ class EpisodeCache:
     def __iter__(self) -> Iterator[str]:
         return iter(self._episodes)
 
-    def get_or_add(self, episode_id: str) -> CachedEpisode:
-        """Return the entry of an episode. A missing one is added without a live episode."""
+    def get_or_add_entry(self, episode_id: str) -> CachedEpisode:
+        """Return the entry of an episode. If it has none, add an entry without a live episode."""
         cached_episode = self._episodes.setdefault(episode_id, CachedEpisode())
         self._episodes.move_to_end(episode_id)
         if len(self._episodes) > MAX_CACHED_EPISODES:
             self._drop_least_recently_used()
         return cached_episode
 
-    def enforce_memory_limit(self, changed_id: str) -> None:
-        """Count the size of an episode that was just built, and drop others above the limit."""
-        cached_episode = self._episodes.get(changed_id)
+    def enforce_memory_limit(self, rebuilt_episode_id: str) -> None:
+        """Update the size of an episode that was just rebuilt, and drop others above the limit."""
+        cached_episode = self._episodes.get(rebuilt_episode_id)
         if cached_episode is None or cached_episode.live_episode is None:
             return
         size_bytes = cached_episode.live_episode.session.memory_bytes
@@ -99,7 +101,7 @@ class EpisodeCache:
         while self._size_bytes > MAX_CACHED_BYTES and len(self._episodes) > 1:
             self._drop_least_recently_used()
 
-    def drop(self, episode_id: str) -> None:
+    def drop_episode(self, episode_id: str) -> None:
         """Remove an episode, if it is cached."""
         cached_episode = self._episodes.pop(episode_id, None)
         if cached_episode is not None:
@@ -111,4 +113,4 @@ class EpisodeCache:
         self._size_bytes = 0
 
     def _drop_least_recently_used(self) -> None:
-        self.drop(next(iter(self._episodes)))
+        self.drop_episode(next(iter(self._episodes)))

@@ -22,13 +22,22 @@ from openenv_kit.serving.episodes.ids import (
 from openenv_kit.serving.episodes.live_episode import MAX_RECORD_BYTES, LiveEpisode
 from openenv_kit.serving.episodes.records import RESET_ACTION_INDEX, EpisodeStart, ReplayError
 from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES
-from openenv_kit.serving.episodes.sealed_episodes import record_sealed_result
+from openenv_kit.serving.episodes.sealed_episodes import record_result_if_sealed_and_ended
 from openenv_kit.serving.episodes.task_assignment import AssignedTask
-from openenv_kit.serving.episodes.worker_threads import apply_stored_action, rebuild_live_episode
+from openenv_kit.serving.episodes.worker_threads import (
+    apply_stored_action_with_queued_slow_call,
+    rebuild_with_queued_slow_calls,
+)
 from openenv_kit.serving.http import client_identity
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.errors import StoreError
-from openenv_kit.serving.store.interface import EndStatus, EpisodeStore, NewEpisode, StoredEpisode
+from openenv_kit.serving.store.interface import (
+    EndStatus,
+    EpisodeStore,
+    LeaseId,
+    NewEpisode,
+    StoredEpisode,
+)
 from openenv_kit.serving.store.sealed_records import SealedStartRequest
 from openenv_kit.unencodable_text import is_encodable
 
@@ -64,18 +73,18 @@ class EpisodeLoader:
         self._settings = settings
         self.cache = EpisodeCache()
 
-    def store_key(self, episode_id: str) -> str:
-        """Return the id of an episode in the store, which the environments of a server share."""
+    def get_store_key(self, episode_id: str) -> str:
+        """Return the id of an episode in the store: the environment's name and the episode id."""
         return f"{self._environment.name}/{episode_id}"
 
     def create_live_episode(
         self, transport: str, *, is_stored: bool = True, assigned_task: AssignedTask | None = None
     ) -> LiveEpisode:
-        """Return a live episode of this environment that was not reset yet.
+        """Create a live episode of this environment, without resetting it.
 
         Args:
             transport: transport through which it is played.
-            is_stored: whether it is played in the store, where its record may be longer.
+            is_stored: whether each action is stored; the record of such an episode may be longer.
             assigned_task: the task, if the server assigned it to a session without an episode.
         """
         max_record_bytes = self._settings.max_episode_bytes if is_stored else MAX_RECORD_BYTES
@@ -87,13 +96,13 @@ class EpisodeLoader:
             assigned_task=assigned_task,
         )
 
-    async def load_stored(
+    async def load_accessible_episode(
         self, access: EpisodeAccess, *, new_lease: bool = False, allow_closed: bool = False
     ) -> StoredEpisode:
-        """Return an episode from the store.
+        """Load an episode from the store, and check that the caller may use it.
 
         Args:
-            access: which episode, and the caller's right to it.
+            access: the episode and the caller's right to it.
             new_lease: whether to replace the lease, so that other connections lose the episode.
             allow_closed: whether the episode may be closed.
 
@@ -107,7 +116,9 @@ class EpisodeLoader:
         episode_id, player_id = access.episode_id, access.player_id
         stored_episode = None
         if is_encodable(episode_id):
-            stored_episode = await self._store.load(self.store_key(episode_id), new_lease=new_lease)
+            stored_episode = await self._store.load(
+                self.get_store_key(episode_id), new_lease=new_lease
+            )
         if stored_episode is None or (player_id and player_id != stored_episode.player_id):
             raise UnknownEpisodeError(
                 player_id or episode_id,
@@ -123,25 +134,29 @@ class EpisodeLoader:
             raise EpisodeClosedError(access)
         return stored_episode
 
-    async def update_from_store(
+    async def update_cached_from_store(
         self, access: EpisodeAccess, cached_episode: CachedEpisode, *, allow_closed: bool = False
     ) -> LiveEpisode:
         """Return the cached copy of an episode after applying every stored action to it.
 
         Raises:
-            EpisodeGoneError: the episode cannot be played, see `load_stored` and `rebuild`.
+            EpisodeGoneError: the episode cannot be played, see `load_accessible_episode` and
+            `rebuild_and_cache`.
         """
         try:
-            stored_episode = await self.load_stored(access, allow_closed=allow_closed)
+            stored_episode = await self.load_accessible_episode(access, allow_closed=allow_closed)
         except UnknownEpisodeError:
-            self.cache.drop(access.episode_id)  # unknown ids must not displace other entries
+            # Unknown ids must not displace other entries.
+            self.cache.drop_episode(access.episode_id)
             raise
         live_episode = cached_episode.live_episode
         if live_episode is None or cached_episode.lease_id != stored_episode.lease_id:
-            return (await self.rebuild(access, cached_episode, stored_episode)).live_episode
+            return (
+                await self.rebuild_and_cache(access, cached_episode, stored_episode)
+            ).live_episode
         try:
             for index in range(len(live_episode.record.actions), len(stored_episode.actions)):
-                await apply_stored_action(
+                await apply_stored_action_with_queued_slow_call(
                     live_episode,
                     stored_episode.actions[index],
                     stored_episode.slow_results.get(index),
@@ -149,28 +164,32 @@ class EpisodeLoader:
         except Exception:
             # Another worker has stored an action that fails, and could not remove it.
             cached_episode.live_episode = None
-            return (await self.rebuild(access, cached_episode, stored_episode)).live_episode
+            return (
+                await self.rebuild_and_cache(access, cached_episode, stored_episode)
+            ).live_episode
         has_ended = live_episode.final_reply or stored_episode.end_status
         if live_episode.running_entry is not None and has_ended:
-            RUNNING_EPISODES.remove(live_episode.running_entry)  # another worker logged its end
-        cached_episode.set_loaded(live_episode, stored_episode)
+            # Another worker has logged the end.
+            RUNNING_EPISODES.remove_without_logging_end(live_episode.running_entry)
+        cached_episode.replace_with_stored_episode(live_episode, stored_episode)
         await self.store_slow_results(access.episode_id, cached_episode)
         return live_episode
 
-    async def rebuild(
+    async def rebuild_and_cache(
         self, access: EpisodeAccess, cached_episode: CachedEpisode, stored_episode: StoredEpisode
     ) -> RebuiltEpisode:
         """Rebuild an episode from its record, and cache it.
 
-        A last action that fails is removed: the server stopped before it could remove it.
+        If the last action fails, it is removed. Such an action is left over when the server stops
+        before it can remove it.
 
         Raises:
             UnreadableEpisodeError: the reset or an earlier action fails.
         """
         try:
-            rebuilt = await self._rebuild_live_episode(access, stored_episode)
+            rebuilt = await self._rebuild_from_stored_episode(access, stored_episode)
         except ReplayError as error:
-            logs.log_internal_error(logger, error, access.episode_id)
+            logs.log_internal_error_and_get_reference(logger, error, access.episode_id)
             last_index = len(stored_episode.actions) - 1
             if error.action_index == RESET_ACTION_INDEX or error.action_index != last_index:
                 raise UnreadableEpisodeError(access, str(error)) from None
@@ -181,10 +200,10 @@ class EpisodeLoader:
                 request_ids=stored_episode.request_ids[:-1],
             )
             try:
-                rebuilt = await self._rebuild_live_episode(access, stored_episode)
+                rebuilt = await self._rebuild_from_stored_episode(access, stored_episode)
             except ReplayError as second_error:
                 raise UnreadableEpisodeError(access, str(second_error)) from None
-        cached_episode.set_loaded(rebuilt.live_episode, stored_episode)
+        cached_episode.replace_with_stored_episode(rebuilt.live_episode, stored_episode)
         self.cache.enforce_memory_limit(access.episode_id)
         await self.store_slow_results(access.episode_id, cached_episode)
         return rebuilt
@@ -196,8 +215,8 @@ class EpisodeLoader:
         *,
         overwrite: bool = True,
         sealed_start: SealedStartRequest | None = None,
-    ) -> str | None:
-        """Store an episode; it counts against the limit of the client that is being served.
+    ) -> LeaseId | None:
+        """Store a new episode, which counts against the limit of the client that is being served.
 
         Returns:
             The id of its lease, or None if it exists and `overwrite` is False.
@@ -218,10 +237,15 @@ class EpisodeLoader:
             sealed_start=sealed_start,
         )
         return await self._store.create(
-            self.store_key(episode_id), new_episode, overwrite=overwrite
+            self.get_store_key(episode_id), new_episode, overwrite=overwrite
         )
 
-    async def append_action(
+    async def confirm_assigned_task_before_first_action(self, live_episode: LiveEpisode) -> None:
+        """Mark the assigned task of an episode as played, so that it is never assigned again."""
+        if live_episode.assigned_task is not None and not live_episode.record.actions:
+            await self._store.confirm_or_release_task(*live_episode.assigned_task, is_played=True)
+
+    async def append_action_if_current(
         self,
         episode_id: str,
         cached_episode: CachedEpisode,
@@ -229,18 +253,15 @@ class EpisodeLoader:
         action_json: bytes,
         request_id: str,
     ) -> bool:
-        """Store an action that follows those of the copy.
+        """Append an action to the stored episode, unless the cached copy is out of date.
 
         Returns:
-            False if the copy is out of date: another worker has stored an action or a new lease.
+            False if another worker has stored an action or a new lease, so nothing was appended.
         """
-        action_index = len(live_episode.record.actions)
-        if live_episode.assigned_task is not None and action_index == 0:
-            await self._store.confirm_or_release_task(*live_episode.assigned_task, is_played=True)
         was_appended = await self._store.append_action(
-            self.store_key(episode_id),
+            self.get_store_key(episode_id),
             cached_episode.lease_id,
-            action_index,
+            len(live_episode.record.actions),
             action_json,
             request_id,
         )
@@ -249,7 +270,7 @@ class EpisodeLoader:
         return was_appended
 
     async def store_slow_results(self, episode_id: str, cached_episode: CachedEpisode) -> None:
-        """Store the results of slow calls that are not stored yet; log a failure.
+        """Store the results of slow calls that are not stored yet. Failures are only logged.
 
         Args:
             episode_id: id of the episode.
@@ -262,35 +283,45 @@ class EpisodeLoader:
             cached_episode.stored_result_indices.add(index)
             try:
                 await self._store.add_slow_result(
-                    self.store_key(episode_id), cached_episode.lease_id, index, slow_results[index]
+                    self.get_store_key(episode_id),
+                    cached_episode.lease_id,
+                    index,
+                    slow_results[index],
                 )
             except StoreError as error:
                 logger.warning("failed to store a slow result", extra={"reason": str(error)})
 
     async def remove_last_action(self, episode_id: str, lease_id: str, action_index: int) -> None:
-        """Remove the last action of an episode from the store; log a failure."""
+        """Remove the last action of an episode from the store. Failures are only logged."""
         try:
-            await self._store.remove_last_action(self.store_key(episode_id), lease_id, action_index)
+            await self._store.remove_last_action(
+                self.get_store_key(episode_id), lease_id, action_index
+            )
         except StoreError as error:
             logger.warning("failed to remove an action", extra={"reason": str(error)})
 
-    async def mark_completed(
+    async def record_result_and_mark_completed(
         self, episode_id: str, lease_id: str, live_episode: LiveEpisode
     ) -> None:
-        """Mark an episode as completed, so that it can be evicted; log a failure."""
+        """Record the result of a sealed task, and mark the episode as completed.
+
+        Afterwards the episode can be evicted. Failures are only logged.
+        """
         try:
-            await record_sealed_result(self._store, live_episode)
-            await self._store.mark_ended(self.store_key(episode_id), lease_id, EndStatus.COMPLETED)
+            await record_result_if_sealed_and_ended(self._store, live_episode)
+            await self._store.mark_ended(
+                self.get_store_key(episode_id), lease_id, EndStatus.COMPLETED
+            )
         except StoreError as error:
             logger.warning("failed to mark the episode as completed", extra={"reason": str(error)})
 
-    async def _rebuild_live_episode(
+    async def _rebuild_from_stored_episode(
         self, access: EpisodeAccess, stored_episode: StoredEpisode
     ) -> RebuiltEpisode:
         start = _read_start(access, stored_episode)
         live_episode = self.create_live_episode("http", assigned_task=start.assigned_task)
         live_episode.original_start = start
-        reply = await rebuild_live_episode(
+        reply = await rebuild_with_queued_slow_calls(
             live_episode,
             access.episode_id,
             start.reset_arguments,

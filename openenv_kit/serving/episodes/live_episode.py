@@ -16,9 +16,9 @@ from openenv_kit.environment import (
     get_environment,
 )
 from openenv_kit.reply import ReplyStatus, observation_from_reply
-from openenv_kit.reset_limits import reset_within_limits
+from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.serving import messages, metrics
-from openenv_kit.serving.episodes.ids import new_episode_id, new_player_id
+from openenv_kit.serving.episodes.ids import generate_episode_id, generate_player_id
 from openenv_kit.serving.episodes.records import (
     RESET_ACTION_INDEX,
     ActionRecord,
@@ -31,12 +31,15 @@ from openenv_kit.serving.episodes.running_episodes import (
     EndReason,
     EpisodeKey,
     RunningEpisode,
-    end_reason_of_reply,
-    get_task_level,
+    get_end_reason,
+    get_unsealed_task_level,
 )
-from openenv_kit.serving.episodes.saved_recordings import EpisodeRecorder, create_recorder
+from openenv_kit.serving.episodes.saved_recordings import (
+    EpisodeRecorder,
+    create_recorder_if_enabled,
+)
 from openenv_kit.serving.episodes.task_assignment import AssignedTask
-from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.messages import JsonObject, WireReply
 from openenv_kit.serving.settings import Settings, current_settings
 
 MAX_RECORD_BYTES = 256 * 1024
@@ -95,8 +98,8 @@ class LiveEpisode:
         return self.episode_id is not None and self.record.is_complete
 
     @property
-    def episode_ids(self) -> JsonObject:
-        """Ids that the trainer gets with the reply to a reset."""
+    def ids_for_trainer(self) -> JsonObject:
+        """Ids that the reply to a reset contains for the trainer."""
         return {"episode_id": self.episode_id, "player_id": self.player_id}
 
     def reset(
@@ -109,12 +112,14 @@ class LiveEpisode:
             requested_at_s: `time.perf_counter()` at the request, if it had to wait.
         """
         begin_s = time.perf_counter() if requested_at_s is None else requested_at_s
-        reply = reset_within_limits(self.environment, self.session, reset_arguments, self.settings)
+        reply = reset_within_server_limits(
+            self.environment, self.session, reset_arguments, self.settings
+        )
         if reply.status == ReplyStatus.ERROR:
             metrics.count_error(metrics.ErrorKind.RESET)
             return reply
-        episode_id = reset_arguments.get("episode_id") or new_episode_id()
-        self._begin_episode(episode_id, reset_arguments, new_player_id(), reply)
+        episode_id = reset_arguments.get("episode_id") or generate_episode_id()
+        self._set_up_episode(episode_id, reset_arguments, generate_player_id(), reply)
         metrics.RESET_SECONDS.labels(self.transport).observe(time.perf_counter() - begin_s)
         return reply
 
@@ -122,15 +127,15 @@ class LiveEpisode:
         self,
         action: JsonObject,
         action_json: bytes | None = None,
-        episode_ids: JsonObject | None = None,
+        metadata_ids: JsonObject | None = None,
         requested_at_s: float | None = None,
-    ) -> JsonObject:
+    ) -> WireReply:
         """Execute an action and return the reply in the framework's form.
 
         Args:
             action: the action, unchecked.
             action_json: JSON text of the action, if the caller has it.
-            episode_ids: ids for the metadata of the reply.
+            metadata_ids: ids for the metadata of the reply.
             requested_at_s: `time.perf_counter()` at the request, if it had to wait.
         """
         begin_s = time.perf_counter() if requested_at_s is None else requested_at_s
@@ -138,20 +143,20 @@ class LiveEpisode:
         try:
             reply = self.session.step(action)
         except Exception:
-            self._rebuild_session()
+            self._rebuild_session_from_record()
             raise
         is_counted = self.session.steps > steps_before
         if self.recorder is not None and is_counted:
             self.recorder.record_step(action, reply)
         if is_counted and self.record.is_complete:
-            action_json = messages.dumps(action) if action_json is None else action_json
-            self.record.append(action_json, self.session.last_slow_result)
+            action_json = messages.to_json_bytes(action) if action_json is None else action_json
+            self.record.append_or_discard_record(action_json, self.session.last_slow_result)
             self.session.last_slow_result = None
         if self.running_entry is not None:
             self.running_entry.update_step_count(self.session.steps)
         if reply.done and self.final_reply is None:
             self._end_episode(reply)
-        wire_reply = self.build_wire_reply(reply, episode_ids)
+        wire_reply = self.build_wire_reply(reply, metadata_ids)
         tools, method = self.environment.tools, REJECTED_STEP_LABEL
         if reply.status == ReplyStatus.ERROR:
             metrics.count_error(metrics.ErrorKind.STEP)
@@ -167,24 +172,24 @@ class LiveEpisode:
         progress = self.session.state().model_dump(exclude={"episode_id"})
         return {"episode_id": self.episode_id, **progress}
 
-    def build_wire_reply(self, reply: Reply, episode_ids: JsonObject | None = None) -> JsonObject:
+    def build_wire_reply(self, reply: Reply, metadata_ids: JsonObject | None = None) -> WireReply:
         """Return a reply in the framework's form: `observation`, `reward`, `done`, and `info`.
 
-        Values may be models, which `messages.dumps` serializes.
+        Values may be models, which `messages.to_json_bytes` serializes.
 
         Args:
             reply: the reply.
-            episode_ids: ids for the metadata of the reply and of its observation.
+            metadata_ids: ids for the metadata of the reply and of its observation.
         """
         observation = full_observation_from_reply(self.environment, reply, self.session.task_id)
         wire_reply = {"observation": observation, "reward": reply.reward, "done": reply.done}
-        if episode_ids:
-            observation["metadata"] = wire_reply["metadata"] = episode_ids
+        if metadata_ids:
+            observation["metadata"] = wire_reply["metadata"] = metadata_ids
         if reply.info is not None:
             wire_reply["info"] = reply.info
         return wire_reply
 
-    def rebuild(
+    def rebuild_from_actions(
         self,
         episode_id: str,
         reset_arguments: Mapping[str, Any],
@@ -207,12 +212,12 @@ class LiveEpisode:
         Raises:
             ReplayError: the reset is rejected, or an action causes an internal error.
         """
-        reset_reply = reset_within_limits(
+        reset_reply = reset_within_server_limits(
             self.environment, self.session, reset_arguments, self.settings
         )
         if reset_reply.status == ReplyStatus.ERROR:
             raise ReplayError(RESET_ACTION_INDEX, reset_reply.message)
-        self._begin_episode(episode_id, reset_arguments, player_id, reset_reply)
+        self._set_up_episode(episode_id, reset_arguments, player_id, reset_reply)
         for index, action_json in enumerate(actions):
             try:
                 self.apply_stored_action(action_json, slow_results.get(index))
@@ -230,34 +235,35 @@ class LiveEpisode:
     def apply_stored_action(
         self, action_json: bytes, compressed_result: bytes | None = None
     ) -> None:
-        """Execute an action that is stored already.
+        """Execute an action that was loaded from the store.
 
         Args:
             action_json: JSON text of the action.
             compressed_result: stored result of its slow call, which is not computed again.
         """
-        action = messages.loads(action_json)
+        action = messages.parse_json_within_limits(action_json)
         reply = self.session.repeat_stored_step(action, decompress_slow_result(compressed_result))
         if self.recorder is not None and self.final_reply is None:
             self.recorder.record_step(action, reply)
         if reply.done and self.final_reply is None:
             self._set_final_reply(reply)
-        self.record.append(action_json, self.session.last_slow_result)
+        self.record.append_or_discard_record(action_json, self.session.last_slow_result)
         self.session.last_slow_result = None
 
     def register_start(self, *, is_stored: bool) -> None:
-        """Log the start of the episode, and the end of the one that it replaces."""
+        """Log the start of the episode, after the end of the episode that it replaces."""
         RUNNING_EPISODES.register_end(self.running_entry, EndReason.RESTARTED)
         self.running_entry = self._build_running_entry(is_stored=is_stored)
         RUNNING_EPISODES.register_start(self.running_entry)
 
-    def register_resume(self, *, is_client_request: bool = False) -> None:
+    def register_as_running_if_not_ended(self, *, is_client_request: bool = False) -> None:
         """Add the stored episode to the running episodes of this worker, if it has not ended.
 
         Args:
-            is_client_request: whether a client asked to resume the episode. The log says so.
+            is_client_request: whether a client asked to resume the episode, which is then logged at
+            INFO.
         """
-        if self.final_reply is not None or RUNNING_EPISODES.contains(self.running_entry):
+        if self.final_reply is not None or RUNNING_EPISODES.is_current_entry(self.running_entry):
             return
         entry = self._build_running_entry(is_stored=True)
         if self.running_entry is not None:
@@ -266,11 +272,11 @@ class LiveEpisode:
         elif self.original_start is not None:
             entry.transport = self.original_start.transport
             entry.started_s -= self.original_start.age_s
-        self.running_entry = RUNNING_EPISODES.register_resume(
+        self.running_entry = RUNNING_EPISODES.get_or_register_resumed(
             entry, is_client_request=is_client_request
         )
 
-    def _begin_episode(
+    def _set_up_episode(
         self,
         episode_id: str,
         reset_arguments: Mapping[str, Any],
@@ -283,7 +289,7 @@ class LiveEpisode:
         }
         self.record = ActionRecord(self.max_record_bytes)
         self.final_reply = self.score_components = None
-        self.recorder = create_recorder(
+        self.recorder = create_recorder_if_enabled(
             self.environment, self.settings, self.transport, self.reset_arguments, reset_reply
         )
 
@@ -292,30 +298,34 @@ class LiveEpisode:
         score = reply.reward or 0.0
         if self.score_components is not None or self.session.is_sealed:
             metrics.SCORES.observe(score)
-        RUNNING_EPISODES.register_end(self.running_entry, end_reason_of_reply(reply), score)
+        RUNNING_EPISODES.register_end(self.running_entry, get_end_reason(reply), score)
         if self.recorder is not None:
-            self.recorder.save_recording(reply)
+            self.recorder.save_recording_in_background(reply)
 
     def _set_final_reply(self, reply: Reply) -> None:
         components = self.environment.score_components(observation_from_reply(reply))
         self.score_components = None if components is None else dict(components)
         self.final_reply = replace(reply, observation_fields={})
 
-    def _rebuild_session(self) -> None:
-        """Replay the record in a new session: an error can leave the old one half changed."""
+    def _rebuild_session_from_record(self) -> None:
+        """Replay the record in a new session, because an error can corrupt the old one."""
         if not self.is_resumable:
             return
         self.session = self.environment.create_session(debug=self.settings.debug)
-        reset_within_limits(self.environment, self.session, self.reset_arguments, self.settings)
+        reset_within_server_limits(
+            self.environment, self.session, self.reset_arguments, self.settings
+        )
         for index, action_json in enumerate(self.record.actions):
             slow_result = self.record.get_slow_result(index)
-            self.session.repeat_stored_step(messages.loads(action_json), slow_result)
+            self.session.repeat_stored_step(
+                messages.parse_json_within_limits(action_json), slow_result
+            )
 
     def _build_running_entry(self, *, is_stored: bool) -> RunningEpisode:
         return RunningEpisode(
             EpisodeKey(self.environment.name, self.episode_id or ""),
             self.transport,
-            get_task_level(self.environment, self.reset_arguments),
+            get_unsealed_task_level(self.environment, self.reset_arguments),
             self.player_id,
             is_stored=is_stored,
             step_count=self.session.steps,

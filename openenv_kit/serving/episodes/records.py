@@ -62,7 +62,7 @@ class EpisodeStart:
         return max(0.0, time.time() - self.started_at_s)
 
     def to_json(self) -> bytes:
-        """Return the JSON text that is stored."""
+        """Serialize the start to the JSON text that is stored."""
         start: JsonObject = {
             "reset": dict(self.reset_arguments),
             "versions": dict(self.versions),
@@ -71,16 +71,16 @@ class EpisodeStart:
         }
         if self.assigned_task is not None:
             start["assigned_task"] = self.assigned_task._asdict()
-        return messages.dumps(start)
+        return messages.to_json_bytes(start)
 
     @classmethod
     def from_json(cls, text: bytes) -> EpisodeStart:
-        """Return the start of a stored JSON text.
+        """Parse the stored JSON text of a start.
 
         Raises:
             ValueError, KeyError, TypeError: the text is not the start of an episode.
         """
-        start = messages.loads(text)
+        start = messages.parse_json_within_limits(text)
         task = start.get("assigned_task")
         return cls(
             reset_arguments=dict(start["reset"]),
@@ -122,7 +122,7 @@ class ActionRecord:
     size_bytes: int = 0
     is_complete: bool = True
 
-    def append(self, action_json: bytes, slow_result: JsonObject | None) -> None:
+    def append_or_discard_record(self, action_json: bytes, slow_result: JsonObject | None) -> None:
         """Append an action and the result of its slow call, if it has one."""
         if not self.is_complete:
             return
@@ -133,7 +133,7 @@ class ActionRecord:
             self.slow_results.clear()
             return
         if slow_result is not None:
-            compressed_result = zlib.compress(messages.dumps(slow_result))
+            compressed_result = zlib.compress(messages.to_json_bytes(slow_result))
             self.slow_results[len(self.actions)] = compressed_result
             self.size_bytes += len(compressed_result)
             self.is_complete = self.size_bytes <= self.max_bytes
@@ -145,7 +145,7 @@ class ActionRecord:
 
 
 def decompress_slow_result(compressed_result: bytes | None) -> JsonObject | None:
-    """Return a stored result of a slow call; None for None."""
+    """Decompress the stored result of a slow call; return None if there is no result."""
     if compressed_result is None:
         return None
-    return dict(messages.loads(zlib.decompress(compressed_result)))
+    return dict(messages.parse_json_within_limits(zlib.decompress(compressed_result)))

@@ -81,7 +81,7 @@ class RunningEpisode:
         return cls(
             EpisodeKey(environment.name, episode_id),
             start.transport,
-            get_task_level(environment, start.reset_arguments),
+            get_unsealed_task_level(environment, start.reset_arguments),
             stored_episode.player_id,
             step_count=len(stored_episode.actions),
             started_s=time.monotonic() - start.age_s,
@@ -105,18 +105,18 @@ class RunningEpisodes:
         """Return the episode with a key; None if this worker does not play it."""
         return self._by_key.get(key)
 
-    def contains(self, episode: RunningEpisode | None) -> bool:
+    def is_current_entry(self, episode: RunningEpisode | None) -> bool:
         """Return whether an entry is the current one of its episode."""
         return episode is not None and self.find(episode.key) is episode
 
     def register_start(self, episode: RunningEpisode) -> None:
-        """Add an episode and log its start, after the end of one with the same key."""
+        """Add an episode and log its start. A running episode with the same key is ended first."""
         self.register_end(self.find(episode.key), EndReason.RESTARTED)
         self._by_key[episode.key] = episode
         metrics.EPISODES_STARTED.labels(episode.key.environment, episode.transport).inc()
-        logger.info("episode started", extra=_log_fields(episode))
+        logger.info("episode started", extra=_build_log_fields(episode))
 
-    def register_resume(
+    def get_or_register_resumed(
         self, episode: RunningEpisode, *, is_client_request: bool
     ) -> RunningEpisode:
         """Return this worker's entry of an episode, adding the given one if there is none.
@@ -129,7 +129,7 @@ class RunningEpisodes:
         entry = self._by_key.setdefault(episode.key, episode)
         if entry is episode:
             log_level = logging.INFO if is_client_request else logging.DEBUG
-            fields = {**_log_fields(episode), "steps": episode.step_count}
+            fields = {**_build_log_fields(episode), "steps": episode.step_count}
             logger.log(log_level, "episode resumed", extra=fields)
         entry.last_used_s = time.monotonic()
         return entry
@@ -144,12 +144,12 @@ class RunningEpisodes:
             reason: an `EndReason`, or a reason of the environment.
             score: final score; None if the episode has none.
         """
-        if episode is None or not self.contains(episode):
+        if episode is None or not self.is_current_entry(episode):
             return
-        self.remove(episode)
+        self.remove_without_logging_end(episode)
         metrics.EPISODES_ENDED.labels(episode.key.environment, episode.transport, reason).inc()
         fields = {
-            **_log_fields(episode),
+            **_build_log_fields(episode),
             "steps": episode.step_count,
             "score": score,
             "duration_s": round(time.monotonic() - episode.started_s, 3),
@@ -157,9 +157,9 @@ class RunningEpisodes:
         }
         logger.info("episode ended", extra=fields)
 
-    def remove(self, episode: RunningEpisode) -> None:
+    def remove_without_logging_end(self, episode: RunningEpisode) -> None:
         """Remove an episode that another worker continues, without logging an end."""
-        if self.contains(episode):
+        if self.is_current_entry(episode):
             del self._by_key[episode.key]
 
     def count_in_use(self, within_s: float) -> int:
@@ -182,26 +182,28 @@ class RunningEpisodes:
                 if await store.find_by_player(episode.player_id) is None:
                     self.register_end(episode, EndReason.EXPIRED)
                 else:
-                    self.remove(episode)
+                    self.remove_without_logging_end(episode)
 
 
 RUNNING_EPISODES = RunningEpisodes()
 
 
-def get_task_level(environment: Environment, reset_arguments: Mapping[str, Any]) -> str | None:
+def get_unsealed_task_level(
+    environment: Environment, reset_arguments: Mapping[str, Any]
+) -> str | None:
     """Return the level of a task; None if it is sealed or has no level."""
     if is_sealed_split(reset_arguments.get("split")):
         return None
     return environment.result_labels(reset_arguments).get("level")
 
 
-def end_reason_of_reply(reply: Reply) -> str:
-    """Return why an episode ended: the environment's reason, if it gives one."""
+def get_end_reason(reply: Reply) -> str:
+    """Return the environment's reason for the end of an episode, or COMPLETED if it gives none."""
     reason = EndInfo.from_info(reply.info).reason
     return reason if END_REASON_PATTERN.fullmatch(reason) else EndReason.COMPLETED
 
 
-def _log_fields(episode: RunningEpisode) -> dict[str, Any]:
+def _build_log_fields(episode: RunningEpisode) -> dict[str, Any]:
     return {
         "episode_id": episode.key.episode_id,
         "environment": episode.key.environment,

@@ -63,13 +63,15 @@ class EpisodeRecorder:
         """Record an action and the reply to it."""
         self._recorder.record_step(action, observation_from_reply(reply))
 
-    def save_recording(self, final_reply: Reply) -> None:
-        """Write the recording in the background."""
+    def save_recording_in_background(self, final_reply: Reply) -> None:
+        """Complete the recording, and write it to its file in the background."""
         self._recorder.record_end(final_reply.reward or 0.0, observation_from_reply(final_reply))
-        _writer_thread.submit(_append_recording, self._folder, self._text.getvalue().encode())
+        _writer_thread.submit(
+            _append_recording_to_daily_file, self._folder, self._text.getvalue().encode()
+        )
 
 
-def create_recorder(
+def create_recorder_if_enabled(
     environment: Environment,
     settings: Settings,
     transport: str,
@@ -96,26 +98,26 @@ def wait_for_recordings() -> None:
     _writer_thread.submit(lambda: None).result()
 
 
-def _append_recording(folder: Path, recording: bytes) -> None:
-    """Append a recording to today's file; log an error of the file system."""
+def _append_recording_to_daily_file(folder: Path, recording: bytes) -> None:
+    """Append a recording to today's file. File system errors are only logged."""
     global _written_count
     path = folder / f"{datetime.now(UTC):%Y-%m-%d}.jsonl"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A single write, because other workers append to the same file.
+        # One write call appends the whole recording, because other workers append to the same file.
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             os.write(file, recording)
         finally:
             os.close(file)
         if _written_count % RECORDINGS_PER_SIZE_CHECK == 0:
-            _delete_oldest_recordings(folder.parent)
+            _delete_oldest_recordings_above_limit(folder.parent)
         _written_count += 1
     except OSError as error:
         logger.warning("failed to write recording", extra={"reason": str(error)})
 
 
-def _delete_oldest_recordings(folder: Path) -> None:
+def _delete_oldest_recordings_above_limit(folder: Path) -> None:
     """Delete the oldest files until the size limit is met. The newest file is never deleted."""
     files = sorted(folder.glob("*/*.jsonl"), key=lambda path: path.name)
     total_bytes = sum(path.stat().st_size for path in files)

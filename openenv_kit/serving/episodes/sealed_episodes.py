@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import ConfigurationError, InvalidValueError, truncated_repr
-from openenv_kit.reset_arguments import get_extra_reset_arguments
+from openenv_kit.reset_arguments import drop_task_selectors
 from openenv_kit.sealed_split import SEALED_SPLIT, has_sealed_salt, is_sealed_split
 from openenv_kit.serving import messages
 from openenv_kit.serving.episodes.ids import EpisodeAccess, EpisodeGoneError
@@ -52,7 +52,7 @@ class SealedEpisodes:
     """The sealed episodes of one environment on this server.
 
     Args:
-        episodes: service that plays them.
+        episodes: service for the environment's episodes.
         settings: settings of the server.
     """
 
@@ -60,30 +60,30 @@ class SealedEpisodes:
         self._episodes = episodes
         self._settings = settings
 
-    async def reset(
+    async def resume_or_start_episode(
         self, reset_arguments: Mapping[str, Any], transport: str, assigned_task: AssignedTask | None
     ) -> StartedEpisode:
-        """Resume the participant's unfinished episode of a sealed task, or start and count one.
+        """Resume the participant's unfinished episode of a sealed task, or start a new one.
 
         The arguments are those of `EpisodeService.reset`.
         """
         try:
             if not has_sealed_salt():
-                # The session rejects the reset and says why.
+                # The session rejects the reset with an explanation.
                 return await self._episodes.start_stored_episode(
                     reset_arguments, transport, assigned_task
                 )
-            return await self._resume_or_start(reset_arguments, transport, assigned_task)
+            return await self._resume_or_start_or_raise(reset_arguments, transport, assigned_task)
         except ConfigurationError as error:
-            return self._reject_reset(str(error))
+            return self._build_rejected_reset(str(error))
         except SealedStartsUsedUpError as error:
             count = "once" if error.max_starts == 1 else f"{error.max_starts} times"
-            return self._reject_reset(
-                f"The sealed task {get_task_index(reset_arguments)} has been started as often as "
-                f"this server allows: {count} (OPENENV_KIT_SEALED_PLAYS)."
+            return self._build_rejected_reset(
+                f"The sealed task {get_requested_task_index(reset_arguments)} has been started as "
+                f"often as this server allows: {count} (OPENENV_KIT_SEALED_PLAYS)."
             )
 
-    async def build_current_attestation(self, split: str) -> Attestation:
+    async def build_attestation_of_current_participant(self, split: str) -> Attestation:
         """Return the unsigned record of the current participant's episodes of a sealed split.
 
         Raises:
@@ -92,7 +92,7 @@ class SealedEpisodes:
         if not is_sealed_split(split):
             raise InvalidValueError("split", split, "the name of a sealed split")
         store, environment = self._episodes.store, self._episodes.environment
-        await asyncio.to_thread(get_commitment, environment)
+        await asyncio.to_thread(get_sealed_split_commitment, environment)
         participant = client_identity.CURRENT_PARTICIPANT.get()
         task_set_key = get_task_set_key(environment, split)
         for sealed_episode in await store.list_sealed_episodes(participant, task_set_key):
@@ -101,11 +101,11 @@ class SealedEpisodes:
         sealed_episodes = await store.list_sealed_episodes(participant, task_set_key)
         return build_attestation(environment, split, participant, sealed_episodes, self._settings)
 
-    async def _resume_or_start(
+    async def _resume_or_start_or_raise(
         self, reset_arguments: Mapping[str, Any], transport: str, assigned_task: AssignedTask | None
     ) -> StartedEpisode:
         # The first call takes up to a second, during which other requests must not wait.
-        await asyncio.to_thread(get_commitment, self._episodes.environment)
+        await asyncio.to_thread(get_sealed_split_commitment, self._episodes.environment)
         start_request = build_sealed_start_request(
             reset_arguments, self._episodes.environment, self._settings
         )
@@ -141,10 +141,10 @@ class SealedEpisodes:
             except EpisodeGoneError:  # it has expired, was closed or was started again
                 continue
             if live_episode.final_reply is not None:
-                await record_sealed_result(self._episodes.store, live_episode)
+                await record_result_if_sealed_and_ended(self._episodes.store, live_episode)
                 continue
-            earlier_arguments = get_extra_reset_arguments(live_episode.reset_arguments)
-            if earlier_arguments != get_extra_reset_arguments(reset_arguments):
+            earlier_arguments = drop_task_selectors(live_episode.reset_arguments)
+            if earlier_arguments != drop_task_selectors(reset_arguments):
                 raise ConfigurationError(
                     f"The unfinished episode of the sealed task {start_request.index} was started "
                     f"with {truncated_repr(earlier_arguments)}; reset with these arguments to "
@@ -154,12 +154,12 @@ class SealedEpisodes:
         return None
 
     async def _record_result_if_ended(self, sealed_episode: SealedEpisode) -> None:
-        """Record the result of an episode whose last action was stored just before a stop."""
+        """Record a result that is missing because the server stopped after the last action."""
         with suppress(EpisodeGoneError):
             live_episode = await self._episodes.get_live_episode(
                 self._get_player_access(sealed_episode), allow_closed=True
             )
-            await record_sealed_result(self._episodes.store, live_episode)
+            await record_result_if_sealed_and_ended(self._episodes.store, live_episode)
 
     def _get_player_access(self, sealed_episode: SealedEpisode) -> EpisodeAccess:
         """Return the access of the player, which is invalid once the episode is started again."""
@@ -168,15 +168,15 @@ class SealedEpisodes:
             sealed_episode.episode_id.removeprefix(prefix), sealed_episode.player_id
         )
 
-    def _reject_reset(self, error_text: str) -> StartedEpisode:
-        """Return the result of a reset that starts no episode."""
+    def _build_rejected_reset(self, error_text: str) -> StartedEpisode:
+        """Build the result of a rejected reset, with its error reply."""
         live_episode = self._episodes.create_live_episode("http")
         error_reply = live_episode.session.error_reply(error_text)
         return StartedEpisode(live_episode.build_wire_reply(error_reply), error_text=error_text)
 
 
-async def record_sealed_result(store: EpisodeStore, live_episode: LiveEpisode) -> None:
-    """Record how an episode ended, if its task is sealed."""
+async def record_result_if_sealed_and_ended(store: EpisodeStore, live_episode: LiveEpisode) -> None:
+    """Store the result of an episode that has ended, if its task is sealed."""
     from openenv_kit.trust.attestation import digest_actions
 
     if live_episode.session.is_sealed and live_episode.final_reply is not None:
@@ -185,11 +185,13 @@ async def record_sealed_result(store: EpisodeStore, live_episode: LiveEpisode) -
             live_episode.player_id,
             live_episode.final_reply.reward or 0.0,
             len(actions),
-            digest_actions(messages.loads(action_json) for action_json in actions),
+            digest_actions(
+                messages.parse_json_within_limits(action_json) for action_json in actions
+            ),
         )
 
 
-def get_task_index(reset_arguments: Mapping[str, Any]) -> object:
+def get_requested_task_index(reset_arguments: Mapping[str, Any]) -> object:
     """Return the position of the task in its split; 0 if the reset names none."""
     index = reset_arguments.get("index")
     return 0 if index is None else index
@@ -206,8 +208,8 @@ def build_sealed_start_request(
     """
     if settings.episode_store in ("", MEMORY_STORE):
         raise ConfigurationError(PERSISTENT_STORE_REQUIRED)
-    split, index = reset_arguments["split"], get_task_index(reset_arguments)
-    task_count = count_sealed_tasks(environment, split, settings)
+    split, index = reset_arguments["split"], get_requested_task_index(reset_arguments)
+    task_count = count_offered_sealed_tasks(environment, split, settings)
     if type(index) is not int or not 0 <= index < task_count:
         allowed = f"an integer from 0 to {task_count - 1}, the sealed tasks of this server"
         raise InvalidValueError("index", index, allowed)
@@ -219,7 +221,7 @@ def build_sealed_start_request(
     )
 
 
-def count_sealed_tasks(environment: Environment, split: str, settings: Settings) -> int:
+def count_offered_sealed_tasks(environment: Environment, split: str, settings: Settings) -> int:
     """Return the number of tasks of a sealed split that this server offers."""
     return min(settings.sealed_tasks, environment.splits.size(split))
 
@@ -231,20 +233,20 @@ def get_task_set_key(environment: Environment, split: str) -> str:
     secret result in other tasks.
     """
     versions = json.dumps(dict(environment.versions), sort_keys=True)
-    return f"{environment.name}/{split}/{get_commitment(environment)}/{versions}"
+    return f"{environment.name}/{split}/{get_sealed_split_commitment(environment)}/{versions}"
 
 
-def get_commitment(environment: Environment) -> str:
+def get_sealed_split_commitment(environment: Environment) -> str:
     """Return the commitment to the environment's sealed split; empty if it does not support one.
 
     Raises:
         InvalidValueError: the secret is missing or too short.
     """
-    return _compute_commitment(environment.name, os.environ.get(SALT_VARIABLE, ""))
+    return _compute_sealed_split_commitment(environment.name, os.environ.get(SALT_VARIABLE, ""))
 
 
 @lru_cache(maxsize=16)
-def _compute_commitment(environment_name: str, _salt: str) -> str:
+def _compute_sealed_split_commitment(environment_name: str, _salt: str) -> str:
     """Compute the commitment; cached for each secret, because it hashes every sealed task."""
     splits = get_environment(environment_name).splits
     if isinstance(splits, HashedSplits) and SEALED_SPLIT in splits.blocks:
@@ -267,8 +269,8 @@ def build_attestation(
         environment=environment.name,
         split=split,
         versions=dict(environment.versions),
-        commitment=get_commitment(environment),
-        task_count=count_sealed_tasks(environment, split, settings),
+        commitment=get_sealed_split_commitment(environment),
+        task_count=count_offered_sealed_tasks(environment, split, settings),
         plays_per_task=settings.sealed_plays,
         issued_at_s=int(time.time()),
         plays=[
@@ -276,9 +278,7 @@ def build_attestation(
                 number=episode.number,
                 index=episode.index,
                 reset=dict(
-                    get_extra_reset_arguments(
-                        EpisodeStart.from_json(episode.start_json).reset_arguments
-                    )
+                    drop_task_selectors(EpisodeStart.from_json(episode.start_json).reset_arguments)
                 ),
                 is_finished=episode.score is not None,
                 score=episode.score or 0.0,

@@ -1,6 +1,6 @@
 """Service for the stored episodes of an environment.
 
-HTTP and MCP play all episodes through it, WebSockets those that they have resumed or named. An
+HTTP and MCP use it for all episodes, and WebSockets for episodes that they resumed or named. An
 action is stored before it is executed, under the index that follows the last stored action, so that
 no acknowledged action is lost and all connections see the same episode.
 """
@@ -19,8 +19,8 @@ from openenv_kit.serving.episodes.episode_loader import EpisodeLoader
 from openenv_kit.serving.episodes.ids import (
     EpisodeAccess,
     UnknownEpisodeError,
-    is_server_episode_id,
-    unknown_server_id_message,
+    format_unknown_server_id_message,
+    has_server_id_form,
 )
 from openenv_kit.serving.episodes.live_episode import LiveEpisode
 from openenv_kit.serving.episodes.records import EpisodeStart, StartedEpisode
@@ -35,9 +35,9 @@ from openenv_kit.serving.episodes.step_executor import StepExecutor
 from openenv_kit.serving.episodes.task_assignment import AssignedTask, assign_next_task
 from openenv_kit.serving.episodes.trainer_record import build_record_model, build_trainer_record
 from openenv_kit.serving.episodes.worker_threads import (
-    run_queued_reset,
+    run_reset_or_raise_busy,
 )
-from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.messages import JsonObject, WireReply
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.store.interface import EndStatus, EpisodeStore
@@ -51,7 +51,8 @@ logger = logging.getLogger("openenv_kit.episodes")
 class EpisodeService:
     """Starts, plays, resumes and closes the stored episodes of one environment.
 
-    Methods raise an EpisodeGoneError for an episode that cannot be played, or not any longer.
+    Methods raise an EpisodeGoneError for an episode that cannot be played, or can no longer be
+    played.
 
     Requests to one episode run one after the other. Within a worker, a lock orders them; among
     workers, the store accepts each action index only once.
@@ -80,7 +81,7 @@ class EpisodeService:
     def create_live_episode(
         self, transport: str, *, is_stored: bool = True, assigned_task: AssignedTask | None = None
     ) -> LiveEpisode:
-        """Return a live episode that was not reset yet; see `EpisodeLoader.create_live_episode`."""
+        """Create a live episode without resetting it; see `EpisodeLoader.create_live_episode`."""
         return self._loader.create_live_episode(
             transport, is_stored=is_stored, assigned_task=assigned_task
         )
@@ -99,11 +100,13 @@ class EpisodeService:
             assigned_task: the task, if the server assigned it to a session without an episode.
         """
         if is_sealed_split(reset_arguments.get("split")):
-            return await self.sealed_episodes.reset(reset_arguments, transport, assigned_task)
+            return await self.sealed_episodes.resume_or_start_episode(
+                reset_arguments, transport, assigned_task
+            )
         return await self.start_stored_episode(reset_arguments, transport, assigned_task)
 
-    async def start_assigned_task(self, transport: str) -> StartedEpisode:
-        """Start an episode of a task that was not assigned before; see `assign_next_task`."""
+    async def assign_and_start_next_task(self, transport: str) -> StartedEpisode:
+        """Assign the next task of the MCP split, and start an episode of it."""
         assignment = await assign_next_task(self.environment, self.store, self.mcp_split)
         started = None
         try:
@@ -129,33 +132,33 @@ class EpisodeService:
         live_episode = self.create_live_episode(transport, assigned_task=assigned_task)
         requested_id = reset_arguments.get("episode_id")
         # A WebSocket may play an episode with this id, which is not stored until it disconnects.
-        if is_server_episode_id(requested_id) and not await self._is_stored(requested_id):
-            problem = unknown_server_id_message(requested_id)
+        if has_server_id_form(requested_id) and not await self._is_stored(requested_id):
+            problem = format_unknown_server_id_message(requested_id)
             error_reply = Reply(ReplyStatus.ERROR, problem)
             return StartedEpisode(live_episode.build_wire_reply(error_reply), error_text=problem)
-        reply = await run_queued_reset(
+        reply = await run_reset_or_raise_busy(
             self.environment, live_episode.reset, reset_arguments, requested_at_s
         )
         episode_id = live_episode.episode_id
         if reply.status == ReplyStatus.ERROR or episode_id is None:
             return StartedEpisode(live_episode.build_wire_reply(reply), error_text=reply.message)
-        cached_episode = self._loader.cache.get_or_add(episode_id)
+        cached_episode = self._loader.cache.get_or_add_entry(episode_id)
         async with cached_episode.lock:
             lease_id = await self._loader.store_new_episode(
                 live_episode, episode_id, sealed_start=sealed_start
             )
             assert lease_id is not None  # a stored episode with this id is overwritten
-            cached_episode.set_started(live_episode, lease_id)
+            cached_episode.replace_with_new_episode(live_episode, lease_id)
             self._loader.cache.enforce_memory_limit(episode_id)
             live_episode.register_start(is_stored=True)
         return StartedEpisode(
-            live_episode.build_wire_reply(reply, live_episode.episode_ids),
+            live_episode.build_wire_reply(reply, live_episode.ids_for_trainer),
             EpisodeAccess(episode_id, lease_id=lease_id),
             live_episode.player_id,
         )
 
-    async def find_player_access(self, player_id: str) -> EpisodeAccess:
-        """Return the access of a player.
+    async def find_access_by_player_id(self, player_id: str) -> EpisodeAccess:
+        """Return the access to the episode that a player id belongs to.
 
         Raises:
             UnknownEpisodeError: no episode of this environment has this player id.
@@ -166,25 +169,25 @@ class EpisodeService:
             raise UnknownEpisodeError(player_id, self._settings.episode_ttl_s, is_player_id=True)
         return EpisodeAccess(episode_id, player_id)
 
-    async def get_player_access(self, episode_id: str) -> EpisodeAccess:
-        """Return the access of the player of an episode."""
+    async def get_player_access_by_episode_id(self, episode_id: str) -> EpisodeAccess:
+        """Return the access that the player of an episode has."""
         access = EpisodeAccess(episode_id)
-        stored_episode = await self._loader.load_stored(access, allow_closed=True)
+        stored_episode = await self._loader.load_accessible_episode(access, allow_closed=True)
         return EpisodeAccess(episode_id, stored_episode.player_id)
 
     async def step(
         self, access: EpisodeAccess, action: JsonObject, request_id: str = ""
-    ) -> JsonObject:
+    ) -> WireReply:
         """Execute an action and return the reply in the framework's form.
 
         Args:
-            access: which episode, and the caller's right to it.
+            access: the episode and the caller's right to it.
             action: the action, unchecked.
             request_id: the client's id of this request. A second request with the same id gets the
                 reply of the first one and executes nothing.
 
         Raises:
-            EpisodeGoneError: the episode cannot be played, or not any longer.
+            EpisodeGoneError: the episode cannot be played, or can no longer be played.
             EpisodeTooLongError: the episode has no room for the action.
         """
         return await self._executor.step(access, action, request_id)
@@ -196,9 +199,9 @@ class EpisodeService:
 
     async def get_trainer_record(self, episode_id: str) -> Any:
         """Return the record of an episode for its trainer; see `EndedEpisode`."""
-        cached_episode = self._loader.cache.get_or_add(episode_id)
+        cached_episode = self._loader.cache.get_or_add_entry(episode_id)
         async with cached_episode.lock:
-            live_episode = await self._loader.update_from_store(
+            live_episode = await self._loader.update_cached_from_store(
                 EpisodeAccess(episode_id), cached_episode, allow_closed=True
             )
             return build_trainer_record(
@@ -211,30 +214,32 @@ class EpisodeService:
     async def get_live_episode(
         self, access: EpisodeAccess, *, allow_closed: bool = False
     ) -> LiveEpisode:
-        """Return a live episode with every stored action.
+        """Return the live episode, after applying every stored action to it.
 
         Args:
-            access: which episode, and the caller's right to it.
+            access: the episode and the caller's right to it.
             allow_closed: whether the episode may be closed.
         """
-        cached_episode = self._loader.cache.get_or_add(access.episode_id)
+        cached_episode = self._loader.cache.get_or_add_entry(access.episode_id)
         async with cached_episode.lock:
-            return await self._loader.update_from_store(
+            return await self._loader.update_cached_from_store(
                 access, cached_episode, allow_closed=allow_closed
             )
 
     async def resume_episode(self, episode_id: str) -> StartedEpisode:
         """Resume an episode with a new lease. Earlier connections can no longer play it."""
         access = EpisodeAccess(episode_id)
-        cached_episode = self._loader.cache.get_or_add(episode_id)
+        cached_episode = self._loader.cache.get_or_add_entry(episode_id)
         # A closed episode is rejected before its lease is replaced.
-        await self._loader.load_stored(access)
+        await self._loader.load_accessible_episode(access)
         async with cached_episode.lock:
-            stored_episode = await self._loader.load_stored(access, new_lease=True)
-            live_episode, reply = await self._loader.rebuild(access, cached_episode, stored_episode)
-            live_episode.register_resume(is_client_request=True)
+            stored_episode = await self._loader.load_accessible_episode(access, new_lease=True)
+            live_episode, reply = await self._loader.rebuild_and_cache(
+                access, cached_episode, stored_episode
+            )
+            live_episode.register_as_running_if_not_ended(is_client_request=True)
         return StartedEpisode(
-            live_episode.build_wire_reply(reply, live_episode.episode_ids),
+            live_episode.build_wire_reply(reply, live_episode.ids_for_trainer),
             EpisodeAccess(episode_id, lease_id=stored_episode.lease_id),
             live_episode.player_id,
         )
@@ -258,21 +263,21 @@ class EpisodeService:
         if lease_id is None:
             return False
         if live_episode.final_reply:
-            await self._loader.mark_completed(episode_id, lease_id, live_episode)
+            await self._loader.record_result_and_mark_completed(episode_id, lease_id, live_episode)
         return True
 
     async def close_episode(self, access: EpisodeAccess) -> None:
-        """Close an episode: it accepts no further actions. Its record stays."""
-        store_key = self._loader.store_key(access.episode_id)
+        """Close an episode, so that it accepts no further actions. Its record is kept."""
+        store_key = self._loader.get_store_key(access.episode_id)
         while True:
-            stored_episode = await self._loader.load_stored(access)
+            stored_episode = await self._loader.load_accessible_episode(access)
             lease_id = stored_episode.lease_id
             if await self.store.mark_ended(store_key, lease_id, EndStatus.CLOSED):
                 break
         running_entry = RUNNING_EPISODES.find(EpisodeKey(self.environment.name, access.episode_id))
         if running_entry is None and stored_episode.end_status != EndStatus.COMPLETED:
-            # Another worker has played it.
-            running_entry = RUNNING_EPISODES.register_resume(
+            # The episode was played by another worker.
+            running_entry = RUNNING_EPISODES.get_or_register_resumed(
                 RunningEpisode.from_stored(self.environment, access.episode_id, stored_episode),
                 is_client_request=False,
             )
@@ -281,10 +286,10 @@ class EpisodeService:
         if assigned_task is not None and not stored_episode.actions:
             await self.store.confirm_or_release_task(*assigned_task, is_played=False)
 
-    async def close(self) -> None:
-        """Close the store, and forget all live episodes."""
+    async def close_store_and_clear_cache(self) -> None:
+        """Close the store, and remove all live episodes from the cache."""
         await self.store.close()
         self._loader.cache.clear()
 
     async def _is_stored(self, episode_id: str) -> bool:
-        return await self.store.load(self._loader.store_key(episode_id)) is not None
+        return await self.store.load(self._loader.get_store_key(episode_id)) is not None

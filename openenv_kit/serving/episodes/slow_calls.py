@@ -62,7 +62,7 @@ class SlowCallQueue:
         self._call_numbers = itertools.count()
         self._waiting_heap: list[WaitingCall] = []
         self._virtual_time_s = 0.0
-        # By episode key, the most recently used one last.
+        # Keys are episode keys, in the order of their last use.
         self._virtual_end_s: OrderedDict[str, float] = OrderedDict()
 
     @property
@@ -71,7 +71,7 @@ class SlowCallQueue:
         waiting_count = sum(not call.turn.done() for call in self._waiting_heap)
         return SlowCallCounts(self._running_count, waiting_count)
 
-    async def run_in_turn(self, episode_key: str, call: Callable[[], T]) -> T:
+    async def run_in_fair_turn(self, episode_key: str, call: Callable[[], T]) -> T:
         """Run a function in a thread when it is its turn, and return its result.
 
         A caller that is cancelled while it waits gives up its turn. A caller that is cancelled
@@ -95,25 +95,25 @@ class SlowCallQueue:
         finally:
             self._set_virtual_end(episode_key, virtual_start_s + time.monotonic() - begin_s)
             self._running_count -= 1
-            self._start_next_calls()
+            self._start_waiting_calls()
 
     async def _wait_for_turn(self, virtual_start_s: float) -> None:
         """Wait until the call may run. From then on it counts as running."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting_call = WaitingCall(virtual_start_s, next(self._call_numbers), turn)
         heapq.heappush(self._waiting_heap, waiting_call)
-        self._start_next_calls()
+        self._start_waiting_calls()
         try:
             await turn
         except asyncio.CancelledError:
             got_turn = turn.done() and not turn.cancelled()
             if got_turn:
                 self._running_count -= 1
-                self._start_next_calls()
+                self._start_waiting_calls()
             raise
 
-    def _start_next_calls(self) -> None:
-        """Let as many waiting calls run as there are free threads."""
+    def _start_waiting_calls(self) -> None:
+        """Start waiting calls until every thread is in use."""
         while self._waiting_heap and self._running_count < self._max_running:
             waiting_call = heapq.heappop(self._waiting_heap)
             if not waiting_call.turn.done():

@@ -14,9 +14,12 @@ from openenv_kit.serving.episodes.ids import (
 )
 from openenv_kit.serving.episodes.live_episode import LiveEpisode
 from openenv_kit.serving.episodes.records import ReplayError
-from openenv_kit.serving.episodes.worker_threads import rebuild_live_episode, step_live_episode
-from openenv_kit.serving.message_limits import require_bounded_complexity
-from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.episodes.worker_threads import (
+    rebuild_with_queued_slow_calls,
+    step_with_queued_slow_call,
+)
+from openenv_kit.serving.message_limits import require_json_within_complexity_limits
+from openenv_kit.serving.messages import JsonObject, WireReply
 from openenv_kit.unencodable_text import describe_unencodable_text
 
 
@@ -30,41 +33,43 @@ class StepExecutor:
     def __init__(self, loader: EpisodeLoader) -> None:
         self._loader = loader
 
-    async def step(self, access: EpisodeAccess, action: JsonObject, request_id: str) -> JsonObject:
+    async def step(self, access: EpisodeAccess, action: JsonObject, request_id: str) -> WireReply:
         """Execute an action and return the reply; see `EpisodeService.step`."""
         requested_at_s = time.perf_counter()
         # A reply to a trainer over HTTP contains the episode id.
         is_trainer_over_http = not (access.player_id or access.lease_id)
         episode_ids = {"episode_id": access.episode_id} if is_trainer_over_http else None
-        cached_episode = self._loader.cache.get_or_add(access.episode_id)
+        cached_episode = self._loader.cache.get_or_add_entry(access.episode_id)
         async with cached_episode.lock:
-            live_episode = cached_episode.get_copy_for(access)
+            live_episode = cached_episode.get_live_episode_for(access)
             # Storing an action shows whether the copy is up to date. A step that stores nothing
             # needs a copy that was just updated.
             stores_nothing = live_episode is not None and (
-                live_episode.final_reply or cached_episode.has_request(request_id)
+                live_episode.final_reply or cached_episode.has_stored_request(request_id)
             )
             if live_episode is None or stores_nothing:
-                live_episode = await self._loader.update_from_store(access, cached_episode)
+                live_episode = await self._loader.update_cached_from_store(access, cached_episode)
             while True:
-                if cached_episode.has_request(request_id):
+                if cached_episode.has_stored_request(request_id):
                     return await self._repeat_reply(
                         access, cached_episode, live_episode, request_id, episode_ids
                     )
                 if live_episode.final_reply or describe_unencodable_text(action, "action"):
-                    # The session's reply says why. The step is neither counted nor stored.
+                    # The session's reply explains the error. The step is neither counted nor
+                    # stored.
                     reply = live_episode.session.step(action)
                     return live_episode.build_wire_reply(reply, episode_ids)
-                live_episode.register_resume()
+                live_episode.register_as_running_if_not_ended()
                 action_json = _encode_action(live_episode, action)
-                if await self._loader.append_action(
+                await self._loader.confirm_assigned_task_before_first_action(live_episode)
+                if await self._loader.append_action_if_current(
                     access.episode_id, cached_episode, live_episode, action_json, request_id
                 ):
                     break
                 # Another worker has stored an action with this index.
-                live_episode = await self._loader.update_from_store(access, cached_episode)
+                live_episode = await self._loader.update_cached_from_store(access, cached_episode)
             try:
-                wire_reply = await step_live_episode(
+                wire_reply = await step_with_queued_slow_call(
                     live_episode, action, action_json, episode_ids, requested_at_s
                 )
             except Exception:
@@ -77,7 +82,7 @@ class StepExecutor:
             if live_episode.record.slow_results:
                 await self._loader.store_slow_results(access.episode_id, cached_episode)
             if wire_reply["done"]:
-                await self._loader.mark_completed(
+                await self._loader.record_result_and_mark_completed(
                     access.episode_id, cached_episode.lease_id, live_episode
                 )
             return wire_reply
@@ -88,14 +93,14 @@ class StepExecutor:
         cached_episode: CachedEpisode,
         live_episode: LiveEpisode,
         request_id: str,
-        episode_ids: JsonObject | None,
-    ) -> JsonObject:
+        metadata_ids: JsonObject | None,
+    ) -> WireReply:
         """Return the reply to an earlier request, by replaying the episode up to its action."""
         action_index = cached_episode.request_ids.index(request_id)
         record = live_episode.record
         copy = self._loader.create_live_episode("http")
         try:
-            await rebuild_live_episode(
+            await rebuild_with_queued_slow_calls(
                 copy,
                 access.episode_id,
                 live_episode.reset_arguments,
@@ -104,9 +109,9 @@ class StepExecutor:
             )
         except ReplayError as error:
             raise UnreadableEpisodeError(access, str(error)) from None
-        action = messages.loads(record.actions[action_index])
+        action = messages.parse_json_within_limits(record.actions[action_index])
         reply = copy.session.repeat_stored_step(action, record.get_slow_result(action_index))
-        return copy.build_wire_reply(reply, episode_ids)
+        return copy.build_wire_reply(reply, metadata_ids)
 
 
 def _encode_action(live_episode: LiveEpisode, action: JsonObject) -> bytes:
@@ -116,8 +121,8 @@ def _encode_action(live_episode: LiveEpisode, action: JsonObject) -> bytes:
         MessageTooComplexError: the action is nested too deeply or has too many members.
         EpisodeTooLongError: the episode has no room for it.
     """
-    require_bounded_complexity(action)
-    action_json = messages.dumps(action)
+    require_json_within_complexity_limits(action)
+    action_json = messages.to_json_bytes(action)
     record = live_episode.record
     if record.size_bytes + len(action_json) > record.max_bytes:
         raise EpisodeTooLongError(record.max_bytes)

@@ -20,7 +20,7 @@ from openenv_kit.serving.draining import SERVER_DRAIN
 from openenv_kit.serving.episodes.live_episode import LiveEpisode
 from openenv_kit.serving.episodes.slow_calls import SLOW_CALL_QUEUE
 from openenv_kit.serving.http import client_identity
-from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.messages import JsonObject, WireReply
 from openenv_kit.serving.store.errors import RETRY_AFTER_S, BusyError
 
 T = TypeVar("T")
@@ -37,10 +37,10 @@ MAX_WAITING_RESETS = 32
 _waiting_reset_count = 0
 
 
-async def run_queued_reset(
+async def run_reset_or_raise_busy(
     environment: Environment, run_reset: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """Run a reset, in a worker thread if the environment has slow tools.
+    """Run a reset, unless too many are waiting. It uses a worker thread if the environment is slow.
 
     Raises:
         BusyError: too many resets are waiting, or the client has disconnected.
@@ -64,13 +64,13 @@ async def run_queued_reset(
     _waiting_reset_count += 1
     metrics.WAITING_RESETS.inc()
     try:
-        return await run_in_worker_thread(environment, reset_unless_disconnected)
+        return await run_in_thread_if_slow(environment, reset_unless_disconnected)
     finally:
         _waiting_reset_count -= 1
         metrics.WAITING_RESETS.dec()
 
 
-async def run_in_worker_thread(environment: Environment, work: Callable[[], T]) -> T:
+async def run_in_thread_if_slow(environment: Environment, work: Callable[[], T]) -> T:
     """Run a function, in a worker thread if the environment has slow tools."""
     if not environment.tools.has_slow_tools:
         return work()
@@ -88,25 +88,25 @@ async def run_in_worker_thread(environment: Environment, work: Callable[[], T]) 
         raise
 
 
-async def step_live_episode(
+async def step_with_queued_slow_call(
     live_episode: LiveEpisode,
     action: JsonObject,
     action_json: bytes | None = None,
-    episode_ids: JsonObject | None = None,
+    metadata_ids: JsonObject | None = None,
     requested_at_s: float | None = None,
-) -> JsonObject:
-    """Run `LiveEpisode.step`. A slow call waits for its turn among the episodes."""
+) -> WireReply:
+    """Run `LiveEpisode.step`. A slow tool call waits in `SLOW_CALL_QUEUE`."""
     tools = live_episode.environment.tools
     if tools.has_slow_tools and tools.is_slow_call(action):
-        step = partial(live_episode.step, action, action_json, episode_ids, requested_at_s)
+        step = partial(live_episode.step, action, action_json, metadata_ids, requested_at_s)
         return await _run_in_fair_turn(live_episode, live_episode.episode_id, step)
-    return live_episode.step(action, action_json, episode_ids, requested_at_s)
+    return live_episode.step(action, action_json, metadata_ids, requested_at_s)
 
 
-async def apply_stored_action(
+async def apply_stored_action_with_queued_slow_call(
     live_episode: LiveEpisode, action_json: bytes, compressed_result: bytes | None
 ) -> None:
-    """Run `LiveEpisode.apply_stored_action`. A slow call without a result waits for its turn."""
+    """Run `LiveEpisode.apply_stored_action`. A slow call without a result waits in the queue."""
     apply = partial(live_episode.apply_stored_action, action_json, compressed_result)
     if compressed_result is None and _is_slow_call(live_episode.environment, action_json):
         await _run_in_fair_turn(live_episode, live_episode.episode_id, apply)
@@ -114,7 +114,7 @@ async def apply_stored_action(
         apply()
 
 
-async def rebuild_live_episode(
+async def rebuild_with_queued_slow_calls(
     live_episode: LiveEpisode,
     episode_id: str,
     reset_arguments: Mapping[str, Any],
@@ -122,14 +122,19 @@ async def rebuild_live_episode(
     player_id: str = "",
     slow_results: Mapping[int, bytes] = MappingProxyType({}),
 ) -> Reply:
-    """Run `LiveEpisode.rebuild`.
+    """Run `LiveEpisode.rebuild_from_actions`.
 
-    If a slow call has no stored result, such as the last one before a crash, the rebuild waits for
-    its turn among the episodes.
+    If a slow call has no stored result, such as the last one before a crash, the rebuild waits in
+    `SLOW_CALL_QUEUE`.
     """
     environment = live_episode.environment
     rebuild = partial(
-        live_episode.rebuild, episode_id, reset_arguments, actions, player_id, slow_results
+        live_episode.rebuild_from_actions,
+        episode_id,
+        reset_arguments,
+        actions,
+        player_id,
+        slow_results,
     )
     has_slow_call = any(
         index not in slow_results and _is_slow_call(environment, action_json)
@@ -137,15 +142,19 @@ async def rebuild_live_episode(
     )
     if has_slow_call:
         return await _run_in_fair_turn(live_episode, episode_id, rebuild)
-    return await run_in_worker_thread(environment, rebuild)
+    return await run_in_thread_if_slow(environment, rebuild)
 
 
 def _is_slow_call(environment: Environment, action_json: bytes) -> bool:
     tools = environment.tools
-    return tools.has_slow_tools and tools.is_slow_call(messages.loads(action_json))
+    return tools.has_slow_tools and tools.is_slow_call(
+        messages.parse_json_within_limits(action_json)
+    )
 
 
 async def _run_in_fair_turn(
     live_episode: LiveEpisode, episode_id: str | None, work: Callable[[], T]
 ) -> T:
-    return await SLOW_CALL_QUEUE.run_in_turn(f"{live_episode.environment.name}/{episode_id}", work)
+    return await SLOW_CALL_QUEUE.run_in_fair_turn(
+        f"{live_episode.environment.name}/{episode_id}", work
+    )

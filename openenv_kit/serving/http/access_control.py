@@ -1,4 +1,4 @@
-"""Access control: which web page may call, with which token, and in which role.
+"""Access control: checks the web page, the token and the role of each request.
 
 A browser names the calling page in `Origin` and the address it connects to in `Host`. Two attacks
 are prevented:
@@ -28,8 +28,12 @@ from starlette.types import Scope
 
 from openenv_kit.errors import truncated_repr
 from openenv_kit.network_addresses import is_loopback
-from openenv_kit.serving.http.error_responses import error_response
-from openenv_kit.serving.http.page_sessions import COOKIE_NAME, PageSessions, build_session_cookie
+from openenv_kit.serving.http.error_responses import count_and_build_error_response
+from openenv_kit.serving.http.page_sessions import (
+    COOKIE_NAME,
+    PageSessions,
+    build_set_cookie_header,
+)
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_ROUTE_MESSAGE, WEBSOCKET_METHOD, Role
 from openenv_kit.serving.setting_values import ReservedParticipant
@@ -63,7 +67,8 @@ class AccessControl:
         }
         self._own_names.add(self._space_host)
         self._own_names.discard("")
-        # With a token, DNS rebinding gains nothing: the browser sends our cookie only to our name.
+        # A token makes DNS rebinding useless, because browsers send our cookie only to our host
+        # name.
         self._checks_loopback_host = not settings.token and is_loopback(settings.host)
         self._trusts_listed_names_only = not settings.token and bool(settings.allowed_origins)
         self._token = settings.token.encode()
@@ -72,8 +77,10 @@ class AccessControl:
         self._root_path = settings.root_path or "/"
         self._sessions = sessions or PageSessions(settings.token)
 
-    async def check_access(self, scope: Scope, path: str, headers: Headers) -> Response | None:
-        """Return the error response to a request that is not allowed; None if it is allowed.
+    async def identify_caller_and_find_denial(
+        self, scope: Scope, path: str, headers: Headers
+    ) -> Response | None:
+        """Store the caller's role in the scope, and return an error response if access is denied.
 
         Args:
             scope: ASGI scope of the request; `role` and `participant` are added to its state.
@@ -82,12 +89,14 @@ class AccessControl:
         """
         origin_error = self._find_origin_error(scope, headers)
         if origin_error is not None:
-            return error_response(ErrorKind.ORIGIN, HTTPStatus.FORBIDDEN, origin_error)
+            return count_and_build_error_response(
+                ErrorKind.ORIGIN, HTTPStatus.FORBIDDEN, origin_error
+            )
         if self._token and not headers.get("authorization"):
             with suppress(StoreError):  # without the store, sessions of browsers are not verified
                 await self._sessions.load_signing_key()
         participant = self._find_participant(headers)
-        role = Role.TRAINER if participant else self._find_role(scope, headers)
+        role = Role.TRAINER if participant else self._find_role_of_token(scope, headers)
         scope["state"]["role"] = role or Role.PLAYER
         scope["state"]["participant"] = participant or (
             ReservedParticipant.TRAINER if self._token else ReservedParticipant.ANONYMOUS
@@ -95,14 +104,18 @@ class AccessControl:
         if path in PATHS_WITHOUT_TOKEN:
             return None
         if role is None:
-            return self._log_in_with_url_token(scope, path, headers) or error_response(
+            return self._log_in_with_url_token(
+                scope, path, headers
+            ) or count_and_build_error_response(
                 ErrorKind.TOKEN,
                 HTTPStatus.UNAUTHORIZED,
                 "This server needs a token: send the header Authorization: Bearer <token>.",
                 {"www-authenticate": "Bearer"},
             )
         if not role.may_use_route(scope.get("method", WEBSOCKET_METHOD), path):
-            return error_response(ErrorKind.ROLE, HTTPStatus.FORBIDDEN, PLAYER_ROUTE_MESSAGE)
+            return count_and_build_error_response(
+                ErrorKind.ROLE, HTTPStatus.FORBIDDEN, PLAYER_ROUTE_MESSAGE
+            )
         return None
 
     def _find_origin_error(self, scope: Scope, headers: Headers) -> str | None:
@@ -112,7 +125,7 @@ class AccessControl:
         host = _normalize_address(headers.get("host", ""))
         server_host = (scope.get("server") or ("",))[0]
         is_loopback_server = self._checks_loopback_host and is_loopback(server_host)
-        if is_loopback_server and not self._is_own_host(host):
+        if is_loopback_server and not self._is_host_of_this_server(host):
             return (
                 f"Host is {truncated_repr(headers.get('host', ''))}; this server listens on "
                 "loopback and accepts only loopback names. Add other names to "
@@ -120,9 +133,9 @@ class AccessControl:
             )
         origin = headers.get("origin")
         if origin is None:
-            if not _is_cross_site_change(scope, headers):
+            if not _is_cross_site_write(scope, headers):
                 return None
-        elif origin.lower() in self._allowed_origins or self._is_own_page(
+        elif origin.lower() in self._allowed_origins or self._is_page_of_this_server(
             origin, host, server_host, headers
         ):
             return None
@@ -131,7 +144,9 @@ class AccessControl:
             "Add the origin to OPENENV_KIT_ALLOWED_ORIGINS to allow it."
         )
 
-    def _is_own_page(self, origin: str, host: str, server_host: str, headers: Headers) -> bool:
+    def _is_page_of_this_server(
+        self, origin: str, host: str, server_host: str, headers: Headers
+    ) -> bool:
         """Return whether a page was loaded from this server.
 
         A name that appears only in the request may have been rebound. It is not trusted if the
@@ -146,7 +161,9 @@ class AccessControl:
             return bool(page_address)
         if page_address == host:
             is_known_host = (
-                self._is_own_host(host) or _strip_port(host) == server_host or _is_ip_address(host)
+                self._is_host_of_this_server(host)
+                or _strip_port(host) == server_host
+                or _is_ip_address(host)
             )
             return is_known_host or not self._trusts_listed_names_only
         # A proxy may replace our name in Host by its own name for us. A page cannot set this header
@@ -158,11 +175,11 @@ class AccessControl:
             and not self._checks_loopback_host
         )
 
-    def _is_own_host(self, host: str) -> bool:
+    def _is_host_of_this_server(self, host: str) -> bool:
         return host in self._own_names or is_loopback(_strip_port(host))
 
-    def _find_role(self, scope: Scope, headers: Headers) -> Role | None:
-        """Return the role of a caller that is no participant; None without a valid token."""
+    def _find_role_of_token(self, scope: Scope, headers: Headers) -> Role | None:
+        """Return the role that a token or session cookie grants; None without a valid one."""
         if not self._token:
             return Role.TRAINER
         scheme, _, bearer_token = headers.get("authorization", "").partition(" ")
@@ -208,14 +225,14 @@ class AccessControl:
             and _normalize_address(headers.get("host", "")) == self._space_host
         )
         is_https = is_space or scope.get("scheme") == "https"
-        cookie = build_session_cookie(
-            self._sessions.new_session_id(), is_https=is_https, path=self._root_path
+        cookie = build_set_cookie_header(
+            self._sessions.create_signed_session_id(), is_https=is_https, path=self._root_path
         )
         response.headers.append("set-cookie", cookie)
         return response
 
 
-def _is_cross_site_change(scope: Scope, headers: Mapping[str, str]) -> bool:
+def _is_cross_site_write(scope: Scope, headers: Mapping[str, str]) -> bool:
     """Return whether a page of another site makes a request that may change something.
 
     Some browsers send `Sec-Fetch-Site` where they send no `Origin`.

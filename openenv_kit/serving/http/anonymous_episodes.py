@@ -15,25 +15,27 @@ from fastapi import FastAPI, Request
 from starlette.routing import Mount, Route
 
 from openenv_kit.serving.episodes.service import EpisodeService
-from openenv_kit.serving.http.client_identity import client_address_or_network
+from openenv_kit.serving.http.client_identity import get_client_address_or_ipv6_network
 
 NAMED_CALLER_PATHS = ("/health", "/reset", "/step", "/state")
 """Paths that are also served below `/as/NAME`."""
 
 
-def add_named_caller_routes(app: FastAPI) -> None:
-    """Serve some of the app's routes below `/as/NAME` too."""
+def add_routes_below_caller_names(app: FastAPI) -> None:
+    """Serve the routes of `NAMED_CALLER_PATHS` also below `/as/NAME`."""
     routes = [
         route
         for route in app.routes
         if isinstance(route, Route) and route.path in NAMED_CALLER_PATHS
     ]
-    # In front, because the framework ends its list with routes that match any first segment.
+    # The framework's last routes match any first segment, so this one has to come first.
     app.router.routes.insert(0, Mount("/as/{caller}", routes=routes))
 
 
 async def get_anonymous_episode_id(request: Request, episodes: EpisodeService) -> str | None:
-    """Return the id of the caller's own episode; None if the environment requires episode ids.
+    """Return the id of the one episode of a caller that sends no id.
+
+    Returns None if the environment requires episode ids.
 
     The id is the same on all workers, and cannot be guessed without the store's secret.
     """
@@ -43,6 +45,6 @@ async def get_anonymous_episode_id(request: Request, episodes: EpisodeService) -
     if name:
         caller = f"name {name}"
     else:
-        caller = f"client {client_address_or_network(request.scope.get('client'))}"
+        caller = f"client {get_client_address_or_ipv6_network(request.scope.get('client'))}"
     secret = (await episodes.store.get_secret()).encode()
     return f"anonymous-{hmac.new(secret, caller.encode(), hashlib.sha256).hexdigest()[:32]}"

@@ -33,7 +33,7 @@ CURRENT_PARTICIPANT: ContextVar[str] = ContextVar(
 """Name of the participant whose token the request has. Its plays of sealed tasks are counted."""
 
 
-def client_address_or_network(peer_address: Sequence[Any] | None) -> str:
+def get_client_address_or_ipv6_network(peer_address: Sequence[Any] | None) -> str:
     """Return the IPv4 address of a peer, or the /64 network of an IPv6 peer.
 
     A client that has one address of such a network usually has all of them.

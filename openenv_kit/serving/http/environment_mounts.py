@@ -1,6 +1,6 @@
 """Several environments in one process: one at the root, the others below their names.
 
-Each environment has an app of its own, with the same settings. The apps share the episode store and
+Each environment has its own app, with the same settings. The apps share the episode store and
 the limits on sessions.
 """
 
@@ -21,7 +21,7 @@ from openenv_kit.environment import (
 )
 from openenv_kit.errors import InvalidValueError, require_name, unknown_name_message
 from openenv_kit.serving import messages
-from openenv_kit.serving.http.middleware import RequestMiddleware, route_path
+from openenv_kit.serving.http.middleware import RequestMiddleware, get_route_path
 from openenv_kit.serving.http.page_sessions import PageSessions
 from openenv_kit.serving.settings import ALL_ENVIRONMENTS, NO_ENVIRONMENTS, Settings
 from openenv_kit.splits import SESSIONS_SPLIT
@@ -66,7 +66,7 @@ TASK_API_PATHS = frozenset(("splits", "tasks", "num_tasks", "task", "task_range"
 def resolve_mounted_environments(
     root_environment: Environment, settings: Settings
 ) -> Sequence[Environment]:
-    """Return the environments to mount beside the one at the root, as `also_serve` names them.
+    """Load and check the environments that `also_serve` names, except the one at the root.
 
     Args:
         root_environment: environment at the root; `also_serve` may name it too.
@@ -79,19 +79,19 @@ def resolve_mounted_environments(
     known_names = (ALL_ENVIRONMENTS, NO_ENVIRONMENTS, *find_environment_entry_points())
     others = [
         get_environment(require_name("name in ALSO_SERVE", name, known_names))
-        for name in _names_to_serve(root_environment, settings)
+        for name in _list_names_to_serve(root_environment, settings)
         if name != root_environment.name
     ]
     for environment in others:
-        _require_usable_name(environment)
+        _require_name_usable_as_path(environment)
     _require_unused_root_path(settings, [root_environment, *others])
     for environment in (root_environment, *others):
-        _require_mcp_split(environment, settings)
+        _require_known_mcp_split(environment, settings)
     return others
 
 
-def _names_to_serve(root_environment: Environment, settings: Settings) -> Sequence[str]:
-    """Return the names that `also_serve` selects, each once."""
+def _list_names_to_serve(root_environment: Environment, settings: Settings) -> Sequence[str]:
+    """Return the names that `also_serve` selects, without duplicates."""
     names = [name.strip() for name in settings.also_serve.split(",") if name.strip()]
     if names == [ALL_ENVIRONMENTS]:
         return names_of_same_distribution(root_environment.name)
@@ -100,7 +100,7 @@ def _names_to_serve(root_environment: Environment, settings: Settings) -> Sequen
     return list(dict.fromkeys(names))
 
 
-def _require_usable_name(environment: Environment) -> None:
+def _require_name_usable_as_path(environment: Environment) -> None:
     name = environment.name
     if name in RESERVED_PATH_SEGMENTS or not URL_NAME_PATTERN.fullmatch(name):
         allowed = "names of letters, digits, - and _ that are not the root's own paths"
@@ -114,8 +114,8 @@ def _require_unused_root_path(settings: Settings, environments: Sequence[Environ
         raise InvalidValueError("OPENENV_KIT_ROOT_PATH", settings.root_path, allowed)
 
 
-def _require_mcp_split(environment: Environment, settings: Settings) -> None:
-    splits = (*environment.splits.names(), SESSIONS_SPLIT)
+def _require_known_mcp_split(environment: Environment, settings: Settings) -> None:
+    splits = (*environment.splits.playable_split_names(), SESSIONS_SPLIT)
     if settings.mcp_split not in splits:
         allowed = f"a split of every environment; {environment.name} has {', '.join(splits)}"
         raise InvalidValueError("OPENENV_KIT_MCP_SPLIT", settings.mcp_split, allowed)
@@ -124,8 +124,8 @@ def _require_mcp_split(environment: Environment, settings: Settings) -> None:
 class EnvironmentMounts:
     """Middleware that forwards paths below an environment's name to that environment's app.
 
-    It stands in front of all other middleware. The app below a name is a complete one with a
-    `RequestMiddleware` of its own, and sees the name as a path prefix.
+    It is the outermost middleware. Each app has its own `RequestMiddleware` and receives the name
+    as a path prefix.
 
     Args:
         app: app at the root.
@@ -146,7 +146,7 @@ class EnvironmentMounts:
         self._app = app
         self._root = root
         self._apps = apps
-        # Behind access control, so that only callers who are let in learn the names.
+        # Access control runs first, so that only authorized callers learn the names.
         self._unknown_app = RequestMiddleware(self._reject_unknown_environment, settings, sessions)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -154,7 +154,7 @@ class EnvironmentMounts:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        path = route_path(scope)
+        path = get_route_path(scope)
         name, _, rest = path.removeprefix("/").partition("/")
         app = self._apps.get(name)
         if app is None:
@@ -172,11 +172,11 @@ class EnvironmentMounts:
         await app(scope, receive, send)
 
     async def _reject_unknown_environment(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond to a request below a name that no environment has."""
-        name = route_path(scope).split("/")[1]
+        """Send a 404 response to a request whose first path segment names no environment."""
+        name = get_route_path(scope).split("/")[1]
         problem = unknown_name_message("environment", name, self._apps)
         detail = f"{problem} {self._root} is served at the root."
-        response = messages.json_response({"detail": detail}, HTTPStatus.NOT_FOUND)
+        response = messages.build_json_response({"detail": detail}, HTTPStatus.NOT_FOUND)
         await response(scope, receive, send)
 
 
@@ -199,7 +199,7 @@ def mount_environment_apps(
     from fastapi.routing import APIRoute
 
     names = [root_name, *apps]
-    # In front of the framework's own route, which lists only one environment.
+    # The framework's own route lists only one environment, so this one has to come first.
     list_route = APIRoute("/list_environments", lambda: names, tags=["Task API"])
     root_app.router.routes.insert(0, list_route)
     root_app.add_middleware(

@@ -37,7 +37,7 @@ class ResponseHead(NamedTuple):
     headers: dict[str, str]
 
 
-def error_response(
+def count_and_build_error_response(
     error_kind: ErrorKind,
     status: HTTPStatus,
     detail: object,
@@ -52,10 +52,10 @@ def error_response(
         headers: headers of the response.
     """
     metrics.count_error(error_kind)
-    return messages.json_response({"detail": detail}, status, headers)
+    return messages.build_json_response({"detail": detail}, status, headers)
 
 
-def response_head_of_store_error(store_error: StoreError) -> ResponseHead:
+def get_response_head_for_store_error(store_error: StoreError) -> ResponseHead:
     """Return status and headers of the response to a request that the store rejected."""
     if store_error.retry_after_s is None:
         return ResponseHead(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {})
@@ -66,37 +66,41 @@ def response_head_of_store_error(store_error: StoreError) -> ResponseHead:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Turn the exceptions of an app's routes into error responses."""
+    """Register handlers that convert the exceptions of an app's routes to error responses."""
     for error_type in HANDLED_ERRORS:
-        app.add_exception_handler(error_type, _handle_error)
+        app.add_exception_handler(error_type, _convert_error_to_response)
 
 
-async def _handle_error(_: Request, error: Exception) -> Response:
+async def _convert_error_to_response(_: Request, error: Exception) -> Response:
     match error:
         case UnknownEpisodeError():
-            return error_response(ErrorKind.UNKNOWN_EPISODE, HTTPStatus.NOT_FOUND, str(error))
+            return count_and_build_error_response(
+                ErrorKind.UNKNOWN_EPISODE, HTTPStatus.NOT_FOUND, str(error)
+            )
         case EpisodeGoneError():
-            return error_response(ErrorKind.UNKNOWN_EPISODE, HTTPStatus.CONFLICT, str(error))
+            return count_and_build_error_response(
+                ErrorKind.UNKNOWN_EPISODE, HTTPStatus.CONFLICT, str(error)
+            )
         case EpisodeTooLongError():
-            return error_response(
+            return count_and_build_error_response(
                 ErrorKind.TOO_BIG, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)
             )
         case MessageTooComplexError():
-            return error_response(
+            return count_and_build_error_response(
                 ErrorKind.INVALID_REQUEST,
                 HTTPStatus.BAD_REQUEST,
                 f"Cannot read the body: {error}.",
             )
         case StoreError():
-            status, headers = response_head_of_store_error(error)
-            return error_response(ErrorKind.STORE, status, str(error), headers)
+            status, headers = get_response_head_for_store_error(error)
+            return count_and_build_error_response(ErrorKind.STORE, status, str(error), headers)
         case RequestValidationError():
             # Pydantic's errors also contain the input, which may be large.
             problems = [
                 {"type": problem["type"], "loc": problem["loc"], "msg": problem["msg"]}
                 for problem in error.errors()
             ]
-            return error_response(
+            return count_and_build_error_response(
                 ErrorKind.INVALID_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, problems
             )
     raise error

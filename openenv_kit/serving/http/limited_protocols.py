@@ -29,7 +29,7 @@ CONNECTION_STATE_KEY = "connection"
 
 
 class LimitedHttpProtocol(H11Protocol):
-    """One client's connection, also after its upgrade to a WebSocket.
+    """An HTTP connection with limits, which also apply after its upgrade to a WebSocket.
 
     Args:
         timeout_s: time for a request's headers, and for a client to read replies that wait for it.
@@ -120,9 +120,11 @@ class LimitedHttpProtocol(H11Protocol):
         is_request_expected = not self._open_requests and not self._is_idle
         if not self.is_closed() and (self.flow.write_paused or is_request_expected):
             unread_bytes = self.transport.get_write_buffer_size()
-            self._timer = self.loop.call_later(self.timeout_s, self._handle_timeout, unread_bytes)
+            self._timer = self.loop.call_later(
+                self.timeout_s, self._abort_unless_client_has_read, unread_bytes
+            )
 
-    def _handle_timeout(self, unread_bytes_before: int) -> None:
+    def _abort_unless_client_has_read(self, unread_bytes_before: int) -> None:
         """Close the connection, unless the client has read something since the timer started."""
         unread_bytes = self.transport.get_write_buffer_size()
         if unread_bytes < unread_bytes_before:
@@ -148,19 +150,21 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         """
         app = self.app
 
-        async def serve(scope: Scope, receive: Receive, send: Send) -> object:
+        async def serve_and_complete_rejected_handshake(
+            scope: Scope, receive: Receive, send: Send
+        ) -> object:
             result: object = await app(scope, receive, send)
             if self.close_sent:
                 self.handshake_complete = True
             return result
 
-        self.app = serve
+        self.app = serve_and_complete_rejected_handshake
         await super().run_asgi()
 
     def send_receive_event_to_app(self) -> None:
         """Pass a message to the app, and close the connection if its text is not UTF-8.
 
-        RFC 6455 requires that. uvicorn would log a traceback each time.
+        RFC 6455 requires the connection to be closed. uvicorn would log a traceback instead.
         """
         if self.curr_msg_data_type == "text" and not self.close_sent:
             try:
@@ -175,7 +179,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.frames = []
-        self._enforce_message_limits()
+        self._enforce_incomplete_message_limits()
         super().connection_lost(exc)
         self._http_protocol.restart_client_timeout()
 
@@ -186,7 +190,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().data_received(data)
         if self.queue.qsize() > 1 or not self.writable.is_set():
             self.transport.pause_reading()
-        self._enforce_message_limits()
+        self._enforce_incomplete_message_limits()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -198,7 +202,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         if self.queue.empty():
             self.transport.resume_reading()
 
-    def _enforce_message_limits(self) -> None:
+    def _enforce_incomplete_message_limits(self) -> None:
         """Limit the time and the frames of a message that has started and is not complete."""
         if not self.frames:
             if self._message_timer is not None:

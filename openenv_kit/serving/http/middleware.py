@@ -29,15 +29,15 @@ from openenv_kit.serving.http.access_control import (
     PATHS_WITHOUT_TOKEN,
     AccessControl,
 )
-from openenv_kit.serving.http.error_responses import error_response
+from openenv_kit.serving.http.error_responses import count_and_build_error_response
 from openenv_kit.serving.http.limited_protocols import CONNECTION_STATE_KEY, LimitedHttpProtocol
 from openenv_kit.serving.http.page_sessions import PageSessions
 from openenv_kit.serving.http.response_headers import HttpHeader, build_security_headers
 from openenv_kit.serving.message_limits import (
     MessageLimits,
     RejectedBodyError,
-    limit_request_body,
     require_content_length_within,
+    wrap_receive_with_body_limits,
 )
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.setting_values import ReservedParticipant
@@ -70,7 +70,7 @@ class RequestMiddleware:
         self._has_client_limits = not settings.token
         self._checked_app: ASGIApp = self._forward_if_allowed
         if settings.allowed_origins:
-            # Outside the access check, so that pages of these origins can read its errors too.
+            # CORS wraps the access check, so that pages of these origins can also read its errors.
             self._checked_app = CORSMiddleware(
                 self._forward_if_allowed,
                 allow_origins=settings.allowed_origins,
@@ -98,7 +98,7 @@ class RequestMiddleware:
             client_identity.IS_CONNECTION_CLOSED.set(connection.is_closed)
         if self._has_client_limits:
             client_identity.GET_CLIENT_ADDRESS.set(
-                partial(client_identity.client_address_or_network, scope.get("client"))
+                partial(client_identity.get_client_address_or_ipv6_network, scope.get("client"))
             )
         scope = _strip_trailing_slash(scope)
         app = self._checked_app if scope["type"] == "websocket" else self._handle_and_log
@@ -107,7 +107,7 @@ class RequestMiddleware:
 
     async def _handle_and_log(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle an HTTP request, add headers to its response, and log and measure it."""
-        started_s, path = time.perf_counter(), route_path(scope)
+        started_s, path = time.perf_counter(), get_route_path(scope)
         request_id = _choose_request_id(Headers(scope=scope))
         is_debugger = f"{path}/".startswith(f"{DEBUGGER_PATH}/")
         response_headers = [
@@ -116,8 +116,8 @@ class RequestMiddleware:
         ]
         method = scope["method"]
         if method == "HEAD":
-            # Served like GET, because the routes declare only GET.
-            scope, send = {**scope, "method": "GET"}, _drop_response_body(send)
+            # The routes declare only GET, so HEAD is served as GET without a body.
+            scope, send = {**scope, "method": "GET"}, _wrap_send_without_body(send)
         log_fields: dict[str, Any] = {}
         scope["state"]["log_fields"] = log_fields
         scope["state"]["has_response_started"] = False
@@ -150,8 +150,8 @@ class RequestMiddleware:
 
     async def _forward_if_allowed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward a request to the app, or send the error response of access control or limits."""
-        headers, path = Headers(scope=scope), route_path(scope)
-        denial = await self._access.check_access(scope, path, headers)
+        headers, path = Headers(scope=scope), get_route_path(scope)
+        denial = await self._access.identify_caller_and_find_denial(scope, path, headers)
         client_identity.CURRENT_PARTICIPANT.set(
             scope["state"].get("participant", ReservedParticipant.ANONYMOUS)
         )
@@ -174,12 +174,14 @@ class RequestMiddleware:
         try:
             content_length = Headers(scope=scope).get("content-length", "")
             require_content_length_within(self._limits, content_length)
-            # What the debugger's page sends may have any shape.
-            is_json = not route_path(scope).startswith(f"{DEBUGGER_PATH}/")
-            await self._app(scope, limit_request_body(self._limits, receive, is_json=is_json), send)
+            # Requests of the debugger's page are not limited in their number of values.
+            is_json = not get_route_path(scope).startswith(f"{DEBUGGER_PATH}/")
+            await self._app(
+                scope, wrap_receive_with_body_limits(self._limits, receive, is_json=is_json), send
+            )
         except RejectedBodyError as error:
             body = {"detail": error.detail}
-            return messages.json_response(body, error.status_code, error.headers)
+            return messages.build_json_response(body, error.status_code, error.headers)
         except ClientDisconnect:
             return None
         except Exception as error:
@@ -198,16 +200,18 @@ class RequestMiddleware:
             kind = ErrorKind.LATE_REFUSAL
         else:
             kind = ErrorKind.INTERNAL
-            text = logs.log_internal_error(logger, error, state["log_fields"].get("episode_id"))
+            text = logs.log_internal_error_and_get_reference(
+                logger, error, state["log_fields"].get("episode_id")
+            )
             if not has_response_started:
-                return error_response(kind, HTTPStatus.INTERNAL_SERVER_ERROR, text)
+                return count_and_build_error_response(kind, HTTPStatus.INTERNAL_SERVER_ERROR, text)
         connection: LimitedHttpProtocol | None = state.get(CONNECTION_STATE_KEY)
         if connection is not None:
             connection.abort_connection(kind)
         return None
 
 
-def route_path(scope: Scope) -> str:
+def get_route_path(scope: Scope) -> str:
     """Return a request's path as the routes see it, without the prefix the app is served under."""
     path: str = scope["path"]
     root_path: str = scope.get("root_path", "")
@@ -222,13 +226,13 @@ def _strip_trailing_slash(scope: Scope) -> Scope:
     Some clients that were configured with `/mcp/` do not follow a redirect to `/mcp`. Paths of the
     debugger keep their slash, because its page has folders.
     """
-    path = route_path(scope)
+    path = get_route_path(scope)
     if not path.endswith("/") or path == "/" or path.startswith(f"{DEBUGGER_PATH}/"):
         return scope
     return {**scope, "path": scope["path"].rstrip("/")}
 
 
-def _drop_response_body(send: Send) -> Send:
+def _wrap_send_without_body(send: Send) -> Send:
     """Return an ASGI send function that sends only status and headers of a response."""
     is_sent = False
 
@@ -236,7 +240,7 @@ def _drop_response_body(send: Send) -> Send:
         nonlocal is_sent
         if message["type"] == "http.response.start":
             await send(message)
-            # The body ends here, because that of a stream could start late or never end.
+            # The body ends immediately, because the body of a stream could start late or never end.
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             is_sent = True
         elif not is_sent:

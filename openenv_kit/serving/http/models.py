@@ -45,7 +45,7 @@ class EpisodeStepRequest(StepRequest):
     )
 
     @model_validator(mode="after")
-    def _require_single_id(self) -> Self:
+    def _require_at_most_one_id(self) -> Self:
         if self.episode_id is not None and self.player_id is not None:
             raise ValueError("episode_id and player_id were given; allowed: one of them")
         return self

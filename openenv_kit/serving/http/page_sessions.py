@@ -44,25 +44,27 @@ class PageSessions:
             secret = (await self._store.get_secret()).encode()
             self._key = hmac.digest(secret, b"page session " + self._token, "sha256")
 
-    def new_session_id(self) -> str:
+    def create_signed_session_id(self) -> str:
         """Return the signed id of a new session, which contains its expiry time."""
         unsigned = f"{secrets.token_urlsafe(16)}.{int(time.time()) + SESSION_LIFETIME_S}"
-        return f"{unsigned}.{self._compute_signature(unsigned)}"
+        return f"{unsigned}.{self._compute_id_signature(unsigned)}"
 
     def is_valid_session_id(self, session_id: str) -> bool:
         """Return whether an id was signed by this server and has not expired."""
         if not self._key or len(session_id) > MAX_SESSION_ID_LENGTH:
             return False
         unsigned, _, signature = session_id.rpartition(".")
-        if not hmac.compare_digest(signature.encode(), self._compute_signature(unsigned).encode()):
+        if not hmac.compare_digest(
+            signature.encode(), self._compute_id_signature(unsigned).encode()
+        ):
             return False
         return int(unsigned.rpartition(".")[2]) > time.time()
 
-    def _compute_signature(self, unsigned_id: str) -> str:
+    def _compute_id_signature(self, unsigned_id: str) -> str:
         return hmac.new(self._key, unsigned_id.encode(), hashlib.sha256).hexdigest()
 
 
-def build_session_cookie(session_id: str, *, is_https: bool, path: str) -> str:
+def build_set_cookie_header(session_id: str, *, is_https: bool, path: str) -> str:
     """Return the `Set-Cookie` header that stores a session in a browser.
 
     Over HTTPS the cookie also works where the page is embedded, as Hugging Face embeds a Space. The

@@ -6,10 +6,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class PathPrefix:
-    """Middleware that tells an app the path prefix under which its clients see it.
+    """Middleware that adds the path prefix under which clients reach an app behind a proxy.
 
-    Requests are served alike whether the proxy strips the prefix, keeps it, or is bypassed, as by a
-    health check that connects directly.
+    It works if the proxy strips the prefix, if it keeps it, and if a client such as a health check
+    bypasses the proxy.
 
     Args:
         app: app to serve.

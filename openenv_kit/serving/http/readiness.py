@@ -14,7 +14,11 @@ from starlette.responses import Response
 from openenv_kit.serving import messages
 from openenv_kit.serving.draining import SERVER_DRAIN
 from openenv_kit.serving.episodes.service import EpisodeService
-from openenv_kit.serving.store.errors import RETRY_AFTER_S, StoreError, build_unavailable_error
+from openenv_kit.serving.store.errors import (
+    RETRY_AFTER_S,
+    StoreError,
+    log_and_build_unavailable_error,
+)
 from openenv_kit.serving.store.interface import EpisodeStore
 
 READY_CACHE_S = 0.5
@@ -47,25 +51,25 @@ class StoreCheck:
         self._checked_at_s = -math.inf
         self._error: StoreError | None = None
 
-    async def find_store_error(self) -> StoreError | None:
-        """Return why the store cannot be used; None if it can.
+    async def find_store_error_with_cache(self) -> StoreError | None:
+        """Return the error of the latest store check; None if the store can be used.
 
-        A check that hangs is not started a second time. Every call waits for it for at most
-        `STORE_CHECK_TIMEOUT_S`.
+        A new check starts if the latest is older than `READY_CACHE_S` and none is running. A call
+        waits for a running check for at most `STORE_CHECK_TIMEOUT_S`.
         """
         if self.running_check is None:
             if time.monotonic() - self._checked_at_s < READY_CACHE_S:
                 return self._error
-            self.running_check = asyncio.create_task(self._check_store())
+            self.running_check = asyncio.create_task(self._check_and_remember_store_error())
         check = self.running_check
         done, _ = await asyncio.wait({check}, timeout=STORE_CHECK_TIMEOUT_S)
         if not done:
-            return build_unavailable_error(
+            return log_and_build_unavailable_error(
                 TimeoutError(f"no answer within {STORE_CHECK_TIMEOUT_S:g} s")
             )
         return check.result()
 
-    async def _check_store(self) -> StoreError | None:
+    async def _check_and_remember_store_error(self) -> StoreError | None:
         try:
             await self._store.check_writable()
             self._error = None
@@ -78,7 +82,7 @@ class StoreCheck:
 
 
 def add_ready_route(app: FastAPI, episodes: EpisodeService) -> None:
-    """Add GET /ready. GET /health, in contrast, only says that the worker is alive.
+    """Add GET /ready, which reports more than GET /health: that the worker can serve requests.
 
     A worker is ready while its episode store accepts writes. It stays ready when the store is full
     of running episodes: those continue, and only resets are rejected.
@@ -100,15 +104,15 @@ def add_ready_route(app: FastAPI, episodes: EpisodeService) -> None:
     async def ready() -> Response:
         """Return 200 while episodes can be stored and started, else 503 with Retry-After."""
         if SERVER_DRAIN.is_draining:
-            return _not_ready_response("stopping", "The server is stopping.", RETRY_AFTER_S)
-        error = await store_check.find_store_error()
+            return _build_not_ready_response("stopping", "The server is stopping.", RETRY_AFTER_S)
+        error = await store_check.find_store_error_with_cache()
         if error is not None:
-            return _not_ready_response("unavailable", str(error), error.retry_after_s)
-        return messages.json_response({"status": "ready", "detail": ""})
+            return _build_not_ready_response("unavailable", str(error), error.retry_after_s)
+        return messages.build_json_response({"status": "ready", "detail": ""})
 
 
-def _not_ready_response(status: str, detail: str, retry_after_s: float | None) -> Response:
-    return messages.json_response(
+def _build_not_ready_response(status: str, detail: str, retry_after_s: float | None) -> Response:
+    return messages.build_json_response(
         {"status": status, "detail": detail},
         HTTPStatus.SERVICE_UNAVAILABLE,
         {"retry-after": str(retry_after_s)},

@@ -16,7 +16,7 @@ HUGGING_FACE_ORIGINS = ("https://huggingface.co", "https://*.hf.space")
 
 
 class HttpHeader(NamedTuple):
-    """One header of an HTTP response, in the form that ASGI wants."""
+    """One header of an HTTP response, in the form that ASGI requires."""
 
     name: bytes
     value: bytes

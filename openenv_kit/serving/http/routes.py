@@ -19,7 +19,7 @@ from openenv_kit.serving import messages, metrics_export
 from openenv_kit.serving.episodes.ids import MAX_ID_LENGTH, EpisodeAccess, UnknownEpisodeError
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.http.anonymous_episodes import get_anonymous_episode_id
-from openenv_kit.serving.http.error_responses import error_response
+from openenv_kit.serving.http.error_responses import count_and_build_error_response
 from openenv_kit.serving.http.models import (
     ERROR_RESPONSES,
     EpisodeResetResponse,
@@ -28,8 +28,8 @@ from openenv_kit.serving.http.models import (
     Problem,
     SealedRecord,
 )
-from openenv_kit.serving.message_limits import require_bounded_complexity
-from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.message_limits import require_json_within_complexity_limits
+from openenv_kit.serving.messages import JsonObject, WireReply
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_EPISODE_ID_MESSAGE, Role
 from openenv_kit.serving.settings import Settings
@@ -46,7 +46,7 @@ def add_episode_routes(app: FastAPI, episodes: EpisodeService) -> None:
 
     Args:
         app: app of one environment.
-        episodes: its episodes.
+        episodes: service for its episodes.
     """
     record_model: Any = episodes.record_model  # FastAPI reads the type of a response from it
 
@@ -66,12 +66,12 @@ def add_episode_routes(app: FastAPI, episodes: EpisodeService) -> None:
             anonymous_id = await get_anonymous_episode_id(request, episodes)
             if anonymous_id is not None:
                 arguments["episode_id"] = anonymous_id
-        require_bounded_complexity(arguments)
-        _log_episode_id(request, arguments.get("episode_id"))
+        require_json_within_complexity_limits(arguments)
+        _add_episode_id_to_request_log(request, arguments.get("episode_id"))
         started = await episodes.reset(arguments)
-        _log_episode_id(request, started.episode_id)
+        _add_episode_id_to_request_log(request, started.episode_id)
         ids = {"episode_id": started.episode_id, "player_id": started.player_id or None}
-        return messages.json_response({**started.wire_reply, **ids})
+        return messages.build_json_response({**started.wire_reply, **ids})
 
     @app.post(
         "/step",
@@ -84,8 +84,8 @@ def add_episode_routes(app: FastAPI, episodes: EpisodeService) -> None:
         """Execute one step of an episode. Any worker can serve it."""
         access = await _find_episode_access(request, body, episodes)
         if access is None:
-            return messages.json_response(_build_missing_id_reply(episodes, body.action))
-        _log_episode_id(request, access.episode_id)
+            return messages.build_json_response(_build_missing_id_reply(episodes, body.action))
+        _add_episode_id_to_request_log(request, access.episode_id)
         try:
             reply = await episodes.step(access, body.action, body.request_id or "")
         except UnknownEpisodeError:
@@ -93,7 +93,7 @@ def add_episode_routes(app: FastAPI, episodes: EpisodeService) -> None:
                 raise
             reply = _build_missing_id_reply(episodes, body.action)
         ids = {"episode_id": body.episode_id, "player_id": body.player_id}
-        return messages.json_response({**reply, **ids})
+        return messages.build_json_response({**reply, **ids})
 
     @app.get(
         "/state",
@@ -109,7 +109,7 @@ def add_episode_routes(app: FastAPI, episodes: EpisodeService) -> None:
         known_id = episode_id or await get_anonymous_episode_id(request, episodes)
         if known_id is None:
             return record_model()
-        _log_episode_id(request, known_id)
+        _add_episode_id_to_request_log(request, known_id)
         try:
             return await episodes.get_trainer_record(known_id)
         except UnknownEpisodeError:
@@ -140,10 +140,14 @@ def add_sealed_record_route(app: FastAPI, episodes: EpisodeService) -> None:
 
         try:
             key = read_signing_key()
-            attestation = await episodes.sealed_episodes.build_current_attestation(split)
+            attestation = await episodes.sealed_episodes.build_attestation_of_current_participant(
+                split
+            )
         except ConfigurationError as error:
-            return error_response(ErrorKind.SEALED_RECORD, HTTPStatus.CONFLICT, str(error))
-        return messages.json_response(
+            return count_and_build_error_response(
+                ErrorKind.SEALED_RECORD, HTTPStatus.CONFLICT, str(error)
+            )
+        return messages.build_json_response(
             {
                 "player": attestation.player,
                 "plays": len(attestation.plays),
@@ -156,8 +160,8 @@ def add_sealed_record_route(app: FastAPI, episodes: EpisodeService) -> None:
 def add_metrics_route(app: FastAPI, settings: Settings) -> None:
     """Add GET /metrics, which needs the trainer's token if one is set.
 
-    Prometheus reads the metrics port. This route serves clients from before there was one. It is
-    left out in a Space without a token, where everybody could read it.
+    Prometheus reads the metrics port. This route exists for clients that are older than the port.
+    It is not added in a Space without a token, where everybody could read it.
     """
     if os.environ.get(SPACE_HOST_VARIABLE) and not settings.token:
         return
@@ -179,7 +183,7 @@ async def _find_episode_access(
         UnknownEpisodeError: no episode has that player_id.
     """
     if body.player_id is not None:
-        return await episodes.find_player_access(body.player_id)
+        return await episodes.find_access_by_player_id(body.player_id)
     episode_id = body.episode_id or await get_anonymous_episode_id(request, episodes)
     if not episode_id:
         return None
@@ -188,15 +192,15 @@ async def _find_episode_access(
     return EpisodeAccess(episode_id)
 
 
-def _build_missing_id_reply(episodes: EpisodeService, action: JsonObject) -> JsonObject:
-    """Return the error reply to a step without an episode, which says how to get an id."""
-    require_bounded_complexity(action)
+def _build_missing_id_reply(episodes: EpisodeService, action: JsonObject) -> WireReply:
+    """Return the error reply to a step without an episode, which explains how to get an id."""
+    require_json_within_complexity_limits(action)
     live_episode = episodes.create_live_episode(Transport.HTTP)
     reply = live_episode.session.step(action)
     return live_episode.build_wire_reply(replace(reply, message=reply.message + NO_EPISODE_ID_TEXT))
 
 
-def _log_episode_id(request: Request, episode_id: object) -> None:
+def _add_episode_id_to_request_log(request: Request, episode_id: object) -> None:
     """Add the episode id to this request's log line, unless it is too long to be one."""
     is_loggable = isinstance(episode_id, str) and len(episode_id) <= MAX_ID_LENGTH
     request.scope["state"]["log_fields"]["episode_id"] = episode_id if is_loggable else None

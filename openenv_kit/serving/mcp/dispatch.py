@@ -2,7 +2,7 @@
 
 The same dispatcher serves every interface with MCP messages: MCP's streamable HTTP and the
 framework's own dialect on POST /mcp, the framework's WebSocket /mcp, and `mcp` messages on /ws.
-There is no method for a reset, which only trainers may do.
+There is no method for a reset, because only trainers may reset.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class RpcErrorCode(IntEnum):
 
 
 class RpcError(Exception):
-    """A request fails with a JSON-RPC error, whose message is the text of the exception.
+    """Error of a JSON-RPC request. The text of the exception is the message of the response.
 
     Attributes:
         code: code of the error.
@@ -78,7 +78,7 @@ class RpcError(Exception):
 
 
 class RpcRequest(NamedTuple):
-    """A JSON-RPC request or notification that was parsed."""
+    """A parsed JSON-RPC request or notification."""
 
     method: str
     params: JsonObject
@@ -86,7 +86,7 @@ class RpcRequest(NamedTuple):
 
 
 class RpcResponse(NamedTuple):
-    """A JSON-RPC response, with status and headers for the case that it is sent over HTTP."""
+    """A JSON-RPC response, and the status and headers to send it with over HTTP."""
 
     body: JsonObject
     status: HTTPStatus = HTTPStatus.OK
@@ -115,10 +115,10 @@ async def handle_rpc_message(message: object, dispatch: DispatchFunction) -> Rpc
         return RpcResponse({"jsonrpc": "2.0", "id": request_id, "result": result})
     except RpcError as error:
         metrics.count_error(error.error_kind)
-        return RpcResponse(build_rpc_error(error, request_id), error.status, error.headers)
+        return RpcResponse(build_rpc_error_body(error, request_id), error.status, error.headers)
 
 
-def build_rpc_error(rpc_error: RpcError, request_id: RequestId = None) -> JsonObject:
+def build_rpc_error_body(rpc_error: RpcError, request_id: RequestId = None) -> JsonObject:
     """Return the body of an error response."""
     error: JsonObject = {"code": int(rpc_error.code), "message": str(rpc_error)}
     if rpc_error.data is not None:
@@ -126,7 +126,7 @@ def build_rpc_error(rpc_error: RpcError, request_id: RequestId = None) -> JsonOb
     return {"jsonrpc": "2.0", "id": request_id, "error": error}
 
 
-def create_dispatcher(
+def create_rpc_dispatcher(
     environment: Environment, step: StepFunction, get_episode_info: EpisodeInfoFunction
 ) -> DispatchFunction:
     """Return a function that executes the requests of one episode.
@@ -134,7 +134,8 @@ def create_dispatcher(
     Args:
         environment: environment of the episode.
         step: executes the action of a tool call.
-        get_episode_info: returns what determines the tools and the system prompt.
+        get_episode_info: returns the state or the reset arguments of the episode, on which the
+        tools and the system prompt depend.
     """
 
     async def dispatch(method: str, params: JsonObject) -> JsonObject:
@@ -161,13 +162,13 @@ async def _call_tool(
     step: StepFunction,
     get_episode_info: EpisodeInfoFunction,
 ) -> JsonObject:
-    """Return the result of `tools/call`. As MCP requires, a tool's error is a result too."""
+    """Return the result of `tools/call`. MCP requires that errors of tools are also results."""
     tools, name, arguments = environment.tools, params.get("name"), params.get("arguments") or {}
     try:
         try:
             action = tools.build_action(name, arguments)
         except ToolArgumentError:
-            # Repeated with the episode's own tools, so that the error lists what it offers.
+            # The call is built again with the episode's tools, so that the error lists those.
             catalogue = tools.for_episode(await get_episode_info())
             action = catalogue.build_action(name, arguments)
     except ToolArgumentError as error:
@@ -207,11 +208,11 @@ def _parse_rpc_request(message: object) -> RpcRequest:
         )
     method, params, request_id = message.get("method"), message.get("params"), message.get("id")
     if not isinstance(method, str):
-        raise _invalid_request_error("method", method, "text")
+        raise _build_invalid_request_error("method", method, "text")
     if not (request_id is None or type(request_id) in (int, str)):
-        raise _invalid_request_error("id", request_id, "text or an integer")
+        raise _build_invalid_request_error("id", request_id, "text or an integer")
     if isinstance(request_id, str) and not is_encodable(request_id):
-        raise _invalid_request_error("id", request_id, "well-formed Unicode")
+        raise _build_invalid_request_error("id", request_id, "well-formed Unicode")
     if params is None:
         params = {}
     if not isinstance(params, dict):
@@ -219,6 +220,6 @@ def _parse_rpc_request(message: object) -> RpcRequest:
     return RpcRequest(method, params, request_id)
 
 
-def _invalid_request_error(field_name: str, value: object, allowed: str) -> RpcError:
+def _build_invalid_request_error(field_name: str, value: object, allowed: str) -> RpcError:
     text = f"{field_name} is {truncated_repr(value)}; allowed: {allowed}."
     return RpcError(RpcErrorCode.INVALID_REQUEST, text)

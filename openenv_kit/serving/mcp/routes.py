@@ -23,15 +23,16 @@ from openenv_kit.serving.mcp.dispatch import (
     RpcError,
     RpcErrorCode,
     RpcResponse,
-    build_rpc_error,
-    create_dispatcher,
+    build_rpc_error_body,
+    create_rpc_dispatcher,
     expects_response,
     handle_rpc_message,
 )
 from openenv_kit.serving.mcp.sessions import (
-    convert_to_rpc_errors,
-    resolve_requested_episode,
-    start_episode_for_player,
+    PlayerId,
+    convert_episode_errors_to_rpc_errors,
+    find_requested_episode_or_reset_arguments,
+    start_requested_or_assigned_task,
 )
 from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.transports import Transport
@@ -64,23 +65,23 @@ class McpEndpoint:
             allowed = ", ".join(PROTOCOL_VERSIONS)
             text = f"MCP-Protocol-Version is {truncated_repr(version)}; allowed: {allowed}."
             error = RpcError(RpcErrorCode.INVALID_REQUEST, text)
-            return messages.json_response(build_rpc_error(error), HTTPStatus.BAD_REQUEST)
+            return messages.build_json_response(build_rpc_error_body(error), HTTPStatus.BAD_REQUEST)
         try:
-            message = messages.loads(await request.body())
+            message = messages.parse_json_within_limits(await request.body())
         except ValueError:
             error = RpcError(RpcErrorCode.PARSE_ERROR, "Parse error")
-            return messages.json_response(build_rpc_error(error))
+            return messages.build_json_response(build_rpc_error_body(error))
         if not expects_response(message):
             return Response(status_code=HTTPStatus.ACCEPTED)
         response = await self.handle_message(request, message)
-        return messages.json_response(response.body, response.status, response.headers)
+        return messages.build_json_response(response.body, response.status, response.headers)
 
     async def delete(self, request: Request) -> Response:
         """End a session. Its episode cannot be continued, and the trainer can read the result."""
         session_id = request.headers.get(SESSION_HEADER)
         if session_id is None:
             error = RpcError(RpcErrorCode.INVALID_PARAMS, SESSION_REQUIRED_TEXT)
-            return messages.json_response(build_rpc_error(error), HTTPStatus.BAD_REQUEST)
+            return messages.build_json_response(build_rpc_error_body(error), HTTPStatus.BAD_REQUEST)
         try:
             await self._close_session(session_id)
         except EpisodeGoneError:
@@ -97,18 +98,18 @@ class McpEndpoint:
         log_fields = request.scope["state"].get("log_fields", {})
 
         async def dispatch(method: str, params: JsonObject) -> JsonObject:
-            with convert_to_rpc_errors(gone_status):
+            with convert_episode_errors_to_rpc_errors(gone_status):
                 if method == "initialize":
                     new_session_headers[SESSION_HEADER] = await self._open_session(request)
                 if method == "openenv/session/create":
                     return {"session_id": await self._open_session(request)}
                 session_id = new_session_headers.get(SESSION_HEADER) or session_in_header
-                return await self._run_method(session_id, method, params, log_fields)
+                return await self._run_method_in_session(session_id, method, params, log_fields)
 
         response = await handle_rpc_message(message, dispatch)
         return response._replace(headers=new_session_headers) if new_session_headers else response
 
-    async def _run_method(
+    async def _run_method_in_session(
         self,
         header_session_id: str | None,
         method: str,
@@ -124,13 +125,13 @@ class McpEndpoint:
             log_fields: fields of the request's log line; the episode id is added.
         """
         if method == "openenv/session/close":
-            return await self._close_session_in_params(params)
+            return await self._close_session_named_in_params(params)
         session_id = header_session_id or params.get("session_id")
 
         async def step(action: JsonObject) -> JsonObject:
             if not isinstance(session_id, str):
                 raise RpcError(RpcErrorCode.INVALID_PARAMS, SESSION_REQUIRED_TEXT)
-            access = await self._episodes.find_player_access(session_id)
+            access = await self._episodes.find_access_by_player_id(session_id)
             log_fields["episode_id"] = access.episode_id
             return await self._episodes.step(access, action)
 
@@ -138,34 +139,34 @@ class McpEndpoint:
             # An unknown session in the parameters is treated as none.
             with nullcontext() if header_session_id else suppress(EpisodeGoneError):
                 if isinstance(session_id, str) and session_id:
-                    access = await self._episodes.find_player_access(session_id)
+                    access = await self._episodes.find_access_by_player_id(session_id)
                     return await self._episodes.get_state(access)
             return {}
 
         if header_session_id and method not in ("initialize", "tools/call"):
             await get_episode_info()  # raises an error if the session is unknown
-        dispatch = create_dispatcher(self._episodes.environment, step, get_episode_info)
+        dispatch = create_rpc_dispatcher(self._episodes.environment, step, get_episode_info)
         return await dispatch(method, params)
 
-    async def _open_session(self, request: Request) -> str:
-        """Return the id of a new session, on the episode that the address names or on a new one.
+    async def _open_session(self, request: Request) -> PlayerId:
+        """Open a session for the episode that the URL names, or for a new one, and return its id.
 
         Raises:
             CapacityError: too many sessions are open.
         """
-        requested = await resolve_requested_episode(request, self._episodes)
+        requested = await find_requested_episode_or_reset_arguments(request, self._episodes)
         if isinstance(requested, EpisodeAccess):
             await self._episodes.get_state(requested)  # raises an error if it cannot be played
             return requested.player_id
         open_count = await self._episodes.store.count_open_episodes(Transport.MCP)
         if open_count >= self._max_sessions:
             raise CapacityError(open_count, self._max_sessions, "/mcp")
-        return await start_episode_for_player(self._episodes, requested, Transport.MCP)
+        return await start_requested_or_assigned_task(self._episodes, requested, Transport.MCP)
 
     async def _close_session(self, player_id: str) -> None:
-        await self._episodes.close_episode(await self._episodes.find_player_access(player_id))
+        await self._episodes.close_episode(await self._episodes.find_access_by_player_id(player_id))
 
-    async def _close_session_in_params(self, params: JsonObject) -> JsonObject:
+    async def _close_session_named_in_params(self, params: JsonObject) -> JsonObject:
         session_id = params.get("session_id")
         if not session_id or not isinstance(session_id, str):
             raise RpcError(RpcErrorCode.INVALID_PARAMS, "The parameter 'session_id' is required.")

@@ -1,4 +1,4 @@
-"""MCP sessions: which episode a client asks for, and how an episode is started for it."""
+"""MCP sessions: finds the episode that a client asks for, or starts one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from openenv_kit.errors import ConfigurationError
 from openenv_kit.serving.episodes.ids import EpisodeAccess, EpisodeGoneError, EpisodeTooLongError
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.episodes.task_assignment import SplitUsedUpError
-from openenv_kit.serving.http.error_responses import response_head_of_store_error
+from openenv_kit.serving.http.error_responses import get_response_head_for_store_error
 from openenv_kit.serving.mcp.dispatch import RpcError, RpcErrorCode
 from openenv_kit.serving.messages import JsonObject
 from openenv_kit.serving.metrics import ErrorKind
@@ -21,11 +21,14 @@ from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.transports import Transport
 from openenv_kit.serving.websocket.sessions import CapacityError
 
+ResetArguments = JsonObject
+PlayerId = str
 
-async def resolve_requested_episode(
+
+async def find_requested_episode_or_reset_arguments(
     connection: HTTPConnection, episodes: EpisodeService
-) -> EpisodeAccess | JsonObject:
-    """Return the episode that an address names, or the reset arguments of a new one.
+) -> EpisodeAccess | ResetArguments:
+    """Return the episode that the URL names, or the reset arguments of a new one.
 
     The query may contain `player_id`, `episode_id` or `task_id`. Without any of them, the arguments
     are empty, and a task that no session has played is assigned.
@@ -36,19 +39,19 @@ async def resolve_requested_episode(
     """
     query = connection.query_params
     if player_id := query.get("player_id"):
-        return await episodes.find_player_access(player_id)
+        return await episodes.find_access_by_player_id(player_id)
     if not Role(connection.state.role).may_choose_episodes:
         raise RpcError(RpcErrorCode.INVALID_PARAMS, PLAYER_MCP_MESSAGE)
     if episode_id := query.get("episode_id"):
-        return await episodes.get_player_access(episode_id)
+        return await episodes.get_player_access_by_episode_id(episode_id)
     task_id = query.get("task_id")
     return {"task_id": task_id} if task_id else {}
 
 
-async def start_episode_for_player(
+async def start_requested_or_assigned_task(
     episodes: EpisodeService, reset_arguments: JsonObject, transport: Transport
-) -> str:
-    """Start an episode and return its player id.
+) -> PlayerId:
+    """Start an episode of the requested or the next assigned task, and return its player id.
 
     Args:
         episodes: episodes of the environment.
@@ -62,15 +65,15 @@ async def start_episode_for_player(
     if reset_arguments:
         started = await episodes.reset(reset_arguments, transport)
     else:
-        started = await episodes.start_assigned_task(transport)
+        started = await episodes.assign_and_start_next_task(transport)
     if started.access is None:
         raise RpcError(RpcErrorCode.INVALID_PARAMS, started.error_text)
     return started.player_id
 
 
 @contextmanager
-def convert_to_rpc_errors(gone_status: HTTPStatus = HTTPStatus.OK) -> Iterator[None]:
-    """Raise errors of episodes and of their store as RpcErrors.
+def convert_episode_errors_to_rpc_errors(gone_status: HTTPStatus = HTTPStatus.OK) -> Iterator[None]:
+    """Convert errors of episodes and of their store, raised in the block, to RpcErrors.
 
     Args:
         gone_status: HTTP status for an episode that is unknown or cannot be played any longer.
@@ -86,7 +89,7 @@ def convert_to_rpc_errors(gone_status: HTTPStatus = HTTPStatus.OK) -> Iterator[N
         raise RpcError(RpcErrorCode.SERVER_ERROR, str(error), data) from None
     except StoreError as error:
         data = {"retry_after_s": error.retry_after_s}
-        status, headers = response_head_of_store_error(error)
+        status, headers = get_response_head_for_store_error(error)
         raise RpcError(
             RpcErrorCode.SERVER_ERROR, str(error), data, ErrorKind.STORE, status, headers
         ) from None

@@ -16,17 +16,17 @@ from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.mcp.dispatch import (
     RpcError,
     RpcErrorCode,
-    build_rpc_error,
-    create_dispatcher,
+    build_rpc_error_body,
+    create_rpc_dispatcher,
     expects_response,
     handle_rpc_message,
 )
 from openenv_kit.serving.mcp.sessions import (
-    convert_to_rpc_errors,
-    resolve_requested_episode,
-    start_episode_for_player,
+    convert_episode_errors_to_rpc_errors,
+    find_requested_episode_or_reset_arguments,
+    start_requested_or_assigned_task,
 )
-from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.messages import JsonObject, WireReply
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.store.errors import StoreError
 from openenv_kit.serving.transports import Transport
@@ -43,21 +43,23 @@ logger = logging.getLogger("openenv_kit.mcp")
 class McpWebSocketEndpoint(WebSocketEndpoint):
     """Serves JSON-RPC over a WebSocket."""
 
-    async def connect(self, websocket: WebSocket) -> McpConnection:
+    async def create_connection_handler(self, websocket: WebSocket) -> McpConnection:
         return McpConnection(self._episodes, websocket)
 
     def format_error(self, text: str, code: str, **details: Any) -> str:
         """Return a JSON-RPC error. It always has the code SERVER_ERROR, and `code` is not used."""
         error = RpcError(RpcErrorCode.SERVER_ERROR, text, details or None)
-        return _to_json_text(build_rpc_error(error))
+        return _to_json_text(build_rpc_error_body(error))
 
 
 class McpConnection(ConnectionHandler):
-    """Plays the episode that the address names. A new episode starts with the first tool call.
+    """Connection that plays one episode, which the URL may name.
+
+    Without a name in the URL, a new episode starts with the first tool call.
 
     Args:
         episodes: episodes of the environment.
-        websocket: connection, whose address names the episode.
+        websocket: connection, whose URL may name the episode.
     """
 
     def __init__(self, episodes: EpisodeService, websocket: WebSocket) -> None:
@@ -65,18 +67,18 @@ class McpConnection(ConnectionHandler):
         self._websocket = websocket
         self._access: EpisodeAccess | None = None
         self._is_own_episode = False  # started by this connection, so nobody else knows its ids
-        self._dispatch = create_dispatcher(
-            episodes.environment, self._step_or_start, self._get_episode_info
+        self._dispatch = create_rpc_dispatcher(
+            episodes.environment, self._start_if_needed_and_step, self._get_state_or_reset_arguments
         )
 
     async def handle_message(self, session: WebSocketSession, text: str | bytes) -> str | None:
         """Return the response to a message; None if it expects none."""
         try:
-            message = messages.loads(text)
+            message = messages.parse_json_within_limits(text)
         except ValueError as error:
             metrics.count_error(ErrorKind.INVALID_JSON)
             parse_error = RpcError(RpcErrorCode.PARSE_ERROR, f"Parse error: {error}")
-            return _to_json_text(build_rpc_error(parse_error))
+            return _to_json_text(build_rpc_error_body(parse_error))
         if not expects_response(message):
             return None
         try:
@@ -87,36 +89,38 @@ class McpConnection(ConnectionHandler):
         except Exception as error:
             metrics.count_error(ErrorKind.INTERNAL)
             episode_id = self._access.episode_id if self._access else None
-            error_text = logs.log_internal_error(logger, error, episode_id)
+            error_text = logs.log_internal_error_and_get_reference(logger, error, episode_id)
             internal_error = RpcError(RpcErrorCode.SERVER_ERROR, error_text)
             request_id = message.get("id") if isinstance(message, dict) else None
-            return _to_json_text(build_rpc_error(internal_error, request_id))
+            return _to_json_text(build_rpc_error_body(internal_error, request_id))
 
-    async def close(self, *, may_resume: bool, reason: EndReason) -> None:
+    async def release_episode(self, *, may_resume: bool, reason: EndReason) -> None:
         if self._is_own_episode and self._access is not None:
             with suppress(EpisodeGoneError, StoreError):
                 await self._episodes.close_episode(self._access)
 
-    async def _step_or_start(self, action: JsonObject) -> JsonObject:
-        """Execute one step, and start the episode before if there is none yet."""
-        with convert_to_rpc_errors():
+    async def _start_if_needed_and_step(self, action: JsonObject) -> WireReply:
+        """Execute one step. If there is no episode yet, join or start one first."""
+        with convert_episode_errors_to_rpc_errors():
             if self._access is None:
                 self._access = await self._join_or_start_episode()
             return await self._episodes.step(self._access, action)
 
     async def _join_or_start_episode(self) -> EpisodeAccess:
-        requested = await resolve_requested_episode(self._websocket, self._episodes)
+        requested = await find_requested_episode_or_reset_arguments(self._websocket, self._episodes)
         if isinstance(requested, EpisodeAccess):
             self._is_own_episode = False
             return requested
         self._is_own_episode = True
-        player_id = await start_episode_for_player(self._episodes, requested, Transport.WEBSOCKET)
-        return await self._episodes.find_player_access(player_id)
+        player_id = await start_requested_or_assigned_task(
+            self._episodes, requested, Transport.WEBSOCKET
+        )
+        return await self._episodes.find_access_by_player_id(player_id)
 
-    async def _get_episode_info(self) -> Mapping[str, Any]:
+    async def _get_state_or_reset_arguments(self) -> Mapping[str, Any]:
         """Return the episode's state, or the reset arguments of one that has not started."""
-        with convert_to_rpc_errors():
-            requested = self._access or await resolve_requested_episode(
+        with convert_episode_errors_to_rpc_errors():
+            requested = self._access or await find_requested_episode_or_reset_arguments(
                 self._websocket, self._episodes
             )
             if isinstance(requested, EpisodeAccess):
@@ -125,4 +129,4 @@ class McpConnection(ConnectionHandler):
 
 
 def _to_json_text(response: JsonObject) -> str:
-    return messages.dumps(response).decode()
+    return messages.to_json_bytes(response).decode()

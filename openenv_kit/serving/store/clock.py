@@ -1,7 +1,7 @@
 """The clock by which stored episodes expire.
 
-It counts elapsed seconds and is not affected by changes of the wall clock, so an episode lives as
-long as it should even if an operator, NTP or a resumed virtual machine sets the time. Processes of
+It counts elapsed seconds and is not affected by changes of the wall clock, so episodes expire on
+time even if an operator, NTP or a resumed virtual machine sets the time. Processes of
 one machine that use the same store read the same time, including processes that start later. Only
 the time for which the machine was switched off is taken from the wall clock, because nothing else
 measures it.
@@ -35,7 +35,7 @@ class ClockRecord(NamedTuple):
 
 
 @cache
-def read_boot_id() -> str:
+def read_boot_id_or_empty() -> str:
     """Return the id of the current boot; empty if the system has none."""
     try:
         return BOOT_ID_PATH.read_text(encoding="ascii").strip()
@@ -43,7 +43,7 @@ def read_boot_id() -> str:
         return ""
 
 
-def seconds_since_boot() -> float:
+def get_seconds_since_boot() -> float:
     """Return the seconds since the machine was started, including those it was suspended."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -51,15 +51,18 @@ def seconds_since_boot() -> float:
 
 
 def compute_clock_offset_s(record: ClockRecord | None) -> float:
-    """Return the offset with which a store's clock continues.
+    """Return the seconds to add to the time since boot, so that a store's clock continues.
 
     Args:
         record: stored state of the clock; None for a new store, whose clock starts at Unix time.
     """
-    since_boot_s = seconds_since_boot()
+    since_boot_s = get_seconds_since_boot()
     if record is None:
         return time.time() - since_boot_s
-    if record.boot_id == read_boot_id() and since_boot_s + record.offset_s >= record.store_time_s:
+    if (
+        record.boot_id == read_boot_id_or_empty()
+        and since_boot_s + record.offset_s >= record.store_time_s
+    ):
         return record.offset_s
     switched_off_s = max(0.0, time.time() - record.wall_time_s)
     return record.store_time_s + switched_off_s - since_boot_s

@@ -67,10 +67,10 @@ class StoreReplacedError(StoreUnavailableError):
         )
 
 
-def build_unavailable_error(
+def log_and_build_unavailable_error(
     cause: Exception, state_text: str = "cannot be written at the moment"
 ) -> StoreError:
-    """Return the error for a storage that cannot be used, and log its cause.
+    """Log why the store cannot be used, and build the error for the client.
 
     Args:
         cause: error of the file system, of SQLite or of Redis.

@@ -14,6 +14,11 @@ from typing import NamedTuple, Protocol
 
 from openenv_kit.serving.store.sealed_records import SealedEpisode, SealedStartRequest
 
+LeaseId = str
+TaskIndex = int
+StoredEpisodeId = str
+"""Id of an episode in the store: name of the environment, a slash and the episode id."""
+
 MEMORY_STORE = "memory"
 """Address of a store in the memory of the process."""
 
@@ -93,7 +98,7 @@ class EpisodeStore(Protocol):
 
     async def create(
         self, episode_id: str, new_episode: NewEpisode, *, overwrite: bool = True
-    ) -> str | None:
+    ) -> LeaseId | None:
         """Store a new episode, and count its start if its task is sealed.
 
         Args:
@@ -109,7 +114,7 @@ class EpisodeStore(Protocol):
             SealedStartsUsedUpError: the participant may not start the sealed task again.
         """
 
-    async def find_by_player(self, player_id: str) -> str | None:
+    async def find_by_player(self, player_id: str) -> StoredEpisodeId | None:
         """Return the id of the episode that a player id belongs to; None if there is none."""
 
     async def load(self, episode_id: str, *, new_lease: bool = False) -> StoredEpisode | None:
@@ -165,7 +170,7 @@ class EpisodeStore(Protocol):
     async def get_secret(self) -> str:
         """Return the secret that was created with the store, in hexadecimal. It never changes."""
 
-    async def reserve_task(self, split_key: str, task_order: Sequence[int]) -> int | None:
+    async def reserve_task(self, split_key: str, task_order: Sequence[int]) -> TaskIndex | None:
         """Reserve the first task that is not reserved, for the lifetime of an unused episode.
 
         Args:

@@ -22,7 +22,7 @@ steps of running episodes."""
 
 @dataclass(frozen=True)
 class StoreLimits:
-    """What a store may contain.
+    """Limits on the contents of an episode store.
 
     Attributes:
         ttl_s: seconds after its last use at which an episode expires.
@@ -38,30 +38,30 @@ class StoreLimits:
 
     @property
     def max_pages(self) -> int:
-        """Pages of the SQLite file."""
+        """Maximum number of pages of the SQLite file."""
         return max(32, int(self.max_bytes * FILE_SHARE) // SQLITE_PAGE_BYTES)
 
     @property
-    def max_log_pages(self) -> int:
-        """Pages of the log after which SQLite writes it back to the file."""
+    def log_pages_per_checkpoint(self) -> int:
+        """Number of log pages after which SQLite writes the log back to the file."""
         return max(16, min(1000, int(self.max_bytes * LOG_SHARE) // SQLITE_PAGE_BYTES))
 
     @property
     def max_write_bytes(self) -> int:
-        """Bytes of the largest write."""
+        """Maximum number of bytes of one write."""
         return int(self.max_bytes * WRITE_SHARE)
 
     @property
     def max_client_bytes(self) -> int:
-        """Bytes that one client may use."""
+        """Maximum number of bytes that one client may use."""
         return self.max_pages * SQLITE_PAGE_BYTES * self.client_percent // 100
 
     @property
     def max_client_episodes(self) -> int:
-        """Episodes that one client may have at once."""
+        """Maximum number of episodes that one client may have at once."""
         return max(1, self.max_episodes * self.client_percent // 100)
 
-    def latest_idle_expiry_s(self, now_s: float) -> float:
+    def get_latest_idle_expiry_s(self, now_s: float) -> float:
         """Return the latest expiry time of an idle episode.
 
         An episode is idle after a quarter of `ttl_s` without use. An episode that expires later
@@ -69,7 +69,7 @@ class StoreLimits:
         """
         return now_s + self.ttl_s * 3 / 4
 
-    def full_error(
+    def build_full_error(
         self,
         first_expiry_s: float | None,
         now_s: float,
@@ -77,7 +77,7 @@ class StoreLimits:
         is_client_limit: bool,
         limit_bytes: int | None = None,
     ) -> StoreFullError:
-        """Return the error for a store, or a client's share of it, that running episodes fill.
+        """Build the error for a store, or a client's share of it, that is full of running episodes.
 
         Args:
             first_expiry_s: when the first of these episodes expires, if that is known.
@@ -88,7 +88,7 @@ class StoreLimits:
         retry_after_s = (
             RETRY_AFTER_S
             if first_expiry_s is None
-            else max(1, math.ceil(first_expiry_s - self.latest_idle_expiry_s(now_s)))
+            else max(1, math.ceil(first_expiry_s - self.get_latest_idle_expiry_s(now_s)))
         )
         max_episodes = self.max_client_episodes if is_client_limit else self.max_episodes
         limit = f"{max_episodes} episodes" + (f" or {limit_bytes} bytes" if limit_bytes else "")

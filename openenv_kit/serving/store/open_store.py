@@ -40,7 +40,7 @@ def open_store(settings: Settings) -> EpisodeStore:
     address = settings.episode_store
     if address.startswith(REDIS_SCHEMES):
         return _open_redis_store(address, limits)
-    # A child process was started by a server with several workers on the same port.
+    # Only a server with several workers runs this code in a child process.
     has_several_processes = settings.workers > 1 or multiprocessing.parent_process() is not None
     if address == MEMORY_STORE and has_several_processes:
         raise StoreUnavailableError(
@@ -74,7 +74,7 @@ def _open_sqlite_store(
         elif settings.data_folder:
             path = str(Path(settings.data_folder) / file_name)
         else:
-            path = str(create_private_folder() / file_name)
+            path = str(create_private_temporary_folder() / file_name)
         return SqliteStore(path, limits)
     except (OSError, sqlite3.Error) as error:
         location = settings.episode_store or settings.data_folder
@@ -91,7 +91,7 @@ def _open_sqlite_store(
         return SqliteStore(MEMORY_STORE, limits)
 
 
-def create_private_folder() -> Path:
+def create_private_temporary_folder() -> Path:
     """Create the server's folder below the temporary folder, if it does not exist.
 
     Raises:

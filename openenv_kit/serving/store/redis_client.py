@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from openenv_kit.serving.store.errors import build_unavailable_error
+from openenv_kit.serving.store.errors import log_and_build_unavailable_error
 from openenv_kit.serving.store.interface import EndStatus
-from openenv_kit.serving.store.redis_records import episode_key
+from openenv_kit.serving.store.redis_records import build_episode_key
 
 REDIS_TIMEOUT_S = 5.0
 """Longest wait for a reply, so that a Redis server that hangs does not block every request."""
@@ -35,17 +35,17 @@ class StoreErrorClient:
         self._redis = redis
 
     def __getattr__(self, name: str) -> Any:
-        async def call(*args: Any, **kwargs: Any) -> Any:
+        async def call_and_convert_errors(*args: Any, **kwargs: Any) -> Any:
             try:
                 return await getattr(self._redis, name)(*args, **kwargs)
             except RedisError as error:
-                raise build_unavailable_error(error) from error
+                raise log_and_build_unavailable_error(error) from error
 
-        return call
+        return call_and_convert_errors
 
 
 class EpisodeTransaction(NamedTuple):
-    """What a transaction on one episode reads and writes.
+    """Data that a transaction on one episode reads, and the pipeline for its writes.
 
     Attributes:
         pipeline: Redis pipeline for the writes.
@@ -78,7 +78,7 @@ async def run_episode_transaction(
     Returns:
         The result of `work`, or None if the lease is not valid.
     """
-    key = episode_key(episode_id)
+    key = build_episode_key(episode_id)
     watched_keys = [key, sealed_list_key] if sealed_list_key else [key]
 
     async def read_and_write(pipeline: Any) -> T | None:

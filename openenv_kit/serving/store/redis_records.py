@@ -30,7 +30,7 @@ class StoredAction(NamedTuple):
     request_id: str
 
     def to_json(self) -> str:
-        """Return the JSON object that is stored. The action stays text, byte for byte."""
+        """Return the JSON object that is stored. The text of the action is not changed."""
         return json.dumps({"request_id": self.request_id, "action_json": self.action_json.decode()})
 
     @classmethod
@@ -40,32 +40,32 @@ class StoredAction(NamedTuple):
         return cls(fields["action_json"].encode(), fields["request_id"])
 
 
-def episode_key(episode_id: str) -> str:
+def build_episode_key(episode_id: str) -> str:
     """Return the key of an episode's hash."""
     return f"{KEY_PREFIX}episode:{episode_id}"
 
 
-def episode_key_of_version(episode_id: str, version: int) -> str:
+def build_episode_key_of_version(episode_id: str, version: int) -> str:
     """Return the key of an episode in the format of another release."""
     return f"{KEY_NAMESPACE}:{version}:episode:{episode_id}"
 
 
-def player_key(player_id: str) -> str:
-    """Return the key of the id of a player's episode."""
+def build_player_episode_id_key(player_id: str) -> str:
+    """Return the key under which the id of a player's episode is stored."""
     return f"{KEY_PREFIX}player:{player_id}"
 
 
-def open_episodes_key(transport: str) -> str:
+def build_open_episodes_key(transport: str) -> str:
     """Return the key of a transport's open episodes, sorted by their expiry time."""
     return f"{KEY_PREFIX}open-episodes:{transport}"
 
 
-def client_episodes_key(client_address: str) -> str:
+def build_client_episodes_key(client_address: str) -> str:
     """Return the key of a client's episodes, in the order in which they are evicted."""
     return f"{KEY_PREFIX}client-episodes:{client_address}"
 
 
-def assigned_tasks_key(split_key: str) -> str:
+def build_assigned_tasks_key(split_key: str) -> str:
     """Return the key of a split's reserved tasks, sorted by the end of their reservation."""
     return f"{KEY_PREFIX}assigned-tasks:{split_key}"
 
@@ -80,8 +80,8 @@ def action_field(action_index: int) -> str:
     return f"action:{action_index}"
 
 
-def encode_result(compressed_result: bytes) -> str:
-    """Return bytes as text, because the Redis client decodes every value as text."""
+def encode_slow_result_base64(compressed_result: bytes) -> str:
+    """Encode a compressed result as base64, because the Redis client decodes values as text."""
     return base64.b64encode(compressed_result).decode()
 
 
@@ -102,7 +102,7 @@ def build_episode_fields(
     for index, action_json in enumerate(new_episode.actions):
         fields[action_field(index)] = StoredAction(action_json, "").to_json()
     for index, compressed_result in new_episode.slow_results.items():
-        fields[slow_result_field(index)] = encode_result(compressed_result)
+        fields[slow_result_field(index)] = encode_slow_result_base64(compressed_result)
     return fields
 
 

@@ -15,18 +15,18 @@ from openenv_kit.serving.store.sealed_records import (
 )
 
 
-def sealed_episodes_key(participant: str, task_set_key: str) -> str:
+def build_sealed_episodes_key(participant: str, task_set_key: str) -> str:
     """Return the key of the list of a participant's sealed episodes. It never expires."""
     return f"{KEY_PREFIX}sealed-episodes:{participant}/{task_set_key}"
 
 
-def add_sealed_episode(
+def add_sealed_episode_within_max_starts(
     transaction: EpisodeTransaction,
     episode_id: str,
     new_episode: NewEpisode,
     sealed_start: SealedStartRequest,
 ) -> None:
-    """Count the start of a sealed task, within the transaction that stores its episode.
+    """Add a start of a sealed task, within the transaction that stores its episode.
 
     Raises:
         SealedStartsUsedUpError: the participant may not start the task again.
@@ -35,7 +35,7 @@ def add_sealed_episode(
     start_count = sum(json.loads(entry)["index"] == sealed_start.index for entry in entries)
     if start_count >= sealed_start.max_starts:
         raise SealedStartsUsedUpError(sealed_start.max_starts)
-    list_key = sealed_episodes_key(sealed_start.participant, sealed_start.task_set_key)
+    list_key = build_sealed_episodes_key(sealed_start.participant, sealed_start.task_set_key)
     entry = {
         "index": sealed_start.index,
         "episode_id": episode_id,
@@ -47,22 +47,26 @@ def add_sealed_episode(
     }
     transaction.pipeline.rpush(list_key, json.dumps(entry))
     position = {"list_key": list_key, "list_index": len(entries)}
-    transaction.pipeline.set(_position_key(new_episode.player_id), json.dumps(position))
+    transaction.pipeline.set(
+        _build_sealed_list_position_key(new_episode.player_id), json.dumps(position)
+    )
 
 
 async def list_sealed_episodes(
     redis: StoreErrorClient, participant: str, task_set_key: str
 ) -> list[SealedEpisode]:
     """Return a participant's episodes of sealed tasks, in the order of their numbers."""
-    entries = await redis.lrange(sealed_episodes_key(participant, task_set_key), 0, -1)
-    return [_parse_entry(number, entry) for number, entry in enumerate(entries, start=1)]
+    entries = await redis.lrange(build_sealed_episodes_key(participant, task_set_key), 0, -1)
+    return [
+        _parse_sealed_list_entry(number, entry) for number, entry in enumerate(entries, start=1)
+    ]
 
 
 async def record_sealed_result(
     redis: StoreErrorClient, player_id: str, score: float, step_count: int, actions_digest: str
 ) -> None:
     """Record how a player's episode of a sealed task ended. The first result is kept."""
-    position_json = await redis.get(_position_key(player_id))
+    position_json = await redis.get(_build_sealed_list_position_key(player_id))
     if position_json is None:
         return
     position = json.loads(position_json)
@@ -73,11 +77,11 @@ async def record_sealed_result(
         await redis.lset(list_key, list_index, json.dumps(entry))
 
 
-def _position_key(player_id: str) -> str:
+def _build_sealed_list_position_key(player_id: str) -> str:
     """Return the key of the position of a player's sealed episode in its list."""
     return f"{KEY_PREFIX}sealed-position:{player_id}"
 
 
-def _parse_entry(number: int, entry: str) -> SealedEpisode:
+def _parse_sealed_list_entry(number: int, entry: str) -> SealedEpisode:
     fields: dict[str, Any] = json.loads(entry)
     return SealedEpisode(number, **{**fields, "start_json": fields["start_json"].encode()})

@@ -15,7 +15,15 @@ from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from openenv_kit.serving.store import sqlite_assigned_tasks, sqlite_sealed_episodes
-from openenv_kit.serving.store.interface import EndStatus, NewEpisode, StoredEpisode, StoreUsage
+from openenv_kit.serving.store.interface import (
+    EndStatus,
+    LeaseId,
+    NewEpisode,
+    StoredEpisode,
+    StoredEpisodeId,
+    StoreUsage,
+    TaskIndex,
+)
 from openenv_kit.serving.store.limits import SQLITE_PAGE_BYTES, StoreLimits
 from openenv_kit.serving.store.sealed_records import SealedEpisode
 from openenv_kit.serving.store.sqlite_database import SqliteDatabase
@@ -62,10 +70,10 @@ class SqliteStore:
     @_as_async_transaction
     def create(
         self, episode_id: str, new_episode: NewEpisode, *, overwrite: bool = True
-    ) -> str | None:
-        database, now_s = self._database, self._database.current_time_s()
+    ) -> LeaseId | None:
+        database, now_s = self._database, self._database.get_time_s()
         database.save_clock()
-        self._evictor.evict_some_expired(now_s)
+        self._evictor.delete_up_to_eight_expired(now_s)
         query = "SELECT start_count FROM episodes WHERE episode_id = ? AND expires_s > ?"
         earlier_starts = database.fetch_value(query, episode_id, now_s) or 0
         if earlier_starts and not overwrite:
@@ -95,24 +103,24 @@ class SqliteStore:
         for index, compressed_result in new_episode.slow_results.items():
             self._insert_slow_result(episode_id, index, compressed_result)
         if new_episode.sealed_start is not None:
-            sqlite_sealed_episodes.add_sealed_episode(
+            sqlite_sealed_episodes.add_sealed_episode_within_max_starts(
                 database, episode_id, new_episode, new_episode.sealed_start
             )
         return lease_id
 
     @_as_async_transaction
-    def find_by_player(self, player_id: str) -> str | None:
+    def find_by_player(self, player_id: str) -> StoredEpisodeId | None:
         episode_id: str | None = self._database.fetch_value(
             "SELECT episode_id FROM episodes "
             "WHERE player_id = ? AND player_id <> '' AND expires_s > ?",
             player_id,
-            self._database.current_time_s(),
+            self._database.get_time_s(),
         )
         return episode_id
 
     @_as_async_transaction
     def load(self, episode_id: str, *, new_lease: bool = False) -> StoredEpisode | None:
-        now_s = self._database.current_time_s()
+        now_s = self._database.get_time_s()
         row = self._database.fetch_row(
             "UPDATE episodes SET expires_s = ?, lease_id = COALESCE(?, lease_id) "
             "WHERE episode_id = ? AND expires_s > ? "
@@ -155,7 +163,7 @@ class SqliteStore:
         request_id: str = "",
     ) -> bool:
         size_bytes = estimate_row_bytes(episode_id, action_json, request_id)
-        now_s = self._database.current_time_s()
+        now_s = self._database.get_time_s()
         client_address = self._database.fetch_value(
             "UPDATE episodes SET step_count = step_count + 1, size_bytes = size_bytes + ?, "
             "expires_s = ? WHERE episode_id = ? AND lease_id = ? AND step_count = ? "
@@ -212,7 +220,7 @@ class SqliteStore:
             episode_id,
             lease_id,
             action_index,
-            self._database.current_time_s(),
+            self._database.get_time_s(),
             action_index,
         )
         if client_address is None:
@@ -230,7 +238,7 @@ class SqliteStore:
                 end_status,
                 episode_id,
                 lease_id,
-                self._database.current_time_s(),
+                self._database.get_time_s(),
             )
         )
 
@@ -239,7 +247,7 @@ class SqliteStore:
         return self._database.read_secret()
 
     @_as_async_transaction
-    def reserve_task(self, split_key: str, task_order: Sequence[int]) -> int | None:
+    def reserve_task(self, split_key: str, task_order: Sequence[int]) -> TaskIndex | None:
         return sqlite_assigned_tasks.reserve_task(
             self._database, split_key, task_order, self._limits.ttl_s
         )
@@ -271,13 +279,13 @@ class SqliteStore:
                 "SELECT COUNT(*) FROM episodes "
                 "WHERE transport = ? AND expires_s > ? AND end_status <> 'closed'",
                 transport,
-                self._database.current_time_s(),
+                self._database.get_time_s(),
             )
         )
 
     @_as_async_transaction
     def check_writable(self) -> None:
-        written_at_s = self._database.current_time_s()
+        written_at_s = self._database.get_time_s()
         self._database.insert("heartbeat", {"id": 1, "written_at_s": written_at_s}, replace=True)
         self._database.save_clock()
         if self._database.fetch_value("SELECT written_at_s FROM heartbeat") != written_at_s:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from openenv_kit.serving.store.interface import TaskIndex
 from openenv_kit.serving.store.sqlite_database import SqliteDatabase
 
 
 def reserve_task(
     database: SqliteDatabase, split_key: str, task_order: Sequence[int], duration_s: float
-) -> int | None:
+) -> TaskIndex | None:
     """Reserve the first task that is not reserved.
 
     Args:
@@ -22,7 +23,7 @@ def reserve_task(
     Returns:
         The index of the task, or None if all are reserved.
     """
-    now_s = database.current_time_s()
+    now_s = database.get_time_s()
     database.execute("DELETE FROM assigned_tasks WHERE reserved_until_s <= ?", now_s)
     query = "SELECT task_index FROM assigned_tasks WHERE split_key = ?"
     reserved = {task_index for (task_index,) in database.fetch_rows(query, split_key)}

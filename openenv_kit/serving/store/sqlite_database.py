@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from openenv_kit.serving import metrics
 from openenv_kit.serving.store import clock
-from openenv_kit.serving.store.errors import StoreReplacedError, build_unavailable_error
+from openenv_kit.serving.store.errors import StoreReplacedError, log_and_build_unavailable_error
 from openenv_kit.serving.store.file_identity import FileIdentity
 from openenv_kit.serving.store.interface import MEMORY_STORE
 from openenv_kit.serving.store.limits import SQLITE_PAGE_BYTES, StoreLimits
@@ -38,7 +38,7 @@ class SqliteDatabase:
         self._limits = limits
         self._first_file: FileIdentity | None = None
         self._first_secret = ""
-        self._open()
+        self._open_file_and_create_tables()
 
     def run_transaction(self, call_name: str, work: Callable[[], T]) -> T:
         """Run a function in a transaction, which is rolled back if the function raises.
@@ -54,7 +54,7 @@ class SqliteDatabase:
             if self._first_file is not None:
                 self._first_file.require_same_file(self.path)
             if self._is_closed:
-                self._open()
+                self._open_file_and_create_tables()
             # The connection, as a context manager, commits or rolls back.
             with metrics.STORE_CALL_SECONDS.labels(call_name).time(), self.connection:
                 self.execute("BEGIN IMMEDIATE")
@@ -62,10 +62,10 @@ class SqliteDatabase:
         except (OSError, sqlite3.Error) as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code == sqlite3.SQLITE_FULL:
-                raise build_unavailable_error(error, "is on a disk that is full") from error
+                raise log_and_build_unavailable_error(error, "is on a disk that is full") from error
             if code != sqlite3.SQLITE_BUSY:  # the connection may be unusable
                 self.close()
-            raise build_unavailable_error(error) from error
+            raise log_and_build_unavailable_error(error) from error
 
     def close(self) -> None:
         """Close the file. The next transaction opens it again."""
@@ -108,15 +108,15 @@ class SqliteDatabase:
             self.fetch_value("PRAGMA page_count") - self.fetch_value("PRAGMA freelist_count")
         )
 
-    def current_time_s(self) -> float:
+    def get_time_s(self) -> float:
         """Return the current time by the store's clock, in seconds."""
-        return clock.seconds_since_boot() + self._clock_offset_s
+        return clock.get_seconds_since_boot() + self._clock_offset_s
 
     def save_clock(self) -> None:
-        """Store the current time, for a start after the machine was switched off."""
+        """Save the current time, from which the clock continues if the machine is switched off."""
         self.execute(
             "UPDATE clock SET store_time_s = MAX(store_time_s, ?), wall_time_s = ?",
-            self.current_time_s(),
+            self.get_time_s(),
             time.time(),
         )
 
@@ -129,30 +129,31 @@ class SqliteDatabase:
         if self.read_secret() != self._first_secret:
             raise StoreReplacedError("was replaced")
 
-    def _open(self) -> None:
+    def _open_file_and_create_tables(self) -> None:
         """Open the file, and create its tables if it is new."""
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         self.connection = sqlite3.connect(
             ":memory:" if self.path == MEMORY_STORE else self.path,
             timeout=LOCK_TIMEOUT_S,
             isolation_level=None,
-            # One thread opens it and the store's own thread uses it, never two at once.
+            # The connection is opened in one thread and used in the store's thread, never at the
+            # same time.
             check_same_thread=False,
         )
         try:
-            self._configure()
+            self._set_pragmas()
             # One worker creates the tables; the others wait.
             self.execute("BEGIN EXCLUSIVE")
             create_missing_tables(self.connection)
-            self._continue_clock()
-            self._check_identity()
+            self._continue_stored_clock()
+            self._remember_or_require_same_store()
             self.execute("COMMIT")
         except BaseException:
             self.close()
             raise
         self._is_closed = False
 
-    def _configure(self) -> None:
+    def _set_pragmas(self) -> None:
         limits = self._limits
         for pragma in (
             # The log survives a killed process. Only a power failure can lose the last writes.
@@ -162,13 +163,13 @@ class SqliteDatabase:
             # Overwriting deleted rows would take as much space in the log again.
             "secure_delete = OFF",
             "temp_store = MEMORY",
-            f"wal_autocheckpoint = {limits.max_log_pages}",
-            f"journal_size_limit = {limits.max_log_pages * SQLITE_PAGE_BYTES}",
+            f"wal_autocheckpoint = {limits.log_pages_per_checkpoint}",
+            f"journal_size_limit = {limits.log_pages_per_checkpoint * SQLITE_PAGE_BYTES}",
             f"max_page_count = {limits.max_pages}",
         ):
             self.fetch_rows(f"PRAGMA {pragma}")
 
-    def _continue_clock(self) -> None:
+    def _continue_stored_clock(self) -> None:
         """Continue the clock that is stored in the file, or start it in a new file."""
         row = self.fetch_row("SELECT boot_id, offset_s, store_time_s, wall_time_s FROM clock")
         record = clock.ClockRecord(*row) if row else None
@@ -177,15 +178,15 @@ class SqliteDatabase:
         self.insert(
             "clock",
             {
-                "boot_id": clock.read_boot_id(),
+                "boot_id": clock.read_boot_id_or_empty(),
                 "offset_s": self._clock_offset_s,
-                "store_time_s": self.current_time_s(),
+                "store_time_s": self.get_time_s(),
                 "wall_time_s": time.time(),
             },
         )
 
-    def _check_identity(self) -> None:
-        """Remember which store was opened first, and reject any other in its place."""
+    def _remember_or_require_same_store(self) -> None:
+        """Remember the store that was opened first; raise an error if it was replaced."""
         if self.path == MEMORY_STORE:  # a new store whenever it is opened
             self._first_secret = self.read_secret()
             return

@@ -1,8 +1,8 @@
 """Evicts episodes of the SQLite store to make room for new ones and for further actions.
 
-Expired episodes are evicted first, then finished ones, then idle ones, within each of these the one
-that was not used for the longest time. A client that has reached its own limit only loses its own
-episodes. A running episode is never evicted: the request is rejected instead, with the time after
+Expired episodes are evicted first, then finished ones, then idle ones, each in the order of their
+last use. A client that has reached its own limit only loses its own episodes. A running episode is
+never evicted: the request is rejected instead, with the time after
 which to retry.
 """
 
@@ -52,12 +52,12 @@ class EpisodeEvictor:
         max_client_bytes = int(limits.max_client_bytes * NEW_EPISODES_SHARE)
         self._require_allowed_size(client_address, size_bytes, max_client_bytes)
         if client_address:
-            while self._client_exceeds(
+            while self._exceeds_client_limits(
                 client_address, limits.max_client_episodes - 1, max_client_bytes - size_bytes
             ):
-                self._evict_one_episode(client_address)
+                self._evict_one_episode_or_raise_full(client_address)
         while self.count_episodes() >= limits.max_episodes:
-            self._evict_one_episode("")
+            self._evict_one_episode_or_raise_full("")
         self._evict_until_pages_free(int(limits.max_pages * NEW_EPISODES_SHARE), size_bytes)
 
     def evict_for_running_episode(self, client_address: str, size_bytes: int) -> None:
@@ -73,13 +73,13 @@ class EpisodeEvictor:
         limits = self._limits
         self._require_allowed_size(client_address, size_bytes, limits.max_client_bytes)
         if client_address:
-            while self._client_exceeds(
+            while self._exceeds_client_limits(
                 client_address, limits.max_client_episodes, limits.max_client_bytes
             ):
-                self._evict_one_episode(client_address)
+                self._evict_one_episode_or_raise_full(client_address)
         self._evict_until_pages_free(limits.max_pages, size_bytes)
 
-    def evict_some_expired(self, now_s: float) -> None:
+    def delete_up_to_eight_expired(self, now_s: float) -> None:
         """Delete up to eight expired episodes, so that they do not accumulate."""
         # The first condition is always true. With it SQLite uses the index `episodes_by_expiry`.
         self._database.execute(
@@ -104,7 +104,9 @@ class EpisodeEvictor:
                 None,
             )
 
-    def _client_exceeds(self, client_address: str, max_episodes: int, max_bytes: int) -> bool:
+    def _exceeds_client_limits(
+        self, client_address: str, max_episodes: int, max_bytes: int
+    ) -> bool:
         query = "SELECT episode_count, size_bytes FROM clients WHERE client_address = ?"
         row = self._database.fetch_row(query, client_address)
         if row is None:
@@ -115,22 +117,28 @@ class EpisodeEvictor:
     def _evict_until_pages_free(self, max_pages: int, size_bytes: int) -> None:
         max_used_pages = max_pages - size_bytes // SQLITE_PAGE_BYTES - SPARE_WRITE_PAGES
         while self._database.count_used_pages() > max_used_pages:
-            self._evict_one_episode("")
+            self._evict_one_episode_or_raise_full("")
 
-    def _evict_one_episode(self, client_address: str) -> None:
-        """Evict the next episode, of one client or, without an address, of all clients."""
-        now_s = self._database.current_time_s()
-        latest_idle_expiry_s = self._limits.latest_idle_expiry_s(now_s)
+    def _evict_one_episode_or_raise_full(self, client_address: str) -> None:
+        """Evict the next episode of one client, or of all clients if the address is empty.
+
+        Raises:
+            StoreFullError: only running episodes are left.
+        """
+        now_s = self._database.get_time_s()
+        latest_idle_expiry_s = self._limits.get_latest_idle_expiry_s(now_s)
         was_evicted = (
-            self._evict_first(client_address, is_finished=False, latest_expiry_s=now_s)
-            or self._evict_first(client_address, is_finished=True, latest_expiry_s=math.inf)
-            or self._evict_first(
+            self._evict_first_to_expire(client_address, is_finished=False, latest_expiry_s=now_s)
+            or self._evict_first_to_expire(
+                client_address, is_finished=True, latest_expiry_s=math.inf
+            )
+            or self._evict_first_to_expire(
                 client_address, is_finished=False, latest_expiry_s=latest_idle_expiry_s
             )
         )
         if not was_evicted:
-            raise self._limits.full_error(
-                self._first_expiry_s(client_address),
+            raise self._limits.build_full_error(
+                self._get_first_running_expiry_s(client_address),
                 now_s,
                 is_client_limit=bool(client_address),
                 limit_bytes=(
@@ -138,29 +146,29 @@ class EpisodeEvictor:
                 ),
             )
 
-    def _evict_first(
+    def _evict_first_to_expire(
         self, client_address: str, *, is_finished: bool, latest_expiry_s: float
     ) -> bool:
-        """Delete the episode that expires first; return whether there was one."""
+        """Delete the matching episode that expires first; return whether there was one."""
         query = (
             "DELETE FROM episodes WHERE episode_id = (SELECT episode_id FROM episodes "
-            f"WHERE {_client_condition(client_address)} AND (end_status = '') = ? "
+            f"WHERE {_build_client_condition_sql(client_address)} AND (end_status = '') = ? "
             "AND expires_s <= ? ORDER BY expires_s LIMIT 1) RETURNING 1"
         )
         is_open = not is_finished
         return bool(self._database.fetch_value(query, client_address, is_open, latest_expiry_s))
 
-    def _first_expiry_s(self, client_address: str) -> float | None:
+    def _get_first_running_expiry_s(self, client_address: str) -> float | None:
         query = (
             "SELECT MIN(expires_s) FROM episodes "
-            f"WHERE {_client_condition(client_address)} AND end_status = ''"
+            f"WHERE {_build_client_condition_sql(client_address)} AND end_status = ''"
         )
         first_expiry_s: float | None = self._database.fetch_value(query, client_address)
         return first_expiry_s
 
 
-def _client_condition(client_address: str) -> str:
-    """Return an SQL condition with one parameter, the address; an empty one selects all clients."""
+def _build_client_condition_sql(client_address: str) -> str:
+    """Return an SQL condition with the address as parameter; an empty one selects all clients."""
     return "client_address = ?" if client_address else "? = ''"
 
 

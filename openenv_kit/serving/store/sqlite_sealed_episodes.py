@@ -11,13 +11,13 @@ from openenv_kit.serving.store.sealed_records import (
 from openenv_kit.serving.store.sqlite_database import SqliteDatabase
 
 
-def add_sealed_episode(
+def add_sealed_episode_within_max_starts(
     database: SqliteDatabase,
     episode_id: str,
     new_episode: NewEpisode,
     sealed_start: SealedStartRequest,
 ) -> None:
-    """Count the start of a sealed task, and give its episode the participant's next number.
+    """Add a start of a sealed task, with the next number among the participant's episodes.
 
     Raises:
         SealedStartsUsedUpError: the participant may not start the task again.

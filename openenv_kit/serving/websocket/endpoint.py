@@ -1,4 +1,4 @@
-"""The loop that serves a connection, for every WebSocket route: sessions, limits and its end."""
+"""Base class of the WebSocket routes, which serves a connection from handshake to close."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ConnectionHandler(Protocol):
     async def handle_message(self, session: WebSocketSession, text: str | bytes) -> str | None:
         """Return the reply to a message; None if it expects none."""
 
-    async def close(self, *, may_resume: bool, reason: EndReason) -> None:
+    async def release_episode(self, *, may_resume: bool, reason: EndReason) -> None:
         """Release the episode when the connection has ended.
 
         Args:
@@ -68,7 +68,7 @@ class ConnectionOutcome:
     Attributes:
         reason: why it ended.
         code: code to close it with.
-        message: error message to send before, if any.
+        message: error message to send before closing it, if any.
         may_resume: whether another connection may resume the episode.
     """
 
@@ -98,8 +98,8 @@ class WebSocketEndpoint:
         self._episodes = episodes
         self._max_message_bytes = max_message_bytes
 
-    async def connect(self, websocket: WebSocket) -> ConnectionHandler:
-        """Return the handler of a new connection.
+    async def create_connection_handler(self, websocket: WebSocket) -> ConnectionHandler:
+        """Create the handler of a new connection.
 
         Raises:
             ConnectionEnd: the client is not allowed to connect.
@@ -115,7 +115,7 @@ class WebSocketEndpoint:
         websocket = WebSocket(scope, receive, send)
         await websocket.accept()
         try:
-            session = self._slots.take_slot(self._episodes.environment.name)
+            session = self._slots.open_session_in_free_slot(self._episodes.environment.name)
         except CapacityError as error:
             text = self.format_error(str(error), WSErrorCode.CAPACITY_REACHED, **error.details)
             await _send_within_timeout(websocket.send_text(text))
@@ -124,8 +124,9 @@ class WebSocketEndpoint:
         handler = None
         outcome = ConnectionOutcome()
         try:
-            handler = await self.connect(websocket)
-            # In a task of its own, because each wait would otherwise pass all layers of middleware.
+            handler = await self.create_connection_handler(websocket)
+            # A separate task is used, because each wait would otherwise pass all layers of
+            # middleware.
             outcome = await asyncio.create_task(
                 self._handle_messages(receive, send, session, handler)
             )
@@ -136,7 +137,7 @@ class WebSocketEndpoint:
             message = SESSION_END_MESSAGES[session.end_reason]
             outcome = ConnectionOutcome(session.end_reason, CloseCode.SESSION_ENDED, message)
         except Exception as error:
-            outcome = _outcome_of_error(error, session)
+            outcome = _get_outcome_of_error(error, session)
         finally:
             if outcome.message:
                 text = self.format_error(outcome.message, WSErrorCode.SESSION_ERROR)
@@ -144,7 +145,7 @@ class WebSocketEndpoint:
             self._slots.free_slot(session)
             if handler is not None:
                 await asyncio.shield(
-                    handler.close(may_resume=outcome.may_resume, reason=outcome.reason)
+                    handler.release_episode(may_resume=outcome.may_resume, reason=outcome.reason)
                 )
             await _send_within_timeout(websocket.close(outcome.code))
 
@@ -171,8 +172,8 @@ class WebSocketEndpoint:
                 await send({"type": "websocket.send", "text": reply})
 
 
-def _outcome_of_error(error: Exception, session: WebSocketSession) -> ConnectionOutcome:
-    """Return how a connection ends after an exception; an unexpected one is logged."""
+def _get_outcome_of_error(error: Exception, session: WebSocketSession) -> ConnectionOutcome:
+    """Return how a connection ends after an exception. Unexpected exceptions are logged."""
     match error:
         case ConnectionEnd():
             return ConnectionOutcome(EndReason.CLOSED, message=str(error), may_resume=False)
@@ -181,12 +182,12 @@ def _outcome_of_error(error: Exception, session: WebSocketSession) -> Connection
         case EpisodeGoneError():
             return ConnectionOutcome(EndReason.RESUMED, CloseCode.SESSION_ENDED, str(error))
     metrics.count_error(ErrorKind.INTERNAL)
-    text = logs.log_internal_error(logger, error, session.episode_id)
+    text = logs.log_internal_error_and_get_reference(logger, error, session.episode_id)
     return ConnectionOutcome(code=CloseCode.INTERNAL_ERROR, message=text)
 
 
 async def _send_within_timeout(sending: Awaitable[None]) -> None:
-    """Send to a client that may have disappeared."""
+    """Wait until a message is sent. Give up after a timeout or if the client has disconnected."""
     with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await sending

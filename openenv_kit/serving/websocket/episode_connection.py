@@ -18,7 +18,7 @@ from openenv_kit.serving.episodes.ids import (
 )
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.mcp import dispatch
-from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.messages import JsonObject, WireReply
 from openenv_kit.serving.metrics import ErrorKind
 from openenv_kit.serving.roles import PLAYER_RESET_MESSAGE
 from openenv_kit.serving.store.errors import StoreError
@@ -28,8 +28,8 @@ from openenv_kit.serving.websocket.openenv_messages import (
     InvalidMessageError,
     MessageType,
     count_and_format_error,
-    format_validation_error,
-    parse_message,
+    count_and_format_validation_error,
+    parse_openenv_message,
 )
 from openenv_kit.serving.websocket.sessions import WebSocketSession
 
@@ -56,13 +56,13 @@ class EpisodeConnection(ConnectionHandler):
         self._episodes = episodes
 
     async def handle_message(self, session: WebSocketSession, text: str | bytes) -> str:
-        """Return the reply to a message. Errors are replies too, and the session continues."""
+        """Return the reply to a message. After an error, the reply is an error message."""
         try:
-            message_type, data = parse_message(text)
+            message_type, data = parse_openenv_message(text)
             if message_type == MessageType.STEP:
                 # Nearly every message is a step, and few steps have to wait for anything.
                 step = self.immediate_step
-                return messages.format_observation_message(
+                return messages.move_info_and_format_observation(
                     step(data) if step else await self.step(data)
                 )
             reply = await self._handle_request(message_type, data)
@@ -76,14 +76,14 @@ class EpisodeConnection(ConnectionHandler):
     async def _handle_request(self, message_type: str, data: JsonObject) -> str:
         match message_type:
             case MessageType.RESET:
-                return messages.format_observation_message(await self.reset(data))
+                return messages.move_info_and_format_observation(await self.reset(data))
             case MessageType.STATE:
-                return messages.format_message("state", await self.get_state())
+                return messages.format_typed_message("state", await self.get_state())
             case MessageType.MCP:
                 environment = self._episodes.environment
-                dispatcher = dispatch.create_dispatcher(environment, self.step, self.get_state)
+                dispatcher = dispatch.create_rpc_dispatcher(environment, self.step, self.get_state)
                 response = await dispatch.handle_rpc_message(data, dispatcher)
-                return messages.format_message("mcp", response.body)
+                return messages.format_typed_message("mcp", response.body)
         raise ConnectionEnd
 
     def _format_error_reply(self, error: Exception) -> str:
@@ -92,7 +92,7 @@ class EpisodeConnection(ConnectionHandler):
             case InvalidMessageError():
                 return count_and_format_error(error.error_kind, str(error), error.error_code)
             case ValidationError():
-                return format_validation_error(error)
+                return count_and_format_validation_error(error)
             case StoreError():
                 return count_and_format_error(
                     ErrorKind.STORE,
@@ -104,7 +104,7 @@ class EpisodeConnection(ConnectionHandler):
                 return count_and_format_error(
                     ErrorKind.TOO_BIG, str(error), WSErrorCode.VALIDATION_ERROR
                 )
-        text = logs.log_internal_error(logger, error, self.logged_episode_id)
+        text = logs.log_internal_error_and_get_reference(logger, error, self.logged_episode_id)
         return count_and_format_error(ErrorKind.INTERNAL, text, WSErrorCode.EXECUTION_ERROR)
 
     @property
@@ -117,11 +117,11 @@ class EpisodeConnection(ConnectionHandler):
         """Id of the running episode, if another connection of this worker may take it over."""
         return None
 
-    async def reset(self, reset_arguments: JsonObject) -> JsonObject:
+    async def reset(self, reset_arguments: JsonObject) -> WireReply:
         """Start an episode and return the reply in the framework's form."""
         raise NotImplementedError
 
-    async def step(self, action: JsonObject) -> JsonObject:
+    async def step(self, action: JsonObject) -> WireReply:
         """Execute one step and return the reply in the framework's form."""
         raise NotImplementedError
 
@@ -146,11 +146,11 @@ class PlayerConnection(EpisodeConnection):
     def logged_episode_id(self) -> str:
         return self._access.episode_id
 
-    async def reset(self, reset_arguments: JsonObject) -> JsonObject:
+    async def reset(self, reset_arguments: JsonObject) -> WireReply:
         reply = Reply(ReplyStatus.ERROR, PLAYER_RESET_MESSAGE)
         return self._episodes.create_live_episode(Transport.WEBSOCKET).build_wire_reply(reply)
 
-    async def step(self, action: JsonObject) -> JsonObject:
+    async def step(self, action: JsonObject) -> WireReply:
         return await self._episodes.step(self._access, action)
 
     async def get_state(self) -> JsonObject:

@@ -66,7 +66,7 @@ class InvalidMessageError(Exception):
         super().__init__(error_text)
 
 
-def parse_message(text: str | bytes) -> ParsedMessage:
+def parse_openenv_message(text: str | bytes) -> ParsedMessage:
     """Return type and data of a client's message.
 
     Raises:
@@ -74,7 +74,7 @@ def parse_message(text: str | bytes) -> ParsedMessage:
         ValidationError: members of the message are missing or have a wrong type.
     """
     try:
-        message = messages.loads(text)
+        message = messages.parse_json_within_limits(text)
         if not isinstance(message, dict):
             raise ValueError(f"a message must be an object, not {type(message).__name__}")
     except ValueError as error:
@@ -89,8 +89,8 @@ def parse_message(text: str | bytes) -> ParsedMessage:
     return ParsedMessage(message_type, getattr(model, "data", {}))
 
 
-def format_validation_error(error: ValidationError) -> str:
-    """Count a message that its model rejects, and return the text of the error message."""
+def count_and_format_validation_error(error: ValidationError) -> str:
+    """Count an invalid message, and return the text of its error message."""
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     return count_and_format_error(
         ErrorKind.INVALID_MESSAGE, "Invalid message", WSErrorCode.VALIDATION_ERROR, errors=problems

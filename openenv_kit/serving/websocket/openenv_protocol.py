@@ -1,6 +1,7 @@
 """The `/ws` route: the framework's protocol, compatible message by message.
 
-The framework's own handler builds every reply four times, ends the session after a message that is
+This implementation replaces the framework's handler, which builds every reply four times, ends the
+session after a message that is
 JSON but not an object, and has no limits.
 """
 
@@ -32,8 +33,8 @@ class OpenEnvWebSocketEndpoint(WebSocketEndpoint):
     def format_error(self, text: str, code: str, **details: Any) -> str:
         return messages.format_error_message(text, code, **details)
 
-    async def connect(self, websocket: WebSocket) -> EpisodeConnection:
-        """Return the handler of a connection; `session_id` in the address is a player id."""
+    async def create_connection_handler(self, websocket: WebSocket) -> EpisodeConnection:
+        """Create the handler of a player if the URL has a `session_id`, else that of a trainer."""
         player_id = websocket.query_params.get("session_id")
         if not player_id:
             if not Role(websocket.state.role).may_choose_episodes:
@@ -42,7 +43,7 @@ class OpenEnvWebSocketEndpoint(WebSocketEndpoint):
             transport = Transport.PAGE if is_debugger else Transport.WEBSOCKET
             return TrainerConnection(self._slots, self._episodes, transport)
         try:
-            access = await self._episodes.find_player_access(player_id)
+            access = await self._episodes.find_access_by_player_id(player_id)
             await self._episodes.get_state(access)
         except (EpisodeGoneError, StoreError) as error:
             raise ConnectionEnd(str(error)) from None

@@ -24,7 +24,7 @@ logger = logging.getLogger("openenv_kit.sessions")
 
 
 class CapacityDetails(TypedDict):
-    """Values that a client gets beside the message of a `CapacityError`."""
+    """Values that a client receives with the message of a `CapacityError`."""
 
     active_sessions: int
     max_sessions: int
@@ -71,7 +71,7 @@ class WebSocketSession:
     last_message_s: float = field(default_factory=time.monotonic)
     end_reason: EndReason | None = None
 
-    def end(self, reason: EndReason) -> None:
+    def end_by_cancelling_task(self, reason: EndReason) -> None:
         """End the session. Its task sends a last message if the client still reads."""
         self.end_reason = reason
         if self.task is not None:
@@ -94,8 +94,8 @@ class SessionSlots:
     def __iter__(self) -> Iterator[WebSocketSession]:
         return iter(tuple(self._sessions))
 
-    def take_slot(self, environment_name: str) -> WebSocketSession:
-        """Return a new session that the calling task serves.
+    def open_session_in_free_slot(self, environment_name: str) -> WebSocketSession:
+        """Open a session that the calling task serves.
 
         Raises:
             CapacityError: no slot is free.
@@ -126,23 +126,23 @@ class SessionSlots:
         for session in self:
             if now_s - session.last_message_s > max_idle_s:
                 self.free_slot(session)
-                session.end(EndReason.IDLE)
+                session.end_by_cancelling_task(EndReason.IDLE)
                 fields = {"reason": EndReason.IDLE, "episode_id": session.episode_id}
                 logger.info("session ended", extra=fields)
 
     @asynccontextmanager
-    async def expire_idle_sessions(self) -> AsyncIterator[None]:
+    async def end_idle_sessions_periodically(self) -> AsyncIterator[None]:
         """End idle sessions while the block runs."""
         interval_s = min(
             max(self.idle_timeout_s / 4, MIN_IDLE_CHECK_INTERVAL_S), MAX_IDLE_CHECK_INTERVAL_S
         )
 
-        async def repeat() -> None:
+        async def repeat_end_of_idle_sessions() -> None:
             while True:
                 await asyncio.sleep(interval_s)
                 self.end_idle_sessions(time.monotonic())
 
-        task = asyncio.create_task(repeat())
+        task = asyncio.create_task(repeat_end_of_idle_sessions())
         try:
             yield
         finally:

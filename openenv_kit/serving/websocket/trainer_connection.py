@@ -13,8 +13,11 @@ from openenv_kit.serving.episodes.ids import EpisodeAccess, EpisodeGoneError
 from openenv_kit.serving.episodes.records import StartedEpisode
 from openenv_kit.serving.episodes.running_episodes import RUNNING_EPISODES, EndReason, EpisodeKey
 from openenv_kit.serving.episodes.service import EpisodeService
-from openenv_kit.serving.episodes.worker_threads import run_queued_reset, step_live_episode
-from openenv_kit.serving.messages import JsonObject
+from openenv_kit.serving.episodes.worker_threads import (
+    run_reset_or_raise_busy,
+    step_with_queued_slow_call,
+)
+from openenv_kit.serving.messages import JsonObject, WireReply
 from openenv_kit.serving.transports import Transport
 from openenv_kit.serving.websocket.episode_connection import EpisodeConnection
 from openenv_kit.serving.websocket.sessions import SessionSlots
@@ -57,7 +60,7 @@ class TrainerConnection(EpisodeConnection):
             return self._stored_access.episode_id
         return self._live_episode.episode_id
 
-    async def reset(self, reset_arguments: JsonObject) -> JsonObject:
+    async def reset(self, reset_arguments: JsonObject) -> WireReply:
         """Start an episode; with `resume`, continue the stored episode of that id."""
         if RESUME_ARGUMENT in reset_arguments:
             return await self._resume_episode(reset_arguments)
@@ -67,11 +70,13 @@ class TrainerConnection(EpisodeConnection):
         ):
             started = await self._episodes.reset(reset_arguments, self._transport)
             if started.access is not None:
-                await self._end_other_connections(started.access.episode_id, EndReason.RESTARTED)
+                await self._end_other_connections_to_episode(
+                    started.access.episode_id, EndReason.RESTARTED
+                )
                 self._switch_to_stored_episode(started)
             return started.wire_reply
         live_episode = self._live_episode
-        reply = await run_queued_reset(
+        reply = await run_reset_or_raise_busy(
             live_episode.environment, live_episode.reset, reset_arguments, requested_at_s
         )
         if reply.status == ReplyStatus.ERROR:
@@ -80,12 +85,12 @@ class TrainerConnection(EpisodeConnection):
         self._stored_access = None
         has_slow_tools = live_episode.environment.tools.has_slow_tools
         self.immediate_step = None if has_slow_tools else live_episode.step
-        return live_episode.build_wire_reply(reply, live_episode.episode_ids)
+        return live_episode.build_wire_reply(reply, live_episode.ids_for_trainer)
 
-    async def step(self, action: JsonObject) -> JsonObject:
+    async def step(self, action: JsonObject) -> WireReply:
         if self._stored_access is not None:
             return await self._episodes.step(self._stored_access, action)
-        return await step_live_episode(
+        return await step_with_queued_slow_call(
             self._live_episode, action, requested_at_s=time.perf_counter()
         )
 
@@ -94,7 +99,7 @@ class TrainerConnection(EpisodeConnection):
             return await self._episodes.get_state(self._stored_access)
         return self._live_episode.get_state()
 
-    async def close(self, *, may_resume: bool, reason: EndReason) -> None:
+    async def release_episode(self, *, may_resume: bool, reason: EndReason) -> None:
         if self._stored_access is None:
             if may_resume:
                 await self._episodes.store_disconnected_episode(self._live_episode)
@@ -114,7 +119,7 @@ class TrainerConnection(EpisodeConnection):
         self._stored_access, self.immediate_step = started.access, None
         self._live_episode = self._episodes.create_live_episode(self._transport, is_stored=False)
 
-    async def _resume_episode(self, reset_arguments: JsonObject) -> JsonObject:
+    async def _resume_episode(self, reset_arguments: JsonObject) -> WireReply:
         episode_id = reset_arguments.get("episode_id")
         if (
             reset_arguments[RESUME_ARGUMENT] is not True
@@ -129,7 +134,7 @@ class TrainerConnection(EpisodeConnection):
             return self._build_error_reply(
                 f"This session already plays {episode_id[:MAX_REPR_CHARACTERS]!r}."
             )
-        await self._end_other_connections(episode_id, EndReason.RESUMED)
+        await self._end_other_connections_to_episode(episode_id, EndReason.RESUMED)
         try:
             started = await self._episodes.resume_episode(episode_id)
         except EpisodeGoneError as error:
@@ -137,7 +142,7 @@ class TrainerConnection(EpisodeConnection):
         self._switch_to_stored_episode(started)
         return started.wire_reply
 
-    async def _end_other_connections(self, episode_id: str, reason: EndReason) -> None:
+    async def _end_other_connections_to_episode(self, episode_id: str, reason: EndReason) -> None:
         """End this worker's other connections to an episode, and wait until they have stored it."""
         environment = self._episodes.environment.name
         ending_tasks = []
@@ -145,10 +150,10 @@ class TrainerConnection(EpisodeConnection):
             if session.environment != environment or session.episode_id != episode_id:
                 continue
             if session.task is not None and session.task is not self._task:
-                session.end(reason)
+                session.end_by_cancelling_task(reason)
                 ending_tasks.append(session.task)
         if ending_tasks:
             await asyncio.wait(ending_tasks, timeout=RELEASE_TIMEOUT_S)
 
-    def _build_error_reply(self, error_text: str) -> JsonObject:
+    def _build_error_reply(self, error_text: str) -> WireReply:
         return self._live_episode.build_wire_reply(Reply(ReplyStatus.ERROR, error_text))

@@ -1,4 +1,4 @@
-"""Tools and system prompt follow the mode, whatever names it: arguments, state or reply."""
+"""Modes of play: tools, system prompts and what is registered by mode."""
 
 from __future__ import annotations
 

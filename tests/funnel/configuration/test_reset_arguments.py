@@ -1,4 +1,4 @@
-"""Reset arguments that choose rules of play: wrong values and defaults."""
+"""Reset arguments of the funnel: wrong values, defaults, and the code that reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The frames behind the analysis methods, and the answers that are kept."""
+"""The frames that the analysis methods share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The calendar of the expert level: what it explains is no anomaly, and the rest still is."""
+"""The calendar of the expert level explains deviations that are no anomalies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Custom anomalies: set by hand at reset, labelled by the same rule as everything else."""
+"""Custom anomalies of a reset are applied and labelled by the reporting policy."""
 
 from __future__ import annotations
 

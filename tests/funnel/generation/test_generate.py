@@ -1,4 +1,4 @@
-"""The generator keeps what the reporting policy says it owes."""
+"""Guarantees of the generator: roots, margins, causes and determinism."""
 
 from __future__ import annotations
 

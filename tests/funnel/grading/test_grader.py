@@ -1,4 +1,4 @@
-"""The grader's formula by example, and its laws by property."""
+"""The grader's formula by examples and by properties."""
 
 from __future__ import annotations
 

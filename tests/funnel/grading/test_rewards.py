@@ -1,4 +1,4 @@
-"""Rewards: what each mode pays, the laws of the smooth one, and the components beside it."""
+"""Rewards of the modes, and the reward components of the final reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The map of a funnel episode without a browser: what is drawn when, and what it says."""
+"""The map of a funnel episode, without a browser."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.page.metric_map.map_html import (
-    known_values_of,
+    collect_known_values,
+    collect_visible_state,
     map_html,
     rebuild_episode,
-    visible_state,
 )
-from metric_tracker_rl.page.metric_map.verdicts import format_row_title, judge_rows
+from metric_tracker_rl.page.metric_map.verdicts import (
+    format_entity_title,
+    judge_submitted_and_missing_rows,
+)
 from openenv_kit.episode_clients.in_process import observation_json_from_reply
 from openenv_kit.page.components.grid import (
     GLYPHS,
@@ -118,7 +121,7 @@ def test_metric_map_reads_values_from_results_correctly(reset: dict[str, Any]) -
     episode, raw = episode_of(visitor), reset.get("disclosure") == "raw"
     series = episode.series
     asked(visitor, *calls_for(episode, str(reset.get("profile")), raw=raw))
-    seen = known_values_of(visitor.playback_steps)
+    seen = collect_known_values(visitor.playback_steps)
     assert len(seen.values) > 30
     by_weekday = (
         visitor.playback_steps[0].observation["config"].get("baseline") == "same_weekday_median"
@@ -126,11 +129,14 @@ def test_metric_map_reads_values_from_results_correctly(reset: dict[str, Any]) -
     assert by_weekday is ("policy" in reset)
     for (day, column), value in seen.values.items():
         assert value == pytest.approx(series.values_by_day[day][column], abs=2e-4), (day, column)
-    known = {(d, c) for d, c in seen.values if seen.baseline(d, c) is not None}
-    assert {column for _, column in known} >= set(range(seen.share_column))
+    known = {(d, c) for d, c in seen.values if seen.find_baseline(d, c) is not None}
+    assert {column for _, column in known} >= set(range(seen.daytime_share_column))
     for day, column in known:
-        assert seen.baseline(day, column) == series.baselines_by_day[day][column], (day, column)
-        assert seen.deviation(day, column) == pytest.approx(
+        assert seen.find_baseline(day, column) == series.baselines_by_day[day][column], (
+            day,
+            column,
+        )
+        assert seen.compute_deviation(day, column) == pytest.approx(
             series.deviations_by_day[day][column], abs=1e-4
         )
 
@@ -145,8 +151,8 @@ def test_metric_map_is_empty_before_a_call() -> None:
     assert set(texts(own(visitor))) == {""}
     assert SCENES.details_html(visitor) == ""
     assert (
-        known_values_of(visitor.playback_steps).values,
-        known_values_of(visitor.playback_steps).suspicion,
+        collect_known_values(visitor.playback_steps).values,
+        collect_known_values(visitor.playback_steps).suspicion,
     ) == ({}, {})
 
 
@@ -240,7 +246,7 @@ def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
         {"date": "x"},
         ROWS[0],
     ]
-    found = judge_rows(rows, episode)
+    found = judge_submitted_and_missing_rows(rows, episode)
     kinds = [each.kind for each in found]
     assert {kind: kinds.count(kind) for kind in kinds} == {
         CellVerdict.MATCHED: 1,
@@ -255,7 +261,9 @@ def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
     for each in found:
         if each.kind == CellVerdict.CONSEQUENCE:
             roots = {
-                format_row_title(row) for row in episode.expected_rows if row.date == each.row.date
+                format_entity_title(row)
+                for row in episode.expected_rows
+                if row.date == each.row.date
             }
             assert re.findall("^Consequence of (.*): only the root", each.sentence)[0] in roots
 
@@ -273,7 +281,10 @@ def test_consequence_names_its_root_on_a_day_with_two() -> None:
     )
     both = dataclasses.replace(episode, expected_rows=(first, later))
     flagged = [each.row for each in list_flagged_series(episode) if each.row.date == first.date]
-    said = {v.row.entity_name: v.sentence for v in judge_rows([r.as_dict() for r in flagged], both)}
+    said = {
+        v.row.entity_name: v.sentence
+        for v in judge_submitted_and_missing_rows([r.as_dict() for r in flagged], both)
+    }
     assert "Consequence of app opens" in said["menu_opens"]
     assert "Consequence of orders placed from product" in said["payment_successful"]
     assert date in episode.dates
@@ -321,9 +332,11 @@ def test_an_episode_that_tells_its_score_alone_keeps_its_answer() -> None:
 def test_steps_that_ran_out_leave_every_row_missing() -> None:
     visitor = started(**GUIDED, max_steps=1)
     asked(visitor, ("list_dates", {}))
-    assert visible_state(visitor.playback_steps, visitor.reset).verdicts == ()
+    assert collect_visible_state(visitor.playback_steps, visitor.reset).verdicts == ()
     visitor.call_tool("list_dates", {})
-    kinds = {each.kind for each in visible_state(visitor.playback_steps, visitor.reset).verdicts}
+    kinds = {
+        each.kind for each in collect_visible_state(visitor.playback_steps, visitor.reset).verdicts
+    }
     assert kinds == {CellVerdict.MISSING}
 
 

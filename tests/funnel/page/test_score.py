@@ -1,4 +1,4 @@
-"""Scores as waterfalls, tables of rows and units, without a browser."""
+"""The explanation of a score, without a browser."""
 
 from __future__ import annotations
 

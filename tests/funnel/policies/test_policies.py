@@ -1,4 +1,4 @@
-"""Scripted policies: a ladder from nothing to everything, played as an agent would."""
+"""Scripted policies of the funnel and their scores."""
 
 from __future__ import annotations
 

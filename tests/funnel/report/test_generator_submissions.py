@@ -1,4 +1,4 @@
-"""A submission of row generators that has the wrong shape is explained, never a crash."""
+"""Submissions of row generators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a report: the spelling of numbers is free, that of names and dates is not."""
+"""Parsing of reports: numbers, names, dates and invalid rows."""
 
 from __future__ import annotations
 

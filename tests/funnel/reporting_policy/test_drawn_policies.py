@@ -1,4 +1,4 @@
-"""Varied reporting policies: drawn, told in the opening, in force everywhere, certified."""
+"""Drawn reporting policies: parameters, texts, labels and certificates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reporting policy, line by line, on hand-made days whose every number is known.
+"""The rules of the reporting policy on hand-made days.
 
 An ordinary day is 24,000 / 12,000 / 6,000 / 3,000 / 2,400: step rates 50, 50, 50 and 80 %,
 composites 12.5 and 10 %, half of the traffic by day. Easy thresholds: counts 30 %, rates

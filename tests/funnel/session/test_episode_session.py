@@ -1,4 +1,4 @@
-"""The rules of play: what ends an episode, what it pays, and what is told when."""
+"""Sessions of the funnel: ends, rewards, practice and replies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Actions of the funnel that hold two kinds of action, or none."""
+"""Actions of the funnel with two kinds of action, or none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad input of every kind is answered with what was wrong and what is allowed; play goes on."""
+"""Wrong arguments of tools are rejected with the nearest or the allowed values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lean profile: six tools, short replies, reports by id; the same through every door."""
+"""The lean profile: pages of candidates and reports by id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raw disclosure: values, medians and hours only, in both profiles and through every door."""
+"""Raw disclosure: no verdicts in replies, in either profile."""
 
 from __future__ import annotations
 

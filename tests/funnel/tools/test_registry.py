@@ -1,4 +1,4 @@
-"""Results that are kept for repeated calls."""
+"""Cached results of repeated calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The standard profile in few tokens: rows by the page, details and the policy on request."""
+"""Sizes of replies and of whole episodes, in bytes and tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers as endpoints really send them: broken text, failures, unknown fields, odd calls."""
+"""Answers of real endpoints: broken text, failures, unknown fields and odd tool calls."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.agent.completions import ModelAnswer, ModelToolCall
-from openenv_kit.agent.prompts import last_turn_notice
+from openenv_kit.agent.prompts import build_last_answer_notice
 from openenv_kit.agent.stdout import EvaluationLog
-from openenv_kit.agent.text_calls import find_tool_call_marker
+from openenv_kit.agent.text_calls import find_call_written_as_text
 from openenv_kit.agent.text_repair import repair_json_surrogates, repair_surrogates
 from openenv_kit.agent.tool_arguments import parse_tool_arguments
 from openenv_kit.agent.transcript import Transcript
@@ -176,7 +176,7 @@ def test_signature_of_a_call_and_its_text_of_arguments_go_back_unchanged() -> No
     made = {"id": "x", "type": "function", "function": function, "extra_content": signed}
     message = {"role": "assistant", "content": "", "tool_calls": [made], "reasoning_details": [1]}
     conversation = started()
-    conversation.add_answer(
+    conversation.add_answer_with_unique_call_ids(
         answer_of(message, ModelToolCall("x", "rows_for_date", arguments, made))
     )
     assert conversation.request_messages[-1] == {**message, "content": None}
@@ -185,14 +185,16 @@ def test_signature_of_a_call_and_its_text_of_arguments_go_back_unchanged() -> No
 @pytest.mark.parametrize("content", ["", " \n", None, []])
 def test_answer_with_nothing_in_it_is_left_out(content: Any) -> None:
     conversation = started()
-    conversation.add_answer(answer_of({"content": content, "reasoning_content": "Hm."}))
+    conversation.add_answer_with_unique_call_ids(
+        answer_of({"content": content, "reasoning_content": "Hm."})
+    )
     assert [message["role"] for message in conversation.request_messages] == ["system", "user"]
     assert conversation.recorded_messages[-1]["reasoning_content"] == "Hm."
 
 
 def test_empty_list_of_tool_calls_does_not_go_back() -> None:
     conversation = started()
-    conversation.add_answer(answer_of({"content": "Hello.", "tool_calls": []}))
+    conversation.add_answer_with_unique_call_ids(answer_of({"content": "Hello.", "tool_calls": []}))
     assert conversation.request_messages[-1] == {"role": "assistant", "content": "Hello."}
 
 
@@ -212,7 +214,7 @@ def test_last_round_is_announced_without_breaking_the_order_of_roles(
 ) -> None:
     monkeypatch.setenv("MAX_TOOL_ROUNDS", str(rounds))
     play(*ONE, model=script, server=model)
-    text = last_turn_notice(ENVIRONMENT.tools.for_episode())
+    text = build_last_answer_notice(ENVIRONMENT.tools.for_episode())
     if len(model.requests) == rounds:
         assert model.requests[-1]["messages"][-1]["content"].endswith(text)
     assert not any(text in str(request["messages"]) for request in model.requests[: rounds - 1])
@@ -344,4 +346,4 @@ def test_call_in_the_text_is_not_executed_and_its_cause_is_named(
     ],
 )
 def test_text_without_a_call_is_not_taken_for_one(text: str) -> None:
-    assert find_tool_call_marker(text, ["list_dates"]) == ""
+    assert find_call_written_as_text(text, ["list_dates"]) == ""

@@ -1,10 +1,10 @@
-"""Whole episodes against each family of endpoints, whose documented rules the fakes enforce."""
+"""Whole episodes against fake endpoints that enforce each family's documented rules."""
 
 from __future__ import annotations
 
 import pytest
 
-from openenv_kit.agent.prompts import last_turn_notice
+from openenv_kit.agent.prompts import build_last_answer_notice
 from support.agent_runs import Play
 from support.endpoint_profiles import PROFILES, check_mistral
 from support.fake_model import FakeModel
@@ -35,7 +35,7 @@ def test_whole_episode_is_played_against_the_rules_of_each_family(
     assert not any(step.error for step in ran.blocks[0].steps)
     last = model.requests[-1]["messages"][-1]
     assert last["role"] == "tool"
-    assert last["content"].endswith(last_turn_notice(ENVIRONMENT.tools.for_episode()))
+    assert last["content"].endswith(build_last_answer_notice(ENVIRONMENT.tools.for_episode()))
     if family == "router":
         assert ran.tasks[0]["cost_usd"] == pytest.approx(ANSWERS * 0.001)
 

@@ -1,4 +1,4 @@
-"""Which episodes a run plays."""
+"""The episodes of a run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_further_episodes_have_seeds_of_their_own_that_never_change() -> None:
     assert seeds == [derive_seed("easy_single_spike", 11, number) for number in (1, 2, 3)]
     # For ever: results of different days are compared.
     assert seeds[0] == 826515271
-    assert [job.label for job in jobs][:2] == ["easy_single_spike", "easy_single_spike-e1"]
+    assert [job.unique_label for job in jobs][:2] == ["easy_single_spike", "easy_single_spike-e1"]
 
 
 def test_a_seed_changes_the_first_episode_and_all_that_follow() -> None:
@@ -69,7 +69,7 @@ def test_the_ends_of_a_range_may_be_left_out_and_tasks_mixed_in() -> None:
 def test_episodes_of_a_split_are_repeated_as_they_are() -> None:
     jobs = plan_episodes(ENVIRONMENT, "train:0-1", episodes_per_task=2)
     assert jobs[0].reset == jobs[1].reset
-    assert [job.label for job in jobs] == ["train-0", "train-0-e1"]
+    assert [job.unique_label for job in jobs] == ["train-0", "train-0-e1"]
 
 
 def test_the_sealed_split_needs_no_salt_on_the_players_side(
@@ -121,7 +121,7 @@ def test_rejected_reset_argument_is_reported_before_the_run() -> None:
 def test_tasks_that_fix_their_seed_are_planned_and_repeated_as_they_are():
     environment = get_environment(NAME)
     planned = plan_episodes(environment, "", 2)
-    assert [each.label for each in planned[:3]] == ["train-0", "train-0-e1", "train-1"]
+    assert [each.unique_label for each in planned[:3]] == ["train-0", "train-0-e1", "train-1"]
     assert [each.reset["index"] for each in planned[:3]] == [0, 0, 1]
     with pytest.raises(ConfigurationError, match="'train-0' fixes its seed"):
         plan_episodes(environment, "train-0", 1, first_seed=3)
@@ -129,4 +129,4 @@ def test_tasks_that_fix_their_seed_are_planned_and_repeated_as_they_are():
 
 def test_a_run_of_inference_may_name_tasks_of_a_rung() -> None:
     planned = plan_episodes(get_environment(), "train_rung_3:0-2")
-    assert [each.label for each in planned] == ["train_rung_3-0", "train_rung_3-1"]
+    assert [each.unique_label for each in planned] == ["train_rung_3-0", "train_rung_3-1"]

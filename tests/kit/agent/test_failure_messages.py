@@ -1,4 +1,4 @@
-"""Refusals of an endpoint: which setting each message names, and that changing it is the cure."""
+"""Failures of an endpoint name a setting, and changing it fixes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from openenv_kit.agent.completion_limit import parse_max_answer_tokens
+from openenv_kit.agent.completion_limit import parse_or_guess_max_answer_tokens
 from support.agent_runs import Play
 from support.fake_model import ANSWER_LIMIT, TOKEN_LIMIT_WORDINGS, FakeModel
 
@@ -137,7 +137,7 @@ def test_max_tokens_that_is_refused_again_is_lowered_no_further(
     ],
 )
 def test_limit_of_an_answer_is_read_from_a_refusal(words: str, limit: int | None) -> None:
-    assert parse_max_answer_tokens(words, 4096) == limit
+    assert parse_or_guess_max_answer_tokens(words, 4096) == limit
 
 
 def test_field_that_an_endpoint_does_not_take_back_is_left_out(

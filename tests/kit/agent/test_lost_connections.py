@@ -1,4 +1,4 @@
-"""Sockets that break and servers that die: the episode comes back as it was, or says why not."""
+"""Lost connections and restarted servers: the episode is replayed or the task fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real openai client against scripted models over HTTP: how each run ends, and what it says."""
+"""The openai client against scripted models over HTTP."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from metric_tracker_rl.environment import ENVIRONMENT
-from openenv_kit.agent.prompts import last_turn_notice, no_tool_call_reminder
+from openenv_kit.agent.prompts import build_last_answer_notice, build_tool_call_reminder
 from support.agent_runs import KEY, Play
 from support.fake_model import CONTEXT_OVERFLOWS, FakeModel
 
@@ -79,7 +79,7 @@ def test_model_that_never_submits_is_reminded_once_and_the_run_continues(
     assert [task["status"] for task in ran.tasks] == ["not_submitted", "not_submitted"]
     assert "after one reminder" in ran.tasks[0]["error"]
     texts = [m["content"] for m in model.requests[1]["messages"]]
-    assert texts.count(no_tool_call_reminder(ENVIRONMENT.tools.for_episode())) == 1
+    assert texts.count(build_tool_call_reminder(ENVIRONMENT.tools.for_episode())) == 1
     assert model.counts["never-submits"] == 4
 
 
@@ -97,7 +97,7 @@ def test_rounds_end_and_the_last_one_is_announced(
     assert len(ran.blocks[0].steps) == 3
     assert ran.blocks[0].score == 0.01
     announced = [
-        last_turn_notice(ENVIRONMENT.tools.for_episode()) in str(request["messages"])
+        build_last_answer_notice(ENVIRONMENT.tools.for_episode()) in str(request["messages"])
         for request in model.requests
     ]
     assert announced == [False, False, True]
@@ -111,7 +111,9 @@ def test_used_up_token_budget_ends_the_episode_with_a_message(
     ran = play(*ONE, model="never-stops", server=model)
     assert ran.tasks[0]["prompt_tokens"] + ran.tasks[0]["completion_tokens"] <= 20000
     assert "TOKEN_BUDGET" in ran.tasks[0]["error"]
-    assert last_turn_notice(ENVIRONMENT.tools.for_episode()) in str(model.requests[-1]["messages"])
+    assert build_last_answer_notice(ENVIRONMENT.tools.for_episode()) in str(
+        model.requests[-1]["messages"]
+    )
 
 
 def test_broken_arguments_and_unknown_tools_are_explained_and_the_model_recovers(

@@ -1,4 +1,4 @@
-"""No key and no password is ever printed or written, whoever repeats it."""
+"""No key and no password is printed or written."""
 
 from __future__ import annotations
 

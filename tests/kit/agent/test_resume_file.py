@@ -1,4 +1,4 @@
-"""Runs that go on where an earlier one stopped, on one machine and on a Ray cluster."""
+"""Resumed runs, on one machine and on a Ray cluster."""
 
 from __future__ import annotations
 

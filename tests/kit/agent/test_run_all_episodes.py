@@ -1,4 +1,4 @@
-"""Whole runs of inference.py: without a key, many at a time, and interrupted."""
+"""Whole runs of inference.py: without a key, in parallel, and interrupted."""
 
 from __future__ import annotations
 

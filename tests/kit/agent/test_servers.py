@@ -1,4 +1,4 @@
-"""Which server a run plays against, and that it stops exactly what it started."""
+"""The server of a run: chosen, started and stopped."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pytest
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.agent import find_server, servers
 from openenv_kit.agent.find_server import find_or_start_server
-from openenv_kit.agent.server_requests import is_healthy
+from openenv_kit.agent.server_requests import is_server_healthy
 from openenv_kit.agent.servers import (
     ContainerServer,
     EmbeddedServer,
     Server,
-    build_server_variables,
-    find_free_port,
+    build_embedded_server_variables,
+    find_free_loopback_port,
 )
 from openenv_kit.agent.settings import AgentSettings
 from openenv_kit.errors import ConfigurationError, ServerError
@@ -40,7 +40,9 @@ class Said(list[str]):
 def quick_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded server's process is the stub, which starts in a blink."""
     monkeypatch.setattr(
-        servers, "build_server_command", lambda port: [sys.executable, str(STUB), str(port)]
+        servers,
+        "build_embedded_server_command",
+        lambda port: [sys.executable, str(STUB), str(port)],
     )
 
 
@@ -112,13 +114,13 @@ async def test_without_any_server_one_is_started_and_stopped_by_its_process_id(
         monkeypatch.setattr(find_server, "LOCAL_PORTS", (other.port, 9))
         server = await find_or_start_server(ENVIRONMENT, AgentSettings(), said)
     assert isinstance(server, EmbeddedServer)
-    assert await is_healthy(server.url)
+    assert await is_server_healthy(server.url)
     pid = int(server.description.rsplit(" ", 1)[1].rstrip(")"))
     assert said[-1] == f"Environment: own server on {server.url} (process {pid})"
     assert alive(pid)
     await server.stop()
     assert not alive(pid)
-    assert not await is_healthy(server.url)
+    assert not await is_server_healthy(server.url)
 
 
 async def test_embedded_is_chosen_over_a_running_local_server(
@@ -142,13 +144,13 @@ async def test_an_embedded_server_that_died_is_started_again_on_its_port(
         url, before = server.url, server.description
         os.kill(int(before.rsplit(" ", 1)[1].rstrip(")")), signal.SIGKILL)
         for _ in range(100):
-            if not await is_healthy(url):
+            if not await is_server_healthy(url):
                 break
             time.sleep(0.02)
         await server.restart_if_dead()
         assert server.url == url
         assert server.description != before
-        assert await is_healthy(url)
+        assert await is_server_healthy(url)
     finally:
         await server.stop()
 
@@ -158,7 +160,9 @@ async def test_an_embedded_server_that_cannot_start_is_an_error_with_its_log(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     program = "import sys; sys.exit('no module named imagination')"
-    monkeypatch.setattr(servers, "build_server_command", lambda _: [sys.executable, "-c", program])
+    monkeypatch.setattr(
+        servers, "build_embedded_server_command", lambda _: [sys.executable, "-c", program]
+    )
     with pytest.raises(ServerError, match="no module named imagination"):
         await EmbeddedServer(ENVIRONMENT.name).start()
 
@@ -174,7 +178,7 @@ def test_the_embedded_server_sees_no_key_and_shows_no_answers() -> None:
         "PORT": "80",
         "PATH": "/bin",
     }
-    assert build_server_variables(given) == {
+    assert build_embedded_server_variables(given) == {
         "PATH": "/bin",
         "OPENENV_KIT_SEALED_SALT": "salt",
         "OPENENV_KIT_EPISODE_STORE": "memory",
@@ -184,9 +188,9 @@ def test_the_embedded_server_sees_no_key_and_shows_no_answers() -> None:
 
 def test_embedded_server_gets_the_episode_store_for_sealed_tasks_only() -> None:
     store = {"OPENENV_KIT_EPISODE_STORE": "plays.db"}
-    sealed = build_server_variables({**store, "OPENENV_KIT_SEALED_SALT": "salt"})
+    sealed = build_embedded_server_variables({**store, "OPENENV_KIT_SEALED_SALT": "salt"})
     assert sealed["OPENENV_KIT_EPISODE_STORE"] == "plays.db"
-    assert build_server_variables(store)["OPENENV_KIT_EPISODE_STORE"] == "memory"
+    assert build_embedded_server_variables(store)["OPENENV_KIT_EPISODE_STORE"] == "memory"
 
 
 FAKE_DOCKER = """\
@@ -226,9 +230,9 @@ async def test_an_image_is_run_as_a_container_and_removed_after(docker: Path) ->
     said = Said()
     server = await find_or_start_server(ENVIRONMENT, AgentSettings(image_name="some/image:1"), said)
     assert isinstance(server, ContainerServer)
-    assert await is_healthy(server.url)
+    assert await is_server_healthy(server.url)
     await server.stop()
-    assert not await is_healthy(server.url)
+    assert not await is_server_healthy(server.url)
     verbs = [line.split()[0] for line in docker.read_text().splitlines()]
     assert verbs == ["version", "run", "stop", "rm"]
     assert said[-1] == f"Environment: container of some/image:1 on {server.url}"
@@ -251,4 +255,4 @@ async def test_no_docker_is_an_error_naming_the_setting(
 
 def test_a_free_port_can_be_listened_on() -> None:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", find_free_port()))
+        probe.bind(("127.0.0.1", find_free_loopback_port()))

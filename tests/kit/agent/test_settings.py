@@ -1,4 +1,4 @@
-"""Variables, their fallbacks, the file of variables, and the command line."""
+"""Variables, fallbacks, the file of variables and the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import inference
 from openenv_kit.agent.settings import (
     HF_ROUTER_URL,
     AgentSettings,
-    hide_url_password,
+    hide_url_credentials,
     load_settings,
 )
 from openenv_kit.errors import ConfigurationError
@@ -147,8 +147,8 @@ def test_neither_keys_nor_passwords_are_in_the_settings_text() -> None:
     settings = load(API_KEY="sk-very-secret-key", BASE_URL="http://me:a-password@host")
     assert "sk-very-secret-key" not in repr(settings)
     assert set(settings.secrets) >= {"sk-very-secret-key", "a-password"}
-    assert hide_url_password("http://me:a-password@host/x") == "http://…@host/x"
-    assert hide_url_password("http://host/x") == "http://host/x"
+    assert hide_url_credentials("http://me:a-password@host/x") == "http://…@host/x"
+    assert hide_url_credentials("http://host/x") == "http://host/x"
 
 
 @pytest.mark.parametrize(

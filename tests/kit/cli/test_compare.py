@@ -1,4 +1,4 @@
-"""`metric-tracker compare`: its figures against a second computation, and what it refuses."""
+"""`metric-tracker compare`: figures equal a second computation; mixed results are rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`metric-tracker export`: rows that trainers and hubs read, and what they never hold."""
+"""`metric-tracker export`: rows, card and rejected options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 
 from openenv_kit.datasets.export_rows import (
     compute_difficulty,
-    compute_group_digest,
+    compute_result_labels_digest,
     measure_baseline_scores,
 )
 from openenv_kit.datasets.split_rows import reset_arguments_from_row
@@ -105,7 +105,7 @@ def test_episodes_of_one_configuration_are_of_one_group() -> None:
     groups: dict[str, set[str]] = {}
     for index in range(60):
         reset = {"split": "test", "index": index}
-        groups.setdefault(compute_group_digest(FUNNEL, reset), set()).add(
+        groups.setdefault(compute_result_labels_digest(FUNNEL, reset), set()).add(
             str(FUNNEL.result_labels(reset))
         )
     assert all(len(each) == 1 for each in groups.values())
@@ -116,7 +116,7 @@ def test_episodes_of_one_configuration_are_of_one_group() -> None:
 @pytest.mark.slow
 def test_every_environment_has_baselines(game: Game) -> None:
     environment = game.environment
-    split = environment.splits.names()[0]
+    split = environment.splits.playable_split_names()[0]
     scores = measure_baseline_scores(environment, {"split": split, "index": 0})
     assert len(scores) >= 1
     assert all(0.0 <= each <= 1.0 for each in scores.values())

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from openenv_kit.datasets import task_sampling
-from openenv_kit.datasets.task_sampling import draw_task_reset_arguments
+from openenv_kit.datasets.task_sampling import sample_task_reset_arguments
 from openenv_kit.environment import get_environment
 from openenv_kit.errors import UnknownNameError
 from openenv_kit.trainers.trl import environment_class
@@ -18,10 +18,10 @@ from openenv_kit.trainers.trl import environment_class
 DRAW = (
     "import json, random\n"
     "from openenv_kit.environment import get_environment\n"
-    "from openenv_kit.datasets.task_sampling import draw_task_reset_arguments\n"
+    "from openenv_kit.datasets.task_sampling import sample_task_reset_arguments\n"
     "{prepare}\n"
     "environment = get_environment('firewatch')\n"
-    "drawn = [draw_task_reset_arguments(environment)['index'] for _ in range(50)]\n"
+    "drawn = [sample_task_reset_arguments(environment)['index'] for _ in range(50)]\n"
     "print(json.dumps(drawn))\n"
 )
 
@@ -65,7 +65,7 @@ def test_forked_process_draws_other_tasks_than_its_parent() -> None:
         # The parent draws when the child has ended, so that their lines do not mix.
         prepare=(
             "import os\n"
-            "draw_task_reset_arguments(get_environment('firewatch'))\n"
+            "sample_task_reset_arguments(get_environment('firewatch'))\n"
             "if os.fork(): os.wait()"
         )
     )
@@ -82,7 +82,7 @@ def test_forked_process_draws_other_tasks_than_its_parent() -> None:
 def test_every_task_is_drawn_once_before_one_is_drawn_again() -> None:
     firewatch = get_environment("firewatch")
     drawn = [
-        draw_task_reset_arguments(firewatch, {"split": "validation"})["index"] for _ in range(600)
+        sample_task_reset_arguments(firewatch, {"split": "validation"})["index"] for _ in range(600)
     ]
     assert sorted(drawn[:300]) == sorted(drawn[300:]) == list(range(300))
     assert drawn[:300] != drawn[300:]
@@ -94,14 +94,14 @@ def test_rank_without_a_world_draws_from_the_whole_split(monkeypatch: pytest.Mon
         monkeypatch.setenv("RANK", rank)
         monkeypatch.setenv("WORLD_SIZE", world_size)
         task_sampling._index_iterators.clear()
-        drawn = {draw_task_reset_arguments(firewatch)["index"] for _ in range(600)}
+        drawn = {sample_task_reset_arguments(firewatch)["index"] for _ in range(600)}
         assert drawn == set(range(600))
 
 
 def test_unknown_level_or_split_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'rung_3'"):
-        draw_task_reset_arguments(get_environment(), {"difficulty": "rnug_3"})
+        sample_task_reset_arguments(get_environment(), {"difficulty": "rnug_3"})
     with pytest.raises(UnknownNameError, match="Did you mean 'train'"):
-        draw_task_reset_arguments(get_environment(), {"split": "trian"})
+        sample_task_reset_arguments(get_environment(), {"split": "trian"})
     with pytest.raises(UnknownNameError, match="Did you mean 'profile'"):
         environment_class(reset={"profil": "lean"})

@@ -1,4 +1,4 @@
-"""Adapters play on a server as they play in process, through whatever happens to a connection."""
+"""Episodes over HTTP equal those in process, also after lost connections."""
 
 import json
 import re

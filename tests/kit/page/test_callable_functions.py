@@ -1,4 +1,4 @@
-"""Whoever calls the page's functions past the page is told no more than the page tells."""
+"""Functions of the page that are called directly reveal no answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page in a real Chromium: each environment from arrival to score, by mouse and by keyboard."""
+"""Episodes of each environment in Chromium, by mouse and by keyboard."""
 
 from __future__ import annotations
 

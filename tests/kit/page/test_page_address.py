@@ -1,4 +1,4 @@
-"""Arriving: newly, by a link, and with an episode that the browser kept."""
+"""Page addresses: new visits, links and saved episodes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def arrived(text: object) -> Visitor:
 
 def test_a_link_leads_to_its_episode_and_place() -> None:
     visitor = arrived(sent({"task": "medium_mixed_pair", "seed": "7", "__theme": "dark"}))
-    assert visitor.reset == {**ENVIRONMENT.tasks["medium_mixed_pair"], "seed": 7}
+    assert visitor.reset == {
+        **ENVIRONMENT.reset_arguments_by_task_id["medium_mixed_pair"],
+        "seed": 7,
+    }
     address = address_of_reset(ENVIRONMENT.name, visitor.reset)
     again = arrived(sent({**address, "place": "0/2022-05-20"}))
     assert (again.reset, again.selection) == (visitor.reset, "0/2022-05-20")

@@ -1,4 +1,4 @@
-"""The page below a path prefix."""
+"""The debugger below a path prefix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A watched play: its steps are shown, saved and opened again."""
+"""Playbacks: shown, saved and opened again."""
 
 from __future__ import annotations
 

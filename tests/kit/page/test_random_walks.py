@@ -1,4 +1,4 @@
-"""Wanderers in a real Chromium: whatever is clicked, nothing breaks and no episode is lost.
+"""Random clicks in Chromium cause no error and discard no episode.
 
 One walk runs with the slow tests; METRIC_TRACKER_WALKS sets another number, such as 200.
 """

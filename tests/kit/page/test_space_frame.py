@@ -1,4 +1,4 @@
-"""The page inside the frame that Hugging Face shows a Space in, over HTTPS and with a token."""
+"""The debugger inside the frame of a Hugging Face Space, over HTTPS and with a token."""
 
 from __future__ import annotations
 

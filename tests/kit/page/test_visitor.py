@@ -1,4 +1,4 @@
-"""What a visitor does, without a browser: arrive, ask, fill in, submit, leave and come back."""
+"""Actions of a visitor, without a browser."""
 
 from __future__ import annotations
 
@@ -295,7 +295,7 @@ def test_values_are_those_of_the_replies(funnel_view: EnvironmentView) -> None:
         for row in report_editor_of(funnel_view, visitor).suggested_rows()
     ]
     assert offered == [(row["date"], row["value"]) for row in listed]
-    assert FunnelReport(visitor).rows_from_result({}) == []
+    assert FunnelReport(visitor).list_suggested_rows_in_result({}) == []
     assert json.loads(visitor.to_saved_json())["said"] == "step 1"
 
 

@@ -1,4 +1,4 @@
-"""What a visitor of the page may cost: seats, unread answers, files; and which routes there are."""
+"""Limits of a visitor: slots and pending answers."""
 
 from __future__ import annotations
 

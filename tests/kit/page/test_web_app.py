@@ -1,4 +1,4 @@
-"""What the server serves below /web: the page under its own name, and nothing else."""
+"""What the server serves below /web."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings: several runs in a file, and files that are none."""
+"""Recording files: several runs in one file, and invalid files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recorded runs replay reply for reply; a changed result shows, a changed sentence does not."""
+"""Replays of recorded runs detect changed results and ignore changed wording."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from openenv_kit.recordings.format import (
     read_runs,
 )
 from openenv_kit.recordings.replay import check_replay, iter_replayed_steps
-from openenv_kit.results.scored_episodes import ScoredEpisode, scored_episode_of_run
+from openenv_kit.results.scored_episodes import ScoredEpisode, scored_episode_from_run
 from support.command_line import run_cli
 from support.recorded_runs import record_runs
 
@@ -87,7 +87,7 @@ def test_a_run_with_score_feedback_replays_and_is_of_the_same_episode(tmp_path: 
         assert first == second
     runs = [check_replay(run) for run in read_runs(path)]
     assert all(run.matches_recording for run in runs)
-    assert len({scored_episode_of_run(run.run).episode_key for run in runs}) == 1
+    assert len({scored_episode_from_run(run.run).episode_key for run in runs}) == 1
     assert len({run.score for run in runs}) == 1
 
 

@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext
 
 from openenv_kit.results.leaderboard_site import group_into_boards, write_leaderboard_site
 from openenv_kit.results.submissions import read_submission
-from support.browser import _leaks_are_told_here  # noqa: F401
+from support.browser import _collect_garbage_after_module  # noqa: F401
 from support.paths import ROOT
 
 SHIPPED = ROOT / "submissions"

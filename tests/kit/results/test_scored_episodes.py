@@ -9,7 +9,11 @@ import pytest
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import RecordedRun
 from openenv_kit.results.player_summary import summarize_player
-from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode, scored_episode_of_run
+from openenv_kit.results.scored_episodes import (
+    PlayerResults,
+    ScoredEpisode,
+    scored_episode_from_run,
+)
 
 FUNNEL = get_environment("metric_tracker_rl")
 
@@ -49,6 +53,6 @@ def test_tasks_of_splits_are_grouped() -> None:
 
 
 def test_a_recording_that_broke_off_has_no_score_rather_than_zero() -> None:
-    broken = scored_episode_of_run(RecordedRun("a", {"seed": 1}, {}, "", score=None))
+    broken = scored_episode_from_run(RecordedRun("a", {"seed": 1}, {}, "", score=None))
     assert broken.score is None
     assert summarize_player(player("a", play(1.0), broken)).mean == 1.0

@@ -1,4 +1,4 @@
-"""Signal: the share of groups that a trainer can learn from, of runs and of a ladder."""
+"""Signal: the share of groups whose rewards differ."""
 
 from __future__ import annotations
 

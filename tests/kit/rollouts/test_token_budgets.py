@@ -1,4 +1,4 @@
-"""Token budgets are those of the current environments, and pages and command show them."""
+"""Token budgets equal those of the current environments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server knows no environment: a small one is played over HTTP, WebSocket and MCP."""
+"""A small environment is served over HTTP, WebSocket and MCP."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ class OneTask:
     def reset_arguments(self) -> dict[str, Any]:
         return {"max_steps": 2}
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_public_dict(self) -> dict[str, Any]:
         return {"id": self.task_id}
 
 
 class OneSplit:
-    def names(self) -> list[str]:
+    def playable_split_names(self) -> list[str]:
         return ["train"]
 
     def size(self, split: str) -> int:
@@ -112,7 +112,7 @@ class GuessingEnvironment(Environment):
     )
     reset_arguments = reset_arguments_by_name(EPISODE_ID, MAX_STEPS)
     episode_limits = EpisodeLimits(max_steps=3)
-    tasks: Mapping[str, Any] = {"seven": {}}
+    reset_arguments_by_task_id: Mapping[str, Any] = {"seven": {}}
     splits = OneSplit()
     policies: Mapping[str, Any] = {}
 

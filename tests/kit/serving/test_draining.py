@@ -1,4 +1,4 @@
-"""SIGTERM drains and ends the server, and open sessions are told with a close frame."""
+"""SIGTERM drains and ends the server, and closes open sessions with a close frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing adds up, nothing blocks: shares, queues, pages and deadlines."""
+"""Limits of ids, queues and abandoned work."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def test_a_reset_beyond_the_depth_is_refused_with_a_time(slow: threading.E
     slow.set()
     assert all(each.access for each in await asyncio.gather(*waiting))
     assert (await episodes.reset({})).access
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()
 
 
 def test_the_refusal_is_a_503_with_retry_after(
@@ -89,7 +89,7 @@ async def test_work_for_a_connection_that_is_gone_is_dropped() -> None:
     token = client_identity.IS_CONNECTION_CLOSED.set(lambda: True)
     try:
         with pytest.raises(BusyError, match="gone"):
-            await worker_threads.run_queued_reset(
+            await worker_threads.run_reset_or_raise_busy(
                 get_environment("pipe_leak"), lambda: pytest.fail("an episode was made")
             )
     finally:
@@ -110,4 +110,4 @@ async def test_unknown_ids_do_not_evict_cached_episodes(monkeypatch: pytest.Monk
         with pytest.raises(UnknownEpisodeError):
             await episodes.get_trainer_record(name)
     assert list(episodes._loader.cache) == [started.episode_id]
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()

@@ -1,4 +1,4 @@
-"""The log: one line for each start and each end of an episode, and no noise from clients."""
+"""Log lines: one for each start and each end of an episode."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.environment import get_environment
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.episodes import running_episodes
-from openenv_kit.serving.logs import JsonFormatter, WebSocketUrlFilter
+from openenv_kit.serving.logs import DropWebSocketUrlLines, JsonFormatter
 from openenv_kit.serving.periodic_tasks import end_expired_and_update_metrics
 from openenv_kit.serving.settings import Settings
 from openenv_kit.serving.websocket.openenv_protocol import CLIENT_KIND_HEADER, DEBUGGER_CLIENT
@@ -153,7 +153,7 @@ def test_episode_unused_for_its_life_ends_as_expired(
         assert len(lines()) == 1
         with monkeypatch.context() as patched:
             patched.setattr(running_episodes.time, "monotonic", lambda: later)
-            clock = "openenv_kit.serving.store.clock.seconds_since_boot"
+            clock = "openenv_kit.serving.store.clock.get_seconds_since_boot"
             patched.setattr(clock, lambda: time.clock_gettime(time.CLOCK_BOOTTIME) + 61)
             client.portal.call(end_expired_and_update_metrics, store, settings, every)  # type: ignore[union-attr]
     check_pair(lines(), "http", reason="expired", steps=0)
@@ -333,7 +333,7 @@ def test_a_log_line_is_json_and_holds_neither_message_nor_token(
 def test_the_server_s_line_about_a_connection_is_dropped_for_its_query() -> None:
     line = logging.LogRecord("uvicorn.error", 20, "", 0, '%s - "WebSocket %s" [accepted]', (), None)
     other = logging.LogRecord("uvicorn.error", 20, "", 0, "Started", (), None)
-    assert [WebSocketUrlFilter().filter(each) for each in (line, other)] == [False, True]
+    assert [DropWebSocketUrlLines().filter(each) for each in (line, other)] == [False, True]
 
 
 def test_server_log_contains_neither_label_nor_seed(talk: Conversation, server_log: Path) -> None:

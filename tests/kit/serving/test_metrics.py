@@ -1,4 +1,4 @@
-"""Metrics: on a port of their own, of all workers together, and what is built on them."""
+"""Metrics: their port, all workers together, alerts and dashboard."""
 
 from __future__ import annotations
 
@@ -125,16 +125,16 @@ def test_metrics_port_taken_refuses_only_one_that_was_asked_for(
         asked = Settings(metrics_port=port)
         with (
             pytest.raises(ConfigurationError, match=f"127.0.0.1:{port} .*OPENENV_KIT_METRICS_PORT"),
-            metrics_export.serve_metrics(asked),
+            metrics_export.serve_metrics_on_own_port(asked),
         ):
             pass
         usual = Settings.model_construct(_fields_set=set(), **asked.model_dump())
-        with caplog.at_level("WARNING"), metrics_export.serve_metrics(usual):
+        with caplog.at_level("WARNING"), metrics_export.serve_metrics_on_own_port(usual):
             assert caplog.records[-1].getMessage() == "failed to open the metrics port"
 
 
 def test_metrics_port_0_opens_none() -> None:
-    with metrics_export.serve_metrics(Settings(metrics_port=0)):
+    with metrics_export.serve_metrics_on_own_port(Settings(metrics_port=0)):
         pass
 
 
@@ -165,12 +165,12 @@ async def test_step_that_waits_for_another_counts_with_its_wait() -> None:
     handle = (await episodes.reset({"seed": 5})).access
     assert handle is not None
     before = count("openenv_kit_step_seconds_sum", method="list_dates")
-    async with episodes._loader.cache.get_or_add(handle.episode_id).lock:
+    async with episodes._loader.cache.get_or_add_entry(handle.episode_id).lock:
         step = asyncio.create_task(episodes.step(EpisodeAccess(handle.episode_id), LIST))
         await asyncio.sleep(0.2)
     await step
     assert count("openenv_kit_step_seconds_sum", method="list_dates") - before >= 0.2
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()
 
 
 def test_episodes_are_counted_by_environment_and_reason() -> None:

@@ -1,4 +1,4 @@
-"""The environment as it is served: in process, and over a real WebSocket."""
+"""The adapter for the framework, in process and over a WebSocket."""
 
 from __future__ import annotations
 

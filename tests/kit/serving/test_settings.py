@@ -1,4 +1,4 @@
-"""Settings: their documentation, their limits, and that secrets stay where they are."""
+"""Settings: documentation, ranges and secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainers play whatever environment is installed, by its name."""
+"""Trainers play installed environments by name."""
 
 import inspect
 import json

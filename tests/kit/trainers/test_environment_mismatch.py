@@ -1,4 +1,4 @@
-"""A trainer's tools, its dataset and its server must be of one environment, and lost is not 0."""
+"""Tools, dataset and server of a trainer must belong to one environment."""
 
 from __future__ import annotations
 

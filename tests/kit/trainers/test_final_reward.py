@@ -1,4 +1,4 @@
-"""The first final reward stands, whatever is called after it and however many calls run at once."""
+"""The first final reward stays, whatever is called after it."""
 
 from __future__ import annotations
 

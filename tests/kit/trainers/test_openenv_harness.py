@@ -1,4 +1,4 @@
-"""The framework's own harness plays the environment and collects its runs."""
+"""The framework's harness plays the environment and collects its runs."""
 
 import json
 import re

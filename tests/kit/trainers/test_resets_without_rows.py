@@ -1,4 +1,4 @@
-"""A reset without a dataset row plays another task of train each time; missing values are empty."""
+"""Resets without a dataset row play different tasks of the train split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call in a model's thinking is not made; of those outside, the last complete one is."""
+"""Tool calls in text: the last complete one outside the thinking is executed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from openenv_kit.agent.text_calls import find_tool_call_marker
-from openenv_kit.trainers.text_tool_calls import find_tool_calls
+from openenv_kit.agent.text_calls import find_call_written_as_text
+from openenv_kit.trainers.text_tool_calls import parse_tool_calls_in_text
 
 
 def say(name: str, **arguments: Any) -> str:
@@ -51,7 +51,7 @@ OPEN = {
 
 
 def names_of(text: str) -> list[str]:
-    return [call.name for call in find_tool_calls(text).calls]
+    return [call.name for call in parse_tool_calls_in_text(text).calls]
 
 
 @pytest.mark.parametrize("text", INSIDE.values(), ids=INSIDE)
@@ -62,18 +62,18 @@ def test_call_in_thinking_is_ignored_and_the_later_call_is_found(text: str) -> N
 
 @pytest.mark.parametrize("text", OPEN.values(), ids=OPEN)
 def test_call_in_thinking_without_an_end_is_not_found(text: str) -> None:
-    found = find_tool_calls(text)
+    found = parse_tool_calls_in_text(text)
     assert (found.calls, found.has_unreadable_call, found.has_call_in_thinking) == ([], False, True)
 
 
 @pytest.mark.parametrize("text", [*INSIDE.values(), *OPEN.values()], ids=[*INSIDE, *OPEN])
 def test_agent_does_not_take_a_call_in_thinking_for_one_in_the_text(text: str) -> None:
-    assert find_tool_call_marker(text, ["list_dates"]) == ""
+    assert find_call_written_as_text(text, ["list_dates"]) == ""
 
 
 @pytest.mark.parametrize("tag", ["<think>", "</think>", "<tool_call>", "</tool_call>", "[THINK]"])
 def test_tag_in_an_argument_is_part_of_the_argument(tag: str) -> None:
-    (call,) = find_tool_calls(say("rows_for_date", date=f"a {tag} b")).calls
+    (call,) = parse_tool_calls_in_text(say("rows_for_date", date=f"a {tag} b")).calls
     assert call.arguments == {"date": f"a {tag} b"}
     assert names_of(say("rows_for_date", date=tag) + REAL) == ["rows_for_date", "list_dates"]
 
@@ -82,9 +82,9 @@ def test_tag_in_an_argument_is_part_of_the_argument(tag: str) -> None:
     "body", ["{", "[]", "3", "null", '{"arguments": {}}', '{"name": 3}', "[" * 100_000, "x"]
 )
 def test_call_that_cannot_be_read_is_left_out_but_noticed(body: str) -> None:
-    found = find_tool_calls(f"<tool_call>{body}</tool_call>")
+    found = parse_tool_calls_in_text(f"<tool_call>{body}</tool_call>")
     assert (found.calls, found.has_unreadable_call) == ([], True)
-    found = find_tool_calls(f"{REAL}<tool_call>{body}")
+    found = parse_tool_calls_in_text(f"{REAL}<tool_call>{body}")
     assert ([call.name for call in found.calls], found.has_unreadable_call) == (
         ["list_dates"],
         True,

@@ -1,4 +1,4 @@
-"""An episode by tool calls: the same episode, told as text."""
+"""Episodes by tool calls."""
 
 import json
 

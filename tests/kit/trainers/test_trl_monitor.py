@@ -1,4 +1,4 @@
-"""Callbacks for TRL, against stand-ins for its libraries; check_integrations runs them in TRL."""
+"""The monitor for TRL, with stand-ins for its libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signed records of sealed play: what is rejected at signing and at verification."""
+"""Signed records of sealed episodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the kit gives any environment: a registry, splits by hash, and an audit without a plan."""
+"""The exploit audit of any environment."""
 
 from __future__ import annotations
 

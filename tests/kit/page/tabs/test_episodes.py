@@ -1,4 +1,4 @@
-"""The page of an environment without scenes of its own, which the kit has never seen."""
+"""The tab Episodes, with an environment without its own view."""
 
 from __future__ import annotations
 

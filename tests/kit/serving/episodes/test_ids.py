@@ -15,7 +15,7 @@ from openenv_kit.serving.episodes.ids import (
     EpisodeAccess,
     EpisodeTooLongError,
     UnknownEpisodeError,
-    new_episode_id,
+    generate_episode_id,
 )
 from openenv_kit.serving.episodes.service import EpisodeService
 from openenv_kit.serving.openenv_adapter import OpenEnvAdapter
@@ -117,7 +117,7 @@ def test_id_of_the_servers_form_cannot_be_chosen(
 def test_ids_of_the_server_are_uuids_that_no_client_would_make() -> None:
     import uuid
 
-    made = {new_episode_id() for _ in range(200)}
+    made = {generate_episode_id() for _ in range(200)}
     assert len(made) == 200
     for each in made:
         assert SERVER_EPISODE_ID_PATTERN.fullmatch(each)
@@ -137,7 +137,7 @@ async def test_an_unknown_id_and_too_long_an_episode_are_refused(tmp_path: Path)
     with pytest.raises(EpisodeTooLongError, match="2000"):
         await episodes.step(EpisodeAccess(episode_id), {"analysis_method": "x" * 3000})
     assert (await episodes.get_trainer_record(episode_id)).step_count == 0
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()
 
 
 def test_unknown_episode_is_404_with_a_reason(client: TestClient) -> None:

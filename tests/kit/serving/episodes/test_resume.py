@@ -1,4 +1,4 @@
-"""An episode has one timeline: what was played under an id stays played, whatever comes after."""
+"""Resumed episodes keep their actions, counts and limits."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ async def test_a_dropped_session_never_replaces_an_episode_that_is_stored(
     play.step(LIST)
     assert not await episodes.store_disconnected_episode(play)
     assert (await episodes.get_trainer_record("shared")).step_count == 1
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()
 
 
 def test_episode_over_the_size_limit_cannot_be_resumed() -> None:
@@ -269,4 +269,4 @@ async def test_resume_of_a_closed_episode_is_rejected_and_leaves_its_id_valid(
         await episodes.resume_episode(started.access.episode_id)
     with pytest.raises(EpisodeClosedError):  # and not that another connection has it now
         await episodes.step(started.access, LIST)
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()

@@ -1,4 +1,4 @@
-"""A server counts the plays of each sealed task, resumes unfinished ones and signs a record."""
+"""Sealed episodes: counted starts, resumption and the signed record."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from openenv_kit.environment import (
 from openenv_kit.errors import ConfigurationError, InvalidValueError
 from openenv_kit.page.playback import start_playback_session
 from openenv_kit.reply import observation_from_reply
-from openenv_kit.reset_arguments import get_extra_reset_arguments
+from openenv_kit.reset_arguments import drop_task_selectors
 from openenv_kit.rollouts.run_policy import iter_policy_steps, start_session
 from openenv_kit.sealed_split import SEALED_SPLIT
 from openenv_kit.serving.app import build_app
@@ -215,7 +215,7 @@ def test_record_lists_every_start_with_its_score(name: str, tmp_path: Path) -> N
     ]
     assert record.plays[0].actions_digest == digest_actions(played)
     assert record.plays[0].steps == len(played)
-    assert record.plays[0].reset == get_extra_reset_arguments({**TASK, "reward": None}) == {}
+    assert record.plays[0].reset == drop_task_selectors({**TASK, "reward": None}) == {}
     assert last["reward"] > 0.0
 
 

@@ -1,4 +1,4 @@
-"""Episodes by id over HTTP: on any worker, after a restart, by several writers, and their end."""
+"""Episodes by id over HTTP: several workers, restarts and concurrent requests."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ async def test_episode_continues_on_another_worker_and_after_a_restart(tmp_path:
     for worker in (first, second, second, first):
         reply = await worker.step(EpisodeAccess(episode_id), LIST)
         assert reply["observation"]["status"] == "analyzed"
-    await first.close()
-    await second.close()
+    await first.close_store_and_clear_cache()
+    await second.close_store_and_clear_cache()
     third = episodes_at(tmp_path / "s.db")
     assert (await third.get_trainer_record(episode_id)).step_count == 4
-    await third.close()
+    await third.close_store_and_clear_cache()
 
 
 async def test_writers_on_two_workers_take_turns_and_none_is_lost(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ async def test_writers_on_two_workers_take_turns_and_none_is_lost(tmp_path: Path
     await asyncio.gather(*(workers[n % 2].step(EpisodeAccess(episode_id), LIST) for n in range(40)))
     for worker in workers:
         assert (await worker.get_trainer_record(episode_id)).step_count == 40
-        await worker.close()
+        await worker.close_store_and_clear_cache()
 
 
 async def test_a_request_sent_twice_is_one_step_and_gets_one_answer(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ async def test_a_request_sent_twice_is_one_step_and_gets_one_answer(tmp_path: Pa
     late = await workers[1].step(EpisodeAccess(episode_id), LIST, "another")
     assert late["observation"]["status"] == "completed"
     for worker in workers:
-        await worker.close()
+        await worker.close_store_and_clear_cache()
 
 
 async def test_episode_of_another_engine_version_is_rejected(
@@ -89,7 +89,7 @@ async def test_episode_of_another_engine_version_is_rejected(
             await call(episode_id)
     with pytest.raises(UnknownEpisodeError):
         await episodes.get_trainer_record("never heard of")
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()
 
 
 def test_episode_of_another_version_says_what_to_do_on_every_transport(

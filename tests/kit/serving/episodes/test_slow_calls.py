@@ -1,4 +1,4 @@
-"""Slow calls: in fair turns, apart from resets, and never a second time."""
+"""Slow calls run in fair turns, apart from resets, and once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from openenv_kit.serving.store.interface import MEMORY_STORE, EpisodeStore
 from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sqlite import SqliteStore
-from support.blocking_store import Calls, sqlite_store
+from support.blocking_store import BlockingStore, sqlite_store
 
 PATIENCE_S = 60
 GAUGE = {"tool": "gauge", "arguments": {"segment": 3}}
@@ -59,14 +59,16 @@ async def test_slow_call_of_an_episode_that_used_little_goes_before_one_that_use
         order.append(name)
         clock.now += takes_s
 
-    await calls.run_in_turn("expensive", lambda: call("expensive", 10.0))
-    blocking = asyncio.create_task(calls.run_in_turn("blocking", lambda: may_end.wait(PATIENCE_S)))
+    await calls.run_in_fair_turn("expensive", lambda: call("expensive", 10.0))
+    blocking = asyncio.create_task(
+        calls.run_in_fair_turn("blocking", lambda: may_end.wait(PATIENCE_S))
+    )
     while calls.counts.running == 0:
         await asyncio.sleep(0)
     waiting = []
     for name in ("expensive", "cheap", "cheap too"):
         waiting.append(
-            asyncio.create_task(calls.run_in_turn(name, lambda name=name: call(name, 1.0)))
+            asyncio.create_task(calls.run_in_fair_turn(name, lambda name=name: call(name, 1.0)))
         )
         await asyncio.sleep(0)
     assert calls.counts == SlowCallCounts(running=1, waiting=3)
@@ -84,11 +86,11 @@ async def test_newcomer_is_not_served_before_an_episode_that_waited_its_turn(clo
         order.append(name)
         clock.now += takes_s
 
-    await calls.run_in_turn("expensive", lambda: call("expensive", 3.0))
+    await calls.run_in_fair_turn("expensive", lambda: call("expensive", 3.0))
     for number in range(3):  # others, each of which uses as much
-        await calls.run_in_turn("other", lambda number=number: call(f"other {number}", 3.0))
+        await calls.run_in_fair_turn("other", lambda number=number: call(f"other {number}", 3.0))
     tasks = [
-        asyncio.create_task(calls.run_in_turn(name, lambda name=name: call(name, 1.0)))
+        asyncio.create_task(calls.run_in_fair_turn(name, lambda name=name: call(name, 1.0)))
         for name in ("blocker", "expensive", "newcomer")
     ]
     await asyncio.gather(*tasks)
@@ -97,9 +99,9 @@ async def test_newcomer_is_not_served_before_an_episode_that_waited_its_turn(clo
 
 async def test_slow_call_cancelled_while_it_waits_never_runs_and_frees_its_turn() -> None:
     calls, may_end, ran = SlowCallQueue(max_running=1), threading.Event(), []
-    running = asyncio.create_task(calls.run_in_turn("a", lambda: may_end.wait(PATIENCE_S)))
+    running = asyncio.create_task(calls.run_in_fair_turn("a", lambda: may_end.wait(PATIENCE_S)))
     await asyncio.sleep(0)
-    waiting = asyncio.create_task(calls.run_in_turn("b", lambda: ran.append("b")))
+    waiting = asyncio.create_task(calls.run_in_fair_turn("b", lambda: ran.append("b")))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -107,7 +109,7 @@ async def test_slow_call_cancelled_while_it_waits_never_runs_and_frees_its_turn(
     assert calls.counts.waiting == 0
     may_end.set()
     await running
-    await calls.run_in_turn("c", lambda: ran.append("c"))
+    await calls.run_in_fair_turn("c", lambda: ran.append("c"))
     assert ran == ["c"]
     assert calls.counts == SlowCallCounts(0, 0)
 
@@ -131,7 +133,7 @@ class Computing:
             self.computed.append(segment)
             return {"reading": 1.5, "is_refused": action == REFUSED}
 
-        result = session.compute_slow_result(compute)
+        result = session.compute_or_reuse_slow_result(compute)
         if result["is_refused"]:
             raise ToolArgumentError("too much work")
         return Reply(
@@ -167,7 +169,7 @@ async def test_rebuilt_episode_takes_slow_results_and_refusals_from_the_store(
         for number, action in enumerate((GAUGE, REFUSED))
     ]
     assert replies[1]["observation"]["status"] == "error"
-    await first.close()
+    await first.close_store_and_clear_cache()
 
     second = episodes_in(tmp_path / "s.db")  # as after a restart
     assert (await second.get_state(started.access))["step_count"] == 2
@@ -177,7 +179,7 @@ async def test_rebuilt_episode_takes_slow_results_and_refusals_from_the_store(
     ]
     assert again == replies
     assert computing.computed == [3, 4]
-    await second.close()
+    await second.close_store_and_clear_cache()
 
 
 async def test_slow_call_lost_in_a_crash_is_computed_once_and_then_stored(
@@ -191,11 +193,11 @@ async def test_slow_call_lost_in_a_crash_is_computed_once_and_then_stored(
     await episodes.store.append_action(
         key, started.access.lease_id, 0, b'{"tool":"gauge","arguments":{"segment":4}}'
     )
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()
     for _ in range(2):
         episodes = episodes_in(tmp_path / "s.db")
         assert (await episodes.get_state(started.access))["step_count"] == 1
-        await episodes.close()
+        await episodes.close_store_and_clear_cache()
     assert computing.computed == [4]
 
 
@@ -209,7 +211,7 @@ async def test_dropped_session_keeps_its_slow_results(computing: Computing, tmp_
     resumed = await episodes.resume_episode(play.episode_id)
     assert "step 1" in resumed.wire_reply["observation"]["message"]
     assert computing.computed == [3]
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()
 
 
 async def test_reset_goes_on_while_slow_calls_fill_their_threads(computing: Computing) -> None:
@@ -229,7 +231,7 @@ async def test_reset_goes_on_while_slow_calls_fill_their_threads(computing: Comp
     computing.may_end.set()
     assert done
     await asyncio.gather(*steps)
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()
 
 
 async def test_live_episodes_are_bounded_by_their_bytes_and_go_on_after_that(
@@ -245,24 +247,24 @@ async def test_live_episodes_are_bounded_by_their_bytes_and_go_on_after_that(
         await episodes.step(handle, GAUGE)
         assert len(episodes._loader.cache) <= 4
         assert (await episodes.get_state(handle))["step_count"] == 1
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()
 
 
 # The stores.
 
 
 @pytest.fixture(params=["sqlite", "redis"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calls]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockingStore]:
     limits = StoreLimits(60, 100)
     made: EpisodeStore = SqliteStore(str(tmp_path / "s.db"), limits)
     if request.param == "redis":
         made = RedisStore(fakeredis.FakeAsyncRedis(decode_responses=True), limits)
-    calls = Calls(made)
+    calls = BlockingStore(made)
     yield calls
     calls.close()
 
 
-def test_store_gives_back_slow_results_by_the_index_of_their_action(store: Calls) -> None:
+def test_store_gives_back_slow_results_by_the_index_of_their_action(store: BlockingStore) -> None:
     generation = store.create("a", "http", b"{}", [b"1", b"2"], slow_results={1: b"\x00\xff"})
     assert store.load("a").slow_results == {1: b"\x00\xff"}
     assert store.add_slow_result("a", generation, 0, b"zero")
@@ -270,7 +272,7 @@ def test_store_gives_back_slow_results_by_the_index_of_their_action(store: Calls
 
 
 def test_store_takes_a_slow_result_once_and_only_from_the_writer_of_its_action(
-    store: Calls,
+    store: BlockingStore,
 ) -> None:
     generation = store.create("a", "http", b"{}", [b"1"])
     assert not store.add_slow_result("a", "another generation", 0, b"x")
@@ -281,7 +283,7 @@ def test_store_takes_a_slow_result_once_and_only_from_the_writer_of_its_action(
     assert store.load("a").slow_results == {0: b"first"}
 
 
-def test_starting_over_forgets_the_slow_results(store: Calls) -> None:
+def test_starting_over_forgets_the_slow_results(store: BlockingStore) -> None:
     store.create("a", "http", b"{}", [b"1"], slow_results={0: b"old"})
     store.create("a", "http", b"{}", [b"1"])
     assert store.load("a").slow_results == {}

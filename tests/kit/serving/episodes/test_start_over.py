@@ -103,17 +103,17 @@ async def test_episode_started_over_by_another_worker_rejects_old_steps(
     session.reset(seed=2)
     expected = observation_from_reply(session.step(LIST))
     assert reply["observation"]["analysis_result"] == expected["analysis_result"]
-    await first.close()
-    await second.close()
+    await first.close_store_and_clear_cache()
+    await second.close_store_and_clear_cache()
 
 
 async def test_player_id_of_an_earlier_start_cannot_step(tmp_path: Path) -> None:
     episodes = episodes_at(tmp_path / "s.db")
     first = await episodes.reset({"seed": 5, "episode_id": "mine"})
-    old = await episodes.find_player_access(first.player_id)
+    old = await episodes.find_access_by_player_id(first.player_id)
     again = await episodes.reset({"seed": 6, "episode_id": "mine"})
-    new = await episodes.find_player_access(again.player_id)
+    new = await episodes.find_access_by_player_id(again.player_id)
     with pytest.raises(UnknownEpisodeError):
         await episodes.step(old, LIST)
     assert (await episodes.get_state(new))["step_count"] == 0
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()

@@ -1,4 +1,4 @@
-"""A player has one door: the handle it was given. Whatever else it tries, it learns nothing."""
+"""Tasks of anonymous sessions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_anonymous_session_gets_a_task_of_the_sessions_split(
 ) -> None:
     app = build_app(Settings(episode_store=str(tmp_path / "s.db")), game.environment)
     tasks = game.tasks_begun(monkeypatch)
-    assert "sessions" not in game.environment.splits.names()
+    assert "sessions" not in game.environment.splits.playable_split_names()
     with TestClient(app) as client:
         for _ in range(5):
             session = {"session_id": rpc(client, "initialize").headers["mcp-session-id"]}
@@ -88,8 +88,8 @@ def test_sessions_closed_without_an_action_use_no_task() -> None:
             episodes = EpisodeService(settings, get_environment("pipe_leak"))
             unplayed, played = set(), set()
             for number in range(sessions):
-                started = await episodes.start_assigned_task("mcp")
-                player = await episodes.find_player_access(started.player_id)
+                started = await episodes.assign_and_start_next_task("mcp")
+                player = await episodes.find_access_by_player_id(started.player_id)
                 task = (await episodes.get_state(player))["task_id"]
                 if number % 2_000 == 3:
                     await episodes.step(player, {"tool": "gauge", "segment": 1})
@@ -98,7 +98,7 @@ def test_sessions_closed_without_an_action_use_no_task() -> None:
                 else:
                     unplayed.add(task)
                 await episodes.close_episode(player)
-            await episodes.close()
+            await episodes.close_store_and_clear_cache()
             return unplayed, played
 
         unplayed, played = asyncio.run(play(sessions))
@@ -121,11 +121,11 @@ async def test_session_without_space_returns_its_task(
     with monkeypatch.context() as patched:
         patched.setattr(episodes._loader, "store_new_episode", full)
         with pytest.raises(StoreFullError):
-            await episodes.start_assigned_task("mcp")
-    await episodes.start_assigned_task("mcp")
+            await episodes.assign_and_start_next_task("mcp")
+    await episodes.assign_and_start_next_task("mcp")
     with pytest.raises(SplitUsedUpError):
-        await episodes.start_assigned_task("mcp")
-    await episodes.close()
+        await episodes.assign_and_start_next_task("mcp")
+    await episodes.close_store_and_clear_cache()
 
 
 async def test_task_is_not_assigned_again_after_its_episode_expired(
@@ -135,15 +135,15 @@ async def test_task_is_not_assigned_again_after_its_episode_expired(
     monkeypatch.setattr(type(environment.splits), "size", lambda *_: 1)
     settings = Settings(episode_store="memory")
     episodes = EpisodeService(settings, environment)
-    player = await episodes.find_player_access(
-        (await episodes.start_assigned_task("mcp")).player_id
+    player = await episodes.find_access_by_player_id(
+        (await episodes.assign_and_start_next_task("mcp")).player_id
     )
     await episodes.step(player, {"tool": "gauge", "segment": 1})
     later = time.time() + 2 * settings.episode_ttl_s
     monkeypatch.setattr("time.time", lambda: later)
     with pytest.raises(SplitUsedUpError):
-        await episodes.start_assigned_task("mcp")
-    await episodes.close()
+        await episodes.assign_and_start_next_task("mcp")
+    await episodes.close_store_and_clear_cache()
 
 
 @pytest.mark.slow

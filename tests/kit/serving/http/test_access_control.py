@@ -1,4 +1,4 @@
-"""Who gets in: tokens, roles, origin and size, route by route."""
+"""Access by token, role, origin and host, route by route."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from openenv_kit.serving.http.client_identity import client_address_or_network
+from openenv_kit.serving.http.client_identity import get_client_address_or_ipv6_network
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from openenv_kit.serving.http.client_identity import client_address_or_network
     ],
 )
 def test_a_client_is_an_address_or_a_network_of_ipv6(peer: Any, key: str) -> None:
-    assert client_address_or_network(peer) == key
+    assert get_client_address_or_ipv6_network(peer) == key

@@ -1,4 +1,4 @@
-"""Several environments in one process: each below its name, none reachable through another."""
+"""Several environments in one process, each below its name."""
 
 from __future__ import annotations
 

@@ -45,8 +45,10 @@ pytestmark = pytest.mark.slow
     [b"", b"G", b"POST /reset HTTP/1.1\r\nHost: localhost\r\n", b"\r\n"],
     ids=["nothing", "a letter", "half of the headers", "an empty line"],
 )
-def test_a_client_that_never_finishes_its_headers_is_cut_off(hasty: Server, sent: bytes) -> None:
-    with hasty.connect() as connection:
+def test_a_client_that_never_finishes_its_headers_is_cut_off(
+    impatient_server: Server, sent: bytes
+) -> None:
+    with impatient_server.connect() as connection:
         connection.sendall(sent)
         assert is_closed(connection)
 
@@ -70,17 +72,17 @@ def drip(connection: socket.socket, text: bytes) -> bytes:
     raise AssertionError("the server goes on reading")
 
 
-def test_a_header_now_and_then_does_not_prolong_the_time(hasty: Server) -> None:
-    with hasty.connect() as connection:
+def test_a_header_now_and_then_does_not_prolong_the_time(impatient_server: Server) -> None:
+    with impatient_server.connect() as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
         assert drip(connection, b"X-More: 1\r\n") == b""
 
 
 @pytest.mark.parametrize("path", ["/reset", "/step", "/mcp"])
 def test_a_body_that_trickles_in_is_refused_and_the_connection_closed(
-    hasty: Server, path: str
+    impatient_server: Server, path: str
 ) -> None:
-    with hasty.connect() as connection:
+    with impatient_server.connect() as connection:
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         connection.sendall(f"{head}Content-Length: 100000\r\n\r\n".encode())
         status, headers, body = answer_of(drip(connection, b" "))
@@ -88,25 +90,25 @@ def test_a_body_that_trickles_in_is_refused_and_the_connection_closed(
     assert b"within 1 seconds" in body
 
 
-def test_a_body_that_no_route_reads_does_not_keep_the_connection(hasty: Server) -> None:
-    with hasty.connect() as connection:
+def test_a_body_that_no_route_reads_does_not_keep_the_connection(impatient_server: Server) -> None:
+    with impatient_server.connect() as connection:
         connection.sendall(
             b"GET /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n"
         )
         assert drip(connection, b" ").startswith(b"HTTP/1.1 200")
 
 
-def test_a_session_that_thinks_is_not_cut_off(hasty: Server) -> None:
-    with hasty.connect() as connection, hasty.connect() as silent:
+def test_a_session_that_thinks_is_not_cut_off(impatient_server: Server) -> None:
+    with impatient_server.connect() as connection, impatient_server.connect() as silent:
         assert shake_hands(connection, "/ws") == 101
         assert is_closed(silent)  # by now the time for a request is over
         assert say(connection, {"type": "state"})["type"] == "state"
 
 
-def test_a_reader_that_stops_reading_is_cut_off(hasty: Server) -> None:
+def test_a_reader_that_stops_reading_is_cut_off(impatient_server: Server) -> None:
     """A reset's reply is 20 kB, so the replies to many fill every buffer."""
     reset = frame(1, b'{"type":"reset","data":{"seed":7}}')
-    with hasty.connect() as connection:
+    with impatient_server.connect() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         assert shake_hands(connection, "/ws") == 101
         connection.settimeout(0.1)
@@ -195,8 +197,8 @@ def test_the_oldest_uvicorn_allowed_serves_as_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_message_that_is_never_finished_ends_its_connection(hasty: Server) -> None:
-    with hasty.connect() as connection, hasty.connect() as other:
+def test_a_message_that_is_never_finished_ends_its_connection(impatient_server: Server) -> None:
+    with impatient_server.connect() as connection, impatient_server.connect() as other:
         assert shake_hands(other, "/ws") == 101
         assert shake_hands(connection, "/ws") == 101
         connection.sendall(EMPTY_START)

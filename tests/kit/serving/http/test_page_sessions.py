@@ -80,7 +80,7 @@ def test_page_session_is_known_to_other_workers_and_ends_with_token_or_store(
 
 def test_page_session_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = PageSessions(TOKEN)
-    mine = sessions.new_session_id()
+    mine = sessions.create_signed_session_id()
     assert sessions.is_valid_session_id(mine)
     assert not PageSessions(TOKEN).is_valid_session_id(mine)
     for forged in (

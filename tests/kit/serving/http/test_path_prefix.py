@@ -1,4 +1,4 @@
-"""The server behind proxies: prefixes, slashes, HEAD, idle connections; in the full run, nginx."""
+"""The server behind proxies: prefixes, slashes, HEAD and idle connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a browser is told: headers of every answer, and the cookie of the page."""
+"""Security headers of responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MCP: a real client over streamable HTTP, the framework's own dialect, and the WebSocket."""
+"""MCP: streamable HTTP, the framework's form and the WebSocket."""
 
 from __future__ import annotations
 

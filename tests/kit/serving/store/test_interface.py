@@ -1,4 +1,4 @@
-"""Episode stores: what they keep, whom they displace, and how they come through a full disk."""
+"""Episode stores of every kind: contents, limits and eviction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from openenv_kit.serving.store.interface import NewEpisode
 from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.sqlite import SqliteStore
-from support.blocking_store import Calls, sqlite_store
+from support.blocking_store import BlockingStore, sqlite_store
 from support.manual_clock import ManualClock
 
 MIB = 1 << 20
@@ -23,12 +23,12 @@ ORDINARY = b"x" * 1400
 """About what an ordinary episode's start and actions take."""
 
 
-def living(store: Calls, names: str) -> str:
+def living(store: BlockingStore, names: str) -> str:
     """Those of the names that are stored."""
     return "".join(name for name in names if store.load(name))
 
 
-def test_stored_episode_is_loaded_unchanged(store: Calls) -> None:
+def test_stored_episode_is_loaded_unchanged(store: BlockingStore) -> None:
     generation = store.create("a", "http", b"{}", [b"1"])
     assert store.append_action("a", generation, 1, b'{"x":"\\n"}', "r1")
     found = store.load("a")
@@ -39,7 +39,7 @@ def test_stored_episode_is_loaded_unchanged(store: Calls) -> None:
     assert store.load("b") is None
 
 
-def test_an_action_number_is_taken_only_once(store: Calls) -> None:
+def test_an_action_number_is_taken_only_once(store: BlockingStore) -> None:
     generation = store.create("a", "http", b"{}", [])
     assert store.append_action("a", generation, 0, b"1", "")
     assert not store.append_action("a", generation, 0, b"2", "")
@@ -51,7 +51,7 @@ def test_an_action_number_is_taken_only_once(store: Calls) -> None:
     assert found.actions == (b"1",)
 
 
-def test_starting_over_forgets_the_actions_and_shuts_out_old_writers(store: Calls) -> None:
+def test_starting_over_forgets_the_actions_and_shuts_out_old_writers(store: BlockingStore) -> None:
     old = store.create("a", "http", b"1", [b"x"])
     new = store.create("a", "http", b"2", [])
     assert not store.append_action("a", old, 1, b"y", "")
@@ -60,7 +60,7 @@ def test_starting_over_forgets_the_actions_and_shuts_out_old_writers(store: Call
     assert (found.lease_id, found.start_json, found.actions) == (new, b"2", ())
 
 
-def test_episodes_are_counted_by_their_source(store: Calls) -> None:
+def test_episodes_are_counted_by_their_source(store: BlockingStore) -> None:
     store.create("a", "mcp", b"{}", [])
     store.create("b", "mcp", b"{}", [])
     store.create("c", "http", b"{}", [])
@@ -117,7 +117,7 @@ def test_eviction_order_is_expired_finished_idle_and_never_running(
     store.close()
 
 
-def test_client_evicts_only_its_own_episodes(store: Calls, clock: ManualClock) -> None:
+def test_client_evicts_only_its_own_episodes(store: BlockingStore, clock: ManualClock) -> None:
     store.create("s", "http", b"{}", [], client_address="stranger")
     store.mark_ended("s", store.load("s").lease_id, "completed")  # type: ignore[union-attr]
     clock.now += 1
@@ -140,7 +140,7 @@ def test_client_evicts_only_its_own_episodes(store: Calls, clock: ManualClock) -
     assert living(store, "scdet12345") == "scdet12345"
 
 
-def test_a_finished_episode_can_still_be_read(store: Calls) -> None:
+def test_a_finished_episode_can_still_be_read(store: BlockingStore) -> None:
     generation = store.create("a", "http", b"{}", [b"1"], client_address="me")
     store.mark_ended("a", "another generation", "completed")
     store.mark_ended("a", generation, "completed")

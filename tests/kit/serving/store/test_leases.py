@@ -1,4 +1,4 @@
-"""Who holds a stored episode: players, generations, ends; the same for every kind of store."""
+"""Leases, start counts, task assignment and request ids of stored episodes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import pytest
 
 from openenv_kit.serving.store import clock as store_clock
 from openenv_kit.serving.store.limits import StoreLimits
-from support.blocking_store import STORE_KINDS, Calls, open_blocking_store
+from support.blocking_store import STORE_KINDS, BlockingStore, open_blocking_store
 
 
 @pytest.fixture(params=STORE_KINDS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calls]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockingStore]:
     store = open_blocking_store(request.param, tmp_path, StoreLimits(60))
     yield store
     store.close()
 
 
-def test_starting_over_is_counted_and_gives_a_new_player(store: Calls) -> None:
+def test_starting_over_is_counted_and_gives_a_new_player(store: BlockingStore) -> None:
     store.create("a", "http", b"{}", [], player_id="p1")
     assert store.find_by_player("p1") == "a"
     store.create("a", "http", b"{}", [], player_id="p2")
@@ -32,7 +32,7 @@ def test_starting_over_is_counted_and_gives_a_new_player(store: Calls) -> None:
     assert store.find_by_player("") is None
 
 
-def test_existing_episode_is_not_created_again(store: Calls) -> None:
+def test_existing_episode_is_not_created_again(store: BlockingStore) -> None:
     store.create("a", "ws", b"1", [b"x"])
     assert not store.create("a", "ws", b"2", [], over=False)
     assert store.create("b", "ws", b"2", [], over=False)
@@ -41,7 +41,7 @@ def test_existing_episode_is_not_created_again(store: Calls) -> None:
     assert (found.start_json, found.actions) == (b"1", (b"x",))
 
 
-def test_new_lease_invalidates_earlier_leases(store: Calls) -> None:
+def test_new_lease_invalidates_earlier_leases(store: BlockingStore) -> None:
     old = store.create("a", "http", b"{}", [b"1"])
     taken = store.load("a", new_lease=True)
     assert taken is not None
@@ -53,7 +53,7 @@ def test_new_lease_invalidates_earlier_leases(store: Calls) -> None:
     assert store.load("b") is None
 
 
-def test_overtaken_lease_is_invalid(store: Calls) -> None:
+def test_overtaken_lease_is_invalid(store: BlockingStore) -> None:
     store.create("a", "http", b"{}", [])
     first = store.load("a", new_lease=True)
     assert first is not None
@@ -61,7 +61,7 @@ def test_overtaken_lease_is_invalid(store: Calls) -> None:
     assert not store.append_action("a", first.lease_id, 0, b"1", "")
 
 
-def test_a_closed_episode_takes_nothing_more_and_stays_closed(store: Calls) -> None:
+def test_a_closed_episode_takes_nothing_more_and_stays_closed(store: BlockingStore) -> None:
     generation = store.create("a", "mcp", b"{}", [b"1"])
     assert store.mark_ended("a", generation, "completed")
     assert store.count_open_episodes("mcp") == 1
@@ -76,7 +76,7 @@ def test_a_closed_episode_takes_nothing_more_and_stays_closed(store: Calls) -> N
 
 
 def test_task_is_assigned_once_unless_it_is_returned(
-    store: Calls, monkeypatch: pytest.MonkeyPatch
+    store: BlockingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = (2, 0, 1)
     assert [store.reserve_task("a", order) for _ in range(4)] == [2, 0, 1, None]
@@ -86,20 +86,20 @@ def test_task_is_assigned_once_unless_it_is_returned(
     store.confirm_or_release_task("a", 1, is_played=False)
     assert [store.reserve_task("a", order) for _ in range(2)] == [1, None]
     store.confirm_or_release_task("a", 1, is_played=True)
-    now, since_boot = time.time(), store_clock.seconds_since_boot()
+    now, since_boot = time.time(), store_clock.get_seconds_since_boot()
     monkeypatch.setattr("time.time", lambda: now + 3600.0)  # fakeredis' own
-    clock = "openenv_kit.serving.store.clock.seconds_since_boot"
+    clock = "openenv_kit.serving.store.clock.get_seconds_since_boot"
     monkeypatch.setattr(clock, lambda: since_boot + 3600.0)
     # 2 was neither played nor given back.
     assert [store.reserve_task("a", order) for _ in range(2)] == [2, None]
 
 
-def test_a_store_keeps_its_secret(store: Calls) -> None:
+def test_a_store_keeps_its_secret(store: BlockingStore) -> None:
     assert store.get_secret() == store.get_secret()
     assert len(store.get_secret()) == 64
 
 
-def test_request_id_is_stored_unchanged(store: Calls) -> None:
+def test_request_id_is_stored_unchanged(store: BlockingStore) -> None:
     generation = store.create("a", "http", b"{}", [])
     store.append_action("a", generation, 0, b"1", "two\nlines")
     found = store.load("a")

@@ -14,7 +14,7 @@ from openenv_kit.serving.episodes.ids import OutdatedEpisodeError
 from openenv_kit.serving.store.errors import StoreUnavailableError
 from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
-from support.blocking_store import Calls
+from support.blocking_store import BlockingStore
 
 
 class BrokenRedis(fakeredis.FakeAsyncRedis):
@@ -38,7 +38,7 @@ def test_episode_that_another_release_kept_in_redis_is_refused_by_its_version() 
     old = fakeredis.FakeRedis(server=server, decode_responses=True)
     old.hset("openenv-kit:4:episode:game/mine", "generation", "1")
     redis = fakeredis.FakeAsyncRedis(server=server, decode_responses=True)
-    store = Calls(RedisStore(redis, StoreLimits(60)))
+    store = BlockingStore(RedisStore(redis, StoreLimits(60)))
     with pytest.raises(OutdatedEpisodeError, match=r"'mine'.*store 4 \(here 11\).*rolled back"):
         store.load("game/mine")
     assert store.load("game/other") is None
@@ -55,7 +55,7 @@ def test_a_redis_that_does_not_answer_stops_the_start(monkeypatch: pytest.Monkey
 )
 def test_a_redis_that_is_full_or_gone_is_unavailable_and_comes_back(problem: Exception) -> None:
     redis = BrokenRedis(decode_responses=True)
-    store = Calls(RedisStore(redis, StoreLimits(60)))
+    store = BlockingStore(RedisStore(redis, StoreLimits(60)))
     generation = store.create("a", "http", b"{}", [])
     redis.problem = problem
     calls: list[Any] = [
@@ -78,7 +78,7 @@ def test_a_redis_that_is_full_or_gone_is_unavailable_and_comes_back(problem: Exc
 def test_an_episode_that_redis_has_displaced_is_gone() -> None:
     server = fakeredis.FakeServer()
     redis = fakeredis.FakeAsyncRedis(server=server, decode_responses=True)
-    store = Calls(RedisStore(redis, StoreLimits(60)))
+    store = BlockingStore(RedisStore(redis, StoreLimits(60)))
     generation = store.create("a", "http", b"{}", [])
     assert store.append_action("a", generation, 0, b"1", "")
     other = fakeredis.FakeRedis(server=server, decode_responses=True)

@@ -8,13 +8,13 @@ import fakeredis
 
 from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.redis import RedisStore
-from support.blocking_store import Calls
+from support.blocking_store import BlockingStore
 
 
 def test_stored_action_is_json_object_with_request_id_and_action() -> None:
     server = fakeredis.FakeServer()
     redis = fakeredis.FakeAsyncRedis(server=server, decode_responses=True)
-    store = Calls(RedisStore(redis, StoreLimits(60)))
+    store = BlockingStore(RedisStore(redis, StoreLimits(60)))
     lease_id = store.create("a", "http", b"{}")
     assert store.append_action("a", lease_id, 0, b'{"text": "\xc3\xa9\\n"}', "two\nlines")
     fields = fakeredis.FakeRedis(server=server, decode_responses=True).hgetall(

@@ -1,4 +1,4 @@
-"""A store that is gone, hangs or was replaced is noticed, and the wall clock expires nothing."""
+"""Missing, hanging and replaced stores are detected; the wall clock expires nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from openenv_kit.serving.store.open_store import open_store
 from openenv_kit.serving.store.redis import RedisStore
 from openenv_kit.serving.store.redis_client import create_redis_client
 from openenv_kit.serving.store.sqlite import SqliteStore
-from support.blocking_store import Calls, sqlite_store
+from support.blocking_store import BlockingStore, sqlite_store
 
 LIMITS = StoreLimits(60)
 
@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[Calls]:
+def store(path: Path) -> Iterator[BlockingStore]:
     made = sqlite_store(path, LIMITS)
     yield made
     made.close()
@@ -52,7 +52,9 @@ def put_other_store(path: Path) -> None:
     other.replace(path)
 
 
-def test_sqlite_store_deleted_refuses_until_the_file_is_back(store: Calls, path: Path) -> None:
+def test_sqlite_store_deleted_refuses_until_the_file_is_back(
+    store: BlockingStore, path: Path
+) -> None:
     generation = store.create("a", "http", b"{}")
     kept = path.with_name("kept.db")
     path.rename(kept)
@@ -65,7 +67,7 @@ def test_sqlite_store_deleted_refuses_until_the_file_is_back(store: Calls, path:
     assert store.append_action("a", generation, 0, b"1", "")
 
 
-def test_sqlite_store_replaced_by_another_file_refuses(store: Calls, path: Path) -> None:
+def test_sqlite_store_replaced_by_another_file_refuses(store: BlockingStore, path: Path) -> None:
     store.create("a", "http", b"{}")
     put_other_store(path)
     with pytest.raises(StoreReplacedError, match="was replaced"):
@@ -74,7 +76,7 @@ def test_sqlite_store_replaced_by_another_file_refuses(store: Calls, path: Path)
         store.load("b")
 
 
-def test_sqlite_store_reopened_on_another_store_refuses(store: Calls, path: Path) -> None:
+def test_sqlite_store_reopened_on_another_store_refuses(store: BlockingStore, path: Path) -> None:
     store._store._database.close()  # as after an error of the disk
     other = path.with_name("other.db")
     sqlite_store(other, LIMITS).close()
@@ -85,7 +87,7 @@ def test_sqlite_store_reopened_on_another_store_refuses(store: Calls, path: Path
 
 def test_redis_store_emptied_refuses() -> None:
     server = fakeredis.FakeServer()
-    store = Calls(
+    store = BlockingStore(
         RedisStore(fakeredis.FakeAsyncRedis(server=server, decode_responses=True), LIMITS)
     )
     store.check_writable()
@@ -119,11 +121,11 @@ async def test_ready_store_hangs_answers_without_it_and_asks_it_once(
     monkeypatch.setattr(readiness, "STORE_CHECK_TIMEOUT_S", 0.1)
     store = SqliteStore(str(path), LIMITS)
     check = readiness.StoreCheck(store)
-    assert await check.find_store_error() is None
+    assert await check.find_store_error_with_cache() is None
     monkeypatch.setattr(readiness, "READY_CACHE_S", 0.0)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    problems = await asyncio.gather(*(check.find_store_error() for _ in range(5)))
+    problems = await asyncio.gather(*(check.find_store_error_with_cache() for _ in range(5)))
     assert all("cannot be written" in str(problem) for problem in problems)
     assert store._thread._work_queue.qsize() == 0  # nothing waits behind the check that hangs
     other.execute("ROLLBACK")
@@ -131,7 +133,7 @@ async def test_ready_store_hangs_answers_without_it_and_asks_it_once(
     running = check.running_check
     assert running is not None
     await running
-    assert await check.find_store_error() is None
+    assert await check.find_store_error_with_cache() is None
     await store.close()
 
 
@@ -140,7 +142,7 @@ async def test_ready_redis_hangs_answers_without_it(monkeypatch: pytest.MonkeyPa
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the system takes connections for it
         redis = create_redis_client(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         check = readiness.StoreCheck(RedisStore(redis, LIMITS))
-        assert await check.find_store_error() is not None
+        assert await check.find_store_error_with_cache() is not None
         running = check.running_check
         assert running is not None
         running.cancel()
@@ -158,8 +160,8 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wall_time_s, self.since_boot_s, self.boot_id = 1_700_000_000.0, 500.0, "first"
         monkeypatch.setattr("time.time", lambda: self.wall_time_s)
-        monkeypatch.setattr(clock, "seconds_since_boot", lambda: self.since_boot_s)
-        monkeypatch.setattr(clock, "read_boot_id", lambda: self.boot_id)
+        monkeypatch.setattr(clock, "get_seconds_since_boot", lambda: self.since_boot_s)
+        monkeypatch.setattr(clock, "read_boot_id_or_empty", lambda: self.boot_id)
 
     def wait(self, seconds: float) -> None:
         self.wall_time_s += seconds
@@ -219,7 +221,9 @@ def test_redis_store_wall_clock_jumps_counts_by_redis_own_time(
         async def time(self, **_: Any) -> Any:
             return 1_700_000_000 + int(machine.since_boot_s), 0
 
-    store = Calls(RedisStore(Redis(decode_responses=True), StoreLimits(60, 1, client_percent=100)))
+    store = BlockingStore(
+        RedisStore(Redis(decode_responses=True), StoreLimits(60, 1, client_percent=100))
+    )
     store.create("a", "mcp", b"{}", client_address="me")
     for jump_s in (45.0, -45.0):  # either would let a running episode count as idle, or as used
         machine.wall_time_s += jump_s

@@ -18,7 +18,7 @@ from openenv_kit.serving.store.limits import StoreLimits
 from openenv_kit.serving.store.open_store import open_store
 from openenv_kit.serving.store.sqlite import SqliteStore
 from openenv_kit.serving.store.sqlite_schema import APPLICATION_ID, SCHEMA_VERSION
-from support.blocking_store import Calls, sqlite_store
+from support.blocking_store import BlockingStore, sqlite_store
 from support.manual_clock import ManualClock
 from support.small_disk import Disk
 
@@ -40,7 +40,7 @@ def check(path: Path) -> None:
     db.close()
 
 
-def created(store: Calls, name: str, most: int) -> list[str]:
+def created(store: BlockingStore, name: str, most: int) -> list[str]:
     """Generations of as many ordinary episodes as there is room for."""
     made: list[str] = []
     with contextlib.suppress(StoreFullError, StoreUnavailableError):
@@ -136,7 +136,7 @@ def test_one_worker_without_a_writable_folder_keeps_episodes_in_memory_and_says_
 ) -> None:
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "missing"))
     with caplog.at_level("WARNING"):
-        store = Calls(open_store(Settings()))
+        store = BlockingStore(open_store(Settings()))
     assert "missing" in caplog.records[-1].reason
     store.create("a", "http", b"{}", [])
     assert store.load("a") is not None
@@ -154,5 +154,5 @@ def test_a_folder_that_others_may_write_to_is_not_trusted(
     again = open_store(Settings())
     assert isinstance(again, SqliteStore)
     assert again.path == MEMORY_STORE
-    Calls(store).close()
-    Calls(again).close()
+    BlockingStore(store).close()
+    BlockingStore(again).close()

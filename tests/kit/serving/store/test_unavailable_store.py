@@ -1,4 +1,4 @@
-"""What clients are told when the episode store is full, unwritable or gone, and that it passes."""
+"""Responses while the episode store is full, read-only or missing."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ async def test_a_repeated_request_of_an_episode_that_is_gone_is_unknown(tmp_path
     assert (await workers[0].step(plain, LIST, "one")) != first
     assert (await workers[1].get_state(plain))["step_count"] == 1
     for worker in workers:
-        await worker.close()
+        await worker.close_store_and_clear_cache()
 
 
 async def test_dropped_session_that_cannot_be_stored_is_discarded(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ async def test_dropped_session_that_cannot_be_stored_is_discarded(tmp_path: Path
     play = LiveEpisode()
     play.reset({"seed": 2})
     assert not await episodes.store_disconnected_episode(play)
-    await episodes.close()
+    await episodes.close_store_and_clear_cache()
 
 
 async def test_store_closes_after_running_calls() -> None:

@@ -1,4 +1,4 @@
-"""The /ws protocol: what the framework's handler says, and what it would have died of."""
+"""The /ws protocol equals the framework's, and survives more input."""
 
 from __future__ import annotations
 
@@ -103,9 +103,9 @@ def test_every_reply_is_what_the_framework_would_have_sent(client: TestClient) -
 
 def test_values_that_one_writer_cannot_write_are_written_by_the_other() -> None:
     values = {"big": 10**30, "half": "\ud800", "none": None}
-    assert json.loads(messages.dumps(values)) == values
+    assert json.loads(messages.to_json_bytes(values)) == values
     with pytest.raises(TypeError):
-        messages.dumps({"what": object()})
+        messages.to_json_bytes({"what": object()})
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ async def test_an_idle_session_is_ended_and_its_slot_is_free_at_once() -> None:
     slots = SessionSlots(max_sessions=1, idle_timeout_s=10)
 
     async def served() -> str:
-        session = slots.take_slot("game")
+        session = slots.open_session_in_free_slot("game")
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -255,7 +255,7 @@ async def test_an_idle_session_is_ended_and_its_slot_is_free_at_once() -> None:
     await asyncio.sleep(0)
     (session,) = slots
     with pytest.raises(CapacityError):
-        slots.take_slot("game")
+        slots.open_session_in_free_slot("game")
     slots.end_idle_sessions(session.last_message_s + 9.9)
     assert list(slots) == [session]
     slots.end_idle_sessions(session.last_message_s + 10.1)
