@@ -7,7 +7,7 @@ from typing import Any
 
 from metric_tracker_rl.engine.definitions.entity_types import ENTITY_TYPES, Unit
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
-from openenv_kit.page.components.elements import format_value
+from openenv_kit.page.components.elements import value_html
 
 EVENTS = f" {Unit.EVENTS}"
 PERCENT = f" {Unit.PERCENT}"
@@ -40,7 +40,7 @@ def format_field_with_unit(field_name: str, value: Any, other_fields: Mapping[st
         other_fields: fields of the same row. They determine the entity type or the metric, and
             thereby the unit.
     """
-    text = format_value(value)
+    text = value_html(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return text
     if field_name in UNIT_BY_COLUMN:

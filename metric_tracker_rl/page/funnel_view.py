@@ -33,14 +33,14 @@ from metric_tracker_rl.page.score import score_waterfall_html
 from metric_tracker_rl.wire_models import RewardBreakdown
 from openenv_kit.environment import Environment
 from openenv_kit.page.components.elements import (
-    format_day,
-    note_html,
-    score_components_html,
+    collapsed_score_components_html,
+    format_short_date,
+    message_box_html,
     table_html,
 )
 from openenv_kit.page.components.grid import CellVerdict
 from openenv_kit.page.components.row_editor import EditorRow
-from openenv_kit.page.components.tool_result import result_html
+from openenv_kit.page.components.tool_result import tool_result_html
 from openenv_kit.page.environment_view import (
     EnvironmentView,
     NextStepHint,
@@ -128,7 +128,7 @@ class FunnelView(EnvironmentView):
 
     def score_explanation_html(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
         last = steps[-1].observation
-        message = note_html(str(last.get("message") or ""))
+        message = message_box_html(str(last.get("message") or ""))
         if not may_reveal_answers(steps):
             return message
         breakdown = last.get("reward_breakdown")
@@ -144,10 +144,10 @@ class FunnelView(EnvironmentView):
                 )
             elif verdict.kind != CellVerdict.MATCHED:
                 items += verdict_html(verdict)
-        summary = note_html("Every row was right.", "good")
+        summary = message_box_html("Every row was right.", "good")
         if items:
             summary = f'<h3>What was missed</h3><ul class="mt-issues">{items}</ul>'
-        return summary + score_components_html(score)
+        return summary + collapsed_score_components_html(score)
 
     def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
         if visitor.is_done:
@@ -193,13 +193,13 @@ class FunnelView(EnvironmentView):
 
     def reply_html(self, observation: Mapping[str, Any]) -> str:
         analysis = observation.get("analysis_result")
-        return result_html(analysis["result"], _result_cell_html) if analysis else ""
+        return tool_result_html(analysis["result"], _result_cell_html) if analysis else ""
 
 
 def _result_cell_html(column: str, value: Any, row: Mapping[str, Any]) -> str:
     """Return the HTML of a value in the table of a tool result."""
     if column == "date" and isinstance(value, str):
-        return escape(format_day(value))
+        return escape(format_short_date(value))
     return format_field_with_unit(column, value, row)
 
 
@@ -217,7 +217,7 @@ def _all_counts_and_rates_html(visitor: Visitor) -> str:
     names = episode.config.funnel_spec.metric_names
     lines = [
         [
-            escape(format_day(date)),
+            escape(format_short_date(date)),
             *(
                 format_field_with_unit(n, v, {})
                 for n, v in zip(names, episode.series.values_and_excess_by_day[at], strict=False)
@@ -226,6 +226,6 @@ def _all_counts_and_rates_html(visitor: Visitor) -> str:
         for at, date in enumerate(episode.dates)
     ]
     counts = table_html(
-        ["day", *names], lines, "Counts and rates", numbers=range(1, len(names) + 1)
+        ["day", *names], lines, "Counts and rates", numeric_columns=range(1, len(names) + 1)
     )
     return f"<details><summary>Every count of the episode</summary>{counts}</details>"

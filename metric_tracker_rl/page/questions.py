@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_html import WHOLE_DAY, PlaybackSteps, build_map_cell
 from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, find_map_row_index
-from openenv_kit.page.components.elements import format_day
+from openenv_kit.page.components.elements import format_short_date
 from openenv_kit.page.environment_view import NextStepHint, QuestionPanel, SuggestedCall
 
 ALL_DAYS_QUESTIONS = {
@@ -73,7 +73,7 @@ def build_question_panel(
     if at is not None:
         column, date = at
         lines = build_map_rows(known_values.funnel)
-        line, day = lines[find_map_row_index(lines, column)], format_day(date)
+        line, day = lines[find_map_row_index(lines, column)], format_short_date(date)
         title = f"{day} · {line.label}"
         cell_text = build_map_cell(
             known_values, line, known_values.find_day_index(date) or 0
@@ -153,8 +153,8 @@ def build_next_step_hint(
             return NextStepHint("Click a cell of the map, and ask about it.", *GO_TO_MAP)
         day = max(known_values.suspicion, key=lambda day: known_values.suspicion[day])
         date = known_values.dates[day]
-        text = f"{format_day(date)} stands out. Which metric moved?"
-        return NextStepHint(text, f"Look at {format_day(date)}", "pick", f"0/{date}")
+        text = f"{format_short_date(date)} stands out. Which metric moved?"
+        return NextStepHint(text, f"Look at {format_short_date(date)}", "pick", f"0/{date}")
     done = [
         (step.action.get("analysis_method"), step.action.get("analysis_args")) for step in steps
     ]

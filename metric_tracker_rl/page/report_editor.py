@@ -24,9 +24,9 @@ from metric_tracker_rl.engine.definitions.severity import SEVERITIES, find_sever
 from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_html import collect_known_values
-from openenv_kit.page.components.elements import format_day, humanize
+from openenv_kit.page.components.elements import format_short_date, humanize
 from openenv_kit.page.components.row_editor import EditorColumn, EditorRow
-from openenv_kit.page.environment_view import ReportEditor, options_of
+from openenv_kit.page.environment_view import ReportEditor, dropdown_choices
 
 NON_NEGATIVE_FIELDS = ("observed_value", "baseline_value")
 """Number fields that contain counts, percentages or shares."""
@@ -47,22 +47,22 @@ class FunnelReport(ReportEditor):
 
     @cached_property
     def columns(self) -> Sequence[EditorColumn]:  # type: ignore[override]
-        dates = [(format_day(date), date) for date in self.known_values.dates]
+        dates = [(format_short_date(date), date) for date in self.known_values.dates]
         names = self.known_values.funnel.entity_names_by_type
-        entities = {humanize(kind): options_of(some) for kind, some in names.items()}
+        entities = {humanize(kind): dropdown_choices(some) for kind, some in names.items()}
         return [
             EditorColumn("date", "date", dates),
-            EditorColumn("entity_type", "entity type", options_of(tuple(names))),
+            EditorColumn("entity_type", "entity type", dropdown_choices(tuple(names))),
             EditorColumn("entity_name", "entity", groups=entities),
-            EditorColumn("anomaly_type", "anomaly", options_of(tuple(ANOMALY_TYPES))),
+            EditorColumn("anomaly_type", "anomaly", dropdown_choices(tuple(ANOMALY_TYPES))),
             EditorColumn("observed_value", "observed (events, % or share)", kind="number"),
             EditorColumn("baseline_value", "median (the same unit)", kind="number"),
             EditorColumn("delta_value", "observed − median", kind="number"),
-            EditorColumn("severity", "severity", options_of(SEVERITIES)),
+            EditorColumn("severity", "severity", dropdown_choices(SEVERITIES)),
             EditorColumn(
                 "detection_method",
                 "detection method",
-                options_of(tuple(DETECTION_METHODS.values())),
+                dropdown_choices(tuple(DETECTION_METHODS.values())),
             ),
         ]
 
@@ -75,9 +75,8 @@ class FunnelReport(ReportEditor):
         anomaly_type = humanize(str(row["anomaly_type"]))
         observed = format_field_with_unit("observed_value", row["observed_value"], row)
         baseline = format_field_with_unit("baseline_value", row["baseline_value"], row)
-        return (
-            f"{format_day(str(row['date']))}, {name}: {anomaly_type}, {observed} against {baseline}"
-        )
+        day = format_short_date(str(row["date"]))
+        return f"{day}, {name}: {anomaly_type}, {observed} against {baseline}"
 
     def complete_row(self, row: EditorRow) -> EditorRow:
         known_values, names = self.known_values, self.known_values.funnel.entity_names_by_type

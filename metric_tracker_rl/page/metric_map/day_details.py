@@ -11,7 +11,7 @@ from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_html import build_map_cell, verdict_html
 from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, format_signed_short
 from metric_tracker_rl.page.metric_map.verdicts import RowVerdict
-from openenv_kit.page.components.elements import format_value, hint_html, humanize, table_html
+from openenv_kit.page.components.elements import hint_html, humanize, table_html, value_html
 
 WIDTH, HEIGHT = 240.0, 60.0
 """Size of the chart of hours, in SVG units."""
@@ -68,7 +68,7 @@ def _series_table_html(known_values: KnownValues, day: int) -> str:
             ]
         )
     columns = ["metric", "value", "median", "change", *(["× threshold"] if verdicts else [])]
-    return table_html(columns, rows, numbers=range(1, len(columns)))
+    return table_html(columns, rows, numeric_columns=range(1, len(columns)))
 
 
 def funnel_of_day_html(known_values: KnownValues, day: int) -> str:
@@ -87,7 +87,7 @@ def funnel_of_day_html(known_values: KnownValues, day: int) -> str:
     ):
         bar = "" if count is None else f'<b style="width:{100 * count / max_count:.1f}%"></b>'
         mark = "" if baseline is None else f'<u style="left:{100 * baseline / max_count:.1f}%"></u>'
-        text = "–" if count is None else format_value(int(count))
+        text = "–" if count is None else value_html(int(count))
         lines += (
             f'<li><span>{escape(humanize(name))}</span><i aria-hidden="true">{bar}{mark}</i>'
             f"<em>{text}</em></li>"

@@ -25,7 +25,7 @@ from metric_tracker_rl.page.metric_map.verdicts import (
     judge_submitted_and_missing_rows,
 )
 from openenv_kit.page.components import grid
-from openenv_kit.page.components.elements import format_day
+from openenv_kit.page.components.elements import format_short_date
 from openenv_kit.page.components.grid import (
     GLYPHS,
     CellVerdict,
@@ -218,7 +218,7 @@ def _build_date_columns(known_values: KnownValues) -> list[GridColumn]:
         small = f"{day:%b}" if day.month != month else ""
         style = "weekend" if day.weekday() >= SATURDAY else ""
         month = day.month
-        heads.append(GridColumn(date, format_day(date), str(day.day), small, style))
+        heads.append(GridColumn(date, format_short_date(date), str(day.day), small, style))
     return heads
 
 
@@ -290,9 +290,10 @@ def _join_deviation_and_figures(deviation: str, figures: str) -> str:
 
 
 def _legend_html(known_values: KnownValues, verdicts: Sequence[RowVerdict]) -> str:
-    signs = [("now", "", "from the last call")] if known_values.latest else []
+    signs = [grid.LegendSign("now", "", "from the last call")] if known_values.latest else []
     for kind in dict.fromkeys(verdict.kind for verdict in verdicts):
-        signs.append((verdict_class(kind), GLYPHS[kind], f"{kind}: {VERDICT_TEXT[kind]}"))
+        meaning = f"{kind}: {VERDICT_TEXT[kind]}"
+        signs.append(grid.LegendSign(verdict_class(kind), GLYPHS[kind], meaning))
     if known_values.thresholds is None:
         return grid.legend_html([f"{100 * step:g}" for step in RAW_STEPS], "%", signs)
     return grid.legend_html([f"{step:g}" for step in STEPS], "× threshold", signs)
@@ -308,6 +309,6 @@ def verdict_html(verdict: RowVerdict, *, extra_html: str = "") -> str:
     kind, row = verdict.kind, verdict.row
     return (
         f'<li><b class="{verdict_class(kind)}">{GLYPHS[kind]} {escape(kind)}</b> '
-        f"{escape(format_day(row.date))}, {escape(row.entity_name.replace('_', ' '))}. "
+        f"{escape(format_short_date(row.date))}, {escape(row.entity_name.replace('_', ' '))}. "
         f"{escape(verdict.sentence)}{extra_html}</li>"
     )

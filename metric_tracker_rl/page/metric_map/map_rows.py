@@ -9,7 +9,7 @@ from enum import StrEnum
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.page.format_values import EVENTS, PERCENT, SHARE
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
-from openenv_kit.page.components.elements import format_value, humanize
+from openenv_kit.page.components.elements import humanize, value_html
 
 
 class RowLabel(StrEnum):
@@ -61,7 +61,7 @@ class MapRow:
 
     def format_with_unit(self, value: float) -> str:
         """Return a value with its unit, rounded as in tool results."""
-        return f"{format_value(round(value, 4))}{self.unit}"
+        return f"{value_html(round(value, 4))}{self.unit}"
 
     def format_without_unit(self, value: float) -> str:
         """Return a value without its unit, with few decimals."""

@@ -13,7 +13,7 @@ from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_html import group_verdicts_by_cell
 from metric_tracker_rl.page.metric_map.map_rows import MapRow, build_map_rows
 from metric_tracker_rl.page.metric_map.verdicts import RowVerdict
-from openenv_kit.page.components.elements import format_day
+from openenv_kit.page.components.elements import format_short_date
 from openenv_kit.page.components.grid import GLYPHS, verdict_class
 
 SvgPath = str
@@ -106,8 +106,8 @@ def _series_chart_html(
         for day, verdict in verdict_by_day.items()
         if day in values
     )
-    first_day = format_day(known_values.dates[0])[4:]
-    last_day = format_day(known_values.dates[-1])[4:]
+    first_day = format_short_date(known_values.dates[0])[4:]
+    last_day = format_short_date(known_values.dates[-1])[4:]
     min_text = map_row.format_without_unit(min(values.values()))
     max_text = map_row.format_without_unit(max(values.values()))
     chart_label = escape(_describe_chart(known_values, map_row, values))

@@ -30,7 +30,7 @@ from openenv_kit.page.components.grid import (
     GLYPHS,
     CellVerdict,
 )
-from openenv_kit.page.environment_view import environment_view_of, page_stylesheet
+from openenv_kit.page.environment_view import get_environment_view, read_page_stylesheet
 from openenv_kit.page.playback import PlaybackStep, playback_of_policy
 from openenv_kit.page.visitor import Visitor
 
@@ -39,7 +39,7 @@ GUIDED: dict[str, Any] = {"task_id": TASK}
 RAW = {**GUIDED, "disclosure": "raw"}
 LEAN = {**GUIDED, "profile": "lean"}
 WEEKDAYS = {**GUIDED, "policy": "varied"}
-SCENES = environment_view_of(ENVIRONMENT)
+SCENES = get_environment_view(ENVIRONMENT)
 
 
 def started(**reset: Any) -> Visitor:
@@ -387,7 +387,7 @@ COLOURS = re.compile(r"--([ud]\d): (#\w+); --\1-on: (#\w+)")
 
 
 def test_every_cell_of_the_map_is_readable_in_both_themes() -> None:
-    pairs = COLOURS.findall(page_stylesheet(environment_view_of(ENVIRONMENT)))
+    pairs = COLOURS.findall(read_page_stylesheet(get_environment_view(ENVIRONMENT)))
     assert len(pairs) == 2 * 8
 
     def channels(colour: str) -> list[int]:
