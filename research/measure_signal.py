@@ -164,7 +164,9 @@ def measure_signal(
     require_installed("bpe_openai", needed_for="counting tokens")
     by_level = _measure_cases(list(iter_level_cases(tasks)), workers, with_tokens=True)
     by_rung = _measure_cases(list(iter_rung_cases(tasks)), workers, with_tokens=False)
-    rung_title = "**Levels rung_1 to rung_10**, graded (random legal/half right; targets: 0.40 at 0, 0.60)"
+    rung_title = (
+        "**Levels rung_1 to rung_10**, graded (random legal/half right; targets: 0.40 at 0, 0.60)"
+    )
     tables = f"{signal_tables(by_level)}\n\n{rung_title}\n\n{rung_table(by_rung)}"
     if write is None:
         typer.echo(tables)
