@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,11 @@ def test_http_rejects_every_unencodable_argument_and_stores_nothing(
             assert "half of a surrogate pair" in answered.json()["observation"]["message"]
         assert client.get("/state", params=episode).json()["step_count"] == 0
         assert client.post("/step", json={**episode, "action": HARMLESS[name]}).status_code == 200
+    with closing(sqlite3.connect(tmp_path / "store.db")) as database:
+        actions = [
+            json.loads(text) for (text,) in database.execute("SELECT action_json FROM actions")
+        ]
+    assert actions == [HARMLESS[name]]
     with serve(tmp_path, name) as client:  # after a restart
         assert client.get("/state", params=episode).json()["step_count"] == 1
         assert client.post("/step", json={**episode, "action": HARMLESS[name]}).status_code == 200
