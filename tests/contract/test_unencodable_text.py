@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,13 @@ def serve(folder: Path, name: str) -> TestClient:
     return TestClient(build_app(settings, get_environment(name)))
 
 
+def read_stored_actions(folder: Path) -> list[Any]:
+    """Return the actions of all episodes in the store's file."""
+    with closing(sqlite3.connect(folder / "store.db")) as database:
+        rows = database.execute("SELECT action_json FROM actions ORDER BY action_index")
+        return [json.loads(action_json) for (action_json,) in rows]
+
+
 def as_json(value: Any) -> bytes:
     """JSON with the escape sequences that a client's own library writes."""
     return json.dumps(value).encode()
@@ -100,6 +108,7 @@ def test_http_rejects_every_unencodable_argument_and_stores_nothing(
             assert "half of a surrogate pair" in answered.json()["observation"]["message"]
         assert client.get("/state", params=episode).json()["step_count"] == 0
         assert client.post("/step", json={**episode, "action": HARMLESS[name]}).status_code == 200
+    assert read_stored_actions(tmp_path) == [HARMLESS[name]]
     with serve(tmp_path, name) as client:  # after a restart
         assert client.get("/state", params=episode).json()["step_count"] == 1
         assert client.post("/step", json={**episode, "action": HARMLESS[name]}).status_code == 200
@@ -201,6 +210,7 @@ def test_action_with_an_internal_error_is_removed_before_the_reply(
         client.post("/step", json={**episode, "action": GOOD})
         answered = client.post("/step", json={**episode, "action": FAILING, "request_id": "one"})
         assert answered.status_code == 500
+        assert read_stored_actions(tmp_path) == [GOOD]
         assert count_steps(client, episode) == 1
         # The same request may be sent again, and another action is played.
         again = client.post("/step", json={**episode, "action": GOOD, "request_id": "one"})

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +32,11 @@ from openenv_kit.environment import get_environment
 from openenv_kit.rollouts.run_policy import run_policy
 from openenv_kit.serving.app import build_app
 from openenv_kit.serving.settings import Settings
-from support.forked_servers import FULL, SESSIONS, SOAK_ROUNDS, figures, forked
+from support.forked_servers import FULL, figures, forked
 
 pytestmark = pytest.mark.slow
 
+SESSIONS, SOAK_ROUNDS = (1000, 10) if FULL else (100, 3)
 CRASHED_EPISODES = 200 if FULL else 20
 MALFORMED = 20_000 if FULL else 1_000
 START = {"type": "reset", "data": {"task_id": "easy_single_spike"}}
@@ -74,6 +76,18 @@ FIREWATCH = Served(
     ("reference", "random", "keyword_rules"),
 )
 BOTH = pytest.mark.parametrize("served", [FUNNEL, FIREWATCH], ids=lambda served: served.name)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """Return a server for `SESSIONS` sessions, with episodes in a file."""
+    store = tmp_path_factory.mktemp("store") / "episodes.db"
+    with forked(
+        OPENENV_KIT_EPISODE_STORE=str(store),
+        MAX_CONCURRENT_ENVS=str(SESSIONS),
+        OPENENV_KIT_LOG_LEVEL="warning",
+    ) as server:
+        yield server
 
 
 async def soaked(server: ServerProcess) -> int:

@@ -12,12 +12,12 @@ from PIL import Image
 from docs.generate.examples import EXAMPLES, ExampleError, find_root
 from docs.generate.hook import MARKER, SAMPLE_PAGES, fill_page
 from docs.generate.sections import PICTURES, SECTIONS, sample_arguments
-from firewatch_env.engine.world import build
 from metric_tracker_rl.analysis_tools import TOOLS, method_specs
 from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
 from metric_tracker_rl.engine.episode.episode import build_episode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from openenv_kit.errors import UnknownNameError
+from support.built_docs import build_site
 from support.paths import ROOT
 
 MOST_BYTES = 200_000
@@ -55,7 +55,7 @@ def test_a_link_to_nowhere_stops_the_build(tmp_path: Path) -> None:
     settings = (ROOT / "mkdocs.yml").read_text()
     validation = settings[settings.index("\nvalidation:") :]
     (tmp_path / "mkdocs.yml").write_text(f"site_name: broken\n{validation}")
-    done = build(tmp_path / "mkdocs.yml", tmp_path / "site")
+    done = build_site(tmp_path / "mkdocs.yml", tmp_path / "site")
     assert done.returncode != 0
     assert "gone.md" in done.stderr
 

@@ -12,7 +12,7 @@ from docs.generate.hook import SMALL_GALLERY_VARIABLE
 from support.paths import ROOT
 
 
-def build(config: Path, site: Path) -> subprocess.CompletedProcess[str]:
+def build_site(config: Path, site: Path) -> subprocess.CompletedProcess[str]:
     """Build the site in strict mode."""
     return subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", config, "-d", site],
@@ -30,7 +30,7 @@ def built_once(folder: Path) -> tuple[Path, str]:
     with (folder / "docs.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not said.exists():
-            done = build(ROOT / "mkdocs.yml", site)
+            done = build_site(ROOT / "mkdocs.yml", site)
             assert done.returncode == 0, done.stderr
             said.write_text(done.stderr)
     return site, said.read_text()

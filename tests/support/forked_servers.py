@@ -8,15 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
-import pytest
-
 from benchmarks.server_process import ServerProcess
 from support.live_server import await_health, free_port, start_server
 
 FULL = bool(os.environ.get("METRIC_TRACKER_FULL"))
-
-
-SESSIONS, SOAK_ROUNDS = (1000, 10) if FULL else (100, 3)
 
 
 def figures(server: ServerProcess) -> dict[str, float]:
@@ -38,14 +33,3 @@ def forked(port: int | None = None, **variables: str) -> Iterator[ServerProcess]
         yield server
     finally:
         server.stop()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    store = tmp_path_factory.mktemp("store") / "episodes.db"
-    with forked(
-        OPENENV_KIT_EPISODE_STORE=str(store),
-        MAX_CONCURRENT_ENVS=str(SESSIONS),
-        OPENENV_KIT_LOG_LEVEL="warning",
-    ) as server:
-        yield server

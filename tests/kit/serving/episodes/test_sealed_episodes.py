@@ -361,7 +361,7 @@ def test_end_of_a_sealed_episode_shows_nothing_but_the_score(
     session, last = play_reference(environment, {"split": SEALED_SPLIT, "index": 3})
     public = play_reference(environment, {"split": "test", "index": 3})[1]
     empty = environment.wire_models.observation().model_dump()
-    for reply in (last, session.step({})):
+    for reply in (last, session.step({}), session.reset(task_id="no such task")):
         shown = to_jsonable_python(observation_from_reply(reply))
         metadata = shown.pop("metadata", {})
         for key in ("status", "message", "reward", "done"):
