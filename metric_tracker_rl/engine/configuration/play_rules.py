@@ -110,9 +110,11 @@ def resolve_play_rules(requested_rules: Mapping[str, Any], *, is_sealed: bool) -
     Raises:
         UnknownNameError, InvalidValueError: see `PlayRules`; or another feedback for a sealed task.
     """
-    rules_by_name: dict[str, Any] = {"feedback": SCORE_FEEDBACK if is_sealed else FULL_FEEDBACK}
-    rules_by_name |= {name: rule for name, rule in requested_rules.items() if rule is not None}
-    rules = PlayRules(**rules_by_name)
+    given_rules = {name: rule for name, rule in requested_rules.items() if rule is not None}
+    if not given_rules and not is_sealed:
+        return DEFAULT_PLAY_RULES  # its cached properties make resets faster
+    default_feedback = SCORE_FEEDBACK if is_sealed else FULL_FEEDBACK
+    rules = PlayRules(**{"feedback": default_feedback, **given_rules})
     if is_sealed and rules.feedback != SCORE_FEEDBACK:
         allowed = f"{SCORE_FEEDBACK!r} on a sealed split"
         raise InvalidValueError("feedback", rules.feedback, allowed)

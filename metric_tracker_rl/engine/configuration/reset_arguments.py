@@ -24,9 +24,7 @@ RESET_ARGUMENTS = reset_arguments_by_name(
     EPISODE_ID,
     TASK_ID,
     replace(SEED, description="0 to 2⁶⁴ − 1; default: the task's seed"),
-    ResetArgument(
-        "scenario_family", ArgumentRole.DATA, "string", "one of the seven anomaly types, or `mixed`"
-    ),
+    ResetArgument("scenario_family", ArgumentRole.DATA, "string", "an anomaly type, or `mixed`"),
     replace(DIFFICULTY, description="a level, or a number from 0 (easiest) to 1"),
     ResetArgument(
         "anomaly_density",
