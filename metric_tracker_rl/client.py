@@ -20,7 +20,7 @@ from openenv_kit.client import TypedClient
 class MetricTrackerRlEnv(
     TypedClient[MetricTrackerRlAction, MetricTrackerRlObservation, MetricTrackerRlState]
 ):
-    """A session with a Metric Tracker RL server. `TypedClient` describes the arguments."""
+    """WebSocket client for one session. See `TypedClient` for the arguments."""
 
     observation_type = MetricTrackerRlObservation
     state_type = MetricTrackerRlState
