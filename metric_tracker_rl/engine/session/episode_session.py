@@ -281,7 +281,7 @@ class EpisodeSession(Session):
         matched = [row for row in report.valid_rows if row.key in expected_keys]
         if not matched:
             return None
-        # In the lean profile every row counts as shown, because only listed ids are accepted.
+        # In the lean profile, every row counts as shown.
         shown_count = sum(view.rules.is_lean or row.date in self._shown_dates for row in matched)
         return shown_count / len(matched)
 
