@@ -1,4 +1,4 @@
-"""The typed WebSocket client.
+"""Typed WebSocket client of Metric Tracker RL.
 
 ```python
 async with MetricTrackerRlEnv(base_url="http://127.0.0.1:8000") as env:

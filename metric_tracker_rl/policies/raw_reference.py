@@ -66,13 +66,13 @@ DataSteps = Generator[Action, ObservationJson, CollectedData]
 
 
 def submit_root_rows_from_raw_data(_: ObservationJson) -> PolicySteps:
-    """Submit the rows that the reporting policy asks for, in the standard profile."""
+    """Apply the reporting policy to raw data of the standard profile and submit the rows."""
     data = yield from request_raw_data_with_standard_tools()
     yield build_submit_action(find_root_rows_of_episode(data))
 
 
 def submit_root_rows_from_lean_raw_data(_: ObservationJson) -> PolicySteps:
-    """Submit the rows that the reporting policy asks for, in the lean profile."""
+    """Apply the reporting policy to raw data of the lean profile and submit the rows."""
     data = yield from request_raw_data_with_lean_tools()
     yield build_analysis_action("submit", rows=find_root_rows_of_episode(data))
 
@@ -140,12 +140,12 @@ def iso_dates_between(first: str, last: str) -> list[str]:
 
 
 def find_root_rows_of_episode(data: CollectedData) -> list[RowFields]:
-    """Return the rows that the reporting policy asks for."""
+    """Apply the reporting policy to the collected data and return the report rows."""
     return [row for day in data.hourly_counts for row in find_root_rows_of_date(day, data)]
 
 
 def find_root_rows_of_date(iso_date: str, data: CollectedData) -> list[RowFields]:
-    """Return the rows that the reporting policy asks for on one date."""
+    """Apply the reporting policy to one date and return the report rows."""
     if quality_rows := find_impossible_count_rows(iso_date, data):
         return quality_rows
     explained = data.explained.get(iso_date, set())

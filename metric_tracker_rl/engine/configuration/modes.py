@@ -25,7 +25,7 @@ class PlayMode(NamedTuple):
 
     @property
     def is_raw(self) -> bool:
-        """Whether the tools return values, medians and hourly counts only."""
+        """Whether the disclosure is `raw`: tools return only values, medians and hourly counts."""
         return self.disclosure == Disclosure.RAW
 
 

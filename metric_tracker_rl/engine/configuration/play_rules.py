@@ -81,7 +81,7 @@ class PlayRules:
 
     @property
     def is_raw(self) -> bool:
-        """Whether the tools return values, medians and hourly counts only."""
+        """Whether the disclosure is `raw`: tools return only values, medians and hourly counts."""
         return self.mode.is_raw
 
     @cached_property

@@ -152,7 +152,7 @@ def _draw_promotion(
 def _draw_page_trial_release(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int
 ) -> CalendarEntry:
-    """Draw a trial of a new page, which lowers the rate of one step."""
+    """Draw a release note for the trial of a new page, which lowers the rate of one step."""
     stage = 1 + stream.integer_below(len(funnel.step_rate_names) - 1)
     loss = level.rate_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     return CalendarEntry(

@@ -86,7 +86,7 @@ class ShiftHours(NamedTuple):
 
 
 class HourExcess(NamedTuple):
-    """Events by which a stage exceeds the stage before it in one hour."""
+    """Number of events by which a stage exceeds the previous stage in one hour of the day."""
 
     hour: int
     events: int
