@@ -1,4 +1,4 @@
-"""`metric-tracker replay`: replays recorded runs and checks that replies and scores are the same."""
+"""`metric-tracker replay`: replays recorded runs and checks that replies and scores are equal."""
 
 from __future__ import annotations
 
