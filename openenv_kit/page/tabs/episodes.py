@@ -1,4 +1,4 @@
-"""Episodes tab of the debugger: forms that start a named task, a task of a split or a seed."""
+"""Episodes tab of the debugger: forms that start a named task, or an episode by split or seed."""
 
 from __future__ import annotations
 
