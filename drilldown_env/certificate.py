@@ -1,8 +1,8 @@
 """Certificates: proof, per episode, that it is fair.
 
-The unit of work is one configuration; `certify_one` is a pure function of it. It checks that the
-reference plays the episode to 1.0 within its budget, that no other segment explains any run, that
-each root is due to its cause alone, and that five sound detectors agree.
+The unit of work is one configuration; `certify_episode` is a pure function of it. It checks that
+the reference plays the episode to 1.0 within its budget, that no other segment explains any run,
+that each root is due to its cause alone, and that five sound detectors agree.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Certificate:
         return asdict(self)
 
 
-def certify_one(config: DrillConfig) -> Certificate:
+def certify_episode(config: DrillConfig) -> Certificate:
     """Certify one episode, generated afresh."""
     draw, episode, draws = generate(config)
     cube, stages = cube_of(config.domain.shape), by_stage(draw.counts)
@@ -106,7 +106,7 @@ def is_unique(draw: Draw) -> bool:
     )
 
 
-def certificate_table(
+def tabulate_certificates(
     certificates: Sequence[Certificate],
 ) -> CertificateTable:
     """Titles and rows of a table of many certificates, by level and product."""
@@ -132,7 +132,7 @@ def certificate_table(
     return CertificateTable((*titles, "calls p95"), rows)
 
 
-def summarize(certificates: Sequence[Certificate]) -> str:
+def summarize_certificates(certificates: Sequence[Certificate]) -> str:
     """Roots, and the largest use of a budget, in words."""
     roots = sum(each.roots for each in certificates)
     most = max(each.calls for each in certificates)

@@ -107,11 +107,11 @@ class FirewatchCertifier:
                 if number < len(shipped()[level]):
                     yield Shipped(level, number)
 
-    def certify_one(self, config: Shipped) -> Certificate:
+    def certify_episode(self, config: Shipped) -> Certificate:
         """The certificate of a shipped task."""
         return certify(config.task, config)
 
-    def certificate_table(self, certificates: Sequence[Certificate]) -> CertificateTable:
+    def tabulate_certificates(self, certificates: Sequence[Certificate]) -> CertificateTable:
         """One row for each level."""
         checks = ("ordinary", "lasting", "felt", "legal")
         titles = ("level", "tasks", "hold", "1.0", *checks, "looks", "changes")
@@ -126,7 +126,7 @@ class FirewatchCertifier:
                 rows.append((level, *map(str, counts), *averages))
         return CertificateTable(titles, rows)
 
-    def summarize(self, certificates: Sequence[Certificate]) -> str:
+    def summarize_certificates(self, certificates: Sequence[Certificate]) -> str:
         """How many faults there are."""
         return f"{sum(each.faults for each in certificates)} faults"
 

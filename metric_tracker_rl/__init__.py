@@ -1,7 +1,7 @@
 """Metric Tracker RL: an environment in which a model finds anomalies in product funnels.
 
-Public names are imported on first use, so that importing only the engine or only the client loads
-nothing else. The engine does not need the framework, and the client does not need the engine.
+Public names are imported on first use, so the engine can be imported without the client, and the
+client without the engine. The engine does not need the framework.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from metric_tracker_rl.engine.configuration.modes import (
     LEAN_MODE,
     LEAN_RAW_MODE,
     RAW_MODE,
-    play_mode,
+    read_play_mode,
 )
 from metric_tracker_rl.engine.configuration.splits import SPLITS
 from metric_tracker_rl.engine.definitions.levels import LEVELS
@@ -104,8 +104,8 @@ class MetricTrackerAudit(Audit):
         ]
 
     def count_planned_episodes(self, policy_name: str, setting: str, max_episodes: int) -> int:
-        """Return how many episodes a policy plays: none if it does not fit the setting's tools."""
-        players = PLAYERS_BY_MODE.get(play_mode(MODE_SETTINGS.get(setting, {})))
+        """Return how many episodes a policy plays; 0 if the setting lacks the tools it needs."""
+        players = PLAYERS_BY_MODE.get(read_play_mode(MODE_SETTINGS.get(setting, {})))
         if players is None:
             is_playing = policy_name not in (*LEAN_EXPLOITS, *RAW_EXPLOITS)
         else:
@@ -158,9 +158,9 @@ class MetricTrackerAudit(Audit):
         return line
 
     def training_episodes(self, setting: str, level: str) -> Sequence[EpisodeView]:
-        """Return episodes of a setting that the audit never plays.
+        """Return episodes for fitting exploits, which the audit itself never plays.
 
-        For every split they come from the train split.
+        For every split, they come from the train split.
         """
         if setting.startswith(SPLIT_PREFIX):
             setting = SPLIT_PREFIX + TRAINING_SPLIT
@@ -170,7 +170,7 @@ class MetricTrackerAudit(Audit):
         return _build_training_episodes(self, setting, level)
 
     def expected_answer_size(self, reset: Mapping[str, Any]) -> int:
-        return len(_episode_view_of_reset(reset).episode.expected_rows)
+        return len(_build_episode_view(reset).episode.expected_rows)
 
 
 @lru_cache(maxsize=2)
@@ -179,14 +179,14 @@ def _build_training_episodes(
 ) -> tuple[EpisodeView, ...]:
     numbers = range(FIRST_TRAINING_EPISODE, FIRST_TRAINING_EPISODE + TRAINING_EPISODES)
     return tuple(
-        _episode_view_of_reset(audit.reset_arguments(level, number, setting=setting))
+        _build_episode_view(audit.reset_arguments(level, number, setting=setting))
         for number in numbers
     )
 
 
-def _episode_view_of_reset(reset: Mapping[str, Any]) -> EpisodeView:
+def _build_episode_view(reset_arguments: Mapping[str, Any]) -> EpisodeView:
     session = EpisodeSession()
-    reply = session.reset(**reset)
+    reply = session.reset(**reset_arguments)
     if session.view is None:
         raise RuntimeError(reply.message)
     return session.view

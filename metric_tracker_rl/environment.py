@@ -1,4 +1,4 @@
-"""The environment object of Metric Tracker RL, which the kit finds by its name.
+"""Environment object of Metric Tracker RL, which the kit loads by its name.
 
 Modules that load the framework or the page are imported on first use, because in-process rollouts
 do not need them.
@@ -79,7 +79,7 @@ class MetricTracker(Environment):
 
     @cached_property
     def debugger_view(self) -> EnvironmentView:
-        """The funnel's part of the debugger at /web."""
+        """View of the funnel in the debugger at /web."""
         from metric_tracker_rl.page.funnel_view import FunnelView
 
         return FunnelView(self)
@@ -91,7 +91,7 @@ class MetricTracker(Environment):
         return EpisodeSession(debug=debug)
 
     def result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
-        """Return level and scenario family; an empty mapping for a sealed task."""
+        """Return the level and the scenario family, or an empty mapping for a sealed task."""
         if is_sealed_split(reset.get("split")):
             return {}
         _, config = resolve_reset(reset)

@@ -33,8 +33,8 @@ EMPTY_TABLE_COLUMNS = {
 def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.DataFrame:
     """Convert the result of an analysis method into a frame with one row for each entry.
 
-    A list within an entry is unfolded: `get_rows_with_abs_diff_from_median_gt` gives one row for
-    each match, with the name of its metric. A result without a table, such as that of
+    A list within an entry becomes several rows: `get_rows_with_abs_diff_from_median_gt` gives a row
+    for each match, with the name of its metric. A result without a table, such as that of
     `compare_rate_to_median` or `rows_for_date`, gives one row.
 
     Args:
@@ -66,16 +66,16 @@ def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.Data
     entries = lists[require_name("table", table, lists)]
     if entries and not isinstance(entries[0], Mapping):
         return pd.DataFrame({table.removesuffix("s"): entries})
-    rows = [row for entry in entries for row in _unfold_entry(entry)]
+    rows = [row for entry in entries for row in _unfold_nested_rows(entry)]
     return pd.DataFrame(rows, columns=None if rows else EMPTY_TABLE_COLUMNS.get(table))
 
 
-def _unfold_entry(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return one row for each element of the list of mappings in an entry, or the entry itself."""
-    for name, value in entry.items():
+def _unfold_nested_rows(result_entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each mapping in the first nested list of an entry, or the entry itself."""
+    for name, value in result_entry.items():
         if isinstance(value, list) and all(isinstance(element, Mapping) for element in value):
             if not value and name not in ("rows", "details"):
                 continue
-            other_fields = {key: field for key, field in entry.items() if key != name}
+            other_fields = {key: field for key, field in result_entry.items() if key != name}
             return [{**other_fields, **element} for element in value]
-    return [dict(entry)]
+    return [dict(result_entry)]

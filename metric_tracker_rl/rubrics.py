@@ -1,4 +1,4 @@
-"""The score of a report as a tree of the framework's rubrics.
+"""Score of a report as a tree of the framework's rubrics.
 
 The engine computes the score. The rubrics read it from the breakdown, so that `named_rubrics()`
 shows the last value of each score component.

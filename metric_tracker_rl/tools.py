@@ -1,4 +1,4 @@
-"""The funnel's tool catalogue and system prompts, the same through every interface."""
+"""Tool catalogue and system prompts of the funnel, shared by all interfaces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE, VARIED_TOOLS
+from metric_tracker_rl.analysis_tools import ANALYSIS_TOOLS_BY_MODE, DRAWN_POLICY_TOOLS
 from metric_tracker_rl.analysis_tools.arguments import PayloadArguments
 from metric_tracker_rl.engine.configuration.modes import (
     GUIDED_MODE,
@@ -19,7 +19,7 @@ from metric_tracker_rl.engine.configuration.modes import (
     RAW_MODE,
     PlayMode,
     has_drawn_policy,
-    play_mode,
+    read_play_mode,
 )
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
@@ -61,14 +61,14 @@ def system_prompt(episode: Mapping[str, Any] | None = None) -> str:
     Args:
         episode: reset observation or reset arguments; None for the default mode.
     """
-    return MODES[play_mode(episode or {})].system_prompt
+    return MODES[read_play_mode(episode or {})].system_prompt
 
 
 def first_user_message(reset_observation: Mapping[str, Any]) -> str:
-    """Return the first user message: the instruction, and a few fields of the configuration.
+    """Return the first user message: the instruction and a few fields of the configuration.
 
-    The fields include the mode of play where it is not the default. The thresholds are left out in
-    the lean profile, where the instruction is the only place that states them.
+    The fields include the play mode if it is not the default. The thresholds are left out in
+    the lean profile, where only the instruction states them.
     """
     config = reset_observation["config"]
     fields = {name: config[name] for name in _FIRST_MESSAGE_FIELDS}
@@ -77,7 +77,7 @@ def first_user_message(reset_observation: Mapping[str, Any]) -> str:
     count = reset_observation.get("expected_row_count")
     if count:
         message += f" The right report has {count} rows."
-    if not play_mode(reset_observation).is_lean:
+    if not read_play_mode(reset_observation).is_lean:
         message += f" Thresholds: {compact_json(config['thresholds'])}."
     return message
 
@@ -92,7 +92,7 @@ def tool_call_of_action(action: Mapping[str, Any]) -> ToolCall:
 
 
 def format_tool_result(observation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tool result that a model receives: the message, and the result or the grade.
+    """Return the tool result for a model: the message, and the result or the grade.
 
     Without details, the result of an overview omits fields that the model can read elsewhere.
     Clients receive the complete observation.
@@ -127,15 +127,15 @@ def observation_from_messages(
         tool_result: the last tool result; None for the reset observation.
     """
     if tool_result is None:
-        return {"config": _config_from_first_message(first_message)}
+        return {"config": _parse_config_from_first_message(first_message)}
     observation = dict(tool_result)
     if "result" in observation:
         observation["analysis_result"] = {"result": observation.pop("result")}
     return observation
 
 
-def _config_from_first_message(first_message: str) -> dict[str, Any]:
-    """Return the fields of the configuration that `first_user_message` has written."""
+def _parse_config_from_first_message(first_message: str) -> dict[str, Any]:
+    """Parse the configuration fields in a text from `first_user_message`."""
     _, heading, text = first_message.rpartition(_CONFIG_HEADING)
     if not heading:
         return {}
@@ -186,7 +186,7 @@ TOOLS_BY_MODE: dict[PlayMode, tuple[Tool, ...]] = {
 """Tools by mode."""
 DEFAULT_TOOLS = TOOLS_BY_MODE[GUIDED_MODE]
 """Tools of a reset without arguments: the analysis methods, and two ways to submit."""
-DEFAULT_VARIED_TOOLS = (*VARIED_TOOLS.values(), SUBMIT_SOLUTION_TOOL, SUBMIT_GENERATORS_TOOL)
+DEFAULT_VARIED_TOOLS = (*DRAWN_POLICY_TOOLS.values(), SUBMIT_SOLUTION_TOOL, SUBMIT_GENERATORS_TOOL)
 """The same tools for an episode whose reporting policy is drawn."""
 
 
@@ -205,7 +205,7 @@ def select_tools(episode: Mapping[str, Any]) -> Sequence[Tool]:
     Args:
         episode: the reset observation, the reset arguments or the state.
     """
-    tools = TOOLS_BY_MODE[play_mode(episode)]
+    tools = TOOLS_BY_MODE[read_play_mode(episode)]
     return DEFAULT_VARIED_TOOLS if tools is DEFAULT_TOOLS and has_drawn_policy(episode) else tools
 
 

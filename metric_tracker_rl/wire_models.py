@@ -1,8 +1,7 @@
-"""Models on the wire: report rows, generator methods, catalogue entries, breakdowns.
+"""Wire models: report rows, generator methods, catalogue entries and score breakdowns.
 
-They are plain pydantic models that need neither the engine nor the framework, so that a client
-loads neither. Their fields can also be read like those of a mapping (`row["date"]`), because some
-clients do so.
+They are plain pydantic models without the engine and the framework, so a client loads neither.
+Their fields can also be read like those of a mapping (`row["date"]`), because some clients do so.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def enum_schema(*names: str) -> JsonDict:
 
 
 def _reject_bool(value: object) -> object:
-    """Reject True and False for a number field; pydantic would convert them to 1 and 0."""
+    """Raise if a number field is True or False, which pydantic would convert to 1 and 0."""
     if isinstance(value, bool):
         raise ValueError("a boolean is not a number")
     return value

@@ -25,8 +25,11 @@ from metric_tracker_rl.policies.base import (
     build_submit_action,
     request_flagged_rows,
 )
-from metric_tracker_rl.policies.lean_reference import find_root_ids, scan_flagged_series
-from metric_tracker_rl.policies.reference import guided_reference
+from metric_tracker_rl.policies.lean_reference import (
+    request_all_flagged_series,
+    request_calendar_and_find_root_ids,
+)
+from metric_tracker_rl.policies.reference import submit_root_rows_from_guided_tools
 from openenv_kit.environment import Environment
 from openenv_kit.reply import EndInfo
 from openenv_kit.rewards import COMMON_REWARDS, Reward
@@ -98,14 +101,18 @@ def _build_funnel_player(
 ) -> PolicyFunction:
     def generate_actions(reset_observation: ObservationJson) -> PolicySteps:
         if reset.get("profile") == "lean":
-            listed = yield from scan_flagged_series()
-            expected: Sequence[Any] = yield from find_root_ids(listed, reset_observation)
+            listed = yield from request_all_flagged_series()
+            expected: Sequence[Any] = yield from request_calendar_and_find_root_ids(
+                listed, reset_observation
+            )
             day_of = {number: date for date, number, *_ in listed}
             rows = _choose_rows(expected, list(day_of), day_of.__getitem__, strength, generator)
             yield build_analysis_action("submit", ids=sorted(set(rows)))
             return
         flagged = yield from request_flagged_rows()
-        expected = yield from _read_reference_report(guided_reference(reset_observation))
+        expected = yield from _read_reference_report(
+            submit_root_rows_from_guided_tools(reset_observation)
+        )
         yield build_submit_action(
             _choose_rows(expected, flagged, lambda row: row["date"], strength, generator)
         )

@@ -20,7 +20,10 @@ from metric_tracker_rl.engine.definitions.rungs import (
 )
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.policies.noisy_reference import RANDOM_SHARES, noisy_reference
+from metric_tracker_rl.policies.noisy_reference import (
+    RANDOM_SHARES,
+    submit_root_ids_with_random_decisions,
+)
 from openenv_kit.cli.common import build_table
 from openenv_kit.reply import EndInfo
 from openenv_kit.rewards import Reward
@@ -79,7 +82,13 @@ def _rewards_of_episode(reset: Mapping[str, Any], random_share: float) -> Mappin
     """Play an episode with a noisy reference policy. Return its value of each reward."""
     session = EpisodeSession()
     seed = f"{reset['seed']}|{random_share}"
-    player = Policy("noisy", "", partial(noisy_reference, random_share=random_share, seed=seed))
+    player = Policy(
+        "noisy",
+        "",
+        partial(
+            submit_root_ids_with_random_decisions, random_decision_share=random_share, seed=seed
+        ),
+    )
     *_, (_, last) = iter_policy_steps(session, player, session.reset(**reset, max_steps=128))
     return EndInfo.from_info(last.info).components
 

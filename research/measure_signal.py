@@ -21,7 +21,11 @@ from metric_tracker_rl.engine.definitions.rungs import CURRICULUM_RESETS as FUNN
 from openenv_kit.cli.common import WorkersOption, require_installed
 from openenv_kit.environment import get_environment
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
-from openenv_kit.results.signal import ROLLOUTS_PER_GROUP, LevelSignal, signal_by_level
+from openenv_kit.results.signal import (
+    ROLLOUTS_PER_GROUP,
+    LevelSignal,
+    measure_signal_by_level_and_mode,
+)
 from openenv_kit.rollouts.curriculum import RUNG_LEVEL_NAMES
 from openenv_kit.splits import indices_of_level, seed_from_text
 from research.benchmark_report.tables import markdown_table
@@ -104,7 +108,7 @@ def measure_case(case: SignalCase, *, with_tokens: bool = True) -> list[LevelSig
         PlayerResults(key.player, "", environment.versions, player_rollouts)
         for key, player_rollouts in rollouts.items()
     ]
-    return list(signal_by_level(players, environment))
+    return list(measure_signal_by_level_and_mode(players, environment))
 
 
 def signal_tables(lines_by_environment: Mapping[str, list[LevelSignal]]) -> str:
@@ -123,8 +127,8 @@ def signal_tables(lines_by_environment: Mapping[str, list[LevelSignal]]) -> str:
                 "/".join(f"{line.signal:.2f}" for line in lines_by_player[strength.name])
                 for strength in GRADED_PLAYERS
             ]
-            per_1000_tokens = lines_by_player[HALF_RIGHT][0].per_1000_tokens or 0.0
-            rows.append([row_title, *signals, f"{per_1000_tokens:.4f}"])
+            signal_rate = lines_by_player[HALF_RIGHT][0].groups_with_signal_per_1000_tokens or 0.0
+            rows.append([row_title, *signals, f"{signal_rate:.4f}"])
         rewards = "/".join(dict.fromkeys(line.mode["reward"] for line in lines))
         title = f"**{get_environment(name).title}** ({rewards})"
         parts.append(f"{title}\n\n{markdown_table(titles, rows)}")
@@ -160,7 +164,9 @@ def measure_signal(
     require_installed("bpe_openai", needed_for="counting tokens")
     by_level = _measure_cases(list(iter_level_cases(tasks)), workers, with_tokens=True)
     by_rung = _measure_cases(list(iter_rung_cases(tasks)), workers, with_tokens=False)
-    rung_title = "**Rungs**, graded (random legal: aim 0.40 at 0/half right: 0.60)"
+    rung_title = (
+        "**Levels rung_1 to rung_10**, graded (random legal/half right; targets: 0.40 at 0, 0.60)"
+    )
     tables = f"{signal_tables(by_level)}\n\n{rung_title}\n\n{rung_table(by_rung)}"
     if write is None:
         typer.echo(tables)

@@ -191,12 +191,12 @@ def _draw_days(axes: Any, episode: FunnelEpisode, root: ReportRow, name: str) ->
     """Draw a daily series, its median, the values that are not flagged, and the flagged day."""
     series, funnel = episode.series, episode.config.funnel_spec
     column, day = funnel.metric_names.index(name), episode.day_by_date[root.date]
-    values = [row[column] for row in series.values_by_day]
+    values = [row[column] for row in series.values_and_excess_by_day]
     median, limit = series.medians_by_column[column], float(series.thresholds[column])
     axes.plot(values, color=LINE_COLOUR, label="daily value")
     axes.axhline(median, color=MUTED_COLOUR, linestyle="--", linewidth=1, label="median")
     axes.axhspan(median * (1 - limit), median * (1 + limit), color=BAND_COLOUR, label="not flagged")
-    if abs(series.deviations_by_day[day][column]) >= limit:
+    if abs(series.deviations_and_excess_by_day[day][column]) >= limit:
         if column == root_column(episode, root):
             axes.plot(day, values[day], "o", color=ROOT_COLOUR, label="flagged: root")
         else:
@@ -261,7 +261,10 @@ def _day_table(episode: FunnelEpisode, root: ReportRow) -> list[str]:
     root_series_column = root_column(episode, root)
     rows = []
     for column, name in enumerate(names):
-        deviation, limit = series.deviations_by_day[day][column], float(series.thresholds[column])
+        deviation, limit = (
+            series.deviations_and_excess_by_day[day][column],
+            float(series.thresholds[column]),
+        )
         verdict = ""
         if abs(deviation) >= limit:
             verdict = "**root**" if column == root_series_column else "consequence"
@@ -270,7 +273,7 @@ def _day_table(episode: FunnelEpisode, root: ReportRow) -> list[str]:
             [
                 f"`{name}`",
                 f"{series.medians_by_column[column]:g}",
-                f"{series.values_by_day[day][column]:g}",
+                f"{series.values_and_excess_by_day[day][column]:g}",
                 f"{deviation:+.3f}" if is_share else f"{deviation:+.1%}",
                 f"{limit:.2f}" if is_share else f"{limit:.0%}",
                 verdict,

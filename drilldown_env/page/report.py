@@ -11,9 +11,9 @@ from typing import Any
 from drilldown_env.page.seen import Seen, seen_in, segment_of, text_of
 from drilldown_env.page.tree import EVERYBODY, selected
 from drilldown_env.tools import SUBMIT
-from openenv_kit.page.components.elements import format_day, humanize
+from openenv_kit.page.components.elements import format_short_date, humanize
 from openenv_kit.page.components.row_editor import EditorColumn, EditorRow
-from openenv_kit.page.environment_view import ReportEditor, options_of
+from openenv_kit.page.environment_view import ReportEditor, dropdown_choices
 
 KINDS = ("rate_change", "traffic_change", "mix_shift", "tracking_loss")
 
@@ -32,13 +32,14 @@ class DrillReport(ReportEditor):
         first, last = (Date.fromisoformat(seen.config[n]) for n in ("first_date", "last_date"))
         span = range((last - first).days + 1)
         dates = [
-            (format_day(d), d) for d in ((first + timedelta(days=n)).isoformat() for n in span)
+            (format_short_date(d), d)
+            for d in ((first + timedelta(days=n)).isoformat() for n in span)
         ]
         entries = [(f"{e['id']}: {e['change']}"[:60], str(e["id"])) for e in seen.log]
         return [
-            EditorColumn("kind", "kind", options_of(KINDS)),
-            EditorColumn("stage", "stage", options_of(seen.config["stages"])),
-            EditorColumn("direction", "direction", options_of(("up", "down"))),
+            EditorColumn("kind", "kind", dropdown_choices(KINDS)),
+            EditorColumn("stage", "stage", dropdown_choices(seen.config["stages"])),
+            EditorColumn("direction", "direction", dropdown_choices(("up", "down"))),
             EditorColumn("segment", "segment (attribute=value, …; empty for everybody)"),
             EditorColumn("date_from", "first day", dates),
             EditorColumn("date_to", "last day", dates),
@@ -64,7 +65,8 @@ class DrillReport(ReportEditor):
         ]
 
     def format_suggested_row(self, row: EditorRow) -> str:
-        dates = f"{format_day(str(row['date_from']))} to {format_day(str(row['date_to']))}"
+        start, end = (format_short_date(str(row[name])) for name in ("date_from", "date_to"))
+        dates = f"{start} to {end}"
         segment, stage = row["segment"] or EVERYBODY, humanize(str(row["stage"]))
         return f"{segment}: {stage} {row['direction']}, {dates}"
 

@@ -22,12 +22,12 @@ from drilldown_env.page.tree import (
 )
 from openenv_kit.environment import Environment
 from openenv_kit.page.components.elements import (
-    format_day,
-    format_value,
+    collapsed_score_components_html,
+    format_short_date,
     humanize,
-    note_html,
-    score_components_html,
+    message_box_html,
     table_html,
+    value_html,
 )
 from openenv_kit.page.components.grid import CellVerdict
 from openenv_kit.page.environment_view import (
@@ -70,8 +70,8 @@ class DrillScenes(EnvironmentView):
         if visitor.is_done:
             guilty = {row.change for row in episode_of(visitor.reset).expected_rows}
         rows = [
-            [("<b>guilty</b> " if each["id"] in guilty else "") + format_value(each["id"])]
-            + [format_value(each[name]) for name in ("date", "component", "owner", "change")]
+            [("<b>guilty</b> " if each["id"] in guilty else "") + value_html(each["id"])]
+            + [value_html(each[name]) for name in ("date", "component", "owner", "change")]
             for each in seen.log
         ]
         return (
@@ -96,8 +96,8 @@ class DrillScenes(EnvironmentView):
         missed = f'<h3>What was missed</h3><ul class="mt-issues">{lines}</ul>'
         score = super().score_explanation_html(steps, reset)
         return (
-            missed if wrong else note_html("Every row was right.", "good")
-        ) + score_components_html(score)
+            missed if wrong else message_box_html("Every row was right.", "good")
+        ) + collapsed_score_components_html(score)
 
     def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
         if visitor.is_done:
@@ -110,7 +110,7 @@ class DrillScenes(EnvironmentView):
         known = "" if left is None else f"<p>{left} calls left.</p>"
         if at is not None:
             segment, week = at
-            title = f"{text_of(segment) or EVERYBODY} · week of {format_day(week)}"
+            title = f"{text_of(segment) or EVERYBODY} · week of {format_short_date(week)}"
             strongest = seen.strongest(segment, week)
             known += (
                 f"<p>{escape(change_text(strongest) if strongest else 'Nothing known yet.')}</p>"
@@ -174,12 +174,12 @@ class DrillScenes(EnvironmentView):
         heads = list(result.get("dates") or result.get("days") or ())
         lists = [at for at in range(len(columns)) if rows and isinstance(rows[0][at], list)]
         if not lists:
-            return table_html(columns, [[format_value(value) for value in row] for row in rows])
+            return table_html(columns, [[value_html(value) for value in row] for row in rows])
         labels = lists[0]
         return "".join(
             table_html(
                 [*columns[:labels], *heads],
-                [[format_value(value) for value in (*row[:labels], *row[at])] for row in rows],
+                [[value_html(value) for value in (*row[:labels], *row[at])] for row in rows],
                 humanize(columns[at]),
             )
             for at in lists

@@ -13,7 +13,7 @@ from drilldown_env.queries import SliceArguments, run_slice
 from drilldown_env.report import ReportRow
 from drilldown_env.session import DrillSession
 from openenv_kit.page.components import grid
-from openenv_kit.page.components.elements import format_day, humanize
+from openenv_kit.page.components.elements import format_short_date, humanize
 from openenv_kit.page.components.grid import (
     GLYPHS,
     CellVerdict,
@@ -55,7 +55,8 @@ def overview_html(
     lead = "Largest change of each segment in each week, in percent of the usual."
     lead += "" if over else f" {known} of {len(lines) * len(heads)} cells known."
     signs = [
-        (verdict_class(kind), GLYPHS[kind], kind) for kind in dict.fromkeys(k for k, _ in judged)
+        grid.LegendSign(verdict_class(kind), GLYPHS[kind], kind)
+        for kind in dict.fromkeys(k for k, _ in judged)
     ]
     legend = grid.legend_html([f"{step / 10:g}" for step in STEPS], "%", signs)
     drawn = grid.grid_html(lead, "Change by segment and week", heads, lines, selection)
@@ -109,7 +110,8 @@ def verdict_html(kind: str, row: ReportRow) -> str:
     who = text_of(row.segment) or EVERYBODY
     said = (
         f"{who}: {humanize(row.kind)} of {humanize(row.stage)}, {row.direction}, "
-        f"{format_day(row.date_from)} to {format_day(row.date_to)}, blamed on {row.change}."
+        f"{format_short_date(row.date_from)} to {format_short_date(row.date_to)}, "
+        f"blamed on {row.change}."
     )
     where = json.dumps(dict(row.segment))
     shows = (
@@ -140,9 +142,9 @@ def _heads(seen: Seen) -> list[GridColumn]:
     """The weeks by their first day; a month is named where it begins."""
     heads, month = [], ""
     for week in seen.weeks:
-        day, now = format_day(week).split()[1:]
+        day, now = format_short_date(week).split()[1:]
         heads.append(
-            GridColumn(week, f"week of {format_day(week)}", day, now if now != month else "")
+            GridColumn(week, f"week of {format_short_date(week)}", day, now if now != month else "")
         )
         month = now
     return heads

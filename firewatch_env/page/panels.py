@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from firewatch_env.page.story import DURATION, Firing, Story
 from firewatch_env.tools import GROUPS
-from openenv_kit.page.components.elements import button_html, format_value, hint_html, table_html
+from openenv_kit.page.components.elements import button_html, hint_html, table_html, value_html
 
 SPARK = (72, 20)
 """Width and height of a small curve, in pixels."""
@@ -50,7 +50,7 @@ def headline_html(story: Story) -> str:
         "customers": "let down" if burning else "well",
         "budget left": f"{now['slo_budget_remaining_pct']:.1f} %",
         "burn rate": f"{now['current_slo_burn_rate']:.1f} ×",
-        "bad customer-minutes": format_value(round(now["bad_customer_minutes"], 1)),
+        "bad customer-minutes": value_html(round(now["bad_customer_minutes"], 1)),
         "alerts": str(len(now["active_alerts"])),
     }
     bad = {"customers": burning, "burn rate": burning}
@@ -70,7 +70,7 @@ def services_html(story: Story, *, choose: bool = False) -> str:
     """
     rows = [_service_row(story, name, choose) for name in story.services]
     titles = ["service", *(column.title for column in COLUMNS)]
-    return table_html(titles, rows, numbers=range(1, len(titles)))
+    return table_html(titles, rows, numeric_columns=range(1, len(titles)))
 
 
 def _service_row(story: Story, name: str, choose: bool) -> list[str]:

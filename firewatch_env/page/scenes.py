@@ -17,10 +17,10 @@ from firewatch_env.page.story import Story, action_text
 from firewatch_env.tools import CATALOGUE, GROUPS, TARGET
 from openenv_kit.environment import Environment
 from openenv_kit.page.components.elements import (
+    collapsed_score_components_html,
     heading_html,
     humanize,
-    note_html,
-    score_components_html,
+    message_box_html,
 )
 from openenv_kit.page.components.row_editor import EditorRow
 from openenv_kit.page.environment_view import (
@@ -101,8 +101,10 @@ class FirewatchScenes(EnvironmentView):
     def score_explanation_html(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
         play = story(steps)
         if play is None or not over(play):
-            return note_html(str(steps[-1].observation.get("message") or ""))
-        score = score_components_html(score_html(play, courses_of(reset, play), "this play"))
+            return message_box_html(str(steps[-1].observation.get("message") or ""))
+        score = collapsed_score_components_html(
+            score_html(play, courses_of(reset, play), "this play")
+        )
         parts = play.now["score_parts"]
         resolved = parts["resolved"] == 1
         unneeded = parts["unneeded"]
@@ -110,12 +112,12 @@ class FirewatchScenes(EnvironmentView):
         if unneeded:
             said += f" Changes that nobody needed: {unneeded}."
         if resolved and not unneeded:
-            return note_html(said, "good") + score
+            return message_box_html(said, "good") + score
         way = playback_of_policy(self.environment.policies["reference"], reset, self.environment)
         way.run_to_end()
         calls = " → ".join(action_text(frame.action) for frame in way.steps[1:])
         mended = f"<h3>What would have mended it</h3><p>{escape(calls)}</p>"
-        return f"{note_html(said, 'bad')}{mended}{score}"
+        return f"{message_box_html(said, 'bad')}{mended}{score}"
 
     def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
         play = story(visitor.playback_steps, visitor.selection)

@@ -13,7 +13,7 @@ from firewatch_env.replay import replay
 from firewatch_env.session import FirewatchSession
 from firewatch_env.tasks.book import find
 from firewatch_env.tasks.task import QUIET, Task, open_world
-from openenv_kit.page.components.elements import facts_html, heading_html, hint_html
+from openenv_kit.page.components.elements import definition_list_html, heading_html, hint_html
 from openenv_kit.page.components.waterfall import ScorePart, waterfall_html
 
 MINUTES = 30 * 0.5
@@ -133,7 +133,7 @@ def _impact(found: Courses, player: str) -> tuple[str, str]:
             f"{nobody - played:,.0f}; impact is the share, between 0 and 1."
         )
     numbers = {"had nobody acted": nobody, player: played, "reference": par}
-    return said, facts_html({name: f"{value:,.1f}" for name, value in numbers.items()})
+    return said, definition_list_html({name: f"{value:,.1f}" for name, value in numbers.items()})
 
 
 def _precision(story: Story, parts: Mapping[str, Any]) -> tuple[str, str]:
@@ -148,7 +148,9 @@ def _precision(story: Story, parts: Mapping[str, Any]) -> tuple[str, str]:
             "that found nothing to act on. Each costs a quarter, down to 0.3; more than "
             f"{MOST_CHANGES} changes are 0.3 at once."
         )
-    return said, facts_html({"changes and attempts": tried, "unneeded": parts["unneeded"]})
+    return said, definition_list_html(
+        {"changes and attempts": tried, "unneeded": parts["unneeded"]}
+    )
 
 
 def _resolved(story: Story, parts: Mapping[str, Any]) -> tuple[str, str]:
@@ -161,4 +163,4 @@ def _resolved(story: Story, parts: Mapping[str, Any]) -> tuple[str, str]:
         said = "Declared over, though customers were let down again afterwards."
     else:
         said = "It was not over."
-    return said, facts_html({"declared": declared, f"quiet for {QUIET} ticks": ended})
+    return said, definition_list_html({"declared": declared, f"quiet for {QUIET} ticks": ended})

@@ -1,4 +1,4 @@
-"""The analysis methods: read-only tools with typed arguments, in one registry per play mode."""
+"""Analysis methods: read-only tools with typed arguments, in one registry for each play mode."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from metric_tracker_rl.analysis_tools import (
 )
 from metric_tracker_rl.analysis_tools.lean import LEAN_TOOLS, SUBMIT_TOOL
 from metric_tracker_rl.analysis_tools.raw import RAW_LEAN_TOOLS, RAW_TOOLS
-from metric_tracker_rl.analysis_tools.registry import TOOLS, create_method_registry, method_specs
+from metric_tracker_rl.analysis_tools.registry import (
+    TOOLS,
+    create_empty_method_registry,
+    method_specs,
+)
 from metric_tracker_rl.engine.configuration.modes import (
     GUIDED_MODE,
     LEAN_MODE,
@@ -34,11 +38,11 @@ from openenv_kit.tool import Tools
 
 __all__ = [
     "ANALYSIS_TOOLS_BY_MODE",
+    "DRAWN_POLICY_TOOLS",
     "LEAN_TOOLS",
     "RAW_LEAN_TOOLS",
     "RAW_TOOLS",
     "TOOLS",
-    "VARIED_TOOLS",
     "available_analysis_methods",
     "available_payload_generation_methods",
     "available_synthetic_generator_methods",
@@ -62,13 +66,13 @@ ANALYSIS_TOOLS_BY_MODE = {
 """Analysis methods by mode."""
 
 
-def build_varied_tools() -> Tools:
-    """Return the tools of guided standard play for episodes whose reporting policy is drawn.
+def build_tools_for_drawn_policy() -> Tools:
+    """Return the default tools for episodes whose reporting policy is drawn at random.
 
     The description of `hourly_rows_for_date` states the default daytime hours, which a drawn policy
     may change, so its description for raw disclosure is used instead.
     """
-    varied_tools = create_method_registry()
+    varied_tools = create_empty_method_registry()
     for tool in TOOLS.values():
         if tool.name == "hourly_rows_for_date":
             varied_tools.add(replace(tool, description=RAW_TOOLS[tool.name].description))
@@ -77,7 +81,7 @@ def build_varied_tools() -> Tools:
     return varied_tools
 
 
-VARIED_TOOLS = build_varied_tools()
+DRAWN_POLICY_TOOLS = build_tools_for_drawn_policy()
 
 
 def select_analysis_tools(rules: PlayRules, *, has_drawn_policy: bool = False) -> Tools:
@@ -89,11 +93,11 @@ def select_analysis_tools(rules: PlayRules, *, has_drawn_policy: bool = False) -
             description may state the numbers of a level's own policy.
     """
     tools = ANALYSIS_TOOLS_BY_MODE[rules.mode]
-    return VARIED_TOOLS if has_drawn_policy and tools is TOOLS else tools
+    return DRAWN_POLICY_TOOLS if has_drawn_policy and tools is TOOLS else tools
 
 
 def generators_refused_because(rules: PlayRules) -> str:
-    """Return why the play rules do not allow row generators; empty if they are allowed."""
+    """Return the reason why the play rules forbid row generators, or "" if they are allowed."""
     if not rules.is_lean and not rules.is_raw:
         return ""
     if not rules.is_raw:
@@ -103,22 +107,22 @@ def generators_refused_because(rules: PlayRules) -> str:
 
 
 def available_analysis_methods() -> list[MethodSpec]:
-    """Return the catalogue entry of every analysis method of guided standard play."""
+    """Return the catalogue entry of every analysis method in the default play mode."""
     return list(method_specs(TOOLS))
 
 
 def available_payload_generation_methods() -> list[MethodSpec]:
     """Return the catalogue entry of every row generator that `payload_generators` may name."""
-    return list(_row_generator_specs())
+    return list(_build_row_generator_specs())
 
 
 def available_synthetic_generator_methods() -> list[MethodSpec]:
     """Return the catalogue entry of every method for custom anomalies at reset."""
-    return list(_custom_anomaly_specs())
+    return list(_build_custom_anomaly_generator_specs())
 
 
 @cache
-def _row_generator_specs() -> tuple[MethodSpec, ...]:
+def _build_row_generator_specs() -> tuple[MethodSpec, ...]:
     schema = build_arguments_schema(PayloadGeneratorMethod, ORDERING_APP)
     return tuple(
         MethodSpec(name=generator.name, description=generator.description, parameters=schema)
@@ -127,7 +131,7 @@ def _row_generator_specs() -> tuple[MethodSpec, ...]:
 
 
 @cache
-def _custom_anomaly_specs() -> tuple[MethodSpec, ...]:
+def _build_custom_anomaly_generator_specs() -> tuple[MethodSpec, ...]:
     description = (
         "Set a metric to median ± stddev_factor × standard deviation from the median on the "
         f"given dates; direction is {', '.join(DIRECTIONS)}."

@@ -1,8 +1,9 @@
-"""Methods that compare dates with the medians and find breaks and impossible counts."""
+"""Analysis methods that compare dates with medians and find breaks and impossible counts."""
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -13,16 +14,16 @@ from metric_tracker_rl.analysis_tools.arguments import (
     SuspiciousDatesArguments,
 )
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
-from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
+from metric_tracker_rl.analysis_tools.registry import TOOLS
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     FUNNEL_BREAK,
     QUALITY_ISSUE,
-    anomaly_type_of_deviation,
+    find_anomaly_type_of_deviation,
 )
 from metric_tracker_rl.engine.definitions.display import (
     DEVIATION_DECIMALS,
     RATE_DECIMALS,
-    rounded_delta,
+    subtract_and_round,
 )
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
@@ -31,28 +32,74 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     EVENT_COUNT,
     FUNNEL_STEP,
 )
-from metric_tracker_rl.engine.definitions.severity import severity_of
+from metric_tracker_rl.engine.definitions.severity import find_severity
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from openenv_kit.errors import ToolArgumentError, unknown_name_message
+
+
+class BaselineAndDeviation(TypedDict):
+    """Value of a series on one date, its baseline, and the deviation between them."""
+
+    baseline_value: float
+    observed_value: float
+    delta_value: float
+    relative_deviation: float
+
+
+class ComparisonWithMedian(BaselineAndDeviation):
+    """Result of `compare_rate_to_median` and `compare_count_to_median`."""
+
+    found: bool
+    date: str
+    entity_type: str
+    entity_name: str
+    detection_method: str
+    anomaly_type: str | None
+    severity: str
+
+
+class BrokenFunnelSteps(TypedDict):
+    """Result of `detect_funnel_break`: the broken steps of one date."""
+
+    found: bool
+    date: str
+    candidates: list[dict[str, Any]]
+
+
+class ImpossibleCounts(TypedDict):
+    """Result of `check_impossible_counts`: an issue for each pair of stages, and their total."""
+
+    found: bool
+    date: str
+    issue_count: int
+    total_excess: int
+    issues: list[dict[str, Any]]
+
+
+class DatesRankedByDeviation(TypedDict):
+    """Result of `list_suspicious_dates`: a page of the ranking."""
+
+    dates: list[dict[str, Any]]
+
 
 IMPOSSIBLE_COUNTS_SCORE = 2.0
 """Smallest suspicion score of a date with impossible counts."""
 
 
 @TOOLS.tool(RateArguments)
-def compare_rate_to_median(view: EpisodeView, arguments: RateArguments) -> MethodResult:
+def compare_rate_to_median(view: EpisodeView, arguments: RateArguments) -> ComparisonWithMedian:
     """Compare one conversion rate (percent) on one date with its median; normal below threshold."""
     return _compare_to_median(view, CONVERSION_RATE, arguments.date, arguments.entity_name)
 
 
 @TOOLS.tool(CountArguments)
-def compare_count_to_median(view: EpisodeView, arguments: CountArguments) -> MethodResult:
+def compare_count_to_median(view: EpisodeView, arguments: CountArguments) -> ComparisonWithMedian:
     """Compare one event count on one date with its median; normal below threshold."""
     return _compare_to_median(view, EVENT_COUNT, arguments.date, arguments.entity_name)
 
 
 @TOOLS.tool(DateArguments)
-def detect_funnel_break(view: EpisodeView, arguments: DateArguments) -> MethodResult:
+def detect_funnel_break(view: EpisodeView, arguments: DateArguments) -> BrokenFunnelSteps:
     """List funnel steps whose rate dropped by at least the break threshold on one date."""
     funnel = view.episode.config.funnel_spec
     date = view.episode.require_date(arguments.date)
@@ -61,10 +108,10 @@ def detect_funnel_break(view: EpisodeView, arguments: DateArguments) -> MethodRe
         {
             "entity_type": FUNNEL_STEP,
             "entity_name": name,
-            **_deviation_fields(view, FUNNEL_STEP, date, name),
+            **_build_baseline_and_deviation_fields(view, FUNNEL_STEP, date, name),
             "anomaly_type": FUNNEL_BREAK,
             "detection_method": DETECTION_METHODS[FUNNEL_STEP],
-            "severity": _severity_on_date(view, FUNNEL_STEP, date, name),
+            "severity": _severity_of_entity_on_date(view, FUNNEL_STEP, date, name),
         }
         for name in is_broken.index[is_broken]
     ]
@@ -72,7 +119,7 @@ def detect_funnel_break(view: EpisodeView, arguments: DateArguments) -> MethodRe
 
 
 @TOOLS.tool(DateArguments)
-def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> MethodResult:
+def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> ImpossibleCounts:
     """List adjacent stages of which the later has more events than the earlier in some hour."""
     episode = view.episode
     funnel = episode.config.funnel_spec
@@ -96,7 +143,7 @@ def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> Meth
                 "delta_value": float(excess_by_pair[name]),
                 "anomaly_type": QUALITY_ISSUE,
                 "detection_method": DETECTION_METHODS[DATA_QUALITY],
-                "severity": _severity_on_date(view, DATA_QUALITY, date, name),
+                "severity": _severity_of_entity_on_date(view, DATA_QUALITY, date, name),
                 "hours": impossible_hours.reset_index().to_dict("records"),
             }
         )
@@ -110,7 +157,9 @@ def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> Meth
 
 
 @TOOLS.tool(SuspiciousDatesArguments)
-def list_suspicious_dates(view: EpisodeView, arguments: SuspiciousDatesArguments) -> MethodResult:
+def list_suspicious_dates(
+    view: EpisodeView, arguments: SuspiciousDatesArguments
+) -> DatesRankedByDeviation:
     """Rank dates by largest deviation as a multiple of its threshold; all deltas in percent.
 
     A date with impossible counts scores at least 2. Deltas of rates and counts are relative, in
@@ -120,14 +169,16 @@ def list_suspicious_dates(view: EpisodeView, arguments: SuspiciousDatesArguments
     funnel = view.episode.config.funnel_spec
     flagged = metrics.flagged.to_numpy()
     sizes = np.abs(metrics.deviation.to_numpy())
-    rate_sizes = sizes[:, metrics.column_positions(funnel.rate_names)]
-    count_sizes = sizes[:, metrics.column_positions(funnel.count_names)]
-    share_sizes = sizes[:, metrics.column_positions([funnel.mix_entity_name])[0]]
+    rate_sizes = sizes[:, metrics.find_column_positions(funnel.rate_names)]
+    count_sizes = sizes[:, metrics.find_column_positions(funnel.count_names)]
+    share_sizes = sizes[:, metrics.find_column_positions([funnel.mix_entity_name])[0]]
     series_sizes = sizes[
-        :, metrics.column_positions([*funnel.metric_names, funnel.mix_entity_name])
+        :, metrics.find_column_positions([*funnel.metric_names, funnel.mix_entity_name])
     ]
-    broken_steps = flagged[:, metrics.column_positions(funnel.funnel_step_names)].sum(axis=1)
-    impossible_pairs = flagged[:, metrics.column_positions(funnel.quality_check_names)].sum(axis=1)
+    broken_steps = flagged[:, metrics.find_column_positions(funnel.funnel_step_names)].sum(axis=1)
+    impossible_pairs = flagged[:, metrics.find_column_positions(funnel.quality_check_names)].sum(
+        axis=1
+    )
     scores = (series_sizes / view.episode.series.thresholds).max(axis=1)
     scores[(impossible_pairs > 0) & (scores < IMPOSSIBLE_COUNTS_SCORE)] = IMPOSSIBLE_COUNTS_SCORE
     values_by_field = {
@@ -155,39 +206,41 @@ def list_suspicious_dates(view: EpisodeView, arguments: SuspiciousDatesArguments
 
 def _compare_to_median(
     view: EpisodeView, entity_type: str, date: str, entity_name: str
-) -> MethodResult:
+) -> ComparisonWithMedian:
     names = view.episode.config.funnel_spec.entity_names_by_type[entity_type]
     metrics = view.episode.metrics
     if entity_name not in names:
         raise ToolArgumentError(unknown_name_message("entity_name", entity_name, names))
     view.episode.require_date(date)
-    *_, deviation = metrics.value_at(date, entity_name)
+    *_, deviation = metrics.get_metric_value(date, entity_name)
     is_flagged = metrics.flagged.at[date, entity_name]
-    anomaly_type = anomaly_type_of_deviation(entity_type, deviation) if is_flagged else NORMAL
+    anomaly_type = find_anomaly_type_of_deviation(entity_type, deviation) if is_flagged else NORMAL
     return {
         "found": True,
         "date": date,
         "entity_type": entity_type,
         "entity_name": entity_name,
         "detection_method": DETECTION_METHODS[entity_type],
-        **_deviation_fields(view, entity_type, date, entity_name),
+        **_build_baseline_and_deviation_fields(view, entity_type, date, entity_name),
         "anomaly_type": anomaly_type,
-        "severity": _severity_on_date(view, entity_type, date, entity_name),
+        "severity": _severity_of_entity_on_date(view, entity_type, date, entity_name),
     }
 
 
-def _deviation_fields(
+def _build_baseline_and_deviation_fields(
     view: EpisodeView, entity_type: str, date: str, entity_name: str
-) -> MethodResult:
-    observed, baseline, deviation = view.episode.metrics.value_at(date, entity_name)
+) -> BaselineAndDeviation:
+    observed, baseline, deviation = view.episode.metrics.get_metric_value(date, entity_name)
     return {
         "baseline_value": baseline,
         "observed_value": observed,
-        "delta_value": rounded_delta(observed, baseline, entity_type),
+        "delta_value": subtract_and_round(observed, baseline, entity_type),
         "relative_deviation": round(deviation, DEVIATION_DECIMALS),
     }
 
 
-def _severity_on_date(view: EpisodeView, entity_type: str, date: str, entity_name: str) -> str:
-    *_, deviation = view.episode.metrics.value_at(date, entity_name)
-    return severity_of(abs(deviation), view.episode.series.level.severity_bounds[entity_type])
+def _severity_of_entity_on_date(
+    view: EpisodeView, entity_type: str, date: str, entity_name: str
+) -> str:
+    *_, deviation = view.episode.metrics.get_metric_value(date, entity_name)
+    return find_severity(abs(deviation), view.episode.series.level.severity_bounds[entity_type])

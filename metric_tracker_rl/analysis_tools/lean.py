@@ -1,26 +1,26 @@
 """Tools of the lean profile: six tools whose results take few tokens.
 
 A result contains the column names once, and its values as rows. `scan` lists every flagged series,
-roots and consequences, each with a short id. A report lists ids, and the server fills in the rows.
+both roots and consequences, with a short id. A report lists ids, and the server adds the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 from pydantic import Field
 
 from metric_tracker_rl.analysis_tools.arguments import NoMethodArguments
-from metric_tracker_rl.analysis_tools.registry import MethodResult, create_method_registry
+from metric_tracker_rl.analysis_tools.registry import MethodResult, create_empty_method_registry
 from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
+from metric_tracker_rl.engine.episode.flagged_series import get_flagged_series
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.tool import Tool, ToolArguments
 
-LEAN_TOOLS = create_method_registry()
+LEAN_TOOLS = create_empty_method_registry()
 """Tools of the lean profile with guided disclosure."""
 
 SUBMIT_TOOL = "submit"
@@ -35,6 +35,18 @@ SCAN_COLUMNS = ["date", ["id", "name", "change"]]
 """Columns of a result of `scan`: each date has a list of rows, one for each flagged series."""
 
 FlaggedSeriesId = Annotated[int, Field(ge=1, strict=True)]
+
+
+class SubmittedIdsAndRows(TypedDict):
+    """Content of a submitted report.
+
+    Attributes:
+        ids: submitted ids of flagged series; empty with raw disclosure.
+        rows: complete rows of the report, including those of the ids.
+    """
+
+    ids: list[int]
+    rows: list[Any]
 
 
 class LeanOverviewArguments(ToolArguments):
@@ -78,11 +90,13 @@ class LeanSubmitArguments(ToolArguments):
     )
 
 
-@LEAN_TOOLS.tool(LeanOverviewArguments, has_episode_data=False)
-def overview(view: EpisodeView, arguments: LeanOverviewArguments) -> MethodResult:
+@LEAN_TOOLS.tool(LeanOverviewArguments, name="overview", has_episode_data=False)
+def list_series_with_median_and_threshold(
+    view: EpisodeView, arguments: LeanOverviewArguments
+) -> MethodResult:
     """Return dates, and each daily series with its median and reporting threshold."""
     episode = view.episode
-    names = _daily_series_names(view)
+    names = _list_daily_series_names(view)
     weekday_baselines = episode.metrics.weekday_baseline
     if weekday_baselines.empty:
         baselines = episode.metrics.median[names].tolist()
@@ -105,10 +119,10 @@ def overview(view: EpisodeView, arguments: LeanOverviewArguments) -> MethodResul
     return result
 
 
-@LEAN_TOOLS.tool(ScanArguments)
-def scan(view: EpisodeView, arguments: ScanArguments) -> MethodResult:
+@LEAN_TOOLS.tool(ScanArguments, name="scan")
+def list_flagged_series_ids_by_date(view: EpisodeView, arguments: ScanArguments) -> MethodResult:
     """List every flagged series by date, roots and consequences: id, name, change from median."""
-    flagged_series = list_flagged_series(view.episode)
+    flagged_series = get_flagged_series(view.episode)
     start = arguments.first - 1
     page = flagged_series[start : start + MAX_CANDIDATES_PER_REPLY]
     rows_by_date: dict[str, list[list[Any]]] = {}
@@ -123,10 +137,10 @@ def scan(view: EpisodeView, arguments: ScanArguments) -> MethodResult:
     }
 
 
-@LEAN_TOOLS.tool(DailyValuesArguments)
-def day(view: EpisodeView, arguments: DailyValuesArguments) -> MethodResult:
+@LEAN_TOOLS.tool(DailyValuesArguments, name="day")
+def list_daily_values(view: EpisodeView, arguments: DailyValuesArguments) -> MethodResult:
     """Return every daily series on given dates; rates in percent, the share as a fraction."""
-    names = _daily_series_names(view)
+    names = _list_daily_series_names(view)
     dates = [view.episode.require_date(date) for date in arguments.dates]
     values = view.episode.metrics.value.loc[dates, names].to_numpy().tolist()
     return {
@@ -135,8 +149,8 @@ def day(view: EpisodeView, arguments: DailyValuesArguments) -> MethodResult:
     }
 
 
-@LEAN_TOOLS.tool(HourlyCountsArguments)
-def hours(view: EpisodeView, arguments: HourlyCountsArguments) -> MethodResult:
+@LEAN_TOOLS.tool(HourlyCountsArguments, name="hours")
+def list_hourly_counts(view: EpisodeView, arguments: HourlyCountsArguments) -> MethodResult:
     """Return hourly counts of given dates, from hour 0 to 23."""
     counts = view.episode.hourly
     dates = [view.episode.require_date(date) for date in arguments.dates]
@@ -146,8 +160,8 @@ def hours(view: EpisodeView, arguments: HourlyCountsArguments) -> MethodResult:
     }
 
 
-@LEAN_TOOLS.tool(NoMethodArguments, has_episode_data=False)
-def calendar(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
+@LEAN_TOOLS.tool(NoMethodArguments, name="calendar", has_episode_data=False)
+def list_calendar_events(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
     """List public events and the series each explains on its date; empty on most levels."""
     dates = view.episode.dates
     return {
@@ -159,13 +173,15 @@ def calendar(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
     }
 
 
-def rows_to_submit(view: EpisodeView, arguments: LeanSubmitArguments) -> MethodResult:
-    """Return the ids of a report and its complete rows.
+def build_submission_from_ids_and_rows(
+    view: EpisodeView, arguments: LeanSubmitArguments
+) -> SubmittedIdsAndRows:
+    """Return the ids of a report and its complete rows: those of the ids, then the others.
 
     Raises:
         ToolArgumentError: the episode has no flagged series with one of the ids.
     """
-    flagged_series = list_flagged_series(view.episode)
+    flagged_series = get_flagged_series(view.episode)
     require_listed_ids(arguments.ids, range(1, len(flagged_series) + 1))
     rows_of_ids = [flagged_series[series_id - 1].row.as_dict() for series_id in arguments.ids]
     return {"ids": arguments.ids, "rows": [*rows_of_ids, *arguments.rows]}
@@ -176,7 +192,7 @@ LEAN_TOOLS.add(
         SUBMIT_TOOL,
         "Submit the report and end the episode; no ids if there is nothing to report.",
         LeanSubmitArguments,
-        rows_to_submit,
+        build_submission_from_ids_and_rows,
         is_read_only=False,
         is_final=True,
         has_episode_data=False,
@@ -185,7 +201,7 @@ LEAN_TOOLS.add(
 
 
 def require_listed_ids(ids: Iterable[int], listed_ids: Container[int]) -> None:
-    """Check that all ids were listed by `scan`.
+    """Raise if an id has not been listed by `scan`.
 
     Raises:
         ToolArgumentError: an id was not listed. The message does not say whether it exists.
@@ -198,14 +214,14 @@ def require_listed_ids(ids: Iterable[int], listed_ids: Container[int]) -> None:
             )
 
 
-def ids_in_result(result: MethodResult) -> set[int]:
+def find_ids_in_scan_result(result: MethodResult) -> set[int]:
     """Return the ids in a result of `scan`; an empty set for any other result."""
     if result.get("columns") != SCAN_COLUMNS:
         return set()
     return {row[0] for _, rows in result["rows"] for row in rows}
 
 
-def _daily_series_names(view: EpisodeView) -> list[str]:
+def _list_daily_series_names(view: EpisodeView) -> list[str]:
     """Return the names of the counts, the rates and the daytime share."""
     funnel = view.episode.config.funnel_spec
     return [*funnel.metric_names, funnel.mix_entity_name]

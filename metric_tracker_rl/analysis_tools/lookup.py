@@ -1,8 +1,8 @@
-"""Methods that return the episode's data unprocessed, and the check of a report's format."""
+"""Analysis methods that return unprocessed data of an episode or check a report's format."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 from metric_tracker_rl.analysis_tools.arguments import (
     DateArguments,
@@ -13,15 +13,15 @@ from metric_tracker_rl.analysis_tools.arguments import (
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
 from metric_tracker_rl.engine.definitions.anomaly_types import MIX_SHIFT
-from metric_tracker_rl.engine.definitions.display import rounded_delta
+from metric_tracker_rl.engine.definitions.display import subtract_and_round
 from metric_tracker_rl.engine.definitions.entity_types import HOURLY_MIX
 from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS, ROW_FIELDS
-from metric_tracker_rl.engine.definitions.severity import severity_of
+from metric_tracker_rl.engine.definitions.severity import find_severity
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import (
     ALLOWED_NAMES_BY_FIELD,
+    build_report_preview,
     parse_report,
-    preview_report,
 )
 from openenv_kit.errors import ReportError, ToolArgumentError
 
@@ -30,6 +30,45 @@ THRESHOLD_SEARCH_SPACE = {
 }
 TOP_HOUR_COUNT = 5
 NORMAL = "normal"
+
+EntityFields = dict[str, str]
+"""`entity_type` and `entity_name` of an entity."""
+
+
+class EpisodeDates(TypedDict):
+    """Result of `list_dates`."""
+
+    dates: list[str]
+
+
+class Entities(TypedDict):
+    """Result of `list_entities`."""
+
+    entities: list[EntityFields]
+
+
+class DailyCountsAndRates(TypedDict):
+    """Result of `rows_for_date`; rates in percent."""
+
+    found: bool
+    date: str
+    daily_metrics: dict[str, Any]
+    derived_rates: dict[str, Any]
+
+
+class EventCountsPage(TypedDict):
+    """Result of `show_raw_data`: a page of the daily or hourly event counts."""
+
+    granularity: str
+    row_count: int
+    returned_rows: int
+    rows: list[dict[str, Any]]
+
+
+class CalendarEvents(TypedDict):
+    """Result of `list_calendar`: public events with the series that each explains."""
+
+    events: list[dict[str, Any]]
 
 
 @TOOLS.tool(TaskOverviewArguments)
@@ -42,9 +81,9 @@ def task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> Method
         "date_count": len(episode.dates),
         "dates": list(episode.dates),
         "threshold_search_space": THRESHOLD_SEARCH_SPACE,
-        "payload_schema": report_row_schema(include_allowed=arguments.details),
+        "payload_schema": build_report_row_schema(include_allowed=arguments.details),
         "available_methods": list(TOOLS),
-        "entities": _list_entities(view),
+        "entities": _list_entity_types_and_names(view),
     }
     # The reset observation and `config` contain the same facts, so they are omitted by default.
     if arguments.details:
@@ -58,19 +97,19 @@ def task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> Method
 
 
 @TOOLS.tool(NoMethodArguments)
-def list_dates(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
+def list_dates(view: EpisodeView, _: NoMethodArguments) -> EpisodeDates:
     """List all dates of the episode, in order."""
     return {"dates": list(view.episode.dates)}
 
 
 @TOOLS.tool(NoMethodArguments)
-def list_entities(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
+def list_entities(view: EpisodeView, _: NoMethodArguments) -> Entities:
     """List every entity a report row may name, with its type."""
-    return {"entities": _list_entities(view)}
+    return {"entities": _list_entity_types_and_names(view)}
 
 
 @TOOLS.tool(DateArguments)
-def rows_for_date(view: EpisodeView, arguments: DateArguments) -> MethodResult:
+def rows_for_date(view: EpisodeView, arguments: DateArguments) -> DailyCountsAndRates:
     """Return event counts and conversion rates (percent) of one date."""
     episode = view.episode
     date = episode.require_date(arguments.date)
@@ -94,13 +133,13 @@ def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> MethodR
     return {
         "found": True,
         "date": date,
-        "summary": {**_daytime_share_summary(view, date), "top_hours": busiest},
+        "summary": {**_summarize_daytime_share(view, date), "top_hours": busiest},
         "rows": hours.reset_index().to_dict("records"),
     }
 
 
 @TOOLS.tool(RawDataArguments)
-def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> MethodResult:
+def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> EventCountsPage:
     """Return raw event counts, daily by default or hourly, from the start or an offset."""
     is_hourly = arguments.granularity == "hourly"
     counts = view.episode.hourly if is_hourly else view.episode.daily
@@ -114,7 +153,7 @@ def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> MethodResul
 
 
 @TOOLS.tool(NoMethodArguments, has_episode_data=False)
-def list_calendar(view: EpisodeView, _: NoMethodArguments) -> MethodResult:
+def list_calendar(view: EpisodeView, _: NoMethodArguments) -> CalendarEvents:
     """List public events by date and the daily series each explains; empty on most levels."""
     episode = view.episode
     return {"events": [entry.as_dict(episode.dates) for entry in episode.generated.calendar]}
@@ -127,10 +166,10 @@ def preview_submission(view: EpisodeView, arguments: PreviewArguments) -> Method
         report = parse_report(arguments.rows, view.episode)
     except ReportError as problem:
         raise ToolArgumentError(str(problem)) from None
-    return preview_report(report).model_dump()
+    return build_report_preview(report).model_dump()
 
 
-def report_row_schema(*, include_allowed: bool) -> dict[str, Any]:
+def build_report_row_schema(*, include_allowed: bool) -> dict[str, Any]:
     """Return the fields of a report row.
 
     Args:
@@ -146,22 +185,22 @@ def report_row_schema(*, include_allowed: bool) -> dict[str, Any]:
     }
 
 
-def _list_entities(view: EpisodeView) -> list[dict[str, str]]:
+def _list_entity_types_and_names(view: EpisodeView) -> list[EntityFields]:
     return [
         {"entity_type": kind, "entity_name": name}
         for kind, name in view.episode.config.funnel_spec.entities
     ]
 
 
-def _daytime_share_summary(view: EpisodeView, date: str) -> MethodResult:
+def _summarize_daytime_share(view: EpisodeView, date: str) -> MethodResult:
     metrics = view.episode.metrics
     mix_name = view.episode.config.funnel_spec.mix_entity_name
     severity_bounds = view.episode.config.level.severity_bounds[HOURLY_MIX]
-    share, baseline, deviation = metrics.value_at(date, mix_name)
+    share, baseline, deviation = metrics.get_metric_value(date, mix_name)
     return {
         "daytime_share": share,
         "baseline_daytime_share": baseline,
-        "delta_value": rounded_delta(share, baseline, HOURLY_MIX),
+        "delta_value": subtract_and_round(share, baseline, HOURLY_MIX),
         "anomaly_type": MIX_SHIFT if metrics.flagged.at[date, mix_name] else NORMAL,
-        "severity": severity_of(abs(deviation), severity_bounds),
+        "severity": find_severity(abs(deviation), severity_bounds),
     }

@@ -1,7 +1,7 @@
-"""Tools of raw disclosure, in both profiles: values, medians and hourly counts only.
+"""Tools for raw disclosure, which return values, medians and hourly counts, in both profiles.
 
-No result depends on the thresholds, so none shows what is flagged. Only the overview, which states
-the policy's numbers, contains the thresholds themselves.
+No result depends on the thresholds, so no result shows what is flagged. Only the overview contains
+the thresholds, because it states the numbers of the reporting policy.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ from pydantic import Field
 
 from metric_tracker_rl.analysis_tools import lean, lookup
 from metric_tracker_rl.analysis_tools.arguments import DateArguments, TaskOverviewArguments
-from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult, create_method_registry
+from metric_tracker_rl.analysis_tools.registry import (
+    TOOLS,
+    MethodResult,
+    create_empty_method_registry,
+)
 from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
 from openenv_kit.tool import Tool, ToolArguments
 
-RAW_TOOLS = create_method_registry()
+RAW_TOOLS = create_empty_method_registry()
 """Tools of the standard profile with raw disclosure."""
-RAW_LEAN_TOOLS = create_method_registry()
+RAW_LEAN_TOOLS = create_empty_method_registry()
 """Tools of the lean profile with raw disclosure."""
 
 
@@ -52,17 +56,21 @@ def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> MethodR
     return {**guided_result, "summary": summary}
 
 
-@RAW_LEAN_TOOLS.tool(lean.LeanOverviewArguments, has_episode_data=False)
-def overview(view: EpisodeView, arguments: lean.LeanOverviewArguments) -> MethodResult:
+@RAW_LEAN_TOOLS.tool(lean.LeanOverviewArguments, name="overview", has_episode_data=False)
+def list_series_with_median(
+    view: EpisodeView, arguments: lean.LeanOverviewArguments
+) -> MethodResult:
     """Return dates, each daily series with its median, thresholds and severity bands."""
-    guided_result = lean.overview(view, arguments)
+    guided_result = lean.list_series_with_median_and_threshold(view, arguments)
     columns = guided_result["columns"][:2]
     rows = [row[:2] for row in guided_result["rows"]]
     return {**guided_result, "columns": columns, "rows": rows, **view.policy_numbers}
 
 
-def rows_to_submit(_: EpisodeView, arguments: RawSubmitArguments) -> MethodResult:
-    """Return the rows of a report; with raw disclosure there are no ids."""
+def build_submission_from_rows(
+    _: EpisodeView, arguments: RawSubmitArguments
+) -> lean.SubmittedIdsAndRows:
+    """Return the submitted rows and an empty list of ids, which raw disclosure does not have."""
     return {"ids": [], "rows": arguments.rows}
 
 
@@ -82,7 +90,7 @@ RAW_LEAN_TOOLS.add(
         lean.SUBMIT_TOOL,
         "Submit the report and end the episode; no rows if there is nothing to report.",
         RawSubmitArguments,
-        rows_to_submit,
+        build_submission_from_rows,
         is_read_only=False,
         is_final=True,
         has_episode_data=False,

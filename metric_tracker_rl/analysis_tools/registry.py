@@ -1,4 +1,4 @@
-"""Registry of the analysis methods, used by the session, every interface and the documentation."""
+"""Registry of analysis methods, which sessions, interfaces and documentation read."""
 
 from __future__ import annotations
 
@@ -70,18 +70,18 @@ def cache_result(method: AnalysisMethod[ArgumentsT]) -> AnalysisMethod[Arguments
     return run_cached
 
 
-def create_method_registry() -> AnalysisMethods:
+def create_empty_method_registry() -> AnalysisMethods:
     """Return an empty registry whose schemas list the entity names of the ordering app."""
     return AnalysisMethods("analysis_method", ORDERING_APP)
 
 
 def method_specs(tools: Tools, funnel_name: str = ORDERING_APP.name) -> tuple[MethodSpec, ...]:
     """Return the catalogue entries of methods, with the entity names of one funnel."""
-    return _cached_method_specs(tuple(tools.values()), funnel_name)
+    return _build_cached_method_specs(tuple(tools.values()), funnel_name)
 
 
 @lru_cache(maxsize=64)
-def _cached_method_specs(tools: tuple[Tool, ...], funnel_name: str) -> tuple[MethodSpec, ...]:
+def _build_cached_method_specs(tools: tuple[Tool, ...], funnel_name: str) -> tuple[MethodSpec, ...]:
     return tuple(
         MethodSpec(
             name=tool.name,
@@ -92,7 +92,7 @@ def _cached_method_specs(tools: tuple[Tool, ...], funnel_name: str) -> tuple[Met
     )
 
 
-def dates_in_result(result: MethodResult) -> set[str]:
+def find_dates_in_result(result: MethodResult) -> set[str]:
     """Return the dates of all rows in a method's result, at any depth.
 
     The rows of a list have the same fields, so only the first one is checked for a date.
@@ -104,9 +104,9 @@ def dates_in_result(result: MethodResult) -> set[str]:
         if "date" in rows[0]:
             dates.update([row["date"] for row in rows])
         elif any(type(value) is list for value in rows[0].values()):
-            dates.update(*map(dates_in_result, rows))
+            dates.update(*map(find_dates_in_result, rows))
     return dates
 
 
-TOOLS = create_method_registry()
+TOOLS = create_empty_method_registry()
 """Analysis methods of the standard profile with guided disclosure."""

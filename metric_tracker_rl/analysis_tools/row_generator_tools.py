@@ -1,4 +1,4 @@
-"""Analysis methods that run row generators: one for each generator, and one for several."""
+"""Analysis methods that run row generators: one method for each, and one for several."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from metric_tracker_rl.analysis_tools.row_generators import (
     GENERATORS_BY_NAME,
     RowGenerator,
     analysis_method_name,
-    run_generator,
-    run_generators,
+    run_and_merge_row_generators,
+    run_row_generator,
 )
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
@@ -26,15 +26,15 @@ from openenv_kit.tool import Tool
 @TOOLS.tool(PayloadRowsArguments)
 def payload_generator(view: EpisodeView, arguments: PayloadRowsArguments) -> MethodResult:
     """Run several row generators and merge their rows, without submitting them."""
-    rows, summaries = run_generators(view, arguments.generator_methods)
+    rows, summaries = run_and_merge_row_generators(view, arguments.generator_methods)
     return {
         "generator_methods": [method.model_dump() for method in arguments.generator_methods],
         "generated_row_count": len(rows),
-        **_generated_rows_fields(rows, summaries, arguments),
+        **_build_limited_rows_result(rows, summaries, arguments),
     }
 
 
-def _generated_rows_fields(
+def _build_limited_rows_result(
     rows: Sequence[ReportRow], details: list[MethodResult], arguments: GeneratedRowsArguments
 ) -> MethodResult:
     """Return the first `limit` rows, and the details if they were requested."""
@@ -44,7 +44,7 @@ def _generated_rows_fields(
     }
 
 
-def _build_generator_tool(generator: RowGenerator) -> Tool:
+def _build_row_generator_tool(generator: RowGenerator) -> Tool:
     """Return the analysis method that runs one generator."""
 
     def run(
@@ -55,12 +55,12 @@ def _build_generator_tool(generator: RowGenerator) -> Tool:
         if isinstance(arguments, MetricRowsArguments):
             metric_name = arguments.metric_name
             metric_names = arguments.metric_names
-        rows, details = run_generator(
+        rows, details = run_row_generator(
             view,
             generator,
             metric_name=metric_name,
             metric_names=metric_names,
-            multiplier=arguments.threshold_multiplier,
+            std_dev_multiplier=arguments.threshold_multiplier,
             dates=arguments.dates,
         )
         result: MethodResult = {"method_name": generator.name}
@@ -70,7 +70,7 @@ def _build_generator_tool(generator: RowGenerator) -> Tool:
             **result,
             "threshold_multiplier": arguments.threshold_multiplier,
             "match_count": len(rows),
-            **_generated_rows_fields(rows, details, arguments),
+            **_build_limited_rows_result(rows, details, arguments),
         }
 
     return Tool(
@@ -83,4 +83,4 @@ def _build_generator_tool(generator: RowGenerator) -> Tool:
 
 
 for _generator in GENERATORS_BY_NAME.values():
-    TOOLS.add(_build_generator_tool(_generator))
+    TOOLS.add(_build_row_generator_tool(_generator))

@@ -25,8 +25,8 @@ from metric_tracker_rl.analysis_tools.statistics import resolve_metric_names
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
     MEDIAN_FILTER,
-    anomaly_type_of_deviation,
-    anomaly_types_of,
+    find_anomaly_type_of_deviation,
+    list_anomaly_types_of,
 )
 from metric_tracker_rl.engine.definitions.display import STATISTIC_DECIMALS
 from metric_tracker_rl.engine.definitions.entity_types import (
@@ -46,7 +46,9 @@ from openenv_kit.schema import build_arguments_schema, describe_validation_error
 
 @dataclass(frozen=True)
 class RowGenerator:
-    """A row generator, which filters every series that can have one of its anomaly types.
+    """A filter that selects anomalous values and returns them as report rows.
+
+    It reads every series that can have one of its anomaly types.
 
     Attributes:
         name: name of the generator; the analysis method is `get_<name>_rows`.
@@ -64,7 +66,7 @@ class RowGenerator:
         return tuple(
             entity_type
             for entity_type in ENTITY_TYPES
-            if set(anomaly_types_of(entity_type)) & set(self.anomaly_types)
+            if set(list_anomaly_types_of(entity_type)) & set(self.anomaly_types)
         )
 
     @cached_property
@@ -72,7 +74,7 @@ class RowGenerator:
         """Whether the generator can be limited to some metrics."""
         return set(self.entity_types) <= {EVENT_COUNT, CONVERSION_RATE}
 
-    def entity_types_by_name(self, view: EpisodeView) -> dict[str, str]:
+    def map_entity_names_to_types(self, view: EpisodeView) -> dict[str, str]:
         """Return the entity type of every entity that the generator reads, by entity name."""
         names_by_type = view.episode.config.funnel_spec.entity_names_by_type
         return {
@@ -98,7 +100,7 @@ GENERATORS_BY_NAME: dict[str, RowGenerator] = {
     MEDIAN_FILTER: RowGenerator(
         MEDIAN_FILTER,
         "Rows of any count or rate far from its median, in either direction.",
-        (*anomaly_types_of(CONVERSION_RATE), *anomaly_types_of(EVENT_COUNT)),
+        (*list_anomaly_types_of(CONVERSION_RATE), *list_anomaly_types_of(EVENT_COUNT)),
     ),
     **{
         name: RowGenerator(name, f"Rows of {anomaly_type.description}.", (name,))
@@ -112,30 +114,32 @@ def analysis_method_name(generator_name: str) -> str:
     return f"get_{generator_name}_rows"
 
 
-def find_generator(name: object) -> RowGenerator:
+def find_row_generator(generator_or_method_name: object) -> RowGenerator:
     """Return a generator by its own name or by the name of its analysis method.
 
     Raises:
         ToolArgumentError: no generator has that name. The message contains the nearest name.
     """
-    if isinstance(name, str):
-        short_name = name.removeprefix("get_").removesuffix("_rows")
-        if short_name in GENERATORS_BY_NAME and name in (
+    if isinstance(generator_or_method_name, str):
+        short_name = generator_or_method_name.removeprefix("get_").removesuffix("_rows")
+        if short_name in GENERATORS_BY_NAME and generator_or_method_name in (
             short_name,
             analysis_method_name(short_name),
         ):
             return GENERATORS_BY_NAME[short_name]
-    raise ToolArgumentError(str(UnknownNameError("method_name", name, GENERATORS_BY_NAME)))
+    raise ToolArgumentError(
+        str(UnknownNameError("method_name", generator_or_method_name, GENERATORS_BY_NAME))
+    )
 
 
-def validate_generators(methods: Sequence[Any]) -> None:
-    """Check that submitted generators match the schema of `payload_generator`.
+def validate_row_generator_calls(generator_calls: Sequence[Any]) -> None:
+    """Raise if submitted row generators do not match the schema of `payload_generator`.
 
     Raises:
-        ToolArgumentError: they do not. The message names the field, its value and what is allowed.
+        ToolArgumentError: a field is invalid. The message contains its value and what is allowed.
     """
     try:
-        PayloadArguments.model_validate({"generator_methods": list(methods)})
+        PayloadArguments.model_validate({"generator_methods": list(generator_calls)})
     except ValidationError as error:
         problem = describe_validation_error(
             "payload_generators", build_arguments_schema(PayloadArguments), error
@@ -143,8 +147,8 @@ def validate_generators(methods: Sequence[Any]) -> None:
         raise ToolArgumentError(f"{problem} Nothing was graded.") from None
 
 
-def run_generators(
-    view: EpisodeView, methods: Sequence[PayloadGeneratorMethod | Mapping[str, Any]]
+def run_and_merge_row_generators(
+    view: EpisodeView, generator_calls: Sequence[PayloadGeneratorMethod | Mapping[str, Any]]
 ) -> GeneratedRows:
     """Run several generators and merge their rows by key.
 
@@ -153,14 +157,16 @@ def run_generators(
     """
     merged: dict[RowKey, ReportRow] = {}
     summaries = []
-    for method in methods:
-        generator = find_generator(method["method_name"])
-        rows, details = run_generator(
+    for method in generator_calls:
+        generator = find_row_generator(method["method_name"])
+        rows, details = run_row_generator(
             view,
             generator,
             metric_name=method.get("metric_name"),
             metric_names=method.get("metric_names") or (),
-            multiplier=_require_multiplier(method.get("threshold_multiplier", 2.0)),
+            std_dev_multiplier=_require_threshold_multiplier(
+                method.get("threshold_multiplier", 2.0)
+            ),
             dates=method.get("dates") or (),
         )
         for row in rows:
@@ -171,33 +177,35 @@ def run_generators(
     return GeneratedRows(sorted(merged.values(), key=lambda row: row.date), summaries)
 
 
-def _require_multiplier(value: Any) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and 0.0 <= value <= MAX_MULTIPLIER:
-        return float(value)
+def _require_threshold_multiplier(requested_multiplier: Any) -> float:
+    is_number = isinstance(requested_multiplier, int | float) and not isinstance(
+        requested_multiplier, bool
+    )
+    if is_number and 0.0 <= requested_multiplier <= MAX_MULTIPLIER:
+        return float(requested_multiplier)
     raise ToolArgumentError(
-        f"threshold_multiplier is {truncated_repr(value)}; "
+        f"threshold_multiplier is {truncated_repr(requested_multiplier)}; "
         f"allowed: a number from 0 to {MAX_MULTIPLIER:g}."
     )
 
 
-def run_generator(
+def run_row_generator(
     view: EpisodeView,
     generator: RowGenerator,
     *,
     metric_name: str | None,
     metric_names: Sequence[str],
-    multiplier: float,
+    std_dev_multiplier: float,
     dates: Sequence[str],
 ) -> GeneratedRows:
-    """Run one generator.
+    """Return a report row for each value that one row generator selects.
 
     Args:
         view: the episode.
         generator: the generator.
         metric_name: one metric to read; None for all.
         metric_names: further metrics to read; empty for all.
-        multiplier: standard deviations from the median that a value has to exceed.
+        std_dev_multiplier: minimum distance from the median, in standard deviations.
         dates: dates of the rows; empty for all.
 
     Raises:
@@ -208,14 +216,14 @@ def run_generator(
     episode = view.episode
     metrics = episode.metrics
     columns = episode.config.funnel_spec.columns
-    type_by_name = generator.entity_types_by_name(view)
+    type_by_name = generator.map_entity_names_to_types(view)
     names = resolve_metric_names(view, metric_name, metric_names, tuple(type_by_name))
     allowed_dates = [episode.require_date(date) for date in dates]
-    positions = metrics.column_positions(names)
+    positions = metrics.find_column_positions(names)
     std_devs = metrics.std_dev_from_baseline.to_numpy()[positions]
     differences = metrics.difference.to_numpy()[:, positions]
     is_flagged = metrics.flagged.to_numpy()[:, positions]
-    is_selected = is_flagged & (np.abs(differences) > multiplier * std_devs)
+    is_selected = is_flagged & (np.abs(differences) > std_dev_multiplier * std_devs)
     deviations = metrics.deviation.to_numpy()[:, positions].tolist()
     rows = []
     # argwhere sorts by date, and within a date in the order of `names`.
@@ -223,7 +231,7 @@ def run_generator(
         date = episode.dates[day]
         name = names[name_index]
         entity_type = type_by_name[name]
-        anomaly_type = anomaly_type_of_deviation(entity_type, deviations[day][name_index])
+        anomaly_type = find_anomaly_type_of_deviation(entity_type, deviations[day][name_index])
         if anomaly_type not in generator.anomaly_types:
             continue
         if allowed_dates and date not in allowed_dates:
@@ -238,7 +246,7 @@ def run_generator(
             "entity_name": name,
             "median_value": median,
             "std_dev_from_median": round(std_dev, STATISTIC_DECIMALS),
-            "threshold_value": round(multiplier * std_dev, STATISTIC_DECIMALS),
+            "threshold_value": round(std_dev_multiplier * std_dev, STATISTIC_DECIMALS),
             "reporting_threshold": thresholds[type_by_name[name]],
             "match_count": match_counts[name],
         }

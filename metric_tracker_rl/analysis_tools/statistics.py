@@ -1,33 +1,43 @@
-"""Methods over all dates: medians, standard deviations, and dates far from the median."""
+"""Analysis methods over all dates: medians, standard deviations, and dates far from the median."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 
 from metric_tracker_rl.analysis_tools.arguments import DifferenceArguments, MetricArguments
 from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
-from metric_tracker_rl.engine.definitions.display import RATE_DECIMALS, rounded_delta
+from metric_tracker_rl.engine.definitions.display import RATE_DECIMALS, subtract_and_round
 from metric_tracker_rl.engine.definitions.entity_types import CONVERSION_RATE, EVENT_COUNT
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import require_allowed_name
 
 
+class ResultsByMetric(TypedDict):
+    """Result of a method over all dates, with one mapping for each metric."""
+
+    metric_names: list[str]
+    results: list[MethodResult]
+
+
 @TOOLS.tool(MetricArguments)
-def get_metric_median(view: EpisodeView, arguments: MetricArguments) -> MethodResult:
+def get_metric_median(view: EpisodeView, arguments: MetricArguments) -> ResultsByMetric:
     """Return the median over all dates of each named metric, or of all."""
     names = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
-    return {"metric_names": names, "results": [_median_fields(view, name) for name in names]}
+    return {"metric_names": names, "results": [_build_median_fields(view, name) for name in names]}
 
 
 @TOOLS.tool(MetricArguments)
-def get_metric_std_dev_from_median(view: EpisodeView, arguments: MetricArguments) -> MethodResult:
+def get_metric_std_dev_from_median(
+    view: EpisodeView, arguments: MetricArguments
+) -> ResultsByMetric:
     """Return the standard deviation from the median, sqrt(mean((value - median)^2)), by metric."""
     names = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
     results = []
     for name in names:
-        entry = _median_fields(view, name)
+        entry = _build_median_fields(view, name)
         sample_size = entry.pop("sample_size")
         entry.pop("weekday_medians", None)
         std_dev = round(float(view.episode.metrics.std_dev_from_baseline[name]), RATE_DECIMALS)
@@ -38,7 +48,7 @@ def get_metric_std_dev_from_median(view: EpisodeView, arguments: MetricArguments
 @TOOLS.tool(DifferenceArguments)
 def get_rows_with_abs_diff_from_median_gt(
     view: EpisodeView, arguments: DifferenceArguments
-) -> MethodResult:
+) -> ResultsByMetric:
     """List dates on which a metric is further from its median than a threshold in its unit."""
     metrics = view.episode.metrics
     names = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
@@ -47,7 +57,7 @@ def get_rows_with_abs_diff_from_median_gt(
     is_beyond = np.abs(metrics.difference.to_numpy()) > arguments.threshold
     results = []
     remaining_rows = arguments.limit
-    for name, column in zip(names, metrics.column_positions(names).tolist(), strict=True):
+    for name, column in zip(names, metrics.find_column_positions(names).tolist(), strict=True):
         days = np.flatnonzero(is_beyond[:, column]).tolist()
         rows = []
         for day in days[:remaining_rows]:
@@ -58,7 +68,7 @@ def get_rows_with_abs_diff_from_median_gt(
                     "date": view.episode.dates[day],
                     "value": value,
                     "median_value": baseline,
-                    "difference": rounded_delta(value, baseline, CONVERSION_RATE),
+                    "difference": subtract_and_round(value, baseline, CONVERSION_RATE),
                 }
             )
         results.append(
@@ -77,7 +87,7 @@ def resolve_metric_names(
     view: EpisodeView,
     metric_name: str | None,
     metric_names: Sequence[str],
-    allowed: Sequence[str] | None = None,
+    allowed_names: Sequence[str] | None = None,
 ) -> list[str]:
     """Return the requested metric names without duplicates, or all allowed ones if none is given.
 
@@ -85,28 +95,28 @@ def resolve_metric_names(
         view: the episode.
         metric_name: one requested metric, or None.
         metric_names: further requested metrics.
-        allowed: names that the method accepts; None for every count and rate.
+        allowed_names: names that the method accepts; None for every count and rate.
 
     Raises:
         ToolArgumentError: a name is unknown, or the method does not accept it.
     """
-    if allowed is None:
-        allowed = view.episode.config.funnel_spec.metric_names
+    if allowed_names is None:
+        allowed_names = view.episode.config.funnel_spec.metric_names
     first = [] if metric_name is None else [metric_name]
     requested = list(dict.fromkeys([*first, *metric_names]))
     for name in requested:
-        require_allowed_name("metric", name, allowed)
-    return requested or list(allowed)
+        require_allowed_name("metric", name, allowed_names)
+    return requested or list(allowed_names)
 
 
-def _median_fields(view: EpisodeView, name: str) -> MethodResult:
+def _build_median_fields(view: EpisodeView, metric_name: str) -> MethodResult:
     metrics = view.episode.metrics
-    is_count = name in view.episode.config.funnel_spec.count_names
-    weekday_medians = metrics.weekday_baseline[name].to_dict()
+    is_count = metric_name in view.episode.config.funnel_spec.count_names
+    weekday_medians = metrics.weekday_baseline[metric_name].to_dict()
     return {
-        "metric_name": name,
+        "metric_name": metric_name,
         "metric_type": EVENT_COUNT if is_count else CONVERSION_RATE,
-        "median_value": float(metrics.median[name]),
+        "median_value": float(metrics.median[metric_name]),
         "sample_size": len(view.episode.dates),
         **({"weekday_medians": weekday_medians} if weekday_medians else {}),
     }

@@ -1,1 +1,1 @@
-"""The product funnel as plain Python and arrays: no transport, no framework, no model."""
+"""Generates, plays and grades funnel episodes, without any transport, framework or model."""

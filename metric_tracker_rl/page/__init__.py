@@ -1,4 +1,4 @@
-"""The funnel's part of the debugger at /web, on top of `openenv_kit.page`.
+"""Views of the funnel in the debugger at /web, based on `openenv_kit.page`.
 
-It is imported only if the web interface is on.
+The package is imported only if the web interface is enabled.
 """

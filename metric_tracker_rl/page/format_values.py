@@ -1,4 +1,4 @@
-"""Formats the funnel's numbers with their units."""
+"""Formatting of the funnel's numbers with their units."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from metric_tracker_rl.engine.definitions.entity_types import ENTITY_TYPES, Unit
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
-from openenv_kit.page.components.elements import format_value
+from openenv_kit.page.components.elements import value_html
 
 EVENTS = f" {Unit.EVENTS}"
 PERCENT = f" {Unit.PERCENT}"
@@ -31,22 +31,25 @@ UNIT_BY_COLUMN = {
 """Units of columns that always have the same unit."""
 
 
-def format_with_unit(name: str, value: Any, row: Mapping[str, Any]) -> str:
+def format_field_with_unit(field_name: str, value: Any, other_fields: Mapping[str, Any]) -> str:
     """Return a number with its unit; any other value is formatted without one.
 
     Args:
-        name: name of the field.
+        field_name: name of the field.
         value: value of the field.
-        row: the fields beside it. The unit depends on the entity type or the metric among them.
+        other_fields: fields of the same row. They determine the entity type or the metric, and
+            thereby the unit.
     """
-    text = format_value(value)
+    text = value_html(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return text
-    if name in UNIT_BY_COLUMN:
-        return text + UNIT_BY_COLUMN[name]
-    unit = UNIT_BY_ENTITY_TYPE.get(str(row.get("entity_type") or row.get("metric_type")), "")
-    if not unit and "metric_name" in row:
-        unit = EVENTS if row["metric_name"] in ORDERING_APP.count_names else PERCENT
-    if name in DIFFERENCES and unit == PERCENT:
+    if field_name in UNIT_BY_COLUMN:
+        return text + UNIT_BY_COLUMN[field_name]
+    unit = UNIT_BY_ENTITY_TYPE.get(
+        str(other_fields.get("entity_type") or other_fields.get("metric_type")), ""
+    )
+    if not unit and "metric_name" in other_fields:
+        unit = EVENTS if other_fields["metric_name"] in ORDERING_APP.count_names else PERCENT
+    if field_name in DIFFERENCES and unit == PERCENT:
         return text + POINTS
-    return text + unit if name in (*VALUES, *DIFFERENCES) else text
+    return text + unit if field_name in (*VALUES, *DIFFERENCES) else text

@@ -17,15 +17,15 @@ from metric_tracker_rl.engine.definitions.names import DISCLOSURES, PROFILES
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.grading.grader import SCORE_WEIGHTS
 from metric_tracker_rl.page import questions
-from metric_tracker_rl.page.format_values import format_with_unit
-from metric_tracker_rl.page.metric_map.day_details import day_html
+from metric_tracker_rl.page.format_values import format_field_with_unit
+from metric_tracker_rl.page.metric_map.day_details import day_details_html
 from metric_tracker_rl.page.metric_map.map_html import (
-    known_values_of,
+    collect_known_values,
+    collect_visible_state,
     map_html,
     may_reveal_answers,
     rebuild_episode,
     verdict_html,
-    visible_state,
 )
 from metric_tracker_rl.page.metric_map.small_charts import small_charts_html
 from metric_tracker_rl.page.report_editor import FunnelReport
@@ -33,14 +33,14 @@ from metric_tracker_rl.page.score import score_waterfall_html
 from metric_tracker_rl.wire_models import RewardBreakdown
 from openenv_kit.environment import Environment
 from openenv_kit.page.components.elements import (
-    format_day,
-    note_html,
-    score_components_html,
+    collapsed_score_components_html,
+    format_short_date,
+    message_box_html,
     table_html,
 )
 from openenv_kit.page.components.grid import CellVerdict
 from openenv_kit.page.components.row_editor import EditorRow
-from openenv_kit.page.components.tool_result import result_html
+from openenv_kit.page.components.tool_result import tool_result_html
 from openenv_kit.page.environment_view import (
     EnvironmentView,
     NextStepHint,
@@ -97,17 +97,17 @@ class FunnelView(EnvironmentView):
         return map_html(steps, reset, selection, rows)
 
     def details_html(self, visitor: Visitor) -> str:
-        known_values, verdicts, over = visible_state(visitor.playback_steps, visitor.reset)
+        known_values, verdicts, over = collect_visible_state(visitor.playback_steps, visitor.reset)
         at = questions.parse_selection(known_values, visitor.selection)
         stages = known_values.funnel.count_names
         day = ""
         if at is not None:
             stage = stages[at[0]] if at[0] < len(stages) else stages[0]
-            day = f'<div id="mt-day">{day_html(known_values, at[1], stage, verdicts)}</div>'
+            day = f'<div id="mt-day">{day_details_html(known_values, at[1], stage, verdicts)}</div>'
         return (
             day
             + small_charts_html(known_values, verdicts)
-            + (_counts_table_html(visitor) if over else "")
+            + (_all_counts_and_rates_html(visitor) if over else "")
         )
 
     def result_headline(self, steps: PlaybackSteps) -> str:
@@ -128,30 +128,32 @@ class FunnelView(EnvironmentView):
 
     def score_explanation_html(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
         last = steps[-1].observation
-        message = note_html(str(last.get("message") or ""))
+        message = message_box_html(str(last.get("message") or ""))
         if not may_reveal_answers(steps):
             return message
         breakdown = last.get("reward_breakdown")
         score = message
         if breakdown:
             score = score_waterfall_html(RewardBreakdown.model_validate(breakdown))
-        verdicts = visible_state(steps, reset)[1]
+        verdicts = collect_visible_state(steps, reset)[1]
         items = ""
         for verdict in verdicts:
             if verdict.kind == CellVerdict.MISSING:
-                items += verdict_html(verdict, extra_html=f" {_tool_hint_html(verdict.row)}")
+                items += verdict_html(
+                    verdict, extra_html=f" {_detecting_tool_call_html(verdict.row)}"
+                )
             elif verdict.kind != CellVerdict.MATCHED:
                 items += verdict_html(verdict)
-        summary = note_html("Every row was right.", "good")
+        summary = message_box_html("Every row was right.", "good")
         if items:
             summary = f'<h3>What was missed</h3><ul class="mt-issues">{items}</ul>'
-        return summary + score_components_html(score)
+        return summary + collapsed_score_components_html(score)
 
     def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
         if visitor.is_done:
             return None
         known_values, at = (
-            known_values_of(visitor.playback_steps),
+            collect_known_values(visitor.playback_steps),
             visitor.selection.rpartition("/")[2],
         )
         panel = questions.build_question_panel(
@@ -166,7 +168,7 @@ class FunnelView(EnvironmentView):
         return replace(panel, suggested_values=suggested)
 
     def next_step_hint(self, visitor: Visitor) -> NextStepHint:
-        known_values = known_values_of(visitor.playback_steps)
+        known_values = collect_known_values(visitor.playback_steps)
         return questions.build_next_step_hint(
             known_values,
             visitor.playback_steps,
@@ -191,39 +193,39 @@ class FunnelView(EnvironmentView):
 
     def reply_html(self, observation: Mapping[str, Any]) -> str:
         analysis = observation.get("analysis_result")
-        return result_html(analysis["result"], _cell_html) if analysis else ""
+        return tool_result_html(analysis["result"], _result_cell_html) if analysis else ""
 
 
-def _cell_html(column: str, value: Any, row: Mapping[str, Any]) -> str:
+def _result_cell_html(column: str, value: Any, row: Mapping[str, Any]) -> str:
     """Return the HTML of a value in the table of a tool result."""
     if column == "date" and isinstance(value, str):
-        return escape(format_day(value))
-    return format_with_unit(column, value, row)
+        return escape(format_short_date(value))
+    return format_field_with_unit(column, value, row)
 
 
-def _tool_hint_html(row: ReportRow) -> str:
-    """Return the HTML of the tool call that shows a row."""
+def _detecting_tool_call_html(row: ReportRow) -> str:
+    """Return the HTML of the tool call that reveals the anomaly of a row."""
     named = ""
     if row.detection_method.startswith("compare"):
         named = f", entity_name={row.entity_name!r}"
     return f"<code>{escape(f'{row.detection_method}(date={row.date!r}{named})')}</code> shows it."
 
 
-def _counts_table_html(visitor: Visitor) -> str:
+def _all_counts_and_rates_html(visitor: Visitor) -> str:
     """Return a collapsed table of all counts and rates by day, as HTML."""
     episode = rebuild_episode(visitor.reset).episode
     names = episode.config.funnel_spec.metric_names
     lines = [
         [
-            escape(format_day(date)),
+            escape(format_short_date(date)),
             *(
-                format_with_unit(n, v, {})
-                for n, v in zip(names, episode.series.values_by_day[at], strict=False)
+                format_field_with_unit(n, v, {})
+                for n, v in zip(names, episode.series.values_and_excess_by_day[at], strict=False)
             ),
         ]
         for at, date in enumerate(episode.dates)
     ]
     counts = table_html(
-        ["day", *names], lines, "Counts and rates", numbers=range(1, len(names) + 1)
+        ["day", *names], lines, "Counts and rates", numeric_columns=range(1, len(names) + 1)
     )
     return f"<details><summary>Every count of the episode</summary>{counts}</details>"

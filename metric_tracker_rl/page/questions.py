@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_html import WHOLE_DAY, PlaybackSteps, build_map_cell
 from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, find_map_row_index
-from openenv_kit.page.components.elements import format_day
+from openenv_kit.page.components.elements import format_short_date
 from openenv_kit.page.environment_view import NextStepHint, QuestionPanel, SuggestedCall
 
 ALL_DAYS_QUESTIONS = {
@@ -44,20 +44,20 @@ class Selection(NamedTuple):
 
 
 def parse_selection(known_values: KnownValues, selection: str) -> Selection | None:
-    """Return the cell that a text `column/date` selects, or None if it selects none."""
+    """Parse the selection `column/date`; return None if there is no such cell."""
     column, _, date = selection.partition("/")
     column = "0" if column == WHOLE_DAY else column
     if (
         column.isdecimal()
         and int(column) <= known_values.funnel.columns.excess.start
-        and known_values.day_index(date) is not None
+        and known_values.find_day_index(date) is not None
     ):
         return Selection(int(column), date)
     return None
 
 
-def offered_method_names(steps: PlaybackSteps) -> set[str]:
-    """Return the names of the episode's methods."""
+def list_offered_method_names(steps: PlaybackSteps) -> set[str]:
+    """Return the names of the analysis methods that the episode offers."""
     methods = steps[0].observation.get("available_methods") or ()
     return {method["name"] if isinstance(method, Mapping) else str(method) for method in methods}
 
@@ -65,24 +65,26 @@ def offered_method_names(steps: PlaybackSteps) -> set[str]:
 def build_question_panel(
     known_values: KnownValues, steps: PlaybackSteps, selection: str
 ) -> QuestionPanel:
-    """Return the questions about a cell whose tools the episode offers."""
-    offered = offered_method_names(steps)
+    """Return suggested questions about the selected cell, for tools that the episode offers."""
+    offered = list_offered_method_names(steps)
     groups: dict[str, list[SuggestedCall]] = {}
     at, title = parse_selection(known_values, selection), "Click a cell to ask about it"
     known = "<p>Each question is a step.</p>"
     if at is not None:
         column, date = at
         lines = build_map_rows(known_values.funnel)
-        line, day = lines[find_map_row_index(lines, column)], format_day(date)
+        line, day = lines[find_map_row_index(lines, column)], format_short_date(date)
         title = f"{day} · {line.label}"
         cell_text = build_map_cell(
-            known_values, line, known_values.day_index(date) or 0
+            known_values, line, known_values.find_day_index(date) or 0
         ).description
         known = f"<p>{escape(cell_text or 'Nothing known yet.')}</p>"
         name = (
-            known_values.funnel.metric_names[column] if column < known_values.share_column else ""
+            known_values.funnel.metric_names[column]
+            if column < known_values.daytime_share_column
+            else ""
         )
-        groups["This cell"] = _cell_questions(known_values, column, name, date)
+        groups["This cell"] = _list_questions_about_cell(known_values, column, name, date)
         groups[f"All of {day}"] = [
             SuggestedCall(label, tool, {"date": date}) for tool, label in DAY_QUESTIONS.items()
         ]
@@ -100,43 +102,50 @@ def build_question_panel(
     return QuestionPanel(title, offered_groups, known)
 
 
-def _cell_questions(
-    known_values: KnownValues, column: int, name: str, date: str
+def _list_questions_about_cell(
+    known_values: KnownValues, column: int, metric_name: str, date: str
 ) -> list[SuggestedCall]:
-    if name in known_values.funnel.count_names or name in known_values.funnel.rate_names:
-        tool = f"compare_{'count' if name in known_values.funnel.count_names else 'rate'}_to_median"
-        return [SuggestedCall("How far from its usual?", tool, {"date": date, "entity_name": name})]
+    funnel = known_values.funnel
+    if metric_name in funnel.count_names or metric_name in funnel.rate_names:
+        tool = f"compare_{'count' if metric_name in funnel.count_names else 'rate'}_to_median"
+        return [
+            SuggestedCall(
+                "How far from its usual?", tool, {"date": date, "entity_name": metric_name}
+            )
+        ]
     tool = (
-        "hourly_rows_for_date" if column == known_values.share_column else "check_impossible_counts"
+        "hourly_rows_for_date"
+        if column == known_values.daytime_share_column
+        else "check_impossible_counts"
     )
     return [SuggestedCall("How far from its usual?", tool, {"date": date})]
 
 
-def _first_cell_past_threshold(known_values: KnownValues, selection: str) -> str | None:
-    """Return the first count or rate of the selected day that is known to be flagged, or None."""
+def _find_first_flagged_metric_of_day(known_values: KnownValues, selection: str) -> str | None:
+    """Return the selection of the first count or rate known to be flagged on the selected day."""
     _, date = parse_selection(known_values, selection) or (0, "")
-    day = known_values.day_index(date)
+    day = known_values.find_day_index(date)
     far = (
         column
-        for column in range(known_values.share_column)
-        if day is not None and abs(known_values.threshold_multiple(day, column) or 0.0) >= 1
+        for column in range(known_values.daytime_share_column)
+        if day is not None and abs(known_values.compute_threshold_multiple(day, column) or 0.0) >= 1
     )
     first = next(far, None)
     return None if first is None else f"{first}/{date}"
 
 
 def build_next_step_hint(
-    known_values: KnownValues, steps: PlaybackSteps, selection: str, offers: Sequence[Any]
+    known_values: KnownValues, steps: PlaybackSteps, selection: str, suggested_rows: Sequence[Any]
 ) -> NextStepHint:
     """Return the suggested next step while the report is empty."""
     panel = build_question_panel(known_values, steps, selection)
     if len(steps) == 1:
-        tools = offered_method_names(steps)
+        tools = list_offered_method_names(steps)
         first = next((name for name in FIRST_QUESTIONS if name in tools), "")
         label = ALL_DAYS_QUESTIONS.get(first, "")
         text = "Something broke in these numbers. Find which day and which metric: ask first."
         return NextStepHint(text, label, "ask", json.dumps([first, {}]))
-    if offers:
+    if suggested_rows:
         text = "Is it the cause, or a consequence of an earlier step? Add the cause to your report."
         return NextStepHint(text, "Go to the rows it points to", "go", ".mt-offers")
     if parse_selection(known_values, selection) is None:
@@ -144,15 +153,15 @@ def build_next_step_hint(
             return NextStepHint("Click a cell of the map, and ask about it.", *GO_TO_MAP)
         day = max(known_values.suspicion, key=lambda day: known_values.suspicion[day])
         date = known_values.dates[day]
-        text = f"{format_day(date)} stands out. Which metric moved?"
-        return NextStepHint(text, f"Look at {format_day(date)}", "pick", f"0/{date}")
+        text = f"{format_short_date(date)} stands out. Which metric moved?"
+        return NextStepHint(text, f"Look at {format_short_date(date)}", "pick", f"0/{date}")
     done = [
         (step.action.get("analysis_method"), step.action.get("analysis_args")) for step in steps
     ]
     calls = [call for some in panel.groups.values() for call in some]
     # After the day's values and the medians, the map shows which cells are flagged.
     calls.sort(key=lambda call: PREFERRED.get((call.tool, bool(call.arguments)), len(PREFERRED)))
-    far = _first_cell_past_threshold(known_values, selection)
+    far = _find_first_flagged_metric_of_day(known_values, selection)
     if far is not None and far != selection:
         lines = build_map_rows(known_values.funnel)
         name = lines[find_map_row_index(lines, int(far.partition("/")[0]))].label

@@ -1,4 +1,4 @@
-"""The editor of the report: allowed values of the fields, and values known from replies."""
+"""Editor of the report, which offers allowed values and fills in values from tool results."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from metric_tracker_rl.analysis_tools.lookup import NORMAL
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
-    anomaly_type_of_deviation,
+    find_anomaly_type_of_deviation,
 )
-from metric_tracker_rl.engine.definitions.display import rounded_delta
+from metric_tracker_rl.engine.definitions.display import subtract_and_round
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
@@ -20,20 +20,20 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     HOURLY_MIX,
 )
 from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS, ROW_FIELDS, RowKey
-from metric_tracker_rl.engine.definitions.severity import SEVERITIES, severity_of
-from metric_tracker_rl.page.format_values import format_with_unit
+from metric_tracker_rl.engine.definitions.severity import SEVERITIES, find_severity
+from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
-from metric_tracker_rl.page.metric_map.map_html import known_values_of
-from openenv_kit.page.components.elements import format_day, humanize
+from metric_tracker_rl.page.metric_map.map_html import collect_known_values
+from openenv_kit.page.components.elements import format_short_date, humanize
 from openenv_kit.page.components.row_editor import EditorColumn, EditorRow
-from openenv_kit.page.environment_view import ReportEditor, options_of
+from openenv_kit.page.environment_view import ReportEditor, dropdown_choices
 
 NON_NEGATIVE_FIELDS = ("observed_value", "baseline_value")
 """Number fields that contain counts, percentages or shares."""
 
 
-def row_key(row: Mapping[str, Any]) -> RowKey:
-    """Return the key of a row that may be incomplete."""
+def build_row_key(row: Mapping[str, Any]) -> RowKey:
+    """Return the key of a report row, which may be incomplete."""
     return RowKey(str(row.get("date")), str(row.get("entity_type")), str(row.get("entity_name")))
 
 
@@ -42,42 +42,41 @@ class FunnelReport(ReportEditor):
 
     @cached_property
     def known_values(self) -> KnownValues:
-        """Values that the replies contained."""
-        return known_values_of(self.visitor.playback_steps)
+        """Values that the player has seen so far."""
+        return collect_known_values(self.visitor.playback_steps)
 
     @cached_property
     def columns(self) -> Sequence[EditorColumn]:  # type: ignore[override]
-        dates = [(format_day(date), date) for date in self.known_values.dates]
+        dates = [(format_short_date(date), date) for date in self.known_values.dates]
         names = self.known_values.funnel.entity_names_by_type
-        entities = {humanize(kind): options_of(some) for kind, some in names.items()}
+        entities = {humanize(kind): dropdown_choices(some) for kind, some in names.items()}
         return [
             EditorColumn("date", "date", dates),
-            EditorColumn("entity_type", "entity type", options_of(tuple(names))),
+            EditorColumn("entity_type", "entity type", dropdown_choices(tuple(names))),
             EditorColumn("entity_name", "entity", groups=entities),
-            EditorColumn("anomaly_type", "anomaly", options_of(tuple(ANOMALY_TYPES))),
+            EditorColumn("anomaly_type", "anomaly", dropdown_choices(tuple(ANOMALY_TYPES))),
             EditorColumn("observed_value", "observed (events, % or share)", kind="number"),
             EditorColumn("baseline_value", "median (the same unit)", kind="number"),
             EditorColumn("delta_value", "observed − median", kind="number"),
-            EditorColumn("severity", "severity", options_of(SEVERITIES)),
+            EditorColumn("severity", "severity", dropdown_choices(SEVERITIES)),
             EditorColumn(
                 "detection_method",
                 "detection method",
-                options_of(tuple(DETECTION_METHODS.values())),
+                dropdown_choices(tuple(DETECTION_METHODS.values())),
             ),
         ]
 
     def suggested_rows(self) -> Sequence[EditorRow]:
         analysis = self.visitor.last_observation.get("analysis_result")
-        return self.rows_from_result(analysis["result"]) if analysis else ()
+        return self.list_suggested_rows_in_result(analysis["result"]) if analysis else ()
 
     def format_suggested_row(self, row: EditorRow) -> str:
         name = humanize(str(row["entity_name"]))
         anomaly_type = humanize(str(row["anomaly_type"]))
-        observed = format_with_unit("observed_value", row["observed_value"], row)
-        baseline = format_with_unit("baseline_value", row["baseline_value"], row)
-        return (
-            f"{format_day(str(row['date']))}, {name}: {anomaly_type}, {observed} against {baseline}"
-        )
+        observed = format_field_with_unit("observed_value", row["observed_value"], row)
+        baseline = format_field_with_unit("baseline_value", row["baseline_value"], row)
+        day = format_short_date(str(row["date"]))
+        return f"{day}, {name}: {anomaly_type}, {observed} against {baseline}"
 
     def complete_row(self, row: EditorRow) -> EditorRow:
         known_values, names = self.known_values, self.known_values.funnel.entity_names_by_type
@@ -87,23 +86,23 @@ class FunnelReport(ReportEditor):
             row = {**row, "entity_type": kinds[0]} if len(kinds) == 1 else row
         kind, name = str(row.get("entity_type")), str(row.get("entity_name"))
         day, column = (
-            known_values.day_index(row.get("date")),
+            known_values.find_day_index(row.get("date")),
             known_values.funnel.columns.find_column(kind, name),
         )
         if day is None or column is None:
             return row
         known_fields: EditorRow = {"detection_method": DETECTION_METHODS[kind]}
         value = known_values.values.get((day, column))
-        baseline = 0.0 if kind == DATA_QUALITY else known_values.baseline(day, column)
-        deviation = value if kind == DATA_QUALITY else known_values.deviation(day, column)
+        baseline = 0.0 if kind == DATA_QUALITY else known_values.find_baseline(day, column)
+        deviation = value if kind == DATA_QUALITY else known_values.compute_deviation(day, column)
         if value is not None and baseline is not None and deviation is not None:
             bands = self.visitor.playback_steps[0].observation["config"]["severity_bands"][kind]
             known_fields |= {
                 "observed_value": value,
                 "baseline_value": baseline,
-                "delta_value": rounded_delta(value, baseline, kind),
-                "severity": severity_of(abs(deviation), bands),
-                "anomaly_type": anomaly_type_of_deviation(kind, deviation) or "",
+                "delta_value": subtract_and_round(value, baseline, kind),
+                "severity": find_severity(abs(deviation), bands),
+                "anomaly_type": find_anomaly_type_of_deviation(kind, deviation) or "",
             }
         return {**known_fields, **{name: value for name, value in row.items() if value != ""}}
 
@@ -120,46 +119,55 @@ class FunnelReport(ReportEditor):
                 return f"{column.label} is not a number"
             if number < 0 and column.name in NON_NEGATIVE_FIELDS:
                 return f"{column.label} is below 0"
-        if [row_key(other) for other in self.visitor.report_rows].count(row_key(row)) > 1:
+        if [build_row_key(other) for other in self.visitor.report_rows].count(
+            build_row_key(row)
+        ) > 1:
             return "its date and entity are in the report twice"
         return ""
 
     def submit_action(self, rows: Sequence[EditorRow]) -> Mapping[str, Any]:
         return {"classifications": list(rows)}
 
-    def rows_from_result(self, result: Mapping[str, Any]) -> list[EditorRow]:
-        """Return the report rows that a tool result suggests, without duplicates, in its order.
-
-        A row is suggested for each anomaly that the result names, with the values of the result.
-        """
+    def list_suggested_rows_in_result(self, result: Mapping[str, Any]) -> list[EditorRow]:
+        """Return a report row for each anomaly in a tool result, without duplicates."""
         rows_by_key: dict[RowKey, EditorRow] = {}
-        for row in (self._row_from_fields(fields) for fields in _iter_mappings(result, {})):
+        for row in (
+            self._build_suggested_row(fields) for fields in _iter_flattened_mappings(result, {})
+        ):
             if row:
-                rows_by_key.setdefault(row_key(row), row)
+                rows_by_key.setdefault(build_row_key(row), row)
         return list(rows_by_key.values())
 
-    def _row_from_fields(self, fields: Mapping[str, Any]) -> EditorRow | None:
-        """Return the report row that a mapping of a result suggests, or None."""
-        flagged = fields.get("anomaly_type", NORMAL) != NORMAL
-        if flagged and all(name in fields for name in ROW_FIELDS):
-            return {name: fields[name] for name in ROW_FIELDS}
-        if flagged and "daytime_share" in fields:
+    def _build_suggested_row(self, result_fields: Mapping[str, Any]) -> EditorRow | None:
+        """Return the report row of an anomaly in a tool result, or None if there is no anomaly."""
+        flagged = result_fields.get("anomaly_type", NORMAL) != NORMAL
+        if flagged and all(name in result_fields for name in ROW_FIELDS):
+            return {name: result_fields[name] for name in ROW_FIELDS}
+        if flagged and "daytime_share" in result_fields:
             kind, name = HOURLY_MIX, self.known_values.funnel.mix_entity_name
-        elif fields.get("difference") and "metric_name" in fields and "date" in fields:
-            name = fields["metric_name"]
+        elif (
+            result_fields.get("difference")
+            and "metric_name" in result_fields
+            and "date" in result_fields
+        ):
+            name = result_fields["metric_name"]
             kind = EVENT_COUNT if name in self.known_values.funnel.count_names else CONVERSION_RATE
         else:
             return None
-        row = self.complete_row({"date": fields["date"], "entity_type": kind, "entity_name": name})
+        row = self.complete_row(
+            {"date": result_fields["date"], "entity_type": kind, "entity_name": name}
+        )
         return {field: row[field] for field in ROW_FIELDS} if set(ROW_FIELDS) <= set(row) else None
 
 
-def _iter_mappings(node: Mapping[str, Any], above: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield each mapping of a result, merged with the scalar fields of the mappings around it."""
-    plain = {k: v for k, v in node.items() if not isinstance(v, Mapping | list | tuple)}
-    merged = {**above, **plain}
+def _iter_flattened_mappings(
+    result: Mapping[str, Any], enclosing_fields: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield every nested mapping of a result, merged with the scalar fields that enclose it."""
+    plain = {k: v for k, v in result.items() if not isinstance(v, Mapping | list | tuple)}
+    merged = {**enclosing_fields, **plain}
     yield merged
-    for value in node.values():
+    for value in result.values():
         for element in value if isinstance(value, list | tuple) else [value]:
             if isinstance(element, Mapping):
-                yield from _iter_mappings(element, merged)
+                yield from _iter_flattened_mappings(element, merged)

@@ -33,7 +33,7 @@ def _iter_score_parts(breakdown: RewardBreakdown) -> Iterator[ScorePart]:
     for name, weight in SCORE_WEIGHTS.items():
         change = weight / 100 * breakdown[name]
         earned += change
-        yield ScorePart(humanize(name), change, _share_text(name, weight, breakdown))
+        yield ScorePart(humanize(name), change, _explain_share(name, weight, breakdown))
     unique_count = breakdown.matched_rows + breakdown.extra_rows
     precision_text = "No valid row was submitted."
     if unique_count:
@@ -44,27 +44,27 @@ def _iter_score_parts(breakdown: RewardBreakdown) -> Iterator[ScorePart]:
     yield ScorePart("× precision", earned * breakdown.precision - earned, precision_text)
     for name in SCORE_PENALTIES:
         if breakdown[name]:
-            yield ScorePart(humanize(name), -breakdown[name], _penalty_text(name, breakdown))
+            yield ScorePart(humanize(name), -breakdown[name], _explain_penalty(name, breakdown))
 
 
-def _share_text(name: str, weight: int, breakdown: RewardBreakdown) -> str:
-    if name == "recall":
+def _explain_share(component_name: str, weight: int, breakdown: RewardBreakdown) -> str:
+    if component_name == "recall":
         return (
             f"{breakdown.matched_rows} of {breakdown.expected_rows} expected rows were found: "
             f"{weight / 100:g} × {breakdown.recall:.4g}."
         )
-    if name == "value_accuracy":
+    if component_name == "value_accuracy":
         subject = "values are"
     else:
-        subject = f"the {humanize(name.removesuffix('_accuracy'))} is"
+        subject = f"the {humanize(component_name.removesuffix('_accuracy'))} is"
     return (
-        f"Over all expected rows {subject} right in {breakdown[name]:.0%}; a missing row counts as "
-        f"wrong: {weight / 100:g} × {breakdown[name]:.4g}."
+        f"Over all expected rows {subject} right in {breakdown[component_name]:.0%}; "
+        f"a missing row counts as wrong: {weight / 100:g} × {breakdown[component_name]:.4g}."
     )
 
 
-def _penalty_text(name: str, breakdown: RewardBreakdown) -> str:
-    if name == "exploit_penalty":
+def _explain_penalty(penalty_name: str, breakdown: RewardBreakdown) -> str:
+    if penalty_name == "exploit_penalty":
         return (
             f"Applied once: {breakdown.extra_rows} extra rows are more than {EXPLOIT_FLOOR} and "
             "more than twice the expected rows."
@@ -73,5 +73,5 @@ def _penalty_text(name: str, breakdown: RewardBreakdown) -> str:
         "extra_row_penalty": ("Extra", breakdown.extra_rows, EXTRA_PENALTY),
         "duplicate_penalty": ("Duplicate", breakdown.duplicate_rows, DUPLICATE_PENALTY),
         "invalid_row_penalty": ("Invalid", breakdown.invalid_rows, INVALID_PENALTY),
-    }[name]
+    }[penalty_name]
     return f"{row_kind} rows: {row_count}. {penalty.per_row:g} each, {penalty.max_total:g} at most."

@@ -28,9 +28,9 @@ POLICIES = Policies()
 register_policy = POLICIES.register
 
 
-def build_analysis_action(method: str, **arguments: Any) -> Action:
+def build_analysis_action(method_name: str, **arguments: Any) -> Action:
     """Return the action that runs an analysis method."""
-    return {"analysis_method": method, "analysis_args": arguments}
+    return {"analysis_method": method_name, "analysis_args": arguments}
 
 
 def build_submit_action(rows: list[RowFields]) -> Action:
@@ -51,22 +51,25 @@ def require_analysis_result(observation: ObservationJson) -> Any:
 
 
 def request_flagged_rows(
-    multiplier: float = 0.0, methods: Sequence[str] = ROW_GENERATOR_NAMES
+    threshold_multiplier: float = 0.0, generator_names: Sequence[str] = ROW_GENERATOR_NAMES
 ) -> RowSteps:
     """Request the rows of several row generators in one step.
 
     Args:
-        multiplier: `threshold_multiplier` of all generators; 0 for every flagged row.
-        methods: names of the row generators.
+        threshold_multiplier: multiplier for all generators; 0 for every flagged row.
+        generator_names: names of the row generators.
     """
-    generators = [{"method_name": name, "threshold_multiplier": multiplier} for name in methods]
+    generators = [
+        {"method_name": name, "threshold_multiplier": threshold_multiplier}
+        for name in generator_names
+    ]
     action = build_analysis_action(
         "payload_generator", generator_methods=generators, limit=MAX_ROWS_PER_REPLY
     )
     return list(require_analysis_result((yield action))["generated_rows"])
 
 
-def request_unexplained_rows() -> RowSteps:
+def request_unexplained_flagged_rows() -> RowSteps:
     """Request every flagged row that the public calendar does not explain."""
     rows = yield from request_flagged_rows()
     events = require_analysis_result((yield build_analysis_action("list_calendar")))["events"]

@@ -54,20 +54,20 @@ class ListedSeries(NamedTuple):
     change: float
 
 
-def lean_reference(reset_observation: ObservationJson) -> PolicySteps:
-    """Submit the ids of the roots."""
-    flagged_series = yield from scan_flagged_series()
-    root_ids = yield from find_root_ids(flagged_series, reset_observation)
+def submit_root_ids(reset_observation: ObservationJson) -> PolicySteps:
+    """Submit the ids of all root anomalies in the lean profile."""
+    flagged_series = yield from request_all_flagged_series()
+    root_ids = yield from request_calendar_and_find_root_ids(flagged_series, reset_observation)
     yield build_analysis_action("submit", ids=root_ids)
 
 
-def find_root_ids(
+def request_calendar_and_find_root_ids(
     flagged_series: Sequence[ListedSeries], reset_observation: ObservationJson
 ) -> Generator[Action, ObservationJson, list[int]]:
     """Request the calendar and return the ids of the roots.
 
     If the reporting policy is drawn, the overview is requested too, for the order of the composite
-    rates. The other numbers of a drawn policy are already part of what `scan` lists.
+    rates. `scan` already applies the other numbers of a drawn policy.
 
     Args:
         flagged_series: every flagged series of the episode.
@@ -76,7 +76,7 @@ def find_root_ids(
     composites: Sequence[str] = COMPOSITE_RATES
     if has_drawn_policy(reset_observation):
         overview = require_analysis_result((yield build_analysis_action("overview")))
-        composites = composites_by_priority(overview)
+        composites = order_composite_rates(overview)
     series_by_date: dict[str, dict[str, ListedSeries]] = {}
     for series in flagged_series:
         series_by_date.setdefault(series.date, {})[series.name] = series
@@ -90,7 +90,7 @@ def find_root_ids(
     return root_ids
 
 
-def scan_flagged_series() -> Generator[Action, ObservationJson, list[ListedSeries]]:
+def request_all_flagged_series() -> Generator[Action, ObservationJson, list[ListedSeries]]:
     """Request every flagged series, with as many calls of `scan` as needed."""
     flagged_series: list[ListedSeries] = []
     first: int | None = 1
@@ -102,33 +102,33 @@ def scan_flagged_series() -> Generator[Action, ObservationJson, list[ListedSerie
     return flagged_series
 
 
-def composites_by_priority(policy_numbers: Mapping[str, Any]) -> Sequence[str]:
-    """Return the composite rates; a leak is reported as the first one that is flagged."""
+def order_composite_rates(policy_numbers: Mapping[str, Any]) -> Sequence[str]:
+    """Return the composite rates in the order in which the policy prefers them for a leak."""
     longest = policy_numbers.get("leak_reports") == "longest_composite"
     return COMPOSITE_RATES[::-1] if longest else COMPOSITE_RATES
 
 
 def find_root_ids_of_date(
-    flagged_series: Mapping[str, ListedSeries],
-    explained: Collection[str] = (),
-    composites: Sequence[str] = COMPOSITE_RATES,
+    flagged_series_by_name: Mapping[str, ListedSeries],
+    explained_series: Collection[str] = (),
+    ordered_composite_rates: Sequence[str] = COMPOSITE_RATES,
 ) -> list[int]:
     """Return the ids of one date's roots by the reporting policy.
 
     Args:
-        flagged_series: the date's flagged series by name.
-        explained: daily series that the calendar explains on that date.
-        composites: composite rates; a leak is reported as the first one that is flagged.
+        flagged_series_by_name: the date's flagged series.
+        explained_series: daily series that the calendar explains on that date.
+        ordered_composite_rates: composite rates; a leak is reported as the first flagged one.
     """
     impossible_counts = [
-        series.series_id for name, series in flagged_series.items() if "_lte_" in name
+        series.series_id for name, series in flagged_series_by_name.items() if "_lte_" in name
     ]
     if impossible_counts:
         return impossible_counts
     unexplained = {
         name: series
-        for name, series in flagged_series.items()
-        if _daily_series_name(name) not in explained
+        for name, series in flagged_series_by_name.items()
+        if _replace_funnel_step_by_step_rate(name) not in explained_series
     }
     # A step is flagged under the name of its rate or, if it broke, of its funnel step.
     steps = [
@@ -151,12 +151,16 @@ def find_root_ids_of_date(
     flagged_steps = [step for step in steps if step in unexplained]
     roots += [step for step in flagged_steps if step not in consequences]
     if not flagged_steps:
-        roots += [name for name in composites if name in unexplained][:1]
+        roots += [name for name in ordered_composite_rates if name in unexplained][:1]
     if STAGES[0] in unexplained:
         roots.append(STAGES[0])
     return [unexplained[name].series_id for name in roots]
 
 
-def _daily_series_name(name: str) -> str:
-    """Return the daily series of a flagged series: of a funnel step, its rate."""
-    return STEP_RATES[FUNNEL_BREAKS.index(name)] if name in FUNNEL_BREAKS else name
+def _replace_funnel_step_by_step_rate(series_name: str) -> str:
+    """Return the step rate of a funnel step, and any other name unchanged."""
+    return (
+        STEP_RATES[FUNNEL_BREAKS.index(series_name)]
+        if series_name in FUNNEL_BREAKS
+        else series_name
+    )

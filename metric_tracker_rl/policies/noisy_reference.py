@@ -1,8 +1,8 @@
-"""Policies of any strength: the reference policy with a share of its decisions made at random.
+"""Policies of adjustable strength: the reference policy with a share of random decisions.
 
 The reference policy decides for each flagged series whether to report it. The noisy reference makes
-some of these decisions by a coin flip, so that its rollouts of one episode differ, as those of a
-model do.
+some of these decisions by a coin flip, so that its rollouts of one episode differ like those of a
+model.
 """
 
 from __future__ import annotations
@@ -10,30 +10,31 @@ from __future__ import annotations
 import random
 
 from metric_tracker_rl.policies.base import ObservationJson, PolicySteps, build_analysis_action
-from metric_tracker_rl.policies.lean_reference import find_root_ids, scan_flagged_series
+from metric_tracker_rl.policies.lean_reference import (
+    request_all_flagged_series,
+    request_calendar_and_find_root_ids,
+)
 
 RANDOM_SHARES = (0.05, 0.15, 0.30, 0.50, 0.80)
 """Shares of random decisions, from the strongest policy to the weakest."""
 
 
-def noisy_reference(
-    reset_observation: ObservationJson, *, random_share: float, seed: str
+def submit_root_ids_with_random_decisions(
+    reset_observation: ObservationJson, *, random_decision_share: float, seed: str
 ) -> PolicySteps:
-    """Submit the ids that the reference policy submits, except for random decisions.
-
-    It plays in the lean profile.
+    """Submit the ids of the reference policy in the lean profile, with some random decisions.
 
     Args:
         reset_observation: observation of the reset.
-        random_share: share of the decisions that are made at random, in [0, 1].
+        random_decision_share: share of the decisions that are made at random, in [0, 1].
         seed: seed of the random numbers.
     """
     rng = random.Random(seed)
-    flagged_series = yield from scan_flagged_series()
-    root_ids = yield from find_root_ids(flagged_series, reset_observation)
+    flagged_series = yield from request_all_flagged_series()
+    root_ids = yield from request_calendar_and_find_root_ids(flagged_series, reset_observation)
     submitted_ids = []
     for series in flagged_series:
-        is_random = rng.random() < random_share
+        is_random = rng.random() < random_decision_share
         is_reported = rng.random() < 0.5 if is_random else series.series_id in root_ids
         if is_reported:
             submitted_ids.append(series.series_id)

@@ -13,7 +13,7 @@ from metric_tracker_rl.policies.lean_reference import (
     DAYTIME_SHARE,
     STAGES,
     STEP_RATES,
-    composites_by_priority,
+    order_composite_rates,
 )
 
 RowFields = dict[str, Any]
@@ -39,11 +39,11 @@ class FunnelDay:
     """Counts and rates of one date with their baselines.
 
     Args:
-        day: YYYY-MM-DD.
+        iso_date: YYYY-MM-DD.
         values: counts and rates of the date by name.
         baselines: their baselines by name.
         policy_numbers: numbers of the reporting policy, as the episode's configuration states them.
-        explained: names of the series that the calendar explains on the date.
+        explained_series: names of the series that the calendar explains on the date.
 
     Attributes:
         deviations: relative deviation from the baseline by name.
@@ -51,79 +51,83 @@ class FunnelDay:
 
     def __init__(
         self,
-        day: str,
+        iso_date: str,
         values: ValuesByName,
         baselines: ValuesByName,
         policy_numbers: Mapping[str, Any],
-        explained: Collection[str] = (),
+        explained_series: Collection[str] = (),
     ) -> None:
-        self._day = day
+        self._day = iso_date
         self._values = values
         self._baselines = baselines
         self._policy_numbers = policy_numbers
-        self._explained = explained
+        self._explained = explained_series
         self.deviations = {
             name: (values[name] - baselines[name]) / (baselines[name] or 1.0) for name in values
         }
 
-    def is_flagged(self, name: str) -> bool:
+    def is_flagged_and_unexplained(self, series_name: str) -> bool:
         """Return whether a series reaches its threshold and the calendar does not explain it."""
-        threshold_name = "count_relative" if name in STAGES else "rate_relative"
+        threshold_name = "count_relative" if series_name in STAGES else "rate_relative"
         threshold = self._policy_numbers["thresholds"][threshold_name]
-        return abs(self.deviations[name]) >= threshold and name not in self._explained
+        return abs(self.deviations[series_name]) >= threshold and series_name not in self._explained
 
-    def build_row(self, name: str) -> RowFields:
-        """Return the report row of a series; a broken step becomes a funnel step."""
-        direction = "drop" if self.deviations[name] < 0 else "spike"
-        if name in STAGES:
-            return self._fill_row(
-                name,
+    def build_row(self, series_name: str) -> RowFields:
+        """Return the report row of a series; a broken step is reported as a funnel step."""
+        direction = "drop" if self.deviations[series_name] < 0 else "spike"
+        if series_name in STAGES:
+            return self._build_row_with_values(
+                series_name,
                 entity_type="event_count",
-                entity_name=name,
+                entity_name=series_name,
                 anomaly_type=f"absolute_{direction}_in_event_count",
                 detection_method="compare_count_to_median",
             )
         break_threshold = self._policy_numbers["thresholds"]["funnel_break_relative_drop"]
-        if name in STEP_RATES and self.deviations[name] <= -break_threshold:
-            stage = STEP_RATES.index(name) + 1
-            return self._fill_row(
-                name,
+        if series_name in STEP_RATES and self.deviations[series_name] <= -break_threshold:
+            stage = STEP_RATES.index(series_name) + 1
+            return self._build_row_with_values(
+                series_name,
                 entity_type="funnel_step",
                 entity_name=f"{STAGES[stage]}_from_{STAGES[stage - 1]}",
                 anomaly_type="funnel_break",
                 detection_method="detect_funnel_break",
             )
-        return self._fill_row(
-            name,
+        return self._build_row_with_values(
+            series_name,
             entity_type="conversion_rate",
-            entity_name=name,
+            entity_name=series_name,
             anomaly_type=f"rate_{direction}_from_median",
             detection_method="compare_rate_to_median",
         )
 
     def find_root_rows(self) -> list[RowFields]:
-        """Return the rows that rules 3 to 6 of the policy ask for."""
+        """Return the report rows of root counts and rates, by rules 3 to 6 of the policy."""
         roots: list[str] = []
         consequences: set[str] = set()
         for above, stage, below, into, out_of in zip(
             STAGES, STAGES[1:], STAGES[2:], STEP_RATES, STEP_RATES[1:], strict=False
         ):
             are_opposite = self.deviations[into] * self.deviations[out_of] < 0
-            is_neighbour_flagged = self.is_flagged(above) or self.is_flagged(below)
-            are_all_flagged = all(self.is_flagged(name) for name in (stage, into, out_of))
+            is_neighbour_flagged = self.is_flagged_and_unexplained(
+                above
+            ) or self.is_flagged_and_unexplained(below)
+            are_all_flagged = all(
+                self.is_flagged_and_unexplained(name) for name in (stage, into, out_of)
+            )
             if are_all_flagged and are_opposite and not is_neighbour_flagged:
                 roots.append(stage)
                 consequences |= {into, out_of}
-        flagged_steps = [step for step in STEP_RATES if self.is_flagged(step)]
+        flagged_steps = [step for step in STEP_RATES if self.is_flagged_and_unexplained(step)]
         roots += [step for step in flagged_steps if step not in consequences]
         if not flagged_steps:
-            composites = composites_by_priority(self._policy_numbers)
-            roots += [name for name in composites if self.is_flagged(name)][:1]
-        if self.is_flagged(STAGES[0]):
+            composites = order_composite_rates(self._policy_numbers)
+            roots += [name for name in composites if self.is_flagged_and_unexplained(name)][:1]
+        if self.is_flagged_and_unexplained(STAGES[0]):
             roots.append(STAGES[0])
         return [self.build_row(name) for name in roots]
 
-    def _fill_row(
+    def _build_row_with_values(
         self,
         series_name: str,
         *,
@@ -149,70 +153,72 @@ class FunnelDay:
         }
 
 
-def weekday_name(day: str) -> str:
+def weekday_name(iso_date: str) -> str:
     """Return the name of a date's weekday."""
-    return WEEKDAYS[date.fromisoformat(day).weekday()]
+    return WEEKDAYS[date.fromisoformat(iso_date).weekday()]
 
 
-def baselines_on(day: str, baselines: BaselinesByName) -> ValuesByName:
+def select_baselines_for_date(iso_date: str, baselines: BaselinesByName) -> ValuesByName:
     """Return the baselines that apply on a date, by series name."""
-    weekday = weekday_name(day)
+    weekday = weekday_name(iso_date)
     return {
         name: baseline[weekday] if isinstance(baseline, Mapping) else baseline
         for name, baseline in baselines.items()
     }
 
 
-def build_mix_row(
-    day: str, share: float, baseline: float, policy_numbers: Mapping[str, Any]
+def build_daytime_share_row(
+    iso_date: str, daytime_share: float, baseline: float, policy_numbers: Mapping[str, Any]
 ) -> RowFields:
-    """Return the row of a shifted daytime share.
+    """Return the report row of a shifted daytime share.
 
     Args:
-        day: YYYY-MM-DD.
-        share: daytime share of the date, as a fraction.
+        iso_date: YYYY-MM-DD.
+        daytime_share: daytime share of the date, as a fraction.
         baseline: baseline of the daytime share.
         policy_numbers: numbers of the reporting policy.
     """
     lower_bounds = policy_numbers["severity_bands"]["hourly_mix"]
     return {
-        "date": day,
+        "date": iso_date,
         "entity_type": "hourly_mix",
         "entity_name": DAYTIME_SHARE,
         "anomaly_type": "hourly_traffic_mix_shift",
         "detection_method": "hourly_rows_for_date",
         "baseline_value": baseline,
-        "observed_value": share,
-        "delta_value": round(share - baseline, 6),
-        "severity": _severity_of_size(abs(share - baseline), lower_bounds),
+        "observed_value": daytime_share,
+        "delta_value": round(daytime_share - baseline, 6),
+        "severity": _severity_of_size(abs(daytime_share - baseline), lower_bounds),
     }
 
 
-def build_quality_row(
-    day: str, stage: int, excess: float, policy_numbers: Mapping[str, Any]
+def build_impossible_counts_row(
+    iso_date: str, later_stage_index: int, excess_events: float, policy_numbers: Mapping[str, Any]
 ) -> RowFields:
-    """Return the row of a stage that has more events than the stage before it.
+    """Return the report row of a stage that has more events than the stage before it.
 
     Args:
-        day: YYYY-MM-DD.
-        stage: index of the later stage, from 1 on.
-        excess: events in excess, summed over the hours where there are any.
+        iso_date: YYYY-MM-DD.
+        later_stage_index: index of the later stage, at least 1.
+        excess_events: sum of the hourly excess of the later stage over the earlier one.
         policy_numbers: numbers of the reporting policy.
     """
     lower_bounds = policy_numbers["severity_bands"]["data_quality"]
     return {
-        "date": day,
+        "date": iso_date,
         "entity_type": "data_quality",
-        "entity_name": f"{STAGES[stage]}_lte_{STAGES[stage - 1]}",
+        "entity_name": f"{STAGES[later_stage_index]}_lte_{STAGES[later_stage_index - 1]}",
         "anomaly_type": "instrumentation_data_quality_issue",
         "detection_method": "check_impossible_counts",
         "baseline_value": 0.0,
-        "observed_value": excess,
-        "delta_value": excess,
-        "severity": _severity_of_size(excess, lower_bounds),
+        "observed_value": excess_events,
+        "delta_value": excess_events,
+        "severity": _severity_of_size(excess_events, lower_bounds),
     }
 
 
-def _severity_of_size(size: float, lower_bounds: list[float]) -> str:
-    """Return the severity of a deviation; the bounds are those of medium, high and critical."""
-    return ("low", "medium", "high", "critical")[sum(size >= bound for bound in lower_bounds)]
+def _severity_of_size(deviation_size: float, lower_bounds: list[float]) -> str:
+    """Return the severity of a deviation, given the lower bounds of medium, high and critical."""
+    return ("low", "medium", "high", "critical")[
+        sum(deviation_size >= bound for bound in lower_bounds)
+    ]

@@ -1,6 +1,6 @@
-"""The reference policy with raw disclosure, which finds flagged series itself.
+"""Reference policies for raw disclosure, where no tool shows which series are flagged.
 
-In both profiles it reads the hourly counts of every date and computes the other values from them.
+They read the hourly counts of every date and compute the other values from them.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from metric_tracker_rl.policies.lean_reference import (
 from metric_tracker_rl.policies.policy_from_text import (
     BaselinesByName,
     FunnelDay,
-    baselines_on,
-    build_mix_row,
-    build_quality_row,
+    build_daytime_share_row,
+    build_impossible_counts_row,
+    select_baselines_for_date,
     weekday_name,
 )
 
@@ -65,19 +65,19 @@ DataSteps = Generator[Action, ObservationJson, CollectedData]
 """Part of a policy: yields actions and returns the collected data."""
 
 
-def raw_reference(_: ObservationJson) -> PolicySteps:
+def submit_root_rows_from_raw_data(_: ObservationJson) -> PolicySteps:
     """Submit the rows that the reporting policy asks for, in the standard profile."""
-    data = yield from read_episode_data()
-    yield build_submit_action(find_root_rows(data))
+    data = yield from request_raw_data_with_standard_tools()
+    yield build_submit_action(find_root_rows_of_episode(data))
 
 
-def raw_lean_reference(_: ObservationJson) -> PolicySteps:
+def submit_root_rows_from_lean_raw_data(_: ObservationJson) -> PolicySteps:
     """Submit the rows that the reporting policy asks for, in the lean profile."""
-    data = yield from read_lean_episode_data()
-    yield build_analysis_action("submit", rows=find_root_rows(data))
+    data = yield from request_raw_data_with_lean_tools()
+    yield build_analysis_action("submit", rows=find_root_rows_of_episode(data))
 
 
-def read_episode_data() -> DataSteps:
+def request_raw_data_with_standard_tools() -> DataSteps:
     """Request the data of an episode through the tools of the standard profile."""
     config = require_analysis_result((yield build_analysis_action("task_overview")))["config"]
     dates = iso_dates_between(config["start_date"], config["end_date"])
@@ -109,7 +109,7 @@ def read_episode_data() -> DataSteps:
     return CollectedData(config, hourly_counts, baselines, explained)
 
 
-def read_lean_episode_data() -> DataSteps:
+def request_raw_data_with_lean_tools() -> DataSteps:
     """Request the data of an episode through the tools of the lean profile."""
     overview = require_analysis_result((yield build_analysis_action("overview")))
     baseline_column = overview["columns"][1]
@@ -133,75 +133,81 @@ def read_lean_episode_data() -> DataSteps:
 
 
 def iso_dates_between(first: str, last: str) -> list[str]:
-    """Return every date from the first to the last one, both included."""
+    """Return every date from the first to the last, inclusive."""
     start = date.fromisoformat(first)
     day_count = (date.fromisoformat(last) - start).days + 1
     return [(start + timedelta(days)).isoformat() for days in range(day_count)]
 
 
-def find_root_rows(data: CollectedData) -> list[RowFields]:
+def find_root_rows_of_episode(data: CollectedData) -> list[RowFields]:
     """Return the rows that the reporting policy asks for."""
-    return [row for day in data.hourly_counts for row in find_root_rows_on(day, data)]
+    return [row for day in data.hourly_counts for row in find_root_rows_of_date(day, data)]
 
 
-def find_root_rows_on(day: str, data: CollectedData) -> list[RowFields]:
+def find_root_rows_of_date(iso_date: str, data: CollectedData) -> list[RowFields]:
     """Return the rows that the reporting policy asks for on one date."""
-    if quality_rows := find_impossible_count_rows(day, data):
+    if quality_rows := find_impossible_count_rows(iso_date, data):
         return quality_rows
-    explained = data.explained.get(day, set())
-    funnel_day = build_funnel_day(day, data, explained)
-    return find_mix_shift_rows(day, data, explained) + funnel_day.find_root_rows()
+    explained = data.explained.get(iso_date, set())
+    funnel_day = build_funnel_day(iso_date, data, explained)
+    return find_daytime_share_rows(iso_date, data, explained) + funnel_day.find_root_rows()
 
 
-def find_impossible_count_rows(day: str, data: CollectedData) -> list[RowFields]:
+def find_impossible_count_rows(iso_date: str, data: CollectedData) -> list[RowFields]:
     """Return one row for each pair of stages with impossible counts on a date."""
     rows = []
     for stage in range(1, len(STAGES)):
-        excess = sum(max(0, hour[stage] - hour[stage - 1]) for hour in data.hourly_counts[day])
+        excess = sum(max(0, hour[stage] - hour[stage - 1]) for hour in data.hourly_counts[iso_date])
         if excess:
-            rows.append(build_quality_row(day, stage, excess, data.policy_numbers))
+            rows.append(build_impossible_counts_row(iso_date, stage, excess, data.policy_numbers))
     return rows
 
 
-def find_mix_shift_rows(
-    day: str, data: CollectedData, explained: Collection[str] = ()
+def find_daytime_share_rows(
+    iso_date: str, data: CollectedData, explained_series: Collection[str] = ()
 ) -> list[RowFields]:
-    """Return the row of a date's daytime share if it is flagged and unexplained, else no row."""
-    baseline = baselines_on(day, data.baselines)[DAYTIME_SHARE]
+    """Return a row for the daytime share of a date if it is flagged and unexplained."""
+    baseline = select_baselines_for_date(iso_date, data.baselines)[DAYTIME_SHARE]
     first_hour, last_hour = data.policy_numbers.get("daytime_hours", DEFAULT_DAYTIME_HOURS)
-    share = compute_daytime_share(data.hourly_counts[day], first_hour, last_hour)
+    share = compute_daytime_share_of_first_stage(
+        data.hourly_counts[iso_date], first_hour, last_hour
+    )
     threshold = data.policy_numbers["thresholds"]["daytime_share_absolute"]
     is_flagged = abs(round(share - baseline, 6)) >= threshold
-    if not is_flagged or DAYTIME_SHARE in explained:
+    if not is_flagged or DAYTIME_SHARE in explained_series:
         return []
-    return [build_mix_row(day, share, baseline, data.policy_numbers)]
+    return [build_daytime_share_row(iso_date, share, baseline, data.policy_numbers)]
 
 
-def build_funnel_day(day: str, data: CollectedData, explained: Collection[str] = ()) -> FunnelDay:
+def build_funnel_day(
+    iso_date: str, data: CollectedData, explained_series: Collection[str] = ()
+) -> FunnelDay:
     """Return a date's counts and rates with their baselines."""
-    baselines = baselines_on(day, data.baselines)
-    values = compute_daily_values(data.hourly_counts[day])
-    return FunnelDay(day, values, baselines, data.policy_numbers, explained)
+    baselines = select_baselines_for_date(iso_date, data.baselines)
+    values = compute_daily_counts_and_rates(data.hourly_counts[iso_date])
+    return FunnelDay(iso_date, values, baselines, data.policy_numbers, explained_series)
 
 
-def compute_daytime_share(hours: HourlyCounts, first_hour: int, last_hour: int) -> float:
-    """Return the share of a day's first stage that falls between two hours, both included."""
-    first_stage_counts = [hour[0] for hour in hours]
+def compute_daytime_share_of_first_stage(
+    hourly_counts: HourlyCounts, first_hour: int, last_hour: int
+) -> float:
+    """Return the share of a day's first-stage events between two hours, inclusive."""
+    first_stage_counts = [hour[0] for hour in hourly_counts]
     daytime_count = sum(first_stage_counts[first_hour : last_hour + 1])
     return round(daytime_count / (sum(first_stage_counts) or 1), 6)
 
 
-def compute_daily_values(hours: HourlyCounts) -> dict[str, float]:
+def compute_daily_counts_and_rates(hourly_counts: HourlyCounts) -> dict[str, float]:
     """Return a day's counts, and its rates in percent, by name."""
-    counts = [sum(stage_counts) for stage_counts in zip(*hours, strict=True)]
+    counts = [sum(stage_counts) for stage_counts in zip(*hourly_counts, strict=True)]
     values: dict[str, float] = dict(zip(STAGES, counts, strict=True))
     for stage, name in enumerate(STEP_RATES, start=1):
-        values[name] = _rate_percent(counts[stage], counts[stage - 1])
+        values[name] = _compute_rate_percent(counts[stage], counts[stage - 1])
     # The composite rates lead from the first stage to the fourth and to the fifth.
     for stage, name in enumerate(COMPOSITE_RATES, start=3):
-        values[name] = _rate_percent(counts[stage], counts[0])
+        values[name] = _compute_rate_percent(counts[stage], counts[0])
     return values
 
 
-def _rate_percent(numerator: int, denominator: int) -> float:
+def _compute_rate_percent(numerator: int, denominator: int) -> float:
     return round(100.0 * numerator / (denominator or 1), 4)

@@ -1,8 +1,8 @@
 """The reference policy: reads tool results and applies the reporting policy to them.
 
-It is written from the policy's text alone, reads only what the tools show, and shares no code with
+It is written from the policy's text alone, reads only tool results, and shares no code with
 the generator or the labels. A score of 1.0 therefore proves that an episode can be solved from its
-tools. The lean profile and raw disclosure have reference policies of their own.
+tools. The lean profile and raw disclosure have separate reference policies.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from metric_tracker_rl.engine.configuration.modes import (
     LEAN_MODE,
     LEAN_RAW_MODE,
     RAW_MODE,
-    play_mode,
+    read_play_mode,
 )
 from metric_tracker_rl.policies.base import (
     Action,
@@ -33,28 +33,31 @@ from metric_tracker_rl.policies.lean_reference import (
     DAYTIME_SHARE,
     STAGES,
     STEP_RATES,
-    lean_reference,
+    submit_root_ids,
 )
 from metric_tracker_rl.policies.policy_from_text import (
     REPORT_ROW_FIELDS,
     FunnelDay,
-    baselines_on,
-    build_mix_row,
+    build_daytime_share_row,
+    select_baselines_for_date,
 )
-from metric_tracker_rl.policies.raw_reference import raw_lean_reference, raw_reference
+from metric_tracker_rl.policies.raw_reference import (
+    submit_root_rows_from_lean_raw_data,
+    submit_root_rows_from_raw_data,
+)
 
 DATES_PER_PAGE = 10
 """Number of dates in one call of `list_suspicious_dates`."""
 
 
 @register_policy("reference")
-def reference(reset_observation: ObservationJson) -> PolicySteps:
-    """Apply the reporting policy to what the tools show; scores 1.0 on every episode."""
-    yield from REFERENCE_BY_MODE[play_mode(reset_observation)](reset_observation)
+def submit_root_rows_in_any_mode(reset_observation: ObservationJson) -> PolicySteps:
+    """Apply the reporting policy to tool results. Scores 1.0 on every episode."""
+    yield from REFERENCE_BY_MODE[read_play_mode(reset_observation)](reset_observation)
 
 
-def guided_reference(_: ObservationJson) -> PolicySteps:
-    """Play the standard profile with guided disclosure, whose tools show what is flagged."""
+def submit_root_rows_from_guided_tools(_: ObservationJson) -> PolicySteps:
+    """Submit the rows that the reporting policy asks for, with the tools of the default mode."""
     overview = require_analysis_result((yield build_analysis_action("task_overview")))
     config = overview["config"]
     medians = require_analysis_result((yield build_analysis_action("get_metric_median")))["results"]
@@ -63,7 +66,9 @@ def guided_reference(_: ObservationJson) -> PolicySteps:
         for median in medians
     }
     suspicious_dates = yield from _request_suspicious_dates()
-    mix_rows = yield from _request_mix_rows(suspicious_dates, config["thresholds"])
+    mix_rows = yield from _request_daytime_share_rows_by_date(
+        suspicious_dates, config["thresholds"]
+    )
     explained_by_date: dict[str, set[str]] = {}
     if config.get("calendar"):
         calendar = require_analysis_result((yield build_analysis_action("list_calendar")))
@@ -73,25 +78,25 @@ def guided_reference(_: ObservationJson) -> PolicySteps:
     for suspicious_date in sorted(suspicious_dates, key=lambda fields: fields["date"]):
         date = suspicious_date["date"]
         if suspicious_date["impossible_issue_count"]:
-            report += yield from _request_quality_rows(date)
+            report += yield from _request_impossible_counts_rows(date)
             continue
         explained = explained_by_date.get(date, set())
         if date in mix_rows and DAYTIME_SHARE not in explained:
             share, baseline = mix_rows[date]["observed_value"], mix_rows[date]["baseline_value"]
-            report.append(build_mix_row(date, share, baseline, config))
-        if _may_have_roots(suspicious_date, explained, config["thresholds"]):
+            report.append(build_daytime_share_row(date, share, baseline, config))
+        if _may_have_unexplained_count_or_rate(suspicious_date, explained, config["thresholds"]):
             action = build_analysis_action("rows_for_date", date=date)
             day_result = require_analysis_result((yield action))
             values = {**day_result["daily_metrics"], **day_result["derived_rates"]}
-            day_baselines = baselines_on(date, baselines)
+            day_baselines = select_baselines_for_date(date, baselines)
             report += FunnelDay(date, values, day_baselines, config, explained).find_root_rows()
     yield build_submit_action(report)
 
 
-def _request_mix_rows(
+def _request_daytime_share_rows_by_date(
     suspicious_dates: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float]
 ) -> Generator[Action, ObservationJson, dict[str, RowFields]]:
-    """Return the generated rows of shifted daytime shares by date; no request if there are none."""
+    """Request the rows of shifted daytime shares, by date, if a date can have one."""
     min_delta = 100.0 * thresholds["daytime_share_absolute"]
     if all(fields["hourly_mix_delta_pct"] < min_delta for fields in suspicious_dates):
         return {}
@@ -100,8 +105,8 @@ def _request_mix_rows(
     return {row["date"]: row for row in rows}
 
 
-def _request_quality_rows(date: str) -> RowSteps:
-    """Return the rows of a date's impossible counts."""
+def _request_impossible_counts_rows(date: str) -> RowSteps:
+    """Request the rows of a date's impossible counts."""
     action = build_analysis_action("check_impossible_counts", date=date)
     issues = require_analysis_result((yield action))["issues"]
     return [
@@ -110,16 +115,16 @@ def _request_quality_rows(date: str) -> RowSteps:
     ]
 
 
-def _may_have_roots(
-    suspicious_date: Mapping[str, Any], explained: Set[str], thresholds: Mapping[str, float]
+def _may_have_unexplained_count_or_rate(
+    suspicious_date: Mapping[str, Any], explained_series: Set[str], thresholds: Mapping[str, float]
 ) -> bool:
-    """Return whether a count or rate may be flagged on a date without being explained."""
+    """Return whether a date may have a flagged count or rate that the calendar does not explain."""
     is_count_flagged = (
         suspicious_date["max_count_delta_pct"] >= 100.0 * thresholds["count_relative"]
     )
     is_rate_flagged = suspicious_date["max_rate_delta"] >= 100.0 * thresholds["rate_relative"]
-    are_counts_explained = explained >= {*STAGES}
-    are_rates_explained = explained >= {*STEP_RATES, *COMPOSITE_RATES}
+    are_counts_explained = explained_series >= {*STAGES}
+    are_rates_explained = explained_series >= {*STEP_RATES, *COMPOSITE_RATES}
     return (is_count_flagged and not are_counts_explained) or (
         is_rate_flagged and not are_rates_explained
     )
@@ -140,9 +145,9 @@ def _request_suspicious_dates() -> Generator[Action, ObservationJson, list[dict[
 
 
 REFERENCE_BY_MODE = {
-    GUIDED_MODE: guided_reference,
-    LEAN_MODE: lean_reference,
-    RAW_MODE: raw_reference,
-    LEAN_RAW_MODE: raw_lean_reference,
+    GUIDED_MODE: submit_root_rows_from_guided_tools,
+    LEAN_MODE: submit_root_ids,
+    RAW_MODE: submit_root_rows_from_raw_data,
+    LEAN_RAW_MODE: submit_root_rows_from_lean_raw_data,
 }
 """Reference policies by mode."""

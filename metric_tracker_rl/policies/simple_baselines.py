@@ -38,16 +38,16 @@ def submit_empty_report(_: ObservationJson) -> PolicySteps:
 
 @register_policy("random")
 def submit_random_rows(reset_observation: ObservationJson) -> PolicySteps:
-    """Submit as many random rows as are expected, the same ones for the same dates."""
+    """Submit the expected number of random rows, seeded by the first date."""
     dates = require_analysis_result((yield build_analysis_action("list_dates")))["dates"]
     entities = require_analysis_result((yield build_analysis_action("list_entities")))["entities"]
     rng = random.Random(dates[0])
     expected = reset_observation["config"]["anomaly_count"]
     count = DEFAULT_ROW_COUNT if expected == HIDDEN_VALUE else expected
-    yield build_submit_action([_random_row(rng, dates, entities) for _ in range(count)])
+    yield build_submit_action([_draw_random_row(rng, dates, entities) for _ in range(count)])
 
 
-def _random_row(
+def _draw_random_row(
     rng: random.Random, dates: Sequence[str], entities: Sequence[RowFields]
 ) -> RowFields:
     entity = rng.choice(entities)

@@ -17,7 +17,7 @@ from metric_tracker_rl.policies.base import (
     build_submit_action,
     register_policy,
     request_flagged_rows,
-    request_unexplained_rows,
+    request_unexplained_flagged_rows,
 )
 
 _STEP_RATE_PAIRS = tuple(
@@ -56,21 +56,21 @@ def submit_all_flagged_rows(_: ObservationJson) -> PolicySteps:
 
 
 @register_policy("upstream_first", is_baseline=True)
-def submit_most_upstream_rows(_: ObservationJson) -> PolicySteps:
+def submit_most_upstream_row_per_date(_: ObservationJson) -> PolicySteps:
     """Submit the most upstream flagged row of each day that the calendar does not explain."""
-    rows = yield from request_unexplained_rows()
-    yield build_submit_action(list(_first_row_of_each_date(rows, STEPS_BEFORE_COUNTS).values()))
+    rows = yield from request_unexplained_flagged_rows()
+    yield build_submit_action(list(_select_first_row_per_date(rows, STEPS_BEFORE_COUNTS).values()))
 
 
 @register_policy("upstream_first_practice", max_submissions=MAX_SUBMISSIONS)
-def improve_upstream_rows(_: ObservationJson) -> PolicySteps:
-    """Submit the most upstream rows, and try counts instead of rates in practice submissions."""
-    rows = yield from request_unexplained_rows()
+def submit_upstream_rows_and_try_counts(_: ObservationJson) -> PolicySteps:
+    """Submit the most upstream rows, and try counts instead of steps in practice submissions."""
+    rows = yield from request_unexplained_flagged_rows()
     # A traffic-mix shift can occur beside another anomaly, so it does not replace the day's row.
     mix_rows = [row for row in rows if row["entity_name"] == ORDERING_APP.mix_entity_name]
     rows = [row for row in rows if row not in mix_rows]
-    best_rows = _first_row_of_each_date(rows, STEPS_BEFORE_COUNTS)
-    alternatives = _first_row_of_each_date(rows, COUNTS_BEFORE_STEPS)
+    best_rows = _select_first_row_per_date(rows, STEPS_BEFORE_COUNTS)
+    alternatives = _select_first_row_per_date(rows, COUNTS_BEFORE_STEPS)
     flagged_counts = Counter(row["date"] for row in rows)
     # Lost or duplicated events flag fewer rows than a changed step with all its consequences, so
     # dates with few flagged rows are tried first.
@@ -91,11 +91,11 @@ def improve_upstream_rows(_: ObservationJson) -> PolicySteps:
             best_count = reply["correct_row_count"]
 
 
-def _first_row_of_each_date(
-    rows: Sequence[RowFields], order: Sequence[str]
+def _select_first_row_per_date(
+    rows: Sequence[RowFields], entity_name_order: Sequence[str]
 ) -> dict[str, RowFields]:
     """Return, for each date, the row whose entity comes first in an order of entity names."""
     first_rows: dict[str, RowFields] = {}
-    for row in sorted(rows, key=lambda row: order.index(row["entity_name"])):
+    for row in sorted(rows, key=lambda row: entity_name_order.index(row["entity_name"])):
         first_rows.setdefault(row["date"], row)
     return first_rows

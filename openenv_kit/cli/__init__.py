@@ -1,7 +1,7 @@
 """The `metric-tracker` command, with one module for each sub-command.
 
-Environments add commands through the entry-point group `openenv_kit.commands`. Such a command is
-imported when it is run.
+Environments add commands through the entry-point group `openenv_kit.commands`. A command of an
+environment is imported only when it is run.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ COMMANDS = (
 """The kit's commands, in the order in which the help lists them."""
 
 
-class CommandGroup(TyperGroup):
-    """The kit's commands, followed by the commands of installed environments.
+class PluginCommandGroup(TyperGroup):
+    """Command group that also has the commands of installed environments.
 
     Parameters are `Any` where their types are in a private module of typer.
     """
@@ -68,7 +68,7 @@ class CommandGroup(TyperGroup):
 
 
 app = typer.Typer(
-    cls=CommandGroup,
+    cls=PluginCommandGroup,
     name="metric-tracker",
     no_args_is_help=True,
     add_completion=False,
@@ -78,7 +78,7 @@ for command in COMMANDS:
     app.command()(report_usage_errors()(command))
 
 
-def _print_version(is_requested: bool) -> None:
+def _print_version_and_exit(is_requested: bool) -> None:
     if is_requested:
         typer.echo(version("openenv-metric-tracker-rl"))
         raise typer.Exit
@@ -88,12 +88,14 @@ def _print_version(is_requested: bool) -> None:
 def handle_global_options(
     is_version_requested: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "--version", callback=_print_version_and_exit, is_eager=True, help="Show the version."
+        ),
     ] = False,
 ) -> None:
     """Certify, audit and inspect environments, and compare their players."""
 
 
 def main() -> None:
-    """Run the command with the arguments of the command line."""
+    """Run `metric-tracker` with the arguments of the command line."""
     app()

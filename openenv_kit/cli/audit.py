@@ -70,7 +70,7 @@ def audit(
         }
         out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     console = Console(width=TABLE_WIDTH)
-    console.print(_audit_table(lines))
+    console.print(_build_audit_table(lines))
     failed_count = sum(not line.holds for line in lines)
     console.print(f"{len(lines)} lines, {failed_count} outside their limits.")
     exit_with_result(has_failed=failed_count > 0)
@@ -94,5 +94,5 @@ COLUMNS = (
 )
 
 
-def _audit_table(lines: Sequence[AuditLine]) -> Table:
+def _build_audit_table(lines: Sequence[AuditLine]) -> Table:
     return build_item_table("Exploit audit: scores and limits", COLUMNS, lines)

@@ -21,7 +21,7 @@ TABLE_WIDTH = 110
 """Width of the table, in characters."""
 COLUMNS = (
     Column[TokenBudget]("level", lambda budget: budget.level, is_text=True),
-    Column[TokenBudget]("mode", lambda budget: _format_mode(budget), is_text=True),
+    Column[TokenBudget]("mode", lambda budget: _format_reset_arguments(budget), is_text=True),
     Column[TokenBudget]("tasks", lambda budget: str(budget.tasks)),
     Column[TokenBudget]("prompt p50", lambda budget: f"{budget.prompt.p50:,}"),
     Column[TokenBudget]("prompt p95", lambda budget: f"{budget.prompt.p95:,}"),
@@ -59,5 +59,5 @@ def budgets(
     Console(width=TABLE_WIDTH).print(build_item_table(title, COLUMNS, matching))
 
 
-def _format_mode(budget: TokenBudget) -> str:
+def _format_reset_arguments(budget: TokenBudget) -> str:
     return " ".join(f"{name}={value}" for name, value in budget.reset.items()) or "-"

@@ -76,14 +76,13 @@ def certify(
                 line = {**certificate.as_dict(), "versions": dict(environment_object.versions)}
                 print(json.dumps(line), file=file, flush=True)
     console = Console(width=TABLE_WIDTH)
-    table = certifier.certificate_table(certificates)
+    table = certifier.tabulate_certificates(certificates)
     console.print(
         build_table("Certificates by level", table.titles, table.rows, text_column_count=2)
     )
     failed = [certificate for certificate in certificates if not certificate.holds]
-    console.print(
-        f"{len(certificates)} episodes, {len(failed)} failed; {certifier.summarize(certificates)}."
-    )
+    summary = certifier.summarize_certificates(certificates)
+    console.print(f"{len(certificates)} episodes, {len(failed)} failed; {summary}.")
     for certificate in failed[:MAX_PRINTED_FAILURES]:
         console.print(f"failed: {certificate}")
     exit_with_result(has_failed=bool(failed))

@@ -42,17 +42,17 @@ class ExitCode(IntEnum):
 
 @contextmanager
 def report_usage_errors() -> Iterator[None]:
-    """Turn a wrong option or an unusable file into a usage error: exit code 2 and one message."""
+    """Convert configuration and file errors into usage errors, which exit with code 2."""
     try:
         yield
-    except BrokenPipeError:  # The reader of the output has gone, which is no usage error.
+    except BrokenPipeError:  # A closed output pipe is not a usage error.
         raise
     except (ConfigurationError, OSError) as problem:
         raise typer.BadParameter(str(problem)) from None
 
 
 def exit_with_result(*, has_failed: bool) -> None:
-    """End the command with the exit code of a failed or a successful check.
+    """Exit with the code of a failed or a successful check.
 
     Raises:
         typer.Exit: always.
@@ -70,7 +70,7 @@ def require_installed(package: str, needed_for: str) -> None:
 
     Args:
         package: import name of the package.
-        needed_for: the option or purpose that needs it, at the start of the message.
+        needed_for: option or purpose that needs the package; subject of the message.
 
     Raises:
         typer.BadParameter: the package is not installed; names the command that installs it.
@@ -97,7 +97,7 @@ class Column(Generic[RowT]):
 
 
 def build_item_table(title: str, columns: Sequence[Column[RowT]], items: Iterable[RowT]) -> Table:
-    """Return a table with a row for each item."""
+    """Build a table with a row for each item."""
     table = Table(title=title)
     for column in columns:
         table.add_column(column.title, justify="left" if column.is_text else "right")
@@ -109,7 +109,7 @@ def build_item_table(title: str, columns: Sequence[Column[RowT]], items: Iterabl
 def build_table(
     title: str, titles: Sequence[str], rows: Iterable[Sequence[str]], *, text_column_count: int = 1
 ) -> Table:
-    """Return a table of formatted cells.
+    """Build a table of formatted cells.
 
     Args:
         title: heading of the table.

@@ -66,10 +66,10 @@ def compare(
     console.print(
         build_summary_table(f"{comparison.title}, {comparison.split}", comparison.summaries)
     )
-    for table in _label_tables(comparison):
+    for table in _build_tables_by_label(comparison):
         console.print(table)
     if comparison.paired:
-        console.print(_difference_table(comparison.paired))
+        console.print(_build_difference_table(comparison.paired))
     if page is not None:
         write_comparison_page(comparison, page)
         console.print(f"Page: {page}")
@@ -87,7 +87,7 @@ def parse_named_path(argument: str) -> NamedPath:
     from openenv_kit.results.scored_episodes import NamedPath
 
     name, separator, rest = argument.partition("=")
-    # A path may contain "=" itself.
+    # The path can also contain "=".
     if separator and not Path(argument).exists():
         named_path = NamedPath(name, Path(rest))
     else:
@@ -98,14 +98,15 @@ def parse_named_path(argument: str) -> NamedPath:
 
 
 def build_summary_table(title: str, summaries: Sequence[PlayerSummary]) -> Table:
-    """Return a table with a row of figures for each player."""
+    """Build a table with a row of scores, rates and costs for each player."""
     return build_item_table(title, build_summary_columns(summaries), summaries)
 
 
 def build_summary_columns(summaries: Sequence[PlayerSummary]) -> list[Column[PlayerSummary]]:
-    """Return the columns of the players' figures; all summaries have the same values of k."""
+    """Build the columns of a table of players. All summaries must have the same values of k."""
     pass_columns = [
-        _pass_rate_column(position, rate.k) for position, rate in enumerate(summaries[0].pass_rates)
+        _build_pass_rate_column(position, rate.k)
+        for position, rate in enumerate(summaries[0].pass_rates)
     ]
     return [
         Column("player", lambda summary: escape(summary.name), is_text=True),
@@ -125,15 +126,15 @@ def build_summary_columns(summaries: Sequence[PlayerSummary]) -> list[Column[Pla
     ]
 
 
-def _pass_rate_column(position: int, k: int) -> Column[PlayerSummary]:
+def _build_pass_rate_column(position: int, k: int) -> Column[PlayerSummary]:
     return Column(
         "pass@1" if k == 1 else f"pass^{k}",
         lambda summary: format_optional(summary.pass_rates[position].probability, ".3f"),
     )
 
 
-def _label_tables(comparison: Comparison) -> list[Table]:
-    """Return a table of mean scores for each kind of label, such as the level."""
+def _build_tables_by_label(comparison: Comparison) -> list[Table]:
+    """Build a table of mean scores for each kind of label, such as the level."""
     names = [summary.name for summary in comparison.summaries]
     tables = []
     for kind, summaries_by_name in comparison.summaries_by_label.items():
@@ -145,7 +146,7 @@ def _label_tables(comparison: Comparison) -> list[Table]:
     return tables
 
 
-def _difference_table(differences: Sequence[PlayerDifference]) -> Table:
+def _build_difference_table(differences: Sequence[PlayerDifference]) -> Table:
     columns: list[Column[PlayerDifference]] = [
         Column("first", lambda pair: pair.first, is_text=True),
         Column("second", lambda pair: pair.second, is_text=True),
@@ -171,7 +172,7 @@ def _format_mean(summary: PlayerSummary) -> str:
 
 
 def _comparison_as_dict(comparison: Comparison) -> dict[str, Any]:
-    """Return the figures under the keys of the file that `--out` writes."""
+    """Convert a comparison to the JSON document that `--out` writes."""
     return {
         "title": comparison.title,
         "split": comparison.split,

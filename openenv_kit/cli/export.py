@@ -82,7 +82,7 @@ def export(
             workers or os.cpu_count() or 1,
             level,
         )
-        # The number of tasks of one level is not known beforehand.
+        # The number of tasks of one level is unknown before they are measured.
         total = None if level else min(splits.size(name) - first, count or splits.size(name))
         try:
             rows = list(track(row_stream, f"Measuring {name}", total, console=progress_console))

@@ -1,4 +1,4 @@
-"""`metric-tracker leaderboard`, `submit` and `attestation-key`: verifiable runs and their site."""
+"""`metric-tracker leaderboard`, `submit` and `attestation-key`: check and write submissions."""
 
 from __future__ import annotations
 
@@ -57,25 +57,27 @@ def leaderboard(
     public_key: PublicKeyOption = "",
 ) -> None:
     """Check every submission in a folder by replaying its runs. Fails if one is invalid."""
-    from openenv_kit.results.leaderboard_site import group_into_boards, write_site
+    from openenv_kit.results.leaderboard_site import group_into_boards, write_leaderboard_site
     from openenv_kit.results.submissions import check_submission
 
     key = parse_public_key(public_key) if public_key else None
     checked = [
         check_submission(path, key, min_tasks)
-        for path in track(_submission_folders(folder), "Replaying", console=Console(stderr=True))
+        for path in track(
+            _find_submission_folders(folder), "Replaying", console=Console(stderr=True)
+        )
     ]
     valid = [result.submission for result in checked if result.submission and not result.problems]
     invalid = [result for result in checked if result.problems]
     console = Console(width=TABLE_WIDTH + VERIFICATION_WIDTH)
     boards = group_into_boards(valid)
     for board in boards:
-        console.print(_board_table(board))
+        console.print(_build_leaderboard_table(board))
     for result in invalid:
-        _print_problems(console, result)
+        _print_submission_problems(console, result)
     console.print(f"{len(valid)} valid submissions, {len(invalid)} invalid.", highlight=False)
     if site is not None:
-        console.print(f"Site: {write_site(boards, site)}", markup=False)
+        console.print(f"Site: {write_leaderboard_site(boards, site)}", markup=False)
     exit_with_result(has_failed=bool(invalid))
 
 
@@ -100,7 +102,10 @@ def submit(
     environment: EnvironmentOption = None,
 ) -> None:
     """Write a player's recorded runs to a folder that `leaderboard` can check."""
-    from openenv_kit.results.create_submission import build_card, read_recordings
+    from openenv_kit.results.create_submission import (
+        build_submission_card,
+        read_recordings_in_task_order,
+    )
     from openenv_kit.results.submission_folder import write_submission
 
     token, record = "", None
@@ -109,8 +114,8 @@ def submit(
             raise typer.BadParameter("--attestation needs --public-key, the key of its server")
         token = attestation.read_text(encoding="utf-8")
         record = verify_attestation(token, parse_public_key(public_key))
-    recorded = read_recordings(recordings)
-    card = build_card(
+    recorded = read_recordings_in_task_order(recordings)
+    card = build_submission_card(
         recorded.runs,
         get_environment(environment),
         by=by,
@@ -132,11 +137,11 @@ def attestation_key() -> None:
     typer.echo(format_public_key(read_signing_key().public_key()))
 
 
-def _submission_folders(folder: Path) -> list[Path]:
-    """Return the folders of submissions in a folder, sorted by name.
+def _find_submission_folders(folder: Path) -> list[Path]:
+    """Return the folders that contain a submission, sorted by name.
 
     Raises:
-        typer.BadParameter: there is no submission.
+        typer.BadParameter: the folder contains no submission.
     """
     from openenv_kit.results.submissions import CARD_FILENAME, RUNS_FILENAME
 
@@ -148,13 +153,13 @@ def _submission_folders(folder: Path) -> list[Path]:
     return sorted({path.parent for path in paths})
 
 
-def _board_table(board: Leaderboard) -> Table:
+def _build_leaderboard_table(board: Leaderboard) -> Table:
     card = board.card
     player, *figures = build_summary_columns([entry.summary for entry in board.entries])
     columns: list[Column[LeaderboardEntry]] = [
-        _entry_column(player),
+        _convert_to_entry_column(player),
         Column("verification", lambda entry: entry.verification, is_text=True),
-        *map(_entry_column, figures),
+        *map(_convert_to_entry_column, figures),
     ]
     title = f"{card.environment}, {card.split}, {card.count} tasks from {card.first} on"
     table = build_item_table(title, columns, board.entries)
@@ -164,11 +169,11 @@ def _board_table(board: Leaderboard) -> Table:
     return table
 
 
-def _entry_column(column: Column[PlayerSummary]) -> Column[LeaderboardEntry]:
+def _convert_to_entry_column(column: Column[PlayerSummary]) -> Column[LeaderboardEntry]:
     return Column(column.title, lambda entry: column.format_cell(entry.summary), column.is_text)
 
 
-def _print_problems(console: Console, result: CheckedSubmission) -> None:
+def _print_submission_problems(console: Console, result: CheckedSubmission) -> None:
     # Names and problems come from the submission, so they are printed without markup.
     name = result.name if result.name.isprintable() else repr(result.name)
     console.print(f"{name} is invalid:", style="red", markup=False, highlight=False)

@@ -58,7 +58,7 @@ class SealedRecordReply(TypedDict):
 
 
 def fetch_sealed_record(base_url: str, split: str, token: str) -> SealedRecordReply:
-    """Return the server's reply to GET /sealed-record.
+    """Request the signed record of a player's sealed rollouts from a server.
 
     Args:
         base_url: HTTP address of the server.
@@ -66,7 +66,7 @@ def fetch_sealed_record(base_url: str, split: str, token: str) -> SealedRecordRe
         token: access token of the player; empty for none.
 
     Raises:
-        typer.BadParameter: the server cannot be reached or returned an error; has its reason.
+        typer.BadParameter: the server cannot be reached or returned an error.
     """
     address = f"{base_url.rstrip('/')}/sealed-record?{urllib.parse.urlencode({'split': split})}"
     headers = {"authorization": f"Bearer {token}"} if token else {}

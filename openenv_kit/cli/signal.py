@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column[LevelSignal]("player", lambda line: line.player, is_text=True),
     Column[LevelSignal]("level", lambda line: line.level or "-", is_text=True),
-    Column[LevelSignal]("mode", lambda line: _format_mode(line), is_text=True),
+    Column[LevelSignal]("mode", lambda line: _format_mode_arguments(line), is_text=True),
     Column[LevelSignal]("tasks", lambda line: str(line.task_count)),
     Column[LevelSignal]("mean", lambda line: format_optional(line.mean_reward, ".3f")),
     Column[LevelSignal]("signal", lambda line: format_optional(line.signal, ".3f")),
     Column[LevelSignal]("± s.e.", lambda line: format_optional(line.standard_error, ".3f")),
     Column[LevelSignal](
-        "per 1,000 tokens", lambda line: format_optional(line.per_1000_tokens, ".4f")
+        "per 1,000 tokens",
+        lambda line: format_optional(line.groups_with_signal_per_1000_tokens, ".4f"),
     ),
 )
 
@@ -49,12 +50,12 @@ def signal(
 ) -> None:
     """Print the share of groups of rollouts of one task whose rewards differ, by level and mode."""
     from openenv_kit.results.scored_episodes import read_player_results
-    from openenv_kit.results.signal import signal_by_level
+    from openenv_kit.results.signal import measure_signal_by_level_and_mode
 
     environment_object = get_environment(environment)
     files = [parse_named_path(argument) for argument in results]
     players = read_player_results(files, environment_object)
-    lines = list(signal_by_level(players, environment_object, group))
+    lines = list(measure_signal_by_level_and_mode(players, environment_object, group))
     title = (
         f"{environment_object.title}: groups of {group} whose rewards differ by more than "
         f"{MIN_REWARD_DIFFERENCE}"
@@ -79,5 +80,5 @@ def _max_rollouts_of_a_task(players: Sequence[PlayerResults]) -> int:
     return max(counts, default=0)
 
 
-def _format_mode(line: LevelSignal) -> str:
+def _format_mode_arguments(line: LevelSignal) -> str:
     return " ".join(f"{name}={value}" for name, value in line.mode.items()) or "-"

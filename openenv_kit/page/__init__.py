@@ -1,7 +1,7 @@
-"""The debugger at /web, on which people play an episode with the tools of a model.
+"""The debugger at /web: a page on which people play episodes with the tools that models get.
 
-This package imports nothing that loads Gradio or Plotly, so that a server without the debugger does
-not load them.
+This module must not import Gradio or Plotly, so that a server without the debugger does not load
+them.
 """
 
 from __future__ import annotations
@@ -29,23 +29,26 @@ ROUTES = """<!doctype html><html lang="en"><meta charset="utf-8">
 
 
 def is_debugger_enabled(environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether ENABLE_WEB_INTERFACE switches the debugger on."""
+    """Return whether the variable ENABLE_WEB_INTERFACE enables the debugger."""
     return environ.get("ENABLE_WEB_INTERFACE", "false").lower() in ON
 
 
-def add_icon(app: FastAPI) -> None:
-    """Serve the icon at /favicon.ico, with or without the debugger."""
+def add_favicon_route(app: FastAPI) -> None:
+    """Add the route /favicon.ico, which serves the icon with or without the debugger."""
 
     @app.get("/favicon.ico", include_in_schema=False)
-    def icon() -> FileResponse:
+    def serve_favicon() -> FileResponse:
         return FileResponse(ICON, headers={"Cache-Control": "max-age=86400"})
 
 
-def add_route_list(app: FastAPI) -> None:
-    """List the routes at /docs. FastAPI's own page loads scripts from another host."""
+def add_route_list_page(app: FastAPI) -> None:
+    """Add a page at /docs that lists the routes.
+
+    It replaces FastAPI's page, which loads scripts from another host.
+    """
 
     @app.get("/docs", include_in_schema=False)
-    def docs() -> HTMLResponse:
+    def serve_route_list() -> HTMLResponse:
         lines = "".join(
             f"<li><code>{method.upper()} {escape(path)}</code> {escape(route.get('summary', ''))}"
             f"<p>{escape(route.get('description', ''))}</p></li>"

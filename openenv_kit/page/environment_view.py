@@ -1,4 +1,4 @@
-"""What an environment contributes to the debugger, with defaults for everything.
+"""Views with which an environment customizes its page in the debugger.
 
 An environment view renders HTML from the replies of an episode; layout and events belong to the
 kit. The environment's property `debugger_view` returns an instance of a subclass of
@@ -23,9 +23,9 @@ from typing import Any, ClassVar
 
 from openenv_kit.environment import Environment, default_task_names, get_environment
 from openenv_kit.errors import truncated_repr
-from openenv_kit.page.components.elements import bar_html, facts_html, humanize
+from openenv_kit.page.components.elements import bar_html, definition_list_html, humanize
 from openenv_kit.page.components.row_editor import Choices, EditorColumn, EditorRow
-from openenv_kit.page.components.tool_result import result_html
+from openenv_kit.page.components.tool_result import tool_result_html
 from openenv_kit.page.playback import Playback, PlaybackStep, playback_of_policy
 from openenv_kit.page.visitor import Visitor
 from openenv_kit.tool import format_tool_call_for_display
@@ -38,7 +38,7 @@ class SuggestedCall:
     """A tool call that a visitor can make with one click.
 
     Attributes:
-        label: the question that it answers, in plain language.
+        label: the question that the call answers, in plain language.
         tool: name of the tool.
         arguments: its arguments.
     """
@@ -50,12 +50,12 @@ class SuggestedCall:
 
 @dataclass(frozen=True)
 class QuestionPanel:
-    """Suggested tool calls for what is selected in the overview.
+    """Suggested tool calls for the item that is selected in the overview.
 
     Attributes:
         title: name of the selection.
         groups: calls by heading. The heading contains their cost.
-        known_html: HTML of what is known about the selection; empty for nothing.
+        known_html: HTML of the known values of the selection; empty for none.
         suggested_values: values that the tool forms offer, by argument; the first is filled in.
     """
 
@@ -70,7 +70,7 @@ class NextStepHint:
     """The suggested next step, and the primary button of the status line.
 
     Attributes:
-        text: the suggestion.
+        text: the suggestion, in words.
         label: label of the button.
         event, value: page event of the button. With `go`, the value is a CSS selector, whose first
             element gets the focus.
@@ -110,9 +110,9 @@ class ReportEditor:
         return row
 
     def row_problem(self, row: EditorRow) -> str:
-        """Return what is wrong with the form of a row; empty if nothing is.
+        """Return why a row cannot be submitted, such as an empty field; empty if it can.
 
-        It does not depend on whether the row is correct.
+        A row with a wrong answer has no problem.
         """
         empty = [each.label for each in self.columns if row.get(each.name, "") == ""]
         return f"{empty[0]} is empty" if empty else ""
@@ -123,7 +123,7 @@ class ReportEditor:
 
 
 class EnvironmentView:
-    """Default view of an environment, whose methods a subclass can override.
+    """Default view of an environment. Subclasses override its methods.
 
     Args:
         environment: the environment.
@@ -147,7 +147,7 @@ class EnvironmentView:
 
     @cached_property
     def example_episode(self) -> Playback | None:
-        """Finished example that the page shows first: by default, the reference policy's."""
+        """Finished episode that the page shows first. By default, the reference policy plays it."""
         environment = self.environment
         reset = environment.reset_arguments_by_task_id[default_task_names(environment)[-1]]
         play = playback_of_policy(environment.policies["reference"], reset, environment)
@@ -163,18 +163,18 @@ class EnvironmentView:
     ) -> str:
         """Return the overview of an episode; empty if the environment has none.
 
-        Until the last reply has `done`, it contains only what the replies contain.
+        Before the end of the episode, it must not contain more than the replies.
 
         Args:
             steps: steps so far.
-            reset: reset arguments, with which the episode can be explained after its end.
-            selection: what is selected.
+            reset: reset arguments of the episode; its answers can be computed from them.
+            selection: key of the selected item; empty for none.
             rows: rows of the report so far.
         """
         return ""
 
     def details_html(self, visitor: Visitor) -> str:
-        """Return what is shown below the overview and the report."""
+        """Return the HTML that is shown below the overview and the report."""
         return ""
 
     def result_headline(self, steps: PlaybackSteps) -> str:
@@ -189,14 +189,14 @@ class EnvironmentView:
             bar_html(humanize(n), v, f"{v:.2f}") for n, v in parts.items() if isinstance(v, float)
         ]
         counts = {name: value for name, value in parts.items() if not isinstance(value, float)}
-        return "".join(bars) + (facts_html(counts) if counts else "")
+        return "".join(bars) + (definition_list_html(counts) if counts else "")
 
     def question_panel(self, visitor: Visitor) -> QuestionPanel | None:
-        """Return suggested calls for the selection; None if tools are only called by form."""
+        """Return the suggested tool calls for the selection; None if there are no suggestions."""
         return None
 
     def next_step_hint(self, visitor: Visitor) -> NextStepHint:
-        """Return the suggested step while the report is empty."""
+        """Return the suggested next step of an episode whose report is empty."""
         return NextStepHint("Choose a tool, fill in its form, and run it.")
 
     def report_editor(self, visitor: Visitor) -> ReportEditor | None:
@@ -204,29 +204,31 @@ class EnvironmentView:
         return None
 
     def describe_action(self, action: Mapping[str, Any]) -> str:
-        """Return an action in one line. An action of a recording can have any form."""
+        """Return an action in one line. Malformed actions of a recording are allowed."""
         try:
             return format_tool_call_for_display(*self.environment.tools.tool_call_of_action(action))
         except (TypeError, ValueError, AttributeError, LookupError):
             return truncated_repr(action)
 
     def reply_html(self, observation: Mapping[str, Any]) -> str:
-        """Return a reply without its status and message."""
-        answer = tool_result_json(self.environment, observation).items()
+        """Return the HTML of a reply, without its status and message."""
+        answer = tool_result_from_observation(self.environment, observation).items()
         fields = {k: v for k, v in answer if k not in ("status", "message") and v}
-        return result_html(fields) if fields else ""
+        return tool_result_html(fields) if fields else ""
 
 
-def tool_result_json(environment: Environment, observation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a model would read of an observation, as JSON values."""
+def tool_result_from_observation(
+    environment: Environment, observation: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the tool result that a model would read, as JSON values."""
     try:
         return dict(environment.tools.format_tool_result(observation))
-    except LookupError:  # an observation of a damaged recording
+    except LookupError:  # The observation comes from a damaged recording.
         return dict(observation)
 
 
-def page_stylesheet(environment_view: EnvironmentView) -> str:
-    """Return the page's style sheet, followed by the environment's."""
+def read_page_stylesheet(environment_view: EnvironmentView) -> str:
+    """Read the page's style sheet, followed by the environment's."""
     folders = [
         Path(__file__).with_name("static"),
         *([environment_view.style_folder] if environment_view.style_folder else []),
@@ -235,7 +237,7 @@ def page_stylesheet(environment_view: EnvironmentView) -> str:
     return "\n".join(each.read_text(encoding="utf-8") for each in files if each.exists())
 
 
-def environment_view_of(environment: Environment | None = None) -> EnvironmentView:
+def get_environment_view(environment: Environment | None = None) -> EnvironmentView:
     """Return the view of an environment, or the default view if it has none.
 
     Args:
@@ -245,6 +247,6 @@ def environment_view_of(environment: Environment | None = None) -> EnvironmentVi
     return chosen.debugger_view or EnvironmentView(chosen)
 
 
-def options_of(names: Sequence[str]) -> Choices:
-    """Return names as options of a drop-down."""
+def dropdown_choices(names: Sequence[str]) -> Choices:
+    """Return the choices of a drop-down, labelled with the names as words."""
     return [(humanize(name), name) for name in names]

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 VisitorHandler = Callable[..., Any]
 """Changes a visitor. Its return value is ignored."""
 
+FilenameAndText = list[str]
+"""A file to download: filename and text. It is a list, because Gradio sends it as JSON."""
+
 PRIVATE_EVENT_OPTIONS: dict[str, Any] = {
     "api_visibility": "private",
     "show_progress": "hidden",
@@ -36,26 +39,26 @@ SESSION_EXPIRED_TEXT = (
 
 
 def confirm_before_ending(
-    visitor: Visitor, action_text: str, act: Callable[[Visitor], Any]
+    visitor: Visitor, action_text: str, action: Callable[[Visitor], Any]
 ) -> None:
-    """Run an action that ends the running episode, if that loses nothing.
+    """Run an action that ends the running episode, or request confirmation first.
 
     Args:
         visitor: the visitor.
         action_text: subject of the question, such as "Starting another one".
-        act: the action.
+        action: the action.
 
     Raises:
         ConfirmationRequired: the visitor has taken a step or entered a row.
     """
     if visitor.is_done or not (visitor.step_count or visitor.report_rows):
-        act(visitor)
+        action(visitor)
         return
     text = (
         f"You are at step {visitor.step_count} of an episode. {action_text} ends it without a "
         "score."
     )
-    raise ConfirmationRequired(text, "End it", act)
+    raise ConfirmationRequired(text, "End it", action)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class View:
     """A piece of HTML that shows a part of a visitor's state.
 
     Attributes:
-        component: Gradio component.
+        component: Gradio component that contains the HTML.
         render: returns the HTML; empty if there is nothing to show.
     """
 
@@ -73,7 +76,7 @@ class View:
 
 @dataclass
 class Page:
-    """What the tabs share while the page is built.
+    """The page while it is built: its views and event listeners.
 
     Attributes:
         environment_view: view of the environment.
@@ -106,12 +109,12 @@ class Page:
     ) -> None:
         """Call a handler when the page is loaded, with the value that the script `js` returns."""
 
-        async def handle(visitor: Visitor, value: Any) -> list[Any]:
-            return await run_for_visitor(
+        async def handle_load(visitor: Visitor, value: Any) -> list[Any]:
+            return await run_in_thread_one_at_a_time(
                 visitor, self._handle_and_render, handler, value, self.views
             )
 
-        self._add_listener(trigger, handle, [source], self.views, {"js": js})
+        self._add_listener_after_build(trigger, handle_load, [source], self.views, {"js": js})
 
     def on_page_event(
         self,
@@ -133,18 +136,18 @@ class Page:
             options: further options of the Gradio event.
         """
 
-        async def handle(visitor: Visitor, event: gr.EventData) -> list[Any]:
-            require_active_visitor(visitor)
+        async def handle_event(visitor: Visitor, event: gr.EventData) -> list[Any]:
+            require_loaded_page(visitor)
             try:
                 value = event.value
-            except (AttributeError, TypeError):  # a request that the page does not send
+            except (AttributeError, TypeError):  # The request was not sent by the page.
                 value = None
-            return await run_for_visitor(
+            return await run_in_thread_one_at_a_time(
                 visitor, self._handle_and_render, handler, value, changed_views
             )
 
-        self._add_listener(
-            trigger, handle, (), changed_views, {"trigger_mode": "always_last", **options}
+        self._add_listener_after_build(
+            trigger, handle_event, (), changed_views, {"trigger_mode": "always_last", **options}
         )
 
     def _handle_and_render(
@@ -162,7 +165,7 @@ class Page:
             *(self.views[name].render(self.environment_view, visitor) for name in changed_views),
         ]
 
-    def _add_listener(
+    def _add_listener_after_build(
         self,
         trigger: Callable[..., Any],
         handle: Callable[..., Any],
@@ -170,20 +173,20 @@ class Page:
         changed_views: Collection[str],
         options: dict[str, Any],
     ) -> None:
-        def listen() -> None:
+        def add_listener() -> None:
             changed = [self.views[name].component for name in changed_views]
-            # Gradio notifies each component that has ever shown progress about every stage of
-            # every other event, and searches the tree of components for it.
+            # Progress is shown on the bridge only. Otherwise Gradio would notify each component
+            # that has ever shown progress about every stage of every other event.
             settings = {**PRIVATE_EVENT_OPTIONS, "show_progress_on": self.bridge, **options}
             trigger(handle, [self.state, *inputs], [self.state, *changed], **settings)
 
-        self.events.append(listen)
+        self.events.append(add_listener)
 
 
-async def run_for_visitor(
-    visitor: Visitor, work: Callable[..., list[Any]], *more: Any
+async def run_in_thread_one_at_a_time(
+    visitor: Visitor, function: Callable[..., list[Any]], *arguments: Any
 ) -> list[Any]:
-    """Run a function in a thread. The functions of one visitor run one after the other.
+    """Run a function with a visitor in a thread, after the visitor's previous functions.
 
     Raises:
         gr.Error: the visitor disconnected before it was started.
@@ -191,14 +194,14 @@ async def run_for_visitor(
     async with visitor.lock:
         if visitor.is_disconnected:
             raise gr.Error("Nobody is there to read the answer.", print_exception=False)
-        return await to_thread.run_sync(work, visitor, *more, limiter=VISITOR_THREADS)
+        return await to_thread.run_sync(function, visitor, *arguments, limiter=VISITOR_THREADS)
 
 
-def require_active_visitor(visitor: Visitor) -> None:
-    """Reject an event of a visitor whose state was discarded.
+def require_loaded_page(visitor: Visitor) -> None:
+    """Reject an event from a page whose session has expired.
 
     Raises:
-        gr.Error: the page was not loaded for this visitor.
+        gr.Error: the visitor's state was discarded.
     """
     if not visitor.is_page_loaded:
         raise gr.Error(
@@ -220,13 +223,15 @@ DOWNLOAD_JS = """([name, text]) => {
 }"""
 
 
-def add_download(button: gr.Button, state: gr.State, make_file: Callable[[Any], list[str]]) -> None:
-    """Let a button save a file that is created on demand; `make_file` returns name and text."""
+def add_download_on_click(
+    button: gr.Button, state: gr.State, create_file: Callable[[Visitor], FilenameAndText]
+) -> None:
+    """Make a button download a file that is created when it is clicked."""
     file = gr.JSON(visible=False)
 
-    async def save(visitor: Visitor) -> list[Any]:
-        require_active_visitor(visitor)
-        return await run_for_visitor(visitor, make_file)
+    async def create_file_for_visitor(visitor: Visitor) -> list[Any]:
+        require_loaded_page(visitor)
+        return await run_in_thread_one_at_a_time(visitor, create_file)
 
-    made = button.click(save, state, file, **PRIVATE_EVENT_OPTIONS)
-    made.then(None, file, js=DOWNLOAD_JS, api_visibility="private")
+    click = button.click(create_file_for_visitor, state, file, **PRIVATE_EVENT_OPTIONS)
+    click.then(None, file, js=DOWNLOAD_JS, api_visibility="private")

@@ -43,7 +43,7 @@ def build_page(
     environment_links: Sequence[EnvironmentLink] = (),
     connect: Callable[[], EpisodeClient] | None = None,
 ) -> Page:
-    """Build header, status line, tabs and events within Gradio blocks, and return the page.
+    """Build the page: header, status line, tabs and events, within Gradio blocks.
 
     Args:
         environment_view: view of the environment.
@@ -57,7 +57,7 @@ def build_page(
         elem_id="mt-header",
     )
     first = Visitor(environment_view.environment, connect)
-    state = gr.State(first, time_to_live=IDLE_S, delete_callback=Visitor.clear)
+    state = gr.State(first, time_to_live=IDLE_S, delete_callback=Visitor.close_episode_and_clear)
     page = Page(environment_view, state, bridge)
     page.add_view("status", status_html)
     with gr.Tabs(elem_id="mt-tabs"):
@@ -81,9 +81,9 @@ def build_page(
 
 
 def _confirm_action(visitor: Visitor, _: object) -> None:
-    asked, visitor.pending_confirmation = visitor.pending_confirmation, None
-    if asked is not None:
-        asked.on_confirm(visitor)
+    confirmation, visitor.pending_confirmation = visitor.pending_confirmation, None
+    if confirmation is not None:
+        confirmation.on_confirm(visitor)
 
 
 def _cancel_confirmation(visitor: Visitor, _: object) -> None:
@@ -93,7 +93,7 @@ def _cancel_confirmation(visitor: Visitor, _: object) -> None:
 def header_html(
     environment_view: EnvironmentView, environment_links: Sequence[EnvironmentLink]
 ) -> str:
-    """Return the header: links to the environments, and the switch between light and dark."""
+    """Return the header with the links to the environments and the light/dark button."""
     title = escape(environment_view.environment.title)
     links = "".join(map(_environment_link_html, environment_links))
     return (
@@ -114,7 +114,7 @@ def _environment_link_html(link: EnvironmentLink) -> str:
 
 
 def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the status line: progress, error or hint, its button, and a pending confirmation."""
+    """Return the status line: progress, an error or hint, and a button or a confirmation."""
     kept, address = visitor.to_saved_json(), {}
     if visitor.has_episode:
         address = address_of_reset(environment_view.environment.name, visitor.reset) | {
@@ -124,7 +124,7 @@ def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     if not visitor.has_episode:
         problem = f'<p class="bad" role="status">{escape(visitor.problem)}</p>'
         return f'<div class="mt-status" {own}>{problem if visitor.problem else ""}</div>'
-    move = play.next_step_hint(environment_view, visitor)
+    move = play.choose_next_step_hint(environment_view, visitor)
     most = int(visitor.episode_state.get("max_steps") or 0)
     share = 100 * visitor.step_count / (most or 1)
     budget = (
@@ -133,8 +133,11 @@ def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     )
     said = visitor.problem or move.text
     kind = "bad" if visitor.problem else ""
-    asked = visitor.pending_confirmation is not None  # the confirmation then has the primary button
-    primary = "" if asked else button_html(move.event, move.value, move.label, style="primary")
+    # The primary button of a pending confirmation replaces that of the hint.
+    is_confirming = visitor.pending_confirmation is not None
+    primary = (
+        "" if is_confirming else button_html(move.event, move.value, move.label, style="primary")
+    )
     return (
         f'<div class="mt-status" {own}><div>{budget}</div>'
         f'<p class="{kind}" role="status" aria-live="polite">{escape(said)}</p>'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from openenv_kit.environment import Environment
 from openenv_kit.page.environment_view import EnvironmentView
@@ -23,23 +23,25 @@ EPISODE_PARAMETERS = ("task", "seed", "reset")
 """Address parameters that select the episode."""
 
 
-def open_page(environment_view: EnvironmentView, visitor: Visitor, browser_state: object) -> None:
-    """Restore the visitor's episode, start the one that the address names, or show the example.
+def open_page(
+    environment_view: EnvironmentView, visitor: Visitor, browser_state_json: object
+) -> None:
+    """Restore the visitor's episode, start the address's episode, or show the example.
 
     Args:
         environment_view: view of the environment.
         visitor: a new visitor.
-        browser_state: JSON with `query`, the parameters of the address, and `kept`, the saved
+        browser_state_json: JSON with `query`, the parameters of the address, and `kept`, the saved
             episode. Any other value is ignored.
 
     Raises:
         ConfirmationRequired: the address names another episode than the restored one.
     """
-    query, kept = _parse_browser_state(browser_state)
-    visitor.clear()
+    query, kept = _parse_browser_state(browser_state_json)
+    visitor.close_episode_and_clear()
     visitor.is_page_loaded = True
     asked = reset_from_address(environment_view, query)
-    back = bool(kept) and visitor.restore_saved(kept)
+    back = bool(kept) and visitor.restore_saved_episode(kept)
     here = address_of_reset(environment_view.environment.name, visitor.reset)
     same = back and all(query.get(name, here[name]) == here[name] for name in EPISODE_PARAMETERS)
     if asked and not back:
@@ -56,22 +58,34 @@ def open_page(environment_view: EnvironmentView, visitor: Visitor, browser_state
         visitor.selection = query.get("place", visitor.selection)
 
 
-def _parse_browser_state(text: object) -> tuple[dict[str, str], str]:
+class _BrowserState(NamedTuple):
+    """State that the page's script sends when it is loaded; both parts can be empty."""
+
+    address_parameters: dict[str, str]
+    saved_episode_json: str
+
+
+def _parse_browser_state(state_json: object) -> _BrowserState:
     try:
-        said = json.loads(str(text))
-        query = {str(name): str(value) for name, value in said["query"].items()}
-        return query, str(said["kept"])
+        state = json.loads(str(state_json))
+        query = {str(name): str(value) for name, value in state["query"].items()}
+        return _BrowserState(query, str(state["kept"]))
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
-        return {}, ""
+        return _BrowserState({}, "")
 
 
-def reset_of_named_task(environment: Environment, name: str) -> Mapping[str, Any]:
-    """Return the reset arguments of a named task."""
-    return environment.reset_arguments_by_task_id.get(name, {"task_id": name})
+def reset_of_named_task(environment: Environment, task_name: str) -> Mapping[str, Any]:
+    """Return the reset arguments of a named task; an unknown name becomes the `task_id`."""
+    return environment.reset_arguments_by_task_id.get(task_name, {"task_id": task_name})
 
 
-def choose_next_reset(environment_view: EnvironmentView, visitor: Visitor) -> Mapping[str, Any]:
-    """Return the reset arguments of a task that the visitor has neither seen nor played."""
+def choose_unseen_task_reset(
+    environment_view: EnvironmentView, visitor: Visitor
+) -> Mapping[str, Any]:
+    """Return the reset arguments of a task that the visitor has neither seen nor played.
+
+    If there is no such named task, the tasks of the first split are returned in order.
+    """
     environment = environment_view.environment
     shown = (
         environment_view.example_episode.reset.get("task_id")
@@ -105,10 +119,10 @@ def reset_from_address(
     return {**reset, **({str(n): v for n, v in more.items()} if isinstance(more, dict) else {})}
 
 
-def address_of_reset(environment: str, reset: Mapping[str, Any]) -> dict[str, str]:
+def address_of_reset(environment_name: str, reset: Mapping[str, Any]) -> dict[str, str]:
     """Return the address parameters of an episode; inverse of `reset_from_address`."""
     rest = {n: v for n, v in reset.items() if n not in ("task_id", "seed") and v is not None}
-    parts = {"environment": environment, "task": str(reset.get("task_id") or "")}
+    parts = {"environment": environment_name, "task": str(reset.get("task_id") or "")}
     parts["seed"] = str(reset["seed"]) if reset.get("seed") is not None else ""
     parts["reset"] = json.dumps(rest, separators=(",", ":"), default=str) if rest else ""
     return parts

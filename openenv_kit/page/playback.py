@@ -1,11 +1,11 @@
-"""Playback of a watched episode: a policy, a recording or the visitor's own steps."""
+"""Playback of an episode: of a policy, of a recording or of the visitor's own steps."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from openenv_kit.environment import (
     Environment,
@@ -55,7 +55,7 @@ class PlaybackStep:
 
 
 class Playback:
-    """The steps of an episode, and the step that the visitor looks at.
+    """The steps of an episode, and the step that is shown.
 
     Args:
         player: name of the player, as shown on the page.
@@ -65,7 +65,7 @@ class Playback:
 
     Attributes:
         steps: steps so far.
-        index: index of the step that the visitor looks at.
+        index: index of the step that is shown.
         is_finished: whether there will be no further steps.
     """
 
@@ -92,11 +92,11 @@ class Playback:
 
     @property
     def visible_steps(self) -> list[PlaybackStep]:
-        """Steps up to the one that the visitor looks at."""
+        """Steps up to the one that is shown."""
         return self.steps[: self.index + 1]
 
     def advance(self) -> None:
-        """Go to the next step, which is taken from the source if necessary."""
+        """Go to the next step, and read it from the source if necessary."""
         if self.index + 1 == len(self.steps) and not self.is_finished:
             frame = next(self._source, None) if len(self.steps) < MAX_PLAYBACK_STEPS else None
             self.is_finished |= frame is None or bool(frame.observation.get("done"))
@@ -108,9 +108,9 @@ class Playback:
         self.index = min(max(index, 0), len(self.steps) - 1)
 
     def handle_navigation(self, target: object) -> None:
-        """Go to the step that a click names: an index, `on` for the next step, or `end`.
+        """Go to a step: an index, `on` for the next step, or `end` for the last one.
 
-        Any other value, which a client other than the page may send, changes nothing.
+        Any other value is ignored.
         """
         if target == "on":
             self.advance()
@@ -136,15 +136,15 @@ class Playback:
 def playback_of_policy(
     policy: Policy, reset: Mapping[str, Any], environment: Environment | None = None
 ) -> Playback:
-    """Return a playback of a scripted policy in a new session.
+    """Return a playback of an episode that a scripted policy plays in a new session.
 
     Raises:
         ConfigurationError: the reset is rejected.
     """
     chosen = environment or get_environment()
-    session, opening = open_session(reset, chosen)
+    session, opening = start_playback_session(reset, chosen)
 
-    def frames() -> Iterator[PlaybackStep]:
+    def iter_steps() -> Iterator[PlaybackStep]:
         yield PlaybackStep({}, observation_json_from_reply(opening))
         began = time.perf_counter()
         for action, reply in iter_policy_steps(session, policy, opening):
@@ -153,7 +153,7 @@ def playback_of_policy(
             )
             began = time.perf_counter()
 
-    return Playback(policy.name, frames(), reset, chosen)
+    return Playback(policy.name, iter_steps(), reset, chosen)
 
 
 def playback_of_recording(run: RecordedRun, environment: Environment | None = None) -> Playback:
@@ -170,14 +170,14 @@ def playback_of_recording(run: RecordedRun, environment: Environment | None = No
         raise RecordingError(f"This is not a run of {chosen.title}. {where}".strip())
     reset = {name: value for name, value in run.reset.items() if name != "episode_id"}
     try:
-        session, opening = open_session(reset, chosen)
+        session, opening = start_playback_session(reset, chosen)
     except (TypeError, AttributeError, ValueError) as problem:
         reason = str(problem) if isinstance(problem, KitError) else "its reset is unreadable"
         raise RecordingError(f"The run cannot be played again: {reason}") from None
 
     prose_fields = chosen.tools.prose_fields
 
-    def frames() -> Iterator[PlaybackStep]:
+    def iter_replayed_steps() -> Iterator[PlaybackStep]:
         seen = observation_json_from_reply(opening)
         yield PlaybackStep({}, seen, compute_reply_digest(seen, prose_fields) == run.digest)
         for step in run.steps:
@@ -194,42 +194,53 @@ def playback_of_recording(run: RecordedRun, environment: Environment | None = No
             same = compute_reply_digest(seen, prose_fields) == step.digest
             yield PlaybackStep(step.action, seen, same, elapsed_s=step.elapsed_s)
 
-    playback = Playback(str(run.player), frames(), reset, chosen)
+    playback = Playback(str(run.player), iter_replayed_steps(), reset, chosen)
     playback.run_to_end()
     playback.seek(0)
     return playback
 
 
-def parse_first_run(text: str) -> tuple[RecordedRun, str]:
-    """Return the first run of a recording.
+class FirstRun(NamedTuple):
+    """The first run of a recording, and a note about an unreadable line; empty for none."""
 
-    Returns:
-        The run, and a note about a line that could not be read; empty if there is none.
+    run: RecordedRun
+    problem: str
+
+
+def parse_first_run(recording_jsonl: str) -> FirstRun:
+    """Return the first run of a recording.
 
     Raises:
         RecordingError: the text is too long or contains no run.
     """
-    if len(text) > MAX_RUN_CHARACTERS:
+    if len(recording_jsonl) > MAX_RUN_CHARACTERS:
         raise RecordingError(
-            f"The run has {len(text):,} characters; allowed: {MAX_RUN_CHARACTERS:,}."
+            f"The run has {len(recording_jsonl):,} characters; allowed: {MAX_RUN_CHARACTERS:,}."
         )
-    runs, broken = parse_runs_until_error(text)
+    runs, broken = parse_runs_until_error(recording_jsonl)
     if not runs:
         raise broken or RecordingError("The file holds no run.")
-    return runs[0], f"{broken} What stands before it is shown." if broken else ""
+    return FirstRun(runs[0], f"{broken} What stands before it is shown." if broken else "")
 
 
-def open_session(reset: Mapping[str, Any], environment: Environment) -> tuple[Session, Reply]:
-    """Start an episode in a new session and return both. Debug mode is off.
+class StartedSession(NamedTuple):
+    """A session, and the reply to its reset."""
+
+    session: Session
+    reset_reply: Reply
+
+
+def start_playback_session(reset: Mapping[str, Any], environment: Environment) -> StartedSession:
+    """Start an unsealed episode in a new session without debug mode.
 
     Raises:
         ConfigurationError: the task is sealed, or the reset is rejected.
     """
     if is_sealed_split(reset.get("split")):
-        # A playback is not counted as a start, and would show the data of the task.
+        # Starts of sealed tasks are counted, but a playback is not, and it shows the data.
         raise ConfigurationError("Sealed tasks can be neither watched nor played again here.")
     session = environment.create_session()
     reply = reset_within_server_limits(environment, session, reset, current_settings())
     if reply.status == ReplyStatus.ERROR:
         raise ConfigurationError(reply.message)
-    return session, reply
+    return StartedSession(session, reply)

@@ -40,19 +40,22 @@ class ConfirmationRequired(Exception):
     on_confirm: Callable[[Visitor], Any]
 
 
-def open_in_process_episode(environment: Environment, *, debug: bool = False) -> InProcessEpisode:
-    """Return a client that plays in this process, within the server's limits."""
+def create_limited_in_process_client(
+    environment: Environment, *, debug: bool = False
+) -> InProcessEpisode:
+    """Return a client for an episode in this process; resets are limited as on the server."""
 
-    def reset_session(session: Session, arguments: Mapping[str, Any]) -> Reply:
+    def reset_session_within_limits(session: Session, arguments: Mapping[str, Any]) -> Reply:
         return reset_within_server_limits(environment, session, arguments, current_settings())
 
-    return InProcessEpisode(environment, debug=debug, reset_session=reset_session)
+    return InProcessEpisode(environment, debug=debug, reset_session=reset_session_within_limits)
 
 
 class Visitor:
-    """State of one visitor. Visitors share nothing.
+    """State of one visitor.
 
-    The browser keeps `to_saved_json` for its tab, and a reload rebuilds the episode from it.
+    The browser stores the result of `to_saved_json` for its tab. When the page is reloaded, the
+    episode is rebuilt from it.
 
     Args:
         environment: the environment; None for the one that ENVIRONMENT names.
@@ -65,7 +68,7 @@ class Visitor:
         reset: reset arguments of the running episode.
         playback_steps: reset and steps of the episode, each with its reply; empty without one.
         episode_state: `task_id` and `max_steps`, as reported by the server.
-        selection: what is selected in the overview; empty for nothing.
+        selection: key of the item that is selected in the overview; empty for none.
         selected_tool: tool whose form is open; empty for the first one.
         report_rows: rows of the unfinished report.
         finished_task_ids: tasks that were played to their end.
@@ -84,22 +87,22 @@ class Visitor:
         connect: Callable[[], EpisodeClient] | None = None,
     ) -> None:
         self.environment = environment or get_environment()
-        self.connect = connect or (lambda: open_in_process_episode(self.environment))
+        self.connect = connect or (lambda: create_limited_in_process_client(self.environment))
         self.lock = asyncio.Lock()
         self._client: EpisodeClient | None = None
-        self.clear()
+        self.close_episode_and_clear()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Visitor:
         """Return a new visitor. Gradio copies the initial value of a state for each session."""
         return type(self)(self.environment, self.connect)
 
-    def clear(self) -> None:
-        """Discard the state and close the episode, also when a disconnected visitor is removed."""
+    def close_episode_and_clear(self) -> None:
+        """Close the episode and discard the state. Gradio also calls it for an expired visitor."""
         if self._client is not None:
             self._client.close()
         self._client = None
         if self.playback is not None:
-            self.playback.is_finished = True  # stops a replay that is running
+            self.playback.is_finished = True  # A replay that is running stops.
         self.is_page_loaded = False
         self.playback = None
         self.example_episode: Playback | None = None
@@ -137,20 +140,20 @@ class Visitor:
         """Task of the running episode; empty without one."""
         return str(self.episode_state.get("task_id") or "")
 
-    def start_episode(self, /, **reset: Any) -> ObservationJson:
+    def start_episode(self, /, **reset_arguments: Any) -> ObservationJson:
         """Start an episode and return the reply to the reset.
 
         A rejected reset leaves the running episode as it is and sets `problem`.
         """
         link = self.connect()
-        reply = link.reset(reset)
+        reply = link.reset(reset_arguments)
         if reply["status"] == ReplyStatus.ERROR:
             link.close()
             self.problem = str(reply["message"])
             return reply
         if self._client is not None:
             self._client.close()
-        self._client, self.reset, self.example_episode = link, reset, None
+        self._client, self.reset, self.example_episode = link, reset_arguments, None
         self.episode_state = link.state()
         self.playback_steps = [PlaybackStep({}, reply)]
         self.selection, self.report_rows, self.pending_confirmation, self.problem = "", [], None, ""
@@ -179,7 +182,7 @@ class Visitor:
         begun = time.perf_counter()
         try:
             answer = self._client.step(action)
-        except ServerError:  # the idle session was closed, so its steps are taken again
+        except ServerError:  # The server closed the idle session, so its steps are repeated.
             self._client.close()
             self._client = self.connect()
             self._client.reset(self.reset)
@@ -196,9 +199,9 @@ class Visitor:
         return answer
 
     def to_saved_json(self) -> str:
-        """Return what the browser keeps to restore this visitor, as JSON.
+        """Return the JSON from which `restore_saved_episode` can restore this visitor.
 
-        Empty without an episode, or if the JSON would be too long.
+        It is empty without an episode, or if it would be longer than `MAX_SAVED_CHARACTERS`.
         """
         if not self.playback_steps:
             return ""
@@ -217,11 +220,11 @@ class Visitor:
         )
         return text if len(text) <= MAX_SAVED_CHARACTERS else ""
 
-    def restore_saved(self, saved_json: object) -> bool:
-        """Restore an episode from what a browser has kept.
+    def restore_saved_episode(self, saved_json: object) -> bool:
+        """Restore an episode from the JSON that the browser has stored.
 
         Args:
-            saved_json: `to_saved_json`, or any other value that a browser may send.
+            saved_json: result of `to_saved_json`. Any other value is rejected.
 
         Returns:
             Whether an episode was restored.

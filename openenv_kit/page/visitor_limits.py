@@ -1,10 +1,10 @@
-"""Limits of the page for visitors: number of sessions, unread replies and read time.
+"""Limits for the page's visitors: number of sessions, unread replies and read time.
 
 Gradio keeps the state of a session for an hour and its unread replies, about half a megabyte each,
 for the next two thousand sessions. This middleware limits the sessions and their unread replies,
 and removes disconnected visitors first.
 
-It runs on the event loop. Only code that awaits something in between needs a lock.
+All code runs on the event loop, so a lock is needed only around code that awaits.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from openenv_kit.serving.http.middleware import get_route_path
 API = "/gradio_api"
 JOIN, DATA = f"{API}/queue/join", f"{API}/queue/data"
 HEARTBEAT = f"{API}/heartbeat/"
+SessionId = str
+"""Gradio's `session_hash` of a browser tab."""
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 MAX_UNREAD_PER_VISITOR = 16
@@ -52,7 +54,7 @@ class VisitorSlot:
 
 
 class PageRequestError(HTTPException):
-    """A rejected request. Those with status 429 and 503 can be sent again."""
+    """A request was rejected. It can be repeated if the status is 429 or 503."""
 
     def __init__(self, status: int, detail: str) -> None:
         later = {"retry-after": "10"} if status in (429, 503) else None
@@ -74,19 +76,19 @@ class VisitorLimits:
         self._blocks = blocks
         self._max_visitors = max_visitors
         self._grace_s = grace_s
-        self._slots: OrderedDict[str, VisitorSlot] = OrderedDict()
+        self._slots: OrderedDict[SessionId, VisitorSlot] = OrderedDict()
         """Slots by session id, the most recently used one last."""
         self._joining = asyncio.Lock()
         self._forgetting: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or reject it."""
+        """Pass a request to the page's app, or reject it."""
         path = get_route_path(scope) if scope["type"] == "http" else ""
         serve: ASGIApp = self._app
         if path == JOIN:
-            serve = self._serve_join
+            serve = self._forward_event_request
         elif path == DATA or path.startswith(HEARTBEAT):
-            serve = self._serve_connection
+            serve = self._serve_long_connection
         try:
             await serve(scope, receive, send)
         except ClientDisconnect:
@@ -95,15 +97,15 @@ class VisitorLimits:
             answer = JSONResponse({"detail": refusal.detail}, refusal.status_code, refusal.headers)
             await answer(scope, receive, send)
 
-    async def _serve_join(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a request for an event, if the session may have one more unread reply."""
+    async def _forward_event_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass an event request to Gradio, if the session may have one more unread reply."""
         body = await Request(scope, receive).body()
-        session = _parse_session(body)
-        async with self._joining:  # Gradio counts the reply only once it has accepted the request
-            await self._reserve_answer(session)
-            await self._app(scope, _replay_body(body, receive), send)
+        session = _validate_event_request(body)
+        async with self._joining:  # Gradio counts a reply only after accepting its request.
+            await self._make_room_for_unread_reply(session)
+            await self._app(scope, _wrap_receive_to_repeat_body(body, receive), send)
 
-    async def _reserve_answer(self, session: str) -> None:
+    async def _make_room_for_unread_reply(self, session: SessionId) -> None:
         """Make room for one more unread reply of a session.
 
         Raises:
@@ -126,7 +128,7 @@ class VisitorLimits:
             await self._forget_session(longest)
         await self._get_or_create_slot(session)
 
-    async def _get_or_create_slot(self, session: str) -> VisitorSlot:
+    async def _get_or_create_slot(self, session: SessionId) -> VisitorSlot:
         """Return the slot of a session, after removing disconnected sessions if there are too many.
 
         Raises:
@@ -146,7 +148,7 @@ class VisitorLimits:
         self._set_disconnected(session, is_disconnected=False)
         return seat
 
-    async def _serve_connection(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_long_connection(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a long connection: a stream of replies, or a heartbeat."""
         path = get_route_path(scope)
         streams = path == DATA
@@ -161,14 +163,14 @@ class VisitorLimits:
         if seat.forget_timer is not None:
             seat.forget_timer.cancel()
 
-        async def sending(message: Message) -> None:
+        async def send_with_timeout(message: Message) -> None:
             async with asyncio.timeout(READ_TIMEOUT_S):
                 await send(message)
 
         try:
-            await self._app(scope, receive, sending)
+            await self._app(scope, receive, send_with_timeout)
         except (TimeoutError, ClientDisconnect):
-            self._schedule_forget(session)
+            self._forget_session_in_background(session)
         finally:
             seat.connection_count -= 1
             seat.stream_count -= streams
@@ -176,20 +178,25 @@ class VisitorLimits:
                 self._set_disconnected(session, is_disconnected=True)
                 # A new connection cancels the timer.
                 loop = asyncio.get_running_loop()
-                seat.forget_timer = loop.call_later(self._grace_s, self._schedule_forget, session)
+                seat.forget_timer = loop.call_later(
+                    self._grace_s, self._forget_session_in_background, session
+                )
 
-    def _set_disconnected(self, session: str, *, is_disconnected: bool) -> None:
-        """Set `is_disconnected` of a session's visitor, whose pending events are then dropped."""
+    def _set_disconnected(self, session: SessionId, *, is_disconnected: bool) -> None:
+        """Set `is_disconnected` of a session's visitor.
+
+        The pending events of a disconnected visitor are dropped.
+        """
         state = self._blocks.state_holder.session_data.get(session)
         for visitor in state.state_data.values() if state else ():
             visitor.is_disconnected = is_disconnected
 
-    def _schedule_forget(self, session: str) -> None:
+    def _forget_session_in_background(self, session: SessionId) -> None:
         task = asyncio.get_running_loop().create_task(self._forget_session(session))
         self._forgetting.add(task)
         task.add_done_callback(self._forgetting.discard)
 
-    async def _forget_session(self, session: str) -> None:
+    async def _forget_session(self, session: SessionId) -> None:
         """Remove a session with its events, unread replies and state."""
         seat = self._slots.pop(session, None)
         if seat is None:
@@ -206,35 +213,35 @@ class VisitorLimits:
             holder.time_last_used.pop(session, None)
 
 
-def _replay_body(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that yields a body that was read already, then further messages."""
+def _wrap_receive_to_repeat_body(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that returns a body that was already read, then further messages."""
     first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def receiving() -> Message:
+    async def receive_body_first() -> Message:
         return first.pop() if first else await receive()
 
-    return receiving
+    return receive_body_first
 
 
-def _parse_session(body: bytes) -> str:
-    """Return the session id in a request body.
+def _validate_event_request(body: bytes) -> SessionId:
+    """Return the session id in the body of an event request, after checking the body.
 
     Raises:
-        PageRequestError: the page would not send such a body.
+        PageRequestError: the body is not JSON, has no valid session id, or contains a file.
     """
     try:
-        said = orjson.loads(body)
+        fields = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise PageRequestError(400, "The body is not JSON.") from None
-    session = said.get("session_hash") if isinstance(said, dict) else None
+    session = fields.get("session_hash") if isinstance(fields, dict) else None
     if not isinstance(session, str) or not SESSION.fullmatch(session):
         raise PageRequestError(400, "The body names no session, or not one that the page makes.")
-    if _contains_file(said.get("data")):  # Gradio would fetch a file whose path is a URL
+    if _contains_file(fields.get("data")):  # Gradio would fetch a file whose path is a URL.
         raise PageRequestError(400, "The page takes no files.")
     return session
 
 
-def _contains_file(said: Any) -> bool:
-    if isinstance(said, dict):
-        return {"path", "meta"} <= said.keys() or any(map(_contains_file, said.values()))
-    return isinstance(said, list) and any(map(_contains_file, said))
+def _contains_file(value: Any) -> bool:
+    if isinstance(value, dict):
+        return {"path", "meta"} <= value.keys() or any(map(_contains_file, value.values()))
+    return isinstance(value, list) and any(map(_contains_file, value))

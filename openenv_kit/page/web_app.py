@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 from fastapi import FastAPI, Request
@@ -25,9 +25,13 @@ from openenv_kit.environment import Environment
 from openenv_kit.episode_clients.protocol import EpisodeClient
 from openenv_kit.episode_clients.websocket import WebSocketEpisode
 from openenv_kit.page import DEBUGGER_PATH
-from openenv_kit.page.environment_view import EnvironmentView, environment_view_of, page_stylesheet
+from openenv_kit.page.environment_view import (
+    EnvironmentView,
+    get_environment_view,
+    read_page_stylesheet,
+)
 from openenv_kit.page.layout import EnvironmentLink, build_page
-from openenv_kit.page.visitor import open_in_process_episode
+from openenv_kit.page.visitor import create_limited_in_process_client
 from openenv_kit.page.visitor_limits import VisitorLimits
 from openenv_kit.serving.http.middleware import get_route_path
 from openenv_kit.serving.settings import Settings
@@ -75,43 +79,49 @@ def mount_debugger(
             first.
     """
 
-    def lead(request: Request) -> RedirectResponse:
+    def redirect_to_debugger(request: Request) -> RedirectResponse:
         query = f"?{request.url.query}" if request.url.query else ""
         return RedirectResponse(f"{request.scope.get('root_path', '')}{DEBUGGER_PATH}/{query}")
 
     for path in ("/", DEBUGGER_PATH):
-        app.add_api_route(path, lead, include_in_schema=False)
+        app.add_api_route(path, redirect_to_debugger, include_in_schema=False)
     # Gradio must not send analytics. It reads this variable while a page is built.
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    scenes = environment_view_of(environment)
+    scenes = get_environment_view(environment)
     own = scenes.environment.name
     below = "" if not environments or own == environments[0].name else f"/{own}"
-    where = OwnServerAddress()
+    server_address = OwnServerAddress()
     headers = {CLIENT_KIND_HEADER: DEBUGGER_CLIENT}
     if settings.token:
         headers["Authorization"] = f"Bearer {settings.token}"
 
-    def connect() -> EpisodeClient:
-        if not where.url:
-            return open_in_process_episode(scenes.environment, debug=settings.debug)
-        return WebSocketEpisode(scenes.environment, f"{where.url}{below}", headers)
+    def create_episode_client() -> EpisodeClient:
+        if not server_address.url:
+            return create_limited_in_process_client(scenes.environment, debug=settings.debug)
+        return WebSocketEpisode(scenes.environment, f"{server_address.url}{below}", headers)
 
     with gr.Blocks(title=scenes.environment.title, analytics_enabled=False) as page:
-        build_page(scenes, page, environment_links(scenes, environments), connect)
+        build_page(
+            scenes, page, build_environment_links(scenes, environments), create_episode_client
+        )
     # An event that is handled while its session is removed creates a new state.
     page.state_session_capacity = 2 * settings.max_visitors
     gr.mount_gradio_app(
         app,
         page,
         path=DEBUGGER_PATH,
-        theme=local_theme(),
+        theme=build_theme_without_web_fonts(),
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
         app_kwargs={
             "middleware": [
                 Middleware(GZipMiddleware),
-                Middleware(PageRouteFilter, own=head_and_style_tags(scenes), where=where),
+                Middleware(
+                    PageRouteFilter,
+                    tags=build_page_tags(scenes),
+                    server_address=server_address,
+                ),
                 Middleware(
                     VisitorLimits,
                     blocks=page,
@@ -121,14 +131,14 @@ def mount_debugger(
             ]
         },
     )
-    # A private attribute that some versions of Gradio lack. With it, an idle server uses 1 % of a
-    # core instead of 5 %.
+    # This private attribute does not exist in all versions of Gradio. With it, an idle server uses
+    # 1 % of a core instead of 5 %.
     queue: Any = page._queue
     if hasattr(queue, "sleep_when_free"):
         queue.sleep_when_free = queue.progress_update_sleep_when_free = POLL_S
 
 
-def local_theme() -> gr.themes.ThemeClass:
+def build_theme_without_web_fonts() -> gr.themes.ThemeClass:
     """Return the framework's theme without web fonts, which would load from another host."""
     theirs = OPENENV_GRADIO_THEME.to_dict()["theme"]
     fonts = {"font": "system-ui, sans-serif", "font_mono": "ui-monospace, monospace"}
@@ -136,10 +146,10 @@ def local_theme() -> gr.themes.ThemeClass:
     return gr.themes.ThemeClass.from_dict({"theme": kept | fonts})
 
 
-def environment_links(
+def build_environment_links(
     environment_view: EnvironmentView, environments: Sequence[Environment]
 ) -> list[EnvironmentLink]:
-    """Return the links of a page to the environments of the server, as relative addresses."""
+    """Return links from a page to all environments of the server, with relative addresses."""
     own = environment_view.environment.name
     if not any(each.name == own for each in environments):
         return [EnvironmentLink(environment_view)]
@@ -149,7 +159,7 @@ def environment_links(
         EnvironmentLink(environment_view)
         if each.name == own
         else EnvironmentLink(
-            environment_view_of(each), f"{up}{'' if each.name == root else each.name + '/'}web/"
+            get_environment_view(each), f"{up}{'' if each.name == root else each.name + '/'}web/"
         )
         for each in environments
     ]
@@ -171,8 +181,8 @@ class OwnServerAddress:
 
     url = ""
 
-    def learn_from_request(self, scope: Scope) -> None:
-        """Set the address from a request."""
+    def set_from_first_request(self, scope: Scope) -> None:
+        """Set the address from a request, unless it is already set."""
         host, port = scope.get("server") or ("", None)
         if not self.url and port and scope.get("client") is not None:
             self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -183,39 +193,39 @@ class PageRouteFilter:
 
     Args:
         app: Gradio's app.
-        own: see `replace_head_tags`.
-        where: address of the server, which is taken from requests.
+        tags: tags of the page.
+        server_address: address of the server, which is taken from the first request.
     """
 
-    def __init__(self, app: ASGIApp, own: tuple[bytes, bytes], where: OwnServerAddress) -> None:
+    def __init__(self, app: ASGIApp, tags: PageTags, server_address: OwnServerAddress) -> None:
         self._app = app
-        self._own = own
-        self._where = where
+        self._tags = tags
+        self._server_address = server_address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the page and the files it needs; answer 404 for any other path."""
+        """Serve the page and the files it needs; respond with 404 to any other path."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        self._where.learn_from_request(scope)
+        self._server_address.set_from_first_request(scope)
         path = get_route_path(scope)
         if path == "/":
-            await self._app(scope, receive, self._replace_tags_in_response(send))
+            await self._app(scope, receive, self._wrap_send_to_replace_tags(send))
         elif path in PAGE_ROUTES or path.startswith(PAGE_ROUTE_PREFIXES):
             await self._app(
                 scope,
                 receive,
-                _with_immutable_caching(send) if path.startswith(ASSETS_PREFIX) else send,
+                _wrap_send_with_immutable_caching(send) if path.startswith(ASSETS_PREFIX) else send,
             )
         else:
             await PlainTextResponse("Not found", 404)(scope, receive, send)
 
-    def _replace_tags_in_response(self, send: Send) -> Send:
-        """Buffer the page, and send it with its own head tags."""
+    def _wrap_send_to_replace_tags(self, send: Send) -> Send:
+        """Return a `send` that buffers the page and sends it with the tags replaced."""
         start: Message = {}
         page = b""
 
-        async def sending(message: Message) -> None:
+        async def send_when_complete(message: Message) -> None:
             nonlocal start, page
             if message["type"] == "http.response.start":
                 start = message
@@ -223,43 +233,53 @@ class PageRouteFilter:
             page += message.get("body", b"")
             if message["type"] != "http.response.body" or message.get("more_body"):
                 return
-            body = replace_head_tags(page, *self._own)
-            if page:  # the response to HEAD has a length and no body
+            body = replace_page_tags(page, self._tags)
+            if page:  # The response to HEAD has a length and no body.
                 MutableHeaders(scope=start)["content-length"] = str(len(body))
             await send(start)
             await send({"type": "http.response.body", "body": body})
 
-        return sending
+        return send_when_complete
 
 
-def _with_immutable_caching(send: Send) -> Send:
-    """Let browsers cache a file without a time limit, because its name contains its digest."""
+def _wrap_send_with_immutable_caching(send: Send) -> Send:
+    """Return a `send` that lets browsers cache the file without a time limit.
 
-    async def sending(message: Message) -> None:
+    The name of such a file contains its digest.
+    """
+
+    async def send_with_caching(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] == 200:
             MutableHeaders(scope=message)["cache-control"] = IMMUTABLE_CACHE_CONTROL
         await send(message)
 
-    return sending
+    return send_with_caching
 
 
-def head_and_style_tags(environment_view: EnvironmentView) -> tuple[bytes, bytes]:
-    """Return the head tags and the style tag of an environment's page."""
-    environment = environment_view.environment
-    head = HEAD.format(title=escape(environment.title), card=escape(environment.description))
-    return head.encode(), f"<style>{page_stylesheet(environment_view)}</style>".encode()
+class PageTags(NamedTuple):
+    """HTML that is inserted into Gradio's page.
 
-
-def replace_head_tags(page: bytes, head: bytes, style: bytes) -> bytes:
-    """Return the page with its own head tags in place of Gradio's.
-
-    Args:
-        page: HTML of Gradio.
+    Attributes:
         head: title and description. They replace Gradio's tags, because crawlers read the first
             tag of a name.
         style: style sheet. It follows Gradio's, so that it takes precedence, and precedes the
             app, so that the page is never drawn without it.
     """
+
+    head: bytes
+    style: bytes
+
+
+def build_page_tags(environment_view: EnvironmentView) -> PageTags:
+    """Return the head tags and the style tag of an environment's page."""
+    environment = environment_view.environment
+    head = HEAD.format(title=escape(environment.title), card=escape(environment.description))
+    style = f"<style>{read_page_stylesheet(environment_view)}</style>"
+    return PageTags(head.encode(), style.encode())
+
+
+def replace_page_tags(page: bytes, tags: PageTags) -> bytes:
+    """Return Gradio's page with other head tags and an additional style sheet."""
     page = MANIFEST.sub(b"", SOCIAL_META_TAG.sub(b"", page))
-    page = page.replace(b"<gradio-app", style + b"<gradio-app", 1)
-    return page.replace(b"<head>", b"<head>" + head, 1)
+    page = page.replace(b"<gradio-app", tags.style + b"<gradio-app", 1)
+    return page.replace(b"<head>", b"<head>" + tags.head, 1)

@@ -1,1 +1,1 @@
-"""Results of many plays side by side: reading them, their statistics, and a page to share."""
+"""Results of players: reads rollouts, compares players, and checks and ranks submissions."""

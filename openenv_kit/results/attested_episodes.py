@@ -24,18 +24,18 @@ from openenv_kit.trust.attestation import (
 from openenv_kit.variables import PUBLIC_KEY_VARIABLE
 
 
-def verify_token(token: str, key: Ed25519PublicKey | None) -> Attestation:
-    """Return the record in a submission's attestation file, after verifying its signature.
+def verify_attestation_token(token: str, public_key: Ed25519PublicKey | None) -> Attestation:
+    """Verify the signature of a submission's attestation and return the signed record.
 
     Raises:
-        AttestationError: `key` is None, or the record was not signed with it.
+        AttestationError: `public_key` is None, or the record was not signed with it.
     """
-    if key is None:
+    if public_key is None:
         raise AttestationError(
             f"{ATTESTATION_FILENAME} cannot be checked: set {PUBLIC_KEY_VARIABLE} to the public "
             "key of the server that signed it."
         )
-    return verify_attestation(token, key)
+    return verify_attestation(token, public_key)
 
 
 def find_attestation_problems(submission: Submission, attestation: Attestation) -> Iterator[str]:
@@ -89,13 +89,13 @@ class _EpisodeKey:
     actions_digest: str
 
 
-def _key_of_attested_episode(play: AttestedEpisode) -> _EpisodeKey:
+def _key_of_attested_episode(attested_episode: AttestedEpisode) -> _EpisodeKey:
     return _EpisodeKey(
-        index=play.index,
-        reset_json=json.dumps(play.reset, sort_keys=True),
-        step_count=play.steps,
-        score=play.score,
-        actions_digest=play.actions_digest,
+        index=attested_episode.index,
+        reset_json=json.dumps(attested_episode.reset, sort_keys=True),
+        step_count=attested_episode.steps,
+        score=attested_episode.score,
+        actions_digest=attested_episode.actions_digest,
     )
 
 

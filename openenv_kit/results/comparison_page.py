@@ -29,7 +29,7 @@ STYLE_FILE = Path(__file__).with_name("page.css")
 
 SummariesByLabel = Mapping[str, Mapping[str, Sequence[PlayerSummary | None]]]
 """By kind of label (such as `level`), then by label (such as `easy`): a summary for each player,
-in the order of the players; None for a player without a rollout there."""
+in the order of the players; None for a player without a rollout of the label."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,10 @@ class EpisodeCell:
 
 
 class EpisodeRow(NamedTuple):
-    """One episode: its task and a cell for each player; None for a player who did not play it."""
+    """The row of one episode: its task, and a cell for each player.
+
+    The cell of a player without a rollout of the episode is None.
+    """
 
     task: str
     cells: Sequence[EpisodeCell | None]
@@ -79,17 +82,18 @@ class EpisodeRow(NamedTuple):
 
 def compare_players(
     players: Sequence[PlayerResults],
-    split: str,
+    split_name: str,
     environment: Environment,
     group_size: int = ROLLOUTS_PER_GROUP,
 ) -> Comparison:
-    """Compute the summaries, groups and differences of players on one split.
+    """Compute each player's figures and the differences between players on one split.
 
-    Rollouts of other versions are not grouped by level: their tasks may have had other levels.
+    Rollouts of other versions are not grouped by level, because their tasks may have had other
+    levels.
 
     Args:
         players: at least one, all with rollouts of the same versions.
-        split: name of the split, for the title.
+        split_name: name of the players' split, for the title.
         environment: names the labels of each episode.
         group_size: rollouts in a group, for the signal.
     """
@@ -97,7 +101,7 @@ def compare_players(
     is_current = versions == dict(environment.versions)
     return Comparison(
         title=environment.title,
-        split=split,
+        split=split_name,
         versions=versions,
         players=players,
         summaries=[summarize_player(player, group_size) for player in players],
@@ -110,10 +114,10 @@ def compare_players(
 
 
 def write_comparison_page(comparison: Comparison, path: Path, home_url: str = "") -> None:
-    """Write the page, and create its folder if it is missing.
+    """Write the comparison as an HTML page; its folder is created if it is missing.
 
     Args:
-        comparison: what the page shows.
+        comparison: the comparison.
         path: file to write.
         home_url: address of the leaderboard that the page links back to; empty for no link.
     """
@@ -130,7 +134,7 @@ def write_comparison_page(comparison: Comparison, path: Path, home_url: str = ""
 
 
 def render_template(template_name: str, **values: Any) -> str:
-    """Return the HTML of one of this folder's templates, with values escaped."""
+    """Render one of this folder's HTML templates with escaped values."""
     templates = TemplateEnvironment(
         loader=PackageLoader("openenv_kit.results", "."),
         autoescape=True,
@@ -151,10 +155,10 @@ class _Label(NamedTuple):
 
 def _summaries_by_label(
     players: Sequence[PlayerResults], environment: Environment
-) -> dict[str, dict[str, list[PlayerSummary | None]]]:
+) -> SummariesByLabel:
     rollouts_by_label: list[defaultdict[_Label, list[ScoredEpisode]]] = []
     labels: set[_Label] = set()
-    kinds: dict[str, None] = {}  # in the order in which they occur
+    kinds: dict[str, None] = {}  # Keys keep the order in which they occur.
     for player in players:
         rollouts_of_player: defaultdict[_Label, list[ScoredEpisode]] = defaultdict(list)
         for rollout in player.rollouts:

@@ -30,8 +30,8 @@ class RecordedRuns(NamedTuple):
     text: str
 
 
-def read_recordings(paths: Iterable[Path]) -> RecordedRuns:
-    """Read recordings and folders of recordings, sorted by the task of each first run."""
+def read_recordings_in_task_order(paths: Iterable[Path]) -> RecordedRuns:
+    """Read recordings and folders of recordings, and sort them by the task of their first run."""
     recordings = []
     for path in iter_recording_paths(paths):
         runs = read_runs(path)
@@ -44,7 +44,7 @@ def read_recordings(paths: Iterable[Path]) -> RecordedRuns:
     )
 
 
-def build_card(
+def build_submission_card(
     runs: Sequence[RecordedRun],
     environment: Environment,
     *,
@@ -53,14 +53,14 @@ def build_card(
     commitment: str,
     attestation: Attestation | None = None,
 ) -> SubmissionCard:
-    """Return the card of a player's runs.
+    """Create the submission card of a player's runs.
 
-    With an attestation, the numbers of tasks and tries are those that the server offered: rollouts
-    that were not started or not finished have no run and score 0.
+    With an attestation, the card has the numbers of tasks and tries that the server offered.
+    Rollouts that were not started or not finished have no run and score 0.
 
     Args:
         runs: the runs, all by one player on one split.
-        environment: the environment that was played.
+        environment: environment of the runs.
         by: person or group that submits.
         notes: remarks, shown on the leaderboard.
         commitment: published commitment to the sealed split; empty for the attestation's.
@@ -104,12 +104,12 @@ def build_card(
     )
 
 
-def _require_same_setup(run: RecordedRun, first: RecordedRun) -> None:
+def _require_same_setup(run: RecordedRun, first_run: RecordedRun) -> None:
     if "split" not in run.reset or "index" not in run.reset:
         raise SubmissionError(
             f"A run was reset with {run.reset}; a submission needs a split and an index."
         )
-    setup, expected_setup = _setup_of(run), _setup_of(first)
+    setup, expected_setup = _setup_of_run(run), _setup_of_run(first_run)
     for name, expected in expected_setup.items():
         if setup[name] != expected:
             raise SubmissionError(
@@ -118,7 +118,7 @@ def _require_same_setup(run: RecordedRun, first: RecordedRun) -> None:
             )
 
 
-def _setup_of(run: RecordedRun) -> Mapping[str, Any]:
+def _setup_of_run(run: RecordedRun) -> Mapping[str, Any]:
     return {
         "player": run.player,
         "split": run.reset["split"],

@@ -62,21 +62,21 @@ class Leaderboard:
 
     @property
     def pass_k_values(self) -> list[int]:
-        """Values of k for which a player has a pass rate; always has 1."""
+        """Values of k for which any player has a pass rate; 1 is always included."""
         rates = [rate for entry in self.entries for rate in entry.summary.pass_rates]
         return sorted({1, *(rate.k for rate in rates if rate.probability is not None)})
 
 
 def group_into_boards(submissions: Sequence[Submission]) -> list[Leaderboard]:
-    """Return a board for each group of valid submissions with comparable scores."""
+    """Group valid submissions with comparable scores, and return a board for each group."""
     groups: defaultdict[BoardKey, list[Submission]] = defaultdict(list)
     for submission in sorted(submissions, key=lambda submission: submission.name):
         groups[submission.card.board_key].append(submission)
     return [_build_board(group, number) for number, group in enumerate(groups.values(), start=1)]
 
 
-def write_site(boards: Sequence[Leaderboard], folder: Path) -> Path:
-    """Write the site into a folder and return the path of its index page."""
+def write_leaderboard_site(boards: Sequence[Leaderboard], folder: Path) -> Path:
+    """Write the leaderboard's site into a folder and return the path of its index page."""
     folder.mkdir(parents=True, exist_ok=True)
     index = folder / INDEX_FILENAME
     index.write_text(render_template("site.html.jinja", boards=boards), encoding="utf-8")
@@ -86,11 +86,11 @@ def write_site(boards: Sequence[Leaderboard], folder: Path) -> Path:
     return index
 
 
-def list_rollouts(submission: Submission) -> list[ScoredEpisode]:
+def list_rollouts_with_missing_as_zero(submission: Submission) -> list[ScoredEpisode]:
     """Return the rollouts of a submission.
 
     An attested submission also gets a rollout with score 0 for each one that the server offered
-    and that has no run: the player did not finish it or did not start it.
+    but that the player did not start or did not finish.
     """
     rollouts = [scored_episode_from_run(run) for run in submission.runs]
     if submission.attestation is None:
@@ -108,14 +108,14 @@ def list_rollouts(submission: Submission) -> list[ScoredEpisode]:
     return rollouts
 
 
-def _build_board(submissions: Sequence[Submission], number: int) -> Leaderboard:
+def _build_board(submissions: Sequence[Submission], board_number: int) -> Leaderboard:
     card = submissions[0].card
     players = [
         PlayerResults(
             name=f"{submission.card.player} ({submission.name})",
             source=submission.name,
             versions=submission.card.versions,
-            rollouts=list_rollouts(submission),
+            rollouts=list_rollouts_with_missing_as_zero(submission),
             has_independent_rollouts=submission.attestation is not None,
         )
         for submission in submissions
@@ -126,7 +126,7 @@ def _build_board(submissions: Sequence[Submission], number: int) -> Leaderboard:
     ]
     return Leaderboard(
         card=card,
-        page_filename=f"board-{number}.html",
+        page_filename=f"board-{board_number}.html",
         environment=get_environment(card.environment),
         players=players,
         entries=sorted(entries, key=lambda entry: -(entry.summary.mean or 0.0)),

@@ -1,7 +1,7 @@
 """Figures of one player, and the paired difference between two players.
 
-Intervals are bootstrapped over episodes, from each episode's mean score: the rollouts of one
-episode are not independent of each other.
+Intervals are bootstrapped over the mean scores of episodes, because the rollouts of one episode
+are not independent of each other.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from openenv_kit.results.scored_episodes import (
     ScoredEpisode,
     group_scores_by_episode,
 )
-from openenv_kit.results.signal import ROLLOUTS_PER_GROUP, share_with_signal
+from openenv_kit.results.signal import ROLLOUTS_PER_GROUP, share_of_groups_with_signal
 from openenv_kit.results.statistics import (
     MeanInterval,
     PassRate,
     bootstrap_mean_interval,
     compute_pass_rates,
-    standard_error,
+    standard_error_of_mean,
 )
 
 
@@ -39,10 +39,11 @@ class PlayerSummary:
         pass_rates: pass^k for several k. A rate is None if no episode has k rollouts, or for
             k > 1 if the rollouts may be copies of each other. With k = 1 it is the share of exact
             reports.
-        signal: share of groups of rollouts of an episode whose scores differ; see `signal`.
+        signal: see `share_of_groups_with_signal`; None without a group.
         evidence_share: mean over the rollouts with a known evidence share; None without one.
         tool_calls: mean number of tool calls of a rollout.
-        tokens: mean tokens of a rollout; None if unknown for a rollout, also for the next two.
+        tokens: mean tokens of a rollout; None if they are unknown for any rollout. The same is true
+            of `cost_usd` and `seconds`.
         cost_usd: mean cost of a rollout, in US dollars.
         seconds: mean wall time of a rollout.
     """
@@ -82,10 +83,10 @@ class PlayerDifference:
 
 
 def summarize_player(player: PlayerResults, group_size: int = ROLLOUTS_PER_GROUP) -> PlayerSummary:
-    """Return a player's figures.
+    """Compute the scores, pass rates and costs of a player.
 
     Args:
-        player: its rollouts.
+        player: the player's rollouts.
         group_size: rollouts in a group, for the signal.
     """
     scored = player.scored_rollouts
@@ -105,10 +106,10 @@ def summarize_player(player: PlayerResults, group_size: int = ROLLOUTS_PER_GROUP
         error_count=len(player.rollouts) - len(scored),
         task_count=len(by_episode),
         mean=fmean(episode_means) if episode_means else None,
-        standard_error=standard_error(episode_means),
+        standard_error=standard_error_of_mean(episode_means),
         interval=bootstrap_mean_interval(episode_means),
         pass_rates=rates,
-        signal=share_with_signal(by_episode.values(), group_size),
+        signal=share_of_groups_with_signal(by_episode.values(), group_size),
         evidence_share=fmean(evidence_shares) if evidence_shares else None,
         tool_calls=_mean_if_all_known(scored, lambda rollout: rollout.tool_calls),
         tokens=_mean_if_all_known(scored, lambda rollout: rollout.tokens),
@@ -118,7 +119,7 @@ def summarize_player(player: PlayerResults, group_size: int = ROLLOUTS_PER_GROUP
 
 
 def compute_paired_difference(first: PlayerResults, second: PlayerResults) -> PlayerDifference:
-    """Return the difference between two players' mean scores on their common episodes."""
+    """Compute the difference between two players' mean scores on their common episodes."""
     first_scores = group_scores_by_episode(first.scored_rollouts)
     second_scores = group_scores_by_episode(second.scored_rollouts)
     differences = [

@@ -1,7 +1,7 @@
 """Reads rollouts and their scores from result files and from recorded runs.
 
-A rollout that ended by an error has no score and is counted separately. It does not count as 0: a
-lost server says nothing about the player.
+A rollout that ended by an error has no score and is counted separately. It does not count as 0,
+because a failure of the server is not a result of the player.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class ScoredEpisode:
 
     @property
     def episode_key(self) -> str:
-        """Key that is equal for rollouts of the same episode and different for others."""
+        """Key of the rollout's episode, equal for all rollouts of the same episode."""
         arguments = sorted(
             (name, repr(value))
             for name, value in self.reset.items()
@@ -83,7 +83,7 @@ class PlayerResults:
         source: the files that the rollouts were read from, for errors.
         versions: versions of the environment that was played.
         rollouts: the rollouts, with and without a score.
-        has_independent_rollouts: whether several rollouts of a task are known to be independent.
+        has_independent_rollouts: whether the rollouts of a task are known to be independent.
             Otherwise they may be copies, and pass^k is estimated for k = 1 only.
     """
 
@@ -94,7 +94,7 @@ class PlayerResults:
     has_independent_rollouts: bool = True
 
     def merged_with(self, other: PlayerResults) -> PlayerResults:
-        """Return this player with another one's rollouts added.
+        """Return a copy of this player that also has the other player's rollouts.
 
         Raises:
             MixedResultsError: the other rollouts have other versions.
@@ -114,9 +114,9 @@ class PlayerResults:
 
 
 class NamedPath(NamedTuple):
-    """A file or folder of results, and the name to show its player under.
+    """A file or folder of results, and the display name of its player.
 
-    An empty name stands for the name in the file.
+    If the name is empty, the name in the file is used.
     """
 
     name: str
@@ -131,7 +131,7 @@ class SplitSelection(NamedTuple):
 
 
 def group_scores_by_episode(rollouts: Iterable[ScoredEpisode]) -> dict[str, list[float]]:
-    """Return the scores of each episode by its key; rollouts without a score are left out."""
+    """Group the scores of rollouts by episode key; rollouts without a score are left out."""
     scores: defaultdict[str, list[float]] = defaultdict(list)
     for rollout in rollouts:
         if rollout.score is not None:
@@ -142,7 +142,7 @@ def group_scores_by_episode(rollouts: Iterable[ScoredEpisode]) -> dict[str, list
 def read_player_results(
     files: Iterable[NamedPath], environment: Environment
 ) -> list[PlayerResults]:
-    """Read the players of files, in order. Files with the same player are merged.
+    """Read the players in files, in order, and merge files of the same player.
 
     Args:
         files: at least one result file, recording or folder of recordings.
@@ -156,7 +156,7 @@ def read_player_results(
     for name, path in files:
         for file in iter_recording_paths([path]):
             for player in _read_result_file(file, environment):
-                _add_player(players, replace(player, name=name or player.name))
+                _add_or_merge_player(players, replace(player, name=name or player.name))
     first, *others = players.values()
     for player in others:
         _require_same_versions(player, first)
@@ -164,7 +164,7 @@ def read_player_results(
 
 
 def select_split(players: Sequence[PlayerResults], split: str = "") -> SplitSelection:
-    """Return the players with their rollouts of one split only.
+    """Select the rollouts of one split.
 
     Args:
         players: the players.
@@ -198,7 +198,7 @@ def select_split(players: Sequence[PlayerResults], split: str = "") -> SplitSele
 
 
 def scored_episode_from_run(run: RecordedRun) -> ScoredEpisode:
-    """Return the rollout of a recorded run."""
+    """Convert a recorded run into a rollout with its score."""
     return ScoredEpisode(
         task=run.task_name,
         reset=run.reset,
@@ -209,7 +209,7 @@ def scored_episode_from_run(run: RecordedRun) -> ScoredEpisode:
     )
 
 
-def _add_player(players: dict[str, PlayerResults], player: PlayerResults) -> None:
+def _add_or_merge_player(players: dict[str, PlayerResults], player: PlayerResults) -> None:
     """Add a player to `players`, or its rollouts to the player of the same name."""
     previous = players.get(player.name)
     players[player.name] = previous.merged_with(player) if previous else player
@@ -220,7 +220,7 @@ def _read_result_file(path: Path, environment: Environment) -> list[PlayerResult
     try:
         document = json.loads(text)
     except json.JSONDecodeError:
-        document = None  # A recording has several lines of JSON.
+        document = None  # The file may be a recording, which has several lines of JSON.
     if isinstance(document, Mapping) and document.get("format") == RESULTS_FORMAT:
         return [_player_from_results(document, path, environment)]
     try:
@@ -238,7 +238,7 @@ def _read_result_file(path: Path, environment: Environment) -> list[PlayerResult
                 f"{path} contains a version of {names}, which {environment.name!r} does not "
                 "have. Name the environment that was played with --environment."
             )
-        _add_player(
+        _add_or_merge_player(
             players,
             PlayerResults(run.player, str(path), run.versions, [scored_episode_from_run(run)]),
         )

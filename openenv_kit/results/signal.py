@@ -1,7 +1,7 @@
-"""Signal: the share of groups of rollouts whose rewards differ enough to learn from.
+"""Measures the signal: the share of groups of rollouts whose rewards differ enough to learn from.
 
-A group-relative method learns only from differences within a group. A group whose rewards are all
-alike costs tokens and changes nothing.
+Group-relative methods such as GRPO learn only from differences within a group. A group with equal
+rewards costs tokens but does not change the model.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from openenv_kit.results.scored_episodes import (
     ScoredEpisode,
     group_scores_by_episode,
 )
-from openenv_kit.results.statistics import standard_error
+from openenv_kit.results.statistics import standard_error_of_mean
 from openenv_kit.rollouts.curriculum import MIN_REWARD_DIFFERENCE
 
 ROLLOUTS_PER_GROUP = 8
@@ -29,44 +29,47 @@ ROUNDING_TOLERANCE = 1e-9
 """Keeps two rewards exactly `MIN_REWARD_DIFFERENCE` apart from counting as different."""
 
 
-def share_with_signal(
+def share_of_groups_with_signal(
     rewards_by_task: Iterable[Sequence[float]], group_size: int = ROLLOUTS_PER_GROUP
 ) -> float | None:
-    """Return the share of groups of rollouts of one task that have signal.
+    """Return the share of groups with signal, averaged over tasks.
 
-    A group has signal if its largest and smallest reward are more than `MIN_REWARD_DIFFERENCE`
-    apart. For a task with more rollouts than a group, every possible group counts equally.
+    A group consists of rollouts of one task. It has signal if its largest and smallest reward are
+    more than `MIN_REWARD_DIFFERENCE` apart. If a task has more rollouts than a group, all possible
+    groups are counted.
 
     Args:
         rewards_by_task: rewards of each task's rollouts.
         group_size: rollouts in a group, at least 2.
 
     Returns:
-        Mean over the tasks; None if no task has `group_size` rollouts.
+        A share from 0 to 1; None if no task has `group_size` rollouts.
     """
-    shares = signal_per_task(rewards_by_task, group_size)
+    shares = share_of_groups_with_signal_per_task(rewards_by_task, group_size)
     return fmean(shares) if shares else None
 
 
-def signal_per_task(
+def share_of_groups_with_signal_per_task(
     rewards_by_task: Iterable[Sequence[float]], group_size: int = ROLLOUTS_PER_GROUP
 ) -> list[float]:
-    """Return the share of groups with signal of each task that has `group_size` rollouts."""
+    """Return the share of groups with signal for each task with at least `group_size` rollouts."""
     return [
-        _share_of_different_groups(sorted(rewards), group_size)
+        _share_of_groups_with_different_rewards(sorted(rewards), group_size)
         for rewards in rewards_by_task
         if len(rewards) >= group_size > 1
     ]
 
 
-def _share_of_different_groups(sorted_rewards: Sequence[float], group_size: int) -> float:
-    equal_groups = 0
+def _share_of_groups_with_different_rewards(
+    sorted_rewards: Sequence[float], group_size: int
+) -> float:
+    groups_without_signal = 0
     for position, lowest in enumerate(sorted_rewards):
         # Count the groups without signal whose first member is at this position.
         limit = MIN_REWARD_DIFFERENCE + ROUNDING_TOLERANCE
         close = sum(reward - lowest <= limit for reward in sorted_rewards[position + 1 :])
-        equal_groups += comb(close, group_size - 1)
-    return 1.0 - equal_groups / comb(len(sorted_rewards), group_size)
+        groups_without_signal += comb(close, group_size - 1)
+    return 1.0 - groups_without_signal / comb(len(sorted_rewards), group_size)
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,12 @@ class LevelSignal:
 
     Attributes:
         level: level of the episodes; empty if the environment does not name one.
-        mode: reset arguments that say how the episodes were played, such as the reward.
+        mode: reset arguments that select a mode of play, such as `reward`.
         task_count: tasks with at least `group_size` rollouts.
         mean_reward: mean reward of a rollout.
         signal: share of groups with signal; None without a task that has enough rollouts.
         standard_error: standard error of `signal` over tasks; None for fewer than two tasks.
-        mean_tokens: mean tokens of a rollout; None if unknown for a rollout.
+        mean_tokens: mean tokens of a rollout; None if they are unknown for any rollout.
         group_size: rollouts in a group.
     """
 
@@ -95,8 +98,8 @@ class LevelSignal:
     group_size: int
 
     @property
-    def per_1000_tokens(self) -> float | None:
-        """Groups with signal per 1,000 tokens; None if tokens or signal are unknown."""
+    def groups_with_signal_per_1000_tokens(self) -> float | None:
+        """Expected groups with signal per 1,000 tokens; None if tokens or signal are unknown."""
         if self.signal is None or not self.mean_tokens:
             return None
         return 1000.0 * self.signal / (self.group_size * self.mean_tokens)
@@ -110,12 +113,12 @@ class _LevelAndMode:
     mode_json: str
 
 
-def signal_by_level(
+def measure_signal_by_level_and_mode(
     players: Iterable[PlayerResults], environment: Environment, group_size: int = ROLLOUTS_PER_GROUP
 ) -> Iterator[LevelSignal]:
-    """Yield the signal of each player on each level and in each mode, in the order played.
+    """Yield the signal of each player for each combination of level and mode, in order played.
 
-    The level is left empty for rollouts of other versions: their tasks may have had other levels.
+    Rollouts of other versions have an empty level, because their tasks may have had other levels.
     """
     for player in players:
         is_current = dict(player.versions) == dict(environment.versions)
@@ -127,17 +130,19 @@ def signal_by_level(
             rollouts_by_key[_LevelAndMode(level, mode_json)].append(rollout)
         for key, rollouts in rollouts_by_key.items():
             mode = drop_task_seed_and_level(environment.reset_arguments, rollouts[0].reset)
-            yield _measure_level(player.name, key.level, mode, rollouts, group_size)
+            yield _measure_level_signal(player.name, key.level, mode, rollouts, group_size)
 
 
-def _measure_level(
+def _measure_level_signal(
     player_name: str,
     level: str,
     mode: Mapping[str, Any],
     rollouts: Sequence[ScoredEpisode],
     group_size: int,
 ) -> LevelSignal:
-    shares = signal_per_task(group_scores_by_episode(rollouts).values(), group_size)
+    shares = share_of_groups_with_signal_per_task(
+        group_scores_by_episode(rollouts).values(), group_size
+    )
     tokens = [rollout.tokens for rollout in rollouts if rollout.tokens is not None]
     return LevelSignal(
         player=player_name,
@@ -146,7 +151,7 @@ def _measure_level(
         task_count=len(shares),
         mean_reward=fmean(rollout.score or 0.0 for rollout in rollouts),
         signal=fmean(shares) if shares else None,
-        standard_error=standard_error(shares),
+        standard_error=standard_error_of_mean(shares),
         mean_tokens=fmean(tokens) if len(tokens) == len(rollouts) else None,
         group_size=group_size,
     )

@@ -36,15 +36,15 @@ class PassRate(NamedTuple):
     probability: float | None
 
 
-def standard_error(values: Sequence[float]) -> float | None:
+def standard_error_of_mean(values: Sequence[float]) -> float | None:
     """Return the standard error of the mean of independent values; None for fewer than two."""
     return stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
 
 
 def normal_mean_interval(scores: Sequence[float]) -> MeanInterval:
-    """Return the mean of scores and its interval by the normal approximation, within [0, 1].
+    """Return the mean of scores and its interval by the normal approximation.
 
-    A single score gives an interval of length 0.
+    The interval is clipped to [0, 1]. For a single score, its length is 0.
     """
     mean, count = fmean(scores), len(scores)
     half_width = Z_SCORE_95 * stdev(scores) / sqrt(count) if count > 1 else 0.0
@@ -54,7 +54,7 @@ def normal_mean_interval(scores: Sequence[float]) -> MeanInterval:
 def bootstrap_mean_interval(values: Sequence[float]) -> MeanInterval | None:
     """Return the mean of independent values and its percentile bootstrap interval.
 
-    None for fewer than two values.
+    The result is None for fewer than two values.
     """
     if len(values) < 2:
         return None
@@ -71,8 +71,8 @@ def bootstrap_mean_interval(values: Sequence[float]) -> MeanInterval | None:
     return MeanInterval(fmean(values), float(ci_low), float(ci_high))
 
 
-def pass_hat_k(is_perfect: Sequence[bool], k: int) -> float | None:
-    """Return the unbiased estimate of the probability that k rollouts are all perfect.
+def estimate_pass_hat_k(is_perfect: Sequence[bool], k: int) -> float | None:
+    """Return an unbiased estimate of the probability that k rollouts are all perfect.
 
     Args:
         is_perfect: for each rollout of one episode, whether it scored 1.0.
@@ -84,15 +84,15 @@ def pass_hat_k(is_perfect: Sequence[bool], k: int) -> float | None:
 
 
 def compute_pass_rates(perfect_by_episode: Collection[Sequence[bool]]) -> list[PassRate]:
-    """Return pass^k, averaged over episodes, for each of `PASS_K_VALUES`.
+    """Estimate pass^k, averaged over episodes, for each k of `PASS_K_VALUES`.
 
     Args:
-        perfect_by_episode: for each episode, which of its rollouts scored 1.0. Episodes with fewer
-            than k rollouts are left out; without any other, the probability is None.
+        perfect_by_episode: for each episode, whether each of its rollouts scored 1.0. Episodes
+            with fewer than k rollouts are left out. If none is left, the probability is None.
     """
     rates = []
     for k in PASS_K_VALUES:
-        estimates = [pass_hat_k(is_perfect, k) for is_perfect in perfect_by_episode]
+        estimates = [estimate_pass_hat_k(is_perfect, k) for is_perfect in perfect_by_episode]
         known_estimates = [estimate for estimate in estimates if estimate is not None]
         rates.append(PassRate(k, fmean(known_estimates) if known_estimates else None))
     return rates

@@ -48,7 +48,7 @@ class Verification(StrEnum):
 
 
 class BoardKey(NamedTuple):
-    """What submissions with comparable scores have in common."""
+    """Key of a leaderboard; submissions with the same key have comparable scores."""
 
     environment: str
     split: str
@@ -58,7 +58,7 @@ class BoardKey(NamedTuple):
 
 
 class SubmissionCard(BaseModel):
-    """A submission's statement about itself.
+    """Description of a submission: its player, its tasks and who submitted it.
 
     Attributes:
         player: name of the player in the recordings; `scripted:NAME` is a policy of the
@@ -91,7 +91,7 @@ class SubmissionCard(BaseModel):
 
     @field_validator("player")
     @classmethod
-    def _require_plain_name(cls, player: str) -> str:
+    def _require_printable_ascii_name(cls, player: str) -> str:
         # Look-alike letters and invisible characters could imitate another player's name.
         if not (player.isascii() and player.isprintable() and player == player.strip()):
             raise ValueError(
@@ -102,14 +102,14 @@ class SubmissionCard(BaseModel):
 
     @field_validator("reset")
     @classmethod
-    def _reject_task_arguments(cls, reset: dict[str, Any]) -> dict[str, Any]:
+    def _reject_task_selectors(cls, reset: dict[str, Any]) -> dict[str, Any]:
         if named := reset.keys() & EPISODE_SELECTORS:
             raise ValueError(f"{', '.join(sorted(named))} would select another task")
         return reset
 
     @property
     def is_scripted(self) -> bool:
-        """Whether the player's name has the prefix of the environment's policies."""
+        """Whether the player's name has the prefix of scripted policies."""
         return self.player.startswith(SCRIPTED_PREFIX)
 
     @property
@@ -139,7 +139,7 @@ class Submission:
 
     @property
     def verification(self) -> Verification:
-        """Attested if the server's signed record was verified."""
+        """Whether the submission is attested by a verified record, or self-reported."""
         return Verification.ATTESTED if self.attestation else Verification.SELF_REPORTED
 
 
@@ -159,16 +159,16 @@ def read_submission(folder: Path) -> Submission:
         raise SubmissionError(f"{folder / RUNS_FILENAME}: {problem}") from None
     token = ""
     if (folder / ATTESTATION_FILENAME).is_file():
-        token = _read_text(folder / ATTESTATION_FILENAME, MAX_ATTESTATION_BYTES)
+        token = _read_limited_text(folder / ATTESTATION_FILENAME, MAX_ATTESTATION_BYTES)
     return Submission(folder.name, card, runs, token)
 
 
-def parse_card(fields: object, source: str = "The card") -> SubmissionCard:
+def parse_card(fields: object, card_name: str = "The card") -> SubmissionCard:
     """Validate the fields of a card.
 
     Args:
         fields: content of the card's file.
-        source: name of the card in errors.
+        card_name: name of the card in errors, such as its path.
 
     Raises:
         SubmissionError: a field is missing or has a value that is not allowed.
@@ -180,13 +180,13 @@ def parse_card(fields: object, source: str = "The card") -> SubmissionCard:
             f"{'.'.join(map(str, error['loc'])) or 'the card'}: {error['msg']}"
             for error in problem.errors()
         )
-        raise SubmissionError(f"{source}: {problems}.") from None
+        raise SubmissionError(f"{card_name}: {problems}.") from None
 
 
 def write_submission(
     folder: Path, card: SubmissionCard, recordings_text: str, attestation_token: str = ""
 ) -> None:
-    """Write a submission's folder. The same content gives the same bytes.
+    """Write a submission's folder. The same submission always gives the same bytes.
 
     Args:
         folder: folder to write; created if it is missing.
@@ -210,7 +210,7 @@ def write_submission(
 
 
 class _AliasFreeLoader(yaml.SafeLoader):
-    """Loads YAML without aliases, a few of which can expand to gigabytes."""
+    """YAML loader that rejects aliases, because a few nested ones can expand to gigabytes."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -219,7 +219,7 @@ class _AliasFreeLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _read_text(path: Path, max_bytes: int) -> str:
+def _read_limited_text(path: Path, max_bytes: int) -> str:
     with path.open("rb") as file:
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
@@ -231,10 +231,10 @@ def _read_text(path: Path, max_bytes: int) -> str:
 
 
 def _read_yaml(path: Path) -> object:
-    text = _read_text(path, MAX_CARD_BYTES)
+    text = _read_limited_text(path, MAX_CARD_BYTES)
     try:
         return yaml.load(text, _AliasFreeLoader)
     except RecursionError:
         raise SubmissionError(f"{path} is nested too deeply.") from None
-    except (yaml.YAMLError, ValueError) as problem:  # ValueError: an impossible date or number
+    except (yaml.YAMLError, ValueError) as problem:  # An invalid date is a ValueError.
         raise SubmissionError(f"{path} is not YAML: {problem}") from None

@@ -1,9 +1,9 @@
 """Checks submissions by replaying every run.
 
-The check does not trust the card: `check_submission` replays each run and lists everything that is
-wrong. A replay shows that the scores were reached. It cannot show that no other attempts were left
-out, so a row counts as attested only with the record that the server of the sealed split signed;
-see `openenv_kit.trust.attestation`.
+`check_submission` does not trust the card: it replays each run and lists all problems. A replay
+proves that the scores were reached. It cannot prove that no other attempts were left out, so a
+submission is attested only with a record that the server of the sealed split has signed; see
+`openenv_kit.trust.attestation`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ from openenv_kit.recordings.format import RecordedRun
 from openenv_kit.recordings.replay import iter_replayed_steps
 from openenv_kit.reply import EVIDENCE_SHARE_KEY, EndInfo, ReplyStatus
 from openenv_kit.reset_arguments import drop_task_selectors
-from openenv_kit.results.attested_episodes import find_attestation_problems, verify_token
+from openenv_kit.results.attested_episodes import (
+    find_attestation_problems,
+    verify_attestation_token,
+)
 
 # Re-exported: these names are part of this module's interface.
 from openenv_kit.results.submission_folder import CARD_FILENAME as CARD_FILENAME
@@ -47,7 +50,7 @@ from openenv_kit.splits import SEALED_SPLIT, HashedSplits
 from openenv_kit.trust.attestation import digest_actions
 
 MIN_TASKS = 20
-"""Minimum tasks of a row, unless its split has fewer. With few tasks, luck decides the order."""
+"""Minimum tasks of a submission, unless its split has fewer. With few tasks, chance decides."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class CheckedSubmission:
     Attributes:
         name: name of the folder.
         submission: the submission; None if the folder could not be read.
-        problems: everything that is wrong, one sentence each; empty for a valid submission.
+        problems: one sentence for each problem; empty for a valid submission.
     """
 
     name: str
@@ -66,13 +69,13 @@ class CheckedSubmission:
 
 
 def check_submission(
-    folder: Path, key: Ed25519PublicKey | None = None, min_tasks: int = MIN_TASKS
+    folder: Path, public_key: Ed25519PublicKey | None = None, min_tasks: int = MIN_TASKS
 ) -> CheckedSubmission:
-    """Read a folder and replay its runs. Any failure is reported as a problem of this folder.
+    """Read a submission and replay its runs. Any failure becomes a problem of this submission.
 
     Args:
         folder: folder of the submission.
-        key: public key that verifies the attestation; None if no key is known.
+        public_key: key that verifies the attestation; None if no key is known.
         min_tasks: minimum number of tasks, unless the split has fewer.
     """
     submission = None
@@ -80,7 +83,8 @@ def check_submission(
         submission = read_submission(folder)
         if submission.attestation_token:
             submission = replace(
-                submission, attestation=verify_token(submission.attestation_token, key)
+                submission,
+                attestation=verify_attestation_token(submission.attestation_token, public_key),
             )
         problems = list(find_submission_problems(submission, min_tasks))
     except ConfigurationError as problem:
@@ -91,7 +95,7 @@ def check_submission(
 
 
 def find_submission_problems(submission: Submission, min_tasks: int = MIN_TASKS) -> Iterator[str]:
-    """Yield everything that is wrong with a submission, one sentence each.
+    """Yield a sentence for each problem of a submission.
 
     Every run is replayed with the installed grader, unless the card already has the wrong versions,
     commitment or player name.
@@ -118,7 +122,7 @@ def find_submission_problems(submission: Submission, min_tasks: int = MIN_TASKS)
     yield from card_problems
     if submission.attestation is None:
         yield from _find_try_count_problems(submission)
-        yield from _find_copied_runs(submission)
+        yield from _find_copied_run_problems(submission)
     else:
         yield from find_attestation_problems(submission, submission.attestation)
     if card_problems:
@@ -171,7 +175,7 @@ def _find_name_problems(card: SubmissionCard, environment: Environment) -> Itera
 
 
 def _find_try_count_problems(submission: Submission) -> Iterator[str]:
-    """Yield the tasks that were not played as often as the card states."""
+    """Yield a problem for each task that was not played as often as the card states."""
     card = submission.card
     tasks = [f"{card.split}-{card.first + number}" for number in range(card.count)]
     run_counts = Counter(run.task_name for run in submission.runs)
@@ -182,15 +186,15 @@ def _find_try_count_problems(submission: Submission) -> Iterator[str]:
         yield f"{task[:MAX_REPR_CHARACTERS]} is not among the card's tasks."
 
 
-def _find_copied_runs(submission: Submission) -> Iterator[str]:
-    """Yield the runs whose actions repeat an earlier run of the same task.
+def _find_copied_run_problems(submission: Submission) -> Iterator[str]:
+    """Yield a problem for each run with the same actions as an earlier run of the same task.
 
-    The times in a recording come from the player, so they do not prove that two runs with the same
-    actions are different. Only a record that the server signed does.
+    The player writes the times in a recording, so they do not prove that two runs with the same
+    actions are different. Only a record that the server has signed proves it.
     """
-    first_runs: dict[str, int] = {}
+    first_runs: dict[tuple[str, str], int] = {}
     for number, run in enumerate(submission.runs, start=1):
-        key = f"{run.task_name} {digest_actions(step.action for step in run.steps)}"
+        key = (run.task_name, digest_actions(step.action for step in run.steps))
         first = first_runs.setdefault(key, number)
         if first != number:
             yield (
@@ -203,7 +207,7 @@ def _find_copied_runs(submission: Submission) -> Iterator[str]:
 def _find_run_problems(
     run: RecordedRun, card: SubmissionCard, environment: Environment
 ) -> Iterator[str]:
-    """Yield what is wrong with one run, which has the installed versions."""
+    """Replay a run of the installed versions and yield its problems."""
     if run.player != card.player:
         yield f"played by {truncated_repr(run.player)}; the card says {card.player!r}."
     reset = drop_task_selectors(run.reset)
@@ -245,7 +249,7 @@ def _find_run_problems(
                 yield f"{step_name} is not what the policy {card.player!r} does."
                 return
             if not is_done:
-                policy_check.observe(observation)
+                policy_check.advance_policy(observation)
     if policy_check and not is_done and not policy_check.has_ended:
         yield f"it ends before the policy {card.player!r} does."
     if run.score != score:
@@ -266,11 +270,11 @@ class _PolicyCheck:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the policy takes no further action."""
+        """Whether the policy has stopped playing."""
         return self._next_action_json is None
 
-    def observe(self, observation: Mapping[str, Any]) -> None:
-        """Give the policy a reply, and keep the action that it takes next."""
+    def advance_policy(self, observation: Mapping[str, Any]) -> None:
+        """Send a reply to the policy, and store its next action."""
         try:
             if self._steps is None:
                 self._steps = self._policy.generate_actions(observation)
@@ -280,15 +284,15 @@ class _PolicyCheck:
         except StopIteration:
             self._next_action_json = None
         else:
-            self._next_action_json = _action_json(action)
+            self._next_action_json = _canonical_action_json(action)
 
     def is_next_action(self, action: Mapping[str, Any]) -> bool:
-        """Return whether the policy takes this action now."""
-        return self._next_action_json == _action_json(action)
+        """Return whether an action is the policy's next action."""
+        return self._next_action_json == _canonical_action_json(action)
 
 
 class _StepOutcome(NamedTuple):
-    """The values of a step's reply that a recording states in plain text."""
+    """Values of a step's reply that a recording contains in addition to the digest."""
 
     status: str
     reward: float
@@ -299,5 +303,5 @@ def _outcome_of(observation: Mapping[str, Any]) -> _StepOutcome:
     return _StepOutcome(observation["status"], observation["reward"] or 0.0, observation["done"])
 
 
-def _action_json(action: Mapping[str, Any]) -> str:
+def _canonical_action_json(action: Mapping[str, Any]) -> str:
     return json.dumps(action, sort_keys=True)

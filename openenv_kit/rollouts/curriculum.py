@@ -138,7 +138,7 @@ class Curriculum:
         elif self.success_rate < self._demote_below:
             self._change_stage(self.stage_index - 1)
 
-    def record_group_and_check_if_rewards_differ(
+    def record_group_rewards(
         self, rewards: Sequence[float], stage_index: int | None = None
     ) -> bool:
         """Record the rewards of a group and return whether they differ enough to give a signal.

@@ -145,7 +145,7 @@ def _build_environment_app(
     """
     from openenv.core.env_server import create_fastapi_app
 
-    from openenv_kit.page import add_icon, add_route_list, is_debugger_enabled
+    from openenv_kit.page import add_favicon_route, add_route_list_page, is_debugger_enabled
     from openenv_kit.serving.http import routes
     from openenv_kit.serving.http.anonymous_episodes import add_routes_below_caller_names
     from openenv_kit.serving.http.error_responses import add_error_handlers
@@ -165,8 +165,8 @@ def _build_environment_app(
     ]
     # A redirect has an absolute address, which is wrong for the clients of a proxy.
     app.router.redirect_slashes = False
-    add_icon(app)
-    add_route_list(app)
+    add_favicon_route(app)
+    add_route_list_page(app)
     _add_episode_and_ready_routes(app, settings, environment, shared)
     if is_debugger_enabled():
         from openenv_kit.page.web_app import mount_debugger

@@ -133,7 +133,7 @@ class CurriculumCallback(TrainerCallback):
         finished_rollouts = gather_object(self._finished_rollouts)
         self._finished_rollouts = []
         for group, rewards in _group_rewards_by_rollout_group(finished_rollouts).items():
-            self.curriculum.record_group_and_check_if_rewards_differ(rewards, group.stage)
+            self.curriculum.record_group_rewards(rewards, group.stage)
         state.stateful_callbacks[STATE_KEY] = self.curriculum.state_dict()
 
 

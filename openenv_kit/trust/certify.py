@@ -57,13 +57,13 @@ class Certifier(Protocol):
             ConfigurationError: a reset argument is unknown.
         """
 
-    def certify_one(self, config: Any) -> Any:
+    def certify_episode(self, config: Any) -> Any:
         """Certify the episode of a configuration. The result depends only on the configuration."""
 
-    def certificate_table(self, certificates: Sequence[Any]) -> CertificateTable:
+    def tabulate_certificates(self, certificates: Sequence[Any]) -> CertificateTable:
         """Return a table of many certificates."""
 
-    def summarize(self, certificates: Sequence[Any]) -> str:
+    def summarize_certificates(self, certificates: Sequence[Any]) -> str:
         """Summarize many certificates in a phrase without a full stop."""
 
 
@@ -80,7 +80,7 @@ def require_certifier(environment: Environment) -> Certifier:
 
 def certify_configuration(environment_name: str, configuration: Any) -> Any:
     """Certify the episode of a configuration and return its certificate."""
-    return require_certifier(get_environment(environment_name)).certify_one(configuration)
+    return require_certifier(get_environment(environment_name)).certify_episode(configuration)
 
 
 def iter_certificates(

@@ -14,8 +14,8 @@ from metric_tracker_rl.audit import BASELINE_POLICIES, MODE_SETTINGS
 from metric_tracker_rl.engine.certification.certificate import (
     FunnelCertificate,
     certificate_from_dict,
-    certificate_totals,
-    count_drawn_policies,
+    compute_certificate_totals,
+    count_drawn_policies_ignoring_wording,
 )
 from metric_tracker_rl.engine.configuration.episode_config import MIXED
 from metric_tracker_rl.engine.configuration.splits import SPLITS
@@ -121,7 +121,7 @@ def write_benchmark_report(
             json.loads(rungs.read_text(encoding="utf-8")),
             results.modes.audit_lines,
             _certificates_table(varied),
-            count_drawn_policies(varied),
+            count_drawn_policies_ignoring_wording(varied),
         )
     parts = [funnel_part.strip(), *([MODES_PART_MARK, modes_part.strip()] if modes_part else [])]
     out.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
@@ -253,7 +253,7 @@ def _certificates_table(certificates: Sequence[FunnelCertificate]) -> str:
     for level in LEVELS:
         group = [item for item in certificates if item.config.difficulty == level]
         if group:
-            undone, expected, margin, draws = certificate_totals(group)
+            undone, expected, margin, draws = compute_certificate_totals(group)
             rows.append(
                 [
                     level,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from metric_tracker_rl.environment import ENVIRONMENT
-from metric_tracker_rl.policies.noisy_reference import noisy_reference
+from metric_tracker_rl.policies.noisy_reference import submit_root_ids_with_random_decisions
 from openenv_kit.datasets.split_rows import TaskRow, list_task_rows
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.trainers.tool_episode import ToolEpisode
@@ -87,7 +87,11 @@ def _trace(episode: ToolEpisode, row: TaskRow, share: float, seed: str) -> Chat:
     calls: list[Message] = []
     answers: list[Message] = []
     with (
-        closing(noisy_reference(observation, random_share=share, seed=seed)) as player,
+        closing(
+            submit_root_ids_with_random_decisions(
+                observation, random_decision_share=share, seed=seed
+            )
+        ) as player,
         suppress(StopIteration),
     ):
         action = next(player)

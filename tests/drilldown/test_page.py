@@ -38,7 +38,7 @@ def test_the_guide_leads_from_an_alert_to_its_root(product: str, seed: int) -> N
         if move.event == "ask":
             play._call_suggested_tool(SCENES, visitor, move.value)
         elif move.event == "pick":
-            play._select_place(visitor, move.value)
+            play._set_selection(visitor, move.value)
     (root,) = episode_of(visitor.reset).expected_rows
     offer, following = SCENES.report_editor(visitor).suggested_rows()
     assert following["direction"] == "up", "the next rate rises where events were lost"

@@ -7,7 +7,12 @@ from dataclasses import replace
 import pytest
 
 from drilldown_env.building import generate
-from drilldown_env.certificate import certificate_table, certify_one, is_unique, iter_configurations
+from drilldown_env.certificate import (
+    certify_episode,
+    is_unique,
+    iter_configurations,
+    tabulate_certificates,
+)
 from drilldown_env.config import DrillConfig
 from drilldown_env.cube import EVERYBODY
 from drilldown_env.definition import explaining
@@ -24,9 +29,9 @@ from .cases import EASY, FAINT, HARD, episode
 @pytest.mark.slow
 @pytest.mark.parametrize("config", [EASY, FAINT, HARD])
 def test_episodes_are_certified(config: DrillConfig) -> None:
-    found = certify_one(config)
+    found = certify_episode(config)
     assert found.holds
-    assert certificate_table([found])[1][0][2] == "1"
+    assert tabulate_certificates([found])[1][0][2] == "1"
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ GOLDEN = Path(__file__).with_name("golden_plays.json")
 @pytest.mark.parametrize("level", LEVELS)
 def test_shipped_tasks_hold_their_certificates(level: str) -> None:
     numbers = range(len(shipped()[level]))[:: 1 if FULL else 9]
-    found = [FirewatchCertifier().certify_one(Shipped(level, number)) for number in numbers]
+    found = [FirewatchCertifier().certify_episode(Shipped(level, number)) for number in numbers]
     assert [each for each in found if not each.holds] == []
 
 
@@ -52,9 +52,9 @@ def test_a_fault_that_hurts_nobody_is_not_shipped() -> None:
 
 def test_a_certificate_is_told_as_json_and_in_a_row() -> None:
     certifier = FirewatchCertifier()
-    made = certifier.certify_one(Shipped("easy", 3))
+    made = certifier.certify_episode(Shipped("easy", 3))
     assert json.loads(json.dumps(made.as_dict()))["config"] == {"difficulty": "easy", "number": 3}
-    titles, rows = certifier.certificate_table([made])
+    titles, rows = certifier.tabulate_certificates([made])
     assert len(titles) == len(rows[0])
 
 

@@ -16,7 +16,7 @@ from metric_tracker_rl.engine.certification.certificate import (
 )
 from metric_tracker_rl.engine.certification.certify import (
     CERTIFIED_ANOMALY_COUNTS,
-    certify_one,
+    certify_episode,
     iter_configurations,
 )
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
@@ -35,7 +35,7 @@ EXPERT = EpisodeConfig(3, "mixed", "expert", "high", 6)
 @pytest.mark.slow
 def test_an_episode_of_every_level_is_certified_with_its_margins() -> None:
     for level in ("easy", "medium", "hard", "expert"):
-        found = certify_one(EpisodeConfig(9, "mixed", level, "high", 5))
+        found = certify_episode(EpisodeConfig(9, "mixed", level, "high", 5))
         assert found.holds, found
         assert len(found.rows) == found.counterfactual == 5
         assert found.smallest_margin > 1.1
@@ -45,7 +45,7 @@ def test_episode_that_breaks_a_guarantee_gets_no_certificate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = EpisodeConfig(9, "funnel_break", "easy", "low", 2)
-    good = certify_one(config)
+    good = certify_episode(config)
     assert good.holds
     for broken in (
         replace(good, score=0.999),
@@ -56,7 +56,7 @@ def test_episode_that_breaks_a_guarantee_gets_no_certificate(
         assert not broken.holds
     # A generous grader makes reports beside the right one as good.
     monkeypatch.setattr("metric_tracker_rl.engine.grading.grader.DUPLICATE_PENALTY", (0.0, 0.0))
-    assert not certify_one(config).unique
+    assert not certify_episode(config).unique
 
 
 def test_certificate_fails_for_a_row_that_remains_without_its_cause(
@@ -73,7 +73,7 @@ def test_certificate_fails_for_a_row_that_remains_without_its_cause(
 
     config = EpisodeConfig(9, "hourly_traffic_mix_shift", "easy", "low", 2)
     monkeypatch.setattr(certify, "generate_episode", mislaid)
-    assert certify_one(config).counterfactual == 1
+    assert certify_episode(config).counterfactual == 1
 
 
 @pytest.mark.slow
@@ -104,7 +104,7 @@ def test_certify_without_difficulty_leaves_out_the_rungs(monkeypatch: pytest.Mon
 
 
 def test_certificate_and_causes_survive_json() -> None:
-    found = certify_one(EXPERT)
+    found = certify_episode(EXPERT)
     again = certificate_from_dict(json.loads(json.dumps(found.as_dict())))
     assert isinstance(again, FunnelCertificate)
     assert (again.rows, again.config.identity) == (found.rows, found.config.identity)
@@ -114,7 +114,7 @@ def test_certificate_and_causes_survive_json() -> None:
 
 
 def test_certificate_of_solved_and_clear_episode_is_valid() -> None:
-    made = certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5))
+    made = certify_episode(EpisodeConfig(4, "mixed", "hard", "low", 5))
     assert made.holds
     assert (made.score, made.guard_violations) == (1.0, 0)
     assert made.draws >= 1
@@ -127,7 +127,7 @@ def test_certificate_of_episode_that_the_policy_misses_is_invalid(
         "metric_tracker_rl.engine.certification.certify.get_policy",
         lambda _: get_policy("null"),
     )
-    assert not certify_one(EpisodeConfig(4, "mixed", "hard", "low", 5)).holds
+    assert not certify_episode(EpisodeConfig(4, "mixed", "hard", "low", 5)).holds
 
 
 def test_the_certified_grid_is_every_family_level_and_count() -> None:
@@ -144,7 +144,7 @@ def test_episodes_of_every_rung_are_certified() -> None:
         for name in RUNG_LEVELS
         for seed in range(2)
     ]
-    assert [config for config in configs if not certify_one(config).holds] == []
+    assert [config for config in configs if not certify_episode(config).holds] == []
 
 
 @pytest.mark.slow
@@ -153,4 +153,4 @@ def test_every_kind_of_task_of_a_rung_is_certified() -> None:
     configs = [splits.task("test_rung_10", index).config for index in range(24)] + [
         splits.task("test_rung_1", index).config for index in range(24)
     ]
-    assert [config for config in configs if not certify_one(config).holds] == []
+    assert [config for config in configs if not certify_episode(config).holds] == []

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.engine.certification.certify import certify_one
+from metric_tracker_rl.engine.certification.certify import certify_episode
 from metric_tracker_rl.engine.configuration import splits
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.configuration.tasks import DEFAULT_TASK_ORDER
@@ -26,7 +26,7 @@ from metric_tracker_rl.engine.session import episode_session
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.exploits import EXPLOITS
-from metric_tracker_rl.exploits.probing import find_report_rows
+from metric_tracker_rl.exploits.probing import iter_report_rows_in_reply
 from metric_tracker_rl.exploits.raw import RAW_EXPLOITS
 from metric_tracker_rl.policies import get_policy
 from openenv_kit import splits as hashed
@@ -79,7 +79,7 @@ score = cache(earned)
 def check_state_and_opening_are_silent() -> None:
     env, opening = environment(task_id="hard_mixed_multi")
     rows = right_rows(env)
-    assert list(find_report_rows(opening)) == []
+    assert list(iter_report_rows_in_reply(opening)) == []
     state = env.state.model_dump()
     assert set(state) == STATE_FIELDS
     assert not any(row["date"] in json.dumps(state) for row in rows)
@@ -142,7 +142,7 @@ def test_oracle_containment() -> None:
     check_state_and_opening_are_silent()
     env, _ = environment(task_id="hard_mixed_multi")
     for action in ({"analysis_method": "nothing"}, {"classifications": 5}, {"debug": True}):
-        assert list(find_report_rows(step(env, action))) == []
+        assert list(iter_report_rows_in_reply(step(env, action))) == []
     assert score("debug_probing", "hard") == 0.0
 
 
@@ -181,9 +181,9 @@ def test_no_solution_leakage() -> None:
     env, _ = environment(task_id="hard_mixed_multi", max_submissions=2)
     right = right_rows(env)
     practice = step(env, {"classifications": right[:1]})
-    assert list(find_report_rows(practice)) == []
+    assert list(iter_report_rows_in_reply(practice)) == []
     final = step(env, {"classifications": right[:1]})
-    unsaid = [row for row in find_report_rows(final) if row not in right[:1]]
+    unsaid = [row for row in iter_report_rows_in_reply(final) if row not in right[:1]]
     assert unsaid == []
     assert all(issue["expected_row"] is None for issue in final["submission_issues"])
 
@@ -222,7 +222,9 @@ def test_difficulty_separation() -> None:
         rows = [
             row.margin
             for seed in range(24)
-            for row in certify_one(EpisodeConfig(seed, "absolute_spike_in_event_count", level)).rows
+            for row in certify_episode(
+                EpisodeConfig(seed, "absolute_spike_in_event_count", level)
+            ).rows
         ]
         means.append(sum(margin or 0.0 for margin in rows) / len(rows))
     assert means == sorted(means, reverse=True)
@@ -311,7 +313,7 @@ def test_an_ignored_salt_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     from metric_tracker_rl.analysis_tools import lookup
 
-    true_preview = lookup.preview_report
+    true_preview = lookup.build_report_preview
     opened: list[Any] = []
     true_open = EpisodeSession.start_from_view
 
@@ -330,7 +332,7 @@ def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch
 
     assert earned("preview_oracle", "easy") == 0.0
     monkeypatch.setattr(EpisodeSession, "start_from_view", opening)
-    monkeypatch.setattr(lookup, "preview_report", leaking)
+    monkeypatch.setattr(lookup, "build_report_preview", leaking)
     assert earned("preview_oracle", "easy") > 0.5
 
 

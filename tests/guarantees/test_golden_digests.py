@@ -96,10 +96,10 @@ def test_the_check_fails_on_a_file_that_differs(tmp_path: Any) -> None:
     changed = copy.deepcopy(GOLDEN)
     changed["episodes"] = changed["episodes"][:1]
     written.write_text(json.dumps(changed))
-    assert golden_digests.GOLDEN_DIGESTS.print_file_differences(written) == 0
+    assert golden_digests.GOLDEN_DIGESTS.check_file_and_print_differences(written) == 0
     changed["episodes"][0]["data"] = "0" * 64
     written.write_text(json.dumps(changed))
-    assert golden_digests.GOLDEN_DIGESTS.print_file_differences(written) == 1
+    assert golden_digests.GOLDEN_DIGESTS.check_file_and_print_differences(written) == 1
 
 
 @pytest.mark.slow

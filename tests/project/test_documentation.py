@@ -126,3 +126,20 @@ def test_the_examples_cover_all_six_rules_of_the_policy() -> None:
     rules = re.findall(r"^### Rule (\d)", page, re.M)
     assert sorted(set(rules)) == ["1", "2", "3", "4", "5", "6"]
     assert set(EXAMPLES) <= set(MARKER.findall(page))
+
+
+def test_changelog_new_import_exists() -> None:
+    page = (ROOT / "docs" / "changelog.md").read_text()
+    new_names = re.findall(r"^\| `[\w.]+` \| `([\w.]+)` \|$", page, re.MULTILINE)
+    assert len(new_names) > 40
+    missing = [name for name in new_names if not is_defined(name)]
+    assert missing == []
+
+
+def is_defined(name: str) -> bool:
+    """Whether a module's source defines or imports a name; nothing is imported, as trainers'
+    libraries may be missing."""
+    module, _, attribute = name.rpartition(".")
+    path = ROOT.joinpath(*module.split("."))
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return source.is_file() and re.search(rf"\b{attribute}\b", source.read_text()) is not None

@@ -14,12 +14,12 @@ from openenv_kit.trust.certify import CertificateTable
 
 @dataclass(frozen=True)
 class RowMargin:
-    """How far an expected row's deviation is past its threshold.
+    """Margin by which the deviation of an expected row exceeds its reporting threshold.
 
     Attributes:
         row: key of the row as text.
-        effect: deviation: relative; absolute for the daytime share; events in excess for impossible
-            counts.
+        effect: size of the deviation: relative for counts and rates, absolute for the daytime
+            share, and a number of events for impossible counts.
         threshold: reporting threshold; 0 for impossible counts.
         margin: effect / threshold; None where the threshold is 0.
     """
@@ -37,7 +37,7 @@ class FunnelCertificate:
     Attributes:
         config: configuration of the episode.
         score: lowest score of the reference policy in any mode.
-        steps: largest number of steps that it took.
+        steps: largest number of steps that the reference policy took in any mode.
         draws: number of draws of the generator.
         guard_violations: number of deviations inside the guard band of their threshold, and of
             expected rows too close to a severity bound.
@@ -83,7 +83,7 @@ class _LevelAndFamily(NamedTuple):
 
 
 class CertificateTotals(NamedTuple):
-    """Figures over several certificates.
+    """Totals and means of several certificates.
 
     Attributes:
         undone_rows: rows that disappear when their anomaly alone is undone.
@@ -98,18 +98,18 @@ class CertificateTotals(NamedTuple):
     mean_draws: float
 
 
-def certificate_from_dict(fields: dict[str, Any]) -> FunnelCertificate:
-    """Return a certificate from the fields that `FunnelCertificate.as_dict` returns.
+def certificate_from_dict(certificate_fields: dict[str, Any]) -> FunnelCertificate:
+    """Rebuild a certificate from the result of `FunnelCertificate.as_dict`.
 
     Raises:
         KeyError, TypeError: the fields are not those of a certificate.
     """
-    config = EpisodeConfig(**{**fields["config"], "anomalies": ()})
-    rows = tuple(RowMargin(**row) for row in fields["rows"])
-    return FunnelCertificate(**{**fields, "config": config, "rows": rows})
+    config = EpisodeConfig(**{**certificate_fields["config"], "anomalies": ()})
+    rows = tuple(RowMargin(**row) for row in certificate_fields["rows"])
+    return FunnelCertificate(**{**certificate_fields, "config": config, "rows": rows})
 
 
-def certificate_table(certificates: Sequence[FunnelCertificate]) -> CertificateTable:
+def tabulate_certificates(certificates: Sequence[FunnelCertificate]) -> CertificateTable:
     """Return a table of certificates, with a row for each level and family."""
     groups: dict[_LevelAndFamily, list[FunnelCertificate]] = defaultdict(list)
     for certificate in certificates:
@@ -119,7 +119,7 @@ def certificate_table(certificates: Sequence[FunnelCertificate]) -> CertificateT
     rows: list[Sequence[str]] = []
     for key in sorted(groups, key=lambda key: (level_names.index(key.level), key.family)):
         group = groups[key]
-        totals = certificate_totals(group)
+        totals = compute_certificate_totals(group)
         rows.append(
             (
                 key.level,
@@ -137,10 +137,10 @@ def certificate_table(certificates: Sequence[FunnelCertificate]) -> CertificateT
     return CertificateTable(titles, rows)
 
 
-def summarize(certificates: Sequence[FunnelCertificate]) -> str:
-    """Return undone rows, smallest margin and mean draws in words, without a full stop."""
-    totals = certificate_totals(certificates)
-    policies = count_drawn_policies(certificates)
+def summarize_certificates(certificates: Sequence[FunnelCertificate]) -> str:
+    """Return the totals and means of certificates as a phrase without a full stop."""
+    totals = compute_certificate_totals(certificates)
+    policies = count_drawn_policies_ignoring_wording(certificates)
     drawn = f"; {policies} reporting policies, not counting wordings" if policies else ""
     return (
         f"{totals.undone_rows} of {totals.expected_rows} rows disappear without their anomaly; "
@@ -149,14 +149,14 @@ def summarize(certificates: Sequence[FunnelCertificate]) -> str:
     )
 
 
-def count_drawn_policies(certificates: Sequence[FunnelCertificate]) -> int:
+def count_drawn_policies_ignoring_wording(certificates: Sequence[FunnelCertificate]) -> int:
     """Return the number of drawn reporting policies that differ in more than their wording."""
     configs = [each.config for each in certificates if each.config.level.has_drawn_policy]
     return len({(replace(each.level, wording=0), each.funnel_spec.daytime) for each in configs})
 
 
-def certificate_totals(certificates: Sequence[FunnelCertificate]) -> CertificateTotals:
-    """Return figures over several certificates, at least one."""
+def compute_certificate_totals(certificates: Sequence[FunnelCertificate]) -> CertificateTotals:
+    """Return the totals and means of one or more certificates."""
     return CertificateTotals(
         undone_rows=sum(each.counterfactual for each in certificates),
         expected_rows=sum(len(each.rows) for each in certificates),

@@ -1,6 +1,6 @@
-"""The funnel's certifier: which episodes are certified, and how.
+"""Certifier of the funnel: proves that generated episodes are solvable, unique and fair.
 
-`certify_one` depends on nothing but its configuration, so that episodes can be certified in any
+`certify_episode` depends on nothing but its configuration, so that episodes can be certified in any
 order and on any machine.
 """
 
@@ -16,8 +16,8 @@ import numpy as np
 from metric_tracker_rl.engine.certification.certificate import (
     FunnelCertificate,
     RowMargin,
-    certificate_table,
-    summarize,
+    summarize_certificates,
+    tabulate_certificates,
 )
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES, EpisodeConfig
 from metric_tracker_rl.engine.configuration.modes import MODES, PlayMode
@@ -26,16 +26,20 @@ from metric_tracker_rl.engine.configuration.tasks import CUSTOM_TASK_ID
 from metric_tracker_rl.engine.definitions.entity_types import EVENT_COUNT
 from metric_tracker_rl.engine.definitions.levels import LEVELS, FunnelLevel
 from metric_tracker_rl.engine.definitions.names import PolicySource
-from metric_tracker_rl.engine.definitions.report_row import ReportRow, RowKey, deviation_size
+from metric_tracker_rl.engine.definitions.report_row import (
+    ReportRow,
+    RowKey,
+    compute_unsigned_deviation,
+)
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
-from metric_tracker_rl.engine.definitions.severity import is_severity_clear
+from metric_tracker_rl.engine.definitions.severity import is_row_clear_of_severity_bounds
 from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_entity_type
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, episode_from_generated
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.generation.generate import (
     GeneratedEpisode,
     apply_planned_anomalies,
-    count_guard_violations,
+    count_deviations_near_threshold,
     generate_episode,
 )
 from metric_tracker_rl.engine.generation.planned_anomaly import PlannedAnomaly
@@ -50,12 +54,12 @@ from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
 
 # The kit uses this module as an `openenv_kit.trust.certify.Certifier`.
 __all__ = [
-    "certificate_table",
-    "certify_one",
+    "certify_episode",
     "default_levels",
     "iter_configurations",
     "levels",
-    "summarize",
+    "summarize_certificates",
+    "tabulate_certificates",
 ]
 
 levels = tuple(EVERY_LEVEL)
@@ -74,18 +78,20 @@ def iter_configurations(
     counts: Sequence[int] = CERTIFIED_ANOMALY_COUNTS,
     extra_reset_arguments: Mapping[str, Any] | None = None,
 ) -> Iterator[EpisodeConfig]:
-    """Yield the configurations of every combination, and those without anomalies of one family.
+    """Yield a configuration for each combination of seed, family, level and anomaly count.
+
+    `ZERO_ANOMALY_FAMILY` also gets configurations without anomalies.
 
     Args:
-        seeds: seeds of every combination.
+        seeds: seeds of the episodes.
         families: names of families.
         levels: names of levels.
         counts: numbers of planned anomalies.
-        extra_reset_arguments: `policy` or nothing. Other arguments are rejected: a certificate
-            covers all modes of play.
+        extra_reset_arguments: may contain `policy` only. Other arguments are rejected because a
+            certificate covers all modes of play.
 
     Raises:
-        UnknownNameError: another reset argument; names the nearest.
+        UnknownNameError: an argument other than `policy`. The message contains the nearest name.
     """
     reset_arguments = dict(extra_reset_arguments or {})
     for name in reset_arguments:
@@ -103,38 +109,38 @@ def iter_configurations(
             )
 
 
-def certify_one(config: EpisodeConfig) -> FunnelCertificate:
+def certify_episode(config: EpisodeConfig) -> FunnelCertificate:
     """Generate an episode and return its certificate."""
     generated = generate_episode(config)
     episode = episode_from_generated(config, generated)
-    results = [_run_reference(episode, mode) for mode in MODES]
+    results = [_play_reference_policy(episode, mode) for mode in MODES]
     bounds = config.level.severity_bounds
-    unclear_rows = sum(not is_severity_clear(row, bounds) for row in generated.labels)
+    unclear_rows = sum(not is_row_clear_of_severity_bounds(row, bounds) for row in generated.labels)
     return FunnelCertificate(
         config=config,
         score=min(result.score for result in results),
         steps=max(result.step_count for result in results),
         draws=generated.attempts,
-        guard_violations=count_guard_violations(generated.series) + unclear_rows,
-        unique=_has_unique_report(episode),
+        guard_violations=count_deviations_near_threshold(generated.series) + unclear_rows,
+        unique=_is_planned_report_the_only_perfect_report(episode),
         counterfactual=sum(
-            _undoing_removes_row(config, generated, anomaly)
+            _does_undoing_anomaly_remove_its_row(config, generated, anomaly)
             for anomaly in generated.planned_anomalies
         ),
-        rows=tuple(_measure_row_margin(row, config.level) for row in generated.labels),
+        rows=tuple(_measure_margin_past_threshold(row, config.level) for row in generated.labels),
     )
 
 
-def _run_reference(episode: FunnelEpisode, mode: PlayMode) -> RolloutResult:
-    """Play an episode with the reference policy in a mode, and return the result."""
+def _play_reference_policy(episode: FunnelEpisode, mode: PlayMode) -> RolloutResult:
+    """Play an episode in a mode with the reference policy and return the result."""
     session = EpisodeSession()
     rules = PlayRules(profile=mode.profile, disclosure=mode.disclosure)
     reset_reply = session.start_from_view(CUSTOM_TASK_ID, EpisodeView(episode, rules))
     return run_policy(session, get_policy("reference"), reset_reply)
 
 
-def _has_unique_report(episode: FunnelEpisode) -> bool:
-    """Return whether the expected report is the plan's, and every altered report scores less."""
+def _is_planned_report_the_only_perfect_report(episode: FunnelEpisode) -> bool:
+    """Return whether the expected rows equal the plan and every altered report scores below 1."""
     generated, expected_rows = episode.generated, episode.expected_rows
     planned = sorted(
         (generated.dates[anomaly.day], *anomaly.root) for anomaly in generated.planned_anomalies
@@ -146,12 +152,12 @@ def _has_unique_report(episode: FunnelEpisode) -> bool:
         return False
     return all(
         grade_report(SubmittedReport(rows, ()), expected_rows).score < 1.0
-        for rows in _iter_altered_reports(episode)
+        for rows in _iter_reports_with_one_error(episode)
     )
 
 
-def _iter_altered_reports(episode: FunnelEpisode) -> Iterator[tuple[ReportRow, ...]]:
-    """Yield reports that differ from the expected one in one row or one field."""
+def _iter_reports_with_one_error(episode: FunnelEpisode) -> Iterator[tuple[ReportRow, ...]]:
+    """Yield reports that differ from the expected report by one row or one field."""
     expected_rows = episode.expected_rows
     first_date, last_stage = episode.dates[0], episode.config.funnel_spec.count_names[-1]
     # No expected report contains the count of the last stage.
@@ -167,7 +173,7 @@ def _iter_altered_reports(episode: FunnelEpisode) -> Iterator[tuple[ReportRow, .
         yield (*expected_rows, row)
 
 
-def _undoing_removes_row(
+def _does_undoing_anomaly_remove_its_row(
     config: EpisodeConfig, generated: GeneratedEpisode, anomaly: PlannedAnomaly
 ) -> bool:
     """Return whether a planned anomaly's row disappears when the anomaly alone is undone.
@@ -188,8 +194,8 @@ def _undoing_removes_row(
     return bool((sizes < series.thresholds).all()) and not series.excess[anomaly.day].any()
 
 
-def _measure_row_margin(row: ReportRow, level: FunnelLevel) -> RowMargin:
-    size = deviation_size(row)
+def _measure_margin_past_threshold(row: ReportRow, level: FunnelLevel) -> RowMargin:
+    size = compute_unsigned_deviation(row)
     threshold = thresholds_by_entity_type(level)[row.entity_type]
     return RowMargin(
         row=row.key.as_text(),

@@ -45,7 +45,7 @@ DIGEST_VERSIONS = {"generator_version": GENERATOR_VERSION, "policy_version": POL
 def iter_golden_configurations() -> Iterator[EpisodeConfig]:
     """Yield the configurations of the golden file: all families, levels and counts, and edge cases.
 
-    Seeds follow from the order, so new configurations go to the end.
+    The seed of a configuration depends on its position, so new configurations must be appended.
     """
     number = 0
     for family in SCENARIO_FAMILIES:
@@ -57,8 +57,8 @@ def iter_golden_configurations() -> Iterator[EpisodeConfig]:
     for seed in EDGE_SEEDS:
         yield EpisodeConfig(seed, MIXED, "hard", "high", 4)
     for difficulty in BASIC_LEVELS:
-        yield _add_custom_anomalies(EpisodeConfig(7, MIXED, difficulty, "medium", 2))
-        yield _add_custom_anomalies(
+        yield _add_custom_count_and_rate_anomaly(EpisodeConfig(7, MIXED, difficulty, "medium", 2))
+        yield _add_custom_count_and_rate_anomaly(
             EpisodeConfig(8, MIXED, difficulty, "medium", 2, only_custom=True)
         )
     for difficulty in LEVELS:
@@ -77,7 +77,7 @@ def iter_golden_configurations() -> Iterator[EpisodeConfig]:
         yield EpisodeConfig(400 + number, MIXED, rung, "low", count)
 
 
-def compute_digests(config: EpisodeConfig) -> dict[str, str]:
+def compute_data_and_label_digests(config: EpisodeConfig) -> dict[str, str]:
     """Return the SHA-256 of an episode's dates and hourly counts, and of its expected rows.
 
     Counts are hashed as little-endian 64-bit integers in the order day, hour, stage; rows as
@@ -92,24 +92,24 @@ def compute_digests(config: EpisodeConfig) -> dict[str, str]:
     }
 
 
-def _add_custom_anomalies(config: EpisodeConfig) -> EpisodeConfig:
-    """Return the configuration with a count above its median and a rate below it."""
+def _add_custom_count_and_rate_anomaly(config: EpisodeConfig) -> EpisodeConfig:
+    """Return a configuration with custom anomalies: a count above its median and a rate below."""
     dates = generate_episode(config).dates
     count = CustomAnomaly(("menu_opens",), (dates[3],), 4.0, "up")
     rate = CustomAnomaly(("app_open_to_menu_open",), (dates[9], dates[27]), 6.5, "down")
     return replace(config, anomalies=(count, rate))
 
 
-def _config_to_fields(config: EpisodeConfig) -> dict[str, Any]:
-    """Return the fields of a configuration; without the policy where it is the level's own."""
+def _config_to_golden_json(config: EpisodeConfig) -> dict[str, Any]:
+    """Return a configuration as JSON fields, without the policy if it is the standard one."""
     fields = asdict(config)
     if config.policy == PolicySource.STANDARD:
         del fields["policy"]
     return fields
 
 
-def _config_from_fields(fields: dict[str, Any]) -> EpisodeConfig:
-    """Return the configuration that `_config_to_fields` has written."""
+def _config_from_golden_json(golden_json: dict[str, Any]) -> EpisodeConfig:
+    """Rebuild a configuration from the result of `_config_to_golden_json`."""
     anomalies = tuple(
         CustomAnomaly(
             metrics=tuple(anomaly["metrics"]),
@@ -117,17 +117,17 @@ def _config_from_fields(fields: dict[str, Any]) -> EpisodeConfig:
             stddev_factor=anomaly["stddev_factor"],
             direction=anomaly["direction"],
         )
-        for anomaly in fields["anomalies"]
+        for anomaly in golden_json["anomalies"]
     )
-    return EpisodeConfig(**{**fields, "anomalies": anomalies})
+    return EpisodeConfig(**{**golden_json, "anomalies": anomalies})
 
 
 GOLDEN_DIGESTS = GoldenDigests(
     DIGEST_VERSIONS,
     iter_golden_configurations,
-    compute_digests,
-    _config_to_fields,
-    _config_from_fields,
+    compute_data_and_label_digests,
+    _config_to_golden_json,
+    _config_from_golden_json,
 )
 list_differences = GOLDEN_DIGESTS.list_differences
 
@@ -135,5 +135,5 @@ list_differences = GOLDEN_DIGESTS.list_differences
 if __name__ == "__main__":
     golden_path = Path(sys.argv[1])
     if "--write" in sys.argv[2:]:
-        GOLDEN_DIGESTS.write_file(golden_path)
-    sys.exit(GOLDEN_DIGESTS.print_file_differences(golden_path))
+        GOLDEN_DIGESTS.write_recomputed_file(golden_path)
+    sys.exit(GOLDEN_DIGESTS.check_file_and_print_differences(golden_path))

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 Config = TypeVar("Config")
+ExitStatus = int
+"""Exit status of a process: 0 for success, 1 for differences."""
 
 
 @dataclass(frozen=True)
 class GoldenDigests(Generic[Config]):
-    """The configurations of a golden file, and how the digests of their episodes are computed.
+    """Configurations of a golden file and the functions that compute the digests of their episodes.
 
     Attributes:
         versions: versions of the code that generates the episodes, by name.
@@ -35,7 +37,7 @@ class GoldenDigests(Generic[Config]):
     config_to_fields: Callable[[Config], Mapping[str, Any]]
     config_from_fields: Callable[[dict[str, Any]], Config]
 
-    def compute_file_content(self) -> dict[str, Any]:
+    def recompute_file_content(self) -> dict[str, Any]:
         """Return the content of the golden file, with newly computed digests."""
         episodes = [
             {"config": self.config_to_fields(config), **self.compute_digests(config)}
@@ -44,7 +46,7 @@ class GoldenDigests(Generic[Config]):
         return {**self.versions, "episodes": episodes}
 
     def list_differences(self, stored_content: Mapping[str, Any]) -> list[str]:
-        """Return a line for each version and digest that differs from a golden file's content."""
+        """Recompute all digests and return a line for each difference from the golden file."""
         differences = []
         for name, version_here in self.versions.items():
             stored_version = stored_content.get(name)
@@ -59,13 +61,13 @@ class GoldenDigests(Generic[Config]):
                     differences.append(f"{part} differ: {config}")
         return differences
 
-    def write_file(self, path: Path) -> None:
+    def write_recomputed_file(self, path: Path) -> None:
         """Write a golden file with newly computed digests."""
-        text = json.dumps(self.compute_file_content(), indent=1)
+        text = json.dumps(self.recompute_file_content(), indent=1)
         path.write_text(f"{text}\n", encoding="utf-8")
 
-    def print_file_differences(self, path: Path) -> int:
-        """Check a golden file and print the differences; return 1 if there are any, else 0."""
+    def check_file_and_print_differences(self, path: Path) -> ExitStatus:
+        """Recompute all digests, print the differences from a golden file and return 1 if any."""
         stored_content = json.loads(path.read_text(encoding="utf-8"))
         differences = self.list_differences(stored_content)
         count = len(stored_content["episodes"])

@@ -1,1 +1,1 @@
-"""What an episode is generated from and how it is played."""
+"""Configuration of an episode's data and of its rules of play."""

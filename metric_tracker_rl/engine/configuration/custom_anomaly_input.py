@@ -27,50 +27,57 @@ CUSTOM_ANOMALY_FIELDS = (
 """Fields of a custom anomaly on the wire."""
 
 
-def parse_custom_anomalies(raw: object) -> tuple[CustomAnomaly, ...]:
+def parse_custom_anomalies(raw_anomalies: object) -> tuple[CustomAnomaly, ...]:
     """Return the custom anomalies of a reset.
 
     Args:
-        raw: None, or a list of mappings or models with the fields of `CUSTOM_ANOMALY_FIELDS`.
+        raw_anomalies: None, or a list of mappings or models with the fields of
+            `CUSTOM_ANOMALY_FIELDS`.
 
     Raises:
         UnknownNameError: an unknown method, direction or field.
         InvalidValueError: a missing or wrong value.
     """
-    if raw is None:
+    if raw_anomalies is None:
         return ()
-    if not isinstance(raw, list | tuple):
-        raise InvalidValueError("anomalies", raw, "a list of synthetic anomaly generators")
-    if len(raw) > MAX_CUSTOM_ANOMALIES:
+    if not isinstance(raw_anomalies, list | tuple):
+        raise InvalidValueError(
+            "anomalies", raw_anomalies, "a list of synthetic anomaly generators"
+        )
+    if len(raw_anomalies) > MAX_CUSTOM_ANOMALIES:
         allowed = f"at most {MAX_CUSTOM_ANOMALIES}"
-        raise InvalidValueError("number of anomalies", len(raw), allowed)
-    return tuple(_parse_custom_anomaly(item) for item in raw)
+        raise InvalidValueError("number of anomalies", len(raw_anomalies), allowed)
+    return tuple(_parse_custom_anomaly(item) for item in raw_anomalies)
 
 
-def _parse_custom_anomaly(item: object) -> CustomAnomaly:
-    if hasattr(item, "model_dump"):
-        item = item.model_dump()
-    if not isinstance(item, Mapping):
-        raise InvalidValueError("anomaly", item, "an object")
-    for field in item:
+def _parse_custom_anomaly(raw_anomaly: object) -> CustomAnomaly:
+    if hasattr(raw_anomaly, "model_dump"):
+        raw_anomaly = raw_anomaly.model_dump()
+    if not isinstance(raw_anomaly, Mapping):
+        raise InvalidValueError("anomaly", raw_anomaly, "an object")
+    for field in raw_anomaly:
         require_name("anomaly field", field, CUSTOM_ANOMALY_FIELDS)
-    require_name("method_name", item.get("method_name", STDDEV_SHIFT), CUSTOM_ANOMALY_METHODS)
-    metrics = _read_names(item, "metric_name", "metric_names")
-    dates = _read_names(item, "date", "dates")
-    factor = item.get("stddev_factor", 3.0)
+    require_name(
+        "method_name", raw_anomaly.get("method_name", STDDEV_SHIFT), CUSTOM_ANOMALY_METHODS
+    )
+    metrics = _combine_single_and_list_names(raw_anomaly, "metric_name", "metric_names")
+    dates = _combine_single_and_list_names(raw_anomaly, "date", "dates")
+    factor = raw_anomaly.get("stddev_factor", 3.0)
     if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 <= factor <= 1000:
         raise InvalidValueError("stddev_factor", factor, "a number from 0 to 1000")
-    direction = require_name("direction", item.get("direction", "auto"), DIRECTIONS)
+    direction = require_name("direction", raw_anomaly.get("direction", "auto"), DIRECTIONS)
     return CustomAnomaly(metrics, dates, float(factor), direction)
 
 
-def _read_names(item: Mapping[str, Any], single_field: str, list_field: str) -> tuple[str, ...]:
-    """Return the distinct names of two fields, of which one holds a name and one a list.
+def _combine_single_and_list_names(
+    raw_anomaly: Mapping[str, Any], single_field: str, list_field: str
+) -> tuple[str, ...]:
+    """Return the distinct names of two fields, one with a name and one with a list of names.
 
     Raises:
-        InvalidValueError: no name, a name that is no text, or no list.
+        InvalidValueError: both fields are empty, a name is not text, or the list is not a list.
     """
-    single_name, names = item.get(single_field), item.get(list_field)
+    single_name, names = raw_anomaly.get(single_field), raw_anomaly.get(list_field)
     if names is not None and not isinstance(names, list | tuple):
         raise InvalidValueError(list_field, names, "a list of names")
     values = [] if single_name is None else [single_name]

@@ -16,7 +16,7 @@ from metric_tracker_rl.engine.definitions.names import POLICY_SOURCES, PolicySou
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
 from metric_tracker_rl.engine.definitions.versions import DRAWN_POLICIES_VERSION, GENERATOR_VERSION
 from metric_tracker_rl.engine.reporting_policy.drawn_policies import (
-    DrawnReportingPolicy,
+    PolicyLevelAndFunnel,
     draw_reporting_policy,
 )
 from openenv_kit.errors import require_integer, require_name
@@ -31,13 +31,13 @@ FUNNELS: dict[str, Funnel] = {ORDERING_APP.name: ORDERING_APP}
 
 @dataclass(frozen=True)
 class CustomAnomaly:
-    """Metrics that are set by hand on some dates: to median ± factor × standard deviation.
+    """Requested change of metrics on some dates to median ± factor × standard deviation.
 
     Attributes:
         metrics: names of counts or rates.
         dates: ISO dates. They are checked when the episode's dates are known.
         stddev_factor: distance from the median, in standard deviations from the median.
-        direction: up, down, or auto: away from the median, on the side where the value already is.
+        direction: up, down, or auto, which moves a value further away from its median.
     """
 
     metrics: tuple[str, ...]
@@ -48,7 +48,7 @@ class CustomAnomaly:
 
 @dataclass(frozen=True)
 class EpisodeConfig:
-    """Everything that decides an episode's data.
+    """All parameters that determine the data of an episode.
 
     Attributes:
         seed: 0 to 2**64 - 1.
@@ -57,8 +57,8 @@ class EpisodeConfig:
         anomaly_density: low, medium or high.
         anomaly_count: planned anomalies; with 0 the expected report is empty.
         anomalies: custom anomalies, applied to the finished data.
-        only_custom: whether the planned anomalies are left out. Dates and clean data stay those of
-            the same configuration with them.
+        only_custom: whether the planned anomalies are left out. This does not change the dates
+            and the clean data.
         funnel: name of the product funnel.
         policy: "standard" for the level's reporting policy, "varied" for one that is drawn for this
             episode.
@@ -93,26 +93,26 @@ class EpisodeConfig:
     @property
     def level(self) -> FunnelLevel:
         """The level, with the thresholds and severity bounds of the policy in force."""
-        return self._policy_in_force.level
+        return self._level_and_funnel_of_policy.level
 
     @property
     def funnel_spec(self) -> Funnel:
         """The funnel, with the hours of daytime of the policy in force."""
-        return self._policy_in_force.funnel
+        return self._level_and_funnel_of_policy.funnel
 
     @cached_property
-    def _policy_in_force(self) -> DrawnReportingPolicy:
+    def _level_and_funnel_of_policy(self) -> PolicyLevelAndFunnel:
         level, funnel = EVERY_LEVEL[self.difficulty], FUNNELS[self.funnel]
         if self.policy == PolicySource.VARIED:
             return draw_reporting_policy(level, funnel, self.identity)
-        return DrawnReportingPolicy(level, funnel)
+        return PolicyLevelAndFunnel(level, funnel)
 
     @cached_property
     def identity(self) -> str:
-        """Canonical text of everything that the random stream depends on.
+        """Canonical JSON of all parameters that the random stream depends on.
 
-        Custom anomalies are applied after the draws and are left out. Otherwise a custom anomaly on
-        a date would change the other data of that date.
+        Custom anomalies are left out because they are applied to the generated data. With them in
+        the key, a custom anomaly would also change all other data.
         """
         parts = {
             "generator": GENERATOR_VERSION,

@@ -1,4 +1,4 @@
-"""Modes of play: which tools an episode offers, and whether they say what is flagged.
+"""Modes of play, which select the tools of an episode and what these reveal.
 
 An episode's public configuration contains its mode where it is not the default. Tools and reference
 policies are registered by mode in their own packages, which this one must not import.
@@ -20,7 +20,7 @@ class PlayMode(NamedTuple):
 
     @property
     def is_lean(self) -> bool:
-        """Whether the lean profile is played."""
+        """Whether the profile is `lean`."""
         return self.profile == Profile.LEAN
 
     @property
@@ -36,7 +36,7 @@ LEAN_RAW_MODE = PlayMode(Profile.LEAN, Disclosure.RAW)
 
 
 class ModeTexts(NamedTuple):
-    """Texts that a player gets in one mode.
+    """Texts for players of one mode.
 
     Attributes:
         objective: what to do; the first sentence of the reset observation's `instruction`.
@@ -48,7 +48,7 @@ class ModeTexts(NamedTuple):
 
 
 def _build_system_prompt(*, tools: str, reading_steps: str, decision: str, submission: str) -> str:
-    """Return a system prompt. It contains no answer and no hint at the scoring.
+    """Return a system prompt, which reveals neither answers nor the scoring.
 
     Args:
         tools: kind of tools that show the data.
@@ -134,13 +134,13 @@ MODE_ARGUMENTS = ("profile", "disclosure", "policy")
 the public configuration contains those that are not the default."""
 
 
-def play_mode(episode_fields: Mapping[str, Any]) -> PlayMode:
-    """Return the mode of an episode; unknown names count as the default.
+def read_play_mode(episode_fields: Mapping[str, Any]) -> PlayMode:
+    """Return the mode of an episode. Missing and unknown values are read as the default.
 
     Args:
         episode_fields: reset observation, reset arguments or state.
     """
-    fields = _mode_fields(episode_fields)
+    fields = _unwrap_config_fields(episode_fields)
     return PlayMode(
         Profile.LEAN if fields.get("profile") == Profile.LEAN else Profile.STANDARD,
         Disclosure.RAW if fields.get("disclosure") == Disclosure.RAW else Disclosure.GUIDED,
@@ -148,11 +148,11 @@ def play_mode(episode_fields: Mapping[str, Any]) -> PlayMode:
 
 
 def has_drawn_policy(episode_fields: Mapping[str, Any]) -> bool:
-    """Return whether the reporting policy of an episode is drawn; see `play_mode`."""
-    return bool(_mode_fields(episode_fields).get("policy") == PolicySource.VARIED)
+    """Return whether the reporting policy of an episode is drawn; see `read_play_mode`."""
+    return bool(_unwrap_config_fields(episode_fields).get("policy") == PolicySource.VARIED)
 
 
-def _mode_fields(episode_fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the mapping with the mode: the reset observation's configuration, or the fields."""
+def _unwrap_config_fields(episode_fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the mapping in `config` of a reset observation, or the fields if there is none."""
     config = episode_fields.get("config")
     return config if isinstance(config, Mapping) else episode_fields

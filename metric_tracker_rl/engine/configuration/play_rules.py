@@ -28,23 +28,23 @@ PRACTICE_COST = 0.1
 FULL_FEEDBACK = "full"
 SCORE_FEEDBACK = "score"
 FEEDBACK_MODES = (FULL_FEEDBACK, SCORE_FEEDBACK)
-"""What the end of an episode reveals: everything about the submitted rows, or only the score."""
+"""Content of the final reply: everything about the submitted rows, or only the score."""
 
 
 @dataclass(frozen=True)
 class PlayRules:
-    """How an episode is played; the rules do not change its data.
+    """Rules of play of one episode. They do not affect its data.
 
     Attributes:
-        max_steps: 1 to 500; one step more ends the episode with score 0.
+        max_steps: 1 to 500; a further step ends the episode with score 0.
         max_submissions: 1 to 5; the last one, or a perfect one before it, is scored.
-        feedback: "full", or "score" for an end that reveals only the score. "score" allows one
+        feedback: "full", or "score" for a final reply with the score only. "score" allows one
             submission, because the counts of a practice submission would reveal more.
         profile: which tools the episode offers.
         disclosure: "guided", or "raw" for tools that return values, medians and hours only; "raw"
             also hides family, density and count of the anomalies.
-        reward: what the end pays: "graded", "exact" or "key_f1". Only "graded" allows more than one
-            submission.
+        reward: mode of the final reward: "graded", "exact" or "key_f1". Only "graded" allows more
+            than one submission.
     """
 
     max_steps: int = DEFAULT_MAX_STEPS
@@ -70,12 +70,12 @@ class PlayRules:
 
     @cached_property
     def mode(self) -> PlayMode:
-        """Profile and disclosure."""
+        """Mode of play: profile and disclosure."""
         return PlayMode(Profile(self.profile), Disclosure(self.disclosure))
 
     @property
     def is_lean(self) -> bool:
-        """Whether the lean profile is played."""
+        """Whether the profile is `lean`."""
         return self.mode.is_lean
 
     @property
@@ -85,7 +85,7 @@ class PlayRules:
 
     @cached_property
     def rules_without_default_modes(self) -> dict[str, Any]:
-        """The rules by name, without profile, disclosure and reward where they are the default."""
+        """Rules by name, except for a profile, disclosure or reward that equals its default."""
         rules = {name: getattr(self, name) for name in PLAY_RULE_ARGUMENTS}
         return {name: rule for name, rule in rules.items() if MODE_DEFAULTS.get(name) != rule}
 
@@ -96,7 +96,7 @@ MODE_DEFAULTS: dict[str, str] = {
     "disclosure": DEFAULT_PLAY_RULES.disclosure,
     "reward": DEFAULT_PLAY_RULES.reward,
 }
-"""Defaults of the rules that a public configuration contains only where they differ."""
+"""Defaults of the rules that a public configuration omits if they equal the default."""
 
 
 def resolve_play_rules(requested_rules: Mapping[str, Any], *, is_sealed: bool) -> PlayRules:
@@ -110,9 +110,11 @@ def resolve_play_rules(requested_rules: Mapping[str, Any], *, is_sealed: bool) -
     Raises:
         UnknownNameError, InvalidValueError: see `PlayRules`; or another feedback for a sealed task.
     """
-    rules_by_name: dict[str, Any] = {"feedback": SCORE_FEEDBACK if is_sealed else FULL_FEEDBACK}
-    rules_by_name |= {name: rule for name, rule in requested_rules.items() if rule is not None}
-    rules = PlayRules(**rules_by_name)
+    given_rules = {name: rule for name, rule in requested_rules.items() if rule is not None}
+    if not given_rules and not is_sealed:
+        return DEFAULT_PLAY_RULES  # its cached properties make resets faster
+    default_feedback = SCORE_FEEDBACK if is_sealed else FULL_FEEDBACK
+    rules = PlayRules(**{"feedback": default_feedback, **given_rules})
     if is_sealed and rules.feedback != SCORE_FEEDBACK:
         allowed = f"{SCORE_FEEDBACK!r} on a sealed split"
         raise InvalidValueError("feedback", rules.feedback, allowed)

@@ -24,9 +24,7 @@ RESET_ARGUMENTS = reset_arguments_by_name(
     EPISODE_ID,
     TASK_ID,
     replace(SEED, description="0 to 2⁶⁴ − 1; default: the task's seed"),
-    ResetArgument(
-        "scenario_family", ArgumentRole.DATA, "string", "one of the seven anomaly types, or `mixed`"
-    ),
+    ResetArgument("scenario_family", ArgumentRole.DATA, "string", "an anomaly type, or `mixed`"),
     replace(DIFFICULTY, description="a level, or a number from 0 (easiest) to 1"),
     ResetArgument(
         "anomaly_density",
@@ -77,4 +75,4 @@ EPISODE_ARGUMENTS = (
 PLAY_RULE_ARGUMENTS = names_with_roles(RESET_ARGUMENTS, ArgumentRole.PLAY, ArgumentRole.LIMIT)
 """Names of the arguments that are fields of `PlayRules`."""
 ALLOWED_WITH_SPLIT_TEXT = f"with split and index: only policy, {', '.join(PLAY_RULE_ARGUMENTS)}"
-"""What a reset with a task of a split may contain, for error messages."""
+"""Allowed arguments of a reset that selects a task of a split, for error messages."""

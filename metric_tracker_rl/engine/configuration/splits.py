@@ -1,4 +1,4 @@
-"""Splits of the funnel; every block of tasks contains each family, level and count once."""
+"""Splits of the funnel. Every block of tasks contains each `Stratum` once."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ STRATA = tuple(
 """Every stratum of the named levels."""
 
 
-def _config_of_stratum(seed: int, stratum: Stratum) -> EpisodeConfig:
+def _build_config_of_stratum(seed: int, stratum: Stratum) -> EpisodeConfig:
     return EpisodeConfig(
         seed=seed,
         scenario_family=stratum.family,
         difficulty=stratum.difficulty,
-        anomaly_density=_smallest_density(stratum.anomaly_count),
+        anomaly_density=_find_smallest_density(stratum.anomaly_count),
         anomaly_count=stratum.anomaly_count,
     )
 
 
-def _smallest_density(anomaly_count: int) -> str:
-    """Return the lowest density that has at least as many anomalies, or the highest one."""
+def _find_smallest_density(anomaly_count: int) -> str:
+    """Return the lowest density with at least this many anomalies, or else the highest density."""
     for density, density_count in ANOMALY_COUNT_BY_DENSITY.items():
         if anomaly_count <= density_count:
             return density
     return next(reversed(ANOMALY_COUNT_BY_DENSITY))
 
 
-def _build_rung_strata(rung: str) -> tuple[Stratum, ...]:
-    """Return each family with the default number of anomalies, with one fewer and one more."""
+def _build_strata_around_default_count(rung: str) -> tuple[Stratum, ...]:
+    """Return strata of a rung for each family, with one anomaly less to one more than default."""
     default_count = DEFAULT_ANOMALY_COUNTS[rung]
     counts = (default_count - 1, default_count, default_count + 1)
     return tuple(
@@ -70,15 +70,15 @@ SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
     domain="metric-tracker-split/1",
     blocks={"train": 100, "validation": 12, "test": 12, SEALED_SPLIT: 12, SESSIONS_SPLIT: 20},
     strata=STRATA,
-    make_config=_config_of_stratum,
+    make_config=_build_config_of_stratum,
     level_of=lambda config: config.difficulty,
     identity_of=lambda config: config.identity,
     splits_by_level={
         rung: HashedSplits(
             domain=f"metric-tracker-rungs/1|{rung}",
             blocks={"train": 100, "validation": 6, "test": 12},
-            strata=_build_rung_strata(rung),
-            make_config=_config_of_stratum,
+            strata=_build_strata_around_default_count(rung),
+            make_config=_build_config_of_stratum,
             level_of=lambda config: config.difficulty,
         )
         for rung in RUNG_LEVEL_NAMES
@@ -93,9 +93,8 @@ def resolve_reset(reset_arguments: Mapping[str, Any]) -> TaskConfig:
     """Return the task id and configuration of the episode that a reset selects.
 
     Args:
-        reset_arguments: `split` and `index` of a task, together with `policy` at most; or the
-            arguments of `resolve_named_task`. Rules of play may be included. None counts as not
-            given.
+        reset_arguments: `split` and `index` of a task and optionally `policy`; or the arguments
+            of `resolve_named_task`. Rules of play are ignored. None is treated as missing.
 
     Raises:
         UnknownNameError, InvalidValueError: see `EpisodeConfig`; or an argument that a task of a

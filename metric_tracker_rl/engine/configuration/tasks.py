@@ -1,4 +1,4 @@
-"""Named tasks: configurations with a name, for results that can be compared."""
+"""Named tasks: fixed configurations whose results can be compared."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ DEFAULT_TASK_ID = DEFAULT_TASK_ORDER[0]
 
 
 def get_task_spec(task_id: str) -> TaskSpec:
-    """Return the task with an id.
+    """Return the specification of a named task.
 
     Raises:
-        UnknownNameError: no such task; the message names the nearest one.
+        UnknownNameError: the task is unknown. The message contains the nearest id.
     """
     return TASKS[require_name("task_id", task_id, TASKS)]
 

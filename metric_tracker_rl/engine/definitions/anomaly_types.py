@@ -1,4 +1,4 @@
-"""Anomaly types: what a report row says of a deviation, and how anomalies of a type are planned."""
+"""Anomaly types of report rows, and the properties that the generator plans by."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class AnomalyType(NamedTuple):
     generator_returns_consequences: bool = True
 
 
-# The generator chooses anomaly types by position: a new one goes to the end.
+# The generator chooses anomaly types by position, so new ones must be appended.
 ANOMALY_TYPES: dict[str, AnomalyType] = {
     anomaly_type.name: anomaly_type
     for anomaly_type in (
@@ -102,7 +102,7 @@ class AnomalyTypesByDirection(NamedTuple):
     above: str | None
 
 
-def _anomaly_types_by_direction(entity_type: str) -> AnomalyTypesByDirection:
+def _find_anomaly_types_by_direction(entity_type: str) -> AnomalyTypesByDirection:
     types = [each for each in ANOMALY_TYPES.values() if each.entity_type == entity_type]
     return AnomalyTypesByDirection(
         below=next((each.name for each in types if each.directions.is_below), None),
@@ -110,18 +110,18 @@ def _anomaly_types_by_direction(entity_type: str) -> AnomalyTypesByDirection:
     )
 
 
-_BY_ENTITY_TYPE = {name: _anomaly_types_by_direction(name) for name in ENTITY_TYPES}
+_BY_ENTITY_TYPE = {name: _find_anomaly_types_by_direction(name) for name in ENTITY_TYPES}
 
 
-def anomaly_types_of(entity_type: str) -> tuple[str, ...]:
+def list_anomaly_types_of(entity_type: str) -> tuple[str, ...]:
     """Return the names of the anomaly types whose rows are about an entity type."""
     return tuple(each.name for each in ANOMALY_TYPES.values() if each.entity_type == entity_type)
 
 
-def anomaly_type_of_deviation(entity_type: str, deviation: float) -> str | None:
+def find_anomaly_type_of_deviation(entity_type: str, deviation: float) -> str | None:
     """Return the anomaly type of a deviation from the baseline.
 
-    None where a deviation in that direction is not reported: a funnel step whose rate rose.
+    Return None if a deviation in this direction is never reported: a funnel step whose rate rose.
     """
     types = _BY_ENTITY_TYPE[entity_type]
     return types.above if deviation > 0 else types.below

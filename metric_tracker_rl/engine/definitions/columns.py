@@ -1,8 +1,8 @@
-"""Columns of the daily series: which metric stands at which position.
+"""Columns of the daily series: the position of each metric.
 
 Event counts come first, in the funnel's order, then step rates, composite rates and the daytime
-share. The excess of impossible counts follows where it is stored with the others. Every other file
-asks a `ColumnLayout` for positions and does no arithmetic of its own on them.
+share. The excess of impossible counts follows if it is stored with the others. All other modules
+get positions from a `ColumnLayout` instead of computing them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class ColumnLayout:
 
     @cached_property
     def column_by_entity(self) -> dict[Entity, int]:
-        """Column of each entity; a funnel step has that of its step rate."""
+        """Column of each entity. A funnel step shares the column of its step rate."""
         first_columns = {
             EVENT_COUNT: self.counts.start,
             CONVERSION_RATE: self.rates.start,
@@ -107,7 +107,7 @@ class ColumnLayout:
         return self.excess.start + pair
 
     def pair_index_of_column(self, column: int) -> int:
-        """Return the adjacent pair, counted from 0, whose excess stands in a column."""
+        """Return the adjacent pair, counted from 0, whose excess a column holds."""
         return column - self.excess.start
 
     def is_excess(self, column: int) -> bool:

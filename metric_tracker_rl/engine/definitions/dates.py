@@ -1,4 +1,4 @@
-"""Dates of an episode: the message about one that it does not have."""
+"""Error message for a date outside an episode."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from openenv_kit.errors import find_nearest_name, truncated_repr
 
 
-def unknown_date_message(date: object, dates: Sequence[str]) -> str:
+def build_unknown_date_message(date: object, dates: Sequence[str]) -> str:
     """Return an error message for a date that is not in an episode.
 
     Args:
-        date: what was given as a date.
+        date: the rejected value.
         dates: ISO dates of the episode, in order.
     """
     nearest = find_nearest_name(date, dates)

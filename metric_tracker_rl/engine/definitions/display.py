@@ -6,6 +6,8 @@ label depends on digits that a player cannot see.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,19 +31,26 @@ _SHARE_SCALE = float(10**SHARE_DECIMALS)
 def round_daily_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Round values of shape (…, columns) half to even; the last column is the daytime share.
 
-    Counts are whole numbers and stay as they are. The operations give the same bits on every
-    machine, which `numpy.round` does not promise.
+    Counts are whole numbers and do not change. The operations give the same bits on every machine,
+    which `numpy.round` does not guarantee.
     """
-    scales = np.full(values.shape[-1], _RATE_SCALE)
-    scales[-1] = _SHARE_SCALE
+    scales = _build_column_scales(values.shape[-1])
     return np.asarray(np.rint(values * scales) / scales)
 
 
+@cache
+def _build_column_scales(column_count: int) -> NDArray[np.float64]:
+    scales = np.full(column_count, _RATE_SCALE)
+    scales[-1] = _SHARE_SCALE
+    scales.setflags(write=False)
+    return scales
+
+
 def round_shares(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Round differences of daytime shares to the decimals that shares are shown with."""
+    """Round differences of daytime shares to the displayed number of decimals."""
     return np.asarray(np.rint(shares * _SHARE_SCALE) / _SHARE_SCALE)
 
 
-def rounded_delta(observed: float, baseline: float, entity_type: str) -> float:
-    """Return observed − baseline, rounded to the decimals that both are shown with."""
+def subtract_and_round(observed: float, baseline: float, entity_type: str) -> float:
+    """Return observed − baseline, rounded to the displayed decimals of the entity type."""
     return round(observed - baseline, ENTITY_TYPES[entity_type].decimals)

@@ -1,4 +1,4 @@
-"""Entity types: the kinds of things that a report row can be about."""
+"""Types of the entities that report rows are about."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Unit(StrEnum):
 
 
 class Entity(NamedTuple):
-    """One thing that a report row can be about: a metric, a funnel step, a pair of stages."""
+    """A metric, funnel step or pair of stages that a report row can be about."""
 
     entity_type: str
     entity_name: str
@@ -34,7 +34,7 @@ class EntityType(NamedTuple):
         name: name on the wire.
         detection_method: analysis method that shows the entity; a report row has to name it.
         threshold_name: name of the reporting threshold in an episode's public configuration; None
-            where every deviation is reported.
+            if every deviation is reported.
         unit: unit of the values.
         decimals: number of decimals that values are shown with.
         is_relative: whether thresholds and severity bounds apply to the deviation divided by the

@@ -1,7 +1,7 @@
 """The product funnel as data: stages, names, base rates and the shape of a day.
 
-Another product's funnel is another `Funnel` value. The generator, the tools, the reporting
-policy and the grader take names and positions from here and know no stage by name.
+Each product has its own `Funnel` value. The generator, the tools, the reporting policy and the
+grader read names and positions from it and contain no stage names.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from metric_tracker_rl.engine.definitions.columns import ColumnLayout
 from metric_tracker_rl.engine.definitions.entity_types import (
@@ -25,7 +25,7 @@ HOURS_PER_DAY = 24
 
 
 class FunnelStage(NamedTuple):
-    """One stage: the name of its daily count, and the event in the singular."""
+    """One stage with the name of its daily count and the singular name of its event."""
 
     name: str
     event: str
@@ -45,6 +45,16 @@ class RatioStages(NamedTuple):
     denominators: list[int]
 
 
+class RateDefinition(TypedDict):
+    """Public definition of one conversion rate."""
+
+    name: str
+    numerator: str
+    denominator: str
+    description: str
+    formula: str
+
+
 class OpensRange(NamedTuple):
     """Range that the mean daily count of the first stage is drawn from."""
 
@@ -53,7 +63,7 @@ class OpensRange(NamedTuple):
 
 
 class HourRange(NamedTuple):
-    """Hours of a day: the first one, and the first one after the range."""
+    """Range of hours of a day, which includes `start` and excludes `stop`."""
 
     start: int
     stop: int
@@ -103,7 +113,7 @@ class Funnel:
 
     @cached_property
     def step_rate_names(self) -> tuple[str, ...]:
-        """Names of the step rates, from the one into the second stage on."""
+        """Names of the step rates, starting with the rate into the second stage."""
         return tuple(f"{above.event}_to_{below.event}" for above, below in pairwise(self.stages))
 
     @cached_property
@@ -139,13 +149,13 @@ class Funnel:
 
     @cached_property
     def rate_stage_indices(self) -> tuple[RateStages, ...]:
-        """Stages that each conversion rate divides."""
+        """Numerator and denominator stage of each conversion rate."""
         steps = tuple(RateStages(stage, stage - 1) for stage in self.step_stage_indices)
         return steps + tuple(RateStages(end, 0) for end in self.composite_ends)
 
     @cached_property
-    def ratio_stage_indices(self) -> RatioStages:
-        """Stages that all conversion rates and the daytime share divide."""
+    def rate_and_daytime_share_stage_indices(self) -> RatioStages:
+        """Stages of all conversion rates, followed by stage 0 twice for the daytime share."""
         daytime_share = RateStages(0, 0)
         ratios = (*self.rate_stage_indices, daytime_share)
         return RatioStages(
@@ -173,9 +183,9 @@ class Funnel:
         """Columns of the daily series."""
         return ColumnLayout(self.entity_names_by_type)
 
-    def list_rate_definitions(self) -> list[dict[str, str]]:
+    def list_rate_definitions(self) -> list[RateDefinition]:
         """Return name, numerator, denominator, description and formula of each conversion rate."""
-        definitions = []
+        definitions: list[RateDefinition] = []
         for name, stages in zip(self.rate_names, self.rate_stage_indices, strict=True):
             numerator = self.count_names[stages.numerator]
             denominator = self.count_names[stages.denominator]

@@ -82,7 +82,7 @@ class FunnelLevel:
 
     @property
     def policy_version(self) -> str:
-        """Version of the reporting policy; a calendar adds a rule, a drawn policy other numbers."""
+        """Version of the reporting policy, with suffixes for a calendar rule and drawn numbers."""
         calendar = "+calendar" if self.decoys else ""
         drawn = f"+varied{DRAWN_POLICIES_VERSION}" if self.has_drawn_policy else ""
         return f"{POLICY_VERSION}{calendar}{drawn}"

@@ -11,7 +11,7 @@ from openenv_kit.rewards import Reward
 
 
 class Profile(StrEnum):
-    """Reset argument `profile`: which tools an episode offers."""
+    """Value of the reset argument `profile`, which selects the tools of an episode."""
 
     STANDARD = "standard"
     """Every analysis method."""
@@ -20,7 +20,7 @@ class Profile(StrEnum):
 
 
 class Disclosure(StrEnum):
-    """Reset argument `disclosure`: what the tools return."""
+    """Value of the reset argument `disclosure`, which selects what the tools reveal."""
 
     GUIDED = "guided"
     """Flags and severities beside the values."""
@@ -29,7 +29,7 @@ class Disclosure(StrEnum):
 
 
 class PolicySource(StrEnum):
-    """Reset argument `policy`: where an episode's reporting policy comes from."""
+    """Value of the reset argument `policy`, the source of an episode's reporting policy."""
 
     STANDARD = "standard"
     """The policy of the episode's level."""
@@ -38,7 +38,7 @@ class PolicySource(StrEnum):
 
 
 class BaselineKind(StrEnum):
-    """What the values of a daily series are compared with."""
+    """Kind of the baseline that values of a daily series are compared with."""
 
     ALL_DAYS = "all_days_median"
     """The median over all days of the episode."""
@@ -47,13 +47,13 @@ class BaselineKind(StrEnum):
 
 
 class LeakReport(StrEnum):
-    """Which of several flagged composite rates a slow leak is reported as."""
+    """Choice of the composite rate that is reported for a slow leak."""
 
     SHORTEST = "shortest_composite"
     LONGEST = "longest_composite"
 
 
-# Plain strings: the error about an unknown name shows the nearest of them.
+# Plain strings, because the error about an unknown name shows the nearest of them.
 PROFILES = tuple(profile.value for profile in Profile)
 DISCLOSURES = tuple(disclosure.value for disclosure in Disclosure)
 POLICY_SOURCES = tuple(source.value for source in PolicySource)

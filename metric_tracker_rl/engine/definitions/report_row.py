@@ -9,7 +9,7 @@ from metric_tracker_rl.engine.definitions.entity_types import ENTITY_TYPES
 
 
 class RowKey(NamedTuple):
-    """What identifies a row: two rows of one report with the same key are duplicates."""
+    """Fields that identify a row. Two rows of one report with the same key are duplicates."""
 
     date: str
     entity_type: str
@@ -56,8 +56,11 @@ ROW_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ReportRow))
 """Names of all fields, in the order of the wire contract."""
 
 
-def deviation_size(row: ReportRow) -> float:
-    """Return the size of a row's deviation as thresholds and severity bounds measure it."""
+def compute_unsigned_deviation(row: ReportRow) -> float:
+    """Return the absolute value of a row's deviation, as compared with thresholds and bounds.
+
+    The deviation is relative to the baseline for counts and rates, and a difference otherwise.
+    """
     if ENTITY_TYPES[row.entity_type].is_relative and row.baseline_value:
         return abs(row.delta_value) / row.baseline_value
     return abs(row.delta_value)

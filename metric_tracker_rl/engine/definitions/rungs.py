@@ -2,8 +2,8 @@
 
 Rungs 1, 4, 7 and 10 have the thresholds and the noise of easy, medium, hard and expert; the rungs
 between them are interpolated linearly. Days, decoys and the default number of anomalies grow from
-the first rung to the last, so that a player who reads thresholds without mistakes still has more to
-sort out on a higher rung.
+the first rung to the last, so that higher rungs stay harder for a player who applies thresholds
+without mistakes.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _LAST_RUNG = len(RUNG_LEVEL_NAMES)
 
 
 def _interpolate_over_rungs(rung_number: int, first_value: float, last_value: float) -> float:
-    """Return the value at a rung, counted from 1, on the line from the first rung to the last."""
+    """Interpolate linearly between the first and the last rung. Rungs are counted from 1."""
     return first_value + (last_value - first_value) * (rung_number - 1) / (_LAST_RUNG - 1)
 
 
 def _interpolate_levels(below: FunnelLevel, above: FunnelLevel, share: float) -> FunnelLevel:
-    """Return the lower level with thresholds, noise and separation moved towards the upper one.
+    """Return the easier level with thresholds, noise and separation moved towards the harder one.
 
     Args:
         below: the easier of two neighbouring named levels.

@@ -12,7 +12,7 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     FUNNEL_STEP,
     HOURLY_MIX,
 )
-from metric_tracker_rl.engine.definitions.report_row import ReportRow, deviation_size
+from metric_tracker_rl.engine.definitions.report_row import ReportRow, compute_unsigned_deviation
 
 SEVERITIES = ("low", "medium", "high", "critical")
 
@@ -44,7 +44,7 @@ class SeverityBoundsByKind(NamedTuple):
     excess: SeverityBounds = SeverityBounds(20.0, 60.0, 120.0)
 
     def by_entity_type(self) -> dict[str, SeverityBounds]:
-        """Return the bounds of each entity type; a funnel step has those of a rate."""
+        """Return the bounds of each entity type. Funnel steps use the bounds of rates."""
         return {
             EVENT_COUNT: self.counts,
             CONVERSION_RATE: self.rates,
@@ -58,23 +58,27 @@ DEFAULT_SEVERITY_BOUNDS = SeverityBoundsByKind()
 """Bounds of every level whose policy is not drawn."""
 
 
-def severity_of(size: float, bounds: Sequence[float]) -> str:
-    """Return the severity of an absolute deviation: the last one whose bound it reaches."""
-    return SEVERITIES[sum(size >= bound for bound in bounds)]
+def find_severity(unsigned_deviation: float, bounds: Sequence[float]) -> str:
+    """Return the highest severity whose bound a deviation reaches."""
+    return SEVERITIES[sum(unsigned_deviation >= bound for bound in bounds)]
 
 
-def is_clear_of_bounds(size: float, bounds: Sequence[float]) -> bool:
-    """Return whether an absolute deviation is further than the guard from every bound."""
-    return all(abs(size / bound - 1.0) > SEVERITY_GUARD for bound in bounds)
+def is_clear_of_severity_bounds(unsigned_deviation: float, bounds: Sequence[float]) -> bool:
+    """Return whether a deviation differs from every bound by more than `SEVERITY_GUARD`."""
+    return all(abs(unsigned_deviation / bound - 1.0) > SEVERITY_GUARD for bound in bounds)
 
 
-def is_severity_clear(row: ReportRow, bounds_by_entity_type: Mapping[str, SeverityBounds]) -> bool:
-    """Return whether a row's deviation is further than the guard from every severity bound."""
-    return is_clear_of_bounds(deviation_size(row), bounds_by_entity_type[row.entity_type])
+def is_row_clear_of_severity_bounds(
+    row: ReportRow, bounds_by_entity_type: Mapping[str, SeverityBounds]
+) -> bool:
+    """Return whether a row's deviation differs from every bound by more than `SEVERITY_GUARD`."""
+    return is_clear_of_severity_bounds(
+        compute_unsigned_deviation(row), bounds_by_entity_type[row.entity_type]
+    )
 
 
-def public_severity_bounds(
+def severity_bounds_to_lists(
     bounds_by_entity_type: Mapping[str, SeverityBounds],
 ) -> dict[str, list[float]]:
-    """Return the bounds by entity type as an episode's public configuration shows them."""
+    """Return the bounds by entity type as lists, for an episode's public configuration."""
     return {name: list(bounds) for name, bounds in bounds_by_entity_type.items()}

@@ -22,7 +22,7 @@ lies in."""
 
 
 def thresholds_by_entity_type(level: FunnelLevel) -> dict[str, float]:
-    """Return the reporting threshold of each entity type; any impossible count is reported."""
+    """Return the reporting threshold of each entity type, which is 0 for impossible counts."""
     return {
         EVENT_COUNT: level.count_threshold,
         CONVERSION_RATE: level.rate_threshold,
@@ -41,7 +41,7 @@ def thresholds_by_column(layout: ColumnLayout, level: FunnelLevel) -> list[float
     ]
 
 
-def public_thresholds(level: FunnelLevel) -> dict[str, float]:
-    """Return the thresholds by the names that an episode's public configuration uses."""
+def thresholds_by_public_name(level: FunnelLevel) -> dict[str, float]:
+    """Return the thresholds by their names in an episode's public configuration."""
     thresholds = thresholds_by_entity_type(level)
     return {name: thresholds[entity_type] for entity_type, name in PUBLIC_THRESHOLD_NAMES.items()}

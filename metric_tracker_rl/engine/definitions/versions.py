@@ -1,8 +1,8 @@
-"""Version numbers of everything that decides an episode's bytes, labels, scores or replies.
+"""Version numbers of the code that determines an episode's data, labels, scores or replies.
 
-Recordings, results and exports state all of them. A change of behaviour raises the number, and
-results of different numbers are not compared. The observation's `config` states those that decide
-bytes, labels and scores.
+Recordings, results and exports contain all of them. Every change of behaviour must raise a number,
+because results of different numbers cannot be compared. The observation's `config` contains the
+versions of data, labels and scores.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Finished episodes: their data, frames and flagged series, and the view that tools get."""
+"""Generated episodes with their data frames and flagged series, and the view for tools."""

@@ -1,16 +1,17 @@
-"""A finished episode: its data, daily series and frames, and the expected report."""
+"""A generated episode with its daily series, data frames and expected report."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
-from metric_tracker_rl.engine.definitions.dates import unknown_date_message
+from metric_tracker_rl.engine.definitions.dates import build_unknown_date_message
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
+from metric_tracker_rl.engine.generation.custom_anomalies import AppliedAnomalyFields
 from metric_tracker_rl.engine.generation.generate import GeneratedEpisode, generate_episode
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries, IntArray
 from openenv_kit.errors import ToolArgumentError
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from metric_tracker_rl.engine.episode.metric_frames import MetricFrames
 
+    DailyCountsFrame: TypeAlias = pd.DataFrame
+    HourlyCountsFrame: TypeAlias = pd.DataFrame
+
 EPISODE_CACHE_SIZE = 256
 """Number of episodes kept in memory by each process. An episode takes about 150 kB, and up to three
 times as much with the frames and cached tool results of one that is analysed."""
@@ -27,13 +31,13 @@ times as much with the frames and cached tool results of one that is analysed.""
 
 @dataclass(frozen=True, eq=False)
 class FunnelEpisode:
-    """One episode. All sessions that play the same configuration share it read-only.
+    """Data of one episode, shared read-only by all sessions that play its configuration.
 
     Attributes:
         config: configuration it was generated from.
         dates: ISO dates, in order.
         series: daily values, baselines and deviations.
-        expected_rows: the reporting policy's rows for these data.
+        expected_rows: rows that the reporting policy requires for these data.
         applied_anomalies: the custom anomalies as they were applied, with the fields of
             `AppliedSyntheticGenerator`.
         generated: the generator's plan and clean data, for certificates; no reply contains it.
@@ -43,17 +47,17 @@ class FunnelEpisode:
     dates: tuple[str, ...]
     series: DailySeries
     expected_rows: tuple[ReportRow, ...]
-    applied_anomalies: tuple[dict[str, Any], ...]
+    applied_anomalies: tuple[AppliedAnomalyFields, ...]
     generated: GeneratedEpisode
 
     @cached_property
-    def daily(self) -> pd.DataFrame:
-        """Event counts by day, as a read-only frame that is computed once; copy it to change it.
+    def daily(self) -> DailyCountsFrame:
+        """Event counts by day, as a read-only frame that is computed once.
 
         Index `date`: ISO text, one row for each day, in order. Columns: the funnel's stages in
         order, int64.
         """
-        import pandas as pd  # loaded here, so that a server starts without pandas
+        import pandas as pd  # imported here so that a server can start without pandas
 
         counts = self.generated.hourly.sum(axis=1)
         counts.setflags(write=False)
@@ -65,7 +69,7 @@ class FunnelEpisode:
         )
 
     @cached_property
-    def hourly(self) -> pd.DataFrame:
+    def hourly(self) -> HourlyCountsFrame:
         """Event counts by hour, as a read-only frame that shares the generator's array.
 
         Index `date` (ISO text) and `hour` (0 to 23), one row for each hour, in order. Columns: the
@@ -101,14 +105,14 @@ class FunnelEpisode:
         return {}
 
     def hourly_counts_of_day(self, day: int) -> IntArray:
-        """Return the hourly counts of a day, shape (24, stages), as a view: do not write to it."""
+        """Return the hourly counts of a day, shape (24, stages), as a read-only view."""
         return self.generated.hourly[day]
 
     def day_index(self, date: object) -> int:
         """Return the index of a date, counted from 0.
 
         Raises:
-            ToolArgumentError: not a date of this episode.
+            ToolArgumentError: the episode does not have the date.
         """
         return self.day_by_date[self.require_date(date)]
 
@@ -116,15 +120,16 @@ class FunnelEpisode:
         """Return the date if the episode has it.
 
         Raises:
-            ToolArgumentError: not a date of this episode; names the range and the nearest date.
+            ToolArgumentError: the episode does not have the date. The message contains the range
+                and the nearest date.
         """
         if isinstance(date, str) and date in self.day_by_date:
             return date
-        raise ToolArgumentError(unknown_date_message(date, self.dates))
+        raise ToolArgumentError(build_unknown_date_message(date, self.dates))
 
 
 def episode_from_generated(config: EpisodeConfig, generated: GeneratedEpisode) -> FunnelEpisode:
-    """Return the episode of generated data, whose arrays become read-only."""
+    """Return the episode of generated data and make the hourly counts read-only."""
     generated.hourly.setflags(write=False)
     return FunnelEpisode(
         config=config,
@@ -138,7 +143,7 @@ def episode_from_generated(config: EpisodeConfig, generated: GeneratedEpisode) -
 
 @lru_cache(maxsize=EPISODE_CACHE_SIZE)
 def build_episode(config: EpisodeConfig) -> FunnelEpisode:
-    """Return the episode of a configuration; equal configurations share one object in the cache.
+    """Generate the episode of a configuration, or return it from the cache.
 
     Raises:
         ConfigurationError: see `generate_episode`.

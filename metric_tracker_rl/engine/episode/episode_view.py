@@ -1,4 +1,4 @@
-"""The view of an episode that tools get: its data, the rules of play, and what is public."""
+"""View of an episode for tools: its data, rules of play and public configuration."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from metric_tracker_rl.engine.configuration.modes import MODES
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_PLAY_RULES, PlayRules
 from metric_tracker_rl.engine.definitions.names import BaselineKind
-from metric_tracker_rl.engine.definitions.severity import public_severity_bounds
-from metric_tracker_rl.engine.definitions.thresholds import public_thresholds
+from metric_tracker_rl.engine.definitions.severity import severity_bounds_to_lists
+from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_public_name
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION, GRADER_VERSION
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
-from metric_tracker_rl.engine.reporting_policy.baselines import weekday_name
+from metric_tracker_rl.engine.reporting_policy.baselines import find_weekday_name
 from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
 
 HIDDEN_VALUE = "hidden"
@@ -24,7 +24,7 @@ DRAWN_POLICY_HEADING = "Reporting policy, drawn for this episode:"
 
 
 class EpisodeView:
-    """An episode together with its rules of play; what the analysis tools may read.
+    """An episode together with its rules of play, as the analysis tools receive it.
 
     Attributes:
         episode: the episode's data.
@@ -34,7 +34,7 @@ class EpisodeView:
             split and with raw disclosure.
         has_drawn_policy: whether the reporting policy is drawn for the episode.
         policy_numbers: numbers of the reporting policy in force, for the public configuration.
-        drawn_policy_numbers: the part of them that only a drawn policy changes; empty for others.
+        drawn_policy_numbers: the numbers that only a drawn policy changes; empty for others.
         objective: what the player has to do.
     """
 
@@ -53,18 +53,18 @@ class EpisodeView:
         self.has_drawn_policy = level.has_drawn_policy
         self.drawn_policy_numbers = _drawn_policy_numbers(episode) if level.has_drawn_policy else {}
         self.policy_numbers = {
-            "thresholds": public_thresholds(level),
-            "severity_bands": public_severity_bounds(level.severity_bounds),
+            "thresholds": thresholds_by_public_name(level),
+            "severity_bands": severity_bounds_to_lists(level.severity_bounds),
             **self.drawn_policy_numbers,
         }
         self.objective = MODES[rules.mode].objective
 
     @cached_property
     def public_config(self) -> dict[str, Any]:
-        """The public configuration.
+        """Configuration that the player may see.
 
-        It does not contain the seed: with it, a player who can run code on the same machine could
-        generate the episode and read its plan.
+        The seed is omitted: a player who can run code on the same machine could use it to generate
+        the episode and read its plan.
         """
         config, level = self.episode.config, self.episode.config.level
         count = len(self.episode.expected_rows)
@@ -93,24 +93,28 @@ class EpisodeView:
 
     @property
     def policy_text(self) -> str:
-        """The reporting policy in words, with this episode's numbers."""
-        return self._format_policy(with_rows=True)
+        """Text of the reporting policy with the numbers of this episode."""
+        return self._format_policy_text(with_row_fields_clause=True)
 
     @property
     def instruction(self) -> str:
-        """The objective and the reporting policy.
+        """Objective and text of the reporting policy.
 
-        The clause on the fields of a row is left out where a report is a list of ids.
+        The clause on the fields of a row is omitted if reports are lists of ids.
         """
         is_report_of_ids = self.rules.is_lean and not self.rules.is_raw
         heading = DRAWN_POLICY_HEADING if self.has_drawn_policy else POLICY_HEADING
-        return f"{self.objective} {heading} {self._format_policy(with_rows=not is_report_of_ids)}"
+        policy_text = self._format_policy_text(with_row_fields_clause=not is_report_of_ids)
+        return f"{self.objective} {heading} {policy_text}"
 
-    def _format_policy(self, *, with_rows: bool) -> str:
+    def _format_policy_text(self, *, with_row_fields_clause: bool) -> str:
         config = self.episode.config
-        calendar = "calendar" if self.rules.is_lean else "list_calendar"
+        calendar_tool = "calendar" if self.rules.is_lean else "list_calendar"
         return format_policy_text(
-            config.funnel_spec, config.level, calendar=calendar, with_rows=with_rows
+            config.funnel_spec,
+            config.level,
+            calendar_tool=calendar_tool,
+            with_row_fields_clause=with_row_fields_clause,
         )
 
 
@@ -122,5 +126,5 @@ def _drawn_policy_numbers(episode: FunnelEpisode) -> dict[str, Any]:
         "leak_reports": level.leak_reports.value,
     }
     if level.baseline == BaselineKind.SAME_WEEKDAY:
-        numbers["first_weekday"] = weekday_name(episode.dates[0])
+        numbers["first_weekday"] = find_weekday_name(episode.dates[0])
     return numbers

@@ -1,7 +1,7 @@
-"""Flagged series: everything past its threshold on a day, roots and consequences alike.
+"""Flagged series: series past their thresholds, which include roots and consequences.
 
-The lean profile lists them, and some rewards compare a report with them. This module does not know
-which of them are roots.
+The lean profile lists them, and some rewards compare a report with them. This module does not
+distinguish roots from consequences.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from metric_tracker_rl.engine.definitions.anomaly_types import anomaly_type_of_deviation
+from metric_tracker_rl.engine.definitions.anomaly_types import find_anomaly_type_of_deviation
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
@@ -49,10 +49,10 @@ FLAGGED_SERIES_CACHE: WeakKeyDictionary[FunnelEpisode, tuple[FlaggedSeries, ...]
 """Flagged series of the episodes that are in memory."""
 
 
-def list_flagged_series(episode: FunnelEpisode) -> tuple[FlaggedSeries, ...]:
-    """Return the flagged series of all days by date; their ids count them from 1.
+def get_flagged_series(episode: FunnelEpisode) -> tuple[FlaggedSeries, ...]:
+    """Return the flagged series of all days by date. An id is a position in it, counted from 1.
 
-    Within a date they are sorted by a hash. In the funnel's order or in alphabetical order, the
+    Within a date they are sorted by a hash, because in funnel order or alphabetical order the
     first or the last series of a date would be the root too often.
 
     A step rate that fell by at least the break threshold is listed as a funnel step, because the
@@ -60,22 +60,24 @@ def list_flagged_series(episode: FunnelEpisode) -> tuple[FlaggedSeries, ...]:
     """
     flagged = FLAGGED_SERIES_CACHE.get(episode)
     if flagged is None:
-        flagged = FLAGGED_SERIES_CACHE[episode] = tuple(_find_flagged_series(episode))
+        flagged = FLAGGED_SERIES_CACHE[episode] = tuple(
+            _find_flagged_series_in_hashed_order(episode)
+        )
     return flagged
 
 
-def _find_flagged_series(episode: FunnelEpisode) -> list[FlaggedSeries]:
-    days_by_column = episode.series.days_past_threshold
+def _find_flagged_series_in_hashed_order(episode: FunnelEpisode) -> list[FlaggedSeries]:
+    days_by_column = episode.series.days_past_threshold_by_column
     flagged = [
         _build_flagged_series(episode, day, entity, column)
         for entity, column in episode.config.funnel_spec.columns.column_by_entity.items()
-        if entity.entity_type != FUNNEL_STEP  # it has the column of its step rate
+        if entity.entity_type != FUNNEL_STEP  # shares the column of its step rate
         for day in days_by_column[column]
     ]
-    return sorted(flagged, key=_hashed_sort_key)
+    return sorted(flagged, key=_compute_hashed_sort_key)
 
 
-def _hashed_sort_key(flagged: FlaggedSeries) -> _RowSortKey:
+def _compute_hashed_sort_key(flagged: FlaggedSeries) -> _RowSortKey:
     row = flagged.row
     digest = hashlib.sha256(f"{row.date}|{row.entity_name}".encode()).digest()
     return _RowSortKey(row.date, digest)
@@ -86,7 +88,7 @@ def _build_flagged_series(
 ) -> FlaggedSeries:
     series, funnel = episode.series, episode.config.funnel_spec
     entity_type, entity_name = entity
-    deviation = series.deviations_by_day[day][column]
+    deviation = series.deviations_and_excess_by_day[day][column]
     if (
         entity_type == CONVERSION_RATE
         and entity_name in funnel.step_rate_names
@@ -94,7 +96,7 @@ def _build_flagged_series(
     ):
         entity_type = FUNNEL_STEP
         entity_name = funnel.funnel_step_names[funnel.columns.step_index_of_column(column)]
-    anomaly_type = anomaly_type_of_deviation(entity_type, deviation)
+    anomaly_type = find_anomaly_type_of_deviation(entity_type, deviation)
     if anomaly_type is None:
         raise RuntimeError(f"No anomaly type reports a deviation of {deviation} of {entity_name}.")
     finding = RootFinding(entity_type, entity_name, anomaly_type, column)

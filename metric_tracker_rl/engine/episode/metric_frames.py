@@ -1,4 +1,4 @@
-"""The daily metrics of an episode as data frames, which analysts and analysis methods read."""
+"""Data frames with the daily metrics of an episode, for analysts and analysis methods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metric_tracker_rl.engine.definitions.names import WEEKDAYS, BaselineKind
 from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_entity_type
 from metric_tracker_rl.engine.reporting_policy.baselines import (
     DAYS_PER_WEEK,
-    weekday_names_of_first_week,
+    list_weekday_names_of_first_week,
 )
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries, MetricValue
 
@@ -24,7 +24,7 @@ class MetricFrames:
 
     The columns are the event counts, the conversion rates (percent), the funnel steps (percent, the
     same values as their step rates), the daytime share (a fraction) and the data-quality pairs
-    (events in excess). All frames are shared and read-only: copy one to change it.
+    (events in excess). All frames are shared and read-only.
 
     Args:
         series: daily series of the episode.
@@ -35,24 +35,24 @@ class MetricFrames:
         baseline: baseline of the value; 0 for data-quality pairs.
         deviation: relative; absolute for the daytime share, events for data-quality pairs.
         flagged: whether the deviation reaches the entity's reporting threshold; for a funnel step,
-            whether its rate fell that far.
+            only if its rate fell.
     """
 
     def __init__(self, series: DailySeries, dates: Sequence[str]) -> None:
         entities = series.funnel.columns.column_by_entity
         self._series = series
         self._columns = list(entities.values())
-        # Plain Python strings are found twice as fast as the string type of pandas.
+        # Lookups of Python strings are twice as fast as those of pandas' string type.
         self._names = pd.Index([entity.entity_name for entity in entities], dtype=object)
         self._dates = pd.Index(dates, dtype=object, name="date")
-        self.value = self._build_frame_with_pairs(series.values, series.excess)
-        self.baseline = self._build_frame_with_pairs(
+        self.value = self._build_frame_with_excess(series.values, series.excess)
+        self.baseline = self._build_frame_with_excess(
             np.broadcast_to(series.baselines, series.values.shape), np.zeros_like(series.excess)
         )
-        self.deviation = self._build_frame_with_pairs(series.deviations, series.excess)
-        self.flagged = self._build_frame(self._compute_flags())
+        self.deviation = self._build_frame_with_excess(series.deviations, series.excess)
+        self.flagged = self._build_read_only_frame(self._compute_is_past_threshold())
 
-    def _compute_flags(self) -> NDArray[np.bool_]:
+    def _compute_is_past_threshold(self) -> NDArray[np.bool_]:
         deviations = self.deviation.to_numpy()
         entity_types = [each.entity_type for each in self._series.funnel.columns.column_by_entity]
         thresholds_by_type = thresholds_by_entity_type(self._series.level)
@@ -67,7 +67,7 @@ class MetricFrames:
     @cached_property
     def difference(self) -> pd.DataFrame:
         """Value minus baseline, in the entity's own unit."""
-        return self._build_frame((self.value - self.baseline).to_numpy())
+        return self._build_read_only_frame((self.value - self.baseline).to_numpy())
 
     @cached_property
     def median(self) -> pd.Series[float]:
@@ -77,28 +77,28 @@ class MetricFrames:
     @cached_property
     def std_dev_from_baseline(self) -> pd.Series[float]:
         """Standard deviation from the baseline by entity: √ mean (value − baseline)²."""
-        # The sums of pandas differ in their last bits from version to version.
+        # Not computed by pandas, whose sums differ in their last bits between versions.
         return (
             pd.Series(self._series.std_devs_from_baseline).iloc[self._columns].set_axis(self._names)
         )
 
     @cached_property
     def weekday_baseline(self) -> pd.DataFrame:
-        """Baselines by weekday, Monday first; no rows where all days have the same baseline."""
+        """Baselines by weekday, Monday first; empty if all days have the same baseline."""
         if self._series.level.baseline != BaselineKind.SAME_WEEKDAY:
             return self.baseline.iloc[:0]
-        first_week = weekday_names_of_first_week(self._dates[0])
+        first_week = list_weekday_names_of_first_week(self._dates[0])
         return self.baseline.iloc[:DAYS_PER_WEEK].set_axis(first_week).loc[list(WEEKDAYS)]
 
-    def column_positions(self, entity_names: Sequence[str]) -> NDArray[np.intp]:
-        """Return the positions of named entities among the columns, which all frames share.
+    def find_column_positions(self, entity_names: Sequence[str]) -> NDArray[np.intp]:
+        """Return the column positions of named entities, which are the same in all frames.
 
         Finding a name in a frame takes longer than most computations with its column. Methods that
         read many entities find their positions once and index `to_numpy()` with them.
         """
         return self._names.get_indexer(list(entity_names))
 
-    def value_at(self, date: str, entity_name: str) -> MetricValue:
+    def get_metric_value(self, date: str, entity_name: str) -> MetricValue:
         """Return value, baseline and deviation of an entity on a date."""
         return MetricValue(
             float(self.value.at[date, entity_name]),
@@ -106,12 +106,14 @@ class MetricFrames:
             float(self.deviation.at[date, entity_name]),
         )
 
-    def _build_frame_with_pairs(
-        self, compared: NDArray[np.float64], pairs: NDArray[np.int64]
+    def _build_frame_with_excess(
+        self, metric_values: NDArray[np.float64], excess_counts: NDArray[np.int64]
     ) -> pd.DataFrame:
-        """Return a frame of all entities, from the columns with a baseline and those of pairs."""
-        return self._build_frame(np.concatenate([compared, pairs], axis=1)[:, self._columns])
+        """Return a frame of all entities from metric columns and excess columns."""
+        return self._build_read_only_frame(
+            np.concatenate([metric_values, excess_counts], axis=1)[:, self._columns]
+        )
 
-    def _build_frame(self, values: NDArray[np.generic]) -> pd.DataFrame:
+    def _build_read_only_frame(self, values: NDArray[np.generic]) -> pd.DataFrame:
         values.setflags(write=False)
         return pd.DataFrame(values, self._dates, self._names, copy=False)

@@ -23,7 +23,9 @@ from metric_tracker_rl.engine.generation.effects import (
     ShiftHours,
     StepFactor,
 )
-from metric_tracker_rl.engine.reporting_policy.baselines import spread_over_weekdays
+from metric_tracker_rl.engine.reporting_policy.baselines import (
+    reorder_so_last_days_differ_in_weekday,
+)
 from openenv_kit.bitstream import BitStream
 
 HOLIDAY = "holiday"
@@ -47,7 +49,7 @@ class CalendarEntry:
         day: index of the date.
         kind: holiday, promotion, release_note or late_data.
         title: one line that describes the event.
-        explains: names of the daily series that it explains; may be empty.
+        explains: names of the daily series that the entry explains; may be empty.
         effects: changes of the day's counts.
     """
 
@@ -68,26 +70,28 @@ class CalendarEntry:
 
 
 class CalendarPlan(NamedTuple):
-    """Calendar entries with a decoy each, and the days that have none, in random order."""
+    """Calendar entries, and the days without an entry in random order."""
 
     entries: tuple[CalendarEntry, ...]
     free_days: list[int]
 
 
 def draw_calendar(stream: BitStream, funnel: Funnel, level: FunnelLevel) -> CalendarPlan:
-    """Return the calendar of an episode: late data on the last day, and decoys on other days."""
+    """Draw the calendar of an episode: late data on the last day and decoys on other days."""
     last_day = level.days - 1
-    free_days = spread_over_weekdays(stream.shuffled_copy(range(last_day)), level.baseline)
+    free_days = reorder_so_last_days_differ_in_weekday(
+        stream.shuffled_copy(range(last_day)), level.baseline
+    )
     entries = [_draw_late_data(stream, funnel, last_day)]
-    draw_functions = (_draw_holiday, _draw_promotion, _draw_release)
+    draw_functions = (_draw_holiday, _draw_promotion, _draw_page_trial_release)
     for number in range(level.decoys - 1):
         draw_entry = draw_functions[number % len(draw_functions)]
         entries.append(draw_entry(stream, funnel, level, free_days.pop()))
     return CalendarPlan(tuple(entries), free_days)
 
 
-def draw_unrelated_release(stream: BitStream, days: Sequence[int]) -> CalendarEntry:
-    """Return a release note that explains nothing, on one of the days."""
+def draw_release_that_explains_nothing(stream: BitStream, days: Sequence[int]) -> CalendarEntry:
+    """Draw a release note on one of the days. It has no effect and explains no series."""
     return CalendarEntry(
         day=stream.choose(days),
         kind=RELEASE,
@@ -109,7 +113,7 @@ def build_explained_mask(
 
 
 def _draw_holiday(stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int) -> CalendarEntry:
-    """Return a public holiday: less traffic."""
+    """Draw a public holiday, which reduces traffic."""
     drop = level.count_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     return CalendarEntry(
         day=day,
@@ -123,7 +127,7 @@ def _draw_holiday(stream: BitStream, funnel: Funnel, level: FunnelLevel, day: in
 def _draw_promotion(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int
 ) -> CalendarEntry:
-    """Return a promotion: more traffic, and a higher rate of the second step."""
+    """Draw a promotion, which raises traffic and the rate of the second step."""
     traffic_gain = level.count_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     rate_gain = level.rate_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     return CalendarEntry(
@@ -142,8 +146,10 @@ def _draw_promotion(
     )
 
 
-def _draw_release(stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int) -> CalendarEntry:
-    """Return a trial of a new page: a lower rate of one step, with its consequences."""
+def _draw_page_trial_release(
+    stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int
+) -> CalendarEntry:
+    """Draw a trial of a new page, which lowers the rate of one step."""
     stage = 1 + stream.integer_below(len(funnel.step_rate_names) - 1)
     loss = level.rate_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     return CalendarEntry(
@@ -160,7 +166,7 @@ def _draw_release(stream: BitStream, funnel: Funnel, level: FunnelLevel, day: in
 
 
 def _draw_late_data(stream: BitStream, funnel: Funnel, day: int) -> CalendarEntry:
-    """Return late data: only a share of the events after some hour has arrived."""
+    """Draw late data: only a share of the events from some hour on has arrived."""
     earliest, latest = LATE_DATA_FIRST_HOURS
     first_hour = earliest + stream.integer_below(latest - earliest + 1)
     arrived_share = stream.uniform(*LATE_DATA_SHARE_RANGE)

@@ -16,10 +16,10 @@ MAX_TREND = 0.04
 def generate_clean_counts(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, first_weekday: int
 ) -> IntArray:
-    """Return hourly counts, shape (days, 24, stages).
+    """Generate hourly counts without anomalies, shape (days, 24, stages).
 
     Args:
-        stream: random stream; the order of the draws decides the counts.
+        stream: random stream; the order of the draws determines the counts.
         funnel: base rates and the shape of a day.
         level: number of days, and noise.
         first_weekday: weekday of the first day, 0 for Monday.
@@ -44,7 +44,7 @@ def generate_clean_counts(
     day_night_shift = np.ones((days, HOURS_PER_DAY))
     day_night_shift[:, slice(*funnel.daytime)] += shape_noise[:, np.newaxis]
     hour_shares = np.array(funnel.hour_weights) * day_night_shift
-    # A running sum has one order of addition on every machine; a plain sum has several.
+    # A running sum adds in the same order on every machine, which a plain sum does not.
     hour_shares /= np.add.accumulate(hour_shares, axis=1)[:, -1:]
 
     rates = np.array(funnel.base_rates) * np.array(rate_factors)

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metric_tracker_rl.engine.configuration.episode_config import CustomAnomaly
-from metric_tracker_rl.engine.definitions.anomaly_types import anomaly_type_of_deviation
-from metric_tracker_rl.engine.definitions.dates import unknown_date_message
+from metric_tracker_rl.engine.definitions.anomaly_types import find_anomaly_type_of_deviation
+from metric_tracker_rl.engine.definitions.dates import build_unknown_date_message
 from metric_tracker_rl.engine.definitions.display import RATE_DECIMALS
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
@@ -27,21 +27,22 @@ from metric_tracker_rl.engine.definitions.names import STDDEV_SHIFT
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries, IntArray
 from openenv_kit.errors import ConfigurationError
 
+AppliedAnomalyFields = dict[str, Any]
+"""Fields of `AppliedSyntheticGenerator`, in their order."""
 MAX_RATE = 100.0
 """Highest value that a rate is set to, in percent."""
 
 
 class CustomizedCounts(NamedTuple):
-    """Hourly counts after custom anomalies, and what each anomaly did.
+    """Hourly counts after custom anomalies, and a description of each change.
 
     Attributes:
         hourly: shape (days, 24, stages).
-        applied: one mapping for each metric and date, with the fields of
-            `AppliedSyntheticGenerator` in their order.
+        applied: a description for each metric and date.
     """
 
     hourly: IntArray
-    applied: tuple[dict[str, Any], ...]
+    applied: tuple[AppliedAnomalyFields, ...]
 
 
 def apply_custom_anomalies(
@@ -51,19 +52,19 @@ def apply_custom_anomalies(
     funnel: Funnel,
     level: FunnelLevel,
 ) -> CustomizedCounts:
-    """Return the counts after all custom anomalies, which are applied in the order given.
+    """Apply custom anomalies in the given order and return the resulting counts.
 
-    Medians and standard deviations are those of the data before the first one.
+    Medians and standard deviations are computed from the data before the first anomaly.
 
     Args:
-        hourly: counts, shape (days, 24, stages); they stay as they are.
+        hourly: counts, shape (days, 24, stages); not modified.
         anomalies: custom anomalies.
         dates: ISO date of each day.
         funnel: names and columns.
         level: kind of baseline.
 
     Raises:
-        ConfigurationError: a date outside the episode; names the range.
+        ConfigurationError: a date is outside the episode. The message contains the range.
     """
     before = DailySeries(hourly, funnel, level)
     result = hourly.copy()
@@ -71,21 +72,21 @@ def apply_custom_anomalies(
     for anomaly in anomalies:
         for date in anomaly.dates:
             if date not in dates:
-                raise ConfigurationError(unknown_date_message(date, dates))
+                raise ConfigurationError(build_unknown_date_message(date, dates))
             day = dates.index(date)
             for metric in anomaly.metrics:
-                applied.append(_apply_custom_anomaly(result, before, anomaly, day, date, metric))
+                applied.append(_set_metric_of_day(result, before, anomaly, day, date, metric))
     return CustomizedCounts(result, tuple(applied))
 
 
-def _apply_custom_anomaly(
+def _set_metric_of_day(
     hourly: IntArray, before: DailySeries, anomaly: CustomAnomaly, day: int, date: str, metric: str
-) -> dict[str, Any]:
-    """Set one metric on one day of `hourly`, in place, and return what was done."""
+) -> AppliedAnomalyFields:
+    """Set one metric on one day of `hourly` in place, and return a description of the change."""
     funnel = before.funnel
     column = funnel.metric_names.index(metric)
     is_count = funnel.columns.is_count(column)
-    current = _displayed_value(hourly[day], funnel, column)
+    current = _compute_displayed_value(hourly[day], funnel, column)
     median = before.baselines_by_day[day][column]
     std_dev = before.std_devs_from_baseline[column]
     distance = anomaly.stddev_factor * std_dev
@@ -98,9 +99,9 @@ def _apply_custom_anomaly(
     target = min(max(median + sign * distance, 0.0), ceiling)
     if is_count:
         target = float(np.rint(target))
-        hourly[day, :, column] = _scale_to_total(hourly[day, :, column], int(target))
+        hourly[day, :, column] = _scale_counts_to_total(hourly[day, :, column], int(target))
     else:
-        _scale_to_rate(hourly[day], funnel, column, target / 100.0)
+        _scale_later_stages_to_rate(hourly[day], funnel, column, target / 100.0)
     metric_type = EVENT_COUNT if is_count else CONVERSION_RATE
     return {
         "method_name": STDDEV_SHIFT,
@@ -108,7 +109,7 @@ def _apply_custom_anomaly(
         "metric_name": metric,
         "metric_type": metric_type,
         "direction": direction,
-        "anomaly_type": anomaly_type_of_deviation(metric_type, sign),
+        "anomaly_type": find_anomaly_type_of_deviation(metric_type, sign),
         "detection_method": DETECTION_METHODS[metric_type],
         "baseline_value": median,
         "pre_applied_value": current,
@@ -116,16 +117,16 @@ def _apply_custom_anomaly(
         "stddev_factor": anomaly.stddev_factor,
         "threshold_value": round(distance, RATE_DECIMALS),
         "target_value": round(target, RATE_DECIMALS),
-        "actual_value": _displayed_value(hourly[day], funnel, column),
+        "actual_value": _compute_displayed_value(hourly[day], funnel, column),
         "formula": (
             f"target = median {'+' if sign > 0 else '-'} stddev_factor * std_dev_from_median"
         ),
     }
 
 
-def _displayed_value(hours: IntArray, funnel: Funnel, column: int) -> float:
-    """Return the displayed count or rate in a column, of a day's counts of shape (24, stages)."""
-    counts = hours.sum(axis=0)
+def _compute_displayed_value(hourly_counts: IntArray, funnel: Funnel, column: int) -> float:
+    """Return the displayed count or rate of a column from a day's counts, shape (24, stages)."""
+    counts = hourly_counts.sum(axis=0)
     if funnel.columns.is_count(column):
         return float(counts[column])
     stages = funnel.rate_stage_indices[funnel.columns.rate_index_of_column(column)]
@@ -133,29 +134,31 @@ def _displayed_value(hours: IntArray, funnel: Funnel, column: int) -> float:
     return round(rate, RATE_DECIMALS)
 
 
-def _scale_to_rate(hours: IntArray, funnel: Funnel, column: int, target_rate: float) -> None:
-    """Scale the numerator's stage and all later ones in place, so that the day has a rate.
+def _scale_later_stages_to_rate(
+    hourly_counts: IntArray, funnel: Funnel, column: int, target_rate: float
+) -> None:
+    """Scale a rate's numerator and all later stages in place, so that the rate gets a value.
 
     Args:
-        hours: counts of a day, shape (24, stages).
+        hourly_counts: counts of a day, shape (24, stages).
         funnel: stages.
         column: column of the rate.
-        target_rate: rate as a fraction.
+        target_rate: new value of the rate, as a fraction.
     """
     stages = funnel.rate_stage_indices[funnel.columns.rate_index_of_column(column)]
-    counts = hours.sum(axis=0)
+    counts = hourly_counts.sum(axis=0)
     numerator = counts[stages.numerator]
     target_count = float(counts[stages.denominator]) * target_rate
     factor = target_count / float(numerator) if numerator else 0.0
     for stage in range(stages.numerator, len(funnel.count_names)):
         total = int(np.rint(float(counts[stage]) * factor))
-        hours[:, stage] = _scale_to_total(hours[:, stage], total)
+        hourly_counts[:, stage] = _scale_counts_to_total(hourly_counts[:, stage], total)
 
 
-def _scale_to_total(counts: IntArray, total: int) -> IntArray:
+def _scale_counts_to_total(counts: IntArray, total: int) -> IntArray:
     """Return 24 counts scaled to an exact total.
 
-    The events that rounding down leaves over go to the hours with the highest counts, one each.
+    The events lost by rounding down are added to the hours with the highest counts, one each.
     """
     current_total = int(counts.sum())
     weights = counts if current_total else np.ones_like(counts)

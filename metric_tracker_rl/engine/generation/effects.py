@@ -15,11 +15,11 @@ class CountEffect(Protocol):
     """A change of one day's hourly counts."""
 
     def apply(self, hours: IntArray) -> IntArray:
-        """Return the changed counts, shape (24, stages); the argument stays as it is."""
+        """Return the changed counts, shape (24, stages). The argument is not modified."""
 
 
 class ScaleTraffic(NamedTuple):
-    """Multiplies all stages by one factor: more or fewer people came."""
+    """Effect that multiplies all stages by one factor, as a change of traffic does."""
 
     factor: float
 
@@ -35,7 +35,7 @@ class StepFactor(NamedTuple):
 
 
 class ScaleStepRates(NamedTuple):
-    """Multiplies step rates; all later stages change with them.
+    """Effect that multiplies step rates and thereby changes all later stages.
 
     Attributes:
         factors: factors in the funnel's order.
@@ -51,9 +51,9 @@ class ScaleStepRates(NamedTuple):
 
 
 class ScaleStageCount(NamedTuple):
-    """Multiplies the count of one stage: its events were lost or recorded twice.
+    """Effect that multiplies the count of one stage, as lost or duplicated events do.
 
-    The result stays between the stages before and after it, so that no count is impossible.
+    The result is limited by the stages before and after it, so that no count is impossible.
     """
 
     stage: int
@@ -67,7 +67,7 @@ class ScaleStageCount(NamedTuple):
 
 
 class ShiftHours(NamedTuple):
-    """Multiplies the traffic of some hours and of the other hours; step rates stay.
+    """Effect that multiplies the traffic of some hours and of the others by different factors.
 
     Attributes:
         hour_range: hours that `inside_factor` applies to.
@@ -92,7 +92,7 @@ class HourExcess(NamedTuple):
 
 
 class AddImpossibleCounts(NamedTuple):
-    """Lets a stage record more events than the stage before it: an instrumentation fault.
+    """Effect of an instrumentation fault: a stage records more events than the stage before it.
 
     Attributes:
         stage: stage that records too much.
@@ -110,6 +110,6 @@ class AddImpossibleCounts(NamedTuple):
 
 
 def _round_to_possible_counts(scaled: NDArray[np.floating[Any]]) -> IntArray:
-    """Return whole counts, with no stage above the stage before it."""
+    """Round counts to whole numbers and limit each stage to the stage before it."""
     counts = np.maximum(np.rint(scaled), 0.0).astype(np.int64)
     return np.minimum.accumulate(counts, axis=-1)

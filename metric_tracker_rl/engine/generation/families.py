@@ -1,6 +1,6 @@
-"""Families: how an anomaly of each type is planned on a day.
+"""Planners: functions that propose an anomaly of one type for a day.
 
-A family proposes an effect and the row that it should lead to. The generator keeps the proposal
+A planner proposes an effect and the row that it should lead to. The generator keeps the proposal
 only if the reporting policy, applied to the changed day, finds exactly the planned roots.
 """
 
@@ -26,7 +26,10 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     HOURLY_MIX,
 )
 from metric_tracker_rl.engine.definitions.names import LeakReport
-from metric_tracker_rl.engine.definitions.severity import SeverityBounds, is_clear_of_bounds
+from metric_tracker_rl.engine.definitions.severity import (
+    SeverityBounds,
+    is_clear_of_severity_bounds,
+)
 from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.generation.effects import (
     AddImpossibleCounts,
@@ -73,19 +76,19 @@ FAULT_EVENTS = range(8, 181)
 
 
 @lru_cache
-def list_clear_excess_totals(bounds: SeverityBounds) -> tuple[int, ...]:
-    """Return the total events in excess that are not near a severity bound."""
-    return tuple(events for events in FAULT_EVENTS if is_clear_of_bounds(events, bounds))
+def list_excess_totals_clear_of_bounds(bounds: SeverityBounds) -> tuple[int, ...]:
+    """Return the numbers of `FAULT_EVENTS` that are not near a severity bound."""
+    return tuple(events for events in FAULT_EVENTS if is_clear_of_severity_bounds(events, bounds))
 
 
 PlanFunction = Callable[[BitStream, CleanDay], PlannedAnomaly]
 
 PLANNERS_BY_ANOMALY_TYPE: dict[str, PlanFunction] = {}
-"""Families by anomaly type, in the order of `ANOMALY_TYPES`; draws choose by position."""
+"""Planners by anomaly type, in the order of `ANOMALY_TYPES`, because draws choose by position."""
 
 
-def register_family(anomaly_type: str) -> Callable[[PlanFunction], PlanFunction]:
-    """Register a function as the family that plans anomalies of a type."""
+def register_planner(anomaly_type: str) -> Callable[[PlanFunction], PlanFunction]:
+    """Register a function as the planner of an anomaly type."""
 
     def register(plan: PlanFunction) -> PlanFunction:
         PLANNERS_BY_ANOMALY_TYPE[anomaly_type] = plan
@@ -94,9 +97,9 @@ def register_family(anomaly_type: str) -> Callable[[PlanFunction], PlanFunction]
     return register
 
 
-@register_family(RATE_DROP)
-def plan_rate_drop(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
-    """Plan a lower step rate, or a slow leak over several steps.
+@register_planner(RATE_DROP)
+def plan_step_rate_drop_or_leak(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
+    """Plan a drop of one step rate, or a slow leak over several steps.
 
     Effect: the rate of one step falls by less than a funnel break, and the other steps lose a
     little, so that composite rates deviate more than the root. In a leak several steps lose a
@@ -105,66 +108,68 @@ def plan_rate_drop(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     counts and composite rates are consequences.
     """
     if stream.uniform() < LEAK_PROBABILITY:
-        return _plan_slow_leak(
+        return _plan_leak_or_gain_up_to_stage(
             stream, day, -1.0, stream.choose(day.funnel.composite_ends), RATE_DROP
         )
     stage = stream.choose(day.funnel.step_stage_indices)
     max_deviation = day.level.break_threshold * (1.0 - GUARD_BAND) - 0.005
-    size = day.draw_deviation(stream, day.level.rate_threshold, max_deviation)
-    return _plan_step_rate_change(stream, day, stage, -size, RATE_DROP)
+    size = day.draw_deviation_past_threshold(stream, day.level.rate_threshold, max_deviation)
+    return _plan_dominant_step_rate_change(stream, day, stage, -size, RATE_DROP)
 
 
-@register_family(RATE_SPIKE)
-def plan_rate_spike(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
-    """Plan a higher step rate, or a gain spread over several steps: the mirror of a rate drop.
+@register_planner(RATE_SPIKE)
+def plan_step_rate_spike_or_gain(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
+    """Plan a rise of one step rate, or a gain spread over several steps.
 
-    The last step (payment, about 91 %) has no room to rise: it never spikes, and no gain over
+    The last step (payment, about 91 %) has no room to rise, so it never spikes and no gain over
     several steps ends there.
     """
     if stream.uniform() < LEAK_PROBABILITY:
-        return _plan_slow_leak(stream, day, 1.0, day.funnel.composite_ends[0], RATE_SPIKE)
+        return _plan_leak_or_gain_up_to_stage(
+            stream, day, 1.0, day.funnel.composite_ends[0], RATE_SPIKE
+        )
     stage = stream.choose(day.funnel.step_stage_indices[:-1])
-    size = day.draw_deviation(stream, day.level.rate_threshold, MAX_RATE_SPIKE)
-    return _plan_step_rate_change(stream, day, stage, size, RATE_SPIKE)
+    size = day.draw_deviation_past_threshold(stream, day.level.rate_threshold, MAX_RATE_SPIKE)
+    return _plan_dominant_step_rate_change(stream, day, stage, size, RATE_SPIKE)
 
 
-@register_family(COUNT_DROP)
-def plan_count_drop(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
-    """Plan less traffic, or lost events of one stage.
+@register_planner(COUNT_DROP)
+def plan_traffic_or_stage_count_drop(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
+    """Plan a drop of traffic, or lost events of one stage.
 
     Effect: traffic falls, and all stages with it; or one stage records too few events while the
-    stages around it keep theirs.
+    stages around it do not change.
     Root: an event_count row of the first stage, or of the stage that lost events. The step rates
     into and out of that stage are consequences.
     """
     threshold = day.level.count_threshold
-    # The stage before the last cannot lose events: nearly all of them reach the last stage.
+    # The stage before the last cannot lose events, because nearly all of them reach the last.
     stage = stream.choose((0, *day.funnel.step_stage_indices[:-2]))
     if stage == 0:
-        size = day.draw_deviation(stream, threshold, MAX_TRAFFIC_DROP)
+        size = day.draw_deviation_past_threshold(stream, threshold, MAX_TRAFFIC_DROP)
         return _plan_traffic_change(day, -size, COUNT_DROP)
-    max_deviation = 1.0 - day.step_rate(stage + 1) / MAX_DOWNSTREAM_SHARE
-    size = day.draw_deviation(stream, threshold, max_deviation)
+    max_deviation = 1.0 - day.step_rate_into(stage + 1) / MAX_DOWNSTREAM_SHARE
+    size = day.draw_deviation_past_threshold(stream, threshold, max_deviation)
     return _plan_stage_count_change(day, stage, -size, COUNT_DROP)
 
 
-@register_family(COUNT_SPIKE)
-def plan_count_spike(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
-    """Plan more traffic, or events of one stage recorded twice: the mirror of a count drop.
+@register_planner(COUNT_SPIKE)
+def plan_traffic_or_stage_count_spike(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
+    """Plan a rise of traffic, or duplicated events of one stage.
 
-    A stage gains only as many events as the stage before it has room for.
+    A stage gains at most as many events as the stage before it allows.
     """
     threshold = day.level.count_threshold
     stage = stream.choose((0, *day.funnel.step_stage_indices[:-1]))
     if stage == 0:
-        size = day.draw_deviation(stream, threshold, MAX_COUNT_SPIKE)
+        size = day.draw_deviation_past_threshold(stream, threshold, MAX_COUNT_SPIKE)
         return _plan_traffic_change(day, size, COUNT_SPIKE)
-    max_deviation = min(MAX_COUNT_SPIKE, MAX_DOWNSTREAM_SHARE / day.step_rate(stage) - 1.0)
-    size = day.draw_deviation(stream, threshold, max_deviation)
+    max_deviation = min(MAX_COUNT_SPIKE, MAX_DOWNSTREAM_SHARE / day.step_rate_into(stage) - 1.0)
+    size = day.draw_deviation_past_threshold(stream, threshold, max_deviation)
     return _plan_stage_count_change(day, stage, size, COUNT_SPIKE)
 
 
-@register_family(FUNNEL_BREAK)
+@register_planner(FUNNEL_BREAK)
 def plan_funnel_break(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     """Plan a step that almost stops working.
 
@@ -178,12 +183,12 @@ def plan_funnel_break(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     return PlannedAnomaly(day.day, effect, root)
 
 
-@register_family(MIX_SHIFT)
+@register_planner(MIX_SHIFT)
 def plan_traffic_mix_shift(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
-    """Plan traffic at unusual hours.
+    """Plan a shift of traffic between daytime and night.
 
-    Effect: part of the day's traffic moves from daytime to night or back; the day's total and the
-    step rates of each hour stay.
+    Effect: part of the day's traffic moves from daytime to night or back. The day's total and the
+    step rates of each hour do not change.
     Root: an hourly_mix row. It may be on the same day as another anomaly.
     """
     largest = min(MAX_MIX_SHIFT_THRESHOLDS, 2.0 * day.level.separation.farthest - 1.0)
@@ -198,8 +203,8 @@ def plan_traffic_mix_shift(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     return PlannedAnomaly(day.day, effect, root)
 
 
-@register_family(QUALITY_ISSUE)
-def plan_quality_issue(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
+@register_planner(QUALITY_ISSUE)
+def plan_impossible_counts(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     """Plan a stage that records more events than the stage before it.
 
     Effect: an instrumentation fault during some hours of the day. It is long enough to move the
@@ -211,7 +216,9 @@ def plan_quality_issue(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     hours = fewest_hours + stream.integer_below(most_hours - fewest_hours + 1)
     daytime = day.funnel.daytime
     first_hour = daytime.start + stream.integer_below(daytime.stop - daytime.start - hours + 1)
-    total_events = stream.choose(list_clear_excess_totals(day.level.bounds_by_kind.excess))
+    total_events = stream.choose(
+        list_excess_totals_clear_of_bounds(day.level.bounds_by_kind.excess)
+    )
     events_per_hour, remaining_events = divmod(total_events, hours)
     excess = tuple(
         HourExcess(first_hour + number, events_per_hour + (1 if number < remaining_events else 0))
@@ -237,7 +244,7 @@ def _plan_stage_count_change(
     )
 
 
-def _plan_step_rate_change(
+def _plan_dominant_step_rate_change(
     stream: BitStream, day: CleanDay, stage: int, deviation: float, anomaly_type: str
 ) -> PlannedAnomaly:
     """Plan a relative deviation of one step rate, and small ones of the others in its direction.
@@ -256,13 +263,13 @@ def _plan_step_rate_change(
     return PlannedAnomaly(day.day, ScaleStepRates(factors), root)
 
 
-def _plan_slow_leak(
+def _plan_leak_or_gain_up_to_stage(
     stream: BitStream, day: CleanDay, sign: float, end_stage: int, anomaly_type: str
 ) -> PlannedAnomaly:
     """Plan small deviations of every step up to a stage.
 
-    A leak up to the end of the shortest composite rate is spread evenly. A longer one is smallest
-    first and largest at its last step, so that only the composite rate that ends there is flagged.
+    A leak of the shortest composite rate is spread evenly over its steps. A longer leak is largest
+    at its last step, so that only the composite rate that ends there is flagged.
 
     Args:
         stream: random stream.

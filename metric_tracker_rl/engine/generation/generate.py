@@ -12,22 +12,24 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
-from metric_tracker_rl.engine.definitions.severity import is_severity_clear
+from metric_tracker_rl.engine.definitions.severity import is_row_clear_of_severity_bounds
 from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.generation.calendar import (
     CalendarEntry,
     build_explained_mask,
     draw_calendar,
-    draw_unrelated_release,
+    draw_release_that_explains_nothing,
 )
 from metric_tracker_rl.engine.generation.clean_counts import generate_clean_counts
-from metric_tracker_rl.engine.generation.custom_anomalies import apply_custom_anomalies
+from metric_tracker_rl.engine.generation.custom_anomalies import (
+    AppliedAnomalyFields,
+    apply_custom_anomalies,
+)
 from metric_tracker_rl.engine.generation.plan_anomalies import (
     assign_families_to_days,
     plan_anomalies_of_day,
@@ -35,7 +37,7 @@ from metric_tracker_rl.engine.generation.plan_anomalies import (
 from metric_tracker_rl.engine.generation.planned_anomaly import CleanDay, PlannedAnomaly
 from metric_tracker_rl.engine.reporting_policy.baselines import (
     DAYS_PER_WEEK,
-    spread_over_weekdays,
+    reorder_so_last_days_differ_in_weekday,
 )
 from metric_tracker_rl.engine.reporting_policy.daily_series import (
     DailySeries,
@@ -48,9 +50,9 @@ from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import GenerationError
 
 MAX_ATTEMPTS = 200
-"""Number of draws before the generator gives up; on average it takes little more than one."""
+"""Number of attempts before generation fails. The mean is little more than one."""
 MAX_REPLANS = 6
-"""Number of times that a draw's anomalies are planned with the medians that they moved."""
+"""Number of times that anomalies are planned again with the medians that they moved."""
 FIRST_DATE = dt.date(2022, 1, 1)
 START_DATE_SPAN_DAYS = 1400
 """Episodes start within this many days of `FIRST_DATE`. The generator reads no clock."""
@@ -59,7 +61,7 @@ MAX_EPISODE_DAYS = 366
 
 @dataclass(frozen=True)
 class GeneratedEpisode:
-    """One accepted draw.
+    """Generated data of one episode, with its plan and labels.
 
     Attributes:
         dates: ISO date of each day.
@@ -78,7 +80,7 @@ class GeneratedEpisode:
     clean: IntArray
     hourly: IntArray
     planned_anomalies: tuple[PlannedAnomaly, ...]
-    applied_anomalies: tuple[dict[str, Any], ...]
+    applied_anomalies: tuple[AppliedAnomalyFields, ...]
     series: DailySeries
     labels: tuple[ReportRow, ...]
     attempts: int
@@ -86,16 +88,18 @@ class GeneratedEpisode:
 
 
 def generate_episode(config: EpisodeConfig) -> GeneratedEpisode:
-    """Return the data of an episode.
+    """Generate the data of an episode.
 
     Raises:
-        GenerationError: none of `MAX_ATTEMPTS` draws was accepted.
-        ConfigurationError: a custom anomaly names a date outside the episode.
+        GenerationError: none of `MAX_ATTEMPTS` attempts was accepted.
+        ConfigurationError: a custom anomaly has a date outside the episode.
     """
     for attempt in range(MAX_ATTEMPTS):
         generated = _try_generate(config, attempt)
         if generated is not None:
-            return _add_custom_anomalies(generated, config) if config.anomalies else generated
+            if config.anomalies:
+                return _add_or_substitute_custom_anomalies(generated, config)
+            return generated
     raise GenerationError(
         f"No episode could be generated in {MAX_ATTEMPTS} attempts with scenario_family "
         f"{config.scenario_family!r}, difficulty {config.difficulty!r} and anomaly_count "
@@ -104,16 +108,16 @@ def generate_episode(config: EpisodeConfig) -> GeneratedEpisode:
 
 
 def _try_generate(config: EpisodeConfig, attempt: int) -> GeneratedEpisode | None:
-    """Return one draw, or None if it is not accepted.
+    """Generate an episode in one attempt; return None if the result is not accepted.
 
     Args:
         config: configuration of the episode.
-        attempt: number of the draw, counted from 0; part of the random stream's key.
+        attempt: number of the attempt, counted from 0; part of the random stream's key.
     """
     stream = BitStream(config.identity, attempt)
     level, funnel = config.level, config.funnel_spec
     start_day = stream.integer_below(START_DATE_SPAN_DAYS)
-    dates = all_iso_dates()[start_day : start_day + level.days]
+    dates = list_iso_dates_of_all_episodes()[start_day : start_day + level.days]
     first_weekday = (FIRST_DATE.weekday() + start_day) % DAYS_PER_WEEK
     clean = generate_clean_counts(stream, funnel, level, first_weekday)
 
@@ -126,10 +130,12 @@ def _try_generate(config: EpisodeConfig, attempt: int) -> GeneratedEpisode | Non
                 clean[entry.day] = effect.apply(clean[entry.day])
         explained = build_explained_mask(calendar, funnel, level.days)
     else:
-        free_days = spread_over_weekdays(stream.shuffled_copy(range(level.days)), level.baseline)
+        free_days = reorder_so_last_days_differ_in_weekday(
+            stream.shuffled_copy(range(level.days)), level.baseline
+        )
     families_by_day = assign_families_to_days(stream, config, free_days)
     if calendar and families_by_day:
-        calendar = (*calendar, draw_unrelated_release(stream, sorted(families_by_day)))
+        calendar = (*calendar, draw_release_that_explains_nothing(stream, sorted(families_by_day)))
 
     clean_series = DailySeries(clean, funnel, level, explained)
     baselines, hourly = clean_series.baselines, clean.copy()
@@ -151,11 +157,11 @@ def _try_generate(config: EpisodeConfig, attempt: int) -> GeneratedEpisode | Non
             planned[day], hourly[day] = plan.anomalies, plan.hours
         series = DailySeries(hourly, funnel, level, explained)
         labels = compute_labels(series, dates)
-        days_to_plan = _days_to_replan(series, dates, planned, labels)
+        days_to_plan = _find_days_to_replan(series, dates, planned, labels)
         if not days_to_plan:
-            # At other levels, clean days are far from every threshold.
+            # At other levels, clean days are never near a threshold.
             has_close_clean_days = level.decoys or level.has_drawn_policy
-            if has_close_clean_days and _has_planned_day_near_threshold(
+            if has_close_clean_days and _is_planned_day_near_threshold_without_anomalies(
                 clean_series, series, planned
             ):
                 return None
@@ -173,19 +179,19 @@ def _try_generate(config: EpisodeConfig, attempt: int) -> GeneratedEpisode | Non
                 calendar=tuple(sorted(calendar, key=lambda entry: entry.day)),
             )
         if not days_to_plan <= set(planned):
-            # A day without an anomaly is flagged or too close, which planning cannot change.
+            # A day without an anomaly is flagged or near a threshold. Planning cannot change it.
             return None
         baselines = series.baselines
     return None
 
 
-def _days_to_replan(
+def _find_days_to_replan(
     series: DailySeries,
     dates: Sequence[str],
     planned: Mapping[int, Sequence[PlannedAnomaly]],
     labels: Sequence[ReportRow],
 ) -> set[int]:
-    """Return the days whose labels differ from the plan or are too close to a bound.
+    """Return the days whose labels differ from the plan or are near a threshold or bound.
 
     Args:
         series: daily series after the anomalies.
@@ -199,7 +205,7 @@ def _days_to_replan(
     label_rows = {(row.date, row.entity_type, row.entity_name, row.anomaly_type) for row in labels}
     wrong_dates = {date for date, *_ in planned_rows ^ label_rows}
     bounds = series.level.severity_bounds
-    wrong_dates |= {row.date for row in labels if not is_severity_clear(row, bounds)}
+    wrong_dates |= {row.date for row in labels if not is_row_clear_of_severity_bounds(row, bounds)}
     is_near = build_near_threshold_mask(
         series.unexplained_deviations, series.funnel, series.level, GUARD_BAND
     )
@@ -207,28 +213,28 @@ def _days_to_replan(
     return days | set(np.flatnonzero(is_near.any(axis=1)).tolist())
 
 
-def _has_planned_day_near_threshold(
-    before: DailySeries, after: DailySeries, planned_days: Iterable[int]
+def _is_planned_day_near_threshold_without_anomalies(
+    clean: DailySeries, finished: DailySeries, planned_days: Iterable[int]
 ) -> bool:
     """Return whether a planned day, without its anomalies, is near or past a threshold.
 
     Args:
-        before: daily series of the clean data.
-        after: daily series of the finished data, whose baselines apply.
+        clean: daily series of the clean data.
+        finished: daily series of the finished data, whose baselines apply.
         planned_days: days with anomalies.
     """
-    deviations = compute_deviations(before.values, after.baselines)
-    is_near = np.abs(deviations) >= (1.0 - GUARD_BAND) * after.thresholds
-    if after.explained is not None:
-        is_near &= ~after.explained
+    deviations = compute_deviations(clean.values, finished.baselines)
+    is_near = np.abs(deviations) >= (1.0 - GUARD_BAND) * finished.thresholds
+    if finished.explained is not None:
+        is_near &= ~finished.explained
     return bool(is_near[list(planned_days)].any())
 
 
 def apply_planned_anomalies(clean: IntArray, anomalies: Sequence[PlannedAnomaly]) -> IntArray:
-    """Return hourly counts after planned anomalies, applied in the order given.
+    """Apply planned anomalies in the given order and return the resulting hourly counts.
 
     Args:
-        clean: counts, shape (days, 24, stages); they stay as they are.
+        clean: counts, shape (days, 24, stages); not modified.
         anomalies: planned anomalies.
     """
     hourly = clean.copy()
@@ -238,13 +244,13 @@ def apply_planned_anomalies(clean: IntArray, anomalies: Sequence[PlannedAnomaly]
 
 
 @cache
-def all_iso_dates() -> tuple[str, ...]:
-    """Return the ISO dates from `FIRST_DATE` on, up to the last one that an episode can reach."""
+def list_iso_dates_of_all_episodes() -> tuple[str, ...]:
+    """Return the ISO dates of all days that any episode can contain, from `FIRST_DATE` on."""
     days = range(START_DATE_SPAN_DAYS + MAX_EPISODE_DAYS)
     return tuple((FIRST_DATE + dt.timedelta(days=day)).isoformat() for day in days)
 
 
-def count_guard_violations(series: DailySeries) -> int:
+def count_deviations_near_threshold(series: DailySeries) -> int:
     """Return the number of deviations inside the guard band of their threshold."""
     is_near = build_near_threshold_mask(
         series.unexplained_deviations, series.funnel, series.level, GUARD_BAND
@@ -252,10 +258,12 @@ def count_guard_violations(series: DailySeries) -> int:
     return int(is_near.sum())
 
 
-def _add_custom_anomalies(generated: GeneratedEpisode, config: EpisodeConfig) -> GeneratedEpisode:
-    """Return the draw with custom anomalies, added to the planned ones or in their place.
+def _add_or_substitute_custom_anomalies(
+    generated: GeneratedEpisode, config: EpisodeConfig
+) -> GeneratedEpisode:
+    """Apply custom anomalies in addition to the planned ones, or instead of them.
 
-    The policy labels the result, but its deviations may be close to thresholds.
+    The labels are computed again. Deviations of the result may be near a threshold.
     """
     level, funnel = config.level, config.funnel_spec
     before = generated.clean if config.only_custom else generated.hourly

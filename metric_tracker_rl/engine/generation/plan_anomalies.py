@@ -1,4 +1,4 @@
-"""Plans an episode's anomalies: which families fall on which days, and with which effects.
+"""Plans the anomalies of an episode: their families, days and effects.
 
 A proposal is kept only if the reporting policy, applied to the changed day, finds exactly the
 planned roots, and no deviation is near a threshold.
@@ -15,7 +15,7 @@ from metric_tracker_rl.engine.configuration.episode_config import MIXED, Episode
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
     MIX_SHIFT,
-    anomaly_types_of,
+    list_anomaly_types_of,
 )
 from metric_tracker_rl.engine.definitions.entity_types import CONVERSION_RATE, EVENT_COUNT
 from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
@@ -28,15 +28,17 @@ from metric_tracker_rl.engine.generation.planned_anomaly import (
 from metric_tracker_rl.engine.reporting_policy.daily_series import (
     IntArray,
     build_near_threshold_mask,
-    compute_daily_values,
     compute_deviations,
-    compute_excess_counts,
+    compute_rounded_daily_values,
+    sum_excess_over_previous_stage,
 )
 from metric_tracker_rl.engine.reporting_policy.find_roots import find_roots_of_day
 from openenv_kit.bitstream import BitStream
 
+FamiliesByDay = dict[int, list[str]]
+
 MAX_PLAN_ATTEMPTS = 40
-"""Number of proposals for one day before the whole draw is rejected."""
+"""Number of proposals for one day before the whole attempt is rejected."""
 PLANNING_GUARD_BAND = GUARD_BAND + 0.02
 """Guard band while planning. It is wider than the final one, because every anomaly moves the
 medians that the others were planned with."""
@@ -52,8 +54,8 @@ MAX_SHARE_WITHOUT_CONSEQUENCE_ROWS = 1 / 3
 """Largest share of a mixed episode's anomalies that belong to the other families. Without the
 limit, submitting the rows of their generators would score well without an analysis. An episode of
 one anomaly may be of any family."""
-COUNT_FAMILIES = anomaly_types_of(EVENT_COUNT)
-RATE_FAMILIES = anomaly_types_of(CONVERSION_RATE)
+COUNT_FAMILIES = list_anomaly_types_of(EVENT_COUNT)
+RATE_FAMILIES = list_anomaly_types_of(CONVERSION_RATE)
 
 
 class DayPlan(NamedTuple):
@@ -65,15 +67,17 @@ class DayPlan(NamedTuple):
 
 def assign_families_to_days(
     stream: BitStream, config: EpisodeConfig, free_days: list[int]
-) -> dict[int, list[str]]:
-    """Return families by day: one for each day, except for a traffic-mix shift that shares one.
+) -> FamiliesByDay:
+    """Assign a drawn family to a free day for each anomaly.
+
+    A traffic-mix shift may share the day of another anomaly.
 
     Args:
         stream: random stream.
         config: family and number of anomalies.
-        free_days: days that may be used, taken from the end; the used ones are removed.
+        free_days: days that may be used. They are taken from the end and removed from the list.
     """
-    families_by_day: dict[int, list[str]] = {}
+    families_by_day: FamiliesByDay = {}
     for family in _draw_families(stream, config):
         sharable_days = []
         if family == MIX_SHIFT and config.scenario_family == MIXED:
@@ -90,7 +94,7 @@ def assign_families_to_days(
 
 
 def _draw_families(stream: BitStream, config: EpisodeConfig) -> list[str]:
-    """Return the family of each anomaly; traffic-mix shifts come last, to find days to share."""
+    """Draw the family of each anomaly. Traffic-mix shifts come last so that they can share days."""
     count = config.anomaly_count
     if config.scenario_family != MIXED:
         return [config.scenario_family] * count
@@ -98,7 +102,7 @@ def _draw_families(stream: BitStream, config: EpisodeConfig) -> list[str]:
     if config.level.mixed_needs_both and count >= 2:
         families = [stream.choose(COUNT_FAMILIES), stream.choose(RATE_FAMILIES)]
     elif count >= 2:
-        # One anomaly has consequences for certain: reporting every flagged series is wrong.
+        # At least one anomaly has consequences, so that reporting every flagged series is wrong.
         sharable = [name for name in FAMILIES if ANOMALY_TYPES[name].may_share_day]
         families = [stream.choose(sharable)]
     while len(families) < count:
@@ -108,7 +112,7 @@ def _draw_families(stream: BitStream, config: EpisodeConfig) -> list[str]:
         limit = int(count * MAX_SHARE_WITHOUT_CONSEQUENCE_ROWS)
         is_limit_reached = count > 1 and without_consequences >= limit
         allowed = FAMILIES_WITH_CONSEQUENCE_ROWS if is_limit_reached else FAMILIES
-        # Each family comes once before one repeats: the types alone do not give a report away.
+        # All families are used once before one repeats, so that types do not reveal the report.
         unused = [name for name in allowed if name not in families]
         families.append(stream.choose(unused or allowed))
     return sorted(families, key=lambda name: name == MIX_SHIFT)
@@ -117,9 +121,9 @@ def _draw_families(stream: BitStream, config: EpisodeConfig) -> list[str]:
 def plan_anomalies_of_day(
     stream: BitStream, families: Sequence[str], clean_day: CleanDay
 ) -> DayPlan | None:
-    """Return anomalies of the day's families in which the policy finds the planned roots.
+    """Plan one anomaly of each family so that the policy finds exactly the planned roots.
 
-    None if none of `MAX_PLAN_ATTEMPTS` proposals is accepted.
+    Return None if all `MAX_PLAN_ATTEMPTS` proposals are rejected.
     """
     funnel, level = clean_day.funnel, clean_day.level
     baselines = np.array(clean_day.baselines)
@@ -128,10 +132,10 @@ def plan_anomalies_of_day(
         hours = clean_day.hours
         for anomaly in anomalies:
             hours = anomaly.effect.apply(hours)
-        deviations = compute_deviations(compute_daily_values(hours, funnel), baselines)
+        deviations = compute_deviations(compute_rounded_daily_values(hours, funnel), baselines)
         if build_near_threshold_mask(deviations, funnel, level, PLANNING_GUARD_BAND).any():
             continue
-        excess = compute_excess_counts(hours).tolist()
+        excess = sum_excess_over_previous_stage(hours).tolist()
         findings = find_roots_of_day(deviations.tolist(), excess, funnel, level)
         found_roots = {
             PlannedRoot(finding.entity_type, finding.entity_name, finding.anomaly_type)

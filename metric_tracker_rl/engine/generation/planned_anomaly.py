@@ -18,7 +18,7 @@ rounding to whole events."""
 
 
 class PlannedRoot(NamedTuple):
-    """The report row that an anomaly is planned to lead to."""
+    """Report row that a planned anomaly is expected to cause."""
 
     entity_type: str
     entity_name: str
@@ -34,7 +34,7 @@ class PlannedAnomaly(NamedTuple):
 
 
 class CleanDay(NamedTuple):
-    """A day before its anomalies.
+    """Data of one day before its anomalies.
 
     Attributes:
         day: index in the episode.
@@ -52,7 +52,7 @@ class CleanDay(NamedTuple):
     funnel: Funnel
     level: FunnelLevel
 
-    def step_rate(self, stage: int) -> float:
+    def step_rate_into(self, stage: int) -> float:
         """Return the step rate into a stage, as a fraction."""
         return self.values[self.funnel.columns.step_rate_into(stage)] / 100.0
 
@@ -65,8 +65,10 @@ class CleanDay(NamedTuple):
         column = self.funnel.columns.step_rate_into(stage)
         return self.baselines[column] * (1.0 + deviation) / self.values[column]
 
-    def draw_deviation(self, stream: BitStream, threshold: float, max_deviation: float) -> float:
-        """Return a deviation past a threshold, from the level's separation.
+    def draw_deviation_past_threshold(
+        self, stream: BitStream, threshold: float, max_deviation: float
+    ) -> float:
+        """Draw the size of a deviation past a threshold, within the level's separation.
 
         Args:
             stream: random stream.

@@ -42,7 +42,7 @@ class ValueTolerance(NamedTuple):
 
 
 class RowPenalty(NamedTuple):
-    """Points taken off for one kind of row.
+    """Score penalty for one kind of row.
 
     Attributes:
         per_row: penalty for each such row.
@@ -76,7 +76,7 @@ DUPLICATE_PENALTY = RowPenalty(per_row=0.04, max_total=0.4)
 INVALID_PENALTY = RowPenalty(per_row=0.05, max_total=0.4)
 
 EXPLOIT_PENALTY = 0.15
-"""Taken off once if there are more extra rows than `EXPLOIT_FLOOR` and twice the expected rows."""
+"""Subtracted once if extra rows exceed both `EXPLOIT_FLOOR` and twice the expected rows."""
 EXPLOIT_FLOOR = 4
 
 SCORE_DECIMALS = 6
@@ -88,7 +88,7 @@ class FunnelGrade:
 
     Attributes:
         breakdown: score, shares, penalties and counts.
-        issues: what is wrong with the report; shown after the episode only.
+        issues: errors found in the report; only shown after the episode.
     """
 
     breakdown: RewardBreakdown
@@ -101,65 +101,74 @@ class FunnelGrade:
 
 
 def grade_report(
-    report: SubmittedReport, expected_rows: Sequence[ReportRow], *, debug: bool = False
+    report: SubmittedReport,
+    expected_rows: Sequence[ReportRow],
+    *,
+    include_expected_rows: bool = False,
 ) -> FunnelGrade:
     """Grade a report.
 
     Args:
         report: the submitted report.
         expected_rows: the rows of the right report.
-        debug: whether the issues contain the expected rows. Only servers in debug mode set it.
+        include_expected_rows: whether the issues contain the expected rows. Only servers in debug
+            mode set it.
     """
     rows_by_key: dict[RowKey, list[ReportRow]] = defaultdict(list)
     for row in report.valid_rows:
         rows_by_key[row.key].append(row)
     expected_by_key = {row.key: row for row in expected_rows}
     matched_accuracies = [
-        _compute_field_accuracies(rows, expected_by_key[key])
+        _compute_worst_field_accuracies(rows, expected_by_key[key])
         for key, rows in rows_by_key.items()
         if key in expected_by_key
     ]
     breakdown = _compute_breakdown(
         report, matched_accuracies, expected_count=len(expected_rows), unique_count=len(rows_by_key)
     )
-    issues = _list_issues(report, rows_by_key, expected_by_key, debug=debug)
+    issues = _list_issues(
+        report, rows_by_key, expected_by_key, include_expected_rows=include_expected_rows
+    )
     return FunnelGrade(breakdown, tuple(issues))
 
 
-def remove_scores(breakdown: RewardBreakdown, *, include_expected: bool = True) -> RewardBreakdown:
-    """Return a copy of a breakdown with its counts only, as practice submissions receive it.
+def keep_row_counts_only(
+    breakdown: RewardBreakdown, *, include_expected_count: bool = True
+) -> RewardBreakdown:
+    """Return a copy of a breakdown with its row counts only, for replies to practice submissions.
 
     Args:
         breakdown: the full breakdown.
-        include_expected: whether the copy contains the numbers of expected and of missing rows.
+        include_expected_count: whether the copy contains the numbers of expected and missing rows.
     """
     counts = {name: n for name, n in breakdown.model_dump().items() if name.endswith("_rows")}
-    if not include_expected:
+    if not include_expected_count:
         counts.update(expected_rows=0, missing_rows=0)
     return RewardBreakdown(**counts)
 
 
-def values_match(submitted: float, expected: float) -> bool:
+def is_within_value_tolerance(submitted: float, expected: float) -> bool:
     """Return whether a submitted number equals the expected one within `VALUE_TOLERANCE`."""
     tolerance = max(VALUE_TOLERANCE.absolute, VALUE_TOLERANCE.relative * abs(expected))
     return abs(submitted - expected) <= tolerance
 
 
-def _compute_field_accuracies(
-    rows: Sequence[ReportRow], expected_row: ReportRow
+def _compute_worst_field_accuracies(
+    rows_of_key: Sequence[ReportRow], expected_row: ReportRow
 ) -> dict[str, float]:
-    """Return the share that one matched key earns of each weight, in [0, 1].
+    """Return the accuracy of one matched key for each of `SCORE_WEIGHTS`, in [0, 1].
 
-    If the key was submitted several times, the worst of its rows counts for each field, so that
-    submitting alternatives never helps.
+    If the key was submitted several times, the lowest accuracy of each field counts, so that
+    submitting alternatives never raises the score.
     """
     worst = dict.fromkeys(SCORE_WEIGHTS, 1.0)
-    for row in rows:
+    for row in rows_of_key:
         for name in GRADED_NAME_FIELDS:
             if getattr(row, name) != getattr(expected_row, name):
                 worst[f"{name}_accuracy"] = 0.0
         right_values = sum(
-            values_match(getattr(row, name), getattr(expected_row, name)) for name in NUMBER_FIELDS
+            is_within_value_tolerance(getattr(row, name), getattr(expected_row, name))
+            for name in NUMBER_FIELDS
         )
         value_accuracy = right_values / len(NUMBER_FIELDS)
         worst["value_accuracy"] = min(worst["value_accuracy"], value_accuracy)
@@ -232,28 +241,30 @@ def _list_issues(
     rows_by_key: Mapping[RowKey, Sequence[ReportRow]],
     expected_by_key: Mapping[RowKey, ReportRow],
     *,
-    debug: bool,
+    include_expected_rows: bool,
 ) -> list[SubmissionIssue]:
     """Return every issue of a report.
 
-    Expected values and the keys of missing rows are included in debug mode only.
+    Expected rows and the keys of missing rows are included only with `include_expected_rows`.
     """
     issues = list(report.invalid_issues)
     for key, rows in rows_by_key.items():
         issues.extend(build_duplicate_row_issue(row) for row in rows[1:])
         expected_row = expected_by_key.get(key)
-        for issue_type, message in _list_row_remarks(rows, expected_row):
+        for issue_type, message in _list_remarks_on_rows_of_key(rows, expected_row):
             issues.append(
                 SubmissionIssue(
                     row_key=key.as_text(),
                     issue_type=issue_type,
                     message=message,
                     submitted_row=rows[0].as_dict(),
-                    expected_row=expected_row.as_dict() if debug and expected_row else None,
+                    expected_row=expected_row.as_dict()
+                    if include_expected_rows and expected_row
+                    else None,
                 )
             )
     missing = [row for key, row in expected_by_key.items() if key not in rows_by_key]
-    if missing and not debug:
+    if missing and not include_expected_rows:
         message = f"Expected rows that were not reported: {len(missing)}."
         return [*issues, SubmissionIssue(row_key="", issue_type="missing_row", message=message)]
     return issues + [
@@ -267,18 +278,23 @@ def _list_issues(
     ]
 
 
-def _list_row_remarks(rows: Sequence[ReportRow], expected_row: ReportRow | None) -> list[RowRemark]:
-    """Return what is wrong with the rows of one key."""
+def _list_remarks_on_rows_of_key(
+    rows_of_key: Sequence[ReportRow], expected_row: ReportRow | None
+) -> list[RowRemark]:
+    """Return the errors of all rows with one key."""
     if expected_row is None:
         return [RowRemark("extra_row", "The reporting policy does not ask for this row.")]
     remarks = [
         RowRemark(f"wrong_{name}", f"{name} is not what the reporting policy requires.")
         for name in GRADED_NAME_FIELDS
-        if any(getattr(row, name) != getattr(expected_row, name) for row in rows)
+        if any(getattr(row, name) != getattr(expected_row, name) for row in rows_of_key)
     ]
     remarks += [
         RowRemark(f"wrong_{name}", f"{name} differs from what the tools show.")
         for name in NUMBER_FIELDS
-        if any(not values_match(getattr(row, name), getattr(expected_row, name)) for row in rows)
+        if any(
+            not is_within_value_tolerance(getattr(row, name), getattr(expected_row, name))
+            for row in rows_of_key
+        )
     ]
     return remarks

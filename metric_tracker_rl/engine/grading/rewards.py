@@ -18,7 +18,7 @@ never lowers it.
 from __future__ import annotations
 
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
-from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
+from metric_tracker_rl.engine.episode.flagged_series import get_flagged_series
 from metric_tracker_rl.engine.grading.grader import SCORE_DECIMALS, FunnelGrade
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.wire_models import SCORE_PENALTIES, SCORE_SHARES
@@ -27,13 +27,13 @@ from openenv_kit.rewards import Reward
 ALL_FLAGGED_REWARD = 0.2
 """Largest `key_f1` of a report of every flagged series, if consequences are among them."""
 UNFLAGGED_PENALTY = 0.01
-"""Taken off `key_f1` for each row whose series is not flagged, besides its effect on F1."""
+"""Subtracted from `key_f1` for each row whose series is not flagged, besides its effect on F1."""
 
 
-def compute_reward_components(
+def compute_rewards_and_score_components(
     report: SubmittedReport, grade: FunnelGrade, episode: FunnelEpisode
 ) -> dict[str, float]:
-    """Return the reward of every mode, and the score components of the graded one.
+    """Return the reward of every mode and the components of the graded score.
 
     Args:
         report: the submitted report.
@@ -47,16 +47,16 @@ def compute_reward_components(
     return {
         Reward.GRADED: grade.score,
         Reward.EXACT: float(grade.score == 1.0),
-        Reward.KEY_F1: compute_key_f1(report, episode),
+        Reward.KEY_F1: compute_key_f1_reward(report, episode),
         **components,
     }
 
 
-def compute_key_f1(report: SubmittedReport, episode: FunnelEpisode) -> float:
-    """Return the smooth reward of a report, in [0, 1]. The module docstring has the formula."""
+def compute_key_f1_reward(report: SubmittedReport, episode: FunnelEpisode) -> float:
+    """Return the `key_f1` reward of a report, in [0, 1]. The module docstring has the formula."""
     expected_keys = {row.key for row in episode.expected_rows}
     is_explained_by_key = {
-        flagged.row.key: flagged.is_explained for flagged in list_flagged_series(episode)
+        flagged.row.key: flagged.is_explained for flagged in get_flagged_series(episode)
     }
     reported_keys = {row.key for row in report.valid_rows}
     if expected_keys:

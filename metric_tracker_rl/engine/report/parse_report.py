@@ -68,42 +68,42 @@ class SubmittedReport:
 
     @property
     def duplicate_count(self) -> int:
-        """Number of valid rows whose key an earlier row has."""
+        """Number of valid rows that repeat the key of an earlier row."""
         return len(self.valid_rows) - len({row.key for row in self.valid_rows})
 
 
-def parse_report(rows: object, episode: FunnelEpisode) -> SubmittedReport:
+def parse_report(raw_rows: object, episode: FunnelEpisode) -> SubmittedReport:
     """Parse a report and check its rows against an episode's dates and names.
 
     Args:
-        rows: the submitted rows: a list of mappings or of pydantic models.
+        raw_rows: the submitted rows, a list of mappings or of pydantic models.
         episode: the episode that the report is about.
 
     Raises:
-        ReportError: `rows` is not a list, or has more than `MAX_REPORT_ROWS` rows.
+        ReportError: the rows are not a list, or are more than `MAX_REPORT_ROWS`.
     """
-    if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
+    if not isinstance(raw_rows, Sequence) or isinstance(raw_rows, str | bytes):
         raise ReportError(
-            f"rows is {truncated_repr(rows)}; allowed: a list of rows. Nothing was graded."
+            f"rows is {truncated_repr(raw_rows)}; allowed: a list of rows. Nothing was graded."
         )
-    if len(rows) > MAX_REPORT_ROWS:
-        too_many = f"The report has {len(rows)} rows; allowed: at most {MAX_REPORT_ROWS}."
+    if len(raw_rows) > MAX_REPORT_ROWS:
+        too_many = f"The report has {len(raw_rows)} rows; allowed: at most {MAX_REPORT_ROWS}."
         raise ReportError(f"{too_many} Nothing was graded.")
     valid: list[ReportRow] = []
     invalid: list[SubmissionIssue] = []
-    for row in rows:
+    for row in raw_rows:
         fields = row.model_dump() if isinstance(row, BaseModel) else row
         try:
             valid.append(_parse_row(fields, episode))
         except ToolArgumentError as problem:
-            safe_fields = _copy_safe_fields(fields)
+            safe_fields = _copy_row_for_echo(fields)
             row_key = _format_row_key(safe_fields)
             invalid.append(build_invalid_row_issue(row_key, str(problem), safe_fields))
     return SubmittedReport(tuple(valid), tuple(invalid))
 
 
-def preview_report(report: SubmittedReport) -> SubmissionPreview:
-    """Return a report's counts, issues and normalized rows, without comparing it to the answer."""
+def build_report_preview(report: SubmittedReport) -> SubmissionPreview:
+    """Return counts, issues and normalized rows of a report, without using the expected rows."""
     issues = list(report.invalid_issues)
     keys: set[RowKey] = set()
     for row in report.valid_rows:
@@ -123,14 +123,14 @@ def preview_report(report: SubmittedReport) -> SubmissionPreview:
 
 
 def build_invalid_row_issue(row_key: str, message: str, row: dict[str, Any]) -> SubmissionIssue:
-    """Return the issue of an invalid row, with the reason."""
+    """Return the issue of an invalid row."""
     return SubmissionIssue(
         row_key=row_key, issue_type="invalid_row", message=message, submitted_row=row
     )
 
 
 def build_duplicate_row_issue(row: ReportRow) -> SubmissionIssue:
-    """Return the issue of a row whose key an earlier row has."""
+    """Return the issue of a row that repeats the key of an earlier row."""
     return SubmissionIssue(
         row_key=row.key.as_text(),
         issue_type="duplicate_row",
@@ -139,12 +139,12 @@ def build_duplicate_row_issue(row: ReportRow) -> SubmissionIssue:
     )
 
 
-def parse_number(field_name: str, value: object) -> float:
+def parse_finite_number(field_name: str, value: object) -> float:
     """Return a submitted number as a float.
 
     Args:
         field_name: name of the field, for the error.
-        value: the submitted value: a number, or its text.
+        value: the submitted value, a number or its text.
 
     Raises:
         ToolArgumentError: the value is not a finite number.
@@ -170,22 +170,22 @@ def _parse_number_text(text: str) -> float | None:
     return float(text)
 
 
-def _parse_row(fields: object, episode: FunnelEpisode) -> ReportRow:
-    if not isinstance(fields, Mapping):
+def _parse_row(raw_row: object, episode: FunnelEpisode) -> ReportRow:
+    if not isinstance(raw_row, Mapping):
         allowed = f"an object with {', '.join(ROW_FIELDS)}"
-        raise ToolArgumentError(f"The row is {truncated_repr(fields)}; allowed: {allowed}.")
-    if fields.keys() != ROW_FIELD_SET:
-        for name in fields:
+        raise ToolArgumentError(f"The row is {truncated_repr(raw_row)}; allowed: {allowed}.")
+    if raw_row.keys() != ROW_FIELD_SET:
+        for name in raw_row:
             require_allowed_name("row field", name, ROW_FIELDS)
-        missing = [name for name in ROW_FIELDS if name not in fields]
+        missing = [name for name in ROW_FIELDS if name not in raw_row]
         raise ToolArgumentError(f"The row lacks {', '.join(missing)}.")
-    episode.day_index(fields["date"])
+    episode.day_index(raw_row["date"])
     for name, names in ALLOWED_NAMES_BY_FIELD.items():
-        require_allowed_name(name, fields[name], names)
-    names = episode.config.funnel_spec.entity_names_by_type[fields["entity_type"]]
-    require_allowed_name("entity_name", fields["entity_name"], names)
-    numbers = {name: parse_number(name, fields[name]) for name in NUMBER_FIELDS}
-    return ReportRow(**{**fields, **numbers})
+        require_allowed_name(name, raw_row[name], names)
+    names = episode.config.funnel_spec.entity_names_by_type[raw_row["entity_type"]]
+    require_allowed_name("entity_name", raw_row["entity_name"], names)
+    numbers = {name: parse_finite_number(name, raw_row[name]) for name in NUMBER_FIELDS}
+    return ReportRow(**{**raw_row, **numbers})
 
 
 def require_allowed_name(field_name: str, value: object, allowed: Sequence[str]) -> None:
@@ -198,14 +198,14 @@ def require_allowed_name(field_name: str, value: object, allowed: Sequence[str])
         raise ToolArgumentError(unknown_name_message(field_name, value, allowed))
 
 
-def _copy_safe_fields(fields: object) -> dict[str, Any]:
-    """Return a copy of an invalid row for the reply, with known fields only and long values cut."""
-    if not isinstance(fields, Mapping):
-        return {"row": truncated_repr(fields)}
-    return {name: _truncate_unsafe_value(fields[name]) for name in ROW_FIELDS if name in fields}
+def _copy_row_for_echo(raw_row: object) -> dict[str, Any]:
+    """Return the known fields of an invalid row for the reply, with long values truncated."""
+    if not isinstance(raw_row, Mapping):
+        return {"row": truncated_repr(raw_row)}
+    return {name: _truncate_value_for_echo(raw_row[name]) for name in ROW_FIELDS if name in raw_row}
 
 
-def _truncate_unsafe_value(value: object) -> JsonValue:
+def _truncate_value_for_echo(value: object) -> JsonValue:
     """Return a value unchanged if it is short and JSON-ready, otherwise its truncated repr."""
     if value is None or isinstance(value, bool):
         return value
@@ -216,5 +216,5 @@ def _truncate_unsafe_value(value: object) -> JsonValue:
     return truncated_repr(value)
 
 
-def _format_row_key(fields: Mapping[str, Any]) -> str:
-    return "|".join(str(fields.get(name, "?")) for name in KEY_FIELDS)
+def _format_row_key(row_fields: Mapping[str, Any]) -> str:
+    return "|".join(str(row_fields.get(name, "?")) for name in KEY_FIELDS)

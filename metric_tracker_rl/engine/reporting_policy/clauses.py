@@ -1,15 +1,15 @@
 """The text of the reporting policy, clause by clause, with placeholders for its numbers.
 
 Every clause has two wordings with the same meaning. The default wording uses the first one of each
-clause. A drawn policy draws the wording of each clause separately, so that a player reads one rule
-in many words. `policy_text` fills in the numbers.
+clause. A drawn policy draws the wording of each clause separately, so that players read many
+phrasings of each rule. `policy_text` fills in the numbers.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from metric_tracker_rl.engine.definitions.anomaly_types import anomaly_types_of
+from metric_tracker_rl.engine.definitions.anomaly_types import list_anomaly_types_of
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
@@ -41,7 +41,7 @@ BASELINE_CLAUSES: dict[BaselineKind, Clause] = {
         "date, the median of its values on all days of the episode with that date's weekday.",
     ),
 }
-"""What the baseline is, by kind of baseline."""
+"""Definition of the baseline, by kind of baseline."""
 
 CLAUSES: tuple[Clause, ...] = (
     Clause(
@@ -149,7 +149,7 @@ ROW_FIELDS_CLAUSE = Clause(
     "{rate_bands}; daytime share |absolute| {mix_bands}; data_quality by the row's own excess, not "
     "the day's total_excess, {quality_bands}.",
 )
-"""What the fields of a row contain, for players who write rows themselves."""
+"""Description of the fields of a row, for players who write rows themselves."""
 
 CALENDAR_CLAUSE = Clause(
     "Before rules 2 to 6: {calendar} names what is publicly known; a series that an entry explains "
@@ -159,7 +159,7 @@ CALENDAR_CLAUSE = Clause(
     "the series that it explains count as not flagged. An entry that explains nothing changes "
     "nothing, and none of them silences rule 1.",
 )
-"""What a calendar changes, for levels that have one."""
+"""Rule about calendar entries, for levels with a calendar."""
 
 _ALL_CLAUSES = (*CLAUSES, ROW_FIELDS_CLAUSE, CALENDAR_CLAUSE)
 
@@ -170,13 +170,13 @@ ENTITY_TYPES_BY_RULE = (DATA_QUALITY, HOURLY_MIX, EVENT_COUNT, CONVERSION_RATE, 
 """Entity types in the order of the rules that report them."""
 
 ENTITY_TYPES_TEXT = "; ".join(
-    f"{name}: {' or '.join(anomaly_types_of(name))}, {DETECTION_METHODS[name]}"
+    f"{name}: {' or '.join(list_anomaly_types_of(name))}, {DETECTION_METHODS[name]}"
     for name in ENTITY_TYPES_BY_RULE
 )
 """Anomaly types and detection method of each entity type, as the policy's text lists them."""
 
 
-def unpack_wording(wording_number: int) -> tuple[bool, ...]:
+def unpack_alternative_wording_flags(wording_number: int) -> tuple[bool, ...]:
     """Return for each clause whether its alternative wording is used.
 
     Args:
@@ -185,16 +185,18 @@ def unpack_wording(wording_number: int) -> tuple[bool, ...]:
     return tuple(bool(wording_number >> position & 1) for position in range(len(_ALL_CLAUSES)))
 
 
-def build_policy_template(wording_number: int, *, with_rows: bool, with_calendar: bool) -> str:
+def build_policy_template(
+    wording_number: int, *, with_row_fields_clause: bool, with_calendar_clause: bool
+) -> str:
     """Return the policy's text with placeholders for its numbers.
 
     Args:
-        wording_number: 0 to `WORDING_COUNT` - 1; see `unpack_wording`.
-        with_rows: whether to include the clause on the fields of a row.
-        with_calendar: whether to include the clause on the calendar.
+        wording_number: 0 to `WORDING_COUNT` - 1; see `unpack_alternative_wording_flags`.
+        with_row_fields_clause: whether to include the clause on the fields of a row.
+        with_calendar_clause: whether to include the clause on the calendar.
     """
-    included = [True] * len(CLAUSES) + [with_rows, with_calendar]
-    wording = unpack_wording(wording_number)
+    included = [True] * len(CLAUSES) + [with_row_fields_clause, with_calendar_clause]
+    wording = unpack_alternative_wording_flags(wording_number)
     texts = []
     for clause, is_included, is_alternative in zip(_ALL_CLAUSES, included, wording, strict=True):
         if is_included:

@@ -1,4 +1,4 @@
-"""The daily series of an episode: values, baselines and deviations, computed once on arrays.
+"""Daily series of an episode: values, baselines and deviations as arrays.
 
 The columns are those of `ColumnLayout`. All values are rounded for display first, and the
 reporting policy decides on the rounded values, so that no label depends on digits that a player
@@ -21,8 +21,8 @@ from metric_tracker_rl.engine.definitions.levels import FunnelLevel
 from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_column
 from metric_tracker_rl.engine.reporting_policy.baselines import (
     FloatArray,
-    compute_baselines,
-    compute_medians,
+    compute_rounded_baselines,
+    compute_rounded_medians,
 )
 
 IntArray = NDArray[np.int64]
@@ -70,16 +70,16 @@ class DailySeries:
         explained: NDArray[np.bool_] | None = None,
     ) -> None:
         self.funnel, self.level, self.explained = funnel, level, explained
-        self.values = compute_daily_values(hourly, funnel)
-        self.excess = compute_excess_counts(hourly)
-        self.baselines = compute_baselines(self.values, level.baseline)
+        self.values = compute_rounded_daily_values(hourly, funnel)
+        self.excess = sum_excess_over_previous_stage(hourly)
+        self.baselines = compute_rounded_baselines(self.values, level.baseline)
         self.deviations = compute_deviations(self.values, self.baselines)
         self.unexplained_deviations = self.deviations
         if explained is not None:
             self.unexplained_deviations = np.where(explained, 0.0, self.deviations)
         self.thresholds = np.array(thresholds_by_column(funnel.columns, level))
 
-    def series_value_at(self, day: int, column: int) -> MetricValue:
+    def get_metric_value(self, day: int, column: int) -> MetricValue:
         """Return value, baseline and deviation of a column on a day."""
         columns = self.funnel.columns
         if columns.is_excess(column):
@@ -95,50 +95,56 @@ class DailySeries:
     # excess of each pair follows the daytime share, as a column with baseline 0.
 
     @cached_property
-    def values_by_day(self) -> list[list[float]]:
-        """`values` and `excess` by day and column."""
+    def values_and_excess_by_day(self) -> list[list[float]]:
+        """`values` followed by `excess`, by day and column."""
         return np.concatenate([self.values, self.excess], axis=1).tolist()
 
     @cached_property
     def baselines_by_day(self) -> list[list[float]]:
-        """`baselines` by day and column, with 0 for each pair."""
+        """`baselines` followed by 0 for each excess column, by day and column."""
         pair_baselines = [0.0] * self.excess.shape[1]
         rows = [[*row, *pair_baselines] for row in self.baselines.tolist()]
         return rows * (len(self.values) // len(rows))
 
     @cached_property
     def medians_by_column(self) -> list[float]:
-        """Rounded medians over all days by column, with 0 for each pair."""
-        return [*compute_medians(self.values).tolist(), *([0.0] * self.excess.shape[1])]
+        """Rounded medians over all days by column, followed by 0 for each excess column."""
+        return [*compute_rounded_medians(self.values).tolist(), *([0.0] * self.excess.shape[1])]
 
     @cached_property
-    def deviations_by_day(self) -> list[list[float]]:
-        """`deviations` and `excess` by day and column."""
+    def deviations_and_excess_by_day(self) -> list[list[float]]:
+        """`deviations` followed by `excess`, by day and column."""
         return np.concatenate([self.deviations, self.excess], axis=1).tolist()
 
     @cached_property
     def std_devs_from_baseline(self) -> tuple[float, ...]:
         """Standard deviation from the baseline by column: √ mean (value − baseline)²."""
-        values_by_column = zip(*self.values_by_day, strict=True)
+        values_by_column = zip(*self.values_and_excess_by_day, strict=True)
         baselines_by_column = zip(*self.baselines_by_day, strict=True)
-        return tuple(map(std_dev_from_baseline, values_by_column, baselines_by_column))
+        return tuple(map(compute_std_dev_from_baseline, values_by_column, baselines_by_column))
 
     @cached_property
-    def days_past_threshold(self) -> list[list[int]]:
-        """Days on which each column reaches its reporting threshold."""
+    def days_past_threshold_by_column(self) -> list[list[int]]:
+        """For each column, the days on which it reaches its reporting threshold."""
         is_reached = np.abs(self.deviations) >= self.thresholds
         by_column = np.concatenate([is_reached, self.excess > 0], axis=1).T
         return [np.flatnonzero(column).tolist() for column in by_column]
 
 
-def compute_daily_values(hourly: IntArray, funnel: Funnel) -> FloatArray:
-    """Return rounded daily values, shape (…, columns), of counts of shape (…, 24, stages)."""
+def compute_rounded_daily_values(hourly: IntArray, funnel: Funnel) -> FloatArray:
+    """Return daily values rounded for display, shape (…, columns).
+
+    Args:
+        hourly: hourly counts, shape (…, 24, stages).
+        funnel: stages and hours of daytime.
+    """
     counts = hourly.sum(axis=-2)
-    ratios = funnel.ratio_stage_indices
-    numerators = counts[..., ratios.numerators]
+    ratios = funnel.rate_and_daytime_share_stage_indices
+    # `take` is three times as fast as an index with a list.
+    numerators = counts.take(ratios.numerators, axis=-1)
     numerators[..., -1] = hourly[..., slice(*funnel.daytime), 0].sum(axis=-1)
-    # A denominator of 0 counts as 1, as the policy's text says; it keeps every column finite.
-    shares = numerators / np.maximum(counts[..., ratios.denominators], 1)
+    # The policy's text defines that a denominator of 0 counts as 1. All columns stay finite.
+    shares = numerators / np.maximum(counts.take(ratios.denominators, axis=-1), 1)
     shares[..., :-1] *= 100.0
     return round_daily_values(np.concatenate([counts, shares], axis=-1))
 
@@ -182,13 +188,16 @@ def build_near_threshold_mask(
     return np.asarray((sizes >= 1.0 - guard_band) & (sizes <= 1.0 + guard_band))
 
 
-def compute_excess_counts(hourly: IntArray) -> IntArray:
-    """Return events in excess by day and adjacent pair, shape (…, stages - 1)."""
-    return np.maximum(np.diff(hourly, axis=-1), 0).sum(axis=-2)
+def sum_excess_over_previous_stage(hourly: IntArray) -> IntArray:
+    """Return the sum over hours of the events by which a stage exceeds the stage before it.
+
+    The shape is (…, stages - 1) for hourly counts of shape (…, 24, stages).
+    """
+    return np.maximum(hourly[..., 1:] - hourly[..., :-1], 0).sum(axis=-2)
 
 
-def std_dev_from_baseline(values: Sequence[float], baselines: Sequence[float]) -> float:
-    """Return √ mean (value − baseline)², with a correctly rounded sum in any order."""
-    # A product instead of a power: no C library promises pow() to the last bit.
+def compute_std_dev_from_baseline(values: Sequence[float], baselines: Sequence[float]) -> float:
+    """Return √ mean (value − baseline)², with a sum that is correctly rounded in any order."""
+    # A product instead of a power, because C libraries do not guarantee the last bit of pow().
     differences = [value - base for value, base in zip(values, baselines, strict=True)]
     return math.sqrt(math.fsum(each * each for each in differences) / len(differences))

@@ -1,6 +1,6 @@
 """Drawn reporting policies: parameters drawn for one episode that replace those of its level.
 
-A player has to follow the policy that it reads instead of one that it knows. All parameters are
+A player has to apply the given policy instead of a memorized one. All parameters are
 drawn from the hash of the episode's configuration, separately from its data. The choices suit the
 generator: clean days stay below the smallest thresholds, and every anomaly family can exceed the
 largest ones.
@@ -87,8 +87,8 @@ DAYTIME_CHOICES = (
 instrumentation fault."""
 
 
-class DrawnReportingPolicy(NamedTuple):
-    """A level and a funnel whose reporting policy was drawn for an episode."""
+class PolicyLevelAndFunnel(NamedTuple):
+    """A level and a funnel with the parameters of one reporting policy."""
 
     level: FunnelLevel
     funnel: Funnel
@@ -96,8 +96,8 @@ class DrawnReportingPolicy(NamedTuple):
 
 def draw_reporting_policy(
     level: FunnelLevel, funnel: Funnel, identity: str
-) -> DrawnReportingPolicy:
-    """Return the level and the funnel with a reporting policy drawn for an episode.
+) -> PolicyLevelAndFunnel:
+    """Draw a reporting policy for an episode and return the level and funnel with it.
 
     Args:
         level: level whose thresholds, severity bounds, baseline, leak report and wording are
@@ -113,13 +113,15 @@ def draw_reporting_policy(
         rung_choices = [round(level_threshold + offset, 2) for offset in RUNG_THRESHOLD_OFFSETS]
         return stream.choose(choices_by_level.get(level.name, rung_choices))
 
-    # The order of the draws decides which values come out.
+    # The drawn values depend on the order of the draws.
     rate_threshold = draw_threshold(RATE_THRESHOLD_CHOICES, level.rate_threshold)
     drawn_level = replace(
         level,
         rate_threshold=rate_threshold,
         count_threshold=draw_threshold(COUNT_THRESHOLD_CHOICES, level.count_threshold),
-        break_threshold=stream.choose(_allowed_break_thresholds(rate_threshold, level)),
+        break_threshold=stream.choose(
+            _list_break_thresholds_above_rate_drops(rate_threshold, level)
+        ),
         mix_threshold=draw_threshold(MIX_THRESHOLD_CHOICES, level.mix_threshold),
         bounds_by_kind=SeverityBoundsByKind(
             counts=stream.choose(COUNT_BOUND_CHOICES),
@@ -132,12 +134,14 @@ def draw_reporting_policy(
         wording=stream.integer_below(WORDING_COUNT),
         has_drawn_policy=True,
     )
-    return DrawnReportingPolicy(
+    return PolicyLevelAndFunnel(
         drawn_level, replace(funnel, daytime=stream.choose(DAYTIME_CHOICES))
     )
 
 
-def _allowed_break_thresholds(rate_threshold: float, level: FunnelLevel) -> list[float]:
-    """Return the break thresholds that leave room for the level's smallest rate drop below them."""
+def _list_break_thresholds_above_rate_drops(
+    rate_threshold: float, level: FunnelLevel
+) -> list[float]:
+    """Return the break thresholds above the level's smallest planned rate drop."""
     smallest = rate_threshold * level.separation.nearest + MIN_BREAK_GAP
     return [each for each in BREAK_THRESHOLD_CHOICES if each * (1.0 - GUARD_BAND) >= smallest]

@@ -1,4 +1,4 @@
-"""The rules of the reporting policy as code: the roots of one day."""
+"""Rules of the reporting policy as code, which find the roots of one day."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     QUALITY_ISSUE,
-    anomaly_type_of_deviation,
+    find_anomaly_type_of_deviation,
 )
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
@@ -39,7 +39,7 @@ class RootFinding(NamedTuple):
 def find_roots_of_day(
     deviations: Sequence[float], excess: Sequence[float], funnel: Funnel, level: FunnelLevel
 ) -> list[RootFinding]:
-    """Return the roots of one day, in the order of the policy's rules; none for a clean day.
+    """Return the roots of one day in the order of the policy's rules; empty for a clean day.
 
     Args:
         deviations: the day's deviations by column, 0 where the calendar explains them.
@@ -62,13 +62,13 @@ def find_roots_of_day(
     ]
     roots: list[RootFinding] = []
 
-    def add_root(entity_type: str, name: str, column: int) -> None:
-        anomaly_type = anomaly_type_of_deviation(entity_type, deviations[column])
+    def add_root_if_reported(entity_type: str, name: str, column: int) -> None:
+        anomaly_type = find_anomaly_type_of_deviation(entity_type, deviations[column])
         if anomaly_type is not None:
             roots.append(RootFinding(entity_type, name, anomaly_type, column))
 
     if flagged[columns.daytime_share]:
-        add_root(HOURLY_MIX, funnel.mix_entity_name, columns.daytime_share)
+        add_root_if_reported(HOURLY_MIX, funnel.mix_entity_name, columns.daytime_share)
 
     consequences: set[int] = set()  # columns of step rates
     for stage in funnel.inner_stage_indices:
@@ -76,7 +76,7 @@ def find_roots_of_day(
             into, out_of = columns.step_rate_into(stage), columns.step_rate_out_of(stage)
             is_opposite = deviations[into] * deviations[out_of] < 0
             if is_opposite and flagged[into] and flagged[out_of]:
-                add_root(EVENT_COUNT, funnel.count_names[stage], stage)
+                add_root_if_reported(EVENT_COUNT, funnel.count_names[stage], stage)
                 consequences.update((into, out_of))
 
     flagged_steps = [column for column in columns.step_rate_columns if flagged[column]]
@@ -85,18 +85,18 @@ def find_roots_of_day(
             continue
         step = columns.step_index_of_column(column)
         if deviations[column] <= -level.break_threshold:
-            add_root(FUNNEL_STEP, funnel.funnel_step_names[step], column)
+            add_root_if_reported(FUNNEL_STEP, funnel.funnel_step_names[step], column)
         else:
-            add_root(CONVERSION_RATE, funnel.step_rate_names[step], column)
+            add_root_if_reported(CONVERSION_RATE, funnel.step_rate_names[step], column)
 
     if not flagged_steps:
         leaks = [column for column in columns.composite_rate_columns if flagged[column]]
         if leaks:
             column = leaks[-1] if level.leak_reports == LeakReport.LONGEST else leaks[0]
-            add_root(
+            add_root_if_reported(
                 CONVERSION_RATE, funnel.rate_names[columns.rate_index_of_column(column)], column
             )
 
     if flagged[0]:
-        add_root(EVENT_COUNT, funnel.count_names[0], 0)
+        add_root_if_reported(EVENT_COUNT, funnel.count_names[0], 0)
     return roots

@@ -1,4 +1,4 @@
-"""Labels: the one correct report on an episode's data, by the reporting policy.
+"""Labels: the report rows that the reporting policy requires for an episode's data.
 
 The policy asks for the roots of anomalies, not for their consequences. It reads the displayed daily
 values and the level's thresholds and never the generator's plan, so that every label can be found
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metric_tracker_rl.engine.definitions.display import rounded_delta
+from metric_tracker_rl.engine.definitions.display import subtract_and_round
 from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
-from metric_tracker_rl.engine.definitions.severity import severity_of
+from metric_tracker_rl.engine.definitions.severity import find_severity
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.reporting_policy.find_roots import RootFinding, find_roots_of_day
 
@@ -45,7 +45,7 @@ def build_report_row(finding: RootFinding, day: int, date: str, series: DailySer
         date: ISO date of the day.
         series: daily series that the values are read from.
     """
-    metric = series.series_value_at(day, finding.column)
+    metric = series.get_metric_value(day, finding.column)
     return ReportRow(
         date=date,
         entity_type=finding.entity_type,
@@ -54,8 +54,8 @@ def build_report_row(finding: RootFinding, day: int, date: str, series: DailySer
         detection_method=DETECTION_METHODS[finding.entity_type],
         baseline_value=metric.baseline,
         observed_value=metric.value,
-        delta_value=rounded_delta(metric.value, metric.baseline, finding.entity_type),
-        severity=severity_of(
+        delta_value=subtract_and_round(metric.value, metric.baseline, finding.entity_type),
+        severity=find_severity(
             abs(metric.deviation), series.level.severity_bounds[finding.entity_type]
         ),
     )

@@ -1,4 +1,4 @@
-"""The reporting policy in words, with an episode's numbers filled in."""
+"""Text of the reporting policy with the numbers of an episode."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ from metric_tracker_rl.engine.reporting_policy.clauses import (
 
 @functools.lru_cache(maxsize=64)
 def format_policy_text(
-    funnel: Funnel, level: FunnelLevel, *, calendar: str = "list_calendar", with_rows: bool = True
+    funnel: Funnel,
+    level: FunnelLevel,
+    *,
+    calendar_tool: str = "list_calendar",
+    with_row_fields_clause: bool = True,
 ) -> str:
     """Return the policy's text with the level's thresholds and severity bounds.
 
     Args:
         funnel: names, and the hours of daytime.
         level: thresholds, severity bounds, baseline and wording.
-        calendar: name of the tool that returns the calendar.
-        with_rows: whether to say what the fields of a row contain, which players need who write
-            rows themselves.
+        calendar_tool: name of the tool that returns the calendar.
+        with_row_fields_clause: whether to describe the fields of a row, for players who write rows
+            themselves.
     """
 
     def format_bounds(entity_type: str) -> str:
@@ -39,13 +43,15 @@ def format_policy_text(
 
     baseline = BASELINE_CLAUSES[level.baseline]
     template = build_policy_template(
-        level.wording, with_rows=with_rows, with_calendar=level.decoys > 0
+        level.wording,
+        with_row_fields_clause=with_row_fields_clause,
+        with_calendar_clause=level.decoys > 0,
     )
     return template.format(
         baseline=baseline.default,
         baseline_otherwise=baseline.alternative,
         leak="most" if level.leak_reports == LeakReport.LONGEST else "fewest",
-        calendar=calendar,
+        calendar=calendar_tool,
         counts=", ".join(
             name if stage == 0 else f"c{stage} {name}"
             for stage, name in enumerate(funnel.count_names)

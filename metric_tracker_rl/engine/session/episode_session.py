@@ -16,9 +16,16 @@ from metric_tracker_rl.analysis_tools import (
     method_specs,
     select_analysis_tools,
 )
-from metric_tracker_rl.analysis_tools.lean import SUBMIT_TOOL, ids_in_result, require_listed_ids
-from metric_tracker_rl.analysis_tools.registry import dates_in_result
-from metric_tracker_rl.analysis_tools.row_generators import run_generators, validate_generators
+from metric_tracker_rl.analysis_tools.lean import (
+    SUBMIT_TOOL,
+    find_ids_in_scan_result,
+    require_listed_ids,
+)
+from metric_tracker_rl.analysis_tools.registry import find_dates_in_result
+from metric_tracker_rl.analysis_tools.row_generators import (
+    run_and_merge_row_generators,
+    validate_row_generator_calls,
+)
 from metric_tracker_rl.engine.configuration.play_rules import (
     FULL_FEEDBACK,
     PRACTICE_COST,
@@ -33,14 +40,14 @@ from metric_tracker_rl.engine.configuration.tasks import available_task_specs
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.grading.grader import SCORE_DECIMALS, grade_report
-from metric_tracker_rl.engine.grading.rewards import compute_reward_components
+from metric_tracker_rl.engine.grading.rewards import compute_rewards_and_score_components
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport, parse_report
 from metric_tracker_rl.engine.session.parse_action import ParsedAction, parse_action
 from metric_tracker_rl.engine.session.report_replies import (
     build_debug_content,
     build_final_reply,
     build_practice_reply,
-    build_unseen_row_issue,
+    build_unseen_date_issue,
 )
 from metric_tracker_rl.wire_models import FunnelProgress, RewardBreakdown
 from openenv_kit.environment import Reply, Session
@@ -82,8 +89,8 @@ class EpisodeSession(Session):
 
         `split` and `index` select a task of a split. Together with them only the play rules and
         `policy` may be given; `policy="varied"` draws a reporting policy for this episode.
-        With `feedback="score"` the final reply contains the score only, so that little can be
-        learned for another rollout of the same episode. Tasks of a sealed split always use it.
+        With `feedback="score"` the final reply contains the score only, so that it reveals little
+        about other rollouts of the same episode. Tasks of a sealed split always use it.
         `PlayRules` describes `profile`, `disclosure` and `reward`.
 
         Raises:
@@ -104,7 +111,7 @@ class EpisodeSession(Session):
         return self.start_from_view(task_id, view)
 
     def start_from_view(self, task_id: str, view: EpisodeView) -> Reply:
-        """Start an episode that was built before, and return the reply to its reset."""
+        """Start an episode from an existing view and return the reply to its reset."""
         self.task_id = task_id
         self.max_steps = view.rules.max_steps
         self.view = view
@@ -199,7 +206,7 @@ class EpisodeSession(Session):
         """
         method_name, arguments, rows, generators = action
         if method_name is not None and not rows and not generators:
-            return self._run_analysis(view, method_name, arguments)
+            return self._run_analysis_or_submit_ids(view, method_name, arguments)
         used = [name for name in ACTION_FIELDS if getattr(action, name) not in (None, (), [])]
         if len(used) > 1:
             raise ReportError(
@@ -212,10 +219,10 @@ class EpisodeSession(Session):
         if generators:
             if reason := generators_refused_because(view.rules):
                 raise ReportError(f"{reason} Nothing was graded.")
-            return self._submit_generated_rows(view, generators)
+            return self._submit_generated_rows_of_shown_dates(view, generators)
         return self._grade_submission(view, parse_report(rows, view.episode))
 
-    def _run_analysis(
+    def _run_analysis_or_submit_ids(
         self, view: EpisodeView, method_name: str, raw_arguments: Mapping[str, Any]
     ) -> Reply:
         tools = select_analysis_tools(view.rules, has_drawn_policy=view.has_drawn_policy)
@@ -225,39 +232,45 @@ class EpisodeSession(Session):
             require_listed_ids(result["ids"], self._listed_ids)
             return self._grade_submission(view, parse_report(result["rows"], view.episode))
         if tool.has_episode_data:
-            self._shown_dates.update(dates_in_result(result))
+            self._shown_dates.update(find_dates_in_result(result))
             if view.rules.is_lean:
-                self._listed_ids.update(ids_in_result(result))
+                self._listed_ids.update(find_ids_in_scan_result(result))
         analysis = {"method": method_name, "arguments": dict(raw_arguments), "result": result}
         return Reply(
             ANALYZED, f"{method_name} done.", observation_fields={"analysis_result": analysis}
         )
 
-    def _submit_generated_rows(self, view: EpisodeView, generators: Sequence[Any]) -> Reply:
-        validate_generators(generators)
-        rows, _ = run_generators(view, generators)
+    def _submit_generated_rows_of_shown_dates(
+        self, view: EpisodeView, generators: Sequence[Any]
+    ) -> Reply:
+        validate_row_generator_calls(generators)
+        rows, _ = run_and_merge_row_generators(view, generators)
         shown_rows = tuple(row for row in rows if row.date in self._shown_dates)
         issues = tuple(
-            build_unseen_row_issue(row) for row in rows if row.date not in self._shown_dates
+            build_unseen_date_issue(row) for row in rows if row.date not in self._shown_dates
         )
         reply = self._grade_submission(view, SubmittedReport(shown_rows, issues))
         reply.observation_fields["generated_rows"] = [row.as_dict() for row in rows]
         return reply
 
     def _grade_submission(self, view: EpisodeView, report: SubmittedReport) -> Reply:
-        grade = grade_report(report, view.episode.expected_rows, debug=self.debug)
+        grade = grade_report(report, view.episode.expected_rows, include_expected_rows=self.debug)
         self.submission_count += 1
         if self.submission_count < view.rules.max_submissions and grade.score < 1.0:
             return build_practice_reply(self.submission_count, view, grade.breakdown)
-        components = compute_reward_components(report, grade, view.episode)
+        components = compute_rewards_and_score_components(report, grade, view.episode)
         practice_factor = 1.0 - PRACTICE_COST * (self.submission_count - 1)
         reward = round(components[view.rules.reward] * practice_factor, SCORE_DECIMALS)
         reply = build_final_reply(view, report, grade, reward, components)
         if reply.info is not None:
-            reply.info[EVIDENCE_SHARE_KEY] = self._compute_evidence_share(view, report)
+            reply.info[EVIDENCE_SHARE_KEY] = self._compute_evidence_share_of_correct_rows(
+                view, report
+            )
         return reply
 
-    def _compute_evidence_share(self, view: EpisodeView, report: SubmittedReport) -> float | None:
+    def _compute_evidence_share_of_correct_rows(
+        self, view: EpisodeView, report: SubmittedReport
+    ) -> float | None:
         """Return the share of the reported expected rows whose date a tool result has shown.
 
         None if no expected row was reported.

@@ -31,7 +31,7 @@ class ParsedAction(NamedTuple):
 
 
 class ActionFields(BaseModel):
-    """Validates the fields of an action, but not report rows and generators, which come later."""
+    """Fields of an action. Report rows and generators are validated later."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,7 +46,7 @@ def parse_action(action: object) -> ParsedAction:
     """Parse an action.
 
     Args:
-        action: the action as it was received; anything but a mapping is rejected.
+        action: the received action. It is rejected if it is not a mapping.
 
     Raises:
         ToolArgumentError: the action is not valid. The message names the field and what is allowed.

@@ -9,11 +9,11 @@ from metric_tracker_rl.engine.configuration.play_rules import PRACTICE_COST, SCO
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from metric_tracker_rl.engine.grading.grader import FunnelGrade, remove_scores
+from metric_tracker_rl.engine.grading.grader import FunnelGrade, keep_row_counts_only
 from metric_tracker_rl.engine.report.parse_report import (
     SubmittedReport,
     build_invalid_row_issue,
-    preview_report,
+    build_report_preview,
 )
 from metric_tracker_rl.wire_models import RewardBreakdown, SubmissionIssue
 from openenv_kit.environment import Reply
@@ -40,7 +40,7 @@ def build_final_reply(
         view: the episode and its play rules.
         report: the submitted report.
         grade: the report's grade.
-        reward: what the episode pays, in [0, 1].
+        reward: final reward of the episode, in [0, 1].
         components: every reward mode and score component by name.
     """
     breakdown = grade.breakdown
@@ -58,7 +58,7 @@ def build_final_reply(
     }
     if not view.rules.is_lean:
         observation_fields |= {
-            "submission_preview": preview_report(report),
+            "submission_preview": build_report_preview(report),
             "submission_issues": list(grade.issues),
             "submitted_rows": [row.as_dict() for row in report.valid_rows],
         }
@@ -77,7 +77,7 @@ def build_final_reply(
 def build_practice_reply(
     submission_number: int, view: EpisodeView, breakdown: RewardBreakdown
 ) -> Reply:
-    """Return the reply to a submission before the last: how many rows matched, but not which."""
+    """Return the reply to a practice submission, which contains the number of matched rows."""
     expected_text = "" if view.hides_counts else f" of {breakdown.expected_rows} expected"
     return Reply(
         IN_PROGRESS,
@@ -86,12 +86,14 @@ def build_practice_reply(
         f"Each submission before the last costs {PRACTICE_COST:.0%} of the final score.",
         observation_fields={
             "correct_row_count": breakdown.matched_rows,
-            "reward_breakdown": remove_scores(breakdown, include_expected=not view.hides_counts),
+            "reward_breakdown": keep_row_counts_only(
+                breakdown, include_expected_count=not view.hides_counts
+            ),
         },
     )
 
 
-def build_unseen_row_issue(row: ReportRow) -> SubmissionIssue:
+def build_unseen_date_issue(row: ReportRow) -> SubmissionIssue:
     """Return the issue of a generated row whose date no analysis method has shown."""
     message = (
         f"No analysis method has shown {row.date}; payload_generators may only report dates that "

@@ -1,4 +1,4 @@
-"""The map of an episode: metric × day, in multiples of the reporting threshold.
+"""Map of an episode: deviations by metric and day, in multiples of the reporting threshold.
 
-Before the end it shows only values that replies contained (`known_values.py`).
+Before the end of the episode, it shows only values that the player has seen (`known_values.py`).
 """

@@ -1,4 +1,4 @@
-"""Renders the known values of one day: metrics with medians, the funnel, and the hours."""
+"""Renders one day's known values: metrics with medians, counts by stage, counts by hour."""
 
 from __future__ import annotations
 
@@ -9,35 +9,38 @@ from statistics import median
 from metric_tracker_rl.engine.definitions.funnel import HOURS_PER_DAY
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_html import build_map_cell, verdict_html
-from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, format_signed
+from metric_tracker_rl.page.metric_map.map_rows import build_map_rows, format_signed_short
 from metric_tracker_rl.page.metric_map.verdicts import RowVerdict
-from openenv_kit.page.components.elements import format_value, hint_html, humanize, table_html
+from openenv_kit.page.components.elements import hint_html, humanize, table_html, value_html
 
 WIDTH, HEIGHT = 240.0, 60.0
 """Size of the chart of hours, in SVG units."""
 UNKNOWN_HINT = "Not known yet: request {}."
 
 
-def day_html(
-    known_values: KnownValues, date: str, stage: str, verdicts: tuple[RowVerdict, ...] = ()
+def day_details_html(
+    known_values: KnownValues,
+    iso_date: str,
+    stage_of_hours: str,
+    verdicts: tuple[RowVerdict, ...] = (),
 ) -> str:
     """Return the details of one day, as HTML.
 
     Args:
         known_values: values that may be drawn.
-        date: a date of the episode.
-        stage: stage whose hours are shown.
+        iso_date: a date of the episode.
+        stage_of_hours: stage whose hourly counts are shown.
         verdicts: verdicts about the report, after the end.
     """
-    day, at = Date.fromisoformat(date), known_values.day_index(date) or 0
+    day, at = Date.fromisoformat(iso_date), known_values.find_day_index(iso_date) or 0
     verdict_items = "".join(verdict_html(verdict) for verdict in verdicts if verdict.day == at)
-    hours = hours_html(known_values, at, stage)
+    hours = hourly_counts_html(known_values, at, stage_of_hours)
     return (
         f'<h3 class="mt-daytitle">{day:%A} {day.day} {day:%B %Y}</h3>'
         + (f'<ul class="mt-issues">{verdict_items}</ul>' if verdict_items else "")
         + f'<div class="mt-dayparts">{_series_table_html(known_values, at)}'
-        f"<div><h4>Its funnel</h4>{funnel_html(known_values, at)}"
-        f"<h4>Its hours: {escape(humanize(stage))}</h4>{hours}</div></div>"
+        f"<div><h4>Its funnel</h4>{funnel_of_day_html(known_values, at)}"
+        f"<h4>Its hours: {escape(humanize(stage_of_hours))}</h4>{hours}</div></div>"
     )
 
 
@@ -46,13 +49,13 @@ def _series_table_html(known_values: KnownValues, day: int) -> str:
     verdicts = known_values.thresholds is not None
     rows = []
     for line in build_map_rows(known_values.funnel):
-        value = line.value(known_values, day)
-        baseline = line.baseline(known_values, day)
+        value = line.sum_known_values(known_values, day)
+        baseline = line.find_baseline(known_values, day)
         column = line.columns[0]
         change = (
-            None if line.is_impossible_counts(known_values) else known_values.deviation(day, column)
+            None if line.is_impossible_counts_row else known_values.compute_deviation(day, column)
         )
-        points = " points" if column == known_values.share_column else " %"
+        points = " points" if column == known_values.daytime_share_column else " %"
         cell = build_map_cell(known_values, line, day)
         chip = f'<span class="mt-chip {cell.css_class}">{cell.text}</span>' if cell.text else "–"
         rows.append(
@@ -60,15 +63,15 @@ def _series_table_html(known_values: KnownValues, day: int) -> str:
                 escape(line.label),
                 "–" if value is None else line.format_with_unit(value),
                 "–" if baseline is None else line.format_with_unit(baseline),
-                "–" if change is None else format_signed(100 * change) + points,
+                "–" if change is None else format_signed_short(100 * change) + points,
                 *([chip] if verdicts else []),
             ]
         )
     columns = ["metric", "value", "median", "change", *(["× threshold"] if verdicts else [])]
-    return table_html(columns, rows, numbers=range(1, len(columns)))
+    return table_html(columns, rows, numeric_columns=range(1, len(columns)))
 
 
-def funnel_html(known_values: KnownValues, day: int) -> str:
+def funnel_of_day_html(known_values: KnownValues, day: int) -> str:
     """Return a bar for each stage's count with a mark at its median, as HTML."""
     counts = [
         known_values.values.get((day, stage))
@@ -76,7 +79,7 @@ def funnel_html(known_values: KnownValues, day: int) -> str:
     ]
     if all(count is None for count in counts):
         return hint_html(UNKNOWN_HINT.format("the rows of this day"))
-    baselines = [known_values.baseline(day, stage) for stage in range(len(counts))]
+    baselines = [known_values.find_baseline(day, stage) for stage in range(len(counts))]
     max_count = max(count for count in (*counts, *baselines) if count is not None) or 1.0
     lines = ""
     for name, count, baseline in zip(
@@ -84,7 +87,7 @@ def funnel_html(known_values: KnownValues, day: int) -> str:
     ):
         bar = "" if count is None else f'<b style="width:{100 * count / max_count:.1f}%"></b>'
         mark = "" if baseline is None else f'<u style="left:{100 * baseline / max_count:.1f}%"></u>'
-        text = "–" if count is None else format_value(int(count))
+        text = "–" if count is None else value_html(int(count))
         lines += (
             f'<li><span>{escape(humanize(name))}</span><i aria-hidden="true">{bar}{mark}</i>'
             f"<em>{text}</em></li>"
@@ -93,7 +96,7 @@ def funnel_html(known_values: KnownValues, day: int) -> str:
     return f'<ul class="mt-stages" aria-label="{name}">{lines}</ul>'
 
 
-def hours_html(known_values: KnownValues, day: int, stage: str) -> str:
+def hourly_counts_html(known_values: KnownValues, day: int, stage: str) -> str:
     """Return a chart of hourly counts, with the median hours if all days are known."""
     column = known_values.funnel.count_names.index(stage)
     hourly = {

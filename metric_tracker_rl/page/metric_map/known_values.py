@@ -1,8 +1,8 @@
-"""Values of a funnel episode that its replies contained, for drawing it before its end.
+"""Values of a funnel episode that the player has seen so far.
 
-They come from the reset observation's configuration and from tool results, in every profile and
-disclosure, and from no other source. A value is recognized by its fields, not by the name of the
-tool, so a new tool needs no change here.
+They come only from the configuration in the reset observation and from tool results, in every
+profile and disclosure, so the page can draw them before the end of the episode. A value is
+recognized by its fields instead of the name of the tool, so a new tool needs no change here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from metric_tracker_rl.engine.definitions.names import WEEKDAYS, BaselineKind, D
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.reporting_policy.baselines import (
     DAYS_PER_WEEK,
-    weekday_names_of_first_week,
+    list_weekday_names_of_first_week,
 )
 
 DayAndColumn = tuple[int, int]
@@ -54,7 +54,7 @@ class KnownValues:
         first = Date.fromisoformat(config["start_date"])
         self.dates = [(first + timedelta(days=day)).isoformat() for day in range(config["days"])]
         is_raw = config.get("disclosure") == Disclosure.RAW
-        self.thresholds = None if is_raw else _threshold_by_column(config, self.funnel)
+        self.thresholds = None if is_raw else _list_thresholds_by_column(config, self.funnel)
         self.values: dict[DayAndColumn, float] = {}
         self.latest: set[DayAndColumn] = set()
         self.hours: dict[DayAndColumn, Sequence[int]] = {}
@@ -69,11 +69,15 @@ class KnownValues:
 
     @classmethod
     def from_episode(cls, episode: FunnelEpisode, config: Mapping[str, Any]) -> KnownValues:
-        """Return all values of a finished episode."""
+        """Create an object that contains all values of a finished episode."""
         known_values = cls(config)
         known_values.thresholds = episode.series.thresholds.tolist()
         for day, (row, baselines) in enumerate(
-            zip(episode.series.values_by_day, episode.series.baselines_by_day, strict=True)
+            zip(
+                episode.series.values_and_excess_by_day,
+                episode.series.baselines_by_day,
+                strict=True,
+            )
         ):
             for column, value in enumerate(row):
                 known_values.values[day, column] = value
@@ -85,40 +89,40 @@ class KnownValues:
         return known_values
 
     @property
-    def share_column(self) -> int:
+    def daytime_share_column(self) -> int:
         """Column of the daytime share; the columns of impossible counts follow."""
         return self.funnel.columns.daytime_share
 
-    def day_index(self, date: object) -> int | None:
+    def find_day_index(self, iso_date: object) -> int | None:
         """Return the index of a date, or None if it is not a date of the episode."""
-        return self._day_of.get(date) if isinstance(date, str) else None
+        return self._day_of.get(iso_date) if isinstance(iso_date, str) else None
 
-    def baseline(self, day: int, column: int) -> float | None:
+    def find_baseline(self, day: int, column: int) -> float | None:
         """Return the baseline of a value, or None if it is not known; 0 for impossible counts."""
         if self.funnel.columns.is_excess(column):
             return 0.0
         return self._baselines.get((day % DAYS_PER_WEEK if self._by_weekday else 0, column))
 
-    def deviation(self, day: int, column: int) -> float | None:
+    def compute_deviation(self, day: int, column: int) -> float | None:
         """Return the deviation from the baseline, or None if it is not known.
 
         It is relative for counts and rates, a difference for the daytime share and an excess of
         events for impossible counts.
         """
-        value, baseline = self.values.get((day, column)), self.baseline(day, column)
+        value, baseline = self.values.get((day, column)), self.find_baseline(day, column)
         if value is None or baseline is None:
             return self._changes.get((day, column))
         is_relative = self.funnel.columns.is_relative(column)
         return (value - baseline) / (baseline or 1.0) if is_relative else value - baseline
 
-    def threshold_multiple(self, day: int, column: int) -> float | None:
+    def compute_threshold_multiple(self, day: int, column: int) -> float | None:
         """Return the deviation as a multiple of the threshold, or None if either is not known."""
-        deviation = self.deviation(day, column)
+        deviation = self.compute_deviation(day, column)
         if deviation is None or self.thresholds is None or self.funnel.columns.is_excess(column):
             return None
         return deviation / self.thresholds[column]
 
-    def read_tool_result(self, analysis_result: Mapping[str, Any]) -> None:
+    def add_values_of_tool_result(self, analysis_result: Mapping[str, Any]) -> None:
         """Add the values of an analysis result, a mapping with `arguments` and `result`.
 
         Results of calls with `rows` are skipped, because they contain the player's own rows.
@@ -126,64 +130,71 @@ class KnownValues:
         self.latest = set()
         if "rows" in analysis_result["arguments"]:
             return
-        for fact in iter_facts(analysis_result["result"]):
-            self._read_fact(fact)
+        for fact in iter_flattened_fields(analysis_result["result"]):
+            self._add_values_of_fields(fact)
         for day in {day for day, _ in self.latest}:
-            self._derive_values(day)
+            self._compute_daily_counts_and_rates(day)
 
-    def _read_fact(self, fact: Mapping[str, Any]) -> None:
-        day = self.day_index(fact.get("date"))
-        column = self._column_of_fact(fact)
-        baseline = _first_number(fact, "baseline_value", "median_value", "median")
+    def _add_values_of_fields(self, result_fields: Mapping[str, Any]) -> None:
+        day = self.find_day_index(result_fields.get("date"))
+        column = self._find_series_column(result_fields)
+        baseline = _find_first_number(result_fields, "baseline_value", "median_value", "median")
         if column is not None:
-            if any(name in fact for name in WEEKDAYS):
-                self._read_weekday_baselines(column, fact)
+            if any(name in result_fields for name in WEEKDAYS):
+                self._add_weekday_baselines(column, result_fields)
             elif baseline is not None and (day is not None or not self._by_weekday):
                 self._set_baseline(day or 0, column, baseline)
         if day is None:
             return
         if column is not None:
-            self._set_value(day, column, _first_number(fact, "observed_value", "value"))
-            change = _first_number(fact, "change")
+            self._set_value_if_known(
+                day, column, _find_first_number(result_fields, "observed_value", "value")
+            )
+            change = _find_first_number(result_fields, "change")
             if change is not None:
                 self._changes[day, column] = change
                 self.latest.add((day, column))
-        if (score := _first_number(fact, "suspicion_score")) is not None:
+        if (score := _find_first_number(result_fields, "suspicion_score")) is not None:
             self.suspicion[day] = score
-        if "issue_count" in fact and column is None:  # of the day; its issues follow one by one
+        # A mapping with the day's number of issues encloses the issues, which are read after it.
+        if "issue_count" in result_fields and column is None:
             for pair in range(len(self.funnel.quality_check_names)):
-                self._set_value(day, self.funnel.columns.excess_column_of_pair(pair), 0.0)
-        self._set_value(day, self.share_column, _first_number(fact, "daytime_share"))
-        if (baseline := _first_number(fact, "baseline_daytime_share")) is not None:
-            self._set_baseline(day, self.share_column, baseline)
-        self._read_counts_or_rates(day, fact)
+                self._set_value_if_known(day, self.funnel.columns.excess_column_of_pair(pair), 0.0)
+        self._set_value_if_known(
+            day, self.daytime_share_column, _find_first_number(result_fields, "daytime_share")
+        )
+        if (baseline := _find_first_number(result_fields, "baseline_daytime_share")) is not None:
+            self._set_baseline(day, self.daytime_share_column, baseline)
+        self._add_counts_and_rates(day, result_fields)
 
-    def _read_counts_or_rates(self, day: int, fact: Mapping[str, Any]) -> None:
+    def _add_counts_and_rates(self, day: int, result_fields: Mapping[str, Any]) -> None:
         """Add the counts and rates of a day, or the counts of one of its hours."""
-        counts = [fact.get(name) for name in self.funnel.count_names]
-        hour = fact.get("hour")
+        counts = [result_fields.get(name) for name in self.funnel.count_names]
+        hour = result_fields.get("hour")
         if isinstance(hour, int) and all(isinstance(count, int) for count in counts):
             self.hours[day, hour] = [int(count or 0) for count in counts]
             self.latest.update((day, stage) for stage in range(len(counts)))
         elif hour is None:
             for column, name in enumerate((*self.funnel.metric_names, self.funnel.mix_entity_name)):
-                self._set_value(day, column, _first_number(fact, name))
+                self._set_value_if_known(day, column, _find_first_number(result_fields, name))
 
-    def _read_weekday_baselines(self, column: int, fact: Mapping[str, Any]) -> None:
-        for day, weekday in enumerate(weekday_names_of_first_week(self.dates[0])):
-            baseline = _first_number(fact, weekday)
+    def _add_weekday_baselines(self, column: int, result_fields: Mapping[str, Any]) -> None:
+        for day, weekday in enumerate(list_weekday_names_of_first_week(self.dates[0])):
+            baseline = _find_first_number(result_fields, weekday)
             if baseline is not None:
                 self._set_baseline(day, column, baseline)
 
-    def _column_of_fact(self, fact: Mapping[str, Any]) -> int | None:
-        """Return the column of the series that a fact names, or None if it names none."""
-        kind, name = fact.get("entity_type"), fact.get("entity_name")
+    def _find_series_column(self, result_fields: Mapping[str, Any]) -> int | None:
+        """Return the column of the series that the fields name, or None."""
+        kind, name = result_fields.get("entity_type"), result_fields.get("entity_name")
         if isinstance(kind, str) and isinstance(name, str):
             return self.funnel.columns.find_column(kind, name)
-        names = (fact.get(each) for each in ("entity_name", "metric_name", "series", "name"))
+        names = (
+            result_fields.get(each) for each in ("entity_name", "metric_name", "series", "name")
+        )
         return next((self._names[name] for name in names if name in self._names), None)
 
-    def _set_value(self, day: int, column: int, value: float | None) -> None:
+    def _set_value_if_known(self, day: int, column: int, value: float | None) -> None:
         if value is not None:
             self.values[day, column] = value
             self.latest.add((day, column))
@@ -191,7 +202,7 @@ class KnownValues:
     def _set_baseline(self, day: int, column: int, baseline: float) -> None:
         self._baselines[day % DAYS_PER_WEEK if self._by_weekday else 0, column] = baseline
 
-    def _derive_values(self, day: int) -> None:
+    def _compute_daily_counts_and_rates(self, day: int) -> None:
         """Compute daily counts from known hours, and rates from known counts."""
         funnel = self.funnel
         hours = [self.hours[day, at] for at in range(HOURS_PER_DAY) if (day, at) in self.hours]
@@ -211,33 +222,40 @@ class KnownValues:
                 self.values.setdefault((day, column), rate)
 
 
-def iter_facts(node: Mapping[str, Any], above: Mapping[str, Any] | None = None) -> Iterator[Any]:
-    """Yield each mapping of a result, merged with the scalar fields of the mappings around it.
+def iter_flattened_fields(
+    result: Mapping[str, Any], enclosing_fields: Mapping[str, Any] | None = None
+) -> Iterator[Any]:
+    """Yield every nested mapping of a result, merged with the scalar fields that enclose it.
 
-    Rows of the lean profile's tables, which contain the column names once, become mappings.
+    A table of the lean profile contains its column names once; each of its rows becomes a mapping.
     """
-    merged = {**(above or {}), **{k: v for k, v in node.items() if not _is_nested(v)}}
+    merged = {**(enclosing_fields or {}), **{k: v for k, v in result.items() if not _is_nested(v)}}
     yield merged
-    columns = node.get("columns")
+    columns = result.get("columns")
     if isinstance(columns, list | tuple):
-        for row in node["rows"]:
-            yield from iter_facts(dict(_iter_row_fields(columns, row)), merged)
+        for row in result["rows"]:
+            yield from iter_flattened_fields(dict(_iter_fields_of_table_row(columns, row)), merged)
         return
-    for value in node.values():
+    for value in result.values():
         if not _is_nested(value):
             continue
         for element in [value] if isinstance(value, Mapping) else value:
             if isinstance(element, Mapping):
-                yield from iter_facts(element, merged)
+                yield from iter_flattened_fields(element, merged)
 
 
-def _iter_row_fields(columns: Sequence[Any], row: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the fields of a row; a column that is a list names the fields within its cell."""
+def _iter_fields_of_table_row(
+    columns: Sequence[Any], row: Sequence[Any]
+) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of a table row.
+
+    If a column is a list, it contains the names of the values within the cell.
+    """
     for name, value in zip(columns, row, strict=True):
         if isinstance(name, str):
             yield name, value
         elif value and _is_nested(value[0]):
-            yield "rows", [dict(_iter_row_fields(name, each)) for each in value]
+            yield "rows", [dict(_iter_fields_of_table_row(name, each)) for each in value]
         else:
             yield from zip(name, value, strict=True)
 
@@ -246,15 +264,15 @@ def _is_nested(value: object) -> bool:
     return isinstance(value, Mapping | list | tuple)
 
 
-def _first_number(fact: Mapping[str, Any], *names: str) -> float | None:
-    """Return the first of some fields that contains a number, or None."""
-    numbers: Iterable[Any] = (fact.get(name) for name in names)
+def _find_first_number(fields: Mapping[str, Any], *field_names: str) -> float | None:
+    """Return the first number among the named fields, or None."""
+    numbers: Iterable[Any] = (fields.get(name) for name in field_names)
     return next(
         (float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool)), None
     )
 
 
-def _threshold_by_column(config: Mapping[str, Any], funnel: Funnel) -> list[float]:
+def _list_thresholds_by_column(config: Mapping[str, Any], funnel: Funnel) -> list[float]:
     """Return the reporting threshold of each column up to the daytime share."""
     thresholds = config["thresholds"]
     counts, rates = len(funnel.count_names), len(funnel.rate_names)

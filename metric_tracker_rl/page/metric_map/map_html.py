@@ -1,4 +1,4 @@
-"""Renders the map of an episode: metric × day, in multiples of the reporting threshold."""
+"""Renders the map of an episode: deviations by metric and day."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from metric_tracker_rl.engine.configuration.play_rules import FULL_FEEDBACK
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
+from metric_tracker_rl.engine.episode.flagged_series import get_flagged_series
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_rows import (
@@ -17,11 +17,15 @@ from metric_tracker_rl.page.metric_map.map_rows import (
     RowLabel,
     build_map_rows,
     find_map_row_index,
-    format_signed,
+    format_signed_short,
 )
-from metric_tracker_rl.page.metric_map.verdicts import VERDICT_TEXT, RowVerdict, judge_rows
+from metric_tracker_rl.page.metric_map.verdicts import (
+    VERDICT_TEXT,
+    RowVerdict,
+    judge_submitted_and_missing_rows,
+)
 from openenv_kit.page.components import grid
-from openenv_kit.page.components.elements import format_day
+from openenv_kit.page.components.elements import format_short_date
 from openenv_kit.page.components.grid import (
     GLYPHS,
     CellVerdict,
@@ -68,7 +72,7 @@ UNKNOWN_CELL = MapCell("", "", "")
 
 
 class VisibleState(NamedTuple):
-    """What the page may show of an episode.
+    """Values and verdicts of an episode that the page may show.
 
     Attributes:
         known_values: values that may be drawn.
@@ -84,14 +88,14 @@ class VisibleState(NamedTuple):
 VerdictsByCell = Mapping[CellPosition, Sequence[RowVerdict]]
 
 
-def known_values_of(steps: PlaybackSteps) -> KnownValues:
+def collect_known_values(steps: PlaybackSteps) -> KnownValues:
     """Return the values that the replies of an episode contained."""
     known_values = KnownValues(steps[0].observation["config"])
     for step in steps:
         analysis = step.observation.get("analysis_result")
         known_values.latest = set()
         if analysis:
-            known_values.read_tool_result(analysis)
+            known_values.add_values_of_tool_result(analysis)
     return known_values
 
 
@@ -102,31 +106,31 @@ def may_reveal_answers(steps: PlaybackSteps) -> bool:
 
 
 def rebuild_episode(reset: Mapping[str, Any]) -> EpisodeView:
-    """Return the episode of a reset. Call it only after the end, to explain the episode."""
+    """Generate the episode of a reset again, including its labels, after it has ended."""
     session = EpisodeSession()
     session.reset(**reset)
     return session.running_view
 
 
-def visible_state(steps: PlaybackSteps, reset: Mapping[str, Any]) -> VisibleState:
-    """Return what may be drawn: known values before the end, and everything after it."""
+def collect_visible_state(steps: PlaybackSteps, reset: Mapping[str, Any]) -> VisibleState:
+    """Return the known values, or after the end all values and the verdicts."""
     if not may_reveal_answers(steps):
-        return VisibleState(known_values_of(steps), (), is_complete=False)
+        return VisibleState(collect_known_values(steps), (), is_complete=False)
     view = rebuild_episode(reset)
     all_values = KnownValues.from_episode(view.episode, view.public_config)
-    verdicts = judge_rows(list_submitted_rows(view, steps[-1]), view.episode)
+    verdicts = judge_submitted_and_missing_rows(list_graded_rows(view, steps[-1]), view.episode)
     return VisibleState(all_values, tuple(verdicts), is_complete=True)
 
 
-def list_submitted_rows(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
-    """Return the complete rows of the last action; empty if it was not graded."""
+def list_graded_rows(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
+    """Return the complete rows of a graded submission, or no rows if it was not graded."""
     if not step.observation.get("reward_breakdown"):
         return ()
     submitted = step.observation.get("submitted_rows")
     if submitted is not None:
         return list(submitted)
     arguments: Mapping[str, Any] = step.action.get("analysis_args") or {}
-    flagged_series = list_flagged_series(view.episode)
+    flagged_series = get_flagged_series(view.episode)
     named = [flagged_series[number - 1].row.as_dict() for number in arguments.get("ids") or ()]
     return [*named, *(arguments.get("rows") or step.action.get("classifications") or ())]
 
@@ -135,7 +139,7 @@ def map_html(
     steps: PlaybackSteps,
     reset: Mapping[str, Any],
     selection: str = "",
-    rows: Sequence[Mapping[str, Any]] = (),
+    report_rows: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the map of an episode with its legend, as HTML.
 
@@ -143,24 +147,24 @@ def map_html(
         steps: playback steps so far.
         reset: reset arguments of the episode.
         selection: selected cell, `column/date`.
-        rows: rows of the unfinished report, which are marked before the end.
+        report_rows: rows of the unfinished report, which are marked before the end.
     """
-    known_values, verdicts, over = visible_state(steps, reset)
+    known_values, verdicts, over = collect_visible_state(steps, reset)
     lines = build_map_rows(known_values.funnel)
     places = group_verdicts_by_cell(lines, verdicts)
-    marked = set() if over else set(_cells_of_rows(known_values, lines, rows))
+    marked = set() if over else set(_iter_cells_of_report_rows(known_values, lines, report_rows))
     drawn = [
         grid.GridRow(
             str(line.columns[0]),
             line.label,
             [
-                _grid_cell(known_values, line, at, day, places, marked)
+                _build_grid_cell(known_values, line, at, day, places, marked)
                 for day in range(len(known_values.dates))
             ],
         )
         for at, line in enumerate(lines)
     ]
-    suspicion = [_suspicion_row(known_values)] if known_values.suspicion else []
+    suspicion = [_build_largest_deviation_row(known_values)] if known_values.suspicion else []
     measure = (
         "in multiples of the threshold"
         if known_values.thresholds
@@ -172,50 +176,54 @@ def map_html(
     cell_count = len(known_values.dates) * columns.compared.stop
     lead = "" if over else f"{known_count} of {cell_count} cells known."
     picture = grid.grid_html(
-        f"{name}. {lead}".strip(), name, _date_columns(known_values), suspicion + drawn, selection
+        f"{name}. {lead}".strip(),
+        name,
+        _build_date_columns(known_values),
+        suspicion + drawn,
+        selection,
     )
     return picture + _legend_html(known_values, verdicts)
 
 
 def group_verdicts_by_cell(
-    lines: Sequence[MapRow], verdicts: Iterable[RowVerdict]
+    map_rows: Sequence[MapRow], verdicts: Iterable[RowVerdict]
 ) -> VerdictsByCell:
     """Return verdicts by cell; those of expected rows come first."""
     unexpected = (CellVerdict.CONSEQUENCE, CellVerdict.EXTRA)
     by_cell: dict[CellPosition, list[RowVerdict]] = {}
     for verdict in sorted(verdicts, key=lambda verdict: verdict.kind in unexpected):
-        position = CellPosition(find_map_row_index(lines, verdict.column), verdict.day)
+        position = CellPosition(find_map_row_index(map_rows, verdict.column), verdict.day)
         by_cell.setdefault(position, []).append(verdict)
     return by_cell
 
 
-def _cells_of_rows(
-    known_values: KnownValues, lines: Sequence[MapRow], rows: Iterable[Mapping[str, Any]]
+def _iter_cells_of_report_rows(
+    known_values: KnownValues, map_rows: Sequence[MapRow], report_rows: Iterable[Mapping[str, Any]]
 ) -> Iterator[CellPosition]:
     """Yield the cells of report rows; rows with invalid fields are skipped."""
-    for row in rows:
-        day = known_values.day_index(row.get("date"))
+    for row in report_rows:
+        day = known_values.find_day_index(row.get("date"))
         column = known_values.funnel.columns.find_column(
             row.get("entity_type"), row.get("entity_name")
         )
         if day is not None and column is not None:
-            yield CellPosition(find_map_row_index(lines, column), day)
+            yield CellPosition(find_map_row_index(map_rows, column), day)
 
 
-def _date_columns(known_values: KnownValues) -> list[GridColumn]:
-    """Return the columns of the map; a month is named at its first date."""
+def _build_date_columns(known_values: KnownValues) -> list[GridColumn]:
+    """Return a column for each date; the first one of a month contains the month's name."""
     heads, month = [], 0
     for date in known_values.dates:
         day = Date.fromisoformat(date)
         small = f"{day:%b}" if day.month != month else ""
         style = "weekend" if day.weekday() >= SATURDAY else ""
         month = day.month
-        heads.append(GridColumn(date, format_day(date), str(day.day), small, style))
+        heads.append(GridColumn(date, format_short_date(date), str(day.day), small, style))
     return heads
 
 
-def _suspicion_row(known_values: KnownValues) -> grid.GridRow:
-    """Return the row with the largest deviation of each day, whose metric is not known."""
+def _build_largest_deviation_row(known_values: KnownValues) -> grid.GridRow:
+    """Return the row that shows each day's largest deviation without naming its metric."""
     cells = []
     for day in range(len(known_values.dates)):
         score = known_values.suspicion.get(day)
@@ -227,64 +235,65 @@ def _suspicion_row(known_values: KnownValues) -> grid.GridRow:
     return grid.GridRow(WHOLE_DAY, RowLabel.LARGEST_DEVIATION, cells)
 
 
-def _grid_cell(
+def _build_grid_cell(
     known_values: KnownValues,
-    line: MapRow,
-    at: int,
+    map_row: MapRow,
+    map_row_index: int,
     day: int,
-    verdicts_by_position: VerdictsByCell,
-    marked: set[CellPosition],
+    verdicts_by_cell: VerdictsByCell,
+    cells_in_report: set[CellPosition],
 ) -> GridCell:
-    cell = build_map_cell(known_values, line, day)
-    is_new = any((day, column) in known_values.latest for column in line.columns)
-    position = CellPosition(at, day)
+    cell = build_map_cell(known_values, map_row, day)
+    is_new = any((day, column) in known_values.latest for column in map_row.columns)
+    position = CellPosition(map_row_index, day)
     say = ""
     mark = ""
-    if verdicts := verdicts_by_position.get(position):
+    if verdicts := verdicts_by_cell.get(position):
         say = " ".join(f"{verdict.kind.capitalize()}: {verdict.sentence}" for verdict in verdicts)
         mark = verdicts[0].kind
-    elif position in marked:
+    elif position in cells_in_report:
         say = "In the report."
         mark = "+"
     return GridCell(cell.css_class, cell.text, cell.description, say, mark, is_new)
 
 
-def build_map_cell(known_values: KnownValues, line: MapRow, day: int) -> MapCell:
-    """Return the content of a cell, `UNKNOWN_CELL` if nothing is known of it."""
-    value = line.value(known_values, day)
-    if line.is_impossible_counts(known_values):
+def build_map_cell(known_values: KnownValues, map_row: MapRow, day: int) -> MapCell:
+    """Return the content of a cell, or `UNKNOWN_CELL` if its value and deviation are unknown."""
+    value = map_row.sum_known_values(known_values, day)
+    if map_row.is_impossible_counts_row:
         if value is None:
             return UNKNOWN_CELL
-        return MapCell("u4" if value else "a0", f"{value:,.0f}", line.format_with_unit(value))
-    column = line.columns[0]
-    deviation = known_values.deviation(day, column)
-    multiple = known_values.threshold_multiple(day, column)
-    baseline = line.baseline(known_values, day)
-    figures = "" if value is None else line.format_with_unit(value)
+        return MapCell("u4" if value else "a0", f"{value:,.0f}", map_row.format_with_unit(value))
+    column = map_row.columns[0]
+    deviation = known_values.compute_deviation(day, column)
+    multiple = known_values.compute_threshold_multiple(day, column)
+    baseline = map_row.find_baseline(known_values, day)
+    figures = "" if value is None else map_row.format_with_unit(value)
     if figures and baseline is not None:
-        figures += f" against a median of {line.format_with_unit(baseline)}"
+        figures += f" against a median of {map_row.format_with_unit(baseline)}"
     if deviation is None:
         if not figures:
             return UNKNOWN_CELL
         return MapCell("k", "•", f"{figures}; its median is not known yet")
     if multiple is not None:
-        text = format_signed(multiple)
-        description = _join_sentence(f"{text} × threshold", figures)
+        text = format_signed_short(multiple)
+        description = _join_deviation_and_figures(f"{text} × threshold", figures)
         return MapCell(deviation_class(multiple, STEPS), text, description)
-    text = format_signed(100 * deviation, 0)
-    unit = "points" if column == known_values.share_column else "%"
-    description = _join_sentence(f"{text} {unit}", figures)
+    text = format_signed_short(100 * deviation, 0)
+    unit = "points" if column == known_values.daytime_share_column else "%"
+    description = _join_deviation_and_figures(f"{text} {unit}", figures)
     return MapCell(deviation_class(deviation, RAW_STEPS), text, description)
 
 
-def _join_sentence(deviation: str, figures: str) -> str:
+def _join_deviation_and_figures(deviation: str, figures: str) -> str:
     return f"{deviation}; {figures}" if figures else deviation
 
 
 def _legend_html(known_values: KnownValues, verdicts: Sequence[RowVerdict]) -> str:
-    signs = [("now", "", "from the last call")] if known_values.latest else []
+    signs = [grid.LegendSign("now", "", "from the last call")] if known_values.latest else []
     for kind in dict.fromkeys(verdict.kind for verdict in verdicts):
-        signs.append((verdict_class(kind), GLYPHS[kind], f"{kind}: {VERDICT_TEXT[kind]}"))
+        meaning = f"{kind}: {VERDICT_TEXT[kind]}"
+        signs.append(grid.LegendSign(verdict_class(kind), GLYPHS[kind], meaning))
     if known_values.thresholds is None:
         return grid.legend_html([f"{100 * step:g}" for step in RAW_STEPS], "%", signs)
     return grid.legend_html([f"{step:g}" for step in STEPS], "× threshold", signs)
@@ -300,6 +309,6 @@ def verdict_html(verdict: RowVerdict, *, extra_html: str = "") -> str:
     kind, row = verdict.kind, verdict.row
     return (
         f'<li><b class="{verdict_class(kind)}">{GLYPHS[kind]} {escape(kind)}</b> '
-        f"{escape(format_day(row.date))}, {escape(row.entity_name.replace('_', ' '))}. "
+        f"{escape(format_short_date(row.date))}, {escape(row.entity_name.replace('_', ' '))}. "
         f"{escape(verdict.sentence)}{extra_html}</li>"
     )

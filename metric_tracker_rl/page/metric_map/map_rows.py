@@ -9,7 +9,7 @@ from enum import StrEnum
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.page.format_values import EVENTS, PERCENT, SHARE
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
-from openenv_kit.page.components.elements import format_value, humanize
+from openenv_kit.page.components.elements import humanize, value_html
 
 
 class RowLabel(StrEnum):
@@ -40,29 +40,30 @@ class MapRow:
     unit: str
     columns: tuple[int, ...]
 
-    def value(self, known_values: KnownValues, day: int) -> float | None:
-        """Return the value of a day, or None if it is not known."""
+    def sum_known_values(self, known_values: KnownValues, day: int) -> float | None:
+        """Return the sum of the known values of a day, or None if none is known."""
         values = [known_values.values.get((day, column)) for column in self.columns]
         known = [value for value in values if value is not None]
         return sum(known) if known else None
 
-    def baseline(self, known_values: KnownValues, day: int) -> float | None:
+    def find_baseline(self, known_values: KnownValues, day: int) -> float | None:
         """Return the baseline of a day; None if it is not known, and for impossible counts."""
         return (
             None
-            if self.is_impossible_counts(known_values)
-            else known_values.baseline(day, self.columns[0])
+            if self.is_impossible_counts_row
+            else known_values.find_baseline(day, self.columns[0])
         )
 
-    def is_impossible_counts(self, known_values: KnownValues) -> bool:
-        """Return whether the values are numbers of impossible events."""
-        return known_values.funnel.columns.is_excess(self.columns[0])
+    @property
+    def is_impossible_counts_row(self) -> bool:
+        """Whether the values are excess events of impossible counts."""
+        return self.label == RowLabel.IMPOSSIBLE_COUNTS
 
     def format_with_unit(self, value: float) -> str:
         """Return a value with its unit, rounded as in tool results."""
-        return f"{format_value(round(value, 4))}{self.unit}"
+        return f"{value_html(round(value, 4))}{self.unit}"
 
-    def format_short(self, value: float) -> str:
+    def format_without_unit(self, value: float) -> str:
         """Return a value without its unit, with few decimals."""
         return f"{value:,.0f}" if self.unit == EVENTS else f"{value:,.2f}"
 
@@ -88,17 +89,19 @@ def build_map_rows(funnel: Funnel) -> list[MapRow]:
     ]
 
 
-def find_map_row_index(rows: Sequence[MapRow], column: int) -> int:
+def find_map_row_index(map_rows: Sequence[MapRow], series_column: int) -> int:
     """Return the index of the row that shows a column of the daily series."""
-    return next(index for index, row in enumerate(rows) if column in row.columns)
+    return next(index for index, row in enumerate(map_rows) if series_column in row.columns)
 
 
-def format_signed(value: float, digits: int = 1) -> str:
-    """Return a number with its sign, or without one if it is rounded to 0.
+def format_signed_short(value: float, max_decimals: int = 1) -> str:
+    """Return a number with its sign, abbreviated to thousands (`+12k`) if it is large.
+
+    A number that is rounded to 0 has no sign.
 
     Args:
         value: the number.
-        digits: decimals of numbers below `MIN_WITHOUT_DECIMALS`.
+        max_decimals: decimals of numbers below `MIN_WITHOUT_DECIMALS`.
     """
     size = abs(value)
     if size >= MIN_IN_THOUSANDS:
@@ -106,7 +109,7 @@ def format_signed(value: float, digits: int = 1) -> str:
     elif size >= MIN_WITHOUT_DECIMALS:
         text = f"{size:,.0f}"
     else:
-        text = f"{size:,.{digits}f}"
+        text = f"{size:,.{max_decimals}f}"
     if not text.strip("0."):
         return text
     return f"{'−' if value < 0 else '+'}{text}"

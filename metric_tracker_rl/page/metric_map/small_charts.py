@@ -13,9 +13,11 @@ from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_html import group_verdicts_by_cell
 from metric_tracker_rl.page.metric_map.map_rows import MapRow, build_map_rows
 from metric_tracker_rl.page.metric_map.verdicts import RowVerdict
-from openenv_kit.page.components.elements import format_day
+from openenv_kit.page.components.elements import format_short_date
 from openenv_kit.page.components.grid import GLYPHS, verdict_class
 
+SvgPath = str
+"""Value of the attribute `d` of an SVG path."""
 WIDTH, HEIGHT = 100.0, 40.0
 """Size of a chart in SVG units; it is stretched to the available width."""
 MARGIN_SHARE = 0.08
@@ -38,20 +40,24 @@ def small_charts_html(known_values: KnownValues, verdicts: Sequence[RowVerdict] 
             for position, verdicts_of_cell in verdicts_by_position.items()
             if position.row_index == row_index
         }
-        charts += _chart_html(known_values, line, verdict_by_day)
+        charts += _series_chart_html(known_values, line, verdict_by_day)
     return f'<div class="mt-small">{charts}</div>' if charts else ""
 
 
-def _chart_html(
-    known_values: KnownValues, line: MapRow, verdict_by_day: Mapping[int, RowVerdict]
+def _series_chart_html(
+    known_values: KnownValues, map_row: MapRow, verdict_by_day: Mapping[int, RowVerdict]
 ) -> str:
-    """Return the chart of one series; empty if nothing is known of it."""
+    """Return the chart of one series as HTML, or "" if none of its values is known."""
     days = range(len(known_values.dates))
-    values = {day: v for day in days if (v := line.value(known_values, day)) is not None}
-    baselines = {day: b for day in days if (b := line.baseline(known_values, day)) is not None}
-    if not values or (line.is_impossible_counts(known_values) and not any(values.values())):
+    values = {
+        day: v for day in days if (v := map_row.sum_known_values(known_values, day)) is not None
+    }
+    baselines = {
+        day: b for day in days if (b := map_row.find_baseline(known_values, day)) is not None
+    }
+    if not values or (map_row.is_impossible_counts_row and not any(values.values())):
         return ""
-    bands = _threshold_bands(known_values, line, baselines)
+    bands = _compute_threshold_bands(known_values, map_row, baselines)
     drawn_values = [*values.values(), *baselines.values()]
     for band in bands.values():
         drawn_values += band
@@ -59,26 +65,32 @@ def _chart_html(
     margin = MARGIN_SHARE * (high - low or abs(high) or 1.0)
     low, high = low - margin, high + margin
 
-    def y(value: float) -> float:
+    def y_of_value(value: float) -> float:
         return HEIGHT * (high - value) / (high - low)
 
-    def x(day: float) -> float:
+    def x_of_day(day: float) -> float:
         return WIDTH * day / len(known_values.dates)
 
-    points = [ChartPoint(day, x(day + 0.5), y(value)) for day, value in values.items()]
+    points = [
+        ChartPoint(day, x_of_day(day + 0.5), y_of_value(value)) for day, value in values.items()
+    ]
     path_by_class = {
         "band": "".join(
-            _box_path(x(day), x(day + 1), y(band.upper), y(band.lower))
+            _box_path(
+                x_of_day(day), x_of_day(day + 1), y_of_value(band.upper), y_of_value(band.lower)
+            )
             for day, band in bands.items()
         ),
         "usual": "".join(
-            f"M{x(day):.1f} {y(baseline):.1f}H{x(day + 1):.1f}"
+            f"M{x_of_day(day):.1f} {y_of_value(baseline):.1f}H{x_of_day(day + 1):.1f}"
             for day, baseline in baselines.items()
         ),
         "line": _line_path(points),
         "dots": "".join(_dot_path(point) for point in points),
         "far": "".join(
-            _dot_path(point) for point in points if _is_flagged(known_values, line, point.day)
+            _dot_path(point)
+            for point in points
+            if _is_past_threshold(known_values, map_row, point.day)
         ),
     }
     shapes = "".join(
@@ -88,21 +100,24 @@ def _chart_html(
     )
     marks = "".join(
         f'<b class="{verdict_class(verdict.kind)}" title="{escape(verdict.sentence)}" '
-        f'style="left:{x(day + 0.5):.1f}%;top:{100 * y(values[day]) / HEIGHT:.1f}%">'
+        f'style="left:{x_of_day(day + 0.5):.1f}%;'
+        f'top:{100 * y_of_value(values[day]) / HEIGHT:.1f}%">'
         f"{GLYPHS[verdict.kind]}</b>"
         for day, verdict in verdict_by_day.items()
         if day in values
     )
-    first_day = format_day(known_values.dates[0])[4:]
-    last_day = format_day(known_values.dates[-1])[4:]
-    chart_label = escape(_chart_label(known_values, line, values))
+    first_day = format_short_date(known_values.dates[0])[4:]
+    last_day = format_short_date(known_values.dates[-1])[4:]
+    min_text = map_row.format_without_unit(min(values.values()))
+    max_text = map_row.format_without_unit(max(values.values()))
+    chart_label = escape(_describe_chart(known_values, map_row, values))
     return (
-        f'<figure data-column="{line.columns[0]}" aria-label="{chart_label}">'
-        f"<figcaption>{escape(line.label)}<small>{escape(line.unit)}</small></figcaption>"
+        f'<figure data-column="{map_row.columns[0]}" aria-label="{chart_label}">'
+        f"<figcaption>{escape(map_row.label)}<small>{escape(map_row.unit)}</small></figcaption>"
         f'<div class="plot"><svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" '
         f'aria-hidden="true">{shapes}</svg><i></i>{marks}</div>'
-        f"<footer><span>{first_day}</span><span>{line.format_short(min(values.values()))} to "
-        f"{line.format_short(max(values.values()))}</span><span>{last_day}</span></footer></figure>"
+        f"<footer><span>{first_day}</span><span>{min_text} to {max_text}</span>"
+        f"<span>{last_day}</span></footer></figure>"
     )
 
 
@@ -113,21 +128,25 @@ class ThresholdBand(NamedTuple):
     lower: float
 
 
-def _threshold_bands(
-    known_values: KnownValues, line: MapRow, baselines: Mapping[int, float]
+def _compute_threshold_bands(
+    known_values: KnownValues, map_row: MapRow, baseline_by_day: Mapping[int, float]
 ) -> dict[int, ThresholdBand]:
     """Return the threshold band of each day with a baseline; empty without thresholds."""
-    if known_values.thresholds is None or line.is_impossible_counts(known_values):
+    if known_values.thresholds is None or map_row.is_impossible_counts_row:
         return {}
-    threshold = known_values.thresholds[line.columns[0]]
+    threshold = known_values.thresholds[map_row.columns[0]]
     bands = {}
-    for day, baseline in baselines.items():
-        reach = threshold if line.columns[0] == known_values.share_column else threshold * baseline
+    for day, baseline in baseline_by_day.items():
+        reach = (
+            threshold
+            if map_row.columns[0] == known_values.daytime_share_column
+            else threshold * baseline
+        )
         bands[day] = ThresholdBand(baseline + reach, baseline - reach)
     return bands
 
 
-def _box_path(left: float, right: float, top: float, bottom: float) -> str:
+def _box_path(left: float, right: float, top: float, bottom: float) -> SvgPath:
     return f"M{left:.1f} {top:.1f}H{right:.1f}V{bottom:.1f}H{left:.1f}Z"
 
 
@@ -139,8 +158,8 @@ class ChartPoint(NamedTuple):
     y: float
 
 
-def _line_path(points: Sequence[ChartPoint]) -> str:
-    """Return the path of the line, which has a gap where a day's value is not known."""
+def _line_path(points: Sequence[ChartPoint]) -> SvgPath:
+    """Return the path of a line through the points, with gaps at days without a value."""
     path = ""
     previous_day = -2
     for point in points:
@@ -150,26 +169,29 @@ def _line_path(points: Sequence[ChartPoint]) -> str:
     return path
 
 
-def _dot_path(point: ChartPoint) -> str:
+def _dot_path(point: ChartPoint) -> SvgPath:
     return f"M{point.x:.1f} {point.y:.1f}h0"
 
 
-def _is_flagged(known_values: KnownValues, line: MapRow, day: int) -> bool:
+def _is_past_threshold(known_values: KnownValues, map_row: MapRow, day: int) -> bool:
     """Return whether a known value reaches its threshold; False if the thresholds are hidden."""
     if known_values.thresholds is None:
         return False
-    if line.is_impossible_counts(known_values):
-        return bool(line.value(known_values, day))
-    return abs(known_values.threshold_multiple(day, line.columns[0]) or 0.0) >= 1.0
+    if map_row.is_impossible_counts_row:
+        return bool(map_row.sum_known_values(known_values, day))
+    return abs(known_values.compute_threshold_multiple(day, map_row.columns[0]) or 0.0) >= 1.0
 
 
-def _chart_label(known_values: KnownValues, line: MapRow, values: dict[int, float]) -> str:
-    """Return a sentence that describes a chart."""
-    low = line.format_short(min(values.values()))
-    high = line.format_short(max(values.values()))
+def _describe_chart(
+    known_values: KnownValues, map_row: MapRow, value_by_day: dict[int, float]
+) -> str:
+    """Return a sentence that describes a chart for screen readers."""
+    low = map_row.format_without_unit(min(value_by_day.values()))
+    high = map_row.format_without_unit(max(value_by_day.values()))
     day_count = len(known_values.dates)
-    label = f"{line.label}: {len(values)} of {day_count} days known, {low} to {high}{line.unit}"
-    if known_values.thresholds is None or line.is_impossible_counts(known_values):
+    value_range = f"{low} to {high}{map_row.unit}"
+    label = f"{map_row.label}: {len(value_by_day)} of {day_count} days known, {value_range}"
+    if known_values.thresholds is None or map_row.is_impossible_counts_row:
         return f"{label}."
-    flagged_count = sum(_is_flagged(known_values, line, day) for day in values)
+    flagged_count = sum(_is_past_threshold(known_values, map_row, day) for day in value_by_day)
     return f"{label}; {flagged_count} at or beyond the threshold."

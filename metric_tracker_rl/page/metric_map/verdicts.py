@@ -13,7 +13,7 @@ from metric_tracker_rl.engine.definitions.report_row import (
     ReportRow,
 )
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
-from metric_tracker_rl.engine.grading.grader import values_match
+from metric_tracker_rl.engine.grading.grader import is_within_value_tolerance
 from metric_tracker_rl.engine.report.parse_report import parse_report
 from openenv_kit.errors import ReportError
 from openenv_kit.page.components.elements import humanize
@@ -48,18 +48,20 @@ class RowVerdict:
     sentence: str
 
 
-def judge_rows(rows: Sequence[Any], episode: FunnelEpisode) -> list[RowVerdict]:
+def judge_submitted_and_missing_rows(
+    submitted_rows: Sequence[Any], episode: FunnelEpisode
+) -> list[RowVerdict]:
     """Return a verdict for each submitted and each missing row, sorted by date.
 
-    Invalid rows are skipped. Of rows with the same key, only the first is verdicts.
+    Invalid rows are skipped. Of several rows with the same key, only the first gets a verdict.
 
     Args:
-        rows: the submitted rows.
+        submitted_rows: rows of the report.
         episode: the finished episode, with its expected rows.
     """
     expected_by_key = {row.key: row for row in episode.expected_rows}
     try:
-        valid_rows = parse_report(list(rows), episode).valid_rows
+        valid_rows = parse_report(list(submitted_rows), episode).valid_rows
     except ReportError:
         valid_rows = ()
     submitted_by_key = {row.key: row for row in reversed(valid_rows)}
@@ -76,31 +78,40 @@ def judge_rows(rows: Sequence[Any], episode: FunnelEpisode) -> list[RowVerdict]:
     return sorted(verdicts, key=lambda verdict: (verdict.day, verdict.column))
 
 
-def _judge_row(row: ReportRow, expected: ReportRow | None, episode: FunnelEpisode) -> RowVerdict:
-    if expected is None:
-        return _judge_unexpected_row(row, episode)
-    wrong = [name for name in GRADED_NAME_FIELDS if getattr(row, name) != getattr(expected, name)]
+def _judge_row(
+    submitted_row: ReportRow, expected_row: ReportRow | None, episode: FunnelEpisode
+) -> RowVerdict:
+    if expected_row is None:
+        return _judge_unexpected_row(submitted_row, episode)
+    wrong = [
+        name
+        for name in GRADED_NAME_FIELDS
+        if getattr(submitted_row, name) != getattr(expected_row, name)
+    ]
     wrong += [
         name
         for name in NUMBER_FIELDS
-        if not values_match(getattr(row, name), getattr(expected, name))
+        if not is_within_value_tolerance(getattr(submitted_row, name), getattr(expected_row, name))
     ]
     if not wrong:
         return _create_verdict(
-            CellVerdict.MATCHED, row, "Expected, and every field is right.", episode
+            CellVerdict.MATCHED, submitted_row, "Expected, and every field is right.", episode
         )
     names = " and ".join(humanize(name) for name in wrong)
     verb = "is" if len(wrong) == 1 else "are"
     return _create_verdict(
-        CellVerdict.WRONG_FIELD, row, f"Expected, but its {names} {verb} wrong.", episode
+        CellVerdict.WRONG_FIELD, submitted_row, f"Expected, but its {names} {verb} wrong.", episode
     )
 
 
 def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
-    """Return a consequence if the series is flagged and the day has a root, else an extra row."""
+    """Return the verdict on a row that the reporting policy does not ask for.
+
+    It is a consequence if the series is flagged and the day has a root, else an extra row.
+    """
     series, day = episode.series, episode.day_by_date[row.date]
     column = episode.config.funnel_spec.columns.column_of(row.entity_type, row.entity_name)
-    if day not in series.days_past_threshold[column]:
+    if day not in series.days_past_threshold_by_column[column]:
         return _create_verdict(
             CellVerdict.EXTRA, row, "It is within its threshold on this day.", episode
         )
@@ -113,7 +124,7 @@ def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
         return _create_verdict(
             CellVerdict.EXTRA, row, "The reporting policy asks for no row on this day.", episode
         )
-    root = format_row_title(find_nearest_root(row, roots, episode))
+    root = format_entity_title(find_root_of_consequence(row, roots, episode))
     return _create_verdict(
         CellVerdict.CONSEQUENCE, row, f"Consequence of {root}: only the root is reported.", episode
     )
@@ -126,33 +137,33 @@ def _create_verdict(
     return RowVerdict(kind, row, episode.day_by_date[row.date], column, sentence)
 
 
-def format_row_title(row: ReportRow) -> str:
-    """Return a readable title of a row's entity."""
+def format_entity_title(row: ReportRow) -> str:
+    """Return a readable name of a row's entity."""
     if row.entity_type == DATA_QUALITY:
         below, _, above = humanize(row.entity_name).partition(" lte ")
         return f"more {below} than {above}"
     return humanize(row.entity_name).replace(":", ": ")
 
 
-def find_nearest_root(
+def find_root_of_consequence(
     row: ReportRow, roots: Sequence[ReportRow], episode: FunnelEpisode
 ) -> ReportRow:
-    """Return the root that a row most likely follows from.
+    """Return the root that most likely caused a row.
 
     Impossible counts come first, then the nearest root above the row in the funnel, then the
     nearest one below: a wrongly counted stage also changes the rates into it and out of it.
     """
-    stage = _first_stage_of(row.entity_type, row.entity_name, episode)
+    stage = _find_first_affected_stage(row.entity_type, row.entity_name, episode)
 
     def sort_key(root: ReportRow) -> tuple[bool, bool, int]:
-        root_stage = _first_stage_of(root.entity_type, root.entity_name, episode)
+        root_stage = _find_first_affected_stage(root.entity_type, root.entity_name, episode)
         return root.entity_type != DATA_QUALITY, root_stage > stage, abs(stage - root_stage)
 
     return min(roots, key=sort_key)
 
 
-def _first_stage_of(entity_type: str, entity_name: str, episode: FunnelEpisode) -> int:
-    """Return the index of the first stage at which a change of an entity shows."""
+def _find_first_affected_stage(entity_type: str, entity_name: str, episode: FunnelEpisode) -> int:
+    """Return the index of the first stage that a change of an entity affects."""
     funnel = episode.config.funnel_spec
     if entity_type == HOURLY_MIX:
         return 0

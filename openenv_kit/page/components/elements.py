@@ -1,4 +1,4 @@
-"""Basic HTML elements of the page. They escape every text that comes from outside."""
+"""Basic HTML elements of the page. They escape the text that they are given."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 MAX_TABLE_ROWS = 200
 """Largest number of rows of a result table on the page; its JSON has all rows."""
-MAX_JSON = 60_000
+MAX_JSON_CHARACTERS = 60_000
 """Largest number of JSON characters on the page; a longer text would make it slow."""
 
 
-def format_value(value: object) -> str:
+def value_html(value: object) -> str:
     """Return a value as escaped text, with thousands separators and without needless decimals."""
     if isinstance(value, bool) or value is None:
         return "–" if value is None else ("yes" if value else "no")
@@ -25,7 +25,7 @@ def format_value(value: object) -> str:
     if isinstance(value, str):
         return escape(value)
     if isinstance(value, list | tuple) and not any(isinstance(v, dict | list) for v in value):
-        return ", ".join(format_value(each) for each in value) or "–"
+        return ", ".join(value_html(each) for each in value) or "–"
     return escape(json.dumps(value, default=str))
 
 
@@ -34,12 +34,12 @@ def humanize(name: str) -> str:
     return name.replace("_", " ")
 
 
-def format_day(date: str) -> str:
+def format_short_date(iso_date: str) -> str:
     """Return `2026-03-03` as `Tue 3 Mar`, and any other text unchanged."""
     try:
-        day = Date.fromisoformat(date)
+        day = Date.fromisoformat(iso_date)
     except ValueError:
-        return date
+        return iso_date
     return f"{day:%a} {day.day} {day:%b}"
 
 
@@ -67,17 +67,24 @@ def button_html(
 
 def table_html(
     columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
+    html_rows: Sequence[Sequence[str]],
     caption: str = "",
-    numbers: Sequence[int] = (),
+    numeric_columns: Sequence[int] = (),
 ) -> str:
-    """Return a table of HTML cells; `numbers` are the columns that are aligned right."""
-    right = [' class="num"' if at in numbers else "" for at in range(len(columns))]
+    """Return a table.
+
+    Args:
+        columns: name of each column.
+        html_rows: HTML of the cells of each row.
+        caption: text above the table; empty for none.
+        numeric_columns: positions of the columns that are aligned to the right.
+    """
+    right = [' class="num"' if at in numeric_columns else "" for at in range(len(columns))]
     head = "".join(
         f'<th scope="col"{style}>{escape(humanize(name))}</th>'
         for style, name in zip(right, columns, strict=True)
     )
-    cells = ((f"<td{s}>{c}</td>" for s, c in zip(right, row, strict=True)) for row in rows)
+    cells = ((f"<td{s}>{c}</td>" for s, c in zip(right, row, strict=True)) for row in html_rows)
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     name = escape(caption) or "table"
@@ -88,40 +95,50 @@ def table_html(
     )
 
 
-def facts_html(
-    pairs: Mapping[str, Any],
-    format_item: Callable[[str, Any], str] = lambda _, value: format_value(value),
+def definition_list_html(
+    values_by_name: Mapping[str, Any],
+    format_item: Callable[[str, Any], str] = lambda _, value: value_html(value),
 ) -> str:
-    """Return names and values, one pair a line; `shown` formats a value, given its name."""
+    """Return a list with one name and its value in each line.
+
+    Args:
+        values_by_name: the values.
+        format_item: returns the HTML of a value, given its name.
+    """
     lines = "".join(
         f'<div class="{"wide" if isinstance(value, list | tuple) else ""}">'
         f"<dt>{escape(humanize(name))}</dt><dd>{format_item(name, value)}</dd></div>"
-        for name, value in pairs.items()
+        for name, value in values_by_name.items()
     )
     return f'<dl class="mt-facts">{lines}</dl>'
 
 
-def note_html(message: str, kind: str = "") -> str:
-    """Return a message in a box. The kind is `good`, `bad` or empty."""
-    return f'<p class="mt-note {kind}">{escape(message)}</p>' if message else ""
+def message_box_html(message: str, style: str = "") -> str:
+    """Return a message in a box, or nothing for an empty message.
+
+    Args:
+        message: text in the box.
+        style: CSS class: `good`, `bad` or empty.
+    """
+    return f'<p class="mt-note {style}">{escape(message)}</p>' if message else ""
 
 
 def hint_html(message: str) -> str:
-    """Return the text of an empty area."""
+    """Return a hint that is shown in an area without content."""
     return f'<p class="mt-hint">{escape(message)}</p>'
 
 
-def heading_html(title: str, below: str = "") -> str:
-    """Return the heading of a section."""
-    line = f"<p>{escape(below)}</p>" if below else ""
+def heading_html(title: str, subtitle: str = "") -> str:
+    """Return the heading of a section, with a line below it if there is a subtitle."""
+    line = f"<p>{escape(subtitle)}</p>" if subtitle else ""
     return f'<div class="mt-heading"><h2>{escape(title)}</h2>{line}</div>'
 
 
-def json_html(value: Any, title: str = "JSON, as a model reads it") -> str:
+def collapsed_json_html(value: Any, title: str = "JSON, as a model reads it") -> str:
     """Return a collapsed element with a value as JSON, truncated to `MAX_JSON_CHARACTERS`."""
     full = json.dumps(value, indent=1, ensure_ascii=False)
-    more = len(full) - MAX_JSON
-    shown = f"{full[:MAX_JSON]}\n… {more:,} more characters" if more > 0 else full
+    more = len(full) - MAX_JSON_CHARACTERS
+    shown = f"{full[:MAX_JSON_CHARACTERS]}\n… {more:,} more characters" if more > 0 else full
     return (
         f'<details class="mt-code"><summary>{escape(title)}</summary>'
         f'<pre tabindex="0" role="region" aria-label="{escape(title)}">{escape(shown)}</pre>'
@@ -129,16 +146,16 @@ def json_html(value: Any, title: str = "JSON, as a model reads it") -> str:
     )
 
 
-def score_components_html(score: str) -> str:
-    """Return a collapsed element with the HTML of the score components."""
-    return f"<details><summary>What the score is made of</summary>{score}</details>"
+def collapsed_score_components_html(components_html: str) -> str:
+    """Return a collapsed element around the HTML of the score components."""
+    return f"<details><summary>What the score is made of</summary>{components_html}</details>"
 
 
-def bar_html(label: str, share: float, value: str) -> str:
-    """Return a labelled bar; `share` in [0, 1] is its length."""
+def bar_html(label: str, share: float, value_text: str) -> str:
+    """Return a bar between a label and a value. `share`, from 0 to 1, is its length."""
     width = 100.0 * min(max(share, 0.0), 1.0)
     return (
         f'<div class="mt-bar"><span>{escape(label)}</span>'
         f'<i aria-hidden="true"><b style="width:{width:.1f}%"></b></i>'
-        f"<em>{escape(value)}</em></div>"
+        f"<em>{escape(value_text)}</em></div>"
     )

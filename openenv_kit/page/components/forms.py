@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from openenv_kit.errors import InvalidValueError, ToolArgumentError, truncated_repr
 from openenv_kit.page.components.elements import humanize
@@ -19,8 +19,8 @@ Schema = Mapping[str, Any]
 
 def form_html(
     name: str,
-    event: str,
-    label: str,
+    submit_event: str,
+    button_label: str,
     parameters: Schema,
     initial_values: Mapping[str, Any] | None = None,
     suggestions: Mapping[str, Sequence[str]] | None = None,
@@ -29,42 +29,48 @@ def form_html(
 
     Args:
         name: name that is sent with the values.
-        event: page event with a JSON list of the name and the values by field.
-        label: label of the button.
+        submit_event: page event of the button, with a JSON list of the name and the values by
+            field.
+        button_label: label of the button.
         parameters: JSON Schema of an object.
         initial_values: initial values, by field.
         suggestions: suggested values, by field.
     """
     required = parameters.get("required", ())
     fields = "".join(
-        _field_html(
+        _form_field_html(
             each,
             without_null_type(schema),
-            each in required,
             (initial_values or {}).get(each),
             (suggestions or {}).get(each, ()),
+            is_required=each in required,
         )
         for each, schema in parameters.get("properties", {}).items()
     )
     return (
         f'<div class="mt-form" role="group" aria-label="{escape(humanize(name))}" '
         f'data-form="{escape(name)}">{fields}<button type="button" class="mt-btn" '
-        f'data-send="{event}">{escape(label)}</button></div>'
+        f'data-send="{submit_event}">{escape(button_label)}</button></div>'
     )
 
 
 def without_null_type(schema: Schema) -> Schema:
-    """Return a schema without the alternative `null`."""
+    """Return the schema of a nullable value without the alternative `null`."""
     inner: Schema = next(
         (each for each in schema.get("anyOf", ()) if each.get("type") != "null"), {}
     )
     return {**inner, **schema}
 
 
-def _field_html(
-    name: str, schema: Schema, required: bool, known: object, suggested: Sequence[str]
+def _form_field_html(
+    name: str,
+    schema: Schema,
+    initial_value: object,
+    suggestions: Sequence[str],
+    *,
+    is_required: bool,
 ) -> str:
-    value = known if known is not None else schema.get("default")
+    value = initial_value if initial_value is not None else schema.get("default")
     options = [str(each) for each in schema.get("enum", ())]
     shared = f'data-arg="{escape(name)}" data-key="{escape(f"arg {name}")}"'
     if schema.get("type") == "boolean":
@@ -74,30 +80,32 @@ def _field_html(
         made = "".join(
             f'<option value="{escape(each)}"{" selected" if each == str(value) else ""}>'
             f"{escape(humanize(each))}</option>"
-            for each in [*([] if required else [""]), *options]
+            for each in [*([] if is_required else [""]), *options]
         )
         field = f"<select {shared}>{made}</select>"
     elif schema.get("type") in ("array", "object") or not schema.get("type"):
-        shown = json.dumps(value, indent=1) if value else _example_json(schema) if required else ""
+        shown = (
+            json.dumps(value, indent=1) if value else _example_json(schema) if is_required else ""
+        )
         field = f'<textarea rows="3" {shared}>{escape(shown)}</textarea>'
     else:
         listed = f"list-{name}"
         kind = "number" if schema["type"] in ("integer", "number") else "text"
         shown = "" if value is None else str(value)
-        some = "".join(f'<option value="{escape(each)}">' for each in suggested)
+        some = "".join(f'<option value="{escape(each)}">' for each in suggestions)
         more = f'list="{escape(listed)}"' if some else ""
         field = f'<input type="{kind}" step="any" {shared} {more} value="{escape(shown)}">'
         field += f'<datalist id="{escape(listed)}">{some}</datalist>' if some else ""
     ends = {"at least": schema.get("minimum"), "at most": schema.get("maximum")}
     notes = [str(schema["description"])] if schema.get("description") else []
     notes += [f"{end} {bound:g}" for end, bound in ends.items() if isinstance(bound, int | float)]
-    label = humanize(name) + ("" if required else " (optional)")
+    label = humanize(name) + ("" if is_required else " (optional)")
     hint = f"<small>{escape('; '.join(notes))}</small>" if notes else ""
     return f"<label><span>{escape(label)}</span>{field}{hint}</label>"
 
 
 def arguments_from_form(parameters: Schema, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments in the values of a form, without empty fields.
+    """Convert the values of a form into arguments; empty fields are left out.
 
     Raises:
         InvalidValueError: a number field contains other text.
@@ -132,7 +140,7 @@ def _parse_field_value(name: str, schema: Schema, value: Any) -> Any:
 
 
 def _example_json(schema: Schema) -> str:
-    """Return a minimal example of a schema: required and numeric fields of an object."""
+    """Return example JSON for a schema, with the required and the numeric fields of an object."""
     item = schema.get("items", {}) if schema.get("type") == "array" else schema
     made = {
         name: each["enum"][0] if "enum" in each else each.get("default")
@@ -142,14 +150,21 @@ def _example_json(schema: Schema) -> str:
     return json.dumps([made] if schema.get("type") == "array" else made, indent=1)
 
 
-def parse_form_event(text: object) -> tuple[str, dict[str, Any]]:
-    """Return name and values of a form event.
+class FormEvent(NamedTuple):
+    """A form that was sent: its name, and its values by field."""
+
+    form_name: str
+    values: dict[str, Any]
+
+
+def parse_form_event(event_json: object) -> FormEvent:
+    """Parse the JSON value of a form event.
 
     Raises:
-        InvalidValueError: the page's script does not send such an event.
+        InvalidValueError: the value is not a JSON list of a name and an object.
     """
     try:
-        name, values = json.loads(str(text))
-        return str(name), dict(values)
+        name, values = json.loads(str(event_json))
+        return FormEvent(str(name), dict(values))
     except (ValueError, TypeError, RecursionError):
-        raise InvalidValueError("form", str(text)[:40], "a name and values") from None
+        raise InvalidValueError("form", str(event_json)[:40], "a name and values") from None

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from html import escape
+from typing import NamedTuple
 
 
 class CellVerdict(StrEnum):
@@ -29,7 +30,7 @@ GLYPHS: dict[str, str] = {
     CellVerdict.EXTRA: "×",
     CellVerdict.MISSING: "?",
 }
-"""How a verdict is drawn, in addition to its colour."""
+"""Character that marks each verdict, in addition to its colour."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ class GridCell:
     """A cell of the grid.
 
     Attributes:
-        style: CSS class of its colour: `a0` and `a1` for small values, `u2` to `u5` above and `d2`
-            to `d5` below, `k` for a value without a colour; empty for an unknown value.
+        style: CSS class of its colour: see `deviation_class`; `k` for a known value without a
+            colour; empty for an unknown value.
         shown: text in the cell.
         known: description of the known value.
         say: further description.
         mark: a verdict, or `+` for a row of the report.
-        is_new: whether the last call has added the value.
+        is_new: whether the last tool call returned the value.
     """
 
     style: str = ""
@@ -75,7 +76,14 @@ class GridColumn:
 
 @dataclass(frozen=True)
 class GridRow:
-    """A row of the grid: row part of a selection, label, cells and indentation depth."""
+    """A row of the grid.
+
+    Attributes:
+        key: row part of a selection, `row/column`.
+        label: text in front of the cells.
+        cells: one cell for each column.
+        depth: levels by which the label is indented.
+    """
 
     key: str
     label: str
@@ -83,10 +91,14 @@ class GridRow:
     depth: int = 0
 
 
-def deviation_class(size: float, thresholds: Sequence[float]) -> str:
-    """Return the CSS class of a deviation: `a0`, `a1`, or `u` or `d` with 2 to 5."""
-    found = sum(abs(size) >= step for step in thresholds)
-    return f"a{found}" if found < 2 else f"{'u' if size > 0 else 'd'}{found}"
+def deviation_class(deviation: float, thresholds: Sequence[float]) -> str:
+    """Return the CSS class of a deviation's colour.
+
+    The class ends in the number of thresholds that the deviation reaches. It is `a0` or `a1`, then
+    `u2` to `u5` for a positive and `d2` to `d5` for a negative deviation.
+    """
+    found = sum(abs(deviation) >= step for step in thresholds)
+    return f"a{found}" if found < 2 else f"{'u' if deviation > 0 else 'd'}{found}"
 
 
 def verdict_class(kind: str) -> str:
@@ -101,7 +113,7 @@ def grid_html(
     rows: Sequence[GridRow],
     selection: str = "",
 ) -> str:
-    """Return the grid with a summary above and the description of the focused cell below.
+    """Return the grid, with a summary above it and the focused cell's description below it.
 
     Args:
         summary: sentence above the grid.
@@ -123,7 +135,7 @@ def grid_html(
         else ""
     )
     body = "".join(
-        _row_html(line, grid_columns, walked, first=at == 0) for at, line in enumerate(rows)
+        _row_html(line, grid_columns, walked, is_first_row=at == 0) for at, line in enumerate(rows)
     )
     return (
         f'<section class="mt-hero"><p class="mt-lead">{escape(summary)}</p>'
@@ -134,20 +146,22 @@ def grid_html(
     )
 
 
-def _is_selection_in_row(line: GridRow, heads: Sequence[GridColumn], place: str) -> bool:
-    key, _, column = place.rpartition("/")
-    return line.key == key and any(each.key == column for each in heads)
+def _is_selection_in_row(row: GridRow, columns: Sequence[GridColumn], selection: str) -> bool:
+    key, _, column = selection.rpartition("/")
+    return row.key == key and any(each.key == column for each in columns)
 
 
-def _row_html(line: GridRow, heads: Sequence[GridColumn], place: str, *, first: bool) -> str:
+def _row_html(
+    row: GridRow, columns: Sequence[GridColumn], selection: str, *, is_first_row: bool
+) -> str:
     cells = ""
-    for at, (head, each) in enumerate(zip(heads, line.cells, strict=True)):
-        here = place == f"{line.key}/{head.key}"
+    for at, (head, each) in enumerate(zip(columns, row.cells, strict=True)):
+        here = selection == f"{row.key}/{head.key}"
         style = " ".join(
             filter(None, (each.style, "now" if each.is_new else "", "at" if here else ""))
         )
         more = f' class="{style}"' if style else ""
-        more += ' tabindex="0"' if here or (first and at == 0 and not place) else ""
+        more += ' tabindex="0"' if here or (is_first_row and at == 0 and not selection) else ""
         more += f' data-t="{escape(each.known)}"' if each.known else ""
         more += f' data-say="{escape(each.say)}"' if each.say else ""
         mark = ""
@@ -156,20 +170,26 @@ def _row_html(line: GridRow, heads: Sequence[GridColumn], place: str, *, first: 
         elif each.mark:
             mark = "<i></i>"
         cells += f"<td{more}>{each.shown}{mark}</td>"
-    indent = f' style="--depth:{line.depth}"' if line.depth else ""
-    label = f'<th scope="row"{indent}>{escape(line.label)}</th>'
-    return f'<tr data-row="{escape(line.key)}">{label}{cells}</tr>'
+    indent = f' style="--depth:{row.depth}"' if row.depth else ""
+    label = f'<th scope="row"{indent}>{escape(row.label)}</th>'
+    return f'<tr data-row="{escape(row.key)}">{label}{cells}</tr>'
 
 
-def legend_html(
-    thresholds: Sequence[str], unit: str, signs: Sequence[tuple[str, str, str]] = ()
-) -> str:
+class LegendSign(NamedTuple):
+    """A sign in the legend: its CSS class, the text drawn in it, and its meaning."""
+
+    css_class: str
+    glyph: str
+    meaning: str
+
+
+def legend_html(thresholds: Sequence[str], unit: str, signs: Sequence[LegendSign] = ()) -> str:
     """Return the legend of colours and signs.
 
     Args:
-        thresholds: five deviations at which the colour changes.
+        thresholds: the five deviations at which the colour changes, as text.
         unit: unit of the thresholds.
-        signs: CSS class, sign and meaning of each further sign.
+        signs: signs that are listed after the colours.
     """
     ramp = [*(("d", at) for at in (5, 4, 3, 2)), ("a", 1), ("a", 0)]
     ramp += [("a", 1), *(("u", at) for at in (2, 3, 4, 5))]

@@ -9,16 +9,16 @@ from typing import Any
 
 from openenv_kit.page.components.elements import (
     button_html,
-    format_value,
+    collapsed_json_html,
     heading_html,
-    json_html,
-    note_html,
+    message_box_html,
+    value_html,
 )
 from openenv_kit.page.environment_view import (
     EnvironmentView,
     PlaybackSteps,
-    page_stylesheet,
-    tool_result_json,
+    read_page_stylesheet,
+    tool_result_from_observation,
 )
 from openenv_kit.page.playback import Playback, PlaybackStep
 from openenv_kit.recordings.format import RunRecorder
@@ -47,7 +47,7 @@ def _navigation_html(playback: Playback) -> str:
 
 
 def current_step_html(environment_view: EnvironmentView, playback: Playback) -> str:
-    """Return the current step, below the navigation buttons."""
+    """Return the navigation buttons and the current step."""
     last, waits = len(playback.steps) - 1, not playback.is_finished
     top = f"{playback.player} · step {playback.index} of {last}{'+' if waits else ''}"
     return (
@@ -57,47 +57,54 @@ def current_step_html(environment_view: EnvironmentView, playback: Playback) -> 
     )
 
 
-def step_html(environment_view: EnvironmentView, playback: Playback, at: int) -> str:
-    """Return the action of a step and its complete reply."""
-    frame = playback.steps[at]
+def step_html(environment_view: EnvironmentView, playback: Playback, step_index: int) -> str:
+    """Return a step's action, its complete reply, and after the last one the result."""
+    frame = playback.steps[step_index]
     seen = frame.observation
     took = f"took {1000 * frame.elapsed_s:.1f} ms" if frame.elapsed_s else ""
     heading = f"<h3><code>{escape(step_title(environment_view, frame))}</code></h3>"
     top = f'{heading}<p class="mt-took">{took}</p>'
     if frame.matches_recording is not None:
-        same = note_html("The same answer as in the recording.", "good")
+        same = message_box_html("The same answer as in the recording.", "good")
         top += (
             same
             if frame.matches_recording
-            else note_html("In the recording the answer is another one.", "bad")
+            else message_box_html("In the recording the answer is another one.", "bad")
         )
     answer = (
-        environment_view.reply_html(seen) or f"<p>{format_value(str(seen.get('message', '')))}</p>"
+        environment_view.reply_html(seen) or f"<p>{value_html(str(seen.get('message', '')))}</p>"
     )
-    # A tag of its own, because Gradio would update an element of the same tag in place and
-    # leave it scrolled.
-    tag, place = f"mt-reply-{at}", 'tabindex="0" role="region" aria-label="Answer"'
+    # Each step has a different tag. Gradio would update an element of the same tag in place and
+    # keep its scroll position.
+    tag, place = f"mt-reply-{step_index}", 'tabindex="0" role="region" aria-label="Answer"'
     top += f'<{tag} class="mt-reply" {place}>{answer}</{tag}>'
-    whole = json_html(frame.action, "Call, as it was made") if frame.action else ""
-    ending = episode_result_html(environment_view, playback.steps[: at + 1], playback.reset)
-    return top + ending + whole + json_html(tool_result_json(environment_view.environment, seen))
+    whole = collapsed_json_html(frame.action, "Call, as it was made") if frame.action else ""
+    ending = episode_result_html(environment_view, playback.steps[: step_index + 1], playback.reset)
+    return (
+        top
+        + ending
+        + whole
+        + collapsed_json_html(tool_result_from_observation(environment_view.environment, seen))
+    )
 
 
 def step_title(environment_view: EnvironmentView, step: PlaybackStep) -> str:
-    """Return the action of a step in one line."""
+    """Return the action of a step in one line, or `reset` for the first step."""
     return environment_view.describe_action(step.action) if step.action else "reset"
 
 
 def episode_result_html(
     environment_view: EnvironmentView, steps: PlaybackSteps, reset: Mapping[str, Any]
 ) -> str:
-    """Return the result and the evidence share of an episode; empty before its end."""
+    """Return the result and the evidence share of a finished episode; empty before its end."""
     last = steps[-1].observation if steps else {}
     if not last.get("done"):
         return ""
     read = EndInfo.from_info(last.get("metadata")).evidence_share
     looked_up = (
-        "" if read is None else note_html(f"{read:.0%} of what is right was looked up first.")
+        ""
+        if read is None
+        else message_box_html(f"{read:.0%} of what is right was looked up first.")
     )
     return (
         f'<section class="mt-outcome">{heading_html(environment_view.result_headline(steps))}'
@@ -106,28 +113,33 @@ def episode_result_html(
 
 
 def step_list_html(environment_view: EnvironmentView, playback: Playback) -> str:
-    """Return the list of steps, each a button that goes to it."""
+    """Return the list of steps. A click on a step goes to it."""
     lines = "".join(
-        _step_link_html(at, frame, step_title(environment_view, frame), at == playback.index)
+        _step_link_html(
+            at, frame, step_title(environment_view, frame), is_current=at == playback.index
+        )
         for at, frame in enumerate(playback.steps)
     )
     return f'<ol class="mt-frames" aria-label="Steps">{lines}</ol>'
 
 
-def _step_link_html(at: int, step: PlaybackStep, title: str, now: bool) -> str:
+def _step_link_html(index: int, step: PlaybackStep, title: str, *, is_current: bool) -> str:
     seen = step.observation
     wrong = seen.get("status") == ReplyStatus.ERROR or step.matches_recording is False
-    style = " ".join(["now"] * now + ["error"] * wrong)
-    current = ' aria-current="step"' if now else ""
+    style = " ".join(["now"] * is_current + ["error"] * wrong)
+    current = ' aria-current="step"' if is_current else ""
     return (
         f'<li class="{style}"{current}>'
-        + button_html("pick_frame", at, f"{at}. {title}"[:120], style="link")
+        + button_html("pick_frame", index, f"{index}. {title}"[:120], style="link")
         + f"<small>{escape(str(seen.get('status', '')))}</small></li>"
     )
 
 
 def recording_jsonl(playback: Playback) -> str:
-    """Return the steps so far as a recording, for this page and for `metric-tracker replay`."""
+    """Return the steps so far as a recording, in JSON Lines.
+
+    The tab Watch and `metric-tracker replay` can read it.
+    """
     stream = io.StringIO()
     opening, *frames = playback.steps
     recorder = RunRecorder(
@@ -142,7 +154,7 @@ def recording_jsonl(playback: Playback) -> str:
 
 
 def playback_page_html(environment_view: EnvironmentView, playback: Playback) -> str:
-    """Return overview and steps so far as one HTML file that loads nothing else."""
+    """Return a self-contained HTML page with the overview and the steps so far."""
     title = f"{playback.player}: {playback.task_id}"
     steps = "".join(
         f"<details><summary>{at}. {escape(step_title(environment_view, frame))}</summary>"
@@ -152,7 +164,7 @@ def playback_page_html(environment_view: EnvironmentView, playback: Playback) ->
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width">'
-        f"<style>{STANDALONE_CSS}{page_stylesheet(environment_view)}</style>"
+        f"<style>{STANDALONE_CSS}{read_page_stylesheet(environment_view)}</style>"
         f'<body class="gradio-container"><main><h1>{escape(title)}</h1>'
         f"<p>{escape(environment_view.result_headline(playback.steps))}</p>"
         f"{environment_view.overview_html(playback.steps, playback.reset)}{steps}"

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from openenv_kit.page.components.elements import button_html, humanize
 
@@ -24,13 +24,13 @@ MAX_CELL_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class EditorColumn:
-    """A field of every row.
+    """A column of the editor: one field of every row.
 
     Attributes:
         name: name of the field.
         label: heading, with the unit.
         choices: allowed values; empty for a text field.
-        groups: allowed values under headings, instead of `choices`.
+        groups: further allowed values, by heading.
         kind: input type of a text field.
     """
 
@@ -42,20 +42,20 @@ class EditorColumn:
 
 
 def editor_html(
-    event: str, columns: Sequence[EditorColumn], rows: Sequence[EditorRow], caption: str
+    edit_event: str, columns: Sequence[EditorColumn], rows: Sequence[EditorRow], caption: str
 ) -> str:
-    """Return the rows as inputs, with buttons that add and delete a row.
+    """Return a table of inputs for the rows, with buttons that add and delete a row.
 
     Args:
-        event: page event of every change, see `apply_row_edit`.
+        edit_event: page event of every change, see `apply_row_edit`.
         columns: columns from left to right.
         rows: values by field; a value that a drop-down does not offer is shown unchanged.
         caption: caption of the table.
     """
     head = "".join(f'<th scope="col">{escape(each.label)}</th>' for each in columns)
     body = "".join(
-        f"<tr><td>{_edit_button_html(event, at, 'drop', '✕', f'Delete row {at + 1}')}</td>"
-        + "".join(f"<td>{_cell_input_html(event, at, each, row)}</td>" for each in columns)
+        f"<tr><td>{_edit_button_html(edit_event, at, 'drop', '✕', f'Delete row {at + 1}')}</td>"
+        + "".join(f"<td>{_cell_input_html(edit_event, at, each, row)}</td>" for each in columns)
         + "</tr>"
         for at, row in enumerate(rows)
     )
@@ -65,20 +65,27 @@ def editor_html(
         f'<table class="mt-table mt-editor">'
         f'<thead><tr><th scope="col"><span class="mt-unseen">delete</span></th>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
-        f"{_edit_button_html(event, len(rows), 'add', 'Add a row')}"
+        f"{_edit_button_html(edit_event, len(rows), 'add', 'Add a row')}"
     )
 
 
-def _edit_button_html(event: str, at: int, operation: str, label: str, hint: str = "") -> str:
-    return button_html(event, json.dumps([at, "", operation]), label, hint=hint)
+def _edit_button_html(
+    edit_event: str,
+    row_index: int,
+    operation: Literal["add", "drop"],
+    label: str,
+    hint: str = "",
+) -> str:
+    return button_html(edit_event, json.dumps([row_index, "", operation]), label, hint=hint)
 
 
-def _cell_input_html(event: str, at: int, column: EditorColumn, row: EditorRow) -> str:
+def _cell_input_html(edit_event: str, row_index: int, column: EditorColumn, row: EditorRow) -> str:
     value = row.get(column.name, "")
     shown = value if isinstance(value, str) else repr(value)
-    label = f"{humanize(column.name)}, row {at + 1}"
+    label = f"{humanize(column.name)}, row {row_index + 1}"
     shared = (
-        f'data-edit="{event}" data-key="{event}-{at}-{column.name}" data-at="{at}" '
+        f'data-edit="{edit_event}" data-key="{edit_event}-{row_index}-{column.name}" '
+        f'data-at="{row_index}" '
         f'data-field="{column.name}" aria-label="{escape(label)}"'
     )
     if not (column.choices or column.groups):
@@ -93,37 +100,46 @@ def _cell_input_html(event: str, at: int, column: EditorColumn, row: EditorRow) 
     return f"<select {shared}>{options}</select>"
 
 
-def _options_html(choices: Choices, chosen: str) -> str:
+def _options_html(choices: Choices, selected_value: str) -> str:
     return "".join(
-        f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>'
+        f'<option value="{escape(value)}"{" selected" if value == selected_value else ""}>'
         f"{escape(label)}</option>"
         for label, value in choices
     )
 
 
+class EditedRows(NamedTuple):
+    """Rows after a change, and the index of the changed row; -1 if nothing changed."""
+
+    rows: list[EditorRow]
+    changed_index: int
+
+
 def apply_row_edit(
-    rows: Sequence[EditorRow], columns: Sequence[EditorColumn], change: object
-) -> tuple[list[EditorRow], int]:
-    """Return the rows after a change, and the index of the changed row.
+    rows: Sequence[EditorRow], columns: Sequence[EditorColumn], change_json: object
+) -> EditedRows:
+    """Apply a change that was made in the editor.
+
+    A value that is not a valid change is ignored.
 
     Args:
         rows: rows before the change.
         columns: columns of the editor.
-        change: JSON list of row index, field and value. An empty field stands for the operation
-            `add` or `drop` in the value. Anything else changes nothing and has the index -1.
+        change_json: JSON list of row index, field and value. If the field is empty, the value is
+            an operation: `add` or `drop` (delete).
     """
     try:
-        at, name, value = json.loads(str(change))
+        at, name, value = json.loads(str(change_json))
         known = isinstance(at, int) and 0 <= at <= len(rows) and isinstance(value, str)
     except (ValueError, TypeError, RecursionError):
         known = False
     if known and not name and value == "add" and len(rows) < MAX_ROWS:
-        return [*rows, {}], len(rows)
+        return EditedRows([*rows, {}], len(rows))
     if not known or at >= len(rows):
-        return list(rows), -1
+        return EditedRows(list(rows), -1)
     if not name and value == "drop":
-        return [row for place, row in enumerate(rows) if place != at], at
+        return EditedRows([row for place, row in enumerate(rows) if place != at], at)
     if name in [each.name for each in columns]:
         row = {**rows[at], name: value.strip()[:MAX_CELL_CHARACTERS]}
-        return [*rows[:at], row, *rows[at + 1 :]], at
-    return list(rows), -1
+        return EditedRows([*rows[:at], row, *rows[at + 1 :]], at)
+    return EditedRows(list(rows), -1)

@@ -8,11 +8,11 @@ from typing import Any
 
 from openenv_kit.page.components.elements import (
     MAX_TABLE_ROWS,
-    facts_html,
-    format_value,
+    definition_list_html,
     humanize,
-    note_html,
+    message_box_html,
     table_html,
+    value_html,
 )
 
 LONG_TEXT = 120
@@ -22,10 +22,12 @@ CellFormatter = Callable[[str, Any, Mapping[str, Any]], str]
 """Returns the HTML of a value, given its name and the row or result that contains it."""
 
 
-def result_html(
-    result: Mapping[str, Any], format_cell: CellFormatter = lambda _, value, __: format_value(value)
+def tool_result_html(
+    result: Mapping[str, Any], format_cell: CellFormatter = lambda _, value, __: value_html(value)
 ) -> str:
-    """Return everything in a tool result that is easier to read than its JSON.
+    """Return a tool result as values, quoted texts and tables.
+
+    It is easier to read than the JSON of the result.
 
     Args:
         result: the tool result.
@@ -36,19 +38,23 @@ def result_html(
         if isinstance(value, str) and (len(value) > LONG_TEXT or "\n" in value):
             html += f"<p>{escape(humanize(name))}</p><blockquote>{escape(value)}</blockquote>"
         elif isinstance(value, Mapping):
-            html += f"<p>{escape(humanize(name))}</p>{result_html(value, format_cell)}"
+            html += f"<p>{escape(humanize(name))}</p>{tool_result_html(value, format_cell)}"
         elif _is_list_of_mappings(value):
             html += _rows_table_html(value, name, format_cell)
         else:
             plain[name] = value
-    shown = facts_html(plain, lambda name, value: format_cell(name, value, plain)) if plain else ""
-    return shown + html or note_html("The result is empty.")
+    shown = (
+        definition_list_html(plain, lambda name, value: format_cell(name, value, plain))
+        if plain
+        else ""
+    )
+    return shown + html or message_box_html("The result is empty.")
 
 
 def _rows_table_html(
     rows: Sequence[Mapping[str, Any]], caption: str, format_cell: CellFormatter
 ) -> str:
-    """Return a table of rows. Lists inside a row follow as tables of their own."""
+    """Return a table of rows, followed by a table for each list inside a row."""
     columns = list(
         dict.fromkeys(key for row in rows for key in row if not _is_list_of_mappings(row[key]))
     )
@@ -61,7 +67,7 @@ def _rows_table_html(
     lines = [[format_cell(column, row.get(column), row) for column in columns] for row in shown]
     html = table_html(columns, lines, f"{humanize(caption)} ({len(rows)})", numbers)
     if len(rows) > len(shown):
-        html += note_html(f"{len(rows) - len(shown)} more in the JSON.")
+        html += message_box_html(f"{len(rows) - len(shown)} more in the JSON.")
     for row in shown:
         head = next((str(row[key]) for key in row if key.endswith("name")), "")
         inner = {key: value for key, value in row.items() if _is_list_of_mappings(value)}

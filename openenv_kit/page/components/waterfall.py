@@ -1,4 +1,4 @@
-"""Waterfall chart of a score: what each part adds or subtracts, as a bar and a sentence."""
+"""Waterfall chart of a score: a bar and a sentence for each part that is added or subtracted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class ScorePart:
     """A part of a score.
 
     Attributes:
-        label: what is added or subtracted.
+        label: name of the part.
         change: change of the score; negative for a penalty.
         why: explanation with the numbers.
     """
@@ -22,13 +22,13 @@ class ScorePart:
     why: str
 
 
-def waterfall_html(parts: Iterable[ScorePart], total: float, why: str = "") -> str:
-    """Return the parts from top to bottom, each bar starting where the previous one ends.
+def waterfall_html(parts: Iterable[ScorePart], total: float, explanation: str = "") -> str:
+    """Return a waterfall chart: a bar for each part starts where the previous one ends.
 
     Args:
         parts: parts in the order in which they are counted.
         total: the score.
-        why: explanation of the score.
+        explanation: explanation of the score.
     """
     level, lines = 0.0, ""
     for each in parts:
@@ -36,16 +36,18 @@ def waterfall_html(parts: Iterable[ScorePart], total: float, why: str = "") -> s
         level += each.change
         kind = "taken" if each.change < 0 else "added"
         sign = "−" if each.change < 0 else "+"
-        lines += _part_html(each.label, ends, f"{sign}{abs(each.change):.4f}", each.why, kind)
-    lines += _part_html("score", (0.0, total), f"{total:.4f}", why, "total")
+        lines += _score_bar_html(each.label, ends, f"{sign}{abs(each.change):.4f}", each.why, kind)
+    lines += _score_bar_html("score", (0.0, total), f"{total:.4f}", explanation, "total")
     return f'<ol class="mt-fall">{lines}</ol>'
 
 
-def _part_html(label: str, ends: Sequence[float], value: str, why: str, kind: str) -> str:
-    left, right = (100.0 * min(max(end, 0.0), 1.0) for end in ends)
-    said = f"<p>{escape(why)}</p>" if why else ""
+def _score_bar_html(
+    label: str, bar_ends: Sequence[float], value_text: str, explanation: str, css_class: str
+) -> str:
+    left, right = (100.0 * min(max(end, 0.0), 1.0) for end in bar_ends)
+    paragraph = f"<p>{escape(explanation)}</p>" if explanation else ""
     return (
-        f'<li class="{kind}"><span>{escape(label)}</span><i aria-hidden="true">'
+        f'<li class="{css_class}"><span>{escape(label)}</span><i aria-hidden="true">'
         f'<b style="left:{left:.2f}%;width:{right - left:.2f}%"></b></i>'
-        f"<em>{value}</em>{said}</li>"
+        f"<em>{value_text}</em>{paragraph}</li>"
     )

@@ -1,4 +1,4 @@
-"""The tab Episodes: starts a named task, a task of a split, or an episode with own arguments."""
+"""The tab Episodes: forms that start a named task, a task of a split or any other episode."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from html import escape
 from typing import Any
 
 from openenv_kit.errors import InvalidValueError
-from openenv_kit.page.components.elements import heading_html, note_html
+from openenv_kit.page.components.elements import heading_html, message_box_html
 from openenv_kit.page.components.forms import arguments_from_form, form_html, parse_form_event
-from openenv_kit.page.components.tool_result import result_html
+from openenv_kit.page.components.tool_result import tool_result_html
 from openenv_kit.page.environment_view import EnvironmentView
 from openenv_kit.page.events import Page, confirm_before_ending, html_component
 from openenv_kit.page.page_address import reset_of_named_task
@@ -21,17 +21,17 @@ NON_EPISODE_FIELDS = ("status", "message", "task_id", "reward", "done", "metadat
 
 
 def build_episodes_tab(page: Page) -> None:
-    """Build the tab: forms that start an episode, and the running episode's reset observation."""
+    """Build the tab with the forms and the reset observation of the running episode."""
     html_component(heading_html("Choose an episode"))
     html_component(episode_forms_html(page.environment_view), elem_id="mt-choose")
-    page.add_view("episode", _episode_card_html)
+    page.add_view("episode", _reset_and_system_prompt_html)
     page.on_page_event(
         page.bridge.start, partial(_start_episode, page.environment_view), page.views
     )
 
 
 def episode_form_schemas(environment_view: EnvironmentView) -> dict[str, dict[str, Any]]:
-    """Return the JSON Schema of each form, by name."""
+    """Return the JSON Schema of each form that starts an episode, by name of the form."""
     environment, splits = environment_view.environment, environment_view.environment.splits
     seed = {"type": "integer", "description": "another seed, other data"}
     sizes = ", ".join(f"{name} {splits.size(name):,}" for name in splits.playable_split_names())
@@ -49,7 +49,7 @@ def episode_form_schemas(environment_view: EnvironmentView) -> dict[str, dict[st
 
 
 def episode_forms_html(environment_view: EnvironmentView) -> str:
-    """Return the forms; the form of a named task is expanded."""
+    """Return the forms that start an episode; the form of a named task is expanded."""
     titles = {"named": "A named task", "other": "From a split, or your own"}
     return "".join(
         f"<details{' open' if name == 'named' else ''}><summary>{titles[name]}</summary>"
@@ -59,18 +59,18 @@ def episode_forms_html(environment_view: EnvironmentView) -> str:
 
 
 def reset_from_form(
-    environment_view: EnvironmentView, form: str, values: Mapping[str, Any]
+    environment_view: EnvironmentView, form_name: str, values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the reset arguments of a form.
+    """Convert the values of an episode form into reset arguments.
 
     Raises:
         InvalidValueError: the form is unknown, or a seed or an index is not a number.
         ConfigurationError: the task is unknown.
     """
     schemas = episode_form_schemas(environment_view)
-    if form not in schemas:
-        raise InvalidValueError("form", form, ", ".join(schemas))
-    given = arguments_from_form(schemas[form], values)
+    if form_name not in schemas:
+        raise InvalidValueError("form", form_name, ", ".join(schemas))
+    given = arguments_from_form(schemas[form_name], values)
     task, split, index = (given.pop(name, None) for name in ("task", "split", "index"))
     chosen: Mapping[str, Any] = {}
     if task:
@@ -80,24 +80,26 @@ def reset_from_form(
     return {**chosen, **given}
 
 
-def _start_episode(environment_view: EnvironmentView, visitor: Visitor, form: object) -> None:
-    reset = reset_from_form(environment_view, *parse_form_event(form))
+def _start_episode(
+    environment_view: EnvironmentView, visitor: Visitor, form_event_json: object
+) -> None:
+    reset = reset_from_form(environment_view, *parse_form_event(form_event_json))
     confirm_before_ending(visitor, "Starting another one", lambda v: v.start_episode(**reset))
 
 
-def _episode_card_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the reset observation and the system prompt, as a model reads them."""
+def _reset_and_system_prompt_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
+    """Return the reset observation and the system prompt that a model would read."""
     if not visitor.has_episode:
-        return note_html(visitor.problem, "bad")
+        return message_box_html(visitor.problem, "bad")
     opening = visitor.playback_steps[0].observation
     fields = {
         name: value for name, value in opening.items() if value and name not in NON_EPISODE_FIELDS
     }
     return (
-        f'<section class="mt-card" id="mt-card">{note_html(visitor.problem, "bad")}'
+        f'<section class="mt-card" id="mt-card">{message_box_html(visitor.problem, "bad")}'
         f'<p class="mt-eyebrow">You play {escape(visitor.task_id)}</p>'
         f"<blockquote>{escape(str(opening.get('message') or ''))}</blockquote>"
-        f"<details><summary>Everything in the opening</summary>{result_html(fields)}</details>"
+        f"<details><summary>Everything in the opening</summary>{tool_result_html(fields)}</details>"
         "<details><summary>The brief that every model gets</summary><blockquote>"
         f"{escape(environment_view.environment.system_prompt(opening))}</blockquote></details></section>"
     )

@@ -15,11 +15,11 @@ import gradio as gr
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.components.elements import (
     button_html,
+    collapsed_json_html,
     heading_html,
     hint_html,
     humanize,
-    json_html,
-    note_html,
+    message_box_html,
 )
 from openenv_kit.page.components.forms import arguments_from_form, form_html, parse_form_event
 from openenv_kit.page.components.playback_html import episode_result_html
@@ -29,10 +29,10 @@ from openenv_kit.page.environment_view import (
     NextStepHint,
     QuestionPanel,
     ReportEditor,
-    tool_result_json,
+    tool_result_from_observation,
 )
 from openenv_kit.page.events import Page, confirm_before_ending
-from openenv_kit.page.page_address import choose_next_reset
+from openenv_kit.page.page_address import choose_unseen_task_reset
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor
 from openenv_kit.tool import Tool
 
@@ -45,7 +45,7 @@ VIEWS_OF_REPORT = ("status", "picture", "answer", "report")
 
 
 def build_play_tab(page: Page) -> None:
-    """Build the tab and its events. The style sheet hides what is empty."""
+    """Build the tab and its events. The style sheet hides empty views."""
     scenes = page.environment_view
     page.add_view("opening", example_episode_html)
     with gr.Column(elem_id="mt-room"):
@@ -64,27 +64,37 @@ def build_play_tab(page: Page) -> None:
         page.add_view("bench", tool_forms_html, "mt-every")
         page.add_view("steps", steps_link_html)
     bridge = page.bridge
-    each = {"trigger_mode": "multiple"}  # every click counts
+    handle_every_click = {"trigger_mode": "multiple"}
     page.on_page_event(bridge.replay, _show_example_step, ["opening"])
-    page.on_page_event(bridge.pick, _select_place, VIEWS_OF_SELECTION)
-    page.on_page_event(bridge.choose_tool, _choose_tool, ["bench"])
-    page.on_page_event(bridge.run, partial(_run_tool_form, scenes), VIEWS_OF_STEP, **each)
-    page.on_page_event(bridge.ask, partial(_call_suggested_tool, scenes), VIEWS_OF_STEP, **each)
-    page.on_page_event(bridge.add_row, partial(_add_suggested_row, scenes), VIEWS_OF_REPORT, **each)
-    page.on_page_event(bridge.edit_rows, partial(_edit_report, scenes), VIEWS_OF_REPORT, **each)
-    page.on_page_event(bridge.submit, partial(_submit_report, scenes), VIEWS_OF_STEP, **each)
+    page.on_page_event(bridge.pick, _set_selection, VIEWS_OF_SELECTION)
+    page.on_page_event(bridge.choose_tool, _select_tool_form, ["bench"])
+    page.on_page_event(
+        bridge.run, partial(_run_tool_form, scenes), VIEWS_OF_STEP, **handle_every_click
+    )
+    page.on_page_event(
+        bridge.ask, partial(_call_suggested_tool, scenes), VIEWS_OF_STEP, **handle_every_click
+    )
+    page.on_page_event(
+        bridge.add_row, partial(_add_suggested_row, scenes), VIEWS_OF_REPORT, **handle_every_click
+    )
+    page.on_page_event(
+        bridge.edit_rows, partial(_edit_report, scenes), VIEWS_OF_REPORT, **handle_every_click
+    )
+    page.on_page_event(
+        bridge.submit, partial(_submit_report, scenes), VIEWS_OF_STEP, **handle_every_click
+    )
 
 
 def start_next_episode(
     environment_view: EnvironmentView, visitor: Visitor, _: object = None
 ) -> None:
     """Start an episode that the visitor has not seen, after confirmation if one is running."""
-    reset = choose_next_reset(environment_view, visitor)
+    reset = choose_unseen_task_reset(environment_view, visitor)
     confirm_before_ending(visitor, "Another episode", lambda v: v.start_episode(**reset))
 
 
-def next_step_hint(environment_view: EnvironmentView, visitor: Visitor) -> NextStepHint:
-    """Return the suggested step and its button."""
+def choose_next_step_hint(environment_view: EnvironmentView, visitor: Visitor) -> NextStepHint:
+    """Return the suggested next step, which depends on the report and on the episode's end."""
     if visitor.is_done:
         return NextStepHint(
             environment_view.result_headline(visitor.playback_steps), "Next episode", "next_episode"
@@ -94,11 +104,11 @@ def next_step_hint(environment_view: EnvironmentView, visitor: Visitor) -> NextS
         return environment_view.next_step_hint(visitor)
     count = f"{len(visitor.report_rows)} row{'' if len(visitor.report_rows) == 1 else 's'}"
     finished = f"Your report has {count}. Add what is missing, or submit it."
-    return NextStepHint(_report_problems(report) or finished, f"Submit {count}", "submit")
+    return NextStepHint(_describe_report_problems(report) or finished, f"Submit {count}", "submit")
 
 
 def example_episode_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the example up to its visible step; empty once the visitor plays."""
+    """Return the example up to its visible step; empty after the visitor has started."""
     demo = visitor.example_episode
     if demo is None:
         return ""
@@ -125,7 +135,7 @@ def overview_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
 
 
 def question_panel_html(panel: QuestionPanel | None) -> str:
-    """Return the suggested calls, in groups."""
+    """Return the suggested tool calls as groups of buttons; empty without a panel."""
     if panel is None:
         return ""
     groups = ""
@@ -153,12 +163,13 @@ def last_reply_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     if visitor.step_count == 0 or visitor.is_done:
         return ""
     action, seen = visitor.playback_steps[-1].action, visitor.last_observation
-    shown = environment_view.reply_html(seen) or note_html(str(seen.get("message") or ""))
+    shown = environment_view.reply_html(seen) or message_box_html(str(seen.get("message") or ""))
+    tool_result = tool_result_from_observation(environment_view.environment, seen)
     return (
         '<section class="mt-answer" aria-label="Answer">'
         f"<h2>{escape(environment_view.describe_action(action))}</h2>"
         f"{suggested_rows_html(environment_view, visitor)}{shown}"
-        f"{json_html(tool_result_json(environment_view.environment, seen))}</section>"
+        f"{collapsed_json_html(tool_result)}</section>"
     )
 
 
@@ -176,7 +187,7 @@ def suggested_rows_html(environment_view: EnvironmentView, visitor: Visitor) -> 
 
 
 def report_editor_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the report editor; empty after the end."""
+    """Return the report editor; empty after the end of the episode."""
     report = environment_view.report_editor(visitor)
     if not visitor.has_episode or visitor.is_done or report is None:
         return ""
@@ -191,14 +202,17 @@ def report_editor_html(environment_view: EnvironmentView, visitor: Visitor) -> s
 
 
 def tools_with_form(environment_view: EnvironmentView, visitor: Visitor) -> dict[str, Tool]:
-    """Return the tools that are called by form; reports are submitted in their editor."""
-    reports = environment_view.report_editor(visitor) is not None
+    """Return the tools that have a form, by name.
+
+    If the environment has a report editor, tools that submit have no form.
+    """
+    has_report_editor = environment_view.report_editor(visitor) is not None
     tools = environment_view.environment.tools.tools
-    return {each.name: each for each in tools if each.is_read_only or not reports}
+    return {each.name: each for each in tools if each.is_read_only or not has_report_editor}
 
 
 def tool_forms_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return a search among all tools, and the form of the selected one."""
+    """Return a search field for the tools, and the form of the selected tool."""
     if not visitor.has_episode or visitor.is_done:
         return ""
     tools, asked = (
@@ -218,12 +232,12 @@ def tool_forms_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
         f'their arguments</summary><label class="mt-search">Search the tools <input '
         f'type="search" list="mt-tools" data-choose="choose_tool" data-key="tool" '
         f'value="{escape(chosen.name)}"></label><datalist id="mt-tools">{options}</datalist>'
-        f"{note_html(chosen.description)}{form}</details>"
+        f"{message_box_html(chosen.description)}{form}</details>"
     )
 
 
 def steps_link_html(_: EnvironmentView, visitor: Visitor) -> str:
-    """Return a link to the visitor's own steps in the tab Watch."""
+    """Return a link that opens the visitor's own steps in the tab Watch."""
     if not visitor.step_count:
         return ""
     return button_html(
@@ -232,23 +246,25 @@ def steps_link_html(_: EnvironmentView, visitor: Visitor) -> str:
 
 
 def _show_example_step(visitor: Visitor, step: Any) -> None:
-    """Show the example at a step. The page's script requests one step after the other."""
+    """Show a step of the example. The page's script requests the steps in order."""
     if visitor.example_episode is not None:
         visitor.example_episode.handle_navigation(step)
 
 
-def _select_place(visitor: Visitor, selection: object) -> None:
+def _set_selection(visitor: Visitor, selection: object) -> None:
     if isinstance(selection, str) and len(selection) < 200:
         visitor.selection = selection
 
 
-def _choose_tool(visitor: Visitor, tool: object) -> None:
+def _select_tool_form(visitor: Visitor, tool: object) -> None:
     visitor.selected_tool = str(tool or "")[:80]
 
 
-def _call_suggested_tool(environment_view: EnvironmentView, visitor: Visitor, form: object) -> None:
-    """Call a tool, after confirmation if that ends the episode."""
-    name, arguments = parse_form_event(form)
+def _call_suggested_tool(
+    environment_view: EnvironmentView, visitor: Visitor, form_event_json: object
+) -> None:
+    """Call a tool. If the call ends the episode, request confirmation first."""
+    name, arguments = parse_form_event(form_event_json)
     if (
         visitor.has_episode
         and not visitor.is_done
@@ -259,18 +275,20 @@ def _call_suggested_tool(environment_view: EnvironmentView, visitor: Visitor, fo
     visitor.call_tool(name, arguments)
 
 
-def _run_tool_form(environment_view: EnvironmentView, visitor: Visitor, form: object) -> None:
-    """Call the tool of a form."""
-    name, values = parse_form_event(form)
+def _run_tool_form(
+    environment_view: EnvironmentView, visitor: Visitor, form_event_json: object
+) -> None:
+    """Call a tool with the arguments in its form."""
+    name, values = parse_form_event(form_event_json)
     tool = tools_with_form(environment_view, visitor).get(name)
     visitor.call_tool(name, arguments_from_form(tool.parameters, values) if tool else values)
 
 
 def _require_open_report(environment_view: EnvironmentView, visitor: Visitor) -> ReportEditor:
-    """Return the editor of the report.
+    """Return the report editor of the running episode.
 
     Raises:
-        InvalidValueError: no report is open.
+        InvalidValueError: there is no report, or no episode is running.
     """
     report = environment_view.report_editor(visitor)
     if report is None or not visitor.has_episode or visitor.is_done:
@@ -278,24 +296,26 @@ def _require_open_report(environment_view: EnvironmentView, visitor: Visitor) ->
     return report
 
 
-def _add_suggested_row(environment_view: EnvironmentView, visitor: Visitor, index: object) -> None:
+def _add_suggested_row(
+    environment_view: EnvironmentView, visitor: Visitor, row_index: object
+) -> None:
     offers = _require_open_report(environment_view, visitor).suggested_rows()
-    at = int(str(index)) if str(index).isdecimal() else len(offers)
+    at = int(str(row_index)) if str(row_index).isdecimal() else len(offers)
     if at < len(offers) and offers[at] not in visitor.report_rows:
         visitor.report_rows = [*visitor.report_rows, dict(offers[at])]
 
 
-def _edit_report(environment_view: EnvironmentView, visitor: Visitor, change: object) -> None:
+def _edit_report(environment_view: EnvironmentView, visitor: Visitor, change_json: object) -> None:
     """Change a cell of the report, or add or delete a row."""
     report = _require_open_report(environment_view, visitor)
-    visitor.report_rows, at = apply_row_edit(visitor.report_rows, report.columns, change)
+    visitor.report_rows, at = apply_row_edit(visitor.report_rows, report.columns, change_json)
     if 0 <= at < len(visitor.report_rows):
         row = report.complete_row(visitor.report_rows[at])
         visitor.report_rows = [*visitor.report_rows[:at], row, *visitor.report_rows[at + 1 :]]
 
 
-def _report_problems(report: ReportEditor) -> str:
-    """Return what is wrong with the form of the report; empty if nothing is."""
+def _describe_report_problems(report: ReportEditor) -> str:
+    """Return the first two problems of the report's rows as text; empty without a problem."""
     wrong = [
         f"Row {number}: {problem}."
         for number, row in enumerate(report.visitor.report_rows, start=1)
@@ -305,17 +325,17 @@ def _report_problems(report: ReportEditor) -> str:
 
 
 def _submit_report(environment_view: EnvironmentView, visitor: Visitor, _: object) -> None:
-    """Submit the report, after confirmation if it is empty or has problems."""
+    """Submit the report. If it is empty or has problems, request confirmation first."""
     report = _require_open_report(environment_view, visitor)
 
-    def act(who: Visitor) -> None:
+    def submit(who: Visitor) -> None:
         who.step(report.submit_action(who.report_rows))
 
     if not visitor.report_rows:
         text = "The report is empty: it says that nothing was wrong, and ends the episode."
-        raise ConfirmationRequired(text, "Submit the empty report", act)
-    if bad := _report_problems(report):
+        raise ConfirmationRequired(text, "Submit the empty report", submit)
+    if bad := _describe_report_problems(report):
         raise ConfirmationRequired(
-            f"{bad} Like this it is refused, or loses points.", "Submit anyway", act
+            f"{bad} Like this it is refused, or loses points.", "Submit anyway", submit
         )
-    act(visitor)
+    submit(visitor)

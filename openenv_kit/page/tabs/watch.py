@@ -10,7 +10,7 @@ import gradio as gr
 
 from openenv_kit.environment import Environment, default_task_names
 from openenv_kit.errors import require_name
-from openenv_kit.page.components.elements import heading_html, hint_html, note_html
+from openenv_kit.page.components.elements import heading_html, hint_html, message_box_html
 from openenv_kit.page.components.forms import arguments_from_form, form_html, parse_form_event
 from openenv_kit.page.components.playback_html import (
     current_step_html,
@@ -19,7 +19,12 @@ from openenv_kit.page.components.playback_html import (
     step_list_html,
 )
 from openenv_kit.page.environment_view import EnvironmentView
-from openenv_kit.page.events import Page, add_download, html_component
+from openenv_kit.page.events import (
+    FilenameAndText,
+    Page,
+    add_download_on_click,
+    html_component,
+)
 from openenv_kit.page.page_address import reset_of_named_task
 from openenv_kit.page.playback import (
     MAX_PLAYBACK_STEPS,
@@ -64,7 +69,7 @@ RECORDING = (
 def build_watch_tab(page: Page) -> None:
     """Build the tab and its events."""
     html_component(heading_html("Watch somebody play", SAYS))
-    page.add_view("refusal", lambda _, visitor: note_html(visitor.problem, "bad"))
+    page.add_view("refusal", lambda _, visitor: message_box_html(visitor.problem, "bad"))
     html_component(
         form_html(
             "policy", "watch_policy", "Watch", watch_form_schema(page.environment_view.environment)
@@ -75,29 +80,31 @@ def build_watch_tab(page: Page) -> None:
         with gr.Row(equal_height=False, elem_classes="mt-trace"):
             with gr.Column(min_width=240, scale=2, elem_classes="mt-steps"):
                 html_component(KEYS)
-                page.add_view("frames", _with_playback(step_list_html))
+                page.add_view("frames", _wrap_playback_renderer(step_list_html))
             with gr.Column(min_width=320, scale=4, elem_classes="mt-watch"):
-                page.add_view("scene", _with_playback(current_step_html))
+                page.add_view("scene", _wrap_playback_renderer(current_step_html))
             with gr.Column(min_width=320, scale=4, elem_classes="mt-watch"):
                 page.add_view(
                     "watched",
-                    _with_playback(lambda s, p: s.overview_html(p.visible_steps, p.reset)),
+                    _wrap_playback_renderer(lambda s, p: s.overview_html(p.visible_steps, p.reset)),
                 )
         with gr.Row(elem_classes="mt-actions"):
             jsonl = gr.Button("Save as JSONL", size="sm", elem_id="mt-save")
             whole = gr.Button("Save as HTML", size="sm", elem_id="mt-html")
     page.on_page_event(page.bridge.watch_policy, _watch_policy, WATCH_VIEWS)
-    page.on_page_event(page.bridge.watch_play, _watch_example_or_own, WATCH_VIEWS)
+    page.on_page_event(page.bridge.watch_play, _watch_example_or_own_steps, WATCH_VIEWS)
     page.on_page_event(page.bridge.open_run, _open_recording, WATCH_VIEWS)
-    # Every click counts: a second click on Step is a second step.
+    # No click may be dropped: a second click on Step is a second step.
     page.on_page_event(
         page.bridge.pick_frame, _navigate_playback, WATCH_VIEWS, trigger_mode="multiple"
     )
-    add_download(jsonl, page.state, partial(_playback_file, "jsonl", recording_jsonl))
-    add_download(
+    add_download_on_click(
+        jsonl, page.state, partial(_create_playback_file, "jsonl", recording_jsonl)
+    )
+    add_download_on_click(
         whole,
         page.state,
-        partial(_playback_file, "html", partial(playback_page_html, page.environment_view)),
+        partial(_create_playback_file, "html", partial(playback_page_html, page.environment_view)),
     )
 
 
@@ -112,10 +119,12 @@ def watch_form_schema(environment: Environment) -> dict[str, Any]:
     }
 
 
-def _watch_policy(visitor: Visitor, form: object) -> None:
+def _watch_policy(visitor: Visitor, form_event_json: object) -> None:
     environment = visitor.environment
     policies = environment.policies
-    given = arguments_from_form(watch_form_schema(environment), parse_form_event(form)[1])
+    given = arguments_from_form(
+        watch_form_schema(environment), parse_form_event(form_event_json).values
+    )
     chosen = policies[require_name("policy", str(given.get("policy")), policies)]
     episode = str(given.get("episode", OWN_EPISODE))
     if episode == OWN_EPISODE and not visitor.has_episode:
@@ -124,8 +133,8 @@ def _watch_policy(visitor: Visitor, form: object) -> None:
     visitor.playback = playback_of_policy(chosen, dict(reset), environment)
 
 
-def _watch_example_or_own(visitor: Visitor, _: object) -> None:
-    """Show the example, or the visitor's own steps so far."""
+def _watch_example_or_own_steps(visitor: Visitor, _: object) -> None:
+    """Show the example, or the visitor's own steps if there is no example."""
     seen = visitor.example_episode
     if seen is None and visitor.playback_steps:
         seen = Playback("you", iter(visitor.playback_steps), visitor.reset, visitor.environment)
@@ -140,22 +149,31 @@ def _navigate_playback(visitor: Visitor, target: object) -> None:
         visitor.playback.handle_navigation(target)
 
 
-def _open_recording(visitor: Visitor, text: object) -> None:
-    """Replay a recorded run, whose text the page's script has extracted from a file."""
-    run, problem = parse_first_run(str(text or ""))
+def _open_recording(visitor: Visitor, recording_jsonl_text: object) -> None:
+    """Replay a recorded run, which the page's script has read from a file."""
+    run, problem = parse_first_run(str(recording_jsonl_text or ""))
     visitor.playback = playback_of_recording(run, visitor.environment)
     visitor.problem = problem
 
 
-def _playback_file(kind: str, make: Callable[[Playback], str], visitor: Visitor) -> list[str]:
-    """Return name and text of a file with the watched episode."""
+def _create_playback_file(
+    extension: str, render: Callable[[Playback], str], visitor: Visitor
+) -> FilenameAndText:
+    """Return a file with the watched episode.
+
+    Raises:
+        gr.Error: no episode is watched.
+    """
     if visitor.playback is None:
         raise gr.Error("Nobody is playing yet.", print_exception=False)
-    return [f"{visitor.playback.task_id}.{kind}", make(visitor.playback)]
+    return [f"{visitor.playback.task_id}.{extension}", render(visitor.playback)]
 
 
-def _with_playback(
-    draw: Callable[[EnvironmentView, Playback], str],
+def _wrap_playback_renderer(
+    render: Callable[[EnvironmentView, Playback], str],
 ) -> Callable[[EnvironmentView, Visitor], str]:
-    """Return a view function for the watched episode; the view is empty without one."""
-    return lambda scenes, visitor: draw(scenes, visitor.playback) if visitor.playback else ""
+    """Convert a function that renders a playback into one that renders a visitor's playback.
+
+    The result is empty if the visitor watches no episode.
+    """
+    return lambda scenes, visitor: render(scenes, visitor.playback) if visitor.playback else ""

@@ -47,10 +47,10 @@ def test_metric_frames_equal_the_daily_series_of_each_entity(policy: str | None)
     assert metrics is episode.metrics
     for (_, name), column in episode.config.funnel_spec.columns.column_by_entity.items():
         for day, date in enumerate(episode.dates):
-            assert metrics.value_at(date, name) == (
-                series.values_by_day[day][column],
+            assert metrics.get_metric_value(date, name) == (
+                series.values_and_excess_by_day[day][column],
                 series.baselines_by_day[day][column],
-                series.deviations_by_day[day][column],
+                series.deviations_and_excess_by_day[day][column],
             )
         assert metrics.median[name] == series.medians_by_column[column]
         assert metrics.std_dev_from_baseline[name] == series.std_devs_from_baseline[column]

@@ -30,9 +30,9 @@ from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.generation.generate import (
     GeneratedEpisode,
     apply_planned_anomalies,
-    count_guard_violations,
+    count_deviations_near_threshold,
     generate_episode,
-    is_severity_clear,
+    is_row_clear_of_severity_bounds,
 )
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, compute_labels
@@ -88,7 +88,7 @@ def test_no_deviation_lies_within_ten_percent_of_its_threshold() -> None:
         steps = draw.series.unexplained_deviations[:, 5:9]
         breaks = -steps / draw.series.level.break_threshold
         assert not ((breaks > 0.9) & (breaks < 1.1)).any()
-        assert count_guard_violations(draw.series) == 0
+        assert count_deviations_near_threshold(draw.series) == 0
 
 
 def test_no_expected_row_lies_within_one_percent_of_a_severity_bound() -> None:
@@ -106,8 +106,8 @@ def test_no_expected_row_lies_within_one_percent_of_a_severity_bound() -> None:
 def test_a_row_close_to_a_severity_bound_is_not_clear(total: float) -> None:
     [row, *_] = (row for _, d in sample() for row in d.labels if row.entity_type == "data_quality")
     bounds = LEVELS["easy"].severity_bounds
-    assert is_severity_clear(row, bounds)
-    assert not is_severity_clear(replace(row, delta_value=total), bounds)
+    assert is_row_clear_of_severity_bounds(row, bounds)
+    assert not is_row_clear_of_severity_bounds(replace(row, delta_value=total), bounds)
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_a_deviation_put_inside_the_band_is_counted_as_a_violation() -> None:
     series = DailySeries(draw.hourly, draw.series.funnel, draw.series.level)
     series.deviations[4, 0] = 1.05 * series.level.count_threshold
     series.deviations[9, 6] = -0.95 * series.level.break_threshold
-    assert count_guard_violations(series) == 2
+    assert count_deviations_near_threshold(series) == 2
 
 
 def test_episode_without_its_causes_has_no_expected_rows() -> None:

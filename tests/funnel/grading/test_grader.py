@@ -23,7 +23,7 @@ from metric_tracker_rl.engine.grading.grader import (
     INVALID_PENALTY,
     SCORE_WEIGHTS,
     grade_report,
-    values_match,
+    is_within_value_tolerance,
 )
 from metric_tracker_rl.engine.report.parse_report import (
     SubmittedReport,
@@ -290,7 +290,7 @@ def test_small_values_are_right_within_a_hundredth() -> None:
 def test_a_value_exactly_as_far_off_as_is_tolerated_is_right(
     submitted: float, expected: float
 ) -> None:
-    assert values_match(submitted, expected)
+    assert is_within_value_tolerance(submitted, expected)
 
 
 def test_extra_rows_cost_precision_and_three_hundredths_each() -> None:
@@ -365,5 +365,5 @@ def test_issues_name_what_is_wrong_and_never_what_is_right() -> None:
 
 
 def test_debug_shows_the_rows_that_were_expected() -> None:
-    graded = grade_report(SubmittedReport((), ()), right(), debug=True)
+    graded = grade_report(SubmittedReport((), ()), right(), include_expected_rows=True)
     assert [issue.expected_row for issue in graded.issues] == [row.as_dict() for row in right()]

@@ -12,12 +12,12 @@ import pytest
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
-from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
+from metric_tracker_rl.engine.episode.flagged_series import get_flagged_series
 from metric_tracker_rl.engine.grading.grader import grade_report
 from metric_tracker_rl.engine.grading.rewards import (
     ALL_FLAGGED_REWARD,
-    compute_key_f1,
-    compute_reward_components,
+    compute_key_f1_reward,
+    compute_rewards_and_score_components,
 )
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport, build_invalid_row_issue
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
@@ -42,11 +42,11 @@ def episode(count: int = 4) -> FunnelEpisode:
 
 
 def worth(rows: list[ReportRow], count: int = 4) -> float:
-    return compute_key_f1(SubmittedReport(tuple(rows), ()), episode(count))
+    return compute_key_f1_reward(SubmittedReport(tuple(rows), ()), episode(count))
 
 
 def flagged(of: FunnelEpisode) -> list[ReportRow]:
-    return [each.row for each in list_flagged_series(of)]
+    return [each.row for each in get_flagged_series(of)]
 
 
 def echoes(count: int = 4) -> list[ReportRow]:
@@ -109,11 +109,11 @@ def test_key_f1_equals_values_computed_by_hand() -> None:
 
 def test_key_f1_counts_explained_rows_as_false_not_as_consequences() -> None:
     made = (build_episode(EpisodeConfig(n, "mixed", "expert", "low", 3)) for n in range(40))
-    of = next(each for each in made if any(one.is_explained for one in list_flagged_series(each)))
+    of = next(each for each in made if any(one.is_explained for one in get_flagged_series(each)))
     right = of.expected_rows
-    explained = [each.row for each in list_flagged_series(of) if each.is_explained]
+    explained = [each.row for each in get_flagged_series(of) if each.is_explained]
     f1 = 2 * len(right) / (len(right) + len(explained) + len(right))
-    assert compute_key_f1(SubmittedReport((*right, *explained), ()), of) == pytest.approx(
+    assert compute_key_f1_reward(SubmittedReport((*right, *explained), ()), of) == pytest.approx(
         f1, abs=1e-6
     )
 
@@ -124,7 +124,9 @@ def test_exact_reward_of_nearly_perfect_score_is_zero() -> None:
     nearly = replace(
         graded, breakdown=graded.breakdown.model_copy(update={"total_score": 0.999999})
     )
-    paid = [compute_reward_components(report, each, of)["exact"] for each in (graded, nearly)]
+    paid = [
+        compute_rewards_and_score_components(report, each, of)["exact"] for each in (graded, nearly)
+    ]
     assert paid == [1.0, 0.0]
 
 
@@ -141,10 +143,10 @@ def test_key_f1_of_all_flagged_series_is_at_most_a_fifth() -> None:
     seen = 0
     for of in small_sample():
         right = {row.key for row in of.expected_rows}
-        every = list_flagged_series(of)
+        every = get_flagged_series(of)
         unexplained = [each.row for each in every if not each.is_explained]
-        paid = compute_key_f1(SubmittedReport(tuple(each.row for each in every), ()), of)
-        left = compute_key_f1(SubmittedReport(tuple(unexplained), ()), of)
+        paid = compute_key_f1_reward(SubmittedReport(tuple(each.row for each in every), ()), of)
+        left = compute_key_f1_reward(SubmittedReport(tuple(unexplained), ()), of)
         if {row.key for row in unexplained} == right:
             assert left == 1.0, "what is flagged is what is right"
             continue
@@ -165,7 +167,7 @@ def test_key_f1_is_monotone_in_true_and_false_rows(seed: int) -> None:
     assert worth([*rows, *rows[:1]]) <= base
     assert worth([*rows, next(row for row in right if row not in rows)]) >= base
     broken = SubmittedReport(tuple(rows), (build_invalid_row_issue("?", "unreadable", {}),))
-    assert compute_key_f1(broken, episode()) <= base
+    assert compute_key_f1_reward(broken, episode()) <= base
     assert worth(draw.sample(rows, len(rows))) == base
 
 
@@ -183,7 +185,10 @@ def test_final_reply_has_the_same_reward_components_under_every_reward() -> None
     assert set(components[0]) == NAMES
     assert all(0.0 <= value <= 1.0 for value in components[0].values())
     empty = SubmittedReport((), ())
-    assert set(compute_reward_components(empty, grade_report(empty, ()), episode(0))) == NAMES
+    assert (
+        set(compute_rewards_and_score_components(empty, grade_report(empty, ()), episode(0)))
+        == NAMES
+    )
 
 
 def test_reward_components_are_absent_with_score_feedback_and_in_practice() -> None:

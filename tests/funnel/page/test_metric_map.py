@@ -12,22 +12,25 @@ import pytest
 
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series
+from metric_tracker_rl.engine.episode.flagged_series import get_flagged_series
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.page.metric_map.map_html import (
-    known_values_of,
+    collect_known_values,
+    collect_visible_state,
     map_html,
     rebuild_episode,
-    visible_state,
 )
-from metric_tracker_rl.page.metric_map.verdicts import format_row_title, judge_rows
+from metric_tracker_rl.page.metric_map.verdicts import (
+    format_entity_title,
+    judge_submitted_and_missing_rows,
+)
 from openenv_kit.episode_clients.in_process import observation_json_from_reply
 from openenv_kit.page.components.grid import (
     GLYPHS,
     CellVerdict,
 )
-from openenv_kit.page.environment_view import environment_view_of, page_stylesheet
+from openenv_kit.page.environment_view import get_environment_view, read_page_stylesheet
 from openenv_kit.page.playback import PlaybackStep, playback_of_policy
 from openenv_kit.page.visitor import Visitor
 
@@ -36,7 +39,7 @@ GUIDED: dict[str, Any] = {"task_id": TASK}
 RAW = {**GUIDED, "disclosure": "raw"}
 LEAN = {**GUIDED, "profile": "lean"}
 WEEKDAYS = {**GUIDED, "policy": "varied"}
-SCENES = environment_view_of(ENVIRONMENT)
+SCENES = get_environment_view(ENVIRONMENT)
 
 
 def started(**reset: Any) -> Visitor:
@@ -118,20 +121,26 @@ def test_metric_map_reads_values_from_results_correctly(reset: dict[str, Any]) -
     episode, raw = episode_of(visitor), reset.get("disclosure") == "raw"
     series = episode.series
     asked(visitor, *calls_for(episode, str(reset.get("profile")), raw=raw))
-    seen = known_values_of(visitor.playback_steps)
+    seen = collect_known_values(visitor.playback_steps)
     assert len(seen.values) > 30
     by_weekday = (
         visitor.playback_steps[0].observation["config"].get("baseline") == "same_weekday_median"
     )
     assert by_weekday is ("policy" in reset)
     for (day, column), value in seen.values.items():
-        assert value == pytest.approx(series.values_by_day[day][column], abs=2e-4), (day, column)
-    known = {(d, c) for d, c in seen.values if seen.baseline(d, c) is not None}
-    assert {column for _, column in known} >= set(range(seen.share_column))
+        assert value == pytest.approx(series.values_and_excess_by_day[day][column], abs=2e-4), (
+            day,
+            column,
+        )
+    known = {(d, c) for d, c in seen.values if seen.find_baseline(d, c) is not None}
+    assert {column for _, column in known} >= set(range(seen.daytime_share_column))
     for day, column in known:
-        assert seen.baseline(day, column) == series.baselines_by_day[day][column], (day, column)
-        assert seen.deviation(day, column) == pytest.approx(
-            series.deviations_by_day[day][column], abs=1e-4
+        assert seen.find_baseline(day, column) == series.baselines_by_day[day][column], (
+            day,
+            column,
+        )
+        assert seen.compute_deviation(day, column) == pytest.approx(
+            series.deviations_and_excess_by_day[day][column], abs=1e-4
         )
 
 
@@ -145,8 +154,8 @@ def test_metric_map_is_empty_before_a_call() -> None:
     assert set(texts(own(visitor))) == {""}
     assert SCENES.details_html(visitor) == ""
     assert (
-        known_values_of(visitor.playback_steps).values,
-        known_values_of(visitor.playback_steps).suspicion,
+        collect_known_values(visitor.playback_steps).values,
+        collect_known_values(visitor.playback_steps).suspicion,
     ) == ({}, {})
 
 
@@ -228,7 +237,7 @@ ROWS = [row.as_dict() for row in episode_of(started()).expected_rows]
 def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
     episode = episode_of(started())
     keys = {row.key for row in episode.expected_rows}
-    consequences = [each.row for each in list_flagged_series(episode) if each.row.key not in keys]
+    consequences = [each.row for each in get_flagged_series(episode) if each.row.key not in keys]
     quiet = next(d for d in episode.dates if d not in {row.date for row in episode.expected_rows})
     extra = {**ROWS[0], "date": quiet}
     wrong = {**ROWS[1], "severity": "low" if ROWS[1]["severity"] != "low" else "high"}
@@ -240,7 +249,7 @@ def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
         {"date": "x"},
         ROWS[0],
     ]
-    found = judge_rows(rows, episode)
+    found = judge_submitted_and_missing_rows(rows, episode)
     kinds = [each.kind for each in found]
     assert {kind: kinds.count(kind) for kind in kinds} == {
         CellVerdict.MATCHED: 1,
@@ -255,7 +264,9 @@ def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
     for each in found:
         if each.kind == CellVerdict.CONSEQUENCE:
             roots = {
-                format_row_title(row) for row in episode.expected_rows if row.date == each.row.date
+                format_entity_title(row)
+                for row in episode.expected_rows
+                if row.date == each.row.date
             }
             assert re.findall("^Consequence of (.*): only the root", each.sentence)[0] in roots
 
@@ -272,8 +283,11 @@ def test_consequence_names_its_root_on_a_day_with_two() -> None:
         anomaly_type="funnel_break",
     )
     both = dataclasses.replace(episode, expected_rows=(first, later))
-    flagged = [each.row for each in list_flagged_series(episode) if each.row.date == first.date]
-    said = {v.row.entity_name: v.sentence for v in judge_rows([r.as_dict() for r in flagged], both)}
+    flagged = [each.row for each in get_flagged_series(episode) if each.row.date == first.date]
+    said = {
+        v.row.entity_name: v.sentence
+        for v in judge_submitted_and_missing_rows([r.as_dict() for r in flagged], both)
+    }
     assert "Consequence of app opens" in said["menu_opens"]
     assert "Consequence of orders placed from product" in said["payment_successful"]
     assert date in episode.dates
@@ -321,9 +335,11 @@ def test_an_episode_that_tells_its_score_alone_keeps_its_answer() -> None:
 def test_steps_that_ran_out_leave_every_row_missing() -> None:
     visitor = started(**GUIDED, max_steps=1)
     asked(visitor, ("list_dates", {}))
-    assert visible_state(visitor.playback_steps, visitor.reset).verdicts == ()
+    assert collect_visible_state(visitor.playback_steps, visitor.reset).verdicts == ()
     visitor.call_tool("list_dates", {})
-    kinds = {each.kind for each in visible_state(visitor.playback_steps, visitor.reset).verdicts}
+    kinds = {
+        each.kind for each in collect_visible_state(visitor.playback_steps, visitor.reset).verdicts
+    }
     assert kinds == {CellVerdict.MISSING}
 
 
@@ -371,7 +387,7 @@ COLOURS = re.compile(r"--([ud]\d): (#\w+); --\1-on: (#\w+)")
 
 
 def test_every_cell_of_the_map_is_readable_in_both_themes() -> None:
-    pairs = COLOURS.findall(page_stylesheet(environment_view_of(ENVIRONMENT)))
+    pairs = COLOURS.findall(read_page_stylesheet(get_environment_view(ENVIRONMENT)))
     assert len(pairs) == 2 * 8
 
     def channels(colour: str) -> list[int]:

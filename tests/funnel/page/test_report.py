@@ -41,11 +41,11 @@ def test_suggested_row_contains_only_values_from_results(
 def test_the_guide_of_the_funnel_leads_to_a_row_of_the_report(funnel_view: EnvironmentView) -> None:
     visitor = start_visitor(funnel_view)
     for _ in range(12):
-        move = play.next_step_hint(funnel_view, visitor)
+        move = play.choose_next_step_hint(funnel_view, visitor)
         if move.event == "ask":
             play._call_suggested_tool(funnel_view, visitor, move.value)
         elif move.event == "pick":
-            play._select_place(visitor, move.value)
+            play._set_selection(visitor, move.value)
     assert move.label == "Go to the rows it points to"
     assert report_editor_of(funnel_view, visitor).suggested_rows()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
-from metric_tracker_rl.policies.noisy_reference import noisy_reference
+from metric_tracker_rl.policies.noisy_reference import submit_root_ids_with_random_decisions
 from openenv_kit.rollouts.policies import Policy
 from openenv_kit.rollouts.run_policy import RolloutResult, run_policy
 
@@ -15,7 +15,11 @@ TASK = {"task_id": "hard_mixed_multi"}
 def noisy(share: float, seed: str, **reset: Any) -> RolloutResult:
     session = EpisodeSession()
     policy = Policy(
-        "noisy", "", lambda opening: noisy_reference(opening, random_share=share, seed=seed)
+        "noisy",
+        "",
+        lambda opening: submit_root_ids_with_random_decisions(
+            opening, random_decision_share=share, seed=seed
+        ),
     )
     return run_policy(session, policy, session.reset(profile="lean", **reset))
 

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.engine.report.parse_report import parse_number, parse_report, preview_report
+from metric_tracker_rl.engine.report.parse_report import (
+    build_report_preview,
+    parse_finite_number,
+    parse_report,
+)
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.wire_models import MetricSubmissionRow
 from openenv_kit.errors import ReportError, ToolArgumentError
@@ -20,7 +24,7 @@ NAN, INFINITY = float("nan"), float("inf")
     "spelled", [12, 12.0, "12", "12.0", " 12 ", "+12", "1.2e1", "12.", "120E-1"]
 )
 def test_every_spelling_of_a_number_is_the_number(spelled: Any) -> None:
-    assert parse_number("value", spelled) == 12.0
+    assert parse_finite_number("value", spelled) == 12.0
 
 
 @pytest.mark.parametrize(
@@ -28,7 +32,7 @@ def test_every_spelling_of_a_number_is_the_number(spelled: Any) -> None:
 )
 def test_number_that_is_not_finite_is_rejected(bad: Any) -> None:
     with pytest.raises(ToolArgumentError, match="allowed: a finite number"):
-        parse_number("value", bad)
+        parse_finite_number("value", bad)
 
 
 @pytest.mark.parametrize("field", ["date", "entity_type", "entity_name", "severity"])
@@ -61,7 +65,7 @@ def test_a_preview_counts_and_shows_normalised_rows() -> None:
     session = started()
     row = perfect_report(session)[0]
     spelled = {**row, "observed_value": str(row["observed_value"])}
-    previewed = preview_report(parse_report([spelled, row, 3], running_episode(session)))
+    previewed = build_report_preview(parse_report([spelled, row, 3], running_episode(session)))
     assert previewed.normalized_rows == [MetricSubmissionRow(**row)] * 2
     assert (previewed.valid_rows, previewed.duplicate_rows, previewed.invalid_rows) == (2, 1, 1)
     assert [issue.issue_type for issue in previewed.issues] == ["invalid_row", "duplicate_row"]

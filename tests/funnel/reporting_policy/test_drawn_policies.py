@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metric_tracker_rl.engine.certification.certify import certify_one, iter_configurations
+from metric_tracker_rl.engine.certification.certify import certify_episode, iter_configurations
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import (
@@ -220,7 +220,7 @@ def test_severity_follows_the_bands_of_the_episode() -> None:
             bounds = config.level.severity_bounds[row.entity_type]
             day = episode.day_by_date[row.date]
             column = config.funnel_spec.columns.column_of(row.entity_type, row.entity_name)
-            size = abs(episode.series.deviations_by_day[day][column])
+            size = abs(episode.series.deviations_and_excess_by_day[day][column])
             place = sum(size >= bound for bound in bounds)
             assert row.severity == ("low", "medium", "high", "critical")[place]
             seen.add((row.severity, bounds))
@@ -329,18 +329,18 @@ def test_episodes_with_drawn_policies_are_certified(level: str) -> None:
             if (each.difficulty, each.level.baseline, each.level.leak_reports)
             == (level, baseline, leak)
         )
-        assert certify_one(dataclasses.replace(config, anomaly_count=5)).holds, config
+        assert certify_episode(dataclasses.replace(config, anomaly_count=5)).holds, config
 
 
 def test_a_reference_that_keeps_to_the_usual_policy_is_not_certified(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "metric_tracker_rl.engine.episode.episode_view.public_severity_bounds",
+        "metric_tracker_rl.engine.episode.episode_view.severity_bounds_to_lists",
         lambda _: {kind: list(of) for kind, of in DEFAULT_SEVERITY_BOUNDS.by_entity_type().items()},
     )
     config = EpisodeConfig(6, "mixed", "hard", "low", 5, policy="varied")
-    assert not certify_one(config).holds
+    assert not certify_episode(config).holds
 
 
 def test_certify_command_accepts_drawn_policies() -> None:

@@ -17,7 +17,7 @@ from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES
 from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.severity import severity_of
+from metric_tracker_rl.engine.definitions.severity import find_severity
 from metric_tracker_rl.engine.episode.episode import episode_from_generated
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.grading.grader import grade_report
@@ -304,8 +304,8 @@ def test_severity_bounds_are_the_policys_and_belong_to_the_higher_band(
     for bound, at, below in zip(
         bounds, ("medium", "high", "critical"), ("low", "medium", "high"), strict=True
     ):
-        assert severity_of(bound, bounds) == at
-        assert severity_of(bound - 1e-9, bounds) == below
+        assert find_severity(bound, bounds) == at
+        assert find_severity(bound - 1e-9, bounds) == below
 
 
 def test_values_are_what_the_tools_show() -> None:

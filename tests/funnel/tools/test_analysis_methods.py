@@ -18,7 +18,10 @@ from metric_tracker_rl import (
 )
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.analysis_tools.arguments import NoMethodArguments
-from metric_tracker_rl.analysis_tools.registry import create_method_registry, dates_in_result
+from metric_tracker_rl.analysis_tools.registry import (
+    create_empty_method_registry,
+    find_dates_in_result,
+)
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     FUNNEL_BREAK,
@@ -190,7 +193,7 @@ def test_registered_methods_equal_the_contract() -> None:
 
 
 def test_a_method_declared_twice_is_refused() -> None:
-    registry = create_method_registry()
+    registry = create_empty_method_registry()
     tool = Tool("twice", "Once is enough.", NoMethodArguments, lambda *_: {})
     registry.add(tool)
     with pytest.raises(TypeError, match="'twice' is declared twice"):
@@ -582,7 +585,7 @@ def test_the_dates_of_a_result_are_those_of_its_rows_at_any_depth(
         return own.union(*map(dates, value.values()))
 
     found = result(session, method, **arguments_for(method, episode))
-    assert dates_in_result(found) == dates(found)
+    assert find_dates_in_result(found) == dates(found)
 
 
 def test_a_typical_reply_is_compact() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.analysis_tools.lean import list_flagged_series
+from metric_tracker_rl.analysis_tools.lean import get_flagged_series
 from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
@@ -24,7 +24,7 @@ from support.label_changes import CONFIGS
 
 
 def flagged(of: FunnelEpisode) -> list[ReportRow]:
-    return [each.row for each in list_flagged_series(of)]
+    return [each.row for each in get_flagged_series(of)]
 
 
 LEAN = {"profile": "lean"}
@@ -107,7 +107,7 @@ def test_scan_continues_with_a_page_of_one_candidate(
     monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
     session = started(seed=11, anomalies=EVERYWHERE, **LEAN)
-    every = len(list_flagged_series(running_episode(session)))
+    every = len(get_flagged_series(running_episode(session)))
     monkeypatch.setattr(
         "metric_tracker_rl.analysis_tools.lean.MAX_CANDIDATES_PER_REPLY", every - left
     )

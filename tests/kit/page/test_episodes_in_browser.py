@@ -16,7 +16,7 @@ from metric_tracker_rl.page.metric_map.map_html import rebuild_episode
 from openenv_kit.environment import get_environment
 from openenv_kit.page import page_address
 from openenv_kit.page.components.playback_html import recording_jsonl
-from openenv_kit.page.environment_view import environment_view_of
+from openenv_kit.page.environment_view import get_environment_view
 from openenv_kit.page.playback import playback_of_policy
 from openenv_kit.page.visitor import Visitor
 from support.browser import CUT_OFF, Visit, WebServer
@@ -51,8 +51,8 @@ def play(mine: Visit) -> None:
 
 def next_reset(name: str) -> dict[str, Any]:
     """The episode that whoever is here for the first time plays first."""
-    scenes = environment_view_of(get_environment(name))
-    return dict(page_address.choose_next_reset(scenes, Visitor(scenes.environment)))
+    scenes = get_environment_view(get_environment(name))
+    return dict(page_address.choose_unseen_task_reset(scenes, Visitor(scenes.environment)))
 
 
 @pytest.mark.parametrize("width", [390, 1400])

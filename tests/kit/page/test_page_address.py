@@ -9,13 +9,13 @@ import pytest
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.page.funnel_view import EXAMPLE_EPISODE_FILE
 from openenv_kit.environment import get_environment
-from openenv_kit.page.environment_view import environment_view_of
+from openenv_kit.page.environment_view import get_environment_view
 from openenv_kit.page.page_address import address_of_reset, open_page
 from openenv_kit.page.playback import playback_of_recording
 from openenv_kit.page.visitor import ConfirmationRequired, Visitor
 from openenv_kit.recordings.format import RecordingError, read_runs
 
-SCENES = environment_view_of(ENVIRONMENT)
+SCENES = get_environment_view(ENVIRONMENT)
 
 
 def sent(query: dict[str, str] | None = None, kept: str = "") -> str:
@@ -83,6 +83,6 @@ def test_example_episode_is_a_recording_that_replays() -> None:
 def test_a_recording_is_opened_in_its_own_environment_alone() -> None:
     (run,) = read_runs(EXAMPLE_EPISODE_FILE)
     for name in ("firewatch", "drilldown"):
-        other = environment_view_of(get_environment(name))
+        other = get_environment_view(get_environment(name))
         with pytest.raises(RecordingError, match="It is one of Metric Tracker RL: open it there"):
             playback_of_recording(run, other.environment)

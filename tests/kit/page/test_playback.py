@@ -13,7 +13,7 @@ from openenv_kit.page.components.playback_html import (
     current_step_html,
     recording_jsonl,
 )
-from openenv_kit.page.environment_view import environment_view_of
+from openenv_kit.page.environment_view import get_environment_view
 from openenv_kit.page.playback import (
     PlaybackStep,
     parse_first_run,
@@ -40,7 +40,7 @@ def test_no_arguments_of_a_watched_call_break_the_page(arguments: Any) -> None:
     playback.steps.append(PlaybackStep(action, said))
     playback.run_to_end()
     who.playback = playback
-    assert "rows_for_date(" in current_step_html(environment_view_of(), playback)
+    assert "rows_for_date(" in current_step_html(get_environment_view(), playback)
 
 
 def test_a_watched_play_is_saved_as_a_recording_that_plays_again() -> None:
@@ -81,7 +81,7 @@ def test_a_play_that_is_made_again_stops_when_its_visitor_leaves() -> None:
     def source() -> Iterator[PlaybackStep]:
         for number in range(len(played.steps)):
             if number == 2:
-                who.clear()  # in another thread, while this one plays
+                who.close_episode_and_clear()  # in another thread, while this one plays
             yield played.steps[number]
 
     again._source = source()

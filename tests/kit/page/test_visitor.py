@@ -22,12 +22,12 @@ from openenv_kit.episode_clients.in_process import InProcessEpisode
 from openenv_kit.errors import KitError, ServerError
 from openenv_kit.page import layout, page_address
 from openenv_kit.page.components.playback_html import recording_jsonl
-from openenv_kit.page.environment_view import EnvironmentView, environment_view_of
+from openenv_kit.page.environment_view import EnvironmentView, get_environment_view
 from openenv_kit.page.events import Page
-from openenv_kit.page.page_address import choose_next_reset
+from openenv_kit.page.page_address import choose_unseen_task_reset
 from openenv_kit.page.playback import parse_first_run, playback_of_recording
 from openenv_kit.page.tabs import play, watch
-from openenv_kit.page.visitor import ConfirmationRequired, Visitor, open_in_process_episode
+from openenv_kit.page.visitor import ConfirmationRequired, Visitor, create_limited_in_process_client
 from support.visitors import TASK, expected_rows_of, report_editor_of, start_visitor
 
 NAMES = ["metric_tracker_rl", "drilldown", "firewatch"]
@@ -84,8 +84,8 @@ def test_duplicate_row_and_empty_report_need_a_confirmation(
 
 
 def test_a_call_that_ends_the_episode_is_asked_about_and_what_would_have_helped_is_told() -> None:
-    view = environment_view_of(get_environment("firewatch"))
-    visitor = start_visitor(view, **choose_next_reset(view, Visitor(view.environment)))
+    view = get_environment_view(get_environment("firewatch"))
+    visitor = start_visitor(view, **choose_unseen_task_reset(view, Visitor(view.environment)))
     with pytest.raises(ConfirmationRequired, match="this ends the episode") as asked:
         play._call_suggested_tool(view, visitor, '["declare_resolved", {}]')
     assert not visitor.is_done
@@ -99,7 +99,7 @@ def test_a_call_that_ends_the_episode_is_asked_about_and_what_would_have_helped_
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_example_episode_is_finished_and_the_next_one_differs(name: str) -> None:
-    view = environment_view_of(get_environment(name))
+    view = get_environment_view(get_environment(name))
     assert view.example_episode is not None
     assert view.example_episode.is_finished
     assert re.search(r"[01]\.\d\d$", view.result_headline(view.example_episode.steps))
@@ -108,7 +108,7 @@ def test_example_episode_is_finished_and_the_next_one_differs(name: str) -> None
     )
     visitor, seen = Visitor(view.environment), {view.example_episode.reset["task_id"]}
     for _ in range(70):
-        reset = choose_next_reset(view, visitor)
+        reset = choose_unseen_task_reset(view, visitor)
         task = reset.get("task_id") or json.dumps(reset)
         assert task not in seen
         seen.add(task)
@@ -118,18 +118,18 @@ def test_example_episode_is_finished_and_the_next_one_differs(name: str) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_visitor_who_comes_back_has_all_that_they_left(name: str) -> None:
-    view = environment_view_of(get_environment(name))
-    visitor = start_visitor(view, **choose_next_reset(view, Visitor(view.environment)))
+    view = get_environment_view(get_environment(name))
+    visitor = start_visitor(view, **choose_unseen_task_reset(view, Visitor(view.environment)))
     for _ in range(6):
         move = view.next_step_hint(visitor)
         if move.event == "ask":
             play._call_suggested_tool(view, visitor, move.value)
         elif move.event == "pick":
-            play._select_place(visitor, move.value)
+            play._set_selection(visitor, move.value)
     visitor.report_rows = [{"date": "a day"}]
     assert visitor.step_count > 0
     again = Visitor(view.environment)
-    assert again.restore_saved(visitor.to_saved_json())
+    assert again.restore_saved_episode(visitor.to_saved_json())
     page = whole_page(view)
     untimed = [re.sub(r"\d+\.\d ms", "", shown(page, each)) for each in (visitor, again)]
     assert untimed[0] == untimed[1]
@@ -140,7 +140,7 @@ def test_a_visitor_who_comes_back_has_all_that_they_left(name: str) -> None:
 )
 def test_visitor_ignores_invalid_saved_state(funnel_view: EnvironmentView, kept: str) -> None:
     visitor = Visitor(funnel_view.environment)
-    assert not visitor.restore_saved(kept)
+    assert not visitor.restore_saved_episode(kept)
     assert not visitor.has_episode
 
 
@@ -149,7 +149,7 @@ def test_a_copy_is_a_new_visitor_and_one_who_left_keeps_nothing(
 ) -> None:
     visitor = start_visitor(funnel_view)
     assert not copy.deepcopy(visitor).has_episode
-    visitor.clear()
+    visitor.close_episode_and_clear()
     assert (visitor.playback_steps, visitor.report_rows, visitor.to_saved_json()) == ([], [], "")
 
 
@@ -182,7 +182,7 @@ def test_no_view_holds_an_answer_before_the_end_unless_in_debug(
     funnel_view: EnvironmentView, submits: bool
 ) -> None:
     for debug in (False, True):
-        connect = partial(open_in_process_episode, funnel_view.environment, debug=debug)
+        connect = partial(create_limited_in_process_client, funnel_view.environment, debug=debug)
         visitor = Visitor(funnel_view.environment, connect)
         visitor.start_episode(task_id=TASK)
         effects = [
@@ -199,7 +199,7 @@ def test_no_view_holds_an_answer_before_the_end_unless_in_debug(
 def test_a_visitor_looks_at_their_own_steps_again(funnel_view: EnvironmentView) -> None:
     visitor = start_visitor(funnel_view)
     visitor.call_tool("list_dates", {})
-    watch._watch_example_or_own(visitor, None)
+    watch._watch_example_or_own_steps(visitor, None)
     assert visitor.playback is not None
     assert visitor.playback.steps == visitor.playback_steps
     run, _ = parse_first_run(recording_jsonl(visitor.playback))
@@ -231,7 +231,7 @@ async def test_random_events_break_nothing_and_discard_no_episode_without_confir
 
     `test_web_walks` walks in a browser.
     """
-    view = environment_view_of(get_environment(name))
+    view = get_environment_view(get_environment(name))
     with gr.Blocks() as blocks:
         layout.build_page(view, blocks)
     acts: dict[str, Any] = {}
@@ -252,7 +252,7 @@ async def test_random_events_break_nothing_and_discard_no_episode_without_confir
                 visitor = back
             event = rng.choice(DONE)
             value = rng.choice(VALUES)
-            move = play.next_step_hint(view, visitor) if visitor.has_episode else None
+            move = play.choose_next_step_hint(view, visitor) if visitor.has_episode else None
             if move:
                 assert move.label, f"the guide names a move without a button: {move.text}"
                 assert f'data-mt="{move.event}"' in layout.status_html(view, visitor) or (
@@ -295,7 +295,7 @@ def test_values_are_those_of_the_replies(funnel_view: EnvironmentView) -> None:
         for row in report_editor_of(funnel_view, visitor).suggested_rows()
     ]
     assert offered == [(row["date"], row["value"]) for row in listed]
-    assert FunnelReport(visitor).rows_from_result({}) == []
+    assert FunnelReport(visitor).list_suggested_rows_in_result({}) == []
     assert json.loads(visitor.to_saved_json())["said"] == "step 1"
 
 

@@ -17,7 +17,7 @@ from openenv_kit.recordings.format import RunRecorder
 from openenv_kit.reply import observation_from_reply
 from openenv_kit.results.leaderboard_site import (
     group_into_boards,
-    list_rollouts,
+    list_rollouts_with_missing_as_zero,
 )
 from openenv_kit.results.submission_folder import ATTESTATION_FILENAME, Submission
 from openenv_kit.results.submissions import CheckedSubmission, check_submission
@@ -136,7 +136,9 @@ def test_check_submission_of_a_complete_record_attests_it_with_zeros_for_what_is
     (board,) = group_into_boards([submission])
     ((_, summary),) = board.entries
     assert submission.verification == "attested"
-    assert [each.score for each in list_rollouts(submission)] == [1.0] * 5 + [0.0] * 3
+    assert [each.score for each in list_rollouts_with_missing_as_zero(submission)] == [1.0] * 5 + [
+        0.0
+    ] * 3
     assert summary.mean == fmean([1.0, 0.25])
     assert dict(summary.pass_rates)[4] == 0.5  # the same actions four times, which the server saw
     assert board.pass_k_values == [1, 4]
@@ -163,7 +165,9 @@ def test_check_submission_of_a_record_from_before_bad_plays_scores_them_zero(
 ) -> None:
     early = sealed.token(plays=sealed.record.plays[:5])
     submission = submission_of(check(pack(without_last_run(sealed, tmp_path), tmp_path, early)))
-    assert [each.score for each in list_rollouts(submission)] == [1.0] * 5 + [0.0] * 3
+    assert [each.score for each in list_rollouts_with_missing_as_zero(submission)] == [1.0] * 5 + [
+        0.0
+    ] * 3
     (problem,) = check(pack(sealed, tmp_path / "complete", early)).problems
     assert problem.startswith("Run 6, sealed-1: ")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext
 
-from openenv_kit.results.leaderboard_site import group_into_boards, write_site
+from openenv_kit.results.leaderboard_site import group_into_boards, write_leaderboard_site
 from openenv_kit.results.submissions import read_submission
 from support.browser import _collect_garbage_after_module  # noqa: F401
 from support.paths import ROOT
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ("firewatch-null", "firewatch-keyword-rules")
     boards = group_into_boards([read_submission(SHIPPED / name) for name in names])
-    return write_site(boards, tmp_path_factory.mktemp("site"))
+    return write_leaderboard_site(boards, tmp_path_factory.mktemp("site"))
 
 
 @pytest.mark.parametrize("width", [390, 1400])

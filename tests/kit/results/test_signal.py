@@ -13,7 +13,7 @@ import pytest
 from openenv_kit.environment import get_environment
 from openenv_kit.results.player_summary import summarize_player
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
-from openenv_kit.results.signal import share_with_signal, signal_by_level
+from openenv_kit.results.signal import measure_signal_by_level_and_mode, share_of_groups_with_signal
 from research.graded_players import GRADED_PLAYERS, build_player, measure_rewards
 from support.command_line import run_cli
 
@@ -21,7 +21,9 @@ FUNNEL = get_environment("metric_tracker_rl")
 
 
 def test_a_group_has_signal_where_two_of_its_rewards_differ_by_more_than_a_hundredth() -> None:
-    assert share_with_signal([[0.5, 0.51], [0.5, 0.511], [0.0, 1.0], [1.0, 1.0]], 2) == 0.5
+    assert (
+        share_of_groups_with_signal([[0.5, 0.51], [0.5, 0.511], [0.0, 1.0], [1.0, 1.0]], 2) == 0.5
+    )
 
 
 def test_the_share_is_that_of_all_groups_that_can_be_chosen() -> None:
@@ -30,19 +32,19 @@ def test_the_share_is_that_of_all_groups_that_can_be_chosen() -> None:
     counted = [
         fmean(max(group) - min(group) > 0.01 for group in combinations(task, 4)) for task in tasks
     ]
-    assert share_with_signal(tasks, 4) == pytest.approx(fmean(counted))
+    assert share_of_groups_with_signal(tasks, 4) == pytest.approx(fmean(counted))
     assert 0.1 < fmean(counted) < 1.0
 
 
 def test_signal_of_coin_flips_is_the_expected_share() -> None:
     draws = random.Random(4)
     tasks = [[float(draws.random() < 0.5) for _ in range(8)] for _ in range(2000)]
-    assert share_with_signal(tasks) == pytest.approx(1 - 2 * 0.5**8, abs=0.01)
+    assert share_of_groups_with_signal(tasks) == pytest.approx(1 - 2 * 0.5**8, abs=0.01)
 
 
 def test_task_with_fewer_rollouts_than_a_group_is_skipped() -> None:
-    assert share_with_signal([[0.0, 1.0]], 3) is None
-    assert share_with_signal([[0.0, 1.0], [1.0, 1.0, 1.0]], 3) == 0.0
+    assert share_of_groups_with_signal([[0.0, 1.0]], 3) is None
+    assert share_of_groups_with_signal([[0.0, 1.0], [1.0, 1.0, 1.0]], 3) == 0.0
 
 
 def plays(
@@ -56,7 +58,8 @@ def test_lines_are_by_level_and_mode_and_count_what_a_thousand_tokens_buy() -> N
     mine = [*plays([0.0, 1.0], 0), *plays([0.0, 0.0], 0, reward="exact"), *plays([1.0], 1, None)]
     player = PlayerResults("some", "file", FUNNEL.versions, mine)
     found = {
-        (each.level, each.mode.get("reward")): each for each in signal_by_level([player], FUNNEL, 2)
+        (each.level, each.mode.get("reward")): each
+        for each in measure_signal_by_level_and_mode([player], FUNNEL, 2)
     }
     level, other = (FUNNEL.result_labels({"split": "test", "index": i})["level"] for i in (0, 1))
     graded = found[level, None]
@@ -66,16 +69,19 @@ def test_lines_are_by_level_and_mode_and_count_what_a_thousand_tokens_buy() -> N
         0.5,
         500,
     )
-    assert graded.per_1000_tokens == 1.0, "a group costs two plays of 500 tokens"
+    assert graded.groups_with_signal_per_1000_tokens == 1.0, "a group costs two plays of 500 tokens"
     assert found[level, "exact"].signal == 0.0
-    assert (found[other, None].signal, found[other, None].per_1000_tokens) == (None, None)
+    assert (found[other, None].signal, found[other, None].groups_with_signal_per_1000_tokens) == (
+        None,
+        None,
+    )
 
 
 def test_an_older_release_s_plays_are_measured_without_their_level() -> None:
     player = PlayerResults(
         "some", "file", {**FUNNEL.versions, "generator": "1"}, plays([0.0, 1.0], 0)
     )
-    (line,) = signal_by_level([player], FUNNEL, 2)
+    (line,) = measure_signal_by_level_and_mode([player], FUNNEL, 2)
     assert (line.level, line.signal) == ("", 1.0)
     assert summarize_player(player, 2).signal == 1.0
     assert summarize_player(player).signal is None

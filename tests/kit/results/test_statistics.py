@@ -11,8 +11,8 @@ from openenv_kit.results.player_summary import summarize_player
 from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
 from openenv_kit.results.statistics import (
     bootstrap_mean_interval,
+    estimate_pass_hat_k,
     normal_mean_interval,
-    pass_hat_k,
 )
 
 FUNNEL = get_environment("metric_tracker_rl")
@@ -37,10 +37,10 @@ def test_an_interval_is_the_normal_one_and_stays_within_the_scale() -> None:
 
 
 def test_pass_hat_k_is_the_share_of_draws_of_k_that_are_all_perfect() -> None:
-    assert pass_hat_k([True, True, False, False], 1) == 0.5
-    assert pass_hat_k([True, True, False, False], 2) == pytest.approx(1 / 6)
-    assert pass_hat_k([True] * 8, 8) == 1.0
-    assert pass_hat_k([True] * 3, 4) is None
+    assert estimate_pass_hat_k([True, True, False, False], 1) == 0.5
+    assert estimate_pass_hat_k([True, True, False, False], 2) == pytest.approx(1 / 6)
+    assert estimate_pass_hat_k([True] * 8, 8) == 1.0
+    assert estimate_pass_hat_k([True] * 3, 4) is None
 
 
 def test_the_standard_error_is_that_of_the_mean_over_episodes() -> None:

@@ -17,8 +17,8 @@ from metric_tracker_rl.environment import ENVIRONMENT as FUNNEL
 from openenv_kit.environment import get_environment
 from openenv_kit.recordings.format import read_runs
 from openenv_kit.results import submission_folder, submissions
-from openenv_kit.results.create_submission import build_card
-from openenv_kit.results.leaderboard_site import group_into_boards, write_site
+from openenv_kit.results.create_submission import build_submission_card
+from openenv_kit.results.leaderboard_site import group_into_boards, write_leaderboard_site
 from openenv_kit.results.submissions import (
     CARD_FILENAME,
     RUNS_FILENAME,
@@ -379,7 +379,7 @@ def test_leaderboard_gives_self_reported_rows_no_pass_rate_of_several_plays(
     (board,) = group_into_boards([replace(submission, runs=plays)])
     assert [k for k, rate in board.entries[0].summary.pass_rates if rate is not None] == [1]
     assert board.pass_k_values == [1]
-    site = write_site([board], tmp_path)
+    site = write_leaderboard_site([board], tmp_path)
     assert '<span class="label">self-reported</span>' in site.read_text()
     assert '<span class="label">attested</span></td>' not in site.read_text()
 
@@ -417,13 +417,13 @@ def test_leaderboard_command_lists_valid_and_names_invalid_submissions(
 def test_submission_of_mixed_runs_is_rejected(packed: Path, tmp_path: Path) -> None:
     runs = read_submission(packed).runs
     fields: dict[str, Any] = {"by": "", "notes": "", "commitment": ""}
-    assert build_card(runs, FUNNEL, **fields).count == 3
+    assert build_submission_card(runs, FUNNEL, **fields).count == 3
     with pytest.raises(ValueError, match="Task validation-3 has 0 runs"):
-        build_card([runs[0], runs[2]], FUNNEL, **fields)
+        build_submission_card([runs[0], runs[2]], FUNNEL, **fields)
     record_split(tmp_path / "other.jsonl", "null", [5])
     (other_run,) = read_runs(tmp_path / "other.jsonl")
     with pytest.raises(ValueError, match="'scripted:upstream_first' and 'null'"):
-        build_card([*runs, other_run], FUNNEL, **fields)
+        build_submission_card([*runs, other_run], FUNNEL, **fields)
     with pytest.raises(ValueError, match="already contains a submission"):
         write_submission(packed, read_submission(packed).card, "")
 

@@ -96,10 +96,10 @@ def test_a_curriculum_plays_every_environment(name: str, stages: Any) -> None:
 
 def test_a_curriculum_keeps_what_groups_have_shown() -> None:
     curriculum = Curriculum(CURRICULUM_RESETS, window=4)
-    assert curriculum.record_group_and_check_if_rewards_differ([0.0, 0.5])
-    assert not curriculum.record_group_and_check_if_rewards_differ([0.5, 0.505])
+    assert curriculum.record_group_rewards([0.0, 0.5])
+    assert not curriculum.record_group_rewards([0.5, 0.505])
     assert curriculum.group_counts[0] == GroupCounts(2, 1)
-    assert curriculum.record_group_and_check_if_rewards_differ([1.0, 0.0], stage_index=3)
+    assert curriculum.record_group_rewards([1.0, 0.0], stage_index=3)
     assert (curriculum.group_counts[3], curriculum.stage_index) == (GroupCounts(1, 1), 0)
     again = Curriculum(CURRICULUM_RESETS, window=4)
     again.load_state_dict(json.loads(json.dumps(curriculum.state_dict())))

@@ -10,7 +10,7 @@ import pytest
 import openenv_kit.environment as kit
 from openenv_kit.errors import InvalidValueError
 from openenv_kit.page.components.forms import arguments_from_form, form_html
-from openenv_kit.page.environment_view import environment_view_of
+from openenv_kit.page.environment_view import get_environment_view
 from openenv_kit.page.tabs import episodes
 from support import tiny_environment
 from support.tiny_environment import Tiny
@@ -44,7 +44,7 @@ SCHEMAS: dict[str, tuple[dict[str, Any], Any, Any]] = {
 
 
 def test_a_reset_is_read_from_the_form(tiny: Tiny) -> None:
-    scenes = environment_view_of()
+    scenes = get_environment_view()
 
     def read(form: str, **values: Any) -> dict[str, Any]:
         return episodes.reset_from_form(scenes, form, values)

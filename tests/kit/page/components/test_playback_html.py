@@ -12,7 +12,7 @@ from openenv_kit.page.components.playback_html import (
     playback_page_html,
     recording_jsonl,
 )
-from openenv_kit.page.environment_view import environment_view_of
+from openenv_kit.page.environment_view import get_environment_view
 from openenv_kit.page.playback import MAX_RUN_CHARACTERS, playback_of_policy
 from openenv_kit.page.tabs.watch import _open_recording
 from openenv_kit.page.visitor import Visitor
@@ -34,7 +34,7 @@ def test_cut_off_recording_is_shown_up_to_the_named_line() -> None:
     assert f"line {len(lines) - 1}: not JSON" in who.problem
     assert who.playback is not None
     assert f"step 0 of {len(played.steps) - 2}" in current_step_html(
-        environment_view_of(), who.playback
+        get_environment_view(), who.playback
     )
     with pytest.raises(RecordingError, match="line 1: not JSON"):
         _open_recording(who, lines[0][:40])
@@ -45,7 +45,7 @@ def test_cut_off_recording_is_shown_up_to_the_named_line() -> None:
 def test_a_saved_page_loads_nothing_and_holds_every_step() -> None:
     played = playback_of_policy(get_policy("reference"), {"task_id": "medium_mixed_pair"})
     played.run_to_end()
-    html = playback_page_html(environment_view_of(), played)
+    html = playback_page_html(get_environment_view(), played)
     assert html.count("<details><summary>") >= len(played.steps)
-    assert f"<p>{environment_view_of().result_headline(played.steps)}</p>" in html
+    assert f"<p>{get_environment_view().result_headline(played.steps)}</p>" in html
     assert re.findall(r"(?:src|href|url)[=(]", html) == []

@@ -12,8 +12,8 @@ import pytest
 
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.page.components.playback_html import current_step_html
-from openenv_kit.page.environment_view import environment_view_of
-from openenv_kit.page.events import run_for_visitor
+from openenv_kit.page.environment_view import get_environment_view
+from openenv_kit.page.events import run_in_thread_one_at_a_time
 from openenv_kit.page.playback import playback_of_policy
 from openenv_kit.page.visitor import Visitor
 
@@ -36,7 +36,7 @@ async def test_a_visitor_takes_one_thread_and_none_after_leaving() -> None:
         return [len(busy)]
 
     who = visitor()
-    asked = (run_for_visitor(who, work, number) for number in range(5))
+    asked = (run_in_thread_one_at_a_time(who, work, number) for number in range(5))
     *answers, late = await asyncio.gather(*asked, return_exceptions=True)
     assert (answers, done) == ([[0]] * 4, [0, 1, 2, 3])
     assert isinstance(late, gr.Error)
@@ -54,5 +54,5 @@ def test_a_button_that_would_do_nothing_says_so(at: int, off: list[str]) -> None
     played = playback_of_policy(get_policy("null"), {})
     played.run_to_end()
     played.seek(at)
-    shown = current_step_html(environment_view_of(), played)
+    shown = current_step_html(get_environment_view(), played)
     assert re.findall(r'aria-disabled="true">(.*?)</button>', shown) == off
