@@ -18,7 +18,7 @@ from rich.console import Console
 from metric_tracker_rl.analysis_tools import TOOLS
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.configuration.play_rules import MAX_STEPS_LIMIT
-from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
+from metric_tracker_rl.engine.configuration.tasks import resolve_named_or_custom_task
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.generation.generate import generate_episode
@@ -104,7 +104,7 @@ def _benchmarks() -> dict[str, Callable[[], Any]]:
 
 
 def _default_episode() -> FunnelEpisode:
-    return build_episode(resolve_named_task()[1])
+    return build_episode(resolve_named_or_custom_task()[1])
 
 
 def _method_arguments() -> dict[str, dict[str, Any]]:

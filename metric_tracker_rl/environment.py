@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import metric_tracker_rl
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_MAX_STEPS
 from metric_tracker_rl.engine.configuration.reset_arguments import RESET_ARGUMENTS
-from metric_tracker_rl.engine.configuration.splits import SPLITS, resolve_reset
+from metric_tracker_rl.engine.configuration.splits import SPLITS, resolve_task_of_reset_arguments
 from metric_tracker_rl.engine.configuration.tasks import TASKS
 from metric_tracker_rl.engine.definitions.versions import VERSIONS
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
@@ -94,7 +94,7 @@ class MetricTracker(Environment):
         """Return the level and the scenario family of an episode; empty for a sealed task."""
         if is_sealed_split(reset.get("split")):
             return {}
-        _, config = resolve_reset(reset)
+        _, config = resolve_task_of_reset_arguments(reset)
         return {"level": config.difficulty, "family": config.scenario_family}
 
     def score_components(self, observation: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -77,7 +77,7 @@ def first_user_message(reset_observation: Mapping[str, Any]) -> str:
     count = reset_observation.get("expected_row_count")
     if count:
         message += f" The right report has {count} rows."
-    if not read_play_mode(reset_observation).is_lean:
+    if not read_play_mode(reset_observation).has_lean_profile:
         message += f" Thresholds: {compact_json(config['thresholds'])}."
     return message
 

@@ -22,7 +22,7 @@ from metric_tracker_rl.engine.episode.episode import build_episode
 from metric_tracker_rl.engine.grading.grader import grade_report
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
-from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
+from metric_tracker_rl.engine.reporting_policy.labels import compute_expected_rows
 from metric_tracker_rl.environment import ENVIRONMENT
 from openenv_kit.cli.common import Column, build_item_table, require_installed
 from openenv_kit.splits import indices_of_level
@@ -114,7 +114,7 @@ def measure_default_policy(level: str, episodes: int) -> ResultLine:
         default_series = DailySeries(
             episode.generated.hourly, ORDERING_APP, default_level, series.explained
         )
-        report = SubmittedReport(compute_labels(default_series, episode.dates), ())
+        report = SubmittedReport(compute_expected_rows(default_series, episode.dates), ())
         scores.append(grade_report(report, episode.expected_rows).score)
     perfect = fmean(score == 1.0 for score in scores)
     return {"level": level, "mean": fmean(scores), "perfect": perfect}

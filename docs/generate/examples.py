@@ -189,8 +189,8 @@ def example_markdown(example: Example) -> str:
 
 def _draw_days(axes: Any, episode: FunnelEpisode, root: ReportRow, name: str) -> None:
     """Draw a daily series, its median, the values that are not flagged, and the flagged day."""
-    series, funnel = episode.series, episode.config.funnel_spec
-    column, day = funnel.metric_names.index(name), episode.day_by_date[root.date]
+    series, funnel = episode.series, episode.config.funnel_with_policy_daytime
+    column, day = funnel.count_and_rate_names.index(name), episode.day_by_date[root.date]
     values = [row[column] for row in series.values_and_excess_by_day]
     median, limit = series.medians_by_column[column], float(series.thresholds[column])
     axes.plot(values, color=LINE_COLOUR, label="daily value")
@@ -208,19 +208,21 @@ def _draw_days(axes: Any, episode: FunnelEpisode, root: ReportRow, name: str) ->
                 mfc="white",
                 label="flagged: consequence",
             )
-    axes.set_title(name if column < len(funnel.count_names) else f"{name} (%)")
+    axes.set_title(name if column < len(funnel.event_count_names) else f"{name} (%)")
     axes.set_xticks(range(0, len(values), 7), episode.dates[::7])
 
 
 def root_column(episode: FunnelEpisode, root: ReportRow) -> int:
     """Return the column of the daily series that a row reports."""
-    return episode.config.funnel_spec.columns.column_of(root.entity_type, root.entity_name)
+    return episode.config.funnel_with_policy_daytime.columns.get_column_of_entity(
+        root.entity_type, root.entity_name
+    )
 
 
 def draw_hourly_traffic(axes: Any, episode: FunnelEpisode, root: ReportRow) -> None:
     """Draw the first stage's hourly counts of the day, and their medians over the episode."""
     opens = episode.generated.hourly[:, :, 0]
-    start, stop = episode.config.funnel_spec.daytime
+    start, stop = episode.config.funnel_with_policy_daytime.daytime
     axes.axvspan(start - 0.5, stop - 0.5, color=BAND_COLOUR, label="daytime")
     axes.plot(np.median(opens, axis=0), color=MUTED_COLOUR, label="median hour of the episode")
     axes.plot(opens[episode.day_by_date[root.date]], color=LINE_COLOUR, label=root.date)
@@ -229,14 +231,14 @@ def draw_hourly_traffic(axes: Any, episode: FunnelEpisode, root: ReportRow) -> N
 
 def draw_impossible_hours(axes: Any, episode: FunnelEpisode, root: ReportRow) -> None:
     """Draw two adjacent stages by hour, and mark hours in which the later one has more events."""
-    funnel = episode.config.funnel_spec
+    funnel = episode.config.funnel_with_policy_daytime
     pair = funnel.quality_check_names.index(root.entity_name)
     earlier, later = episode.hourly_counts_of_day(episode.day_by_date[root.date])[
         :, pair : pair + 2
     ].T
     (impossible_hours,) = np.nonzero(later > earlier)
-    axes.plot(earlier, color=MUTED_COLOUR, label=funnel.count_names[pair])
-    axes.plot(later, color=LINE_COLOUR, label=funnel.count_names[pair + 1])
+    axes.plot(earlier, color=MUTED_COLOUR, label=funnel.event_count_names[pair])
+    axes.plot(later, color=LINE_COLOUR, label=funnel.event_count_names[pair + 1])
     axes.plot(
         impossible_hours, later[impossible_hours], "o", color=ROOT_COLOUR, label="impossible hour"
     )
@@ -253,11 +255,11 @@ def _label_hours(axes: Any, root: ReportRow, title: str) -> None:
 
 def _day_table(episode: FunnelEpisode, root: ReportRow) -> list[str]:
     """Return a table of the day's series and the verdict on each; nothing for impossible counts."""
-    series, funnel = episode.series, episode.config.funnel_spec
+    series, funnel = episode.series, episode.config.funnel_with_policy_daytime
     day = episode.day_by_date[root.date]
     if root.entity_type == DATA_QUALITY:
         return []
-    names = [*funnel.metric_names, funnel.mix_entity_name]
+    names = [*funnel.count_and_rate_names, funnel.daytime_share_name]
     root_series_column = root_column(episode, root)
     rows = []
     for column, name in enumerate(names):

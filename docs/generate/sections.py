@@ -18,13 +18,13 @@ from docs.generate.examples import EXAMPLES, draw_example, example_markdown, mar
 from docs.generate.firewatch import SECTIONS as FIREWATCH
 from metric_tracker_rl.analysis_tools import TOOLS, method_specs
 from metric_tracker_rl.engine.configuration.tasks import TASKS
-from metric_tracker_rl.engine.definitions.anomaly_types import list_anomaly_types_of
+from metric_tracker_rl.engine.definitions.anomaly_types import list_anomaly_types_of_entity_type
 from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.definitions.names import BASELINES, LEAK_REPORTS
 from metric_tracker_rl.engine.definitions.severity import severity_bounds_to_lists
-from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_public_name
+from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_public_name
 from metric_tracker_rl.engine.grading.grader import (
     DUPLICATE_PENALTY,
     EXPLOIT_FLOOR,
@@ -125,9 +125,9 @@ def _describe_type(field: dict[str, Any]) -> str:
 
 
 NAME_LISTS = {
-    "metric": ORDERING_APP.metric_names,
-    "rate": ORDERING_APP.rate_names,
-    "count": ORDERING_APP.count_names,
+    "metric": ORDERING_APP.count_and_rate_names,
+    "rate": ORDERING_APP.conversion_rate_names,
+    "count": ORDERING_APP.event_count_names,
 }
 
 
@@ -139,7 +139,7 @@ def threshold_table() -> str:
         "funnel_break_relative_drop": "funnel break, relative drop of a step rate",
         "daytime_share_absolute": "daytime share, absolute",
     }
-    columns = {level: thresholds_by_public_name(LEVELS[level]) for level in LEVELS}
+    columns = {level: get_thresholds_by_public_name(LEVELS[level]) for level in LEVELS}
     rows = [
         [title, *(f"{columns[level][key]:.2f}" for level in columns)]
         for key, title in names.items()
@@ -152,7 +152,9 @@ def severity_table() -> str:
     units = {"hourly_mix": "absolute", "data_quality": "excess events"}
     rows = [
         [f"`{kind}`", units.get(kind, "relative"), *(f"{bound:g}" for bound in bounds)]
-        for kind, bounds in severity_bounds_to_lists(LEVELS["easy"].severity_bounds).items()
+        for kind, bounds in severity_bounds_to_lists(
+            LEVELS["easy"].severity_bounds_by_entity_type
+        ).items()
     ]
     return markdown_table(
         ["entity type", "measured", "medium from", "high from", "critical from"], rows, "llrrr"
@@ -208,7 +210,9 @@ def row_kind_table() -> str:
     rows = [
         [
             f"`{kind}`",
-            " or ".join(f"`{anomaly_type}`" for anomaly_type in list_anomaly_types_of(kind)),
+            " or ".join(
+                f"`{anomaly_type}`" for anomaly_type in list_anomaly_types_of_entity_type(kind)
+            ),
             f"`{DETECTION_METHODS[kind]}`",
         ]
         for kind in ENTITY_TYPES_BY_RULE

@@ -99,11 +99,11 @@ def select_analysis_tools(rules: PlayRules, *, has_drawn_policy: bool = False) -
 
 def generators_refused_because(rules: PlayRules) -> str:
     """Return the reason why the play rules forbid row generators, or "" if they are allowed."""
-    if not rules.is_lean and not rules.is_raw:
+    if not rules.has_lean_profile and not rules.has_raw_disclosure:
         return ""
-    if not rules.is_raw:
+    if not rules.has_raw_disclosure:
         return f"The lean profile has no row generators; allowed: {SUBMIT_TOOL} with ids or rows."
-    allowed = f"{SUBMIT_TOOL} with rows" if rules.is_lean else "classifications"
+    allowed = f"{SUBMIT_TOOL} with rows" if rules.has_lean_profile else "classifications"
     return f"Raw disclosure has no row generators; allowed: {allowed}."
 
 

@@ -27,7 +27,8 @@ def names_from_funnel(kind: str) -> JsonDict:
     """Return JSON-schema metadata for a field whose allowed values are names of the funnel.
 
     Args:
-        kind: name of the `Funnel` attribute that lists the allowed values, such as `rate_names`.
+        kind: name of the `Funnel` attribute that lists the allowed values, such as
+            `conversion_rate_names`.
     """
     return {"names": kind}
 
@@ -65,7 +66,8 @@ class RateArguments(ToolArguments):
 
     date: Date
     entity_name: str = Field(
-        description="a conversion rate", json_schema_extra=names_from_funnel("rate_names")
+        description="a conversion rate",
+        json_schema_extra=names_from_funnel("conversion_rate_names"),
     )
 
 
@@ -74,7 +76,7 @@ class CountArguments(ToolArguments):
 
     date: Date
     entity_name: str = Field(
-        description="an event count", json_schema_extra=names_from_funnel("count_names")
+        description="an event count", json_schema_extra=names_from_funnel("event_count_names")
     )
 
 

@@ -23,7 +23,7 @@ from metric_tracker_rl.engine.definitions.anomaly_types import (
 from metric_tracker_rl.engine.definitions.display import (
     DEVIATION_DECIMALS,
     RATE_DECIMALS,
-    subtract_and_round,
+    subtract_baseline_and_round_for_display,
 )
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
@@ -32,7 +32,7 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     EVENT_COUNT,
     FUNNEL_STEP,
 )
-from metric_tracker_rl.engine.definitions.severity import find_severity
+from metric_tracker_rl.engine.definitions.severity import find_highest_severity_reached
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from openenv_kit.errors import ToolArgumentError, unknown_name_message
 
@@ -101,8 +101,8 @@ def compare_count_to_median(view: EpisodeView, arguments: CountArguments) -> Com
 @TOOLS.tool(DateArguments)
 def detect_funnel_break(view: EpisodeView, arguments: DateArguments) -> BrokenFunnelSteps:
     """List funnel steps whose rate dropped by at least the break threshold on one date."""
-    funnel = view.episode.config.funnel_spec
-    date = view.episode.require_date(arguments.date)
+    funnel = view.episode.config.funnel_with_policy_daytime
+    date = view.episode.require_episode_date(arguments.date)
     is_broken = view.episode.metrics.flagged.loc[date, list(funnel.funnel_step_names)]
     candidates = [
         {
@@ -122,13 +122,13 @@ def detect_funnel_break(view: EpisodeView, arguments: DateArguments) -> BrokenFu
 def check_impossible_counts(view: EpisodeView, arguments: DateArguments) -> ImpossibleCounts:
     """List adjacent stages of which the later has more events than the earlier in some hour."""
     episode = view.episode
-    funnel = episode.config.funnel_spec
-    date = episode.require_date(arguments.date)
+    funnel = episode.config.funnel_with_policy_daytime
+    date = episode.require_episode_date(arguments.date)
     hourly_counts = episode.hourly.loc[date]
     excess_by_pair = episode.metrics.value.loc[date]
     issues = []
     for (earlier, later), name in zip(
-        pairwise(funnel.count_names), funnel.quality_check_names, strict=True
+        pairwise(funnel.event_count_names), funnel.quality_check_names, strict=True
     ):
         if not excess_by_pair[name]:
             continue
@@ -166,19 +166,26 @@ def list_suspicious_dates(
     percent of the median; those of the daytime share are percentage points.
     """
     metrics = view.episode.metrics
-    funnel = view.episode.config.funnel_spec
+    funnel = view.episode.config.funnel_with_policy_daytime
     flagged = metrics.flagged.to_numpy()
     sizes = np.abs(metrics.deviation.to_numpy())
-    rate_sizes = sizes[:, metrics.find_column_positions(funnel.rate_names)]
-    count_sizes = sizes[:, metrics.find_column_positions(funnel.count_names)]
-    share_sizes = sizes[:, metrics.find_column_positions([funnel.mix_entity_name])[0]]
-    series_sizes = sizes[
-        :, metrics.find_column_positions([*funnel.metric_names, funnel.mix_entity_name])
+    rate_sizes = sizes[:, metrics.find_column_positions_of_entities(funnel.conversion_rate_names)]
+    count_sizes = sizes[:, metrics.find_column_positions_of_entities(funnel.event_count_names)]
+    share_sizes = sizes[
+        :, metrics.find_column_positions_of_entities([funnel.daytime_share_name])[0]
     ]
-    broken_steps = flagged[:, metrics.find_column_positions(funnel.funnel_step_names)].sum(axis=1)
-    impossible_pairs = flagged[:, metrics.find_column_positions(funnel.quality_check_names)].sum(
-        axis=1
-    )
+    series_sizes = sizes[
+        :,
+        metrics.find_column_positions_of_entities(
+            [*funnel.count_and_rate_names, funnel.daytime_share_name]
+        ),
+    ]
+    broken_steps = flagged[
+        :, metrics.find_column_positions_of_entities(funnel.funnel_step_names)
+    ].sum(axis=1)
+    impossible_pairs = flagged[
+        :, metrics.find_column_positions_of_entities(funnel.quality_check_names)
+    ].sum(axis=1)
     scores = (series_sizes / view.episode.series.thresholds).max(axis=1)
     scores[(impossible_pairs > 0) & (scores < IMPOSSIBLE_COUNTS_SCORE)] = IMPOSSIBLE_COUNTS_SCORE
     values_by_field = {
@@ -207,11 +214,11 @@ def list_suspicious_dates(
 def _compare_to_median(
     view: EpisodeView, entity_type: str, date: str, entity_name: str
 ) -> ComparisonWithMedian:
-    names = view.episode.config.funnel_spec.entity_names_by_type[entity_type]
+    names = view.episode.config.funnel_with_policy_daytime.entity_names_by_type[entity_type]
     metrics = view.episode.metrics
     if entity_name not in names:
         raise ToolArgumentError(unknown_name_message("entity_name", entity_name, names))
-    view.episode.require_date(date)
+    view.episode.require_episode_date(date)
     *_, deviation = metrics.get_metric_value(date, entity_name)
     is_flagged = metrics.flagged.at[date, entity_name]
     anomaly_type = find_anomaly_type_of_deviation(entity_type, deviation) if is_flagged else NORMAL
@@ -234,7 +241,7 @@ def _build_baseline_and_deviation_fields(
     return {
         "baseline_value": baseline,
         "observed_value": observed,
-        "delta_value": subtract_and_round(observed, baseline, entity_type),
+        "delta_value": subtract_baseline_and_round_for_display(observed, baseline, entity_type),
         "relative_deviation": round(deviation, DEVIATION_DECIMALS),
     }
 
@@ -243,4 +250,6 @@ def _severity_of_entity_on_date(
     view: EpisodeView, entity_type: str, date: str, entity_name: str
 ) -> str:
     *_, deviation = view.episode.metrics.get_metric_value(date, entity_name)
-    return find_severity(abs(deviation), view.episode.series.level.severity_bounds[entity_type])
+    return find_highest_severity_reached(
+        abs(deviation), view.episode.series.level.severity_bounds_by_entity_type[entity_type]
+    )

@@ -16,7 +16,7 @@ from metric_tracker_rl.analysis_tools.arguments import NoMethodArguments
 from metric_tracker_rl.analysis_tools.registry import MethodResult, create_empty_method_registry
 from metric_tracker_rl.engine.definitions.report_row import ROW_FIELDS
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from metric_tracker_rl.engine.episode.flagged_series import get_flagged_series
+from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_by_id
 from metric_tracker_rl.engine.report.parse_report import MAX_REPORT_ROWS
 from openenv_kit.errors import ToolArgumentError
 from openenv_kit.tool import Tool, ToolArguments
@@ -98,9 +98,9 @@ def list_series_with_median_and_threshold(
     """Return dates, and each daily series with its median and reporting threshold."""
     episode = view.episode
     names = _list_daily_series_names(view)
-    weekday_baselines = episode.metrics.weekday_baseline
+    weekday_baselines = episode.metrics.baseline_by_weekday_if_any
     if weekday_baselines.empty:
-        baselines = episode.metrics.median[names].tolist()
+        baselines = episode.metrics.median_over_all_days[names].tolist()
     else:
         baselines = weekday_baselines[names].T.to_numpy().tolist()
     rows = zip(names, baselines, episode.series.thresholds.tolist(), strict=True)
@@ -112,10 +112,11 @@ def list_series_with_median_and_threshold(
         **view.drawn_policy_numbers,
     }
     if arguments.details:
-        result |= {"policy": view.policy_text, "row_fields": list(ROW_FIELDS)}
+        result |= {"policy": view.reporting_policy_text, "row_fields": list(ROW_FIELDS)}
+        funnel = episode.config.funnel_with_policy_daytime
         result["entities"] = {
             entity_type: list(entity_names)
-            for entity_type, entity_names in episode.config.funnel_spec.entity_names_by_type.items()
+            for entity_type, entity_names in funnel.entity_names_by_type.items()
         }
     return result
 
@@ -123,7 +124,7 @@ def list_series_with_median_and_threshold(
 @LEAN_TOOLS.tool(ScanArguments, name="scan")
 def list_flagged_series_ids_by_date(view: EpisodeView, arguments: ScanArguments) -> MethodResult:
     """List every flagged series by date, roots and consequences: id, name, change from median."""
-    flagged_series = get_flagged_series(view.episode)
+    flagged_series = list_flagged_series_by_id(view.episode)
     start = arguments.first - 1
     page = flagged_series[start : start + MAX_CANDIDATES_PER_REPLY]
     rows_by_date: dict[str, list[list[Any]]] = {}
@@ -142,7 +143,7 @@ def list_flagged_series_ids_by_date(view: EpisodeView, arguments: ScanArguments)
 def list_daily_values(view: EpisodeView, arguments: DailyValuesArguments) -> MethodResult:
     """Return every daily series on given dates; rates in percent, the share as a fraction."""
     names = _list_daily_series_names(view)
-    dates = [view.episode.require_date(date) for date in arguments.dates]
+    dates = [view.episode.require_episode_date(date) for date in arguments.dates]
     values = view.episode.metrics.value.loc[dates, names].to_numpy().tolist()
     return {
         "columns": ["date", *names],
@@ -154,7 +155,7 @@ def list_daily_values(view: EpisodeView, arguments: DailyValuesArguments) -> Met
 def list_hourly_counts(view: EpisodeView, arguments: HourlyCountsArguments) -> MethodResult:
     """Return hourly counts of given dates, from hour 0 to 23."""
     counts = view.episode.hourly
-    dates = [view.episode.require_date(date) for date in arguments.dates]
+    dates = [view.episode.require_episode_date(date) for date in arguments.dates]
     return {
         "columns": ["date", ["hour", *counts.columns]],
         "rows": [[date, counts.loc[date].reset_index().to_numpy().tolist()] for date in dates],
@@ -182,7 +183,7 @@ def build_submission_from_ids_and_rows(
     Raises:
         ToolArgumentError: an id does not belong to a flagged series of the episode.
     """
-    flagged_series = get_flagged_series(view.episode)
+    flagged_series = list_flagged_series_by_id(view.episode)
     require_listed_ids(arguments.ids, range(1, len(flagged_series) + 1))
     rows_of_ids = [flagged_series[series_id - 1].row.as_dict() for series_id in arguments.ids]
     return {"ids": arguments.ids, "rows": [*rows_of_ids, *arguments.rows]}
@@ -224,5 +225,5 @@ def find_ids_in_scan_result(result: MethodResult) -> set[int]:
 
 def _list_daily_series_names(view: EpisodeView) -> list[str]:
     """Return the names of all event counts and conversion rates, and of the daytime share."""
-    funnel = view.episode.config.funnel_spec
-    return [*funnel.metric_names, funnel.mix_entity_name]
+    funnel = view.episode.config.funnel_with_policy_daytime
+    return [*funnel.count_and_rate_names, funnel.daytime_share_name]

@@ -13,10 +13,10 @@ from metric_tracker_rl.analysis_tools.arguments import (
 )
 from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
 from metric_tracker_rl.engine.definitions.anomaly_types import MIX_SHIFT
-from metric_tracker_rl.engine.definitions.display import subtract_and_round
+from metric_tracker_rl.engine.definitions.display import subtract_baseline_and_round_for_display
 from metric_tracker_rl.engine.definitions.entity_types import HOURLY_MIX
 from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS, ROW_FIELDS
-from metric_tracker_rl.engine.definitions.severity import find_severity
+from metric_tracker_rl.engine.definitions.severity import find_highest_severity_reached
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import (
     ALLOWED_NAMES_BY_FIELD,
@@ -88,8 +88,8 @@ def task_overview(view: EpisodeView, arguments: TaskOverviewArguments) -> Method
     # The reset observation and `config` contain the same facts, so they are omitted by default.
     if arguments.details:
         result |= {
-            "instruction": view.instruction,
-            "reporting_policy": view.policy_text,
+            "instruction": view.objective_and_policy_text,
+            "reporting_policy": view.reporting_policy_text,
             "thresholds": view.public_config["thresholds"],
             "severity_bands": view.public_config["severity_bands"],
         }
@@ -112,8 +112,8 @@ def list_entities(view: EpisodeView, _: NoMethodArguments) -> Entities:
 def rows_for_date(view: EpisodeView, arguments: DateArguments) -> DailyCountsAndRates:
     """Return event counts and conversion rates (percent) of one date."""
     episode = view.episode
-    date = episode.require_date(arguments.date)
-    rates = list(episode.config.funnel_spec.rate_names)
+    date = episode.require_episode_date(arguments.date)
+    rates = list(episode.config.funnel_with_policy_daytime.conversion_rate_names)
     return {
         "found": True,
         "date": date,
@@ -126,9 +126,9 @@ def rows_for_date(view: EpisodeView, arguments: DateArguments) -> DailyCountsAnd
 def hourly_rows_for_date(view: EpisodeView, arguments: DateArguments) -> MethodResult:
     """Return one date's 24 hourly rows, daytime share (hours 8 to 19) and its baseline."""
     episode = view.episode
-    date = episode.require_date(arguments.date)
+    date = episode.require_episode_date(arguments.date)
     hours = episode.hourly.loc[date]
-    opens = hours[episode.config.funnel_spec.count_names[0]]
+    opens = hours[episode.config.funnel_with_policy_daytime.event_count_names[0]]
     busiest = opens.sort_values(ascending=False, kind="stable").index[:TOP_HOUR_COUNT].tolist()
     return {
         "found": True,
@@ -156,7 +156,7 @@ def show_raw_data(view: EpisodeView, arguments: RawDataArguments) -> EventCounts
 def list_calendar(view: EpisodeView, _: NoMethodArguments) -> CalendarEvents:
     """List public events by date and the daily series each explains; empty on most levels."""
     episode = view.episode
-    return {"events": [entry.as_dict(episode.dates) for entry in episode.generated.calendar]}
+    return {"events": [entry.as_public_dict(episode.dates) for entry in episode.generated.calendar]}
 
 
 @TOOLS.tool(PreviewArguments, has_episode_data=False, cached=False)
@@ -188,19 +188,21 @@ def build_report_row_schema(*, include_allowed: bool) -> dict[str, Any]:
 def _list_entity_types_and_names(view: EpisodeView) -> list[EntityFields]:
     return [
         {"entity_type": kind, "entity_name": name}
-        for kind, name in view.episode.config.funnel_spec.entities
+        for kind, name in view.episode.config.funnel_with_policy_daytime.entities
     ]
 
 
 def _summarize_daytime_share(view: EpisodeView, date: str) -> MethodResult:
     metrics = view.episode.metrics
-    mix_name = view.episode.config.funnel_spec.mix_entity_name
-    severity_bounds = view.episode.config.level.severity_bounds[HOURLY_MIX]
+    mix_name = view.episode.config.funnel_with_policy_daytime.daytime_share_name
+    severity_bounds = (
+        view.episode.config.level_with_policy_parameters.severity_bounds_by_entity_type[HOURLY_MIX]
+    )
     share, baseline, deviation = metrics.get_metric_value(date, mix_name)
     return {
         "daytime_share": share,
         "baseline_daytime_share": baseline,
-        "delta_value": subtract_and_round(share, baseline, HOURLY_MIX),
+        "delta_value": subtract_baseline_and_round_for_display(share, baseline, HOURLY_MIX),
         "anomaly_type": MIX_SHIFT if metrics.flagged.at[date, mix_name] else NORMAL,
-        "severity": find_severity(abs(deviation), severity_bounds),
+        "severity": find_highest_severity_reached(abs(deviation), severity_bounds),
     }

@@ -26,7 +26,7 @@ from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
     MEDIAN_FILTER,
     find_anomaly_type_of_deviation,
-    list_anomaly_types_of,
+    list_anomaly_types_of_entity_type,
 )
 from metric_tracker_rl.engine.definitions.display import STATISTIC_DECIMALS
 from metric_tracker_rl.engine.definitions.entity_types import (
@@ -35,7 +35,7 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     EVENT_COUNT,
 )
 from metric_tracker_rl.engine.definitions.report_row import ReportRow, RowKey
-from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_entity_type
+from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_entity_type
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.reporting_policy.find_roots import RootFinding
 from metric_tracker_rl.engine.reporting_policy.labels import build_report_row
@@ -66,7 +66,7 @@ class RowGenerator:
         return tuple(
             entity_type
             for entity_type in ENTITY_TYPES
-            if set(list_anomaly_types_of(entity_type)) & set(self.anomaly_types)
+            if set(list_anomaly_types_of_entity_type(entity_type)) & set(self.anomaly_types)
         )
 
     @cached_property
@@ -76,7 +76,7 @@ class RowGenerator:
 
     def map_entity_names_to_types(self, view: EpisodeView) -> dict[str, str]:
         """Return a mapping from the name of every entity that the generator reads to its type."""
-        names_by_type = view.episode.config.funnel_spec.entity_names_by_type
+        names_by_type = view.episode.config.funnel_with_policy_daytime.entity_names_by_type
         return {
             entity_name: entity_type
             for entity_type in self.entity_types
@@ -100,7 +100,10 @@ GENERATORS_BY_NAME: dict[str, RowGenerator] = {
     MEDIAN_FILTER: RowGenerator(
         MEDIAN_FILTER,
         "Rows of any count or rate far from its median, in either direction.",
-        (*list_anomaly_types_of(CONVERSION_RATE), *list_anomaly_types_of(EVENT_COUNT)),
+        (
+            *list_anomaly_types_of_entity_type(CONVERSION_RATE),
+            *list_anomaly_types_of_entity_type(EVENT_COUNT),
+        ),
     ),
     **{
         name: RowGenerator(name, f"Rows of {anomaly_type.description}.", (name,))
@@ -215,13 +218,13 @@ def run_row_generator(
         raise ToolArgumentError(f"{generator.name} reads fixed series; it takes no metric.")
     episode = view.episode
     metrics = episode.metrics
-    columns = episode.config.funnel_spec.columns
+    columns = episode.config.funnel_with_policy_daytime.columns
     type_by_name = generator.map_entity_names_to_types(view)
     names = resolve_metric_names(view, metric_name, metric_names, tuple(type_by_name))
-    allowed_dates = [episode.require_date(date) for date in dates]
-    positions = metrics.find_column_positions(names)
+    allowed_dates = [episode.require_episode_date(date) for date in dates]
+    positions = metrics.find_column_positions_of_entities(names)
     std_devs = metrics.std_dev_from_baseline.to_numpy()[positions]
-    differences = metrics.difference.to_numpy()[:, positions]
+    differences = metrics.value_minus_baseline.to_numpy()[:, positions]
     is_flagged = metrics.flagged.to_numpy()[:, positions]
     is_selected = is_flagged & (np.abs(differences) > std_dev_multiplier * std_devs)
     deviations = metrics.deviation.to_numpy()[:, positions].tolist()
@@ -236,11 +239,13 @@ def run_row_generator(
             continue
         if allowed_dates and date not in allowed_dates:
             continue
-        finding = RootFinding(entity_type, name, anomaly_type, columns.column_of(entity_type, name))
+        finding = RootFinding(
+            entity_type, name, anomaly_type, columns.get_column_of_entity(entity_type, name)
+        )
         rows.append(build_report_row(finding, day, date, episode.series))
     match_counts = Counter(row.entity_name for row in rows)
-    medians = metrics.median.to_numpy()[positions].tolist()
-    thresholds = thresholds_by_entity_type(episode.config.level)
+    medians = metrics.median_over_all_days.to_numpy()[positions].tolist()
+    thresholds = get_thresholds_by_entity_type(episode.config.level_with_policy_parameters)
     details = [
         {
             "entity_name": name,

@@ -9,7 +9,10 @@ import numpy as np
 
 from metric_tracker_rl.analysis_tools.arguments import DifferenceArguments, MetricArguments
 from metric_tracker_rl.analysis_tools.registry import TOOLS, MethodResult
-from metric_tracker_rl.engine.definitions.display import RATE_DECIMALS, subtract_and_round
+from metric_tracker_rl.engine.definitions.display import (
+    RATE_DECIMALS,
+    subtract_baseline_and_round_for_display,
+)
 from metric_tracker_rl.engine.definitions.entity_types import CONVERSION_RATE, EVENT_COUNT
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.report.parse_report import require_allowed_name
@@ -54,10 +57,12 @@ def get_rows_with_abs_diff_from_median_gt(
     names = resolve_metric_names(view, arguments.metric_name, arguments.metric_names)
     values = metrics.value.to_numpy()
     baselines = metrics.baseline.to_numpy()
-    is_beyond = np.abs(metrics.difference.to_numpy()) > arguments.threshold
+    is_beyond = np.abs(metrics.value_minus_baseline.to_numpy()) > arguments.threshold
     results = []
     remaining_rows = arguments.limit
-    for name, column in zip(names, metrics.find_column_positions(names).tolist(), strict=True):
+    for name, column in zip(
+        names, metrics.find_column_positions_of_entities(names).tolist(), strict=True
+    ):
         days = np.flatnonzero(is_beyond[:, column]).tolist()
         rows = []
         for day in days[:remaining_rows]:
@@ -68,7 +73,9 @@ def get_rows_with_abs_diff_from_median_gt(
                     "date": view.episode.dates[day],
                     "value": value,
                     "median_value": baseline,
-                    "difference": subtract_and_round(value, baseline, CONVERSION_RATE),
+                    "difference": subtract_baseline_and_round_for_display(
+                        value, baseline, CONVERSION_RATE
+                    ),
                 }
             )
         results.append(
@@ -101,7 +108,7 @@ def resolve_metric_names(
         ToolArgumentError: a name is unknown, or the method does not accept it.
     """
     if allowed_names is None:
-        allowed_names = view.episode.config.funnel_spec.metric_names
+        allowed_names = view.episode.config.funnel_with_policy_daytime.count_and_rate_names
     first = [] if metric_name is None else [metric_name]
     requested = list(dict.fromkeys([*first, *metric_names]))
     for name in requested:
@@ -111,12 +118,12 @@ def resolve_metric_names(
 
 def _build_median_fields(view: EpisodeView, metric_name: str) -> MethodResult:
     metrics = view.episode.metrics
-    is_count = metric_name in view.episode.config.funnel_spec.count_names
-    weekday_medians = metrics.weekday_baseline[metric_name].to_dict()
+    is_count = metric_name in view.episode.config.funnel_with_policy_daytime.event_count_names
+    weekday_medians = metrics.baseline_by_weekday_if_any[metric_name].to_dict()
     return {
         "metric_name": metric_name,
         "metric_type": EVENT_COUNT if is_count else CONVERSION_RATE,
-        "median_value": float(metrics.median[metric_name]),
+        "median_value": float(metrics.median_over_all_days[metric_name]),
         "sample_size": len(view.episode.dates),
         **({"weekday_medians": weekday_medians} if weekday_medians else {}),
     }

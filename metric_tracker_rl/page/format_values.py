@@ -25,8 +25,8 @@ UNIT_BY_COLUMN = {
     "suspicion_score": " × threshold",
     "daytime_share": SHARE,
     "baseline_daytime_share": SHARE,
-    **dict.fromkeys(ORDERING_APP.count_names, EVENTS),
-    **dict.fromkeys(ORDERING_APP.rate_names, PERCENT),
+    **dict.fromkeys(ORDERING_APP.event_count_names, EVENTS),
+    **dict.fromkeys(ORDERING_APP.conversion_rate_names, PERCENT),
 }
 """Units of columns that always have the same unit."""
 
@@ -49,7 +49,7 @@ def format_field_with_unit(field_name: str, value: Any, other_fields: Mapping[st
         str(other_fields.get("entity_type") or other_fields.get("metric_type")), ""
     )
     if not unit and "metric_name" in other_fields:
-        unit = EVENTS if other_fields["metric_name"] in ORDERING_APP.count_names else PERCENT
+        unit = EVENTS if other_fields["metric_name"] in ORDERING_APP.event_count_names else PERCENT
     if field_name in DIFFERENCES and unit == PERCENT:
         return text + POINTS
     return text + unit if field_name in (*VALUES, *DIFFERENCES) else text

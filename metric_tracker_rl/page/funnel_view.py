@@ -99,7 +99,7 @@ class FunnelView(EnvironmentView):
     def details_html(self, visitor: Visitor) -> str:
         known_values, verdicts, over = collect_visible_state(visitor.playback_steps, visitor.reset)
         at = questions.parse_selection(known_values, visitor.selection)
-        stages = known_values.funnel.count_names
+        stages = known_values.funnel.event_count_names
         day = ""
         if at is not None:
             stage = stages[at[0]] if at[0] < len(stages) else stages[0]
@@ -159,7 +159,7 @@ class FunnelView(EnvironmentView):
         panel = questions.build_question_panel(
             known_values, visitor.playback_steps, visitor.selection
         )
-        metrics = ["", *ORDERING_APP.metric_names]
+        metrics = ["", *ORDERING_APP.count_and_rate_names]
         suggested = {
             "date": [at, *known_values.dates] if at in known_values.dates else known_values.dates,
             "metric_name": metrics,
@@ -214,7 +214,7 @@ def _detecting_tool_call_html(row: ReportRow) -> str:
 def _all_counts_and_rates_html(visitor: Visitor) -> str:
     """Return the HTML of a collapsed table with all counts and rates by day."""
     episode = rebuild_episode(visitor.reset).episode
-    names = episode.config.funnel_spec.metric_names
+    names = episode.config.funnel_with_policy_daytime.count_and_rate_names
     lines = [
         [
             escape(format_short_date(date)),

@@ -80,7 +80,7 @@ def build_question_panel(
         ).description
         known = f"<p>{escape(cell_text or 'Nothing known yet.')}</p>"
         name = (
-            known_values.funnel.metric_names[column]
+            known_values.funnel.count_and_rate_names[column]
             if column < known_values.daytime_share_column
             else ""
         )
@@ -106,8 +106,8 @@ def _list_questions_about_cell(
     known_values: KnownValues, column: int, metric_name: str, date: str
 ) -> list[SuggestedCall]:
     funnel = known_values.funnel
-    if metric_name in funnel.count_names or metric_name in funnel.rate_names:
-        tool = f"compare_{'count' if metric_name in funnel.count_names else 'rate'}_to_median"
+    if metric_name in funnel.event_count_names or metric_name in funnel.conversion_rate_names:
+        tool = f"compare_{'count' if metric_name in funnel.event_count_names else 'rate'}_to_median"
         return [
             SuggestedCall(
                 "How far from its usual?", tool, {"date": date, "entity_name": metric_name}

@@ -11,7 +11,7 @@ from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
     find_anomaly_type_of_deviation,
 )
-from metric_tracker_rl.engine.definitions.display import subtract_and_round
+from metric_tracker_rl.engine.definitions.display import subtract_baseline_and_round_for_display
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
@@ -20,7 +20,7 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     HOURLY_MIX,
 )
 from metric_tracker_rl.engine.definitions.report_row import NUMBER_FIELDS, ROW_FIELDS, RowKey
-from metric_tracker_rl.engine.definitions.severity import SEVERITIES, find_severity
+from metric_tracker_rl.engine.definitions.severity import SEVERITIES, find_highest_severity_reached
 from metric_tracker_rl.page.format_values import format_field_with_unit
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_html import collect_known_values
@@ -87,7 +87,7 @@ class FunnelReport(ReportEditor):
         kind, name = str(row.get("entity_type")), str(row.get("entity_name"))
         day, column = (
             known_values.find_day_index(row.get("date")),
-            known_values.funnel.columns.find_column(kind, name),
+            known_values.funnel.columns.find_column_of_entity(kind, name),
         )
         if day is None or column is None:
             return row
@@ -100,8 +100,8 @@ class FunnelReport(ReportEditor):
             known_fields |= {
                 "observed_value": value,
                 "baseline_value": baseline,
-                "delta_value": subtract_and_round(value, baseline, kind),
-                "severity": find_severity(abs(deviation), bands),
+                "delta_value": subtract_baseline_and_round_for_display(value, baseline, kind),
+                "severity": find_highest_severity_reached(abs(deviation), bands),
                 "anomaly_type": find_anomaly_type_of_deviation(kind, deviation) or "",
             }
         return {**known_fields, **{name: value for name, value in row.items() if value != ""}}
@@ -144,14 +144,18 @@ class FunnelReport(ReportEditor):
         if flagged and all(name in result_fields for name in ROW_FIELDS):
             return {name: result_fields[name] for name in ROW_FIELDS}
         if flagged and "daytime_share" in result_fields:
-            kind, name = HOURLY_MIX, self.known_values.funnel.mix_entity_name
+            kind, name = HOURLY_MIX, self.known_values.funnel.daytime_share_name
         elif (
             result_fields.get("difference")
             and "metric_name" in result_fields
             and "date" in result_fields
         ):
             name = result_fields["metric_name"]
-            kind = EVENT_COUNT if name in self.known_values.funnel.count_names else CONVERSION_RATE
+            kind = (
+                EVENT_COUNT
+                if name in self.known_values.funnel.event_count_names
+                else CONVERSION_RATE
+            )
         else:
             return None
         row = self.complete_row(

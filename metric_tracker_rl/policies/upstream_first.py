@@ -24,10 +24,10 @@ from metric_tracker_rl.policies.base import (
 _STEP_RATE_PAIRS = tuple(
     zip(ORDERING_APP.funnel_step_names, ORDERING_APP.step_rate_names, strict=True)
 )
-_FIRST_COUNT, *_LATER_COUNTS = ORDERING_APP.count_names
+_FIRST_COUNT, *_LATER_COUNTS = ORDERING_APP.event_count_names
 _FIRST_IN_BOTH_ORDERS = (
     *ORDERING_APP.quality_check_names,
-    ORDERING_APP.mix_entity_name,
+    ORDERING_APP.daytime_share_name,
     _FIRST_COUNT,
 )
 
@@ -68,7 +68,7 @@ def submit_upstream_rows_and_try_counts(_: ObservationJson) -> PolicySteps:
     """Submit the most upstream rows; try counts instead of steps in practice submissions."""
     rows = yield from request_unexplained_flagged_rows()
     # A traffic-mix shift can share a day with another anomaly, so it does not replace another row.
-    mix_rows = [row for row in rows if row["entity_name"] == ORDERING_APP.mix_entity_name]
+    mix_rows = [row for row in rows if row["entity_name"] == ORDERING_APP.daytime_share_name]
     rows = [row for row in rows if row not in mix_rows]
     best_rows = _select_first_row_per_date(rows, STEPS_BEFORE_COUNTS)
     alternatives = _select_first_row_per_date(rows, COUNTS_BEFORE_STEPS)

@@ -15,7 +15,7 @@ from metric_tracker_rl.engine.certification.certificate import (
     FunnelCertificate,
     certificate_from_dict,
     compute_certificate_totals,
-    count_drawn_policies_ignoring_wording,
+    count_distinct_drawn_policies_ignoring_wording,
 )
 from metric_tracker_rl.engine.configuration.episode_config import MIXED
 from metric_tracker_rl.engine.configuration.splits import SPLITS
@@ -121,7 +121,7 @@ def write_benchmark_report(
             json.loads(rungs.read_text(encoding="utf-8")),
             results.modes.audit_lines,
             _certificates_table(varied),
-            count_drawn_policies_ignoring_wording(varied),
+            count_distinct_drawn_policies_ignoring_wording(varied),
         )
     parts = [funnel_part.strip(), *([MODES_PART_MARK, modes_part.strip()] if modes_part else [])]
     out.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")

@@ -164,5 +164,5 @@ class Evaluation:
 
     def _score(self, reports: Sequence[NDArray[np.bool_]]) -> Floats:
         for session, view in zip(self._sessions, self._views, strict=True):
-            session.start_from_view(session.task_id, view)
+            session.start_episode_from_view(session.task_id, view)
         return _submit_reports(self._sessions, self._candidates, reports)[:, 0]

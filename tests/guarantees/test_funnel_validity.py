@@ -315,7 +315,7 @@ def test_a_preview_that_knows_the_labels_is_seen(monkeypatch: pytest.MonkeyPatch
 
     true_preview = lookup.build_report_preview
     opened: list[Any] = []
-    true_open = EpisodeSession.start_from_view
+    true_open = EpisodeSession.start_episode_from_view
 
     def opening(self: EpisodeSession, *given: Any) -> Any:
         opened.append(given[1].episode)

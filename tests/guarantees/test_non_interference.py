@@ -120,7 +120,7 @@ def leak_through_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def leak_through_the_opening(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = EpisodeSession._build_reset_fields
+    honest = EpisodeSession._build_reset_observation_fields
 
     def leaky(self: EpisodeSession, view: EpisodeView) -> dict[str, Any]:
         opening = honest(self, view)

@@ -19,7 +19,10 @@ import pytest
 from metric_tracker_rl.engine.configuration.episode_config import SCENARIO_FAMILIES
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.episode.episode import FunnelEpisode, episode_from_generated
+from metric_tracker_rl.engine.episode.episode import (
+    FunnelEpisode,
+    create_episode_and_freeze_hourly_counts,
+)
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
@@ -90,7 +93,9 @@ def custom(seeds: range) -> list[dict[str, Any]]:
         dates = session.episode.dates  # type: ignore[union-attr]
         anomalies = [
             {
-                "metric_names": chance.sample(ORDERING_APP.metric_names, chance.randint(1, 3)),
+                "metric_names": chance.sample(
+                    ORDERING_APP.count_and_rate_names, chance.randint(1, 3)
+                ),
                 "dates": chance.sample(dates, chance.choice([1, 2, 5, len(dates) // 2 + 1])),
                 "stddev_factor": chance.choice([0.5, 2.0, 5.0, 20.0, 90.0]),
                 "direction": chance.choice(["up", "down", "auto"]),
@@ -119,7 +124,7 @@ ZEROS = [
         ["payment_successful"],
         ["app_open_to_menu_open", "app_opens"],
         ["app_open_to_payment_successful"],
-        list(ORDERING_APP.count_names),
+        list(ORDERING_APP.event_count_names),
     )
 ]
 
@@ -167,7 +172,7 @@ def test_the_reference_policy_reads_zeros_as_the_text_says() -> None:
 @pytest.mark.slow
 def test_a_wrong_label_is_noticed() -> None:
     config, draw = next(each for each in sample() if len(each[1].labels) > 1)
-    episode = episode_from_generated(config, draw)
+    episode = create_episode_and_freeze_hourly_counts(config, draw)
     assert differences(episode) == []
     object.__setattr__(episode, "expected_rows", episode.expected_rows[1:])
     assert differences(episode) != []

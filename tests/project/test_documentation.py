@@ -13,7 +13,7 @@ from docs.generate.examples import EXAMPLES, ExampleError, find_root
 from docs.generate.hook import MARKER, SAMPLE_PAGES, fill_page
 from docs.generate.sections import PICTURES, SECTIONS, sample_arguments
 from metric_tracker_rl.analysis_tools import TOOLS, method_specs
-from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
+from metric_tracker_rl.engine.configuration.tasks import resolve_named_or_custom_task
 from metric_tracker_rl.engine.episode.episode import build_episode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from openenv_kit.errors import UnknownNameError
@@ -101,7 +101,7 @@ def test_the_tool_reference_names_every_method_with_every_argument() -> None:
 @pytest.mark.parametrize("name", list(TOOLS))
 def test_the_arguments_shown_for_a_method_are_arguments_it_takes(name: str) -> None:
     (spec,) = [spec for spec in method_specs(TOOLS) if spec.name == name]
-    _, config = resolve_named_task("medium_mixed_pair")
+    _, config = resolve_named_or_custom_task("medium_mixed_pair")
     result = TOOLS[name].call(EpisodeView(build_episode(config)), sample_arguments(spec))
     assert result
 

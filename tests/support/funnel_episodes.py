@@ -15,7 +15,7 @@ from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.generation.generate import GeneratedEpisode, generate_episode
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
-from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
+from metric_tracker_rl.engine.reporting_policy.labels import compute_expected_rows
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from openenv_kit.environment import Reply
 
@@ -67,7 +67,7 @@ def series_of(hourly: np.ndarray[Any, Any], level: str | FunnelLevel = "easy") -
 def labels_of(hourly: np.ndarray[Any, Any], level: str = "easy") -> list[ReportRow]:
     """Return the labels of hand-made counts; dates are `day 0`, `day 1` and so on."""
     dates = [f"day {day}" for day in range(len(hourly))]
-    return list(compute_labels(series_of(hourly, level), dates))
+    return list(compute_expected_rows(series_of(hourly, level), dates))
 
 
 def started(**reset: Any) -> EpisodeSession:

@@ -37,7 +37,7 @@ EVERYTHING = [{"method_name": name, "threshold_multiplier": 0} for name in ROW_G
 def other_labels(episode: FunnelEpisode) -> tuple[ReportRow, ...]:
     """Return as many rows as expected, all of them wrong."""
     taken = {row.key for row in episode.expected_rows}
-    entities = episode.config.funnel_spec.entities
+    entities = episode.config.funnel_with_policy_daytime.entities
     free = [
         (date, *entity)
         for date in reversed(episode.dates)
@@ -54,12 +54,12 @@ def other_labels(episode: FunnelEpisode) -> tuple[ReportRow, ...]:
 def actions_on(episode: FunnelEpisode, rules: PlayRules) -> list[dict[str, Any]]:
     """Return calls of every tool that the mode offers, on every date, and mistakes."""
     rows = [row.as_dict() for row in episode.expected_rows]
-    dates, funnel = list(episode.dates), episode.config.funnel_spec
+    dates, funnel = list(episode.dates), episode.config.funnel_with_policy_daytime
     several: dict[str, list[dict[str, Any]]] = {
-        "compare_rate_to_median": [{"entity_name": name} for name in funnel.rate_names],
-        "compare_count_to_median": [{"entity_name": name} for name in funnel.count_names],
+        "compare_rate_to_median": [{"entity_name": name} for name in funnel.conversion_rate_names],
+        "compare_count_to_median": [{"entity_name": name} for name in funnel.event_count_names],
         "get_rows_with_abs_diff_from_median_gt": [{"threshold": 1.0}],
-        "get_metric_median": [{}, *({"metric_name": name} for name in funnel.metric_names)],
+        "get_metric_median": [{}, *({"metric_name": name} for name in funnel.count_and_rate_names)],
         "preview_submission": [{"rows": rows}, {"rows": [*rows, *rows, {}]}],
         "payload_generator": [
             {"generator_methods": EVERYTHING},

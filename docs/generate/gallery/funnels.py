@@ -249,7 +249,7 @@ def _largest_consequence(
 
 def _draw_days(axes: Any, episode: FunnelEpisode, column: int) -> None:
     """Draw a daily series with its median and threshold, and mark the flagged days."""
-    series, funnel = episode.series, episode.config.funnel_spec
+    series, funnel = episode.series, episode.config.funnel_with_policy_daytime
     values, median = series.values[:, column], series.medians_by_column[column]
     limit = float(series.thresholds[column])
     is_flagged = np.abs(series.deviations[:, column]) >= limit
@@ -275,7 +275,7 @@ def _draw_days(axes: Any, episode: FunnelEpisode, column: int) -> None:
             axes.plot(
                 days, values[days], "o", label=label, color=colour, markerfacecolor=fill_colour
             )
-    name = funnel.metric_names[column]
-    axes.set_title(name if column < len(funnel.count_names) else f"{name} (%)")
+    name = funnel.count_and_rate_names[column]
+    axes.set_title(name if column < len(funnel.event_count_names) else f"{name} (%)")
     axes.set_xticks(range(0, len(values), 7), episode.dates[::7])
     axes.tick_params(axis="x", labelsize=7)

@@ -67,7 +67,7 @@ class FunnelCertificate:
         return is_solvable and is_clear and self.unique and is_caused
 
     @property
-    def smallest_margin(self) -> float:
+    def smallest_row_margin(self) -> float:
         """Smallest margin of the expected rows; infinite if no row has one."""
         margins = [row.margin for row in self.rows if row.margin is not None]
         return min(margins, default=float("inf"))
@@ -140,7 +140,7 @@ def tabulate_certificates(certificates: Sequence[FunnelCertificate]) -> Certific
 def summarize_certificates(certificates: Sequence[FunnelCertificate]) -> str:
     """Return the certificates' totals and means as one line of text without a full stop."""
     totals = compute_certificate_totals(certificates)
-    policies = count_drawn_policies_ignoring_wording(certificates)
+    policies = count_distinct_drawn_policies_ignoring_wording(certificates)
     drawn = f"; {policies} reporting policies, not counting wordings" if policies else ""
     return (
         f"{totals.undone_rows} of {totals.expected_rows} rows disappear without their anomaly; "
@@ -149,10 +149,24 @@ def summarize_certificates(certificates: Sequence[FunnelCertificate]) -> str:
     )
 
 
-def count_drawn_policies_ignoring_wording(certificates: Sequence[FunnelCertificate]) -> int:
+def count_distinct_drawn_policies_ignoring_wording(
+    certificates: Sequence[FunnelCertificate],
+) -> int:
     """Return the number of drawn reporting policies that differ in more than their wording."""
-    configs = [each.config for each in certificates if each.config.level.has_drawn_policy]
-    return len({(replace(each.level, wording=0), each.funnel_spec.daytime) for each in configs})
+    configs = [
+        each.config
+        for each in certificates
+        if each.config.level_with_policy_parameters.has_drawn_policy
+    ]
+    return len(
+        {
+            (
+                replace(each.level_with_policy_parameters, wording=0),
+                each.funnel_with_policy_daytime.daytime,
+            )
+            for each in configs
+        }
+    )
 
 
 def compute_certificate_totals(certificates: Sequence[FunnelCertificate]) -> CertificateTotals:
@@ -160,6 +174,6 @@ def compute_certificate_totals(certificates: Sequence[FunnelCertificate]) -> Cer
     return CertificateTotals(
         undone_rows=sum(each.counterfactual for each in certificates),
         expected_rows=sum(len(each.rows) for each in certificates),
-        smallest_margin=min(each.smallest_margin for each in certificates),
+        smallest_margin=min(each.smallest_row_margin for each in certificates),
         mean_draws=sum(each.draws for each in certificates) / len(certificates),
     )

@@ -29,24 +29,27 @@ from metric_tracker_rl.engine.definitions.names import PolicySource
 from metric_tracker_rl.engine.definitions.report_row import (
     ReportRow,
     RowKey,
-    compute_unsigned_deviation,
+    compute_deviation_size_for_threshold_comparison,
 )
 from metric_tracker_rl.engine.definitions.rungs import EVERY_LEVEL
 from metric_tracker_rl.engine.definitions.severity import is_row_clear_of_severity_bounds
-from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_entity_type
-from metric_tracker_rl.engine.episode.episode import FunnelEpisode, episode_from_generated
+from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_entity_type
+from metric_tracker_rl.engine.episode.episode import (
+    FunnelEpisode,
+    create_episode_and_freeze_hourly_counts,
+)
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.generation.generate import (
     GeneratedEpisode,
     apply_planned_anomalies,
-    count_deviations_near_threshold,
+    count_unexplained_deviations_near_threshold,
     generate_episode,
 )
 from metric_tracker_rl.engine.generation.planned_anomaly import PlannedAnomaly
 from metric_tracker_rl.engine.grading.grader import grade_report
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
-from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
+from metric_tracker_rl.engine.reporting_policy.labels import compute_expected_rows
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
 from openenv_kit.errors import require_name
@@ -112,30 +115,34 @@ def iter_configurations(
 def certify_episode(config: EpisodeConfig) -> FunnelCertificate:
     """Generate an episode and return its certificate."""
     generated = generate_episode(config)
-    episode = episode_from_generated(config, generated)
-    results = [_play_reference_policy(episode, mode) for mode in MODES]
-    bounds = config.level.severity_bounds
+    episode = create_episode_and_freeze_hourly_counts(config, generated)
+    results = [_play_episode_with_reference_policy(episode, mode) for mode in MODES]
+    bounds = config.level_with_policy_parameters.severity_bounds_by_entity_type
     unclear_rows = sum(not is_row_clear_of_severity_bounds(row, bounds) for row in generated.labels)
     return FunnelCertificate(
         config=config,
         score=min(result.score for result in results),
         steps=max(result.step_count for result in results),
         draws=generated.attempts,
-        guard_violations=count_deviations_near_threshold(generated.series) + unclear_rows,
+        guard_violations=count_unexplained_deviations_near_threshold(generated.series)
+        + unclear_rows,
         unique=_is_planned_report_the_only_perfect_report(episode),
         counterfactual=sum(
             _does_undoing_anomaly_remove_its_row(config, generated, anomaly)
             for anomaly in generated.planned_anomalies
         ),
-        rows=tuple(_measure_margin_past_threshold(row, config.level) for row in generated.labels),
+        rows=tuple(
+            _measure_margin_past_threshold(row, config.level_with_policy_parameters)
+            for row in generated.labels
+        ),
     )
 
 
-def _play_reference_policy(episode: FunnelEpisode, mode: PlayMode) -> RolloutResult:
+def _play_episode_with_reference_policy(episode: FunnelEpisode, mode: PlayMode) -> RolloutResult:
     """Play an episode in one play mode with the reference policy and return the result."""
     session = EpisodeSession()
     rules = PlayRules(profile=mode.profile, disclosure=mode.disclosure)
-    reset_reply = session.start_from_view(CUSTOM_TASK_ID, EpisodeView(episode, rules))
+    reset_reply = session.start_episode_from_view(CUSTOM_TASK_ID, EpisodeView(episode, rules))
     return run_policy(session, get_policy("reference"), reset_reply)
 
 
@@ -159,7 +166,10 @@ def _is_planned_report_the_only_perfect_report(episode: FunnelEpisode) -> bool:
 def _iter_reports_with_one_error(episode: FunnelEpisode) -> Iterator[tuple[ReportRow, ...]]:
     """Yield reports that differ from the expected report in one row or one field."""
     expected_rows = episode.expected_rows
-    first_date, last_stage = episode.dates[0], episode.config.funnel_spec.count_names[-1]
+    first_date, last_stage = (
+        episode.dates[0],
+        episode.config.funnel_with_policy_daytime.event_count_names[-1],
+    )
     # The count of the last stage is never a root, so this row is always wrong.
     extra_row = ReportRow(first_date, EVENT_COUNT, last_stage, "", "", 0.0, 0.0, 0.0, "low")
     yield (*expected_rows, extra_row)
@@ -182,8 +192,13 @@ def _does_undoing_anomaly_remove_its_row(
     """
     others = [each for each in generated.planned_anomalies if each is not anomaly]
     hourly = apply_planned_anomalies(generated.clean, others)
-    series = DailySeries(hourly, config.funnel_spec, config.level, generated.series.explained)
-    keys = {row.key for row in compute_labels(series, generated.dates)}
+    series = DailySeries(
+        hourly,
+        config.funnel_with_policy_daytime,
+        config.level_with_policy_parameters,
+        generated.series.explained,
+    )
+    keys = {row.key for row in compute_expected_rows(series, generated.dates)}
     root = anomaly.root
     key = RowKey(generated.dates[anomaly.day], root.entity_type, root.entity_name)
     if key in keys:
@@ -195,8 +210,8 @@ def _does_undoing_anomaly_remove_its_row(
 
 
 def _measure_margin_past_threshold(row: ReportRow, level: FunnelLevel) -> RowMargin:
-    size = compute_unsigned_deviation(row)
-    threshold = thresholds_by_entity_type(level)[row.entity_type]
+    size = compute_deviation_size_for_threshold_comparison(row)
+    threshold = get_thresholds_by_entity_type(level)[row.entity_type]
     return RowMargin(
         row=row.key.as_text(),
         effect=round(size, 6),

@@ -57,8 +57,10 @@ def iter_golden_configurations() -> Iterator[EpisodeConfig]:
     for seed in EDGE_SEEDS:
         yield EpisodeConfig(seed, MIXED, "hard", "high", 4)
     for difficulty in BASIC_LEVELS:
-        yield _add_custom_count_and_rate_anomaly(EpisodeConfig(7, MIXED, difficulty, "medium", 2))
-        yield _add_custom_count_and_rate_anomaly(
+        yield _copy_config_with_custom_count_and_rate_anomaly(
+            EpisodeConfig(7, MIXED, difficulty, "medium", 2)
+        )
+        yield _copy_config_with_custom_count_and_rate_anomaly(
             EpisodeConfig(8, MIXED, difficulty, "medium", 2, only_custom=True)
         )
     for difficulty in LEVELS:
@@ -93,7 +95,7 @@ def compute_data_and_label_digests(config: EpisodeConfig) -> dict[str, str]:
     }
 
 
-def _add_custom_count_and_rate_anomaly(config: EpisodeConfig) -> EpisodeConfig:
+def _copy_config_with_custom_count_and_rate_anomaly(config: EpisodeConfig) -> EpisodeConfig:
     """Return the configuration with two custom anomalies added: a high count and a low rate."""
     dates = generate_episode(config).dates
     count = CustomAnomaly(("menu_opens",), (dates[3],), 4.0, "up")

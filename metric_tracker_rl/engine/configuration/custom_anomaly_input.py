@@ -60,8 +60,10 @@ def _parse_custom_anomaly(raw_anomaly: object) -> CustomAnomaly:
     require_name(
         "method_name", raw_anomaly.get("method_name", STDDEV_SHIFT), CUSTOM_ANOMALY_METHODS
     )
-    metrics = _combine_single_and_list_names(raw_anomaly, "metric_name", "metric_names")
-    dates = _combine_single_and_list_names(raw_anomaly, "date", "dates")
+    metrics = _merge_distinct_names_of_single_and_list_field(
+        raw_anomaly, "metric_name", "metric_names"
+    )
+    dates = _merge_distinct_names_of_single_and_list_field(raw_anomaly, "date", "dates")
     factor = raw_anomaly.get("stddev_factor", 3.0)
     if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 <= factor <= 1000:
         raise InvalidValueError("stddev_factor", factor, "a number from 0 to 1000")
@@ -69,7 +71,7 @@ def _parse_custom_anomaly(raw_anomaly: object) -> CustomAnomaly:
     return CustomAnomaly(metrics, dates, float(factor), direction)
 
 
-def _combine_single_and_list_names(
+def _merge_distinct_names_of_single_and_list_field(
     raw_anomaly: Mapping[str, Any], single_field: str, list_field: str
 ) -> tuple[str, ...]:
     """Return the distinct names in two fields: one holds a single name, the other a list.

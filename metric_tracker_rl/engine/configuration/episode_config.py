@@ -89,15 +89,15 @@ class EpisodeConfig:
         require_name("funnel", self.funnel, FUNNELS)
         for anomaly in self.anomalies:
             for metric in anomaly.metrics:
-                require_name("metric", metric, self.funnel_spec.metric_names)
+                require_name("metric", metric, self.funnel_with_policy_daytime.count_and_rate_names)
 
     @property
-    def level(self) -> FunnelLevel:
+    def level_with_policy_parameters(self) -> FunnelLevel:
         """The level, with the thresholds and severity bounds of the episode's reporting policy."""
         return self._level_and_funnel_of_policy.level
 
     @property
-    def funnel_spec(self) -> Funnel:
+    def funnel_with_policy_daytime(self) -> Funnel:
         """The funnel, with the daytime hours of the episode's reporting policy."""
         return self._level_and_funnel_of_policy.funnel
 
@@ -105,11 +105,11 @@ class EpisodeConfig:
     def _level_and_funnel_of_policy(self) -> PolicyLevelAndFunnel:
         level, funnel = EVERY_LEVEL[self.difficulty], FUNNELS[self.funnel]
         if self.policy == PolicySource.VARIED:
-            return draw_reporting_policy(level, funnel, self.identity)
+            return draw_reporting_policy(level, funnel, self.random_stream_key_json)
         return PolicyLevelAndFunnel(level, funnel)
 
     @cached_property
-    def identity(self) -> str:
+    def random_stream_key_json(self) -> str:
         """Canonical JSON of all parameters that the random stream depends on.
 
         Custom anomalies are left out because they are applied to the generated data. If the key

@@ -19,12 +19,12 @@ class PlayMode(NamedTuple):
     disclosure: Disclosure = Disclosure.GUIDED
 
     @property
-    def is_lean(self) -> bool:
+    def has_lean_profile(self) -> bool:
         """Whether the profile is `lean`."""
         return self.profile == Profile.LEAN
 
     @property
-    def is_raw(self) -> bool:
+    def has_raw_disclosure(self) -> bool:
         """Whether the disclosure is `raw`: tools return only values, medians and hourly counts."""
         return self.disclosure == Disclosure.RAW
 
@@ -140,7 +140,7 @@ def read_play_mode(episode_fields: Mapping[str, Any]) -> PlayMode:
     Args:
         episode_fields: reset observation, reset arguments or state.
     """
-    fields = _unwrap_config_fields(episode_fields)
+    fields = _get_nested_config_or_same_fields(episode_fields)
     return PlayMode(
         Profile.LEAN if fields.get("profile") == Profile.LEAN else Profile.STANDARD,
         Disclosure.RAW if fields.get("disclosure") == Disclosure.RAW else Disclosure.GUIDED,
@@ -149,10 +149,12 @@ def read_play_mode(episode_fields: Mapping[str, Any]) -> PlayMode:
 
 def has_drawn_policy(episode_fields: Mapping[str, Any]) -> bool:
     """Return whether the reporting policy of an episode, a reset or a state is drawn at random."""
-    return bool(_unwrap_config_fields(episode_fields).get("policy") == PolicySource.VARIED)
+    return bool(
+        _get_nested_config_or_same_fields(episode_fields).get("policy") == PolicySource.VARIED
+    )
 
 
-def _unwrap_config_fields(episode_fields: Mapping[str, Any]) -> Mapping[str, Any]:
+def _get_nested_config_or_same_fields(episode_fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the `config` mapping of a reset observation, or the fields themselves without one."""
     config = episode_fields.get("config")
     return config if isinstance(config, Mapping) else episode_fields

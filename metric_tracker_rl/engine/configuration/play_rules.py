@@ -75,17 +75,17 @@ class PlayRules:
         return PlayMode(Profile(self.profile), Disclosure(self.disclosure))
 
     @property
-    def is_lean(self) -> bool:
+    def has_lean_profile(self) -> bool:
         """Whether the profile is `lean`."""
-        return self.mode.is_lean
+        return self.mode.has_lean_profile
 
     @property
-    def is_raw(self) -> bool:
+    def has_raw_disclosure(self) -> bool:
         """Whether the disclosure is `raw`: tools return only values, medians and hourly counts."""
-        return self.mode.is_raw
+        return self.mode.has_raw_disclosure
 
     @cached_property
-    def rules_without_default_modes(self) -> dict[str, Any]:
+    def rules_by_name_without_default_modes(self) -> dict[str, Any]:
         """All rules by name, without a profile, disclosure or reward that has its default value."""
         rules = {name: getattr(self, name) for name in PLAY_RULE_ARGUMENTS}
         return {name: rule for name, rule in rules.items() if MODE_DEFAULTS.get(name) != rule}
@@ -100,12 +100,12 @@ MODE_DEFAULTS: dict[str, str] = {
 """Defaults of the rules that the public configuration contains only if they differ from it."""
 
 
-def resolve_play_rules(requested_rules: Mapping[str, Any], *, is_sealed: bool) -> PlayRules:
+def resolve_play_rules(requested_rules: Mapping[str, Any], *, is_sealed_task: bool) -> PlayRules:
     """Return the play rules that a reset requests, with defaults for omitted rules.
 
     Args:
         requested_rules: requested value of each rule, by field name; None for the default.
-        is_sealed: whether the episode is a task of the sealed split, for which the feedback is
+        is_sealed_task: whether the episode is a task of the sealed split, for which the feedback is
             always "score".
 
     Raises:
@@ -113,11 +113,11 @@ def resolve_play_rules(requested_rules: Mapping[str, Any], *, is_sealed: bool) -
             feedback requested for a sealed task is not "score".
     """
     given_rules = {name: rule for name, rule in requested_rules.items() if rule is not None}
-    if not given_rules and not is_sealed:
+    if not given_rules and not is_sealed_task:
         return DEFAULT_PLAY_RULES  # sharing one instance also shares its cached properties
-    default_feedback = SCORE_FEEDBACK if is_sealed else FULL_FEEDBACK
+    default_feedback = SCORE_FEEDBACK if is_sealed_task else FULL_FEEDBACK
     rules = PlayRules(**{"feedback": default_feedback, **given_rules})
-    if is_sealed and rules.feedback != SCORE_FEEDBACK:
+    if is_sealed_task and rules.feedback != SCORE_FEEDBACK:
         allowed = f"{SCORE_FEEDBACK!r} on a sealed split"
         raise InvalidValueError("feedback", rules.feedback, allowed)
     return rules

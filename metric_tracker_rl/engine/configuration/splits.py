@@ -12,7 +12,7 @@ from metric_tracker_rl.engine.configuration.reset_arguments import (
     ALLOWED_WITH_SPLIT_TEXT,
     EPISODE_ARGUMENTS,
 )
-from metric_tracker_rl.engine.configuration.tasks import TaskConfig, resolve_named_task
+from metric_tracker_rl.engine.configuration.tasks import TaskConfig, resolve_named_or_custom_task
 from metric_tracker_rl.engine.definitions.levels import ANOMALY_COUNT_BY_DENSITY, LEVELS
 from metric_tracker_rl.engine.definitions.rungs import DEFAULT_ANOMALY_COUNTS
 from openenv_kit.errors import InvalidValueError
@@ -44,12 +44,12 @@ def _build_config_of_stratum(seed: int, stratum: Stratum) -> EpisodeConfig:
         seed=seed,
         scenario_family=stratum.family,
         difficulty=stratum.difficulty,
-        anomaly_density=_find_smallest_density(stratum.anomaly_count),
+        anomaly_density=_find_lowest_density_with_anomaly_count(stratum.anomaly_count),
         anomaly_count=stratum.anomaly_count,
     )
 
 
-def _find_smallest_density(anomaly_count: int) -> str:
+def _find_lowest_density_with_anomaly_count(anomaly_count: int) -> str:
     """Return the lowest density with at least this many anomalies, or the highest density."""
     for density, density_count in ANOMALY_COUNT_BY_DENSITY.items():
         if anomaly_count <= density_count:
@@ -72,7 +72,7 @@ SPLITS: PerLevelSplits[EpisodeConfig, Stratum] = PerLevelSplits(
     strata=STRATA,
     make_config=_build_config_of_stratum,
     level_of=lambda config: config.difficulty,
-    identity_of=lambda config: config.identity,
+    identity_of=lambda config: config.random_stream_key_json,
     splits_by_level={
         rung: HashedSplits(
             domain=f"metric-tracker-rungs/1|{rung}",
@@ -89,12 +89,12 @@ DEFAULT_SPLIT = "train"
 """Split of a reset with an `index` and no `split`."""
 
 
-def resolve_reset(reset_arguments: Mapping[str, Any]) -> TaskConfig:
+def resolve_task_of_reset_arguments(reset_arguments: Mapping[str, Any]) -> TaskConfig:
     """Return the task id and configuration of the episode that the reset arguments select.
 
     Args:
         reset_arguments: either `split` and `index`, optionally with `policy`, or the arguments of
-            `resolve_named_task`. Play rules are ignored, and None is treated as missing.
+            `resolve_named_or_custom_task`. Play rules are ignored, and None is treated as missing.
 
     Raises:
         UnknownNameError, InvalidValueError: a value violates the limits of `EpisodeConfig`, or an
@@ -103,7 +103,7 @@ def resolve_reset(reset_arguments: Mapping[str, Any]) -> TaskConfig:
     split, index = reset_arguments.get("split"), reset_arguments.get("index")
     episode_arguments = {name: reset_arguments.get(name) for name in EPISODE_ARGUMENTS}
     if split is None and index is None:
-        return resolve_named_task(**episode_arguments)
+        return resolve_named_or_custom_task(**episode_arguments)
     for name, value in episode_arguments.items():
         if value is not None and name != "policy":
             raise InvalidValueError(name, value, ALLOWED_WITH_SPLIT_TEXT)

@@ -75,7 +75,7 @@ def available_task_specs() -> list[TaskSpec]:
     return list(TASKS.values())
 
 
-def resolve_named_task(
+def resolve_named_or_custom_task(
     task_id: str | None = None,
     seed: int | None = None,
     scenario_family: str | None = None,

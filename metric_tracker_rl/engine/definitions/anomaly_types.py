@@ -113,7 +113,7 @@ def _find_anomaly_types_by_direction(entity_type: str) -> AnomalyTypesByDirectio
 _BY_ENTITY_TYPE = {name: _find_anomaly_types_by_direction(name) for name in ENTITY_TYPES}
 
 
-def list_anomaly_types_of(entity_type: str) -> tuple[str, ...]:
+def list_anomaly_types_of_entity_type(entity_type: str) -> tuple[str, ...]:
     """Return the names of the anomaly types whose report rows have this entity type."""
     return tuple(each.name for each in ANOMALY_TYPES.values() if each.entity_type == entity_type)
 

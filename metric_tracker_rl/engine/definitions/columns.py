@@ -73,7 +73,7 @@ class ColumnLayout:
             for position, name in enumerate(names)
         }
 
-    def column_of(self, entity_type: str, entity_name: str) -> int:
+    def get_column_of_entity(self, entity_type: str, entity_name: str) -> int:
         """Return the column of an entity.
 
         Raises:
@@ -81,17 +81,17 @@ class ColumnLayout:
         """
         return self.column_by_entity[Entity(entity_type, entity_name)]
 
-    def find_column(self, entity_type: object, entity_name: object) -> int | None:
+    def find_column_of_entity(self, entity_type: object, entity_name: object) -> int | None:
         """Return the column of an entity; None if the funnel has no such entity."""
         if isinstance(entity_type, str) and isinstance(entity_name, str):
             return self.column_by_entity.get(Entity(entity_type, entity_name))
         return None
 
-    def step_rate_into(self, stage: int) -> int:
+    def column_of_step_rate_into(self, stage: int) -> int:
         """Return the column of the step rate into a stage other than the first."""
         return self.step_rates.start + stage - 1
 
-    def step_rate_out_of(self, stage: int) -> int:
+    def column_of_step_rate_out_of(self, stage: int) -> int:
         """Return the column of the step rate out of a stage other than the last."""
         return self.step_rates.start + stage
 
@@ -111,18 +111,18 @@ class ColumnLayout:
         """Return the index of the pair of adjacent stages whose excess a column contains."""
         return column - self.excess.start
 
-    def is_excess(self, column: int) -> bool:
+    def is_excess_column(self, column: int) -> bool:
         """Return whether a column contains the excess of impossible counts."""
         return column >= self.excess.start
 
-    def is_rate(self, column: int) -> bool:
+    def is_conversion_rate_column(self, column: int) -> bool:
         """Return whether a column contains a conversion rate."""
         return self.rates.start <= column < self.rates.stop
 
-    def is_count(self, column: int) -> bool:
+    def is_event_count_column(self, column: int) -> bool:
         """Return whether a column contains an event count."""
         return column < self.counts.stop
 
-    def is_relative(self, column: int) -> bool:
+    def has_relative_deviations(self, column: int) -> bool:
         """Return whether deviations in a column are relative, as for counts and rates."""
         return column < self.daytime_share

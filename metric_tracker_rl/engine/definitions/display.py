@@ -28,29 +28,31 @@ _RATE_SCALE = float(10**RATE_DECIMALS)
 _SHARE_SCALE = float(10**SHARE_DECIMALS)
 
 
-def round_daily_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def round_daily_values_for_display(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Round daily values, shape (…, columns), half to even; the last column is the daytime share.
 
     Counts are whole numbers and stay unchanged. Unlike `numpy.round`, these operations give the
     same bits on every machine.
     """
-    scales = _build_column_scales(values.shape[-1])
+    scales = _build_rounding_scale_of_each_column(values.shape[-1])
     return np.asarray(np.rint(values * scales) / scales)
 
 
 @cache
-def _build_column_scales(column_count: int) -> NDArray[np.float64]:
+def _build_rounding_scale_of_each_column(column_count: int) -> NDArray[np.float64]:
     scales = np.full(column_count, _RATE_SCALE)
     scales[-1] = _SHARE_SCALE
     scales.setflags(write=False)
     return scales
 
 
-def round_shares(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+def round_daytime_shares_for_display(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     """Round differences of daytime shares to the displayed number of decimals."""
     return np.asarray(np.rint(shares * _SHARE_SCALE) / _SHARE_SCALE)
 
 
-def subtract_and_round(observed: float, baseline: float, entity_type: str) -> float:
+def subtract_baseline_and_round_for_display(
+    observed: float, baseline: float, entity_type: str
+) -> float:
     """Return observed − baseline, rounded to the displayed decimals of the entity type."""
     return round(observed - baseline, ENTITY_TYPES[entity_type].decimals)

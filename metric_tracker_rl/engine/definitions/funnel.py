@@ -97,7 +97,7 @@ class Funnel:
     daytime: HourRange
 
     @cached_property
-    def count_names(self) -> tuple[str, ...]:
+    def event_count_names(self) -> tuple[str, ...]:
         """Names of the event counts, in funnel order."""
         return tuple(stage.name for stage in self.stages)
 
@@ -123,29 +123,29 @@ class Funnel:
         return tuple(f"{first}_to_{self.stages[end].event}" for end in self.composite_ends)
 
     @cached_property
-    def rate_names(self) -> tuple[str, ...]:
+    def conversion_rate_names(self) -> tuple[str, ...]:
         """Names of all conversion rates: step rates, then composite rates."""
         return self.step_rate_names + self.composite_rate_names
 
     @cached_property
-    def metric_names(self) -> tuple[str, ...]:
+    def count_and_rate_names(self) -> tuple[str, ...]:
         """Names of the event counts and the conversion rates, in column order."""
-        return self.count_names + self.rate_names
+        return self.event_count_names + self.conversion_rate_names
 
     @cached_property
     def funnel_step_names(self) -> tuple[str, ...]:
         """Names of the funnel steps, one for each stage after the first."""
-        return tuple(f"{below}_from_{above}" for above, below in pairwise(self.count_names))
+        return tuple(f"{below}_from_{above}" for above, below in pairwise(self.event_count_names))
 
     @cached_property
     def quality_check_names(self) -> tuple[str, ...]:
         """Names of the data-quality pairs, one for each stage after the first."""
-        return tuple(f"{below}_lte_{above}" for above, below in pairwise(self.count_names))
+        return tuple(f"{below}_lte_{above}" for above, below in pairwise(self.event_count_names))
 
     @cached_property
-    def mix_entity_name(self) -> str:
+    def daytime_share_name(self) -> str:
         """Name of the daytime share."""
-        return f"{self.count_names[0]}:daytime_share"
+        return f"{self.event_count_names[0]}:daytime_share"
 
     @cached_property
     def rate_stage_indices(self) -> tuple[RateStages, ...]:
@@ -166,10 +166,10 @@ class Funnel:
     def entity_names_by_type(self) -> dict[str, tuple[str, ...]]:
         """Entity names by entity type."""
         return {
-            EVENT_COUNT: self.count_names,
-            CONVERSION_RATE: self.rate_names,
+            EVENT_COUNT: self.event_count_names,
+            CONVERSION_RATE: self.conversion_rate_names,
             FUNNEL_STEP: self.funnel_step_names,
-            HOURLY_MIX: (self.mix_entity_name,),
+            HOURLY_MIX: (self.daytime_share_name,),
             DATA_QUALITY: self.quality_check_names,
         }
 
@@ -186,9 +186,9 @@ class Funnel:
     def list_rate_definitions(self) -> list[RateDefinition]:
         """Return name, numerator, denominator, description and formula of each conversion rate."""
         definitions: list[RateDefinition] = []
-        for name, stages in zip(self.rate_names, self.rate_stage_indices, strict=True):
-            numerator = self.count_names[stages.numerator]
-            denominator = self.count_names[stages.denominator]
+        for name, stages in zip(self.conversion_rate_names, self.rate_stage_indices, strict=True):
+            numerator = self.event_count_names[stages.numerator]
+            denominator = self.event_count_names[stages.denominator]
             definitions.append(
                 {
                     "name": name,

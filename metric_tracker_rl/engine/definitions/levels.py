@@ -78,12 +78,12 @@ class FunnelLevel:
     has_drawn_policy: bool = False
 
     @cached_property
-    def severity_bounds(self) -> dict[str, SeverityBounds]:
+    def severity_bounds_by_entity_type(self) -> dict[str, SeverityBounds]:
         """Severity bounds by entity type."""
-        return self.bounds_by_kind.by_entity_type()
+        return self.bounds_by_kind.get_bounds_by_entity_type()
 
     @property
-    def policy_version(self) -> str:
+    def policy_version_with_suffixes(self) -> str:
         """Policy version, with suffixes for a calendar rule and for drawn parameters."""
         calendar = "+calendar" if self.decoys else ""
         drawn = f"+varied{DRAWN_POLICIES_VERSION}" if self.has_drawn_policy else ""

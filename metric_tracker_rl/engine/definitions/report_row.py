@@ -59,7 +59,7 @@ ROW_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ReportRow))
 """Names of all fields, in the order of the wire contract."""
 
 
-def compute_unsigned_deviation(row: ReportRow) -> float:
+def compute_deviation_size_for_threshold_comparison(row: ReportRow) -> float:
     """Return the size of a row's deviation for comparison with thresholds and severity bounds.
 
     The size is relative to the baseline for counts and rates, and an absolute difference otherwise.

@@ -25,42 +25,52 @@ NOISE_DECIMALS = 6
 _LAST_RUNG = len(RUNG_LEVEL_NAMES)
 
 
-def _interpolate_over_rungs(rung_number: int, first_value: float, last_value: float) -> float:
+def _interpolate_value_at_rung(rung_number: int, first_value: float, last_value: float) -> float:
     """Return a value interpolated linearly from the first to the last rung. Rungs start at 1."""
     return first_value + (last_value - first_value) * (rung_number - 1) / (_LAST_RUNG - 1)
 
 
-def _interpolate_levels(below: FunnelLevel, above: FunnelLevel, share: float) -> FunnelLevel:
+def _interpolate_levels(
+    below: FunnelLevel, above: FunnelLevel, share_of_above: float
+) -> FunnelLevel:
     """Return a level whose thresholds, noise and separation lie between those of two levels.
 
     Args:
         below: the easier of two neighbouring named levels.
         above: the harder of the two levels.
-        share: position between the two levels, 0 at `below` and 1 at `above`.
+        share_of_above: position between the two levels, 0 at `below` and 1 at `above`.
     """
 
-    def interpolate(low: float, high: float, decimals: int) -> float:
-        return round(low + share * (high - low), decimals)
+    def interpolate_and_round(low: float, high: float, decimals: int) -> float:
+        return round(low + share_of_above * (high - low), decimals)
 
     return replace(
         below,
-        count_threshold=interpolate(
+        count_threshold=interpolate_and_round(
             below.count_threshold, above.count_threshold, THRESHOLD_DECIMALS
         ),
-        rate_threshold=interpolate(below.rate_threshold, above.rate_threshold, THRESHOLD_DECIMALS),
-        break_threshold=interpolate(
+        rate_threshold=interpolate_and_round(
+            below.rate_threshold, above.rate_threshold, THRESHOLD_DECIMALS
+        ),
+        break_threshold=interpolate_and_round(
             below.break_threshold, above.break_threshold, THRESHOLD_DECIMALS
         ),
-        mix_threshold=interpolate(below.mix_threshold, above.mix_threshold, THRESHOLD_DECIMALS),
-        sampling_noise=interpolate(below.sampling_noise, above.sampling_noise, NOISE_DECIMALS),
-        traffic_noise=interpolate(below.traffic_noise, above.traffic_noise, NOISE_DECIMALS),
-        rate_noise=interpolate(below.rate_noise, above.rate_noise, NOISE_DECIMALS),
-        shape_noise=interpolate(below.shape_noise, above.shape_noise, NOISE_DECIMALS),
+        mix_threshold=interpolate_and_round(
+            below.mix_threshold, above.mix_threshold, THRESHOLD_DECIMALS
+        ),
+        sampling_noise=interpolate_and_round(
+            below.sampling_noise, above.sampling_noise, NOISE_DECIMALS
+        ),
+        traffic_noise=interpolate_and_round(
+            below.traffic_noise, above.traffic_noise, NOISE_DECIMALS
+        ),
+        rate_noise=interpolate_and_round(below.rate_noise, above.rate_noise, NOISE_DECIMALS),
+        shape_noise=interpolate_and_round(below.shape_noise, above.shape_noise, NOISE_DECIMALS),
         separation=Separation(
-            nearest=interpolate(
+            nearest=interpolate_and_round(
                 below.separation.nearest, above.separation.nearest, SEPARATION_DECIMALS
             ),
-            farthest=interpolate(
+            farthest=interpolate_and_round(
                 below.separation.farthest, above.separation.farthest, SEPARATION_DECIMALS
             ),
         ),
@@ -74,14 +84,14 @@ def _build_rung_level(rung_number: int) -> FunnelLevel:
     below, step = divmod(rung_number - 1, rungs_per_level)
     above = min(below + 1, len(levels) - 1)
     easiest, hardest = levels[0], levels[-1]
-    decoys = round(_interpolate_over_rungs(rung_number, easiest.decoys, hardest.decoys))
-    weeks = round(_interpolate_over_rungs(rung_number, easiest.days // 7, hardest.days // 7))
+    decoys = round(_interpolate_value_at_rung(rung_number, easiest.decoys, hardest.decoys))
+    weeks = round(_interpolate_value_at_rung(rung_number, easiest.days // 7, hardest.days // 7))
     return replace(
         _interpolate_levels(levels[below], levels[above], step / rungs_per_level),
         name=f"rung_{rung_number}",
         days=7 * weeks,
         max_anomalies=round(
-            _interpolate_over_rungs(rung_number, easiest.max_anomalies, hardest.max_anomalies)
+            _interpolate_value_at_rung(rung_number, easiest.max_anomalies, hardest.max_anomalies)
         ),
         weekday_factors=hardest.weekday_factors if decoys else easiest.weekday_factors,
         decoys=decoys,
@@ -96,7 +106,7 @@ RUNG_LEVELS: dict[str, FunnelLevel] = {
 EVERY_LEVEL: dict[str, FunnelLevel] = {**LEVELS, **RUNG_LEVELS}
 
 DEFAULT_ANOMALY_COUNTS: dict[str, int] = {
-    name: round(_interpolate_over_rungs(number, FIRST_RUNG_ANOMALIES, LAST_RUNG_ANOMALIES))
+    name: round(_interpolate_value_at_rung(number, FIRST_RUNG_ANOMALIES, LAST_RUNG_ANOMALIES))
     for number, name in enumerate(RUNG_LEVELS, start=1)
 }
 """Number of planned anomalies on each rung, if a reset asks for no number."""

@@ -12,7 +12,10 @@ from metric_tracker_rl.engine.definitions.entity_types import (
     FUNNEL_STEP,
     HOURLY_MIX,
 )
-from metric_tracker_rl.engine.definitions.report_row import ReportRow, compute_unsigned_deviation
+from metric_tracker_rl.engine.definitions.report_row import (
+    ReportRow,
+    compute_deviation_size_for_threshold_comparison,
+)
 
 SEVERITIES = ("low", "medium", "high", "critical")
 
@@ -43,7 +46,7 @@ class SeverityBoundsByKind(NamedTuple):
     share: SeverityBounds = SeverityBounds(0.06, 0.10, 0.15)
     excess: SeverityBounds = SeverityBounds(20.0, 60.0, 120.0)
 
-    def by_entity_type(self) -> dict[str, SeverityBounds]:
+    def get_bounds_by_entity_type(self) -> dict[str, SeverityBounds]:
         """Return the bounds of each entity type. Funnel steps use the bounds of rates."""
         return {
             EVENT_COUNT: self.counts,
@@ -58,7 +61,7 @@ DEFAULT_SEVERITY_BOUNDS = SeverityBoundsByKind()
 """Bounds of every level whose policy is not drawn."""
 
 
-def find_severity(unsigned_deviation: float, bounds: Sequence[float]) -> str:
+def find_highest_severity_reached(unsigned_deviation: float, bounds: Sequence[float]) -> str:
     """Return the highest severity whose bound a deviation reaches."""
     return SEVERITIES[sum(unsigned_deviation >= bound for bound in bounds)]
 
@@ -73,7 +76,7 @@ def is_row_clear_of_severity_bounds(
 ) -> bool:
     """Return whether a row's deviation is further than `SEVERITY_GUARD` from every bound."""
     return is_clear_of_severity_bounds(
-        compute_unsigned_deviation(row), bounds_by_entity_type[row.entity_type]
+        compute_deviation_size_for_threshold_comparison(row), bounds_by_entity_type[row.entity_type]
     )
 
 

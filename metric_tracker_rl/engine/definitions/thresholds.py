@@ -21,7 +21,7 @@ GUARD_BAND = 0.10
 lies in."""
 
 
-def thresholds_by_entity_type(level: FunnelLevel) -> dict[str, float]:
+def get_thresholds_by_entity_type(level: FunnelLevel) -> dict[str, float]:
     """Return the reporting threshold of each entity type; it is 0 for impossible counts."""
     return {
         EVENT_COUNT: level.count_threshold,
@@ -32,7 +32,9 @@ def thresholds_by_entity_type(level: FunnelLevel) -> dict[str, float]:
     }
 
 
-def thresholds_by_column(layout: ColumnLayout, level: FunnelLevel) -> list[float]:
+def list_thresholds_of_columns_with_baseline(
+    layout: ColumnLayout, level: FunnelLevel
+) -> list[float]:
     """Return the reporting threshold of each column of the daily series that has a baseline."""
     return [
         *[level.count_threshold] * layout.count_total,
@@ -41,7 +43,7 @@ def thresholds_by_column(layout: ColumnLayout, level: FunnelLevel) -> list[float
     ]
 
 
-def thresholds_by_public_name(level: FunnelLevel) -> dict[str, float]:
+def get_thresholds_by_public_name(level: FunnelLevel) -> dict[str, float]:
     """Return the thresholds by their names in an episode's public configuration."""
-    thresholds = thresholds_by_entity_type(level)
+    thresholds = get_thresholds_by_entity_type(level)
     return {name: thresholds[entity_type] for entity_type, name in PUBLIC_THRESHOLD_NAMES.items()}

@@ -65,7 +65,7 @@ class FunnelEpisode:
         return pd.DataFrame(
             counts,
             index=pd.Index(self.dates, name="date"),
-            columns=list(self.config.funnel_spec.count_names),
+            columns=list(self.config.funnel_with_policy_daytime.event_count_names),
             copy=False,
         )
 
@@ -78,7 +78,7 @@ class FunnelEpisode:
         """
         import pandas as pd
 
-        columns = list(self.config.funnel_spec.count_names)
+        columns = list(self.config.funnel_with_policy_daytime.event_count_names)
         return pd.DataFrame(
             self.generated.hourly.reshape(-1, len(columns)),
             index=pd.MultiIndex.from_product(
@@ -109,15 +109,15 @@ class FunnelEpisode:
         """Return one day's hourly counts, shape (24, stages), as a read-only view."""
         return self.generated.hourly[day]
 
-    def day_index(self, date: object) -> int:
+    def get_day_index_of_date(self, date: object) -> int:
         """Return the index of a date, counted from 0.
 
         Raises:
             ToolArgumentError: the episode does not have the date.
         """
-        return self.day_by_date[self.require_date(date)]
+        return self.day_by_date[self.require_episode_date(date)]
 
-    def require_date(self, date: object) -> str:
+    def require_episode_date(self, date: object) -> str:
         """Return the date if the episode has it.
 
         Raises:
@@ -129,7 +129,9 @@ class FunnelEpisode:
         raise ToolArgumentError(build_unknown_date_message(date, self.dates))
 
 
-def episode_from_generated(config: EpisodeConfig, generated: GeneratedEpisode) -> FunnelEpisode:
+def create_episode_and_freeze_hourly_counts(
+    config: EpisodeConfig, generated: GeneratedEpisode
+) -> FunnelEpisode:
     """Create an episode from generated data and make its hourly counts read-only."""
     generated.hourly.setflags(write=False)
     return FunnelEpisode(
@@ -149,4 +151,4 @@ def build_episode(config: EpisodeConfig) -> FunnelEpisode:
     Raises:
         ConfigurationError: see `generate_episode`.
     """
-    return episode_from_generated(config, generate_episode(config))
+    return create_episode_and_freeze_hourly_counts(config, generate_episode(config))

@@ -9,10 +9,10 @@ from metric_tracker_rl.engine.configuration.modes import MODES
 from metric_tracker_rl.engine.configuration.play_rules import DEFAULT_PLAY_RULES, PlayRules
 from metric_tracker_rl.engine.definitions.names import BaselineKind
 from metric_tracker_rl.engine.definitions.severity import severity_bounds_to_lists
-from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_public_name
+from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_public_name
 from metric_tracker_rl.engine.definitions.versions import GENERATOR_VERSION, GRADER_VERSION
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
-from metric_tracker_rl.engine.reporting_policy.baselines import find_weekday_name
+from metric_tracker_rl.engine.reporting_policy.baselines import get_weekday_name_of_date
 from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
 
 HIDDEN_VALUE = "hidden"
@@ -47,16 +47,18 @@ class EpisodeView:
         *,
         is_split_task: bool = False,
     ) -> None:
-        level = episode.config.level
+        level = episode.config.level_with_policy_parameters
         self.episode = episode
         self.rules = rules
         self.is_split_task = is_split_task
-        self.hides_counts = is_split_task or rules.is_raw
+        self.hides_counts = is_split_task or rules.has_raw_disclosure
         self.has_drawn_policy = level.has_drawn_policy
-        self.drawn_policy_numbers = _drawn_policy_numbers(episode) if level.has_drawn_policy else {}
+        self.drawn_policy_numbers = (
+            _get_public_drawn_policy_parameters(episode) if level.has_drawn_policy else {}
+        )
         self.policy_numbers = {
-            "thresholds": thresholds_by_public_name(level),
-            "severity_bands": severity_bounds_to_lists(level.severity_bounds),
+            "thresholds": get_thresholds_by_public_name(level),
+            "severity_bands": severity_bounds_to_lists(level.severity_bounds_by_entity_type),
             **self.drawn_policy_numbers,
         }
         self.objective = MODES[rules.mode].objective
@@ -68,7 +70,7 @@ class EpisodeView:
         The seed is omitted, because a player who can run code on the same machine could use it to
         generate the episode and read the expected report.
         """
-        config, level = self.episode.config, self.episode.config.level
+        config, level = self.episode.config, self.episode.config.level_with_policy_parameters
         count = len(self.episode.expected_rows)
         public: dict[str, Any] = {
             "difficulty": config.difficulty,
@@ -85,48 +87,51 @@ class EpisodeView:
         public |= self.policy_numbers
         if level.decoys:
             public["calendar"] = True
-        public |= self.rules.rules_without_default_modes
+        public |= self.rules.rules_by_name_without_default_modes
         public |= {
             "generator_version": GENERATOR_VERSION,
-            "policy_version": level.policy_version,
+            "policy_version": level.policy_version_with_suffixes,
             "grader_version": GRADER_VERSION,
         }
         return public
 
     @property
-    def policy_text(self) -> str:
+    def reporting_policy_text(self) -> str:
         """Text of the reporting policy with this episode's thresholds and severity bounds."""
         return self._format_policy_text(with_row_fields_clause=True)
 
     @property
-    def instruction(self) -> str:
+    def objective_and_policy_text(self) -> str:
         """Objective and text of the reporting policy.
 
         The clause about the fields of a row is omitted if reports are lists of ids.
         """
-        is_report_of_ids = self.rules.is_lean and not self.rules.is_raw
+        is_report_of_ids = self.rules.has_lean_profile and not self.rules.has_raw_disclosure
         heading = DRAWN_POLICY_HEADING if self.has_drawn_policy else POLICY_HEADING
         policy_text = self._format_policy_text(with_row_fields_clause=not is_report_of_ids)
         return f"{self.objective} {heading} {policy_text}"
 
     def _format_policy_text(self, *, with_row_fields_clause: bool) -> str:
         config = self.episode.config
-        calendar_tool = "calendar" if self.rules.is_lean else "list_calendar"
+        calendar_tool = "calendar" if self.rules.has_lean_profile else "list_calendar"
         return format_policy_text(
-            config.funnel_spec,
-            config.level,
+            config.funnel_with_policy_daytime,
+            config.level_with_policy_parameters,
             calendar_tool=calendar_tool,
             with_row_fields_clause=with_row_fields_clause,
         )
 
 
-def _drawn_policy_numbers(episode: FunnelEpisode) -> dict[str, Any]:
-    level, daytime = episode.config.level, episode.config.funnel_spec.daytime
+def _get_public_drawn_policy_parameters(episode: FunnelEpisode) -> dict[str, Any]:
+    level, daytime = (
+        episode.config.level_with_policy_parameters,
+        episode.config.funnel_with_policy_daytime.daytime,
+    )
     numbers: dict[str, Any] = {
         "daytime_hours": [daytime.start, daytime.stop - 1],
         "baseline": level.baseline.value,
         "leak_reports": level.leak_reports.value,
     }
     if level.baseline == BaselineKind.SAME_WEEKDAY:
-        numbers["first_weekday"] = find_weekday_name(episode.dates[0])
+        numbers["first_weekday"] = get_weekday_name_of_date(episode.dates[0])
     return numbers

@@ -49,7 +49,7 @@ FLAGGED_SERIES_CACHE: WeakKeyDictionary[FunnelEpisode, tuple[FlaggedSeries, ...]
 """Flagged series by episode. An entry is removed when its episode is freed."""
 
 
-def get_flagged_series(episode: FunnelEpisode) -> tuple[FlaggedSeries, ...]:
+def list_flagged_series_by_id(episode: FunnelEpisode) -> tuple[FlaggedSeries, ...]:
     """Return the flagged series of all days, sorted by date. Ids are positions counted from 1.
 
     Within a date, the series are sorted by a hash. In funnel order or alphabetical order, the first
@@ -61,23 +61,24 @@ def get_flagged_series(episode: FunnelEpisode) -> tuple[FlaggedSeries, ...]:
     flagged = FLAGGED_SERIES_CACHE.get(episode)
     if flagged is None:
         flagged = FLAGGED_SERIES_CACHE[episode] = tuple(
-            _find_flagged_series_in_hashed_order(episode)
+            _find_flagged_series_by_date_and_hash(episode)
         )
     return flagged
 
 
-def _find_flagged_series_in_hashed_order(episode: FunnelEpisode) -> list[FlaggedSeries]:
+def _find_flagged_series_by_date_and_hash(episode: FunnelEpisode) -> list[FlaggedSeries]:
     days_by_column = episode.series.days_past_threshold_by_column
+    columns = episode.config.funnel_with_policy_daytime.columns
     flagged = [
         _build_flagged_series(episode, day, entity, column)
-        for entity, column in episode.config.funnel_spec.columns.column_by_entity.items()
+        for entity, column in columns.column_by_entity.items()
         if entity.entity_type != FUNNEL_STEP  # shares the column of its step rate
         for day in days_by_column[column]
     ]
-    return sorted(flagged, key=_compute_hashed_sort_key)
+    return sorted(flagged, key=_compute_date_and_hash_sort_key)
 
 
-def _compute_hashed_sort_key(flagged: FlaggedSeries) -> _RowSortKey:
+def _compute_date_and_hash_sort_key(flagged: FlaggedSeries) -> _RowSortKey:
     row = flagged.row
     digest = hashlib.sha256(f"{row.date}|{row.entity_name}".encode()).digest()
     return _RowSortKey(row.date, digest)
@@ -86,7 +87,7 @@ def _compute_hashed_sort_key(flagged: FlaggedSeries) -> _RowSortKey:
 def _build_flagged_series(
     episode: FunnelEpisode, day: int, entity: Entity, column: int
 ) -> FlaggedSeries:
-    series, funnel = episode.series, episode.config.funnel_spec
+    series, funnel = episode.series, episode.config.funnel_with_policy_daytime
     entity_type, entity_name = entity
     deviation = series.deviations_and_excess_by_day[day][column]
     if (

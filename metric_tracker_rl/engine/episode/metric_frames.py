@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metric_tracker_rl.engine.definitions.entity_types import DATA_QUALITY, FUNNEL_STEP
 from metric_tracker_rl.engine.definitions.names import WEEKDAYS, BaselineKind
-from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_entity_type
+from metric_tracker_rl.engine.definitions.thresholds import get_thresholds_by_entity_type
 from metric_tracker_rl.engine.reporting_policy.baselines import (
     DAYS_PER_WEEK,
     list_weekday_names_of_first_week,
@@ -51,12 +51,12 @@ class MetricFrames:
             np.broadcast_to(series.baselines, series.values.shape), np.zeros_like(series.excess)
         )
         self.deviation = self._build_frame_with_excess(series.deviations, series.excess)
-        self.flagged = self._build_read_only_frame(self._compute_is_past_threshold())
+        self.flagged = self._freeze_values_as_frame(self._build_past_threshold_mask())
 
-    def _compute_is_past_threshold(self) -> NDArray[np.bool_]:
+    def _build_past_threshold_mask(self) -> NDArray[np.bool_]:
         deviations = self.deviation.to_numpy()
         entity_types = [each.entity_type for each in self._series.funnel.columns.column_by_entity]
-        thresholds_by_type = thresholds_by_entity_type(self._series.level)
+        thresholds_by_type = get_thresholds_by_entity_type(self._series.level)
         thresholds = np.array([thresholds_by_type[entity_type] for entity_type in entity_types])
         is_step = np.array([entity_type == FUNNEL_STEP for entity_type in entity_types])
         is_pair = np.array([entity_type == DATA_QUALITY for entity_type in entity_types])
@@ -66,12 +66,12 @@ class MetricFrames:
         return np.where(is_step, has_fallen, np.where(is_pair, is_impossible, is_past_threshold))
 
     @cached_property
-    def difference(self) -> pd.DataFrame:
+    def value_minus_baseline(self) -> pd.DataFrame:
         """Value minus baseline, in the entity's own unit."""
-        return self._build_read_only_frame((self.value - self.baseline).to_numpy())
+        return self._freeze_values_as_frame((self.value - self.baseline).to_numpy())
 
     @cached_property
-    def median(self) -> pd.Series[float]:
+    def median_over_all_days(self) -> pd.Series[float]:
         """Displayed median over all dates by entity; 0 for data-quality pairs."""
         return pd.Series(self._series.medians_by_column).iloc[self._columns].set_axis(self._names)
 
@@ -84,14 +84,14 @@ class MetricFrames:
         )
 
     @cached_property
-    def weekday_baseline(self) -> pd.DataFrame:
+    def baseline_by_weekday_if_any(self) -> pd.DataFrame:
         """Baselines by weekday, Monday first; empty if all days have the same baseline."""
         if self._series.level.baseline != BaselineKind.SAME_WEEKDAY:
             return self.baseline.iloc[:0]
         first_week = list_weekday_names_of_first_week(self._dates[0])
         return self.baseline.iloc[:DAYS_PER_WEEK].set_axis(first_week).loc[list(WEEKDAYS)]
 
-    def find_column_positions(self, entity_names: Sequence[str]) -> NDArray[np.intp]:
+    def find_column_positions_of_entities(self, entity_names: Sequence[str]) -> NDArray[np.intp]:
         """Return the column positions of named entities, which are the same in all frames.
 
         Looking up a name in a frame takes longer than most computations with its column. Methods
@@ -112,10 +112,10 @@ class MetricFrames:
         self, metric_values: NDArray[np.float64], excess_counts: NDArray[np.int64]
     ) -> pd.DataFrame:
         """Return a frame of all entities, built from arrays of metric values and excess counts."""
-        return self._build_read_only_frame(
+        return self._freeze_values_as_frame(
             np.concatenate([metric_values, excess_counts], axis=1)[:, self._columns]
         )
 
-    def _build_read_only_frame(self, values: NDArray[np.generic]) -> pd.DataFrame:
+    def _freeze_values_as_frame(self, values: NDArray[np.generic]) -> pd.DataFrame:
         values.setflags(write=False)
         return pd.DataFrame(values, self._dates, self._names, copy=False)

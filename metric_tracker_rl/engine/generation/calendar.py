@@ -59,7 +59,7 @@ class CalendarEntry:
     explains: tuple[str, ...]
     effects: tuple[CountEffect, ...] = ()
 
-    def as_dict(self, dates: Sequence[str]) -> dict[str, Any]:
+    def as_public_dict(self, dates: Sequence[str]) -> dict[str, Any]:
         """Return the public fields: date, kind, title and names of the explained series."""
         return {
             "date": dates[self.day],
@@ -82,8 +82,12 @@ def draw_calendar(stream: BitStream, funnel: Funnel, level: FunnelLevel) -> Cale
     free_days = reorder_so_last_days_differ_in_weekday(
         stream.shuffled_copy(range(last_day)), level.baseline
     )
-    entries = [_draw_late_data(stream, funnel, last_day)]
-    draw_functions = (_draw_holiday, _draw_promotion, _draw_page_trial_release)
+    entries = [_draw_late_data_that_lowers_last_hours(stream, funnel, last_day)]
+    draw_functions = (
+        _draw_holiday_that_lowers_traffic,
+        _draw_promotion_that_raises_traffic_and_step_rate,
+        _draw_release_that_lowers_step_rate,
+    )
     for number in range(level.decoys - 1):
         draw_entry = draw_functions[number % len(draw_functions)]
         entries.append(draw_entry(stream, funnel, level, free_days.pop()))
@@ -100,14 +104,14 @@ def draw_release_that_explains_nothing(stream: BitStream, days: Sequence[int]) -
     )
 
 
-def build_explained_mask(
+def build_mask_of_explained_values(
     entries: Sequence[CalendarEntry], funnel: Funnel, day_count: int
 ) -> NDArray[np.bool_]:
     """Return an array that tells which series the calendar explains on each day.
 
     Its shape is (days, metrics + 1); the last column is the daytime share.
     """
-    series_names = (*funnel.metric_names, funnel.mix_entity_name)
+    series_names = (*funnel.count_and_rate_names, funnel.daytime_share_name)
     columns = {name: column for column, name in enumerate(series_names)}
     mask = np.zeros((day_count, len(columns)), dtype=bool)
     for entry in entries:
@@ -115,19 +119,21 @@ def build_explained_mask(
     return mask
 
 
-def _draw_holiday(stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int) -> CalendarEntry:
+def _draw_holiday_that_lowers_traffic(
+    stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int
+) -> CalendarEntry:
     """Draw a public holiday, which reduces traffic."""
     drop = level.count_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     return CalendarEntry(
         day=day,
         kind=HOLIDAY,
         title="Public holiday",
-        explains=funnel.count_names,
+        explains=funnel.event_count_names,
         effects=(ScaleTraffic(1.0 - drop),),
     )
 
 
-def _draw_promotion(
+def _draw_promotion_that_raises_traffic_and_step_rate(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int
 ) -> CalendarEntry:
     """Draw a promotion, which raises traffic and the rate of the second step."""
@@ -138,7 +144,7 @@ def _draw_promotion(
         kind=PROMOTION,
         title="One-day promotion",
         explains=(
-            *funnel.count_names,
+            *funnel.event_count_names,
             funnel.step_rate_names[1],
             *funnel.composite_rate_names,
         ),
@@ -149,7 +155,7 @@ def _draw_promotion(
     )
 
 
-def _draw_page_trial_release(
+def _draw_release_that_lowers_step_rate(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int
 ) -> CalendarEntry:
     """Draw a release note for the trial of a new page, which lowers the rate of one step."""
@@ -162,13 +168,15 @@ def _draw_page_trial_release(
         explains=(
             funnel.step_rate_names[stage - 1],
             *funnel.composite_rate_names,
-            *funnel.count_names[stage:],
+            *funnel.event_count_names[stage:],
         ),
         effects=(ScaleStepRates((StepFactor(stage, 1.0 - loss),)),),
     )
 
 
-def _draw_late_data(stream: BitStream, funnel: Funnel, day: int) -> CalendarEntry:
+def _draw_late_data_that_lowers_last_hours(
+    stream: BitStream, funnel: Funnel, day: int
+) -> CalendarEntry:
     """Draw a late-data entry: after a certain hour, only a fraction of the events has arrived."""
     earliest, latest = LATE_DATA_FIRST_HOURS
     first_hour = earliest + stream.integer_below(latest - earliest + 1)
@@ -177,6 +185,6 @@ def _draw_late_data(stream: BitStream, funnel: Funnel, day: int) -> CalendarEntr
         day=day,
         kind=LATE_DATA,
         title=f"Events from hour {first_hour} on are still arriving",
-        explains=(*funnel.count_names, funnel.mix_entity_name),
+        explains=(*funnel.event_count_names, funnel.daytime_share_name),
         effects=(ShiftHours(HourRange(first_hour, HOURS_PER_DAY), arrived_share),),
     )

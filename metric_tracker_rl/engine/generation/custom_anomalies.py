@@ -76,20 +76,27 @@ def apply_custom_anomalies(
                 raise ConfigurationError(build_unknown_date_message(date, dates))
             day = dates.index(date)
             for metric in anomaly.metrics:
-                applied.append(_set_metric_of_day(result, before, anomaly, day, date, metric))
+                applied.append(
+                    _apply_custom_anomaly_in_place(result, before, anomaly, day, date, metric)
+                )
     return CustomizedCounts(result, tuple(applied))
 
 
-def _set_metric_of_day(
-    hourly: IntArray, before: DailySeries, anomaly: CustomAnomaly, day: int, date: str, metric: str
+def _apply_custom_anomaly_in_place(
+    hourly: IntArray,
+    series_before: DailySeries,
+    anomaly: CustomAnomaly,
+    day: int,
+    date: str,
+    metric_name: str,
 ) -> AppliedAnomalyFields:
     """Set one metric on one day of `hourly` in place, and return a description of the change."""
-    funnel = before.funnel
-    column = funnel.metric_names.index(metric)
-    is_count = funnel.columns.is_count(column)
-    current = _compute_displayed_value(hourly[day], funnel, column)
-    median = before.baselines_by_day[day][column]
-    std_dev = before.std_devs_from_baseline[column]
+    funnel = series_before.funnel
+    column = funnel.count_and_rate_names.index(metric_name)
+    is_count = funnel.columns.is_event_count_column(column)
+    current = _compute_displayed_count_or_rate(hourly[day], funnel, column)
+    median = series_before.baselines_by_day[day][column]
+    std_dev = series_before.std_devs_from_baseline[column]
     distance = anomaly.stddev_factor * std_dev
     ceiling = float("inf") if is_count else MAX_RATE
     direction = anomaly.direction
@@ -100,14 +107,16 @@ def _set_metric_of_day(
     target = min(max(median + sign * distance, 0.0), ceiling)
     if is_count:
         target = float(np.rint(target))
-        hourly[day, :, column] = _scale_counts_to_total(hourly[day, :, column], int(target))
+        hourly[day, :, column] = _scale_hourly_counts_to_exact_total(
+            hourly[day, :, column], int(target)
+        )
     else:
-        _scale_later_stages_to_rate(hourly[day], funnel, column, target / 100.0)
+        _scale_numerator_and_later_stages_in_place(hourly[day], funnel, column, target / 100.0)
     metric_type = EVENT_COUNT if is_count else CONVERSION_RATE
     return {
         "method_name": STDDEV_SHIFT,
         "date": date,
-        "metric_name": metric,
+        "metric_name": metric_name,
         "metric_type": metric_type,
         "direction": direction,
         "anomaly_type": find_anomaly_type_of_deviation(metric_type, sign),
@@ -118,45 +127,49 @@ def _set_metric_of_day(
         "stddev_factor": anomaly.stddev_factor,
         "threshold_value": round(distance, RATE_DECIMALS),
         "target_value": round(target, RATE_DECIMALS),
-        "actual_value": _compute_displayed_value(hourly[day], funnel, column),
+        "actual_value": _compute_displayed_count_or_rate(hourly[day], funnel, column),
         "formula": (
             f"target = median {'+' if sign > 0 else '-'} stddev_factor * std_dev_from_median"
         ),
     }
 
 
-def _compute_displayed_value(hourly_counts: IntArray, funnel: Funnel, column: int) -> float:
+def _compute_displayed_count_or_rate(
+    hourly_counts_of_day: IntArray, funnel: Funnel, column: int
+) -> float:
     """Return the displayed count or rate of one day, given its counts of shape (24, stages)."""
-    counts = hourly_counts.sum(axis=0)
-    if funnel.columns.is_count(column):
+    counts = hourly_counts_of_day.sum(axis=0)
+    if funnel.columns.is_event_count_column(column):
         return float(counts[column])
     stages = funnel.rate_stage_indices[funnel.columns.rate_index_of_column(column)]
     rate = float(counts[stages.numerator] / max(counts[stages.denominator], 1)) * 100.0
     return round(rate, RATE_DECIMALS)
 
 
-def _scale_later_stages_to_rate(
-    hourly_counts: IntArray, funnel: Funnel, column: int, target_rate: float
+def _scale_numerator_and_later_stages_in_place(
+    hourly_counts_of_day: IntArray, funnel: Funnel, rate_column: int, target_fraction: float
 ) -> None:
     """Scale a rate's numerator stage and all later stages in place to reach a target rate.
 
     Args:
-        hourly_counts: counts of one day, shape (24, stages).
+        hourly_counts_of_day: counts of one day, shape (24, stages).
         funnel: funnel that the stages belong to.
-        column: column of the rate.
-        target_rate: new value of the rate, as a fraction.
+        rate_column: column of the rate.
+        target_fraction: new value of the rate, as a fraction.
     """
-    stages = funnel.rate_stage_indices[funnel.columns.rate_index_of_column(column)]
-    counts = hourly_counts.sum(axis=0)
+    stages = funnel.rate_stage_indices[funnel.columns.rate_index_of_column(rate_column)]
+    counts = hourly_counts_of_day.sum(axis=0)
     numerator = counts[stages.numerator]
-    target_count = float(counts[stages.denominator]) * target_rate
+    target_count = float(counts[stages.denominator]) * target_fraction
     factor = target_count / float(numerator) if numerator else 0.0
-    for stage in range(stages.numerator, len(funnel.count_names)):
+    for stage in range(stages.numerator, len(funnel.event_count_names)):
         total = int(np.rint(float(counts[stage]) * factor))
-        hourly_counts[:, stage] = _scale_counts_to_total(hourly_counts[:, stage], total)
+        hourly_counts_of_day[:, stage] = _scale_hourly_counts_to_exact_total(
+            hourly_counts_of_day[:, stage], total
+        )
 
 
-def _scale_counts_to_total(counts: IntArray, total: int) -> IntArray:
+def _scale_hourly_counts_to_exact_total(counts: IntArray, total: int) -> IntArray:
     """Scale 24 hourly counts so that their sum is exactly `total`.
 
     Counts are rounded down. The missing events are then added one by one to the hours with the

@@ -14,7 +14,7 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import IntArray
 class CountEffect(Protocol):
     """A change of one day's hourly counts."""
 
-    def apply(self, hours: IntArray) -> IntArray:
+    def apply_to_copy(self, hourly_counts: IntArray) -> IntArray:
         """Return the changed hourly counts, shape (24, stages), without modifying the argument."""
 
 
@@ -23,8 +23,8 @@ class ScaleTraffic(NamedTuple):
 
     factor: float
 
-    def apply(self, hours: IntArray) -> IntArray:
-        return _round_to_possible_counts(hours * self.factor)
+    def apply_to_copy(self, hourly_counts: IntArray) -> IntArray:
+        return _round_to_possible_counts(hourly_counts * self.factor)
 
 
 class StepFactor(NamedTuple):
@@ -43,8 +43,8 @@ class ScaleStepRates(NamedTuple):
 
     factors: tuple[StepFactor, ...]
 
-    def apply(self, hours: IntArray) -> IntArray:
-        scaled = hours.astype(np.float64)
+    def apply_to_copy(self, hourly_counts: IntArray) -> IntArray:
+        scaled = hourly_counts.astype(np.float64)
         for stage, factor in self.factors:
             scaled[:, stage:] *= factor
         return _round_to_possible_counts(scaled)
@@ -59,10 +59,12 @@ class ScaleStageCount(NamedTuple):
     stage: int
     factor: float
 
-    def apply(self, hours: IntArray) -> IntArray:
-        changed, stage = hours.copy(), self.stage
-        scaled = np.rint(hours[:, stage] * self.factor)
-        changed[:, stage] = np.clip(scaled, hours[:, stage + 1], hours[:, stage - 1])
+    def apply_to_copy(self, hourly_counts: IntArray) -> IntArray:
+        changed, stage = hourly_counts.copy(), self.stage
+        scaled = np.rint(hourly_counts[:, stage] * self.factor)
+        changed[:, stage] = np.clip(
+            scaled, hourly_counts[:, stage + 1], hourly_counts[:, stage - 1]
+        )
         return changed
 
 
@@ -79,10 +81,10 @@ class ShiftHours(NamedTuple):
     inside_factor: float
     outside_factor: float = 1.0
 
-    def apply(self, hours: IntArray) -> IntArray:
-        scale = np.full((len(hours), 1), self.outside_factor)
+    def apply_to_copy(self, hourly_counts: IntArray) -> IntArray:
+        scale = np.full((len(hourly_counts), 1), self.outside_factor)
         scale[slice(*self.hour_range)] = self.inside_factor
-        return _round_to_possible_counts(hours * scale)
+        return _round_to_possible_counts(hourly_counts * scale)
 
 
 class HourExcess(NamedTuple):
@@ -103,10 +105,10 @@ class AddImpossibleCounts(NamedTuple):
     stage: int
     excess: tuple[HourExcess, ...]
 
-    def apply(self, hours: IntArray) -> IntArray:
-        changed = hours.copy()
+    def apply_to_copy(self, hourly_counts: IntArray) -> IntArray:
+        changed = hourly_counts.copy()
         for hour, events in self.excess:
-            changed[hour, self.stage] = hours[hour, self.stage - 1] + events
+            changed[hour, self.stage] = hourly_counts[hour, self.stage - 1] + events
         return changed
 
 

@@ -118,7 +118,7 @@ def plan_step_rate_drop_or_leak(stream: BitStream, day: CleanDay) -> PlannedAnom
         )
     stage = stream.choose(day.funnel.step_stage_indices)
     max_deviation = day.level.break_threshold * (1.0 - GUARD_BAND) - 0.005
-    size = day.draw_deviation_past_threshold(stream, day.level.rate_threshold, max_deviation)
+    size = day.draw_deviation_size_past_threshold(stream, day.level.rate_threshold, max_deviation)
     return _plan_dominant_step_rate_change(stream, day, stage, -size, RATE_DROP)
 
 
@@ -134,7 +134,7 @@ def plan_step_rate_spike_or_gain(stream: BitStream, day: CleanDay) -> PlannedAno
             stream, day, 1.0, day.funnel.composite_ends[0], RATE_SPIKE
         )
     stage = stream.choose(day.funnel.step_stage_indices[:-1])
-    size = day.draw_deviation_past_threshold(stream, day.level.rate_threshold, MAX_RATE_SPIKE)
+    size = day.draw_deviation_size_past_threshold(stream, day.level.rate_threshold, MAX_RATE_SPIKE)
     return _plan_dominant_step_rate_change(stream, day, stage, size, RATE_SPIKE)
 
 
@@ -152,10 +152,10 @@ def plan_traffic_or_stage_count_drop(stream: BitStream, day: CleanDay) -> Planne
     # The second-to-last stage cannot lose events, because nearly all of them reach the last stage.
     stage = stream.choose((0, *day.funnel.step_stage_indices[:-2]))
     if stage == 0:
-        size = day.draw_deviation_past_threshold(stream, threshold, MAX_TRAFFIC_DROP)
+        size = day.draw_deviation_size_past_threshold(stream, threshold, MAX_TRAFFIC_DROP)
         return _plan_traffic_change(day, -size, COUNT_DROP)
-    max_deviation = 1.0 - day.step_rate_into(stage + 1) / MAX_DOWNSTREAM_SHARE
-    size = day.draw_deviation_past_threshold(stream, threshold, max_deviation)
+    max_deviation = 1.0 - day.get_step_rate_fraction_into(stage + 1) / MAX_DOWNSTREAM_SHARE
+    size = day.draw_deviation_size_past_threshold(stream, threshold, max_deviation)
     return _plan_stage_count_change(day, stage, -size, COUNT_DROP)
 
 
@@ -168,10 +168,12 @@ def plan_traffic_or_stage_count_spike(stream: BitStream, day: CleanDay) -> Plann
     threshold = day.level.count_threshold
     stage = stream.choose((0, *day.funnel.step_stage_indices[:-1]))
     if stage == 0:
-        size = day.draw_deviation_past_threshold(stream, threshold, MAX_COUNT_SPIKE)
+        size = day.draw_deviation_size_past_threshold(stream, threshold, MAX_COUNT_SPIKE)
         return _plan_traffic_change(day, size, COUNT_SPIKE)
-    max_deviation = min(MAX_COUNT_SPIKE, MAX_DOWNSTREAM_SHARE / day.step_rate_into(stage) - 1.0)
-    size = day.draw_deviation_past_threshold(stream, threshold, max_deviation)
+    max_deviation = min(
+        MAX_COUNT_SPIKE, MAX_DOWNSTREAM_SHARE / day.get_step_rate_fraction_into(stage) - 1.0
+    )
+    size = day.draw_deviation_size_past_threshold(stream, threshold, max_deviation)
     return _plan_stage_count_change(day, stage, size, COUNT_SPIKE)
 
 
@@ -185,7 +187,9 @@ def plan_funnel_break(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     """
     stage = stream.choose(day.funnel.step_stage_indices)
     size = stream.uniform(day.level.break_threshold * MIN_PLANNED_MULTIPLE, MAX_BREAK)
-    effect = ScaleStepRates((StepFactor(stage, day.factor_for_step_rate(stage, -size)),))
+    effect = ScaleStepRates(
+        (StepFactor(stage, day.compute_factor_for_step_rate_deviation(stage, -size)),)
+    )
     root = PlannedRoot(FUNNEL_STEP, day.funnel.funnel_step_names[stage - 1], FUNNEL_BREAK)
     return PlannedAnomaly(day.day, effect, root)
 
@@ -207,7 +211,7 @@ def plan_traffic_mix_shift(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     target = baseline + size if stream.integer_below(2) else baseline - size
     target = min(max(target, MIN_SHARE_MARGIN), 1.0 - MIN_SHARE_MARGIN)
     effect = ShiftHours(day.funnel.daytime, target / share, (1.0 - target) / (1.0 - share))
-    root = PlannedRoot(HOURLY_MIX, day.funnel.mix_entity_name, MIX_SHIFT)
+    root = PlannedRoot(HOURLY_MIX, day.funnel.daytime_share_name, MIX_SHIFT)
     return PlannedAnomaly(day.day, effect, root)
 
 
@@ -239,17 +243,21 @@ def plan_impossible_counts(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
 
 def _plan_traffic_change(day: CleanDay, deviation: float, anomaly_type: str) -> PlannedAnomaly:
     """Plan a change of a day's traffic, given as a relative deviation from the baseline."""
-    root = PlannedRoot(EVENT_COUNT, day.funnel.count_names[0], anomaly_type)
-    return PlannedAnomaly(day.day, ScaleTraffic(day.factor_for_count(0, deviation)), root)
+    root = PlannedRoot(EVENT_COUNT, day.funnel.event_count_names[0], anomaly_type)
+    return PlannedAnomaly(
+        day.day, ScaleTraffic(day.compute_factor_for_count_deviation(0, deviation)), root
+    )
 
 
 def _plan_stage_count_change(
     day: CleanDay, stage: int, deviation: float, anomaly_type: str
 ) -> PlannedAnomaly:
     """Plan a change of one stage's count, given as a relative deviation from the baseline."""
-    root = PlannedRoot(EVENT_COUNT, day.funnel.count_names[stage], anomaly_type)
+    root = PlannedRoot(EVENT_COUNT, day.funnel.event_count_names[stage], anomaly_type)
     return PlannedAnomaly(
-        day.day, ScaleStageCount(stage, day.factor_for_count(stage, deviation)), root
+        day.day,
+        ScaleStageCount(stage, day.compute_factor_for_count_deviation(stage, deviation)),
+        root,
     )
 
 
@@ -266,14 +274,15 @@ def _plan_dominant_step_rate_change(
     deviations = {each: signed_threshold * stream.uniform(*OTHER_STEPS_LOSS) for each in stages}
     deviations[stage] = deviation
     factors = tuple(
-        StepFactor(each, day.factor_for_step_rate(each, deviations[each])) for each in stages
+        StepFactor(each, day.compute_factor_for_step_rate_deviation(each, deviations[each]))
+        for each in stages
     )
     root = PlannedRoot(CONVERSION_RATE, day.funnel.step_rate_names[stage - 1], anomaly_type)
     return PlannedAnomaly(day.day, ScaleStepRates(factors), root)
 
 
 def _plan_leak_or_gain_up_to_stage(
-    stream: BitStream, day: CleanDay, sign: float, end_stage: int, anomaly_type: str
+    stream: BitStream, day: CleanDay, direction_sign: float, end_stage: int, anomaly_type: str
 ) -> PlannedAnomaly:
     """Plan a slow leak or gain: small deviations of every step rate up to a stage.
 
@@ -283,19 +292,21 @@ def _plan_leak_or_gain_up_to_stage(
     Args:
         stream: random stream.
         day: the clean day.
-        sign: 1.0 for a gain, -1.0 for a loss.
+        direction_sign: 1.0 for a gain, -1.0 for a loss.
         end_stage: index of the stage at which the leaking composite rate ends.
         anomaly_type: anomaly type of the root.
     """
     composite_ends = day.funnel.composite_ends
-    signed_threshold = sign * day.level.rate_threshold
+    signed_threshold = direction_sign * day.level.rate_threshold
     is_shortest = end_stage == composite_ends[0]
     factors = []
     for stage in range(1, end_stage + 1):
         is_leaking = is_shortest or stage == end_stage
         loss_range = LEAK_LOSS_PER_STEP if is_leaking else OTHER_STEPS_LOSS
         deviation = signed_threshold * stream.uniform(*loss_range)
-        factors.append(StepFactor(stage, day.factor_for_step_rate(stage, deviation)))
+        factors.append(
+            StepFactor(stage, day.compute_factor_for_step_rate_deviation(stage, deviation))
+        )
     # Every leak flags the longest composite rate, which some policies require as the root.
     is_longest_reported = day.level.leak_reports == LeakReport.LONGEST
     reported = -1 if is_longest_reported else composite_ends.index(end_stage)

@@ -21,7 +21,7 @@ from metric_tracker_rl.engine.definitions.severity import is_row_clear_of_severi
 from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.generation.calendar import (
     CalendarEntry,
-    build_explained_mask,
+    build_mask_of_explained_values,
     draw_calendar,
     draw_release_that_explains_nothing,
 )
@@ -31,7 +31,7 @@ from metric_tracker_rl.engine.generation.custom_anomalies import (
     apply_custom_anomalies,
 )
 from metric_tracker_rl.engine.generation.plan_anomalies import (
-    assign_families_to_days,
+    draw_families_and_take_free_days,
     plan_anomalies_of_day,
 )
 from metric_tracker_rl.engine.generation.planned_anomaly import CleanDay, PlannedAnomaly
@@ -45,7 +45,7 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import (
     build_near_threshold_mask,
     compute_deviations,
 )
-from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
+from metric_tracker_rl.engine.reporting_policy.labels import compute_expected_rows
 from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import GenerationError
 
@@ -95,7 +95,7 @@ def generate_episode(config: EpisodeConfig) -> GeneratedEpisode:
         ConfigurationError: the date of a custom anomaly is outside the episode.
     """
     for attempt in range(MAX_ATTEMPTS):
-        generated = _try_generate(config, attempt)
+        generated = _try_to_generate_planned_episode(config, attempt)
         if generated is not None:
             if config.anomalies:
                 return _add_or_substitute_custom_anomalies(generated, config)
@@ -107,17 +107,20 @@ def generate_episode(config: EpisodeConfig) -> GeneratedEpisode:
     )
 
 
-def _try_generate(config: EpisodeConfig, attempt: int) -> GeneratedEpisode | None:
+def _try_to_generate_planned_episode(
+    config: EpisodeConfig, attempt_index: int
+) -> GeneratedEpisode | None:
     """Make one attempt to generate an episode; return None if the result is not accepted.
 
     Args:
         config: configuration of the episode.
-        attempt: number of the attempt, counted from 0, which is part of the random stream's key.
+        attempt_index: number of the attempt, counted from 0, which is part of the random stream's
+            key.
     """
-    stream = BitStream(config.identity, attempt)
-    level, funnel = config.level, config.funnel_spec
+    stream = BitStream(config.random_stream_key_json, attempt_index)
+    level, funnel = config.level_with_policy_parameters, config.funnel_with_policy_daytime
     start_day = stream.integer_below(START_DATE_SPAN_DAYS)
-    dates = list_iso_dates_of_all_episodes()[start_day : start_day + level.days]
+    dates = list_all_possible_iso_dates()[start_day : start_day + level.days]
     first_weekday = (FIRST_DATE.weekday() + start_day) % DAYS_PER_WEEK
     clean = generate_clean_counts(stream, funnel, level, first_weekday)
 
@@ -127,13 +130,13 @@ def _try_generate(config: EpisodeConfig, attempt: int) -> GeneratedEpisode | Non
         calendar, free_days = draw_calendar(stream, funnel, level)
         for entry in calendar:
             for effect in entry.effects:
-                clean[entry.day] = effect.apply(clean[entry.day])
-        explained = build_explained_mask(calendar, funnel, level.days)
+                clean[entry.day] = effect.apply_to_copy(clean[entry.day])
+        explained = build_mask_of_explained_values(calendar, funnel, level.days)
     else:
         free_days = reorder_so_last_days_differ_in_weekday(
             stream.shuffled_copy(range(level.days)), level.baseline
         )
-    families_by_day = assign_families_to_days(stream, config, free_days)
+    families_by_day = draw_families_and_take_free_days(stream, config, free_days)
     if calendar and families_by_day:
         calendar = (*calendar, draw_release_that_explains_nothing(stream, sorted(families_by_day)))
 
@@ -156,7 +159,7 @@ def _try_generate(config: EpisodeConfig, attempt: int) -> GeneratedEpisode | Non
                 return None
             planned[day], hourly[day] = plan.anomalies, plan.hours
         series = DailySeries(hourly, funnel, level, explained)
-        labels = compute_labels(series, dates)
+        labels = compute_expected_rows(series, dates)
         days_to_plan = _find_days_to_replan(series, dates, planned, labels)
         if not days_to_plan:
             # Levels without decoys or a drawn policy have no clean days near a threshold.
@@ -175,7 +178,7 @@ def _try_generate(config: EpisodeConfig, attempt: int) -> GeneratedEpisode | Non
                 applied_anomalies=(),
                 series=series,
                 labels=labels,
-                attempts=attempt + 1,
+                attempts=attempt_index + 1,
                 calendar=tuple(sorted(calendar, key=lambda entry: entry.day)),
             )
         if not days_to_plan <= set(planned):
@@ -207,7 +210,7 @@ def _find_days_to_replan(
     }
     label_rows = {(row.date, row.entity_type, row.entity_name, row.anomaly_type) for row in labels}
     wrong_dates = {date for date, *_ in planned_rows ^ label_rows}
-    bounds = series.level.severity_bounds
+    bounds = series.level.severity_bounds_by_entity_type
     wrong_dates |= {row.date for row in labels if not is_row_clear_of_severity_bounds(row, bounds)}
     is_near = build_near_threshold_mask(
         series.unexplained_deviations, series.funnel, series.level, GUARD_BAND
@@ -242,18 +245,18 @@ def apply_planned_anomalies(clean: IntArray, anomalies: Sequence[PlannedAnomaly]
     """
     hourly = clean.copy()
     for anomaly in anomalies:
-        hourly[anomaly.day] = anomaly.effect.apply(hourly[anomaly.day])
+        hourly[anomaly.day] = anomaly.effect.apply_to_copy(hourly[anomaly.day])
     return hourly
 
 
 @cache
-def list_iso_dates_of_all_episodes() -> tuple[str, ...]:
+def list_all_possible_iso_dates() -> tuple[str, ...]:
     """Return the ISO dates of all days that an episode can contain, starting with `FIRST_DATE`."""
     days = range(START_DATE_SPAN_DAYS + MAX_EPISODE_DAYS)
     return tuple((FIRST_DATE + dt.timedelta(days=day)).isoformat() for day in days)
 
 
-def count_deviations_near_threshold(series: DailySeries) -> int:
+def count_unexplained_deviations_near_threshold(series: DailySeries) -> int:
     """Return the number of deviations inside the guard band of their threshold."""
     is_near = build_near_threshold_mask(
         series.unexplained_deviations, series.funnel, series.level, GUARD_BAND
@@ -268,7 +271,7 @@ def _add_or_substitute_custom_anomalies(
 
     The labels are recomputed. Deviations of the result may be close to a threshold.
     """
-    level, funnel = config.level, config.funnel_spec
+    level, funnel = config.level_with_policy_parameters, config.funnel_with_policy_daytime
     before = generated.clean if config.only_custom else generated.hourly
     hourly, applied = apply_custom_anomalies(
         before, config.anomalies, generated.dates, funnel, level
@@ -280,5 +283,5 @@ def _add_or_substitute_custom_anomalies(
         planned_anomalies=() if config.only_custom else generated.planned_anomalies,
         applied_anomalies=applied,
         series=series,
-        labels=compute_labels(series, generated.dates),
+        labels=compute_expected_rows(series, generated.dates),
     )

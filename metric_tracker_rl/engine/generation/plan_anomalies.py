@@ -15,7 +15,7 @@ from metric_tracker_rl.engine.configuration.episode_config import MIXED, Episode
 from metric_tracker_rl.engine.definitions.anomaly_types import (
     ANOMALY_TYPES,
     MIX_SHIFT,
-    list_anomaly_types_of,
+    list_anomaly_types_of_entity_type,
 )
 from metric_tracker_rl.engine.definitions.entity_types import CONVERSION_RATE, EVENT_COUNT
 from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
@@ -56,8 +56,8 @@ MAX_SHARE_WITHOUT_CONSEQUENCE_ROWS = 1 / 3
 submitting the rows of those families' row generators would score well without any analysis. The
 limit does not apply to an episode with a single anomaly.
 """
-COUNT_FAMILIES = list_anomaly_types_of(EVENT_COUNT)
-RATE_FAMILIES = list_anomaly_types_of(CONVERSION_RATE)
+COUNT_FAMILIES = list_anomaly_types_of_entity_type(EVENT_COUNT)
+RATE_FAMILIES = list_anomaly_types_of_entity_type(CONVERSION_RATE)
 
 
 class DayPlan(NamedTuple):
@@ -67,7 +67,7 @@ class DayPlan(NamedTuple):
     hours: IntArray
 
 
-def assign_families_to_days(
+def draw_families_and_take_free_days(
     stream: BitStream, config: EpisodeConfig, free_days: list[int]
 ) -> FamiliesByDay:
     """Draw the family and the day of each anomaly, and return the families by day.
@@ -80,7 +80,7 @@ def assign_families_to_days(
         free_days: indices of the available days. Days are removed from the end of the list.
     """
     families_by_day: FamiliesByDay = {}
-    for family in _draw_families(stream, config):
+    for family in _draw_families_with_mix_shifts_last(stream, config):
         sharable_days = []
         if family == MIX_SHIFT and config.scenario_family == MIXED:
             sharable_days = [
@@ -95,13 +95,13 @@ def assign_families_to_days(
     return families_by_day
 
 
-def _draw_families(stream: BitStream, config: EpisodeConfig) -> list[str]:
+def _draw_families_with_mix_shifts_last(stream: BitStream, config: EpisodeConfig) -> list[str]:
     """Draw the family of each anomaly. Traffic-mix shifts come last so that they can share days."""
     count = config.anomaly_count
     if config.scenario_family != MIXED:
         return [config.scenario_family] * count
     families: list[str] = []
-    if config.level.mixed_needs_both and count >= 2:
+    if config.level_with_policy_parameters.mixed_needs_both and count >= 2:
         families = [stream.choose(COUNT_FAMILIES), stream.choose(RATE_FAMILIES)]
     elif count >= 2:
         # At least one anomaly must have consequences, so that reporting every flagged series is
@@ -134,7 +134,7 @@ def plan_anomalies_of_day(
         anomalies = tuple([PLANNERS_BY_ANOMALY_TYPE[name](stream, clean_day) for name in families])
         hours = clean_day.hours
         for anomaly in anomalies:
-            hours = anomaly.effect.apply(hours)
+            hours = anomaly.effect.apply_to_copy(hours)
         deviations = compute_deviations(compute_rounded_daily_values(hours, funnel), baselines)
         if build_near_threshold_mask(deviations, funnel, level, PLANNING_GUARD_BAND).any():
             continue

@@ -53,20 +53,20 @@ class CleanDay(NamedTuple):
     funnel: Funnel
     level: FunnelLevel
 
-    def step_rate_into(self, stage: int) -> float:
+    def get_step_rate_fraction_into(self, stage: int) -> float:
         """Return the step rate into a stage, as a fraction."""
-        return self.values[self.funnel.columns.step_rate_into(stage)] / 100.0
+        return self.values[self.funnel.columns.column_of_step_rate_into(stage)] / 100.0
 
-    def factor_for_count(self, stage: int, deviation: float) -> float:
+    def compute_factor_for_count_deviation(self, stage: int, deviation: float) -> float:
         """Return the factor that changes a stage's count to the given relative deviation."""
         return self.baselines[stage] * (1.0 + deviation) / self.values[stage]
 
-    def factor_for_step_rate(self, stage: int, deviation: float) -> float:
+    def compute_factor_for_step_rate_deviation(self, stage: int, deviation: float) -> float:
         """Return the factor that changes a step rate to the given relative deviation."""
-        column = self.funnel.columns.step_rate_into(stage)
+        column = self.funnel.columns.column_of_step_rate_into(stage)
         return self.baselines[column] * (1.0 + deviation) / self.values[column]
 
-    def draw_deviation_past_threshold(
+    def draw_deviation_size_past_threshold(
         self, stream: BitStream, threshold: float, max_deviation: float
     ) -> float:
         """Draw the size of a deviation past a threshold, within the level's separation range.

@@ -125,16 +125,16 @@ def grade_report(
         for key, rows in rows_by_key.items()
         if key in expected_by_key
     ]
-    breakdown = _compute_breakdown(
+    breakdown = _compute_score_breakdown(
         report, matched_accuracies, expected_count=len(expected_rows), unique_count=len(rows_by_key)
     )
-    issues = _list_issues(
+    issues = _list_issues_of_rows_and_missing_rows(
         report, rows_by_key, expected_by_key, include_expected_rows=include_expected_rows
     )
     return FunnelGrade(breakdown, tuple(issues))
 
 
-def keep_row_counts_only(
+def copy_breakdown_with_row_counts_only(
     breakdown: RewardBreakdown, *, include_expected_count: bool = True
 ) -> RewardBreakdown:
     """Return a copy of a breakdown with only its row counts, for replies to practice submissions.
@@ -177,7 +177,7 @@ def _compute_worst_field_accuracies(
     return worst
 
 
-def _compute_breakdown(
+def _compute_score_breakdown(
     report: SubmittedReport,
     matched_accuracies: Sequence[Mapping[str, float]],
     *,
@@ -197,9 +197,11 @@ def _compute_breakdown(
     extra_count = unique_count - matched_count
     invalid_count = len(report.invalid_issues)
     penalties = {
-        "extra_row_penalty": _compute_penalty(extra_count, EXTRA_PENALTY),
-        "duplicate_penalty": _compute_penalty(report.duplicate_count, DUPLICATE_PENALTY),
-        "invalid_row_penalty": _compute_penalty(invalid_count, INVALID_PENALTY),
+        "extra_row_penalty": _compute_capped_penalty(extra_count, EXTRA_PENALTY),
+        "duplicate_penalty": _compute_capped_penalty(
+            report.valid_duplicate_count, DUPLICATE_PENALTY
+        ),
+        "invalid_row_penalty": _compute_capped_penalty(invalid_count, INVALID_PENALTY),
         "exploit_penalty": 0.0,
     }
     if extra_count > max(EXPLOIT_FLOOR, 2 * expected_count):
@@ -228,18 +230,18 @@ def _compute_breakdown(
         submitted_rows=report.submitted_count,
         valid_submitted_rows=len(report.valid_rows),
         extra_rows=extra_count,
-        duplicate_rows=report.duplicate_count,
+        duplicate_rows=report.valid_duplicate_count,
         invalid_rows=invalid_count,
         missing_rows=expected_count - matched_count,
     )
 
 
-def _compute_penalty(row_count: int, penalty: RowPenalty) -> float:
+def _compute_capped_penalty(row_count: int, penalty: RowPenalty) -> float:
     per_row, max_total = penalty
     return min(per_row * row_count, max_total)
 
 
-def _list_issues(
+def _list_issues_of_rows_and_missing_rows(
     report: SubmittedReport,
     rows_by_key: Mapping[RowKey, Sequence[ReportRow]],
     expected_by_key: Mapping[RowKey, ReportRow],
@@ -255,7 +257,7 @@ def _list_issues(
     for key, rows in rows_by_key.items():
         issues.extend(build_duplicate_row_issue(row) for row in rows[1:])
         expected_row = expected_by_key.get(key)
-        for issue_type, message in _list_remarks_on_rows_of_key(rows, expected_row):
+        for issue_type, message in _list_wrong_fields_of_rows_with_same_key(rows, expected_row):
             issues.append(
                 SubmissionIssue(
                     row_key=key.as_text(),
@@ -282,7 +284,7 @@ def _list_issues(
     ]
 
 
-def _list_remarks_on_rows_of_key(
+def _list_wrong_fields_of_rows_with_same_key(
     rows_of_key: Sequence[ReportRow], expected_row: ReportRow | None
 ) -> list[RowRemark]:
     """Return a remark for each kind of error in the submitted rows with one key."""

@@ -18,7 +18,7 @@ never lowers it.
 from __future__ import annotations
 
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
-from metric_tracker_rl.engine.episode.flagged_series import get_flagged_series
+from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_by_id
 from metric_tracker_rl.engine.grading.grader import SCORE_DECIMALS, FunnelGrade
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.wire_models import SCORE_PENALTIES, SCORE_SHARES
@@ -30,7 +30,7 @@ UNFLAGGED_PENALTY = 0.01
 """Penalty on `key_f1` for each row whose series is not flagged, in addition to its effect on F1."""
 
 
-def compute_rewards_and_score_components(
+def compute_reward_of_each_mode_and_score_components(
     report: SubmittedReport, grade: FunnelGrade, episode: FunnelEpisode
 ) -> dict[str, float]:
     """Return the reward of every reward mode and the components of the graded score.
@@ -56,7 +56,7 @@ def compute_key_f1_reward(report: SubmittedReport, episode: FunnelEpisode) -> fl
     """Return the `key_f1` reward of a report, in [0, 1]. The module docstring has the formula."""
     expected_keys = {row.key for row in episode.expected_rows}
     is_explained_by_key = {
-        flagged.row.key: flagged.is_explained for flagged in get_flagged_series(episode)
+        flagged.row.key: flagged.is_explained for flagged in list_flagged_series_by_id(episode)
     }
     reported_keys = {row.key for row in report.valid_rows}
     if expected_keys:

@@ -68,7 +68,7 @@ class SubmittedReport:
         return len(self.valid_rows) + len(self.invalid_issues)
 
     @property
-    def duplicate_count(self) -> int:
+    def valid_duplicate_count(self) -> int:
         """Number of valid rows that repeat the key of an earlier row."""
         return len(self.valid_rows) - len({row.key for row in self.valid_rows})
 
@@ -95,9 +95,9 @@ def parse_report(raw_rows: object, episode: FunnelEpisode) -> SubmittedReport:
     for row in raw_rows:
         fields = row.model_dump() if isinstance(row, BaseModel) else row
         try:
-            valid.append(_parse_row(fields, episode))
+            valid.append(_parse_report_row(fields, episode))
         except ToolArgumentError as problem:
-            safe_fields = _copy_row_for_echo(fields)
+            safe_fields = _copy_known_fields_for_echo(fields)
             row_key = _format_row_key(safe_fields)
             invalid.append(build_invalid_row_issue(row_key, str(problem), safe_fields))
     return SubmittedReport(tuple(valid), tuple(invalid))
@@ -114,7 +114,7 @@ def build_report_preview(report: SubmittedReport) -> SubmissionPreview:
     return SubmissionPreview(
         valid_rows=len(report.valid_rows),
         invalid_rows=len(report.invalid_issues),
-        duplicate_rows=report.duplicate_count,
+        duplicate_rows=report.valid_duplicate_count,
         unique_keys=len(keys),
         issues=issues,
         normalized_rows=[
@@ -152,7 +152,7 @@ def parse_finite_number(field_name: str, value: object) -> float:
     """
     number: float | None = None
     if isinstance(value, str):
-        number = _parse_number_text(value.strip())
+        number = _parse_short_number_text(value.strip())
     elif isinstance(value, int | float) and not isinstance(value, bool):
         try:
             number = float(value)
@@ -165,13 +165,13 @@ def parse_finite_number(field_name: str, value: object) -> float:
     return number
 
 
-def _parse_number_text(text: str) -> float | None:
+def _parse_short_number_text(text: str) -> float | None:
     if len(text) > MAX_NUMBER_CHARS or not _NUMBER_PATTERN.fullmatch(text):
         return None
     return float(text)
 
 
-def _parse_row(raw_row: object, episode: FunnelEpisode) -> ReportRow:
+def _parse_report_row(raw_row: object, episode: FunnelEpisode) -> ReportRow:
     if not isinstance(raw_row, Mapping):
         allowed = f"an object with {', '.join(ROW_FIELDS)}"
         raise ToolArgumentError(f"The row is {truncated_repr(raw_row)}; allowed: {allowed}.")
@@ -180,10 +180,10 @@ def _parse_row(raw_row: object, episode: FunnelEpisode) -> ReportRow:
             require_allowed_name("row field", name, ROW_FIELDS)
         missing = [name for name in ROW_FIELDS if name not in raw_row]
         raise ToolArgumentError(f"The row lacks {', '.join(missing)}.")
-    episode.day_index(raw_row["date"])
+    episode.get_day_index_of_date(raw_row["date"])
     for name, names in ALLOWED_NAMES_BY_FIELD.items():
         require_allowed_name(name, raw_row[name], names)
-    names = episode.config.funnel_spec.entity_names_by_type[raw_row["entity_type"]]
+    names = episode.config.funnel_with_policy_daytime.entity_names_by_type[raw_row["entity_type"]]
     require_allowed_name("entity_name", raw_row["entity_name"], names)
     numbers = {name: parse_finite_number(name, raw_row[name]) for name in NUMBER_FIELDS}
     return ReportRow(**{**raw_row, **numbers})
@@ -199,14 +199,14 @@ def require_allowed_name(field_name: str, value: object, allowed: Sequence[str])
         raise ToolArgumentError(unknown_name_message(field_name, value, allowed))
 
 
-def _copy_row_for_echo(raw_row: object) -> dict[str, Any]:
+def _copy_known_fields_for_echo(raw_row: object) -> dict[str, Any]:
     """Return the known fields of an invalid row for the reply, with long values shortened."""
     if not isinstance(raw_row, Mapping):
         return {"row": truncated_repr(raw_row)}
-    return {name: _truncate_value_for_echo(raw_row[name]) for name in ROW_FIELDS if name in raw_row}
+    return {name: _shorten_value_for_echo(raw_row[name]) for name in ROW_FIELDS if name in raw_row}
 
 
-def _truncate_value_for_echo(value: object) -> JsonValue:
+def _shorten_value_for_echo(value: object) -> JsonValue:
     """Return a value unchanged if it is short and JSON-ready, or else its shortened repr."""
     if value is None or isinstance(value, bool):
         return value

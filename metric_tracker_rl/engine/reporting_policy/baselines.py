@@ -9,7 +9,7 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.definitions.display import round_daily_values
+from metric_tracker_rl.engine.definitions.display import round_daily_values_for_display
 from metric_tracker_rl.engine.definitions.names import WEEKDAYS, BaselineKind
 
 DAYS_PER_WEEK = 7
@@ -24,7 +24,9 @@ def compute_rounded_medians(daily_values: FloatArray) -> FloatArray:
     """
     half, odd = divmod(len(daily_values), 2)
     ordered = np.sort(daily_values, axis=0)
-    return round_daily_values(ordered[half] if odd else (ordered[half - 1] + ordered[half]) / 2.0)
+    return round_daily_values_for_display(
+        ordered[half] if odd else (ordered[half - 1] + ordered[half]) / 2.0
+    )
 
 
 def compute_rounded_baselines(daily_values: FloatArray, baseline_kind: BaselineKind) -> FloatArray:
@@ -45,7 +47,7 @@ def compute_rounded_baselines(daily_values: FloatArray, baseline_kind: BaselineK
     return np.tile(by_weekday, (weeks, 1))
 
 
-def find_weekday_name(iso_date: str) -> str:
+def get_weekday_name_of_date(iso_date: str) -> str:
     """Return the English name of a date's weekday."""
     return WEEKDAYS[date.fromisoformat(iso_date).weekday()]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from metric_tracker_rl.engine.definitions.anomaly_types import list_anomaly_types_of
+from metric_tracker_rl.engine.definitions.anomaly_types import list_anomaly_types_of_entity_type
 from metric_tracker_rl.engine.definitions.entity_types import (
     CONVERSION_RATE,
     DATA_QUALITY,
@@ -170,7 +170,7 @@ ENTITY_TYPES_BY_RULE = (DATA_QUALITY, HOURLY_MIX, EVENT_COUNT, CONVERSION_RATE, 
 """Entity types, in the order in which the rules report them."""
 
 ENTITY_TYPES_TEXT = "; ".join(
-    f"{name}: {' or '.join(list_anomaly_types_of(name))}, {DETECTION_METHODS[name]}"
+    f"{name}: {' or '.join(list_anomaly_types_of_entity_type(name))}, {DETECTION_METHODS[name]}"
     for name in ENTITY_TYPES_BY_RULE
 )
 """Anomaly types and detection method of each entity type, as the policy's text lists them."""
@@ -185,7 +185,7 @@ def unpack_alternative_wording_flags(wording_number: int) -> tuple[bool, ...]:
     return tuple(bool(wording_number >> position & 1) for position in range(len(_ALL_CLAUSES)))
 
 
-def build_policy_template(
+def build_policy_text_template(
     wording_number: int, *, with_row_fields_clause: bool, with_calendar_clause: bool
 ) -> str:
     """Return the policy's text with placeholders for its parameters.

@@ -14,10 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metric_tracker_rl.engine.definitions.display import round_daily_values, round_shares
+from metric_tracker_rl.engine.definitions.display import (
+    round_daily_values_for_display,
+    round_daytime_shares_for_display,
+)
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.engine.definitions.levels import FunnelLevel
-from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_column
+from metric_tracker_rl.engine.definitions.thresholds import list_thresholds_of_columns_with_baseline
 from metric_tracker_rl.engine.reporting_policy.baselines import (
     FloatArray,
     compute_rounded_baselines,
@@ -76,12 +79,12 @@ class DailySeries:
         self.unexplained_deviations = self.deviations
         if explained is not None:
             self.unexplained_deviations = np.where(explained, 0.0, self.deviations)
-        self.thresholds = np.array(thresholds_by_column(funnel.columns, level))
+        self.thresholds = np.array(list_thresholds_of_columns_with_baseline(funnel.columns, level))
 
     def get_metric_value(self, day: int, column: int) -> MetricValue:
         """Return the value, baseline and deviation of a column on a day."""
         columns = self.funnel.columns
-        if columns.is_excess(column):
+        if columns.is_excess_column(column):
             surplus = float(self.excess[day, columns.pair_index_of_column(column)])
             return MetricValue(surplus, 0.0, surplus)
         return MetricValue(
@@ -147,7 +150,7 @@ def compute_rounded_daily_values(hourly: IntArray, funnel: Funnel) -> FloatArray
     # By definition in the policy's text, a denominator of 0 counts as 1, so all values are finite.
     shares = numerators / np.maximum(counts.take(ratios.denominators, axis=-1), 1)
     shares[..., :-1] *= 100.0
-    return round_daily_values(np.concatenate([counts, shares], axis=-1))
+    return round_daily_values_for_display(np.concatenate([counts, shares], axis=-1))
 
 
 def compute_deviations(values: FloatArray, baselines: FloatArray) -> FloatArray:
@@ -159,7 +162,7 @@ def compute_deviations(values: FloatArray, baselines: FloatArray) -> FloatArray:
     """
     differences = values - baselines
     # Both shares have six decimals: 0.58 deviates from 0.5 by 0.08, not by 0.07999999999999996.
-    differences[..., -1] = round_shares(differences[..., -1])
+    differences[..., -1] = round_daytime_shares_for_display(differences[..., -1])
     scales = np.where(baselines == 0.0, 1.0, baselines)
     scales[..., -1] = 1.0
     return np.asarray(differences / scales)
@@ -182,7 +185,7 @@ def build_near_threshold_mask(
     """
     drops = -deviations[..., funnel.columns.step_rates]
     thresholds = [
-        *thresholds_by_column(funnel.columns, level),
+        *list_thresholds_of_columns_with_baseline(funnel.columns, level),
         *[level.break_threshold] * drops.shape[-1],
     ]
     sizes = np.concatenate([np.abs(deviations), drops], axis=-1) / thresholds

@@ -97,7 +97,7 @@ class PolicyLevelAndFunnel(NamedTuple):
 
 
 def draw_reporting_policy(
-    level: FunnelLevel, funnel: Funnel, identity: str
+    level: FunnelLevel, funnel: Funnel, random_stream_key_json: str
 ) -> PolicyLevelAndFunnel:
     """Draw a reporting policy and return copies of the level and funnel with its parameters.
 
@@ -105,26 +105,27 @@ def draw_reporting_policy(
         level: level whose thresholds, severity bounds, baseline, leak rule and wording are
             replaced.
         funnel: funnel whose daytime hours are replaced.
-        identity: canonical JSON of the episode's configuration, which seeds the random stream.
+        random_stream_key_json: canonical JSON of the episode's configuration, which seeds the
+            random stream.
     """
-    stream = BitStream(f"{identity}|policy")
+    stream = BitStream(f"{random_stream_key_json}|policy")
 
-    def draw_threshold(
+    def draw_threshold_from_choices(
         choices_by_level: Mapping[str, Sequence[float]], level_threshold: float
     ) -> float:
         rung_choices = [round(level_threshold + offset, 2) for offset in RUNG_THRESHOLD_OFFSETS]
         return stream.choose(choices_by_level.get(level.name, rung_choices))
 
     # Do not reorder the draws: the drawn values depend on their order.
-    rate_threshold = draw_threshold(RATE_THRESHOLD_CHOICES, level.rate_threshold)
+    rate_threshold = draw_threshold_from_choices(RATE_THRESHOLD_CHOICES, level.rate_threshold)
     drawn_level = replace(
         level,
         rate_threshold=rate_threshold,
-        count_threshold=draw_threshold(COUNT_THRESHOLD_CHOICES, level.count_threshold),
+        count_threshold=draw_threshold_from_choices(COUNT_THRESHOLD_CHOICES, level.count_threshold),
         break_threshold=stream.choose(
             _list_break_thresholds_above_rate_drops(rate_threshold, level)
         ),
-        mix_threshold=draw_threshold(MIX_THRESHOLD_CHOICES, level.mix_threshold),
+        mix_threshold=draw_threshold_from_choices(MIX_THRESHOLD_CHOICES, level.mix_threshold),
         bounds_by_kind=SeverityBoundsByKind(
             counts=stream.choose(COUNT_BOUND_CHOICES),
             rates=stream.choose(RATE_BOUND_CHOICES),

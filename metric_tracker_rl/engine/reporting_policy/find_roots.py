@@ -19,7 +19,7 @@ from metric_tracker_rl.engine.definitions.entity_types import (
 from metric_tracker_rl.engine.definitions.funnel import Funnel
 from metric_tracker_rl.engine.definitions.levels import FunnelLevel
 from metric_tracker_rl.engine.definitions.names import LeakReport
-from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_column
+from metric_tracker_rl.engine.definitions.thresholds import list_thresholds_of_columns_with_baseline
 
 
 class RootFinding(NamedTuple):
@@ -37,25 +37,28 @@ class RootFinding(NamedTuple):
 
 
 def find_roots_of_day(
-    deviations: Sequence[float], excess: Sequence[float], funnel: Funnel, level: FunnelLevel
+    deviations: Sequence[float],
+    excess_by_stage_pair: Sequence[float],
+    funnel: Funnel,
+    level: FunnelLevel,
 ) -> list[RootFinding]:
     """Return the roots of one day, in the order of the policy's rules.
 
     Args:
         deviations: the day's deviations by column; 0 where the calendar explains them.
-        excess: the day's excess events of each pair of adjacent stages.
+        excess_by_stage_pair: the day's excess events of each pair of adjacent stages.
         funnel: funnel that provides names and columns.
         level: level that provides the thresholds and the leak rule.
     """
     columns = funnel.columns
-    if any(excess):
+    if any(excess_by_stage_pair):
         return [
             RootFinding(DATA_QUALITY, name, QUALITY_ISSUE, columns.excess_column_of_pair(pair))
             for pair, name in enumerate(funnel.quality_check_names)
-            if excess[pair] > 0
+            if excess_by_stage_pair[pair] > 0
         ]
 
-    thresholds = thresholds_by_column(columns, level)
+    thresholds = list_thresholds_of_columns_with_baseline(columns, level)
     flagged = [
         abs(deviation) >= threshold
         for deviation, threshold in zip(deviations, thresholds, strict=True)
@@ -68,15 +71,18 @@ def find_roots_of_day(
             roots.append(RootFinding(entity_type, name, anomaly_type, column))
 
     if flagged[columns.daytime_share]:
-        add_root_if_reported(HOURLY_MIX, funnel.mix_entity_name, columns.daytime_share)
+        add_root_if_reported(HOURLY_MIX, funnel.daytime_share_name, columns.daytime_share)
 
     consequences: set[int] = set()  # columns of step rates
     for stage in funnel.inner_stage_indices:
         if flagged[stage] and not flagged[stage - 1] and not flagged[stage + 1]:
-            into, out_of = columns.step_rate_into(stage), columns.step_rate_out_of(stage)
+            into, out_of = (
+                columns.column_of_step_rate_into(stage),
+                columns.column_of_step_rate_out_of(stage),
+            )
             is_opposite = deviations[into] * deviations[out_of] < 0
             if is_opposite and flagged[into] and flagged[out_of]:
-                add_root_if_reported(EVENT_COUNT, funnel.count_names[stage], stage)
+                add_root_if_reported(EVENT_COUNT, funnel.event_count_names[stage], stage)
                 consequences.update((into, out_of))
 
     flagged_steps = [column for column in columns.step_rate_columns if flagged[column]]
@@ -94,9 +100,11 @@ def find_roots_of_day(
         if leaks:
             column = leaks[-1] if level.leak_reports == LeakReport.LONGEST else leaks[0]
             add_root_if_reported(
-                CONVERSION_RATE, funnel.rate_names[columns.rate_index_of_column(column)], column
+                CONVERSION_RATE,
+                funnel.conversion_rate_names[columns.rate_index_of_column(column)],
+                column,
             )
 
     if flagged[0]:
-        add_root_if_reported(EVENT_COUNT, funnel.count_names[0], 0)
+        add_root_if_reported(EVENT_COUNT, funnel.event_count_names[0], 0)
     return roots

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metric_tracker_rl.engine.definitions.display import subtract_and_round
+from metric_tracker_rl.engine.definitions.display import subtract_baseline_and_round_for_display
 from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
-from metric_tracker_rl.engine.definitions.severity import find_severity
+from metric_tracker_rl.engine.definitions.severity import find_highest_severity_reached
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.engine.reporting_policy.find_roots import RootFinding, find_roots_of_day
 
 
-def compute_labels(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
+def compute_expected_rows(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
     """Return the expected rows, sorted by date and then in the order of the policy's rules.
 
     Args:
@@ -54,8 +54,10 @@ def build_report_row(finding: RootFinding, day: int, date: str, series: DailySer
         detection_method=DETECTION_METHODS[finding.entity_type],
         baseline_value=metric.baseline,
         observed_value=metric.value,
-        delta_value=subtract_and_round(metric.value, metric.baseline, finding.entity_type),
-        severity=find_severity(
-            abs(metric.deviation), series.level.severity_bounds[finding.entity_type]
+        delta_value=subtract_baseline_and_round_for_display(
+            metric.value, metric.baseline, finding.entity_type
+        ),
+        severity=find_highest_severity_reached(
+            abs(metric.deviation), series.level.severity_bounds_by_entity_type[finding.entity_type]
         ),
     )

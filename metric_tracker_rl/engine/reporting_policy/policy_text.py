@@ -16,7 +16,7 @@ from metric_tracker_rl.engine.definitions.names import LeakReport
 from metric_tracker_rl.engine.reporting_policy.clauses import (
     BASELINE_CLAUSES,
     ENTITY_TYPES_TEXT,
-    build_policy_template,
+    build_policy_text_template,
 )
 
 
@@ -38,11 +38,13 @@ def format_policy_text(
             submit rows instead of ids.
     """
 
-    def format_bounds(entity_type: str) -> str:
-        return ", ".join(f"{bound:g}" for bound in level.severity_bounds[entity_type])
+    def format_severity_bounds(entity_type: str) -> str:
+        return ", ".join(
+            f"{bound:g}" for bound in level.severity_bounds_by_entity_type[entity_type]
+        )
 
     baseline = BASELINE_CLAUSES[level.baseline]
-    template = build_policy_template(
+    template = build_policy_text_template(
         level.wording,
         with_row_fields_clause=with_row_fields_clause,
         with_calendar_clause=level.decoys > 0,
@@ -54,7 +56,7 @@ def format_policy_text(
         calendar=calendar_tool,
         counts=", ".join(
             name if stage == 0 else f"c{stage} {name}"
-            for stage, name in enumerate(funnel.count_names)
+            for stage, name in enumerate(funnel.event_count_names)
         ),
         composites=" and ".join(
             f"{name} = 100 * c{end} / c0"
@@ -62,15 +64,15 @@ def format_policy_text(
         ),
         steps=", ".join(funnel.step_rate_names),
         kinds=ENTITY_TYPES_TEXT,
-        first=funnel.count_names[0],
+        first=funnel.event_count_names[0],
         start=funnel.daytime.start,
         last=funnel.daytime.stop - 1,
         count=level.count_threshold,
         rate=level.rate_threshold,
         mix=level.mix_threshold,
         brk=level.break_threshold,
-        count_bands=format_bounds(EVENT_COUNT),
-        rate_bands=format_bounds(CONVERSION_RATE),
-        mix_bands=format_bounds(HOURLY_MIX),
-        quality_bands=format_bounds(DATA_QUALITY),
+        count_bands=format_severity_bounds(EVENT_COUNT),
+        rate_bands=format_severity_bounds(CONVERSION_RATE),
+        mix_bands=format_severity_bounds(HOURLY_MIX),
+        quality_bands=format_severity_bounds(DATA_QUALITY),
     )

@@ -35,19 +35,21 @@ from metric_tracker_rl.engine.configuration.reset_arguments import (
     PLAY_RULE_ARGUMENTS,
     RESET_ARGUMENTS,
 )
-from metric_tracker_rl.engine.configuration.splits import resolve_reset
+from metric_tracker_rl.engine.configuration.splits import resolve_task_of_reset_arguments
 from metric_tracker_rl.engine.configuration.tasks import available_task_specs
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.grading.grader import SCORE_DECIMALS, grade_report
-from metric_tracker_rl.engine.grading.rewards import compute_rewards_and_score_components
+from metric_tracker_rl.engine.grading.rewards import (
+    compute_reward_of_each_mode_and_score_components,
+)
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport, parse_report
 from metric_tracker_rl.engine.session.parse_action import ParsedAction, parse_action
 from metric_tracker_rl.engine.session.report_replies import (
-    build_debug_content,
-    build_final_reply,
-    build_practice_reply,
-    build_unseen_date_issue,
+    build_debug_fields_with_expected_rows_and_plan,
+    build_final_submission_reply,
+    build_issue_for_row_of_unshown_date,
+    build_practice_submission_reply,
 )
 from metric_tracker_rl.wire_models import FunnelProgress, RewardBreakdown
 from openenv_kit.environment import Reply, Session
@@ -102,16 +104,16 @@ class EpisodeSession(Session):
         split = arguments.get("split")
         is_sealed = is_sealed_split(split)
         rules = resolve_play_rules(
-            {name: arguments.get(name) for name in PLAY_RULE_ARGUMENTS}, is_sealed=is_sealed
+            {name: arguments.get(name) for name in PLAY_RULE_ARGUMENTS}, is_sealed_task=is_sealed
         )
         if is_sealed and self.debug:
             raise InvalidValueError("split", split, "no sealed split on a server in debug mode")
-        task_id, config = resolve_reset(arguments)
+        task_id, config = resolve_task_of_reset_arguments(arguments)
         is_split_task = split is not None or arguments.get("index") is not None
         view = EpisodeView(build_episode(config), rules, is_split_task=is_split_task)
-        return self.start_from_view(task_id, view)
+        return self.start_episode_from_view(task_id, view)
 
-    def start_from_view(self, task_id: str, view: EpisodeView) -> Reply:
+    def start_episode_from_view(self, task_id: str, view: EpisodeView) -> Reply:
         """Start the episode of an existing view and return the reply to the reset."""
         self.task_id = task_id
         self.max_steps = view.rules.max_steps
@@ -125,7 +127,7 @@ class EpisodeSession(Session):
             READY,
             f"Episode ready: {len(view.episode.dates)} days from {view.episode.dates[0]} to "
             f"{view.episode.dates[-1]}. Call an analysis method or submit a report.",
-            observation_fields=self._build_reset_fields(view),
+            observation_fields=self._build_reset_observation_fields(view),
         )
 
     @property
@@ -161,44 +163,44 @@ class EpisodeSession(Session):
             return {}
         config = self.view.episode.config
         return {
-            "episode": config.identity,
+            "episode": config.random_stream_key_json,
             "anomalies": [asdict(anomaly) for anomaly in config.anomalies],
             "only_custom": config.only_custom,
-            **self.view.rules.rules_without_default_modes,
+            **self.view.rules.rules_by_name_without_default_modes,
         }
 
     def execute_action(self, action: Mapping[str, Any]) -> Reply:
         """Execute one action, a mapping with the fields of `MetricTrackerRlAction`."""
-        reply = self._execute_parsed_action(self.running_view, parse_action(action))
-        reply.observation_fields["expected_row_count"] = self._expected_row_count_if_visible(
+        reply = self._run_analysis_or_grade_report(self.running_view, parse_action(action))
+        reply.observation_fields["expected_row_count"] = self._get_expected_row_count_if_visible(
             self.running_view, is_done=reply.done
         )
         return reply
 
     def error_reply(self, message: str) -> Reply:
-        return self._add_expected_row_count(super().error_reply(message))
+        return self._add_expected_row_count_if_visible(super().error_reply(message))
 
     def step_limit_reply(self) -> Reply:
-        return self._add_expected_row_count(super().step_limit_reply())
+        return self._add_expected_row_count_if_visible(super().step_limit_reply())
 
     def sealed_end_fields(self, score: float | None) -> dict[str, Any]:
         breakdown = RewardBreakdown(total_score=score or 0.0)
         return {"reward_breakdown": breakdown, "expected_row_count": None}
 
-    def _add_expected_row_count(self, reply: Reply) -> Reply:
+    def _add_expected_row_count_if_visible(self, reply: Reply) -> Reply:
         if self.view is not None:
-            count = self._expected_row_count_if_visible(self.view, is_done=reply.done)
+            count = self._get_expected_row_count_if_visible(self.view, is_done=reply.done)
             reply.observation_fields["expected_row_count"] = count
         return reply
 
-    def _expected_row_count_if_visible(
+    def _get_expected_row_count_if_visible(
         self, view: EpisodeView, *, is_done: bool = False
     ) -> int | None:
         """Return the number of expected rows, or None while it is hidden."""
         is_visible = not view.hides_counts or (is_done and view.rules.feedback == FULL_FEEDBACK)
         return len(view.episode.expected_rows) if is_visible else None
 
-    def _execute_parsed_action(self, view: EpisodeView, action: ParsedAction) -> Reply:
+    def _run_analysis_or_grade_report(self, view: EpisodeView, action: ParsedAction) -> Reply:
         """Run an analysis method or grade a report.
 
         Raises:
@@ -222,7 +224,7 @@ class EpisodeSession(Session):
             if reason := generators_refused_because(view.rules):
                 raise ReportError(f"{reason} Nothing was graded.")
             return self._submit_generated_rows_of_shown_dates(view, generators)
-        return self._grade_submission(view, parse_report(rows, view.episode))
+        return self._grade_practice_or_final_submission(view, parse_report(rows, view.episode))
 
     def _run_analysis_or_submit_ids(
         self, view: EpisodeView, method_name: str, raw_arguments: Mapping[str, Any]
@@ -232,10 +234,12 @@ class EpisodeSession(Session):
         result = tool.call(view, raw_arguments, "analysis_args")
         if method_name == SUBMIT_TOOL:
             require_listed_ids(result["ids"], self._listed_ids)
-            return self._grade_submission(view, parse_report(result["rows"], view.episode))
+            return self._grade_practice_or_final_submission(
+                view, parse_report(result["rows"], view.episode)
+            )
         if tool.has_episode_data:
             self._shown_dates.update(find_dates_in_result(result))
-            if view.rules.is_lean:
+            if view.rules.has_lean_profile:
                 self._listed_ids.update(find_ids_in_scan_result(result))
         analysis = {"method": method_name, "arguments": dict(raw_arguments), "result": result}
         return Reply(
@@ -249,21 +253,25 @@ class EpisodeSession(Session):
         rows, _ = run_and_merge_row_generators(view, generators)
         shown_rows = tuple(row for row in rows if row.date in self._shown_dates)
         issues = tuple(
-            build_unseen_date_issue(row) for row in rows if row.date not in self._shown_dates
+            build_issue_for_row_of_unshown_date(row)
+            for row in rows
+            if row.date not in self._shown_dates
         )
-        reply = self._grade_submission(view, SubmittedReport(shown_rows, issues))
+        reply = self._grade_practice_or_final_submission(view, SubmittedReport(shown_rows, issues))
         reply.observation_fields["generated_rows"] = [row.as_dict() for row in rows]
         return reply
 
-    def _grade_submission(self, view: EpisodeView, report: SubmittedReport) -> Reply:
+    def _grade_practice_or_final_submission(
+        self, view: EpisodeView, report: SubmittedReport
+    ) -> Reply:
         grade = grade_report(report, view.episode.expected_rows, include_expected_rows=self.debug)
         self.submission_count += 1
         if self.submission_count < view.rules.max_submissions and grade.score < 1.0:
-            return build_practice_reply(self.submission_count, view, grade.breakdown)
-        components = compute_rewards_and_score_components(report, grade, view.episode)
+            return build_practice_submission_reply(self.submission_count, view, grade.breakdown)
+        components = compute_reward_of_each_mode_and_score_components(report, grade, view.episode)
         practice_factor = 1.0 - PRACTICE_COST * (self.submission_count - 1)
         reward = round(components[view.rules.reward] * practice_factor, SCORE_DECIMALS)
-        reply = build_final_reply(view, report, grade, reward, components)
+        reply = build_final_submission_reply(view, report, grade, reward, components)
         if reply.info is not None:
             reply.info[EVIDENCE_SHARE_KEY] = self._compute_evidence_share_of_correct_rows(
                 view, report
@@ -282,28 +290,30 @@ class EpisodeSession(Session):
         if not matched:
             return None
         # In the lean profile, every row counts as shown.
-        shown_count = sum(view.rules.is_lean or row.date in self._shown_dates for row in matched)
+        shown_count = sum(
+            view.rules.has_lean_profile or row.date in self._shown_dates for row in matched
+        )
         return shown_count / len(matched)
 
-    def _build_reset_fields(self, view: EpisodeView) -> dict[str, Any]:
+    def _build_reset_observation_fields(self, view: EpisodeView) -> dict[str, Any]:
         """Return the observation fields of a reset reply, which include the catalogues of tools."""
         tools = select_analysis_tools(view.rules, has_drawn_policy=view.has_drawn_policy)
-        funnel = view.episode.config.funnel_spec
+        funnel = view.episode.config.funnel_with_policy_daytime
         fields: dict[str, Any] = {
-            "instruction": view.instruction,
+            "instruction": view.objective_and_policy_text,
             "config": view.public_config,
             "available_methods": list(method_specs(tools, funnel.name)),
-            "expected_row_count": self._expected_row_count_if_visible(view),
+            "expected_row_count": self._get_expected_row_count_if_visible(view),
         }
-        if not view.rules.is_lean:
+        if not view.rules.has_lean_profile:
             fields["conversion_metric_definitions"] = funnel.list_rate_definitions()
-        if not view.rules.is_raw:
+        if not view.rules.has_raw_disclosure:
             fields["applied_synthetic_generators"] = list(view.episode.applied_anomalies)
-        if not view.rules.is_lean and not view.rules.is_raw:
+        if not view.rules.has_lean_profile and not view.rules.has_raw_disclosure:
             fields |= {
                 "available_synthetic_generator_methods": available_synthetic_generator_methods(),
                 "available_tasks": available_task_specs(),
             }
         if self.debug:
-            fields["debug"] = build_debug_content(view.episode)
+            fields["debug"] = build_debug_fields_with_expected_rows_and_plan(view.episode)
         return fields

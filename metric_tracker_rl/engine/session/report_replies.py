@@ -9,7 +9,7 @@ from metric_tracker_rl.engine.configuration.play_rules import PRACTICE_COST, SCO
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from metric_tracker_rl.engine.grading.grader import FunnelGrade, keep_row_counts_only
+from metric_tracker_rl.engine.grading.grader import FunnelGrade, copy_breakdown_with_row_counts_only
 from metric_tracker_rl.engine.report.parse_report import (
     SubmittedReport,
     build_invalid_row_issue,
@@ -23,7 +23,7 @@ IN_PROGRESS = "in_progress"
 EVALUATED = "evaluated"
 
 
-def build_final_reply(
+def build_final_submission_reply(
     view: EpisodeView,
     report: SubmittedReport,
     grade: FunnelGrade,
@@ -56,7 +56,7 @@ def build_final_reply(
         "correct_row_count": breakdown.matched_rows,
         "reward_breakdown": breakdown.model_copy(update={"total_score": reward}),
     }
-    if not view.rules.is_lean:
+    if not view.rules.has_lean_profile:
         observation_fields |= {
             "submission_preview": build_report_preview(report),
             "submission_issues": list(grade.issues),
@@ -74,7 +74,7 @@ def build_final_reply(
     )
 
 
-def build_practice_reply(
+def build_practice_submission_reply(
     submission_number: int, view: EpisodeView, breakdown: RewardBreakdown
 ) -> Reply:
     """Create the reply to a practice submission, which contains the number of matched rows."""
@@ -86,14 +86,14 @@ def build_practice_reply(
         f"Each submission before the last costs {PRACTICE_COST:.0%} of the final score.",
         observation_fields={
             "correct_row_count": breakdown.matched_rows,
-            "reward_breakdown": keep_row_counts_only(
+            "reward_breakdown": copy_breakdown_with_row_counts_only(
                 breakdown, include_expected_count=not view.hides_counts
             ),
         },
     )
 
 
-def build_unseen_date_issue(row: ReportRow) -> SubmissionIssue:
+def build_issue_for_row_of_unshown_date(row: ReportRow) -> SubmissionIssue:
     """Create the issue for a generated row whose date no analysis method has shown."""
     message = (
         f"No analysis method has shown {row.date}; payload_generators may only report dates that "
@@ -102,7 +102,7 @@ def build_unseen_date_issue(row: ReportRow) -> SubmissionIssue:
     return build_invalid_row_issue(row.key.as_text(), message, row.as_dict())
 
 
-def build_debug_content(episode: FunnelEpisode) -> dict[str, Any]:
+def build_debug_fields_with_expected_rows_and_plan(episode: FunnelEpisode) -> dict[str, Any]:
     """Return the expected rows and the planned anomalies, for servers in debug mode only."""
     return {
         "expected_rows": [row.as_dict() for row in episode.expected_rows],

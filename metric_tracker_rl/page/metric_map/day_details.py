@@ -75,7 +75,7 @@ def funnel_of_day_html(known_values: KnownValues, day: int) -> str:
     """Return the HTML of a bar chart of the stage counts, with a mark at each median."""
     counts = [
         known_values.values.get((day, stage))
-        for stage in range(len(known_values.funnel.count_names))
+        for stage in range(len(known_values.funnel.event_count_names))
     ]
     if all(count is None for count in counts):
         return hint_html(UNKNOWN_HINT.format("the rows of this day"))
@@ -83,7 +83,7 @@ def funnel_of_day_html(known_values: KnownValues, day: int) -> str:
     max_count = max(count for count in (*counts, *baselines) if count is not None) or 1.0
     lines = ""
     for name, count, baseline in zip(
-        known_values.funnel.count_names, counts, baselines, strict=True
+        known_values.funnel.event_count_names, counts, baselines, strict=True
     ):
         bar = "" if count is None else f'<b style="width:{100 * count / max_count:.1f}%"></b>'
         mark = "" if baseline is None else f'<u style="left:{100 * baseline / max_count:.1f}%"></u>'
@@ -98,7 +98,7 @@ def funnel_of_day_html(known_values: KnownValues, day: int) -> str:
 
 def hourly_counts_html(known_values: KnownValues, day: int, stage: str) -> str:
     """Return the HTML of a chart of hourly counts, with hourly medians if all days are known."""
-    column = known_values.funnel.count_names.index(stage)
+    column = known_values.funnel.event_count_names.index(stage)
     hourly = {
         hour: known_values.hours[day, hour][column]
         for hour in range(HOURS_PER_DAY)

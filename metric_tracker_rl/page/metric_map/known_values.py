@@ -100,7 +100,7 @@ class KnownValues:
 
     def find_baseline(self, day: int, column: int) -> float | None:
         """Return the baseline of a value, 0 for impossible counts, or None if it is unknown."""
-        if self.funnel.columns.is_excess(column):
+        if self.funnel.columns.is_excess_column(column):
             return 0.0
         return self._baselines.get((day % DAYS_PER_WEEK if self._by_weekday else 0, column))
 
@@ -113,13 +113,17 @@ class KnownValues:
         value, baseline = self.values.get((day, column)), self.find_baseline(day, column)
         if value is None or baseline is None:
             return self._changes.get((day, column))
-        is_relative = self.funnel.columns.is_relative(column)
+        is_relative = self.funnel.columns.has_relative_deviations(column)
         return (value - baseline) / (baseline or 1.0) if is_relative else value - baseline
 
     def compute_threshold_multiple(self, day: int, column: int) -> float | None:
         """Return the deviation as a multiple of the threshold, or None if either is unknown."""
         deviation = self.compute_deviation(day, column)
-        if deviation is None or self.thresholds is None or self.funnel.columns.is_excess(column):
+        if (
+            deviation is None
+            or self.thresholds is None
+            or self.funnel.columns.is_excess_column(column)
+        ):
             return None
         return deviation / self.thresholds[column]
 
@@ -172,13 +176,15 @@ class KnownValues:
 
     def _add_counts_and_rates(self, day: int, result_fields: Mapping[str, Any]) -> None:
         """Add the counts and rates of a day, or the counts of one of its hours."""
-        counts = [result_fields.get(name) for name in self.funnel.count_names]
+        counts = [result_fields.get(name) for name in self.funnel.event_count_names]
         hour = result_fields.get("hour")
         if isinstance(hour, int) and all(isinstance(count, int) for count in counts):
             self.hours[day, hour] = [int(count or 0) for count in counts]
             self.latest.update((day, stage) for stage in range(len(counts)))
         elif hour is None:
-            for column, name in enumerate((*self.funnel.metric_names, self.funnel.mix_entity_name)):
+            for column, name in enumerate(
+                (*self.funnel.count_and_rate_names, self.funnel.daytime_share_name)
+            ):
                 self._set_value_if_known(day, column, _find_first_number(result_fields, name))
 
     def _add_weekday_baselines(self, column: int, result_fields: Mapping[str, Any]) -> None:
@@ -191,7 +197,7 @@ class KnownValues:
         """Return the column of the series named in the fields, or None if they name no series."""
         kind, name = result_fields.get("entity_type"), result_fields.get("entity_name")
         if isinstance(kind, str) and isinstance(name, str):
-            return self.funnel.columns.find_column(kind, name)
+            return self.funnel.columns.find_column_of_entity(kind, name)
         names = (
             result_fields.get(each) for each in ("entity_name", "metric_name", "series", "name")
         )
@@ -279,6 +285,6 @@ def _find_first_number(fields: Mapping[str, Any], *field_names: str) -> float | 
 def _list_thresholds_by_column(config: Mapping[str, Any], funnel: Funnel) -> list[float]:
     """Return the reporting threshold of each column up to the daytime share."""
     thresholds = config["thresholds"]
-    counts, rates = len(funnel.count_names), len(funnel.rate_names)
+    counts, rates = len(funnel.event_count_names), len(funnel.conversion_rate_names)
     kinds = [EVENT_COUNT] * counts + [CONVERSION_RATE] * rates + [HOURLY_MIX]
     return [thresholds[PUBLIC_THRESHOLD_NAMES[kind]] for kind in kinds]

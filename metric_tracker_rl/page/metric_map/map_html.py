@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from metric_tracker_rl.engine.configuration.play_rules import FULL_FEEDBACK
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from metric_tracker_rl.engine.episode.flagged_series import get_flagged_series
+from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_by_id
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.page.metric_map.known_values import KnownValues
 from metric_tracker_rl.page.metric_map.map_rows import (
@@ -133,7 +133,7 @@ def list_graded_rows(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
     if submitted is not None:
         return list(submitted)
     arguments: Mapping[str, Any] = step.action.get("analysis_args") or {}
-    flagged_series = get_flagged_series(view.episode)
+    flagged_series = list_flagged_series_by_id(view.episode)
     named = [flagged_series[number - 1].row.as_dict() for number in arguments.get("ids") or ()]
     return [*named, *(arguments.get("rows") or step.action.get("classifications") or ())]
 
@@ -175,7 +175,7 @@ def map_html(
     )
     name = f"Deviation by metric and day, {measure}"
     columns = known_values.funnel.columns
-    known_count = sum(not columns.is_excess(column) for _day, column in known_values.values)
+    known_count = sum(not columns.is_excess_column(column) for _day, column in known_values.values)
     cell_count = len(known_values.dates) * columns.compared.stop
     lead = "" if over else f"{known_count} of {cell_count} cells known."
     picture = grid.grid_html(
@@ -206,7 +206,7 @@ def _iter_cells_of_report_rows(
     """Yield the map cell of each report row, skipping rows with an invalid date or entity."""
     for row in report_rows:
         day = known_values.find_day_index(row.get("date"))
-        column = known_values.funnel.columns.find_column(
+        column = known_values.funnel.columns.find_column_of_entity(
             row.get("entity_type"), row.get("entity_name")
         )
         if day is not None and column is not None:

@@ -73,7 +73,8 @@ def build_map_rows(funnel: Funnel) -> list[MapRow]:
     columns = funnel.columns
     stage_names = [humanize(stage.event) for stage in funnel.stages]
     count_rows = [
-        MapRow(humanize(name), EVENTS, (column,)) for column, name in enumerate(funnel.count_names)
+        MapRow(humanize(name), EVENTS, (column,))
+        for column, name in enumerate(funnel.event_count_names)
     ]
     rate_rows = [
         MapRow(f"{stage_names[below]} → {stage_names[above]}", PERCENT, (column,))

@@ -111,13 +111,15 @@ def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
     extra row.
     """
     series, day = episode.series, episode.day_by_date[row.date]
-    column = episode.config.funnel_spec.columns.column_of(row.entity_type, row.entity_name)
+    column = episode.config.funnel_with_policy_daytime.columns.get_column_of_entity(
+        row.entity_type, row.entity_name
+    )
     if day not in series.days_past_threshold_by_column[column]:
         return _create_verdict(
             CellVerdict.EXTRA, row, "It is within its threshold on this day.", episode
         )
     explained = series.explained
-    is_explainable = not series.funnel.columns.is_excess(column)
+    is_explainable = not series.funnel.columns.is_excess_column(column)
     if explained is not None and is_explainable and explained[day, column]:
         return _create_verdict(CellVerdict.EXTRA, row, "The public calendar explains it.", episode)
     roots = [root for root in episode.expected_rows if root.date == row.date]
@@ -134,7 +136,9 @@ def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
 def _create_verdict(
     kind: CellVerdict, row: ReportRow, sentence: str, episode: FunnelEpisode
 ) -> RowVerdict:
-    column = episode.config.funnel_spec.columns.column_of(row.entity_type, row.entity_name)
+    column = episode.config.funnel_with_policy_daytime.columns.get_column_of_entity(
+        row.entity_type, row.entity_name
+    )
     return RowVerdict(kind, row, episode.day_by_date[row.date], column, sentence)
 
 
@@ -166,11 +170,11 @@ def find_root_of_consequence(
 
 def _find_first_affected_stage(entity_type: str, entity_name: str, episode: FunnelEpisode) -> int:
     """Return the index of the first stage that a change of an entity affects."""
-    funnel = episode.config.funnel_spec
+    funnel = episode.config.funnel_with_policy_daytime
     if entity_type == HOURLY_MIX:
         return 0
     position = funnel.entity_names_by_type[entity_type].index(entity_name)
-    if entity_name in funnel.count_names:
+    if entity_name in funnel.event_count_names:
         return position
     if entity_name in funnel.composite_rate_names:
         return funnel.composite_ends[position - len(funnel.step_rate_names)]

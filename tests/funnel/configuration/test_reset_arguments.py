@@ -16,7 +16,7 @@ from metric_tracker_rl.engine.configuration.reset_arguments import (
     PLAY_RULE_ARGUMENTS,
     RESET_ARGUMENTS,
 )
-from metric_tracker_rl.engine.configuration.tasks import resolve_named_task
+from metric_tracker_rl.engine.configuration.tasks import resolve_named_or_custom_task
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from support.funnel_episodes import started
 from support.paths import ROOT
@@ -104,7 +104,7 @@ def test_play_rules_have_a_field_for_each_argument_that_sets_one() -> None:
 
 
 def test_named_tasks_take_every_argument_that_determines_an_episode() -> None:
-    assert set(inspect.signature(resolve_named_task).parameters) == set(EPISODE_ARGUMENTS)
+    assert set(inspect.signature(resolve_named_or_custom_task).parameters) == set(EPISODE_ARGUMENTS)
 
 
 def test_configurations_have_a_field_for_each_argument_but_the_task() -> None:

@@ -54,7 +54,7 @@ def test_each_rung_is_harder_than_the_one_before() -> None:
 
 def test_policy_text_of_each_rung_states_its_thresholds() -> None:
     for level in EVERY_LEVEL.values():
-        text = format_policy_text(EpisodeConfig(1).funnel_spec, level)
+        text = format_policy_text(EpisodeConfig(1).funnel_with_policy_daytime, level)
         for limit in (level.count_threshold, level.rate_threshold, level.break_threshold):
             assert f"{limit:.0%}" == f"{limit * 100:g}%"
             assert f"{limit:.0%}" in text

@@ -45,14 +45,17 @@ def test_metric_frames_equal_the_daily_series_of_each_entity(policy: str | None)
     _, episode = session(policy=policy)
     metrics, series = episode.metrics, episode.series
     assert metrics is episode.metrics
-    for (_, name), column in episode.config.funnel_spec.columns.column_by_entity.items():
+    for (
+        _,
+        name,
+    ), column in episode.config.funnel_with_policy_daytime.columns.column_by_entity.items():
         for day, date in enumerate(episode.dates):
             assert metrics.get_metric_value(date, name) == (
                 series.values_and_excess_by_day[day][column],
                 series.baselines_by_day[day][column],
                 series.deviations_and_excess_by_day[day][column],
             )
-        assert metrics.median[name] == series.medians_by_column[column]
+        assert metrics.median_over_all_days[name] == series.medians_by_column[column]
         assert metrics.std_dev_from_baseline[name] == series.std_devs_from_baseline[column]
     assert set(metrics.value.columns[metrics.flagged.any()]) >= {
         row.entity_name for row in episode.expected_rows
@@ -63,6 +66,6 @@ def test_shared_metric_frames_are_read_only() -> None:
     _, episode = session()
     metrics = episode.metrics
     frames = (metrics.value, metrics.baseline, metrics.deviation, metrics.flagged)
-    for frame in (*frames, metrics.difference, episode.daily, episode.hourly):
+    for frame in (*frames, metrics.value_minus_baseline, episode.daily, episode.hourly):
         with pytest.raises(ValueError, match="read-only"):
             frame.iloc[0, 0] = frame.iloc[0, 1]

@@ -10,7 +10,7 @@ import pytest
 from metric_tracker_rl.engine.configuration.episode_config import MIXED, EpisodeConfig
 from metric_tracker_rl.engine.generation.generate import GeneratedEpisode, generate_episode
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
-from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
+from metric_tracker_rl.engine.reporting_policy.labels import compute_expected_rows
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from support.funnel_episodes import analyse, perfect_report, running_episode, started, submit
 
@@ -49,15 +49,15 @@ def test_the_tool_shows_what_is_public_of_each_entry_in_order_of_date() -> None:
 
 
 def test_calendar_entry_explains_names_that_tools_use() -> None:
-    funnel = running_episode(expert_session()).config.funnel_spec
+    funnel = running_episode(expert_session()).config.funnel_with_policy_daytime
     for _, draw in expert_draws():
         for entry in draw.calendar:
-            assert set(entry.explains) <= {*funnel.metric_names, funnel.mix_entity_name}
+            assert set(entry.explains) <= {*funnel.count_and_rate_names, funnel.daytime_share_name}
 
 
 def test_no_expected_row_is_what_the_calendar_explains() -> None:
     for config, draw in expert_draws():
-        funnel = config.funnel_spec
+        funnel = config.funnel_with_policy_daytime
         rates = dict(zip(funnel.funnel_step_names, funnel.step_rate_names, strict=True))
         known = {(draw.dates[e.day], name) for e in draw.calendar for name in e.explains}
         for row in draw.labels:
@@ -101,8 +101,10 @@ def test_expert_episode_has_eight_weeks_and_a_calendar_that_explains_decoys() ->
 
 def test_expert_episode_without_its_calendar_has_more_rows_on_dates_of_the_calendar() -> None:
     for config, draw in (*expert_draws(), (EXPERT, generate_episode(EXPERT))):
-        blind = DailySeries(draw.hourly, config.funnel_spec, config.level)
-        labels = compute_labels(blind, draw.dates)
+        blind = DailySeries(
+            draw.hourly, config.funnel_with_policy_daytime, config.level_with_policy_parameters
+        )
+        labels = compute_expected_rows(blind, draw.dates)
         assert set(labels) > set(draw.labels)
         extra = {row.date for row in labels} - {row.date for row in draw.labels}
         assert extra

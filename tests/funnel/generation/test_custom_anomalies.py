@@ -34,7 +34,7 @@ def test_a_metric_is_set_to_its_median_and_so_many_standard_deviations(
 ) -> None:
     session = with_custom(metric_name=metric, stddev_factor=3, direction=direction)
     clean = running_episode(started(seed=7, anomaly_count=0))
-    column = clean.config.funnel_spec.metric_names.index(metric)
+    column = clean.config.funnel_with_policy_daytime.count_and_rate_names.index(metric)
     median, values = clean.series.medians_by_column[column], clean.series.values[:, column]
     target = median + sign * 3 * np.sqrt(((values - median) ** 2).mean())
     [done] = running_episode(session).applied_anomalies

@@ -30,12 +30,12 @@ from metric_tracker_rl.engine.definitions.thresholds import GUARD_BAND
 from metric_tracker_rl.engine.generation.generate import (
     GeneratedEpisode,
     apply_planned_anomalies,
-    count_deviations_near_threshold,
+    count_unexplained_deviations_near_threshold,
     generate_episode,
     is_row_clear_of_severity_bounds,
 )
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
-from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, compute_labels
+from metric_tracker_rl.engine.reporting_policy.labels import ReportRow, compute_expected_rows
 from support.funnel_episodes import sample
 
 
@@ -52,8 +52,14 @@ def relabelled(
 ) -> tuple[ReportRow, ...]:
     """The policy's answer on the same clean data with only some of the causes."""
     hourly = apply_planned_anomalies(draw.clean, kept)
-    return compute_labels(
-        DailySeries(hourly, config.funnel_spec, config.level, draw.series.explained), draw.dates
+    return compute_expected_rows(
+        DailySeries(
+            hourly,
+            config.funnel_with_policy_daytime,
+            config.level_with_policy_parameters,
+            draw.series.explained,
+        ),
+        draw.dates,
     )
 
 
@@ -88,7 +94,7 @@ def test_no_deviation_lies_within_ten_percent_of_its_threshold() -> None:
         steps = draw.series.unexplained_deviations[:, 5:9]
         breaks = -steps / draw.series.level.break_threshold
         assert not ((breaks > 0.9) & (breaks < 1.1)).any()
-        assert count_deviations_near_threshold(draw.series) == 0
+        assert count_unexplained_deviations_near_threshold(draw.series) == 0
 
 
 def test_no_expected_row_lies_within_one_percent_of_a_severity_bound() -> None:
@@ -98,14 +104,14 @@ def test_no_expected_row_lies_within_one_percent_of_a_severity_bound() -> None:
         size = abs(row.delta_value)
         if row.entity_type in ("event_count", "conversion_rate", "funnel_step"):
             size /= row.baseline_value
-        for bound in LEVELS["easy"].severity_bounds[row.entity_type]:
+        for bound in LEVELS["easy"].severity_bounds_by_entity_type[row.entity_type]:
             assert abs(size / bound - 1.0) > 0.01, row
 
 
 @pytest.mark.parametrize("total", [19.9, 20.0, 60.5, 119.0, 121.0])
 def test_a_row_close_to_a_severity_bound_is_not_clear(total: float) -> None:
     [row, *_] = (row for _, d in sample() for row in d.labels if row.entity_type == "data_quality")
-    bounds = LEVELS["easy"].severity_bounds
+    bounds = LEVELS["easy"].severity_bounds_by_entity_type
     assert is_row_clear_of_severity_bounds(row, bounds)
     assert not is_row_clear_of_severity_bounds(replace(row, delta_value=total), bounds)
 
@@ -126,7 +132,7 @@ def test_a_deviation_put_inside_the_band_is_counted_as_a_violation() -> None:
     series = DailySeries(draw.hourly, draw.series.funnel, draw.series.level)
     series.deviations[4, 0] = 1.05 * series.level.count_threshold
     series.deviations[9, 6] = -0.95 * series.level.break_threshold
-    assert count_deviations_near_threshold(series) == 2
+    assert count_unexplained_deviations_near_threshold(series) == 2
 
 
 def test_episode_without_its_causes_has_no_expected_rows() -> None:

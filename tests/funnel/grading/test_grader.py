@@ -54,7 +54,7 @@ def right() -> list[ReportRow]:
 def places() -> list[tuple[str, str, str]]:
     """Every key that a report can name and that is not expected."""
     expected = {row.key for row in right()}
-    entities = episode().config.funnel_spec.entities
+    entities = episode().config.funnel_with_policy_daytime.entities
     keys = [(date, *entity) for date in episode().dates for entity in entities]
     return [key for key in keys if key not in expected]
 

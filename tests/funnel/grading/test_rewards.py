@@ -12,12 +12,12 @@ import pytest
 from metric_tracker_rl.engine.configuration.episode_config import EpisodeConfig
 from metric_tracker_rl.engine.definitions.report_row import ReportRow
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
-from metric_tracker_rl.engine.episode.flagged_series import get_flagged_series
+from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_by_id
 from metric_tracker_rl.engine.grading.grader import grade_report
 from metric_tracker_rl.engine.grading.rewards import (
     ALL_FLAGGED_REWARD,
     compute_key_f1_reward,
-    compute_rewards_and_score_components,
+    compute_reward_of_each_mode_and_score_components,
 )
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport, build_invalid_row_issue
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
@@ -46,7 +46,7 @@ def worth(rows: list[ReportRow], count: int = 4) -> float:
 
 
 def flagged(of: FunnelEpisode) -> list[ReportRow]:
-    return [each.row for each in get_flagged_series(of)]
+    return [each.row for each in list_flagged_series_by_id(of)]
 
 
 def echoes(count: int = 4) -> list[ReportRow]:
@@ -62,7 +62,7 @@ def unflagged(count: int = 4) -> list[ReportRow]:
     named = (
         ReportRow(date, "event_count", name, *list(row.as_dict().values())[3:])
         for date in of.dates
-        for name in of.config.funnel_spec.count_names
+        for name in of.config.funnel_with_policy_daytime.event_count_names
     )
     return [each for each in named if each.key not in taken]
 
@@ -109,9 +109,11 @@ def test_key_f1_equals_values_computed_by_hand() -> None:
 
 def test_key_f1_counts_explained_rows_as_false_not_as_consequences() -> None:
     made = (build_episode(EpisodeConfig(n, "mixed", "expert", "low", 3)) for n in range(40))
-    of = next(each for each in made if any(one.is_explained for one in get_flagged_series(each)))
+    of = next(
+        each for each in made if any(one.is_explained for one in list_flagged_series_by_id(each))
+    )
     right = of.expected_rows
-    explained = [each.row for each in get_flagged_series(of) if each.is_explained]
+    explained = [each.row for each in list_flagged_series_by_id(of) if each.is_explained]
     f1 = 2 * len(right) / (len(right) + len(explained) + len(right))
     assert compute_key_f1_reward(SubmittedReport((*right, *explained), ()), of) == pytest.approx(
         f1, abs=1e-6
@@ -125,7 +127,8 @@ def test_exact_reward_of_nearly_perfect_score_is_zero() -> None:
         graded, breakdown=graded.breakdown.model_copy(update={"total_score": 0.999999})
     )
     paid = [
-        compute_rewards_and_score_components(report, each, of)["exact"] for each in (graded, nearly)
+        compute_reward_of_each_mode_and_score_components(report, each, of)["exact"]
+        for each in (graded, nearly)
     ]
     assert paid == [1.0, 0.0]
 
@@ -143,7 +146,7 @@ def test_key_f1_of_all_flagged_series_is_at_most_a_fifth() -> None:
     seen = 0
     for of in small_sample():
         right = {row.key for row in of.expected_rows}
-        every = get_flagged_series(of)
+        every = list_flagged_series_by_id(of)
         unexplained = [each.row for each in every if not each.is_explained]
         paid = compute_key_f1_reward(SubmittedReport(tuple(each.row for each in every), ()), of)
         left = compute_key_f1_reward(SubmittedReport(tuple(unexplained), ()), of)
@@ -186,7 +189,11 @@ def test_final_reply_has_the_same_reward_components_under_every_reward() -> None
     assert all(0.0 <= value <= 1.0 for value in components[0].values())
     empty = SubmittedReport((), ())
     assert (
-        set(compute_rewards_and_score_components(empty, grade_report(empty, ()), episode(0)))
+        set(
+            compute_reward_of_each_mode_and_score_components(
+                empty, grade_report(empty, ()), episode(0)
+            )
+        )
         == NAMES
     )
 
@@ -216,5 +223,5 @@ def test_replies_without_a_mode_do_not_mention_modes() -> None:
         "result"
     ]
     assert not {"profile", "reward"} & set(overview["config"])
-    assert running_episode(started(**TASK)).config.identity
+    assert running_episode(started(**TASK)).config.random_stream_key_json
     assert "reward" not in json.dumps(started(**TASK).episode_identity())

@@ -12,7 +12,7 @@ import pytest
 
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
-from metric_tracker_rl.engine.episode.flagged_series import get_flagged_series
+from metric_tracker_rl.engine.episode.flagged_series import list_flagged_series_by_id
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
 from metric_tracker_rl.environment import ENVIRONMENT
 from metric_tracker_rl.page.metric_map.map_html import (
@@ -97,11 +97,11 @@ def calls_for(
         ("show_raw_data", {"limit": 48, "offset": 240, "granularity": "hourly"}),
         ("get_metric_median", {}),
     ]
-    funnel = episode.config.funnel_spec
+    funnel = episode.config.funnel_with_policy_daytime
     guided: list[tuple[str, dict[str, Any]]] = [
         ("list_suspicious_dates", {"limit": 5}),
-        ("compare_rate_to_median", {**three, "entity_name": funnel.rate_names[0]}),
-        ("compare_count_to_median", {**three, "entity_name": funnel.count_names[0]}),
+        ("compare_rate_to_median", {**three, "entity_name": funnel.conversion_rate_names[0]}),
+        ("compare_count_to_median", {**three, "entity_name": funnel.event_count_names[0]}),
         *(("detect_funnel_break", {"date": row.date}) for row in episode.expected_rows),
         *(("check_impossible_counts", {"date": row.date}) for row in episode.expected_rows),
         ("get_rows_with_abs_diff_from_median_gt", {"threshold": 5.0}),
@@ -165,7 +165,9 @@ def answers(
     """Let another episode answer a visitor's calls, under the same rules."""
     session = ENVIRONMENT.create_session()
     session.reset(**visitor.reset)
-    opening = session.start_from_view("other", EpisodeView(episode, session.running_view.rules))
+    opening = session.start_episode_from_view(
+        "other", EpisodeView(episode, session.running_view.rules)
+    )
     visitor.playback_steps = [PlaybackStep({}, observation_json_from_reply(opening))]
     for tool, arguments in calls:
         action = ENVIRONMENT.tools.build_action(tool, arguments)
@@ -178,7 +180,11 @@ def other_days(episode: FunnelEpisode, days: list[int]) -> FunnelEpisode:
     """Another episode that has the same counts on a few days."""
     hourly = episode.generated.hourly * 3
     hourly[days] = episode.generated.hourly[days]
-    series = DailySeries(hourly, episode.config.funnel_spec, episode.config.level)
+    series = DailySeries(
+        hourly,
+        episode.config.funnel_with_policy_daytime,
+        episode.config.level_with_policy_parameters,
+    )
     return dataclasses.replace(
         episode,
         series=series,
@@ -237,7 +243,9 @@ ROWS = [row.as_dict() for row in episode_of(started()).expected_rows]
 def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
     episode = episode_of(started())
     keys = {row.key for row in episode.expected_rows}
-    consequences = [each.row for each in get_flagged_series(episode) if each.row.key not in keys]
+    consequences = [
+        each.row for each in list_flagged_series_by_id(episode) if each.row.key not in keys
+    ]
     quiet = next(d for d in episode.dates if d not in {row.date for row in episode.expected_rows})
     extra = {**ROWS[0], "date": quiet}
     wrong = {**ROWS[1], "severity": "low" if ROWS[1]["severity"] != "low" else "high"}
@@ -274,7 +282,7 @@ def test_each_row_is_matched_wrong_a_consequence_extra_or_missing() -> None:
 def test_consequence_names_its_root_on_a_day_with_two() -> None:
     episode = episode_of(started())
     date = ROWS[0]["date"]
-    funnel = episode.config.funnel_spec
+    funnel = episode.config.funnel_with_policy_daytime
     (first,) = (row for row in episode.expected_rows if row.entity_name == "app_opens")
     later = dataclasses.replace(
         first,
@@ -283,7 +291,9 @@ def test_consequence_names_its_root_on_a_day_with_two() -> None:
         anomaly_type="funnel_break",
     )
     both = dataclasses.replace(episode, expected_rows=(first, later))
-    flagged = [each.row for each in get_flagged_series(episode) if each.row.date == first.date]
+    flagged = [
+        each.row for each in list_flagged_series_by_id(episode) if each.row.date == first.date
+    ]
     said = {
         v.row.entity_name: v.sentence
         for v in judge_submitted_and_missing_rows([r.as_dict() for r in flagged], both)

@@ -33,7 +33,7 @@ from metric_tracker_rl.engine.episode.episode_view import DRAWN_POLICY_HEADING
 from metric_tracker_rl.engine.generation.generate import generate_episode
 from metric_tracker_rl.engine.reporting_policy import clauses, drawn_policies
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries, compute_deviations
-from metric_tracker_rl.engine.reporting_policy.labels import compute_labels
+from metric_tracker_rl.engine.reporting_policy.labels import compute_expected_rows
 from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.environment import ENVIRONMENT
@@ -64,14 +64,17 @@ def first_with(**wanted: Any) -> EpisodeConfig:
     return next(
         config
         for config in drawn()
-        if all(getattr(config.level, name) == value for name, value in wanted.items())
+        if all(
+            getattr(config.level_with_policy_parameters, name) == value
+            for name, value in wanted.items()
+        )
     )
 
 
 @pytest.mark.slow
 def test_every_policy_parameter_takes_every_value() -> None:
     for name, usual in LEVELS.items():
-        levels = [each.level for each in drawn() if each.difficulty == name]
+        levels = [each.level_with_policy_parameters for each in drawn() if each.difficulty == name]
         assert {each.count_threshold for each in levels} == {
             *drawn_policies.COUNT_THRESHOLD_CHOICES[name]
         }
@@ -101,29 +104,33 @@ def test_every_policy_parameter_takes_every_value() -> None:
         }
         assert all(getattr(each, one) == getattr(usual, one) for each in levels for one in kept)
     configs = drawn()
-    assert {each.funnel_spec.daytime for each in configs} == {*drawn_policies.DAYTIME_CHOICES}
-    assert {each.level.bounds_by_kind.counts for each in configs} == {
+    assert {each.funnel_with_policy_daytime.daytime for each in configs} == {
+        *drawn_policies.DAYTIME_CHOICES
+    }
+    assert {each.level_with_policy_parameters.bounds_by_kind.counts for each in configs} == {
         *drawn_policies.COUNT_BOUND_CHOICES
     }
-    assert {each.level.bounds_by_kind.rates for each in configs} == {
+    assert {each.level_with_policy_parameters.bounds_by_kind.rates for each in configs} == {
         *drawn_policies.RATE_BOUND_CHOICES
     }
-    assert {each.level.bounds_by_kind.share for each in configs} == {
+    assert {each.level_with_policy_parameters.bounds_by_kind.share for each in configs} == {
         *drawn_policies.SHARE_BOUND_CHOICES
     }
-    assert {each.level.bounds_by_kind.excess for each in configs} == {
+    assert {each.level_with_policy_parameters.bounds_by_kind.excess for each in configs} == {
         *drawn_policies.EXCESS_BOUND_CHOICES
     }
-    without_words = (dataclasses.replace(each.level, wording=0) for each in configs)
-    daytimes = (each.funnel_spec.daytime for each in configs)
+    without_words = (
+        dataclasses.replace(each.level_with_policy_parameters, wording=0) for each in configs
+    )
+    daytimes = (each.funnel_with_policy_daytime.daytime for each in configs)
     assert len(set(zip(without_words, daytimes, strict=True))) > 500
 
 
 def test_standard_policy_is_the_default_and_can_be_drawn() -> None:
     usual = EpisodeConfig(3)
-    assert usual.level is LEVELS["easy"]
-    assert usual.funnel_spec is ORDERING_APP
-    assert "policy" not in usual.identity
+    assert usual.level_with_policy_parameters is LEVELS["easy"]
+    assert usual.funnel_with_policy_daytime is ORDERING_APP
+    assert "policy" not in usual.random_stream_key_json
     assert ORDERING_APP.daytime in drawn_policies.DAYTIME_CHOICES
     assert (
         next(
@@ -176,7 +183,7 @@ def arguments_of(config: EpisodeConfig) -> dict[str, Any]:
 
 
 def test_daytime_share_uses_the_hours_of_the_policy() -> None:
-    config = next(each for each in drawn() if each.funnel_spec.daytime == (10, 20))
+    config = next(each for each in drawn() if each.funnel_with_policy_daytime.daytime == (10, 20))
     episode = build_episode(config)
     opens = episode.hourly_counts_of_day(3)[:, 0]
     share = round(float(opens[10:20].sum() / opens.sum()), 6)
@@ -188,13 +195,15 @@ def test_daytime_share_uses_the_hours_of_the_policy() -> None:
 
 def test_a_leak_is_reported_as_the_composite_that_the_policy_names() -> None:
     names = {
-        config.level.leak_reports: {
+        config.level_with_policy_parameters.leak_reports: {
             row.entity_name
             for row in build_episode(config).expected_rows
             if row.entity_name in ORDERING_APP.composite_rate_names
         }
         for config in (
-            next(each for each in leaks() if each.level.leak_reports == first)
+            next(
+                each for each in leaks() if each.level_with_policy_parameters.leak_reports == first
+            )
             for first in LEAK_REPORTS
         )
     }
@@ -217,9 +226,13 @@ def test_severity_follows_the_bands_of_the_episode() -> None:
     for config in drawn()[:40]:
         episode = build_episode(config)
         for row in episode.expected_rows:
-            bounds = config.level.severity_bounds[row.entity_type]
+            bounds = config.level_with_policy_parameters.severity_bounds_by_entity_type[
+                row.entity_type
+            ]
             day = episode.day_by_date[row.date]
-            column = config.funnel_spec.columns.column_of(row.entity_type, row.entity_name)
+            column = config.funnel_with_policy_daytime.columns.get_column_of_entity(
+                row.entity_type, row.entity_name
+            )
             size = abs(episode.series.deviations_and_excess_by_day[day][column])
             place = sum(size >= bound for bound in bounds)
             assert row.severity == ("low", "medium", "high", "critical")[place]
@@ -235,7 +248,7 @@ def test_labels_differ_under_another_policy() -> None:
         episode = build_episode(config)
         usual, explained = LEVELS[config.difficulty], episode.series.explained
         series = DailySeries(episode.generated.hourly, ORDERING_APP, usual, explained)
-        differing += compute_labels(series, episode.dates) != episode.expected_rows
+        differing += compute_expected_rows(series, episode.dates) != episode.expected_rows
     assert differing > 50
 
 
@@ -248,7 +261,9 @@ def test_a_planned_day_is_clear_of_every_threshold_without_its_cause(seed: int) 
     config = EpisodeConfig(seed, "mixed", "hard", anomaly_count=4, policy="varied")
     draw = generate_episode(config)
     days = sorted({cause.day for cause in draw.planned_anomalies})
-    clean = DailySeries(draw.clean, config.funnel_spec, config.level, None)
+    clean = DailySeries(
+        draw.clean, config.funnel_with_policy_daytime, config.level_with_policy_parameters, None
+    )
     undone = compute_deviations(clean.values, draw.series.baselines)
     assert draw.attempts == 2
     assert (np.abs(undone[days]) < (1.0 - GUARD_BAND) * draw.series.thresholds).all()
@@ -275,11 +290,11 @@ def test_both_wordings_of_a_clause_state_the_same_numbers() -> None:
 def test_reset_observation_states_every_policy_parameter() -> None:
     for config in drawn()[:24]:
         level, opening = (
-            config.level,
+            config.level_with_policy_parameters,
             EpisodeSession().reset(**arguments_of(config)).observation_fields,
         )
         stated, text = opening["config"], opening["instruction"]
-        start, stop = config.funnel_spec.daytime
+        start, stop = config.funnel_with_policy_daytime.daytime
         assert DRAWN_POLICY_HEADING in text
         assert f"hours {start} to {stop - 1}" in text
         assert all(f"{each:.0%}" in text for each in (level.count_threshold, level.rate_threshold))
@@ -288,7 +303,7 @@ def test_reset_observation_states_every_policy_parameter() -> None:
         assert ("weekday" in text) == (level.baseline == WEEKLY) == ("first_weekday" in stated)
         words = {"shortest_composite": "fewest", "longest_composite": "most"}
         assert f"the {words[level.leak_reports]} stages" in text
-        for kind, bounds in level.severity_bounds.items():
+        for kind, bounds in level.severity_bounds_by_entity_type.items():
             assert ", ".join(f"{bound:g}" for bound in bounds) in text
             assert stated["severity_bands"][kind] == list(bounds)
         assert stated["policy"] == "varied"
@@ -326,7 +341,11 @@ def test_episodes_with_drawn_policies_are_certified(level: str) -> None:
         config = next(
             each
             for each in drawn()
-            if (each.difficulty, each.level.baseline, each.level.leak_reports)
+            if (
+                each.difficulty,
+                each.level_with_policy_parameters.baseline,
+                each.level_with_policy_parameters.leak_reports,
+            )
             == (level, baseline, leak)
         )
         assert certify_episode(dataclasses.replace(config, anomaly_count=5)).holds, config
@@ -337,7 +356,10 @@ def test_a_reference_that_keeps_to_the_usual_policy_is_not_certified(
 ) -> None:
     monkeypatch.setattr(
         "metric_tracker_rl.engine.episode.episode_view.severity_bounds_to_lists",
-        lambda _: {kind: list(of) for kind, of in DEFAULT_SEVERITY_BOUNDS.by_entity_type().items()},
+        lambda _: {
+            kind: list(of)
+            for kind, of in DEFAULT_SEVERITY_BOUNDS.get_bounds_by_entity_type().items()
+        },
     )
     config = EpisodeConfig(6, "mixed", "hard", "low", 5, policy="varied")
     assert not certify_episode(config).holds
@@ -370,10 +392,10 @@ def test_drawn_policy_depends_on_seed_and_changes_the_identity() -> None:
         for policy in ("varied", "varied", "standard")
     )
     assert one is again
-    assert one.config.identity != usual.config.identity
+    assert one.config.random_stream_key_json != usual.config.random_stream_key_json
     assert one.dates != usual.dates
     other = EpisodeConfig(6, "mixed", "hard", policy="varied")
-    assert other.level != one.config.level
+    assert other.level_with_policy_parameters != one.config.level_with_policy_parameters
     assert started(**VARIED).episode_identity() != started().episode_identity()
     assert '"policy":"varied/1"' in started(**VARIED).episode_identity()["episode"]
 

@@ -17,13 +17,16 @@ from metric_tracker_rl.engine.definitions.anomaly_types import ANOMALY_TYPES
 from metric_tracker_rl.engine.definitions.entity_types import DETECTION_METHODS
 from metric_tracker_rl.engine.definitions.funnel import ORDERING_APP
 from metric_tracker_rl.engine.definitions.levels import LEVELS
-from metric_tracker_rl.engine.definitions.severity import find_severity
-from metric_tracker_rl.engine.episode.episode import episode_from_generated
+from metric_tracker_rl.engine.definitions.severity import find_highest_severity_reached
+from metric_tracker_rl.engine.episode.episode import create_episode_and_freeze_hourly_counts
 from metric_tracker_rl.engine.episode.episode_view import EpisodeView
 from metric_tracker_rl.engine.grading.grader import grade_report
 from metric_tracker_rl.engine.report.parse_report import SubmittedReport
 from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries
-from metric_tracker_rl.engine.reporting_policy.labels import compute_labels, find_roots_of_day
+from metric_tracker_rl.engine.reporting_policy.labels import (
+    compute_expected_rows,
+    find_roots_of_day,
+)
 from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
 from metric_tracker_rl.engine.session.episode_session import EpisodeSession
 from metric_tracker_rl.policies import get_policy
@@ -299,13 +302,13 @@ def test_every_threshold_is_the_policys_and_is_inclusive(
 def test_severity_bounds_are_the_policys_and_belong_to_the_higher_band(
     entity_type: str, medium: float, high: float, critical: float
 ) -> None:
-    bounds = LEVELS["easy"].severity_bounds[entity_type]
+    bounds = LEVELS["easy"].severity_bounds_by_entity_type[entity_type]
     assert bounds == (medium, high, critical)
     for bound, at, below in zip(
         bounds, ("medium", "high", "critical"), ("low", "medium", "high"), strict=True
     ):
-        assert find_severity(bound, bounds) == at
-        assert find_severity(bound - 1e-9, bounds) == below
+        assert find_highest_severity_reached(bound, bounds) == at
+        assert find_highest_severity_reached(bound - 1e-9, bounds) == below
 
 
 def test_values_are_what_the_tools_show() -> None:
@@ -344,7 +347,7 @@ def test_an_entry_of_the_calendar_never_silences_rule_1() -> None:
     doubled = hand_made({6: tuple(2 * count for count in NORMAL_DAY)}, {5: hours})
     explained = np.ones((len(doubled), 12), dtype=bool)
     series = DailySeries(doubled, ORDERING_APP, LEVELS["expert"], explained)
-    rows = compute_labels(series, [f"day {day}" for day in range(len(doubled))])
+    rows = compute_expected_rows(series, [f"day {day}" for day in range(len(doubled))])
     assert [(row.date, row.entity_type) for row in rows] == [("day 5", "data_quality")]
 
 
@@ -379,8 +382,8 @@ def test_reference_policy_scores_one_from_tool_results_alone() -> None:
     fell_short = []
     for config, draw in sample()[:240]:
         session = EpisodeSession()
-        opening = session.start_from_view(
-            "custom", EpisodeView(episode_from_generated(config, draw))
+        opening = session.start_episode_from_view(
+            "custom", EpisodeView(create_episode_and_freeze_hourly_counts(config, draw))
         )
         if run_policy(session, get_policy("reference"), opening).score != 1.0:
             fell_short.append(config)

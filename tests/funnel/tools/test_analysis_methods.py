@@ -233,7 +233,7 @@ def test_task_overview_contains_policy_thresholds_and_severity_bounds(
     session: EpisodeSession, episode: FunnelEpisode
 ) -> None:
     short, whole = result(session, "task_overview"), result(session, "task_overview", details=True)
-    level = episode.config.level
+    level = episode.config.level_with_policy_parameters
     assert {name: short["config"][name] for name in ("thresholds", "severity_bands")} == {
         name: whole[name] for name in ("thresholds", "severity_bands")
     }
@@ -305,7 +305,7 @@ def test_a_comparison_shows_value_median_difference_and_type(
 ) -> None:
     is_count = name in COUNTS
     method = "compare_count_to_median" if is_count else "compare_rate_to_median"
-    level, values = episode.config.level, metric(episode, name)
+    level, values = episode.config.level_with_policy_parameters, metric(episode, name)
     median = round(float(values.median()), 4)
     threshold = level.count_threshold if is_count else level.rate_threshold
     words = ("absolute_{}_in_event_count", "rate_{}_from_median")[not is_count]
@@ -451,7 +451,7 @@ def test_rows_beyond_an_absolute_difference_are_all_that_pandas_finds(
 def filtered(episode: FunnelEpisode, names: list[str], multiplier: float, way: int) -> set[Any]:
     """(date, metric) that a filter by standard deviations and threshold finds; way 0 is both."""
     found = set()
-    level = episode.config.level
+    level = episode.config.level_with_policy_parameters
     for name in names:
         values = metric(episode, name)
         median = round(float(values.median()), 4)
@@ -492,7 +492,9 @@ def test_series_generators_find_what_the_rule_flags(
     session: EpisodeSession, episode: FunnelEpisode
 ) -> None:
     mix = result(session, "get_hourly_traffic_mix_shift_rows", threshold_multiplier=0)
-    off = (share(episode) - share(episode).median()).abs() >= episode.config.level.mix_threshold
+    off = (
+        share(episode) - share(episode).median()
+    ).abs() >= episode.config.level_with_policy_parameters.mix_threshold
     assert {row["date"] for row in mix["generated_rows"]} == set(off[off].index)
     breaks = result(session, "get_funnel_break_rows", threshold_multiplier=0)["generated_rows"]
     assert breaks
@@ -604,4 +606,4 @@ def test_frames_have_the_promised_shapes() -> None:
     assert episode.daily.shape == (28, 5)
     assert episode.hourly.shape == (672, 5)
     assert (episode.hourly.groupby(level="date").sum() == episode.daily).all().all()
-    assert EpisodeConfig(3).level.days == 28
+    assert EpisodeConfig(3).level_with_policy_parameters.days == 28

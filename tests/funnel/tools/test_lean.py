@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metric_tracker_rl.analysis_tools.lean import get_flagged_series
+from metric_tracker_rl.analysis_tools.lean import list_flagged_series_by_id
 from metric_tracker_rl.engine.configuration.play_rules import PlayRules
 from metric_tracker_rl.engine.definitions.levels import LEVELS
 from metric_tracker_rl.engine.episode.episode import FunnelEpisode, build_episode
@@ -24,7 +24,7 @@ from support.label_changes import CONFIGS
 
 
 def flagged(of: FunnelEpisode) -> list[ReportRow]:
-    return [each.row for each in get_flagged_series(of)]
+    return [each.row for each in list_flagged_series_by_id(of)]
 
 
 LEAN = {"profile": "lean"}
@@ -40,13 +40,15 @@ EVERYWHERE = [
 
 def lean(episode: FunnelEpisode) -> EpisodeSession:
     session = EpisodeSession()
-    session.start_from_view("custom", EpisodeView(episode, RULES))
+    session.start_episode_from_view("custom", EpisodeView(episode, RULES))
     return session
 
 
 def played(session: EpisodeSession, policy: str = "reference") -> RolloutResult:
     assert session.view is not None
-    return run_policy(session, get_policy(policy), session.start_from_view("custom", session.view))
+    return run_policy(
+        session, get_policy(policy), session.start_episode_from_view("custom", session.view)
+    )
 
 
 def ids_of(session: EpisodeSession) -> list[list[Any]]:
@@ -107,7 +109,7 @@ def test_scan_continues_with_a_page_of_one_candidate(
     monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
     session = started(seed=11, anomalies=EVERYWHERE, **LEAN)
-    every = len(get_flagged_series(running_episode(session)))
+    every = len(list_flagged_series_by_id(running_episode(session)))
     monkeypatch.setattr(
         "metric_tracker_rl.analysis_tools.lean.MAX_CANDIDATES_PER_REPLY", every - left
     )
@@ -178,7 +180,7 @@ def test_overview_contains_the_policy_only_with_details() -> None:
     session = started(task_id="hard_mixed_multi", **LEAN)
     short, whole = result_of(session, "overview"), result_of(session, "overview", details=True)
     assert "policy" not in short
-    assert whole["policy"] == session.view.policy_text  # type: ignore[union-attr]
+    assert whole["policy"] == session.view.reporting_policy_text  # type: ignore[union-attr]
     assert {name: whole[name] for name in short} == short
     assert short["rows"][0][0] == "app_opens"
 

@@ -52,7 +52,7 @@ VARIED = EpisodeConfig(3, "mixed", "hard", "low", 5, policy="varied")
 
 def calls(episode: FunnelEpisode, profile: str) -> list[tuple[str, dict[str, Any]]]:
     """Calls of every tool that looks, on every date."""
-    dates, funnel = list(episode.dates), episode.config.funnel_spec
+    dates, funnel = list(episode.dates), episode.config.funnel_with_policy_daytime
     rules = PlayRules(profile=profile, disclosure="raw")
     if profile == "lean":
         return [
@@ -67,7 +67,7 @@ def calls(episode: FunnelEpisode, profile: str) -> list[tuple[str, dict[str, Any
         dated = "date" in tool.arguments_type.model_fields
         found += [(name, {"date": date} if dated else {}) for date in (dates if dated else [""])]
     assert {name for name, _ in found} == set(ANALYSIS_TOOLS_BY_MODE[rules.profile, "raw"])
-    found += [("get_metric_median", {"metric_name": name}) for name in funnel.metric_names]
+    found += [("get_metric_median", {"metric_name": name}) for name in funnel.count_and_rate_names]
     found.append(("task_overview", {"details": True}))
     return [*found, ("show_raw_data", {"granularity": "hourly", "limit": 1000})]
 
@@ -76,7 +76,7 @@ def replies(episode: FunnelEpisode, profile: str, disclosure: str = "raw") -> li
     """The opening, and what every call is answered."""
     session = EpisodeSession()
     rules = PlayRules(500, profile=profile, disclosure=disclosure)
-    opening = session.start_from_view("task", EpisodeView(episode, rules))
+    opening = session.start_episode_from_view("task", EpisodeView(episode, rules))
     answers = [analyse(session, name, **arguments) for name, arguments in calls(episode, profile)]
     assert {each.status for each in answers} == {"analyzed"}
     return [opening, *answers]
@@ -122,10 +122,12 @@ def test_guided_replies_contain_verdict_fields() -> None:
 
 def other_thresholds(episode: FunnelEpisode) -> FunnelEpisode:
     """The same data under thresholds ten times as high."""
-    level = episode.config.level
+    level = episode.config.level_with_policy_parameters
     names = ("count_threshold", "rate_threshold", "break_threshold", "mix_threshold")
     higher = dataclasses.replace(level, **{name: 10 * getattr(level, name) for name in names})
-    series = DailySeries(episode.generated.hourly, episode.config.funnel_spec, higher)
+    series = DailySeries(
+        episode.generated.hourly, episode.config.funnel_with_policy_daytime, higher
+    )
     return dataclasses.replace(episode, series=series)
 
 
@@ -141,7 +143,7 @@ def test_guided_replies_depend_on_thresholds() -> None:
     guided = []
     for each in (episode, other_thresholds(episode)):
         session = EpisodeSession()
-        session.start_from_view("task", EpisodeView(each))
+        session.start_episode_from_view("task", EpisodeView(each))
         date = episode.expected_rows[0].date
         guided.append(analyse(session, "hourly_rows_for_date", date=date))
     assert guided[0] != guided[1]
@@ -154,7 +156,7 @@ def test_reference_scores_one_in_raw_disclosure(profile: str) -> None:
         session = EpisodeSession()
         view = EpisodeView(episode, PlayRules(profile=profile, disclosure="raw"))
         outcome = run_policy(
-            session, get_policy("reference"), session.start_from_view("custom", view)
+            session, get_policy("reference"), session.start_episode_from_view("custom", view)
         )
         assert outcome.score == 1.0, episode.config
 

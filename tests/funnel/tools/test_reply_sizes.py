@@ -170,7 +170,9 @@ def test_no_reply_is_longer_than_eight_kilobytes() -> None:
             )
         ]
         assert max(sizes) <= MOST_BYTES, sizes
-    names = [name for _, name in running_episode(running).config.funnel_spec.entities]
+    names = [
+        name for _, name in running_episode(running).config.funnel_with_policy_daytime.entities
+    ]
     longest = max(len(compact_json([999, name, -0.999])) + 1 for name in names)
     assert (
         MAX_CANDIDATES_PER_REPLY * longest + 56 * len(compact_json(["2024-01-01", []]))

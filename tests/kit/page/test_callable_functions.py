@@ -9,9 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
-from metric_tracker_rl.engine.configuration.tasks import DEFAULT_TASK_ID, resolve_named_task
+from metric_tracker_rl.engine.configuration.tasks import (
+    DEFAULT_TASK_ID,
+    resolve_named_or_custom_task,
+)
 from metric_tracker_rl.engine.episode.episode import build_episode
-from metric_tracker_rl.engine.session.report_replies import build_debug_content
+from metric_tracker_rl.engine.session.report_replies import (
+    build_debug_fields_with_expected_rows_and_plan,
+)
 from support.browser import WebServer
 
 pytestmark = pytest.mark.slow
@@ -64,7 +69,9 @@ def _begins(function: dict[str, Any]) -> int:
 
 def secrets() -> list[str]:
     """What only the answer to the first episode holds."""
-    content = build_debug_content(build_episode(resolve_named_task(task_id=DEFAULT_TASK_ID)[1]))
+    content = build_debug_fields_with_expected_rows_and_plan(
+        build_episode(resolve_named_or_custom_task(task_id=DEFAULT_TASK_ID)[1])
+    )
     effects = [cause["effect"] for cause in content["anomaly_schedule"]]
     return [plain(each) for each in ("anomaly_schedule", *effects)]
 
