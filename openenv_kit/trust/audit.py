@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from openenv_kit.environment import Environment, get_environment
 from openenv_kit.errors import require_name
-from openenv_kit.results.statistics import normal_mean_interval
+from openenv_kit.results.statistics import clipped_normal_mean_interval
 from openenv_kit.rollouts.policies import PolicySteps
 from openenv_kit.splits import indices_of_level
 from openenv_kit.trust.exploits import (
@@ -293,7 +293,7 @@ class Audit:
         self, setting: EpisodeSource, level: str, policy: str, episodes: Sequence[AuditedEpisode]
     ) -> AuditLine:
         scores = [each.score for each in episodes]
-        interval = normal_mean_interval(scores)
+        interval = clipped_normal_mean_interval(scores)
         ceiling = self.get_exploit_or_baseline(policy).ceiling
         if not ceiling.is_enforced_everywhere and setting not in self.full_settings:
             ceiling = NO_CEILING
