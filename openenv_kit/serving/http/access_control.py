@@ -181,7 +181,7 @@ class AccessControl:
         return host in self._own_names or is_loopback(_strip_port(host))
 
     def _find_role_of_token(self, scope: Scope, headers: Headers) -> Role | None:
-        """Return the role that a request's token or session cookie grants; None if it is invalid."""
+        """Return the role that the token or the session cookie grants; None if it is invalid."""
         if not self._token:
             return Role.TRAINER
         scheme, _, bearer_token = headers.get("authorization", "").partition(" ")

@@ -25,8 +25,8 @@ T = TypeVar("T")
 class SqliteDatabase:
     """A connection to one SQLite file, which is reopened after an error.
 
-    Only one thread may use the connection at a time. All methods except `run_transaction` and `close` are
-    called within a transaction.
+    Only one thread may use the connection at a time. All methods except `run_transaction` and
+    `close` are called within a transaction.
 
     Args:
         path: path of the file, or `MEMORY_STORE`.
@@ -82,7 +82,7 @@ class SqliteDatabase:
         return rows[0] if rows else None
 
     def fetch_value(self, query: str, *values: Any) -> Any:
-        """Execute a statement and return the first value of the first row, or None if there are no rows."""
+        """Execute a statement and return the first value of its first row; None without rows."""
         row = self.fetch_row(query, *values)
         return row[0] if row else None
 
@@ -113,7 +113,7 @@ class SqliteDatabase:
         return clock.get_seconds_since_boot() + self._clock_offset_s
 
     def save_clock(self) -> None:
-        """Save the current time, so that the clock can continue after the machine was switched off."""
+        """Save the current time, so that the clock can continue after the machine was off."""
         self.execute(
             "UPDATE clock SET store_time_s = MAX(store_time_s, ?), wall_time_s = ?",
             self.get_time_s(),

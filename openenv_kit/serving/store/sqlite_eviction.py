@@ -189,10 +189,10 @@ def estimate_episode_bytes(episode_id: str, new_episode: NewEpisode) -> int:
     return row_bytes + index_bytes + action_bytes + result_bytes
 
 
-def estimate_row_bytes(*texts: str | bytes) -> int:
+def estimate_row_bytes(*values: str | bytes) -> int:
     """Return the estimated size of a row with these column values in the file, in bytes."""
     size_bytes = ROW_OVERHEAD_BYTES + sum(
-        len(text.encode() if isinstance(text, str) else text) for text in texts
+        len(value.encode() if isinstance(value, str) else value) for value in values
     )
     if size_bytes > MAX_ROW_BYTES_IN_TREE:
         return size_bytes + SQLITE_PAGE_BYTES
