@@ -163,7 +163,7 @@ class RunningEpisodes:
             del self._by_key[episode.key]
 
     def count_in_use(self, within_s: float) -> int:
-        """Count episodes on open connections, and stored ones used in the last `within_s` seconds."""
+        """Count episodes on open connections, and stored ones used in the last `within_s`."""
         earliest_use_s = time.monotonic() - within_s
         return sum(
             not episode.is_stored or episode.last_used_s >= earliest_use_s for episode in self
@@ -198,7 +198,7 @@ def get_unsealed_task_level(
 
 
 def get_end_reason(reply: Reply) -> str:
-    """Return the environment's reason for the end of an episode, or COMPLETED if it gives none."""
+    """Return the environment's reason for the end of an episode, or COMPLETED by default."""
     reason = EndInfo.from_info(reply.info).reason
     return reason if END_REASON_PATTERN.fullmatch(reason) else EndReason.COMPLETED
 

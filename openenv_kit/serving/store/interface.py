@@ -62,7 +62,7 @@ class NewEpisode:
     """A new episode to store.
 
     Attributes:
-        transport: transport through which it was started: `ws`, `http`, `mcp` or `page`.
+        transport: transport that started the episode: `ws`, `http`, `mcp` or `page`.
         start_json, actions, player_id, slow_results: as in `StoredEpisode`.
         client_address: client whose limit applies; empty for a caller without a limit.
         sealed_start: participant and task, if the task is sealed; else None.
@@ -105,7 +105,7 @@ class EpisodeStore(Protocol):
         Args:
             episode_id: id of the episode, unique in the store.
             new_episode: the episode.
-            overwrite: whether the episode replaces one with the same id.
+            overwrite: whether the episode replaces a stored episode with the same id.
 
         Returns:
             The id of the episode's lease, or None if an episode with the same id exists and
@@ -124,8 +124,8 @@ class EpisodeStore(Protocol):
 
         Args:
             episode_id: id of the episode.
-            new_lease: whether to replace the lease. Holders of the old one can no longer append
-                actions.
+            new_lease: whether to replace the lease. Holders of the old lease can no longer
+                append actions.
         """
 
     async def append_action(

@@ -25,7 +25,7 @@ class StoreLimits:
     """Limits on the contents of an episode store.
 
     Attributes:
-        ttl_s: seconds after its last use at which an episode expires.
+        ttl_s: seconds without use after which an episode expires.
         max_episodes: maximum number of stored episodes.
         max_bytes: maximum size on disk, including indexes and log.
         client_percent: percentage of the episodes and bytes that one client may use, 1 to 100.

@@ -81,7 +81,7 @@ def action_field(action_index: int) -> str:
 
 
 def encode_slow_result_base64(compressed_result: bytes) -> str:
-    """Encode a compressed result as base64, because the Redis client decodes values as text."""
+    """Encode a compressed result as base64, because the Redis client decodes values as strings."""
     return base64.b64encode(compressed_result).decode()
 
 

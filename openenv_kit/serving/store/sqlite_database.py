@@ -96,7 +96,7 @@ class SqliteDatabase:
         Args:
             table: name of the table.
             row: values by column name.
-            replace: whether the row replaces one with the same primary key.
+            replace: whether the row replaces an existing row with the same primary key.
         """
         verb = "INSERT OR REPLACE" if replace else "INSERT"
         columns, placeholders = ", ".join(row), ", ".join("?" * len(row))

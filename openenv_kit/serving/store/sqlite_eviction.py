@@ -38,7 +38,7 @@ class EpisodeEvictor:
         self._limits = limits
 
     def evict_for_new_episode(self, client_address: str, size_bytes: int) -> None:
-        """Evict episodes until a new one fits.
+        """Evict episodes until a new episode fits.
 
         Args:
             client_address: client that starts the episode; empty for a caller without a limit.
@@ -63,7 +63,7 @@ class EpisodeEvictor:
         """Evict episodes until another action or slow result of a running episode fits.
 
         Args:
-            client_address: client of the episode; empty for one without a limit.
+            client_address: client of the episode; empty for a client without a limit.
             size_bytes: estimated size of the addition, which the episode's row already includes.
 
         Raises:
@@ -167,7 +167,7 @@ class EpisodeEvictor:
 
 
 def _build_client_condition_sql(client_address: str) -> str:
-    """Return an SQL condition with one parameter, the address. If empty, it selects all clients."""
+    """Return an SQL condition with the address as parameter. An empty address selects all clients."""
     return "client_address = ?" if client_address else "? = ''"
 
 
