@@ -163,7 +163,7 @@ class RunningEpisodes:
             del self._by_key[episode.key]
 
     def count_in_use(self, within_s: float) -> int:
-        """Count episodes on open connections, and stored ones used in the last `within_s`."""
+        """Count episodes on open connections, and episodes used in the last `within_s` seconds."""
         earliest_use_s = time.monotonic() - within_s
         return sum(
             not episode.is_stored or episode.last_used_s >= earliest_use_s for episode in self

@@ -2,9 +2,9 @@
 
 The order is that of start-time fair queueing: the virtual start time of a call is the virtual end
 time of its episode's previous call, or the current virtual time if that is later, and the call with
-the earliest start time runs first. A cheap call therefore waits only
-for running calls, not for all expensive calls that another player has queued. The order does not
-affect the replies.
+the earliest start time runs first. A cheap call therefore waits only for running
+calls, not for all expensive calls that another player has queued. The order does not affect the
+replies.
 """
 
 from __future__ import annotations

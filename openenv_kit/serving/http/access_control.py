@@ -151,8 +151,8 @@ class AccessControl:
         """Return whether the page with this origin was loaded from this server.
 
         A host name that appears only in the request may result from DNS rebinding. The name is not
-        trusted if the settings list allowed origins. Otherwise it has to be trusted, because the
-        name of a public server appears only in requests, too.
+        trusted if the settings list allowed origins. Otherwise the name has to be trusted,
+        because a public server does not know its own host name.
         """
         try:
             page_address = _normalize_address(urlsplit(origin).netloc)

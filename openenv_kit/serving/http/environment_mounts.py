@@ -1,4 +1,4 @@
-"""Serves several environments in one process: one at the root, each other one under `/NAME`.
+"""Serves several environments in one process: one at the root, the others under `/NAME`.
 
 Each environment has its own app, with the same settings. The apps share the episode store and
 the limits on sessions.

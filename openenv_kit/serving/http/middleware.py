@@ -1,4 +1,4 @@
-"""Middleware around the routes of an app, which every request and response passes.
+"""Middleware that wraps all routes of an app.
 
 The middleware assigns a request id, checks access with `AccessControl`, limits the request body,
 and logs each request with its duration. It is plain ASGI middleware: messages of a WebSocket bypass

@@ -1,4 +1,4 @@
-"""Middleware for a path prefix, under which a proxy serves one of several apps of a host name."""
+"""Middleware for servers behind a proxy that selects the server by a path prefix."""
 
 from __future__ import annotations
 

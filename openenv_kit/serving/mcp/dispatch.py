@@ -50,7 +50,7 @@ class RpcErrorCode(IntEnum):
 
 
 class RpcError(Exception):
-    """A JSON-RPC request failed. The error response contains the exception's text as message.
+    """A JSON-RPC request failed. The exception's text is the message of the error response.
 
     Attributes:
         code: JSON-RPC error code.
@@ -107,7 +107,7 @@ def expects_response(message: object) -> bool:
 
 
 async def handle_rpc_message(message: object, dispatch: DispatchFunction) -> RpcResponse:
-    """Return the response to a JSON-RPC message; an error response if it is invalid or fails."""
+    """Return the response to a JSON-RPC message, or an error response if the request fails."""
     request_id = None
     try:
         method, params, request_id = _parse_rpc_request(message)

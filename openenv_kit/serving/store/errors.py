@@ -22,7 +22,7 @@ class StoreError(Exception):
     """A call was rejected and changed nothing in the store, so the request can be repeated.
 
     Attributes:
-        retry_after_s: seconds after which a retry can succeed; None if it never can.
+        retry_after_s: seconds after which a retry can succeed; None if no retry can succeed.
     """
 
     def __init__(self, message: str, retry_after_s: int | None = RETRY_AFTER_S) -> None:

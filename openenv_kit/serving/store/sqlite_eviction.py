@@ -167,7 +167,7 @@ class EpisodeEvictor:
 
 
 def _build_client_condition_sql(client_address: str) -> str:
-    """Return an SQL condition with the address as parameter. An empty address selects all clients."""
+    """Return an SQL condition on the address, or one that selects all clients if it is empty."""
     return "client_address = ?" if client_address else "? = ''"
 
 

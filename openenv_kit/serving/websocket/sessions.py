@@ -79,7 +79,7 @@ class WebSocketSession:
 
 
 class SessionSlots:
-    """The open sessions of one worker for all environments, limited in number.
+    """Open sessions of one worker for all environments, up to a maximum number.
 
     Args:
         max_sessions: maximum number of open sessions.
