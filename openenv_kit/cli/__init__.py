@@ -1,7 +1,7 @@
 """The `metric-tracker` command, with one module for each sub-command.
 
-Environments add commands through the entry-point group `openenv_kit.commands`. A command of an
-environment is imported only when it is run.
+Environments add commands through the entry-point group `openenv_kit.commands`. The module of such a
+command is imported only when the command is run.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ COMMANDS = (
 
 
 class PluginCommandGroup(TyperGroup):
-    """Command group that also has the commands of installed environments.
+    """Command group that also contains the commands of installed environments.
 
-    Parameters are `Any` where their types are in a private module of typer.
+    Parameters are typed as `Any` where typer defines the type in a private module.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -97,5 +97,5 @@ def handle_global_options(
 
 
 def main() -> None:
-    """Run `metric-tracker` with the arguments of the command line."""
+    """Run `metric-tracker` with the command-line arguments."""
     app()

@@ -1,4 +1,4 @@
-"""`metric-tracker budgets`: prints the tokens of the reference policy's episodes by level."""
+"""`metric-tracker budgets`: prints how many tokens an episode of the reference policy takes."""
 
 from __future__ import annotations
 

@@ -70,10 +70,10 @@ def require_installed(package: str, needed_for: str) -> None:
 
     Args:
         package: import name of the package.
-        needed_for: option or purpose that needs the package; subject of the message.
+        needed_for: option or feature that needs the package, such as "--to parquet".
 
     Raises:
-        typer.BadParameter: the package is not installed; names the command that installs it.
+        typer.BadParameter: the package is not installed. The message contains the install command.
     """
     if not is_package_installed(package):
         raise typer.BadParameter(
@@ -87,8 +87,8 @@ class Column(Generic[RowT]):
 
     Attributes:
         title: heading of the column.
-        format_cell: returns the text of the column's cell, given the item of the row.
-        is_text: whether the column is aligned to the left, as text is, or to the right.
+        format_cell: returns the text of a cell, given the item that its row shows.
+        is_text: whether the column is left-aligned; columns of numbers are right-aligned.
     """
 
     title: str
@@ -114,9 +114,9 @@ def build_table(
     Args:
         title: heading of the table.
         titles: headings of the columns.
-        rows: cells of each row, as many as there are columns.
-        text_column_count: number of columns, from the left, that are aligned as text. The others
-            are aligned as numbers.
+        rows: for each row, one cell per column.
+        text_column_count: number of left-aligned columns at the start; the others are
+            right-aligned.
     """
     table = Table(title=title)
     for number, column_title in enumerate(titles):

@@ -1,4 +1,4 @@
-"""`metric-tracker compare`: compares players in a table, a page and a file."""
+"""`metric-tracker compare`: prints a comparison of players, and writes it as HTML or JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from openenv_kit.results.statistics import MeanInterval
 
 TABLE_WIDTH = 180
-"""Width of the tables in characters: a player has fifteen figures."""
+"""Width of the tables, in characters; the summary table has sixteen columns."""
 GroupSizeOption = Annotated[
     int, typer.Option(min=2, help="Rollouts in a group, for the signal; at least 2.")
 ]
@@ -79,7 +79,7 @@ def compare(
 
 
 def parse_named_path(argument: str) -> NamedPath:
-    """Parse an argument NAME=PATH or PATH.
+    """Parse an argument of the form NAME=PATH or PATH.
 
     Raises:
         typer.BadParameter: the path does not exist.
@@ -87,7 +87,7 @@ def parse_named_path(argument: str) -> NamedPath:
     from openenv_kit.results.scored_episodes import NamedPath
 
     name, separator, rest = argument.partition("=")
-    # The path can also contain "=".
+    # The "=" may be part of an existing path.
     if separator and not Path(argument).exists():
         named_path = NamedPath(name, Path(rest))
     else:
@@ -98,12 +98,12 @@ def parse_named_path(argument: str) -> NamedPath:
 
 
 def build_summary_table(title: str, summaries: Sequence[PlayerSummary]) -> Table:
-    """Build a table with a row of scores, rates and costs for each player."""
+    """Build a table with each player's scores, pass rates and costs in a row."""
     return build_item_table(title, build_summary_columns(summaries), summaries)
 
 
 def build_summary_columns(summaries: Sequence[PlayerSummary]) -> list[Column[PlayerSummary]]:
-    """Build the columns of a table of players. All summaries must have the same values of k."""
+    """Build the columns of a player table. All summaries must have pass rates for the same k."""
     pass_columns = [
         _build_pass_rate_column(position, rate.k)
         for position, rate in enumerate(summaries[0].pass_rates)

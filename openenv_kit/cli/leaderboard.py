@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from openenv_kit.results.submissions import CheckedSubmission
 
 VERIFICATION_WIDTH = 16
-"""Width of the column that says how a row was verified, in characters."""
+"""Width of the `verification` column, in characters."""
 MAX_PRINTED_PROBLEMS = 20
-"""Maximum number of printed problems of a submission."""
+"""Maximum number of problems that are printed for a submission."""
 PublicKeyOption = Annotated[
     str,
     typer.Option(
@@ -163,7 +163,7 @@ def _build_leaderboard_table(board: Leaderboard) -> Table:
     ]
     title = f"{card.environment}, {card.split}, {card.count} tasks from {card.first} on"
     table = build_item_table(title, columns, board.entries)
-    # Long names wrap; the second column stays on one line.
+    # Long player names wrap; the verification stays on one line.
     table.columns[0].overflow = "fold"
     table.columns[1].no_wrap = True
     return table

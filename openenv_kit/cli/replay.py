@@ -1,4 +1,4 @@
-"""`metric-tracker replay`: replays recorded runs and compares every reply and score."""
+"""`metric-tracker replay`: replays recorded runs and checks that replies and scores are equal."""
 
 from __future__ import annotations
 

@@ -16,10 +16,10 @@ from openenv_kit.sealed_split import SEALED_SPLIT
 from openenv_kit.variables import SERVER_TOKEN_VARIABLE
 
 SERVER_TIMEOUT_S = 60.0
-"""Maximum wait for the server, which may have to replay episodes for the record."""
+"""Maximum time to wait for the server, which may have to replay episodes to create the record."""
 
 MAX_SHOWN_CHARACTERS = 500
-"""Characters of the server's error that are shown."""
+"""Maximum number of characters that are shown of an error response."""
 
 
 def sealed_record(
@@ -63,7 +63,7 @@ def fetch_sealed_record(base_url: str, split: str, token: str) -> SealedRecordRe
     Args:
         base_url: HTTP address of the server.
         split: name of the sealed split.
-        token: access token of the player; empty for none.
+        token: access token of the player; empty if the server requires none.
 
     Raises:
         typer.BadParameter: the server cannot be reached or returned an error.

@@ -1,4 +1,4 @@
-"""`metric-tracker signal`: prints the share of groups of rollouts that have signal."""
+"""`metric-tracker signal`: prints the share of rollout groups whose rewards differ."""
 
 from __future__ import annotations
 

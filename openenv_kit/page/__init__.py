@@ -1,4 +1,4 @@
-"""The debugger at /web: a page on which people play episodes with the tools that models get.
+"""The debugger at /web: a web page on which people play episodes with the same tools as models.
 
 This module must not import Gradio or Plotly, so that a server without the debugger does not load
 them.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DEBUGGER_PATH = "/web"
 ICON = Path(__file__).with_name("static") / "icon.svg"
 ON = ("true", "1", "yes")
-"""Values of `ENABLE_WEB_INTERFACE` with which the framework switches its interface on."""
+"""Values of `ENABLE_WEB_INTERFACE` that enable the debugger; the same as in the framework."""
 ROUTES = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
 <title>{title}: routes</title><body><main><h1>{title}: routes</h1>
@@ -34,7 +34,7 @@ def is_debugger_enabled(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def add_favicon_route(app: FastAPI) -> None:
-    """Add the route /favicon.ico, which serves the icon with or without the debugger."""
+    """Add the route /favicon.ico, which serves the icon even if the debugger is disabled."""
 
     @app.get("/favicon.ico", include_in_schema=False)
     def serve_favicon() -> FileResponse:
@@ -44,7 +44,7 @@ def add_favicon_route(app: FastAPI) -> None:
 def add_route_list_page(app: FastAPI) -> None:
     """Add a page at /docs that lists the routes.
 
-    It replaces FastAPI's page, which loads scripts from another host.
+    It replaces FastAPI's own page, which loads scripts from another host.
     """
 
     @app.get("/docs", include_in_schema=False)

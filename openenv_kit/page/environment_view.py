@@ -1,7 +1,7 @@
-"""Views with which an environment customizes its page in the debugger.
+"""Interface with which an environment customizes its page in the debugger.
 
-An environment view renders HTML from the replies of an episode; layout and events belong to the
-kit. The environment's property `debugger_view` returns an instance of a subclass of
+An environment view renders HTML from the replies of an episode; the kit provides the layout and
+handles events. The environment's property `debugger_view` returns an instance of a subclass of
 `EnvironmentView`. It is a property, so that a server without the debugger does not load the view:
 
 ```python
@@ -40,7 +40,7 @@ class SuggestedCall:
     Attributes:
         label: the question that the call answers, in plain language.
         tool: name of the tool.
-        arguments: its arguments.
+        arguments: arguments of the call.
     """
 
     label: str
@@ -53,10 +53,11 @@ class QuestionPanel:
     """Suggested tool calls for the item that is selected in the overview.
 
     Attributes:
-        title: name of the selection.
-        groups: calls by heading. The heading contains their cost.
-        known_html: HTML of the known values of the selection; empty for none.
-        suggested_values: values that the tool forms offer, by argument; the first is filled in.
+        title: name of the selected item.
+        groups: suggested calls by heading. Each heading states the cost of its calls.
+        known_html: HTML of the values that are already known for the selected item; may be empty.
+        suggested_values: values that the tool forms suggest, by argument name. The first value of
+            each argument is filled in.
     """
 
     title: str
@@ -72,8 +73,8 @@ class NextStepHint:
     Attributes:
         text: the suggestion, in words.
         label: label of the button.
-        event, value: page event of the button. With `go`, the value is a CSS selector, whose first
-            element gets the focus.
+        event: page event that the button sends. `go` moves the focus to another element.
+        value: value of the event; for `go`, a CSS selector of the element.
     """
 
     text: str
@@ -83,13 +84,13 @@ class NextStepHint:
 
 
 class ReportEditor:
-    """The report of a running episode: its columns, and rows that replies suggest.
+    """Editor of a running episode's report: its columns, its validation and suggested rows.
 
     Args:
         visitor: visitor who edits the report.
 
     Attributes:
-        columns: columns of its rows.
+        columns: columns of the report.
     """
 
     columns: Sequence[EditorColumn] = ()
@@ -98,7 +99,7 @@ class ReportEditor:
         self.visitor = visitor
 
     def suggested_rows(self) -> Sequence[EditorRow]:
-        """Return the rows that the last reply or the selection suggests."""
+        """Return rows that the visitor may want to add after the last reply or selection."""
         return ()
 
     def format_suggested_row(self, row: EditorRow) -> str:
@@ -106,13 +107,13 @@ class ReportEditor:
         return ", ".join(str(value) for value in row.values())
 
     def complete_row(self, row: EditorRow) -> EditorRow:
-        """Return a row with the values that its other fields and the replies determine."""
+        """Return a row with its derived fields filled in, from its other fields and the replies."""
         return row
 
     def row_problem(self, row: EditorRow) -> str:
-        """Return why a row cannot be submitted, such as an empty field; empty if it can.
+        """Return why a row cannot be submitted, such as "severity is empty"; empty if it can.
 
-        A row with a wrong answer has no problem.
+        The check covers only the format of the row, not whether its values are correct.
         """
         empty = [each.label for each in self.columns if row.get(each.name, "") == ""]
         return f"{empty[0]} is empty" if empty else ""
@@ -126,13 +127,15 @@ class EnvironmentView:
     """Default view of an environment. Subclasses override its methods.
 
     Args:
-        environment: the environment.
+        environment: environment that the page shows.
 
     Attributes:
-        link_title, link_description, icon: name, one line of text and SVG paths (24 × 24) of the
-            environment's link in the header.
-        objective: what a player has to do, in one or two sentences.
-        style_folder: folder with a `style.css` that is added to the page's; None for none.
+        link_title: title of the environment's link in the header.
+        link_description: description in the link, one line.
+        icon: SVG paths of the link's icon, 24 × 24 pixels.
+        objective: task of the player, in one or two sentences.
+        style_folder: folder with a `style.css` that extends the page's style sheet; None if there
+            is none.
         reset_choices: values that the episode form offers, by reset argument.
     """
 
@@ -161,20 +164,21 @@ class EnvironmentView:
         selection: str = "",
         rows: Sequence[EditorRow] = (),
     ) -> str:
-        """Return the overview of an episode; empty if the environment has none.
+        """Return the HTML overview of an episode; empty if the environment has no overview.
 
-        Before the end of the episode, it must not contain more than the replies.
+        Until the episode ends, it must show only information that the replies contain.
 
         Args:
             steps: steps so far.
-            reset: reset arguments of the episode; its answers can be computed from them.
-            selection: key of the selected item; empty for none.
+            reset: reset arguments of the episode. After the end, the correct report can be
+                computed from them.
+            selection: key of the selected item; empty if no item is selected.
             rows: rows of the report so far.
         """
         return ""
 
     def details_html(self, visitor: Visitor) -> str:
-        """Return the HTML that is shown below the overview and the report."""
+        """Return additional HTML to show below the overview and the report."""
         return ""
 
     def result_headline(self, steps: PlaybackSteps) -> str:
@@ -183,7 +187,7 @@ class EnvironmentView:
         return f"Score {float(last.get('reward') or 0.0):.2f}"
 
     def score_explanation_html(self, steps: PlaybackSteps, reset: Mapping[str, Any]) -> str:
-        """Return the explanation of a finished episode's score."""
+        """Return HTML that explains a finished episode's score."""
         parts = self.environment.score_components(steps[-1].observation) or {}
         bars = [
             bar_html(humanize(n), v, f"{v:.2f}") for n, v in parts.items() if isinstance(v, float)
@@ -204,7 +208,7 @@ class EnvironmentView:
         return None
 
     def describe_action(self, action: Mapping[str, Any]) -> str:
-        """Return an action in one line. Malformed actions of a recording are allowed."""
+        """Return a one-line description of an action, which may be malformed in a recording."""
         try:
             return format_tool_call_for_display(*self.environment.tools.tool_call_of_action(action))
         except (TypeError, ValueError, AttributeError, LookupError):
@@ -220,7 +224,7 @@ class EnvironmentView:
 def tool_result_from_observation(
     environment: Environment, observation: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the tool result that a model would read, as JSON values."""
+    """Convert an observation to the tool result that a model would read, as JSON values."""
     try:
         return dict(environment.tools.format_tool_result(observation))
     except LookupError:  # The observation comes from a damaged recording.
@@ -228,7 +232,7 @@ def tool_result_from_observation(
 
 
 def read_page_stylesheet(environment_view: EnvironmentView) -> str:
-    """Read the page's style sheet, followed by the environment's."""
+    """Return the CSS of the page's style sheet, followed by that of the environment."""
     folders = [
         Path(__file__).with_name("static"),
         *([environment_view.style_folder] if environment_view.style_folder else []),
@@ -241,12 +245,12 @@ def get_environment_view(environment: Environment | None = None) -> EnvironmentV
     """Return the view of an environment, or the default view if it has none.
 
     Args:
-        environment: the environment; None for the one that ENVIRONMENT names.
+        environment: the environment; None to use the variable ENVIRONMENT.
     """
     chosen = environment or get_environment()
     return chosen.debugger_view or EnvironmentView(chosen)
 
 
 def dropdown_choices(names: Sequence[str]) -> Choices:
-    """Return the choices of a drop-down, labelled with the names as words."""
+    """Return drop-down options for names; the labels have spaces instead of underscores."""
     return [(humanize(name), name) for name in names]

@@ -1,6 +1,7 @@
-"""Views and events of the page: views show a visitor, and event handlers change one.
+"""Views and event handlers of the page.
 
-A handler gets the visitor of its Gradio session, so it cannot access another visitor.
+A view renders a part of a visitor's state, and an event handler changes this state. Each handler
+receives the visitor of its own Gradio session, so it cannot access another visitor.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
     from openenv_kit.page.environment_view import EnvironmentView
 
 VisitorHandler = Callable[..., Any]
-"""Changes a visitor. Its return value is ignored."""
+"""Function that changes a visitor's state. Its return value is ignored."""
 
 FilenameAndText = list[str]
-"""A file to download: filename and text. It is a list, because Gradio sends it as JSON."""
+"""Filename and content of a download. It is a list, because Gradio sends it as JSON."""
 
 PRIVATE_EVENT_OPTIONS: dict[str, Any] = {
     "api_visibility": "private",
     "show_progress": "hidden",
     "concurrency_limit": None,
 }
-"""Options of a private event: not in the API, no progress shown, never queued."""
+"""Gradio options of an internal event: not in the API, no progress bar, no concurrency limit."""
 VISITOR_THREADS = CapacityLimiter(40)
-"""Limits the handlers that run at once to the number of Gradio's threads."""
+"""Limits how many handlers run at the same time. Gradio's default is also 40 threads."""
 SESSION_EXPIRED_TEXT = (
     "This page was left alone for too long, or the server was restarted. Reload it: the browser "
     "kept your episode, and it goes on where you were."
@@ -44,12 +45,12 @@ def confirm_before_ending(
     """Run an action that ends the running episode, or request confirmation first.
 
     Args:
-        visitor: the visitor.
-        action_text: subject of the question, such as "Starting another one".
-        action: the action.
+        visitor: visitor who requested the action.
+        action_text: subject of the confirmation text, such as "Starting another one".
+        action: function to call with the visitor.
 
     Raises:
-        ConfirmationRequired: the visitor has taken a step or entered a row.
+        ConfirmationRequired: the visitor has taken a step or entered a row in a running episode.
     """
     if visitor.is_done or not (visitor.step_count or visitor.report_rows):
         action(visitor)
@@ -76,14 +77,14 @@ class View:
 
 @dataclass
 class Page:
-    """The page while it is built: its views and event listeners.
+    """Builder that collects the views and event listeners of the page.
 
     Attributes:
         environment_view: view of the environment.
         state: Gradio state with the visitor of each session.
-        bridge: component that reports clicks on buttons inside HTML.
+        bridge: component whose script sends clicks on HTML buttons to Python.
         views: views by name; every tab adds its own.
-        events: functions that add the event listeners, called once all views exist.
+        events: functions that add the event listeners; called once all views exist.
     """
 
     environment_view: EnvironmentView
@@ -95,12 +96,12 @@ class Page:
     def add_view(
         self, name: str, render: Callable[[EnvironmentView, Visitor], str], element_id: str = ""
     ) -> None:
-        """Add a view at the current place of the layout.
+        """Add a view at the current position of the layout.
 
         Args:
             name: name of the view.
-            render: returns its HTML; empty if there is nothing to show.
-            element_id: id of its element; by default `mt-` and the name.
+            render: returns the view's HTML; empty if there is nothing to show.
+            element_id: id of the HTML element. The default is `mt-` followed by the name.
         """
         self.views[name] = View(html_component(elem_id=element_id or f"mt-{name}"), render)
 
@@ -123,15 +124,16 @@ class Page:
         changed_views: Collection[str],
         **options: Any,
     ) -> None:
-        """Call a handler when something on the page is clicked, and render some views again.
+        """Call a handler when an element of the page is clicked, and render some views again.
 
-        If clicks are faster than their replies, the last one is handled, unless `trigger_mode` says
-        otherwise. By default, Gradio would drop all but the first.
+        Of the clicks that arrive while the handler is running, only the last one is handled
+        afterwards. Gradio's default is to drop them all; the option `trigger_mode` changes this.
 
         Args:
             trigger: event of the bridge.
-            handler: function of the visitor and the clicked value. A KitError becomes the visitor's
-                `problem`, and a ConfirmationRequired their `pending_confirmation`.
+            handler: called with the visitor and the value of the clicked element. A KitError is
+                stored as the visitor's `problem`, a ConfirmationRequired as their
+                `pending_confirmation`.
             changed_views: names of the views to render; `page.views` for all.
             options: further options of the Gradio event.
         """
@@ -186,10 +188,12 @@ class Page:
 async def run_in_thread_one_at_a_time(
     visitor: Visitor, function: Callable[..., list[Any]], *arguments: Any
 ) -> list[Any]:
-    """Run a function with a visitor in a thread, after the visitor's previous functions.
+    """Call a function with a visitor in a worker thread.
+
+    Functions of the same visitor run one after the other.
 
     Raises:
-        gr.Error: the visitor disconnected before it was started.
+        gr.Error: the visitor disconnected before the function was started.
     """
     async with visitor.lock:
         if visitor.is_disconnected:
@@ -210,7 +214,7 @@ def require_loaded_page(visitor: Visitor) -> None:
 
 
 def html_component(value: str = "", **options: Any) -> gr.HTML:
-    """Return an HTML component without Gradio's prose styles and padding."""
+    """Return a Gradio HTML component without Gradio's text styles and padding."""
     return gr.HTML(value, apply_default_css=False, padding=False, elem_classes="mt-html", **options)
 
 

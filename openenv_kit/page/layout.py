@@ -1,4 +1,4 @@
-"""Layout of the page: header, status line, tabs, and the events that belong to no tab."""
+"""Layout of the page: header, status line and tabs, and the events outside the tabs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EnvironmentLink:
 
     Attributes:
         environment_view: view of the environment.
-        href: relative address of its page; empty for the current page.
+        href: relative URL of the environment's page; empty for the current page.
     """
 
     environment_view: EnvironmentView
@@ -43,13 +43,13 @@ def build_page(
     environment_links: Sequence[EnvironmentLink] = (),
     connect: Callable[[], EpisodeClient] | None = None,
 ) -> Page:
-    """Build the page: header, status line, tabs and events, within Gradio blocks.
+    """Build the page with its header, status line, tabs and events.
 
     Args:
         environment_view: view of the environment.
-        blocks: the Gradio blocks.
-        environment_links: links to all pages of this server.
-        connect: opens a client for a visitor's episode; None for one in this process.
+        blocks: Gradio blocks to which the page is added.
+        environment_links: links to the pages of all environments of this server.
+        connect: creates a client for a visitor's episode; None to play in this process.
     """
     bridge = html_component(
         header_html(environment_view, environment_links or [EnvironmentLink(environment_view)]),
@@ -104,7 +104,7 @@ def header_html(
 
 
 def _environment_link_html(link: EnvironmentLink) -> str:
-    """Return a link to an environment. The page's script adds the step of a running episode."""
+    """Return a link to an environment. The page's script adds the progress of a running episode."""
     here = "" if link.href else ' aria-current="page"'
     return (
         f'<a class="mt-door" href="{escape(link.href or "./")}"{here}>'
@@ -114,7 +114,7 @@ def _environment_link_html(link: EnvironmentLink) -> str:
 
 
 def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the status line: progress, an error or hint, and a button or a confirmation."""
+    """Return the status line: progress, an error or a hint, and a button or a confirmation."""
     kept, address = visitor.to_saved_json(), {}
     if visitor.has_episode:
         address = address_of_reset(environment_view.environment.name, visitor.reset) | {
@@ -133,7 +133,7 @@ def status_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
     )
     said = visitor.problem or move.text
     kind = "bad" if visitor.problem else ""
-    # The primary button of a pending confirmation replaces that of the hint.
+    # A pending confirmation has its own primary button, which replaces that of the hint.
     is_confirming = visitor.pending_confirmation is not None
     primary = (
         "" if is_confirming else button_html(move.event, move.value, move.label, style="primary")

@@ -1,4 +1,4 @@
-"""Opens the page for a visitor: restores their episode, follows a link, or shows the example."""
+"""Opens the page: restores the saved episode, starts the URL's episode or shows the example."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ READ_ADDRESS_JS = """(state) => {
   try { kept = sessionStorage.getItem(`mt-play:${location.pathname}`) || ''; } catch { /* none */ }
   return [state, JSON.stringify({ query, kept })];
 }"""
-"""Script that runs when the page is loaded. Its result is `browser_state` of `open_page`."""
+"""Script that runs when the page is loaded. Its result is passed to `open_page` as JSON."""
 
 EPISODE_PARAMETERS = ("task", "seed", "reset")
-"""Address parameters that select the episode."""
+"""Query parameters of the page's URL that select the episode."""
 
 
 def open_page(
     environment_view: EnvironmentView, visitor: Visitor, browser_state_json: object
 ) -> None:
-    """Restore the visitor's episode, start the address's episode, or show the example.
+    """Restore the visitor's saved episode, start the episode in the URL, or show the example.
 
     Args:
         environment_view: view of the environment.
         visitor: a new visitor.
-        browser_state_json: JSON with `query`, the parameters of the address, and `kept`, the saved
-            episode. Any other value is ignored.
+        browser_state_json: JSON object with `query`, the query parameters of the page's URL, and
+            `kept`, the saved episode. Any other value is ignored.
 
     Raises:
-        ConfirmationRequired: the address names another episode than the restored one.
+        ConfirmationRequired: the URL selects another episode than the restored one.
     """
     query, kept = _parse_browser_state(browser_state_json)
     visitor.close_episode_and_clear()
@@ -59,7 +59,7 @@ def open_page(
 
 
 class _BrowserState(NamedTuple):
-    """State that the page's script sends when it is loaded; both parts can be empty."""
+    """Query parameters of the page's URL, and the episode saved in the browser; may be empty."""
 
     address_parameters: dict[str, str]
     saved_episode_json: str
@@ -75,7 +75,7 @@ def _parse_browser_state(state_json: object) -> _BrowserState:
 
 
 def reset_of_named_task(environment: Environment, task_name: str) -> Mapping[str, Any]:
-    """Return the reset arguments of a named task; an unknown name becomes the `task_id`."""
+    """Return the reset arguments of a named task. An unknown name is returned as the `task_id`."""
     return environment.reset_arguments_by_task_id.get(task_name, {"task_id": task_name})
 
 
@@ -84,7 +84,7 @@ def choose_unseen_task_reset(
 ) -> Mapping[str, Any]:
     """Return the reset arguments of a task that the visitor has neither seen nor played.
 
-    If there is no such named task, the tasks of the first split are returned in order.
+    Named tasks come first. After the last one, the tasks of the first split follow in order.
     """
     environment = environment_view.environment
     shown = (
@@ -106,7 +106,7 @@ def choose_unseen_task_reset(
 def reset_from_address(
     environment_view: EnvironmentView, address_parameters: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the reset arguments of an address; empty if it names no episode."""
+    """Return the reset arguments in the query parameters; empty if they select no episode."""
     reset: dict[str, Any] = {}
     if address_parameters.get("task"):
         reset |= reset_of_named_task(environment_view.environment, address_parameters["task"])
@@ -120,7 +120,7 @@ def reset_from_address(
 
 
 def address_of_reset(environment_name: str, reset: Mapping[str, Any]) -> dict[str, str]:
-    """Return the address parameters of an episode; inverse of `reset_from_address`."""
+    """Return the query parameters that select an episode; inverse of `reset_from_address`."""
     rest = {n: v for n, v in reset.items() if n not in ("task_id", "seed") and v is not None}
     parts = {"environment": environment_name, "task": str(reset.get("task_id") or "")}
     parts["seed"] = str(reset["seed"]) if reset.get("seed") is not None else ""

@@ -1,4 +1,4 @@
-"""Playback of an episode: of a policy, of a recording or of the visitor's own steps."""
+"""Step-by-step playback of a policy's episode, a recorded run or the visitor's own steps."""
 
 from __future__ import annotations
 
@@ -30,11 +30,14 @@ from openenv_kit.sealed_split import is_sealed_split
 from openenv_kit.serving.settings import current_settings
 
 MAX_PLAYBACK_STEPS = 600
-"""Largest number of steps of a playback; episodes have fewer."""
+"""Maximum number of steps in a playback. Episodes have fewer."""
 MAX_RUN_CHARACTERS = 900_000
-"""Longest run that the page sends, in characters; less than the limit of a message."""
+"""Maximum length of a run that the page sends, in characters.
+
+It is below the server's default limit for a message.
+"""
 MAX_ADVANCE_S = 2.0
-"""Longest time for which steps are taken before the page replies, in seconds."""
+"""Maximum time that a request spends on taking steps, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class PlaybackStep:
 
     Attributes:
         action: action of the player; empty for the reset.
-        observation: reply to it.
+        observation: reply to the action.
         matches_recording: whether the reply equals the recorded one; None without a recording.
         elapsed_s: time that the environment took, in seconds; 0 if it was not measured.
     """
@@ -59,12 +62,12 @@ class Playback:
 
     Args:
         player: name of the player, as shown on the page.
-        source: yields the steps, the reset first. It is advanced on demand.
+        source: iterator over the steps, beginning with the reset. Steps are read on demand.
         reset: reset arguments of the episode.
         environment: the environment.
 
     Attributes:
-        steps: steps so far.
+        steps: steps that have been read from the source.
         index: index of the step that is shown.
         is_finished: whether there will be no further steps.
     """
@@ -87,16 +90,16 @@ class Playback:
 
     @property
     def task_id(self) -> str:
-        """Task of the episode; `episode` if the reset names none."""
+        """Task id of the episode; "episode" if the reset arguments contain none."""
         return str(self.reset.get("task_id") or "episode")
 
     @property
     def visible_steps(self) -> list[PlaybackStep]:
-        """Steps up to the one that is shown."""
+        """Steps up to and including the one that is shown."""
         return self.steps[: self.index + 1]
 
     def advance(self) -> None:
-        """Go to the next step, and read it from the source if necessary."""
+        """Show the next step, which is read from the source if necessary."""
         if self.index + 1 == len(self.steps) and not self.is_finished:
             frame = next(self._source, None) if len(self.steps) < MAX_PLAYBACK_STEPS else None
             self.is_finished |= frame is None or bool(frame.observation.get("done"))
@@ -104,13 +107,15 @@ class Playback:
         self.index = min(self.index + 1, len(self.steps) - 1)
 
     def seek(self, index: int) -> None:
-        """Go to a step; an index out of range leads to the first or last step."""
+        """Show a step. An index out of range shows the first or the last step."""
         self.index = min(max(index, 0), len(self.steps) - 1)
 
     def handle_navigation(self, target: object) -> None:
-        """Go to a step: an index, `on` for the next step, or `end` for the last one.
+        """Show the step that a navigation button requests.
 
-        Any other value is ignored.
+        Args:
+            target: index of the step, `on` for the next step or `end` for the last one. Any other
+                value is ignored.
         """
         if target == "on":
             self.advance()
@@ -120,14 +125,14 @@ class Playback:
             self.seek(int(str(target)[:9]))
 
     def run_to_end(self, max_advance_s: float = MAX_ADVANCE_S) -> None:
-        """Take steps until the end or the time limit, and go to the last one."""
+        """Read steps until the episode ends or the time limit is reached, and show the last one."""
         until = time.monotonic() + max_advance_s
         self.index = len(self.steps) - 1
         while not self.is_finished and time.monotonic() < until:
             self.advance()
 
     def copy(self) -> Playback:
-        """Return a playback of the same steps for another visitor, at the last step."""
+        """Return an independent playback of the steps so far, which shows the last step."""
         copy = Playback(self.player, iter(self.steps), self.reset, self.environment)
         copy.run_to_end()
         return copy
@@ -136,7 +141,7 @@ class Playback:
 def playback_of_policy(
     policy: Policy, reset: Mapping[str, Any], environment: Environment | None = None
 ) -> Playback:
-    """Return a playback of an episode that a scripted policy plays in a new session.
+    """Return a playback of a new episode that a scripted policy plays.
 
     Raises:
         ConfigurationError: the reset is rejected.
@@ -201,7 +206,7 @@ def playback_of_recording(run: RecordedRun, environment: Environment | None = No
 
 
 class FirstRun(NamedTuple):
-    """The first run of a recording, and a note about an unreadable line; empty for none."""
+    """The first run of a recording, and a note about an unreadable line, which may be empty."""
 
     run: RecordedRun
     problem: str
@@ -231,13 +236,14 @@ class StartedSession(NamedTuple):
 
 
 def start_playback_session(reset: Mapping[str, Any], environment: Environment) -> StartedSession:
-    """Start an unsealed episode in a new session without debug mode.
+    """Start an episode of an unsealed task in a new session without debug mode.
 
     Raises:
         ConfigurationError: the task is sealed, or the reset is rejected.
     """
     if is_sealed_split(reset.get("split")):
-        # Starts of sealed tasks are counted, but a playback is not, and it shows the data.
+        # The server counts how often a player starts a sealed task. A playback would show the
+        # task's data without being counted.
         raise ConfigurationError("Sealed tasks can be neither watched nor played again here.")
     session = environment.create_session()
     reply = reset_within_server_limits(environment, session, reset, current_settings())

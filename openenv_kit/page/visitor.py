@@ -1,4 +1,4 @@
-"""A visitor of the debugger: episode, report and watched playback of one browser tab."""
+"""State of a debugger visitor: the episode, report and playback of one browser tab."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from openenv_kit.reset_limits import reset_within_server_limits
 from openenv_kit.serving.settings import current_settings
 
 MAX_SAVED_CHARACTERS = 200_000
-"""Longest saved episode, in characters. A longer one is not saved."""
+"""Maximum length of a saved episode, in characters. A longer one is not saved."""
 MAX_RESTORE_S = 10.0
-"""Longest time for which a saved episode is rebuilt, in seconds."""
+"""Maximum time for rebuilding a saved episode, in seconds."""
 
 
 @dataclass(eq=False)
@@ -30,9 +30,9 @@ class ConfirmationRequired(Exception):
     """Raised when an action would discard unfinished work. The page then asks for confirmation.
 
     Attributes:
-        text: the consequence of the action.
-        button_label: label of the button that confirms it.
-        on_confirm: the action.
+        text: message that states the consequence of the action.
+        button_label: label of the button that confirms the action.
+        on_confirm: performs the action; called with the visitor.
     """
 
     text: str
@@ -43,7 +43,7 @@ class ConfirmationRequired(Exception):
 def create_limited_in_process_client(
     environment: Environment, *, debug: bool = False
 ) -> InProcessEpisode:
-    """Return a client for an episode in this process; resets are limited as on the server."""
+    """Return a client that plays in this process and applies the server's limits to resets."""
 
     def reset_session_within_limits(session: Session, arguments: Mapping[str, Any]) -> Reply:
         return reset_within_server_limits(environment, session, arguments, current_settings())
@@ -54,28 +54,28 @@ def create_limited_in_process_client(
 class Visitor:
     """State of one visitor.
 
-    The browser stores the result of `to_saved_json` for its tab. When the page is reloaded, the
-    episode is rebuilt from it.
+    The browser stores the result of `to_saved_json` for each tab. When the page is reloaded, the
+    server rebuilds the episode from this JSON.
 
     Args:
-        environment: the environment; None for the one that ENVIRONMENT names.
-        connect: opens a client for an episode; None for one in this process.
+        environment: the environment; None to use the variable ENVIRONMENT.
+        connect: creates a client for an episode; None to play in this process.
 
     Attributes:
         lock: held by the handler that runs for this visitor; handlers run one after the other.
         is_disconnected: whether the visitor's last connection was closed.
         is_page_loaded: whether the page was loaded for this visitor.
         reset: reset arguments of the running episode.
-        playback_steps: reset and steps of the episode, each with its reply; empty without one.
+        playback_steps: reset and steps of the running episode, each with its reply.
         episode_state: `task_id` and `max_steps`, as reported by the server.
-        selection: key of the item that is selected in the overview; empty for none.
-        selected_tool: tool whose form is open; empty for the first one.
+        selection: key of the item that is selected in the overview; empty if no item is selected.
+        selected_tool: name of the tool whose form is open; empty for the first tool.
         report_rows: rows of the unfinished report.
-        finished_task_ids: tasks that were played to their end.
-        problem: error that the status line shows; empty for none.
+        finished_task_ids: ids of the tasks that the visitor has finished.
+        problem: error message in the status line; empty if there is none.
         pending_confirmation: action that waits for confirmation; None if there is none.
         example_episode: example that the page shows first; None once the visitor plays.
-        playback: watched episode; None if there is none.
+        playback: episode on the Watch tab; None if there is none.
     """
 
     is_disconnected = False
@@ -97,12 +97,12 @@ class Visitor:
         return type(self)(self.environment, self.connect)
 
     def close_episode_and_clear(self) -> None:
-        """Close the episode and discard the state. Gradio also calls it for an expired visitor."""
+        """Close the episode and reset all state. Gradio calls this when a session expires."""
         if self._client is not None:
             self._client.close()
         self._client = None
         if self.playback is not None:
-            self.playback.is_finished = True  # A replay that is running stops.
+            self.playback.is_finished = True  # Stops a running replay.
         self.is_page_loaded = False
         self.playback = None
         self.example_episode: Playback | None = None
@@ -137,7 +137,7 @@ class Visitor:
 
     @property
     def task_id(self) -> str:
-        """Task of the running episode; empty without one."""
+        """Task id of the running episode; empty if no episode is running."""
         return str(self.episode_state.get("task_id") or "")
 
     def start_episode(self, /, **reset_arguments: Any) -> ObservationJson:
@@ -168,7 +168,9 @@ class Visitor:
         return self.step(self.environment.tools.build_action(tool, arguments))
 
     def step(self, action: Mapping[str, Any]) -> ObservationJson:
-        """Take a step and return the reply. After the end, only set `problem`.
+        """Take a step and return the reply.
+
+        If the episode is over, set `problem` and return the last observation.
 
         Raises:
             ServerError: no episode is running, or the server does not reply.
@@ -182,7 +184,7 @@ class Visitor:
         begun = time.perf_counter()
         try:
             answer = self._client.step(action)
-        except ServerError:  # The server closed the idle session, so its steps are repeated.
+        except ServerError:  # The server closed the idle session: repeat its steps.
             self._client.close()
             self._client = self.connect()
             self._client.reset(self.reset)
@@ -199,9 +201,10 @@ class Visitor:
         return answer
 
     def to_saved_json(self) -> str:
-        """Return the JSON from which `restore_saved_episode` can restore this visitor.
+        """Return JSON from which `restore_saved_episode` can restore the episode.
 
-        It is empty without an episode, or if it would be longer than `MAX_SAVED_CHARACTERS`.
+        The result is empty if no episode was started, or if the JSON would be longer than
+        `MAX_SAVED_CHARACTERS`.
         """
         if not self.playback_steps:
             return ""

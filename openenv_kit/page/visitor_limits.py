@@ -1,8 +1,8 @@
 """Limits for the page's visitors: number of sessions, unread replies and read time.
 
-Gradio keeps the state of a session for an hour and its unread replies, about half a megabyte each,
-for the next two thousand sessions. This middleware limits the sessions and their unread replies,
-and removes disconnected visitors first.
+Gradio keeps the state of a session for an hour, and its unread replies, about half a megabyte each,
+until two thousand newer sessions have started. This middleware limits the number of sessions and of
+unread replies. It removes the sessions of disconnected visitors first.
 
 All code runs on the event loop, so a lock is needed only around code that awaits.
 """
@@ -28,23 +28,23 @@ API = "/gradio_api"
 JOIN, DATA = f"{API}/queue/join", f"{API}/queue/data"
 HEARTBEAT = f"{API}/heartbeat/"
 SessionId = str
-"""Gradio's `session_hash` of a browser tab."""
+"""Gradio's `session_hash`, which identifies a browser tab."""
 SESSION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 MAX_UNREAD_PER_VISITOR = 16
 MAX_UNREAD = 192
-"""Largest number of replies of all visitors that are unread or in progress."""
+"""Maximum number of replies that are unread or in progress, over all visitors."""
 READ_TIMEOUT_S = 60.0
-"""Seconds after which a visitor who has not received a reply counts as disconnected."""
+"""Maximum time for sending a message, in seconds. After it, the visitor counts as disconnected."""
 
 
 @dataclass(eq=False)
 class VisitorSlot:
-    """One session of the page.
+    """Open connections of one session of the page.
 
     Attributes:
-        stream_count: number of open connections for replies.
-        connection_count: number of open connections of any kind.
+        stream_count: number of open connections that stream replies.
+        connection_count: number of all open connections, including heartbeats.
         forget_timer: timer that removes the session after its last connection was closed.
     """
 
@@ -54,7 +54,7 @@ class VisitorSlot:
 
 
 class PageRequestError(HTTPException):
-    """A request was rejected. It can be repeated if the status is 429 or 503."""
+    """A request was rejected. The client can retry it if the status is 429 or 503."""
 
     def __init__(self, status: int, detail: str) -> None:
         later = {"retry-after": "10"} if status in (429, 503) else None
@@ -66,9 +66,9 @@ class VisitorLimits:
 
     Args:
         app: the page's app.
-        blocks: Gradio blocks, whose queue has the unread replies and whose holder the states.
-        max_visitors: largest number of sessions.
-        grace_s: seconds after which a session without a connection is removed.
+        blocks: Gradio blocks of the page, with the queue of unread replies and the sessions' state.
+        max_visitors: maximum number of sessions.
+        grace_s: time after which a session without a connection is removed, in seconds.
     """
 
     def __init__(self, app: ASGIApp, blocks: Any, max_visitors: int, grace_s: float) -> None:
@@ -77,7 +77,7 @@ class VisitorLimits:
         self._max_visitors = max_visitors
         self._grace_s = grace_s
         self._slots: OrderedDict[SessionId, VisitorSlot] = OrderedDict()
-        """Slots by session id, the most recently used one last."""
+        """Slots by session id, ordered from least to most recently used."""
         self._joining = asyncio.Lock()
         self._forgetting: set[asyncio.Task[None]] = set()
 
@@ -98,7 +98,7 @@ class VisitorLimits:
             await answer(scope, receive, send)
 
     async def _forward_event_request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass an event request to Gradio, if the session may have one more unread reply."""
+        """Pass an event request to Gradio if the session may have one more unread reply."""
         body = await Request(scope, receive).body()
         session = _validate_event_request(body)
         async with self._joining:  # Gradio counts a reply only after accepting its request.
@@ -106,7 +106,9 @@ class VisitorLimits:
             await self._app(scope, _wrap_receive_to_repeat_body(body, receive), send)
 
     async def _make_room_for_unread_reply(self, session: SessionId) -> None:
-        """Make room for one more unread reply of a session.
+        """Ensure that a session may have one more unread reply.
+
+        If the page has too many, remove the least recently used sessions that read no replies.
 
         Raises:
             PageRequestError: the session or the page has too many unread replies.
@@ -129,7 +131,9 @@ class VisitorLimits:
         await self._get_or_create_slot(session)
 
     async def _get_or_create_slot(self, session: SessionId) -> VisitorSlot:
-        """Return the slot of a session, after removing disconnected sessions if there are too many.
+        """Return the slot of a session, and create it if it does not exist.
+
+        If there are too many sessions, disconnected ones are removed first.
 
         Raises:
             PageRequestError: there are too many connected sessions.
@@ -149,7 +153,7 @@ class VisitorLimits:
         return seat
 
     async def _serve_long_connection(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a long connection: a stream of replies, or a heartbeat."""
+        """Serve a long-lived connection: a stream of replies, or a heartbeat."""
         path = get_route_path(scope)
         streams = path == DATA
         session = path.removeprefix(HEARTBEAT)
@@ -183,9 +187,9 @@ class VisitorLimits:
                 )
 
     def _set_disconnected(self, session: SessionId, *, is_disconnected: bool) -> None:
-        """Set `is_disconnected` of a session's visitor.
+        """Set the attribute `is_disconnected` of a session's visitor.
 
-        The pending events of a disconnected visitor are dropped.
+        Pending events of a disconnected visitor are dropped.
         """
         state = self._blocks.state_holder.session_data.get(session)
         for visitor in state.state_data.values() if state else ():
@@ -214,7 +218,7 @@ class VisitorLimits:
 
 
 def _wrap_receive_to_repeat_body(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that returns a body that was already read, then further messages."""
+    """Return an ASGI `receive` function that first returns a body that was already read."""
     first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_body_first() -> Message:

@@ -1,7 +1,7 @@
-"""The web app of the debugger at /web, with the routes that the page needs and no others.
+"""Web app of the debugger at /web, restricted to the routes that the page needs.
 
-The framework's own web interface is not used: its Playground plays one episode that all visitors
-share, through routes that no session limit counts.
+The framework's own web interface is not used. In its Playground, all visitors share one episode,
+and the session limit does not apply to its routes.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ PAGE_ROUTES = frozenset(
 )
 ASSETS_PREFIX = "/assets/"
 PAGE_ROUTE_PREFIXES = (ASSETS_PREFIX, "/static/", "/gradio_api/heartbeat/")
-"""Prefixes of further paths that the page requests below /web.
+"""Path prefixes below /web that the page also requests.
 
-Gradio's other routes expose figures about all visitors, a proxy, an editor and run histories.
+Gradio's other routes are blocked: they include usage statistics, a proxy, an editor and run
+histories.
 """
 IMMUTABLE_CACHE_CONTROL = "public, max-age=31536000, immutable"
 POLL_S = 0.02
@@ -74,9 +75,9 @@ def mount_debugger(
     Args:
         app: app of the server.
         settings: settings of the server.
-        environment: environment of the page; None for the one that ENVIRONMENT names.
-        environments: all environments of the server, which the page links to; the one at the root
-            first.
+        environment: environment of the page; None to use the variable ENVIRONMENT.
+        environments: all environments of the server, to which the page links. The first one is
+            served at the root path.
     """
 
     def redirect_to_debugger(request: Request) -> RedirectResponse:
@@ -104,7 +105,7 @@ def mount_debugger(
         build_page(
             scenes, page, build_environment_links(scenes, environments), create_episode_client
         )
-    # An event that is handled while its session is removed creates a new state.
+    # Twice the limit, because handling an event of a session that is being removed creates a state.
     page.state_session_capacity = 2 * settings.max_visitors
     gr.mount_gradio_app(
         app,
@@ -131,8 +132,8 @@ def mount_debugger(
             ]
         },
     )
-    # This private attribute does not exist in all versions of Gradio. With it, an idle server uses
-    # 1 % of a core instead of 5 %.
+    # Slower polling reduces the load of an idle server from 5 % of a core to 1 %. The private
+    # attribute does not exist in all versions of Gradio.
     queue: Any = page._queue
     if hasattr(queue, "sleep_when_free"):
         queue.sleep_when_free = queue.progress_update_sleep_when_free = POLL_S
@@ -149,7 +150,7 @@ def build_theme_without_web_fonts() -> gr.themes.ThemeClass:
 def build_environment_links(
     environment_view: EnvironmentView, environments: Sequence[Environment]
 ) -> list[EnvironmentLink]:
-    """Return links from a page to all environments of the server, with relative addresses."""
+    """Return relative links from an environment's page to all environments of the server."""
     own = environment_view.environment.name
     if not any(each.name == own for each in environments):
         return [EnvironmentLink(environment_view)]
@@ -173,10 +174,10 @@ def build_environment_links(
 
 
 class OwnServerAddress:
-    """Address of this process's server, taken from the first request to the page.
+    """URL of the server in this process, taken from the first request to the page.
 
     Attributes:
-        url: URL of the root; empty before the first request and for a Unix socket.
+        url: URL of the root path; empty before the first request and for a Unix socket.
     """
 
     url = ""
@@ -189,12 +190,12 @@ class OwnServerAddress:
 
 
 class PageRouteFilter:
-    """Middleware that serves only the routes that the page needs, with its own head tags.
+    """Middleware that blocks routes that the page does not need, and replaces the page's head tags.
 
     Args:
         app: Gradio's app.
-        tags: tags of the page.
-        server_address: address of the server, which is taken from the first request.
+        tags: tags to insert into the page.
+        server_address: object to store the server's address in when the first request arrives.
     """
 
     def __init__(self, app: ASGIApp, tags: PageTags, server_address: OwnServerAddress) -> None:
@@ -221,7 +222,7 @@ class PageRouteFilter:
             await PlainTextResponse("Not found", 404)(scope, receive, send)
 
     def _wrap_send_to_replace_tags(self, send: Send) -> Send:
-        """Return a `send` that buffers the page and sends it with the tags replaced."""
+        """Return an ASGI `send` function that buffers the page and sends it with replaced tags."""
         start: Message = {}
         page = b""
 
@@ -234,7 +235,7 @@ class PageRouteFilter:
             if message["type"] != "http.response.body" or message.get("more_body"):
                 return
             body = replace_page_tags(page, self._tags)
-            if page:  # The response to HEAD has a length and no body.
+            if page:  # A response to a HEAD request has no body.
                 MutableHeaders(scope=start)["content-length"] = str(len(body))
             await send(start)
             await send({"type": "http.response.body", "body": body})
@@ -243,9 +244,9 @@ class PageRouteFilter:
 
 
 def _wrap_send_with_immutable_caching(send: Send) -> Send:
-    """Return a `send` that lets browsers cache the file without a time limit.
+    """Return an ASGI `send` function that allows browsers to cache a file without a time limit.
 
-    The name of such a file contains its digest.
+    This is safe because the name of each asset contains a digest of its content.
     """
 
     async def send_with_caching(message: Message) -> None:

@@ -39,7 +39,7 @@ def verify_attestation_token(token: str, public_key: Ed25519PublicKey | None) ->
 
 
 def find_attestation_problems(submission: Submission, attestation: Attestation) -> Iterator[str]:
-    """Yield a sentence for each difference between the signed record and the card and runs."""
+    """Yield a sentence for each difference between a submission and the server's signed record."""
     card = submission.card
     for name, stated, signed in (
         ("environment", card.environment, attestation.environment),

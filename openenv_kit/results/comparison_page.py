@@ -24,12 +24,15 @@ from openenv_kit.results.scored_episodes import PlayerResults, ScoredEpisode
 from openenv_kit.results.signal import ROLLOUTS_PER_GROUP
 
 MAX_EPISODE_ROWS = 1000
-"""Episodes listed one by one; means and intervals cover all of them."""
+"""Maximum number of episode rows on the page. Means and intervals cover all episodes."""
 STYLE_FILE = Path(__file__).with_name("page.css")
 
 SummariesByLabel = Mapping[str, Mapping[str, Sequence[PlayerSummary | None]]]
-"""By kind of label (such as `level`), then by label (such as `easy`): a summary for each player,
-in the order of the players; None for a player without a rollout of the label."""
+"""Player summaries by kind of label (such as `level`) and label (such as `easy`).
+
+Each list has one summary per player, in the order of the players. A summary is None if the player
+has no rollout with that label.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,10 @@ class Comparison:
         split: name of the split.
         versions: versions of the environment that the rollouts were played with.
         players: the players and their rollouts.
-        summaries: figures of each player, in the order of the players.
-        summaries_by_label: figures of each player on each level or other group of tasks.
-        paired: for every two players, their difference on common episodes.
-        group_size: rollouts in a group, for the signal.
+        summaries: scores and costs of each player, in the order of the players.
+        summaries_by_label: scores and costs of each player on each level or other group of tasks.
+        paired: difference between each pair of players on the episodes that both have played.
+        group_size: number of rollouts in a group, for the signal.
     """
 
     title: str
@@ -62,8 +65,8 @@ class EpisodeCell:
     """One player's rollouts of one episode.
 
     Attributes:
-        mean_score: mean of the rollouts with a score; None without one.
-        error_count: rollouts that ended by an error.
+        mean_score: mean score of the rollouts that have one; None if no rollout has a score.
+        error_count: number of rollouts that ended with an error.
     """
 
     mean_score: float | None
@@ -71,9 +74,9 @@ class EpisodeCell:
 
 
 class EpisodeRow(NamedTuple):
-    """The row of one episode: its task, and a cell for each player.
+    """A row of the page's episode table: the task, and a cell for each player.
 
-    The cell of a player without a rollout of the episode is None.
+    A cell is None if the player has no rollout of the episode.
     """
 
     task: str
@@ -86,16 +89,16 @@ def compare_players(
     environment: Environment,
     group_size: int = ROLLOUTS_PER_GROUP,
 ) -> Comparison:
-    """Compute each player's figures and the differences between players on one split.
+    """Compute each player's scores and costs, and the differences between players, on one split.
 
-    Rollouts of other versions are not grouped by level, because their tasks may have had other
-    levels.
+    Rollouts of another environment version are not grouped by level, because the same task may have
+    had another level in that version.
 
     Args:
-        players: at least one, all with rollouts of the same versions.
-        split_name: name of the players' split, for the title.
-        environment: names the labels of each episode.
-        group_size: rollouts in a group, for the signal.
+        players: at least one player. All must have played the same version of the environment.
+        split_name: name of the split that was played, for the title.
+        environment: environment that was played; provides the labels of each episode.
+        group_size: number of rollouts in a group, for the signal.
     """
     versions = dict(players[0].versions)
     is_current = versions == dict(environment.versions)
@@ -134,7 +137,7 @@ def write_comparison_page(comparison: Comparison, path: Path, home_url: str = ""
 
 
 def render_template(template_name: str, **values: Any) -> str:
-    """Render one of this folder's HTML templates with escaped values."""
+    """Render an HTML template of this package. Values are HTML-escaped."""
     templates = TemplateEnvironment(
         loader=PackageLoader("openenv_kit.results", "."),
         autoescape=True,
@@ -147,7 +150,7 @@ def render_template(template_name: str, **values: Any) -> str:
 
 
 class _Label(NamedTuple):
-    """A label of episodes, such as kind `level` and name `easy`."""
+    """A label of an episode: its kind, such as `level`, and its name, such as `easy`."""
 
     kind: str
     name: str
@@ -158,7 +161,7 @@ def _summaries_by_label(
 ) -> SummariesByLabel:
     rollouts_by_label: list[defaultdict[_Label, list[ScoredEpisode]]] = []
     labels: set[_Label] = set()
-    kinds: dict[str, None] = {}  # Keys keep the order in which they occur.
+    kinds: dict[str, None] = {}  # Used as an ordered set.
     for player in players:
         rollouts_of_player: defaultdict[_Label, list[ScoredEpisode]] = defaultdict(list)
         for rollout in player.rollouts:

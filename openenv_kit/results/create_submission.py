@@ -24,7 +24,7 @@ from openenv_kit.trust.attestation import Attestation
 
 
 class RecordedRuns(NamedTuple):
-    """Runs of several recordings, and the text of those recordings."""
+    """Runs from one or more recordings, and the content of these files as JSON Lines."""
 
     runs: list[RecordedRun]
     text: str
@@ -53,22 +53,22 @@ def build_submission_card(
     commitment: str,
     attestation: Attestation | None = None,
 ) -> SubmissionCard:
-    """Create the submission card of a player's runs.
+    """Create the submission card for a player's runs.
 
-    With an attestation, the card has the numbers of tasks and tries that the server offered.
-    Rollouts that were not started or not finished have no run and score 0.
+    With an attestation, the card states the numbers of tasks and tries that the server offered.
+    Rollouts that the player did not start or did not finish have no run and score 0.
 
     Args:
         runs: the runs, all by one player on one split.
         environment: environment of the runs.
         by: person or group that submits.
         notes: remarks, shown on the leaderboard.
-        commitment: published commitment to the sealed split; empty for the attestation's.
+        commitment: published commitment to the sealed split; empty to use the attestation's value.
         attestation: the server's signed record of sealed play.
 
     Raises:
-        SubmissionError: the runs differ in player, split, reset arguments or versions, or some
-            task was not played as often as the others.
+        SubmissionError: the runs differ in player, split, reset arguments or versions, or the tasks
+            do not all have the same number of runs.
     """
     if not runs:
         raise SubmissionError("The recordings contain no run.")

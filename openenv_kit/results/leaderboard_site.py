@@ -1,4 +1,4 @@
-"""The leaderboard as a static site: one index page, and a comparison page for each board."""
+"""Writes the leaderboard as a static site: an index page, and a comparison page for each board."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INDEX_FILENAME = "index.html"
 
 
 class LeaderboardEntry(NamedTuple):
-    """One row of a board."""
+    """One row of a leaderboard: a submission and its scores."""
 
     submission: Submission
     summary: PlayerSummary
@@ -47,11 +47,12 @@ class Leaderboard:
     """Submissions with comparable scores: the same tasks and the same reset arguments.
 
     Attributes:
-        card: card of one submission; split, tasks and reset arguments are those of all.
+        card: card of the first submission. All submissions have the same split, tasks and reset
+            arguments.
         page_filename: filename of the board's comparison page.
         environment: the environment that was played.
-        players: the players, sorted by name of their submission.
-        entries: the rows, the best mean score first; equal scores keep the order of names.
+        players: the players, sorted by the name of their submission.
+        entries: the rows, with the highest mean score first; ties are sorted by submission name.
     """
 
     card: SubmissionCard
@@ -62,7 +63,7 @@ class Leaderboard:
 
     @property
     def pass_k_values(self) -> list[int]:
-        """Values of k for which any player has a pass rate; 1 is always included."""
+        """Values of k for which at least one player has a pass rate; 1 is always included."""
         rates = [rate for entry in self.entries for rate in entry.summary.pass_rates]
         return sorted({1, *(rate.k for rate in rates if rate.probability is not None)})
 
@@ -89,8 +90,8 @@ def write_leaderboard_site(boards: Sequence[Leaderboard], folder: Path) -> Path:
 def list_rollouts_with_missing_as_zero(submission: Submission) -> list[ScoredEpisode]:
     """Return the rollouts of a submission.
 
-    An attested submission also gets a rollout with score 0 for each one that the server offered
-    but that the player did not start or did not finish.
+    For an attested submission, the list also contains a rollout with score 0 for each rollout that
+    the server offered and the player did not start or did not finish.
     """
     rollouts = [scored_episode_from_run(run) for run in submission.runs]
     if submission.attestation is None:

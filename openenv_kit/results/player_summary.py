@@ -1,7 +1,7 @@
-"""Figures of one player, and the paired difference between two players.
+"""Scores and costs of one player, and the paired difference between two players.
 
-Intervals are bootstrapped over the mean scores of episodes, because the rollouts of one episode
-are not independent of each other.
+Confidence intervals are bootstrapped over the mean scores of episodes, because rollouts of the same
+episode are not independent of each other.
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ class PlayerSummary:
     """Scores, pass rates and costs of one player's rollouts.
 
     Attributes:
-        rollout_count: rollouts that ended with a score.
-        error_count: rollouts that ended by an error.
-        task_count: different episodes with a score.
-        mean: mean over episodes of each episode's mean score; None without a score.
-        standard_error: standard error of the mean, over episodes; None for fewer than two.
-        interval: the mean and its interval; None for fewer than two episodes.
+        rollout_count: number of rollouts that ended with a score.
+        error_count: number of rollouts that ended with an error.
+        task_count: number of different episodes with a score.
+        mean: mean score, averaged per episode first and then over episodes; None if no rollout has
+            a score.
+        standard_error: standard error of the mean, over episodes; None for fewer than two episodes.
+        interval: the mean and its confidence interval; None for fewer than two episodes.
         pass_rates: pass^k for several k. A rate is None if no episode has k rollouts, or for
             k > 1 if the rollouts may be copies of each other. With k = 1 it is the share of exact
             reports.
-        signal: see `share_of_groups_with_signal`; None without a group.
-        evidence_share: mean over the rollouts with a known evidence share; None without one.
-        tool_calls: mean number of tool calls of a rollout.
-        tokens: mean tokens of a rollout; None if they are unknown for any rollout. The same is true
-            of `cost_usd` and `seconds`.
-        cost_usd: mean cost of a rollout, in US dollars.
-        seconds: mean wall time of a rollout.
+        signal: share of groups with signal, see `share_of_groups_with_signal`; None if no episode
+            has enough rollouts for a group.
+        evidence_share: mean of the known evidence shares; None if none is known.
+        tool_calls: mean number of tool calls per rollout.
+        tokens: mean number of tokens per rollout; None if the number is unknown for any rollout.
+        cost_usd: mean cost per rollout, in US dollars; None if it is unknown for any rollout.
+        seconds: mean wall time per rollout; None if it is unknown for any rollout.
     """
 
     name: str
@@ -70,9 +71,9 @@ class PlayerDifference:
 
     Attributes:
         task_count: number of common episodes.
-        mean_difference: mean of the first player's score minus the second's; None without a
-            common episode.
-        interval: the mean difference and its interval; None for fewer than two episodes.
+        mean_difference: mean of the first player's score minus the second player's; None if there
+            is no common episode.
+        interval: the mean difference and its confidence interval; None for fewer than two episodes.
     """
 
     first: str
@@ -87,7 +88,7 @@ def summarize_player(player: PlayerResults, group_size: int = ROLLOUTS_PER_GROUP
 
     Args:
         player: the player's rollouts.
-        group_size: rollouts in a group, for the signal.
+        group_size: number of rollouts in a group, for the signal.
     """
     scored = player.scored_rollouts
     by_episode = group_scores_by_episode(scored)

@@ -1,7 +1,7 @@
 """Reads rollouts and their scores from result files and from recorded runs.
 
-A rollout that ended by an error has no score and is counted separately. It does not count as 0,
-because a failure of the server is not a result of the player.
+A rollout that ended with an error has no score and is counted separately. It does not count as 0,
+because the player is not responsible for a failure of the server.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from openenv_kit.recordings.format import (
 )
 
 NAMED_TASKS = "named tasks"
-"""Name of the split of rollouts that were reset without one, such as those of a named task."""
+"""Split name of rollouts without a `split` reset argument, such as rollouts of a named task."""
 IGNORED_RESET_ARGUMENTS = ("episode_id", "feedback")
-"""Reset arguments that do not change the episode. Feedback is given only after its end."""
+"""Reset arguments that do not change the episode. Feedback is only given after the end."""
 
 
 class MixedResultsError(ConfigurationError):
@@ -41,9 +41,9 @@ class ScoredEpisode:
     Attributes:
         task: name of the task, for display.
         reset: reset arguments of the episode.
-        score: in [0, 1]; None if the rollout ended by an error.
-        tool_calls: number of steps, including the last one.
-        tokens: tokens of the model; None if they were not counted.
+        score: score from 0 to 1; None if the rollout ended with an error.
+        tool_calls: number of steps, including the final submission.
+        tokens: number of tokens that the model read and wrote; None if they were not counted.
         cost_usd: cost of the model in US dollars; None if it is unknown.
         seconds: wall time; None if it was not measured.
         evidence_share: share of correct rows whose data the player had requested; None if unknown.
@@ -60,7 +60,7 @@ class ScoredEpisode:
 
     @property
     def split(self) -> str:
-        """Split of the task, or `NAMED_TASKS`."""
+        """Split of the task; `NAMED_TASKS` if the reset arguments contain no split."""
         return str(self.reset["split"]) if "split" in self.reset else NAMED_TASKS
 
     @property
@@ -80,11 +80,11 @@ class PlayerResults:
 
     Attributes:
         name: name of the player, for display.
-        source: the files that the rollouts were read from, for errors.
+        source: name of the file or submission that contains the rollouts, for error messages.
         versions: versions of the environment that was played.
         rollouts: the rollouts, with and without a score.
-        has_independent_rollouts: whether the rollouts of a task are known to be independent.
-            Otherwise they may be copies, and pass^k is estimated for k = 1 only.
+        has_independent_rollouts: whether the rollouts of a task are known to be independent. If
+            not, one may be a copy of another, so pass^k is estimated for k = 1 only.
     """
 
     name: str
@@ -97,14 +97,14 @@ class PlayerResults:
         """Return a copy of this player that also has the other player's rollouts.
 
         Raises:
-            MixedResultsError: the other rollouts have other versions.
+            MixedResultsError: the players have played different versions of the environment.
         """
         _require_same_versions(other, self)
         return replace(self, rollouts=[*self.rollouts, *other.rollouts])
 
     @property
     def splits(self) -> list[str]:
-        """Splits of the rollouts, in the order of the rollouts."""
+        """Names of the splits that were played, in order of first occurrence."""
         return list(dict.fromkeys(rollout.split for rollout in self.rollouts))
 
     @property
@@ -124,14 +124,14 @@ class NamedPath(NamedTuple):
 
 
 class SplitSelection(NamedTuple):
-    """Players with their rollouts of one split only, and the split's name."""
+    """Players whose rollouts all belong to one split, and the name of that split."""
 
     players: list[PlayerResults]
     split: str
 
 
 def group_scores_by_episode(rollouts: Iterable[ScoredEpisode]) -> dict[str, list[float]]:
-    """Group the scores of rollouts by episode key; rollouts without a score are left out."""
+    """Return the scores of rollouts by episode key. Rollouts without a score are left out."""
     scores: defaultdict[str, list[float]] = defaultdict(list)
     for rollout in rollouts:
         if rollout.score is not None:
@@ -142,14 +142,17 @@ def group_scores_by_episode(rollouts: Iterable[ScoredEpisode]) -> dict[str, list
 def read_player_results(
     files: Iterable[NamedPath], environment: Environment
 ) -> list[PlayerResults]:
-    """Read the players in files, in order, and merge files of the same player.
+    """Read the rollouts of all players in result files, and merge those of the same player.
 
     Args:
         files: at least one result file, recording or folder of recordings.
         environment: the environment that was played.
 
+    Returns:
+        The players, in order of first occurrence.
+
     Raises:
-        MixedResultsError: a file is of another environment, or versions differ.
+        MixedResultsError: a file belongs to another environment, or the versions differ.
         RecordingError: a file contains neither results of `inference.py` nor a recording.
     """
     players: dict[str, PlayerResults] = {}
@@ -168,11 +171,11 @@ def select_split(players: Sequence[PlayerResults], split: str = "") -> SplitSele
 
     Args:
         players: the players.
-        split: name of the split; empty if all rollouts are of the same split.
+        split: name of the split; may be empty if all rollouts belong to the same split.
 
     Raises:
-        MixedResultsError: `split` is empty and there are several splits, or a player has no
-            rollout of the split.
+        MixedResultsError: `split` is empty and there are several splits, the split is unknown, or
+            a player has no rollout of it.
     """
     splits = list(dict.fromkeys(name for player in players for name in player.splits))
     if not split:
@@ -210,7 +213,7 @@ def scored_episode_from_run(run: RecordedRun) -> ScoredEpisode:
 
 
 def _add_or_merge_player(players: dict[str, PlayerResults], player: PlayerResults) -> None:
-    """Add a player to `players`, or its rollouts to the player of the same name."""
+    """Add a player to `players`, or add its rollouts to the player that has the same name."""
     previous = players.get(player.name)
     players[player.name] = previous.merged_with(player) if previous else player
 
@@ -259,7 +262,7 @@ def _player_from_results(
 
 def _episode_from_result(task_result: Mapping[str, Any]) -> ScoredEpisode:
     is_finished = task_result["status"] in FINISHED_STATUSES
-    # A scripted policy has no tokens. If the endpoint did not count some calls, the sum is unknown.
+    # Scripted policies use no tokens. If the endpoint omitted a call's usage, the sum is unknown.
     has_token_count = task_result["model_calls"] and not task_result["uncounted_calls"]
     return ScoredEpisode(
         task=task_result["task_id"],

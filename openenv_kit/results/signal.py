@@ -26,7 +26,7 @@ from openenv_kit.rollouts.curriculum import MIN_REWARD_DIFFERENCE
 
 ROLLOUTS_PER_GROUP = 8
 ROUNDING_TOLERANCE = 1e-9
-"""Keeps two rewards exactly `MIN_REWARD_DIFFERENCE` apart from counting as different."""
+"""Rounding tolerance, so that a difference of exactly `MIN_REWARD_DIFFERENCE` is not signal."""
 
 
 def share_of_groups_with_signal(
@@ -39,8 +39,8 @@ def share_of_groups_with_signal(
     groups are counted.
 
     Args:
-        rewards_by_task: rewards of each task's rollouts.
-        group_size: rollouts in a group, at least 2.
+        rewards_by_task: for each task, the rewards of its rollouts.
+        group_size: number of rollouts in a group, at least 2.
 
     Returns:
         A share from 0 to 1; None if no task has `group_size` rollouts.
@@ -65,7 +65,7 @@ def _share_of_groups_with_different_rewards(
 ) -> float:
     groups_without_signal = 0
     for position, lowest in enumerate(sorted_rewards):
-        # Count the groups without signal whose first member is at this position.
+        # Count the groups without signal whose lowest reward is at this position.
         limit = MIN_REWARD_DIFFERENCE + ROUNDING_TOLERANCE
         close = sum(reward - lowest <= limit for reward in sorted_rewards[position + 1 :])
         groups_without_signal += comb(close, group_size - 1)
@@ -79,12 +79,12 @@ class LevelSignal:
     Attributes:
         level: level of the episodes; empty if the environment does not name one.
         mode: reset arguments that select a mode of play, such as `reward`.
-        task_count: tasks with at least `group_size` rollouts.
+        task_count: number of tasks with at least `group_size` rollouts.
         mean_reward: mean reward of a rollout.
-        signal: share of groups with signal; None without a task that has enough rollouts.
+        signal: share of groups with signal; None if no task has enough rollouts.
         standard_error: standard error of `signal` over tasks; None for fewer than two tasks.
-        mean_tokens: mean tokens of a rollout; None if they are unknown for any rollout.
-        group_size: rollouts in a group.
+        mean_tokens: mean number of tokens per rollout; None if it is unknown for any rollout.
+        group_size: number of rollouts in a group.
     """
 
     player: str
@@ -107,7 +107,7 @@ class LevelSignal:
 
 @dataclass(frozen=True)
 class _LevelAndMode:
-    """Key of the rollouts that are measured together."""
+    """Level and mode of play by which rollouts are grouped."""
 
     level: str
     mode_json: str
@@ -116,9 +116,10 @@ class _LevelAndMode:
 def measure_signal_by_level_and_mode(
     players: Iterable[PlayerResults], environment: Environment, group_size: int = ROLLOUTS_PER_GROUP
 ) -> Iterator[LevelSignal]:
-    """Yield the signal of each player for each combination of level and mode, in order played.
+    """Yield the signal of each player for each combination of level and mode of play.
 
-    Rollouts of other versions have an empty level, because their tasks may have had other levels.
+    If a player's rollouts have another environment version, the level is empty, because the same
+    task may have had another level in that version.
     """
     for player in players:
         is_current = dict(player.versions) == dict(environment.versions)

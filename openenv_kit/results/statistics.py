@@ -11,12 +11,12 @@ import numpy as np
 
 CONFIDENCE_LEVEL = 0.95
 Z_SCORE_95 = 1.96
-"""Standard errors between a mean and either end of its 95 % interval, in a normal distribution."""
+"""Half width of the 95 % interval of a normal distribution, in standard deviations."""
 BOOTSTRAP_RESAMPLES = 10_000
 BOOTSTRAP_SEED = 20_250_101
 """Fixed seed of the bootstrap, so that the same values give the same interval."""
 MAX_VALUES_PER_BATCH = 1 << 20
-"""Values that the bootstrap draws at once; limits its memory."""
+"""Maximum number of values that the bootstrap draws at once; limits its memory use."""
 PASS_K_VALUES = (1, 4, 8)
 """Values of k for which pass^k is reported."""
 
@@ -44,7 +44,7 @@ def standard_error_of_mean(values: Sequence[float]) -> float | None:
 def normal_mean_interval(scores: Sequence[float]) -> MeanInterval:
     """Return the mean of scores and its interval by the normal approximation.
 
-    The interval is clipped to [0, 1]. For a single score, its length is 0.
+    The interval is clipped to [0, 1]. For a single score, both ends equal the score.
     """
     mean, count = fmean(scores), len(scores)
     half_width = Z_SCORE_95 * stdev(scores) / sqrt(count) if count > 1 else 0.0
@@ -54,7 +54,7 @@ def normal_mean_interval(scores: Sequence[float]) -> MeanInterval:
 def bootstrap_mean_interval(values: Sequence[float]) -> MeanInterval | None:
     """Return the mean of independent values and its percentile bootstrap interval.
 
-    The result is None for fewer than two values.
+    Return None for fewer than two values.
     """
     if len(values) < 2:
         return None

@@ -3,7 +3,7 @@
 ```
 submissions/some-model/card.yaml
 submissions/some-model/runs.jsonl.gz
-submissions/some-model/attestation.txt   for a sealed split, if its server signed a record
+submissions/some-model/attestation.txt   only for a sealed split whose server signed a record
 ```
 """
 
@@ -32,16 +32,16 @@ SCRIPTED_PREFIX = "scripted:"
 """Prefix of the player's name if the player is a policy of the environment."""
 MAX_CARD_BYTES = 1 << 16
 MAX_RUNS_BYTES = 1 << 28
-"""Maximum size of the recordings, uncompressed. A million steps take about this much."""
+"""Maximum uncompressed size of the recordings; about a million steps."""
 MAX_ATTESTATION_BYTES = 1 << 24
 
 
 class SubmissionError(ConfigurationError):
-    """A folder is not a submission, or recordings cannot become one."""
+    """A folder is not a valid submission, or a submission cannot be created from recordings."""
 
 
 class Verification(StrEnum):
-    """Whether the server of the sealed split signed a record of every rollout."""
+    """Whether a submission is confirmed by a record that the server of the sealed split signed."""
 
     ATTESTED = "attested"
     SELF_REPORTED = "self-reported"
@@ -125,10 +125,10 @@ class Submission:
 
     Attributes:
         name: name of the folder.
-        card: its card.
-        runs: its recorded runs.
-        attestation_token: content of its attestation file; empty without one.
-        attestation: the record in `attestation_token`, after its signature was verified.
+        card: the submission card.
+        runs: the recorded runs.
+        attestation_token: content of the attestation file; empty if there is none.
+        attestation: the signed record in `attestation_token`; None until its signature is verified.
     """
 
     name: str
@@ -186,7 +186,7 @@ def parse_card(fields: object, card_name: str = "The card") -> SubmissionCard:
 def write_submission(
     folder: Path, card: SubmissionCard, recordings_text: str, attestation_token: str = ""
 ) -> None:
-    """Write a submission's folder. The same submission always gives the same bytes.
+    """Write a submission's folder. The same arguments always produce identical files.
 
     Args:
         folder: folder to write; created if it is missing.
@@ -236,5 +236,5 @@ def _read_yaml(path: Path) -> object:
         return yaml.load(text, _AliasFreeLoader)
     except RecursionError:
         raise SubmissionError(f"{path} is nested too deeply.") from None
-    except (yaml.YAMLError, ValueError) as problem:  # An invalid date is a ValueError.
+    except (yaml.YAMLError, ValueError) as problem:  # Invalid dates raise ValueError.
         raise SubmissionError(f"{path} is not YAML: {problem}") from None

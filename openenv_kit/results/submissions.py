@@ -50,7 +50,10 @@ from openenv_kit.splits import SEALED_SPLIT, HashedSplits
 from openenv_kit.trust.attestation import digest_actions
 
 MIN_TASKS = 20
-"""Minimum tasks of a submission, unless its split has fewer. With few tasks, chance decides."""
+"""Minimum number of tasks in a submission, unless its split has fewer.
+
+The mean score over fewer tasks depends too much on chance.
+"""
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,11 @@ class CheckedSubmission:
 def check_submission(
     folder: Path, public_key: Ed25519PublicKey | None = None, min_tasks: int = MIN_TASKS
 ) -> CheckedSubmission:
-    """Read a submission and replay its runs. Any failure becomes a problem of this submission.
+    """Read a submission and replay its runs. Every failure is returned as a problem, not raised.
 
     Args:
         folder: folder of the submission.
-        public_key: key that verifies the attestation; None if no key is known.
+        public_key: public key that verifies the attestation; None if no key is known.
         min_tasks: minimum number of tasks, unless the split has fewer.
     """
     submission = None
@@ -189,8 +192,8 @@ def _find_try_count_problems(submission: Submission) -> Iterator[str]:
 def _find_copied_run_problems(submission: Submission) -> Iterator[str]:
     """Yield a problem for each run with the same actions as an earlier run of the same task.
 
-    The player writes the times in a recording, so they do not prove that two runs with the same
-    actions are different. Only a record that the server has signed proves it.
+    The timestamps in a recording come from the player, so they do not prove that two runs with the
+    same actions are separate rollouts. Only a record that the server has signed proves it.
     """
     first_runs: dict[tuple[str, str], int] = {}
     for number, run in enumerate(submission.runs, start=1):
@@ -207,7 +210,7 @@ def _find_copied_run_problems(submission: Submission) -> Iterator[str]:
 def _find_run_problems(
     run: RecordedRun, card: SubmissionCard, environment: Environment
 ) -> Iterator[str]:
-    """Replay a run of the installed versions and yield its problems."""
+    """Replay a run with the installed environment and yield each problem, such as a wrong score."""
     if run.player != card.player:
         yield f"played by {truncated_repr(run.player)}; the card says {card.player!r}."
     reset = drop_task_selectors(run.reset)
@@ -261,7 +264,7 @@ def _find_run_problems(
 
 
 class _PolicyCheck:
-    """Runs a scripted policy beside a replay, to compare its actions with the recorded ones."""
+    """Runs a scripted policy alongside a replay and compares its actions with the recorded ones."""
 
     def __init__(self, environment: Environment, player: str) -> None:
         self._policy = environment.policies[player.removeprefix(SCRIPTED_PREFIX)]
@@ -292,7 +295,7 @@ class _PolicyCheck:
 
 
 class _StepOutcome(NamedTuple):
-    """Values of a step's reply that a recording contains in addition to the digest."""
+    """Status, reward and end flag of a step, which a recording stores besides the reply digest."""
 
     status: str
     reward: float

@@ -30,6 +30,7 @@ def test_benchmark_card_is_written_only_from_results_of_these_versions(
     where = ("--setting", "mixed", "--setting", "funnel_break", "--setting", "split:test")
     options = ("--episodes", "2", "--workers", "1", "--difficulty", "easy", *where)
     assert run_cli("audit", *options, "--out", str(audit)).exit_code in (0, 1)  # two are few
+    assert audit.exists()
     certify = ("certify", "--seeds", "1", "--difficulty", "easy", "--workers", "1")
     assert run_cli(*certify, "--out", str(proofs)).exit_code == 0
     card = ("--audit", str(audit), "--certificates", str(proofs), "--out", str(page))

@@ -1,1 +1,1 @@
-"""HTML components of the debugger."""
+"""Functions that render the debugger's HTML, such as forms, grids and tables."""

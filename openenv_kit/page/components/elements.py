@@ -1,4 +1,4 @@
-"""Basic HTML elements of the page. They escape the text that they are given."""
+"""Functions that render basic HTML elements. They escape the text in their arguments."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from html import escape
 from typing import Any
 
 MAX_TABLE_ROWS = 200
-"""Largest number of rows of a result table on the page; its JSON has all rows."""
+"""Maximum number of rows of a result table on the page. The JSON of the result has all rows."""
 MAX_JSON_CHARACTERS = 60_000
-"""Largest number of JSON characters on the page; a longer text would make it slow."""
+"""Maximum number of characters of a JSON document on the page. More would slow down the page."""
 
 
 def value_html(value: object) -> str:
-    """Return a value as escaped text, with thousands separators and without needless decimals."""
+    """Return a value as escaped text; numbers have thousands separators and no trailing zeros."""
     if isinstance(value, bool) or value is None:
         return "–" if value is None else ("yes" if value else "no")
     if isinstance(value, int):
@@ -30,12 +30,12 @@ def value_html(value: object) -> str:
 
 
 def humanize(name: str) -> str:
-    """Return an identifier as words."""
+    """Return an identifier with spaces instead of underscores."""
     return name.replace("_", " ")
 
 
 def format_short_date(iso_date: str) -> str:
-    """Return `2026-03-03` as `Tue 3 Mar`, and any other text unchanged."""
+    """Return a date such as `2026-03-03` as `Tue 3 Mar`, and any other string unchanged."""
     try:
         day = Date.fromisoformat(iso_date)
     except ValueError:
@@ -53,8 +53,9 @@ def button_html(
         value: value of the event.
         label: text on the button.
         style: `primary`, `link`, `off` for a button that currently has no effect, or empty.
-        hint: accessible name, if the label alone is not clear; empty for none.
-        key: key by which the button keeps the focus when it is rendered again; empty for none.
+        hint: tooltip and accessible name, if the label alone is not clear; may be empty.
+        key: identifies the button when it is rendered again, so that it keeps the focus; may be
+            empty.
     """
     more = f' title="{escape(hint)}" aria-label="{escape(hint)}"' if hint else ""
     more += f' data-key="{escape(key)}"' if key else ""
@@ -74,10 +75,10 @@ def table_html(
     """Return a table.
 
     Args:
-        columns: name of each column.
-        html_rows: HTML of the cells of each row.
-        caption: text above the table; empty for none.
-        numeric_columns: positions of the columns that are aligned to the right.
+        columns: names of the columns.
+        html_rows: for each row, the HTML of its cells.
+        caption: text above the table; may be empty.
+        numeric_columns: indexes of the right-aligned columns.
     """
     right = [' class="num"' if at in numeric_columns else "" for at in range(len(columns))]
     head = "".join(
@@ -99,11 +100,11 @@ def definition_list_html(
     values_by_name: Mapping[str, Any],
     format_item: Callable[[str, Any], str] = lambda _, value: value_html(value),
 ) -> str:
-    """Return a list with one name and its value in each line.
+    """Return a definition list, with a name and its value on each line.
 
     Args:
-        values_by_name: the values.
-        format_item: returns the HTML of a value, given its name.
+        values_by_name: the values, by name.
+        format_item: returns the HTML of a value, given its name and the value.
     """
     lines = "".join(
         f'<div class="{"wide" if isinstance(value, list | tuple) else ""}">'
@@ -124,18 +125,21 @@ def message_box_html(message: str, style: str = "") -> str:
 
 
 def hint_html(message: str) -> str:
-    """Return a hint that is shown in an area without content."""
+    """Return a paragraph with a hint for the visitor."""
     return f'<p class="mt-hint">{escape(message)}</p>'
 
 
 def heading_html(title: str, subtitle: str = "") -> str:
-    """Return the heading of a section, with a line below it if there is a subtitle."""
+    """Return the heading of a section, followed by the subtitle if it is not empty."""
     line = f"<p>{escape(subtitle)}</p>" if subtitle else ""
     return f'<div class="mt-heading"><h2>{escape(title)}</h2>{line}</div>'
 
 
 def collapsed_json_html(value: Any, title: str = "JSON, as a model reads it") -> str:
-    """Return a collapsed element with a value as JSON, truncated to `MAX_JSON_CHARACTERS`."""
+    """Return a collapsed element that contains a value as JSON.
+
+    The JSON is truncated to `MAX_JSON_CHARACTERS`.
+    """
     full = json.dumps(value, indent=1, ensure_ascii=False)
     more = len(full) - MAX_JSON_CHARACTERS
     shown = f"{full[:MAX_JSON_CHARACTERS]}\n… {more:,} more characters" if more > 0 else full
@@ -147,12 +151,18 @@ def collapsed_json_html(value: Any, title: str = "JSON, as a model reads it") ->
 
 
 def collapsed_score_components_html(components_html: str) -> str:
-    """Return a collapsed element around the HTML of the score components."""
+    """Return a collapsed element that contains the HTML of the score components."""
     return f"<details><summary>What the score is made of</summary>{components_html}</details>"
 
 
 def bar_html(label: str, share: float, value_text: str) -> str:
-    """Return a bar between a label and a value. `share`, from 0 to 1, is its length."""
+    """Return a horizontal bar between a label and a value.
+
+    Args:
+        label: text before the bar.
+        share: filled share of the bar, from 0 to 1.
+        value_text: text after the bar.
+    """
     width = 100.0 * min(max(share, 0.0), 1.0)
     return (
         f'<div class="mt-bar"><span>{escape(label)}</span>'

@@ -1,7 +1,7 @@
 """HTML forms generated from JSON Schemas, for tool arguments and for the start of an episode.
 
-The page's script sends the values of a form as text, with its name. They are parsed with the same
-schema, so a new tool or argument needs no further code.
+The page's script sends the name of a form and its values as strings. The values are parsed with the
+same schema, so a new tool or argument needs no additional code.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ def form_html(
     initial_values: Mapping[str, Any] | None = None,
     suggestions: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
-    """Return a form with a button.
+    """Return a form with a field for each property of a JSON Schema, and a button.
 
     Args:
-        name: name that is sent with the values.
-        submit_event: page event of the button, with a JSON list of the name and the values by
-            field.
+        name: name of the form, which is sent with the values.
+        submit_event: page event that the button sends. Its value is a JSON list of the form's name
+            and an object with the value of each field.
         button_label: label of the button.
         parameters: JSON Schema of an object.
-        initial_values: initial values, by field.
-        suggestions: suggested values, by field.
+        initial_values: initial values by field name.
+        suggestions: suggested values by field name.
     """
     required = parameters.get("required", ())
     fields = "".join(
@@ -55,7 +55,7 @@ def form_html(
 
 
 def without_null_type(schema: Schema) -> Schema:
-    """Return the schema of a nullable value without the alternative `null`."""
+    """Return the schema of a value that may be null, without the `null` alternative."""
     inner: Schema = next(
         (each for each in schema.get("anyOf", ()) if each.get("type") != "null"), {}
     )
@@ -108,7 +108,7 @@ def arguments_from_form(parameters: Schema, values: Mapping[str, Any]) -> dict[s
     """Convert the values of a form into arguments; empty fields are left out.
 
     Raises:
-        InvalidValueError: a number field contains other text.
+        InvalidValueError: a number field contains text that is not a number.
         ToolArgumentError: a JSON field contains text that is not JSON.
     """
     found = {}
@@ -140,7 +140,10 @@ def _parse_field_value(name: str, schema: Schema, value: Any) -> Any:
 
 
 def _example_json(schema: Schema) -> str:
-    """Return example JSON for a schema, with the required and the numeric fields of an object."""
+    """Return example JSON for a schema of an object, or of an array of objects.
+
+    The example contains only the required and the numeric properties.
+    """
     item = schema.get("items", {}) if schema.get("type") == "array" else schema
     made = {
         name: each["enum"][0] if "enum" in each else each.get("default")
@@ -151,7 +154,7 @@ def _example_json(schema: Schema) -> str:
 
 
 class FormEvent(NamedTuple):
-    """A form that was sent: its name, and its values by field."""
+    """Name of a submitted form, and its values by field name."""
 
     form_name: str
     values: dict[str, Any]

@@ -1,7 +1,7 @@
 """A grid of coloured cells that can be navigated with the arrow keys.
 
-It is an HTML table: it needs no chart library, uses the page's colours, and screen readers read it
-as a table.
+The grid is an HTML table, so it needs no chart library, uses the page's colours and is accessible
+to screen readers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class CellVerdict(StrEnum):
-    """Verdict on a reported or an expected row, shown in its cell."""
+    """Grader's verdict on a reported or expected row, shown in the cell of that row."""
 
     MATCHED = "matched"
     WRONG_FIELD = "wrong field"
@@ -38,12 +38,12 @@ class GridCell:
     """A cell of the grid.
 
     Attributes:
-        style: CSS class of its colour: see `deviation_class`; `k` for a known value without a
+        style: CSS class of the colour, from `deviation_class`; `k` for a known value without a
             colour; empty for an unknown value.
         shown: text in the cell.
-        known: description of the known value.
-        say: further description.
-        mark: a verdict, or `+` for a row of the report.
+        known: description of the value; empty if it is unknown.
+        say: additional description; may be empty.
+        mark: verdict on the cell's row; `+` if the report contains the row; otherwise empty.
         is_new: whether the last tool call returned the value.
     """
 
@@ -60,11 +60,11 @@ class GridColumn:
     """A column of the grid.
 
     Attributes:
-        key: column part of a selection, `row/column`.
+        key: identifies the column in a selection `row/column`.
         label: accessible name.
         shown: heading.
-        small: text above the heading, such as a month.
-        style: CSS class.
+        small: text above the heading, such as a month; may be empty.
+        style: CSS class of the heading.
     """
 
     key: str
@@ -79,10 +79,10 @@ class GridRow:
     """A row of the grid.
 
     Attributes:
-        key: row part of a selection, `row/column`.
+        key: identifies the row in a selection `row/column`.
         label: text in front of the cells.
         cells: one cell for each column.
-        depth: levels by which the label is indented.
+        depth: indentation of the label, in levels.
     """
 
     key: str
@@ -94,8 +94,8 @@ class GridRow:
 def deviation_class(deviation: float, thresholds: Sequence[float]) -> str:
     """Return the CSS class of a deviation's colour.
 
-    The class ends in the number of thresholds that the deviation reaches. It is `a0` or `a1`, then
-    `u2` to `u5` for a positive and `d2` to `d5` for a negative deviation.
+    The class ends with the number of thresholds that the deviation reaches: `a0` or `a1` for small
+    deviations, `u2` to `u5` for positive and `d2` to `d5` for negative ones.
     """
     found = sum(abs(deviation) >= step for step in thresholds)
     return f"a{found}" if found < 2 else f"{'u' if deviation > 0 else 'd'}{found}"
@@ -117,10 +117,10 @@ def grid_html(
 
     Args:
         summary: sentence above the grid.
-        name: accessible name of the table.
-        grid_columns: columns.
-        rows: rows, with one cell for each column.
-        selection: selected cell, as `row/column`; empty for none.
+        name: accessible name of the grid.
+        grid_columns: columns of the grid.
+        rows: rows of the grid, with one cell for each column.
+        selection: selected cell, as `row/column`; empty if no cell is selected.
     """
     columns = "".join(
         f'<th scope="col" class="{each.style}" data-col="{escape(each.key)}" '
@@ -176,7 +176,7 @@ def _row_html(
 
 
 class LegendSign(NamedTuple):
-    """A sign in the legend: its CSS class, the text drawn in it, and its meaning."""
+    """An entry of the legend: the CSS class and text of a sign, and its meaning."""
 
     css_class: str
     glyph: str
@@ -184,10 +184,10 @@ class LegendSign(NamedTuple):
 
 
 def legend_html(thresholds: Sequence[str], unit: str, signs: Sequence[LegendSign] = ()) -> str:
-    """Return the legend of colours and signs.
+    """Return the grid's legend of colours and signs.
 
     Args:
-        thresholds: the five deviations at which the colour changes, as text.
+        thresholds: the five deviations at which the colour changes, as strings.
         unit: unit of the thresholds.
         signs: signs that are listed after the colours.
     """

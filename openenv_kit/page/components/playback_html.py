@@ -31,11 +31,11 @@ STANDALONE_CSS = (
     " body { max-width: 1200px; margin: 0 auto; padding: 16px; color: var(--body-text-color);"
     " font: 15px/1.5 system-ui, sans-serif; }"
 )
-"""CSS variables of Gradio's theme that the style sheet uses, for a saved file."""
+"""Values for the CSS variables of Gradio's theme, for pages that are saved to a file."""
 
 
 def _navigation_html(playback: Playback) -> str:
-    """Return the navigation buttons; the page's script handles `back` and `play`."""
+    """Return the navigation buttons. The page's script handles the events `back` and `play`."""
     over = playback.is_finished and playback.index == len(playback.steps) - 1
     buttons = (
         ("pick_frame", "back", "← Back", playback.index == 0),
@@ -58,7 +58,7 @@ def current_step_html(environment_view: EnvironmentView, playback: Playback) -> 
 
 
 def step_html(environment_view: EnvironmentView, playback: Playback, step_index: int) -> str:
-    """Return a step's action, its complete reply, and after the last one the result."""
+    """Return a step's action and reply, and after the last step the result of the episode."""
     frame = playback.steps[step_index]
     seen = frame.observation
     took = f"took {1000 * frame.elapsed_s:.1f} ms" if frame.elapsed_s else ""
@@ -74,8 +74,8 @@ def step_html(environment_view: EnvironmentView, playback: Playback, step_index:
     answer = (
         environment_view.reply_html(seen) or f"<p>{value_html(str(seen.get('message', '')))}</p>"
     )
-    # Each step has a different tag. Gradio would update an element of the same tag in place and
-    # keep its scroll position.
+    # Each step has a different element name. Otherwise Gradio would update the element in place and
+    # keep the scroll position of the previous step.
     tag, place = f"mt-reply-{step_index}", 'tabindex="0" role="region" aria-label="Answer"'
     top += f'<{tag} class="mt-reply" {place}>{answer}</{tag}>'
     whole = collapsed_json_html(frame.action, "Call, as it was made") if frame.action else ""
@@ -113,7 +113,7 @@ def episode_result_html(
 
 
 def step_list_html(environment_view: EnvironmentView, playback: Playback) -> str:
-    """Return the list of steps. A click on a step goes to it."""
+    """Return the list of steps. A click on an entry shows its step."""
     lines = "".join(
         _step_link_html(
             at, frame, step_title(environment_view, frame), is_current=at == playback.index
@@ -138,7 +138,7 @@ def _step_link_html(index: int, step: PlaybackStep, title: str, *, is_current: b
 def recording_jsonl(playback: Playback) -> str:
     """Return the steps so far as a recording, in JSON Lines.
 
-    The tab Watch and `metric-tracker replay` can read it.
+    The Watch tab and `metric-tracker replay` can read the recording.
     """
     stream = io.StringIO()
     opening, *frames = playback.steps

@@ -1,7 +1,7 @@
 """Editor for a table of rows: drop-downs for fixed values, and buttons that add and delete rows.
 
-The table is HTML, and each change of a cell is a page event, so a change costs one small reply.
-Gradio's own table would add 60 kB to the page and has no drop-downs.
+The table is HTML, and each change of a cell is a page event with a small reply. Gradio's own table
+has no drop-downs and would add 60 kB to the page.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from openenv_kit.page.components.elements import button_html, humanize
 
 EditorRow = dict[str, Any]
 Choices = Sequence[tuple[str, str]]
-"""Options of a drop-down: label and value of each."""
+"""Label and value of each option of a drop-down."""
 MAX_ROWS = 200
 MAX_CELL_CHARACTERS = 200
-"""Length at which the text of a cell is truncated, in characters."""
+"""Maximum length of the text in a cell, in characters. Longer text is truncated."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class EditorColumn:
     Attributes:
         name: name of the field.
         label: heading, with the unit.
-        choices: allowed values; empty for a text field.
-        groups: further allowed values, by heading.
-        kind: input type of a text field.
+        choices: options of the drop-down; empty for a text field.
+        groups: groups of further options, by heading.
+        kind: HTML input type of a text field.
     """
 
     name: str
@@ -47,10 +47,11 @@ def editor_html(
     """Return a table of inputs for the rows, with buttons that add and delete a row.
 
     Args:
-        edit_event: page event of every change, see `apply_row_edit`.
+        edit_event: page event that every change sends; its value is described at `apply_row_edit`.
         columns: columns from left to right.
-        rows: values by field; a value that a drop-down does not offer is shown unchanged.
-        caption: caption of the table.
+        rows: for each row, its values by field name. If a drop-down does not offer a value, the
+            value is added to its options.
+        caption: accessible name of the table.
     """
     head = "".join(f'<th scope="col">{escape(each.label)}</th>' for each in columns)
     body = "".join(
@@ -109,7 +110,7 @@ def _options_html(choices: Choices, selected_value: str) -> str:
 
 
 class EditedRows(NamedTuple):
-    """Rows after a change, and the index of the changed row; -1 if nothing changed."""
+    """Rows after an edit, and the index of the changed row; -1 if no row changed."""
 
     rows: list[EditorRow]
     changed_index: int
@@ -118,15 +119,13 @@ class EditedRows(NamedTuple):
 def apply_row_edit(
     rows: Sequence[EditorRow], columns: Sequence[EditorColumn], change_json: object
 ) -> EditedRows:
-    """Apply a change that was made in the editor.
-
-    A value that is not a valid change is ignored.
+    """Apply a change that was made in the editor. Invalid changes are ignored.
 
     Args:
         rows: rows before the change.
         columns: columns of the editor.
-        change_json: JSON list of row index, field and value. If the field is empty, the value is
-            an operation: `add` or `drop` (delete).
+        change_json: JSON list of row index, field name and value. If the field name is empty, the
+            value is an operation on the row: `add` or `drop` (delete).
     """
     try:
         at, name, value = json.loads(str(change_json))

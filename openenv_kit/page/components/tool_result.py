@@ -1,4 +1,4 @@
-"""HTML of a tool result: texts, facts and tables."""
+"""Renders tool results as HTML: short values, quoted strings and tables."""
 
 from __future__ import annotations
 
@@ -16,18 +16,16 @@ from openenv_kit.page.components.elements import (
 )
 
 LONG_TEXT = 120
-"""Length from which a text is shown as a paragraph, in characters."""
+"""Maximum length of a string in the list of values, in characters. Longer ones are quoted."""
 
 CellFormatter = Callable[[str, Any, Mapping[str, Any]], str]
-"""Returns the HTML of a value, given its name and the row or result that contains it."""
+"""Returns the HTML of a value. Arguments: its name, the value, and the row that contains it."""
 
 
 def tool_result_html(
     result: Mapping[str, Any], format_cell: CellFormatter = lambda _, value, __: value_html(value)
 ) -> str:
-    """Return a tool result as values, quoted texts and tables.
-
-    It is easier to read than the JSON of the result.
+    """Return a tool result as HTML that is easier to read than JSON.
 
     Args:
         result: the tool result.

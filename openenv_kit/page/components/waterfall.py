@@ -13,8 +13,8 @@ class ScorePart:
 
     Attributes:
         label: name of the part.
-        change: change of the score; negative for a penalty.
-        why: explanation with the numbers.
+        change: amount added to the score; negative for a penalty.
+        why: explanation of the amount, with numbers.
     """
 
     label: str
@@ -26,9 +26,9 @@ def waterfall_html(parts: Iterable[ScorePart], total: float, explanation: str = 
     """Return a waterfall chart: a bar for each part starts where the previous one ends.
 
     Args:
-        parts: parts in the order in which they are counted.
-        total: the score.
-        explanation: explanation of the score.
+        parts: parts of the score, from the first to the last bar.
+        total: the score, drawn as the final bar.
+        explanation: explanation of the score; may be empty.
     """
     level, lines = 0.0, ""
     for each in parts:

@@ -1,9 +1,9 @@
-// Runs once, in the page's header component: `trigger` is Gradio's. Passes clicks on buttons inside
-// HTML to Python as events of that component; their names are listed in EVENTS, because Gradio
-// offers an event only where its name is quoted here.
+// Script of the page's header component. It sends clicks on HTML buttons to Python as events of
+// that component, with the function `trigger` that Gradio provides. EVENTS must list every event
+// name, because Gradio only supports events whose quoted name occurs in this script.
 const EVENTS = ['pick_frame', 'next_episode', 'replay', 'watch_play', 'pick', 'ask', 'add_row',
   'edit_rows', 'submit', 'yes', 'no', 'open_run', 'run', 'choose_tool', 'start', 'watch_policy'];
-// Done here, where it is clicked.
+// Events that are handled in the browser.
 const HERE = {
   theme: () => remember('localStorage', 'mt-theme', document.body.classList.toggle('dark') ? 'dark' : 'light'),
   pick: (place) => pickPlace(place),
@@ -14,7 +14,7 @@ const HERE = {
   run_by: (by) => chooseRun(recording?.run.number + Number(by)),
 };
 
-// What the page looks at after every change of itself.
+// Calls a function after every change of the page.
 function whenever(look) {
   new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
 }
@@ -36,7 +36,7 @@ function goTo(place) {
   found.querySelector('td[tabindex], button, input').focus();
 }
 
-// What moves on its own does so by clicks of this page, and stops where there is nothing to move.
+// Animations: a timer calls a function that requests the next step, until it returns false.
 const TICK_MS = 500;
 const PICTURES = 14;
 let ticking = null;
@@ -68,7 +68,7 @@ function play() {
     waited = now.dataset.step === before ? waited + 1 : 0;
     before = now.dataset.step;
     if (!waited) trigger('pick_frame', { value: 'on' });
-    return waited < 20;  // no step came: that was the last one
+    return waited < 20;  // no new step arrived: the playback has ended
   });
 }
 function nextError() {
@@ -78,7 +78,7 @@ function nextError() {
   if (next) next.querySelector('button').click();
 }
 
-// A form's values go out as text, by field; Enter in one of its fields is its button.
+// Forms: the values are sent as text, by field name. Enter in a field submits the form.
 function send(form) {
   const values = {};
   form.querySelectorAll('[data-arg]').forEach((field) => {
@@ -97,7 +97,7 @@ document.addEventListener('change', ({ target }) => {
   if (target.dataset.choose) trigger(target.dataset.choose, { value: target.value });
 });
 
-// Storage may be forbidden; then nothing is remembered.
+// Browsers can deny access to storage. In this case, nothing is saved.
 function remember(storage, name, value) {
   try { window[storage].setItem(name, value); } catch { /* see above */ }
 }
@@ -107,7 +107,7 @@ function remembered(storage, name) {
 const theme = remembered('localStorage', 'mt-theme');
 if (theme) document.body.classList.toggle('dark', theme === 'dark');
 
-// Where the visitor is stands in the address: a reload, a link and the way back lead there again.
+// The URL contains the tab, episode and step, so that reloads, links and the back button work.
 const asked = new URLSearchParams(location.search);
 const linked = asked.has('run') ? asked : new URLSearchParams(location.hash.slice(1));
 const mainTabs = () => [...document.querySelectorAll('#mt-tabs > .tab-wrapper [role=tab]')];
@@ -133,13 +133,13 @@ window.addEventListener('popstate', () => {
   if (address) write(JSON.parse(address), 'replaceState');
 });
 
-// A running episode is kept in the browser, for this tab: a reload makes it again.
+// The browser saves the running episode for each tab. The server restores it after a reload.
 const keptAt = (path) => `mt-play:${path}`;
 function doors() {
   document.querySelectorAll('.mt-door').forEach((door) => {
     const kept = remembered('sessionStorage', keptAt(new URL(door.href).pathname));
     let said = '';
-    try { said = kept ? JSON.parse(kept).said : ''; } catch { /* nothing runs there */ }
+    try { said = kept ? JSON.parse(kept).said : ''; } catch { /* no valid saved episode */ }
     const place = door.querySelector('em');
     if (place.textContent !== said) place.textContent = said;
   });
@@ -171,8 +171,8 @@ whenever(() => {
   if (linked.get('run')) openRun(linked.get('run'), Number(linked.get('number')) || 1, linked.get('step'));
 });
 
-// An answer brings parts of the page anew: whatever had the keyboard there gets it back, and a
-// field what was typed in it since.
+// A reply replaces parts of the page. If the focused element is replaced, its replacement gets the
+// focus and the text that was typed in the meantime.
 let held = null;
 function tell({ dataset, value }) {
   const { edit, at, field } = dataset;
@@ -182,7 +182,7 @@ function tell({ dataset, value }) {
 }
 document.addEventListener('change', ({ target }) => tell(target));
 document.addEventListener('focusout', ({ target }) => {
-  // Text that was put back into a new table is no change to the browser.
+  // Browsers fire no change event for text that was restored in a replaced table.
   if (target.tagName === 'INPUT' && target.value !== target.defaultValue) tell(target);
 });
 document.addEventListener('focusin', ({ target }) => {
@@ -194,7 +194,7 @@ function likeHeld() {
   const { key, mt } = held.dataset;
   if (key) return document.querySelector(`[data-key="${CSS.escape(key)}"]`);
   if (held.cellIndex) return document.querySelector('#mt-picture td[tabindex]');
-  // A button of the guide gives way to the next one.
+  // A button of the status line may have been replaced by another one.
   return document.querySelector(`[data-mt="${mt}"]`) || document.querySelector('.mt-status .mt-btn');
 }
 whenever(() => {
@@ -204,7 +204,7 @@ whenever(() => {
   if (fresh.tagName === 'INPUT') fresh.value = held.value;
   fresh.focus();
 });
-// What is asked first gets the keyboard.
+// A confirmation moves the focus to its first button.
 let question = null;
 whenever(() => {
   const now = document.querySelector('.mt-question');
@@ -212,7 +212,7 @@ whenever(() => {
   question = now;
 });
 
-// The picture: what the cell in hand says stands below it; a click or Enter selects it.
+// Grid: the description of the focused cell is shown below it. A click or Enter selects a cell.
 const cellOf = ({ target }) => target.closest('.mt-map tbody td');
 const headOf = (cell) => cell.closest('table').tHead.rows[0].cells[cell.cellIndex];
 const rowOf = (cell) => cell.parentElement.cells[0].textContent;
@@ -250,7 +250,7 @@ const WAYS = {
 document.addEventListener('keydown', (event) => {
   const cell = cellOf(event);
   if (event.key === 'Escape' && !cell) {
-    // From the questions back to where one stands on the picture.
+    // Escape moves the focus from the suggested calls back to the selected cell.
     const back = document.querySelector('#mt-picture td[tabindex], #mt-picture .at');
     if (event.target.closest('#mt-ask, #mt-answer') && back) back.focus();
     return;
@@ -271,7 +271,7 @@ document.addEventListener('keydown', (event) => {
   hold(row.cells[within(cell.cellIndex + way[1], 1, row.cells.length)]);
 });
 
-// A watched play by keyboard: only where nothing is being typed.
+// Keyboard shortcuts of the Watch tab, which are ignored in input fields.
 function walk(by) {
   const lines = stepsOf();
   const next = lines[lines.findIndex((line) => line.classList.contains('now')) + by];
@@ -299,12 +299,12 @@ whenever(() => {
   const list = document.querySelector('.mt-frames');
   if (!list || list === drawn) return;
   drawn = list;
-  // Only the list is scrolled, not the page.
+  // Scroll only the list, not the page.
   const now = list.querySelector('.now');
   if (now) list.scrollTop = now.offsetTop - list.clientHeight / 2;
 });
 
-// Tabs by arrow keys, as everywhere else; Gradio's take only Enter.
+// Arrow keys switch between tabs, as is usual for tabs. Gradio supports only Enter.
 const ENDS = { Home: 0, End: -1 };
 document.addEventListener('keydown', (event) => {
   const tab = event.target.closest('[role=tab]');

@@ -1,5 +1,4 @@
-// Recordings are read here, in the visitor's browser: of all runs of all files that are open only the
-// one that is looked at is sent.
+// Reads recordings in the visitor's browser. Only the selected run is sent to the server.
 const MOST_LISTED = 300;
 const AT_ONCE = 2000;
 let recording = null;
@@ -14,15 +13,15 @@ function say(text, bad = false) {
   place.classList.toggle('bad', bad);
 }
 
-// One line of a recording; returns what is wrong with it, if anything. Whether a step is one that
-// the environment understands is the server's to say.
+// Parses one line of a recording and returns an error message, or an empty string if the line is
+// valid. The server checks whether the environment accepts the actions.
 function addLine(runs, text, line) {
   if (!text.trim()) return '';
   let event;
   try {
     event = JSON.parse(text);
   } catch {
-    // Numbers as Python writes them.
+    // Python writes NaN and Infinity, which are not valid JSON.
     try { event = JSON.parse(text.replace(/-?\b(NaN|Infinity)\b/g, 'null')); } catch { return 'not JSON.'; }
   }
   if (typeof event !== 'object' || event === null || Array.isArray(event)) return 'not a JSON object.';
@@ -35,7 +34,7 @@ function addLine(runs, text, line) {
   if (!run) return 'not a line of a recorded run.';
   if (event.event === 'step') run.moves += 1;
   if (event.event === 'end') run.score = Number(event.score).toFixed(2);
-  // Of a run that is too long, what fits is shown.
+  // A run that is too long is truncated.
   run.size += text.length + 1;
   if (run.moves <= limit('moves') && run.size <= limit('runBytes')) run.lines.push(text);
   return '';
@@ -50,7 +49,7 @@ async function runsIn(file, goesOn) {
   for (let at = 0; at < lines.length && !broken && goesOn(); at += 1) {
     const problem = addLine(runs, lines[at], at + 1);
     if (problem) broken = `${file.name}, line ${at + 1}: ${problem}`;
-    if (at % AT_ONCE === AT_ONCE - 1) await new Promise((done) => { setTimeout(done); });  // the page goes on answering
+    if (at % AT_ONCE === AT_ONCE - 1) await new Promise((done) => { setTimeout(done); });  // keeps the page responsive
   }
   return { runs, broken };
 }
@@ -62,7 +61,7 @@ async function openRecordings(files, number = 1) {
   for (const file of files) {
     say(`Reading ${file.name}, ${megabytes(file.size)} …`);
     const { runs, broken } = await runsIn(file, () => recording === mine);
-    if (recording !== mine) return false;  // others were opened
+    if (recording !== mine) return false;  // the visitor has opened other files
     mine.runs.push(...runs);
     mine.broken ||= broken;
   }
@@ -84,7 +83,7 @@ function choose(number) {
   const said = `Run ${run.number} of ${runs.length.toLocaleString('en')}.${cut}`;
   say(broken ? `${said} ${broken} What stands before it is shown.` : said, Boolean(broken));
   listRuns();
-  // Empty lines take the place of those before, so that the server counts lines as the file does.
+  // Empty lines replace the preceding lines, so that the server reports the file's line numbers.
   trigger('open_run', { value: '\n'.repeat(run.line - 1) + run.lines.join('\n') });
 }
 function chooseRun(number) {
@@ -93,7 +92,7 @@ function chooseRun(number) {
   if (asked.get('run')) write({ number }, 'replaceState');
 }
 
-// A line for each episode, a column for each player.
+// Shows the runs in a table with a row for each episode and a column for each player.
 function listRuns() {
   const panel = panelOf();
   const wanted = panel.querySelector('[type=search]').value.trim().toLowerCase();
@@ -133,11 +132,11 @@ document.addEventListener('change', ({ target }) => {
   if (!target.matches('.mt-upload') || !target.files.length) return;
   write({ run: '', number: '' }, 'replaceState');
   openRecordings([...target.files].filter((each) => each.name.endsWith('.jsonl')));
-  target.value = '';  // so that the same file can be opened again
+  target.value = '';  // allows the same file to be opened again
 });
 document.addEventListener('input', ({ target }) => { if (target.closest('.mt-runs [type=search]')) listRuns(); });
 
-// One at an address is fetched by the browser, as the visitor could.
+// Recordings at a URL are fetched by the browser, not by the server.
 async function found(look) {
   for (let tries = 0; tries < 200; tries += 1) {
     const each = look();
@@ -163,7 +162,7 @@ async function openRun(from, number, step) {
   openTab('watch');
   await found(panelOf);
   const [here, before] = [`${from} ${number}`, document.querySelector('#mt-scene [data-step]')];
-  // After a reload the visitor goes on where they were.
+  // After a reload, the run is already open.
   if (before && remembered('sessionStorage', 'mt-run') === here) return;
   try {
     say(`Fetching ${from} …`);

@@ -1,4 +1,4 @@
-"""The tab Episodes: forms that start a named task, a task of a split or any other episode."""
+"""Episodes tab of the debugger: forms that start a named task, or an episode by split or seed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NON_EPISODE_FIELDS = ("status", "message", "task_id", "reward", "done", "metadat
 
 
 def build_episodes_tab(page: Page) -> None:
-    """Build the tab with the forms and the reset observation of the running episode."""
+    """Build the Episodes tab: the forms, and the reset observation of the running episode."""
     html_component(heading_html("Choose an episode"))
     html_component(episode_forms_html(page.environment_view), elem_id="mt-choose")
     page.add_view("episode", _reset_and_system_prompt_html)
@@ -31,7 +31,7 @@ def build_episodes_tab(page: Page) -> None:
 
 
 def episode_form_schemas(environment_view: EnvironmentView) -> dict[str, dict[str, Any]]:
-    """Return the JSON Schema of each form that starts an episode, by name of the form."""
+    """Return the JSON Schemas of the forms that start an episode, by form name."""
     environment, splits = environment_view.environment, environment_view.environment.splits
     seed = {"type": "integer", "description": "another seed, other data"}
     sizes = ", ".join(f"{name} {splits.size(name):,}" for name in splits.playable_split_names())
@@ -49,7 +49,7 @@ def episode_form_schemas(environment_view: EnvironmentView) -> dict[str, dict[st
 
 
 def episode_forms_html(environment_view: EnvironmentView) -> str:
-    """Return the forms that start an episode; the form of a named task is expanded."""
+    """Return the forms that start an episode. The form for named tasks is expanded."""
     titles = {"named": "A named task", "other": "From a split, or your own"}
     return "".join(
         f"<details{' open' if name == 'named' else ''}><summary>{titles[name]}</summary>"
@@ -64,7 +64,7 @@ def reset_from_form(
     """Convert the values of an episode form into reset arguments.
 
     Raises:
-        InvalidValueError: the form is unknown, or a seed or an index is not a number.
+        InvalidValueError: the form is unknown, or the seed or the index is not a number.
         ConfigurationError: the task is unknown.
     """
     schemas = episode_form_schemas(environment_view)

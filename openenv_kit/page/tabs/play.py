@@ -1,6 +1,7 @@
-"""The tab Play: a finished example, then the visitor's own episode.
+"""Play tab of the debugger: a finished example at first, then the visitor's own episode.
 
-An episode has an overview, suggested calls, the last reply, the report, the score and all tools.
+For an episode, the tab shows the overview, suggested tool calls, the last reply, the report, the
+score and the forms of all tools.
 """
 
 from __future__ import annotations
@@ -38,14 +39,18 @@ from openenv_kit.tool import Tool
 
 EDIT_ROWS_EVENT = "edit_rows"
 VIEWS_OF_STEP = ("status", "story", "picture", "ask", "answer", "report", "below", "bench", "steps")
-"""Views that a step changes."""
+"""Names of the views that are rendered after a step."""
 VIEWS_OF_SELECTION = ("status", "ask", "bench", "below")
-"""Views that a click on the overview changes. The page's script moves the mark in the overview."""
+"""Names of the views that are rendered after a click on the overview.
+
+The overview itself is not rendered again: the page's script highlights the selected item.
+"""
 VIEWS_OF_REPORT = ("status", "picture", "answer", "report")
+"""Names of the views that are rendered after a change of the report."""
 
 
 def build_play_tab(page: Page) -> None:
-    """Build the tab and its events. The style sheet hides empty views."""
+    """Build the Play tab and its event listeners. The style sheet hides empty views."""
     scenes = page.environment_view
     page.add_view("opening", example_episode_html)
     with gr.Column(elem_id="mt-room"):
@@ -94,7 +99,10 @@ def start_next_episode(
 
 
 def choose_next_step_hint(environment_view: EnvironmentView, visitor: Visitor) -> NextStepHint:
-    """Return the suggested next step, which depends on the report and on the episode's end."""
+    """Return the suggested next step: the next episode, a change of the report or its submission.
+
+    If the report is empty, the environment view suggests the step.
+    """
     if visitor.is_done:
         return NextStepHint(
             environment_view.result_headline(visitor.playback_steps), "Next episode", "next_episode"
@@ -108,7 +116,7 @@ def choose_next_step_hint(environment_view: EnvironmentView, visitor: Visitor) -
 
 
 def example_episode_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the example up to its visible step; empty after the visitor has started."""
+    """Return the example up to its current step; empty after the visitor has started an episode."""
     demo = visitor.example_episode
     if demo is None:
         return ""
@@ -135,7 +143,7 @@ def overview_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
 
 
 def question_panel_html(panel: QuestionPanel | None) -> str:
-    """Return the suggested tool calls as groups of buttons; empty without a panel."""
+    """Return the suggested tool calls as groups of buttons; empty if there is no panel."""
     if panel is None:
         return ""
     groups = ""
@@ -159,7 +167,7 @@ def question_panel_html(panel: QuestionPanel | None) -> str:
 
 
 def last_reply_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the last reply, with the rows that it suggests."""
+    """Return the last reply of the running episode, with the report rows that it suggests."""
     if visitor.step_count == 0 or visitor.is_done:
         return ""
     action, seen = visitor.playback_steps[-1].action, visitor.last_observation
@@ -174,7 +182,7 @@ def last_reply_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
 
 
 def suggested_rows_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
-    """Return the suggested rows, each with a button that adds it to the report."""
+    """Return the suggested report rows, each with a button that adds the row to the report."""
     lines, report = "", environment_view.report_editor(visitor)
     for at, row in enumerate(report.suggested_rows() if report else ()):
         text = report.format_suggested_row(row) if report else ""
@@ -204,7 +212,7 @@ def report_editor_html(environment_view: EnvironmentView, visitor: Visitor) -> s
 def tools_with_form(environment_view: EnvironmentView, visitor: Visitor) -> dict[str, Tool]:
     """Return the tools that have a form, by name.
 
-    If the environment has a report editor, tools that submit have no form.
+    If the environment has a report editor, only read-only tools have a form.
     """
     has_report_editor = environment_view.report_editor(visitor) is not None
     tools = environment_view.environment.tools.tools
@@ -237,7 +245,7 @@ def tool_forms_html(environment_view: EnvironmentView, visitor: Visitor) -> str:
 
 
 def steps_link_html(_: EnvironmentView, visitor: Visitor) -> str:
-    """Return a link that opens the visitor's own steps in the tab Watch."""
+    """Return a link that opens the visitor's own steps on the Watch tab."""
     if not visitor.step_count:
         return ""
     return button_html(
@@ -263,7 +271,7 @@ def _select_tool_form(visitor: Visitor, tool: object) -> None:
 def _call_suggested_tool(
     environment_view: EnvironmentView, visitor: Visitor, form_event_json: object
 ) -> None:
-    """Call a tool. If the call ends the episode, request confirmation first."""
+    """Call a suggested tool. If the call would end the episode, request confirmation first."""
     name, arguments = parse_form_event(form_event_json)
     if (
         visitor.has_episode
@@ -278,7 +286,7 @@ def _call_suggested_tool(
 def _run_tool_form(
     environment_view: EnvironmentView, visitor: Visitor, form_event_json: object
 ) -> None:
-    """Call a tool with the arguments in its form."""
+    """Call a tool with the arguments that the visitor has entered in the tool's form."""
     name, values = parse_form_event(form_event_json)
     tool = tools_with_form(environment_view, visitor).get(name)
     visitor.call_tool(name, arguments_from_form(tool.parameters, values) if tool else values)
@@ -288,7 +296,7 @@ def _require_open_report(environment_view: EnvironmentView, visitor: Visitor) ->
     """Return the report editor of the running episode.
 
     Raises:
-        InvalidValueError: there is no report, or no episode is running.
+        InvalidValueError: the environment has no report editor, or no episode is running.
     """
     report = environment_view.report_editor(visitor)
     if report is None or not visitor.has_episode or visitor.is_done:
@@ -315,7 +323,7 @@ def _edit_report(environment_view: EnvironmentView, visitor: Visitor, change_jso
 
 
 def _describe_report_problems(report: ReportEditor) -> str:
-    """Return the first two problems of the report's rows as text; empty without a problem."""
+    """Return the first two problems of the report's rows as text; empty if there is none."""
     wrong = [
         f"Row {number}: {problem}."
         for number, row in enumerate(report.visitor.report_rows, start=1)

@@ -1,4 +1,4 @@
-"""The tab Watch: shows a scripted policy or a recorded run, step by step."""
+"""Watch tab of the debugger: plays back a scripted policy or a recorded run, step by step."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ KEYS = (
     "<kbd>n</kbd> <kbd>p</kbd> next run and the one before</p>"
 )
 MAX_FILE_BYTES = 256_000_000
-"""Largest recording that the page's script reads. It sends one run of it to the server."""
+"""Maximum size of a recording that the page's script reads. It sends single runs to the server."""
 RECORDING = (
     f'<details id="mt-recording" data-file-bytes="{MAX_FILE_BYTES}" '
     f'data-run-bytes="{MAX_RUN_CHARACTERS}" data-moves="{MAX_PLAYBACK_STEPS}">'
@@ -67,7 +67,7 @@ RECORDING = (
 
 
 def build_watch_tab(page: Page) -> None:
-    """Build the tab and its events."""
+    """Build the Watch tab and its event listeners."""
     html_component(heading_html("Watch somebody play", SAYS))
     page.add_view("refusal", lambda _, visitor: message_box_html(visitor.problem, "bad"))
     html_component(
@@ -94,7 +94,7 @@ def build_watch_tab(page: Page) -> None:
     page.on_page_event(page.bridge.watch_policy, _watch_policy, WATCH_VIEWS)
     page.on_page_event(page.bridge.watch_play, _watch_example_or_own_steps, WATCH_VIEWS)
     page.on_page_event(page.bridge.open_run, _open_recording, WATCH_VIEWS)
-    # No click may be dropped: a second click on Step is a second step.
+    # Every click counts, because two clicks on "Step" are two steps.
     page.on_page_event(
         page.bridge.pick_frame, _navigate_playback, WATCH_VIEWS, trigger_mode="multiple"
     )
@@ -109,7 +109,7 @@ def build_watch_tab(page: Page) -> None:
 
 
 def watch_form_schema(environment: Environment) -> dict[str, Any]:
-    """Return the JSON Schema of the form that selects a policy and an episode."""
+    """Return the JSON Schema of the form in which visitors select a policy and an episode."""
     return {
         "properties": {
             "policy": {"enum": list(environment.policies), "default": "reference"},
@@ -134,7 +134,7 @@ def _watch_policy(visitor: Visitor, form_event_json: object) -> None:
 
 
 def _watch_example_or_own_steps(visitor: Visitor, _: object) -> None:
-    """Show the example, or the visitor's own steps if there is no example."""
+    """Play back the example, or the visitor's own steps if there is no example."""
     seen = visitor.example_episode
     if seen is None and visitor.playback_steps:
         seen = Playback("you", iter(visitor.playback_steps), visitor.reset, visitor.environment)
@@ -150,7 +150,7 @@ def _navigate_playback(visitor: Visitor, target: object) -> None:
 
 
 def _open_recording(visitor: Visitor, recording_jsonl_text: object) -> None:
-    """Replay a recorded run, which the page's script has read from a file."""
+    """Replay a recorded run that the page's script has read from a file."""
     run, problem = parse_first_run(str(recording_jsonl_text or ""))
     visitor.playback = playback_of_recording(run, visitor.environment)
     visitor.problem = problem
@@ -159,10 +159,10 @@ def _open_recording(visitor: Visitor, recording_jsonl_text: object) -> None:
 def _create_playback_file(
     extension: str, render: Callable[[Playback], str], visitor: Visitor
 ) -> FilenameAndText:
-    """Return a file with the watched episode.
+    """Return the playback as a file to download.
 
     Raises:
-        gr.Error: no episode is watched.
+        gr.Error: the visitor has not opened a playback.
     """
     if visitor.playback is None:
         raise gr.Error("Nobody is playing yet.", print_exception=False)
@@ -174,6 +174,6 @@ def _wrap_playback_renderer(
 ) -> Callable[[EnvironmentView, Visitor], str]:
     """Convert a function that renders a playback into one that renders a visitor's playback.
 
-    The result is empty if the visitor watches no episode.
+    The new function returns an empty string if the visitor has no playback.
     """
     return lambda scenes, visitor: render(scenes, visitor.playback) if visitor.playback else ""

@@ -153,6 +153,18 @@ def test_sealed_starts_stay_counted_after_a_restart(tmp_path: Path) -> None:
         assert "as often as" in message(reset(client))
 
 
+def test_sealed_starts_under_another_secret_are_counted_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(tmp_path) as client:
+        assert step(client, reset(client), {})["done"]
+    monkeypatch.setenv(SALT_VARIABLE, f"{SALT}!")
+    with serve(tmp_path) as client:
+        token = client.get("/sealed-record").json()["attestation"]
+        assert verify_attestation(token, read_signing_key().public_key()).plays == []
+        assert reset(client)["observation"]["status"] == "ready"
+
+
 def test_unfinished_sealed_task_with_other_arguments_is_not_resumed(client: TestClient) -> None:
     reset(client, reward="exact")
     other = reset(client)

@@ -97,6 +97,16 @@ async def test_newcomer_is_not_served_before_an_episode_that_waited_its_turn(clo
     assert order[-3:] == ["blocker", "expensive", "newcomer"]
 
 
+async def test_queue_remembers_only_the_episodes_used_last(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow_calls, "MAX_REMEMBERED_EPISODES", 2)
+    calls = SlowCallQueue(max_running=1)
+    for name in ("a", "b", "a", "c"):
+        await calls.run_in_fair_turn(name, lambda: None)
+    assert list(calls._virtual_end_s) == ["a", "c"]
+
+
 async def test_slow_call_cancelled_while_it_waits_never_runs_and_frees_its_turn() -> None:
     calls, may_end, ran = SlowCallQueue(max_running=1), threading.Event(), []
     running = asyncio.create_task(calls.run_in_fair_turn("a", lambda: may_end.wait(PATIENCE_S)))
