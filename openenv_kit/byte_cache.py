@@ -57,7 +57,7 @@ class ByteCache(Generic[K, V]):
                     self._creation_locks.pop(key, None)
 
     def _store_and_evict(self, key: K, value: V) -> None:
-        """Store a value as the most recently used one, and evict others above the size limit."""
+        """Store a value as the most recently used, and evict old values above the size limit."""
         self._live_values[key] = value
         if key not in self._cached_values:
             self._cached_values[key] = value

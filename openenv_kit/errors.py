@@ -38,7 +38,7 @@ class ConfigurationError(KitError, ValueError):
 
 
 class UnknownNameError(ConfigurationError):
-    """A name is not among the allowed ones."""
+    """A name is not one of the allowed names."""
 
     def __init__(self, kind: str, value: Any, allowed: Iterable[str]) -> None:
         super().__init__(unknown_name_message(kind, value, allowed))

@@ -112,7 +112,7 @@ class HashedTask(Generic[Config]):
         return {"split": self.split, "index": self.index}
 
     def as_public_dict(self) -> dict[str, Any]:
-        """Return the public fields of the task, which contain neither its seed nor its answer."""
+        """Return the public fields of the task, which contain neither a seed nor a label."""
         reset = self.reset_arguments()
         level = {} if self.level is None else {"difficulty": self.level}
         return {"id": self.task_id, **reset, **level, **self.public_fields, "reset": reset}
@@ -127,7 +127,7 @@ class HashedSplits(Generic[Config, Stratum]):
         blocks: number of blocks of each split. There are at most `MAX_SPLITS` splits, because
             `SPLIT_BITS` bits of a seed identify the split; the order of the splits determines the
             seeds. The split `sessions` may follow as a fifth split. It shares the bits of the first
-            split; a seed of one equals a seed of the other with a probability of about 2⁻⁶².
+            split, so two seeds of these splits can be equal, with a probability of about 2⁻⁶².
         strata: properties of tasks, such as levels. Each block contains one task of each stratum,
             so a split has `blocks × len(strata)` tasks.
         make_config: builds a configuration from a seed (0 to 2⁶⁴ − 1) and a stratum.

@@ -1,4 +1,4 @@
-"""Chooses the environment server of a run: a configured one, a running one, or a new one."""
+"""Finds or starts the environment server of a run."""
 
 from __future__ import annotations
 

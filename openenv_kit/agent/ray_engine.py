@@ -47,7 +47,7 @@ class WorkerOutput:
 class RayWorker:
     """A worker process of the cluster, with a player and a server.
 
-    The worker starts its own server, unless the settings contain the address of a server.
+    The worker starts its own server, unless the settings contain the URL of a server.
 
     Args:
         environment_name: name of the environment.

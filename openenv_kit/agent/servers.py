@@ -1,4 +1,4 @@
-"""Environment servers of a run: one that is already running, and servers that the run starts."""
+"""Environment servers of a run: a running server, a child process or a container."""
 
 from __future__ import annotations
 

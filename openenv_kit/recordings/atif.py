@@ -2,7 +2,7 @@
 
 A trajectory contains the replies, but a recording contains only their digests. The run is therefore
 replayed, and an error is raised if a reply differs from the recorded one. The text that a model
-wrote beside its tool calls and its token counts are not exported.
+wrote in addition to tool calls, and its token counts, are not exported.
 """
 
 from __future__ import annotations

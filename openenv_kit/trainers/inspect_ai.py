@@ -53,7 +53,7 @@ def episodes(
         split: name of the split.
         first: index of the first task.
         count: number of tasks; None for all.
-        base_url: address of the server to play on.
+        base_url: URL of the server to play on.
         message_limit: largest number of messages of a sample; None for a limit that allows every
             step of an episode, with two messages per step.
         reset: additional arguments of every reset, such as `-T 'reset={"profile": "lean"}'`.

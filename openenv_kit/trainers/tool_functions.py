@@ -29,7 +29,7 @@ _EMPTY_VALUES: dict[str, Any] = {"array": [], "object": {}}
 def set_tool_signature(
     function: Callable[..., Any], tool: Tool, *, is_method: bool = False
 ) -> None:
-    """Set the name, signature and docstring of a function to those of a tool.
+    """Give a function the name, signature and docstring of a tool.
 
     Args:
         function: function that accepts any keyword arguments.
