@@ -1,7 +1,7 @@
 """Levels, settings and episodes of the funnel's exploit audit.
 
-A setting is a scenario family, a split, or mixed episodes in another play mode. The number and
-family of anomalies are visible except in splits and with raw disclosure.
+A setting is a scenario family, a split, or mixed episodes in a play mode other than the default.
+Observations show the number and the family of anomalies, except in splits and with raw disclosure.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ BASELINE_POLICIES = (
     "null",
 )
 ANOMALY_COUNTS = (2, 3, 4, 5)
-"""Numbers of anomalies of the audited episodes, in rotation. No episode is without anomalies."""
+"""Anomaly counts that the audited episodes cycle through. No audited episode has 0 anomalies."""
 TRAINING_EPISODES = 400
-"""Number of episodes of a setting and level from which an exploit may learn beforehand."""
+"""Number of training episodes for each setting and level."""
 FIRST_TRAINING_EPISODE = 4000
 """Number of the first training episode. Audited episodes have smaller numbers."""
 TRAINING_SPLIT = "train"
 MAX_STEPS = 128
 MODE_PREFIX = "mode:"
-"""Prefix of the settings with mixed episodes in another play mode."""
+"""Prefix of the settings that play mixed episodes in a play mode other than the default."""
 MODE_SETTINGS: dict[str, dict[str, str]] = {
     MODE_PREFIX + Reward.EXACT: {"reward": Reward.EXACT},
     MODE_PREFIX + Reward.KEY_F1: {"reward": Reward.KEY_F1},
@@ -63,7 +63,7 @@ MODE_SETTINGS: dict[str, dict[str, str]] = {
     MODE_PREFIX + "lean_varied": {"profile": Profile.LEAN, "policy": PolicySource.VARIED},
     MODE_PREFIX + "raw_varied": {"disclosure": Disclosure.RAW, "policy": PolicySource.VARIED},
 }
-"""Reset arguments of these settings."""
+"""Reset arguments of the settings with `MODE_PREFIX`, by setting name."""
 LEAN_BASELINES = ("reference", "null")
 RAW_BASELINES = ("reference", "random", "null")
 RAW_COMPATIBLE_EXPLOITS = (
@@ -79,11 +79,11 @@ PLAYERS_BY_MODE = {
     RAW_MODE: (*RAW_BASELINES, *RAW_COMPATIBLE_EXPLOITS, *RAW_EXPLOITS),
     LEAN_RAW_MODE: (*LEAN_BASELINES, *RAW_EXPLOITS),
 }
-"""Policies that play in the modes without the default tools, by profile and disclosure."""
+"""Names of the policies that play in each mode without the default tools."""
 
 
 class MetricTrackerAudit(Audit):
-    """The funnel's exploit audit; `openenv_kit.trust.audit.Audit` describes the members."""
+    """Exploit audit of the funnel; see `openenv_kit.trust.audit.Audit` for the members."""
 
     levels = tuple(LEVELS)
     baselines = BASELINE_POLICIES
@@ -104,7 +104,7 @@ class MetricTrackerAudit(Audit):
         ]
 
     def count_planned_episodes(self, policy_name: str, setting: str, max_episodes: int) -> int:
-        """Return how many episodes a policy plays; 0 if the setting lacks the tools it needs."""
+        """Return how many episodes a policy plays; 0 if its tools belong to another play mode."""
         players = PLAYERS_BY_MODE.get(read_play_mode(MODE_SETTINGS.get(setting, {})))
         if players is None:
             is_playing = policy_name not in (*LEAN_EXPLOITS, *RAW_EXPLOITS)
@@ -158,14 +158,14 @@ class MetricTrackerAudit(Audit):
         return line
 
     def training_episodes(self, setting: str, level: str) -> Sequence[EpisodeView]:
-        """Return episodes for fitting exploits, which the audit itself never plays.
+        """Return the training episodes of exploits that are fitted. The audit never plays them.
 
-        For every split, they come from the train split.
+        The training episodes of every split setting come from the train split.
         """
         if setting.startswith(SPLIT_PREFIX):
             setting = SPLIT_PREFIX + TRAINING_SPLIT
         elif setting in MODE_SETTINGS and "policy" not in MODE_SETTINGS[setting]:
-            # The mode changes tools or rewards only, so the episodes are those of the main setting.
+            # The mode changes only tools or rewards, so the mixed setting has the same episodes.
             setting = MIXED
         return _build_training_episodes(self, setting, level)
 

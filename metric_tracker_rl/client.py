@@ -1,4 +1,4 @@
-"""The typed WebSocket client.
+"""Typed WebSocket client of Metric Tracker RL.
 
 ```python
 async with MetricTrackerRlEnv(base_url="http://127.0.0.1:8000") as env:
@@ -20,7 +20,7 @@ from openenv_kit.client import TypedClient
 class MetricTrackerRlEnv(
     TypedClient[MetricTrackerRlAction, MetricTrackerRlObservation, MetricTrackerRlState]
 ):
-    """A session with a Metric Tracker RL server. `TypedClient` describes the arguments."""
+    """WebSocket client for one session. See `TypedClient` for the arguments."""
 
     observation_type = MetricTrackerRlObservation
     state_type = MetricTrackerRlState

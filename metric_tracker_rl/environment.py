@@ -1,7 +1,7 @@
-"""Environment object of Metric Tracker RL, which the kit loads by its name.
+"""The `Environment` object of Metric Tracker RL, which the kit loads by name.
 
-Modules that load the framework or the page are imported on first use, because in-process rollouts
-do not need them.
+Modules that depend on the framework or the debugger page are imported on first use, because
+in-process rollouts do not need them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class MetricTracker(Environment):
-    """The funnel environment; `openenv_kit.environment.Environment` describes the members."""
+    """The funnel environment. See `openenv_kit.environment.Environment` for the members."""
 
     name = "metric_tracker_rl"
     title = "Metric Tracker RL"
@@ -79,7 +79,7 @@ class MetricTracker(Environment):
 
     @cached_property
     def debugger_view(self) -> EnvironmentView:
-        """View of the funnel in the debugger at /web."""
+        """The funnel's view in the debugger at /web."""
         from metric_tracker_rl.page.funnel_view import FunnelView
 
         return FunnelView(self)
@@ -91,7 +91,7 @@ class MetricTracker(Environment):
         return EpisodeSession(debug=debug)
 
     def result_labels(self, reset: Mapping[str, Any]) -> Mapping[str, str]:
-        """Return the level and the scenario family, or an empty mapping for a sealed task."""
+        """Return the level and the scenario family of an episode; empty for a sealed task."""
         if is_sealed_split(reset.get("split")):
             return {}
         _, config = resolve_reset(reset)

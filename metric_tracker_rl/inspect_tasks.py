@@ -1,4 +1,4 @@
-"""The Inspect AI task of this environment, `metric_tracker_rl/metric_tracker`."""
+"""Inspect AI task `metric_tracker_rl/metric_tracker`."""
 
 from typing import Any
 

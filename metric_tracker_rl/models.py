@@ -1,4 +1,4 @@
-"""Action, observation and state on the wire: the framework's types with the funnel's fields."""
+"""Action, observation and state types: the framework's base types with the funnel's fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Converts tool results into pandas frames, for notebooks."""
+"""Conversion of tool results into pandas frames, for notebooks."""
 
 from __future__ import annotations
 
@@ -22,33 +22,35 @@ TABLE_FIELDS = (
     "entities",
     "dates",
 )
-"""Fields of results that are tables. The first one in a result is its main table."""
+"""Names of result fields that contain tables. The first one in a result is its main table."""
 EMPTY_TABLE_COLUMNS = {
     **dict.fromkeys(("generated_rows", "normalized_rows"), ROW_FIELDS),
     "events": ("date", "kind", "title", "explains"),
 }
-"""Columns of tables that are often empty, so that an empty frame has columns too."""
+"""Columns of tables that are often empty, so that the frame of an empty table has columns too."""
 
 
 def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.DataFrame:
     """Convert the result of an analysis method into a frame with one row for each entry.
 
-    A list within an entry becomes several rows: `get_rows_with_abs_diff_from_median_gt` gives a row
-    for each match, with the name of its metric. A result without a table, such as that of
-    `compare_rate_to_median` or `rows_for_date`, gives one row.
+    An entry with a nested list becomes several rows. For example, a result of
+    `get_rows_with_abs_diff_from_median_gt` becomes a frame with one row per match, each with its
+    metric name. A result without a table, such as that of `compare_rate_to_median` or
+    `rows_for_date`, becomes a single row.
 
     Args:
-        result: `analysis_result` of an observation, or its `result` alone.
-        table: field of the result to convert; None for its main table. `details` of the row
-            generators, for example, contains the number of rows of each metric.
+        result: `analysis_result` of an observation, or only its `result` field.
+        table: name of the result field to convert, or None for the main table. For example, the
+            `details` field of a row generator's result contains the number of rows of each metric.
 
     Returns:
         A frame with the index 0, 1, …. The tool reference describes columns and units. Dates are
-        ISO text.
+        ISO strings.
 
     Raises:
         InvalidValueError: `result` is not a mapping.
-        UnknownNameError: the result has no table of that name. The message contains the nearest.
+        UnknownNameError: the result has no table of this name. The message contains the nearest
+            name.
     """
     import pandas as pd
 
@@ -71,7 +73,7 @@ def result_frame(result: Mapping[str, Any], table: str | None = None) -> pd.Data
 
 
 def _unfold_nested_rows(result_entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each mapping in the first nested list of an entry, or the entry itself."""
+    """Return one row per mapping in an entry's first nested list, or only the entry itself."""
     for name, value in result_entry.items():
         if isinstance(value, list) and all(isinstance(element, Mapping) for element in value):
             if not value and name not in ("rows", "details"):

@@ -1,6 +1,6 @@
-"""Score of a report as a tree of the framework's rubrics.
+"""Rubrics of the framework that represent a report's score as a tree.
 
-The engine computes the score. The rubrics read it from the breakdown, so that `named_rubrics()`
+The engine computes the score, and the rubrics read it from the breakdown. `named_rubrics()` then
 shows the last value of each score component.
 """
 
@@ -15,11 +15,11 @@ from openenv_kit.float_sum import sum_left_to_right
 
 
 class ComponentRubric(Rubric):
-    """Rubric whose score is the sum of some breakdown fields, or 0.0 if nothing was graded.
+    """Rubric whose score is a sum of score breakdown fields, or 0.0 if nothing was graded.
 
     Args:
-        fields: names of the breakdown fields.
-        children: rubrics that are computed with this one, by name.
+        fields: names of the breakdown fields to add up.
+        children: child rubrics by name, which are evaluated together with this rubric.
     """
 
     def __init__(self, *fields: str, **children: Rubric) -> None:
@@ -37,14 +37,14 @@ class ComponentRubric(Rubric):
         )
 
     def reset(self) -> None:
-        """Clear the last scores of this rubric and of all rubrics below it."""
+        """Clear the last scores of this rubric and of all its descendants."""
         self.last_score = None
         for rubric in self.rubrics():
             rubric.last_score = None
 
 
 class ReportRubric(ComponentRubric):
-    """Rubric of a report's total score; its children are the score components."""
+    """Rubric of a report's total score, whose children are the score components."""
 
     def __init__(self) -> None:
         shares = {name: ComponentRubric(name) for name in SCORE_SHARES}

@@ -1,4 +1,4 @@
-"""Tool catalogue and system prompts of the funnel, shared by all interfaces."""
+"""Tool catalogue and prompts of the funnel, which all model interfaces share."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ PROSE_FIELDS = frozenset(
         "objective",
     }
 )
-"""Names of the observation fields that contain text for the player, or lists of tools."""
+"""Names of observation fields that contain prose for the player, or catalogues with prose."""
 _REPEATED_OVERVIEW_FIELDS = ("instruction", "dates", "entities", "available_methods")
-"""Fields of an overview that the first user message or the tools contain, or other tools return."""
+"""Fields of a `task_overview` result that the model can read in other messages or tool results."""
 
 
 def system_prompt(episode: Mapping[str, Any] | None = None) -> str:
@@ -65,10 +65,10 @@ def system_prompt(episode: Mapping[str, Any] | None = None) -> str:
 
 
 def first_user_message(reset_observation: Mapping[str, Any]) -> str:
-    """Return the first user message: the instruction and a few fields of the configuration.
+    """Return the first user message, which contains the instruction and some configuration fields.
 
-    The fields include the play mode if it is not the default. The thresholds are left out in
-    the lean profile, where only the instruction states them.
+    The play mode is included if it is not the default. The lean profile omits the thresholds, which
+    the instruction states.
     """
     config = reset_observation["config"]
     fields = {name: config[name] for name in _FIRST_MESSAGE_FIELDS}
@@ -83,7 +83,7 @@ def first_user_message(reset_observation: Mapping[str, Any]) -> str:
 
 
 def tool_call_of_action(action: Mapping[str, Any]) -> ToolCall:
-    """Return the tool call that an action corresponds to."""
+    """Return the tool call that corresponds to an action."""
     if action.get("analysis_method") is not None:
         return ToolCall(str(action["analysis_method"]), dict(action.get("analysis_args") or {}))
     if action.get("payload_generators"):
@@ -92,10 +92,10 @@ def tool_call_of_action(action: Mapping[str, Any]) -> ToolCall:
 
 
 def format_tool_result(observation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tool result for a model: the message, and the result or the grade.
+    """Convert an observation to a tool result for a model: message, and result or grade.
 
-    Without details, the result of an overview omits fields that the model can read elsewhere.
-    Clients receive the complete observation.
+    If the model did not request details, the result of `task_overview` omits fields that the model
+    can read elsewhere. Other clients receive the complete observation.
     """
     tool_result: dict[str, Any] = {
         "status": observation["status"],
@@ -120,7 +120,9 @@ def format_tool_result(observation: Mapping[str, Any]) -> dict[str, Any]:
 def observation_from_messages(
     first_message: str, tool_result: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return the part of an observation that scripted policies read, from a model's messages.
+    """Rebuild an observation for a scripted policy from a model's messages.
+
+    The result contains only the fields that scripted policies read.
 
     Args:
         first_message: the first user message; a system prompt may precede it.
@@ -135,7 +137,7 @@ def observation_from_messages(
 
 
 def _parse_config_from_first_message(first_message: str) -> dict[str, Any]:
-    """Parse the configuration fields in a text from `first_user_message`."""
+    """Parse the configuration fields in a message that `first_user_message` created."""
     _, heading, text = first_message.rpartition(_CONFIG_HEADING)
     if not heading:
         return {}
@@ -185,13 +187,13 @@ TOOLS_BY_MODE: dict[PlayMode, tuple[Tool, ...]] = {
 }
 """Tools by mode."""
 DEFAULT_TOOLS = TOOLS_BY_MODE[GUIDED_MODE]
-"""Tools of a reset without arguments: the analysis methods, and two ways to submit."""
+"""Tools of an episode reset without arguments: all analysis methods and two submission tools."""
 DEFAULT_VARIED_TOOLS = (*DRAWN_POLICY_TOOLS.values(), SUBMIT_SOLUTION_TOOL, SUBMIT_GENERATORS_TOOL)
 """The same tools for an episode whose reporting policy is drawn."""
 
 
 def action_of_tool_call(name: str, arguments: Mapping[str, Any]) -> Action:
-    """Return the action of a tool call."""
+    """Return the action that corresponds to a tool call."""
     if name == SUBMIT_SOLUTION:
         return {"classifications": arguments["rows"]}
     if name == SUBMIT_GENERATORS:

@@ -1,7 +1,8 @@
-"""Wire models: report rows, generator methods, catalogue entries and score breakdowns.
+"""Models of request and reply fields, such as report rows, catalogue entries and scores.
 
-They are plain pydantic models without the engine and the framework, so a client loads neither.
-Their fields can also be read like those of a mapping (`row["date"]`), because some clients do so.
+They are plain pydantic models that import neither the engine nor the framework, so clients can use
+them without loading either. Their fields can also be read like mapping items (`row["date"]`),
+because some clients do so.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from metric_tracker_rl.engine.definitions.versions import GRADER_VERSION, POLICY
 
 
 def enum_schema(*names: str) -> JsonDict:
-    """Return schema metadata that lists the allowed names of a text field.
+    """Return JSON-schema metadata that lists the allowed values of a string field.
 
-    Parsing accepts other names too, so that a report with one invalid row can still be graded.
+    Validation accepts other values too, so a report with one invalid row can still be graded.
     """
     return {"enum": list(names)}
 
 
 def _reject_bool(value: object) -> object:
-    """Raise if a number field is True or False, which pydantic would convert to 1 and 0."""
+    """Raise an error if a number field is a bool, which pydantic would convert to 1 or 0."""
     if isinstance(value, bool):
         raise ValueError("a boolean is not a number")
     return value
@@ -52,7 +53,7 @@ class MappingModel(BaseModel):
         raise KeyError(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the field with that name, or the default."""
+        """Return the value of the field with this name, or the default."""
         return getattr(self, name) if name in type(self).model_fields else default
 
     def keys(self) -> list[str]:
@@ -241,10 +242,10 @@ class RewardBreakdown(MappingModel):
 
 
 SCORE_PENALTIES = tuple(name for name in RewardBreakdown.model_fields if name.endswith("_penalty"))
-"""Names of the penalties in a breakdown."""
+"""Names of the breakdown fields that are penalties."""
 SCORE_SHARES = (
     "precision",
     "recall",
     *(name for name in RewardBreakdown.model_fields if name.endswith("_accuracy")),
 )
-"""Names of the score shares in a breakdown."""
+"""Names of the breakdown fields that are shares: precision, recall and field accuracies."""

@@ -69,8 +69,9 @@ ANALYSIS_TOOLS_BY_MODE = {
 def build_tools_for_drawn_policy() -> Tools:
     """Return the default tools for episodes whose reporting policy is drawn at random.
 
-    The description of `hourly_rows_for_date` states the default daytime hours, which a drawn policy
-    may change, so its description for raw disclosure is used instead.
+    The default description of `hourly_rows_for_date` states the default daytime hours. A drawn
+    policy may change these hours, so this registry uses the tool's raw-disclosure description,
+    which omits them.
     """
     varied_tools = create_empty_method_registry()
     for tool in TOOLS.values():
@@ -85,12 +86,12 @@ DRAWN_POLICY_TOOLS = build_tools_for_drawn_policy()
 
 
 def select_analysis_tools(rules: PlayRules, *, has_drawn_policy: bool = False) -> Tools:
-    """Return the tools that an episode offers under these rules.
+    """Return the analysis tools of an episode that is played by the given rules.
 
     Args:
         rules: the episode's rules of play.
-        has_drawn_policy: whether the reporting policy is drawn at random. If so, no tool's
-            description may state the numbers of a level's own policy.
+        has_drawn_policy: whether the reporting policy is drawn at random. If so, no tool
+            description mentions the level's default thresholds or hours.
     """
     tools = ANALYSIS_TOOLS_BY_MODE[rules.mode]
     return DRAWN_POLICY_TOOLS if has_drawn_policy and tools is TOOLS else tools
@@ -112,7 +113,7 @@ def available_analysis_methods() -> list[MethodSpec]:
 
 
 def available_payload_generation_methods() -> list[MethodSpec]:
-    """Return the catalogue entry of every row generator that `payload_generators` may name."""
+    """Return the catalogue entry of every row generator that `payload_generators` accepts."""
     return list(_build_row_generator_specs())
 
 

@@ -1,8 +1,9 @@
 """Typed arguments of the analysis methods.
 
-Names of metrics and entities depend on the funnel, so they are plain text here and are checked
-against the episode. `names_from_funnel` lets the schema list them as an enum. Only required names
-are listed: ten copies of the same list would cost a model hundreds of tokens.
+The names of metrics and entities depend on the funnel. The models therefore declare them as plain
+strings, and the methods check them against the episode. `names_from_funnel` makes the JSON schema
+list the allowed names as an enum. It is used for required fields only, because repeating the list
+in every schema would cost a model hundreds of tokens.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ DEFAULT_ROWS_PER_REPLY = 25
 
 
 def names_from_funnel(kind: str) -> JsonDict:
-    """Return schema metadata for a field whose allowed names come from the funnel.
+    """Return JSON-schema metadata for a field whose allowed values are names of the funnel.
 
     Args:
-        kind: attribute of the funnel that lists the names, such as `rate_names`.
+        kind: name of the `Funnel` attribute that lists the allowed values, such as `rate_names`.
     """
     return {"names": kind}
 

@@ -1,7 +1,8 @@
 """Tools of the lean profile: six tools whose results take few tokens.
 
-A result contains the column names once, and its values as rows. `scan` lists every flagged series,
-both roots and consequences, with a short id. A report lists ids, and the server adds the rows.
+Each result contains its column names once, followed by rows of values. `scan` lists every flagged
+series, both roots and consequences, with a short numeric id. A report lists ids, and the server
+looks up the corresponding report rows.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class SubmittedIdsAndRows(TypedDict):
     """Content of a submitted report.
 
     Attributes:
-        ids: submitted ids of flagged series; empty with raw disclosure.
-        rows: complete rows of the report, including those of the ids.
+        ids: the submitted ids of flagged series; always empty with raw disclosure.
+        rows: all rows of the report, including the rows that the ids stand for.
     """
 
     ids: list[int]
@@ -176,10 +177,10 @@ def list_calendar_events(view: EpisodeView, _: NoMethodArguments) -> MethodResul
 def build_submission_from_ids_and_rows(
     view: EpisodeView, arguments: LeanSubmitArguments
 ) -> SubmittedIdsAndRows:
-    """Return the ids of a report and its complete rows: those of the ids, then the others.
+    """Return the submitted ids, and their report rows followed by the submitted rows.
 
     Raises:
-        ToolArgumentError: the episode has no flagged series with one of the ids.
+        ToolArgumentError: an id does not belong to a flagged series of the episode.
     """
     flagged_series = get_flagged_series(view.episode)
     require_listed_ids(arguments.ids, range(1, len(flagged_series) + 1))
@@ -201,10 +202,10 @@ LEAN_TOOLS.add(
 
 
 def require_listed_ids(ids: Iterable[int], listed_ids: Container[int]) -> None:
-    """Raise if an id has not been listed by `scan`.
+    """Raise an error if `scan` has not listed one of the ids.
 
     Raises:
-        ToolArgumentError: an id was not listed. The message does not say whether it exists.
+        ToolArgumentError: an id was not listed. The message does not reveal whether the id exists.
     """
     for series_id in ids:
         if series_id not in listed_ids:
@@ -215,13 +216,13 @@ def require_listed_ids(ids: Iterable[int], listed_ids: Container[int]) -> None:
 
 
 def find_ids_in_scan_result(result: MethodResult) -> set[int]:
-    """Return the ids in a result of `scan`; an empty set for any other result."""
+    """Return the ids in a result of `scan`, or an empty set for the result of another tool."""
     if result.get("columns") != SCAN_COLUMNS:
         return set()
     return {row[0] for _, rows in result["rows"] for row in rows}
 
 
 def _list_daily_series_names(view: EpisodeView) -> list[str]:
-    """Return the names of the counts, the rates and the daytime share."""
+    """Return the names of all event counts and conversion rates, and of the daytime share."""
     funnel = view.episode.config.funnel_spec
     return [*funnel.metric_names, funnel.mix_entity_name]

@@ -1,4 +1,4 @@
-"""Analysis methods that return unprocessed data of an episode or check a report's format."""
+"""Analysis methods that return an episode's data without analysis or check a report's format."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def build_report_row_schema(*, include_allowed: bool) -> dict[str, Any]:
     """Return the fields of a report row.
 
     Args:
-        include_allowed: whether the result lists the allowed names of the four name fields.
+        include_allowed: whether to list the allowed values of the four fields that contain names.
     """
     names = {name: list(each) for name, each in ALLOWED_NAMES_BY_FIELD.items()}
     return {

@@ -1,7 +1,7 @@
-"""Tools for raw disclosure, which return values, medians and hourly counts, in both profiles.
+"""Tools for raw disclosure in both profiles: values, medians and hourly counts without flags.
 
-No result depends on the thresholds, so no result shows what is flagged. Only the overview contains
-the thresholds, because it states the numbers of the reporting policy.
+No result depends on the thresholds, so no result reveals which series are flagged. The thresholds
+themselves appear only in the overview, which states the parameters of the reporting policy.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def list_series_with_median(
 def build_submission_from_rows(
     _: EpisodeView, arguments: RawSubmitArguments
 ) -> lean.SubmittedIdsAndRows:
-    """Return the submitted rows and an empty list of ids, which raw disclosure does not have."""
+    """Return the submitted rows, and no ids because raw disclosure has none."""
     return {"ids": [], "rows": arguments.rows}
 
 

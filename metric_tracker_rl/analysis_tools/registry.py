@@ -1,4 +1,4 @@
-"""Registry of analysis methods, which sessions, interfaces and documentation read."""
+"""Registry of analysis methods, used by sessions, client interfaces and documentation."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ MAX_CACHED_BYTES = 256_000
 
 
 class AnalysisMethods(Tools):
-    """A registry of analysis methods that caches results with the episode."""
+    """A registry of analysis methods whose results are cached in the episode."""
 
     def tool(
         self, arguments_type: type[BaseModel], *, cached: bool = True, **options: Any
     ) -> Callable[[ToolFunctionT], ToolFunctionT]:
-        """Return a decorator that declares a function as an analysis method; see `Tools.tool`.
+        """Return a decorator that registers a function as an analysis method.
+
+        See `Tools.tool` for the options.
 
         Args:
             arguments_type: model of the method's arguments.
@@ -48,10 +50,13 @@ class AnalysisMethods(Tools):
 
 
 def cache_result(method: AnalysisMethod[ArgumentsT]) -> AnalysisMethod[ArgumentsT]:
-    """Wrap a method so that its results are cached with the episode, by arguments and play rules.
+    """Wrap an analysis method so that the episode caches its results.
 
-    Results are cached as JSON text, so that no caller can change another caller's result. A method
-    that returns something that JSON lacks, such as a NumPy number, raises a TypeError.
+    The cache key consists of the method, its arguments and the play rules.
+
+    Results are cached as JSON text, so that a caller who modifies a result does not affect other
+    callers. If a method returns a value that JSON cannot represent, such as a NumPy number, the
+    call raises a TypeError.
     """
 
     @wraps(method)
@@ -71,12 +76,12 @@ def cache_result(method: AnalysisMethod[ArgumentsT]) -> AnalysisMethod[Arguments
 
 
 def create_empty_method_registry() -> AnalysisMethods:
-    """Return an empty registry whose schemas list the entity names of the ordering app."""
+    """Return an empty registry whose argument schemas list the entity names of the ordering app."""
     return AnalysisMethods("analysis_method", ORDERING_APP)
 
 
 def method_specs(tools: Tools, funnel_name: str = ORDERING_APP.name) -> tuple[MethodSpec, ...]:
-    """Return the catalogue entries of methods, with the entity names of one funnel."""
+    """Return the catalogue entries of tools; their schemas list one funnel's entity names."""
     return _build_cached_method_specs(tuple(tools.values()), funnel_name)
 
 
@@ -93,9 +98,9 @@ def _build_cached_method_specs(tools: tuple[Tool, ...], funnel_name: str) -> tup
 
 
 def find_dates_in_result(result: MethodResult) -> set[str]:
-    """Return the dates of all rows in a method's result, at any depth.
+    """Return the dates of all rows in a method's result, including nested rows.
 
-    The rows of a list have the same fields, so only the first one is checked for a date.
+    All rows of one list have the same fields, so only the first row is checked for a date field.
     """
     dates = {result["date"]} if "date" in result else set()
     for rows in result.values():

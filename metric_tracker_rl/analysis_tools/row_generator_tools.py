@@ -1,4 +1,4 @@
-"""Analysis methods that run row generators: one method for each, and one for several."""
+"""Analysis methods that run row generators: one method per generator, and one that runs several."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _build_limited_rows_result(
 
 
 def _build_row_generator_tool(generator: RowGenerator) -> Tool:
-    """Return the analysis method that runs one generator."""
+    """Return the analysis method that runs one row generator."""
 
     def run(
         view: EpisodeView, arguments: MetricRowsArguments | SeriesRowsArguments

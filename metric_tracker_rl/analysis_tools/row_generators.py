@@ -1,8 +1,8 @@
 """Row generators: report rows selected by a statistical filter.
 
-A row is generated where |value − median| > threshold_multiplier × standard deviation from the
-median, and the deviation also reaches the level's reporting threshold. Row generators do not apply
-the reporting policy's order, so their rows contain consequences as well as roots.
+A row is generated for each value with |value − median| > threshold_multiplier × standard deviation
+from the median whose deviation also reaches the level's reporting threshold. Row generators do not
+separate roots from consequences as the reporting policy does, so their output contains both.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from openenv_kit.schema import build_arguments_schema, describe_validation_error
 class RowGenerator:
     """A filter that selects anomalous values and returns them as report rows.
 
-    It reads every series that can have one of its anomaly types.
+    The generator reads every series in which one of its anomaly types can occur.
 
     Attributes:
         name: name of the generator; the analysis method is `get_<name>_rows`.
@@ -75,7 +75,7 @@ class RowGenerator:
         return set(self.entity_types) <= {EVENT_COUNT, CONVERSION_RATE}
 
     def map_entity_names_to_types(self, view: EpisodeView) -> dict[str, str]:
-        """Return the entity type of every entity that the generator reads, by entity name."""
+        """Return a mapping from the name of every entity that the generator reads to its type."""
         names_by_type = view.episode.config.funnel_spec.entity_names_by_type
         return {
             entity_name: entity_type
@@ -89,7 +89,7 @@ class GeneratedRows(NamedTuple):
 
     Attributes:
         rows: the generated report rows.
-        details: for one generator, a summary of each series; for several, of each generator.
+        details: a summary of each series for one generator, or of each generator for several.
     """
 
     rows: list[ReportRow]
@@ -110,12 +110,12 @@ GENERATORS_BY_NAME: dict[str, RowGenerator] = {
 
 
 def analysis_method_name(generator_name: str) -> str:
-    """Return the name of the analysis method that runs a generator."""
+    """Return the name of the analysis method that runs a row generator."""
     return f"get_{generator_name}_rows"
 
 
 def find_row_generator(generator_or_method_name: object) -> RowGenerator:
-    """Return a generator by its own name or by the name of its analysis method.
+    """Return the row generator with this name, or the one that this analysis method runs.
 
     Raises:
         ToolArgumentError: no generator has that name. The message contains the nearest name.
@@ -133,7 +133,7 @@ def find_row_generator(generator_or_method_name: object) -> RowGenerator:
 
 
 def validate_row_generator_calls(generator_calls: Sequence[Any]) -> None:
-    """Raise if submitted row generators do not match the schema of `payload_generator`.
+    """Raise an error if submitted generator calls do not match the schema of `payload_generator`.
 
     Raises:
         ToolArgumentError: a field is invalid. The message contains its value and what is allowed.
@@ -150,7 +150,7 @@ def validate_row_generator_calls(generator_calls: Sequence[Any]) -> None:
 def run_and_merge_row_generators(
     view: EpisodeView, generator_calls: Sequence[PayloadGeneratorMethod | Mapping[str, Any]]
 ) -> GeneratedRows:
-    """Run several generators and merge their rows by key.
+    """Run several row generators and keep one row for each row key.
 
     Raises:
         ToolArgumentError: a method, metric or date is unknown, or a multiplier is out of range.
@@ -198,15 +198,15 @@ def run_row_generator(
     std_dev_multiplier: float,
     dates: Sequence[str],
 ) -> GeneratedRows:
-    """Return a report row for each value that one row generator selects.
+    """Run one row generator and return a report row for each value that it selects.
 
     Args:
         view: the episode.
         generator: the generator.
         metric_name: one metric to read; None for all.
-        metric_names: further metrics to read; empty for all.
+        metric_names: further metrics to read; if neither argument names a metric, all are read.
         std_dev_multiplier: minimum distance from the median, in standard deviations.
-        dates: dates of the rows; empty for all.
+        dates: dates to return rows for; empty for all.
 
     Raises:
         ToolArgumentError: a metric or date is unknown, or the generator accepts no metrics.

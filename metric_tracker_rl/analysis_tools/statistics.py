@@ -16,7 +16,7 @@ from metric_tracker_rl.engine.report.parse_report import require_allowed_name
 
 
 class ResultsByMetric(TypedDict):
-    """Result of a method over all dates, with one mapping for each metric."""
+    """Result of a method that covers all dates, with one mapping for each metric."""
 
     metric_names: list[str]
     results: list[MethodResult]
@@ -89,13 +89,13 @@ def resolve_metric_names(
     metric_names: Sequence[str],
     allowed_names: Sequence[str] | None = None,
 ) -> list[str]:
-    """Return the requested metric names without duplicates, or all allowed ones if none is given.
+    """Return the distinct requested metric names, or all allowed names if none is requested.
 
     Args:
         view: the episode.
         metric_name: one requested metric, or None.
         metric_names: further requested metrics.
-        allowed_names: names that the method accepts; None for every count and rate.
+        allowed_names: metrics that the method accepts; None for every count and rate.
 
     Raises:
         ToolArgumentError: a name is unknown, or the method does not accept it.

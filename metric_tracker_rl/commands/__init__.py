@@ -1,1 +1,1 @@
-"""Commands of the funnel, which the kit adds to `metric-tracker`."""
+"""Subcommands that the funnel adds to the `metric-tracker` command."""

@@ -1,4 +1,4 @@
-"""The command `metric-tracker episode`, which writes an episode's data to files."""
+"""The `metric-tracker episode` command, which writes an episode's data to files."""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Generates, plays and grades funnel episodes, without any transport, framework or model."""
+"""Engine that generates, plays and grades funnel episodes.
+
+It depends on no transport, agent framework or model.
+"""

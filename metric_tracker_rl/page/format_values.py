@@ -1,4 +1,4 @@
-"""Formatting of the funnel's numbers with their units."""
+"""Formatting of the funnel's values with their units."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ UNIT_BY_COLUMN = {
 
 
 def format_field_with_unit(field_name: str, value: Any, other_fields: Mapping[str, Any]) -> str:
-    """Return a number with its unit; any other value is formatted without one.
+    """Format a field's value; numbers are followed by their unit.
 
     Args:
         field_name: name of the field.
         value: value of the field.
-        other_fields: fields of the same row. They determine the entity type or the metric, and
-            thereby the unit.
+        other_fields: the other fields of the same row, whose entity type or metric determines the
+            unit.
     """
     text = value_html(value)
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -1,4 +1,4 @@
-"""The funnel's view in the debugger: map, questions, report editor and score."""
+"""Debugger view of the funnel: map, suggested questions, report editor and score."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ from openenv_kit.recordings.format import read_runs
 from openenv_kit.tool import format_tool_call_for_display
 
 EXAMPLE_EPISODE_FILE = Path(__file__).with_name("first_visit.jsonl")
-"""Recording of an episode of the hard task, with a rejected call and a wrong row.
+"""Recording of an episode of the hard task that contains a rejected call and a wrong row.
 
-After a new version of the generator, open it on the Watch tab and save it to record it again.
+When the generator version changes, open the recording on the Watch tab and save it again.
 """
 
 
 class FunnelView(EnvironmentView):
-    """The funnel's environment view; `EnvironmentView` describes the members."""
+    """The funnel's view in the debugger. See `EnvironmentView` for the members."""
 
     style_folder = Path(__file__).parent
     link_description = "Which day broke, and which metric?"
@@ -199,14 +199,14 @@ class FunnelView(EnvironmentView):
 
 
 def _result_cell_html(column: str, value: Any, row: Mapping[str, Any]) -> str:
-    """Return the HTML of a value in the table of a tool result."""
+    """Return the HTML of one cell in the table of a tool result."""
     if column == "date" and isinstance(value, str):
         return escape(format_short_date(value))
     return format_field_with_unit(column, value, row)
 
 
 def _detecting_tool_call_html(row: ReportRow) -> str:
-    """Return the HTML of the tool call that reveals the anomaly of a row."""
+    """Return the HTML of the tool call that shows the anomaly of an expected row."""
     named = ""
     if row.detection_method.startswith("compare"):
         named = f", entity_name={row.entity_name!r}"
@@ -214,7 +214,7 @@ def _detecting_tool_call_html(row: ReportRow) -> str:
 
 
 def _all_counts_and_rates_html(visitor: Visitor) -> str:
-    """Return a collapsed table of all counts and rates by day, as HTML."""
+    """Return the HTML of a collapsed table with all counts and rates by day."""
     episode = rebuild_episode(visitor.reset).episode
     names = episode.config.funnel_spec.metric_names
     lines = [

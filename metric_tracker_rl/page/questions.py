@@ -1,4 +1,4 @@
-"""Questions about a cell of the map, and the suggested next step."""
+"""Suggested questions about a map cell, and the suggested next step."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ DAY_QUESTIONS = {
     "check_impossible_counts": "Counts that cannot be?",
 }
 PREFERRED = {("rows_for_date", True): 0, ("get_metric_median", False): 1}
-"""Suggested order of questions about a day, by tool and whether the call has arguments."""
+"""Rank of suggested calls, by tool name and whether the call has arguments."""
 GO_TO_MAP = ("Go to the map", "go", "#mt-picture")
 """Label, event and target of a button that scrolls to the map."""
 FIRST_QUESTIONS = ("list_suspicious_dates", "scan", "get_metric_median", "overview")
 
 
 class Selection(NamedTuple):
-    """Selected cell of the map: column of the daily series and ISO date."""
+    """Selected map cell: column of the daily series and ISO date."""
 
     column: int
     date: str
 
 
 def parse_selection(known_values: KnownValues, selection: str) -> Selection | None:
-    """Parse the selection `column/date`; return None if there is no such cell."""
+    """Parse a selection such as `3/2024-05-01`; return None if the map has no such cell."""
     column, _, date = selection.partition("/")
     column = "0" if column == WHOLE_DAY else column
     if (
@@ -65,7 +65,7 @@ def list_offered_method_names(steps: PlaybackSteps) -> set[str]:
 def build_question_panel(
     known_values: KnownValues, steps: PlaybackSteps, selection: str
 ) -> QuestionPanel:
-    """Return suggested questions about the selected cell, for tools that the episode offers."""
+    """Return the panel of questions about the selected cell that the episode's tools can answer."""
     offered = list_offered_method_names(steps)
     groups: dict[str, list[SuggestedCall]] = {}
     at, title = parse_selection(known_values, selection), "Click a cell to ask about it"
@@ -122,7 +122,7 @@ def _list_questions_about_cell(
 
 
 def _find_first_flagged_metric_of_day(known_values: KnownValues, selection: str) -> str | None:
-    """Return the selection of the first count or rate known to be flagged on the selected day."""
+    """Return `column/date` of the first metric known to be flagged on the selected day, or None."""
     _, date = parse_selection(known_values, selection) or (0, "")
     day = known_values.find_day_index(date)
     far = (
@@ -137,7 +137,7 @@ def _find_first_flagged_metric_of_day(known_values: KnownValues, selection: str)
 def build_next_step_hint(
     known_values: KnownValues, steps: PlaybackSteps, selection: str, suggested_rows: Sequence[Any]
 ) -> NextStepHint:
-    """Return the suggested next step while the report is empty."""
+    """Return the next step to suggest to a player whose report is still empty."""
     panel = build_question_panel(known_values, steps, selection)
     if len(steps) == 1:
         tools = list_offered_method_names(steps)
@@ -159,7 +159,7 @@ def build_next_step_hint(
         (step.action.get("analysis_method"), step.action.get("analysis_args")) for step in steps
     ]
     calls = [call for some in panel.groups.values() for call in some]
-    # After the day's values and the medians, the map shows which cells are flagged.
+    # Once the day's values and the medians are known, the map shows which cells are flagged.
     calls.sort(key=lambda call: PREFERRED.get((call.tool, bool(call.arguments)), len(PREFERRED)))
     far = _find_first_flagged_metric_of_day(known_values, selection)
     if far is not None and far != selection:

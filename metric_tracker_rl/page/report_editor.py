@@ -1,4 +1,4 @@
-"""Editor of the report, which offers allowed values and fills in values from tool results."""
+"""Report editor, which offers allowed values and fills in values from tool results."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from openenv_kit.page.components.row_editor import EditorColumn, EditorRow
 from openenv_kit.page.environment_view import ReportEditor, dropdown_choices
 
 NON_NEGATIVE_FIELDS = ("observed_value", "baseline_value")
-"""Number fields that contain counts, percentages or shares."""
+"""Fields that contain counts, percentages or shares, which cannot be negative."""
 
 
 def build_row_key(row: Mapping[str, Any]) -> RowKey:
-    """Return the key of a report row, which may be incomplete."""
+    """Return the key of a report row in the editor; the row may be incomplete."""
     return RowKey(str(row.get("date")), str(row.get("entity_type")), str(row.get("entity_name")))
 
 
 class FunnelReport(ReportEditor):
-    """The funnel's report editor; `ReportEditor` describes the members."""
+    """The funnel's report editor. See `ReportEditor` for the members."""
 
     @cached_property
     def known_values(self) -> KnownValues:
@@ -139,7 +139,7 @@ class FunnelReport(ReportEditor):
         return list(rows_by_key.values())
 
     def _build_suggested_row(self, result_fields: Mapping[str, Any]) -> EditorRow | None:
-        """Return the report row of an anomaly in a tool result, or None if there is no anomaly."""
+        """Return the report row of an anomaly, or None if the fields do not describe an anomaly."""
         flagged = result_fields.get("anomaly_type", NORMAL) != NORMAL
         if flagged and all(name in result_fields for name in ROW_FIELDS):
             return {name: result_fields[name] for name in ROW_FIELDS}
@@ -163,7 +163,7 @@ class FunnelReport(ReportEditor):
 def _iter_flattened_mappings(
     result: Mapping[str, Any], enclosing_fields: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """Yield every nested mapping of a result, merged with the scalar fields that enclose it."""
+    """Yield every nested mapping in a tool result, merged with its parents' scalar fields."""
     plain = {k: v for k, v in result.items() if not isinstance(v, Mapping | list | tuple)}
     merged = {**enclosing_fields, **plain}
     yield merged

@@ -1,4 +1,4 @@
-"""Renders the score of a report as a waterfall chart with explanations."""
+"""Rendering of a report's score as a waterfall chart with explanations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTHING_TO_FIND = "There was nothing to find: the empty report scores 1, any oth
 
 
 def score_waterfall_html(breakdown: RewardBreakdown) -> str:
-    """Return a waterfall of precision × (weighted shares) − penalties, as HTML."""
+    """Return the HTML of a waterfall chart of precision × (weighted shares) − penalties."""
     if not breakdown.expected_rows:
         return waterfall_chart_html([], breakdown.total_score, NOTHING_TO_FIND)
     parts = list(_iter_score_parts(breakdown))

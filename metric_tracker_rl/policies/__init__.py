@@ -1,8 +1,8 @@
 """Scripted policies of the funnel.
 
-A policy is a generator function: it receives the reset observation, yields actions, and is sent
-the observation of each. The same policy therefore plays in process, over a WebSocket and step by
-step in the debugger, and knows only what observations contain.
+A policy is a generator function that receives the reset observation, yields actions, and is sent
+the observation that follows each action. The same policy can therefore play in process, over a
+WebSocket, and step by step in the debugger. It has access to observations only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Building blocks of the policies: their registry, actions, and requests for flagged rows.
+"""Common parts of the policies: registry, actions, and requests for flagged rows.
 
-Flagged rows contain roots and consequences. Policies that do not apply the reporting policy start
-from them.
+Flagged rows include both roots and consequences. They are the starting point of policies that do
+not apply the whole reporting policy.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["POLICIES", "Action", "ObservationJson", "Policy", "PolicySteps"]
 RowFields = dict[str, Any]
 """Fields of a report row by name."""
 RowSteps = Generator[Action, ObservationJson, list[RowFields]]
-"""Part of a policy: yields actions and returns report rows."""
+"""Generator that yields a policy's actions and returns report rows."""
 
 POLICIES = Policies()
 """Scripted policies by name, in the order of registration."""
@@ -29,21 +29,21 @@ register_policy = POLICIES.register
 
 
 def build_analysis_action(method_name: str, **arguments: Any) -> Action:
-    """Return the action that runs an analysis method."""
+    """Return an action that runs an analysis method with the given arguments."""
     return {"analysis_method": method_name, "analysis_args": arguments}
 
 
 def build_submit_action(rows: list[RowFields]) -> Action:
-    """Return the action that submits a report."""
+    """Return an action that submits a report."""
     return {"classifications": rows}
 
 
 def require_analysis_result(observation: ObservationJson) -> Any:
-    """Return the result of the analysis method that was just run.
+    """Return the result of an analysis method from the observation that followed the call.
 
     Raises:
-        ToolArgumentError: the method was rejected, for example because the policy plays in another
-            environment.
+        ToolArgumentError: the call was rejected, for example because the environment has no such
+            method.
     """
     if observation.get("analysis_result") is None:
         raise ToolArgumentError(observation["message"])
@@ -53,11 +53,11 @@ def require_analysis_result(observation: ObservationJson) -> Any:
 def request_flagged_rows(
     threshold_multiplier: float = 0.0, generator_names: Sequence[str] = ROW_GENERATOR_NAMES
 ) -> RowSteps:
-    """Request the rows of several row generators in one step.
+    """Run several row generators in one step and return their rows.
 
     Args:
-        threshold_multiplier: multiplier for all generators; 0 for every flagged row.
-        generator_names: names of the row generators.
+        threshold_multiplier: multiplier of all generators; 0 returns every flagged row.
+        generator_names: names of the row generators to run.
     """
     generators = [
         {"method_name": name, "threshold_multiplier": threshold_multiplier}
@@ -70,11 +70,11 @@ def request_flagged_rows(
 
 
 def request_unexplained_flagged_rows() -> RowSteps:
-    """Request every flagged row that the public calendar does not explain."""
+    """Request all flagged rows and return those that the public calendar does not explain."""
     rows = yield from request_flagged_rows()
     events = require_analysis_result((yield build_analysis_action("list_calendar")))["events"]
     explained = {(event["date"], name) for event in events for name in event["explains"]}
-    # The calendar names the step rate of a funnel step.
+    # Calendar entries list the step rate, not the funnel step.
     rate_of_step = dict(
         zip(ORDERING_APP.funnel_step_names, ORDERING_APP.step_rate_names, strict=True)
     )

@@ -1,7 +1,7 @@
-"""The reference policy of the lean profile: applies the reporting policy to the result of `scan`.
+"""Reference policy of the lean profile, which applies the reporting policy to results of `scan`.
 
-It is written from the policy's text alone. It needs no values, because the server fills in the rows
-of submitted ids.
+The implementation is based only on the reporting policy's text. It submits ids, and the server
+fills in the values of the report rows.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class ListedSeries(NamedTuple):
     """One flagged series in the result of `scan`.
 
     Attributes:
-        date: YYYY-MM-DD.
-        series_id: id that a report can contain.
-        name: entity name.
+        date: date in the format YYYY-MM-DD.
+        series_id: id of the series, which can be submitted in a report.
+        name: entity name of the series.
         change: deviation from the median.
     """
 
@@ -64,10 +64,10 @@ def submit_root_ids(reset_observation: ObservationJson) -> PolicySteps:
 def request_calendar_and_find_root_ids(
     flagged_series: Sequence[ListedSeries], reset_observation: ObservationJson
 ) -> Generator[Action, ObservationJson, list[int]]:
-    """Request the calendar and return the ids of the roots.
+    """Request the calendar and return the ids of all roots.
 
-    If the reporting policy is drawn, the overview is requested too, for the order of the composite
-    rates. `scan` already applies the other numbers of a drawn policy.
+    If the reporting policy is drawn, the overview is requested too, because it states which
+    composite rate to report for a leak. `scan` already applies the drawn thresholds.
 
     Args:
         flagged_series: every flagged series of the episode.
@@ -91,7 +91,7 @@ def request_calendar_and_find_root_ids(
 
 
 def request_all_flagged_series() -> Generator[Action, ObservationJson, list[ListedSeries]]:
-    """Request every flagged series, with as many calls of `scan` as needed."""
+    """Call `scan` until all pages have been read, and return every flagged series."""
     flagged_series: list[ListedSeries] = []
     first: int | None = 1
     while first is not None:
@@ -103,7 +103,7 @@ def request_all_flagged_series() -> Generator[Action, ObservationJson, list[List
 
 
 def order_composite_rates(policy_numbers: Mapping[str, Any]) -> Sequence[str]:
-    """Return the composite rates in the order in which the policy prefers them for a leak."""
+    """Return the composite rates, sorted so that a leak is reported as the first flagged one."""
     longest = policy_numbers.get("leak_reports") == "longest_composite"
     return COMPOSITE_RATES[::-1] if longest else COMPOSITE_RATES
 
@@ -113,12 +113,13 @@ def find_root_ids_of_date(
     explained_series: Collection[str] = (),
     ordered_composite_rates: Sequence[str] = COMPOSITE_RATES,
 ) -> list[int]:
-    """Return the ids of one date's roots by the reporting policy.
+    """Apply the reporting policy to one date and return the ids of the roots.
 
     Args:
-        flagged_series_by_name: the date's flagged series.
-        explained_series: daily series that the calendar explains on that date.
-        ordered_composite_rates: composite rates; a leak is reported as the first flagged one.
+        flagged_series_by_name: flagged series of the date by entity name.
+        explained_series: names of the daily series that the calendar explains on the date.
+        ordered_composite_rates: composite rates in order of preference; a leak is reported as the
+            first flagged one.
     """
     impossible_counts = [
         series.series_id for name, series in flagged_series_by_name.items() if "_lte_" in name
@@ -130,7 +131,7 @@ def find_root_ids_of_date(
         for name, series in flagged_series_by_name.items()
         if _replace_funnel_step_by_step_rate(name) not in explained_series
     }
-    # A step is flagged under the name of its rate or, if it broke, of its funnel step.
+    # `scan` lists a broken step under its funnel step and any other step under its step rate.
     steps = [
         step_rate if step_rate in unexplained else funnel_break
         for step_rate, funnel_break in zip(STEP_RATES, FUNNEL_BREAKS, strict=True)
@@ -158,7 +159,7 @@ def find_root_ids_of_date(
 
 
 def _replace_funnel_step_by_step_rate(series_name: str) -> str:
-    """Return the step rate of a funnel step, and any other name unchanged."""
+    """Convert the name of a funnel step to its step rate; return other names unchanged."""
     return (
         STEP_RATES[FUNNEL_BREAKS.index(series_name)]
         if series_name in FUNNEL_BREAKS

@@ -1,8 +1,8 @@
-"""Policies of adjustable strength: the reference policy with a share of random decisions.
+"""Policies of adjustable strength, which replace some decisions of the reference policy.
 
-The reference policy decides for each flagged series whether to report it. The noisy reference makes
-some of these decisions by a coin flip, so that its rollouts of one episode differ like those of a
-model.
+The reference policy decides for each flagged series whether to report it. A noisy reference policy
+makes some of these decisions at random, so its rollouts of one episode differ from each other like
+the rollouts of a model.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ RANDOM_SHARES = (0.05, 0.15, 0.30, 0.50, 0.80)
 def submit_root_ids_with_random_decisions(
     reset_observation: ObservationJson, *, random_decision_share: float, seed: str
 ) -> PolicySteps:
-    """Submit the ids of the reference policy in the lean profile, with some random decisions.
+    """Play the lean profile like the reference policy, but with some random decisions.
 
     Args:
         reset_observation: observation of the reset.
         random_decision_share: share of the decisions that are made at random, in [0, 1].
-        seed: seed of the random numbers.
+        seed: seed of the random number generator.
     """
     rng = random.Random(seed)
     flagged_series = yield from request_all_flagged_series()

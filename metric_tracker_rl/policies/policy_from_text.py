@@ -1,6 +1,7 @@
-"""The reporting policy applied to the values of one date, for the reference policies.
+"""Implementation of the reporting policy for one date, which the reference policies share.
 
-It is written from the policy's text alone and shares no code with the generator or the labels.
+The implementation is based only on the policy's text and shares no code with the generator or the
+computation of labels.
 """
 
 from __future__ import annotations
@@ -39,14 +40,15 @@ class FunnelDay:
     """Counts and rates of one date with their baselines.
 
     Args:
-        iso_date: YYYY-MM-DD.
+        iso_date: date in the format YYYY-MM-DD.
         values: counts and rates of the date by name.
-        baselines: their baselines by name.
-        policy_numbers: numbers of the reporting policy, as the episode's configuration states them.
+        baselines: baselines of the counts and rates by name.
+        policy_numbers: thresholds and other parameters of the reporting policy, with the field
+            names of the episode's public configuration.
         explained_series: names of the series that the calendar explains on the date.
 
     Attributes:
-        deviations: relative deviation from the baseline by name.
+        deviations: relative deviations from the baselines by name.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class FunnelDay:
         return abs(self.deviations[series_name]) >= threshold and series_name not in self._explained
 
     def build_row(self, series_name: str) -> RowFields:
-        """Return the report row of a series; a broken step is reported as a funnel step."""
+        """Create the report row of a count or rate. A broken step gets a funnel_step row."""
         direction = "drop" if self.deviations[series_name] < 0 else "spike"
         if series_name in STAGES:
             return self._build_row_with_values(
@@ -102,7 +104,7 @@ class FunnelDay:
         )
 
     def find_root_rows(self) -> list[RowFields]:
-        """Return the report rows of root counts and rates, by rules 3 to 6 of the policy."""
+        """Apply rules 3 to 6 of the policy, and return the report rows of root counts and rates."""
         roots: list[str] = []
         consequences: set[str] = set()
         for above, stage, below, into, out_of in zip(
@@ -136,7 +138,7 @@ class FunnelDay:
         anomaly_type: str,
         detection_method: str,
     ) -> RowFields:
-        """Return a row with the values and the severity of a series."""
+        """Create a report row with the values and the severity of a series."""
         observed = self._values[series_name]
         baseline = self._baselines[series_name]
         lower_bounds = self._policy_numbers["severity_bands"][entity_type]
@@ -154,7 +156,7 @@ class FunnelDay:
 
 
 def weekday_name(iso_date: str) -> str:
-    """Return the name of a date's weekday."""
+    """Return the English name of a date's weekday."""
     return WEEKDAYS[date.fromisoformat(iso_date).weekday()]
 
 
@@ -170,10 +172,10 @@ def select_baselines_for_date(iso_date: str, baselines: BaselinesByName) -> Valu
 def build_daytime_share_row(
     iso_date: str, daytime_share: float, baseline: float, policy_numbers: Mapping[str, Any]
 ) -> RowFields:
-    """Return the report row of a shifted daytime share.
+    """Create the report row of a shifted daytime share.
 
     Args:
-        iso_date: YYYY-MM-DD.
+        iso_date: date in the format YYYY-MM-DD.
         daytime_share: daytime share of the date, as a fraction.
         baseline: baseline of the daytime share.
         policy_numbers: numbers of the reporting policy.
@@ -195,10 +197,10 @@ def build_daytime_share_row(
 def build_impossible_counts_row(
     iso_date: str, later_stage_index: int, excess_events: float, policy_numbers: Mapping[str, Any]
 ) -> RowFields:
-    """Return the report row of a stage that has more events than the stage before it.
+    """Create the report row of a stage that has more events than the previous stage.
 
     Args:
-        iso_date: YYYY-MM-DD.
+        iso_date: date in the format YYYY-MM-DD.
         later_stage_index: index of the later stage, at least 1.
         excess_events: sum of the hourly excess of the later stage over the earlier one.
         policy_numbers: numbers of the reporting policy.
@@ -218,7 +220,7 @@ def build_impossible_counts_row(
 
 
 def _severity_of_size(deviation_size: float, lower_bounds: list[float]) -> str:
-    """Return the severity of a deviation, given the lower bounds of medium, high and critical."""
+    """Return the severity of a deviation, given the bounds of medium, high and critical."""
     return ("low", "medium", "high", "critical")[
         sum(deviation_size >= bound for bound in lower_bounds)
     ]

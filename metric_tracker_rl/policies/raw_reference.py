@@ -1,6 +1,6 @@
-"""Reference policies for raw disclosure, where no tool shows which series are flagged.
+"""Reference policies for raw disclosure, in which no tool shows which series are flagged.
 
-They read the hourly counts of every date and compute the other values from them.
+The policies request the hourly counts of every date and compute all other values from these.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ DAYS_PER_WEEK = 7
 HourlyCounts = list[Sequence[int]]
 """Hourly counts of one date: for each hour, the counts of all stages."""
 DEFAULT_DAYTIME_HOURS = (8, 19)
-"""First and last hour of the daytime, both included, unless the policy is drawn."""
+"""First and last daytime hour, both inclusive, if the policy is not drawn."""
 MAX_ROWS_PER_CALL = 1000
-"""Largest number of hourly rows in one call of `show_raw_data`."""
+"""Maximum number of hourly rows per call of `show_raw_data`."""
 MAX_DATES_PER_CALL = 7
-"""Largest number of dates in one call of `hours`."""
+"""Maximum number of dates per call of `hours`."""
 
 
 class CollectedData(NamedTuple):
     """Data of an episode, collected from tool results.
 
     Attributes:
-        policy_numbers: fields that contain the numbers of the reporting policy.
-        hourly_counts: hourly counts by date.
+        policy_numbers: fields with the parameters of the reporting policy, such as `thresholds`.
+        hourly_counts: hourly counts of all stages by date.
         baselines: baselines by series name.
         explained: names of the series that the calendar explains, by date.
     """
@@ -62,17 +62,17 @@ class CollectedData(NamedTuple):
 
 
 DataSteps = Generator[Action, ObservationJson, CollectedData]
-"""Part of a policy: yields actions and returns the collected data."""
+"""Generator that yields a policy's actions and returns the collected data."""
 
 
 def submit_root_rows_from_raw_data(_: ObservationJson) -> PolicySteps:
-    """Submit the rows that the reporting policy asks for, in the standard profile."""
+    """Apply the reporting policy to raw data of the standard profile and submit the rows."""
     data = yield from request_raw_data_with_standard_tools()
     yield build_submit_action(find_root_rows_of_episode(data))
 
 
 def submit_root_rows_from_lean_raw_data(_: ObservationJson) -> PolicySteps:
-    """Submit the rows that the reporting policy asks for, in the lean profile."""
+    """Apply the reporting policy to raw data of the lean profile and submit the rows."""
     data = yield from request_raw_data_with_lean_tools()
     yield build_analysis_action("submit", rows=find_root_rows_of_episode(data))
 
@@ -133,19 +133,19 @@ def request_raw_data_with_lean_tools() -> DataSteps:
 
 
 def iso_dates_between(first: str, last: str) -> list[str]:
-    """Return every date from the first to the last, inclusive."""
+    """Return all ISO dates from the first to the last, inclusive."""
     start = date.fromisoformat(first)
     day_count = (date.fromisoformat(last) - start).days + 1
     return [(start + timedelta(days)).isoformat() for days in range(day_count)]
 
 
 def find_root_rows_of_episode(data: CollectedData) -> list[RowFields]:
-    """Return the rows that the reporting policy asks for."""
+    """Apply the reporting policy to the collected data and return the report rows."""
     return [row for day in data.hourly_counts for row in find_root_rows_of_date(day, data)]
 
 
 def find_root_rows_of_date(iso_date: str, data: CollectedData) -> list[RowFields]:
-    """Return the rows that the reporting policy asks for on one date."""
+    """Apply the reporting policy to one date and return the report rows."""
     if quality_rows := find_impossible_count_rows(iso_date, data):
         return quality_rows
     explained = data.explained.get(iso_date, set())
@@ -191,19 +191,19 @@ def build_funnel_day(
 def compute_daytime_share_of_first_stage(
     hourly_counts: HourlyCounts, first_hour: int, last_hour: int
 ) -> float:
-    """Return the share of a day's first-stage events between two hours, inclusive."""
+    """Return the share of a day's first-stage events that are between two hours, inclusive."""
     first_stage_counts = [hour[0] for hour in hourly_counts]
     daytime_count = sum(first_stage_counts[first_hour : last_hour + 1])
     return round(daytime_count / (sum(first_stage_counts) or 1), 6)
 
 
 def compute_daily_counts_and_rates(hourly_counts: HourlyCounts) -> dict[str, float]:
-    """Return a day's counts, and its rates in percent, by name."""
+    """Compute a day's counts and its rates in percent, by name."""
     counts = [sum(stage_counts) for stage_counts in zip(*hourly_counts, strict=True)]
     values: dict[str, float] = dict(zip(STAGES, counts, strict=True))
     for stage, name in enumerate(STEP_RATES, start=1):
         values[name] = _compute_rate_percent(counts[stage], counts[stage - 1])
-    # The composite rates lead from the first stage to the fourth and to the fifth.
+    # The composite rates run from the first stage to the fourth and to the fifth stage.
     for stage, name in enumerate(COMPOSITE_RATES, start=3):
         values[name] = _compute_rate_percent(counts[stage], counts[0])
     return values

@@ -1,8 +1,8 @@
-"""The reference policy: reads tool results and applies the reporting policy to them.
+"""Reference policy, which applies the reporting policy to tool results.
 
-It is written from the policy's text alone, reads only tool results, and shares no code with
-the generator or the labels. A score of 1.0 therefore proves that an episode can be solved from its
-tools. The lean profile and raw disclosure have separate reference policies.
+The implementation is based only on the policy's text, reads only tool results, and shares no code
+with the generator or the computation of labels. A score of 1.0 therefore proves that an episode can
+be solved with its tools. The lean profile and raw disclosure have their own reference policies.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def submit_root_rows_from_guided_tools(_: ObservationJson) -> PolicySteps:
 def _request_daytime_share_rows_by_date(
     suspicious_dates: Sequence[Mapping[str, Any]], thresholds: Mapping[str, float]
 ) -> Generator[Action, ObservationJson, dict[str, RowFields]]:
-    """Request the rows of shifted daytime shares, by date, if a date can have one."""
+    """Return the rows of shifted daytime shares by date, without a request if none can exist."""
     min_delta = 100.0 * thresholds["daytime_share_absolute"]
     if all(fields["hourly_mix_delta_pct"] < min_delta for fields in suspicious_dates):
         return {}
@@ -106,7 +106,7 @@ def _request_daytime_share_rows_by_date(
 
 
 def _request_impossible_counts_rows(date: str) -> RowSteps:
-    """Request the rows of a date's impossible counts."""
+    """Request the impossible counts of a date and return their report rows."""
     action = build_analysis_action("check_impossible_counts", date=date)
     issues = require_analysis_result((yield action))["issues"]
     return [
@@ -131,7 +131,7 @@ def _may_have_unexplained_count_or_rate(
 
 
 def _request_suspicious_dates() -> Generator[Action, ObservationJson, list[dict[str, Any]]]:
-    """Request pages of `list_suspicious_dates` until a date is below every threshold."""
+    """Request the ranking of suspicious dates, down to dates below every threshold."""
     dates: list[dict[str, Any]] = []
     while len(dates) % DATES_PER_PAGE == 0 and (not dates or dates[-1]["suspicion_score"] >= 1.0):
         action = build_analysis_action(

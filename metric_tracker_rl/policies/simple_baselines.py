@@ -1,4 +1,4 @@
-"""Baseline policies that do not read the data: a median filter, the empty report, random rows."""
+"""Baseline policies without analysis: a median filter, an empty report, and random rows."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from metric_tracker_rl.policies.base import (
 )
 
 DEFAULT_ROW_COUNT = 3
-"""Number of random rows where the number of expected rows is hidden."""
+"""Number of random rows if the number of expected rows is hidden."""
 
 
 @register_policy("median_filter", is_baseline=True)
 def submit_median_filter_rows(_: ObservationJson) -> PolicySteps:
-    """Submit the rows of a median filter at two standard deviations."""
+    """Submit the rows that the median filter generates at two standard deviations."""
     yield build_submit_action((yield from request_flagged_rows(2.0, (MEDIAN_FILTER,))))
 
 
@@ -38,7 +38,7 @@ def submit_empty_report(_: ObservationJson) -> PolicySteps:
 
 @register_policy("random")
 def submit_random_rows(reset_observation: ObservationJson) -> PolicySteps:
-    """Submit the expected number of random rows, seeded by the first date."""
+    """Submit as many random rows as expected. The random seed is the episode's first date."""
     dates = require_analysis_result((yield build_analysis_action("list_dates")))["dates"]
     entities = require_analysis_result((yield build_analysis_action("list_entities")))["entities"]
     rng = random.Random(dates[0])

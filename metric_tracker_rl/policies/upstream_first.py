@@ -1,6 +1,7 @@
-"""Baseline policies that submit all flagged rows, or the most upstream one of each day.
+"""Baseline policies that submit all flagged rows, or the most upstream flagged row of each day.
 
-The latter applies half of the reporting policy, so it is the baseline that a model must beat.
+Submitting the most upstream rows applies only part of the reporting policy, so a model should beat
+this baseline.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ STEPS_BEFORE_COUNTS: tuple[str, ...] = (
     *ORDERING_APP.composite_rate_names,
     *_LATER_COUNTS,
 )
-"""Entities from the most upstream one: whole-day anomalies, first count, steps, later counts."""
+"""Entity names, most upstream first: whole-day anomalies, first count, steps, later counts."""
 COUNTS_BEFORE_STEPS: tuple[str, ...] = (
     *_FIRST_IN_BOTH_ORDERS,
     *chain.from_iterable(
@@ -45,7 +46,7 @@ COUNTS_BEFORE_STEPS: tuple[str, ...] = (
     ),
     *ORDERING_APP.composite_rate_names,
 )
-"""The same entities stage by stage: a count precedes the step into its stage."""
+"""The same entity names stage by stage, each count before the step into its stage."""
 MAX_SUBMISSIONS = 5
 
 
@@ -57,16 +58,16 @@ def submit_all_flagged_rows(_: ObservationJson) -> PolicySteps:
 
 @register_policy("upstream_first", is_baseline=True)
 def submit_most_upstream_row_per_date(_: ObservationJson) -> PolicySteps:
-    """Submit the most upstream flagged row of each day that the calendar does not explain."""
+    """Submit the most upstream row of each day, ignoring rows that the calendar explains."""
     rows = yield from request_unexplained_flagged_rows()
     yield build_submit_action(list(_select_first_row_per_date(rows, STEPS_BEFORE_COUNTS).values()))
 
 
 @register_policy("upstream_first_practice", max_submissions=MAX_SUBMISSIONS)
 def submit_upstream_rows_and_try_counts(_: ObservationJson) -> PolicySteps:
-    """Submit the most upstream rows, and try counts instead of steps in practice submissions."""
+    """Submit the most upstream rows; try counts instead of steps in practice submissions."""
     rows = yield from request_unexplained_flagged_rows()
-    # A traffic-mix shift can occur beside another anomaly, so it does not replace the day's row.
+    # A traffic-mix shift can share a day with another anomaly, so it does not replace another row.
     mix_rows = [row for row in rows if row["entity_name"] == ORDERING_APP.mix_entity_name]
     rows = [row for row in rows if row not in mix_rows]
     best_rows = _select_first_row_per_date(rows, STEPS_BEFORE_COUNTS)
@@ -94,7 +95,7 @@ def submit_upstream_rows_and_try_counts(_: ObservationJson) -> PolicySteps:
 def _select_first_row_per_date(
     rows: Sequence[RowFields], entity_name_order: Sequence[str]
 ) -> dict[str, RowFields]:
-    """Return, for each date, the row whose entity comes first in an order of entity names."""
+    """Return for each date the row whose entity name comes first in the given order."""
     first_rows: dict[str, RowFields] = {}
     for row in sorted(rows, key=lambda row: entity_name_order.index(row["entity_name"])):
         first_rows.setdefault(row["date"], row)

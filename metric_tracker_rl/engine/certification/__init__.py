@@ -1,1 +1,1 @@
-"""Certificates of episodes, and golden digests."""
+"""Certification of generated episodes, and golden digests that detect changes of the generator."""

@@ -1,4 +1,4 @@
-"""Certificates: proof that an episode is solvable, unique, clear of thresholds and caused."""
+"""Certificates, which record the results of the checks of one generated episode."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RowMargin:
     """Margin by which the deviation of an expected row exceeds its reporting threshold.
 
     Attributes:
-        row: key of the row as text.
+        row: key of the row, such as `2024-03-02|event_count|app_opens`.
         effect: size of the deviation: relative for counts and rates, absolute for the daytime
             share, and a number of events for impossible counts.
         threshold: reporting threshold; 0 for impossible counts.
@@ -39,13 +39,13 @@ class FunnelCertificate:
         score: lowest score of the reference policy in any mode.
         steps: largest number of steps that the reference policy took in any mode.
         draws: number of draws of the generator.
-        guard_violations: number of deviations inside the guard band of their threshold, and of
-            expected rows too close to a severity bound.
-        unique: whether the reporting policy finds the planned roots, once each, and every report
-            that lacks a row, has one more, or differs in a field scores less than 1.0.
-        counterfactual: number of planned anomalies whose row disappears when that anomaly alone is
-            undone, with all deviations of the day below their thresholds if it has no other
-            anomaly.
+        guard_violations: number of deviations inside the guard band of their threshold, plus the
+            number of expected rows too close to a severity bound.
+        unique: whether the reporting policy finds each planned root exactly once, and every report
+            with a missing row, an additional row or a wrong field scores less than 1.0.
+        counterfactual: number of planned anomalies whose row disappears when only that anomaly is
+            undone. If the day has no other anomaly, all of its deviations must then be below their
+            thresholds.
         rows: margin of each expected row.
     """
 
@@ -60,7 +60,7 @@ class FunnelCertificate:
 
     @property
     def holds(self) -> bool:
-        """Whether the episode is solvable, unique, clear of thresholds and caused."""
+        """Whether the episode passes every check of the certificate."""
         is_solvable = self.score == 1.0
         is_clear = self.guard_violations == 0
         is_caused = self.counterfactual == len(self.rows)
@@ -86,8 +86,8 @@ class CertificateTotals(NamedTuple):
     """Totals and means of several certificates.
 
     Attributes:
-        undone_rows: rows that disappear when their anomaly alone is undone.
-        expected_rows: all expected rows.
+        undone_rows: number of rows that disappear when only their anomaly is undone.
+        expected_rows: number of expected rows.
         smallest_margin: smallest margin of any row, in multiples of its threshold.
         mean_draws: mean number of draws of the generator.
     """
@@ -110,7 +110,7 @@ def certificate_from_dict(certificate_fields: dict[str, Any]) -> FunnelCertifica
 
 
 def tabulate_certificates(certificates: Sequence[FunnelCertificate]) -> CertificateTable:
-    """Return a table of certificates, with a row for each level and family."""
+    """Return the certificates' totals as a table with one row for each level and family."""
     groups: dict[_LevelAndFamily, list[FunnelCertificate]] = defaultdict(list)
     for certificate in certificates:
         config = certificate.config
@@ -138,7 +138,7 @@ def tabulate_certificates(certificates: Sequence[FunnelCertificate]) -> Certific
 
 
 def summarize_certificates(certificates: Sequence[FunnelCertificate]) -> str:
-    """Return the totals and means of certificates as a phrase without a full stop."""
+    """Return the certificates' totals and means as one line of text without a full stop."""
     totals = compute_certificate_totals(certificates)
     policies = count_drawn_policies_ignoring_wording(certificates)
     drawn = f"; {policies} reporting policies, not counting wordings" if policies else ""

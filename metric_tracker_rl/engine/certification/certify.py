@@ -1,7 +1,7 @@
-"""Certifier of the funnel: proves that generated episodes are solvable, unique and fair.
+"""Certifier of the funnel, which proves that generated episodes are solvable, unique and fair.
 
-`certify_episode` depends on nothing but its configuration, so that episodes can be certified in any
-order and on any machine.
+The result of `certify_episode` depends only on the episode's configuration, so episodes can be
+certified in any order and on any machine.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ __all__ = [
 levels = tuple(EVERY_LEVEL)
 """Levels that can be certified."""
 default_levels = tuple(LEVELS)
-"""Levels that are certified if none is named; the rungs between them are left out."""
+"""Levels that are certified by default. The rungs are left out."""
 CERTIFIED_ANOMALY_COUNTS = (1, 3, 5)
 ZERO_ANOMALY_FAMILY = "mixed"
-"""Family whose episodes without anomalies are certified; they look alike in all families."""
+"""Family of the certified episodes without anomalies, which are alike in all families."""
 
 
 def iter_configurations(
@@ -83,15 +83,15 @@ def iter_configurations(
     `ZERO_ANOMALY_FAMILY` also gets configurations without anomalies.
 
     Args:
-        seeds: seeds of the episodes.
-        families: names of families.
+        seeds: seeds to combine with every family and level.
+        families: names of scenario families.
         levels: names of levels.
-        counts: numbers of planned anomalies.
-        extra_reset_arguments: may contain `policy` only. Other arguments are rejected because a
-            certificate covers all modes of play.
+        counts: numbers of planned anomalies to certify.
+        extra_reset_arguments: further reset arguments; only `policy` is allowed. Others are
+            rejected because a certificate covers all play modes.
 
     Raises:
-        UnknownNameError: an argument other than `policy`. The message contains the nearest name.
+        UnknownNameError: `extra_reset_arguments` contains an argument other than `policy`.
     """
     reset_arguments = dict(extra_reset_arguments or {})
     for name in reset_arguments:
@@ -132,7 +132,7 @@ def certify_episode(config: EpisodeConfig) -> FunnelCertificate:
 
 
 def _play_reference_policy(episode: FunnelEpisode, mode: PlayMode) -> RolloutResult:
-    """Play an episode in a mode with the reference policy and return the result."""
+    """Play an episode in one play mode with the reference policy and return the result."""
     session = EpisodeSession()
     rules = PlayRules(profile=mode.profile, disclosure=mode.disclosure)
     reset_reply = session.start_from_view(CUSTOM_TASK_ID, EpisodeView(episode, rules))
@@ -140,7 +140,7 @@ def _play_reference_policy(episode: FunnelEpisode, mode: PlayMode) -> RolloutRes
 
 
 def _is_planned_report_the_only_perfect_report(episode: FunnelEpisode) -> bool:
-    """Return whether the expected rows equal the plan and every altered report scores below 1."""
+    """Return whether the expected rows match the plan and every altered report scores below 1."""
     generated, expected_rows = episode.generated, episode.expected_rows
     planned = sorted(
         (generated.dates[anomaly.day], *anomaly.root) for anomaly in generated.planned_anomalies
@@ -157,10 +157,10 @@ def _is_planned_report_the_only_perfect_report(episode: FunnelEpisode) -> bool:
 
 
 def _iter_reports_with_one_error(episode: FunnelEpisode) -> Iterator[tuple[ReportRow, ...]]:
-    """Yield reports that differ from the expected report by one row or one field."""
+    """Yield reports that differ from the expected report in one row or one field."""
     expected_rows = episode.expected_rows
     first_date, last_stage = episode.dates[0], episode.config.funnel_spec.count_names[-1]
-    # No expected report contains the count of the last stage.
+    # The count of the last stage is never a root, so this row is always wrong.
     extra_row = ReportRow(first_date, EVENT_COUNT, last_stage, "", "", 0.0, 0.0, 0.0, "low")
     yield (*expected_rows, extra_row)
     for index, row in enumerate(expected_rows):
@@ -176,9 +176,9 @@ def _iter_reports_with_one_error(episode: FunnelEpisode) -> Iterator[tuple[Repor
 def _does_undoing_anomaly_remove_its_row(
     config: EpisodeConfig, generated: GeneratedEpisode, anomaly: PlannedAnomaly
 ) -> bool:
-    """Return whether a planned anomaly's row disappears when the anomaly alone is undone.
+    """Return whether a planned anomaly's row disappears when only that anomaly is undone.
 
-    If its day has no other anomaly, all of the day's deviations must be below their thresholds.
+    If the day has no other anomaly, all of its deviations must also be below their thresholds.
     """
     others = [each for each in generated.planned_anomalies if each is not anomaly]
     hourly = apply_planned_anomalies(generated.clean, others)

@@ -1,7 +1,7 @@
 """Golden digests of the funnel's episodes.
 
-A digest is the SHA-256 of one episode's dates and hourly counts, and of its expected rows. The
-module needs the generator and NumPy only:
+Each episode has two SHA-256 digests: one of its dates and hourly counts, one of its expected rows.
+The module depends only on the generator and NumPy:
 
     python -m metric_tracker_rl.engine.certification.golden_digests FILE [--write]
 """
@@ -33,17 +33,17 @@ from metric_tracker_rl.engine.generation.generate import generate_episode
 from openenv_kit.json_text import canonical_json
 
 ANOMALY_COUNTS = (0, 1, 3, 5, 7)
-"""Anomaly counts that the configurations cycle through, from none to the most of a basic level."""
+"""Anomaly counts that the configurations cycle through, up to the maximum of the basic levels."""
 
 BASIC_LEVELS = ("easy", "medium", "hard")
-"""Levels of the first configurations. Later levels are appended, so that no seed changes."""
+"""Levels of the first configurations. Configurations of later levels follow at the end."""
 
 EDGE_SEEDS = (0, 2**31, 2**63, MAX_SEED)
 DIGEST_VERSIONS = {"generator_version": GENERATOR_VERSION, "policy_version": POLICY_VERSION}
 
 
 def iter_golden_configurations() -> Iterator[EpisodeConfig]:
-    """Yield the configurations of the golden file: all families, levels and counts, and edge cases.
+    """Yield the golden file's configurations: all families, levels and counts, plus edge cases.
 
     The seed of a configuration depends on its position, so new configurations must be appended.
     """
@@ -78,10 +78,11 @@ def iter_golden_configurations() -> Iterator[EpisodeConfig]:
 
 
 def compute_data_and_label_digests(config: EpisodeConfig) -> dict[str, str]:
-    """Return the SHA-256 of an episode's dates and hourly counts, and of its expected rows.
+    """Return the SHA-256 digests of an episode's data and of its expected rows.
 
-    Counts are hashed as little-endian 64-bit integers in the order day, hour, stage; rows as
-    canonical JSON, in which floats have their shortest exact form.
+    The data are the dates, followed by the hourly counts as little-endian 64-bit integers in the
+    order day, hour, stage. The rows are hashed as canonical JSON, in which every float has its
+    shortest exact form.
     """
     generated = generate_episode(config)
     counts = np.ascontiguousarray(generated.hourly).astype("<i8").tobytes()
@@ -93,7 +94,7 @@ def compute_data_and_label_digests(config: EpisodeConfig) -> dict[str, str]:
 
 
 def _add_custom_count_and_rate_anomaly(config: EpisodeConfig) -> EpisodeConfig:
-    """Return a configuration with custom anomalies: a count above its median and a rate below."""
+    """Return the configuration with two custom anomalies added: a high count and a low rate."""
     dates = generate_episode(config).dates
     count = CustomAnomaly(("menu_opens",), (dates[3],), 4.0, "up")
     rate = CustomAnomaly(("app_open_to_menu_open",), (dates[9], dates[27]), 6.5, "down")
@@ -101,7 +102,7 @@ def _add_custom_count_and_rate_anomaly(config: EpisodeConfig) -> EpisodeConfig:
 
 
 def _config_to_golden_json(config: EpisodeConfig) -> dict[str, Any]:
-    """Return a configuration as JSON fields, without the policy if it is the standard one."""
+    """Return a configuration as JSON fields; the `policy` field is omitted if it is "standard"."""
     fields = asdict(config)
     if config.policy == PolicySource.STANDARD:
         del fields["policy"]

@@ -1,6 +1,6 @@
-"""Golden files: stored digests that show whether a generator still produces the same bytes.
+"""Golden files, whose stored digests show whether a generator still produces the same bytes.
 
-The module needs the standard library only, so that a generator can be checked with other releases
+The module depends only on the standard library, so a generator can be checked with other releases
 of NumPy and without the rest of the project.
 """
 
@@ -25,10 +25,11 @@ class GoldenDigests(Generic[Config]):
 
     Attributes:
         versions: versions of the code that generates the episodes, by name.
-        iter_configurations: returns the configurations, the same ones in each call.
-        compute_digests: returns the digests of an episode's parts, by name.
-        config_to_fields: returns a configuration as JSON-ready fields.
-        config_from_fields: returns the configuration with these fields.
+        iter_configurations: returns an iterator over the configurations; every call must return the
+            same ones.
+        compute_digests: generates an episode and returns the digest of each of its parts, by name.
+        config_to_fields: converts a configuration to JSON-ready fields.
+        config_from_fields: rebuilds a configuration from its JSON-ready fields.
     """
 
     versions: Mapping[str, str]
@@ -38,7 +39,7 @@ class GoldenDigests(Generic[Config]):
     config_from_fields: Callable[[dict[str, Any]], Config]
 
     def recompute_file_content(self) -> dict[str, Any]:
-        """Return the content of the golden file, with newly computed digests."""
+        """Recompute all digests and return the resulting content of the golden file."""
         episodes = [
             {"config": self.config_to_fields(config), **self.compute_digests(config)}
             for config in self.iter_configurations()
@@ -62,12 +63,12 @@ class GoldenDigests(Generic[Config]):
         return differences
 
     def write_recomputed_file(self, path: Path) -> None:
-        """Write a golden file with newly computed digests."""
+        """Recompute all digests and write them to a golden file."""
         text = json.dumps(self.recompute_file_content(), indent=1)
         path.write_text(f"{text}\n", encoding="utf-8")
 
     def check_file_and_print_differences(self, path: Path) -> ExitStatus:
-        """Recompute all digests, print the differences from a golden file and return 1 if any."""
+        """Recompute all digests, print differences from a golden file, return the exit status."""
         stored_content = json.loads(path.read_text(encoding="utf-8"))
         differences = self.list_differences(stored_content)
         count = len(stored_content["episodes"])

@@ -1,1 +1,1 @@
-"""Configuration of an episode's data and of its rules of play."""
+"""Configuration of an episode's data and of its play rules."""

@@ -1,4 +1,4 @@
-"""Reads custom anomalies from a reset's argument `anomalies`."""
+"""Parser of the reset argument `anomalies`, which requests custom anomalies."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ CUSTOM_ANOMALY_FIELDS = (
 
 
 def parse_custom_anomalies(raw_anomalies: object) -> tuple[CustomAnomaly, ...]:
-    """Return the custom anomalies of a reset.
+    """Parse the reset argument `anomalies` and return the custom anomalies.
 
     Args:
         raw_anomalies: None, or a list of mappings or models with the fields of
             `CUSTOM_ANOMALY_FIELDS`.
 
     Raises:
-        UnknownNameError: an unknown method, direction or field.
-        InvalidValueError: a missing or wrong value.
+        UnknownNameError: a method, direction or field name is unknown.
+        InvalidValueError: a value is missing or not allowed.
     """
     if raw_anomalies is None:
         return ()
@@ -72,10 +72,11 @@ def _parse_custom_anomaly(raw_anomaly: object) -> CustomAnomaly:
 def _combine_single_and_list_names(
     raw_anomaly: Mapping[str, Any], single_field: str, list_field: str
 ) -> tuple[str, ...]:
-    """Return the distinct names of two fields, one with a name and one with a list of names.
+    """Return the distinct names in two fields: one holds a single name, the other a list.
 
     Raises:
-        InvalidValueError: both fields are empty, a name is not text, or the list is not a list.
+        InvalidValueError: both fields are empty, a name is not a string, or the second field is not
+            a list.
     """
     single_name, names = raw_anomaly.get(single_field), raw_anomaly.get(list_field)
     if names is not None and not isinstance(names, list | tuple):

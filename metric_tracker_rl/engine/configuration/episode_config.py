@@ -1,7 +1,8 @@
-"""The configuration that an episode's data is generated from.
+"""Configuration from which an episode's data are generated.
 
-Equal configurations generate the same bytes as long as the versions stay the same. Names of the
-episode (task, split, episode id) and rules of play (steps, submissions) are not part of it.
+As long as the code versions do not change, equal configurations generate identical bytes. The
+configuration contains neither identifiers of the episode (task, split, episode id) nor play rules
+(step and submission limits).
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ FUNNELS: dict[str, Funnel] = {ORDERING_APP.name: ORDERING_APP}
 
 @dataclass(frozen=True)
 class CustomAnomaly:
-    """Requested change of metrics on some dates to median ± factor × standard deviation.
+    """A request to set metrics on given dates to median ± factor × standard deviation.
 
     Attributes:
         metrics: names of counts or rates.
-        dates: ISO dates. They are checked when the episode's dates are known.
+        dates: ISO dates. The generator checks that they belong to the episode.
         stddev_factor: distance from the median, in standard deviations from the median.
-        direction: up, down, or auto, which moves a value further away from its median.
+        direction: "up", "down", or "auto" to move a value further away from its median.
     """
 
     metrics: tuple[str, ...]
@@ -51,17 +52,17 @@ class EpisodeConfig:
     """All parameters that determine the data of an episode.
 
     Attributes:
-        seed: 0 to 2**64 - 1.
-        scenario_family: an anomaly type, or `mixed`.
+        seed: seed of the random stream, 0 to 2**64 - 1.
+        scenario_family: an anomaly type, or "mixed" for anomalies of different types.
         difficulty: name of a level.
-        anomaly_density: low, medium or high.
-        anomaly_count: planned anomalies; with 0 the expected report is empty.
-        anomalies: custom anomalies, applied to the finished data.
-        only_custom: whether the planned anomalies are left out. This does not change the dates
-            and the clean data.
+        anomaly_density: "low", "medium" or "high".
+        anomaly_count: number of planned anomalies; with 0 the expected report is empty.
+        anomalies: custom anomalies, applied after the data have been generated.
+        only_custom: whether the planned anomalies are left out, which changes neither the dates nor
+            the clean data.
         funnel: name of the product funnel.
-        policy: "standard" for the level's reporting policy, "varied" for one that is drawn for this
-            episode.
+        policy: "standard" for the level's reporting policy, or "varied" for a policy drawn at
+            random for this episode.
 
     Raises:
         UnknownNameError, InvalidValueError: a field has a value that is not allowed.
@@ -92,12 +93,12 @@ class EpisodeConfig:
 
     @property
     def level(self) -> FunnelLevel:
-        """The level, with the thresholds and severity bounds of the policy in force."""
+        """The level, with the thresholds and severity bounds of the episode's reporting policy."""
         return self._level_and_funnel_of_policy.level
 
     @property
     def funnel_spec(self) -> Funnel:
-        """The funnel, with the hours of daytime of the policy in force."""
+        """The funnel, with the daytime hours of the episode's reporting policy."""
         return self._level_and_funnel_of_policy.funnel
 
     @cached_property
@@ -111,8 +112,8 @@ class EpisodeConfig:
     def identity(self) -> str:
         """Canonical JSON of all parameters that the random stream depends on.
 
-        Custom anomalies are left out because they are applied to the generated data. With them in
-        the key, a custom anomaly would also change all other data.
+        Custom anomalies are left out because they are applied to the generated data. If the key
+        contained them, adding a custom anomaly would change all other data too.
         """
         parts = {
             "generator": GENERATOR_VERSION,

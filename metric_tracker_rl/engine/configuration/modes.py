@@ -1,7 +1,7 @@
-"""Modes of play, which select the tools of an episode and what these reveal.
+"""Play modes, which determine an episode's tools and how much the tools reveal.
 
-An episode's public configuration contains its mode where it is not the default. Tools and reference
-policies are registered by mode in their own packages, which this one must not import.
+An episode's public configuration contains the play mode if it is not the default. The packages of
+tools and reference policies register their own entries by mode; this module must not import them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from metric_tracker_rl.engine.definitions.names import Disclosure, PolicySource,
 
 
 class PlayMode(NamedTuple):
-    """Profile and disclosure of an episode."""
+    """Play mode of an episode: its profile and its disclosure."""
 
     profile: Profile = Profile.STANDARD
     disclosure: Disclosure = Disclosure.GUIDED
@@ -25,7 +25,7 @@ class PlayMode(NamedTuple):
 
     @property
     def is_raw(self) -> bool:
-        """Whether the tools return values, medians and hourly counts only."""
+        """Whether the disclosure is `raw`: tools return only values, medians and hourly counts."""
         return self.disclosure == Disclosure.RAW
 
 
@@ -36,11 +36,11 @@ LEAN_RAW_MODE = PlayMode(Profile.LEAN, Disclosure.RAW)
 
 
 class ModeTexts(NamedTuple):
-    """Texts for players of one mode.
+    """Objective and system prompt of one play mode.
 
     Attributes:
-        objective: what to do; the first sentence of the reset observation's `instruction`.
-        system_prompt: first message of a model's conversation.
+        objective: the player's task, the first sentence of the reset observation's `instruction`.
+        system_prompt: system message of a model's conversation.
     """
 
     objective: str
@@ -48,13 +48,13 @@ class ModeTexts(NamedTuple):
 
 
 def _build_system_prompt(*, tools: str, reading_steps: str, decision: str, submission: str) -> str:
-    """Return a system prompt, which reveals neither answers nor the scoring.
+    """Return the system prompt of one play mode. It reveals neither labels nor the scoring formula.
 
     Args:
-        tools: kind of tools that show the data.
-        reading_steps: how to read the data, as items of a list.
-        decision: what to decide for each date.
-        submission: how to submit a report, and what that does.
+        tools: noun phrase for the tools, such as "read-only tools".
+        reading_steps: list items that explain how to read the data.
+        decision: object of "Decide for each date", such as "which of these are roots".
+        submission: clause that explains how to submit a report and what happens then.
     """
     return f"""\
 You are a careful product analyst. You can see a product funnel's data through {tools} only. \
@@ -127,7 +127,7 @@ calendar public events. {_NO_FLAGS_NOTICE}""",
         ),
     ),
 }
-"""Every mode, with its texts."""
+"""Objective and system prompt of every play mode."""
 
 MODE_ARGUMENTS = ("profile", "disclosure", "policy")
 """Reset arguments that decide the tools, the system prompt and the reference policy of an episode;
@@ -135,7 +135,7 @@ the public configuration contains those that are not the default."""
 
 
 def read_play_mode(episode_fields: Mapping[str, Any]) -> PlayMode:
-    """Return the mode of an episode. Missing and unknown values are read as the default.
+    """Return the play mode of an episode, with the default for missing or unknown values.
 
     Args:
         episode_fields: reset observation, reset arguments or state.
@@ -148,11 +148,11 @@ def read_play_mode(episode_fields: Mapping[str, Any]) -> PlayMode:
 
 
 def has_drawn_policy(episode_fields: Mapping[str, Any]) -> bool:
-    """Return whether the reporting policy of an episode is drawn; see `read_play_mode`."""
+    """Return whether the reporting policy of an episode, a reset or a state is drawn at random."""
     return bool(_unwrap_config_fields(episode_fields).get("policy") == PolicySource.VARIED)
 
 
 def _unwrap_config_fields(episode_fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the mapping in `config` of a reset observation, or the fields if there is none."""
+    """Return the `config` mapping of a reset observation, or the fields themselves without one."""
     config = episode_fields.get("config")
     return config if isinstance(config, Mapping) else episode_fields

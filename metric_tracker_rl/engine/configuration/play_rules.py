@@ -1,4 +1,4 @@
-"""Rules of play: step limit, submissions, feedback, mode and reward."""
+"""Play rules of an episode: step limit, submissions, feedback, play mode and reward."""
 
 from __future__ import annotations
 
@@ -28,23 +28,24 @@ PRACTICE_COST = 0.1
 FULL_FEEDBACK = "full"
 SCORE_FEEDBACK = "score"
 FEEDBACK_MODES = (FULL_FEEDBACK, SCORE_FEEDBACK)
-"""Content of the final reply: everything about the submitted rows, or only the score."""
+"""Allowed values of `feedback`: a final reply with details of every row, or with the score only."""
 
 
 @dataclass(frozen=True)
 class PlayRules:
-    """Rules of play of one episode. They do not affect its data.
+    """Play rules of one episode, which do not affect its data.
 
     Attributes:
-        max_steps: 1 to 500; a further step ends the episode with score 0.
-        max_submissions: 1 to 5; the last one, or a perfect one before it, is scored.
-        feedback: "full", or "score" for a final reply with the score only. "score" allows one
-            submission, because the counts of a practice submission would reveal more.
-        profile: which tools the episode offers.
-        disclosure: "guided", or "raw" for tools that return values, medians and hours only; "raw"
-            also hides family, density and count of the anomalies.
-        reward: mode of the final reward: "graded", "exact" or "key_f1". Only "graded" allows more
-            than one submission.
+        max_steps: step limit, 1 to 500; exceeding it ends the episode with score 0.
+        max_submissions: submission limit, 1 to 5. The last submission is scored, or an earlier one
+            if it is perfect.
+        feedback: "full", or "score" for a final reply that contains only the score. "score" allows
+            a single submission, because replies to practice submissions reveal row counts.
+        profile: set of tools that the episode offers, "standard" or "lean".
+        disclosure: "guided", or "raw" for tools that return only values, medians and hourly counts.
+            "raw" also hides the family, density and number of anomalies.
+        reward: formula of the final reward: "graded", "exact" or "key_f1". Only "graded" allows
+            more than one submission.
     """
 
     max_steps: int = DEFAULT_MAX_STEPS
@@ -70,7 +71,7 @@ class PlayRules:
 
     @cached_property
     def mode(self) -> PlayMode:
-        """Mode of play: profile and disclosure."""
+        """Play mode of the episode, which consists of its profile and disclosure."""
         return PlayMode(Profile(self.profile), Disclosure(self.disclosure))
 
     @property
@@ -80,12 +81,12 @@ class PlayRules:
 
     @property
     def is_raw(self) -> bool:
-        """Whether the tools return values, medians and hourly counts only."""
+        """Whether the disclosure is `raw`: tools return only values, medians and hourly counts."""
         return self.mode.is_raw
 
     @cached_property
     def rules_without_default_modes(self) -> dict[str, Any]:
-        """Rules by name, except for a profile, disclosure or reward that equals its default."""
+        """All rules by name, without a profile, disclosure or reward that has its default value."""
         rules = {name: getattr(self, name) for name in PLAY_RULE_ARGUMENTS}
         return {name: rule for name, rule in rules.items() if MODE_DEFAULTS.get(name) != rule}
 
@@ -96,23 +97,24 @@ MODE_DEFAULTS: dict[str, str] = {
     "disclosure": DEFAULT_PLAY_RULES.disclosure,
     "reward": DEFAULT_PLAY_RULES.reward,
 }
-"""Defaults of the rules that a public configuration omits if they equal the default."""
+"""Defaults of the rules that the public configuration contains only if they differ from it."""
 
 
 def resolve_play_rules(requested_rules: Mapping[str, Any], *, is_sealed: bool) -> PlayRules:
-    """Return the rules that a reset asks for, with defaults for the others.
+    """Return the play rules that a reset requests, with defaults for omitted rules.
 
     Args:
-        requested_rules: rules by name; None for the default.
-        is_sealed: whether the episode is a task of the sealed split, which is played with feedback
-            "score" only.
+        requested_rules: requested value of each rule, by field name; None for the default.
+        is_sealed: whether the episode is a task of the sealed split, for which the feedback is
+            always "score".
 
     Raises:
-        UnknownNameError, InvalidValueError: see `PlayRules`; or another feedback for a sealed task.
+        UnknownNameError, InvalidValueError: a rule violates the limits of `PlayRules`, or the
+            feedback requested for a sealed task is not "score".
     """
     given_rules = {name: rule for name, rule in requested_rules.items() if rule is not None}
     if not given_rules and not is_sealed:
-        return DEFAULT_PLAY_RULES  # its cached properties make resets faster
+        return DEFAULT_PLAY_RULES  # sharing one instance also shares its cached properties
     default_feedback = SCORE_FEEDBACK if is_sealed else FULL_FEEDBACK
     rules = PlayRules(**{"feedback": default_feedback, **given_rules})
     if is_sealed and rules.feedback != SCORE_FEEDBACK:

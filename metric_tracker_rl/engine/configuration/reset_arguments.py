@@ -1,4 +1,4 @@
-"""The funnel's reset arguments."""
+"""Declaration of the reset arguments that the funnel accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Splits of the funnel. Every block of tasks contains each `Stratum` once."""
+"""Task splits of the funnel. Each block of consecutive tasks contains every `Stratum` once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from openenv_kit.splits import SEALED_SPLIT as SEALED_SPLIT  # part of this modu
 from openenv_kit.splits import SESSIONS_SPLIT, HashedSplits, PerLevelSplits
 
 STRATUM_ANOMALY_COUNTS = (0, 1, 2, 3, 4, 5)
-"""Planned anomalies of the strata; the expected report of 0 anomalies is empty."""
+"""Numbers of planned anomalies in the strata. With 0 anomalies, the expected report is empty."""
 
 
 class Stratum(NamedTuple):
@@ -36,7 +36,7 @@ STRATA = tuple(
     Stratum(*combination)
     for combination in product(SCENARIO_FAMILIES, LEVELS, STRATUM_ANOMALY_COUNTS)
 )
-"""Every stratum of the named levels."""
+"""All combinations of family, named level and anomaly count."""
 
 
 def _build_config_of_stratum(seed: int, stratum: Stratum) -> EpisodeConfig:
@@ -50,7 +50,7 @@ def _build_config_of_stratum(seed: int, stratum: Stratum) -> EpisodeConfig:
 
 
 def _find_smallest_density(anomaly_count: int) -> str:
-    """Return the lowest density with at least this many anomalies, or else the highest density."""
+    """Return the lowest density with at least this many anomalies, or the highest density."""
     for density, density_count in ANOMALY_COUNT_BY_DENSITY.items():
         if anomaly_count <= density_count:
             return density
@@ -58,7 +58,7 @@ def _find_smallest_density(anomaly_count: int) -> str:
 
 
 def _build_strata_around_default_count(rung: str) -> tuple[Stratum, ...]:
-    """Return strata of a rung for each family, with one anomaly less to one more than default."""
+    """Return a rung's strata: for each family, its default anomaly count and that count ± 1."""
     default_count = DEFAULT_ANOMALY_COUNTS[rung]
     counts = (default_count - 1, default_count, default_count + 1)
     return tuple(
@@ -90,15 +90,15 @@ DEFAULT_SPLIT = "train"
 
 
 def resolve_reset(reset_arguments: Mapping[str, Any]) -> TaskConfig:
-    """Return the task id and configuration of the episode that a reset selects.
+    """Return the task id and configuration of the episode that the reset arguments select.
 
     Args:
-        reset_arguments: `split` and `index` of a task and optionally `policy`; or the arguments
-            of `resolve_named_task`. Rules of play are ignored. None is treated as missing.
+        reset_arguments: either `split` and `index`, optionally with `policy`, or the arguments of
+            `resolve_named_task`. Play rules are ignored, and None is treated as missing.
 
     Raises:
-        UnknownNameError, InvalidValueError: see `EpisodeConfig`; or an argument that a task of a
-            split already determines.
+        UnknownNameError, InvalidValueError: a value violates the limits of `EpisodeConfig`, or an
+            argument is given together with a split although the split's task determines it.
     """
     split, index = reset_arguments.get("split"), reset_arguments.get("index")
     episode_arguments = {name: reset_arguments.get(name) for name in EPISODE_ARGUMENTS}

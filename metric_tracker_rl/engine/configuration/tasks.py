@@ -87,9 +87,10 @@ def resolve_named_task(
 ) -> TaskConfig:
     """Return the task id and configuration of a reset without a split.
 
-    The arguments replace values of the task, or of the default task if no task is named. Without a
-    task, an episode that differs in more than the seed has the task id `custom`. Without a seed,
-    the task's own seed is used: a reset without arguments always starts the same episode.
+    The arguments override values of the named task, or of the default task if none is named. If no
+    task is named and the configuration differs from the default task's in more than the seed, the
+    task id is `custom`. Without a seed, the task's own seed is used, so a reset without arguments
+    always starts the same episode.
 
     Args:
         task_id: name of a task.
@@ -97,14 +98,14 @@ def resolve_named_task(
         scenario_family: an anomaly type, or `mixed`.
         difficulty: name of a level, or a number from 0 to 1 for the nearest rung. A rung has its
             own default number of anomalies.
-        anomaly_density: low, medium or high.
-        anomaly_count: planned anomalies; overrides the density.
-        anomalies: custom anomalies; they replace the planned ones unless `anomaly_count` is given.
-            Dates and clean data stay those of the same reset without them.
+        anomaly_density: "low", "medium" or "high".
+        anomaly_count: number of planned anomalies; takes precedence over the density.
+        anomalies: custom anomalies, which replace the planned ones unless `anomaly_count` is given.
+            They do not change the dates and the clean data.
         policy: "standard" or "varied".
 
     Raises:
-        UnknownNameError, InvalidValueError: see `EpisodeConfig`.
+        UnknownNameError, InvalidValueError: a value violates the limits of `EpisodeConfig`.
     """
     task = get_task_spec(task_id) if task_id is not None else TASKS[DEFAULT_TASK_ID]
     custom_anomalies = parse_custom_anomalies(anomalies)

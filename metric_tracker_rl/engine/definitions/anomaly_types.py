@@ -1,4 +1,4 @@
-"""Anomaly types of report rows, and the properties that the generator plans by."""
+"""Anomaly types of report rows, with the properties that the generator uses to plan anomalies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUALITY_ISSUE = "instrumentation_data_quality_issue"
 
 
 class Directions(NamedTuple):
-    """Directions of a deviation from the baseline that an anomaly type covers."""
+    """Direction of the deviations from the baseline that an anomaly type covers."""
 
     is_below: bool
     is_above: bool
@@ -38,12 +38,12 @@ class AnomalyType(NamedTuple):
     """One anomaly type.
 
     Attributes:
-        name: name on the wire; also a scenario family.
+        name: name in requests and replies, which is also the name of a scenario family.
         entity_type: entity type of its report rows.
         directions: directions of the deviations that it covers.
-        description: what its row generator returns, as a noun phrase.
+        description: noun phrase for the rows that its row generator returns.
         may_share_day: whether a traffic-mix shift may be planned on the same day.
-        generator_returns_consequences: whether its row generator returns consequences beside the
+        generator_returns_consequences: whether its row generator returns consequences as well as
             roots, so that submitting all of the generator's rows is wrong.
     """
 
@@ -96,7 +96,7 @@ ROW_GENERATOR_NAMES = (MEDIAN_FILTER, *ANOMALY_TYPES)
 
 
 class AnomalyTypesByDirection(NamedTuple):
-    """Anomaly types of one entity type; None for a direction that is not reported."""
+    """Anomaly types of one entity type by direction; None if a direction is never reported."""
 
     below: str | None
     above: str | None
@@ -114,14 +114,15 @@ _BY_ENTITY_TYPE = {name: _find_anomaly_types_by_direction(name) for name in ENTI
 
 
 def list_anomaly_types_of(entity_type: str) -> tuple[str, ...]:
-    """Return the names of the anomaly types whose rows are about an entity type."""
+    """Return the names of the anomaly types whose report rows have this entity type."""
     return tuple(each.name for each in ANOMALY_TYPES.values() if each.entity_type == entity_type)
 
 
 def find_anomaly_type_of_deviation(entity_type: str, deviation: float) -> str | None:
     """Return the anomaly type of a deviation from the baseline.
 
-    Return None if a deviation in this direction is never reported: a funnel step whose rate rose.
+    Return None if deviations in this direction are never reported, as for a funnel step whose rate
+    rose.
     """
     types = _BY_ENTITY_TYPE[entity_type]
     return types.above if deviation > 0 else types.below

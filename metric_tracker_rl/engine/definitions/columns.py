@@ -1,8 +1,8 @@
-"""Columns of the daily series: the position of each metric.
+"""Column layout of the daily series, which assigns a position to each metric.
 
-Event counts come first, in the funnel's order, then step rates, composite rates and the daytime
-share. The excess of impossible counts follows if it is stored with the others. All other modules
-get positions from a `ColumnLayout` instead of computing them.
+The columns are the event counts in funnel order, the step rates, the composite rates and the
+daytime share. Some arrays also contain a column for the excess of each pair of adjacent stages.
+Other modules get all positions from a `ColumnLayout`.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ class ColumnLayout:
         entity_names_by_type: entity names of a funnel by entity type, each in column order.
 
     Attributes:
-        counts, step_rates, composite_rates: slices of those metrics.
-        rates: slice of all conversion rates.
-        count_total, rate_total: number of event counts, and of conversion rates.
-        daytime_share: column of the daytime share, the last one with a reporting threshold.
-        excess: slice of the excess of each adjacent pair of stages.
-        step_rate_columns, composite_rate_columns, excess_columns: the same slices as ranges, to
+        counts, step_rates, composite_rates: slices of the columns of event counts, step rates and
+            composite rates.
+        rates: slice of the columns of all conversion rates.
+        count_total, rate_total: number of event counts and number of conversion rates.
+        daytime_share: column of the daytime share, the last column with a reporting threshold.
+        excess: slice of the columns with the excess of each pair of adjacent stages.
+        step_rate_columns, composite_rate_columns, excess_columns: ranges of the same columns, to
             iterate over.
-        compared: slice of all columns that have a baseline: all but the excess.
+        compared: slice of all columns with a baseline, which excludes the excess columns.
     """
 
     def __init__(self, entity_names_by_type: Mapping[str, Sequence[str]]) -> None:
@@ -58,7 +59,7 @@ class ColumnLayout:
 
     @cached_property
     def column_by_entity(self) -> dict[Entity, int]:
-        """Column of each entity. A funnel step shares the column of its step rate."""
+        """Column index by entity. A funnel step has the same column as its step rate."""
         first_columns = {
             EVENT_COUNT: self.counts.start,
             CONVERSION_RATE: self.rates.start,
@@ -87,11 +88,11 @@ class ColumnLayout:
         return None
 
     def step_rate_into(self, stage: int) -> int:
-        """Return the column of the step rate that leads into a stage, which is not the first."""
+        """Return the column of the step rate into a stage other than the first."""
         return self.step_rates.start + stage - 1
 
     def step_rate_out_of(self, stage: int) -> int:
-        """Return the column of the step rate that leads out of a stage, which is not the last."""
+        """Return the column of the step rate out of a stage other than the last."""
         return self.step_rates.start + stage
 
     def step_index_of_column(self, column: int) -> int:
@@ -103,25 +104,25 @@ class ColumnLayout:
         return column - self.rates.start
 
     def excess_column_of_pair(self, pair: int) -> int:
-        """Return the column of the excess of an adjacent pair, counted from 0."""
+        """Return the excess column of a pair of adjacent stages; pairs are counted from 0."""
         return self.excess.start + pair
 
     def pair_index_of_column(self, column: int) -> int:
-        """Return the adjacent pair, counted from 0, whose excess a column holds."""
+        """Return the index of the pair of adjacent stages whose excess a column contains."""
         return column - self.excess.start
 
     def is_excess(self, column: int) -> bool:
-        """Return whether a column holds the excess of impossible counts."""
+        """Return whether a column contains the excess of impossible counts."""
         return column >= self.excess.start
 
     def is_rate(self, column: int) -> bool:
-        """Return whether a column holds a conversion rate."""
+        """Return whether a column contains a conversion rate."""
         return self.rates.start <= column < self.rates.stop
 
     def is_count(self, column: int) -> bool:
-        """Return whether a column holds an event count."""
+        """Return whether a column contains an event count."""
         return column < self.counts.stop
 
     def is_relative(self, column: int) -> bool:
-        """Return whether a column's deviations are divided by the baseline: counts and rates."""
+        """Return whether deviations in a column are relative, as for counts and rates."""
         return column < self.daytime_share

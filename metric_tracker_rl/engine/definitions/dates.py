@@ -8,10 +8,10 @@ from openenv_kit.errors import find_nearest_name, truncated_repr
 
 
 def build_unknown_date_message(date: object, dates: Sequence[str]) -> str:
-    """Return an error message for a date that is not in an episode.
+    """Return an error message for a date that does not belong to an episode.
 
     Args:
-        date: the rejected value.
+        date: the rejected date.
         dates: ISO dates of the episode, in order.
     """
     nearest = find_nearest_name(date, dates)

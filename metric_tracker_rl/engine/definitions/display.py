@@ -1,6 +1,6 @@
 """Rounding of displayed values: rates in percent to four decimals, the daytime share to six.
 
-Tools show rounded values and the reporting policy decides on the same rounded values, so that no
+The tools show rounded values, and the reporting policy is applied to the same rounded values, so no
 label depends on digits that a player cannot see.
 """
 
@@ -29,10 +29,10 @@ _SHARE_SCALE = float(10**SHARE_DECIMALS)
 
 
 def round_daily_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Round values of shape (…, columns) half to even; the last column is the daytime share.
+    """Round daily values, shape (…, columns), half to even; the last column is the daytime share.
 
-    Counts are whole numbers and do not change. The operations give the same bits on every machine,
-    which `numpy.round` does not guarantee.
+    Counts are whole numbers and stay unchanged. Unlike `numpy.round`, these operations give the
+    same bits on every machine.
     """
     scales = _build_column_scales(values.shape[-1])
     return np.asarray(np.rint(values * scales) / scales)

@@ -1,4 +1,4 @@
-"""Types of the entities that report rows are about."""
+"""Entity types, which classify the entities that report rows can be about."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DATA_QUALITY = "data_quality"
 
 
 class Unit(StrEnum):
-    """Unit of a value, as it is written after the number."""
+    """Unit of a value, as displayed after the number."""
 
     EVENTS = "events"
     PERCENT = "%"
@@ -28,15 +28,16 @@ class Entity(NamedTuple):
 
 
 class EntityType(NamedTuple):
-    """One kind of entity.
+    """Properties that all entities of one type share.
 
     Attributes:
-        name: name on the wire.
-        detection_method: analysis method that shows the entity; a report row has to name it.
+        name: value of `entity_type` in report rows.
+        detection_method: name of the analysis method that shows the entity, which a report row must
+            contain.
         threshold_name: name of the reporting threshold in an episode's public configuration; None
             if every deviation is reported.
-        unit: unit of the values.
-        decimals: number of decimals that values are shown with.
+        unit: unit of the displayed values.
+        decimals: number of decimals of the displayed values.
         is_relative: whether thresholds and severity bounds apply to the deviation divided by the
             baseline; otherwise they apply to the difference itself.
     """
@@ -96,7 +97,7 @@ ENTITY_TYPES: dict[str, EntityType] = {
 }
 """Entity types by name."""
 
-# JSON schemas list the methods in this order; another order would change every catalogue.
+# JSON schemas list the methods in this order, so reordering them would change every catalogue.
 DETECTION_METHODS: dict[str, str] = {
     name: ENTITY_TYPES[name].detection_method
     for name in (CONVERSION_RATE, EVENT_COUNT, FUNNEL_STEP, HOURLY_MIX, DATA_QUALITY)

@@ -1,7 +1,7 @@
-"""The product funnel as data: stages, names, base rates and the shape of a day.
+"""Product funnels as data: stages, names, base rates and the distribution of traffic over a day.
 
-Each product has its own `Funnel` value. The generator, the tools, the reporting policy and the
-grader read names and positions from it and contain no stage names.
+Each product has its own `Funnel` object. The generator, the tools, the reporting policy and the
+grader read names and positions from this object and contain no stage names themselves.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HOURS_PER_DAY = 24
 
 
 class FunnelStage(NamedTuple):
-    """One stage with the name of its daily count and the singular name of its event."""
+    """A funnel stage: the name of its daily count, and the singular name of its event."""
 
     name: str
     event: str
@@ -46,7 +46,7 @@ class RatioStages(NamedTuple):
 
 
 class RateDefinition(TypedDict):
-    """Public definition of one conversion rate."""
+    """Definition of one conversion rate, as the reset observation lists it."""
 
     name: str
     numerator: str
@@ -56,14 +56,14 @@ class RateDefinition(TypedDict):
 
 
 class OpensRange(NamedTuple):
-    """Range that the mean daily count of the first stage is drawn from."""
+    """Range of the mean daily count of the first stage, which is drawn for each episode."""
 
     lowest: int
     highest: int
 
 
 class HourRange(NamedTuple):
-    """Range of hours of a day, which includes `start` and excludes `stop`."""
+    """Range of hours of a day; `start` is included, `stop` is not."""
 
     start: int
     stop: int
@@ -74,16 +74,16 @@ class Funnel:
     """A product funnel.
 
     Attributes:
-        name: identifier; part of an episode's identity.
+        name: identifier of the funnel, which is part of an episode's identity.
         stages: stages in funnel order, at least three.
-        composite_ends: stage indices of the composite rates, which all start at the first stage;
-            shortest first.
+        composite_ends: index of the last stage of each composite rate, in ascending order. Every
+            composite rate starts at the first stage.
         opens_range: range of the mean daily count of the first stage.
         base_rates: step rates as fractions, one for each stage after the first.
         rate_jitter: half-width of the relative jitter of each base rate, drawn for each episode.
         hour_weights: 24 relative weights of the first stage over the day.
-        weekday_factors: seven factors on traffic, Monday first.
-        daytime: hours that the daytime share counts.
+        weekday_factors: seven factors by which traffic is multiplied, Monday first.
+        daytime: hours that count as daytime for the daytime share.
     """
 
     name: str
@@ -103,12 +103,12 @@ class Funnel:
 
     @cached_property
     def step_stage_indices(self) -> range:
-        """Stages that a step leads into: all but the first."""
+        """Indices of the stages that a funnel step leads into, which are all but the first."""
         return range(1, len(self.stages))
 
     @cached_property
     def inner_stage_indices(self) -> range:
-        """Stages with a stage before and a stage after them."""
+        """Indices of all stages except the first and the last."""
         return range(1, len(self.stages) - 1)
 
     @cached_property
@@ -149,13 +149,13 @@ class Funnel:
 
     @cached_property
     def rate_stage_indices(self) -> tuple[RateStages, ...]:
-        """Numerator and denominator stage of each conversion rate."""
+        """Stage indices of the numerator and the denominator of each conversion rate."""
         steps = tuple(RateStages(stage, stage - 1) for stage in self.step_stage_indices)
         return steps + tuple(RateStages(end, 0) for end in self.composite_ends)
 
     @cached_property
     def rate_and_daytime_share_stage_indices(self) -> RatioStages:
-        """Stages of all conversion rates, followed by stage 0 twice for the daytime share."""
+        """Stage indices of all conversion rates, followed by (0, 0) for the daytime share."""
         daytime_share = RateStages(0, 0)
         ratios = (*self.rate_stage_indices, daytime_share)
         return RatioStages(
@@ -180,7 +180,7 @@ class Funnel:
 
     @cached_property
     def columns(self) -> ColumnLayout:
-        """Columns of the daily series."""
+        """Column layout of the daily series."""
         return ColumnLayout(self.entity_names_by_type)
 
     def list_rate_definitions(self) -> list[RateDefinition]:

@@ -1,8 +1,8 @@
-"""Difficulty levels: thresholds, noise, and how far anomalies lie beyond their thresholds.
+"""Difficulty levels: thresholds, noise, and the range of anomaly sizes.
 
-The thresholds belong to the reporting policy; `reporting_policy.drawn_policies` may replace them
-for an episode. Noise and separation belong to the generator: a harder level has noisier clean days
-and anomalies that are closer to their thresholds.
+The thresholds are parameters of the reporting policy, and `reporting_policy.drawn_policies` may
+replace them for an episode. Noise and separation are parameters of the generator: a harder level
+has noisier clean days and anomalies closer to their thresholds.
 """
 
 from __future__ import annotations
@@ -33,24 +33,26 @@ class FunnelLevel:
 
     Attributes:
         name: value of the reset argument `difficulty`.
-        count_threshold, rate_threshold, break_threshold: smallest relative deviations that are
-            flagged.
-        mix_threshold: smallest absolute deviation of the daytime share that is flagged.
-        sampling_noise: factor on the binomial sampling noise of every hour.
-        traffic_noise, rate_noise: standard deviation of a day's traffic and of its step rates,
-            relative.
+        count_threshold, rate_threshold, break_threshold: smallest relative deviation that is
+            flagged for event counts, conversion rates and funnel steps.
+        mix_threshold: smallest absolute deviation that is flagged for the daytime share.
+        sampling_noise: factor by which the binomial sampling noise of every hour is multiplied.
+        traffic_noise, rate_noise: relative standard deviation of a day's traffic and of its step
+            rates.
         shape_noise: standard deviation of a day's relative shift between day and night.
-        separation: range that the size of an anomaly is drawn from.
+        separation: range of an anomaly's size, which is drawn at random.
         mixed_needs_both: whether a `mixed` episode of two or more anomalies always contains a count
             anomaly and a rate anomaly.
-        days: length of an episode; a multiple of seven.
+        days: number of days of an episode, a multiple of seven.
         max_anomalies: largest allowed value of the reset argument `anomaly_count`.
-        weekday_factors: seven factors on traffic, Monday first; None for the funnel's own.
-        decoys: number of days with a deviation that the calendar explains; 0 for no calendar.
-        bounds_by_kind: severity bounds.
-        baseline: what values are compared with.
-        leak_reports: which flagged composite rate a slow leak is reported as.
-        wording: number of the wording of the policy's text; 0 is the default wording.
+        weekday_factors: seven factors by which traffic is multiplied, Monday first; None for the
+            factors of the funnel.
+        decoys: number of days with a deviation that the calendar explains; 0 if the level has no
+            calendar.
+        bounds_by_kind: severity bounds of each kind of report row.
+        baseline: kind of the baseline that values are compared with.
+        leak_reports: which of the flagged composite rates is reported for a slow leak.
+        wording: number that selects a wording of the policy's text; 0 is the default wording.
         has_drawn_policy: whether the reporting policy was drawn for an episode.
     """
 
@@ -82,7 +84,7 @@ class FunnelLevel:
 
     @property
     def policy_version(self) -> str:
-        """Version of the reporting policy, with suffixes for a calendar rule and drawn numbers."""
+        """Policy version, with suffixes for a calendar rule and for drawn parameters."""
         calendar = "+calendar" if self.decoys else ""
         drawn = f"+varied{DRAWN_POLICIES_VERSION}" if self.has_drawn_policy else ""
         return f"{POLICY_VERSION}{calendar}{drawn}"

@@ -1,6 +1,6 @@
-"""Names with a fixed spelling on the wire: modes of play, settings of the reporting policy.
+"""Fixed names in requests and replies: play modes and settings of the reporting policy.
 
-The module imports nothing of the engine, so that a client that only talks to a server can load it.
+The module imports nothing from the engine, so a client that only talks to a server can load it.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class BaselineKind(StrEnum):
 
 
 class LeakReport(StrEnum):
-    """Choice of the composite rate that is reported for a slow leak."""
+    """Rule that selects the composite rate to report for a slow leak."""
 
     SHORTEST = "shortest_composite"
     LONGEST = "longest_composite"
 
 
-# Plain strings, because the error about an unknown name shows the nearest of them.
+# Plain strings, because the error message for an unknown name suggests the nearest one.
 PROFILES = tuple(profile.value for profile in Profile)
 DISCLOSURES = tuple(disclosure.value for disclosure in Disclosure)
 POLICY_SOURCES = tuple(source.value for source in PolicySource)

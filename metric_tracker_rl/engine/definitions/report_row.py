@@ -1,4 +1,4 @@
-"""Rows of a report, the key that rows are matched by, and groups of their fields."""
+"""Report rows, the key by which the grader matches them, and groups of their fields."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ class RowKey(NamedTuple):
     entity_name: str
 
     def as_text(self) -> str:
-        """Return the key as it is written on the wire: `date|entity_type|entity_name`."""
+        """Return the key in the form `date|entity_type|entity_name`."""
         return "|".join(self)
 
 
 KEY_FIELDS = RowKey._fields
 """Fields that identify a row."""
 GRADED_NAME_FIELDS = ("anomaly_type", "detection_method", "severity")
-"""Fields with a name that is graded once the key matches."""
+"""Fields whose value is a name, graded in rows whose key matches an expected row."""
 NUMBER_FIELDS = ("baseline_value", "observed_value", "delta_value")
-"""Fields with a number."""
+"""Fields whose value is a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """One row of a report: a root on a date. Rates are in percent, the share is a fraction."""
+    """One row of a report, which states a root on a date.
+
+    Rates are in percent; the daytime share is a fraction.
+    """
 
     date: str
     entity_type: str
@@ -57,9 +60,9 @@ ROW_FIELDS: tuple[str, ...] = tuple(field.name for field in fields(ReportRow))
 
 
 def compute_unsigned_deviation(row: ReportRow) -> float:
-    """Return the absolute value of a row's deviation, as compared with thresholds and bounds.
+    """Return the size of a row's deviation for comparison with thresholds and severity bounds.
 
-    The deviation is relative to the baseline for counts and rates, and a difference otherwise.
+    The size is relative to the baseline for counts and rates, and an absolute difference otherwise.
     """
     if ENTITY_TYPES[row.entity_type].is_relative and row.baseline_value:
         return abs(row.delta_value) / row.baseline_value

@@ -26,17 +26,17 @@ _LAST_RUNG = len(RUNG_LEVEL_NAMES)
 
 
 def _interpolate_over_rungs(rung_number: int, first_value: float, last_value: float) -> float:
-    """Interpolate linearly between the first and the last rung. Rungs are counted from 1."""
+    """Return a value interpolated linearly from the first to the last rung. Rungs start at 1."""
     return first_value + (last_value - first_value) * (rung_number - 1) / (_LAST_RUNG - 1)
 
 
 def _interpolate_levels(below: FunnelLevel, above: FunnelLevel, share: float) -> FunnelLevel:
-    """Return the easier level with thresholds, noise and separation moved towards the harder one.
+    """Return a level whose thresholds, noise and separation lie between those of two levels.
 
     Args:
         below: the easier of two neighbouring named levels.
-        above: the harder one.
-        share: position between them, 0 at `below` and 1 at `above`.
+        above: the harder of the two levels.
+        share: position between the two levels, 0 at `below` and 1 at `above`.
     """
 
     def interpolate(low: float, high: float, decimals: int) -> float:

@@ -1,4 +1,4 @@
-"""Severity of a row: the bounds between low, medium, high and critical."""
+"""Severity of report rows, and the bounds between low, medium, high and critical."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ the order in which a player divides and subtracts could decide the severity."""
 
 
 class SeverityBounds(NamedTuple):
-    """Smallest deviations of a medium, a high and a critical row; a smaller one is low."""
+    """Smallest deviations with medium, high and critical severity. Smaller deviations are low."""
 
     medium: float
     high: float
@@ -33,9 +33,9 @@ class SeverityBoundsByKind(NamedTuple):
     """Severity bounds of a reporting policy.
 
     Attributes:
-        counts, rates: for relative deviations.
-        share: for the absolute deviation of the daytime share.
-        excess: for impossible counts: events of a pair in excess, summed over the day.
+        counts, rates: bounds of the relative deviations of event counts and of conversion rates.
+        share: bounds of the absolute deviation of the daytime share.
+        excess: bounds of the number of events in excess of a stage pair, summed over the day.
     """
 
     counts: SeverityBounds = SeverityBounds(0.25, 0.35, 0.50)
@@ -64,14 +64,14 @@ def find_severity(unsigned_deviation: float, bounds: Sequence[float]) -> str:
 
 
 def is_clear_of_severity_bounds(unsigned_deviation: float, bounds: Sequence[float]) -> bool:
-    """Return whether a deviation differs from every bound by more than `SEVERITY_GUARD`."""
+    """Return whether a deviation is further than `SEVERITY_GUARD` from every severity bound."""
     return all(abs(unsigned_deviation / bound - 1.0) > SEVERITY_GUARD for bound in bounds)
 
 
 def is_row_clear_of_severity_bounds(
     row: ReportRow, bounds_by_entity_type: Mapping[str, SeverityBounds]
 ) -> bool:
-    """Return whether a row's deviation differs from every bound by more than `SEVERITY_GUARD`."""
+    """Return whether a row's deviation is further than `SEVERITY_GUARD` from every bound."""
     return is_clear_of_severity_bounds(
         compute_unsigned_deviation(row), bounds_by_entity_type[row.entity_type]
     )

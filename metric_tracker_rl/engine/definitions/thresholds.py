@@ -22,7 +22,7 @@ lies in."""
 
 
 def thresholds_by_entity_type(level: FunnelLevel) -> dict[str, float]:
-    """Return the reporting threshold of each entity type, which is 0 for impossible counts."""
+    """Return the reporting threshold of each entity type; it is 0 for impossible counts."""
     return {
         EVENT_COUNT: level.count_threshold,
         CONVERSION_RATE: level.rate_threshold,

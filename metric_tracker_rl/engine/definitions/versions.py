@@ -1,8 +1,8 @@
 """Version numbers of the code that determines an episode's data, labels, scores or replies.
 
-Recordings, results and exports contain all of them. Every change of behaviour must raise a number,
-because results of different numbers cannot be compared. The observation's `config` contains the
-versions of data, labels and scores.
+Recordings, results and exports contain all versions. Every change of behaviour must increase the
+corresponding version, because results of different versions cannot be compared. The observation's
+`config` contains the versions of data, labels and scores.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GRADER_VERSION = "2"
 REPLIES_VERSION = "1"
 """Replies: tools, their schemas and results, and everything else that a player receives.
 
-Rewording a text does not raise it.
+Rewording messages or descriptions does not increase this version.
 """
 
 VERSIONS = {

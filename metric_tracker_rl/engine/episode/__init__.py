@@ -1,1 +1,1 @@
-"""Generated episodes with their data frames and flagged series, and the view for tools."""
+"""Generated episodes with their data frames and flagged series, and the view that tools receive."""

@@ -1,4 +1,4 @@
-"""A generated episode with its daily series, data frames and expected report."""
+"""Generated episodes with their daily series, data frames and expected reports."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ if TYPE_CHECKING:
     HourlyCountsFrame: TypeAlias = pd.DataFrame
 
 EPISODE_CACHE_SIZE = 256
-"""Number of episodes kept in memory by each process. An episode takes about 150 kB, and up to three
-times as much with the frames and cached tool results of one that is analysed."""
+"""Number of episodes that each process keeps in memory. An episode takes about 150 kB, and up to
+three times as much once its data frames and tool results are cached.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class FunnelEpisode:
-    """Data of one episode, shared read-only by all sessions that play its configuration.
+    """Data of one episode. All sessions that play the same configuration share it read-only.
 
     Attributes:
-        config: configuration it was generated from.
+        config: configuration from which the data were generated.
         dates: ISO dates, in order.
         series: daily values, baselines and deviations.
-        expected_rows: rows that the reporting policy requires for these data.
-        applied_anomalies: the custom anomalies as they were applied, with the fields of
+        expected_rows: report rows that the reporting policy requires for these data.
+        applied_anomalies: effect of each custom anomaly, with the fields of
             `AppliedSyntheticGenerator`.
-        generated: the generator's plan and clean data, for certificates; no reply contains it.
+        generated: output of the generator. Its plan and clean data are never shown to players.
     """
 
     config: EpisodeConfig
@@ -52,7 +53,7 @@ class FunnelEpisode:
 
     @cached_property
     def daily(self) -> DailyCountsFrame:
-        """Event counts by day, as a read-only frame that is computed once.
+        """Event counts by day, as a read-only frame that is computed on first use.
 
         Index `date`: ISO text, one row for each day, in order. Columns: the funnel's stages in
         order, int64.
@@ -94,18 +95,18 @@ class FunnelEpisode:
 
     @cached_property
     def metrics(self) -> MetricFrames:
-        """Value, baseline, deviation and flag of every entity by date, computed once."""
+        """Value, baseline, deviation and flag of every entity by date, computed on first use."""
         from metric_tracker_rl.engine.episode.metric_frames import MetricFrames
 
         return MetricFrames(self.series, self.dates)
 
     @cached_property
     def cached_results(self) -> dict[Hashable, bytes]:
-        """Cache of the analysis methods' results; the methods write to it and clear it."""
+        """Cache of the results of analysis methods, which add entries and clear the cache."""
         return {}
 
     def hourly_counts_of_day(self, day: int) -> IntArray:
-        """Return the hourly counts of a day, shape (24, stages), as a read-only view."""
+        """Return one day's hourly counts, shape (24, stages), as a read-only view."""
         return self.generated.hourly[day]
 
     def day_index(self, date: object) -> int:
@@ -129,7 +130,7 @@ class FunnelEpisode:
 
 
 def episode_from_generated(config: EpisodeConfig, generated: GeneratedEpisode) -> FunnelEpisode:
-    """Return the episode of generated data and make the hourly counts read-only."""
+    """Create an episode from generated data and make its hourly counts read-only."""
     generated.hourly.setflags(write=False)
     return FunnelEpisode(
         config=config,
@@ -143,7 +144,7 @@ def episode_from_generated(config: EpisodeConfig, generated: GeneratedEpisode) -
 
 @lru_cache(maxsize=EPISODE_CACHE_SIZE)
 def build_episode(config: EpisodeConfig) -> FunnelEpisode:
-    """Generate the episode of a configuration, or return it from the cache.
+    """Return the episode of a configuration from the cache, or generate it.
 
     Raises:
         ConfigurationError: see `generate_episode`.

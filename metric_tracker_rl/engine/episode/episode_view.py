@@ -1,4 +1,4 @@
-"""View of an episode for tools: its data, rules of play and public configuration."""
+"""View of an episode for tools: its data, play rules and public configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metric_tracker_rl.engine.reporting_policy.baselines import find_weekday_nam
 from metric_tracker_rl.engine.reporting_policy.policy_text import format_policy_text
 
 HIDDEN_VALUE = "hidden"
-"""Value of family, density and count in a public configuration that must not reveal them."""
+"""Placeholder for the family, density and count in a public configuration that hides them."""
 
 POLICY_HEADING = "Reporting policy:"
 DRAWN_POLICY_HEADING = "Reporting policy, drawn for this episode:"
@@ -24,18 +24,20 @@ DRAWN_POLICY_HEADING = "Reporting policy, drawn for this episode:"
 
 
 class EpisodeView:
-    """An episode together with its rules of play, as the analysis tools receive it.
+    """An episode together with its play rules, as passed to the analysis tools.
 
     Attributes:
         episode: the episode's data.
-        rules: rules of play.
+        rules: play rules.
         is_split_task: whether the episode is a task of a split.
-        hides_counts: whether family, density and count of the anomalies are hidden: in tasks of a
+        hides_counts: whether family, density and number of anomalies are hidden, as in tasks of a
             split and with raw disclosure.
-        has_drawn_policy: whether the reporting policy is drawn for the episode.
-        policy_numbers: numbers of the reporting policy in force, for the public configuration.
-        drawn_policy_numbers: the numbers that only a drawn policy changes; empty for others.
-        objective: what the player has to do.
+        has_drawn_policy: whether the episode's reporting policy is drawn at random.
+        policy_numbers: parameters of the episode's reporting policy, as the public configuration
+            shows them.
+        drawn_policy_numbers: parameters that the public configuration shows only if the policy is
+            drawn; otherwise empty.
+        objective: description of the player's task.
     """
 
     def __init__(
@@ -61,10 +63,10 @@ class EpisodeView:
 
     @cached_property
     def public_config(self) -> dict[str, Any]:
-        """Configuration that the player may see.
+        """Configuration fields that the player may see.
 
-        The seed is omitted: a player who can run code on the same machine could use it to generate
-        the episode and read its plan.
+        The seed is omitted, because a player who can run code on the same machine could use it to
+        generate the episode and read the expected report.
         """
         config, level = self.episode.config, self.episode.config.level
         count = len(self.episode.expected_rows)
@@ -93,14 +95,14 @@ class EpisodeView:
 
     @property
     def policy_text(self) -> str:
-        """Text of the reporting policy with the numbers of this episode."""
+        """Text of the reporting policy with this episode's thresholds and severity bounds."""
         return self._format_policy_text(with_row_fields_clause=True)
 
     @property
     def instruction(self) -> str:
         """Objective and text of the reporting policy.
 
-        The clause on the fields of a row is omitted if reports are lists of ids.
+        The clause about the fields of a row is omitted if reports are lists of ids.
         """
         is_report_of_ids = self.rules.is_lean and not self.rules.is_raw
         heading = DRAWN_POLICY_HEADING if self.has_drawn_policy else POLICY_HEADING

@@ -1,7 +1,7 @@
-"""Flagged series: series past their thresholds, which include roots and consequences.
+"""Flagged series, which are the daily series past their thresholds on a date.
 
-The lean profile lists them, and some rewards compare a report with them. This module does not
-distinguish roots from consequences.
+They include roots and consequences, which this module does not distinguish. The lean profile lists
+the flagged series, and the `key_f1` reward compares a report with them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from metric_tracker_rl.engine.reporting_policy.labels import build_report_row
 
 
 class FlaggedSeries(NamedTuple):
-    """A series that is past its threshold on a day.
+    """A daily series that is past its threshold on one day.
 
     Attributes:
-        row: the report row that the series would have as a root.
-        deviation: deviation from the baseline: relative; absolute for the daytime share; events in
-            excess for impossible counts.
+        row: the report row to submit if the series is a root.
+        deviation: deviation from the baseline, which is relative for counts and rates, absolute for
+            the daytime share, and the events in excess for impossible counts.
         is_explained: whether the calendar explains the deviation.
     """
 
@@ -46,14 +46,14 @@ class _RowSortKey(NamedTuple):
 FLAGGED_SERIES_CACHE: WeakKeyDictionary[FunnelEpisode, tuple[FlaggedSeries, ...]] = (
     WeakKeyDictionary()
 )
-"""Flagged series of the episodes that are in memory."""
+"""Flagged series by episode. An entry is removed when its episode is freed."""
 
 
 def get_flagged_series(episode: FunnelEpisode) -> tuple[FlaggedSeries, ...]:
-    """Return the flagged series of all days by date. An id is a position in it, counted from 1.
+    """Return the flagged series of all days, sorted by date. Ids are positions counted from 1.
 
-    Within a date they are sorted by a hash, because in funnel order or alphabetical order the
-    first or the last series of a date would be the root too often.
+    Within a date, the series are sorted by a hash. In funnel order or alphabetical order, the first
+    or the last series of a date would be the root too often.
 
     A step rate that fell by at least the break threshold is listed as a funnel step, because the
     policy never reports it as a rate. Series that the calendar explains are included.

@@ -20,7 +20,7 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import DailySeries, 
 
 
 class MetricFrames:
-    """Data frames of one episode, with a row for each date (ISO text) and a column for each entity.
+    """Data frames of one episode, with a row for each ISO date and a column for each entity.
 
     The columns are the event counts, the conversion rates (percent), the funnel steps (percent, the
     same values as their step rates), the daytime share (a fraction) and the data-quality pairs
@@ -31,18 +31,19 @@ class MetricFrames:
         dates: ISO dates, in order.
 
     Attributes:
-        value: displayed value.
-        baseline: baseline of the value; 0 for data-quality pairs.
-        deviation: relative; absolute for the daytime share, events for data-quality pairs.
-        flagged: whether the deviation reaches the entity's reporting threshold; for a funnel step,
-            only if its rate fell.
+        value: displayed values.
+        baseline: baselines of the values; 0 for data-quality pairs.
+        deviation: deviations from the baseline, which are relative for counts and rates, absolute
+            for the daytime share, and events in excess for data-quality pairs.
+        flagged: whether a deviation reaches the entity's reporting threshold. A funnel step is
+            flagged only if its rate fell.
     """
 
     def __init__(self, series: DailySeries, dates: Sequence[str]) -> None:
         entities = series.funnel.columns.column_by_entity
         self._series = series
         self._columns = list(entities.values())
-        # Lookups of Python strings are twice as fast as those of pandas' string type.
+        # Lookups in an object index are twice as fast as in an index with pandas' string type.
         self._names = pd.Index([entity.entity_name for entity in entities], dtype=object)
         self._dates = pd.Index(dates, dtype=object, name="date")
         self.value = self._build_frame_with_excess(series.values, series.excess)
@@ -93,13 +94,14 @@ class MetricFrames:
     def find_column_positions(self, entity_names: Sequence[str]) -> NDArray[np.intp]:
         """Return the column positions of named entities, which are the same in all frames.
 
-        Finding a name in a frame takes longer than most computations with its column. Methods that
-        read many entities find their positions once and index `to_numpy()` with them.
+        Looking up a name in a frame takes longer than most computations with its column. Methods
+        that read many entities therefore look up the positions once and use them to index
+        `to_numpy()`.
         """
         return self._names.get_indexer(list(entity_names))
 
     def get_metric_value(self, date: str, entity_name: str) -> MetricValue:
-        """Return value, baseline and deviation of an entity on a date."""
+        """Return the value, baseline and deviation of an entity on a date."""
         return MetricValue(
             float(self.value.at[date, entity_name]),
             float(self.baseline.at[date, entity_name]),
@@ -109,7 +111,7 @@ class MetricFrames:
     def _build_frame_with_excess(
         self, metric_values: NDArray[np.float64], excess_counts: NDArray[np.int64]
     ) -> pd.DataFrame:
-        """Return a frame of all entities from metric columns and excess columns."""
+        """Return a frame of all entities, built from arrays of metric values and excess counts."""
         return self._build_read_only_frame(
             np.concatenate([metric_values, excess_counts], axis=1)[:, self._columns]
         )

@@ -1,1 +1,1 @@
-"""Generates the data of an episode from its configuration."""
+"""Generator of an episode's data from its configuration."""

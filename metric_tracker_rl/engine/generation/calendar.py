@@ -1,8 +1,8 @@
-"""Calendar entries: public events, and the series that they explain.
+"""Calendar entries, which are public events that may explain deviations of some series.
 
-Levels with a calendar contain decoys: days with a deviation that a calendar entry explains. A
-series that an entry explains counts as not flagged on that date. Some entries explain nothing, so
-that a player who leaves out all dates of the calendar makes mistakes.
+Levels with a calendar contain decoys, which are days with a deviation that a calendar entry
+explains. A series that an entry explains counts as not flagged on that date. Some entries explain
+no series, so a player who ignores all dates in the calendar misses anomalies.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ RELEASE = "release_note"
 LATE_DATA = "late_data"
 
 DECOY_THRESHOLD_MULTIPLES = (1.3, 1.8)
-"""Range of a decoy's size, in multiples of the threshold that it exceeds."""
+"""Range of a decoy's deviation, in multiples of the reporting threshold."""
 LATE_DATA_FIRST_HOURS = (16, 18)
-"""Earliest and latest hour from which events of the last day are incomplete."""
+"""Earliest and latest hour at which the incomplete part of the last day can start."""
 LATE_DATA_SHARE_RANGE = (0.10, 0.30)
-"""Range of the share of those events that has arrived."""
+"""Range of the share of events that have arrived in the incomplete hours."""
 
 
 @dataclass(frozen=True)
 class CalendarEntry:
-    """One calendar entry.
+    """A public event on one day.
 
     Attributes:
         day: index of the date.
-        kind: holiday, promotion, release_note or late_data.
-        title: one line that describes the event.
+        kind: "holiday", "promotion", "release_note" or "late_data".
+        title: description of the event in one line.
         explains: names of the daily series that the entry explains; may be empty.
-        effects: changes of the day's counts.
+        effects: changes that the event makes to the day's hourly counts.
     """
 
     day: int
@@ -70,14 +70,14 @@ class CalendarEntry:
 
 
 class CalendarPlan(NamedTuple):
-    """Calendar entries, and the days without an entry in random order."""
+    """Calendar entries, and the remaining days in random order."""
 
     entries: tuple[CalendarEntry, ...]
     free_days: list[int]
 
 
 def draw_calendar(stream: BitStream, funnel: Funnel, level: FunnelLevel) -> CalendarPlan:
-    """Draw the calendar of an episode: late data on the last day and decoys on other days."""
+    """Draw the calendar: late data on the last day, and the other decoys on random days."""
     last_day = level.days - 1
     free_days = reorder_so_last_days_differ_in_weekday(
         stream.shuffled_copy(range(last_day)), level.baseline
@@ -91,7 +91,7 @@ def draw_calendar(stream: BitStream, funnel: Funnel, level: FunnelLevel) -> Cale
 
 
 def draw_release_that_explains_nothing(stream: BitStream, days: Sequence[int]) -> CalendarEntry:
-    """Draw a release note on one of the days. It has no effect and explains no series."""
+    """Draw a release note on one of the days, which changes no counts and explains no series."""
     return CalendarEntry(
         day=stream.choose(days),
         kind=RELEASE,
@@ -103,7 +103,10 @@ def draw_release_that_explains_nothing(stream: BitStream, days: Sequence[int]) -
 def build_explained_mask(
     entries: Sequence[CalendarEntry], funnel: Funnel, day_count: int
 ) -> NDArray[np.bool_]:
-    """Return whether the calendar explains a series on a day, shape (days, metrics + 1)."""
+    """Return an array that tells which series the calendar explains on each day.
+
+    Its shape is (days, metrics + 1); the last column is the daytime share.
+    """
     series_names = (*funnel.metric_names, funnel.mix_entity_name)
     columns = {name: column for column, name in enumerate(series_names)}
     mask = np.zeros((day_count, len(columns)), dtype=bool)
@@ -149,7 +152,7 @@ def _draw_promotion(
 def _draw_page_trial_release(
     stream: BitStream, funnel: Funnel, level: FunnelLevel, day: int
 ) -> CalendarEntry:
-    """Draw a trial of a new page, which lowers the rate of one step."""
+    """Draw a release note for the trial of a new page, which lowers the rate of one step."""
     stage = 1 + stream.integer_below(len(funnel.step_rate_names) - 1)
     loss = level.rate_threshold * stream.uniform(*DECOY_THRESHOLD_MULTIPLES)
     return CalendarEntry(
@@ -166,7 +169,7 @@ def _draw_page_trial_release(
 
 
 def _draw_late_data(stream: BitStream, funnel: Funnel, day: int) -> CalendarEntry:
-    """Draw late data: only a share of the events from some hour on has arrived."""
+    """Draw a late-data entry: after a certain hour, only a fraction of the events has arrived."""
     earliest, latest = LATE_DATA_FIRST_HOURS
     first_hour = earliest + stream.integer_below(latest - earliest + 1)
     arrived_share = stream.uniform(*LATE_DATA_SHARE_RANGE)

@@ -1,4 +1,4 @@
-"""Clean counts: the hourly counts of an episode before any anomaly or calendar event."""
+"""Clean counts, which are an episode's hourly counts without anomalies or calendar events."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def generate_clean_counts(
 
     Args:
         stream: random stream; the order of the draws determines the counts.
-        funnel: base rates and the shape of a day.
-        level: number of days, and noise.
+        funnel: funnel that provides the base rates and the distribution of traffic over a day.
+        level: level that provides the number of days and the noise.
         first_weekday: weekday of the first day, 0 for Monday.
     """
     days, steps = level.days, len(funnel.base_rates)
@@ -44,7 +44,7 @@ def generate_clean_counts(
     day_night_shift = np.ones((days, HOURS_PER_DAY))
     day_night_shift[:, slice(*funnel.daytime)] += shape_noise[:, np.newaxis]
     hour_shares = np.array(funnel.hour_weights) * day_night_shift
-    # A running sum adds in the same order on every machine, which a plain sum does not.
+    # Unlike a plain sum, a cumulative sum adds in the same order on every machine.
     hour_shares /= np.add.accumulate(hour_shares, axis=1)[:, -1:]
 
     rates = np.array(funnel.base_rates) * np.array(rate_factors)

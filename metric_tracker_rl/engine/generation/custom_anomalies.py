@@ -1,8 +1,9 @@
-"""Custom anomalies of a reset: a metric is set to median ± factor × standard deviation.
+"""Application of custom anomalies, which set a metric to median ± factor × standard deviation.
 
-To set a count, only that stage's events are scaled; to set a rate, the events of its numerator's
-stage and of all later ones. The reporting policy then labels the result like any other data, which
-can give more rows than were set, fewer rows, or impossible counts.
+Setting a count scales only the events of that stage. Setting a rate scales the events of its
+numerator stage and of all later stages. The reporting policy labels the result like any other data,
+so the number of expected rows can differ from the number of custom anomalies, and impossible counts
+can occur.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from openenv_kit.errors import ConfigurationError
 AppliedAnomalyFields = dict[str, Any]
 """Fields of `AppliedSyntheticGenerator`, in their order."""
 MAX_RATE = 100.0
-"""Highest value that a rate is set to, in percent."""
+"""Upper limit of the value that a rate can be set to, in percent."""
 
 
 class CustomizedCounts(NamedTuple):
-    """Hourly counts after custom anomalies, and a description of each change.
+    """Hourly counts after custom anomalies were applied, and a description of each change.
 
     Attributes:
-        hourly: shape (days, 24, stages).
-        applied: a description for each metric and date.
+        hourly: hourly counts, shape (days, 24, stages).
+        applied: one description for each changed metric and date.
     """
 
     hourly: IntArray
@@ -54,14 +55,14 @@ def apply_custom_anomalies(
 ) -> CustomizedCounts:
     """Apply custom anomalies in the given order and return the resulting counts.
 
-    Medians and standard deviations are computed from the data before the first anomaly.
+    Medians and standard deviations are computed from the unmodified counts.
 
     Args:
         hourly: counts, shape (days, 24, stages); not modified.
         anomalies: custom anomalies.
         dates: ISO date of each day.
-        funnel: names and columns.
-        level: kind of baseline.
+        funnel: funnel that provides the metric names and columns.
+        level: level that determines the kind of baseline.
 
     Raises:
         ConfigurationError: a date is outside the episode. The message contains the range.
@@ -125,7 +126,7 @@ def _set_metric_of_day(
 
 
 def _compute_displayed_value(hourly_counts: IntArray, funnel: Funnel, column: int) -> float:
-    """Return the displayed count or rate of a column from a day's counts, shape (24, stages)."""
+    """Return the displayed count or rate of one day, given its counts of shape (24, stages)."""
     counts = hourly_counts.sum(axis=0)
     if funnel.columns.is_count(column):
         return float(counts[column])
@@ -137,11 +138,11 @@ def _compute_displayed_value(hourly_counts: IntArray, funnel: Funnel, column: in
 def _scale_later_stages_to_rate(
     hourly_counts: IntArray, funnel: Funnel, column: int, target_rate: float
 ) -> None:
-    """Scale a rate's numerator and all later stages in place, so that the rate gets a value.
+    """Scale a rate's numerator stage and all later stages in place to reach a target rate.
 
     Args:
-        hourly_counts: counts of a day, shape (24, stages).
-        funnel: stages.
+        hourly_counts: counts of one day, shape (24, stages).
+        funnel: funnel that the stages belong to.
         column: column of the rate.
         target_rate: new value of the rate, as a fraction.
     """
@@ -156,9 +157,10 @@ def _scale_later_stages_to_rate(
 
 
 def _scale_counts_to_total(counts: IntArray, total: int) -> IntArray:
-    """Return 24 counts scaled to an exact total.
+    """Scale 24 hourly counts so that their sum is exactly `total`.
 
-    The events lost by rounding down are added to the hours with the highest counts, one each.
+    Counts are rounded down. The missing events are then added one by one to the hours with the
+    highest counts.
     """
     current_total = int(counts.sum())
     weights = counts if current_total else np.ones_like(counts)

@@ -1,4 +1,4 @@
-"""Effects: how an anomaly or a calendar event changes the hourly counts of a day."""
+"""Effects, which describe how an anomaly or a calendar event changes a day's hourly counts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class CountEffect(Protocol):
     """A change of one day's hourly counts."""
 
     def apply(self, hours: IntArray) -> IntArray:
-        """Return the changed counts, shape (24, stages). The argument is not modified."""
+        """Return the changed hourly counts, shape (24, stages), without modifying the argument."""
 
 
 class ScaleTraffic(NamedTuple):
-    """Effect that multiplies all stages by one factor, as a change of traffic does."""
+    """Effect of a traffic change, which multiplies the counts of all stages by the same factor."""
 
     factor: float
 
@@ -28,7 +28,7 @@ class ScaleTraffic(NamedTuple):
 
 
 class StepFactor(NamedTuple):
-    """Factor on the step rate into a stage."""
+    """Factor by which the step rate into a stage is multiplied."""
 
     stage: int
     factor: float
@@ -38,7 +38,7 @@ class ScaleStepRates(NamedTuple):
     """Effect that multiplies step rates and thereby changes all later stages.
 
     Attributes:
-        factors: factors in the funnel's order.
+        factors: factors in funnel order.
     """
 
     factors: tuple[StepFactor, ...]
@@ -51,9 +51,9 @@ class ScaleStepRates(NamedTuple):
 
 
 class ScaleStageCount(NamedTuple):
-    """Effect that multiplies the count of one stage, as lost or duplicated events do.
+    """Effect of lost or duplicated events, which multiplies the count of one stage.
 
-    The result is limited by the stages before and after it, so that no count is impossible.
+    The result is clipped to the counts of the previous and the next stage, so that it is possible.
     """
 
     stage: int
@@ -67,11 +67,12 @@ class ScaleStageCount(NamedTuple):
 
 
 class ShiftHours(NamedTuple):
-    """Effect that multiplies the traffic of some hours and of the others by different factors.
+    """Effect that multiplies traffic by one factor inside a range of hours and another outside.
 
     Attributes:
-        hour_range: hours that `inside_factor` applies to.
-        inside_factor, outside_factor: factors on all stages within the range and outside it.
+        hour_range: hours to which `inside_factor` applies.
+        inside_factor, outside_factor: factors for the counts of all stages inside and outside the
+            range.
     """
 
     hour_range: HourRange
@@ -85,7 +86,7 @@ class ShiftHours(NamedTuple):
 
 
 class HourExcess(NamedTuple):
-    """Events by which a stage exceeds the stage before it in one hour."""
+    """Number of events by which a stage exceeds the previous stage in one hour of the day."""
 
     hour: int
     events: int
@@ -95,8 +96,8 @@ class AddImpossibleCounts(NamedTuple):
     """Effect of an instrumentation fault: a stage records more events than the stage before it.
 
     Attributes:
-        stage: stage that records too much.
-        excess: hours of the fault, with the events in excess.
+        stage: index of the stage that records too many events.
+        excess: number of excess events in each hour of the fault.
     """
 
     stage: int
@@ -110,6 +111,6 @@ class AddImpossibleCounts(NamedTuple):
 
 
 def _round_to_possible_counts(scaled: NDArray[np.floating[Any]]) -> IntArray:
-    """Round counts to whole numbers and limit each stage to the stage before it."""
+    """Round counts to integers and limit the count of each stage to that of the previous stage."""
     counts = np.maximum(np.rint(scaled), 0.0).astype(np.int64)
     return np.minimum.accumulate(counts, axis=-1)

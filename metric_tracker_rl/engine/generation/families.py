@@ -1,7 +1,7 @@
-"""Planners: functions that propose an anomaly of one type for a day.
+"""Planners, which are functions that propose an anomaly of one type for a given day.
 
-A planner proposes an effect and the row that it should lead to. The generator keeps the proposal
-only if the reporting policy, applied to the changed day, finds exactly the planned roots.
+A planner proposes an effect and the expected report row. The generator accepts the proposal only if
+the reporting policy, applied to the changed day, finds exactly the planned roots.
 """
 
 from __future__ import annotations
@@ -57,10 +57,13 @@ MAX_BREAK = 0.70
 LEAK_PROBABILITY = 0.3
 """Probability that a rate anomaly is a slow leak."""
 LEAK_LOSS_PER_STEP = (0.55, 0.82)
-"""Range of each leaking step's loss, in multiples of the rate threshold: below the guard band."""
+"""Range of each leaking step's loss, in multiples of the rate threshold. It is below the guard
+band.
+"""
 OTHER_STEPS_LOSS = (0.10, 0.25)
-"""Range of the loss of the other steps, in multiples of the rate threshold: the steps beside one
-that moves, and the steps before the last one of a leak that only the longest composite shows."""
+"""Range of the loss of secondary steps, in multiples of the rate threshold. Secondary steps are all
+steps but the root of a step-rate change, and all but the last step of a longer leak.
+"""
 MAX_DOWNSTREAM_SHARE = 0.93
 """Largest allowed ratio of the next stage's count to this stage's count, after a stage lost
 events."""
@@ -69,26 +72,27 @@ MAX_MIX_SHIFT_THRESHOLDS = 3.2
 MIN_SHARE_MARGIN = 0.04
 """Smallest planned distance of the daytime share from 0 and from 1."""
 FAULT_HOURS_RANGE = (5, 8)
-"""Fewest and most hours of an instrumentation fault. They follow each other during the daytime,
-when there is traffic."""
+"""Minimum and maximum number of hours of an instrumentation fault. The hours are consecutive and in
+the daytime, when there is traffic.
+"""
 FAULT_EVENTS = range(8, 181)
-"""Total events in excess that a fault may have."""
+"""Possible totals of excess events of an instrumentation fault."""
 
 
 @lru_cache
 def list_excess_totals_clear_of_bounds(bounds: SeverityBounds) -> tuple[int, ...]:
-    """Return the numbers of `FAULT_EVENTS` that are not near a severity bound."""
+    """Return the event totals in `FAULT_EVENTS` that are not close to a severity bound."""
     return tuple(events for events in FAULT_EVENTS if is_clear_of_severity_bounds(events, bounds))
 
 
 PlanFunction = Callable[[BitStream, CleanDay], PlannedAnomaly]
 
 PLANNERS_BY_ANOMALY_TYPE: dict[str, PlanFunction] = {}
-"""Planners by anomaly type, in the order of `ANOMALY_TYPES`, because draws choose by position."""
+"""Planners by anomaly type, in the order of `ANOMALY_TYPES`, which determines the random draws."""
 
 
 def register_planner(anomaly_type: str) -> Callable[[PlanFunction], PlanFunction]:
-    """Register a function as the planner of an anomaly type."""
+    """Return a decorator that registers a function as the planner of an anomaly type."""
 
     def register(plan: PlanFunction) -> PlanFunction:
         PLANNERS_BY_ANOMALY_TYPE[anomaly_type] = plan
@@ -99,13 +103,14 @@ def register_planner(anomaly_type: str) -> Callable[[PlanFunction], PlanFunction
 
 @register_planner(RATE_DROP)
 def plan_step_rate_drop_or_leak(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
-    """Plan a drop of one step rate, or a slow leak over several steps.
+    """Plan a drop of one step rate, or a slow leak that is spread over several steps.
 
-    Effect: the rate of one step falls by less than a funnel break, and the other steps lose a
-    little, so that composite rates deviate more than the root. In a leak several steps lose a
-    little each and none of them is flagged.
-    Root: a conversion_rate row of the step rate; for a leak, of a flagged composite rate. Later
-    counts and composite rates are consequences.
+    Effect: the rate of one step falls by less than a funnel break, and the other step rates fall
+    slightly, so that composite rates deviate more than the root. In a slow leak, several step rates
+    fall slightly and none of them is flagged.
+
+    Root: a conversion_rate row for the step rate or, in a slow leak, for a flagged composite rate.
+    Later counts and composite rates are consequences.
     """
     if stream.uniform() < LEAK_PROBABILITY:
         return _plan_leak_or_gain_up_to_stage(
@@ -121,8 +126,8 @@ def plan_step_rate_drop_or_leak(stream: BitStream, day: CleanDay) -> PlannedAnom
 def plan_step_rate_spike_or_gain(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     """Plan a rise of one step rate, or a gain spread over several steps.
 
-    The last step (payment, about 91 %) has no room to rise, so it never spikes and no gain over
-    several steps ends there.
+    The rate of the last step (payment, about 91 %) is too high to rise by a reportable amount, so
+    the last step is never the root of a spike nor the end of a gain over several steps.
     """
     if stream.uniform() < LEAK_PROBABILITY:
         return _plan_leak_or_gain_up_to_stage(
@@ -137,13 +142,14 @@ def plan_step_rate_spike_or_gain(stream: BitStream, day: CleanDay) -> PlannedAno
 def plan_traffic_or_stage_count_drop(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     """Plan a drop of traffic, or lost events of one stage.
 
-    Effect: traffic falls, and all stages with it; or one stage records too few events while the
-    stages around it do not change.
-    Root: an event_count row of the first stage, or of the stage that lost events. The step rates
+    Effect: either traffic falls, which reduces the counts of all stages, or one stage loses events
+    while the other stages do not change.
+
+    Root: an event_count row for the first stage or for the stage that lost events. The step rates
     into and out of that stage are consequences.
     """
     threshold = day.level.count_threshold
-    # The stage before the last cannot lose events, because nearly all of them reach the last.
+    # The second-to-last stage cannot lose events, because nearly all of them reach the last stage.
     stage = stream.choose((0, *day.funnel.step_stage_indices[:-2]))
     if stage == 0:
         size = day.draw_deviation_past_threshold(stream, threshold, MAX_TRAFFIC_DROP)
@@ -157,7 +163,7 @@ def plan_traffic_or_stage_count_drop(stream: BitStream, day: CleanDay) -> Planne
 def plan_traffic_or_stage_count_spike(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     """Plan a rise of traffic, or duplicated events of one stage.
 
-    A stage gains at most as many events as the stage before it allows.
+    The count of a stage stays below that of the previous stage.
     """
     threshold = day.level.count_threshold
     stage = stream.choose((0, *day.funnel.step_stage_indices[:-1]))
@@ -174,7 +180,8 @@ def plan_funnel_break(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     """Plan a step that almost stops working.
 
     Effect: the rate of one step falls by at least the break threshold.
-    Root: a funnel_step row of that step. Later counts and composite rates are consequences.
+
+    Root: a funnel_step row for that step. Later counts and composite rates are consequences.
     """
     stage = stream.choose(day.funnel.step_stage_indices)
     size = stream.uniform(day.level.break_threshold * MIN_PLANNED_MULTIPLE, MAX_BREAK)
@@ -187,9 +194,10 @@ def plan_funnel_break(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
 def plan_traffic_mix_shift(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     """Plan a shift of traffic between daytime and night.
 
-    Effect: part of the day's traffic moves from daytime to night or back. The day's total and the
-    step rates of each hour do not change.
-    Root: an hourly_mix row. It may be on the same day as another anomaly.
+    Effect: part of the day's traffic moves from daytime to night or vice versa. The day's total and
+    the step rates of each hour do not change.
+
+    Root: an hourly_mix row, possibly on the same day as another anomaly.
     """
     largest = min(MAX_MIX_SHIFT_THRESHOLDS, 2.0 * day.level.separation.farthest - 1.0)
     smallest = max(MIN_PLANNED_MULTIPLE, day.level.separation.nearest)
@@ -207,9 +215,10 @@ def plan_traffic_mix_shift(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
 def plan_impossible_counts(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
     """Plan a stage that records more events than the stage before it.
 
-    Effect: an instrumentation fault during some hours of the day. It is long enough to move the
-    stage's count and the rates around it past their thresholds as well, where the stage has room.
-    Root: a data_quality row of that pair of stages, the only row of the day.
+    Effect: during several hours, an instrumentation fault makes a stage record more events than the
+    previous stage. The stage's count and adjacent step rates usually also pass their thresholds.
+
+    Root: a data_quality row for that pair of stages, which is the only row of the day.
     """
     stage = stream.choose(day.funnel.step_stage_indices)
     fewest_hours, most_hours = FAULT_HOURS_RANGE
@@ -229,7 +238,7 @@ def plan_impossible_counts(stream: BitStream, day: CleanDay) -> PlannedAnomaly:
 
 
 def _plan_traffic_change(day: CleanDay, deviation: float, anomaly_type: str) -> PlannedAnomaly:
-    """Plan a relative deviation of all of a day's traffic."""
+    """Plan a change of a day's traffic, given as a relative deviation from the baseline."""
     root = PlannedRoot(EVENT_COUNT, day.funnel.count_names[0], anomaly_type)
     return PlannedAnomaly(day.day, ScaleTraffic(day.factor_for_count(0, deviation)), root)
 
@@ -237,7 +246,7 @@ def _plan_traffic_change(day: CleanDay, deviation: float, anomaly_type: str) -> 
 def _plan_stage_count_change(
     day: CleanDay, stage: int, deviation: float, anomaly_type: str
 ) -> PlannedAnomaly:
-    """Plan a relative deviation of one stage's count."""
+    """Plan a change of one stage's count, given as a relative deviation from the baseline."""
     root = PlannedRoot(EVENT_COUNT, day.funnel.count_names[stage], anomaly_type)
     return PlannedAnomaly(
         day.day, ScaleStageCount(stage, day.factor_for_count(stage, deviation)), root
@@ -247,9 +256,9 @@ def _plan_stage_count_change(
 def _plan_dominant_step_rate_change(
     stream: BitStream, day: CleanDay, stage: int, deviation: float, anomaly_type: str
 ) -> PlannedAnomaly:
-    """Plan a relative deviation of one step rate, and small ones of the others in its direction.
+    """Plan a large change of one step rate, and small changes of the others in the same direction.
 
-    Composite rates deviate more than the root.
+    As a result, composite rates deviate more than the root.
     """
     rate_threshold = day.level.rate_threshold
     signed_threshold = rate_threshold if deviation > 0 else -rate_threshold
@@ -266,16 +275,16 @@ def _plan_dominant_step_rate_change(
 def _plan_leak_or_gain_up_to_stage(
     stream: BitStream, day: CleanDay, sign: float, end_stage: int, anomaly_type: str
 ) -> PlannedAnomaly:
-    """Plan small deviations of every step up to a stage.
+    """Plan a slow leak or gain: small deviations of every step rate up to a stage.
 
-    A leak of the shortest composite rate is spread evenly over its steps. A longer leak is largest
-    at its last step, so that only the composite rate that ends there is flagged.
+    If the shortest composite rate leaks, all of its steps lose similar amounts. In a longer leak,
+    the last step loses most, so that only the composite rate that ends at this step is flagged.
 
     Args:
         stream: random stream.
         day: the clean day.
         sign: 1.0 for a gain, -1.0 for a loss.
-        end_stage: last stage of a composite rate.
+        end_stage: index of the stage at which the leaking composite rate ends.
         anomaly_type: anomaly type of the root.
     """
     composite_ends = day.funnel.composite_ends
@@ -287,7 +296,7 @@ def _plan_leak_or_gain_up_to_stage(
         loss_range = LEAK_LOSS_PER_STEP if is_leaking else OTHER_STEPS_LOSS
         deviation = signed_threshold * stream.uniform(*loss_range)
         factors.append(StepFactor(stage, day.factor_for_step_rate(stage, deviation)))
-    # The longest composite rate is flagged in every leak, and the policy may ask for it.
+    # Every leak flags the longest composite rate, which some policies require as the root.
     is_longest_reported = day.level.leak_reports == LeakReport.LONGEST
     reported = -1 if is_longest_reported else composite_ends.index(end_stage)
     root = PlannedRoot(CONVERSION_RATE, day.funnel.composite_rate_names[reported], anomaly_type)

@@ -1,9 +1,9 @@
-"""Generates an episode's data so that the reporting policy finds exactly the planned anomalies.
+"""Generator of episodes in which the reporting policy finds exactly the planned anomalies.
 
-A draw generates clean hourly counts, plans and applies the anomalies, and applies the reporting
-policy to the result. It is accepted if the policy finds exactly the planned roots and no deviation
-lies inside the guard band of its threshold; otherwise the next draw is tried. Labels are always the
-policy's rows and never the plan.
+Each attempt generates clean hourly counts, plans and applies the anomalies, and applies the
+reporting policy to the result. The result is accepted if the policy finds exactly the planned roots
+and no deviation is inside the guard band of its threshold. Otherwise another attempt is made. The
+labels are always the rows that the policy finds, never the plan.
 """
 
 from __future__ import annotations
@@ -50,30 +50,30 @@ from openenv_kit.bitstream import BitStream
 from openenv_kit.errors import GenerationError
 
 MAX_ATTEMPTS = 200
-"""Number of attempts before generation fails. The mean is little more than one."""
+"""Maximum number of attempts to generate an episode. On average, little more than one is needed."""
 MAX_REPLANS = 6
-"""Number of times that anomalies are planned again with the medians that they moved."""
+"""Maximum number of planning rounds. Each round uses the medians of the previous round's data."""
 FIRST_DATE = dt.date(2022, 1, 1)
 START_DATE_SPAN_DAYS = 1400
-"""Episodes start within this many days of `FIRST_DATE`. The generator reads no clock."""
+"""Range of an episode's start date in days from `FIRST_DATE`, independent of the current date."""
 MAX_EPISODE_DAYS = 366
 
 
 @dataclass(frozen=True)
 class GeneratedEpisode:
-    """Generated data of one episode, with its plan and labels.
+    """Generated data of one episode, with the plan of its anomalies and its labels.
 
     Attributes:
         dates: ISO date of each day.
-        clean: hourly counts before any anomaly, with the decoys of the calendar; shape (days, 24,
+        clean: hourly counts without anomalies, but with the calendar's decoys; shape (days, 24,
             stages).
-        hourly: finished hourly counts, same shape.
-        planned_anomalies: planned anomalies by day.
-        applied_anomalies: custom anomalies as they were applied.
-        series: daily series of the finished data.
-        labels: the reporting policy's rows.
-        attempts: number of draws, counting the accepted one.
-        calendar: calendar entries by date.
+        hourly: hourly counts with all anomalies, same shape.
+        planned_anomalies: planned anomalies, sorted by day.
+        applied_anomalies: description of each applied custom anomaly.
+        series: daily series of `hourly`.
+        labels: rows that the reporting policy finds in `series`.
+        attempts: number of attempts, including the accepted one.
+        calendar: calendar entries, sorted by date.
     """
 
     dates: tuple[str, ...]
@@ -92,7 +92,7 @@ def generate_episode(config: EpisodeConfig) -> GeneratedEpisode:
 
     Raises:
         GenerationError: none of `MAX_ATTEMPTS` attempts was accepted.
-        ConfigurationError: a custom anomaly has a date outside the episode.
+        ConfigurationError: the date of a custom anomaly is outside the episode.
     """
     for attempt in range(MAX_ATTEMPTS):
         generated = _try_generate(config, attempt)
@@ -108,11 +108,11 @@ def generate_episode(config: EpisodeConfig) -> GeneratedEpisode:
 
 
 def _try_generate(config: EpisodeConfig, attempt: int) -> GeneratedEpisode | None:
-    """Generate an episode in one attempt; return None if the result is not accepted.
+    """Make one attempt to generate an episode; return None if the result is not accepted.
 
     Args:
         config: configuration of the episode.
-        attempt: number of the attempt, counted from 0; part of the random stream's key.
+        attempt: number of the attempt, counted from 0, which is part of the random stream's key.
     """
     stream = BitStream(config.identity, attempt)
     level, funnel = config.level, config.funnel_spec
@@ -159,7 +159,7 @@ def _try_generate(config: EpisodeConfig, attempt: int) -> GeneratedEpisode | Non
         labels = compute_labels(series, dates)
         days_to_plan = _find_days_to_replan(series, dates, planned, labels)
         if not days_to_plan:
-            # At other levels, clean days are never near a threshold.
+            # Levels without decoys or a drawn policy have no clean days near a threshold.
             has_close_clean_days = level.decoys or level.has_drawn_policy
             if has_close_clean_days and _is_planned_day_near_threshold_without_anomalies(
                 clean_series, series, planned
@@ -179,7 +179,8 @@ def _try_generate(config: EpisodeConfig, attempt: int) -> GeneratedEpisode | Non
                 calendar=tuple(sorted(calendar, key=lambda entry: entry.day)),
             )
         if not days_to_plan <= set(planned):
-            # A day without an anomaly is flagged or near a threshold. Planning cannot change it.
+            # A day without a planned anomaly is flagged or near a threshold, which replanning
+            # cannot fix.
             return None
         baselines = series.baselines
     return None
@@ -191,13 +192,15 @@ def _find_days_to_replan(
     planned: Mapping[int, Sequence[PlannedAnomaly]],
     labels: Sequence[ReportRow],
 ) -> set[int]:
-    """Return the days whose labels differ from the plan or are near a threshold or bound.
+    """Return the days with labels that differ from the plan or values too close to a limit.
+
+    Limits are reporting thresholds and severity bounds.
 
     Args:
-        series: daily series after the anomalies.
+        series: daily series of the data with anomalies.
         dates: ISO date of each day.
         planned: planned anomalies by day.
-        labels: the reporting policy's rows.
+        labels: rows that the reporting policy finds.
     """
     planned_rows = {
         (dates[day], *anomaly.root) for day, anomalies in planned.items() for anomaly in anomalies
@@ -216,12 +219,12 @@ def _find_days_to_replan(
 def _is_planned_day_near_threshold_without_anomalies(
     clean: DailySeries, finished: DailySeries, planned_days: Iterable[int]
 ) -> bool:
-    """Return whether a planned day, without its anomalies, is near or past a threshold.
+    """Return whether a day would be near or past a threshold without its planned anomalies.
 
     Args:
         clean: daily series of the clean data.
-        finished: daily series of the finished data, whose baselines apply.
-        planned_days: days with anomalies.
+        finished: daily series of the data with anomalies, which provides the baselines.
+        planned_days: indices of the days with planned anomalies.
     """
     deviations = compute_deviations(clean.values, finished.baselines)
     is_near = np.abs(deviations) >= (1.0 - GUARD_BAND) * finished.thresholds
@@ -245,7 +248,7 @@ def apply_planned_anomalies(clean: IntArray, anomalies: Sequence[PlannedAnomaly]
 
 @cache
 def list_iso_dates_of_all_episodes() -> tuple[str, ...]:
-    """Return the ISO dates of all days that any episode can contain, from `FIRST_DATE` on."""
+    """Return the ISO dates of all days that an episode can contain, starting with `FIRST_DATE`."""
     days = range(START_DATE_SPAN_DAYS + MAX_EPISODE_DAYS)
     return tuple((FIRST_DATE + dt.timedelta(days=day)).isoformat() for day in days)
 
@@ -263,7 +266,7 @@ def _add_or_substitute_custom_anomalies(
 ) -> GeneratedEpisode:
     """Apply custom anomalies in addition to the planned ones, or instead of them.
 
-    The labels are computed again. Deviations of the result may be near a threshold.
+    The labels are recomputed. Deviations of the result may be close to a threshold.
     """
     level, funnel = config.level, config.funnel_spec
     before = generated.clean if config.only_custom else generated.hourly

@@ -1,7 +1,7 @@
-"""Plans the anomalies of an episode: their families, days and effects.
+"""Planning of an episode's anomalies: their families, days and effects.
 
-A proposal is kept only if the reporting policy, applied to the changed day, finds exactly the
-planned roots, and no deviation is near a threshold.
+A proposal is accepted only if the reporting policy, applied to the changed day, finds exactly the
+planned roots and no deviation is near a threshold.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ from openenv_kit.bitstream import BitStream
 FamiliesByDay = dict[int, list[str]]
 
 MAX_PLAN_ATTEMPTS = 40
-"""Number of proposals for one day before the whole attempt is rejected."""
+"""Maximum number of proposals for one day. If all are rejected, the whole attempt fails."""
 PLANNING_GUARD_BAND = GUARD_BAND + 0.02
-"""Guard band while planning. It is wider than the final one, because every anomaly moves the
-medians that the others were planned with."""
+"""Guard band during planning. It is wider than the final guard band, because every anomaly changes
+the medians that were used to plan the other anomalies.
+"""
 SHARED_DAY_PROBABILITY = 0.3
 """Probability that a traffic-mix shift in a mixed episode is put on the day of another anomaly."""
 FAMILIES = tuple(ANOMALY_TYPES)
@@ -51,15 +52,16 @@ FAMILIES_WITH_CONSEQUENCE_ROWS = tuple(
     if anomaly_type.generator_returns_consequences
 )
 MAX_SHARE_WITHOUT_CONSEQUENCE_ROWS = 1 / 3
-"""Largest share of a mixed episode's anomalies that belong to the other families. Without the
-limit, submitting the rows of their generators would score well without an analysis. An episode of
-one anomaly may be of any family."""
+"""Largest share of anomalies without consequence rows in a mixed episode. Without this limit,
+submitting the rows of those families' row generators would score well without any analysis. The
+limit does not apply to an episode with a single anomaly.
+"""
 COUNT_FAMILIES = list_anomaly_types_of(EVENT_COUNT)
 RATE_FAMILIES = list_anomaly_types_of(CONVERSION_RATE)
 
 
 class DayPlan(NamedTuple):
-    """The anomalies of one day, and the day's hourly counts after them."""
+    """Planned anomalies of one day, and the day's hourly counts with these anomalies."""
 
     anomalies: tuple[PlannedAnomaly, ...]
     hours: IntArray
@@ -68,14 +70,14 @@ class DayPlan(NamedTuple):
 def assign_families_to_days(
     stream: BitStream, config: EpisodeConfig, free_days: list[int]
 ) -> FamiliesByDay:
-    """Assign a drawn family to a free day for each anomaly.
+    """Draw the family and the day of each anomaly, and return the families by day.
 
     A traffic-mix shift may share the day of another anomaly.
 
     Args:
         stream: random stream.
-        config: family and number of anomalies.
-        free_days: days that may be used. They are taken from the end and removed from the list.
+        config: configuration that determines the scenario family and the number of anomalies.
+        free_days: indices of the available days. Days are removed from the end of the list.
     """
     families_by_day: FamiliesByDay = {}
     for family in _draw_families(stream, config):
@@ -102,7 +104,8 @@ def _draw_families(stream: BitStream, config: EpisodeConfig) -> list[str]:
     if config.level.mixed_needs_both and count >= 2:
         families = [stream.choose(COUNT_FAMILIES), stream.choose(RATE_FAMILIES)]
     elif count >= 2:
-        # At least one anomaly has consequences, so that reporting every flagged series is wrong.
+        # At least one anomaly must have consequences, so that reporting every flagged series is
+        # wrong.
         sharable = [name for name in FAMILIES if ANOMALY_TYPES[name].may_share_day]
         families = [stream.choose(sharable)]
     while len(families) < count:
@@ -112,7 +115,7 @@ def _draw_families(stream: BitStream, config: EpisodeConfig) -> list[str]:
         limit = int(count * MAX_SHARE_WITHOUT_CONSEQUENCE_ROWS)
         is_limit_reached = count > 1 and without_consequences >= limit
         allowed = FAMILIES_WITH_CONSEQUENCE_ROWS if is_limit_reached else FAMILIES
-        # All families are used once before one repeats, so that types do not reveal the report.
+        # No family repeats until all have been used, so that the types alone reveal little.
         unused = [name for name in allowed if name not in families]
         families.append(stream.choose(unused or allowed))
     return sorted(families, key=lambda name: name == MIX_SHIFT)
@@ -121,9 +124,9 @@ def _draw_families(stream: BitStream, config: EpisodeConfig) -> list[str]:
 def plan_anomalies_of_day(
     stream: BitStream, families: Sequence[str], clean_day: CleanDay
 ) -> DayPlan | None:
-    """Plan one anomaly of each family so that the policy finds exactly the planned roots.
+    """Plan one anomaly of each given family so that the policy finds exactly the planned roots.
 
-    Return None if all `MAX_PLAN_ATTEMPTS` proposals are rejected.
+    Return None if `MAX_PLAN_ATTEMPTS` proposals have been rejected.
     """
     funnel, level = clean_day.funnel, clean_day.level
     baselines = np.array(clean_day.baselines)

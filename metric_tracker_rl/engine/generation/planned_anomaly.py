@@ -1,4 +1,4 @@
-"""Planned anomalies, and the clean day that they are planned for."""
+"""Planned anomalies, and the data of the clean day for which they are planned."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from metric_tracker_rl.engine.reporting_policy.daily_series import IntArray
 from openenv_kit.bitstream import BitStream
 
 MIN_PLANNED_MULTIPLE = 1.0 + GUARD_BAND + 0.02
-"""Smallest planned deviation in multiples of its threshold: outside the guard band, with room for
-rounding to whole events."""
+"""Smallest planned deviation in multiples of its threshold. It is outside the guard band even after
+rounding to whole events.
+"""
 
 
 class PlannedRoot(NamedTuple):
-    """Report row that a planned anomaly is expected to cause."""
+    """Identifying fields of the report row that a planned anomaly should cause."""
 
     entity_type: str
     entity_name: str
@@ -26,7 +27,7 @@ class PlannedRoot(NamedTuple):
 
 
 class PlannedAnomaly(NamedTuple):
-    """One planned anomaly: the day, the change of its counts, and the expected root."""
+    """A planned anomaly: its day, its effect on the day's counts, and the expected root."""
 
     day: int
     effect: CountEffect
@@ -34,15 +35,15 @@ class PlannedAnomaly(NamedTuple):
 
 
 class CleanDay(NamedTuple):
-    """Data of one day before its anomalies.
+    """Data of one day before anomalies are applied.
 
     Attributes:
-        day: index in the episode.
+        day: index of the day in the episode.
         hours: hourly counts, shape (24, stages).
         values: displayed daily values by column.
         baselines: baselines by column.
-        funnel: names and stages.
-        level: thresholds and separation.
+        funnel: funnel that provides names and stages.
+        level: level that provides thresholds and separation.
     """
 
     day: int
@@ -57,18 +58,18 @@ class CleanDay(NamedTuple):
         return self.values[self.funnel.columns.step_rate_into(stage)] / 100.0
 
     def factor_for_count(self, stage: int, deviation: float) -> float:
-        """Return the factor that gives a stage's count a relative deviation from its baseline."""
+        """Return the factor that changes a stage's count to the given relative deviation."""
         return self.baselines[stage] * (1.0 + deviation) / self.values[stage]
 
     def factor_for_step_rate(self, stage: int, deviation: float) -> float:
-        """Return the factor that gives the step rate into a stage a relative deviation."""
+        """Return the factor that changes a step rate to the given relative deviation."""
         column = self.funnel.columns.step_rate_into(stage)
         return self.baselines[column] * (1.0 + deviation) / self.values[column]
 
     def draw_deviation_past_threshold(
         self, stream: BitStream, threshold: float, max_deviation: float
     ) -> float:
-        """Draw the size of a deviation past a threshold, within the level's separation.
+        """Draw the size of a deviation past a threshold, within the level's separation range.
 
         Args:
             stream: random stream.

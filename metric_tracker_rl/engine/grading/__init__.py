@@ -1,1 +1,1 @@
-"""Scores and rewards of submitted reports."""
+"""Grading of submitted reports: scores and rewards."""

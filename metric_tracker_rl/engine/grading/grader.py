@@ -28,13 +28,13 @@ from openenv_kit.float_sum import sum_left_to_right
 
 
 class ValueTolerance(NamedTuple):
-    """Largest difference between a submitted and an expected number that counts as right.
+    """Largest difference from the expected number at which a submitted number counts as correct.
 
-    The larger of the two limits applies.
+    The larger one of the two limits applies.
 
     Attributes:
         absolute: in the unit of the number.
-        relative: as a share of the expected number.
+        relative: as a fraction of the expected number.
     """
 
     absolute: float
@@ -45,8 +45,8 @@ class RowPenalty(NamedTuple):
     """Score penalty for one kind of row.
 
     Attributes:
-        per_row: penalty for each such row.
-        max_total: largest penalty for all such rows together.
+        per_row: penalty for each row of this kind.
+        max_total: upper limit of the total penalty for rows of this kind.
     """
 
     per_row: float
@@ -54,7 +54,7 @@ class RowPenalty(NamedTuple):
 
 
 class RowRemark(NamedTuple):
-    """Type and message of an issue that is about one submitted row."""
+    """Type and message of an issue with a submitted row."""
 
     issue_type: str
     message: str
@@ -67,7 +67,9 @@ SCORE_WEIGHTS: dict[str, int] = {
     "value_accuracy": 12,
     "severity_accuracy": 6,
 }
-"""Weights in hundredths. They are integers so that a perfect report adds up to exactly one."""
+"""Weights in hundredths. They are integers so that the weights of a perfect report sum to exactly
+1.
+"""
 
 VALUE_TOLERANCE = ValueTolerance(absolute=0.01, relative=0.02)
 
@@ -84,11 +86,11 @@ SCORE_DECIMALS = 6
 
 @dataclass(frozen=True)
 class FunnelGrade:
-    """Grade of a report.
+    """Result of grading a report.
 
     Attributes:
-        breakdown: score, shares, penalties and counts.
-        issues: errors found in the report; only shown after the episode.
+        breakdown: score, precision, recall, field accuracies, penalties and row counts.
+        issues: errors found in the report, which are shown only after the episode.
     """
 
     breakdown: RewardBreakdown
@@ -106,13 +108,13 @@ def grade_report(
     *,
     include_expected_rows: bool = False,
 ) -> FunnelGrade:
-    """Grade a report.
+    """Grade a report against the expected rows.
 
     Args:
         report: the submitted report.
-        expected_rows: the rows of the right report.
-        include_expected_rows: whether the issues contain the expected rows. Only servers in debug
-            mode set it.
+        expected_rows: the rows of the correct report.
+        include_expected_rows: whether the issues contain the expected rows; True only on servers in
+            debug mode.
     """
     rows_by_key: dict[RowKey, list[ReportRow]] = defaultdict(list)
     for row in report.valid_rows:
@@ -135,11 +137,11 @@ def grade_report(
 def keep_row_counts_only(
     breakdown: RewardBreakdown, *, include_expected_count: bool = True
 ) -> RewardBreakdown:
-    """Return a copy of a breakdown with its row counts only, for replies to practice submissions.
+    """Return a copy of a breakdown with only its row counts, for replies to practice submissions.
 
     Args:
         breakdown: the full breakdown.
-        include_expected_count: whether the copy contains the numbers of expected and missing rows.
+        include_expected_count: whether to include the numbers of expected and missing rows.
     """
     counts = {name: n for name, n in breakdown.model_dump().items() if name.endswith("_rows")}
     if not include_expected_count:
@@ -148,7 +150,7 @@ def keep_row_counts_only(
 
 
 def is_within_value_tolerance(submitted: float, expected: float) -> bool:
-    """Return whether a submitted number equals the expected one within `VALUE_TOLERANCE`."""
+    """Return whether two numbers are equal within `VALUE_TOLERANCE`."""
     tolerance = max(VALUE_TOLERANCE.absolute, VALUE_TOLERANCE.relative * abs(expected))
     return abs(submitted - expected) <= tolerance
 
@@ -156,10 +158,10 @@ def is_within_value_tolerance(submitted: float, expected: float) -> bool:
 def _compute_worst_field_accuracies(
     rows_of_key: Sequence[ReportRow], expected_row: ReportRow
 ) -> dict[str, float]:
-    """Return the accuracy of one matched key for each of `SCORE_WEIGHTS`, in [0, 1].
+    """Return the accuracies of an expected row that was reported, by name in `SCORE_WEIGHTS`.
 
-    If the key was submitted several times, the lowest accuracy of each field counts, so that
-    submitting alternatives never raises the score.
+    Accuracies are in [0, 1]. If several rows with the key were submitted, the lowest accuracy of
+    each field counts, so submitting alternatives never raises the score.
     """
     worst = dict.fromkeys(SCORE_WEIGHTS, 1.0)
     for row in rows_of_key:
@@ -182,11 +184,12 @@ def _compute_breakdown(
     expected_count: int,
     unique_count: int,
 ) -> RewardBreakdown:
-    """Return the breakdown of a report.
+    """Compute the score breakdown of a report.
 
     Args:
         report: the submitted report.
-        matched_accuracies: accuracies by weight name, for each expected row that was reported.
+        matched_accuracies: for each expected row that was reported, its accuracies by name in
+            `SCORE_WEIGHTS`.
         expected_count: number of expected rows.
         unique_count: number of different keys among the valid rows.
     """
@@ -214,7 +217,7 @@ def _compute_breakdown(
         earned = precision * weighted_hundredths / 100
         total = min(max(earned - sum_left_to_right(penalties.values()), 0.0), 1.0)
     else:
-        # Shares of zero expected rows are undefined: the empty report is right, any other wrong.
+        # Without expected rows, recall is undefined: an empty report scores 1 and any other 0.
         precision = total = 0.0 if report.submitted_count else 1.0
         shares = dict.fromkeys(SCORE_WEIGHTS, total)
     components = {"precision": precision, **shares, **penalties, "total_score": total}
@@ -243,9 +246,10 @@ def _list_issues(
     *,
     include_expected_rows: bool,
 ) -> list[SubmissionIssue]:
-    """Return every issue of a report.
+    """Return all issues of a report.
 
-    Expected rows and the keys of missing rows are included only with `include_expected_rows`.
+    The issues contain expected rows and the keys of missing rows only if `include_expected_rows` is
+    True.
     """
     issues = list(report.invalid_issues)
     for key, rows in rows_by_key.items():
@@ -281,7 +285,7 @@ def _list_issues(
 def _list_remarks_on_rows_of_key(
     rows_of_key: Sequence[ReportRow], expected_row: ReportRow | None
 ) -> list[RowRemark]:
-    """Return the errors of all rows with one key."""
+    """Return a remark for each kind of error in the submitted rows with one key."""
     if expected_row is None:
         return [RowRemark("extra_row", "The reporting policy does not ask for this row.")]
     remarks = [

@@ -1,4 +1,4 @@
-"""Rewards of a graded report, one for each reward mode that a reset can choose.
+"""Rewards of a graded report, one for each value of the reset argument `reward`.
 
 `graded` is the grader's score. `exact` is 1 for a perfect report and 0 for any other. `key_f1` is a
 smooth reward for weak models: it compares keys only, not values or names, and a report that
@@ -25,15 +25,15 @@ from metric_tracker_rl.wire_models import SCORE_PENALTIES, SCORE_SHARES
 from openenv_kit.rewards import Reward
 
 ALL_FLAGGED_REWARD = 0.2
-"""Largest `key_f1` of a report of every flagged series, if consequences are among them."""
+"""Upper limit of `key_f1` for a report of all flagged series, if some of them are consequences."""
 UNFLAGGED_PENALTY = 0.01
-"""Subtracted from `key_f1` for each row whose series is not flagged, besides its effect on F1."""
+"""Penalty on `key_f1` for each row whose series is not flagged, in addition to its effect on F1."""
 
 
 def compute_rewards_and_score_components(
     report: SubmittedReport, grade: FunnelGrade, episode: FunnelEpisode
 ) -> dict[str, float]:
-    """Return the reward of every mode and the components of the graded score.
+    """Return the reward of every reward mode and the components of the graded score.
 
     Args:
         report: the submitted report.

@@ -1,9 +1,10 @@
-"""Parses a submitted report and lists its invalid and duplicate rows.
+"""Parser of submitted reports, which lists invalid and duplicate rows.
 
-A number may be written in any notation (12, 12.0, "12.0", 1.2e1), as text of at most 64 characters.
-Names and dates have exactly one valid spelling, so that variants of one row cannot count twice. A
-row is invalid if a field is missing or unknown, is not a name or date of the episode, or is not a
-finite number. This module does not read the expected rows.
+Numbers are accepted in any notation (12, 12.0, "12.0", 1.2e1); a string may have at most 64
+characters. Names and dates have exactly one valid spelling, so that variants of one row cannot
+count twice. A row is invalid if it has a missing or unknown field, a name or date that does not
+belong to the episode, or a value that is not a finite number where one is required. This module
+does not read the expected rows.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from metric_tracker_rl.wire_models import MetricSubmissionRow, SubmissionIssue, 
 from openenv_kit.errors import ReportError, ToolArgumentError, truncated_repr, unknown_name_message
 
 MAX_REPORT_ROWS = 1000
-"""Largest number of rows in one report. A right report has at most six rows per day."""
+"""Maximum number of rows in one report. A correct report has at most six rows per day."""
 
 MAX_NUMBER_CHARS = 64
-"""Longest text that is parsed as a number, in characters without surrounding spaces."""
+"""Maximum length of a string that is parsed as a number, without surrounding spaces."""
 ROW_FIELD_SET = frozenset(ROW_FIELDS)
 ALLOWED_NAMES_BY_FIELD: dict[str, tuple[str, ...]] = {
     "entity_type": tuple(ENTITY_TYPES),
@@ -45,7 +46,7 @@ ALLOWED_NAMES_BY_FIELD: dict[str, tuple[str, ...]] = {
 MAX_ECHOED_NUMBER = 1e15
 """Numbers below this size are returned unchanged in the issue of an invalid row."""
 MAX_ECHOED_CHARS = 80
-"""Texts up to this length are returned unchanged in the issue of an invalid row."""
+"""Strings up to this length are returned unchanged in the issue of an invalid row."""
 _NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 
 
@@ -54,7 +55,7 @@ class SubmittedReport:
     """A parsed report.
 
     Attributes:
-        valid_rows: the valid rows in the submitted order, duplicates included.
+        valid_rows: the valid rows in submission order, including duplicates.
         invalid_issues: one issue for each invalid row.
     """
 
@@ -63,7 +64,7 @@ class SubmittedReport:
 
     @property
     def submitted_count(self) -> int:
-        """Number of submitted rows, valid or not."""
+        """Number of submitted rows, including invalid ones."""
         return len(self.valid_rows) + len(self.invalid_issues)
 
     @property
@@ -76,11 +77,11 @@ def parse_report(raw_rows: object, episode: FunnelEpisode) -> SubmittedReport:
     """Parse a report and check its rows against an episode's dates and names.
 
     Args:
-        raw_rows: the submitted rows, a list of mappings or of pydantic models.
+        raw_rows: the submitted rows, expected to be a list of mappings or pydantic models.
         episode: the episode that the report is about.
 
     Raises:
-        ReportError: the rows are not a list, or are more than `MAX_REPORT_ROWS`.
+        ReportError: `raw_rows` is not a list, or has more than `MAX_REPORT_ROWS` rows.
     """
     if not isinstance(raw_rows, Sequence) or isinstance(raw_rows, str | bytes):
         raise ReportError(
@@ -103,7 +104,7 @@ def parse_report(raw_rows: object, episode: FunnelEpisode) -> SubmittedReport:
 
 
 def build_report_preview(report: SubmittedReport) -> SubmissionPreview:
-    """Return counts, issues and normalized rows of a report, without using the expected rows."""
+    """Return the row counts, issues and normalized rows of a report that has not been graded."""
     issues = list(report.invalid_issues)
     keys: set[RowKey] = set()
     for row in report.valid_rows:
@@ -123,14 +124,14 @@ def build_report_preview(report: SubmittedReport) -> SubmissionPreview:
 
 
 def build_invalid_row_issue(row_key: str, message: str, row: dict[str, Any]) -> SubmissionIssue:
-    """Return the issue of an invalid row."""
+    """Create the issue that reports an invalid row."""
     return SubmissionIssue(
         row_key=row_key, issue_type="invalid_row", message=message, submitted_row=row
     )
 
 
 def build_duplicate_row_issue(row: ReportRow) -> SubmissionIssue:
-    """Return the issue of a row that repeats the key of an earlier row."""
+    """Create the issue that reports a row with the same key as an earlier row."""
     return SubmissionIssue(
         row_key=row.key.as_text(),
         issue_type="duplicate_row",
@@ -140,11 +141,11 @@ def build_duplicate_row_issue(row: ReportRow) -> SubmissionIssue:
 
 
 def parse_finite_number(field_name: str, value: object) -> float:
-    """Return a submitted number as a float.
+    """Parse a submitted number and return it as a float.
 
     Args:
-        field_name: name of the field, for the error.
-        value: the submitted value, a number or its text.
+        field_name: name of the field, for the error message.
+        value: the submitted value, expected to be a number or a string that represents a number.
 
     Raises:
         ToolArgumentError: the value is not a finite number.
@@ -189,7 +190,7 @@ def _parse_row(raw_row: object, episode: FunnelEpisode) -> ReportRow:
 
 
 def require_allowed_name(field_name: str, value: object, allowed: Sequence[str]) -> None:
-    """Check that a value is one of the allowed names.
+    """Raise an error if a submitted value is not one of the allowed names.
 
     Raises:
         ToolArgumentError: the value is not allowed. The message contains the nearest name.
@@ -199,14 +200,14 @@ def require_allowed_name(field_name: str, value: object, allowed: Sequence[str])
 
 
 def _copy_row_for_echo(raw_row: object) -> dict[str, Any]:
-    """Return the known fields of an invalid row for the reply, with long values truncated."""
+    """Return the known fields of an invalid row for the reply, with long values shortened."""
     if not isinstance(raw_row, Mapping):
         return {"row": truncated_repr(raw_row)}
     return {name: _truncate_value_for_echo(raw_row[name]) for name in ROW_FIELDS if name in raw_row}
 
 
 def _truncate_value_for_echo(value: object) -> JsonValue:
-    """Return a value unchanged if it is short and JSON-ready, otherwise its truncated repr."""
+    """Return a value unchanged if it is short and JSON-ready, or else its shortened repr."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float) and abs(value) < MAX_ECHOED_NUMBER:

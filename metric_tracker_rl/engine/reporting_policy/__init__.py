@@ -1,1 +1,1 @@
-"""The reporting policy as text and as code, and the daily series it reads."""
+"""Reporting policy: its text, its rules as code, and the daily series that the rules evaluate."""

@@ -1,4 +1,4 @@
-"""Baselines: the median of all days, or a median for each weekday."""
+"""Baselines of the daily series: the median of all days, or one median for each weekday."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FloatArray = NDArray[np.float64]
 def compute_rounded_medians(daily_values: FloatArray) -> FloatArray:
     """Return medians over the days, rounded for display.
 
-    The first axis of the values is the days, the last one is the columns.
+    The first axis of `daily_values` is the day, and the last axis is the column.
     """
     half, odd = divmod(len(daily_values), 2)
     ordered = np.sort(daily_values, axis=0)
@@ -31,12 +31,12 @@ def compute_rounded_baselines(daily_values: FloatArray, baseline_kind: BaselineK
     """Return the baselines of daily values, rounded for display.
 
     Args:
-        daily_values: shape (days, columns); the number of days is a multiple of seven for baselines
-            by weekday.
-        baseline_kind: median of all days, or of each weekday.
+        daily_values: shape (days, columns). For weekday baselines, the number of days must be a
+            multiple of seven.
+        baseline_kind: whether to compute medians over all days or for each weekday.
 
     Returns:
-        Shape (1, columns) for medians over all days; shape (days, columns) for those of a weekday.
+        Shape (1, columns) for medians over all days; shape (days, columns) for weekday medians.
     """
     if baseline_kind == BaselineKind.ALL_DAYS:
         return compute_rounded_medians(daily_values)[np.newaxis]
@@ -51,7 +51,7 @@ def find_weekday_name(iso_date: str) -> str:
 
 
 def list_weekday_names_of_first_week(first_date: str) -> list[str]:
-    """Return the weekdays of an episode's first seven days, in order."""
+    """Return the weekday names of an episode's first seven days, in order."""
     first = date.fromisoformat(first_date).weekday()
     return [WEEKDAYS[(first + day) % DAYS_PER_WEEK] for day in range(DAYS_PER_WEEK)]
 
@@ -59,10 +59,11 @@ def list_weekday_names_of_first_week(first_date: str) -> list[str]:
 def reorder_so_last_days_differ_in_weekday(
     days: Sequence[int], baseline_kind: BaselineKind
 ) -> list[int]:
-    """Return day indices in an order in which the last ones fall on different weekdays.
+    """Reorder day indices so that the days at the end fall on different weekdays.
 
-    Days are taken from the end. A weekday's median is computed from few days, so two anomalies of
-    one kind on the same weekday would move it. With medians over all days, the order is kept.
+    The generator assigns anomalies to days from the end of the list. A weekday's median is computed
+    from few days, so two similar anomalies on the same weekday would change it. For medians over
+    all days, the order is not changed.
     """
     if baseline_kind != BaselineKind.SAME_WEEKDAY:
         return list(days)

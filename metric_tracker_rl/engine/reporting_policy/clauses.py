@@ -1,8 +1,8 @@
-"""The text of the reporting policy, clause by clause, with placeholders for its numbers.
+"""Clauses of the reporting policy's text, with placeholders for its parameters.
 
-Every clause has two wordings with the same meaning. The default wording uses the first one of each
-clause. A drawn policy draws the wording of each clause separately, so that players read many
-phrasings of each rule. `policy_text` fills in the numbers.
+Every clause has two wordings with the same meaning. The default text uses the first wording of each
+clause. A drawn policy selects the wording of each clause at random, so that players read many
+combinations of wordings. `policy_text` fills in the parameters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from metric_tracker_rl.engine.definitions.names import BaselineKind
 
 
 class Clause(NamedTuple):
-    """One clause of the policy in its two wordings."""
+    """One clause of the policy's text in two wordings."""
 
     default: str
     alternative: str
@@ -134,7 +134,7 @@ CLAUSES: tuple[Clause, ...] = (
         "(6) Traffic: a flagged c0 is one event_count row; all later counts are its consequences.",
     ),
 )
-"""The clauses of the rules, in order."""
+"""Clauses that state the rules, in order."""
 
 ROW_FIELDS_CLAUSE = Clause(
     "anomaly_type and detection_method follow from entity_type: {kinds}. Values are what the tools "
@@ -167,7 +167,7 @@ WORDING_COUNT = 2 ** len(_ALL_CLAUSES)
 """Number of different wordings of the whole policy; number 0 is the default wording."""
 
 ENTITY_TYPES_BY_RULE = (DATA_QUALITY, HOURLY_MIX, EVENT_COUNT, CONVERSION_RATE, FUNNEL_STEP)
-"""Entity types in the order of the rules that report them."""
+"""Entity types, in the order in which the rules report them."""
 
 ENTITY_TYPES_TEXT = "; ".join(
     f"{name}: {' or '.join(list_anomaly_types_of(name))}, {DETECTION_METHODS[name]}"
@@ -177,10 +177,10 @@ ENTITY_TYPES_TEXT = "; ".join(
 
 
 def unpack_alternative_wording_flags(wording_number: int) -> tuple[bool, ...]:
-    """Return for each clause whether its alternative wording is used.
+    """Return one flag for each clause, which is True if its second wording is used.
 
     Args:
-        wording_number: 0 to `WORDING_COUNT` - 1; bit i belongs to clause i.
+        wording_number: 0 to `WORDING_COUNT` - 1. Bit i is the flag of clause i.
     """
     return tuple(bool(wording_number >> position & 1) for position in range(len(_ALL_CLAUSES)))
 
@@ -188,12 +188,12 @@ def unpack_alternative_wording_flags(wording_number: int) -> tuple[bool, ...]:
 def build_policy_template(
     wording_number: int, *, with_row_fields_clause: bool, with_calendar_clause: bool
 ) -> str:
-    """Return the policy's text with placeholders for its numbers.
+    """Return the policy's text with placeholders for its parameters.
 
     Args:
         wording_number: 0 to `WORDING_COUNT` - 1; see `unpack_alternative_wording_flags`.
-        with_row_fields_clause: whether to include the clause on the fields of a row.
-        with_calendar_clause: whether to include the clause on the calendar.
+        with_row_fields_clause: whether to include the clause that describes the fields of a row.
+        with_calendar_clause: whether to include the clause about calendar entries.
     """
     included = [True] * len(CLAUSES) + [with_row_fields_clause, with_calendar_clause]
     wording = unpack_alternative_wording_flags(wording_number)

@@ -1,8 +1,7 @@
-"""Daily series of an episode: values, baselines and deviations as arrays.
+"""Daily series of an episode, which contain values, baselines and deviations as arrays.
 
-The columns are those of `ColumnLayout`. All values are rounded for display first, and the
-reporting policy decides on the rounded values, so that no label depends on digits that a player
-cannot see.
+`ColumnLayout` defines the columns. All values are rounded for display, and the reporting policy is
+applied to the rounded values, so no label depends on digits that a player cannot see.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ IntArray = NDArray[np.int64]
 
 
 class MetricValue(NamedTuple):
-    """One metric on one day: value, baseline and deviation.
+    """Value, baseline and deviation of one metric on one day.
 
     The deviation is relative for counts and rates, absolute for the daytime share. For impossible
     counts the value and the deviation are the events in excess, and the baseline is 0.
@@ -45,8 +44,8 @@ class DailySeries:
 
     Args:
         hourly: hourly counts, shape (days, 24, stages).
-        funnel: names and columns.
-        level: thresholds.
+        funnel: funnel that provides names and columns.
+        level: level that provides thresholds and the kind of baseline.
         explained: whether the calendar explains a metric on a day, shape (days, columns with a
             baseline); None without a calendar.
 
@@ -56,10 +55,10 @@ class DailySeries:
             same weekday, shape (days, columns).
         deviations: deviations from the baselines, relative except for the daytime share; same
             shape as `values`.
-        unexplained_deviations: the deviations, 0 where the calendar explains them.
+        unexplained_deviations: the deviations, replaced by 0 where the calendar explains them.
         thresholds: reporting threshold of each column.
-        excess: events by which a stage exceeds the stage before it, summed over the hours where it
-            does; shape (days, stages - 1).
+        excess: number of events by which a stage exceeds the previous stage, summed over the hours
+            in which it does; shape (days, stages - 1).
     """
 
     def __init__(
@@ -80,7 +79,7 @@ class DailySeries:
         self.thresholds = np.array(thresholds_by_column(funnel.columns, level))
 
     def get_metric_value(self, day: int, column: int) -> MetricValue:
-        """Return value, baseline and deviation of a column on a day."""
+        """Return the value, baseline and deviation of a column on a day."""
         columns = self.funnel.columns
         if columns.is_excess(column):
             surplus = float(self.excess[day, columns.pair_index_of_column(column)])
@@ -91,8 +90,8 @@ class DailySeries:
             self.deviations.item((day, column)),
         )
 
-    # Reading single numbers from lists is ten times faster than from arrays. In the lists, the
-    # excess of each pair follows the daytime share, as a column with baseline 0.
+    # The following properties are lists, because reading single numbers from lists is ten times
+    # faster than from arrays. The excess columns follow the daytime share and have baseline 0.
 
     @cached_property
     def values_and_excess_by_day(self) -> list[list[float]]:
@@ -125,36 +124,38 @@ class DailySeries:
 
     @cached_property
     def days_past_threshold_by_column(self) -> list[list[int]]:
-        """For each column, the days on which it reaches its reporting threshold."""
+        """For each column, the indices of the days on which it reaches its reporting threshold."""
         is_reached = np.abs(self.deviations) >= self.thresholds
         by_column = np.concatenate([is_reached, self.excess > 0], axis=1).T
         return [np.flatnonzero(column).tolist() for column in by_column]
 
 
 def compute_rounded_daily_values(hourly: IntArray, funnel: Funnel) -> FloatArray:
-    """Return daily values rounded for display, shape (…, columns).
+    """Compute daily values from hourly counts and round them for display.
+
+    The result has the shape (…, columns).
 
     Args:
         hourly: hourly counts, shape (…, 24, stages).
-        funnel: stages and hours of daytime.
+        funnel: funnel that provides the stages and the daytime hours.
     """
     counts = hourly.sum(axis=-2)
     ratios = funnel.rate_and_daytime_share_stage_indices
     # `take` is three times as fast as an index with a list.
     numerators = counts.take(ratios.numerators, axis=-1)
     numerators[..., -1] = hourly[..., slice(*funnel.daytime), 0].sum(axis=-1)
-    # The policy's text defines that a denominator of 0 counts as 1. All columns stay finite.
+    # By definition in the policy's text, a denominator of 0 counts as 1, so all values are finite.
     shares = numerators / np.maximum(counts.take(ratios.denominators, axis=-1), 1)
     shares[..., :-1] *= 100.0
     return round_daily_values(np.concatenate([counts, shares], axis=-1))
 
 
 def compute_deviations(values: FloatArray, baselines: FloatArray) -> FloatArray:
-    """Return deviations from baselines: relative, but absolute for the daytime share.
+    """Return deviations from baselines, which are relative except for the daytime share.
 
     Args:
         values: shape (…, columns); the last column is the daytime share.
-        baselines: the same shape, or one that is broadcast to it.
+        baselines: same shape as `values`, or a shape that can be broadcast to it.
     """
     differences = values - baselines
     # Both shares have six decimals: 0.58 deviates from 0.5 by 0.08, not by 0.07999999999999996.
@@ -167,17 +168,17 @@ def compute_deviations(values: FloatArray, baselines: FloatArray) -> FloatArray:
 def build_near_threshold_mask(
     deviations: FloatArray, funnel: Funnel, level: FunnelLevel, guard_band: float
 ) -> NDArray[np.bool_]:
-    """Return whether each deviation lies within a relative distance of its threshold.
+    """Return an array that tells which deviations are close to their reporting threshold.
 
     Args:
         deviations: shape (…, columns).
-        funnel: columns.
-        level: thresholds.
+        funnel: funnel that provides the columns.
+        level: level that provides the thresholds.
         guard_band: relative half-width of the band around a threshold.
 
     Returns:
-        Shape (…, columns + step rates): drops of step rates come a second time at the end, compared
-        with the threshold of a funnel break.
+        Shape (…, columns + step rates). The additional columns at the end compare drops of step
+        rates with the break threshold.
     """
     drops = -deviations[..., funnel.columns.step_rates]
     thresholds = [
@@ -189,15 +190,15 @@ def build_near_threshold_mask(
 
 
 def sum_excess_over_previous_stage(hourly: IntArray) -> IntArray:
-    """Return the sum over hours of the events by which a stage exceeds the stage before it.
+    """Return each stage's excess events over the previous stage, summed over the hours.
 
-    The shape is (…, stages - 1) for hourly counts of shape (…, 24, stages).
+    The result has the shape (…, stages - 1) for hourly counts of shape (…, 24, stages).
     """
     return np.maximum(hourly[..., 1:] - hourly[..., :-1], 0).sum(axis=-2)
 
 
 def compute_std_dev_from_baseline(values: Sequence[float], baselines: Sequence[float]) -> float:
-    """Return √ mean (value − baseline)², with a sum that is correctly rounded in any order."""
-    # A product instead of a power, because C libraries do not guarantee the last bit of pow().
+    """Return √ mean (value − baseline)², computed with a correctly rounded sum."""
+    # A product is used instead of pow(), whose last bit differs between C libraries.
     differences = [value - base for value, base in zip(values, baselines, strict=True)]
     return math.sqrt(math.fsum(each * each for each in differences) / len(differences))

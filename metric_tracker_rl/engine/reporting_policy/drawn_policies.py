@@ -1,9 +1,9 @@
-"""Drawn reporting policies: parameters drawn for one episode that replace those of its level.
+"""Drawn reporting policies, whose random parameters replace those of an episode's level.
 
-A player has to apply the given policy instead of a memorized one. All parameters are
-drawn from the hash of the episode's configuration, separately from its data. The choices suit the
-generator: clean days stay below the smallest thresholds, and every anomaly family can exceed the
-largest ones.
+With a drawn policy, a player has to apply the given policy instead of a memorized one. The random
+stream of the parameters is seeded with the episode's configuration and independent of the stream of
+the data. The possible values suit the generator: clean days stay below the smallest thresholds, and
+every anomaly family can exceed the largest ones.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ MIX_THRESHOLD_CHOICES = {
     "expert": (0.03, 0.04, 0.05, 0.06),
 }
 BREAK_THRESHOLD_CHOICES = (0.30, 0.35, 0.40, 0.45)
-"""Values that each threshold is drawn from, by level where they differ. They include the level's
-own threshold."""
+"""Possible values of each threshold, by level if they depend on the level. They include the level's
+own threshold.
+"""
 RUNG_THRESHOLD_OFFSETS = (0.00, 0.01, 0.02)
-"""Amounts that are added to a rung's own threshold; rungs have no table of choices."""
+"""Amounts to add to a rung's own threshold. Rungs have no table of possible values."""
 MIN_BREAK_GAP = 0.01
 """Smallest distance between the lower end of a break threshold's guard band and the smallest rate
 drop that the generator plans."""
@@ -71,7 +72,7 @@ EXCESS_BOUND_CHOICES = (
     SeverityBounds(25.0, 75.0, 140.0),
     SeverityBounds(30.0, 80.0, 150.0),
 )
-"""Severity bounds that are drawn from, one choice for each kind of row."""
+"""Possible severity bounds for each kind of row."""
 
 DAYTIME_CHOICES = (
     HourRange(8, 20),
@@ -83,12 +84,13 @@ DAYTIME_CHOICES = (
     HourRange(7, 21),
     HourRange(9, 18),
 )
-"""Hours of daytime that are drawn from. All have at least eight hours, the length of the longest
-instrumentation fault."""
+"""Possible daytime hours. Each range has at least eight hours, the length of the longest
+instrumentation fault.
+"""
 
 
 class PolicyLevelAndFunnel(NamedTuple):
-    """A level and a funnel with the parameters of one reporting policy."""
+    """A level and a funnel that contain the parameters of one reporting policy."""
 
     level: FunnelLevel
     funnel: Funnel
@@ -97,13 +99,13 @@ class PolicyLevelAndFunnel(NamedTuple):
 def draw_reporting_policy(
     level: FunnelLevel, funnel: Funnel, identity: str
 ) -> PolicyLevelAndFunnel:
-    """Draw a reporting policy for an episode and return the level and funnel with it.
+    """Draw a reporting policy and return copies of the level and funnel with its parameters.
 
     Args:
-        level: level whose thresholds, severity bounds, baseline, leak report and wording are
+        level: level whose thresholds, severity bounds, baseline, leak rule and wording are
             replaced.
-        funnel: funnel whose hours of daytime are replaced.
-        identity: canonical text of the episode's configuration; the key of the random stream.
+        funnel: funnel whose daytime hours are replaced.
+        identity: canonical JSON of the episode's configuration, which seeds the random stream.
     """
     stream = BitStream(f"{identity}|policy")
 
@@ -113,7 +115,7 @@ def draw_reporting_policy(
         rung_choices = [round(level_threshold + offset, 2) for offset in RUNG_THRESHOLD_OFFSETS]
         return stream.choose(choices_by_level.get(level.name, rung_choices))
 
-    # The drawn values depend on the order of the draws.
+    # Do not reorder the draws: the drawn values depend on their order.
     rate_threshold = draw_threshold(RATE_THRESHOLD_CHOICES, level.rate_threshold)
     drawn_level = replace(
         level,
@@ -142,6 +144,6 @@ def draw_reporting_policy(
 def _list_break_thresholds_above_rate_drops(
     rate_threshold: float, level: FunnelLevel
 ) -> list[float]:
-    """Return the break thresholds above the level's smallest planned rate drop."""
+    """Return the possible break thresholds that exceed the level's smallest planned rate drop."""
     smallest = rate_threshold * level.separation.nearest + MIN_BREAK_GAP
     return [each for each in BREAK_THRESHOLD_CHOICES if each * (1.0 - GUARD_BAND) >= smallest]

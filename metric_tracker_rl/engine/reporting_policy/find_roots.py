@@ -1,4 +1,4 @@
-"""Rules of the reporting policy as code, which find the roots of one day."""
+"""Rules of the reporting policy as code, which determine the roots of one day."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from metric_tracker_rl.engine.definitions.thresholds import thresholds_by_column
 
 
 class RootFinding(NamedTuple):
-    """One root on one day, without its values.
+    """A root on one day, without its values.
 
     Attributes:
-        entity_type, entity_name, anomaly_type: fields of its report row.
-        column: column of the daily series.
+        entity_type, entity_name, anomaly_type: fields of the root's report row.
+        column: column of the root in the daily series.
     """
 
     entity_type: str
@@ -39,13 +39,13 @@ class RootFinding(NamedTuple):
 def find_roots_of_day(
     deviations: Sequence[float], excess: Sequence[float], funnel: Funnel, level: FunnelLevel
 ) -> list[RootFinding]:
-    """Return the roots of one day in the order of the policy's rules; empty for a clean day.
+    """Return the roots of one day, in the order of the policy's rules.
 
     Args:
-        deviations: the day's deviations by column, 0 where the calendar explains them.
-        excess: the day's events in excess of each adjacent pair.
-        funnel: names and columns.
-        level: thresholds.
+        deviations: the day's deviations by column; 0 where the calendar explains them.
+        excess: the day's excess events of each pair of adjacent stages.
+        funnel: funnel that provides names and columns.
+        level: level that provides the thresholds and the leak rule.
     """
     columns = funnel.columns
     if any(excess):

@@ -1,8 +1,8 @@
-"""Labels: the report rows that the reporting policy requires for an episode's data.
+"""Labels, which are the report rows that the reporting policy requires for an episode's data.
 
-The policy asks for the roots of anomalies, not for their consequences. It reads the displayed daily
-values and the level's thresholds and never the generator's plan, so that every label can be found
-with the tools.
+The policy asks for roots only, not for their consequences. Labels are computed from the displayed
+daily values and the level's thresholds, never from the generator's plan, so a player can find every
+label with the tools.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from metric_tracker_rl.engine.reporting_policy.find_roots import RootFinding, fi
 
 
 def compute_labels(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow, ...]:
-    """Return the expected rows by date, and within a date in the order of the policy's rules.
+    """Return the expected rows, sorted by date and then in the order of the policy's rules.
 
     Args:
-        series: daily series of the finished data.
+        series: daily series of the episode.
         dates: ISO date of each day.
     """
     is_flagged = (np.abs(series.unexplained_deviations) >= series.thresholds).any(axis=1)
@@ -37,13 +37,13 @@ def compute_labels(series: DailySeries, dates: Sequence[str]) -> tuple[ReportRow
 
 
 def build_report_row(finding: RootFinding, day: int, date: str, series: DailySeries) -> ReportRow:
-    """Return the report row of a root, with the values that the tools show.
+    """Create the report row of a root, with the same values as the tools show.
 
     Args:
         finding: the root.
         day: index of the day.
         date: ISO date of the day.
-        series: daily series that the values are read from.
+        series: daily series that contains the values.
     """
     metric = series.get_metric_value(day, finding.column)
     return ReportRow(

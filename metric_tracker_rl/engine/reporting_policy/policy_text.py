@@ -1,4 +1,4 @@
-"""Text of the reporting policy with the numbers of an episode."""
+"""Text of the reporting policy with an episode's thresholds and other parameters."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def format_policy_text(
     """Return the policy's text with the level's thresholds and severity bounds.
 
     Args:
-        funnel: names, and the hours of daytime.
-        level: thresholds, severity bounds, baseline and wording.
+        funnel: funnel that provides names and the daytime hours.
+        level: level that provides thresholds, severity bounds, baseline and wording.
         calendar_tool: name of the tool that returns the calendar.
-        with_row_fields_clause: whether to describe the fields of a row, for players who write rows
-            themselves.
+        with_row_fields_clause: whether to describe the fields of a row, which players need if they
+            submit rows instead of ids.
     """
 
     def format_bounds(entity_type: str) -> str:

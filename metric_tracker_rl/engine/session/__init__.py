@@ -1,1 +1,1 @@
-"""Sessions: reset, step and their replies."""
+"""Sessions, which execute resets and steps and create the replies."""

@@ -1,7 +1,7 @@
-"""The session of a funnel episode: reset, steps and the grading of reports.
+"""Session that plays funnel episodes: reset, steps and grading of reports.
 
-An invalid reset or step gets a reply with status `error` that says what is allowed. A rejected step
-counts as a step and does not change the episode otherwise.
+The reply to an invalid reset or step has the status `error` and states the allowed values. A
+rejected step counts towards the step limit but does not change the episode otherwise.
 """
 
 from __future__ import annotations
@@ -59,19 +59,20 @@ READY = "ready"
 ANALYZED = "analyzed"
 
 ACTION_FIELDS = ("analysis_method", "classifications", "payload_generators")
-"""Fields of an action that exclude each other."""
+"""Fields of an action that are mutually exclusive."""
 
 
 class EpisodeSession(Session):
     """A session that plays funnel episodes, one at a time.
 
     Args:
-        debug: whether replies contain the expected rows and the planned anomalies. Meant for
-            finding bugs in tasks; never set it where a model is trained or evaluated.
+        debug: whether replies contain the expected rows and the planned anomalies. Use
+            it only to find bugs in tasks, never when a model is trained or evaluated.
 
     Attributes:
-        view: the running or finished episode with its play rules; None before the first reset.
-        submission_count: number of reports graded in this episode.
+        view: the current episode, running or finished, with its play rules; None before the first
+            reset.
+        submission_count: number of reports that were graded in the current episode.
     """
 
     state_model = FunnelProgress
@@ -87,11 +88,11 @@ class EpisodeSession(Session):
     def start_episode(self, **arguments: Any) -> Reply:
         """Start an episode.
 
-        `split` and `index` select a task of a split. Together with them only the play rules and
-        `policy` may be given; `policy="varied"` draws a reporting policy for this episode.
-        With `feedback="score"` the final reply contains the score only, so that it reveals little
-        about other rollouts of the same episode. Tasks of a sealed split always use it.
-        `PlayRules` describes `profile`, `disclosure` and `reward`.
+        `split` and `index` select a task of a split and can be combined only with play rules and
+        `policy`. `policy="varied"` draws the episode's reporting policy at random. With
+        `feedback="score"`, the final reply contains only the score, so it reveals little that helps
+        in other rollouts of the same episode. Tasks of a sealed split always have this feedback.
+        See `PlayRules` for the play rules.
 
         Raises:
             UnknownNameError, InvalidValueError: a reset argument or its value is not allowed.
@@ -111,7 +112,7 @@ class EpisodeSession(Session):
         return self.start_from_view(task_id, view)
 
     def start_from_view(self, task_id: str, view: EpisodeView) -> Reply:
-        """Start an episode from an existing view and return the reply to its reset."""
+        """Start the episode of an existing view and return the reply to the reset."""
         self.task_id = task_id
         self.max_steps = view.rules.max_steps
         self.view = view
@@ -129,15 +130,16 @@ class EpisodeSession(Session):
 
     @property
     def episode(self) -> FunnelEpisode | None:
-        """The running or finished episode; None before the first reset."""
+        """The current episode, running or finished; None before the first reset."""
         return self.view.episode if self.view else None
 
     @property
     def running_view(self) -> EpisodeView:
-        """The running episode with its play rules.
+        """The current episode with its play rules.
 
         Raises:
-            ReportError: no episode was started. The base class checks this before it calls.
+            ReportError: no episode has been started. Actions cannot cause this error, because the
+                base class checks for it first.
         """
         if self.view is None:
             raise ReportError("No episode is running: call reset first.")
@@ -154,7 +156,7 @@ class EpisodeSession(Session):
         }
 
     def episode_identity(self) -> dict[str, Any]:
-        """Return the configuration (with its seed) and the play rules; empty before a reset."""
+        """Return the configuration with its seed, and the play rules; empty before a reset."""
         if self.view is None:
             return {}
         config = self.view.episode.config
@@ -166,7 +168,7 @@ class EpisodeSession(Session):
         }
 
     def execute_action(self, action: Mapping[str, Any]) -> Reply:
-        """Execute one step. `action` has the fields of `MetricTrackerRlAction`."""
+        """Execute one action, a mapping with the fields of `MetricTrackerRlAction`."""
         reply = self._execute_parsed_action(self.running_view, parse_action(action))
         reply.observation_fields["expected_row_count"] = self._expected_row_count_if_visible(
             self.running_view, is_done=reply.done
@@ -200,7 +202,7 @@ class EpisodeSession(Session):
         """Run an analysis method or grade a report.
 
         Raises:
-            ReportError: the action uses several of `ACTION_FIELDS`, or submits a report in a way
+            ReportError: the action uses several of `ACTION_FIELDS`, or submits a report in a form
                 that the play rules do not allow.
             ToolArgumentError: the method or its arguments are not valid.
         """
@@ -271,20 +273,20 @@ class EpisodeSession(Session):
     def _compute_evidence_share_of_correct_rows(
         self, view: EpisodeView, report: SubmittedReport
     ) -> float | None:
-        """Return the share of the reported expected rows whose date a tool result has shown.
+        """Return the share of correctly reported rows whose date appeared in a tool result.
 
-        None if no expected row was reported.
+        Return None if no expected row was reported.
         """
         expected_keys = {row.key for row in view.episode.expected_rows}
         matched = [row for row in report.valid_rows if row.key in expected_keys]
         if not matched:
             return None
-        # In the lean profile only listed ids can be submitted, so every row was shown.
+        # In the lean profile, every row counts as shown.
         shown_count = sum(view.rules.is_lean or row.date in self._shown_dates for row in matched)
         return shown_count / len(matched)
 
     def _build_reset_fields(self, view: EpisodeView) -> dict[str, Any]:
-        """Return the observation fields of the reset, the only reply with the full catalogues."""
+        """Return the observation fields of a reset reply, which include the catalogues of tools."""
         tools = select_analysis_tools(view.rules, has_drawn_policy=view.has_drawn_policy)
         funnel = view.episode.config.funnel_spec
         fields: dict[str, Any] = {

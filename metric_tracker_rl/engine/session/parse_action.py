@@ -1,7 +1,8 @@
-"""Parses the action of a step.
+"""Parser of the action of a step.
 
-Any input is accepted: an action that cannot be parsed leads to an error reply that says what is
-allowed. An invalid report row does not make the action invalid; the grader counts it as invalid.
+The input can be any object. If it cannot be parsed, the session returns an error reply that states
+what is allowed. An invalid report row does not make the action invalid; the grader counts such rows
+as invalid.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ class ActionFields(BaseModel):
 
 
 def parse_action(action: object) -> ParsedAction:
-    """Parse an action.
+    """Parse the action of a step and return its fields.
 
     Args:
-        action: the received action. It is rejected if it is not a mapping.
+        action: the received action, which is rejected if it is not a mapping.
 
     Raises:
         ToolArgumentError: the action is not valid. The message names the field and what is allowed.

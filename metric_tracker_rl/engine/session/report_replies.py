@@ -1,4 +1,4 @@
-"""Builds the replies to graded reports, and the additional content of debug mode."""
+"""Replies to graded reports, and the additional content of replies in debug mode."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def build_final_reply(
     reward: float,
     components: Mapping[str, float],
 ) -> Reply:
-    """Return the reply to the last submission.
+    """Create the reply to the last submission, which ends the episode.
 
-    With feedback `score` it contains the score only. With full feedback it contains the breakdown,
-    the issues of single rows (except in the lean profile, whose replies are short), and the reward
-    components in `info`, for trainers that use several rewards.
+    With feedback "score", the reply contains only the score. With full feedback, it contains the
+    score breakdown and, except in the lean profile, the issues of individual rows. `info` contains
+    the reward components for trainers that use several rewards.
 
     Args:
         view: the episode and its play rules.
         report: the submitted report.
         grade: the report's grade.
         reward: final reward of the episode, in [0, 1].
-        components: every reward mode and score component by name.
+        components: reward of every reward mode and all score components, by name.
     """
     breakdown = grade.breakdown
     if view.rules.feedback == SCORE_FEEDBACK:
@@ -77,7 +77,7 @@ def build_final_reply(
 def build_practice_reply(
     submission_number: int, view: EpisodeView, breakdown: RewardBreakdown
 ) -> Reply:
-    """Return the reply to a practice submission, which contains the number of matched rows."""
+    """Create the reply to a practice submission, which contains the number of matched rows."""
     expected_text = "" if view.hides_counts else f" of {breakdown.expected_rows} expected"
     return Reply(
         IN_PROGRESS,
@@ -94,7 +94,7 @@ def build_practice_reply(
 
 
 def build_unseen_date_issue(row: ReportRow) -> SubmissionIssue:
-    """Return the issue of a generated row whose date no analysis method has shown."""
+    """Create the issue for a generated row whose date no analysis method has shown."""
     message = (
         f"No analysis method has shown {row.date}; payload_generators may only report dates that "
         "one has shown."
@@ -103,7 +103,7 @@ def build_unseen_date_issue(row: ReportRow) -> SubmissionIssue:
 
 
 def build_debug_content(episode: FunnelEpisode) -> dict[str, Any]:
-    """Return the expected rows and the planned anomalies. Only for servers in debug mode."""
+    """Return the expected rows and the planned anomalies, for servers in debug mode only."""
     return {
         "expected_rows": [row.as_dict() for row in episode.expected_rows],
         "anomaly_schedule": [

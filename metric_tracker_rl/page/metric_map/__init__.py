@@ -1,4 +1,4 @@
-"""Map of an episode: deviations by metric and day, in multiples of the reporting threshold.
+"""Map of an episode, which shows deviations by metric and day in multiples of the threshold.
 
-Before the end of the episode, it shows only values that the player has seen (`known_values.py`).
+Until the episode ends, the map shows only values that the player has seen (`known_values.py`).
 """

@@ -1,4 +1,4 @@
-"""Renders one day's known values: metrics with medians, counts by stage, counts by hour."""
+"""Rendering of one day's known values: metrics with medians, counts by stage, counts by hour."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metric_tracker_rl.page.metric_map.verdicts import RowVerdict
 from openenv_kit.page.components.elements import hint_html, humanize, table_html, value_html
 
 WIDTH, HEIGHT = 240.0, 60.0
-"""Size of the chart of hours, in SVG units."""
+"""Size of the hourly chart, in SVG units."""
 UNKNOWN_HINT = "Not known yet: request {}."
 
 
@@ -24,13 +24,13 @@ def day_details_html(
     stage_of_hours: str,
     verdicts: tuple[RowVerdict, ...] = (),
 ) -> str:
-    """Return the details of one day, as HTML.
+    """Return the HTML with the details of one day.
 
     Args:
-        known_values: values that may be drawn.
-        iso_date: a date of the episode.
-        stage_of_hours: stage whose hourly counts are shown.
-        verdicts: verdicts about the report, after the end.
+        known_values: values that may be shown.
+        iso_date: ISO date of the day.
+        stage_of_hours: index of the stage whose hourly counts are shown.
+        verdicts: verdicts about the report; empty until the episode ends.
     """
     day, at = Date.fromisoformat(iso_date), known_values.find_day_index(iso_date) or 0
     verdict_items = "".join(verdict_html(verdict) for verdict in verdicts if verdict.day == at)
@@ -45,7 +45,7 @@ def day_details_html(
 
 
 def _series_table_html(known_values: KnownValues, day: int) -> str:
-    """Return a table of all series: value, median, deviation, and multiple of the threshold."""
+    """Return the HTML of a table with the value, median and deviation of every series."""
     verdicts = known_values.thresholds is not None
     rows = []
     for line in build_map_rows(known_values.funnel):
@@ -72,7 +72,7 @@ def _series_table_html(known_values: KnownValues, day: int) -> str:
 
 
 def funnel_of_day_html(known_values: KnownValues, day: int) -> str:
-    """Return a bar for each stage's count with a mark at its median, as HTML."""
+    """Return the HTML of a bar chart of the stage counts, with a mark at each median."""
     counts = [
         known_values.values.get((day, stage))
         for stage in range(len(known_values.funnel.count_names))
@@ -97,7 +97,7 @@ def funnel_of_day_html(known_values: KnownValues, day: int) -> str:
 
 
 def hourly_counts_html(known_values: KnownValues, day: int, stage: str) -> str:
-    """Return a chart of hourly counts, with the median hours if all days are known."""
+    """Return the HTML of a chart of hourly counts, with hourly medians if all days are known."""
     column = known_values.funnel.count_names.index(stage)
     hourly = {
         hour: known_values.hours[day, hour][column]

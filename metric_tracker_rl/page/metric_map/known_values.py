@@ -1,8 +1,8 @@
 """Values of a funnel episode that the player has seen so far.
 
-They come only from the configuration in the reset observation and from tool results, in every
-profile and disclosure, so the page can draw them before the end of the episode. A value is
-recognized by its fields instead of the name of the tool, so a new tool needs no change here.
+The values come only from the reset observation's configuration and from tool results, so the page
+can show them before the episode ends. Values are recognized by field names and not by the name of
+the tool, so new tools require no change here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DayAndColumn = tuple[int, int]
 
 
 class KnownValues:
-    """Known values of an episode's daily series.
+    """Values, baselines and deviations of an episode's daily series that the player has seen.
 
     Args:
         config: configuration in the reset observation.
@@ -41,12 +41,13 @@ class KnownValues:
     Attributes:
         funnel: the funnel, with its names.
         dates: ISO dates, in order.
-        thresholds: reporting threshold of each column up to the daytime share; None with raw
-            disclosure, where thresholds are not drawn before the end.
-        values: values in tool results, and values computed from known counts.
-        latest: values that the last reply contained.
-        hours: counts of all stages by day and hour.
-        suspicion: largest deviation of a day as a multiple of its threshold, where it is known.
+        thresholds: reporting threshold of each column up to the daytime share. None with raw
+            disclosure until the episode ends, so that the page does not show what is flagged.
+        values: values from tool results, and values computed from known counts, by day and column.
+        latest: days and columns of the values in the last reply.
+        hours: hourly counts of all stages, by day and hour.
+        suspicion: known suspicion scores by day. A suspicion score is the day's largest deviation
+            as a multiple of its threshold.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -69,7 +70,7 @@ class KnownValues:
 
     @classmethod
     def from_episode(cls, episode: FunnelEpisode, config: Mapping[str, Any]) -> KnownValues:
-        """Create an object that contains all values of a finished episode."""
+        """Return an instance that contains all values of a finished episode."""
         known_values = cls(config)
         known_values.thresholds = episode.series.thresholds.tolist()
         for day, (row, baselines) in enumerate(
@@ -90,24 +91,24 @@ class KnownValues:
 
     @property
     def daytime_share_column(self) -> int:
-        """Column of the daytime share; the columns of impossible counts follow."""
+        """Column of the daytime share, followed by the columns of impossible counts."""
         return self.funnel.columns.daytime_share
 
     def find_day_index(self, iso_date: object) -> int | None:
-        """Return the index of a date, or None if it is not a date of the episode."""
+        """Return the day index of a date, or None if the episode does not contain the date."""
         return self._day_of.get(iso_date) if isinstance(iso_date, str) else None
 
     def find_baseline(self, day: int, column: int) -> float | None:
-        """Return the baseline of a value, or None if it is not known; 0 for impossible counts."""
+        """Return the baseline of a value, 0 for impossible counts, or None if it is unknown."""
         if self.funnel.columns.is_excess(column):
             return 0.0
         return self._baselines.get((day % DAYS_PER_WEEK if self._by_weekday else 0, column))
 
     def compute_deviation(self, day: int, column: int) -> float | None:
-        """Return the deviation from the baseline, or None if it is not known.
+        """Return the deviation of a value from its baseline, or None if it is unknown.
 
-        It is relative for counts and rates, a difference for the daytime share and an excess of
-        events for impossible counts.
+        The deviation is relative for counts and rates, a difference for the daytime share, and a
+        number of events for impossible counts.
         """
         value, baseline = self.values.get((day, column)), self.find_baseline(day, column)
         if value is None or baseline is None:
@@ -116,16 +117,17 @@ class KnownValues:
         return (value - baseline) / (baseline or 1.0) if is_relative else value - baseline
 
     def compute_threshold_multiple(self, day: int, column: int) -> float | None:
-        """Return the deviation as a multiple of the threshold, or None if either is not known."""
+        """Return the deviation as a multiple of the threshold, or None if either is unknown."""
         deviation = self.compute_deviation(day, column)
         if deviation is None or self.thresholds is None or self.funnel.columns.is_excess(column):
             return None
         return deviation / self.thresholds[column]
 
     def add_values_of_tool_result(self, analysis_result: Mapping[str, Any]) -> None:
-        """Add the values of an analysis result, a mapping with `arguments` and `result`.
+        """Add the values in an `analysis_result`, a mapping with `arguments` and `result`.
 
-        Results of calls with `rows` are skipped, because they contain the player's own rows.
+        Results of calls with the argument `rows` are skipped, because they repeat the player's own
+        rows.
         """
         self.latest = set()
         if "rows" in analysis_result["arguments"]:
@@ -156,7 +158,8 @@ class KnownValues:
                 self.latest.add((day, column))
         if (score := _find_first_number(result_fields, "suspicion_score")) is not None:
             self.suspicion[day] = score
-        # A mapping with the day's number of issues encloses the issues, which are read after it.
+        # This mapping encloses the list of issues. Set all pairs to 0 here; the issues are read
+        # later.
         if "issue_count" in result_fields and column is None:
             for pair in range(len(self.funnel.quality_check_names)):
                 self._set_value_if_known(day, self.funnel.columns.excess_column_of_pair(pair), 0.0)
@@ -185,7 +188,7 @@ class KnownValues:
                 self._set_baseline(day, column, baseline)
 
     def _find_series_column(self, result_fields: Mapping[str, Any]) -> int | None:
-        """Return the column of the series that the fields name, or None."""
+        """Return the column of the series named in the fields, or None if they name no series."""
         kind, name = result_fields.get("entity_type"), result_fields.get("entity_name")
         if isinstance(kind, str) and isinstance(name, str):
             return self.funnel.columns.find_column(kind, name)
@@ -203,13 +206,13 @@ class KnownValues:
         self._baselines[day % DAYS_PER_WEEK if self._by_weekday else 0, column] = baseline
 
     def _compute_daily_counts_and_rates(self, day: int) -> None:
-        """Compute daily counts from known hours, and rates from known counts."""
+        """Compute a day's counts from known hourly counts, and its rates from known counts."""
         funnel = self.funnel
         hours = [self.hours[day, at] for at in range(HOURS_PER_DAY) if (day, at) in self.hours]
         if len(hours) == HOURS_PER_DAY:
             for stage, counts in enumerate(zip(*hours, strict=True)):
                 self.values.setdefault((day, stage), float(sum(counts)))
-            # With raw disclosure the player has to find impossible counts.
+            # With raw disclosure, do not compute impossible counts, which the player has to find.
             for pair in range(len(funnel.quality_check_names) if self.thresholds else 0):
                 excess = sum(max(row[pair + 1] - row[pair], 0) for row in hours)
                 self.values[day, funnel.columns.excess_column_of_pair(pair)] = float(excess)
@@ -225,9 +228,10 @@ class KnownValues:
 def iter_flattened_fields(
     result: Mapping[str, Any], enclosing_fields: Mapping[str, Any] | None = None
 ) -> Iterator[Any]:
-    """Yield every nested mapping of a result, merged with the scalar fields that enclose it.
+    """Yield every nested mapping in a tool result, merged with its parents' scalar fields.
 
-    A table of the lean profile contains its column names once; each of its rows becomes a mapping.
+    Tables of the lean profile list their column names once; each of their rows is converted to a
+    mapping.
     """
     merged = {**(enclosing_fields or {}), **{k: v for k, v in result.items() if not _is_nested(v)}}
     yield merged
@@ -247,9 +251,9 @@ def iter_flattened_fields(
 def _iter_fields_of_table_row(
     columns: Sequence[Any], row: Sequence[Any]
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the fields of a table row.
+    """Yield the names and values of a table row.
 
-    If a column is a list, it contains the names of the values within the cell.
+    If a column name is a list, the cell contains several values, and the list contains their names.
     """
     for name, value in zip(columns, row, strict=True):
         if isinstance(name, str):
@@ -265,7 +269,7 @@ def _is_nested(value: object) -> bool:
 
 
 def _find_first_number(fields: Mapping[str, Any], *field_names: str) -> float | None:
-    """Return the first number among the named fields, or None."""
+    """Return the first of the named fields that contains a number, or None."""
     numbers: Iterable[Any] = (fields.get(name) for name in field_names)
     return next(
         (float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool)), None

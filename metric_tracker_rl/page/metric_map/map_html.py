@@ -1,4 +1,4 @@
-"""Renders the map of an episode: deviations by metric and day."""
+"""Rendering of an episode's map, which shows deviations by metric and day."""
 
 from __future__ import annotations
 
@@ -37,29 +37,29 @@ from openenv_kit.page.components.grid import (
 from openenv_kit.page.playback import PlaybackStep
 
 STEPS = (0.5, 1.0, 1.5, 2.5, 4.0)
-"""Multiples of the threshold at which a cell takes the next colour."""
+"""Limits between the cell colours, in multiples of the threshold."""
 RAW_STEPS = (0.05, 0.1, 0.2, 0.4, 0.8)
-"""Deviations at which a cell takes the next colour with raw disclosure, before the end."""
+"""Limits between the cell colours with raw disclosure until the episode ends, as deviations."""
 WHOLE_DAY = "day"
-"""Key of the row with the largest deviation of each day."""
+"""Key of the map row with each day's largest deviation."""
 SATURDAY = 5
 
 PlaybackSteps = Sequence[PlaybackStep]
 
 
 class CellPosition(NamedTuple):
-    """Position of a cell: index of its map row and index of its day."""
+    """Position of a map cell: row index and day index."""
 
     row_index: int
     day: int
 
 
 class MapCell(NamedTuple):
-    """Content of a cell.
+    """Content of one map cell.
 
     Attributes:
-        css_class: CSS class of the colour.
-        text: text within the cell.
+        css_class: CSS class that determines the colour.
+        text: text shown in the cell.
         description: value and deviation in words.
     """
 
@@ -75,9 +75,9 @@ class VisibleState(NamedTuple):
     """Values and verdicts of an episode that the page may show.
 
     Attributes:
-        known_values: values that may be drawn.
-        verdicts: verdicts about the report; empty before the end.
-        is_complete: whether all values and verdicts are shown.
+        known_values: values that may be shown.
+        verdicts: verdicts about the report; empty until the episode ends.
+        is_complete: whether the page may show all values and verdicts.
     """
 
     known_values: KnownValues
@@ -89,7 +89,7 @@ VerdictsByCell = Mapping[CellPosition, Sequence[RowVerdict]]
 
 
 def collect_known_values(steps: PlaybackSteps) -> KnownValues:
-    """Return the values that the replies of an episode contained."""
+    """Return the values in the replies of an episode."""
     known_values = KnownValues(steps[0].observation["config"])
     for step in steps:
         analysis = step.observation.get("analysis_result")
@@ -100,20 +100,23 @@ def collect_known_values(steps: PlaybackSteps) -> KnownValues:
 
 
 def may_reveal_answers(steps: PlaybackSteps) -> bool:
-    """Return whether an episode is over and its feedback includes the answers."""
+    """Return whether an episode has ended and was played with full feedback."""
     feedback = steps[0].observation["config"].get("feedback", FULL_FEEDBACK)
     return bool(steps[-1].observation.get("done")) and feedback == FULL_FEEDBACK
 
 
 def rebuild_episode(reset: Mapping[str, Any]) -> EpisodeView:
-    """Generate the episode of a reset again, including its labels, after it has ended."""
+    """Generate an episode with its labels again from its reset arguments.
+
+    To be used only after the episode has ended.
+    """
     session = EpisodeSession()
     session.reset(**reset)
     return session.running_view
 
 
 def collect_visible_state(steps: PlaybackSteps, reset: Mapping[str, Any]) -> VisibleState:
-    """Return the known values, or after the end all values and the verdicts."""
+    """Return the values that the player has seen or, after the episode, all values and verdicts."""
     if not may_reveal_answers(steps):
         return VisibleState(collect_known_values(steps), (), is_complete=False)
     view = rebuild_episode(reset)
@@ -123,7 +126,7 @@ def collect_visible_state(steps: PlaybackSteps, reset: Mapping[str, Any]) -> Vis
 
 
 def list_graded_rows(view: EpisodeView, step: PlaybackStep) -> Sequence[Any]:
-    """Return the complete rows of a graded submission, or no rows if it was not graded."""
+    """Return all rows of a graded report, including rows submitted by id; empty if not graded."""
     if not step.observation.get("reward_breakdown"):
         return ()
     submitted = step.observation.get("submitted_rows")
@@ -141,13 +144,13 @@ def map_html(
     selection: str = "",
     report_rows: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """Return the map of an episode with its legend, as HTML.
+    """Return the HTML of an episode's map and its legend.
 
     Args:
-        steps: playback steps so far.
+        steps: steps played so far.
         reset: reset arguments of the episode.
-        selection: selected cell, `column/date`.
-        report_rows: rows of the unfinished report, which are marked before the end.
+        selection: selected cell in the form `column/date`.
+        report_rows: rows in the report editor, whose cells are marked until the episode ends.
     """
     known_values, verdicts, over = collect_visible_state(steps, reset)
     lines = build_map_rows(known_values.funnel)
@@ -188,7 +191,7 @@ def map_html(
 def group_verdicts_by_cell(
     map_rows: Sequence[MapRow], verdicts: Iterable[RowVerdict]
 ) -> VerdictsByCell:
-    """Return verdicts by cell; those of expected rows come first."""
+    """Group verdicts by map cell. Verdicts on expected rows come first."""
     unexpected = (CellVerdict.CONSEQUENCE, CellVerdict.EXTRA)
     by_cell: dict[CellPosition, list[RowVerdict]] = {}
     for verdict in sorted(verdicts, key=lambda verdict: verdict.kind in unexpected):
@@ -200,7 +203,7 @@ def group_verdicts_by_cell(
 def _iter_cells_of_report_rows(
     known_values: KnownValues, map_rows: Sequence[MapRow], report_rows: Iterable[Mapping[str, Any]]
 ) -> Iterator[CellPosition]:
-    """Yield the cells of report rows; rows with invalid fields are skipped."""
+    """Yield the map cell of each report row, skipping rows with an invalid date or entity."""
     for row in report_rows:
         day = known_values.find_day_index(row.get("date"))
         column = known_values.funnel.columns.find_column(
@@ -211,7 +214,7 @@ def _iter_cells_of_report_rows(
 
 
 def _build_date_columns(known_values: KnownValues) -> list[GridColumn]:
-    """Return a column for each date; the first one of a month contains the month's name."""
+    """Return a column header for each date. The first date of each month shows the month's name."""
     heads, month = [], 0
     for date in known_values.dates:
         day = Date.fromisoformat(date)
@@ -223,7 +226,7 @@ def _build_date_columns(known_values: KnownValues) -> list[GridColumn]:
 
 
 def _build_largest_deviation_row(known_values: KnownValues) -> grid.GridRow:
-    """Return the row that shows each day's largest deviation without naming its metric."""
+    """Return the map row with each day's largest deviation, which does not name the metric."""
     cells = []
     for day in range(len(known_values.dates)):
         score = known_values.suspicion.get(day)
@@ -258,7 +261,7 @@ def _build_grid_cell(
 
 
 def build_map_cell(known_values: KnownValues, map_row: MapRow, day: int) -> MapCell:
-    """Return the content of a cell, or `UNKNOWN_CELL` if its value and deviation are unknown."""
+    """Return the content of a map cell, or `UNKNOWN_CELL` without a known value or deviation."""
     value = map_row.sum_known_values(known_values, day)
     if map_row.is_impossible_counts_row:
         if value is None:
@@ -300,11 +303,11 @@ def _legend_html(known_values: KnownValues, verdicts: Sequence[RowVerdict]) -> s
 
 
 def verdict_html(verdict: RowVerdict, *, extra_html: str = "") -> str:
-    """Return a list item that states a verdict.
+    """Return the HTML list item that describes a verdict.
 
     Args:
-        verdict: the verdict.
-        extra_html: HTML that is appended to the item.
+        verdict: the verdict to describe.
+        extra_html: HTML to append to the item.
     """
     kind, row = verdict.kind, verdict.row
     return (

@@ -1,4 +1,4 @@
-"""Rows of the map: one for each daily series, and one for all impossible counts."""
+"""Rows of the metric map: one for each daily series, and one for all impossible counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from openenv_kit.page.components.elements import humanize, value_html
 
 
 class RowLabel(StrEnum):
-    """Labels of the rows that are not named after a count or a rate."""
+    """Labels of the map rows that do not show a count or a rate."""
 
     DAYTIME_SHARE = "daytime share"
     IMPOSSIBLE_COUNTS = "impossible counts"
@@ -21,19 +21,19 @@ class RowLabel(StrEnum):
 
 
 MIN_WITHOUT_DECIMALS = 10.0
-"""Numbers from this size on are written without decimals."""
+"""Numbers of at least this size are shown without decimals."""
 MIN_IN_THOUSANDS = 1000.0
-"""Numbers from this size on are written in thousands."""
+"""Numbers of at least this size are shown in thousands."""
 
 
 @dataclass(frozen=True)
 class MapRow:
-    """One row of the map.
+    """One row of the metric map.
 
     Attributes:
-        label: readable name.
+        label: readable name of the row.
         unit: unit of the values.
-        columns: columns of the daily series; their values are added up.
+        columns: columns of the daily series whose sum the row shows.
     """
 
     label: str
@@ -41,13 +41,13 @@ class MapRow:
     columns: tuple[int, ...]
 
     def sum_known_values(self, known_values: KnownValues, day: int) -> float | None:
-        """Return the sum of the known values of a day, or None if none is known."""
+        """Return the sum of the row's known values on a day, or None if no value is known."""
         values = [known_values.values.get((day, column)) for column in self.columns]
         known = [value for value in values if value is not None]
         return sum(known) if known else None
 
     def find_baseline(self, known_values: KnownValues, day: int) -> float | None:
-        """Return the baseline of a day; None if it is not known, and for impossible counts."""
+        """Return the baseline of a day, or None if it is unknown or the row has no baseline."""
         return (
             None
             if self.is_impossible_counts_row
@@ -56,7 +56,7 @@ class MapRow:
 
     @property
     def is_impossible_counts_row(self) -> bool:
-        """Whether the values are excess events of impossible counts."""
+        """Whether the row shows the excess events of impossible counts."""
         return self.label == RowLabel.IMPOSSIBLE_COUNTS
 
     def format_with_unit(self, value: float) -> str:
@@ -69,7 +69,7 @@ class MapRow:
 
 
 def build_map_rows(funnel: Funnel) -> list[MapRow]:
-    """Return the rows of the map, in the order of the funnel."""
+    """Return all rows of the metric map in funnel order."""
     columns = funnel.columns
     stage_names = [humanize(stage.event) for stage in funnel.stages]
     count_rows = [
@@ -90,18 +90,18 @@ def build_map_rows(funnel: Funnel) -> list[MapRow]:
 
 
 def find_map_row_index(map_rows: Sequence[MapRow], series_column: int) -> int:
-    """Return the index of the row that shows a column of the daily series."""
+    """Return the index of the map row that shows a column of the daily series."""
     return next(index for index, row in enumerate(map_rows) if series_column in row.columns)
 
 
 def format_signed_short(value: float, max_decimals: int = 1) -> str:
     """Return a number with its sign, abbreviated to thousands (`+12k`) if it is large.
 
-    A number that is rounded to 0 has no sign.
+    A number that rounds to 0 has no sign.
 
     Args:
-        value: the number.
-        max_decimals: decimals of numbers below `MIN_WITHOUT_DECIMALS`.
+        value: the number to format.
+        max_decimals: number of decimals of numbers below `MIN_WITHOUT_DECIMALS`.
     """
     size = abs(value)
     if size >= MIN_IN_THOUSANDS:

@@ -1,6 +1,6 @@
-"""Small charts below the map: each daily series with its median and the band of its threshold.
+"""Small charts below the map, which show each daily series with its median and threshold band.
 
-The server draws them as SVG in the page's colours, with a text label for each.
+The server renders the charts as SVG in the page's colours, each with a text label.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ MARGIN_SHARE = 0.08
 
 
 def small_charts_html(known_values: KnownValues, verdicts: Sequence[RowVerdict] = ()) -> str:
-    """Return a chart for each series with known values, as HTML.
+    """Return the HTML of a chart for each series that has known values.
 
     Args:
-        known_values: values that may be drawn.
-        verdicts: verdicts about the report, after the end.
+        known_values: values that may be shown.
+        verdicts: verdicts about the report; empty until the episode ends.
     """
     lines = build_map_rows(known_values.funnel)
     verdicts_by_position = group_verdicts_by_cell(lines, verdicts)
@@ -47,7 +47,7 @@ def small_charts_html(known_values: KnownValues, verdicts: Sequence[RowVerdict] 
 def _series_chart_html(
     known_values: KnownValues, map_row: MapRow, verdict_by_day: Mapping[int, RowVerdict]
 ) -> str:
-    """Return the chart of one series as HTML, or "" if none of its values is known."""
+    """Return the HTML of one series' chart, or "" if none of its values is known."""
     days = range(len(known_values.dates))
     values = {
         day: v for day in days if (v := map_row.sum_known_values(known_values, day)) is not None
@@ -122,7 +122,7 @@ def _series_chart_html(
 
 
 class ThresholdBand(NamedTuple):
-    """Limits between which a value is within its threshold."""
+    """Lower and upper limit of the values that do not reach their threshold."""
 
     upper: float
     lower: float
@@ -131,7 +131,7 @@ class ThresholdBand(NamedTuple):
 def _compute_threshold_bands(
     known_values: KnownValues, map_row: MapRow, baseline_by_day: Mapping[int, float]
 ) -> dict[int, ThresholdBand]:
-    """Return the threshold band of each day with a baseline; empty without thresholds."""
+    """Return the threshold band by day; empty if the thresholds are hidden."""
     if known_values.thresholds is None or map_row.is_impossible_counts_row:
         return {}
     threshold = known_values.thresholds[map_row.columns[0]]
@@ -159,7 +159,7 @@ class ChartPoint(NamedTuple):
 
 
 def _line_path(points: Sequence[ChartPoint]) -> SvgPath:
-    """Return the path of a line through the points, with gaps at days without a value."""
+    """Return the SVG path of a line through the points, with gaps at days without a value."""
     path = ""
     previous_day = -2
     for point in points:

@@ -1,4 +1,4 @@
-"""Verdicts about submitted and missing rows, shown after the end of an episode."""
+"""Verdicts on submitted and missing rows, shown after the end of an episode."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ VERDICT_TEXT = {
     CellVerdict.EXTRA: "the reporting policy asks for no row here",
     CellVerdict.MISSING: "an expected row that was not reported",
 }
-"""Texts of the legend by kind of verdict."""
+"""Legend texts by kind of verdict."""
 
 
 @dataclass(frozen=True)
 class RowVerdict:
-    """Verdict about one row.
+    """Verdict on a submitted or missing row.
 
     Attributes:
-        kind: kind of the verdict.
-        row: the submitted row, or the expected one if it is missing.
+        kind: kind of the verdict, such as matched or extra.
+        row: the submitted row, or the expected row if it was not submitted.
         day: index of the row's date.
         column: column of the row's entity in the daily series.
-        sentence: explanation in one sentence.
+        sentence: explanation of the verdict in one sentence.
     """
 
     kind: CellVerdict
@@ -56,7 +56,7 @@ def judge_submitted_and_missing_rows(
     Invalid rows are skipped. Of several rows with the same key, only the first gets a verdict.
 
     Args:
-        submitted_rows: rows of the report.
+        submitted_rows: rows of the submitted report.
         episode: the finished episode, with its expected rows.
     """
     expected_by_key = {row.key: row for row in episode.expected_rows}
@@ -107,7 +107,8 @@ def _judge_row(
 def _judge_unexpected_row(row: ReportRow, episode: FunnelEpisode) -> RowVerdict:
     """Return the verdict on a row that the reporting policy does not ask for.
 
-    It is a consequence if the series is flagged and the day has a root, else an extra row.
+    The row is a consequence if its series is flagged and the day has a root. Otherwise it is an
+    extra row.
     """
     series, day = episode.series, episode.day_by_date[row.date]
     column = episode.config.funnel_spec.columns.column_of(row.entity_type, row.entity_name)
@@ -138,7 +139,7 @@ def _create_verdict(
 
 
 def format_entity_title(row: ReportRow) -> str:
-    """Return a readable name of a row's entity."""
+    """Return a readable title for the entity of a row."""
     if row.entity_type == DATA_QUALITY:
         below, _, above = humanize(row.entity_name).partition(" lte ")
         return f"more {below} than {above}"
@@ -150,8 +151,9 @@ def find_root_of_consequence(
 ) -> ReportRow:
     """Return the root that most likely caused a row.
 
-    Impossible counts come first, then the nearest root above the row in the funnel, then the
-    nearest one below: a wrongly counted stage also changes the rates into it and out of it.
+    Impossible counts have priority, followed by the nearest root upstream of the row in the funnel
+    and then by the nearest root downstream, because a wrongly counted stage also changes the rates
+    into and out of this stage.
     """
     stage = _find_first_affected_stage(row.entity_type, row.entity_name, episode)
 
